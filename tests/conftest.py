@@ -1,0 +1,124 @@
+"""What every test has: a cache of its own, a fixed number of threads, a dashboard to start, a page to let settle.
+
+`core` is imported inside functions only: the checks of shapes and types are put around it when it is first imported.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from streamlit.testing.v1 import AppTest
+
+CHECKOUT = Path(__file__).resolve().parents[1]
+_cache = pytest.StashKey[str]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Keep results and batch shapes of this run apart from the user's; rounding depends on the number of threads."""
+    config.stash[_cache] = os.environ["BOUNDARY_ATLAS_CACHE"] = tempfile.mkdtemp(prefix="boundary-atlas-")
+    os.environ.setdefault("OMP_NUM_THREADS", "2")
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Remove what `pytest_configure` made."""
+    shutil.rmtree(config.stash[_cache], ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def checkout() -> Path:
+    """The root of the repository."""
+    return CHECKOUT
+
+
+@pytest.fixture
+def settle() -> Callable[..., AppTest]:
+    """Run a page until nobody waits for a job any more: AppTest itself fires no `run_every`."""
+    from dashboard import jobs
+
+    def run(app: AppTest, timeout: float = 120) -> AppTest:
+        deadline = time.monotonic() + timeout
+        app.run(timeout=timeout)
+        while pending := jobs.shared().pending():
+            left = deadline - time.monotonic()
+            if not pending[0].wait(left):
+                states = [(job.key, str(job.state), job.fraction) for job in pending]
+                pytest.fail(f"after {timeout} s these jobs have not ended: {states}")
+            app.run(timeout=timeout)
+        return app
+
+    return run
+
+
+@dataclass(frozen=True)
+class Dashboard:
+    """A dashboard that runs in a process of its own."""
+
+    url: str
+    port: int
+    log: Path
+
+
+@pytest.fixture(scope="session")
+def serve(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Dashboard]]:
+    """Start dashboards from a folder, on free ports; they end with the session."""
+    running: list[subprocess.Popen[bytes]] = []
+
+    def start(folder: Path, *options: str, timeout: float = 90) -> Dashboard:
+        port = _free_port()
+        log = tmp_path_factory.mktemp("dashboard") / "log.txt"
+        with log.open("wb") as output:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "dashboard", "--headless", "--port", str(port), *options],
+                cwd=folder,
+                env={**os.environ, "PYTHONPATH": str(CHECKOUT), "PYTHONUNBUFFERED": "1"},
+                stdout=output,
+                stderr=subprocess.STDOUT,
+            )
+        running.append(process)
+        dashboard = Dashboard(f"http://127.0.0.1:{port}", port, log)
+        deadline = time.monotonic() + timeout
+        while not _healthy(dashboard.url):
+            if process.poll() is not None or time.monotonic() > deadline:
+                pytest.fail(f"the dashboard did not come up:\n{log.read_text()}")
+            time.sleep(0.1)
+        return dashboard
+
+    yield start
+    for process in running:
+        process.terminate()
+    for process in running:
+        try:
+            process.wait(10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _healthy(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(f"{url}/_stcore/health", timeout=5) as answer:
+            return bool(answer.status == 200)
+    except (urllib.error.URLError, OSError):
+        return False
