@@ -1,0 +1,331 @@
+"""A classifier as the geometry sees it: images in [0, 1] go in, logits come out.
+
+Normalisation, device, dtype and eval mode live inside `Classifier`, so that every distance measured through it is a
+distance between images. Its fingerprint names the function it computes: equal fingerprints, equal logits.
+"""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from core import compute
+from core.images import ImageError
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Predictions:
+    """What the classifier says about each of n images."""
+
+    label: np.ndarray  # (n,) class index, -1 where the logits are not finite
+    confidence: np.ndarray  # (n,) probability of that class
+    probabilities: np.ndarray  # (n, k)
+
+
+class Classifier:
+    """Maps images in [0, 1] to logits; differentiable in the images, frozen in everything else.
+
+    Args:
+        module: any module from normalised images (n, c, h, w) to logits (n, k). It is copied; yours is left as it is.
+        input_shape: (c, h, w) of one image.
+        class_names: one name per class; "class 0", "class 1", ... when not given.
+        mean: per channel, taken from the pixels before the module sees them; 0 when not given.
+        std: per channel, what the pixels are then divided by; 1 when not given.
+        name: how figures call it; the module's class name when not given.
+        device: where it runs; the best device here when not given.
+
+    Raises:
+        ValueError: if the module does not map such images to finite-sized (n, k) logits with k >= 2, or the names, mean
+            or std do not fit.
+    """
+
+    def __init__(
+        self,
+        module: nn.Module,
+        input_shape: Sequence[int],
+        class_names: Sequence[str] | None = None,
+        mean: Sequence[float] | None = None,
+        std: Sequence[float] | None = None,
+        name: str | None = None,
+        device: str | torch.device | None = None,
+    ) -> None:
+        self.device = compute.choose_device(device)
+        self.module = _frozen_copy(module).to(self.device)
+        self.input_shape: tuple[int, int, int] = _image_shape(input_shape)
+        self.dtype = next((p.dtype for p in self.module.parameters() if p.is_floating_point()), torch.float32)
+        channels = self.input_shape[0]
+        self.mean = _per_channel("mean", mean, 0.0, channels)
+        self.std = _per_channel("std", std, 1.0, channels)
+        if any(value <= 0 for value in self.std):
+            raise ValueError(f"expected a positive std per channel, got {self.std}")
+        self.name = name or type(module).__name__
+        self._prepare()
+        self.num_classes = self._count_classes()
+        names = tuple(class_names) if class_names is not None else tuple(f"class {k}" for k in range(self.num_classes))
+        if len(names) != self.num_classes:
+            raise ValueError(f"expected {self.num_classes} class names, as many as logits, got {len(names)}")
+        self.class_names = names
+
+    def _prepare(self) -> None:
+        """Put the normalisation where the images will be."""
+        shift = torch.tensor(self.mean, dtype=torch.float64)
+        scale = torch.tensor([1 / value for value in self.std], dtype=torch.float64)
+        self._shift = shift.to(self.device, self.dtype).view(-1, 1, 1)
+        self._scale = scale.to(self.device, self.dtype).view(-1, 1, 1)
+        self._normalises = self.mean != (0.0,) * len(self.mean) or self.std != (1.0,) * len(self.std)
+
+    def _count_classes(self) -> int:
+        with torch.no_grad():
+            grey = torch.full((2, *self.input_shape), 0.5, device=self.device, dtype=self.dtype)
+            logits: Any = self.module(self._normalised(grey))
+        if not isinstance(logits, Tensor) or logits.ndim != 2 or len(logits) != 2 or logits.shape[1] < 2:
+            came = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
+            raise ValueError(f"expected logits of shape (2, classes) for two images, got {came}; is it a classifier?")
+        return int(logits.shape[1])
+
+    def __call__(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n k"]:
+        """Logits of images in [0, 1]; pixels outside that range are allowed and taken as they are."""
+        logits: Tensor = self.module(self._normalised(images))
+        return logits
+
+    def _normalised(self, images: Tensor) -> Tensor:
+        return (images - self._shift) * self._scale if self._normalises else images
+
+    def along(
+        self, origin: Float[Tensor, "c h w"], axes: Float[Tensor, "a c h w"]
+    ) -> Callable[[Float[Tensor, "n a"]], Float[Tensor, "n k"]]:
+        """The classifier on an affine patch of image space.
+
+        Normalisation is affine too and folded into the patch, so making a point costs one matrix product.
+
+        Args:
+            origin: the image at coordinates 0.
+            axes: what one step of each coordinate adds.
+
+        Returns:
+            A function from coordinates (n, a), in the classifier's dtype, to the logits of origin + coordinates . axes.
+
+        Raises:
+            ImageError: if the origin or an axis is not of the input shape, or not finite.
+        """
+        centre = ((self.accept(origin[None])[0] - self._shift) * self._scale).flatten()
+        directions = (self.accept(axes) * self._scale).flatten(1)
+
+        def logits(coordinates: Tensor) -> Tensor:
+            pixels = torch.addmm(centre, coordinates, directions)
+            found: Tensor = self.module(pixels.view(-1, *self.input_shape))
+            return found
+
+        return logits
+
+    def to(self, device: str | torch.device | None = None, dtype: torch.dtype | None = None) -> Classifier:
+        """The same function on another device or in another dtype; this one stays as it is."""
+        moved = copy.copy(self)
+        moved.__dict__.pop("fingerprint", None)
+        moved.device = torch.device(device) if device is not None else self.device
+        moved.dtype = dtype or self.dtype
+        moved.module = copy.deepcopy(self.module).to(device=moved.device, dtype=moved.dtype)
+        moved._prepare()
+        return moved
+
+    def accept(self, images: Tensor | np.ndarray) -> Float[Tensor, "n c h w"]:
+        """Check images once, at the door, and bring them to the classifier's device and dtype.
+
+        Args:
+            images: (n, c, h, w) finite pixel values, nominally in [0, 1].
+
+        Returns:
+            The images as a tensor, detached.
+
+        Raises:
+            ImageError: if the shape is not the classifier's or a value is not finite.
+        """
+        tensor = torch.as_tensor(images).detach().to(device=self.device, dtype=self.dtype)
+        if tensor.ndim != 4 or tuple(tensor.shape[1:]) != self.input_shape:
+            expected = " x ".join(map(str, self.input_shape))
+            came = " x ".join(map(str, tensor.shape))
+            raise ImageError(f"expected images of n x {expected} for {self.name}, got {came}; resize or regroup them")
+        if not bool(torch.isfinite(tensor).all()):
+            raise ImageError("expected finite pixel values, got NaN or infinity; look at how the images were made")
+        return tensor
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 over weights, buffers, architecture and preprocessing; "" where something cannot be hashed."""
+        digest = hashlib.sha256()
+        try:
+            _hash_module(digest, self.module)
+            _hash_value(digest, (self.input_shape, self.mean, self.std))
+        except _CannotHashError:
+            return ""
+        return digest.hexdigest()
+
+    @property
+    def batch_key(self) -> str:
+        """What the best batch shape is remembered under; "" where the classifier has no fingerprint."""
+        return f"{self.fingerprint[:32]}/{self.dtype}" if self.fingerprint else ""
+
+    def batches(self) -> compute.Batches:
+        """A runner over rows whose batch shape was tuned for this classifier."""
+
+        def forward(size: int) -> None:
+            with torch.inference_mode():
+                self(torch.full((size, *self.input_shape), 0.5, device=self.device, dtype=self.dtype))
+
+        size = compute.batch_shapes.get(self.batch_key, forward, self.device)
+        return compute.Batches(size, lambda size: compute.batch_shapes.halve(self.batch_key, self.device, size))
+
+    def predict(self, images: Tensor | np.ndarray) -> Predictions:
+        """Class, confidence and all probabilities of images.
+
+        Args:
+            images: (n, c, h, w) finite pixel values, nominally in [0, 1].
+
+        Returns:
+            NumPy arrays; label -1 and NaN where the logits are not finite.
+
+        Raises:
+            ImageError: if the shape is not the classifier's or a value is not finite.
+        """
+        with torch.inference_mode():
+            logits = self.batches()(self, self.accept(images)).double()
+            finite = torch.isfinite(logits).all(1)
+            probabilities = logits.softmax(1).where(finite[:, None], torch.nan)
+            confidence, label = probabilities.max(1)
+            label = label.where(finite, -1)
+        return Predictions(
+            label=label.cpu().numpy(), confidence=confidence.cpu().numpy(), probabilities=probabilities.cpu().numpy()
+        )
+
+    def __repr__(self) -> str:
+        channels, height, width = self.input_shape
+        return f"Classifier({self.name}: {channels} x {height} x {width} -> {self.num_classes} classes, {self.device})"
+
+
+def _frozen_copy(module: nn.Module) -> nn.Module:
+    """A deep copy in eval mode, without parameter gradients and without in-place layers."""
+    frozen = copy.deepcopy(module).eval().requires_grad_(False)
+    for part in frozen.modules():
+        if getattr(part, "inplace", False) is True:
+            setattr(part, "inplace", False)  # noqa: B010 - attributes of modules are typed as tensors
+    return frozen
+
+
+def _image_shape(shape: Sequence[int]) -> tuple[int, int, int]:
+    if len(shape) != 3 or any(int(size) < 1 for size in shape):
+        raise ValueError(f"expected an input shape (channels, height, width), got {tuple(shape)}")
+    channels, height, width = (int(size) for size in shape)
+    return channels, height, width
+
+
+def _per_channel(name: str, values: Sequence[float] | None, default: float, channels: int) -> tuple[float, ...]:
+    if values is None:
+        return (default,) * channels
+    if len(values) != channels:
+        raise ValueError(f"expected {channels} values of {name}, one per channel, got {len(values)}")
+    return tuple(float(value) for value in values)
+
+
+# -- fingerprint ------------------------------------------------------------------------------------------------------
+
+
+class _CannotHashError(Exception):
+    """Something in the module has no canonical bytes."""
+
+
+_NOT_THE_FUNCTION = {"training", "_parameters", "_buffers", "_modules"}  # a mode, or hashed by name already
+_LIBRARIES = ("torch.", "torchvision.", "timm.")  # their classes are named by version, not by source
+
+
+def _hash_module(digest: hashlib._Hash, module: nn.Module) -> None:
+    """Every module with its class and plain attributes, then every parameter and buffer (kept in files or not)."""
+    for name, part in module.named_modules():
+        digest.update(f"module {name}\0".encode())
+        _hash_class(digest, type(part))
+        attributes = {key: value for key, value in vars(part).items() if key not in _NOT_THE_FUNCTION}
+        _hash_value(digest, attributes)
+    for name, tensor in (*module.named_parameters(), *module.named_buffers()):
+        digest.update(f"tensor {name}\0".encode())
+        _hash_value(digest, tensor)
+
+
+def _hash_class(digest: hashlib._Hash, kind: type) -> None:
+    for base in kind.__mro__[:-1]:
+        digest.update(f"class {base.__module__}.{base.__qualname__}\0".encode())
+        if not f"{base.__module__}.".startswith((*_LIBRARIES, "builtins.", "collections.", "typing.")):
+            digest.update(_source(base))
+
+
+def _source(thing: Any) -> bytes:
+    try:
+        return inspect.getsource(thing).encode()
+    except (OSError, TypeError) as error:
+        raise _CannotHashError(f"no source for {thing!r}") from error
+
+
+def _hash_value(digest: hashlib._Hash, value: Any) -> None:
+    """Add a value and its type; containers recursively.
+
+    Raises:
+        _CannotHashError: if the value has no canonical bytes.
+    """
+    digest.update(f"{type(value).__name__}\0".encode())
+    if value is None or isinstance(value, bool | int | float | complex | str | bytes | torch.dtype | torch.device):
+        digest.update(f"{value!r}\0".encode())
+    elif isinstance(value, Tensor):
+        _hash_array(digest, value.detach().cpu())
+    elif isinstance(value, np.ndarray):
+        _hash_array(digest, torch.as_tensor(value))
+    elif isinstance(value, Mapping):
+        digest.update(f"{len(value)}\0".encode())
+        for key in sorted(value, key=repr):
+            _hash_value(digest, key)
+            _hash_value(digest, value[key])
+    elif isinstance(value, list | tuple):
+        digest.update(f"{len(value)}\0".encode())
+        for entry in value:
+            _hash_value(digest, entry)
+    elif isinstance(value, set | frozenset):
+        _hash_value(digest, sorted(value, key=repr))
+    elif isinstance(value, nn.Module):  # held in a plain list, say, where named_modules does not see it
+        _hash_module(digest, value)
+    elif isinstance(value, type):
+        _hash_class(digest, value)
+    elif callable(value):
+        _hash_callable(digest, value)
+    else:
+        raise _CannotHashError(f"cannot hash a {type(value).__name__}")
+
+
+def _hash_array(digest: hashlib._Hash, tensor: Tensor) -> None:
+    digest.update(f"{tensor.dtype} {tuple(tensor.shape)}\0".encode())
+    digest.update(tensor.contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+
+
+def _hash_callable(digest: hashlib._Hash, value: Any) -> None:
+    """A function by its name where a library defines it, else by its source and what it closes over."""
+    module = getattr(value, "__module__", None) or ""
+    name = getattr(value, "__qualname__", None)
+    if name is None:
+        raise _CannotHashError(f"cannot hash {value!r}")
+    digest.update(f"{module}.{name}\0".encode())
+    if inspect.isbuiltin(value) or f"{module}.".startswith(_LIBRARIES):
+        return
+    digest.update(_source(value))
+    function = inspect.unwrap(value)
+    owner = getattr(function, "__self__", None)
+    if owner is not None:
+        _hash_value(digest, vars(owner) if hasattr(owner, "__dict__") else owner)
+    _hash_value(digest, getattr(function, "__defaults__", None))
+    _hash_value(digest, getattr(function, "__kwdefaults__", None))
+    _hash_value(digest, [cell.cell_contents for cell in getattr(function, "__closure__", None) or ()])

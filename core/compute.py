@@ -1,0 +1,260 @@
+"""How analyses run: device, threads, batch shape, memory, progress and cancellation.
+
+Rows of a batch are independent, so work is cut into batches of one fixed shape: big enough to be fast, small enough to
+fit. The shape that gives the most images per second is measured once for each classifier and machine, in about
+0.3 s, and kept on disk, because the shape changes the rounding and a figure made twice must be the same figure.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Protocol, runtime_checkable
+
+import torch
+
+from core.result import Result
+
+
+class Cancelled(BaseException):
+    """Raised inside an analysis when nobody waits for it any more; no `except Exception` swallows it."""
+
+
+@runtime_checkable
+class OnProgress(Protocol):
+    """Called once per chunk of work with the fraction done and, now and then, a coarser result to show meanwhile."""
+
+    def __call__(self, fraction: float, partial: Result | None = None) -> None:
+        """Report `fraction` (0..1) and, where there is one, a coarser result; may raise `Cancelled`."""
+
+
+def silent(fraction: float, partial: Result | None = None) -> None:
+    """The progress report of someone who does not listen."""
+
+
+def choose_device(name: str | torch.device | None = None) -> torch.device:
+    """The device called `name`, or the best one here: CUDA, then Apple's MPS, then the CPU."""
+    if name is not None:
+        return torch.device(name)
+    if torch.cuda.is_available():
+        return torch.device("cuda")
+    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+
+
+def set_threads(count: int | None = None) -> int:
+    """Use `count` CPU threads for tensor work, all of the machine's when None; returns the number in force."""
+    if count is not None:
+        torch.set_num_threads(max(1, count))
+    return torch.get_num_threads()
+
+
+def cache_folder() -> Path:
+    """Where results and measured batch shapes are kept: `BOUNDARY_ATLAS_CACHE`, or the user's cache folder."""
+    named = os.environ.get("BOUNDARY_ATLAS_CACHE")
+    if named:
+        return Path(named)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "boundary-atlas"
+
+
+@contextmanager
+def atomic_write(path: Path) -> Iterator[Path]:
+    """Write a file whole or not at all: to a temporary neighbour, synced, then renamed into place.
+
+    Args:
+        path: the file to write; its folder is made when missing.
+
+    Yields:
+        The temporary file to fill.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_name(f".{path.name}.{uuid.uuid4().hex}.part")  # not mkstemp: others may read the file
+    try:
+        unfinished.touch(exist_ok=False)
+        yield unfinished
+        with unfinished.open("rb") as written:
+            os.fsync(written.fileno())
+        unfinished.replace(path)
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+# -- batch shape ------------------------------------------------------------------------------------------------------
+
+_TUNING_SECONDS = 0.3
+_WORTH_DOUBLING = 1.03  # a batch twice as large must be at least 3 % faster per image: below that it is noise
+
+
+class BatchShapes:
+    """The batch shape of each classifier on this machine, measured once and remembered on disk."""
+
+    def __init__(self, path: Path | None = None) -> None:
+        self._path = path
+
+    @property
+    def path(self) -> Path:
+        """The file that remembers."""
+        return self._path or cache_folder() / "batch-shapes.json"
+
+    def get(self, key: str, forward: Callable[[int], object], device: torch.device) -> int:
+        """The best number of images per forward.
+
+        Args:
+            key: names the classifier and its dtype; "" when it has no fingerprint: measured, but not remembered.
+            forward: runs the classifier on that many images.
+            device: where it runs.
+
+        Returns:
+            A power of two between 16 and 1024 on the CPU, 64 and 16384 on a GPU.
+        """
+        known = self._read()
+        name = f"{key}/{_machine(device)}"
+        if key and name in known:
+            return known[name]
+        size = _tune(forward, device)
+        if key:
+            self._remember(name, size)
+        return size
+
+    def halve(self, key: str, device: torch.device, size: int) -> int:
+        """Remember that `size` did not fit; returns the half to go on with."""
+        if key:
+            self._remember(f"{key}/{_machine(device)}", size // 2)
+        return size // 2
+
+    def _read(self) -> dict[str, int]:
+        try:
+            stored = json.loads(self.path.read_text())
+        except (FileNotFoundError, json.JSONDecodeError):
+            return {}
+        pairs = stored.items() if isinstance(stored, dict) else ()
+        return {str(name): size for name, size in pairs if isinstance(size, int) and size > 0}
+
+    def _remember(self, name: str, size: int) -> None:
+        shapes = {**self._read(), name: size}
+        with atomic_write(self.path) as file:
+            file.write_text(json.dumps(shapes, indent=1, sort_keys=True))
+
+
+batch_shapes = BatchShapes()
+
+
+def _machine(device: torch.device) -> str:
+    """What, besides the classifier, the best batch shape depends on."""
+    chip = torch.cuda.get_device_name(device) if device.type == "cuda" else f"{torch.get_num_threads()} threads"
+    return f"{device.type}/{chip}/torch {torch.__version__}"
+
+
+def _synchronize(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    elif device.type == "mps":
+        torch.mps.synchronize()
+
+
+def _tune(forward: Callable[[int], object], device: torch.device) -> int:
+    """Double the batch while that makes an image cheaper, it fits, and the time lasts."""
+
+    def seconds(size: int, repeats: int) -> float:
+        fastest = float("inf")
+        for _ in range(repeats):
+            _synchronize(device)
+            begin = time.perf_counter()
+            forward(size)
+            _synchronize(device)
+            fastest = min(fastest, time.perf_counter() - begin)
+        return fastest
+
+    smallest, largest = (16, 1024) if device.type == "cpu" else (64, 16384)
+    seconds(smallest, 1)  # warm-up: kernels are chosen and memory is taken on the first call
+    deadline = time.perf_counter() + _TUNING_SECONDS
+    best, best_rate, size = smallest, 0.0, smallest
+    while size <= largest and time.perf_counter() < deadline:
+        try:
+            rate = size / seconds(size, 3)
+        except RuntimeError as error:
+            if not out_of_memory(error):
+                raise
+            break
+        if rate > best_rate * _WORTH_DOUBLING:
+            best, best_rate = size, rate
+        elif size >= 4 * best:
+            break
+        size *= 2
+    return best
+
+
+# -- batches ----------------------------------------------------------------------------------------------------------
+
+
+def out_of_memory(error: RuntimeError) -> bool:
+    """Whether an error says that memory ran out, on a GPU or on the CPU."""
+    return isinstance(error, torch.OutOfMemoryError) or "not enough memory" in str(error)
+
+
+class Batches:
+    """Runs a row-wise function over many rows in batches of one fixed shape.
+
+    The tail is padded by repeating its last row, since another shape would round differently; when memory runs out the
+    batch is halved and the same rows are tried again. `rows` counts what was really put through, padding included.
+
+    Args:
+        size: rows in a batch.
+        on_halve: told the size that did not fit, returns the next one.
+    """
+
+    def __init__(self, size: int, on_halve: Callable[[int], int] | None = None) -> None:
+        self.size = size
+        self.rows = 0
+        self._on_halve = on_halve or (lambda size: size // 2)
+
+    def __call__(
+        self,
+        function: Callable[[torch.Tensor], torch.Tensor],
+        inputs: torch.Tensor,
+        on_progress: Callable[[float], None] | None = None,
+    ) -> torch.Tensor:
+        """Apply `function` to the rows of `inputs`.
+
+        Args:
+            function: maps (size, ...) to (size, ...), each row by itself.
+            inputs: (n, ...), n >= 1.
+            on_progress: called before each batch with the fraction of rows done; may raise `Cancelled`.
+
+        Returns:
+            The n rows of output, on the device where `function` leaves them.
+
+        Raises:
+            ValueError: if there are no rows.
+            RuntimeError: what `function` raises, also when memory runs out for a single row.
+        """
+        outputs: torch.Tensor | None = None
+        start, total = 0, len(inputs)
+        while start < total:
+            if on_progress is not None:
+                on_progress(start / total)
+            rows = inputs[start : start + self.size]
+            count = len(rows)
+            if count < self.size:
+                rows = torch.cat([rows, rows[-1:].expand(self.size - count, *rows.shape[1:])])
+            try:
+                values = function(rows)
+            except RuntimeError as error:
+                if not out_of_memory(error) or self.size == 1:
+                    raise
+                self.size = self._on_halve(self.size)
+                if inputs.device.type == "cuda":
+                    torch.cuda.empty_cache()
+                continue
+            self.rows += self.size
+            if outputs is None:
+                outputs = values.new_empty((total, *values.shape[1:]))
+            outputs[start : start + count] = values[:count]
+            start += count
+        if outputs is None:
+            raise ValueError("expected at least one row to compute, got none")
+        return outputs

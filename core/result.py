@@ -1,0 +1,148 @@
+"""What an analysis returns: arrays with their units, what they cost, and how to make them again.
+
+A `Result` is a frozen dataclass of NumPy arrays and plain values on the CPU. Each field is declared with
+`quantity(unit, axes)`, so that no figure has to type a unit by hand. `save` and `load` are defined once, here: arrays
+in NumPy's own format and everything else as JSON, never pickle.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Mapping
+from dataclasses import MISSING, Field, dataclass, field, fields
+from importlib import import_module
+from pathlib import Path
+from typing import Any, ClassVar, Self, cast
+
+import numpy as np
+
+_HEADER = "result"  # the member of the archive that holds the JSON
+
+
+def quantity(unit: str, axes: str = "", *, default: Any = MISSING) -> Any:
+    """Declare a field of a result.
+
+    Args:
+        unit: what one step of the value means, "" for pure numbers and for words.
+        axes: names of the array's axes, separated by blanks, "" for a plain value.
+        default: the value when none is given; without it the field is required.
+
+    Returns:
+        A dataclass field that carries the unit and the axes.
+    """
+    metadata = {"unit": unit, "axes": axes}
+    return field(metadata=metadata) if default is MISSING else field(default=default, metadata=metadata)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Result:
+    """The base of every result: what it cost and the recipe that makes it again."""
+
+    forwards: int = quantity("images")
+    gradients: int = quantity("images")
+    seconds: float = quantity("s")
+    recipe: Mapping[str, Any] | None = quantity("", default=None)
+
+    timed: ClassVar[tuple[str, ...]] = ("seconds",)  # left out of exported files, which must not differ between runs
+
+    @classmethod
+    def unit(cls, name: str) -> str:
+        """The unit of the field called `name`."""
+        return cast(str, cls._field(name).metadata["unit"])
+
+    @classmethod
+    def axes(cls, name: str) -> tuple[str, ...]:
+        """The names of the axes of the field called `name`."""
+        return tuple(cls._field(name).metadata["axes"].split())
+
+    @classmethod
+    def _field(cls, name: str) -> Field[Any]:
+        return next(entry for entry in fields(cls) if entry.name == name)
+
+    @property
+    def nbytes(self) -> int:
+        """The bytes held by the arrays."""
+        return sum(value.nbytes for value in self._values().values() if isinstance(value, np.ndarray))
+
+    def _values(self) -> dict[str, Any]:
+        return {entry.name: getattr(self, entry.name) for entry in fields(self)}
+
+    def to_bytes(self, *, timings: bool = True, compress: bool = False) -> bytes:
+        """The result as the bytes of an `.npz` archive, the same bytes for the same result.
+
+        Args:
+            timings: keep what differs from run to run; False for files that are handed on.
+            compress: deflate the arrays.
+
+        Returns:
+            An archive that `numpy.load(..., allow_pickle=False)` reads, one member per array, and one with the JSON.
+        """
+        arrays: dict[str, np.ndarray] = {}
+        plain: dict[str, Any] = {}
+        for name, value in self._values().items():
+            if isinstance(value, np.ndarray):
+                arrays[name] = value
+            elif timings or name not in self.timed:
+                plain[name] = value
+        kind = f"{type(self).__module__}.{type(self).__qualname__}"
+        units = {entry.name: entry.metadata["unit"] for entry in fields(self) if entry.metadata.get("unit")}
+        header = json.dumps({"kind": kind, "fields": plain, "units": units}, sort_keys=True)
+        buffer = io.BytesIO()
+        write = np.savez_compressed if compress else np.savez
+        write(buffer, allow_pickle=False, **{_HEADER: np.array(header), **arrays})
+        return buffer.getvalue()
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Self:
+        """Read what `to_bytes` wrote.
+
+        Args:
+            data: the archive.
+
+        Returns:
+            A result of the class that was written, which is `cls` or derived from it.
+
+        Raises:
+            ValueError: if the archive holds no result of this kind.
+        """
+        try:
+            with np.load(io.BytesIO(data), allow_pickle=False) as archive:
+                header = json.loads(str(archive[_HEADER]))
+                arrays = {name: archive[name] for name in archive.files if name != _HEADER}
+        except (OSError, KeyError, EOFError, ValueError) as error:
+            raise ValueError("expected an .npz file written by Boundary Atlas, got something else") from error
+        kind = _class_named(header["kind"])
+        if not issubclass(kind, cls):
+            raise ValueError(f"expected a saved {cls.__name__}, got a {kind.__name__}")
+        known = {entry.name for entry in fields(kind)}
+        plain = {name: _frozen(value) for name, value in header["fields"].items() if name in known}
+        missing: dict[str, Any] = {name: float("nan") for name in kind.timed if name not in plain}
+        return kind(**missing, **plain, **{name: value for name, value in arrays.items() if name in known})
+
+    def save(self, path: Path | str) -> None:
+        """Write the result, without timings, to an `.npz` file: the same bytes each time."""
+        Path(path).write_bytes(self.to_bytes(timings=False, compress=True))
+
+    @classmethod
+    def load(cls, path: Path | str) -> Self:
+        """Read a result that `save` wrote; `seconds` is NaN, because saved files hold no timings.
+
+        Raises:
+            ValueError: if the file holds no result of this kind.
+        """
+        return cls.from_bytes(Path(path).read_bytes())
+
+
+def _class_named(kind: str) -> type[Any]:
+    """The result class with this dotted name; only classes of `core` are ever looked up."""
+    module, _, name = kind.rpartition(".")
+    found = getattr(import_module(module), name, None) if module.startswith("core.") else None
+    if not (isinstance(found, type) and issubclass(found, Result)):
+        raise ValueError(f"expected a result of Boundary Atlas, got one called {kind!r}")
+    return found
+
+
+def _frozen(value: Any) -> Any:
+    """JSON's lists as tuples, so that a loaded result equals the saved one."""
+    return tuple(_frozen(entry) for entry in value) if isinstance(value, list) else value

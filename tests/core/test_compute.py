@@ -1,0 +1,125 @@
+"""Batches of one shape, halved when memory runs out; a batch shape measured once and remembered."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from core import compute
+from core.compute import Batches, BatchShapes, Cancelled
+
+
+@given(rows=st.integers(1, 40), size=st.integers(1, 16))
+def test_batches_equal_one_call_on_all_rows(rows: int, size: int) -> None:
+    inputs = torch.arange(rows * 3.0).view(rows, 3)
+    shapes = set()
+
+    def double(part: torch.Tensor) -> torch.Tensor:
+        shapes.add(len(part))
+        return 2 * part
+
+    batches = Batches(size)
+    assert torch.equal(batches(double, inputs), 2 * inputs)
+    assert shapes == {size}  # the tail is padded, since another shape rounds differently
+    assert batches.rows == -(-rows // size) * size
+
+
+@pytest.mark.parametrize("message", ["DefaultCPUAllocator: not enough memory", None])
+def test_a_batch_that_does_not_fit_is_halved_and_tried_again(message: str | None) -> None:
+    tried = []
+
+    def fits_four(part: torch.Tensor) -> torch.Tensor:
+        tried.append(len(part))
+        if len(part) > 4:
+            raise RuntimeError(message) if message else torch.OutOfMemoryError("CUDA out of memory")
+        return part + 1
+
+    batches = Batches(16)
+    inputs = torch.zeros(10, 1)
+    assert torch.equal(batches(fits_four, inputs), inputs + 1)
+    assert tried == [16, 8, 4, 4, 4]
+    assert batches.size == 4
+
+
+def test_other_errors_are_not_taken_for_lack_of_memory() -> None:
+    def broken(part: torch.Tensor) -> torch.Tensor:
+        raise RuntimeError("shapes do not match")
+
+    with pytest.raises(RuntimeError, match="shapes do not match"):
+        Batches(16)(broken, torch.zeros(3, 1))
+
+
+def test_one_row_that_does_not_fit_is_an_error() -> None:
+    def never(part: torch.Tensor) -> torch.Tensor:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    with pytest.raises(torch.OutOfMemoryError):
+        Batches(4)(never, torch.zeros(3, 1))
+
+
+def test_cancelling_leaves_through_every_except_exception() -> None:
+    def cancel(fraction: float) -> None:
+        raise Cancelled
+
+    assert not issubclass(Cancelled, Exception)
+    with pytest.raises(Cancelled):
+        Batches(2)(lambda part: part, torch.zeros(3, 1), cancel)
+
+
+def test_progress_counts_rows() -> None:
+    fractions: list[float] = []
+    Batches(2)(lambda part: part, torch.zeros(6, 1), fractions.append)
+    assert fractions == pytest.approx([0, 1 / 3, 2 / 3])
+
+
+def test_no_rows_is_an_error() -> None:
+    with pytest.raises(ValueError, match="at least one row"):
+        Batches(2)(lambda part: part, torch.zeros(0, 1))
+
+
+def test_the_batch_shape_is_measured_once_and_survives_the_process(tmp_path: Path) -> None:
+    calls = []
+    device = torch.device("cpu")
+    path = tmp_path / "shapes.json"
+    first = BatchShapes(path).get("net", calls.append, device)
+    measured = len(calls)
+    assert measured > 0
+    assert BatchShapes(path).get("net", calls.append, device) == first
+    assert len(calls) == measured
+    assert BatchShapes(path).halve("net", device, 64) == 32
+    assert BatchShapes(path).get("net", calls.append, device) == 32
+
+
+def test_without_a_fingerprint_nothing_is_remembered(tmp_path: Path) -> None:
+    path = tmp_path / "shapes.json"
+    BatchShapes(path).get("", lambda size: None, torch.device("cpu"))
+    assert not path.exists()
+
+
+def test_a_damaged_memory_of_batch_shapes_is_measured_again(tmp_path: Path) -> None:
+    path = tmp_path / "shapes.json"
+    path.write_text("{broken")
+    assert BatchShapes(path).get("net", lambda size: None, torch.device("cpu")) >= 16
+    assert "net" in path.read_text()
+
+
+def test_a_write_that_fails_leaves_the_old_file(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_text("old")
+
+    def fail() -> None:
+        with compute.atomic_write(path) as file:
+            file.write_text("half of the new")
+            raise RuntimeError("disk full")
+
+    with pytest.raises(RuntimeError, match="disk full"):
+        fail()
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_the_named_device_wins() -> None:
+    assert compute.choose_device("cpu").type == "cpu"
+    assert compute.choose_device().type in ("cuda", "mps", "cpu")

@@ -1,0 +1,72 @@
+"""Results keep their numbers, units and provenance on the way to disk and back."""
+
+import io
+import json
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from core.geometry.planes import Plane
+from core.geometry.slices import Slice, slice_plane
+from core.result import Result, quantity
+from tests import truths
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Sample(Result):
+    """A result that lives outside `core`."""
+
+    values: np.ndarray = quantity("ℓ2 pixel", "n")
+
+
+def a_slice() -> Slice:
+    anchors = truths.images(3, (1, 4, 4))
+    classifier = truths.classifier(truths.NearestCentre(anchors), (1, 4, 4))
+    return slice_plane(classifier, Plane.through(*anchors), (-1.0, 3.0, -1.0, 3.0), 17)
+
+
+def test_every_field_of_a_slice_survives_the_disk(tmp_path: Path) -> None:
+    saved = replace(a_slice(), recipe={"recipe": 1, "rows": [3, 17]})
+    saved.save(tmp_path / "slice.npz")
+    loaded = Result.load(tmp_path / "slice.npz")
+    assert isinstance(loaded, Slice)
+    for name, value in vars(saved).items():
+        again = getattr(loaded, name)
+        if isinstance(value, np.ndarray):
+            assert again.dtype == value.dtype
+            np.testing.assert_array_equal(again, value)
+        elif name == "seconds":
+            assert np.isnan(again)  # files hold no timings
+        elif name == "recipe":
+            assert dict(again) == {"recipe": 1, "rows": [3, 17]}
+        else:
+            assert again == value
+
+
+def test_files_do_not_depend_on_how_long_it_took() -> None:
+    result = a_slice()
+    slower = replace(result, seconds=result.seconds + 1)
+    assert result.to_bytes(timings=False) == slower.to_bytes(timings=False)
+    assert result.to_bytes() != slower.to_bytes()
+    assert Slice.from_bytes(slower.to_bytes()).seconds == slower.seconds
+
+
+def test_units_and_axes_are_known_by_field_and_stand_in_the_file() -> None:
+    assert Slice.unit("x") == "ℓ2 pixel"
+    assert Slice.axes("logits") == ("y", "x", "class")
+    with np.load(io.BytesIO(a_slice().to_bytes()), allow_pickle=False) as archive:
+        assert json.loads(str(archive["result"]))["units"]["margin"] == "logit"
+
+
+def test_what_is_no_result_of_ours_is_refused() -> None:
+    with pytest.raises(ValueError, match="expected an .npz file written by Boundary Atlas"):
+        Result.from_bytes(b"PK not a zip")
+    foreign = Sample(values=np.zeros(2), forwards=0, gradients=0, seconds=0.0).to_bytes()
+    with pytest.raises(ValueError, match="expected a result of Boundary Atlas"):
+        Result.from_bytes(foreign)  # only classes of core are ever looked up
+
+
+def test_nbytes_counts_the_arrays() -> None:
+    assert Sample(values=np.zeros(5), forwards=0, gradients=0, seconds=0.0).nbytes == 40
