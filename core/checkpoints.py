@@ -1,0 +1,256 @@
+"""Checkpoints: classifiers by name or from a file, read without ever running what is in the file.
+
+A checkpoint of ours is a safetensors file. Under one metadata key it holds one JSON text with all that is needed to
+load it: architecture and arguments, input shape, class names, normalisation, measured accuracy, recipe, and a digest of
+all that and of the weights, so that a damaged file is told from a whole one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor, nn
+
+from core.classifier import Classifier
+from core.compute import atomic_write
+from core.demo import ARCHITECTURES, SHIPPED
+from core.images import ASSETS, METADATA_KEY
+
+_SUPPORTED = "so far only demo models and files written by `python -m core.demo` can be opened"
+_PICKLES = {".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".bin"}
+_PICKLE_STARTS = (b"PK\x03\x04", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")  # torch's archive, bare pickles
+
+
+class CheckpointError(ValueError):
+    """A checkpoint cannot be used: one sentence says what was expected, what came and what to do."""
+
+
+def demo_models() -> tuple[str, ...]:
+    """The demo models that are here, as `load_classifier` and `model_card` take them; the first is the default."""
+    return tuple(f"demo:{name}" for name in SHIPPED if _demo_path(name).is_file())
+
+
+def load_classifier(source: str | Path, device: str | torch.device | None = None) -> Classifier:
+    """Load a classifier.
+
+    Args:
+        source: one of `demo_models()`, or a safetensors file written by `python -m core.demo`.
+        device: where it will run; the best device here when not given.
+
+    Returns:
+        The classifier, named as the checkpoint names it, with its normalisation inside.
+
+    Raises:
+        CheckpointError: if there is no such model, or the file is damaged, foreign or does not fit together.
+    """
+    path = _find(source)
+    facts, weights = _read(path)
+    module = _fill(path, facts, weights)
+    try:
+        classifier = Classifier(
+            module, facts["input_shape"], facts["class_names"], facts["mean"], facts["std"], facts["name"], device
+        )
+    except (ValueError, TypeError, RuntimeError) as error:
+        raise CheckpointError(_broken(path, "its parts do not fit together")) from error
+    grey = torch.full((1, *classifier.input_shape), 0.5, device=classifier.device, dtype=classifier.dtype)
+    if not bool(torch.isfinite(classifier(grey)).all()):
+        raise CheckpointError(_broken(path, "it gives NaN or infinite logits"))
+    return classifier
+
+
+def model_card(source: str | Path) -> str:
+    """What a model is, its data, training, accuracy and limits, as Markdown.
+
+    The card beside the file where there is one, else the file's own words about itself.
+
+    Args:
+        source: as for `load_classifier`.
+
+    Raises:
+        CheckpointError: if there is no such model, or the file is damaged or foreign.
+    """
+    path = _find(source)
+    card = path.with_suffix(".md")
+    if card.is_file():
+        return card.read_text(encoding="utf-8")
+    facts, _ = _read(path)
+    correct, count = facts["accuracy"]["correct"], facts["accuracy"]["images"]
+    shape = " x ".join(map(str, facts["input_shape"]))
+    return (
+        f"# {facts['name']}\n\nA `{facts['architecture']}` classifier of {shape} images into "
+        f"{len(facts['class_names'])} classes: {', '.join(facts['class_names'])}.\n\n"
+        f"Accuracy when it was made: {correct / count:.1%} of {count} held-out images.\n"
+    )
+
+
+def write_checkpoint(path: Path, classifier: Classifier, facts: Mapping[str, Any]) -> None:
+    """Write a classifier, whole or not at all; the same classifier and facts give the same bytes.
+
+    Args:
+        path: the file to write.
+        classifier: gives weights, buffers, input shape, names and normalisation.
+        facts: `architecture` (a name in `core.demo.ARCHITECTURES`), its `arguments`, `accuracy` (`correct` of `images`
+            of `source`), and anything else worth keeping, as plain JSON values.
+    """
+    from safetensors.torch import save
+
+    weights = {name: tensor.detach().cpu().contiguous() for name, tensor in classifier.module.state_dict().items()}
+    said = {
+        **facts,
+        "name": classifier.name,
+        "input_shape": classifier.input_shape,
+        "class_names": classifier.class_names,
+        "mean": classifier.mean,
+        "std": classifier.std,
+    }
+    text = _canonical({**said, "digest": _digest(said, weights)})
+    with atomic_write(path) as file:
+        file.write_bytes(save(weights, {METADATA_KEY: text}))
+
+
+def _demo_path(name: str) -> Path:
+    return ASSETS / "models" / f"{name}.safetensors"
+
+
+def _find(source: str | Path) -> Path:
+    """The file that a source means.
+
+    Raises:
+        CheckpointError: if there is none, or it cannot be one of ours.
+    """
+    text = str(source)
+    kind, colon, _ = text.partition(":")
+    if text in demo_models():
+        return _demo_path(text.removeprefix("demo:"))
+    if colon and kind in {"demo", "torchvision", "timm", "hf-hub"}:
+        raise CheckpointError(f"expected one of {', '.join(demo_models())}, got {text[:80]}; choose one of these")
+    path = Path(source)
+    name = path.name[:80]
+    try:
+        if path.is_dir():
+            raise CheckpointError(f"expected a safetensors file, {name} is a folder; name a file in it")
+        if not path.is_file():
+            raise CheckpointError(f"expected a safetensors file, found no {name}; check the spelling")
+        with path.open("rb") as file:
+            start = file.read(4)
+    except OSError as error:  # a name too long for the file system, a file that may not be read
+        raise CheckpointError(f"expected a safetensors file, cannot open {name}; check it") from error
+    if start.startswith(_PICKLE_STARTS) or path.suffix.lower() in _PICKLES:
+        raise CheckpointError(
+            f"expected a safetensors file, {name} is a pickle, which may run code when it is opened "
+            f"and is never read; {_SUPPORTED}"
+        )
+    return path
+
+
+def _broken(path: Path, what: str) -> str:
+    return f"expected a whole checkpoint of ours, got {path.name[:80]}: {what}; fetch or train it again"
+
+
+def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """What a checkpoint says of itself, checked, and its weights, copied out of the file.
+
+    Raises:
+        CheckpointError: if the file is damaged, foreign or says something else than it should.
+    """
+    try:
+        with safe_open(path, framework="pt", device="cpu") as file:
+            text = (file.metadata() or {}).get(METADATA_KEY)
+            names: list[str] = file.keys()
+            weights = {name: file.get_tensor(name).clone() for name in names}
+    except (SafetensorError, OSError, ValueError, TypeError, RuntimeError) as error:
+        raise CheckpointError(_broken(path, "it is no safetensors file, or cut off or damaged")) from error
+    if text is None:
+        raise CheckpointError(f"expected a safetensors file with our metadata, {path.name[:80]} has none; {_SUPPORTED}")
+    try:
+        facts = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise CheckpointError(_broken(path, "its metadata is no JSON")) from error
+    for name, fits in _FACTS.items():
+        if not isinstance(facts, dict) or not fits(facts.get(name)):
+            raise CheckpointError(_broken(path, f"its metadata has no usable {name}"))
+    said = {name: value for name, value in facts.items() if name != "digest"}
+    if facts["digest"] != _digest(said, weights):
+        raise CheckpointError(_broken(path, "its contents do not match its digest"))
+    return facts, weights
+
+
+def _is_list_of(kind: type | tuple[type, ...], low: int, high: int) -> Callable[[object], bool]:
+    def fits(value: object) -> bool:
+        return (
+            isinstance(value, list)
+            and low <= len(value) <= high
+            and all(isinstance(entry, kind) and not isinstance(entry, bool) for entry in value)
+        )
+
+    return fits
+
+
+def _is_accuracy(value: object) -> bool:
+    if not isinstance(value, dict):
+        return False
+    correct, count = value.get("correct"), value.get("images")
+    return isinstance(correct, int) and isinstance(count, int) and 0 <= correct <= count and count > 0
+
+
+# What the metadata must hold, each with the test of its value; 100,000: more classes than any public data set.
+_FACTS: Mapping[str, Callable[[Any], bool]] = {
+    "name": lambda value: isinstance(value, str) and 0 < len(value) <= 200,
+    "architecture": lambda value: isinstance(value, str) and value in ARCHITECTURES,
+    "arguments": lambda value: isinstance(value, dict),
+    "input_shape": _is_list_of(int, 3, 3),
+    "class_names": _is_list_of(str, 2, 100_000),
+    "mean": _is_list_of((int, float), 1, 100),
+    "std": _is_list_of((int, float), 1, 100),
+    "accuracy": _is_accuracy,
+    "digest": lambda value: isinstance(value, str),
+}
+
+
+def _fill(path: Path, facts: Mapping[str, Any], weights: Mapping[str, Tensor]) -> nn.Module:
+    """The architecture with these weights; built without memory first, so that a false size costs nothing.
+
+    Raises:
+        CheckpointError: if the weights are not the architecture's, or not finite.
+    """
+    build = ARCHITECTURES[facts["architecture"]]
+    try:
+        with torch.device("meta"):
+            module = build(facts["input_shape"], len(facts["class_names"]), **facts["arguments"])
+    except (TypeError, ValueError, LookupError, RuntimeError, OverflowError) as error:
+        raise CheckpointError(_broken(path, f"its arguments are not those of {facts['architecture']}")) from error
+    expected = module.state_dict()
+    for name in sorted(expected.keys() | weights.keys()):
+        if name not in expected or name not in weights:
+            what = "it lacks" if name in expected else "it has unknown"
+            raise CheckpointError(_broken(path, f"{what} weights {name[:80]}"))
+        if (came := _form(weights[name])) != (needed := _form(expected[name])):
+            raise CheckpointError(_broken(path, f"{name} is {came} instead of {needed}"))
+        if not bool(torch.isfinite(weights[name]).all()):
+            raise CheckpointError(_broken(path, f"{name} holds NaN or infinity"))
+    module.load_state_dict(weights, assign=True)
+    return module
+
+
+def _form(tensor: Tensor) -> str:
+    return f"{str(tensor.dtype).removeprefix('torch.')} {' x '.join(map(str, tensor.shape)) or 'scalar'}"
+
+
+def _canonical(facts: Mapping[str, Any]) -> str:
+    return json.dumps(facts, sort_keys=True)
+
+
+def _digest(facts: Mapping[str, Any], weights: Mapping[str, Tensor]) -> str:
+    """SHA-256 over what a checkpoint says and every tensor with its name, dtype and shape."""
+    digest = hashlib.sha256(_canonical(facts).encode())
+    for name in sorted(weights):
+        tensor = weights[name].contiguous()
+        digest.update(f"{name}\0{_form(tensor)}\0".encode())
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()

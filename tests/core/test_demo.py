@@ -1,0 +1,160 @@
+"""The demo models: honest data, known sizes, the same bytes each time."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from core import demo, demo_data
+from core.images import ASSETS, load_images
+
+TINY = replace(demo.RECIPES["digits/standard"], epochs=1)
+
+
+@pytest.fixture(scope="module")
+def digits() -> demo_data.DemoData:
+    return demo_data.DATA["digits"]()
+
+
+def test_jitter_keeps_pixels_in_range_and_mirrors_half() -> None:
+    pixels = torch.rand(2000, 3, 4, 4, generator=torch.Generator().manual_seed(0))
+    changed = demo._jitter(pixels, torch.Generator().manual_seed(1))
+    assert changed.min() >= 0
+    assert changed.max() <= 1
+    ramp = torch.linspace(0.4, 0.6, 4).expand(2000, 3, 4, 4)
+    falls = demo._jitter(ramp, torch.Generator().manual_seed(1)).diff(dim=3)[:, 0, 0, 0] < 0
+    assert 0.45 < falls.float().mean() < 0.55
+
+
+# -- architectures and recipes ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "shape", "classes", "parameters"),
+    [("photos/standard", (3, 32, 32), 9, 161_577), ("digits/standard", (1, 32, 32), 10, 33_658)],
+)
+def test_sizes_of_the_networks(name, shape, classes, parameters) -> None:
+    spec = demo.demo_spec(name)
+    module = demo.ARCHITECTURES[spec.architecture](shape, classes, **spec.arguments)
+    assert sum(parameter.numel() for parameter in module.parameters()) == parameters
+    assert module(torch.zeros(2, *shape)).shape == (2, classes)
+
+
+@pytest.mark.parametrize("shape", [(3, 7, 12), (1, 1, 1), (2, 33, 32)])
+def test_strided_takes_images_of_any_shape(shape) -> None:
+    module = demo.strided(shape, 4, widths=[2, 3], activation="relu")
+    assert module(torch.zeros(2, *shape)).shape == (2, 4)
+    with pytest.raises(ValueError, match="positive"):
+        demo.strided(shape, 4, widths=[2, 0], activation="relu")
+
+
+def test_a_number_at_the_end_of_a_name_is_the_seed() -> None:
+    assert demo.demo_spec("photos/standard").seed == 0
+    assert demo.demo_spec("photos/standard-1") == replace(demo.RECIPES["photos/standard"], seed=1)
+    for unknown in ("photos/standard-x", "photos/other", "standard-1", ""):
+        with pytest.raises(ValueError, match="expected one of photos/standard, digits/standard"):
+            demo.demo_spec(unknown)
+    assert {demo.demo_spec(name).data for name in demo.SHIPPED} == {"photos", "digits"}
+
+
+def test_the_rate_rises_to_its_peak_and_falls_to_nothing() -> None:
+    spec = demo.RECIPES["digits/standard"]
+    rates = [demo._rate(spec, done) for done in np.linspace(0, 1, 101)]
+    assert rates[0] == pytest.approx(spec.peak_rate / 25)
+    assert np.argmax(rates) == 25
+    assert rates[25] == spec.peak_rate
+    assert rates[-1] == pytest.approx(0)
+
+
+@pytest.mark.parametrize(("correct", "count"), [(0, 10), (5, 10), (10, 10), (521, 540)])
+def test_the_ends_of_wilsons_interval_are_1_96_standard_deviations_away(correct, count) -> None:
+    ends = demo.wilson_interval(correct, count)
+    for end in ends:
+        assert (correct / count - end) ** 2 == pytest.approx(1.959964**2 * end * (1 - end) / count, abs=1e-12)
+    assert ends[0] - 1e-12 <= correct / count <= ends[1] + 1e-12
+
+
+# -- training ---------------------------------------------------------------------------------------------------------
+
+
+def test_training_twice_gives_the_same_bytes_and_leaves_the_generator_alone(digits, tmp_path) -> None:
+    before = torch.random.get_rng_state()
+    for file in ("a", "b"):
+        classifier = demo.train("digits/standard", TINY, digits)
+        demo.write_model(tmp_path / f"{file}.safetensors", classifier, TINY, digits)
+        torch.rand(1)  # what others draw changes nothing
+    torch.random.set_rng_state(before)
+    assert (tmp_path / "a.safetensors").read_bytes() == (tmp_path / "b.safetensors").read_bytes()
+    demo.train("digits/standard", TINY, digits)
+    assert torch.equal(torch.random.get_rng_state(), before)
+    other = demo.train("digits/standard", replace(TINY, seed=1), digits)
+    assert not torch.equal(other.module.state_dict()["0.weight"], classifier.module.state_dict()["0.weight"])
+
+
+def test_an_epoch_already_helps_and_is_reported(digits) -> None:
+    done = []
+    classifier = demo.train("digits/standard", replace(TINY, epochs=2), digits, lambda f, partial=None: done.append(f))
+    images = load_images("demo:digits")
+    assert (classifier(images.pixels).argmax(1) == images.labels).float().mean() > 0.7
+    assert done == [0.5, 1.0]
+    values = digits.epoch(torch.Generator())[0].double() / 255
+    assert classifier.mean == pytest.approx((values.mean().item(),), abs=5e-5)
+    assert classifier.std == pytest.approx((values.std().item(),), abs=5e-5)
+
+
+def test_a_mode_sees_the_network_as_it_is_used(digits, monkeypatch) -> None:
+    seen = []
+
+    def twice(net, pixels, labels, generator):
+        seen.append(torch.allclose(net(pixels)[:1], net(pixels[:1]), atol=1e-5))  # BatchNorm looks at one row only
+        return pixels
+
+    monkeypatch.setattr(demo, "MODES", {"twice": twice})
+    demo.train("digits/standard", replace(TINY, mode="twice"), digits)
+    assert len(seen) == 21
+    assert all(seen)
+
+
+def test_no_epochs_leave_an_untrained_network(digits) -> None:
+    classifier = demo.train("digits/untrained", replace(TINY, epochs=0), digits)
+    images = load_images("demo:digits")
+    assert (classifier(images.pixels).argmax(1) == images.labels).float().mean() < 0.4
+
+
+# -- the command ------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def tiny(monkeypatch):
+    monkeypatch.setattr(demo, "RECIPES", {"digits/standard": TINY})
+    threads = torch.get_num_threads()
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.mark.usefixtures("tiny")
+def test_the_command_writes_models_cards_and_images(tmp_path: Path, capsys) -> None:
+    demo.main(["digits/standard", "--seeds", "2", "--out", str(tmp_path), "--threads", "1"])
+    written = sorted(file.relative_to(tmp_path).as_posix() for file in tmp_path.rglob("*") if file.is_file())
+    models = [f"models/digits/standard{end}" for end in ("-1.md", "-1.safetensors", ".md", ".safetensors")]
+    assert written == ["images/digits.safetensors", *models]
+    assert (tmp_path / "images/digits.safetensors").read_bytes() == (ASSETS / "images/digits.safetensors").read_bytes()
+    card = (tmp_path / "models/digits/standard-1.md").read_text(encoding="utf-8")
+    assert card.startswith("# digits/standard-1\n")
+    assert "33,658" in card
+    assert "with 1 thread" in card
+    shown = capsys.readouterr()
+    assert "100%    0 s left" in shown.err
+    assert "of 500 held-out images" in shown.out
+
+
+@pytest.mark.usefixtures("tiny")
+def test_the_command_refuses_unknown_names(tmp_path, capsys) -> None:
+    with pytest.raises(SystemExit):
+        demo.main(["digits/other", "--out", str(tmp_path)])
+    assert "expected one of digits/standard" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())

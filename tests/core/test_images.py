@@ -1,0 +1,325 @@
+"""An image set is checked at the door, whatever it comes from."""
+
+from __future__ import annotations
+
+import io
+import re
+import struct
+import warnings
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from core.demo_data import PHOTOS
+from core.images import ASSETS, ImageError, ImageSet, load_images
+
+
+def image_set(n: int = 5) -> ImageSet:
+    pixels = torch.linspace(0, 1, n * 12).reshape(n, 3, 2, 2)
+    names = tuple(f"image {row}" for row in range(n))
+    return ImageSet(pixels, torch.arange(n) % 2, names, ("even", "odd"), "test")
+
+
+def save(path: Path, array: object, **options: object) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(np.asarray(array)).save(path, **options)
+    return path
+
+
+RAMP = np.arange(48, dtype=np.uint8).reshape(4, 4, 3)
+
+# -- demo sets --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "shape", "classes"), [("photos", (540, 3, 32, 32), 9), ("digits", (500, 1, 32, 32), 10)]
+)
+def test_demo_sets_hold_every_class_in_turn(name, shape, classes) -> None:
+    images = load_images(f"demo:{name}")
+    assert images.pixels.shape == shape
+    assert len(images.class_names) == classes
+    assert images.source == f"demo:{name}"
+    assert len(set(images.names)) == len(images)
+    assert images.labels[: 3 * classes].tolist() == list(range(classes)) * 3
+    counts = images.labels.bincount()
+    assert counts.max() - counts.min() <= (0 if name == "photos" else 3)
+    assert images.names[classes] == f"{images.class_names[0]} #1"
+
+
+def test_demo_sets_are_read_once() -> None:
+    assert load_images("demo:digits") is load_images("demo:digits")
+
+
+def test_demo_sets_can_be_enlarged() -> None:
+    large = load_images("demo:digits", size=64)
+    assert large.pixels.shape == (500, 1, 64, 64)
+    small = torch.nn.functional.avg_pool2d(large.pixels, 2)
+    assert (small - load_images("demo:digits").pixels).abs().mean() < 0.02
+    assert load_images("demo:photos", size=(8, 16)).pixels.shape == (540, 3, 8, 16)
+
+
+def test_every_photograph_has_its_licence_on_record() -> None:
+    card = (ASSETS / "images" / "photos.md").read_text(encoding="utf-8")
+    rows = {cells[0].strip(): cells for line in card.splitlines() if len(cells := line.strip("|").split("|")) == 6}
+    assert set(PHOTOS) <= rows.keys()
+    for name in PHOTOS:
+        _, picture, author, licence, source, file = (cell.strip() for cell in rows[name])
+        assert re.search(r"CC0|CC BY 2\.0|public domain|no known copyright restrictions", licence)
+        assert picture
+        assert author
+        assert source
+        assert re.fullmatch(r"`(skimage/data|sklearn/datasets/images)/\w+\.(png|jpg)`", file)
+    assert "CC BY 4.0" in (ASSETS / "images" / "digits.md").read_text(encoding="utf-8")
+
+
+def test_an_unknown_demo_set_names_the_known_ones() -> None:
+    with pytest.raises(ImageError, match="expected demo:photos or demo:digits, got demo:cars"):
+        load_images("demo:cars")
+
+
+# -- an ImageSet ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("pixels", "message"),
+    [
+        (torch.full((1, 3, 2, 2), 1.5), r"in \[0, 1\], got values from 1.5 to 1.5; remove the normalisation or clip"),
+        (torch.full((1, 3, 2, 2), 200.0), "divide by 255"),
+        (torch.full((1, 3, 2, 2), -0.1), "got values from -0.1"),
+        (torch.full((1, 3, 2, 2), torch.nan), "finite"),
+        (torch.full((1, 3, 2, 2), torch.inf), "finite"),
+        (torch.zeros(1, 3, 2, 2, dtype=torch.float64), "expected float32 pixels of shape n x c x h x w, got float64"),
+        (torch.zeros(0, 3, 2, 2), "at least one image"),
+        (torch.zeros(3, 2, 2), "of shape 3 x 2 x 2"),
+    ],
+)
+def test_pixels_are_checked(pixels, message) -> None:
+    with pytest.raises(ImageError, match=message):
+        ImageSet(pixels, torch.zeros(len(pixels), dtype=torch.int64), ("a",) * len(pixels), ("c",), "test")
+
+
+@pytest.mark.parametrize(
+    ("labels", "names", "message"),
+    [
+        (torch.tensor([0, 1]), ("a",), "one int64 label for each of 1 images"),
+        (torch.tensor([0], dtype=torch.int32), ("a",), "got int32"),
+        (torch.tensor([2]), ("a",), "labels from -1 to 1 for 2 classes, got labels from 2 to 2"),
+        (torch.tensor([-2]), ("a",), "got labels from -2"),
+        (torch.tensor([-1]), ("a", "b"), "expected 1 names, one per image, got 2"),
+    ],
+)
+def test_labels_and_names_are_checked(labels, names, message) -> None:
+    with pytest.raises(ImageError, match=message):
+        ImageSet(torch.zeros(1, 3, 2, 2), labels, names, ("even", "odd"), "test")
+
+
+@given(st.lists(st.integers(-5, 4), min_size=1, max_size=9))
+def test_indexing_agrees_with_numpy(rows) -> None:
+    images = image_set()
+    expected = images.pixels.numpy()[rows]
+    for index in (rows, tuple(rows), np.array(rows), torch.tensor(rows)):
+        chosen = images[index]
+        assert np.array_equal(chosen.pixels.numpy(), expected)
+        assert chosen.labels.tolist() == [images.labels[row].item() for row in rows]
+        assert chosen.names == tuple(images.names[row] for row in rows)
+        assert (chosen.class_names, chosen.source) == (images.class_names, images.source)
+    assert images[rows[0]].pixels.shape == (1, 3, 2, 2)
+
+
+@given(st.slices(5))
+def test_slices_agree_with_lists(rows) -> None:
+    images = image_set()
+    if range(5)[rows]:
+        assert images[rows].digest == images[list(range(5)[rows])].digest
+    else:
+        with pytest.raises(ImageError, match="expected at least one of the 5 rows, got none"):
+            images[rows]
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        (5, "expected rows from 0 to 4, got 5"),
+        ([0, -6], "expected rows from 0 to 4, got -6"),
+        ([], "at least one"),
+        (torch.tensor([True] * 5), "not a mask"),
+        (torch.tensor([0.0]), "whole numbers"),
+        (torch.tensor([[0, 1]]), "whole numbers"),
+    ],
+)
+def test_rows_that_are_not_there(rows, message) -> None:
+    with pytest.raises(ImageError, match=message):
+        image_set()[rows]
+
+
+def test_iterating_ends() -> None:
+    assert [image.names for image in image_set(3)] == [("image 0",), ("image 1",), ("image 2",)]
+
+
+def test_rows_are_copies() -> None:
+    images = image_set()
+    images[:].pixels.zero_()
+    assert images.pixels.max() == 1
+
+
+def test_the_digest_names_pixels_and_shape_only() -> None:
+    images = image_set()
+    renamed = ImageSet(images.pixels.clone(), -torch.ones(5, dtype=torch.int64), ("",) * 5, (), "elsewhere")
+    assert re.fullmatch("[0-9a-f]{64}", images.digest)
+    assert renamed.digest == images.digest
+    assert images[[0, 1]].digest != images[[1, 0]].digest
+    wide = ImageSet(images.pixels.reshape(5, 3, 1, 4), images.labels, images.names, images.class_names, "test")
+    assert wide.digest != images.digest
+
+
+# -- files ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_file_is_read_exactly(tmp_path) -> None:
+    images = load_images(save(tmp_path / "ramp.png", RAMP))
+    assert torch.equal(images.pixels, torch.from_numpy(RAMP).permute(2, 0, 1)[None] / 255)
+    assert images.names == ("ramp.png",)
+    assert images.labels.tolist() == [-1]
+    assert images.class_names == ()
+
+
+def test_a_grey_file_has_one_channel(tmp_path) -> None:
+    images = load_images(save(tmp_path / "grey.png", RAMP[:, :, 0]))
+    assert images.pixels.shape == (1, 1, 4, 4)
+
+
+def test_transparency_is_laid_over_white(tmp_path) -> None:
+    clear = np.zeros((2, 2, 4), np.uint8)
+    clear[0, 0] = (10, 20, 30, 255)
+    images = load_images(save(tmp_path / "clear.png", clear))
+    assert (images.pixels[0, :, 0, 0] * 255).round().tolist() == [10, 20, 30]
+    assert images.pixels[0, :, 1, 1].tolist() == [1, 1, 1]
+
+
+def test_pictures_are_turned_upright(tmp_path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6  # the camera was held so that the picture must be turned by 90 degrees, clockwise
+    path = save(tmp_path / "turned.png", RAMP[:2], exif=exif)
+    upright = np.rot90(RAMP[:2], -1)
+    assert np.array_equal((load_images(path).pixels[0] * 255).round().byte().permute(1, 2, 0), upright)
+
+
+def test_resizing_keeps_the_middle(tmp_path) -> None:
+    wide = np.zeros((4, 12, 3), np.uint8)
+    wide[:, 4:8] = 200
+    images = load_images(save(tmp_path / "wide.png", wide), size=4)
+    assert torch.equal(images.pixels, torch.full((1, 3, 4, 4), 200 / 255))
+    assert load_images(tmp_path / "wide.png", size=(2, 6)).pixels.shape == (1, 3, 2, 6)
+
+
+def chunk(kind: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+def png_claiming(width: int, height: int) -> bytes:
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b"")
+
+
+def encoded(kind: str) -> bytes:
+    buffer = io.BytesIO()
+    noise = np.random.default_rng(0).integers(0, 256, (16, 16, 3), dtype=np.uint8)
+    Image.fromarray(noise).save(buffer, kind)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("cut.png", encoded("PNG")[:-200], "could not read cut.png; it is damaged or not an image"),
+        ("cut.jpg", encoded("JPEG")[:-200], "could not read cut.jpg"),
+        ("notes.png", b"not an image at all", "could not read notes.png"),
+        ("empty.png", b"", "could not read empty.png"),
+        ("script.png", b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "could not read script.png"),
+        ("large.png", png_claiming(8000, 8000), "at most 50 million pixels, large.png has more; make it smaller"),
+        ("bomb.png", png_claiming(60000, 60000), "at most 50 million pixels, bomb.png has more"),
+    ],
+)
+def test_what_cannot_be_used_is_refused_in_a_sentence(tmp_path, name, content, message) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(ImageError, match=message) as caught:
+        load_images(tmp_path / name)
+    assert str(tmp_path) not in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_deep_images_are_refused(tmp_path) -> None:
+    path = save(tmp_path / "deep.png", np.full((2, 2), 60000, np.uint16))
+    with pytest.raises(ImageError, match=r"expected 8 bits per channel, deep\.png has more"):
+        load_images(path)
+
+
+@settings(max_examples=60, deadline=None, derandomize=True)
+@given(st.sampled_from(["PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP"]), st.data())
+def test_a_damaged_file_gives_an_image_or_a_sentence(tmp_path_factory, kind, data) -> None:
+    content = bytearray(encoded(kind))
+    for _ in range(data.draw(st.integers(1, 8))):
+        content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
+    path = tmp_path_factory.mktemp("damaged") / "file.png"
+    path.write_bytes(content)
+    with warnings.catch_warnings(action="ignore"):  # Pillow mentions damaged EXIF data that it can do without
+        try:
+            fine = len(load_images(path)) == 1
+        except ImageError as error:
+            fine = "file.png" in str(error)
+    assert fine
+
+
+@pytest.mark.parametrize("name", ["nothing.png", "x" * 300, "no/such/place.png"])
+def test_a_missing_file(tmp_path, name) -> None:
+    with pytest.raises(ImageError, match="expected an image or a folder of images") as caught:
+        load_images(tmp_path / name)
+    assert str(tmp_path) not in str(caught.value)
+
+
+# -- folders ----------------------------------------------------------------------------------------------------------
+
+
+def test_subfolders_are_classes(tmp_path) -> None:
+    for name in ("dog/b.png", "dog/a.PNG", "cat/deep/c.png", "cat/.hidden/d.png", "cat/.e.png"):
+        save(tmp_path / name, RAMP, format="png")
+    (tmp_path / "dog" / "notes.txt").write_text("no image")
+    (tmp_path / "empty").mkdir()
+    images = load_images(tmp_path)
+    assert images.class_names == ("cat", "dog")
+    assert images.names == ("cat/deep/c.png", "dog/a.PNG", "dog/b.png")
+    assert images.labels.tolist() == [0, 1, 1]
+
+
+def test_a_plain_folder_has_no_classes(tmp_path) -> None:
+    save(tmp_path / "b.png", RAMP)
+    save(tmp_path / "a.png", RAMP[:, :, 0])
+    images = load_images(str(tmp_path))
+    assert images.names == ("a.png", "b.png")
+    assert images.labels.tolist() == [-1, -1]
+    assert torch.equal(images.pixels[0, 0], images.pixels[0, 2])  # a grey one among coloured ones gets three channels
+
+
+def test_folders_that_cannot_be_used(tmp_path) -> None:
+    with pytest.raises(ImageError, match=f"expected images in {tmp_path.name}, found none"):
+        load_images(tmp_path)
+    save(tmp_path / "a.png", RAMP)
+    save(tmp_path / "b.png", RAMP[:2])
+    with pytest.raises(ImageError, match=r"of one size, got 4 x 4 \(a\.png\) and 2 x 4 \(b\.png\); pass a size"):
+        load_images(tmp_path)
+    assert load_images(tmp_path, size=2).pixels.shape == (2, 3, 2, 2)
+    save(tmp_path / "cat" / "c.png", RAMP)
+    with pytest.raises(ImageError, match="got both; move them into the subfolders"):
+        load_images(tmp_path)
+
+
+@pytest.mark.parametrize("size", [0, (4, -1)])
+def test_sizes_are_positive(tmp_path, size) -> None:
+    with pytest.raises(ImageError, match="at least 1 x 1 pixel"):
+        load_images(save(tmp_path / "a.png", RAMP), size=size)
