@@ -1,0 +1,363 @@
+"""What a classifier says everywhere on a plane: label, logits, confidence, entropy on a square grid.
+
+On a plane x(a, b) = origin + a u + b v with orthonormal u, v, class k wins where its signed margin
+s_k = z_k - max_{j != k} z_j is positive; the zero set of s_k is the boundary of its region and is what contours follow.
+The plain margin top1 - top2 >= 0 has a kink there and is never contoured.
+
+`full` evaluates every point. `adaptive` and `careful` evaluate a lattice and refine it towards the boundaries they find
+(`core.geometry.quadtree`): elsewhere labels are filled by cell, logits and log-odds are bilinear, and `evaluated` says
+where.
+
+Reference: planes through three images follow Somepalli et al., Can Neural Nets Learn the Same Model Twice?, CVPR 2022
+(arXiv 2203.08124), here with axes that are orthonormal in pixels.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+import numpy as np
+import torch
+from skimage.measure import find_contours
+from torch import Tensor
+from torch.nn.functional import softplus
+
+from core.classifier import Classifier
+from core.compute import OnProgress, silent
+from core.geometry.planes import Extent, Plane
+from core.geometry.quadtree import Quadtree
+from core.result import Result, quantity
+
+Method = Literal["adaptive", "careful", "full"]
+METHODS: tuple[Method, ...] = get_args(Method)
+
+Scalar = Literal["margin", "confidence", "entropy"]
+_SCALARS: tuple[Scalar, ...] = get_args(Scalar)
+
+_BASE_CELLS = {"adaptive": 16, "careful": 8}  # grid steps along a base cell
+_KAPPA = {"adaptive": 0.1, "careful": 1.0}
+_MOST_VALUES = 1 << 28  # logits kept while slicing: 1 GiB in float32; past it they are computed in a second pass
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Slice(Result):
+    """Labels and scalars on a square grid of a plane; row index = y, so row 0 is the lowest."""
+
+    x: np.ndarray = quantity("ℓ2 pixel", "x")
+    y: np.ndarray = quantity("ℓ2 pixel", "y")
+    label: np.ndarray = quantity("", "y x")  # -1 where the logits are not finite
+    confidence: np.ndarray = quantity("probability", "y x")
+    entropy: np.ndarray = quantity("nat", "y x")
+    margin: np.ndarray = quantity("logit", "y x")  # top1 - top2
+    classes: np.ndarray = quantity("", "class")  # seen on this slice, ascending
+    logits: np.ndarray = quantity("logit", "y x class")  # of the classes seen
+    evaluated: np.ndarray = quantity("", "y x")  # where the classifier was asked
+    outline: np.ndarray = quantity("ℓ2 pixel", "corner xy")  # of the part with all pixels in [0, 1]
+    origin: np.ndarray = quantity("pixel", "c h w")
+    u: np.ndarray = quantity("pixel", "c h w")
+    v: np.ndarray = quantity("pixel", "c h w")
+    x_label: str = quantity("")
+    y_label: str = quantity("")
+    num_classes: int = quantity("")
+    method: str = quantity("")
+    fingerprint: str = quantity("", default="")
+
+    @property
+    def plane(self) -> Plane:
+        """The plane that was cut."""
+        origin, u, v = (torch.from_numpy(axis) for axis in (self.origin, self.u, self.v))
+        return Plane(origin, u, v, self.x_label, self.y_label)
+
+    @property
+    def extent(self) -> Extent:
+        """x_min, x_max, y_min, y_max of the sampled points, in ℓ2 pixel units."""
+        return float(self.x[0]), float(self.x[-1]), float(self.y[0]), float(self.y[-1])
+
+    @property
+    def step(self) -> float:
+        """Distance between neighbouring grid points, in ℓ2 pixel units."""
+        return float(self.x[-1] - self.x[0]) / (len(self.x) - 1)
+
+    def signed_margin(self, k: int) -> np.ndarray:
+        """z_k - max_{j != k} z_j on the grid: positive inside class k's region, zero on its boundary.
+
+        Args:
+            k: a class seen on this slice.
+
+        Returns:
+            (r, r) logit differences.
+
+        Raises:
+            ValueError: if class k is nowhere on this slice.
+        """
+        where = np.flatnonzero(self.classes == k)
+        if not len(where):
+            raise ValueError(f"expected a class seen on this slice, got {k}; seen are {self.classes.tolist()}")
+        return self._signed_margin(int(where[0]), (slice(None), slice(None)))
+
+    def _signed_margin(self, position: int, window: tuple[slice, slice]) -> np.ndarray:
+        """The signed margin of the class at this position of `classes` in a window of the grid."""
+        logits, label = self.logits[window], self.label[window]
+        top = np.full(label.shape, np.nan, logits.dtype)
+        for place, k in enumerate(self.classes):
+            np.copyto(top, logits[..., place], where=label == k)
+        inside = label == self.classes[position]
+        return np.where(inside, self.margin[window], logits[..., position] - top)
+
+    def boundary_lines(self) -> dict[int, tuple[np.ndarray, ...]]:
+        """The boundary of each class's region, as polylines to a fraction of a grid step.
+
+        Returns:
+            For each class seen, its lines (points, 2) in plane coordinates; a border between two classes is in both.
+        """
+        lines = {}
+        for position, k in enumerate(self.classes):
+            window = _around(self.label == k)
+            field = self._signed_margin(position, window)
+            lines[int(k)] = self._polylines(field, 0.0, window)
+        return lines
+
+    def contours(self, name: Scalar, levels: Sequence[float]) -> dict[float, tuple[np.ndarray, ...]]:
+        """Lines of equal confidence, entropy or margin.
+
+        Args:
+            name: "confidence", "entropy" (nats) or "margin" (logits).
+            levels: values to follow; the margin only above 0, where it crosses no kink.
+
+        Returns:
+            For each level its lines (points, 2) in plane coordinates.
+
+        Raises:
+            ValueError: for another field, or a margin level that is not positive.
+        """
+        if name not in _SCALARS:
+            raise ValueError(f"expected one of {', '.join(_SCALARS)} to contour, got {name!r}")
+        if name == "margin" and min(levels, default=1.0) <= 0:
+            raise ValueError("expected margin levels above 0, where the boundary lines already are")
+        window = (slice(None), slice(None))
+        return {float(level): self._polylines(getattr(self, name), level, window) for level in levels}
+
+    def _polylines(self, field: np.ndarray, level: float, window: tuple[slice, slice]) -> tuple[np.ndarray, ...]:
+        if min(field.shape) < 2:
+            return ()
+        corner = np.array([self.x[window[1]][0], self.y[window[0]][0]])
+        return tuple(corner + line[:, ::-1] * self.step for line in find_contours(field.astype(np.float64), level))
+
+    def shares(self) -> dict[int, float]:
+        """The share of the grid's points in each class seen, largest first."""
+        counts = {int(k): float((self.label == k).mean()) for k in self.classes}
+        return dict(sorted(counts.items(), key=lambda item: -item[1]))
+
+
+def _around(mask: np.ndarray) -> tuple[slice, slice]:
+    """The smallest window of the grid that holds a mask and one point around it."""
+    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+    return slice(max(rows[0] - 1, 0), rows[-1] + 2), slice(max(columns[0] - 1, 0), columns[-1] + 2)
+
+
+def slice_plane(
+    classifier: Classifier,
+    plane: Plane,
+    extent: Extent,
+    resolution: int = 256,
+    method: Method = "adaptive",
+    *,
+    on_progress: OnProgress = silent,
+) -> Slice:
+    """Evaluate a classifier on a square grid of a plane.
+
+    Args:
+        classifier: any `core.classifier.Classifier`.
+        plane: the plane, of the classifier's input shape.
+        extent: (x_min, x_max, y_min, y_max) in plane coordinates (ℓ2 pixel units), square; both ends are sampled.
+        resolution: points along each side, at least 2.
+        method: "full" asks the classifier at every point. "adaptive" (base cells of 16 steps, kappa 0.1) can miss
+            isolated regions thinner than 16 steps, "careful" (8 steps, kappa 1) those thinner than 8.
+        on_progress: told the fraction done and, between levels, a coarser `Slice`.
+
+    Returns:
+        The slice; `forwards` counts rows put through the classifier, padding of the last batch included.
+
+    Raises:
+        ValueError: if the extent is not a finite square, the resolution or method is not one of those above.
+        ImageError: if the plane is not of the classifier's input shape.
+    """
+    begin = time.perf_counter()
+    grid = _Grid(classifier, plane, extent, resolution)
+    if method not in METHODS:
+        raise ValueError(f"expected a method out of {', '.join(METHODS)}, got {method!r}")
+    with torch.inference_mode():
+        cut = _full if method == "full" else _adaptive
+        return cut(classifier, grid, method, begin, on_progress)
+
+
+class _Grid:
+    """The grid points of a slice and the classifier's fields at them."""
+
+    def __init__(self, classifier: Classifier, plane: Plane, extent: Extent, resolution: int) -> None:
+        x_min, x_max, y_min, y_max = extent
+        width, height = x_max - x_min, y_max - y_min
+        if not all(map(math.isfinite, extent)) or width <= 0 or abs(width - height) > 1e-6 * width:
+            raise ValueError(f"expected a finite square extent (x_min, x_max, y_min, y_max), got {extent}")
+        if resolution < 2:
+            raise ValueError(f"expected a resolution of at least 2 points, got {resolution}")
+        self.plane, self.extent, self.resolution = plane, extent, resolution
+        self.step = width / (resolution - 1)
+        self.classifier = classifier
+        self.outline = plane.box_polygon()
+        # points are measured from the middle of the extent, so that a deep zoom far from the origin keeps its digits
+        middle = np.array([[(x_min + x_max) / 2, (y_min + y_max) / 2]])
+        self.logits = classifier.along(plane.to_pixels(middle)[0], torch.stack([plane.u, plane.v]))
+
+    def at(self, points: Tensor) -> Tensor:
+        """All logits at (n, 2) grid indices (row, column)."""
+        offsets = (points.flip(1).double() - (self.resolution - 1) / 2) * self.step
+        return self.logits(offsets.to(self.classifier.dtype))
+
+    def fields(self, keep: Tensor | None = None) -> Callable[[Tensor], Tensor]:
+        """The row-wise function (n, 2) indices -> logits (all, or the classes kept) and three scalars.
+
+        The scalars are smooth wherever the label is constant, so that they may be interpolated: the margin m, and of
+        the other classes, relative to the runner-up, the log of their summed weights S and the entropy H among them.
+        """
+
+        def rows(points: Tensor) -> Tensor:
+            logits = self.at(points)
+            top, which = logits.topk(2, 1)
+            behind = logits - top[:, 1:]
+            weights = behind.exp().scatter(1, which[:, :1], 0)
+            total = weights.sum(1, keepdim=True)
+            others = total.log()
+            entropy = others - (weights * behind).sum(1, keepdim=True) / total
+            kept = logits if keep is None else logits[:, keep]
+            return torch.cat([kept, top[:, :1] - top[:, 1:], others, entropy], 1)
+
+        return rows
+
+    def slice_of(
+        self, label: Tensor, values: Tensor, evaluated: Tensor, classes: Tensor, spacing: int, **provenance: Any
+    ) -> Slice:
+        """A `Slice` out of finished fields; values hold the logits of the classes seen and the scalars of `fields`.
+
+        With o = m - S the log-odds of the winner, confidence is p = 1 / (1 + exp(-o)) and entropy h(p) + (1 - p) H.
+        """
+        margin, others, entropy = values[..., -3:].unbind(-1)
+        odds = margin - others
+        confidence = odds.sigmoid()
+        entropy = confidence * softplus(-odds) + (1 - confidence) * (softplus(odds) + entropy)
+        positions = np.arange(0, self.resolution, spacing) * self.step
+        return Slice(
+            x=self.extent[0] + positions,
+            y=self.extent[2] + positions,
+            label=label.to(torch.int32).cpu().numpy(),
+            logits=values[..., :-3].contiguous().cpu().numpy(),
+            margin=margin.contiguous().cpu().numpy(),
+            confidence=confidence.cpu().numpy(),
+            entropy=entropy.cpu().numpy(),
+            classes=classes.cpu().numpy(),
+            evaluated=evaluated.cpu().numpy(),
+            outline=self.outline,
+            origin=self.plane.origin.numpy(),
+            u=self.plane.u.numpy(),
+            v=self.plane.v.numpy(),
+            x_label=self.plane.x_label,
+            y_label=self.plane.y_label,
+            num_classes=self.classifier.num_classes,
+            fingerprint=self.classifier.fingerprint,
+            gradients=0,
+            **provenance,
+        )
+
+
+def _full(classifier: Classifier, grid: _Grid, method: str, begin: float, on_progress: OnProgress) -> Slice:
+    """Every point of the grid."""
+    side, classes_in_all = grid.resolution, classifier.num_classes
+    steps = torch.arange(side, device=classifier.device)
+    points = torch.cartesian_prod(steps, steps)
+    batches = classifier.batches()
+    in_one_pass = len(points) * classes_in_all <= _MOST_VALUES
+    if in_one_pass:
+        values = batches(grid.fields(), points, on_progress)
+        label, classes = _labels(values[:, :classes_in_all])
+        columns = torch.cat([classes, torch.arange(classes_in_all, classes_in_all + 3, device=classifier.device)])
+        values = values[:, columns]
+    else:
+        label = batches(lambda part: _labels(grid.at(part))[0][:, None], points, _half(on_progress, 0))
+        label = label[:, 0]
+        classes = label[label >= 0].unique()
+        values = batches(grid.fields(classes), points, _half(on_progress, 1))
+    return grid.slice_of(
+        label.view(side, side),
+        values.view(side, side, -1),
+        torch.ones(side, side, dtype=torch.bool),
+        classes,
+        1,
+        method=method,
+        forwards=batches.rows,
+        seconds=time.perf_counter() - begin,
+    )
+
+
+def _half(on_progress: OnProgress, which: int) -> Callable[[float], None]:
+    return lambda fraction: on_progress((which + fraction) / 2)
+
+
+def _labels(logits: Tensor) -> tuple[Tensor, Tensor]:
+    """Winning class of each row, -1 where logits are not finite, and the classes that win anywhere."""
+    label = logits.argmax(1).where(torch.isfinite(logits).all(1), -1)
+    return label, label[label >= 0].unique()
+
+
+def _adaptive(classifier: Classifier, grid: _Grid, method: str, begin: float, on_progress: OnProgress) -> Slice:
+    """The points a quadtree asks for; a picture at every level."""
+    batches = classifier.batches()
+    fields = grid.fields()
+    base = _BASE_CELLS[method]
+    levels = base.bit_length()
+    # each level has about twice the points of the one before: level i of n ends at 2^i / 2^n
+    progress = _LevelProgress(levels, on_progress)
+    tree = Quadtree(
+        lambda points: batches(fields, points, progress.within_level),
+        grid.resolution,
+        base,
+        _KAPPA[method],
+        classifier.num_classes,
+        classifier.device,
+    )
+
+    def picture(spacing: int) -> Slice:
+        classes = tree.classes()
+        scalars = torch.arange(classifier.num_classes, classifier.num_classes + 3, device=classifier.device)
+        label, values, evaluated = tree.picture(spacing, torch.cat([classes, scalars]))
+        provenance = {"forwards": batches.rows, "seconds": time.perf_counter() - begin}
+        return grid.slice_of(label, values, evaluated, classes, spacing, method=method, **provenance)
+
+    def on_level(spacing: int) -> None:
+        progress.level += 1
+        if on_progress is not silent and spacing > 1:
+            on_progress(progress.done(0.0), picture(spacing))
+
+    tree.run(on_level)
+    return picture(1)
+
+
+class _LevelProgress:
+    """The fraction done of a slice whose number of points is not known beforehand."""
+
+    def __init__(self, levels: int, on_progress: OnProgress) -> None:
+        self._levels, self._on_progress, self._so_far = levels, on_progress, 0.0
+        self.level = 0
+
+    def done(self, fraction: float) -> float:
+        """The fraction done when this fraction of the current round is; never falls."""
+        start = 2.0**self.level
+        self._so_far = max(self._so_far, (start * (1 + fraction) - 1) / (2.0 ** (self._levels + 1)))
+        return self._so_far
+
+    def within_level(self, fraction: float) -> None:
+        """Report progress inside a round of evaluations."""
+        self._on_progress(self.done(fraction))
