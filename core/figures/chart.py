@@ -1,0 +1,262 @@
+"""A description of a picture: what to draw, with units, and nothing about how.
+
+A `Chart` is a grid of panels; a panel is a coordinate system with layers, drawn in order. The plane viewer and Plotly
+draw it on a screen, matplotlib draws it on paper: what is exported is what was seen. Layers hold finished values;
+nothing is sampled, smoothed or computed while drawing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+import numpy as np
+
+
+@dataclass(frozen=True, kw_only=True)
+class Axis:
+    """One axis: its words, its unit and, where it matters, its limits."""
+
+    label: str = ""
+    unit: str = ""
+    limits: tuple[float, float] | None = None
+    scale: Literal["linear", "log"] = "linear"
+    ticks: tuple[tuple[float, str], ...] | None = None  # None: the renderer's own
+
+    @property
+    def title(self) -> str:
+        """The words with the unit behind them, as they stand beside the axis."""
+        return f"{self.label} ({self.unit})" if self.label and self.unit else self.label or self.unit
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scale:
+    """How numbers became colours: what a colour bar shows."""
+
+    palette: str  # a name of `style.PALETTES`
+    limits: tuple[float, float]
+    label: str
+    unit: str = ""
+
+    @property
+    def title(self) -> str:
+        """The words with the unit behind them, as they stand beside the colour bar."""
+        return Axis(label=self.label, unit=self.unit).title
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class FieldLayer:
+    """A picture on a regular grid. Row index = y: row 0 is drawn at the bottom.
+
+    `x` and `y` are the cell centres, evenly spaced; the picture reaches half a step beyond them.
+    """
+
+    x: np.ndarray  # (columns,)
+    y: np.ndarray  # (rows,)
+    colours: np.ndarray  # (rows, columns, 3) uint8
+    smooth: bool = False  # bilinear between cells for scalars; labels are never blended
+    scale: Scale | None = None
+    hover: tuple[str, ...] = ()  # what each index in `hover_index` says
+    hover_index: np.ndarray | None = None  # (rows, columns) int, -1 for nothing
+    name: str = ""
+
+    @property
+    def edges(self) -> tuple[float, float, float, float]:
+        """x_min, x_max, y_min, y_max of the picture: half a step beyond the outermost cell centres."""
+        (x_low, x_high), (y_low, y_high) = (_outer_edges(centres) for centres in (self.x, self.y))
+        return x_low, x_high, y_low, y_high
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class LinesLayer:
+    """Polylines in one style; a halo keeps a dark line readable on every colour."""
+
+    paths: tuple[np.ndarray, ...]  # each (points, 2)
+    role: Literal["boundary", "contour", "outline", "curve", "reference", "guide"] = "curve"
+    colour: str = ""  # "": the role's own
+    dash: Literal["solid", "dashed", "dotted"] = "solid"
+    name: str = ""  # shown in the legend when not empty
+    labels: tuple[str, ...] = ()  # one per path, e.g. the level of a contour
+
+    @property
+    def joined(self) -> np.ndarray:
+        """All paths in one array (points, 2), a row of NaN between two of them."""
+        gap = np.full((1, 2), np.nan)
+        rows = [part for path in self.paths for part in (path, gap)][:-1]
+        return np.concatenate(rows) if rows else np.empty((0, 2))
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class PointsLayer:
+    """Marks with words beside them."""
+
+    positions: np.ndarray  # (n, 2)
+    labels: tuple[str, ...] = ()
+    colours: tuple[str, ...] = ()  # one per point, or one for all
+    marker: Literal["circle", "ring", "cross", "square", "diamond", "none"] = "circle"  # "none": the words alone
+    size: float = 6.0  # points (1/72 inch)
+    name: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ImagesLayer:
+    """Thumbnails at positions of the panel; of fixed size on the page, not in the plane."""
+
+    positions: np.ndarray  # (n, 2)
+    images: np.ndarray  # (n, height, width, 3) uint8
+    labels: tuple[str, ...] = ()
+    colours: tuple[str, ...] = ()  # frames, one per image
+    residuals: tuple[float, ...] = ()  # distance from the plane; drawn as a fainter thumbnail and said in the label
+    size: float = 18.0  # points (1/72 inch)
+
+    def off_plane(self, index: int) -> bool:
+        """Whether an image lies visibly off the plane, so that its thumbnail stands at its projection only."""
+        return bool(self.residuals) and self.residuals[index] >= 0.005  # less is rounding, and would read 0.00
+
+    def words(self, index: int) -> str:
+        """What stands under a thumbnail: its label and, in a second line, how far off the plane it lies."""
+        lines = [self.labels[index]] if self.labels else []
+        if self.off_plane(index):
+            lines.append(f"{self.residuals[index]:.2g} off the plane")
+        return "\n".join(lines)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class BandLayer:
+    """The area between two curves over the same x, e.g. an interval of confidence."""
+
+    x: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+    colour: str = ""
+    name: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class BarsLayer:
+    """Bars of given heights at given places, with optional intervals."""
+
+    x: np.ndarray
+    heights: np.ndarray
+    low: np.ndarray | None = None
+    high: np.ndarray | None = None
+    width: float = 0.8
+    colours: tuple[str, ...] = ()
+    name: str = ""
+
+
+Layer = FieldLayer | LinesLayer | PointsLayer | ImagesLayer | BandLayer | BarsLayer
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Panel:
+    """One coordinate system with its layers.
+
+    In a polar panel x is the angle in radians, counter-clockwise from the right, and y the radius. An image panel has
+    no axes. An isometric panel shows one step of x as long as one step of y and may carry a scale bar.
+    """
+
+    layers: tuple[Layer, ...]
+    kind: Literal["cartesian", "polar", "image"] = "cartesian"
+    title: str = ""
+    x: Axis = field(default_factory=Axis)
+    y: Axis = field(default_factory=Axis)
+    isometric: bool = False
+    scale_bar: str = ""  # what stands beside the bar, e.g. "ℓ2, pixels in [0, 1]"; "" for no bar
+
+    @property
+    def limits(self) -> tuple[tuple[float, float] | None, tuple[float, float] | None]:
+        """What x and y reach over: as the axes say, else as far as the fields go, else None for the renderer's own."""
+        edges = [layer.edges for layer in self.layers if isinstance(layer, FieldLayer)]
+        if not edges:
+            return self.x.limits, self.y.limits
+        x_low, x_high, y_low, y_high = zip(*edges, strict=True)
+        return self.x.limits or (min(x_low), max(x_high)), self.y.limits or (min(y_low), max(y_high))
+
+    @property
+    def scale_bar_right(self) -> bool:
+        """Whether the scale bar stands in the lower right corner, because a thumbnail lies in the lower left one."""
+        x, y = self.limits
+        if x is None or y is None:
+            return False
+        positions = [layer.positions for layer in self.layers if isinstance(layer, ImagesLayer)]
+        across, up = ((np.concatenate([np.empty((0, 2)), *positions]) - [x[0], y[0]]) / [x[1] - x[0], y[1] - y[0]]).T
+        return bool(((across >= 0) & (across < 0.45) & (up >= 0) & (up < 0.2)).any())
+
+    @property
+    def scales(self) -> tuple[Scale, ...]:
+        """The scales of the fields: one colour bar each."""
+        found = (layer.scale for layer in self.layers if isinstance(layer, FieldLayer))
+        return tuple(scale for scale in found if scale is not None)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LegendEntry:
+    """A colour with its meaning and, where there is one, its share of the picture."""
+
+    colour: str  # "" for words without a swatch
+    label: str
+    share: float | None = None  # 0..1
+
+    @property
+    def share_words(self) -> str:
+        """The share in whole percent; what is there, or missing, in part never reads 0 % or 100 %."""
+        if self.share is None:
+            return ""
+        if 0 < self.share <= 0.005:  # which rounds to 0
+            return "<1 %"
+        if 0.995 <= self.share < 1:
+            return ">99 %"
+        return f"{100 * self.share:.0f} %"
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Chart:
+    """A grid of panels with one legend and one caption.
+
+    `alt` says in words what the picture shows, for people who cannot see it. `recipe` is the mapping that makes the
+    picture again; it travels inside every exported file.
+    """
+
+    panels: tuple[Panel, ...]
+    name: str  # file name without ending, e.g. "slice"
+    columns: int = 1
+    title: str = ""
+    caption: str = ""
+    alt: str = ""
+    legend: tuple[LegendEntry, ...] = ()
+    recipe: Mapping[str, Any] | None = None
+
+    @property
+    def rows(self) -> int:
+        """Rows of the grid of panels."""
+        return -(-len(self.panels) // self.columns)
+
+
+def _outer_edges(centres: np.ndarray) -> tuple[float, float]:
+    """The ends of evenly spaced cells; a single cell is one step wide."""
+    step = (centres[-1] - centres[0]) / (len(centres) - 1) if len(centres) > 1 else 1.0
+    return float(centres[0] - step / 2), float(centres[-1] + step / 2)
+
+
+def side_by_side(charts: Sequence[Chart]) -> Chart:
+    """One chart with the panels of several in a row.
+
+    Args:
+        charts: at least one; of one kind, so that name, caption and colours agree.
+
+    Returns:
+        The first chart where it is the only one; else all panels, and one legend without shares, which differ.
+    """
+    first = charts[0]
+    if len(charts) == 1:
+        return first
+    entries = {entry.label: replace(entry, share=None) for chart in charts for entry in chart.legend}
+    return replace(
+        first,
+        panels=tuple(panel for chart in charts for panel in chart.panels),
+        columns=sum(chart.columns for chart in charts),
+        legend=tuple(entries.values()),
+        alt=" ".join(chart.alt for chart in charts),
+    )

@@ -1,0 +1,227 @@
+"""A page while it is laid out with matplotlib: panels, colour bars, title, legend. Used by `paper` alone.
+
+Everything is measured in inches from the lower left corner. First the panels are drawn anywhere; what ticks, titles
+and colour bars take around them is measured; the panels get the width that is left, and the height follows.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Rectangle
+from matplotlib.text import Text
+from matplotlib.transforms import Bbox
+
+from core.figures import style
+from core.figures.chart import BandLayer, Chart, FieldLayer, ImagesLayer, LinesLayer, Panel, PointsLayer
+from core.figures.panels import colour_bar, draw_panel, line_styles, literal, mark_style
+
+_POINT = 1 / 72  # inches
+_EDGE = 0.02  # inches kept free around everything
+_GAP = 0.12  # inches between panels
+_SPACE = 0.06  # inches above the legend and below the title
+_BAR = 0.07  # inches: the width of a colour bar, and its distance from the panel
+_TALLEST = 8.8  # inches: a panel that would be higher becomes narrower, so that it fits on a page
+_ASPECT = 0.68  # height / width of a panel of curves, where no other panel of its row sets the height
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Entry:
+    """One entry of the legend and the style of its sample."""
+
+    label: str
+    share: str = ""
+    colour: str = ""  # of a swatch
+    opacity: float = 1.0
+    layer: LinesLayer | PointsLayer | None = None  # whose line or mark is the sample
+
+    @property
+    def sample(self) -> float:
+        """Inches that the sample takes."""
+        return 0.2 if isinstance(self.layer, LinesLayer) else 0.09 if self.layer or self.colour else 0.0
+
+
+@dataclass(frozen=True)
+class _Placed:
+    """An entry of the legend in its line: where it begins and how wide its label is, in inches."""
+
+    entry: _Entry
+    x: float
+    label: float
+
+
+class Page:
+    """A chart on a page of a given width; `figure` is finished when the constructor returns."""
+
+    def __init__(self, chart: Chart, width: float, font_size: float, dpi: int) -> None:
+        """Lay out and draw under matplotlib's current settings.
+
+        Args:
+            chart: what to draw.
+            width: of the page, in inches.
+            font_size: of axis titles, in points.
+            dpi: resolution of the picture, or of fields inside vector files.
+        """
+        self.chart, self.font_size, self.small = chart, font_size, style.SMALL * font_size
+        self.figure = Figure(figsize=(width, width), dpi=dpi)
+        self._canvas: Any = FigureCanvasAgg(self.figure)  # not typed
+        self._groups = [self._draw(place, panel) for place, panel in enumerate(chart.panels)]
+        entries = self._entries()
+        title = self._measure(chart.title, 1.15 * font_size)[1] + _SPACE if chart.title else 0.0
+        for _ in range(2):  # the second time with the ticks that fit the sizes found the first time
+            left, lines = self._arrange(width, title, entries)
+        if chart.title:
+            top = float(self.figure.get_size_inches()[1]) - _EDGE
+            self._write(chart.title, left, top, size=1.15 * font_size, va="top")
+        self._legend(lines)
+        self.figure.draw_without_rendering()  # makes the last ticks under the settings of now
+
+    def _draw(self, place: int, panel: Panel) -> list[Axes]:
+        """The axes of a panel, and of its colour bars."""
+        axes = draw_panel(self.figure, panel, self.small)
+        # panels side by side with the same scales share the bars of the last one
+        after = self.chart.panels[place + 1 : place + 2] if (place + 1) % self.chart.columns else ()
+        shared = bool(after) and after[0].scales == panel.scales
+        return [axes] if shared else [axes, *(colour_bar(self.figure, scale) for scale in panel.scales)]
+
+    # -- layout --
+
+    def _arrange(self, width: float, title: float, entries: list[_Entry]) -> tuple[float, list[list[_Placed]]]:
+        """Place the panels and set the height of the page; where they begin, and the legend's lines."""
+        rows, columns = self.chart.rows, self.chart.columns
+        around, aspects = np.zeros((rows, columns, 4)), np.full((rows, columns), np.nan)
+        for place, (panel, group) in enumerate(zip(self.chart.panels, self._groups, strict=True)):
+            around[divmod(place, columns)] = self._around(group)
+            aspects[divmod(place, columns)] = _aspect(panel, group[0])
+        # panels of curves fill the height of their row
+        fixed = np.nan_to_num(aspects).max(1, keepdims=True)
+        aspects = np.where(np.isnan(aspects), np.where(fixed > 0, fixed, _ASPECT), aspects)
+        left, right = around[..., 0].max(0), around[..., 1].max(0)
+        bottom, top = around[..., 2].max(1), around[..., 3].max(1)
+        each = (width - 2 * _EDGE - left.sum() - right.sum() - _GAP * (columns - 1)) / columns
+        heights = np.minimum(max(each, 0.2) * aspects, _TALLEST)
+        lines = self._flow(entries, float(_EDGE + left[0]), width)
+        legend = len(lines) * self._line + _SPACE if lines else 0.0
+        height = 2 * _EDGE + title + legend + float((bottom + top + heights.max(1)).sum()) + _GAP * (rows - 1)
+        self.figure.set_size_inches(width, height)
+        for place, group in enumerate(self._groups):
+            row, column = divmod(place, columns)
+            x = _EDGE + left[: column + 1].sum() + right[:column].sum() + column * (each + _GAP)
+            above = top[: row + 1].sum() + bottom[:row].sum() + heights[:row].max(1, initial=0).sum() + row * _GAP
+            h = heights[row, column]
+            self._put(group, x, height - _EDGE - title - above - h, h / aspects[row, column], h)
+        return float(_EDGE + left[0]), lines
+
+    def _around(self, group: list[Axes]) -> np.ndarray:
+        """Inches that ticks, titles and colour bars take left, right, below and above a panel."""
+        renderer = self._canvas.get_renderer()
+        inner = group[0].get_window_extent(renderer)
+        outer = Bbox.union([box for axes in group if (box := axes.get_tightbbox(renderer)) is not None])
+        beyond = (inner.x0 - outer.x0, outer.x1 - inner.x1, inner.y0 - outer.y0, outer.y1 - inner.y1)
+        return np.maximum(beyond, 0) / self.figure.dpi
+
+    def _put(self, group: list[Axes], x: float, y: float, width: float, height: float) -> None:
+        """Place a panel, and its colour bars to the right of it."""
+        page_width, page_height = self.figure.get_size_inches()
+        for number, axes in enumerate(group):
+            left, across = (x, width) if number == 0 else (x + width + _BAR * (1 + 7 * (number - 1)), _BAR)
+            axes.set_position((left / page_width, y / page_height, across / page_width, height / page_height))
+
+    # -- words --
+
+    def _write(
+        self, words: str, x: float, y: float, *, size: float, colour: str = style.PRINT.ink, va: str = "baseline"
+    ) -> Text:
+        text = Text(x, y, literal(words), fontsize=size, color=colour, va=va, transform=self.figure.dpi_scale_trans)
+        self.figure.add_artist(text)
+        return text
+
+    def _measure(self, words: str, size: float) -> tuple[float, float]:
+        """Width and height of words, in inches."""
+        text = self._write(words, 0, 0, size=size)
+        box = text.get_window_extent(self._canvas.get_renderer())
+        text.remove()
+        return box.width / self.figure.dpi, box.height / self.figure.dpi
+
+    # -- legend --
+
+    @property
+    def _line(self) -> float:
+        """Inches from one line of the legend to the next."""
+        return 1.5 * self.small * _POINT
+
+    def _entries(self) -> list[_Entry]:
+        found = [_Entry(label=e.label, share=e.share_words, colour=e.colour) for e in self.chart.legend]
+        names = set()
+        for layer in (layer for panel in self.chart.panels for layer in panel.layers):
+            if isinstance(layer, FieldLayer | ImagesLayer) or not layer.name or layer.name in names:
+                continue
+            names.add(layer.name)
+            if isinstance(layer, LinesLayer | PointsLayer):
+                found.append(_Entry(label=layer.name, layer=layer))
+            else:
+                colour = layer.colour if isinstance(layer, BandLayer) else (layer.colours or ("",))[0]
+                opacity = style.BAND if isinstance(layer, BandLayer) else 1.0
+                found.append(_Entry(label=layer.name, colour=colour or style.PRINT.quiet, opacity=opacity))
+        return found
+
+    def _flow(self, entries: list[_Entry], left: float, width: float) -> list[list[_Placed]]:
+        """The entries broken into lines: from where the panels begin, or the whole width when that takes over two."""
+        placed: list[list[_Placed]] = []
+        for start in (left, _EDGE):
+            placed, x = [], width
+            for entry in entries:
+                label = self._measure(entry.label, self.small)[0]
+                after = label + (0.04 + self._measure(entry.share, self.small)[0] if entry.share else 0)
+                across = entry.sample + (0.04 if entry.sample else 0) + after
+                if not placed or x + across > width - _EDGE:
+                    placed.append([])
+                    x = start
+                placed[-1].append(_Placed(entry, x, label))
+                x += across + 0.11
+            if len(placed) <= 2:
+                break
+        return placed
+
+    def _legend(self, lines: list[list[_Placed]]) -> None:
+        inches = self.figure.dpi_scale_trans
+        for number, line in enumerate(lines):
+            y = _EDGE + (len(lines) - 1 - number + 0.3) * self._line
+            middle = y + 0.36 * self.small * _POINT  # of the small letters
+            for item in line:
+                entry, x = item.entry, item.x
+                if isinstance(entry.layer, LinesLayer):
+                    for stroke in line_styles(entry.layer):
+                        ends = ([x, x + entry.sample], [middle, middle])
+                        self.figure.add_artist(Line2D(*ends, transform=inches, **stroke))
+                elif entry.layer:
+                    colour = (entry.layer.colours or (style.PRINT.ink,))[0]
+                    mark = mark_style(entry.layer, colour)
+                    self.figure.add_artist(Line2D([x + entry.sample / 2], [middle], transform=inches, **mark))
+                elif entry.colour:
+                    corner = (x, middle - entry.sample / 2)
+                    size = (entry.sample, entry.sample)
+                    self.figure.add_artist(
+                        Rectangle(corner, *size, fc=entry.colour, alpha=entry.opacity, lw=0, transform=inches)
+                    )
+                x += entry.sample + (0.04 if entry.sample else 0)
+                self._write(entry.label, x, y, size=self.small)
+                if entry.share:
+                    self._write(entry.share, x + item.label + 0.04, y, size=self.small, colour=style.PRINT.quiet)
+
+
+def _aspect(panel: Panel, axes: Axes) -> float:
+    """Height / width of a panel, NaN where it is free."""
+    if panel.kind == "polar":
+        return 1.0
+    if panel.kind == "image" or panel.isometric:
+        (left, right), (low, high) = axes.get_xlim(), axes.get_ylim()
+        return abs((high - low) / (right - left))
+    return math.nan

@@ -1,0 +1,160 @@
+"""Draw a `Chart` on paper: PDF, SVG or PNG of a true width in mm, the same bytes each time, with the recipe inside.
+
+Matplotlib without pyplot: no browser and no display is needed. A page is laid out from its content: the panels take
+all the width that ticks, titles and colour bars leave, an isometric panel keeps its shape, and the height follows.
+"""
+
+from __future__ import annotations
+
+import io
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from matplotlib import font_manager, rc_context, rcParamsDefault
+from matplotlib.figure import Figure
+
+from core.figures import style
+from core.figures.chart import Chart
+from core.figures.page import Page
+from core.figures.panels import literal
+from core.figures.provenance import read_recipe as read_recipe
+from core.figures.provenance import recipe_text
+
+Format = Literal["pdf", "svg", "png"]
+FORMATS: tuple[Format, ...] = get_args(Format)
+Font = Literal["sans", "serif"]
+
+# rcParams are one table for the whole process: figures are drawn and saved one at a time, each under our settings,
+# and the caller's come back. A second thread waits; it would otherwise draw with settings half its own.
+_LOCK = threading.RLock()
+# the caller's settings must not shine through either; a backend is neither needed nor touched
+_DEFAULTS: dict[Any, Any] = {
+    name: value for name, value in rcParamsDefault.items() if not name.startswith(("backend", "interactive", "toolbar"))
+}
+
+
+def draw(
+    chart: Chart, *, width_mm: float = 89.0, font_size: float = 8.0, font: Font = "sans", dpi: int = 300
+) -> Figure:
+    """Draw a chart on a page.
+
+    Args:
+        chart: what to draw.
+        width_mm: width of the page in mm; `style.WIDTHS` holds those of journals. The height follows from the content.
+        font_size: of axis titles in points; ticks, legend and labels are 7/8 of it.
+        font: "sans" or "serif".
+        dpi: resolution that fields are resampled to; lines and text are vectors.
+
+    Returns:
+        A figure without pyplot. To write it to a file, take `figure_bytes` or `write_figure`, which also make the
+        bytes repeatable.
+
+    Raises:
+        ValueError: if a size or the font is not one of those above, or a polar panel holds a field or thumbnails.
+    """
+    with _settings(font, font_size):
+        return _page(chart, width_mm, font_size, dpi).figure
+
+
+def figure_bytes(
+    chart: Chart,
+    format: Format,
+    *,
+    width_mm: float = 89.0,
+    font_size: float = 8.0,
+    font: Font = "sans",
+    dpi: int = 300,
+) -> bytes:
+    """A chart as a file: the same bytes for the same chart, fonts embedded, the recipe inside.
+
+    Args:
+        chart: what to draw.
+        format: "pdf", "svg" or "png".
+        width_mm: as for `draw`.
+        font_size: as for `draw`.
+        font: as for `draw`.
+        dpi: as for `draw`; the resolution of a PNG.
+
+    Returns:
+        The bytes of the file; `read_recipe` finds the recipe in them.
+
+    Raises:
+        ValueError: as for `draw`, or if the format is not one of those above.
+    """
+    if format not in FORMATS:
+        raise ValueError(f"expected one of the formats {', '.join(FORMATS)}, got {format!r}")
+    with _settings(font, font_size):
+        page = _page(chart, width_mm, font_size, dpi)
+        buffer = io.BytesIO()
+        page.figure.savefig(buffer, format=format, dpi=dpi, metadata=_metadata(chart, format))
+    return buffer.getvalue()
+
+
+def write_figure(
+    chart: Chart,
+    path: Path | str,
+    *,
+    width_mm: float = 89.0,
+    font_size: float = 8.0,
+    font: Font = "sans",
+    dpi: int = 300,
+) -> None:
+    """Write a chart to a file; the ending of its name, .pdf, .svg or .png, says which kind.
+
+    Args:
+        chart: what to draw.
+        path: where to; a file that is there is replaced.
+        width_mm: as for `draw`.
+        font_size: as for `draw`.
+        font: as for `draw`.
+        dpi: as for `draw`.
+
+    Raises:
+        ValueError: as for `draw`, or if the name ends in something else.
+    """
+    ending = Path(path).suffix.removeprefix(".").lower()
+    if ending not in FORMATS:
+        raise ValueError(f"expected a name ending in .pdf, .svg or .png, got {Path(path).name!r}")
+    data = figure_bytes(chart, ending, width_mm=width_mm, font_size=font_size, font=font, dpi=dpi)
+    Path(path).write_bytes(data)
+
+
+def _metadata(chart: Chart, format: Format) -> dict[str, str | None]:
+    """Everything that says what a file is, and nothing that differs between two runs."""
+    title = literal(chart.title or chart.name)
+    recipe = None if chart.recipe is None else recipe_text(chart.recipe)
+    program = "Boundary Atlas"
+    if format == "pdf":
+        return {"Title": title, "Subject": recipe, "Creator": program, "Producer": None, "CreationDate": None}
+    entries = {"Title": title, "Description": recipe}
+    named = {name: entry for name, entry in entries.items() if entry is not None}
+    return {**named, "Creator": program, "Date": None} if format == "svg" else {**named, "Software": program}
+
+
+@contextmanager
+def _settings(font: str, font_size: float) -> Iterator[None]:
+    if font not in style.FONTS:
+        raise ValueError(f"expected one of the fonts {', '.join(style.FONTS)}, got {font!r}")
+    if not 3 <= font_size <= 72:
+        raise ValueError(f"expected a font size of 3 to 72 points, got {font_size}")
+    settings: dict[Any, Any] = _DEFAULTS | style.paper_settings(font_size, _families(font))
+    with _LOCK, rc_context(settings):
+        yield
+
+
+@cache
+def _families(font: str) -> tuple[str, ...]:
+    installed = set(font_manager.get_font_names())
+    return tuple(family for family in style.FONTS[font] if family in installed)
+
+
+def _page(chart: Chart, width_mm: float, font_size: float, dpi: int) -> Page:
+    if not 20 <= width_mm <= 1000:
+        raise ValueError(f"expected a width of 20 to 1000 mm, got {width_mm}")
+    if not 30 <= dpi <= 2400:
+        raise ValueError(f"expected a resolution of 30 to 2400 dpi, got {dpi}")
+    return Page(chart, width_mm / 25.4, font_size, dpi)

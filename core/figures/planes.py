@@ -1,0 +1,304 @@
+"""Charts of planes: what a classifier says everywhere on a slice."""
+
+from __future__ import annotations
+
+import math
+import textwrap
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+import numpy as np
+
+from core.figures import style
+from core.figures.chart import (
+    Axis,
+    Chart,
+    FieldLayer,
+    ImagesLayer,
+    Layer,
+    LegendEntry,
+    LinesLayer,
+    Panel,
+    PointsLayer,
+    Scale,
+)
+
+if TYPE_CHECKING:
+    from core.geometry.slices import Slice
+
+Shading = Literal["confidence", "class", "margin", "entropy"]
+SHADINGS: tuple[Shading, ...] = get_args(Shading)
+
+_LISTED = 12  # classes named in the legend before the rest is counted together
+_NAMED = 0.03  # share of the picture from which a region is named in place
+_CELLS = 64  # per side of the grid that names are placed on
+
+_MEANING = {
+    "class": "Colour: predicted class.",
+    "confidence": "Colour: predicted class; paleness: low confidence, palest at chance level.",
+    "margin": "Shading: margin, the largest logit minus the second largest.",
+    "entropy": "Shading: entropy of the predicted probabilities, 1 where all classes are equally likely.",
+}
+
+
+def slice_chart(
+    slice: Slice,
+    *,
+    class_names: Sequence[str],
+    anchors: np.ndarray | None = None,
+    anchor_positions: np.ndarray | None = None,
+    anchor_labels: Sequence[str] = (),
+    anchor_residuals: Sequence[float] = (),
+    shading: Shading = "confidence",
+    levels: Sequence[float] = (),
+    palette: str = "muted",
+    title: str = "",
+    recipe: Mapping[str, Any] | None = None,
+) -> Chart:
+    """The picture of a slice: shading, decision boundaries, anchors, true distances.
+
+    Args:
+        slice: what was computed.
+        class_names: one name per class of the classifier.
+        anchors: thumbnails (n, h, w, 3), uint8, of the images the plane was laid through.
+        anchor_positions: (n, 2) in plane coordinates.
+        anchor_labels: words under the thumbnails, one each.
+        anchor_residuals: distances of the anchors from the plane, in ℓ2 pixel units.
+        shading: what the colours say. Confidence runs from chance level 1/k to 1 and entropy from 0 to log k in every
+            picture, so that pictures compare; the margin's colours end at a round number near its 99th percentile.
+        levels: lines of equal confidence ("class" or "confidence"), margin, or entropy in shares of log k.
+        palette: class palette of `style.PALETTES`.
+        title: above the picture.
+        recipe: makes the picture again.
+
+    Returns:
+        A chart of one isometric panel; regions are named in the legend, and in place where colours are not classes.
+
+    Raises:
+        ValueError: if the shading is not one of those above, or names of classes or anchors are missing.
+    """
+    if shading not in SHADINGS:
+        raise ValueError(f"expected a shading out of {', '.join(SHADINGS)}, got {shading!r}")
+    if len(class_names) != slice.num_classes:
+        raise ValueError(f"expected one name for each of {slice.num_classes} classes, got {len(class_names)} names")
+    thumbnails = _thumbnails(anchors, anchor_positions, anchor_labels, anchor_residuals)
+    shares = dict(sorted(slice.shares().items(), key=lambda item: -item[1]))
+    undefined = float((slice.label < 0).mean())
+    unit = slice.unit("x").removesuffix(" pixel")  # the axes say what is measured, the scale bar over what
+    by_class = shading in ("class", "confidence")
+    field = _field(slice, class_names, shading, palette)
+    layers: list[Layer] = [field]
+    layers += _contours(slice, shading, levels)
+    borders = tuple(path for paths in slice.boundary_lines().values() for path in paths)
+    layers.append(LinesLayer(paths=borders, role="boundary"))
+    outline = _outline(slice, field.edges)
+    layers += [outline] if outline else []
+    if not by_class:
+        layers += _names_in_place(slice, class_names, shares, anchor_positions)
+    layers += thumbnails
+    panel = Panel(
+        layers=tuple(layers),
+        x=Axis(label=slice.x_label, unit=unit, limits=field.edges[:2]),
+        y=Axis(label=slice.y_label, unit=unit, limits=field.edges[2:]),
+        isometric=True,
+        scale_bar=f"{unit}, pixels in [0, 1]",
+    )
+    return Chart(
+        panels=(panel,),
+        name="slice",
+        title=title,
+        caption=_caption(shading, levels, unit, outline is not None, undefined),
+        alt=_alt(slice, class_names, shares, shading, unit),
+        legend=_legend(class_names, shares, undefined, palette if by_class else None),
+        recipe=recipe,
+    )
+
+
+def _thumbnails(
+    anchors: np.ndarray | None, positions: np.ndarray | None, labels: Sequence[str], residuals: Sequence[float]
+) -> list[Layer]:
+    """The images the plane was laid through, where they lie."""
+    if anchors is None:
+        return []
+    places = np.empty((0, 2)) if positions is None else np.asarray(positions, dtype=np.float64)
+    if len(places) != len(anchors) or any(len(given) not in (0, len(anchors)) for given in (labels, residuals)):
+        raise ValueError(
+            f"expected a position and a label for each of {len(anchors)} anchors, "
+            f"got {len(places)} positions, {len(labels)} labels, {len(residuals)} residuals"
+        )
+    return [
+        ImagesLayer(
+            positions=places,
+            images=anchors,
+            labels=tuple(map(_short, labels)),
+            residuals=tuple(float(part) for part in residuals),
+        )
+    ]
+
+
+def _short(words: str) -> str:
+    """Words for the picture itself, in lines of at most 16 signs."""
+    return textwrap.fill(words, 16)
+
+
+def _field(slice: Slice, class_names: Sequence[str], shading: Shading, palette: str) -> FieldLayer:
+    """The shading, and what to say under the pointer."""
+    chance = 1 / slice.num_classes
+    scale: Scale | None = None
+    if shading == "class":
+        colours = style.class_colours(slice.label, palette=palette)
+    elif shading == "confidence":
+        colours = style.class_colours(slice.label, slice.confidence, chance=chance, palette=palette)
+        scale = Scale(palette="paleness", limits=(chance, 1.0), label="confidence")
+    else:
+        values, scale = _scalar(slice, shading)
+        colours = style.scale_colours(np.where(slice.label < 0, np.nan, values), scale.palette, scale.limits)
+    # a class and its confidence in whole percent index a short table of words
+    percent = np.rint(100 * np.nan_to_num(slice.confidence)).astype(np.int64).clip(0, 100)
+    place = np.searchsorted(slice.classes, slice.label)
+    return FieldLayer(
+        x=slice.x,
+        y=slice.y,
+        colours=colours,
+        smooth=shading in ("margin", "entropy"),
+        scale=scale,
+        hover=tuple(
+            f"{class_names[int(k)]}, confidence {part / 100:.2f}" for k in slice.classes for part in range(101)
+        ),
+        hover_index=np.where(slice.label < 0, -1, 101 * place + percent),
+        name=shading,
+    )
+
+
+def _scalar(slice: Slice, shading: Shading) -> tuple[np.ndarray, Scale]:
+    if shading == "entropy":
+        most = math.log(slice.num_classes)
+        label = f"entropy / log {slice.num_classes}"
+        return slice.entropy / most, Scale(palette="cividis", limits=(0.0, 1.0), label=label)
+    defined = slice.margin[np.isfinite(slice.margin)]
+    limit = _round_up(float(np.quantile(defined, 0.99))) if len(defined) else 1.0
+    beyond = bool((defined > limit).any())
+    label = f"margin, one colour from {limit:g} on" if beyond else "margin"
+    return slice.margin, Scale(palette="cividis", limits=(0.0, limit), label=label, unit=slice.unit("margin"))
+
+
+def _round_up(value: float) -> float:
+    """The next 1, 1.5, 2, 3, 5 or 7 times a power of ten; 1 for 0."""
+    if value <= 0:
+        return 1.0
+    power = 10.0 ** math.floor(math.log10(value))
+    return float(f"{next(step * power for step in (1, 1.5, 2, 3, 5, 7, 10) if step * power >= value * (1 - 1e-9)):.6g}")
+
+
+def _contours(slice: Slice, shading: Shading, levels: Sequence[float]) -> list[Layer]:
+    if not levels:
+        return []
+    name: Literal["confidence", "margin", "entropy"] = "confidence" if shading == "class" else shading
+    factor = math.log(slice.num_classes) if name == "entropy" else 1.0
+    found = slice.contours(name, [factor * level for level in levels])
+    paths = [(path, level) for level in levels for path in found[factor * level]]
+    return [
+        LinesLayer(
+            paths=tuple(path for path, _ in paths),
+            role="contour",
+            labels=_once(tuple(f"{level:g}" for _, level in paths), [len(path) for path, _ in paths]),
+            name=f"{'entropy / log k' if name == 'entropy' else name} {', '.join(f'{level:g}' for level in levels)}",
+        )
+    ]
+
+
+def _once(words: tuple[str, ...], lengths: Sequence[int]) -> tuple[str, ...]:
+    """Each word kept only at its longest line, so that small rings stay free of words."""
+    longest = {word: max(n for other, n in zip(words, lengths, strict=True) if other == word) for word in words}
+    kept: list[str] = []
+    for word, length in zip(words, lengths, strict=True):
+        kept.append(word if length == longest[word] and word not in kept else "")
+    return tuple(kept)
+
+
+def _outline(slice: Slice, edges: tuple[float, float, float, float]) -> LinesLayer | None:
+    """The edge of the part of the plane that holds images, None when the view lies inside of it."""
+    corners = slice.outline
+    if len(corners) < 3:
+        return None
+    x_min, x_max, y_min, y_max = edges
+    view = np.array([[x_min, y_min], [x_max, y_min], [x_max, y_max], [x_min, y_max]])
+    sides = np.roll(corners, -1, 0) - corners
+    towards = view[:, None] - corners
+    turns = sides[:, 0] * towards[..., 1] - sides[:, 1] * towards[..., 0]
+    if ((turns > 0).all(1) | (turns < 0).all(1)).all():  # convex: inside when on the same side of all its edges
+        return None
+    return LinesLayer(paths=(np.concatenate([corners, corners[:1]]),), role="outline", name="edge of the pixel range")
+
+
+def _names_in_place(
+    slice: Slice, class_names: Sequence[str], shares: Mapping[int, float], taken: np.ndarray | None
+) -> list[Layer]:
+    """Each large region's name where it is widest, away from thumbnails."""
+    stride = max(1, len(slice.x) // _CELLS)
+    label = slice.label[::stride, ::stride]
+    x, y = slice.x[::stride], slice.y[::stride]
+    free = np.ones(label.shape, bool)
+    for at_x, at_y in np.empty((0, 2)) if taken is None else taken:
+        reach = 0.1 * (slice.x[-1] - slice.x[0])
+        free &= ~((np.abs(x - at_x) < reach) & (np.abs(y - at_y) < reach)[:, None])
+    large = [k for k, share in shares.items() if share >= _NAMED]
+    spots = [(k, _widest((label == k) & free)) for k in large]
+    found = [(k, (x[spot[1]], y[spot[0]])) for k, spot in spots if spot is not None]
+    if not found:
+        return []
+    positions = np.array([position for _, position in found], dtype=np.float64)
+    return [PointsLayer(positions=positions, labels=tuple(_short(class_names[k]) for k, _ in found), marker="none")]
+
+
+def _widest(region: np.ndarray) -> tuple[int, int] | None:
+    """The point of a region that is left last when its rim is taken off again and again."""
+    left = None
+    while region.any():
+        left = region
+        rim = np.pad(region, 1)
+        region = region & rim[:-2, 1:-1] & rim[2:, 1:-1] & rim[1:-1, :-2] & rim[1:-1, 2:]
+    if left is None:
+        return None
+    points = np.argwhere(left)
+    row, column = points[np.abs(points - points.mean(0)).sum(1).argmin()]
+    return int(row), int(column)
+
+
+def _legend(
+    class_names: Sequence[str], shares: Mapping[int, float], undefined: float, palette: str | None
+) -> tuple[LegendEntry, ...]:
+    """Classes by share; without a palette the colours mean something else, and the entries have none."""
+    entries = [
+        LegendEntry(colour=style.class_colour(k, palette) if palette else "", label=class_names[k], share=share)
+        for k, share in list(shares.items())[:_LISTED]
+    ]
+    rest = list(shares.values())[_LISTED:]
+    if rest:
+        entries.append(LegendEntry(colour="", label=f"{len(rest)} more classes", share=sum(rest)))
+    if undefined:
+        entries.append(LegendEntry(colour=style.UNDEFINED[0], label="undefined", share=undefined))
+    return tuple(entries)
+
+
+def _caption(shading: Shading, levels: Sequence[float], unit: str, outlined: bool, undefined: float) -> str:
+    words = [_MEANING[shading], "Dark lines: decision boundaries."]
+    if levels:
+        words.append("Thin lines: equal values, as labelled.")
+    if outlined:
+        words.append("Dashed: beyond it some pixels leave [0, 1].")
+    if undefined:
+        words.append("Grey: the model's output is not finite.")
+    words.append(f"Distances are {unit} over pixels in [0, 1].")
+    return " ".join(words)
+
+
+def _alt(slice: Slice, class_names: Sequence[str], shares: Mapping[int, float], shading: Shading, unit: str) -> str:
+    parts = [f"{class_names[k]} {LegendEntry(colour='', label='', share=s).share_words}" for k, s in shares.items()]
+    listed = ", ".join(parts[:_LISTED]) + (f" and {len(parts) - _LISTED} more" if len(parts) > _LISTED else "")
+    return (
+        f"A square slice through image space, shaded by {shading}, with decision boundaries as lines. "
+        f"Predicted classes by share of the picture: {listed}. "
+        f"Horizontal axis: {slice.x_label} from {slice.x[0]:.3g} to {slice.x[-1]:.3g} {unit}; "
+        f"vertical axis: {slice.y_label} from {slice.y[0]:.3g} to {slice.y[-1]:.3g} {unit}."
+    )

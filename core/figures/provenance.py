@@ -1,0 +1,135 @@
+"""The recipe inside a file: every exported figure and saved result says how to make it again.
+
+It is ASCII JSON in the places that PDF, SVG and PNG readers keep: the PDF's Subject, the SVG's dc:description, the
+PNG's text entry Description. Saved results carry it in their header.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Never
+from xml.parsers import expat
+
+import numpy as np
+
+_MOST_BYTES = 16 << 20  # of a member of an archive that is unpacked; headers are a few kilobytes
+
+
+def recipe_text(recipe: Mapping[str, Any]) -> str:
+    """A recipe as it stands inside a file: one line of ASCII JSON, the same for equal recipes."""
+    return json.dumps(recipe, sort_keys=True, allow_nan=False, default=_plain)
+
+
+def _plain(value: Any) -> Any:
+    """Mappings that are no dict, and NumPy's numbers, as JSON knows them."""
+    if isinstance(value, Mapping):
+        return dict(value)
+    if isinstance(value, np.generic | np.ndarray):
+        return value.tolist()
+    raise TypeError(f"expected plain values in a recipe, got a {type(value).__name__}")
+
+
+def read_recipe(source: Path | str | bytes) -> dict[str, Any]:
+    """Read the recipe out of an exported figure (PDF, SVG, PNG), a saved result (.npz) or a JSON file.
+
+    Args:
+        source: a path, or the bytes of the file. What it is follows from the content, not from the name.
+
+    Returns:
+        The recipe, as JSON gives it: tuples have become lists.
+
+    Raises:
+        ValueError: if no recipe is inside, in one sentence fit for a page.
+        OSError: if the path cannot be read.
+    """
+    data = source if isinstance(source, bytes) else Path(source).read_bytes()
+    start = data[:1024].lstrip(b"\xef\xbb\xbf \t\r\n")
+    if b"%PDF-" in data[:1024]:
+        kind, text = "PDF", _in_pdf(data)
+    elif data.startswith(b"\x89PNG"):
+        kind, text = "PNG", _in_png(data)
+    elif data.startswith(b"PK"):
+        kind, text = ".npz file", _in_archive(data)
+    elif start.startswith(b"<"):
+        kind, text = "SVG", _in_svg(data)
+    else:
+        kind, text = "file", data.decode("utf-8-sig", "replace") if start.startswith(b"{") else ""
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        found = None
+    if isinstance(found, dict) and isinstance(found.get("fields"), dict):  # the header of a saved result
+        found = found["fields"].get("recipe")
+    if not (isinstance(found, dict) and ("recipe" in found or "analysis" in found)):
+        raise ValueError(
+            f"expected a figure or a result that Boundary Atlas wrote, with its recipe inside, got a {kind} without one"
+        )
+    return found
+
+
+def _in_pdf(data: bytes) -> str:
+    from pypdf import PdfReader  # 0.2 s, and only PDF files need it
+    from pypdf.errors import PyPdfError
+
+    try:
+        information = PdfReader(io.BytesIO(data)).metadata
+        return str((information and information.subject) or "")
+    # what a damaged file does to a parser that expects a good one
+    except (PyPdfError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError, OSError, RecursionError):
+        return ""
+
+
+def _in_png(data: bytes) -> str:
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        with Image.open(io.BytesIO(data), formats=["PNG"]) as image:
+            return str(image.info.get("Description", ""))
+    except (UnidentifiedImageError, Image.DecompressionBombError, ValueError, SyntaxError, OSError):
+        return ""
+
+
+def _in_archive(data: bytes) -> str:
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            if archive.getinfo("result.npy").file_size > _MOST_BYTES:
+                return ""
+            header = np.lib.format.read_array(io.BytesIO(archive.read("result.npy")), allow_pickle=False)
+        return str(header)
+    except (zipfile.BadZipFile, KeyError, ValueError, OSError, EOFError, NotImplementedError, RuntimeError):
+        return ""
+
+
+def _in_svg(data: bytes) -> str:
+    """The text of the first dc:description; a file that declares entities is refused, none is ever expanded."""
+    found: list[str] = []
+    inside = done = False
+
+    def on_start(name: str, attributes: dict[str, str]) -> None:
+        nonlocal inside
+        inside = inside or (name == "http://purl.org/dc/elements/1.1/ description" and not done)
+
+    def on_end(name: str) -> None:
+        nonlocal inside, done
+        if inside:
+            inside, done = False, True
+
+    def on_text(text: str) -> None:
+        if inside:
+            found.append(text)
+
+    def on_entity(*declaration: Any) -> Never:
+        raise ValueError("expected no entities")
+
+    parser = expat.ParserCreate(namespace_separator=" ")
+    parser.StartElementHandler, parser.EndElementHandler = on_start, on_end
+    parser.CharacterDataHandler, parser.EntityDeclHandler = on_text, on_entity
+    try:
+        parser.Parse(data, True)
+    except (expat.ExpatError, ValueError):
+        return ""
+    return "".join(found)

@@ -1,0 +1,147 @@
+"""Draw a `Chart` on a screen with Plotly: hover, zoom, light and dark. Pictures keep their colours in both themes."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import plotly.graph_objects as go
+from plotly.subplots import make_subplots
+
+from core.figures import style
+from core.figures.chart import (
+    BandLayer,
+    BarsLayer,
+    Chart,
+    FieldLayer,
+    ImagesLayer,
+    LegendEntry,
+    LinesLayer,
+    PointsLayer,
+)
+from core.figures.traces import PanelTraces, line_style, literal, mark_style, transparent
+
+# pixels
+_SIDE = 560  # of a single picture; of several in a row:
+_SMALLER_SIDE = 420
+_CURVES = 340  # height of a panel of curves
+_GAP = 84  # between panels: ticks and titles of an axis
+_BARS = 84  # a colour bar with its words
+_LEFT, _RIGHT, _ABOVE, _BELOW = 60, 20, 34, 58  # around the plots; Plotly's buttons lie above
+_LINE = 21  # of the legend
+_TAG = re.compile("<[^>]*>|&[^;]*;")  # what takes no room in a legend
+
+
+def draw(chart: Chart, *, dark: bool = False) -> go.Figure:
+    """Draw a chart as a Plotly figure.
+
+    Args:
+        chart: what to draw.
+        dark: ink on a dark page; pictures and the lines on them stay as they are.
+
+    Returns:
+        A figure, as wide as the page unless all panels keep a shape of their own; `layout.meta` holds `alt`, `caption`
+        and `name`.
+
+    Raises:
+        ValueError: if a polar panel holds a field or thumbnails, which have no place there.
+    """
+    theme = style.DARK if dark else style.LIGHT
+    fixed = all(panel.isometric or panel.kind == "image" for panel in chart.panels)
+    pictured = fixed or any(panel.isometric or panel.kind != "cartesian" for panel in chart.panels)
+    side = (_SIDE if chart.columns == 1 else _SMALLER_SIDE) if pictured else _CURVES
+    bars = _BARS if any(panel.scales for panel in chart.panels) else 0
+    # only pictures have a width of their own; the others take the page's, which is guessed for what stands beside them
+    across = chart.columns * (side if fixed else 640 / chart.columns) + (chart.columns - 1) * (_GAP + bars)
+    above = chart.rows * side + (chart.rows - 1) * (_GAP + 20)
+    figure = make_subplots(
+        rows=chart.rows,
+        cols=chart.columns,
+        specs=_kinds(chart),
+        horizontal_spacing=(_GAP + bars) / across if chart.columns > 1 else 0.0,
+        vertical_spacing=(_GAP + 20) / above if chart.rows > 1 else 0.0,
+    )
+    for place, panel in enumerate(chart.panels):
+        row, column = divmod(place, chart.columns)
+        after = chart.panels[place + 1 : place + 2] if column + 1 < chart.columns else ()
+        shared = bool(after) and after[0].scales == panel.scales
+        PanelTraces(figure, panel, theme, row + 1, column + 1, (across, above), not shared).draw()
+    samples = _samples(chart, theme)
+    carrier = go.Scatterpolar if chart.panels[0].kind == "polar" else go.Scatter
+    empty = {"theta": [None], "r": [None]} if carrier is go.Scatterpolar else {"x": [None], "y": [None]}
+    for sample in samples:
+        figure.add_trace(carrier(hoverinfo="skip", showlegend=True, **empty, **sample), row=1, col=1)
+    longest = max((len(_TAG.sub("", sample["name"])) for sample in samples), default=0)
+    lines = -(-len(samples) // max(1, int(across // (48 + 7 * longest)))) if samples else 0
+    top = _ABOVE + 14 * bool(chart.title) + 22 * any(panel.title for panel in chart.panels)
+    bottom = _BELOW + _LINE * lines + 8
+    figure.update_layout(
+        template=None,
+        title={
+            "text": literal(chart.title),
+            "x": 0,
+            "xref": "paper",
+            "y": 1,
+            "yref": "container",
+            "yanchor": "top",
+            "pad": {"t": 10},
+            "font": {"family": style.SCREEN_SERIF, "size": 17},
+        },
+        font={"family": style.SCREEN_FONT, "size": 13, "color": theme.ink},
+        paper_bgcolor=theme.paper,
+        plot_bgcolor=theme.paper,
+        width=_LEFT + across + bars + _RIGHT if fixed else None,
+        height=top + above + bottom,
+        margin={"l": _LEFT, "r": bars + _RIGHT, "t": top, "b": bottom, "autoexpand": False},
+        legend={
+            "orientation": "h",
+            "x": 0,
+            "xanchor": "left",
+            "y": -_BELOW / above,
+            "yanchor": "top",
+            "itemclick": False,
+            "itemdoubleclick": False,
+            "font": {"size": 13},
+        },
+        hoverlabel={"bgcolor": theme.paper, "bordercolor": theme.line, "font": {"color": theme.ink}},
+        meta={"alt": chart.alt, "caption": chart.caption, "name": chart.name},
+        barmode="overlay",
+    )
+    return figure
+
+
+def _kinds(chart: Chart) -> list[list[dict[str, str] | None]]:
+    """What `make_subplots` wants to know of each place in the grid."""
+    kinds: list[dict[str, str] | None] = [{"type": "polar" if p.kind == "polar" else "xy"} for p in chart.panels]
+    kinds += [None] * (chart.rows * chart.columns - len(kinds))
+    return [kinds[row * chart.columns : (row + 1) * chart.columns] for row in range(chart.rows)]
+
+
+def _samples(chart: Chart, theme: style.Theme) -> list[dict[str, Any]]:
+    """The legend: classes first, then the layers that have names, each name once."""
+    samples = {f"class {place}": _class_sample(entry, theme) for place, entry in enumerate(chart.legend)}
+    for layer in (layer for panel in chart.panels for layer in panel.layers):
+        if isinstance(layer, FieldLayer | ImagesLayer) or not layer.name:
+            continue
+        samples.setdefault(f"layer {layer.name}", {**_layer_sample(layer, theme), "name": literal(layer.name)})
+    return list(samples.values())
+
+
+def _class_sample(entry: LegendEntry, theme: style.Theme) -> dict[str, Any]:
+    share = f' <span style="color:{theme.quiet}">{literal(entry.share_words)}</span>' if entry.share_words else ""
+    marker = {"symbol": "square", "size": 11, "color": entry.colour or "rgba(0,0,0,0)"}
+    return {"mode": "markers", "marker": marker, "name": literal(entry.label) + share}
+
+
+def _layer_sample(layer: LinesLayer | PointsLayer | BandLayer | BarsLayer, theme: style.Theme) -> dict[str, Any]:
+    match layer:
+        case LinesLayer():
+            return {"mode": "lines", "line": line_style(layer, theme)}
+        case PointsLayer():
+            return {"mode": "markers", "marker": mark_style(layer, list(layer.colours[:1]) or [theme.ink])}
+        case BandLayer():
+            marker = {"symbol": "square", "size": 11, "color": transparent(layer.colour or theme.quiet, style.BAND)}
+            return {"mode": "markers", "marker": marker}
+        case BarsLayer():
+            colour = (layer.colours or (theme.quiet,))[0]
+            return {"mode": "markers", "marker": {"symbol": "square", "size": 11, "color": colour}}

@@ -1,0 +1,398 @@
+"""One panel drawn with Plotly: axes, layers, scale bar, colour bars, words on the picture. Used by `screen` alone."""
+
+from __future__ import annotations
+
+import base64
+import html
+import io
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import plotly.graph_objects as go
+from PIL import Image
+
+from core.figures import style
+from core.figures.chart import (
+    Axis,
+    BandLayer,
+    BarsLayer,
+    FieldLayer,
+    ImagesLayer,
+    Layer,
+    LinesLayer,
+    Panel,
+    PointsLayer,
+    Scale,
+)
+
+_STROKE = 2.4  # pixels per point of a line: on a screen a picture of 75 mm on paper is about 600 pixels wide
+_MARK = 1.5  # pixels per point of a mark
+_PICTURE = 300.0  # points: a thumbnail of 18 points takes 18 / 300 of a picture's width, because Plotly knows no others
+_HOVER_CELLS = 96  # per side: the words under the pointer are one string per cell, and 256^2 of them take megabytes
+_OUTLINE = ", ".join(f"{x}px {y}px 0 {style.HALO}" for x in (-1, 0, 1) for y in (-1, 0, 1) if x or y)
+_SHADOW = f"{_OUTLINE}, 0 0 3px {style.HALO}"
+_MARKERS = {
+    "circle": "circle",
+    "ring": "circle-open",
+    "cross": "x-thin",
+    "square": "square",
+    "diamond": "diamond",
+    "none": "circle",
+}
+_DASHES = {"solid": "solid", "dashed": "dash", "dotted": "dot"}
+
+
+def literal(words: str) -> str:
+    """Words that Plotly shows as they are: no tags, no entities, no formulas between dollar signs."""
+    return html.escape(words).replace("$", "&#36;").replace("\n", "<br>")
+
+
+def line_style(layer: LinesLayer, theme: style.Theme) -> dict[str, Any]:
+    """What Plotly draws a layer's lines with; the colour of a line on bare paper."""
+    stroke = style.STROKES[layer.role]
+    dash = layer.dash if layer.dash != "solid" else stroke.dash
+    colour = layer.colour or getattr(theme, stroke.colour)
+    return {"color": colour, "width": _STROKE * stroke.width, "dash": _DASHES[dash]}
+
+
+def mark_style(layer: PointsLayer, colours: list[str]) -> dict[str, Any]:
+    """What Plotly draws a layer's marks with."""
+    colour = colours if len(colours) > 1 else colours[0]
+    hollow = layer.marker in ("ring", "cross")
+    outline = {"width": 2, "color": colour} if hollow else {"width": 1, "color": style.HALO}
+    return {"symbol": _MARKERS[layer.marker], "size": _MARK * layer.size, "color": colour, "line": outline}
+
+
+def _png(picture: np.ndarray) -> str:
+    buffer = io.BytesIO()
+    Image.fromarray(np.ascontiguousarray(picture)).save(buffer, "PNG")
+    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
+
+
+@dataclass
+class PanelTraces:
+    """One panel while it is drawn."""
+
+    figure: go.Figure
+    panel: Panel
+    theme: style.Theme
+    row: int
+    column: int
+    size: tuple[float, float]  # pixels of the plots of the whole figure, about, for what stands beside the panel
+    bars: bool = True  # draw the colour bars, unless the panel to the right has the same
+
+    @property
+    def _polar(self) -> bool:
+        return self.panel.kind == "polar"
+
+    def draw(self) -> None:
+        """Add the panel to the figure."""
+        if self._polar:
+            self._polar_axes()
+        else:
+            self._plain_axes()
+        for layer in self.panel.layers:
+            self._layer(layer)
+        if self.panel.scale_bar and not self._polar:
+            self._scale_bar()
+        self._title()
+        for number, scale in enumerate(self.panel.scales if self.bars else ()):
+            self._colour_bar(scale, number)
+
+    @property
+    def _domain(self) -> tuple[float, float, float, float]:
+        """Where the panel lies on the figure: left, right, bottom, top, in shares of the plots."""
+        subplot = self.figure.get_subplot(self.row, self.column)
+        x, y = (subplot.domain.x, subplot.domain.y) if self._polar else (subplot.xaxis.domain, subplot.yaxis.domain)
+        return x[0], x[1], y[0], y[1]
+
+    def _title(self) -> None:
+        left, right, bottom, top = self._domain
+        beside = {"xref": "paper", "yref": "paper", "showarrow": False, "borderpad": 0}
+        if self.panel.title:
+            self.figure.add_annotation(
+                x=left,
+                y=top,
+                xanchor="left",
+                yanchor="bottom",
+                yshift=24 if self._polar else 6,
+                **beside,
+                text=literal(self.panel.title),
+                font={"size": 14},
+            )
+        if self._polar and self.panel.y.title:
+            self.figure.add_annotation(
+                x=(left + right) / 2, y=bottom, yanchor="top", yshift=-24, text=literal(self.panel.y.title), **beside
+            )
+
+    # -- axes --
+
+    def _axis(self, axis: Axis) -> dict[str, Any]:
+        places, words = zip(*axis.ticks, strict=True) if axis.ticks else ((), ())
+        ticks = {} if axis.ticks is None else {"tickvals": places, "ticktext": [literal(word) for word in words]}
+        return {
+            "type": axis.scale,
+            "ticks": "outside",
+            "ticklen": 4,
+            "tickcolor": self.theme.quiet,
+            "tickfont": {"size": 11, "color": self.theme.quiet},
+            "gridcolor": self.theme.line,
+            "linecolor": self.theme.quiet,
+            "zeroline": False,
+            **ticks,
+        }
+
+    def _plain_axes(self) -> None:
+        panel = self.panel
+        pictured = panel.isometric or any(isinstance(layer, FieldLayer) for layer in panel.layers)
+        x_limits, y_limits = panel.limits
+        own = {"showline": True, "mirror": pictured, "visible": panel.kind != "image"}
+        titles = {"standoff": 8, "font": {"size": 13}}
+        x = self._axis(panel.x) | own | {"showgrid": False, "title": {"text": literal(panel.x.title), **titles}}
+        y = self._axis(panel.y) | own | {"showgrid": not pictured, "title": {"text": literal(panel.y.title), **titles}}
+        x["range"], y["range"] = _range(panel.x, x_limits), _range(panel.y, y_limits)
+        subplot = self.figure.get_subplot(self.row, self.column)
+        if panel.isometric or panel.kind == "image":
+            y |= {"scaleanchor": subplot.yaxis.anchor, "scaleratio": 1}
+            x["constrain"] = y["constrain"] = "domain"
+        self.figure.update_xaxes(x, row=self.row, col=self.column)
+        self.figure.update_yaxes(y, row=self.row, col=self.column)
+
+    def _polar_axes(self) -> None:
+        angular = {**self._axis(self.panel.x), "direction": "counterclockwise", "rotation": 0, "type": "linear"}
+        radial = {**self._axis(self.panel.y), "angle": 22.5, "tickangle": 0, "showline": False, "ticks": ""}
+        for axis in (angular, radial):
+            axis.pop("zeroline")
+        if self.panel.x.ticks is not None:  # Plotly's angles are degrees
+            angular["tickvals"] = [float(np.degrees(place)) for place, _ in self.panel.x.ticks]
+        radial["range"] = _range(self.panel.y, self.panel.y.limits)
+        radial["nticks"] = 5
+        polar = {"angularaxis": angular, "radialaxis": radial, "bgcolor": self.theme.paper}
+        self.figure.update_polars(polar, row=self.row, col=self.column)
+
+    def _add(self, trace: Any) -> None:
+        self.figure.add_trace(trace, row=self.row, col=self.column)
+
+    def _curve(self, x: Any, y: Any, **options: Any) -> None:
+        """A trace of lines or marks in the panel's own coordinates."""
+        if self._polar:
+            self._add(go.Scatterpolar(theta=np.degrees(np.asarray(x, np.float64)), r=y, **options))
+        else:
+            self._add(go.Scatter(x=x, y=y, **options))
+
+    # -- layers --
+
+    def _layer(self, layer: Layer) -> None:
+        if self._polar and isinstance(layer, FieldLayer | ImagesLayer):
+            raise ValueError("expected lines, points, bands or bars in a polar panel, got a field or thumbnails")
+        match layer:
+            case FieldLayer():
+                self._field(layer)
+            case LinesLayer():
+                self._lines(layer)
+            case PointsLayer():
+                self._points(layer)
+            case ImagesLayer():
+                self._images(layer)
+            case BandLayer():
+                self._band(layer)
+            case BarsLayer():
+                self._bars(layer)
+
+    def _field(self, layer: FieldLayer) -> None:
+        x_min, x_max, y_min, y_max = layer.edges
+        rows, columns = layer.colours.shape[:2]
+        self._add(
+            go.Image(
+                source=_png(layer.colours),
+                x0=layer.x[0],
+                dx=(x_max - x_min) / columns,
+                y0=layer.y[0],
+                dy=(y_max - y_min) / rows,
+                zsmooth="fast" if layer.smooth else False,
+                hoverinfo="skip",
+            )
+        )
+        if layer.hover_index is not None and layer.hover:
+            step = -(-max(rows, columns) // _HOVER_CELLS)
+            chosen = (slice(step // 2, None, step),) * 2
+            index = layer.hover_index[chosen]
+            words = np.array([*(literal(entry) for entry in layer.hover), ""])  # -1 is the last
+            self._add(
+                go.Heatmap(
+                    x=layer.x[chosen[1]],
+                    y=layer.y[chosen[0]],
+                    z=np.zeros(index.shape, np.int8),
+                    text=words[index],
+                    hovertemplate="%{text}<br>%{x:.4g}, %{y:.4g}<extra></extra>",
+                    opacity=0,
+                    showscale=False,
+                    showlegend=False,
+                )
+            )
+
+    def _lines(self, layer: LinesLayer) -> None:
+        stroke = style.STROKES[layer.role]
+        x, y = layer.joined.T
+        common = {"mode": "lines", "connectgaps": False, "showlegend": False}
+        line = line_style(layer, style.LIGHT if stroke.halo else self.theme)  # a picture stays light in a dark theme
+        if stroke.halo:  # all halos first, so that none covers a line
+            self._curve(x, y, line={"color": style.HALO, "width": _STROKE * stroke.halo}, hoverinfo="skip", **common)
+            self._curve(x, y, line=line, hoverinfo="skip", **common)
+        else:
+            self._curve(x, y, line=line, name=literal(layer.name), **common)
+        for path, words in zip(layer.paths, layer.labels, strict=False):
+            if words and len(path):
+                self._label(words, path[len(path) // 2], yanchor="middle")
+
+    def _points(self, layer: PointsLayer) -> None:
+        colours = list(layer.colours) or [self.theme.ink]
+        labels = [literal(words) for words in layer.labels] or None
+        x, y = layer.positions.T
+        if layer.marker == "none":
+            for position, words in zip(layer.positions, layer.labels, strict=False):
+                self._label(words, position, yanchor="middle")
+            return
+        self._curve(
+            x,
+            y,
+            mode="markers+text" if labels else "markers",
+            text=labels,
+            textposition="middle right",
+            textfont={"shadow": _SHADOW, "color": style.LIGHT.ink} if self._pictured else {"color": self.theme.ink},
+            marker=mark_style(layer, colours),
+            name=literal(layer.name),
+            showlegend=False,
+        )
+
+    def _images(self, layer: ImagesLayer) -> None:
+        (left, right), (low, high) = self._span(layer.positions)
+        across = layer.size / _PICTURE * (right - left)
+        up = layer.size / _PICTURE * (high - low)
+        for index, (picture, (x, y)) in enumerate(zip(layer.images, layer.positions, strict=True)):
+            box = {"x0": x - across / 2, "x1": x + across / 2, "y0": y - up / 2, "y1": y + up / 2}
+            place = {"row": self.row, "col": self.column}
+            self.figure.add_layout_image(
+                source=_png(style.faded(picture) if layer.off_plane(index) else picture),
+                x=box["x0"],
+                y=box["y1"],
+                sizex=across,
+                sizey=up,
+                sizing="stretch",
+                layer="above",
+                **place,
+            )
+            frame = layer.colours[index] if layer.colours else style.HALO
+            for colour, width in ((style.LIGHT.ink, 4), (frame, 2)):
+                self.figure.add_shape(type="rect", line={"color": colour, "width": width}, **box, **place)
+            if words := layer.words(index):
+                anchor = style.inwards((x - left) / (right - left))
+                aside = {"left": box["x0"], "right": box["x1"], "center": x}[anchor]
+                above = (y - low) / (high - low) < 0.15
+                at = {"yanchor": "bottom", "yshift": 3} if above else {"yanchor": "top", "yshift": -3}
+                self._label(words, (aside, box["y1" if above else "y0"]), xanchor=anchor, **at)
+
+    def _band(self, layer: BandLayer) -> None:
+        colour = layer.colour or self.theme.quiet
+        x = np.concatenate([layer.x, layer.x[::-1]])
+        y = np.concatenate([layer.high, layer.low[::-1]])
+        fill = {"fill": "toself", "fillcolor": transparent(colour, style.BAND), "line": {"width": 0}, "mode": "lines"}
+        self._curve(x, y, hoverinfo="skip", name=literal(layer.name), showlegend=False, **fill)
+
+    def _bars(self, layer: BarsLayer) -> None:
+        colours = list(layer.colours) or [self.theme.quiet]
+        shown: dict[str, Any] = {
+            "marker": {"color": colours if len(colours) > 1 else colours[0], "line": {"width": 0}},
+            "name": literal(layer.name),
+            "showlegend": False,
+        }
+        if self._polar:
+            width = float(np.degrees(layer.width))
+            self._add(go.Barpolar(theta=np.degrees(layer.x), r=layer.heights, width=width, **shown))
+            return
+        if layer.low is not None and layer.high is not None:
+            shown["error_y"] = {
+                "array": layer.high - layer.heights,
+                "arrayminus": layer.heights - layer.low,
+                "color": self.theme.ink,
+                "thickness": 1.2,
+                "width": 0,
+            }
+        self._add(go.Bar(x=layer.x, y=layer.heights, width=layer.width, **shown))
+
+    # -- what stands on and beside a picture --
+
+    @property
+    def _pictured(self) -> bool:
+        return any(isinstance(layer, FieldLayer) for layer in self.panel.layers)
+
+    def _span(self, positions: np.ndarray) -> tuple[tuple[float, float], tuple[float, float]]:
+        """The panel's limits, or as far as these positions go."""
+        x, y = self.panel.limits
+        low, high = (positions.min(0), positions.max(0)) if len(positions) else (np.zeros(2), np.ones(2))
+        return x or (float(low[0]), float(high[0])), y or (float(low[1]), float(high[1]))
+
+    def _label(self, words: str, position: Any, **options: Any) -> None:
+        light = {"shadow": _SHADOW, "color": style.LIGHT.ink} if self._pictured else {"color": self.theme.ink}
+        self.figure.add_annotation(
+            x=float(position[0]),
+            y=float(position[1]),
+            text=literal(words),
+            showarrow=False,
+            font={"size": 12, **light},
+            borderpad=0,
+            row=self.row,
+            col=self.column,
+            **options,
+        )
+
+    def _scale_bar(self) -> None:
+        (left, right), (low, high) = self._span(np.empty((0, 2)))
+        length = style.round_length(right - left)
+        margin, y = 0.03 * (right - left), low + 0.03 * (high - low)
+        x = right - margin - length if self.panel.scale_bar_right else left + margin
+        for colour, width in ((style.HALO, 7), (style.LIGHT.ink, 3)):
+            line = {"color": colour, "width": width}
+            self.figure.add_shape(
+                type="line", x0=x, x1=x + length, y0=y, y1=y, line=line, row=self.row, col=self.column
+            )
+        words = f"{style.number_words(length)} {self.panel.scale_bar}"
+        end, anchor = (x + length, "right") if self.panel.scale_bar_right else (x, "left")
+        self._label(words, (end, y), xanchor=anchor, yanchor="bottom", yshift=4)
+
+    def _colour_bar(self, scale: Scale, number: int) -> None:
+        """A bar to the right of the panel, carried by a trace that shows nothing else."""
+        stops = style.scale_colours(np.linspace(*scale.limits, 33), scale.palette, scale.limits)
+        colours = [[place / 32, "rgb({},{},{})".format(*stop)] for place, stop in enumerate(stops.tolist())]
+        _, right, bottom, top = self._domain
+        low, high = scale.limits
+        bar = {
+            "title": {"text": literal(scale.title), "side": "right", "font": {"size": 12}},
+            "thickness": 9,
+            "outlinewidth": 0,
+            "ticks": "outside",
+            "ticklen": 3,
+            "tickfont": {"size": 11, "color": self.theme.quiet},
+            "x": right + (10 + 70 * number) / self.size[0],
+            "xpad": 0,
+            "y": (bottom + top) / 2,
+            "len": top - bottom,
+            "ypad": 0,
+            "nticks": 6,
+        }
+        marker = {"color": [low], "cmin": low, "cmax": high, "colorscale": colours, "showscale": True, "colorbar": bar}
+        self._add(go.Scatter(x=[None], y=[None], mode="markers", marker=marker, showlegend=False, hoverinfo="skip"))
+
+
+def _range(axis: Axis, limits: tuple[float, float] | None) -> list[float] | None:
+    """Limits as Plotly wants them: decimal exponents on a logarithmic axis."""
+    if limits is None:
+        return None
+    return [float(np.log10(end)) for end in limits] if axis.scale == "log" else [float(end) for end in limits]
+
+
+def transparent(colour: str, opacity: float) -> str:
+    """A colour "#rrggbb" as Plotly writes it with an opacity."""
+    red, green, blue = (int(colour[place : place + 2], 16) for place in (1, 3, 5))
+    return f"rgba({red},{green},{blue},{opacity})"
