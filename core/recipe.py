@@ -1,0 +1,306 @@
+"""Recipes: a few plain values that name a picture completely, and the table of what can be computed.
+
+A recipe names an analysis, models, images, parameters and figure settings. It is what a page's link holds, what an
+exported file carries inside, what the command line runs and what the store is keyed by. Everything in it is checked
+against the table of analyses, whoever wrote it: a link or a file may come from anywhere.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from core.analyses import Analysis
+    from core.classifier import Classifier
+    from core.compute import OnProgress
+    from core.figures.chart import Chart
+    from core.images import ImageSet
+    from core.result import Result
+
+FORMAT = 1  # of the mapping; raised when its shape changes
+
+
+class RecipeError(ValueError):
+    """A recipe cannot be followed: one sentence says what was expected, what came and what to do."""
+
+
+def shown(value: Any) -> str:
+    """A value from outside, short enough for one sentence."""
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """One picture, named; always valid: `make` and `read` check it.
+
+    Attributes:
+        analysis: a name of the table.
+        models: sources of classifiers; the first is the reference.
+        images: the source of the image set.
+        rows: the chosen images.
+        parameters: all of the analysis's parameters.
+        figure: all of its figure settings, and those of the paper.
+    """
+
+    analysis: str
+    models: tuple[str, ...]
+    images: str
+    rows: tuple[int, ...]
+    parameters: Mapping[str, Any]
+    figure: Mapping[str, Any]
+
+    @classmethod
+    def make(
+        cls,
+        analysis: str,
+        *,
+        models: object,
+        images: object,
+        rows: object,
+        settings: Mapping[str, Any] | None = None,
+    ) -> Recipe:
+        """A recipe with the defaults filled in.
+
+        Args:
+            analysis: a name of the table.
+            models: one source or more.
+            images: source of the image set.
+            rows: the chosen images, as numbers or as text.
+            settings: parameters and figure settings by name, as values or as text.
+
+        Returns:
+            The recipe.
+
+        Raises:
+            RecipeError: if anything in it is not known or out of range.
+        """
+        settings = dict(settings or {})
+        known = _analysis(analysis)
+        parameters = {entry.name: entry.parse(settings.pop(entry.name, entry.default)) for entry in known.parameters}
+        figure = {entry.name: entry.parse(settings.pop(entry.name, entry.default)) for entry in known.figure_settings}
+        if settings:
+            names = ", ".join([*parameters, *figure])
+            raise RecipeError(f"expected settings of {analysis} ({names}), got {shown(next(iter(settings)))}")
+        return cls(
+            analysis=analysis,
+            models=_sources(models),
+            images=_source(images),
+            rows=_rows(rows, known),
+            parameters=parameters,
+            figure=figure,
+        )
+
+    @classmethod
+    def read(cls, mapping: Any) -> Recipe:
+        """The recipe that a mapping (from JSON) stands for.
+
+        Raises:
+            RecipeError: if it is no recipe, of another version, or anything in it is not known or out of range.
+        """
+        if not isinstance(mapping, Mapping) or "recipe" not in mapping or "analysis" not in mapping:
+            raise RecipeError(f"expected a recipe of Boundary Atlas, got {shown(mapping)}")
+        if mapping["recipe"] != FORMAT:
+            raise RecipeError(
+                f"expected a recipe of format {FORMAT}, got {shown(mapping['recipe'])}; it was made by another version"
+            )
+        name = mapping["analysis"]
+        known = _analysis(name)
+        if mapping.get("version", known.version) != known.version:
+            raise RecipeError(
+                f"expected version {known.version} of {name}, got {shown(mapping['version'])}: the numbers would differ"
+                " from those of the file; make the figure anew from its settings"
+            )
+        images = mapping.get("images")
+        if not isinstance(images, Mapping):
+            raise RecipeError(f"expected images with source and rows, got {shown(images)}")
+        settings: dict[str, Any] = {}
+        for part in ("parameters", "figure"):
+            values = mapping.get(part, {})
+            if not isinstance(values, Mapping):
+                raise RecipeError(f"expected {part} by name, got {shown(values)}")
+            settings.update(values)
+        return cls.make(
+            name,
+            models=mapping.get("models", ()),
+            images=images.get("source", ""),
+            rows=images.get("rows", ()),
+            settings=settings,
+        )
+
+    @classmethod
+    def parse(cls, text: str) -> Recipe:
+        """The recipe in a piece of JSON.
+
+        Raises:
+            RecipeError: if it is no JSON, or no recipe.
+        """
+        try:
+            return cls.read(json.loads(text))
+        except (json.JSONDecodeError, RecursionError) as error:
+            raise RecipeError("expected a recipe as JSON, got text that is none") from error
+
+    @property
+    def definition(self) -> Analysis:
+        """The entry of the table that this recipe is for."""
+        return _analysis(self.analysis)
+
+    def mapping(self) -> dict[str, Any]:
+        """The recipe as plain values for JSON; complete, so that later defaults cannot change it."""
+        return {
+            "recipe": FORMAT,
+            "analysis": self.analysis,
+            "version": self.definition.version,
+            "models": list(self.models),
+            "images": {"source": self.images, "rows": list(self.rows)},
+            "parameters": _plain(self.parameters),
+            "figure": _plain(self.figure),
+        }
+
+    def json(self) -> str:
+        """The recipe as canonical ASCII JSON on one line."""
+        return json.dumps(self.mapping(), sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+
+    def query(self) -> dict[str, str]:
+        """The recipe flattened for a link: models, images, rows, and every setting that is not the default."""
+        known = self.definition
+        settings = {**self.parameters, **self.figure}
+        changed = {
+            entry.name: entry.text(settings[entry.name])
+            for entry in (*known.parameters, *known.figure_settings)
+            if settings[entry.name] != entry.parse(entry.default)
+        }
+        rows = ",".join(map(str, self.rows))
+        return {"models": ",".join(self.models), "images": self.images, "rows": rows, **changed}
+
+    @classmethod
+    def from_query(cls, analysis: str, query: Mapping[str, str]) -> Recipe:
+        """The recipe that a link stands for.
+
+        Raises:
+            RecipeError: if anything in it is not known or out of range.
+        """
+        settings = dict(query)
+        models = settings.pop("models", "").split(",")
+        images = settings.pop("images", "")
+        rows = settings.pop("rows", "").split(",")
+        return cls.make(analysis, models=models, images=images, rows=rows, settings=settings)
+
+    def with_settings(self, **settings: Any) -> Recipe:
+        """The same recipe with other parameters or figure settings.
+
+        Raises:
+            RecipeError: if one is not known or out of range.
+        """
+        merged = {**self.parameters, **self.figure, **settings}
+        return Recipe.make(self.analysis, models=self.models, images=self.images, rows=self.rows, settings=merged)
+
+    def for_model(self, model: str) -> Recipe:
+        """The part of this recipe that one of its models computes; the reference stays the first."""
+        return replace(self, models=tuple(dict.fromkeys((self.models[0], model))))
+
+    def run(self, classifier: Classifier, images: ImageSet, reference: Classifier, on_progress: OnProgress) -> Result:
+        """Compute the result for one model; asks no store.
+
+        Args:
+            classifier: one of the recipe's models, loaded.
+            images: the recipe's image set, loaded whole.
+            reference: the recipe's first model, loaded.
+            on_progress: told the fraction done and coarser results.
+
+        Returns:
+            The result, with this recipe attached.
+
+        Raises:
+            RecipeError: if a chosen row is not in the set.
+        """
+        known = self.definition
+        self.check_rows(images)
+        result = known.prepare(
+            classifier,
+            images,
+            rows=self.rows,
+            reference=reference,
+            on_progress=on_progress,
+            **self.parameters,
+        )
+        return replace(result, recipe=self.mapping())
+
+    def check_rows(self, images: ImageSet) -> None:
+        """Raise unless every chosen row is in the set.
+
+        Raises:
+            RecipeError: if one is not.
+        """
+        beyond = [row for row in self.rows if row >= len(images)]
+        if beyond:
+            raise RecipeError(f"expected rows below {len(images)}, the size of {self.images}, got {beyond[0]}")
+
+    def chart(self, results: Sequence[Result], classifiers: Sequence[Classifier], images: ImageSet) -> Chart:
+        """The picture of the results of all models, with this recipe inside.
+
+        Args:
+            results: one per model, in the recipe's order.
+            classifiers: the models, for their names and those of their classes.
+            images: the recipe's image set, loaded whole.
+
+        Returns:
+            The chart.
+        """
+        figure = {entry.name: self.figure[entry.name] for entry in self.definition.figure}
+        chart = self.definition.chart(results, classifiers, images, rows=self.rows, **figure)
+        return replace(chart, recipe=self.mapping())
+
+    def paper(self) -> dict[str, Any]:
+        """The settings of the paper renderer."""
+        figure = self.figure
+        return {
+            "width_mm": figure["width"],
+            "font_size": figure["font_size"],
+            "font": figure["font"],
+            "dpi": figure["dpi"],
+        }
+
+
+def _analysis(name: Any) -> Analysis:
+    from core.analyses import TABLE
+
+    if not isinstance(name, str) or name not in TABLE:
+        raise RecipeError(f"expected an analysis out of {', '.join(TABLE)}, got {shown(name)}")
+    return TABLE[name]
+
+
+def _source(value: Any) -> str:
+    if not isinstance(value, str) or not value or len(value) > 500 or not value.isprintable():
+        raise RecipeError(f"expected the name of a source, such as demo:photos, got {shown(value)}")
+    return value
+
+
+def _sources(values: Any) -> tuple[str, ...]:
+    if isinstance(values, str) or not isinstance(values, Iterable):
+        raise RecipeError(f"expected a list of models, got {shown(values)}")
+    sources = tuple(_source(value) for value in values)
+    if not 1 <= len(sources) <= 16:
+        raise RecipeError(f"expected 1 to 16 models, got {len(sources)}")
+    return sources
+
+
+def _rows(values: Any, analysis: Analysis) -> tuple[int, ...]:
+    if isinstance(values, str) or not isinstance(values, Iterable):
+        raise RecipeError(f"expected a list of rows, got {shown(values)}")
+    from core.analyses import Parameter
+
+    row = Parameter(name="rows", kind="integer", default=0, limits=(0, 1e9), help="")
+    rows = tuple(row.parse(value) for value in values)
+    fewest, most = analysis.images
+    if not fewest <= len(rows) <= most:
+        wanted = str(fewest) if fewest == most else f"{fewest} to {most}"
+        raise RecipeError(f"expected {wanted} images for {analysis.name}, got {len(rows)}")
+    return rows
+
+
+def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}

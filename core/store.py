@@ -1,0 +1,151 @@
+"""Results kept on disk under the hash of everything they depend on, so that nothing is computed twice.
+
+An entry is written to a temporary file, synced and renamed, and starts with the checksum of the rest: a reader, in this
+process or another, sees a whole entry or none. A damaged one is dropped and computed again. The store is bounded in
+bytes; the entry that was used longest ago goes first.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from core.compute import OnProgress, atomic_write, cache_folder, silent
+from core.result import Result
+
+if TYPE_CHECKING:
+    from core.classifier import Classifier
+    from core.images import ImageSet
+    from core.recipe import Recipe
+
+DEFAULT_BYTES = 2 << 30
+_CHECKSUM_BYTES = hashlib.sha256().digest_size
+
+
+class Store:
+    """Results by key.
+
+    Args:
+        folder: where entries lie; `results` in the cache folder when not given.
+        most_bytes: what all entries together may take.
+    """
+
+    def __init__(self, folder: Path | None = None, most_bytes: int = DEFAULT_BYTES) -> None:
+        self.folder = folder or cache_folder() / "results"
+        self.most_bytes = most_bytes
+
+    def get(self, key: str) -> Result | None:
+        """The result kept under a key; None when there is none, or only a damaged one, which is dropped."""
+        path = self._path(key)
+        if not key:
+            return None
+        try:
+            entry = path.read_bytes()
+        except FileNotFoundError:
+            return None
+        checksum, data = entry[:_CHECKSUM_BYTES], entry[_CHECKSUM_BYTES:]
+        if hashlib.sha256(data).digest() != checksum:
+            path.unlink(missing_ok=True)
+            return None
+        with contextlib.suppress(FileNotFoundError):  # another process made room meanwhile; what was read is whole
+            os.utime(path)
+        return Result.from_bytes(data)
+
+    def put(self, key: str, result: Result) -> None:
+        """Keep a result; nothing is kept under an empty key, or when it is larger than the whole store."""
+        data = result.to_bytes()
+        if not key or len(data) > self.most_bytes:
+            return
+        with atomic_write(self._path(key)) as file:
+            file.write_bytes(hashlib.sha256(data).digest() + data)
+        self._make_room()
+
+    def fetch(
+        self,
+        recipe: Recipe,
+        classifier: Classifier,
+        images: ImageSet,
+        reference: Classifier | None = None,
+        on_progress: OnProgress = silent,
+    ) -> Result:
+        """The result of a recipe for one model: from the store, without a single forward, or computed and kept.
+
+        Args:
+            recipe: what to compute.
+            classifier: the model, loaded.
+            images: the recipe's image set, loaded whole.
+            reference: the recipe's first model; `classifier` when not given.
+            on_progress: told the fraction done and coarser results.
+
+        Returns:
+            The result, with its recipe attached.
+
+        Raises:
+            ValueError: what the analysis raises for its input.
+        """
+        reference = reference or classifier
+        key = key_of(recipe, classifier, images, reference)
+        found = self.get(key)
+        if found is None:
+            found = recipe.run(classifier, images, reference, on_progress)
+            self.put(key, found)
+        return found
+
+    def clear(self) -> None:
+        """Drop every entry."""
+        for path, _, _ in self._entries():
+            path.unlink(missing_ok=True)
+
+    def _path(self, key: str) -> Path:
+        return self.folder / key[:2] / f"{key}.entry"
+
+    def _entries(self) -> Iterable[tuple[Path, int, float]]:
+        """Path, bytes and time of last use of every entry."""
+        for path in self.folder.glob("*/*.entry"):
+            try:
+                state = path.stat()
+            except FileNotFoundError:  # dropped by another process between listing and looking
+                continue
+            yield path, state.st_size, state.st_mtime
+
+    def _make_room(self) -> None:
+        entries = sorted(self._entries(), key=lambda entry: entry[2])
+        total = sum(size for _, size, _ in entries)
+        for path, size, _ in entries:
+            if total <= self.most_bytes:
+                break
+            path.unlink(missing_ok=True)
+            total -= size
+
+
+def key_of(recipe: Recipe, classifier: Classifier, images: ImageSet, reference: Classifier) -> str:
+    """SHA-256 over all that a result depends on; "" where the classifier cannot be fingerprinted.
+
+    Figure settings do not enter: they never cause a computation. The reference and the rest of the image set do only
+    where the analysis, at these parameters, looks at them.
+
+    Raises:
+        RecipeError: if a chosen row is not in the set.
+    """
+    analysis = recipe.definition
+    recipe.check_rows(images)
+    shared = analysis.shared(recipe.parameters)
+    fingerprints = [classifier.fingerprint, reference.fingerprint if shared else ""]
+    if not classifier.fingerprint or (shared and not reference.fingerprint):
+        return ""
+    parts = {
+        "analysis": analysis.name,
+        "version": analysis.version,
+        "fingerprints": fingerprints,
+        "images": [images[list(recipe.rows)].digest, images.digest if shared else ""],
+        "rows": list(recipe.rows) if shared else [],
+        "parameters": {name: list(v) if isinstance(v, tuple) else v for name, v in recipe.parameters.items()},
+        "dtype": str(classifier.dtype),
+        "device": classifier.device.type,
+    }
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
