@@ -1,0 +1,1 @@
+"""The pages of Boundary Atlas, drawn by Streamlit: `python -m dashboard`."""

@@ -1,0 +1,381 @@
+"""What this person has chosen, and results as they come.
+
+The choice of models, images and rows is shared by all views; settings belong to one analysis. Together they are a
+recipe, and the recipe is the page's link: opening a link sets the choice, and every change rewrites the link.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+import uuid
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, cast
+
+import streamlit as st
+
+from core.analyses import TABLE
+from core.checkpoints import demo_models, load_classifier
+from core.classifier import Classifier, Predictions
+from core.compute import OnProgress
+from core.figures.chart import Chart
+from core.images import ImageSet, load_images
+from core.recipe import Recipe, RecipeError
+from core.result import Result
+from core.store import Store, key_of
+from dashboard import jobs
+from dashboard.jobs import Job, State
+
+Point = tuple[float, float]
+
+_DEFAULT_ROWS = (3, 17, 42)
+_POLL_SECONDS = 0.3
+_PATIENCE_SECONDS = 0.4  # a result that comes within this is drawn at once, without a coarser picture before it
+_RECENT_BYTES = 256 << 20
+
+
+# -- shared by everybody ----------------------------------------------------------------------------------------------
+
+
+@st.cache_resource(max_entries=6, show_spinner=False)
+def classifier(source: str) -> Classifier:
+    """A model, loaded once for everybody; read-only."""
+    return load_classifier(source)
+
+
+@st.cache_resource(max_entries=6, show_spinner=False)
+def image_set(source: str) -> ImageSet:
+    """A set of images, loaded once for everybody; read-only."""
+    return load_images(source)
+
+
+class _Recent:
+    """The results used last, in memory, in front of the store."""
+
+    def __init__(self) -> None:
+        self._results: OrderedDict[str, Result] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def get(self, key: str, store: Store) -> Result | None:
+        with self._lock:
+            found = self._results.get(key)
+            if found is not None:
+                self._results.move_to_end(key)
+                return found
+        found = store.get(key)
+        if found is not None:
+            self.put(key, found)
+        return found
+
+    def put(self, key: str, result: Result) -> None:
+        with self._lock:
+            self._results[key] = result
+            while sum(kept.nbytes for kept in self._results.values()) > _RECENT_BYTES and len(self._results) > 1:
+                self._results.popitem(last=False)
+
+
+@st.cache_resource(show_spinner=False)
+def _shelf() -> tuple[Store, _Recent]:
+    return Store(), _Recent()
+
+
+# -- what is chosen ---------------------------------------------------------------------------------------------------
+
+
+def user() -> str:
+    """This browser session, as the job queue knows it."""
+    return cast(str, st.session_state.setdefault("user", uuid.uuid4().hex))
+
+
+def models() -> tuple[str, ...]:
+    """Sources of the chosen models; the first is the reference."""
+    return cast(tuple[str, ...], st.session_state.setdefault("models", (demo_models()[0],)))
+
+
+def images() -> str:
+    """Source of the chosen image set."""
+    return cast(str, st.session_state.setdefault("images", own_images(models()[0])))
+
+
+def own_images(model: str) -> str:
+    """The demo set that a demo model was made for."""
+    return f"demo:{model.removeprefix('demo:').split('/')[0]}"
+
+
+def rows() -> tuple[int, ...]:
+    """The chosen images."""
+    return cast(tuple[int, ...], st.session_state.setdefault("rows", _DEFAULT_ROWS))
+
+
+def point() -> Point | None:
+    """The picked point, in coordinates of the plane that was cut last."""
+    return cast(Point | None, st.session_state.get("point"))
+
+
+def settings(analysis: str) -> dict[str, Any]:
+    """What was set for an analysis; the rest is at its default."""
+    return cast(dict[str, Any], st.session_state.setdefault(f"settings:{analysis}", {}))
+
+
+def choose(
+    *, models: Sequence[str] | None = None, images: str | None = None, rows: Sequence[int] | None = None
+) -> None:
+    """Change the choice; what no longer fits (another plane's extent, a picked point) is dropped.
+
+    Args:
+        models: sources; when their images differ from those chosen, the models' own demo set is chosen too.
+        images: source of the image set.
+        rows: the chosen images.
+    """
+    if models is not None:
+        st.session_state["models"] = tuple(models)
+        shape = classifier(models[0]).input_shape
+        if images is None and tuple(image_set(st.session_state["images"]).pixels.shape[1:]) != shape:
+            images = own_images(models[0])
+    if images is not None:
+        st.session_state["images"] = images
+        rows = _DEFAULT_ROWS if rows is None else rows
+    if rows is not None:
+        st.session_state["rows"] = tuple(rows)
+        st.session_state["point"] = None
+        for analysis in TABLE:
+            settings(analysis).pop("extent", None)
+
+
+def pick(chosen: Point | None) -> None:
+    """Choose a point of the plane; it belongs to the session, so that other views can open there."""
+    st.session_state["point"] = chosen
+
+
+def change(analysis: str, **changed: Any) -> None:
+    """Change settings of an analysis; None puts one back to its default."""
+    kept = {**settings(analysis), **changed}
+    st.session_state[f"settings:{analysis}"] = {name: value for name, value in kept.items() if value is not None}
+
+
+def recipe(analysis: str) -> Recipe:
+    """The recipe of what is chosen; a page's link opens here, and is written here.
+
+    A link that cannot be followed is told in one sentence, and the choice stays as it was.
+    """
+    link = dict(st.query_params)
+    if link and link != st.session_state.get("link"):
+        st.session_state["link"] = link
+        try:
+            _follow(analysis, link)
+        except ValueError as error:
+            st.error(f"This link cannot be followed: {error}")
+    fewest, most = TABLE[analysis].images
+    chosen = (rows() + _DEFAULT_ROWS)[: max(fewest, min(most, len(rows())))]
+    made = Recipe.make(analysis, models=models(), images=images(), rows=chosen, settings=settings(analysis))
+    written = made.query()
+    if point() is not None:
+        written["point"] = ",".join(map(repr, cast(Point, point())))
+    st.session_state["link"] = written
+    if link != written:
+        st.query_params.from_dict(written)
+    return made
+
+
+def _follow(analysis: str, link: dict[str, str]) -> None:
+    """Set the choice to what a link says.
+
+    Raises:
+        ValueError: if anything in the link is not known, out of range or cannot be loaded.
+    """
+    settings_said = dict(link)
+    at = settings_said.pop("point", None)
+    opened = Recipe.from_query(analysis, settings_said)
+    opened_at = None if at is None else _point(at)
+    for source in opened.models:
+        classifier(source)
+    opened.check_rows(image_set(opened.images))
+    st.session_state["models"], st.session_state["images"] = opened.models, opened.images
+    st.session_state["rows"] = opened.rows
+    st.session_state[f"settings:{analysis}"] = {**opened.parameters, **opened.figure}
+    st.session_state["point"] = opened_at
+
+
+def _point(text: str) -> Point:
+    try:
+        x, y = (float(part) for part in text.split(","))
+    except ValueError:
+        x = y = math.nan
+    if not (abs(x) < 1e9 and abs(y) < 1e9):
+        raise RecipeError(f"point: expected two numbers x,y, got {text[:40]!r}")
+    return x, y
+
+
+# -- results ----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Outcome:
+    """What is there of a recipe: one entry per model, in its order.
+
+    Attributes:
+        results: finished, coarser ones meanwhile, or None before the first.
+        waiting: jobs that have not ended.
+        cancelled: whether someone stopped it.
+        error: why there is no result, in one sentence; "" where nothing is wrong.
+    """
+
+    results: tuple[Result | None, ...]
+    waiting: tuple[Job[Result], ...] = ()
+    cancelled: bool = False
+    error: str = ""
+
+    @property
+    def finished(self) -> bool:
+        """Whether every result is there in full."""
+        return not (self.waiting or self.cancelled or self.error)
+
+
+def compute(made: Recipe, *, patience: float = _PATIENCE_SECONDS) -> Outcome:
+    """Results of a recipe: from the store at once, else by a job that the page comes back to.
+
+    Args:
+        made: the recipe.
+        patience: seconds to wait for a new job before going on without it.
+
+    Returns:
+        What is there by now, or why there will be nothing.
+    """
+    try:
+        return _compute(made, patience)
+    except ValueError as error:
+        return Outcome(results=(None,) * len(made.models), error=str(error))
+
+
+def _compute(made: Recipe, patience: float) -> Outcome:
+    store, recent = _shelf()
+    images_now = image_set(made.images)
+    reference = classifier(made.models[0])
+    results: list[Result | None] = []
+    waiting: list[Job[Result]] = []
+    stopped = False
+    for place, source in enumerate(made.models):
+        part, model = made.for_model(source), classifier(source)
+        key = key_of(part, model, images_now, reference) or f"{user()}/{place}/{part.json()}"
+        found = recent.get(key, store)
+        if found is None and key in _cancelled():
+            results.append(_cancelled()[key])
+            stopped = True
+            continue
+        if key in _failed():
+            raise ValueError(_failed()[key])
+        if found is None:
+            work = _work(part, model, images_now, reference)
+            job = jobs.shared().submit(user(), key, work, device=str(model.device), slot=f"{made.analysis}/{place}")
+            job.wait(patience)
+            if job.state is State.FAILED:
+                _failed()[key] = _told(job.error)
+                raise ValueError(_failed()[key]) from job.error
+            found = job.result if job.state is State.DONE else job.partial
+            if job.result is not None:
+                recent.put(key, job.result)
+            elif not job.state.ended:
+                waiting.append(job)
+        results.append(found)
+    return Outcome(results=tuple(results), waiting=tuple(waiting), cancelled=stopped)
+
+
+def _work(
+    part: Recipe, model: Classifier, images_now: ImageSet, reference: Classifier
+) -> Callable[[OnProgress], Result]:
+    store, _ = _shelf()
+    return lambda on_progress: store.fetch(part, model, images_now, reference, on_progress)
+
+
+def _told(error: BaseException | None) -> str:
+    """An error as the page shows it: our own sentences as they are, anything else in general words."""
+    if isinstance(error, ValueError):
+        return str(error)
+    return f"the computation stopped with an unexpected {type(error).__name__}; the server's log has more"
+
+
+def _cancelled() -> dict[str, Result | None]:
+    """What this session stopped, with the last picture of each."""
+    return cast(dict[str, Result | None], st.session_state.setdefault("cancelled", {}))
+
+
+def _failed() -> dict[str, str]:
+    """What could not be computed for this session, with the reason."""
+    return cast(dict[str, str], st.session_state.setdefault("failed", {}))
+
+
+def cancel(outcome: Outcome) -> None:
+    """Stop waiting for an outcome; the pictures so far stay."""
+    for job in outcome.waiting:
+        _cancelled()[job.key] = job.partial
+        job.cancel(user())
+
+
+def resume() -> None:
+    """Compute again what was stopped or failed."""
+    _cancelled().clear()
+    _failed().clear()
+
+
+def shown(made: Recipe, outcome: Outcome) -> tuple[Any, ...]:
+    """What to draw for each model: its result, or the last one of the same model and images until that is there."""
+    pictures = []
+    for source, result in zip(made.models, outcome.results, strict=True):
+        kept = f"last:{made.analysis}:{source}:{made.images}:{made.rows}"
+        if result is not None:
+            st.session_state[kept] = result
+        pictures.append(st.session_state.get(kept))
+    return tuple(pictures)
+
+
+def chart(made: Recipe, source: str, result: Result) -> Chart:
+    """The picture of one model's result; the last few are kept, because every click draws the page anew."""
+    kept = cast(OrderedDict[Any, Any], st.session_state.setdefault("charts", OrderedDict()))
+    key = id(result), source, made.json()
+    if key not in kept:
+        alone = replace(made, models=(source,))
+        drawn = alone.chart([result], [classifier(source)], image_set(made.images))
+        kept[key] = result, drawn  # the result too: its id names it only while it lives
+        while len(kept) > 6:
+            kept.popitem(last=False)
+    return cast(Chart, kept[key][1])
+
+
+@st.cache_data(max_entries=16, show_spinner=False)
+def predictions(source: str, images_source: str) -> Predictions:
+    """What a model says about a whole set."""
+    return classifier(source).predict(image_set(images_source).pixels)
+
+
+def live(made: Recipe, draw: Callable[[Outcome], None]) -> Outcome:
+    """Draw what is there of a recipe, again and again until it is complete.
+
+    `draw` runs in a fragment: while a job is under way it is redrawn a few times a second, and a change of the choice
+    made inside of it (a zoom, say) reruns the page.
+
+    Args:
+        made: the recipe.
+        draw: draws an outcome; may call widgets.
+
+    Returns:
+        The outcome that was drawn first.
+    """
+    outcome = compute(made)
+    polling, at = bool(outcome.waiting), point()
+
+    def body() -> None:
+        if recipe(made.analysis) != made or point() != at:
+            st.rerun()
+        now = compute(made, patience=0.0)
+        if bool(now.waiting) != polling:
+            st.rerun()
+        if now.error:
+            st.error(now.error)
+            st.button("Try again", key=f"{made.analysis}:again", on_click=resume)
+        else:
+            draw(now)
+
+    st.fragment(body, run_every=_POLL_SECONDS if polling else None)()
+    return outcome

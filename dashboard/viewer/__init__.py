@@ -1,0 +1,1 @@
+"""The plane viewer, a Streamlit component: zoom, pan and pick on a slice."""

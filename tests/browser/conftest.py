@@ -1,0 +1,80 @@
+"""A browser and one dashboard for all journeys: `page.goto("/")` opens it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from playwright.sync_api import BrowserContext, Page, expect
+
+if TYPE_CHECKING:
+    from tests.conftest import Dashboard
+
+expect.set_options(timeout=60_000)  # generous: the machine may be busy, and a waiting assertion costs nothing
+
+
+@pytest.fixture(scope="session")
+def browser_type_launch_args(browser_type_launch_args: dict[str, Any]) -> dict[str, Any]:
+    """The Chromium named by CHROMIUM, else the one on PATH, else Playwright's own; it may not phone anywhere."""
+    path = os.environ.get("CHROMIUM") or shutil.which("chromium")
+    return {
+        **browser_type_launch_args,
+        **({"executable_path": path} if path else {}),
+        "args": [
+            *(["--no-sandbox"] if os.geteuid() == 0 else []),  # its sandbox refuses root
+            "--disable-gpu",
+            "--disable-quic",
+            "--no-first-run",
+            "--disable-background-networking",
+            "--disable-component-update",
+            "--disable-sync",
+        ],
+    }
+
+
+@pytest.fixture(scope="session")
+def browser_context_args(browser_context_args: dict[str, Any]) -> dict[str, Any]:
+    """A laptop's window."""
+    return {**browser_context_args, "viewport": {"width": 1280, "height": 900}, "color_scheme": "light"}
+
+
+@pytest.fixture(scope="session")
+def server(serve: Callable[..., Dashboard], checkout: Path) -> Dashboard:
+    """The dashboard of this checkout, with a cache of its own."""
+    return serve(checkout)
+
+
+@pytest.fixture(scope="session")
+def base_url(server: Dashboard) -> str:
+    """Where `page.goto("/")` goes."""
+    return server.url
+
+
+@pytest.fixture
+def context(context: BrowserContext) -> Iterator[BrowserContext]:
+    """A browser's own profile, in which no script may fail."""
+    errors: list[str] = []
+    context.on("weberror", lambda error: errors.append(str(error.error)))
+    context.set_default_timeout(60_000)
+    yield context
+    assert errors == []
+
+
+@pytest.fixture
+def page(context: BrowserContext) -> Page:
+    """A page of that profile."""
+    return context.new_page()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
+    """Show what the dashboard said beside a journey that failed."""
+    report: Any = yield
+    dashboard = getattr(item, "funcargs", {}).get("server")
+    if report.failed and dashboard is not None:
+        report.sections.append(("dashboard", dashboard.log.read_text()[-20_000:]))
+    return report
