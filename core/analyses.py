@@ -6,111 +6,21 @@ of the dashboard are all made from it.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from core.recipe import RecipeError, shown
+from core.parameters import Parameter
 
 if TYPE_CHECKING:
     from core.classifier import Classifier
     from core.figures.chart import Chart
+    from core.geometry.profiles import BoundaryProfile
     from core.geometry.slices import Slice
     from core.images import ImageSet
     from core.result import Result
-
-
-@dataclass(frozen=True, kw_only=True)
-class Parameter:
-    """One setting, as the command line, the link and the controls know it.
-
-    Attributes:
-        name: in recipes, links and, with dashes, on the command line.
-        kind: what its values are; "numbers" are a tuple of floats, or None for the analysis's own choice.
-        default: the value when none is given.
-        help: one line that explains it.
-        unit: of its values.
-        choices: all values of a "choice".
-        limits: smallest and largest value of an "integer", "number" or each of the "numbers".
-        count: how many "numbers" there must be; None for any.
-    """
-
-    name: str
-    kind: Literal["choice", "integer", "number", "numbers", "text"]
-    default: Any
-    help: str
-    unit: str = ""
-    choices: tuple[str, ...] = ()
-    limits: tuple[float, float] | None = None
-    count: int | None = None
-    check: Callable[[str], object] | None = field(default=None, compare=False)  # of a "text": raises ValueError
-
-    def parse(self, value: Any) -> Any:
-        """The value that JSON, a link or the command line stands for.
-
-        Raises:
-            RecipeError: if it is none of this parameter's values.
-        """
-        match self.kind:
-            case "choice":
-                if value not in self.choices:
-                    raise self._error(f"one of {', '.join(self.choices)}", value)
-                return value
-            case "integer":
-                number = self._number(value)
-                if number != int(number):
-                    raise self._error("a whole number", value)
-                return int(number)
-            case "number":
-                return self._number(value)
-            case "numbers":
-                return self._numbers(value)
-            case "text":
-                return self._text(value)
-
-    def _numbers(self, value: Any) -> tuple[float, ...] | None:
-        if value is None or value == "":
-            return None if self.default is None else ()
-        entries = value.split(",") if isinstance(value, str) else value
-        if not isinstance(entries, list | tuple) or (self.count is not None and len(entries) != self.count):
-            raise self._error(f"{self.count or 'some'} numbers", value)
-        return tuple(self._number(entry) for entry in entries)
-
-    def _text(self, value: Any) -> str:
-        if not isinstance(value, str) or len(value) > 200:
-            raise self._error("a short text", value)
-        if self.check is not None:
-            try:
-                self.check(value)
-            except ValueError as error:
-                raise RecipeError(f"{self.name}: {error}") from error
-        return value
-
-    def _number(self, value: Any) -> float:
-        try:
-            number = float(value) if isinstance(value, int | float | str) and not isinstance(value, bool) else math.nan
-        except (ValueError, OverflowError):
-            number = math.nan
-        low, high = self.limits or (-math.inf, math.inf)
-        if not math.isfinite(number) or not low <= number <= high:
-            where = f" from {low:g} to {high:g}" if self.limits else ""
-            raise self._error(f"a number{where}", value)
-        return number
-
-    def _error(self, expected: str, value: Any) -> RecipeError:
-        return RecipeError(f"{self.name}: expected {expected}, got {shown(value)}")
-
-    @staticmethod
-    def text(value: Any) -> str:
-        """The value as it stands in a link or on the command line; `parse` reads it back exactly."""
-        if value is None:
-            return ""
-        if isinstance(value, tuple):
-            return ",".join(Parameter.text(entry) for entry in value)
-        return repr(value) if isinstance(value, float) else str(value)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,7 +33,8 @@ class Analysis:
         question: what it answers, in one sentence.
         parameters: what enters the computation and the store's key.
         figure: what changes only the picture.
-        images: how many images are chosen, at least and at most.
+        view: the file of the view that shows it.
+        images: how many images are chosen at these parameters, at least and at most.
         prepare: (classifier, images, rows=, reference=, on_progress=, **parameters) -> result. `images` is the whole
             set and `rows` the chosen ones; `reference` is the recipe's first model, which fixes what all models share.
         chart: (results, classifiers, images, rows=, **figure) -> chart; results and classifiers one per model.
@@ -135,7 +46,8 @@ class Analysis:
     question: str
     parameters: tuple[Parameter, ...]
     figure: tuple[Parameter, ...]
-    images: tuple[int, int]
+    view: str
+    images: Callable[[Mapping[str, Any]], tuple[int, int]]
     prepare: Callable[..., Result]
     chart: Callable[..., Chart]
     shared: Callable[[Mapping[str, Any]], bool] = field(default=lambda parameters: False)
@@ -187,7 +99,7 @@ def thumbnails(images: ImageSet) -> np.ndarray:
     return np.repeat(pixels, 3, axis=3) if pixels.shape[3] == 1 else pixels
 
 
-# -- slice ------------------------------------------------------------------------------------------------------------
+# -- planes -----------------------------------------------------------------------------------------------------------
 
 
 def _prepare_slice(*args: Any, **settings: Any) -> Slice:
@@ -196,16 +108,24 @@ def _prepare_slice(*args: Any, **settings: Any) -> Slice:
     return prepare(*args, **settings)
 
 
+def _prepare_profile(*args: Any, **settings: Any) -> BoundaryProfile:
+    from core.geometry.cuts import prepare_profile
+
+    return prepare_profile(*args, **settings)
+
+
 def _slice_chart(
     results: Sequence[Slice],
     classifiers: Sequence[Classifier],
     images: ImageSet,
     *,
     rows: tuple[int, ...],
+    shading: Any,
     **figure: Any,
 ) -> Chart:
     from core.figures.chart import side_by_side
     from core.figures.planes import slice_chart
+    from core.geometry.profiles import linearised_distance
 
     anchors = images[list(rows)]
     charts = []
@@ -219,17 +139,93 @@ def _slice_chart(
             anchor_labels=tuple(images.class_names[k] if k >= 0 else "" for k in anchors.labels.tolist()),
             anchor_residuals=tuple(plane.residual(anchors.pixels).tolist()),
             title=classifier.name if len(results) > 1 else "",
+            shading=shading,
+            distance=linearised_distance(result) if shading == "distance" else None,
             **figure,
         )
         charts.append(chart)
     return side_by_side(charts)
 
 
+def _profile_chart(
+    results: Sequence[BoundaryProfile],
+    classifiers: Sequence[Classifier],
+    images: ImageSet,
+    *,
+    rows: tuple[int, ...],
+    palette: str,
+) -> Chart:
+    from core.figures.chart import side_by_side
+    from core.figures.profiles import boundary_profile_chart
+
+    named = len(results) > 1
+    pairs = zip(results, classifiers, strict=True)
+    return side_by_side(
+        [
+            boundary_profile_chart(
+                result, class_names=one.class_names, palette=palette, title=one.name if named else ""
+            )
+            for result, one in pairs
+        ]
+    )
+
+
+def _direction(text: str) -> object:
+    from core.geometry.directions import parse_direction
+
+    return parse_direction(text)
+
+
+def _anchors(parameters: Mapping[str, Any]) -> tuple[int, int]:
+    """Three images span a plane; at directions the first is the origin and more are only shown."""
+    return (3, 3) if parameters["plane"] == "images" else (1, 3)
+
+
+def _looks_at_model_or_set(parameters: Mapping[str, Any]) -> bool:
+    """A plane of directions, and its default square, depend on the reference and the whole set."""
+    return bool(parameters["plane"] == "directions")
+
+
+_DIRECTIONS = "gradient, gradient:CLASS, random:SEED, image:ROW, mean:CLASS, pca:NUMBER or dct:ROW,COLUMN"
+
+_PLANE = (
+    Parameter(
+        name="plane",
+        kind="choice",
+        default="images",
+        choices=("images", "directions"),
+        help="Through three images, or at the first image along two directions.",
+    ),
+    Parameter(
+        name="u",
+        kind="text",
+        default="gradient",
+        check=_direction,
+        help=f"First direction of a plane of directions: {_DIRECTIONS}.",
+    ),
+    Parameter(
+        name="v",
+        kind="text",
+        default="random:0",
+        check=_direction,
+        help=f"Second direction, made orthogonal to the first: {_DIRECTIONS}.",
+    ),
+)
+_PALETTE = Parameter(
+    name="palette",
+    kind="choice",
+    default="muted",
+    choices=("muted", "okabe-ito"),
+    help="Colours of the classes; both are told apart by colour-blind readers.",
+)
+
 SLICE = Analysis(
     name="slice",
     version=1,
-    question="What does the model say everywhere on the plane through these three images?",
+    question="What does the model say everywhere on a plane of images?",
+    view="slices",
     parameters=(
+        *_PLANE,
         Parameter(
             name="extent",
             kind="numbers",
@@ -237,7 +233,7 @@ SLICE = Analysis(
             count=4,
             limits=(-1e6, 1e6),
             unit="ℓ2 pixel",
-            help="x_min, x_max, y_min, y_max of the square that is cut; by default 1.5 times the anchors' spread.",
+            help="x_min, x_max, y_min, y_max of the square that is cut; empty for the plane's own default.",
         ),
         Parameter(
             name="resolution",
@@ -261,28 +257,54 @@ SLICE = Analysis(
             name="shading",
             kind="choice",
             default="confidence",
-            choices=("class", "confidence", "margin", "entropy"),
-            help="What the colours show: the class alone, the class paled where confidence is low, the margin in"
-            " logits, or the entropy of the probabilities.",
+            choices=("class", "confidence", "margin", "entropy", "distance"),
+            help="What the colours show: the class, the class paled where confidence is low, the margin in logits, the"
+            " entropy of the probabilities, or the distance to the boundary to first order.",
         ),
         Parameter(
             name="levels",
             kind="numbers",
             default=(),
             limits=(0, 1e6),
-            help="Values of the shaded field to draw contour lines at.",
+            help="Values of the shaded field to draw contour lines at, such as 0.5, 0.9.",
         ),
-        Parameter(
-            name="palette",
-            kind="choice",
-            default="muted",
-            choices=("muted", "okabe-ito"),
-            help="Colours of the classes; both are told apart by colour-blind readers.",
-        ),
+        _PALETTE,
     ),
-    images=(3, 3),
+    images=_anchors,
     prepare=_prepare_slice,
     chart=_slice_chart,
+    shared=_looks_at_model_or_set,
 )
 
-TABLE = {analysis.name: analysis for analysis in (SLICE,)}
+PROFILE = Analysis(
+    name="profile",
+    version=1,
+    question="How far is the boundary in every direction of this plane?",
+    view="slices",
+    parameters=(
+        *_PLANE,
+        Parameter(
+            name="at",
+            kind="numbers",
+            default=(0.0, 0.0),
+            count=2,
+            limits=(-1e6, 1e6),
+            unit="ℓ2 pixel",
+            help="Where the rays start, x and y in the plane; 0, 0 is the first image.",
+        ),
+        Parameter(
+            name="rays",
+            kind="integer",
+            default=180,
+            limits=(8, 1440),
+            help="Directions around the start, evenly spaced.",
+        ),
+    ),
+    figure=(_PALETTE,),
+    images=_anchors,
+    prepare=_prepare_profile,
+    chart=_profile_chart,
+    shared=_looks_at_model_or_set,
+)
+
+TABLE = {analysis.name: analysis for analysis in (SLICE, PROFILE)}

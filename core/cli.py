@@ -1,8 +1,8 @@
 """Every analysis and figure without a browser: `python -m core.cli slice --model demo:photos/standard ...`.
 
 Each analysis of the table is a command whose options are its settings. The ending of `--out` decides what is written:
-.pdf, .svg and .png are figures with the recipe inside, .npz is the result, .json the recipe. `run` makes a figure, a
-result or a recipe again from any of these files.
+.pdf, .svg and .png are figures for paper, .html one for the screen, .npz and .csv the numbers, .json the recipe. All of
+them hold the recipe, and `run` makes any of them again from any other.
 
 >>> main(["slice", "--model", "demo:photos/standard", "--images", "3,17"])
 Traceback (most recent call last):
@@ -23,8 +23,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # threads that wait must no
 from core.analyses import TABLE, Analysis
 from core.recipe import Recipe, RecipeError
 
-_FIGURES = (".pdf", ".svg", ".png")
-_ENDINGS = (*_FIGURES, ".npz", ".json")
+_ENDINGS = (".pdf", ".svg", ".png", ".html", ".npz", ".csv", ".json")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -61,7 +60,7 @@ def _parser() -> argparse.ArgumentParser:
         command = commands.add_parser(analysis.name, parents=[shared], help=analysis.question)
         _add_settings(command, analysis)
     again = commands.add_parser("run", parents=[shared], help="make a figure again from a file that holds its recipe")
-    again.add_argument("file", type=Path, help="a file with a recipe inside: .pdf, .svg, .png, .npz or .json")
+    again.add_argument("file", type=Path, help=f"a file with a recipe inside: {', '.join(_ENDINGS)}")
     return parser
 
 
@@ -131,14 +130,21 @@ def _write(recipe: Recipe, out: Path, device: str | None) -> None:
         with _Bar(f"{recipe.analysis} of {source}") as bar:
             part = recipe.for_model(source)
             results.append(store.fetch(part, classifier, images, classifiers[0], bar.update))
-    if out.suffix == ".npz":
+    if out.suffix in (".npz", ".csv"):
         if len(results) > 1:
-            raise RecipeError(f"expected one model for an .npz file, got {len(results)}; write one file for each")
-        results[0].save(out)
+            raise RecipeError(f"expected one model for a {out.suffix} file, got {len(results)}; write one for each")
+        from core.tables import data_bytes
+
+        out.write_bytes(data_bytes(results[0], out.suffix))
+        return
+    chart = recipe.chart(results, classifiers, images)
+    if out.suffix == ".html":
+        from core.figures.screen import page_bytes
+
+        out.write_bytes(page_bytes(chart))
         return
     from core.figures.paper import write_figure
 
-    chart = recipe.chart(results, classifiers, images)
     write_figure(chart, out, **recipe.paper())
 
 

@@ -89,7 +89,7 @@ class Recipe:
             analysis=analysis,
             models=_sources(models),
             images=_source(images),
-            rows=_rows(rows, known),
+            rows=_rows(rows, known, parameters),
             parameters=parameters,
             figure=figure,
         )
@@ -288,14 +288,14 @@ def _sources(values: Any) -> tuple[str, ...]:
     return sources
 
 
-def _rows(values: Any, analysis: Analysis) -> tuple[int, ...]:
+def _rows(values: Any, analysis: Analysis, parameters: Mapping[str, Any]) -> tuple[int, ...]:
     if isinstance(values, str) or not isinstance(values, Iterable):
         raise RecipeError(f"expected a list of rows, got {shown(values)}")
-    from core.analyses import Parameter
+    from core.parameters import Parameter
 
     row = Parameter(name="rows", kind="integer", default=0, limits=(0, 1e9), help="")
     rows = tuple(row.parse(value) for value in values)
-    fewest, most = analysis.images
+    fewest, most = analysis.images(parameters)
     if not fewest <= len(rows) <= most:
         wanted = str(fewest) if fewest == most else f"{fewest} to {most}"
         raise RecipeError(f"expected {wanted} images for {analysis.name}, got {len(rows)}")

@@ -2,11 +2,13 @@
 
 import streamlit as st
 
-from dashboard import controls
+from dashboard import controls, session
 
 LOOK = """
 <style>
-[data-testid="stHeader"] { background: transparent; height: 2.6rem; min-height: 0; }
+[data-testid="stHeader"] { background: transparent; height: 2.6rem; min-height: 0; pointer-events: none; }
+[data-testid="stHeader"] * { pointer-events: none; }
+[data-testid="stHeader"] button, [data-testid="stHeader"] button * { pointer-events: auto; }
 [data-testid="stMainBlockContainer"] { padding: 0.9rem 2.6rem 3rem 1.6rem; max-width: 1560px; }
 [data-testid="stSidebarContent"] { display: flex; flex-direction: column; }
 [data-testid="stSidebarHeader"] { height: 1.2rem; min-height: 0; padding-bottom: 0; margin-bottom: 0; }
@@ -32,6 +34,8 @@ h1 { padding: 0.1rem 0 0 !important; }
 .fact span { opacity: 0.7; }
 .legend .key { display: inline-flex; align-items: center; gap: 6px; margin: 0 14px 4px 0; font-size: 0.87rem; }
 .legend i { width: 11px; height: 11px; border-radius: 3px; }
+.legend .ramp { display: inline-flex; align-items: center; gap: 8px; font-size: 0.87rem; margin: 0 14px 4px 0; }
+.legend .ramp i { width: 130px; height: 9px; border-radius: 3px; }
 .legend b { font-weight: 500; opacity: 0.6; font-variant-numeric: tabular-nums; }
 </style>
 """
@@ -46,5 +50,6 @@ page = st.navigation(
 )
 with st.sidebar, st.container(key="brand"):
     st.markdown("**Boundary Atlas**  \n:small[where it changes its mind]")
+session.open_link(page.url_path)
 controls.frame()
 page.run()

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import html
+import itertools
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 from torch import Tensor
 
-from core.analyses import TABLE, Parameter, thumbnails
+from core.analyses import TABLE, thumbnails
 from core.checkpoints import demo_models
 from core.classifier import Classifier
 from core.figures import style
-from core.figures.chart import Chart
+from core.figures.chart import Chart, FieldLayer, Scale
 from core.recipe import Recipe
+from core.tables import data_bytes
 from dashboard import session
 from dashboard.session import Outcome
 from dashboard.viewer.copy_link import copy_link
@@ -47,7 +51,10 @@ def setting(analysis: str, name: str, label: str, choices: Sequence[Any] | None 
         chosen = st.session_state[key]
         if chosen is None:  # a segment was clicked off: keep what was
             return
-        session.change(analysis, **{name: _parsed(entry, chosen)})
+        try:
+            session.change(analysis, **{name: entry.parse(chosen)})
+        except ValueError as error:
+            st.toast(str(error))
 
     words: dict[str, Any] = {
         "label": f"{label} ({entry.unit})" if entry.unit else label,
@@ -56,8 +63,9 @@ def setting(analysis: str, name: str, label: str, choices: Sequence[Any] | None 
     }
     offered = tuple(choices if choices is not None else entry.choices)
     if entry.kind in ("numbers", "text"):
-        st.session_state[key] = entry.text(value)
-        st.text_input(key=key, **words)
+        # known by its value, because a zoom sets it too: what a browser still holds of an older one is no wish
+        key = f"{key}:{entry.text(value)}"
+        st.text_input(value=entry.text(value), key=key, **words)
     elif offered and len(offered) <= 5:
         st.session_state[key] = value if value in offered else None
         st.segmented_control(options=offered, key=key, width="stretch", **words)
@@ -71,14 +79,6 @@ def setting(analysis: str, name: str, label: str, choices: Sequence[Any] | None 
             words |= {"min_value": number(entry.limits[0]), "max_value": number(entry.limits[1])}
         st.number_input(key=key, **words)
     return value
-
-
-def _parsed(entry: Parameter, chosen: Any) -> Any:
-    try:
-        return entry.parse(chosen)
-    except ValueError as error:
-        st.toast(str(error))
-        return session.settings(entry.name).get(entry.name)
 
 
 def progress_words(outcome: Outcome, what: str) -> Busy | None:
@@ -115,7 +115,7 @@ def anchors(count: int) -> None:
     images = session.image_set(session.images())
     chosen = list(session.rows()[:count])
     with st.popover("Anchors", width="stretch"):
-        slot = st.segmented_control(
+        st.segmented_control(
             "Replace",
             [f"{_LETTERS[place]}" for place in range(count)],
             default="A",
@@ -129,7 +129,7 @@ def anchors(count: int) -> None:
 
         def choose(row: int) -> None:
             changed = list(chosen)
-            changed[_LETTERS.index(slot or "A")] = row
+            changed[_LETTERS.index(st.session_state["anchors:slot"] or "A")] = row
             session.choose(rows=changed)
 
         thumbnail_grid(
@@ -179,14 +179,28 @@ def facts(lines: Mapping[str, str]) -> None:
 
 
 def legend(chart: Chart) -> None:
-    """The chart's colours with their meaning and share."""
-    entries = "".join(
-        f"<span class='key'><i style='background:{entry.colour}'></i>{html.escape(entry.label)}"
+    """The chart's colours with their meaning and share; numbers as a ramp of colours."""
+    fields = [layer for panel in chart.panels for layer in panel.layers if isinstance(layer, FieldLayer)]
+    ramps = [_ramp(field.scale) for field in fields if field.scale and field.scale.palette != "paleness"]
+    entries = [
+        "<span class='key'>"
+        + (f"<i style='background:{entry.colour}'></i>" if entry.colour else "")
+        + html.escape(entry.label)
         + ("" if entry.share is None else f"<b>{_percent(entry.share)}</b>")
         + "</span>"
         for entry in chart.legend
+    ]
+    st.html(f"<div class='legend'>{''.join(ramps + entries)}</div>")
+
+
+def _ramp(scale: Scale) -> str:
+    low, high = scale.limits
+    colours = style.scale_colours(np.linspace(low, high, 9)[None], scale.palette, scale.limits)[0]
+    stops = ", ".join(f"rgb({red},{green},{blue})" for red, green, blue in colours)
+    return (
+        f"<span class='ramp'>{html.escape(scale.title)}<b>{low:g}</b>"
+        f"<i style='background:linear-gradient(90deg, {stops})'></i><b>{high:g}</b></span>"
     )
-    st.html(f"<div class='legend'>{entries}</div>")
 
 
 def _percent(share: float) -> str:
@@ -263,47 +277,165 @@ def heading(title: str, question: str) -> None:
 # -- export -----------------------------------------------------------------------------------------------------------
 
 
-def export(made: Recipe, outcome: Outcome) -> None:
-    """The export menu of a view, at its place in the frame; every file holds the recipe.
+def export(made: Recipe, outcome: Outcome, where: DeltaGenerator | None = None) -> None:
+    """The export menu of a chart; every file holds the recipe.
 
     Args:
         made: the recipe of the picture.
         outcome: what is there of it; the menu waits until it is complete.
+        where: the container to put it in; its place in the frame when not given.
     """
-    right = st.session_state["frame:right"]
-    with right.popover("Export", disabled=not outcome.finished, key="export", type="primary"):
-        setting(made.analysis, "width", "Width")
-        setting(made.analysis, "font_size", "Font size")
-        setting(made.analysis, "font", "Typeface")
-        setting(made.analysis, "dpi", "Sharpness of PNG")
-        for ending, words in (("pdf", "PDF"), ("svg", "SVG"), ("png", "PNG")):
-            _download(words, f"{made.analysis}.{ending}", _figure(made, outcome, ending))
-        _download("Data (NPZ)", f"{made.analysis}.npz", _data(outcome))
-        _download("Recipe (JSON)", f"{made.analysis}.json", lambda: made.json().encode())
-        st.caption("Each file holds its recipe: `python -m core.cli run FILE --out FIGURE` makes it again.")
+    place = where or st.session_state["frame:right"]
+    name = made.analysis
+    kind: Any = "tertiary" if where else "primary"
+    with place.popover("Export", disabled=not outcome.finished, key=f"export:{name}", type=kind):
+        presets = ("its own width below", *style.WIDTHS)
+        st.selectbox(
+            "Made for",
+            presets,
+            key=f"{name}:venue",
+            help="Column widths of usual venues; sets the width.",
+            on_change=lambda: session.change(name, width=style.WIDTHS.get(st.session_state[f"{name}:venue"])),
+        )
+        left, right = st.columns(2)
+        with left:
+            setting(name, "width", "Width")
+            setting(name, "font", "Typeface")
+        with right:
+            setting(name, "font_size", "Font size")
+            setting(name, "dpi", "PNG sharpness")
+        for column, (ending, words) in zip(itertools.cycle(st.columns(2)), _FILES.items(), strict=False):
+            single = ending not in (".npz", ".csv") or len(made.models) == 1
+            column.download_button(
+                words,
+                data=_file(made, outcome, ending),
+                file_name=f"{name}{ending}",
+                on_click="ignore",
+                key=f"download:{name}{ending}",
+                width="stretch",
+                disabled=not single,
+                help=None if single else "Choose one model: each has numbers of its own.",
+            )
+        st.caption(
+            "Each file holds its recipe. Drop it on the home view, or `python -m core.cli run FILE --out FIGURE`."
+        )
 
 
-def _download(words: str, name: str, build: Callable[[], bytes]) -> None:
-    st.download_button(words, data=build, file_name=name, on_click="ignore", key=f"download:{name}", width="stretch")
+_FILES = {
+    ".pdf": "PDF",
+    ".svg": "SVG",
+    ".png": "PNG",
+    ".html": "Interactive HTML",
+    ".npz": "Numbers (NPZ)",
+    ".csv": "Numbers (CSV)",
+    ".json": "Recipe (JSON)",
+}
 
 
-def _figure(made: Recipe, outcome: Outcome, ending: str) -> Callable[[], bytes]:
+def _file(made: Recipe, outcome: Outcome, ending: str) -> Callable[[], bytes]:
+    """What builds one file when it is asked for; it runs outside of the page and writes no elements."""
     classifiers = [session.classifier(source) for source in made.models]
     images = session.image_set(made.images)
 
     def build() -> bytes:
+        results = [result for result in outcome.results if result is not None]
+        if ending == ".json":
+            return f"{made.json()}\n".encode()
+        if ending in (".npz", ".csv"):
+            return data_bytes(replace(results[0], recipe=made.mapping()), ending)
+        chart = made.chart(results, classifiers, images)
+        if ending == ".html":
+            from core.figures.screen import page_bytes
+
+            return page_bytes(chart)
         from core.figures.paper import figure_bytes
 
-        results = [result for result in outcome.results if result is not None]
-        return figure_bytes(made.chart(results, classifiers, images), ending, **made.paper())  # type: ignore[arg-type]
+        return figure_bytes(chart, ending.removeprefix("."), **made.paper())  # type: ignore[arg-type]
 
     return build
 
 
-def _data(outcome: Outcome) -> Callable[[], bytes]:
-    def build() -> bytes:
-        first = outcome.results[0]
-        assert first is not None  # the menu opens only when every result is there
-        return first.to_bytes(timings=False, compress=True)
+def chart(made: Recipe, outcome: Outcome) -> None:
+    """A chart of curves with its export menu, drawn by Plotly.
 
-    return build
+    Args:
+        made: the recipe of the picture.
+        outcome: what is there of it.
+    """
+    from core.figures import screen
+
+    results = [result for result in outcome.results if result is not None]
+    if len(results) < len(made.models):
+        st.caption("On its way.")
+        return
+    classifiers = [session.classifier(source) for source in made.models]
+    drawn = made.chart(results, classifiers, session.image_set(made.images))
+    figure = screen.draw(drawn, dark=st.context.theme.type == "dark")
+    st.plotly_chart(figure, theme=None, key=f"chart:{made.analysis}", alt=drawn.alt, config={"displayModeBar": False})
+    st.caption(drawn.caption)
+
+
+# -- directions -------------------------------------------------------------------------------------------------------
+
+_KINDS = {
+    "gradient": "gradient of the margin",
+    "random": "random",
+    "image": "towards an image",
+    "mean": "class-mean difference",
+    "pca": "principal direction of its neighbours",
+    "dct": "frequency (DCT atom)",
+}
+
+
+_RUNNER_UP = -1  # in place of a class
+
+
+def direction(analysis: str, name: str, label: str) -> None:
+    """The widgets of one spanning direction: its kind, then what that kind needs.
+
+    Args:
+        analysis: a name of the table with directions.
+        name: of the setting.
+        label: in plain words.
+    """
+    entry = next(entry for entry in TABLE[analysis].parameters if entry.name == name)
+    kind, _, rest = str(session.settings(analysis).get(name, entry.default)).partition(":")
+    numbers = [int(part) for part in rest.split(",")] if rest else []
+    classes = session.classifier(session.models()[0]).class_names
+    key = f"{analysis}:{name}"
+    defaults = {"gradient": "", "random": ":0", "image": ":1", "mean": ":0", "pca": ":1", "dct": ":0,4"}
+
+    def chosen() -> None:
+        picked = st.session_state[f"{key}:kind"]
+        session.change(analysis, **{name: picked + defaults[picked]})
+
+    def numbered() -> None:
+        values = [st.session_state[f"{key}:{place}"] for place in range(len(numbers) or 1)]
+        words = "" if values[0] in (None, _RUNNER_UP) else ":" + ",".join(str(int(value)) for value in values)
+        session.change(analysis, **{name: kind + words})
+
+    st.session_state[f"{key}:kind"] = kind
+    first, second = st.columns([3, 2])
+    first.selectbox(
+        label, list(_KINDS), format_func=_KINDS.__getitem__, key=f"{key}:kind", help=entry.help, on_change=chosen
+    )
+    with second:
+        if kind in ("gradient", "mean"):
+            options = [*([_RUNNER_UP] if kind == "gradient" else []), *range(len(classes))]
+            st.session_state[f"{key}:0"] = numbers[0] if numbers else _RUNNER_UP
+            st.selectbox(
+                "towards class",
+                options,
+                format_func=lambda k: "runner-up" if k == _RUNNER_UP else classes[k],
+                key=f"{key}:0",
+                on_change=numbered,
+                help="The class whose side the direction leads to.",
+            )
+        else:
+            words = {"random": ("seed",), "image": ("row",), "pca": ("number",), "dct": ("down", "across")}[kind]
+            for place, (column, word) in enumerate(zip(st.columns(len(words)), words, strict=True)):
+                st.session_state[f"{key}:{place}"] = numbers[place]
+                least = 1 if kind == "pca" else 0
+                column.number_input(
+                    word, min_value=least, max_value=10**6, step=1, key=f"{key}:{place}", on_change=numbered
+                )

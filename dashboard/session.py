@@ -10,7 +10,7 @@ import math
 import threading
 import uuid
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
@@ -115,7 +115,7 @@ def point() -> Point | None:
 
 
 def settings(analysis: str) -> dict[str, Any]:
-    """What was set for an analysis; the rest is at its default."""
+    """What was set for an analysis, the rest is at its default; `change` and `choose` replace it."""
     return cast(dict[str, Any], st.session_state.setdefault(f"settings:{analysis}", {}))
 
 
@@ -141,7 +141,7 @@ def choose(
         st.session_state["rows"] = tuple(rows)
         st.session_state["point"] = None
         for analysis in TABLE:
-            settings(analysis).pop("extent", None)
+            change(analysis, extent=None)
 
 
 def pick(chosen: Point | None) -> None:
@@ -150,31 +150,54 @@ def pick(chosen: Point | None) -> None:
 
 
 def change(analysis: str, **changed: Any) -> None:
-    """Change settings of an analysis; None puts one back to its default."""
+    """Change settings of an analysis; None puts one back to its default.
+
+    Another plane has other coordinates: the extent that was zoomed to and the picked point are dropped with the old.
+    """
     kept = {**settings(analysis), **changed}
+    if changed.keys() & {"plane", "u", "v"}:
+        kept.pop("extent", None)
+        pick(None)
     st.session_state[f"settings:{analysis}"] = {name: value for name, value in kept.items() if value is not None}
 
 
-def recipe(analysis: str) -> Recipe:
-    """The recipe of what is chosen; a page's link opens here, and is written here.
+def make(analysis: str, chosen: Mapping[str, Any]) -> Recipe:
+    """The recipe of the chosen models and images with these settings; the page's link stays as it is."""
+    known = TABLE[analysis]
+    plain = {entry.name: chosen.get(entry.name, entry.default) for entry in known.parameters}
+    fewest, most = known.images(plain)
+    enough = (rows() + _DEFAULT_ROWS)[: max(fewest, min(most, len(rows())))]
+    return Recipe.make(analysis, models=models(), images=images(), rows=enough, settings=chosen)
+
+
+def open_link(view: str) -> None:
+    """Set the choice to what the page's link says, if it is new; called before anything is drawn.
 
     A link that cannot be followed is told in one sentence, and the choice stays as it was.
+
+    Args:
+        view: the page that is opened, as the table of analyses names it.
     """
     link = dict(st.query_params)
-    if link and link != st.session_state.get("link"):
-        st.session_state["link"] = link
-        try:
-            _follow(analysis, link)
-        except ValueError as error:
-            st.error(f"This link cannot be followed: {error}")
-    fewest, most = TABLE[analysis].images
-    chosen = (rows() + _DEFAULT_ROWS)[: max(fewest, min(most, len(rows())))]
-    made = Recipe.make(analysis, models=models(), images=images(), rows=chosen, settings=settings(analysis))
+    analysis = next((name for name, entry in TABLE.items() if entry.view == view), None)
+    if analysis is None or not link or link == st.session_state.get("link"):
+        return
+    st.session_state["link"] = link
+    try:
+        _follow(analysis, link)
+    except ValueError as error:
+        st.error(f"This link cannot be followed: {error}")
+
+
+def recipe(analysis: str) -> Recipe:
+    """The recipe of what is chosen; the page's link is written here."""
+    made = make(analysis, settings(analysis))
     written = made.query()
-    if point() is not None:
-        written["point"] = ",".join(map(repr, cast(Point, point())))
+    at = point()
+    if at is not None:
+        written["point"] = f"{at[0]!r},{at[1]!r}"
     st.session_state["link"] = written
-    if link != written:
+    if dict(st.query_params) != written:
         st.query_params.from_dict(written)
     return made
 
@@ -189,13 +212,25 @@ def _follow(analysis: str, link: dict[str, str]) -> None:
     at = settings_said.pop("point", None)
     opened = Recipe.from_query(analysis, settings_said)
     opened_at = None if at is None else _point(at)
+    _adopt(opened, opened_at)
+
+
+def _adopt(opened: Recipe, at: Point | None) -> None:
     for source in opened.models:
         classifier(source)
     opened.check_rows(image_set(opened.images))
     st.session_state["models"], st.session_state["images"] = opened.models, opened.images
-    st.session_state["rows"] = opened.rows
-    st.session_state[f"settings:{analysis}"] = {**opened.parameters, **opened.figure}
-    st.session_state["point"] = opened_at
+    st.session_state["rows"], st.session_state["point"] = opened.rows, at
+    st.session_state[f"settings:{opened.analysis}"] = {**opened.parameters, **opened.figure}
+
+
+def restore(opened: Recipe) -> None:
+    """Set the choice to what a recipe says.
+
+    Raises:
+        ValueError: if one of its models or images cannot be loaded.
+    """
+    _adopt(opened, None)
 
 
 def _point(text: str) -> Point:
@@ -363,10 +398,10 @@ def live(made: Recipe, draw: Callable[[Outcome], None]) -> Outcome:
         The outcome that was drawn first.
     """
     outcome = compute(made)
-    polling, at = bool(outcome.waiting), point()
+    polling, chosen = bool(outcome.waiting), _choice()
 
     def body() -> None:
-        if recipe(made.analysis) != made or point() != at:
+        if _choice() != chosen:
             st.rerun()
         now = compute(made, patience=0.0)
         if bool(now.waiting) != polling:
@@ -379,3 +414,8 @@ def live(made: Recipe, draw: Callable[[Outcome], None]) -> Outcome:
 
     st.fragment(body, run_every=_POLL_SECONDS if polling else None)()
     return outcome
+
+
+def _choice() -> tuple[Any, ...]:
+    """All that this session has chosen, to see whether it has changed."""
+    return models(), images(), rows(), point(), {analysis: settings(analysis) for analysis in TABLE}

@@ -253,10 +253,23 @@ def side_by_side(charts: Sequence[Chart]) -> Chart:
     if len(charts) == 1:
         return first
     entries = {entry.label: replace(entry, share=None) for chart in charts for entry in chart.legend}
+    captions = dict.fromkeys(chart.caption for chart in charts)
+    if len(captions) > 1:
+        captions = dict.fromkeys(f"{chart.panels[0].title}: {chart.caption}" for chart in charts)
     return replace(
         first,
-        panels=tuple(panel for chart in charts for panel in chart.panels),
+        panels=tuple(_same_radius([panel for chart in charts for panel in chart.panels])),
         columns=sum(chart.columns for chart in charts),
         legend=tuple(entries.values()),
+        caption=" ".join(captions),
         alt=" ".join(chart.alt for chart in charts),
     )
+
+
+def _same_radius(panels: list[Panel]) -> list[Panel]:
+    """Polar panels out to the largest of their radii, so that lengths compare by eye."""
+    ends = [panel.y.limits for panel in panels if panel.kind == "polar"]
+    if len(ends) != len(panels) or None in ends:
+        return panels
+    limits = (min(low for low, _ in filter(None, ends)), max(high for _, high in filter(None, ends)))
+    return [replace(panel, y=replace(panel.y, limits=limits)) for panel in panels]

@@ -26,7 +26,7 @@ from core.figures.chart import (
 if TYPE_CHECKING:
     from core.geometry.slices import Slice
 
-Shading = Literal["confidence", "class", "margin", "entropy"]
+Shading = Literal["confidence", "class", "margin", "entropy", "distance"]
 SHADINGS: tuple[Shading, ...] = get_args(Shading)
 
 _LISTED = 12  # classes named in the legend before the rest is counted together
@@ -37,6 +37,7 @@ _MEANING = {
     "class": "Colour: predicted class.",
     "confidence": "Colour: predicted class; paleness: low confidence, palest at chance level.",
     "margin": "Shading: margin, the largest logit minus the second largest.",
+    "distance": "Shading: distance to the boundary to first order, the margin over its slope in the plane.",
     "entropy": "Shading: entropy of the predicted probabilities, 1 where all classes are equally likely.",
 }
 
@@ -50,6 +51,7 @@ def slice_chart(
     anchor_labels: Sequence[str] = (),
     anchor_residuals: Sequence[float] = (),
     shading: Shading = "confidence",
+    distance: np.ndarray | None = None,
     levels: Sequence[float] = (),
     palette: str = "muted",
     title: str = "",
@@ -65,8 +67,10 @@ def slice_chart(
         anchor_labels: words under the thumbnails, one each.
         anchor_residuals: distances of the anchors from the plane, in ℓ2 pixel units.
         shading: what the colours say. Confidence runs from chance level 1/k to 1 and entropy from 0 to log k in every
-            picture, so that pictures compare; the margin's colours end at a round number near its 99th percentile.
-        levels: lines of equal confidence ("class" or "confidence"), margin, or entropy in shares of log k.
+            picture, so that pictures compare; the colours of margin and distance end at a round number near their 99th
+            percentile.
+        distance: (r, r) distances to the boundary to first order, for that shading.
+        levels: lines of equal confidence ("class" or "confidence"), margin, distance, or entropy in shares of log k.
         palette: class palette of `style.PALETTES`.
         title: above the picture.
         recipe: makes the picture again.
@@ -86,9 +90,11 @@ def slice_chart(
     undefined = float((slice.label < 0).mean())
     unit = slice.unit("x").removesuffix(" pixel")  # the axes say what is measured, the scale bar over what
     by_class = shading in ("class", "confidence")
-    field = _field(slice, class_names, shading, palette)
+    if shading == "distance" and distance is None:
+        raise ValueError("expected the distances to shade by, got none")
+    field = _field(slice, class_names, shading, palette, distance)
     layers: list[Layer] = [field]
-    layers += _contours(slice, shading, levels)
+    layers += _contours(slice, shading, levels, distance)
     borders = tuple(path for paths in slice.boundary_lines().values() for path in paths)
     layers.append(LinesLayer(paths=borders, role="boundary"))
     outline = _outline(slice, field.edges)
@@ -98,6 +104,7 @@ def slice_chart(
     layers += thumbnails
     panel = Panel(
         layers=tuple(layers),
+        title=title,
         x=Axis(label=slice.x_label, unit=unit, limits=field.edges[:2]),
         y=Axis(label=slice.y_label, unit=unit, limits=field.edges[2:]),
         isometric=True,
@@ -106,7 +113,6 @@ def slice_chart(
     return Chart(
         panels=(panel,),
         name="slice",
-        title=title,
         caption=_caption(shading, levels, unit, outline is not None, undefined),
         alt=_alt(slice, class_names, shares, shading, unit),
         legend=_legend(class_names, shares, undefined, palette if by_class else None),
@@ -141,7 +147,9 @@ def _short(words: str) -> str:
     return textwrap.fill(words, 16)
 
 
-def _field(slice: Slice, class_names: Sequence[str], shading: Shading, palette: str) -> FieldLayer:
+def _field(
+    slice: Slice, class_names: Sequence[str], shading: Shading, palette: str, distance: np.ndarray | None
+) -> FieldLayer:
     """The shading, and what to say under the pointer."""
     chance = 1 / slice.num_classes
     scale: Scale | None = None
@@ -151,7 +159,7 @@ def _field(slice: Slice, class_names: Sequence[str], shading: Shading, palette: 
         colours = style.class_colours(slice.label, slice.confidence, chance=chance, palette=palette)
         scale = Scale(palette="paleness", limits=(chance, 1.0), label="confidence")
     else:
-        values, scale = _scalar(slice, shading)
+        values, scale = _scalar(slice, shading, distance)
         colours = style.scale_colours(np.where(slice.label < 0, np.nan, values), scale.palette, scale.limits)
     # a class and its confidence in whole percent index a short table of words
     percent = np.rint(100 * np.nan_to_num(slice.confidence)).astype(np.int64).clip(0, 100)
@@ -160,7 +168,7 @@ def _field(slice: Slice, class_names: Sequence[str], shading: Shading, palette: 
         x=slice.x,
         y=slice.y,
         colours=colours,
-        smooth=shading in ("margin", "entropy"),
+        smooth=shading in ("margin", "entropy", "distance"),
         scale=scale,
         hover=tuple(
             f"{class_names[int(k)]}, confidence {part / 100:.2f}" for k in slice.classes for part in range(101)
@@ -170,16 +178,22 @@ def _field(slice: Slice, class_names: Sequence[str], shading: Shading, palette: 
     )
 
 
-def _scalar(slice: Slice, shading: Shading) -> tuple[np.ndarray, Scale]:
+def _scalar(slice: Slice, shading: Shading, distance: np.ndarray | None) -> tuple[np.ndarray, Scale]:
     if shading == "entropy":
         most = math.log(slice.num_classes)
         label = f"entropy / log {slice.num_classes}"
         return slice.entropy / most, Scale(palette="cividis", limits=(0.0, 1.0), label=label)
-    defined = slice.margin[np.isfinite(slice.margin)]
-    limit = _round_up(float(np.quantile(defined, 0.99))) if len(defined) else 1.0
+    values, what, unit = slice.margin, "margin", slice.unit("margin")
+    if distance is not None:
+        values, what, unit = distance, "distance to first order", slice.unit("x").removesuffix(" pixel")
+    defined = values[np.isfinite(values)]
+    most = float(np.quantile(defined, 0.99)) if len(defined) else 0.0
+    if distance is not None:  # where the slope vanishes it has no bound: beyond half the picture it says nothing
+        most = min(most, float(slice.x[-1] - slice.x[0]) / 2)
+    limit = _round_up(most)
     beyond = bool((defined > limit).any())
-    label = f"margin, one colour from {limit:g} on" if beyond else "margin"
-    return slice.margin, Scale(palette="cividis", limits=(0.0, limit), label=label, unit=slice.unit("margin"))
+    label = f"{what}, one colour from {limit:g} on" if beyond else what
+    return values, Scale(palette="cividis", limits=(0.0, limit), label=label, unit=unit)
 
 
 def _round_up(value: float) -> float:
@@ -190,12 +204,13 @@ def _round_up(value: float) -> float:
     return float(f"{next(step * power for step in (1, 1.5, 2, 3, 5, 7, 10) if step * power >= value * (1 - 1e-9)):.6g}")
 
 
-def _contours(slice: Slice, shading: Shading, levels: Sequence[float]) -> list[Layer]:
+def _contours(slice: Slice, shading: Shading, levels: Sequence[float], distance: np.ndarray | None) -> list[Layer]:
     if not levels:
         return []
-    name: Literal["confidence", "margin", "entropy"] = "confidence" if shading == "class" else shading
+    name = "confidence" if shading == "class" else shading
     factor = math.log(slice.num_classes) if name == "entropy" else 1.0
-    found = slice.contours(name, [factor * level for level in levels])
+    followed = distance if name == "distance" and distance is not None else name
+    found = slice.contours(followed, [factor * level for level in levels])  # type: ignore[arg-type]
     paths = [(path, level) for level in levels for path in found[factor * level]]
     return [
         LinesLayer(

@@ -1,7 +1,8 @@
 """The recipe inside a file: every exported figure and saved result says how to make it again.
 
 It is ASCII JSON in the places that PDF, SVG and PNG readers keep: the PDF's Subject, the SVG's dc:description, the
-PNG's text entry Description. Saved results carry it in their header.
+PNG's text entry Description. Interactive pages carry it in a script element that is no script, tables in their first
+line, saved results in their header.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from xml.parsers import expat
 
 import numpy as np
 
+RECIPE_ID = "boundary-atlas-recipe"  # of the script element of an interactive page
 _MOST_BYTES = 16 << 20  # of a member of an archive that is unpacked; headers are a few kilobytes
 
 
@@ -34,7 +36,7 @@ def _plain(value: Any) -> Any:
 
 
 def read_recipe(source: Path | str | bytes) -> dict[str, Any]:
-    """Read the recipe out of an exported figure (PDF, SVG, PNG), a saved result (.npz) or a JSON file.
+    """Read the recipe out of an exported figure (PDF, SVG, PNG, HTML), a result (.npz, .csv) or a JSON file.
 
     Args:
         source: a path, or the bytes of the file. What it is follows from the content, not from the name.
@@ -54,8 +56,12 @@ def read_recipe(source: Path | str | bytes) -> dict[str, Any]:
         kind, text = "PNG", _in_png(data)
     elif data.startswith(b"PK"):
         kind, text = ".npz file", _in_archive(data)
+    elif start[:14].lower().startswith((b"<!doctype html", b"<html")):
+        kind, text = "page", _in_page(data)
     elif start.startswith(b"<"):
         kind, text = "SVG", _in_svg(data)
+    elif start.startswith(b"# {"):
+        kind, text = "table", data.split(b"\n", 1)[0].removeprefix(b"# ").decode("utf-8", "replace")
     else:
         kind, text = "file", data.decode("utf-8-sig", "replace") if start.startswith(b"{") else ""
     try:
@@ -102,6 +108,13 @@ def _in_archive(data: bytes) -> str:
         return str(header)
     except (zipfile.BadZipFile, KeyError, ValueError, OSError, EOFError, NotImplementedError, RuntimeError):
         return ""
+
+
+def _in_page(data: bytes) -> str:
+    """What stands in the page's recipe element; the JSON in it is escaped so that it holds no "<"."""
+    opening = f'<script type="application/json" id="{RECIPE_ID}">'.encode()
+    _, found, rest = data.partition(opening)
+    return rest.partition(b"</script>")[0].decode("utf-8", "replace") if found else ""
 
 
 def _in_svg(data: bytes) -> str:

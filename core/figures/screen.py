@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import re
 from typing import Any
 
@@ -19,17 +20,42 @@ from core.figures.chart import (
     LinesLayer,
     PointsLayer,
 )
+from core.figures.provenance import RECIPE_ID, recipe_text
 from core.figures.traces import PanelTraces, line_style, literal, mark_style, transparent
 
 # pixels
 _SIDE = 560  # of a single picture; of several in a row:
 _SMALLER_SIDE = 420
+_ROUND = 330  # of a polar panel
 _CURVES = 340  # height of a panel of curves
 _GAP = 84  # between panels: ticks and titles of an axis
 _BARS = 84  # a colour bar with its words
 _LEFT, _RIGHT, _ABOVE, _BELOW = 60, 20, 34, 58  # around the plots; Plotly's buttons lie above
+_BESIDE = 112  # a polar panel: words of a direction
 _LINE = 21  # of the legend
 _TAG = re.compile("<[^>]*>|&[^;]*;")  # what takes no room in a legend
+
+
+def page_bytes(chart: Chart) -> bytes:
+    """A chart as one interactive HTML page that needs no network, the recipe inside: the same bytes each time.
+
+    Args:
+        chart: what to draw.
+
+    Returns:
+        UTF-8 HTML with Plotly's script in it, about 5 MB.
+    """
+    figure = draw(chart)
+    body = figure.to_html(full_html=False, include_plotlyjs=True, div_id="chart", config={"displaylogo": False})
+    recipe = recipe_text(chart.recipe or {}).replace("<", "\\u003c")
+    words = html.escape(chart.caption)
+    title = html.escape(f"Boundary Atlas: {chart.name}")
+    page = (
+        f'<!DOCTYPE html><html lang="en"><head><meta charset="utf-8"><title>{title}</title>'
+        f'<script type="application/json" id="{RECIPE_ID}">{recipe}</script></head>'
+        f'<body style="margin:2rem auto;max-width:60rem;font-family:sans-serif">{body}<p>{words}</p></body></html>\n'
+    )
+    return page.encode()
 
 
 def draw(chart: Chart, *, dark: bool = False) -> go.Figure:
@@ -49,7 +75,8 @@ def draw(chart: Chart, *, dark: bool = False) -> go.Figure:
     theme = style.DARK if dark else style.LIGHT
     fixed = all(panel.isometric or panel.kind == "image" for panel in chart.panels)
     pictured = fixed or any(panel.isometric or panel.kind != "cartesian" for panel in chart.panels)
-    side = (_SIDE if chart.columns == 1 else _SMALLER_SIDE) if pictured else _CURVES
+    polar = all(panel.kind == "polar" for panel in chart.panels)
+    side = _ROUND if polar else (_SIDE if chart.columns == 1 else _SMALLER_SIDE) if pictured else _CURVES
     bars = _BARS if any(panel.scales for panel in chart.panels) else 0
     # only pictures have a width of their own; the others take the page's, which is guessed for what stands beside them
     across = chart.columns * (side if fixed else 640 / chart.columns) + (chart.columns - 1) * (_GAP + bars)
@@ -73,7 +100,7 @@ def draw(chart: Chart, *, dark: bool = False) -> go.Figure:
         figure.add_trace(carrier(hoverinfo="skip", showlegend=True, **empty, **sample), row=1, col=1)
     longest = max((len(_TAG.sub("", sample["name"])) for sample in samples), default=0)
     lines = -(-len(samples) // max(1, int(across // (48 + 7 * longest)))) if samples else 0
-    top = _ABOVE + 14 * bool(chart.title) + 22 * any(panel.title for panel in chart.panels)
+    top = _ABOVE + 14 * bool(chart.title) + (22 + 16 * polar) * any(panel.title for panel in chart.panels)
     bottom = _BELOW + _LINE * lines + 8
     figure.update_layout(
         template=None,
@@ -92,7 +119,13 @@ def draw(chart: Chart, *, dark: bool = False) -> go.Figure:
         plot_bgcolor=theme.paper,
         width=_LEFT + across + bars + _RIGHT if fixed else None,
         height=top + above + bottom,
-        margin={"l": _LEFT, "r": bars + _RIGHT, "t": top, "b": bottom, "autoexpand": False},
+        margin={
+            "l": _BESIDE if polar else _LEFT,
+            "r": _BESIDE if polar else bars + _RIGHT,
+            "t": top,
+            "b": bottom,
+            "autoexpand": False,
+        },
         legend={
             "orientation": "h",
             "x": 0,

@@ -237,7 +237,7 @@ FONTS: Mapping[str, tuple[str, ...]] = {
     "sans": ("Source Sans 3", "Helvetica", "Arial", "Liberation Sans", "DejaVu Sans", "STIXGeneral"),
     "serif": ("Times New Roman", "Times", "Liberation Serif", "STIXGeneral", "DejaVu Serif", "DejaVu Sans"),
 }
-SCREEN_FONT = '"Source Sans 3", Inter, system-ui, sans-serif'
+SCREEN_FONT = '"Source Sans", "Source Sans 3", Inter, system-ui, sans-serif'
 SCREEN_SERIF = "Georgia, serif"
 SMALL = 0.875  # of the font size: ticks, legend, labels inside the picture
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import html
 import io
+import textwrap
 from dataclasses import dataclass
 from typing import Any
 
@@ -116,7 +117,7 @@ class PanelTraces:
                 y=top,
                 xanchor="left",
                 yanchor="bottom",
-                yshift=24 if self._polar else 6,
+                yshift=34 if self._polar else 6,
                 **beside,
                 text=literal(self.panel.title),
                 font={"size": 14},
@@ -166,6 +167,8 @@ class PanelTraces:
             axis.pop("zeroline")
         if self.panel.x.ticks is not None:  # Plotly's angles are degrees
             angular["tickvals"] = [float(np.degrees(place)) for place, _ in self.panel.x.ticks]
+            lines = [textwrap.wrap(words, 16) for _, words in self.panel.x.ticks]  # they stand beside the circle
+            angular["ticktext"] = ["<br>".join(map(literal, words)) for words in lines]
         radial["range"] = _range(self.panel.y, self.panel.y.limits)
         radial["nticks"] = 5
         polar = {"angularaxis": angular, "radialaxis": radial, "bgcolor": self.theme.paper}

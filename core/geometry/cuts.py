@@ -6,32 +6,83 @@ decided once for all models of a recipe, by its first, so that they are cut alon
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from dataclasses import replace
+from typing import Literal, NamedTuple, get_args
+
+import numpy as np
 
 from core.classifier import Classifier
 from core.compute import OnProgress, silent
+from core.geometry.directions import plane_of_directions
 from core.geometry.planes import Extent, Plane
+from core.geometry.profiles import BoundaryProfile, boundary_profile
 from core.geometry.slices import Method, Slice, slice_plane
-from core.images import ImageSet
+from core.images import ImageError, ImageSet
+
+PlaneKind = Literal["images", "directions"]
+PLANE_KINDS: tuple[PlaneKind, ...] = get_args(PlaneKind)
+
+_RAYS_HOME = 32  # enough to see how far the nearest boundary of the plane is
+_SPREAD = 1.5  # side of the default square over the anchors' spread, and its half over the nearest boundary's distance
 
 
-def plane_of(images: ImageSet, rows: Sequence[int]) -> tuple[Plane, Extent]:
-    """The plane through three images of a set, and the square of it that is cut by default.
+class Cut(NamedTuple):
+    """A plane, the square of it that is cut by default, and what finding them took."""
+
+    plane: Plane
+    home: Extent
+    angle: float  # degrees between the two spanning directions, before they were made orthogonal
+    forwards: int
+    gradients: int
+
+
+def cut_of(reference: Classifier, images: ImageSet, rows: Sequence[int], *, plane: PlaneKind, u: str, v: str) -> Cut:
+    """The plane that a recipe names.
 
     Args:
+        reference: the recipe's first model: gradients, and the default square at an image, are its own.
         images: the whole set.
-        rows: the three images; the first is the origin.
+        rows: chosen images; the first is the origin.
+        plane: "images" for the plane through the first three, "directions" for one spanned at the first.
+        u: text of the first direction, see `core.geometry.directions`; not used for three images.
+        v: text of the second direction.
 
     Returns:
-        The plane, and the square of 1.5 x the anchors' spread around them.
+        The plane with its default square: 1.5 x the anchors' spread; at an image, 3 x as wide as its nearest boundary
+        in the plane is far, or as half the diagonal of the pixel box where there is none within that.
 
     Raises:
-        ImageError: if the three images do not span a plane.
+        ImageError: if there are fewer images than needed, or they or the directions do not span a plane.
+        ValueError: if a text names no direction.
     """
-    anchors = images[list(rows)]
-    labels = [images.class_names[k] if k >= 0 else name for k, name in zip(anchors.labels, anchors.names, strict=True)]
-    plane = Plane.through(*anchors.pixels, x_label=f"towards {labels[1]}", y_label=f"on the side of {labels[2]}")
-    return plane, plane.square(plane.to_plane(anchors.pixels).numpy())
+    if plane == "directions":
+        return _at_image(reference, images, rows[0], u, v)
+    if len(rows) < 3:
+        raise ImageError(f"expected three images for a plane through images, got {len(rows)}; choose the others")
+    anchors = images[list(rows[:3])]
+    names = [images.class_names[k] if k >= 0 else name for k, name in zip(anchors.labels, anchors.names, strict=True)]
+    through = Plane.through(*anchors.pixels, x_label=f"towards {names[1]}", y_label=f"on the side of {names[2]}")
+    at = through.to_plane(anchors.pixels).numpy()
+    x, y = at[2] / np.linalg.norm(at[2])
+    return Cut(through, through.square(at, _SPREAD), float(np.degrees(np.arctan2(y, x))), 0, 0)
+
+
+def _at_image(reference: Classifier, images: ImageSet, row: int, u: str, v: str) -> Cut:
+    found = plane_of_directions(reference, images, row, u, v)
+    near = boundary_profile(reference, found.plane, _RAYS_HOME, reach=_reach(images))
+    half = _SPREAD * near.smallest if near.found.any() else _reach(images) / 2
+    forwards = found.forwards + near.forwards
+    return Cut(found.plane, (-half, half, -half, half), found.angle, forwards, found.gradients)
+
+
+def _reach(images: ImageSet) -> float:
+    """How far boundaries are looked for: half the diagonal of the pixel box, sqrt(c h w) / 2.
+
+    Not to the box's own edge: where pixels are black or white, that is at the image itself.
+    """
+    return math.sqrt(images.pixels[0].numel()) / 2
 
 
 def prepare(
@@ -40,6 +91,9 @@ def prepare(
     *,
     rows: Sequence[int],
     reference: Classifier,
+    plane: PlaneKind = "images",
+    u: str = "gradient",
+    v: str = "random:0",
     extent: Extent | None = None,
     resolution: int = 512,
     method: Method = "adaptive",
@@ -50,18 +104,63 @@ def prepare(
     Args:
         classifier: the model to cut.
         images: the whole set.
-        rows: the images that span the plane.
-        reference: the recipe's first model.
+        rows: see `cut_of`.
+        reference: see `cut_of`.
+        plane: see `cut_of`.
+        u: see `cut_of`.
+        v: see `cut_of`.
         extent: see `slice_plane`; the plane's default square when None.
         resolution: see `slice_plane`.
         method: see `slice_plane`.
         on_progress: see `slice_plane`.
 
     Returns:
-        The slice.
+        The slice; its counts include what finding the plane took.
 
     Raises:
-        ImageError: if the images do not span a plane, or are not of the classifier's shape.
+        ImageError: if the images or directions do not span a plane, or are not of the classifier's shape.
     """
-    plane, home = plane_of(images, rows)
-    return slice_plane(classifier, plane, extent or home, resolution, method, on_progress=on_progress)
+    cut = cut_of(reference, images, rows, plane=plane, u=u, v=v)
+    result = slice_plane(classifier, cut.plane, extent or cut.home, resolution, method, on_progress=on_progress)
+    return replace(
+        result, forwards=result.forwards + cut.forwards, gradients=cut.gradients, angle=cut.angle, home=cut.home
+    )
+
+
+def prepare_profile(
+    classifier: Classifier,
+    images: ImageSet,
+    *,
+    rows: Sequence[int],
+    reference: Classifier,
+    plane: PlaneKind = "images",
+    u: str = "gradient",
+    v: str = "random:0",
+    at: Sequence[float] = (0.0, 0.0),
+    rays: int = 360,
+    on_progress: OnProgress = silent,
+) -> BoundaryProfile:
+    """What the recipe `profile` computes.
+
+    Args:
+        classifier: the model.
+        images: the whole set.
+        rows: see `cut_of`.
+        reference: see `cut_of`.
+        plane: see `cut_of`.
+        u: see `cut_of`.
+        v: see `cut_of`.
+        at: where the rays start, in plane coordinates.
+        rays: see `boundary_profile`.
+        on_progress: see `boundary_profile`.
+
+    Returns:
+        The profile in the plane that the slice shows, as far as half the diagonal of the pixel box.
+
+    Raises:
+        ImageError: if the images or directions do not span a plane, or are not of the classifier's shape.
+    """
+    found = cut_of(reference, images, rows, plane=plane, u=u, v=v)
+    start = float(at[0]), float(at[1])
+    result = boundary_profile(classifier, found.plane, rays, at=start, reach=_reach(images), on_progress=on_progress)
+    return replace(result, forwards=result.forwards + found.forwards, gradients=found.gradients)

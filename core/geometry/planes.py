@@ -183,3 +183,24 @@ def _clip(corners: np.ndarray, normal: np.ndarray, offset: float) -> np.ndarray:
         if (low < 0 < high) or (high < 0 < low):
             kept.append(here + (there - here) * (low / (low - high)))
     return np.array(kept).reshape(-1, 2) if len(kept) >= 3 else np.empty((0, 2))
+
+
+def float32_floor(input_shape: tuple[int, int, int]) -> float:
+    """The grid step below which slices in float32 are drawn by rounding: below it, compute in float64.
+
+    A step of h moves each of D pixels by about h / sqrt(D), while pixels in [0.5, 1) are multiples of 2^-24 in float32:
+    the floor is c sqrt(D) 2^-24. c = 16 was measured on grids of 128 x 128 across a boundary. There the labels that
+    differ from float64's are 0.006 % on demo:photos/standard, 0.06 % (0.18 % at worst) on demo:digits/standard and
+    0.05 % on an affine model of 3 x 224 x 224 pixels, and the margin is wrong by at most 0.04, 0.3 and 0.4 of what one
+    step changes it by. Both grow about as 1 / h below.
+
+    >>> f"{float32_floor((3, 32, 32)):.1e}"
+    '5.3e-05'
+
+    Args:
+        input_shape: (c, h, w) of one image.
+
+    Returns:
+        A distance between neighbouring grid points, in ℓ2 pixel units.
+    """
+    return 16 * math.sqrt(math.prod(input_shape)) * 2.0**-24

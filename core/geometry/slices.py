@@ -28,7 +28,7 @@ from torch.nn.functional import softplus
 
 from core.classifier import Classifier
 from core.compute import OnProgress, silent
-from core.geometry.planes import Extent, Plane
+from core.geometry.planes import Extent, Plane, float32_floor
 from core.geometry.quadtree import Quadtree
 from core.result import Result, quantity
 
@@ -64,7 +64,10 @@ class Slice(Result):
     y_label: str = quantity("")
     num_classes: int = quantity("")
     method: str = quantity("")
+    precision: str = quantity("", default="float32")  # of the arithmetic; float64 below the floor of float32
     fingerprint: str = quantity("", default="")
+    home: tuple[float, float, float, float] | None = quantity("ℓ2 pixel", default=None)  # the plane's default extent
+    angle: float | None = quantity("°", default=None)  # between the spanning directions, before orthogonalisation
 
     @property
     def plane(self) -> Plane:
@@ -121,25 +124,27 @@ class Slice(Result):
             lines[int(k)] = self._polylines(field, 0.0, window)
         return lines
 
-    def contours(self, name: Scalar, levels: Sequence[float]) -> dict[float, tuple[np.ndarray, ...]]:
-        """Lines of equal confidence, entropy or margin.
+    def contours(self, field: Scalar | np.ndarray, levels: Sequence[float]) -> dict[float, tuple[np.ndarray, ...]]:
+        """Lines of equal confidence, entropy, margin, or of another field on the grid.
 
         Args:
-            name: "confidence", "entropy" (nats) or "margin" (logits).
-            levels: values to follow; the margin only above 0, where it crosses no kink.
+            field: "confidence", "entropy" (nats), "margin" (logits), or (r, r) values that are 0 on the boundary.
+            levels: values to follow; only above 0 where the field is 0 on the boundary and has a kink there.
 
         Returns:
             For each level its lines (points, 2) in plane coordinates.
 
         Raises:
-            ValueError: for another field, or a margin level that is not positive.
+            ValueError: for another field, or a level that is not positive where it must be.
         """
-        if name not in _SCALARS:
-            raise ValueError(f"expected one of {', '.join(_SCALARS)} to contour, got {name!r}")
-        if name == "margin" and min(levels, default=1.0) <= 0:
+        if isinstance(field, str) and field not in _SCALARS:
+            raise ValueError(f"expected one of {', '.join(_SCALARS)} to contour, got {field!r}")
+        kinked = not isinstance(field, str) or field == "margin"
+        if kinked and min(levels, default=1.0) <= 0:
             raise ValueError("expected margin levels above 0, where the boundary lines already are")
         window = (slice(None), slice(None))
-        return {float(level): self._polylines(getattr(self, name), level, window) for level in levels}
+        values = getattr(self, field) if isinstance(field, str) else field
+        return {float(level): self._polylines(values, level, window) for level in levels}
 
     def _polylines(self, field: np.ndarray, level: float, window: tuple[slice, slice]) -> tuple[np.ndarray, ...]:
         if min(field.shape) < 2:
@@ -176,7 +181,8 @@ def slice_plane(
         extent: (x_min, x_max, y_min, y_max) in plane coordinates (ℓ2 pixel units), square; both ends are sampled.
         resolution: points along each side, at least 2.
         method: "full" asks the classifier at every point. "adaptive" (base cells of 16 steps, kappa 0.1) can miss
-            isolated regions thinner than 16 steps, "careful" (8 steps, kappa 1) those thinner than 8.
+            isolated regions thinner than 16 steps, "careful" (8 steps, kappa 1) those thinner than 8. Where float32
+            does not resolve a grid step (`planes.float32_floor`), the classifier runs in float64.
         on_progress: told the fraction done and, between levels, a coarser `Slice`.
 
     Returns:
@@ -192,7 +198,15 @@ def slice_plane(
         raise ValueError(f"expected a method out of {', '.join(METHODS)}, got {method!r}")
     with torch.inference_mode():
         cut = _full if method == "full" else _adaptive
-        return cut(classifier, grid, method, begin, on_progress)
+        return cut(grid.classifier, grid, method, begin, on_progress)
+
+
+def _fine_enough(classifier: Classifier, step: float) -> Classifier:
+    """The classifier, in float64 where float32 does not resolve this step; MPS has no float64."""
+    coarse = classifier.dtype in (torch.float32, torch.float16, torch.bfloat16)
+    if coarse and step < float32_floor(classifier.input_shape) and classifier.device.type != "mps":
+        return classifier.to(dtype=torch.float64)
+    return classifier
 
 
 class _Grid:
@@ -207,7 +221,8 @@ class _Grid:
             raise ValueError(f"expected a resolution of at least 2 points, got {resolution}")
         self.plane, self.extent, self.resolution = plane, extent, resolution
         self.step = width / (resolution - 1)
-        self.classifier = classifier
+        self.classifier = classifier = _fine_enough(classifier, self.step)
+        self.fingerprint = classifier.fingerprint
         self.outline = plane.box_polygon()
         # points are measured from the middle of the extent, so that a deep zoom far from the origin keeps its digits
         middle = np.array([[(x_min + x_max) / 2, (y_min + y_max) / 2]])
@@ -267,7 +282,8 @@ class _Grid:
             x_label=self.plane.x_label,
             y_label=self.plane.y_label,
             num_classes=self.classifier.num_classes,
-            fingerprint=self.classifier.fingerprint,
+            precision=str(self.classifier.dtype).removeprefix("torch."),
+            fingerprint=self.fingerprint,
             gradients=0,
             **provenance,
         )

@@ -175,8 +175,10 @@ class PlaneDrawing {
     for (const { labels } of lines)
       for (const [x, y, label] of labels) this.mark([x, y], "level", make("text", { dy: 4 }, label));
     for (const { at, label, colour, marker, size } of points) {
-      const group = this.mark(at, "point", ...symbol(marker, (size * this.point) / 2, colour));
-      if (label) group.append(make("text", { x: (size * this.point) / 2 + 5, y: 4 }, label));
+      const words = marker === "none"; // the words alone, in the middle
+      const group = this.mark(at, "point", ...(words ? [] : symbol(marker, (size * this.point) / 2, colour)));
+      const beside = words ? { x: 0, y: 4, "text-anchor": "middle" } : { x: (size * this.point) / 2 + 5, y: 4 };
+      if (label) group.append(make("text", beside, label));
     }
     for (const image of images) this.drawThumbnail(image, axes.unit);
   }

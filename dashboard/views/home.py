@@ -5,32 +5,72 @@ import streamlit as st
 from core.analyses import TABLE, thumbnails
 from core.checkpoints import model_card
 from core.figures import style
+from core.figures.provenance import read_recipe
+from core.recipe import Recipe
 from dashboard import controls, session
 from dashboard.viewer.thumbnails import thumbnail_grid
 
-controls.heading("Boundary Atlas", "See where, and how, an image classifier changes its mind.")
-left, right = st.columns([640, 380], gap="large")
-source = session.models()[0]
-classifier, images = session.classifier(source), session.image_set(session.images())
-predictions = session.predictions(source, session.images())
+SHOWN = 120
+LARGEST = 200  # MB of a dropped file
 
-with left:
-    st.subheader("Lenses")
+
+def lenses() -> None:
+    """One line per view, with the questions it answers."""
+    questions: dict[str, list[str]] = {}
     for analysis in TABLE.values():
-        st.page_link(f"views/{analysis.name}s.py", label=f"**{analysis.name.capitalize()}s**: {analysis.question}")
-    st.subheader("What the model says about the images")
-    wrong = predictions.label != images.labels.numpy()
+        questions.setdefault(analysis.view, []).append(analysis.question)
+    for view, asked in questions.items():
+        st.page_link(f"views/{view}.py", label=f"**{view.replace('_', ' ').capitalize()}**: {' '.join(asked)}")
+
+
+def reopen() -> None:
+    """Open the view that an exported file was made in."""
+    dropped = st.file_uploader(
+        "Open an exported file",
+        type=["pdf", "svg", "png", "html", "npz", "csv", "json"],
+        max_upload_size=LARGEST,
+        help="A figure or its numbers, exported here or by the command line: its recipe opens the view it came from.",
+    )
+    if dropped is None:
+        return
+    try:
+        recipe = Recipe.read(read_recipe(dropped.getvalue()))
+        session.restore(recipe)
+    except ValueError as error:
+        st.error(f"{dropped.name} cannot be opened: {error}")
+        return
+    st.switch_page(f"views/{TABLE[recipe.analysis].view}.py")
+
+
+def predictions() -> None:
+    """The images with the model's predictions."""
+    classifier, images = session.classifier(session.models()[0]), session.image_set(session.images())
+    said = session.predictions(session.models()[0], session.images())
+    wrong = said.label != images.labels.numpy()
     controls.facts({"right": f"{int((~wrong).sum())} of {len(images)} images ({(~wrong).mean():.1%})"})
     only_wrong = st.toggle("Only the wrong ones", key="home:wrong", help="Images whose prediction is not their label.")
-    rows = [row for row in range(len(images)) if wrong[row] or not only_wrong][:120]
+    rows = [row for row in range(len(images)) if wrong[row] or not only_wrong][:SHOWN]
     thumbnail_grid(
         thumbnails(images[rows]),
         key="home:grid",
         rows=rows,
         labels=[images.class_names[images.labels[row]] for row in rows],
-        notes=[classifier.class_names[predictions.label[row]] if wrong[row] else "" for row in rows],
-        frames=[style.class_colour(int(predictions.label[row])) for row in rows],
+        notes=[classifier.class_names[said.label[row]] if wrong[row] else "" for row in rows],
+        frames=[style.class_colour(int(said.label[row])) for row in rows],
     )
-    st.caption(f"The first {len(rows)}; the frame's colour is the predicted class, a wrong one is written below.")
+    st.caption(
+        f"{'All' if len(rows) < SHOWN else 'The first'} {len(rows)}. The frame's colour is the predicted class; a wrong"
+        " one is written below."
+    )
+
+
+controls.heading("Boundary Atlas", "See where, and how, an image classifier changes its mind.")
+left, right = st.columns([640, 380], gap="large")
+with left:
+    st.subheader("Lenses")
+    lenses()
+    reopen()
+    st.subheader("What the model says about the images")
+    predictions()
 with right, st.container(border=True):
-    st.markdown(model_card(source).replace("# ", "#### ", 1))
+    st.markdown(model_card(session.models()[0]).replace("# ", "#### ", 1))

@@ -6,6 +6,9 @@ import numpy as np
 import streamlit as st
 
 from core.analyses import TABLE
+from core.geometry.agreement import agreement
+from core.geometry.profiles import BoundaryProfile
+from core.geometry.regions import region_statistics
 from core.geometry.slices import Slice
 from dashboard import controls, session
 from dashboard.session import Outcome
@@ -13,27 +16,34 @@ from dashboard.viewer.viewer import plane_view
 
 ANALYSIS = "slice"
 ABOUT = """
-Each position is an image: a mix of the three anchors. Colour is the predicted class, paleness low confidence, dark
-lines are the decision boundary. Both axes are in ℓ2 distance over pixels in [0, 1], so lengths on the picture are
-lengths of perturbations. Outside the dashed line some pixel leaves [0, 1].
+Each position is an image: the anchors lie where their thumbnails are, everything else is a mix of them. Colour is the
+predicted class, paleness low confidence, dark lines are the decision boundary. Both axes are in ℓ2 distance over pixels
+in [0, 1], so a length on the picture is the length of a perturbation. Outside the dashed line some pixel leaves [0, 1].
 
 **What to look for.** Thin slivers and islands between large regions, anchors close to a line, regions that reach
 outside the box with high confidence.
 
 **What this cannot show.** It is one plane of thousands of dimensions. Regions that look apart here may be joined
-elsewhere, and the nearest boundary of all is at most as far as the nearest one in this plane. *full* asks the model at
-every point; *adaptive* can miss islands thinner than 16 grid steps, *careful* those thinner than 8.
+elsewhere; the nearest boundary of all is at most as far as the nearest one in this plane; mixes of images are no
+images anyone took, so confidence there is no evidence. A faint thumbnail lies off the plane by the length under it.
 
-Reference: Somepalli et al., CVPR 2022 (arXiv 2203.08124).
+**What can be missed.** *full* asks the model at every point. *adaptive* follows every boundary it meets from a lattice
+of 16 grid steps: an island thinner than that can be missed. *careful* starts from 8 steps. Zooming in makes steps
+smaller. Where a grid step is too small for float32, the model runs in float64.
+
+Reference: Somepalli et al., *Can Neural Nets Learn the Same Model Twice?*, CVPR 2022 (arXiv 2203.08124), here with axes
+that are orthonormal in pixels.
 """
 
 
-def picture(outcome: Outcome) -> None:
+def pictures(outcome: Outcome) -> None:
     """The slices of all chosen models, side by side, with the progress of what is still computed."""
     results = session.shown(made, outcome)
     columns = st.columns(len(results)) if len(results) > 1 else [st.container()]
     for place, (column, source, result) in enumerate(zip(columns, made.models, results, strict=True)):
         with column:
+            if len(results) > 1:
+                st.markdown(f"**{session.classifier(source).name}**")
             if result is None:
                 st.caption("The first picture is on its way.")
                 continue
@@ -41,76 +51,146 @@ def picture(outcome: Outcome) -> None:
             plane_view(
                 chart,
                 key=f"slice-{place}",
-                view=made.parameters["extent"],
+                view=made.parameters["extent"] or result.home,
+                home=result.home,
                 pick=session.point(),
-                busy=controls.progress_words(outcome, f"{made.parameters['resolution']} grid points per side"),
+                busy=controls.progress_words(outcome, size_words()),
                 on_zoom=lambda extent: session.change(ANALYSIS, extent=extent),
                 on_pick=session.pick,
                 linked="slice",
             )
-            controls.stop_or_resume(outcome)
             controls.legend(chart)
             st.caption(cost(result))
+    controls.stop_or_resume(outcome)
+
+
+def size_words() -> str:
+    """The size of the grid, as the progress line says it."""
+    side = made.parameters["resolution"]
+    return f"{side} x {side}"
 
 
 def cost(result: Slice) -> str:
-    """What the picture took."""
+    """What the picture took, and what is unusual about it."""
     grid = result.label.size
     undefined = int((result.label < 0).sum())
-    words = (
-        f"{grid:,} points, {result.forwards:,} forwards ({result.forwards / grid:.1%} of all), {result.seconds:.1f} s"
-    )
-    return f"{words}; {undefined:,} points with logits that are not finite" if undefined else words
+    words = [f"{grid:,} points, {result.forwards:,} forwards ({result.forwards / grid:.1%} of all)"]
+    words += [f"{result.seconds:.1f} s"]
+    words += [f"computed in {result.precision}"] if result.precision != "float32" else []
+    words += [f"{undefined:,} points with logits that are not finite"] if undefined else []
+    return ", ".join(words)
 
 
 def picked(result: Slice | None) -> None:
     """The image that lies at the picked point."""
     at = session.point()
-    with st.container(border=True):
-        st.markdown("**Picked point**")
-        if at is None or result is None:
-            st.caption("Click the picture to see the image that lies there.")
-            return
-        image = result.plane.to_pixels(np.array([at]))
-        controls.image_card(session.classifier(made.models[0]), image)
-        corners = image.clamp(0, 1)
-        outside = float((image - corners).norm())
-        lines = [line for lines in result.boundary_lines().values() for line in lines]
-        near = min((distance_to(line, at) for line in lines), default=None)
-        controls.facts(
-            {
-                "nearest boundary in this picture": "none" if near is None else f"{near:.2f} ℓ2",
-                "outside the pixel box": f"{outside:.2f} ℓ2",
-            }
-        )
+    st.markdown("**Picked point**")
+    if at is None or result is None:
+        st.caption("Click the picture to see the image that lies there.")
+        return
+    image = result.plane.to_pixels(np.array([at]))
+    controls.image_card(session.classifier(made.models[0]), image)
+    outcome = session.compute(around)
+    profile = outcome.results[0]
+    near = "on its way"
+    if isinstance(profile, BoundaryProfile):
+        crossing = profile.nearest_boundary
+        near = f"{crossing.distance:.2f} ℓ2" if np.isfinite(crossing.distance) else "none found"
+    outside = float((image - image.clamp(0, 1)).norm())
+    controls.facts({"nearest boundary in this plane": near, "outside the pixel box": f"{outside:.2f} ℓ2"})
 
 
-def distance_to(line: np.ndarray, at: session.Point) -> float:
-    """Distance of a point from a polyline."""
-    start, step = line[:-1], np.diff(line, axis=0)
-    along = ((np.asarray(at) - start) * step).sum(1) / np.maximum((step**2).sum(1), 1e-300)
-    foot = start + np.clip(along, 0, 1)[:, None] * step
-    return float(np.linalg.norm(foot - np.asarray(at), axis=1).min())
+def plane_controls() -> None:
+    """What spans the plane."""
+    st.markdown("**Plane**")
+    kind = controls.setting(ANALYSIS, "plane", "Spanned by")
+    controls.anchors(3)
+    if kind == "directions":
+        controls.direction(ANALYSIS, "u", "Across")
+        controls.direction(ANALYSIS, "v", "Up")
 
 
-question = TABLE[ANALYSIS].question
-controls.heading("Slices", question)
+def picture_controls() -> None:
+    """How the plane is cut and drawn."""
+    st.markdown("**Picture**")
+    controls.setting(ANALYSIS, "shading", "Shading")
+    controls.setting(ANALYSIS, "method", "Method")
+    controls.setting(ANALYSIS, "resolution", "Resolution", (128, 256, 512, 1024))
+    with st.expander("More"):
+        controls.setting(ANALYSIS, "extent", "Extent")
+        controls.setting(ANALYSIS, "levels", "Contour levels")
+        controls.setting(ANALYSIS, "palette", "Palette")
+
+
+def region_table(result: Slice) -> None:
+    """The regions of each class on this slice."""
+    found = region_statistics(result)
+    names = session.classifier(made.models[0]).class_names
+    order = np.argsort(-found.class_area)
+    st.dataframe(
+        {
+            "class": [names[found.classes[k]] for k in order],
+            "regions": [int(found.class_regions[k]) for k in order],
+            "touching the frame": [
+                int(found.touches_frame[found.region_class == found.classes[k]].sum()) for k in order
+            ],
+            "below 4 points": [int(found.unresolved[found.region_class == found.classes[k]].sum()) for k in order],
+            "area (ℓ2²)": [round(float(found.class_area[k]), 3) for k in order],
+            "share": [f"{found.class_share[k]:.1%}" for k in order],
+        },
+        hide_index=True,
+    )
+    st.caption(
+        f"Regions are joined along edges, not corners. Counts depend on the resolution: {found.resolution} points per"
+        f" side, {found.step:.3g} ℓ2 apart."
+    )
+
+
+def compared(results: tuple[Slice, ...]) -> None:
+    """How far the other models agree with the first on this plane."""
+    names = [session.classifier(source).name for source in made.models]
+    scores = [agreement(results[0], other) for other in results[1:]]
+    st.dataframe(
+        {
+            f"against {names[0]}": names[1:],
+            "agreement": [f"{score.overall:.1%}" for score in scores],
+            "in the pixel box": [f"{score.in_box:.1%}" for score in scores],
+            "near a boundary": [f"{score.in_band:.1%}" for score in scores],
+            "by chance": [f"{score.chance:.1%}" for score in scores],
+            "mean IoU over classes": [f"{score.macro_iou:.2f}" for score in scores],
+            "boundary apart, mean (ℓ2)": [f"{score.overall_boundary_mean:.2f}" for score in scores],
+            "boundary apart, most (ℓ2)": [f"{score.overall_boundary_hausdorff:.2f}" for score in scores],
+        },
+        hide_index=True,
+    )
+    st.caption(
+        "Near a boundary: where a margin is below 1 logit. One number can hide a region that moved: compare IoU."
+    )
+
+
+controls.heading("Slices", TABLE[ANALYSIS].question)
 made = session.recipe(ANALYSIS)
-left, right = st.columns([640, 380], gap="large")
+shared = {name: made.parameters[name] for name in ("plane", "u", "v")}
+around = session.make("profile", {**session.settings("profile"), **shared, "at": session.point() or (0.0, 0.0)})
+left, right = st.columns([640, 380] if len(made.models) == 1 else [1040, 380], gap="large")
 with left:
-    outcome = session.live(made, picture)
+    outcome = session.live(made, pictures)
+    slices = tuple(result for result in session.shown(made, outcome) if result is not None)
+    if outcome.finished and len(slices) > 1:
+        compared(slices)
+    if slices:
+        st.subheader("Nearest boundary, all round")
+        around_it = session.live(around, lambda there: controls.chart(around, there))
+        controls.export(around, around_it, st.container())
+        st.subheader("Regions")
+        region_table(slices[0])
 controls.export(made, outcome)
 with right:
-    picked(session.shown(made, outcome)[0])
     with st.container(border=True):
-        st.markdown("**Plane**")
-        controls.anchors(3)
-        controls.setting(ANALYSIS, "shading", "Shading")
-        controls.setting(ANALYSIS, "method", "Method")
-        controls.setting(ANALYSIS, "resolution", "Resolution", (128, 256, 512, 1024))
-        with st.expander("More"):
-            controls.setting(ANALYSIS, "extent", "Extent")
-            controls.setting(ANALYSIS, "levels", "Contour levels")
-            controls.setting(ANALYSIS, "palette", "Palette")
+        picked(slices[0] if slices else None)
+    with st.container(border=True):
+        plane_controls()
+    with st.container(border=True):
+        picture_controls()
     with st.expander("What am I looking at?", expanded=True):
         st.markdown(ABOUT)

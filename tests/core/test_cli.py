@@ -21,7 +21,7 @@ def pdf(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@pytest.mark.parametrize("ending", ["pdf", "svg", "png", "npz", "json"])
+@pytest.mark.parametrize("ending", ["pdf", "svg", "png", "html", "npz", "csv", "json"])
 def test_every_file_makes_every_other_again(pdf: Path, ending: str, tmp_path: Path) -> None:
     first, second, back = (tmp_path / name for name in (f"a.{ending}", f"b.{ending}", "back.pdf"))
     assert main([*SLICE, "--out", str(first)]) == 0
@@ -91,4 +91,4 @@ def test_mistakes_are_told_in_one_sentence(
 def test_an_unknown_ending_is_refused_before_anything_is_computed(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit, match="2"):
         main([*SLICE, "--out", "figure.docx"])
-    assert "expected a file ending in .pdf, .svg, .png, .npz, .json" in capsys.readouterr().err
+    assert "expected a file ending in .pdf, .svg, .png, .html, .npz, .csv, .json" in capsys.readouterr().err

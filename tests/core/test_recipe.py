@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.analyses import PAPER, TABLE, Parameter
+from core.analyses import PAPER, TABLE
+from core.parameters import Parameter
 from core.recipe import Recipe, RecipeError
 
 

@@ -165,11 +165,31 @@ def test_many_classes_are_counted_together() -> None:
     assert sum(entry.share or 0 for entry in legend) == pytest.approx(1.0)
 
 
+def distance_for(shading: Any) -> np.ndarray | None:
+    """Distances to x = 0, where that is what is shaded."""
+    if shading != "distance":
+        return None
+    return np.abs(np.broadcast_to(np.linspace(-6, 6, SIDE), (SIDE, SIDE)))
+
+
+def test_distances_are_shaded_to_half_the_picture_and_contoured() -> None:
+    far = distance_for("distance")
+    assert far is not None
+    chart = slice_chart(a_slice(), class_names=NAMES, shading="distance", distance=10 * far, levels=(20.0,))
+    (scale,) = chart.panels[0].scales
+    assert scale.limits == (0.0, 7.0)  # a round number above half the picture's 12
+    assert scale.title == "distance to first order, one colour from 7 on (ℓ2)"
+    contours = next(part for part in chart.panels[0].layers if isinstance(part, LinesLayer) and part.role == "contour")
+    assert {round(abs(float(x)), 6) for path in contours.paths for x in path[:, 0]} == {2.0}
+    with pytest.raises(ValueError, match="expected the distances to shade by, got none"):
+        slice_chart(a_slice(), class_names=NAMES, shading="distance")
+
+
 def test_undefined_logits_are_said_and_drawn_grey() -> None:
     label = a_slice().label.copy()
     label[:5] = -1
     for shading in SHADINGS:
-        chart = slice_chart(a_slice(label=label), class_names=NAMES, shading=shading)
+        chart = slice_chart(a_slice(label=label), class_names=NAMES, shading=shading, distance=distance_for(shading))
         field = layer(chart, FieldLayer)
         greys = {tuple(int(grey[place : place + 2], 16) for place in (1, 3, 5)) for grey in style.UNDEFINED}
         assert {tuple(colour) for colour in field.colours[:5].reshape(-1, 3).tolist()} <= greys
@@ -221,11 +241,11 @@ def test_the_words_for_those_who_cannot_see_it() -> None:
     assert "towards right from -6 to 6 ℓ2" in chart.alt
     assert "paleness" in chart.caption
     assert "Distances are ℓ2 over pixels in [0, 1]." in chart.caption
-    assert (chart.name, chart.title) == ("slice", "a net")
+    assert (chart.name, chart.panels[0].title) == ("slice", "a net")
 
 
 def test_a_wrong_call_says_what_was_expected() -> None:
-    with pytest.raises(ValueError, match="shading out of confidence, class, margin, entropy, got 'loss'"):
+    with pytest.raises(ValueError, match="shading out of confidence, class, margin, entropy, distance, got 'loss'"):
         slice_chart.__wrapped__(a_slice(), class_names=NAMES, shading="loss")  # type: ignore[attr-defined]
     with pytest.raises(ValueError, match="each of 4 classes, got 2 names"):
         slice_chart(a_slice(), class_names=NAMES[:2])
@@ -238,7 +258,8 @@ def test_a_wrong_call_says_what_was_expected() -> None:
 @pytest.mark.parametrize("shading", SHADINGS)
 def test_both_renderers_draw_it(shading: Any) -> None:
     recipe = {"recipe": 1, "analysis": "slices", "figure": {"shading": shading}}
-    chart = slice_chart(a_slice(), **with_anchors(shading=shading, levels=(0.9,), recipe=recipe))
+    shaded = with_anchors(shading=shading, distance=distance_for(shading), levels=(0.9,), recipe=recipe)
+    chart = slice_chart(a_slice(), **shaded)
     assert paper.read_recipe(paper.figure_bytes(chart, "pdf", dpi=72)) == recipe
     figure = screen.draw(chart)
     assert figure.layout.meta["alt"] == chart.alt

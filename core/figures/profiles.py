@@ -1,0 +1,267 @@
+"""Charts around a point and of regions: distance by direction, region counts; and two models compared in numbers."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from core.figures import style
+from core.figures.chart import Axis, Chart, Layer, LegendEntry, LinesLayer, Panel, PointsLayer
+
+if TYPE_CHECKING:
+    from core.geometry.agreement import Agreement
+    from core.geometry.profiles import BoundaryProfile
+    from core.geometry.regions import RegionStatistics
+
+_LISTED = 12  # classes named in the legend before the rest is counted together
+_ROOM = 1.08  # radius of the picture over the largest distance shown
+
+
+class Row(NamedTuple):
+    """One line of a table."""
+
+    label: str
+    value: float  # NaN where there is nothing to say
+    unit: str
+
+
+def boundary_profile_chart(
+    profile: BoundaryProfile,
+    *,
+    class_names: Sequence[str],
+    palette: str = "muted",
+    title: str = "",
+    recipe: Mapping[str, Any] | None = None,
+) -> Chart:
+    """The distance to the boundary in every direction of a plane.
+
+    Args:
+        profile: what was computed.
+        class_names: one name per class of the classifier.
+        palette: class palette of `style.PALETTES`.
+        title: above the picture.
+        recipe: makes the picture again.
+
+    Returns:
+        A chart of one polar panel: distances coloured by the class that is reached, dashed where the pixel range ends.
+
+    Raises:
+        ValueError: if names of classes are missing.
+    """
+    if len(class_names) != profile.num_classes:
+        raise ValueError(f"expected one name for each of {profile.num_classes} classes, got {len(class_names)} names")
+    unit = profile.unit("distance").removesuffix(" pixel")
+    farthest = profile.largest if profile.found.any() else float(profile.reach.max())
+    top = farthest * _ROOM or 1.0  # the boundary fills the picture: the pixel range may reach far beyond it
+    layers: list[Layer] = []
+    limits, _ = _runs(profile.limit <= top, profile.angle, profile.limit)
+    if limits:
+        layers.append(LinesLayer(paths=limits, role="reference", dash="dashed", name="edge of the pixel range"))
+    shares = _shares(profile.reached_class)
+    for k in shares:
+        paths, dots = _runs(profile.reached_class == k, profile.angle, profile.distance)
+        colour = style.class_colour(k, palette)
+        if paths:
+            layers.append(LinesLayer(paths=paths, role="curve", colour=colour))
+        if len(dots):
+            layers.append(PointsLayer(positions=dots, colours=(colour,), size=2.0))
+    nearest = profile.nearest_boundary
+    if math.isfinite(nearest.distance):
+        words = (f"{nearest.distance:.3g}",)
+        position = np.array([[nearest.angle, nearest.distance]])
+        layers.append(PointsLayer(positions=position, labels=words, marker="ring", name="nearest boundary"))
+    towards = ((0.0, profile.x_label), (math.pi / 2, profile.y_label), (math.pi, ""), (3 * math.pi / 2, ""))
+    panel = Panel(
+        layers=tuple(layers),
+        kind="polar",
+        x=Axis(label="direction in the plane", ticks=towards if profile.x_label or profile.y_label else None),
+        y=Axis(label="distance to the boundary", unit=unit, limits=(0.0, top)),
+        title=title,
+    )
+    return Chart(
+        panels=(panel,),
+        name="profile",
+        caption=_profile_caption(profile, class_names, unit),
+        alt=_profile_alt(profile, class_names, shares, unit),
+        legend=_legend(class_names, shares, float((~profile.found).mean()), palette),
+        recipe=recipe,
+    )
+
+
+def _runs(member: np.ndarray, angle: np.ndarray, radius: np.ndarray) -> tuple[tuple[np.ndarray, ...], np.ndarray]:
+    """Unbroken runs of rays, also across the turn's end, and rays that stand alone.
+
+    Returns:
+        Paths (points, 2) of angle and radius, a whole circle closed; positions of lone rays (m, 2).
+    """
+    rays = len(angle)
+    if member.all():
+        index = np.arange(rays + 1)
+        starts, ends = np.array([0]), np.array([rays + 1])
+    else:
+        index = np.arange(2 * rays)
+        twice = np.tile(member, 2)
+        starts = np.flatnonzero(member & ~np.roll(member, 1))
+        ends = np.array([start + np.argmin(twice[start:]) for start in starts], np.int64)
+    points = np.stack([angle[index % rays] + 2 * math.pi * (index // rays), radius[index % rays]], 1)
+    runs = [points[start:end] for start, end in zip(starts, ends, strict=True)]
+    lone = [run for run in runs if len(run) == 1]
+    return tuple(run for run in runs if len(run) > 1), np.concatenate(lone) if lone else np.empty((0, 2))
+
+
+def _shares(reached: np.ndarray) -> dict[int, float]:
+    """The share of rays that reach each class, largest first."""
+    classes, counts = np.unique(reached[reached >= 0], return_counts=True)
+    order = np.argsort(-counts, kind="stable")
+    return {int(classes[place]): float(counts[place] / len(reached)) for place in order}
+
+
+def _legend(
+    class_names: Sequence[str], shares: Mapping[int, float], none: float, palette: str
+) -> tuple[LegendEntry, ...]:
+    entries = [
+        LegendEntry(colour=style.class_colour(k, palette), label=class_names[k], share=share)
+        for k, share in list(shares.items())[:_LISTED]
+    ]
+    rest = list(shares.values())[_LISTED:]
+    if rest:
+        entries.append(LegendEntry(colour="", label=f"{len(rest)} more classes", share=sum(rest)))
+    if none:
+        entries.append(LegendEntry(colour="", label="no boundary within reach", share=none))
+    return tuple(entries)
+
+
+def _profile_caption(profile: BoundaryProfile, class_names: Sequence[str], unit: str) -> str:
+    words = [
+        f"Distance from the start, {class_names[profile.source_class]}, to the first change of class along each"
+        " direction of the plane.",
+        "Colour: the class that is reached.",
+    ]
+    if profile.found.any():
+        words.append(
+            f"Smallest {profile.smallest:.3g}, median {profile.median:.3g}, largest {profile.largest:.3g};"
+            f" anisotropy {profile.anisotropy:.3g}."
+        )
+    words.append(f"Distances are {unit} over pixels in [0, 1].")
+    return " ".join(words)
+
+
+def _profile_alt(profile: BoundaryProfile, class_names: Sequence[str], shares: Mapping[int, float], unit: str) -> str:
+    start = f"A polar plot of the distance from an image of predicted class {class_names[profile.source_class]}"
+    if not shares:
+        return f"{start}: no change of class within reach in any of {len(profile.angle)} directions."
+    reached = ", ".join(
+        f"{class_names[k]} in {LegendEntry(colour='', label='', share=share).share_words} of directions"
+        for k, share in list(shares.items())[:_LISTED]
+    )
+    nearest = profile.nearest_boundary
+    return (
+        f"{start} to the first change of class, by direction: {profile.smallest:.3g} to {profile.largest:.3g} {unit}, "
+        f"nearest at {math.degrees(nearest.angle):.0f} degrees. Classes reached: {reached}."
+    )
+
+
+def persistence_chart(
+    statistics: RegionStatistics,
+    *,
+    title: str = "",
+    recipe: Mapping[str, Any] | None = None,
+) -> Chart:
+    """The number of regions of a slice against the smallest area that counts.
+
+    Args:
+        statistics: what was computed.
+        title: above the picture.
+        recipe: makes the picture again.
+
+    Returns:
+        A chart of one panel: a falling staircase; dashed where regions are too small to be resolved.
+    """
+    areas, counts = statistics.persistence()
+    unit = statistics.unit("area").removesuffix(" pixel")
+    layers: list[Layer] = []
+    if len(areas):
+        # a count holds up to the area of its smallest region
+        left = np.concatenate([[areas[0] / 2], areas[:-1]])
+        stairs = np.stack([np.stack([left, areas], 1).ravel(), np.repeat(counts, 2).astype(np.float64)], 1)
+        layers.append(LinesLayer(paths=(stairs,), role="curve"))
+        resolved = 4 * statistics.step**2
+        ends = np.array([[resolved, 0.0], [resolved, float(counts[0])]])
+        layers.append(LinesLayer(paths=(ends,), role="reference", dash="dashed", name="4 grid cells"))
+    panel = Panel(
+        layers=tuple(layers),
+        x=Axis(label="smallest area that counts", unit=unit, scale="log"),
+        y=Axis(label="regions", limits=(0.0, float(counts[0]) * _ROOM) if len(counts) else (0.0, 1.0)),
+    )
+    side, unresolved = statistics.resolution, int(statistics.unresolved.sum())
+    return Chart(
+        panels=(panel,),
+        name="regions",
+        title=title,
+        caption=(
+            f"Connected regions of one predicted class on {side} x {side} grid points, {statistics.step:.3g} apart;"
+            f" {unresolved} of {len(statistics.cells)} have fewer than 4 cells and may be parts of thinner regions."
+            " Areas are ℓ2² over pixels in [0, 1]."
+        ),
+        alt=(
+            f"A falling curve of the number of regions against the smallest area that counts: {len(statistics.cells)}"
+            f" regions in all, the largest {float(statistics.area.max(initial=0)):.3g} {unit}."
+        ),
+        recipe=recipe,
+    )
+
+
+def region_rows(statistics: RegionStatistics, class_names: Sequence[str]) -> list[Row]:
+    """The lines of a table: how many regions, and each class's count and area, largest first.
+
+    Args:
+        statistics: what was computed.
+        class_names: one name per class of the classifier.
+
+    Returns:
+        Plain values with their units.
+    """
+    area = statistics.unit("area").removesuffix(" pixel")
+    rows = [
+        Row("regions", float(len(statistics.cells)), ""),
+        Row("of these touching the frame", float(statistics.touches_frame.sum()), ""),
+        Row("of these below 4 grid cells", float(statistics.unresolved.sum()), ""),
+        Row("grid step", statistics.step, statistics.unit("step").removesuffix(" pixel")),
+    ]
+    for place in np.argsort(-statistics.class_area, kind="stable"):
+        name = class_names[int(statistics.classes[place])]
+        rows.append(Row(f"{name}: regions", float(statistics.class_regions[place]), ""))
+        rows.append(Row(f"{name}: area", float(statistics.class_area[place]), area))
+    return rows
+
+
+def agreement_rows(agreement: Agreement, class_names: Sequence[str]) -> list[Row]:
+    """The lines of a table that compares two models on one plane.
+
+    Args:
+        agreement: what was computed.
+        class_names: one name per class of the classifiers.
+
+    Returns:
+        Plain values with their units; NaN where there was nothing to compare.
+    """
+    length, area = (agreement.unit(name).removesuffix(" pixel") for name in ("overall_boundary_mean", "gained"))
+    rows = [
+        Row("agreement", agreement.overall, ""),
+        Row("agreement by chance", agreement.chance, ""),
+        Row("agreement inside the pixel range", agreement.in_box, ""),
+        Row(f"agreement where a margin is below {agreement.band:g} logits", agreement.in_band, ""),
+        Row("mean overlap of classes (macro IoU)", agreement.macro_iou, ""),
+        Row("distance of boundaries, mean", agreement.overall_boundary_mean, length),
+        Row("distance of boundaries, largest (Hausdorff)", agreement.overall_boundary_hausdorff, length),
+    ]
+    if agreement.true_class is not None:
+        name = class_names[agreement.true_class]
+        rows.append(Row(f"{name} gained inside the pixel range", agreement.true_gained, area))
+        rows.append(Row(f"{name} lost inside the pixel range", agreement.true_lost, area))
+    for k, overlap in zip(agreement.classes, agreement.iou, strict=True):
+        rows.append(Row(f"overlap of {class_names[int(k)]} (IoU)", float(overlap), ""))
+    return rows

@@ -1,0 +1,260 @@
+"""Directions at an image, named by short texts that travel in recipes and links, never as arrays.
+
+A direction is a vector d of image space with ||d||_2 = 1 over pixels in [0, 1]:
+
+- `gradient`: of the margin z_a - z_b at the image, a and b being its two largest logits: away from the runner-up;
+- `gradient:K`: of z_K - z_a: towards class K;
+- `random:SEED`: Gaussian, so uniform on the sphere;
+- `image:ROW`: towards another image of the set;
+- `mean:K`: from the mean of the image's class to the mean of class K, over the set's true labels;
+- `pca:I`: the I-th principal direction of the 30 images of its class that are nearest to the image, itself left out:
+  where the data near it lie;
+- `dct:P,Q`: the 2D-DCT-II atom cos(pi (2 y + 1) P / 2 h) cos(pi (2 x + 1) Q / 2 w), the same in every channel.
+
+Signs are fixed: a principal direction's component of largest magnitude is positive.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass
+from typing import Literal, NamedTuple, get_args
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from core.classifier import Classifier
+from core.geometry.planes import Plane
+from core.images import ImageError, ImageSet
+
+Kind = Literal["gradient", "random", "image", "mean", "pca", "dct"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
+
+_ARGUMENTS = {"gradient": (0, 1), "random": (1,), "image": (1,), "mean": (1,), "pca": (1,), "dct": (2,)}
+_KNOWN = "gradient, gradient:CLASS, random:SEED, image:ROW, mean:CLASS, pca:NUMBER, dct:ROW,COLUMN"
+_NUMBER = re.compile("0|[1-9][0-9]{0,17}")  # one text per direction; 18 digits stay below 2^63, the largest seed
+_NEIGHBOURS = 30
+_FLAT = 1e-10  # a principal direction with less of the largest spread is rounding
+
+
+@dataclass(frozen=True)
+class DirectionSpec:
+    """What a direction is called; `str` gives the text that `parse_direction` reads."""
+
+    kind: Kind
+    arguments: tuple[int, ...] = ()
+
+    def __str__(self) -> str:
+        return f"{self.kind}:{','.join(map(str, self.arguments))}" if self.arguments else self.kind
+
+
+class Direction(NamedTuple):
+    """A direction and what it cost."""
+
+    vector: Tensor  # float64 (c, h, w), unit length
+    label: str
+    gradients: int
+    forwards: int
+
+
+class DirectionPlane(NamedTuple):
+    """The plane of an image and two directions; its axis labels are the directions' own."""
+
+    plane: Plane
+    angle: float  # degrees between the two directions, before the second was made orthogonal to the first
+    gradients: int
+    forwards: int
+
+
+def parse_direction(text: str) -> DirectionSpec:
+    """Read the text of a direction.
+
+    >>> parse_direction("dct:0,3")
+    DirectionSpec(kind='dct', arguments=(0, 3))
+
+    Args:
+        text: one of the forms at the top of this module, numbers without leading zeros.
+
+    Returns:
+        Its kind and numbers; `str` of it is the text again.
+
+    Raises:
+        ValueError: if it is none of them.
+    """
+    kind, colon, rest = text.partition(":")
+    numbers = rest.split(",") if colon else []
+    known = next((name for name in KINDS if name == kind), None)
+    fits = known is not None and len(numbers) in _ARGUMENTS[known] and all(map(_NUMBER.fullmatch, numbers))
+    if known is None or not fits or (known == "pca" and numbers == ["0"]):
+        raise ValueError(f"expected a direction out of {_KNOWN}, got {text[:40]!r}")
+    return DirectionSpec(known, tuple(map(int, numbers)))
+
+
+def needs_model(text: str) -> bool:
+    """Whether a direction depends on the classifier."""
+    return parse_direction(text).kind == "gradient"
+
+
+def needs_set(text: str) -> bool:
+    """Whether a direction depends on other images of the set."""
+    return parse_direction(text).kind in ("image", "mean", "pca")
+
+
+def direction(spec: DirectionSpec, classifier: Classifier, images: ImageSet, row: int) -> Direction:
+    """The direction of a name at an image.
+
+    Args:
+        spec: see `parse_direction`.
+        classifier: whose gradient is taken; the others only use its class names.
+        images: the whole set.
+        row: of the image in the set.
+
+    Returns:
+        A float64 unit vector on the CPU, words for an axis, gradients and forwards used.
+
+    Raises:
+        ImageError: if the image or the set has no such direction, or it is zero there.
+        ValueError: if a class, a frequency or a component of that number does not exist.
+    """
+    here = _exact(images[row])[0]
+    used = 0
+    match spec.kind, spec.arguments:
+        case "gradient", towards:
+            vector, label = _gradient(classifier, images.pixels[row], *towards)
+            used = 1
+        case "random", (seed,):
+            generator = torch.Generator().manual_seed(seed)
+            vector, label = torch.randn(here.shape, generator=generator, dtype=torch.float64), f"random {seed}"
+        case "image", (other,):
+            vector, label = _exact(images[other])[0] - here, f"towards {_class_or_name(images, other)}"
+        case "mean", (k,):
+            vector, label = _mean_difference(images, row, k)
+        case "pca", (number,):
+            vector, label = _principal(images, row, number)
+        case _, (p, q):
+            vector, label = _dct_atom(tuple(here.shape), p, q), f"DCT atom {p}, {q}"
+        case _:
+            raise ValueError(f"expected a direction out of {_KNOWN}, got {str(spec)[:40]!r}")
+    length = float(vector.norm())
+    if length == 0:
+        raise ImageError(f"expected a direction of some length, {spec} is zero at image {row}; choose another one")
+    return Direction(vector / length, label, used, used)
+
+
+def plane_of_directions(classifier: Classifier, images: ImageSet, row: int, u: str, v: str) -> DirectionPlane:
+    """The plane at an image spanned by two named directions.
+
+    Args:
+        classifier: whose gradients are taken.
+        images: the whole set.
+        row: of the image that becomes the origin.
+        u: text of the first direction, which is kept.
+        v: text of the second one, which is made orthogonal to it.
+
+    Returns:
+        The plane, with the angle that v had to u.
+
+    Raises:
+        ImageError: if a direction is zero or does not exist here, or the two are parallel.
+        ValueError: if a text names no direction.
+    """
+    first, second = (direction(parse_direction(text), classifier, images, row) for text in (u, v))
+    cosine = float((first.vector * second.vector).sum())
+    try:
+        plane = Plane.spanned(
+            images.pixels[row], first.vector, second.vector, x_label=first.label, y_label=second.label
+        )
+    except ImageError as error:
+        raise ImageError(f"expected two directions that span a plane, {u} and {v} are parallel; change one") from error
+    return DirectionPlane(
+        plane,
+        math.degrees(math.acos(min(1.0, max(-1.0, cosine)))),
+        first.gradients + second.gradients,
+        first.forwards + second.forwards,
+    )
+
+
+def _gradient(classifier: Classifier, image: Tensor, towards: int | None = None) -> tuple[Tensor, str]:
+    """Gradient of a difference of two logits: largest minus second, or class `towards` minus largest."""
+    if towards is not None and towards >= classifier.num_classes:
+        raise ValueError(f"expected a class below {classifier.num_classes} for a gradient, got {towards}")
+    with torch.enable_grad():
+        pixels = classifier.accept(image[None]).clone().requires_grad_()
+        logits = classifier(pixels)[0]
+        if not bool(torch.isfinite(logits).all()):
+            raise ImageError("expected finite logits to take a gradient of, got NaN or infinity; choose another image")
+        top, second = logits.detach().topk(2).indices.tolist()
+        plus, minus = (top, second) if towards is None else (towards, top)
+        if plus == minus:
+            raise ImageError(f"expected another class than the predicted one for a gradient, got {towards} itself")
+        (gradient,) = torch.autograd.grad(logits[plus] - logits[minus], pixels)
+    names = classifier.class_names
+    return gradient[0].to("cpu", torch.float64), f"gradient of {names[plus]} − {names[minus]}"
+
+
+def _exact(images: ImageSet) -> Tensor:
+    return images.pixels.detach().to("cpu", torch.float64)
+
+
+def _class_or_name(images: ImageSet, row: int) -> str:
+    label = int(images.labels[row])
+    return images.class_names[label] if label >= 0 else images.names[row]
+
+
+def _label_of(images: ImageSet, row: int) -> int:
+    """The true class of an image.
+
+    Raises:
+        ImageError: if it is not known.
+    """
+    label = int(images.labels[row])
+    if label < 0:
+        raise ImageError(f"expected an image of a known class, {images.names[row]} has none; choose another direction")
+    return label
+
+
+def _of_class(images: ImageSet, k: int) -> np.ndarray:
+    """The rows of a class."""
+    rows: np.ndarray = np.flatnonzero(images.labels.cpu().numpy() == k)
+    return rows
+
+
+def _mean_difference(images: ImageSet, row: int, k: int) -> tuple[Tensor, str]:
+    own = _label_of(images, row)
+    theirs = _of_class(images, k)
+    if not len(theirs):
+        raise ImageError(f"expected a class that has images in the set, got {k}; choose another one")
+    difference = _exact(images[theirs]).mean(0) - _exact(images[_of_class(images, own)]).mean(0)
+    return difference, f"mean of {images.class_names[k]} − mean of {images.class_names[own]}"
+
+
+def _principal(images: ImageSet, row: int, number: int) -> tuple[Tensor, str]:
+    own = _label_of(images, row)
+    alike = np.setdiff1d(_of_class(images, own), [row % len(images)])
+    if len(alike) > 0:
+        offsets = (_exact(images[alike]) - _exact(images[row])).flatten(1).numpy()
+        alike = offsets[np.argsort(np.linalg.norm(offsets, axis=1), kind="stable")[:_NEIGHBOURS]]
+    if len(alike) <= number:
+        raise ImageError(
+            f"expected pca:{number} to have more than {number} neighbours of the image's class, got {len(alike)}; "
+            "choose a smaller number"
+        )
+    _, spread, components = np.linalg.svd(alike - alike.mean(0), full_matrices=False)
+    if number > len(spread) or spread[number - 1] <= _FLAT * spread[0]:
+        raise ImageError(f"expected neighbours that spread in {number} directions, got fewer; choose a smaller number")
+    component = torch.from_numpy(components[number - 1])
+    component *= component[component.abs().argmax()].sign()
+    return component.view(images.pixels.shape[1:]), f"principal direction {number} of {images.class_names[own]}"
+
+
+def _dct_atom(shape: tuple[int, ...], p: int, q: int) -> Tensor:
+    channels, height, width = shape
+    if p >= height or q >= width:
+        raise ValueError(f"expected a DCT atom from 0,0 to {height - 1},{width - 1}, got {p},{q}")
+    rows, columns = (
+        torch.cos(math.pi * (2 * torch.arange(size, dtype=torch.float64) + 1) * index / (2 * size))
+        for size, index in ((height, p), (width, q))
+    )
+    return torch.outer(rows, columns).expand(channels, height, width)

@@ -1,0 +1,220 @@
+"""Charts of profiles and regions, and tables of two models compared: layers, units, words."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from core.figures import style
+from core.figures.chart import LinesLayer, PointsLayer
+from core.figures.paper import write_figure
+from core.figures.profiles import agreement_rows, boundary_profile_chart, persistence_chart, region_rows
+from core.figures.screen import draw
+from core.geometry.agreement import Agreement
+from core.geometry.profiles import BoundaryProfile
+from core.geometry.regions import RegionStatistics
+
+NAMES = ("cat", "dog", "owl")
+
+
+def a_profile(distance: list[float], reached: list[int], limit: float = 2.0) -> BoundaryProfile:
+    rays = len(distance)
+    return BoundaryProfile(
+        angle=np.arange(rays) * 2 * math.pi / rays,
+        distance=np.array(distance),
+        reached_class=np.array(reached),
+        limit=np.full(rays, limit),
+        reach=np.full(rays, limit),
+        source_class=0,
+        start=np.zeros(2),
+        x_label="towards dog",
+        y_label="towards owl",
+        num_classes=3,
+        forwards=0,
+        gradients=0,
+        seconds=0.0,
+    )
+
+
+def curves(profile: BoundaryProfile) -> dict[str, LinesLayer]:
+    (panel,) = boundary_profile_chart(profile, class_names=NAMES).panels
+    return {layer.colour or layer.role: layer for layer in panel.layers if isinstance(layer, LinesLayer)}
+
+
+def test_a_profile_is_drawn_by_class_with_runs_across_the_end_of_the_turn() -> None:
+    nothing = math.nan
+    profile = a_profile([1.0, 1.1, 0.5, 0.6, nothing, nothing, 1.5, 1.2], [1, 1, 2, 2, -1, -1, 1, 1], 1.6)
+    found = curves(profile)
+    dog, owl = (found[style.class_colour(k)] for k in (1, 2))
+    (path,) = dog.paths
+    np.testing.assert_allclose(path[:, 1], [1.5, 1.2, 1.0, 1.1])
+    np.testing.assert_allclose(path[:, 0], np.array([6, 7, 8, 9]) * math.pi / 4)
+    np.testing.assert_allclose(owl.paths[0], [[math.pi / 2, 0.5], [3 * math.pi / 4, 0.6]])
+    np.testing.assert_allclose(found["reference"].paths[0][:, 1], 1.6)
+    assert len(found["reference"].paths[0]) == 9
+    assert found["reference"].dash == "dashed"
+
+
+def test_the_panel_is_polar_and_says_what_is_measured() -> None:
+    chart = boundary_profile_chart(a_profile([1.0, 0.5, 0.8, 0.7], [1, 2, 1, 1]), class_names=NAMES, title="cat")
+    (panel,) = chart.panels
+    assert panel.kind == "polar"
+    assert panel.y.title == "distance to the boundary (ℓ2)"
+    assert panel.y.limits == (0.0, pytest.approx(1.08))
+    assert panel.x.ticks == (
+        (0.0, "towards dog"),
+        (math.pi / 2, "towards owl"),
+        (math.pi, ""),
+        (3 * math.pi / 2, ""),
+    )
+    assert [(entry.label, entry.share) for entry in chart.legend] == [("dog", 0.75), ("owl", 0.25)]
+    assert "Smallest 0.5, median 0.75, largest 1; anisotropy 2." in chart.caption
+    assert "dog in 75 % of directions, owl in 25 %" in chart.alt
+    assert "nearest at 90 degrees" in chart.alt
+    marks = {layer.name: layer for layer in panel.layers if isinstance(layer, PointsLayer)}
+    np.testing.assert_allclose(marks["nearest boundary"].positions, [[math.pi / 2, 0.5]])
+    assert marks["nearest boundary"].labels == ("0.5",)
+    np.testing.assert_allclose(marks[""].positions, [[math.pi / 2, 0.5]])  # the lone ray that reaches the owl
+    assert not any(isinstance(layer, LinesLayer) and layer.role == "reference" for layer in panel.layers)
+
+
+def test_a_profile_without_a_boundary_says_so() -> None:
+    chart = boundary_profile_chart(a_profile([math.nan] * 4, [-1] * 4), class_names=NAMES)
+    assert [(entry.label, entry.share_words) for entry in chart.legend] == [("no boundary within reach", "100 %")]
+    assert "no change of class within reach in any of 4 directions" in chart.alt
+    assert "Smallest" not in chart.caption
+    (panel,) = chart.panels
+    assert panel.y.limits == (0.0, pytest.approx(2.16))
+
+
+def test_a_ball_is_one_closed_curve_and_many_classes_share_an_entry() -> None:
+    (path,) = curves(a_profile([1.0] * 6, [1] * 6))[style.class_colour(1)].paths
+    np.testing.assert_allclose(path[[0, -1]], [[0, 1], [2 * math.pi, 1]])
+    many = replace(a_profile([1.0] * 15, list(range(1, 16))), num_classes=16)
+    legend = boundary_profile_chart(many, class_names=tuple(map(str, range(16)))).legend
+    assert (len(legend), legend[-1].label) == (13, "3 more classes")
+
+
+def test_names_must_be_those_of_the_classes() -> None:
+    with pytest.raises(ValueError, match="one name for each of 3 classes, got 2"):
+        boundary_profile_chart(a_profile([1.0], [1]), class_names=("cat", "dog"))
+
+
+# -- regions ----------------------------------------------------------------------------------------------------------
+
+
+def statistics(cells: list[int], classes: list[int], step: float = 0.5) -> RegionStatistics:
+    sizes, of_class = np.array(cells, np.int64), np.array(classes, np.int64)
+    seen = np.unique(of_class)
+    per_class = np.array([sizes[of_class == k].sum() for k in seen], np.int64)
+    return RegionStatistics(
+        region=np.zeros((10, 10), np.int32),
+        region_class=of_class,
+        cells=sizes,
+        area=sizes * step**2,
+        share=sizes / 100,
+        perimeter=np.sqrt(sizes),
+        touches_frame=sizes > 10,
+        classes=seen,
+        class_regions=np.array([(of_class == k).sum() for k in seen], np.int64),
+        class_area=per_class * step**2,
+        class_share=per_class / 100,
+        resolution=10,
+        step=step,
+        forwards=0,
+        gradients=0,
+        seconds=0.0,
+    )
+
+
+def test_the_persistence_curve_is_a_staircase() -> None:
+    chart = persistence_chart(statistics([80, 16, 2, 2], [0, 1, 1, 0]))
+    (panel,) = chart.panels
+    stairs, resolved = panel.layers
+    assert isinstance(stairs, LinesLayer)
+    assert isinstance(resolved, LinesLayer)
+    np.testing.assert_allclose(stairs.paths[0], [[0.25, 4], [0.5, 4], [0.5, 2], [4, 2], [4, 1], [20, 1]])
+    assert resolved.paths[0][0, 0] == 1.0
+    assert panel.x.title == "smallest area that counts (ℓ2²)"
+    assert panel.x.scale == "log"
+    assert "2 of 4 have fewer than 4 cells" in chart.caption
+    assert "10 x 10 grid points, 0.5 apart" in chart.caption
+    assert "4 regions in all, the largest 20 ℓ2²" in chart.alt
+
+
+def test_nothing_defined_gives_an_empty_curve() -> None:
+    (panel,) = persistence_chart(statistics([], [])).panels
+    assert panel.layers == ()
+
+
+def test_the_table_of_regions_names_the_largest_class_first() -> None:
+    rows = region_rows(statistics([80, 16, 2, 2], [0, 1, 1, 0]), NAMES)
+    assert rows[:4] == [
+        ("regions", 4, ""),
+        ("of these touching the frame", 2, ""),
+        ("of these below 4 grid cells", 2, ""),
+        ("grid step", 0.5, "ℓ2"),
+    ]
+    assert rows[4:6] == [("cat: regions", 2, ""), ("cat: area", 20.5, "ℓ2²")]
+    assert rows[6:] == [("dog: regions", 2, ""), ("dog: area", 4.5, "ℓ2²")]
+
+
+# -- two models -------------------------------------------------------------------------------------------------------
+
+
+def compared(true_class: int | None) -> Agreement:
+    classes = np.array([0, 2])
+    return Agreement(
+        overall=0.9,
+        in_box=0.95,
+        in_band=0.6,
+        chance=0.5,
+        band=1.0,
+        band_share=0.2,
+        classes=classes,
+        iou=np.array([0.8, math.nan]),
+        macro_iou=0.8,
+        area_a=classes,
+        area_b=classes,
+        gained=classes,
+        lost=classes,
+        boundary_mean=classes,
+        boundary_hausdorff=classes,
+        overall_boundary_mean=0.1,
+        overall_boundary_hausdorff=0.7,
+        true_class=true_class,
+        true_iou=0.3,
+        true_gained=1.5,
+        true_lost=2.5,
+        forwards=0,
+        gradients=0,
+        seconds=0.0,
+    )
+
+
+def test_the_table_of_two_models_holds_plain_values_with_units() -> None:
+    rows = agreement_rows(compared(2), NAMES)
+    table = {row.label: (row.value, row.unit) for row in rows}
+    assert table["agreement"] == (0.9, "")
+    assert table["agreement where a margin is below 1 logits"] == (0.6, "")
+    assert table["distance of boundaries, largest (Hausdorff)"] == (0.7, "ℓ2")
+    assert table["owl gained inside the pixel range"] == (1.5, "ℓ2²")
+    assert table["overlap of cat (IoU)"] == (0.8, "")
+    assert math.isnan(table["overlap of owl (IoU)"][0])
+    assert len(agreement_rows(compared(None), NAMES)) == len(rows) - 2
+    assert all(type(row.value) is float for row in rows)
+
+
+def test_both_renderers_draw_the_charts(tmp_path: Path) -> None:
+    charts = [
+        boundary_profile_chart(a_profile([1.0, 1.1, 0.5, math.nan], [1, 1, 2, -1]), class_names=NAMES),
+        persistence_chart(statistics([80, 16, 2, 2], [0, 1, 1, 0])),
+    ]
+    for chart in charts:
+        assert draw(chart).data
+        write_figure(chart, tmp_path / f"{chart.name}.svg")
+        assert (tmp_path / f"{chart.name}.svg").stat().st_size > 1000

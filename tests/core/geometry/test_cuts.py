@@ -1,0 +1,68 @@
+"""From a recipe's words to a plane and its default square."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from core.geometry.cuts import cut_of, prepare, prepare_profile
+from core.images import ImageError, ImageSet
+from tests import truths
+
+SHAPE = (1, 8, 8)
+
+
+def image_set() -> ImageSet:
+    pixels = truths.images(6, SHAPE, dtype=torch.float32)
+    labels = torch.tensor([0, 1, 0, 1, 0, 1])
+    return ImageSet(pixels, labels, tuple(f"image {row}" for row in range(6)), ("even", "odd"), "made")
+
+
+def test_three_images_span_a_plane_with_their_names_on_its_axes() -> None:
+    images = image_set()
+    reference = truths.classifier(truths.NearestCentre(images.pixels[:3]), SHAPE)
+    cut = cut_of(reference, images, (0, 1, 2), plane="images", u="", v="")
+    assert (cut.plane.x_label, cut.plane.y_label) == ("towards odd", "on the side of even")
+    at = cut.plane.to_plane(images.pixels[:3]).numpy()
+    x_min, x_max, y_min, y_max = cut.home
+    assert x_max - x_min == pytest.approx(1.5 * np.ptp(at, axis=0).max())
+    assert (at > [x_min, y_min]).all()
+    assert (at < [x_max, y_max]).all()
+    edges = (images.pixels[1:3] - images.pixels[0]).double().flatten(1)
+    cosine = float(edges[0] @ edges[1] / edges[0].norm() / edges[1].norm())
+    assert cut.angle == pytest.approx(np.degrees(np.arccos(cosine)))
+    assert cut.forwards == cut.gradients == 0
+
+
+@pytest.mark.parametrize("bias", [0.3, -0.2])
+def test_the_square_at_an_image_is_three_times_as_wide_as_its_boundary_is_far(bias: float) -> None:
+    images = image_set()
+    w = truths.unit(SHAPE, seed=3).float()
+    offset = -float((w * images.pixels[0]).sum()) + bias
+    module = truths.Affine(torch.stack([w.flatten(), -w.flatten()]) / 2, torch.tensor([offset, -offset]) / 2)
+    cut = cut_of(truths.classifier(module, SHAPE), images, (0,), plane="directions", u="gradient", v="random:0")
+    assert cut.home == pytest.approx((-1.5 * abs(bias), 1.5 * abs(bias)) * 2, rel=1e-3)
+    assert cut.gradients == 1
+
+
+def test_fewer_than_three_images_span_no_plane() -> None:
+    images = image_set()
+    reference = truths.classifier(truths.NearestCentre(images.pixels[:3]), SHAPE)
+    with pytest.raises(ImageError, match="expected three images for a plane through images, got 2"):
+        cut_of(reference, images, (0, 1), plane="images", u="", v="")
+
+
+def test_slice_and_profile_of_a_recipe_lie_in_one_plane() -> None:
+    images = image_set()
+    reference = truths.classifier(truths.NearestCentre(images.pixels[:3]), SHAPE)
+    cut = prepare(reference, images, rows=(0, 1, 2), reference=reference, resolution=65, method="full")
+    profile = prepare_profile(reference, images, rows=(0, 1, 2), reference=reference, rays=36)
+    ends = np.stack([np.cos(profile.angle), np.sin(profile.angle)], 1) * profile.distance[:, None]
+    lines = np.concatenate([line for lines in cut.boundary_lines().values() for line in lines])
+    x_min, x_max, y_min, y_max = cut.extent
+    seen = ends[(ends[:, 0] > x_min) & (ends[:, 0] < x_max) & (ends[:, 1] > y_min) & (ends[:, 1] < y_max)]
+    assert len(seen) > 5
+    gaps = np.linalg.norm(seen[:, None] - lines, axis=-1).min(1)
+    assert gaps.max() < cut.step
+    assert cut.home == cut.extent

@@ -1,0 +1,80 @@
+"""The table of analyses: every entry runs on a demo model, and its chart can be drawn."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from core.analyses import TABLE
+from core.checkpoints import load_classifier
+from core.compute import silent
+from core.figures.paper import figure_bytes
+from core.figures.screen import page_bytes
+from core.images import load_images
+from core.recipe import Recipe, RecipeError
+from core.store import key_of
+
+SMALL: dict[str, dict[str, Any]] = {"slice": {"resolution": 32}, "profile": {"rays": 16}}
+MODELS = ["demo:photos/standard", "demo:photos/standard-1"]
+
+
+def made(analysis: str, rows: list[int], models: list[str] = MODELS, **settings: Any) -> Recipe:
+    chosen = {**SMALL[analysis], **settings}
+    return Recipe.make(analysis, models=models, images="demo:photos", rows=rows, settings=chosen)
+
+
+@pytest.mark.parametrize("analysis", TABLE)
+@pytest.mark.parametrize("settings", [{}, {"plane": "directions", "u": "mean:2", "v": "dct:0,3"}])
+def test_every_analysis_runs_and_is_drawn_for_two_models(analysis: str, settings: dict[str, Any]) -> None:
+    recipe = made(analysis, [3, 17, 42], **settings)
+    classifiers = [load_classifier(source, "cpu") for source in MODELS]
+    images = load_images("demo:photos")
+    results = [recipe.run(classifier, images, classifiers[0], silent) for classifier in classifiers]
+    assert all(result.recipe == recipe.mapping() for result in results)
+    chart = recipe.chart(results, classifiers, images)
+    assert [panel.title for panel in chart.panels] == ["photos/standard", "photos/standard-1"]
+    assert chart.alt
+    assert figure_bytes(chart, "svg", **recipe.paper()).startswith(b"<?xml")
+    assert page_bytes(chart) == page_bytes(chart)
+
+
+def test_shading_by_distance_needs_no_other_result() -> None:
+    recipe = made("slice", [3, 17, 42], MODELS[:1], shading="distance", levels="0.5,1")
+    classifier, images = load_classifier(MODELS[0], "cpu"), load_images("demo:photos")
+    chart = recipe.chart([recipe.run(classifier, images, classifier, silent)], [classifier], images)
+    assert "distance" in chart.panels[0].scales[0].title
+
+
+def test_all_models_are_cut_along_the_plane_of_the_first() -> None:
+    recipe = made("slice", [3], plane="directions", u="gradient", v="random:1")
+    first, second = (load_classifier(source, "cpu") for source in MODELS)
+    images = load_images("demo:photos")
+    cuts: list[Any] = [recipe.run(classifier, images, first, silent) for classifier in (first, second)]
+    alone: Any = recipe.run(second, images, second, silent)
+    assert (cuts[0].u == cuts[1].u).all()
+    assert cuts[0].home == cuts[1].home
+    assert (alone.u != cuts[1].u).any()
+    assert key_of(recipe, second, images, first) != key_of(recipe, second, images, second)
+    assert cuts[0].gradients > 0
+
+
+def test_three_images_need_neither_reference_nor_set() -> None:
+    recipe = made("slice", [3, 17, 42])
+    first, second = (load_classifier(source, "cpu") for source in MODELS)
+    images = load_images("demo:photos")
+    assert key_of(recipe, second, images, first) == key_of(recipe, second, images, second)
+
+
+@pytest.mark.parametrize(
+    ("rows", "settings", "message"),
+    [
+        ([3], {}, "expected 3 images for slice, got 1"),
+        ([3, 17, 42, 5], {"plane": "directions"}, "expected 1 to 3 images for slice, got 4"),
+        ([3], {"plane": "directions", "u": "sideways"}, "u: expected"),
+        ([3], {"plane": "directions", "v": "dct:1"}, "v: expected"),
+    ],
+)
+def test_planes_that_cannot_be_are_refused(rows: list[int], settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(RecipeError, match=message):
+        made("slice", rows, **settings)

@@ -1,0 +1,64 @@
+"""Numbers as plain text: one line per point, coordinates first, the recipe above."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from core.figures.provenance import read_recipe
+from core.geometry.planes import Plane
+from core.geometry.profiles import boundary_profile
+from core.geometry.slices import slice_plane
+from core.recipe import Recipe
+from core.result import Result
+from core.tables import csv_bytes, data_bytes, table_of
+from tests import truths
+
+ANCHORS = truths.images(3, (1, 4, 4))
+PLANE = Plane.through(*ANCHORS)
+CLASSIFIER = truths.classifier(truths.NearestCentre(ANCHORS), (1, 4, 4))
+
+
+def test_a_slice_is_a_line_per_grid_point() -> None:
+    result = slice_plane(CLASSIFIER, PLANE, (-1.0, 3.0, -1.0, 3.0), 5, "full")
+    table = table_of(result)
+    assert list(table)[:2] == ["x", "y"]
+    assert {"label", "confidence", "entropy", "margin", "evaluated"} <= set(table)
+    assert {len(column) for column in table.values()} == {25}
+    np.testing.assert_array_equal(table["x"][:5], result.x)
+    np.testing.assert_array_equal(table["y"][:5], result.y[0])
+    np.testing.assert_array_equal(table["label"].reshape(5, 5), result.label)
+
+
+def test_a_profile_is_a_line_per_ray() -> None:
+    result = boundary_profile(CLASSIFIER, PLANE, 12)
+    table = table_of(result)
+    assert len(table["angle"]) == 12
+    np.testing.assert_array_equal(table["distance"], result.distance)
+
+
+def test_the_text_reads_back_and_holds_the_recipe() -> None:
+    made = Recipe.make("slice", models=["m"], images="i", rows=[0, 1, 2])
+    result = slice_plane(CLASSIFIER, PLANE, (-1.0, 3.0, -1.0, 3.0), 5, "full")
+    data = csv_bytes(replace(result, recipe=made.mapping()))
+    assert Recipe.read(read_recipe(data)) == made
+    lines = data.decode().splitlines()
+    assert lines[1].startswith("x (ℓ2 pixel),y (ℓ2 pixel),label,confidence (probability)")
+    again = np.genfromtxt(io.StringIO("\n".join(lines[2:])), delimiter=",")
+    assert again.shape[0] == 25
+    np.testing.assert_allclose(again[:, 0], np.tile(result.x, 5), rtol=1e-8)
+    assert data == csv_bytes(replace(result, recipe=made.mapping(), seconds=9.0))
+
+
+def test_both_kinds_of_files_hold_no_timings() -> None:
+    result = slice_plane(CLASSIFIER, PLANE, (-1.0, 3.0, -1.0, 3.0), 5, "full")
+    for ending in (".npz", ".csv"):
+        assert data_bytes(result, ending) == data_bytes(replace(result, seconds=9.0), ending)
+
+
+def test_a_result_without_arrays_has_no_table() -> None:
+    with pytest.raises(ValueError, match="arrays over one or two axes"):
+        table_of(Result(forwards=0, gradients=0, seconds=0.0))
