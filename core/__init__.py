@@ -7,6 +7,9 @@ from importlib import import_module
 from typing import Any
 
 _HOME = {
+    "Agreement": "core.geometry.agreement",
+    "BoundaryPoints": "core.geometry.boundary",
+    "BoundaryProfile": "core.geometry.profiles",
     "Chart": "core.figures.chart",
     "CheckpointError": "core.checkpoints",
     "Classifier": "core.classifier",
@@ -18,8 +21,12 @@ _HOME = {
     "Result": "core.result",
     "Slice": "core.geometry.slices",
     "Store": "core.store",
+    "agreement": "core.geometry.agreement",
+    "boundary_points": "core.geometry.boundary",
+    "boundary_profile": "core.geometry.profiles",
     "load_classifier": "core.checkpoints",
     "load_images": "core.images",
+    "region_statistics": "core.geometry.regions",
     "slice_chart": "core.figures.planes",
     "slice_plane": "core.geometry.slices",
     "write_figure": "core.figures.paper",

@@ -106,7 +106,8 @@ class Classifier:
     ) -> Callable[[Float[Tensor, "n a"]], Float[Tensor, "n k"]]:
         """The classifier on an affine patch of image space.
 
-        Normalisation is affine too and folded into the patch, so making a point costs one matrix product.
+        Normalisation is affine too and folded into the patch: a point costs one multiplication and addition per axis
+        and pixel, less than normalising a finished image.
 
         Args:
             origin: the image at coordinates 0.
@@ -122,7 +123,9 @@ class Classifier:
         directions = (self.accept(axes) * self._scale).flatten(1)
 
         def logits(coordinates: Tensor) -> Tensor:
-            pixels = torch.addmm(centre, coordinates, directions)
+            pixels = centre.expand(len(coordinates), -1)
+            for place, direction in enumerate(directions):  # a few: 5 times faster than a matrix product that thin
+                pixels = torch.addcmul(pixels, coordinates[:, place : place + 1], direction)
             found: Tensor = self.module(pixels.view(-1, *self.input_shape))
             return found
 

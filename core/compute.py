@@ -38,12 +38,15 @@ def silent(fraction: float, partial: Result | None = None) -> None:
 
 
 def choose_device(name: str | torch.device | None = None) -> torch.device:
-    """The device called `name`, or the best one here: CUDA, then Apple's MPS, then the CPU."""
-    if name is not None:
-        return torch.device(name)
-    if torch.cuda.is_available():
-        return torch.device("cuda")
-    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    """The device called `name`, or the best one here: CUDA, then Apple's MPS, then the CPU.
+
+    On CUDA, convolutions are kept from rounding their inputs to TF32's 10 bits, which would move boundaries.
+    """
+    best = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    device = torch.device(best if name is None else name)
+    if device.type == "cuda":
+        torch.backends.cudnn.allow_tf32 = False
+    return device
 
 
 def set_threads(count: int | None = None) -> int:

@@ -47,6 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     chosen = _parse(arguments)
     if chosen.threads is not None:
         os.environ["OMP_NUM_THREADS"] = str(chosen.threads)  # read by torch when it is first imported
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # workers that wait leave the processor to the pages
     if not is_loopback(chosen.host):
         print(
             f"Listening on {chosen.host}: everyone who can reach this machine over the network can open the dashboard, "

@@ -7,7 +7,6 @@ recipe, and the recipe is the page's link: opening a link sets the choice, and e
 from __future__ import annotations
 
 import math
-import threading
 import uuid
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
@@ -17,68 +16,26 @@ from typing import Any, cast
 import streamlit as st
 
 from core.analyses import TABLE
-from core.checkpoints import demo_models, load_classifier
-from core.classifier import Classifier, Predictions
+from core.checkpoints import demo_models
+from core.classifier import Classifier
 from core.compute import OnProgress
 from core.figures.chart import Chart
-from core.images import ImageSet, load_images
+from core.images import ImageSet
 from core.recipe import Recipe, RecipeError
 from core.result import Result
-from core.store import Store, key_of
+from core.store import key_of
 from dashboard import jobs
 from dashboard.jobs import Job, State
+from dashboard.resources import classifier as classifier
+from dashboard.resources import image_set as image_set
+from dashboard.resources import predictions as predictions
+from dashboard.resources import shelf
 
 Point = tuple[float, float]
 
 _DEFAULT_ROWS = (3, 17, 42)
 _POLL_SECONDS = 0.3
 _PATIENCE_SECONDS = 0.4  # a result that comes within this is drawn at once, without a coarser picture before it
-_RECENT_BYTES = 256 << 20
-
-
-# -- shared by everybody ----------------------------------------------------------------------------------------------
-
-
-@st.cache_resource(max_entries=6, show_spinner=False)
-def classifier(source: str) -> Classifier:
-    """A model, loaded once for everybody; read-only."""
-    return load_classifier(source)
-
-
-@st.cache_resource(max_entries=6, show_spinner=False)
-def image_set(source: str) -> ImageSet:
-    """A set of images, loaded once for everybody; read-only."""
-    return load_images(source)
-
-
-class _Recent:
-    """The results used last, in memory, in front of the store."""
-
-    def __init__(self) -> None:
-        self._results: OrderedDict[str, Result] = OrderedDict()
-        self._lock = threading.Lock()
-
-    def get(self, key: str, store: Store) -> Result | None:
-        with self._lock:
-            found = self._results.get(key)
-            if found is not None:
-                self._results.move_to_end(key)
-                return found
-        found = store.get(key)
-        if found is not None:
-            self.put(key, found)
-        return found
-
-    def put(self, key: str, result: Result) -> None:
-        with self._lock:
-            self._results[key] = result
-            while sum(kept.nbytes for kept in self._results.values()) > _RECENT_BYTES and len(self._results) > 1:
-                self._results.popitem(last=False)
-
-
-@st.cache_resource(show_spinner=False)
-def _shelf() -> tuple[Store, _Recent]:
-    return Store(), _Recent()
 
 
 # -- what is chosen ---------------------------------------------------------------------------------------------------
@@ -285,7 +242,7 @@ def compute(made: Recipe, *, patience: float = _PATIENCE_SECONDS) -> Outcome:
 
 
 def _compute(made: Recipe, patience: float) -> Outcome:
-    store, recent = _shelf()
+    store, recent = shelf()
     images_now = image_set(made.images)
     reference = classifier(made.models[0])
     results: list[Result | None] = []
@@ -320,7 +277,7 @@ def _compute(made: Recipe, patience: float) -> Outcome:
 def _work(
     part: Recipe, model: Classifier, images_now: ImageSet, reference: Classifier
 ) -> Callable[[OnProgress], Result]:
-    store, _ = _shelf()
+    store, _ = shelf()
     return lambda on_progress: store.fetch(part, model, images_now, reference, on_progress)
 
 
@@ -376,12 +333,6 @@ def chart(made: Recipe, source: str, result: Result) -> Chart:
         while len(kept) > 6:
             kept.popitem(last=False)
     return cast(Chart, kept[key][1])
-
-
-@st.cache_data(max_entries=16, show_spinner=False)
-def predictions(source: str, images_source: str) -> Predictions:
-    """What a model says about a whole set."""
-    return classifier(source).predict(image_set(images_source).pixels)
 
 
 def live(made: Recipe, draw: Callable[[Outcome], None]) -> Outcome:

@@ -32,6 +32,7 @@ def pytest_configure(config: pytest.Config) -> None:
     """Keep results and batch shapes of this run apart from the user's; rounding depends on the number of threads."""
     config.stash[_cache] = os.environ["BOUNDARY_ATLAS_CACHE"] = tempfile.mkdtemp(prefix="boundary-atlas-")
     os.environ.setdefault("OMP_NUM_THREADS", "2")
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as in the command line and the dashboard
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

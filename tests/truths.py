@@ -99,3 +99,49 @@ def unit(shape: Sequence[int], seed: int = 0) -> Tensor:
     generator = torch.Generator().manual_seed(seed)
     direction = torch.randn(tuple(shape), generator=generator, dtype=torch.float64)
     return direction / direction.norm()
+
+
+class Ellipsoid(nn.Module):
+    """Class 0 inside the ellipsoid with one half axis per pixel: logits (1 - sum ((x - c) / a)², 0).
+
+    Infinite half axes make it a cylinder: a ball in the subspace of the other pixels.
+    """
+
+    def __init__(self, centre: Tensor, half_axes: Tensor) -> None:
+        super().__init__()
+        self.centre, self.inverse = nn.Parameter(centre), nn.Parameter(1 / half_axes)
+
+    def forward(self, images: Tensor) -> Tensor:
+        inside = 1 - ((images - self.centre) * self.inverse).flatten(1).square().sum(1)
+        return torch.stack([inside, torch.zeros_like(inside)], 1)
+
+
+def nearest_on_ellipsoid(offset: Tensor, half_axes: Tensor) -> Tensor:
+    """The nearest point of sum (z / a)² = 1 to a point y: z = a² y / (a² + m) with the m that puts it there, float64.
+
+    The sum falls with m from infinity at -min a² to 0, so bisection finds m; for y off the planes of symmetry this z
+    is the one nearest point, from inside (m < 0) and from outside.
+    """
+    y, squares = offset.flatten().double(), half_axes.flatten().double().square()
+    low, high = -squares.min(), squares.min() + y.norm() * squares.sqrt().max()
+    while ((squares.sqrt() * y / (squares + high)).square().sum()) > 1:
+        high = 2 * high
+    for _ in range(200):
+        middle = (low + high) / 2
+        outside = (squares.sqrt() * y / (squares + middle)).square().sum() > 1
+        low, high = (middle, high) if outside else (low, middle)
+    return (squares * y / (squares + high)).view_as(offset)
+
+
+def way_out_of_a_ball(offset: Tensor, radius: float, norm: int | str) -> float:
+    """The smallest change, in a norm, that takes a point y from inside a ball around 0 to its surface.
+
+    By sum (1): the largest |y_i| grows alone. Euclidean (2): R - |y|. By the largest ("inf"): all |y_i| grow by one t,
+    sum (|y_i| + t)² = R².
+    """
+    sizes = offset.flatten().double().abs()
+    left = radius**2 - float(sizes.square().sum())
+    if norm == 2:
+        return radius - float(sizes.norm())
+    first, pixels = (float(sizes.max()), 1) if norm == 1 else (float(sizes.mean()), len(sizes))
+    return (first**2 + left / pixels) ** 0.5 - first

@@ -167,8 +167,7 @@ class PanelTraces:
             axis.pop("zeroline")
         if self.panel.x.ticks is not None:  # Plotly's angles are degrees
             angular["tickvals"] = [float(np.degrees(place)) for place, _ in self.panel.x.ticks]
-            lines = [textwrap.wrap(words, 16) for _, words in self.panel.x.ticks]  # they stand beside the circle
-            angular["ticktext"] = ["<br>".join(map(literal, words)) for words in lines]
+            angular["ticktext"] = ["<br>".join(map(literal, textwrap.wrap(w, 16))) for _, w in self.panel.x.ticks]
         radial["range"] = _range(self.panel.y, self.panel.y.limits)
         radial["nticks"] = 5
         polar = {"angularaxis": angular, "radialaxis": radial, "bgcolor": self.theme.paper}

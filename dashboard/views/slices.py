@@ -10,7 +10,7 @@ from core.geometry.agreement import agreement
 from core.geometry.profiles import BoundaryProfile
 from core.geometry.regions import region_statistics
 from core.geometry.slices import Slice
-from dashboard import controls, session
+from dashboard import controls, exports, plane_controls, session
 from dashboard.session import Outcome
 from dashboard.viewer.viewer import plane_view
 
@@ -100,17 +100,17 @@ def picked(result: Slice | None) -> None:
     controls.facts({"nearest boundary in this plane": near, "outside the pixel box": f"{outside:.2f} ℓ2"})
 
 
-def plane_controls() -> None:
+def plane() -> None:
     """What spans the plane."""
     st.markdown("**Plane**")
     kind = controls.setting(ANALYSIS, "plane", "Spanned by")
-    controls.anchors(3)
+    plane_controls.anchors(3)
     if kind == "directions":
-        controls.direction(ANALYSIS, "u", "Across")
-        controls.direction(ANALYSIS, "v", "Up")
+        plane_controls.direction(ANALYSIS, "u", "Across")
+        plane_controls.direction(ANALYSIS, "v", "Up")
 
 
-def picture_controls() -> None:
+def picture() -> None:
     """How the plane is cut and drawn."""
     st.markdown("**Picture**")
     controls.setting(ANALYSIS, "shading", "Shading")
@@ -180,17 +180,17 @@ with left:
         compared(slices)
     if slices:
         st.subheader("Nearest boundary, all round")
-        around_it = session.live(around, lambda there: controls.chart(around, there))
-        controls.export(around, around_it, st.container())
+        around_it = session.live(around, lambda there: exports.chart(around, there))
+        exports.export(around, around_it, st.container())
         st.subheader("Regions")
         region_table(slices[0])
-controls.export(made, outcome)
+exports.export(made, outcome)
 with right:
     with st.container(border=True):
         picked(slices[0] if slices else None)
     with st.container(border=True):
-        plane_controls()
+        plane()
     with st.container(border=True):
-        picture_controls()
+        picture()
     with st.expander("What am I looking at?", expanded=True):
         st.markdown(ABOUT)

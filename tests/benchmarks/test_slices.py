@@ -57,14 +57,14 @@ def resnet() -> tuple[Classifier, Plane, Extent]:
 
 
 def bare_forwards(classifier: Classifier, rows: int) -> Callable[[], None]:
-    """The classifier's module on as many rows, in batches of the tuned shape, on images that are already there."""
+    """The classifier, pixels to logits, on as many rows, in batches of the tuned shape, on images already there."""
     size = classifier.batches().size
     images = torch.rand(size, *classifier.input_shape, device=classifier.device, dtype=classifier.dtype)
 
     def run() -> None:
         with torch.inference_mode():
             for _ in range(rows // size):
-                classifier.module(images)
+                classifier(images)
         if classifier.device.type == "cuda":
             torch.cuda.synchronize(classifier.device)
 

@@ -1,0 +1,354 @@
+"""A point of the decision boundary near each image, the normal there and the distance.
+
+Let s = argmax f(x). DeepFool replaces the margins m_k = f_k - f_s by their linearisations at x + r and moves to the
+nearest of the planes m_k = 0: in the norm p the one with the smallest |m_k| / ||grad m_k||_q, 1/p + 1/q = 1. It repeats
+until another class wins at x + (1 + overshoot) r; the overshoot stands only in this test. Between x and that point the
+signed margin F = f_s - max_{k != s} f_k changes its sign, and its zero is enclosed there. Since F knows every class,
+the two classes that meet at the zero are the two largest, whichever of them DeepFool was heading for.
+
+DeepFool's point is on the boundary but not the nearest one: its distance bounds the distance to the boundary from
+above. `core.geometry.closest` slides it along the boundary to where image - point is parallel to the normal. F > 0 on
+the source side, and normals point to the source side.
+
+References: Moosavi-Dezfooli, Fawzi, Frossard, DeepFool: a simple and accurate method to fool deep neural networks,
+CVPR 2016 (arXiv 1511.04599), Algorithm 2 and, for other norms, its section on the ℓp norm.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from core.classifier import Classifier
+from core.compute import OnProgress, out_of_memory, silent
+from core.geometry.closest import (
+    NORMS,
+    Norm,
+    SignedMargin,
+    alignment,
+    closest_points,
+    dual_length,
+    length,
+    looks,
+    steepest,
+    zero_between,
+)
+from core.images import ImageError
+from core.result import Result, quantity
+
+STATUSES: Mapping[str, str] = MappingProxyType(
+    {
+        "nearest": "On the boundary, at most 1° from the normal: the nearest point to first order.",
+        "not nearest": "On the boundary, but more than 1° off the normal, as at a kink: a nearer point may exist.",
+        "in the box": "On the boundary and inside the pixel box; whether it is the nearest point there was not tested.",
+        "not reached": "No other class was met within the steps allowed; allow more of them.",
+        "no direction": "The gradient vanished or was not finite on the way: nothing says where the boundary is.",
+        "undefined": "A logit is not finite at the image, or between it and the other class.",
+    }
+)
+
+_NEAREST = 1.0  # degree
+_FLOOR = 1e-4  # ℓ2 pixel: shorter steps stall on ties, and beside a wall of the box
+_HALVINGS = 10  # of the overshoot, where the region behind the boundary is thinner
+_MOST_VALUES = 1 << 22  # pixels of a chunk: 27 images of 3 x 224 x 224, for each of which a graph is kept
+_RUNNING, _CROSSED, _LOST = 0, 1, 2
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class BoundaryPoints(Result):
+    """A point near each image where the predicted class changes; NaN and class -1 where none was found."""
+
+    points: np.ndarray = quantity("pixel", "n c h w")
+    crossed: np.ndarray = quantity("pixel", "n c h w")  # just beyond, where the class differs
+    normals: np.ndarray = quantity("", "n c h w")  # of ℓ2 length 1, to the source side
+    distance: np.ndarray = quantity("ℓ2 pixel", "n")
+    size: np.ndarray = quantity("ℓp pixel", "n")  # of point - image in the norm asked for
+    angle: np.ndarray = quantity("°", "n")  # between image - point and normal; for p != 2 by the dual norm
+    source_class: np.ndarray = quantity("", "n")  # -1 where undefined
+    target_class: np.ndarray = quantity("", "n")  # the other of the two largest at the point
+    found: np.ndarray = quantity("", "n")
+    status: np.ndarray = quantity("", "n")  # a word of STATUSES
+    steps: np.ndarray = quantity("", "n")  # of DeepFool
+    slides: np.ndarray = quantity("", "n")  # along the boundary
+    norm: int | str = quantity("")
+    clipped: bool = quantity("")
+    num_classes: int = quantity("")
+    fingerprint: str = quantity("", default="")
+
+
+def boundary_points(
+    classifier: Classifier,
+    images: Float[Tensor, "n c h w"],
+    *,
+    norm: Norm = 2,
+    clipped: bool = False,
+    refine: bool = True,
+    candidates: int = 9,
+    max_steps: int = 50,
+    overshoot: float = 0.02,
+    tolerance: float = 1e-6,
+    on_progress: OnProgress = silent,
+) -> BoundaryPoints:
+    """Find a point of the decision boundary near each image.
+
+    The distance is never below that to the boundary; of an affine classifier it is that, up to rounding.
+
+    Args:
+        classifier: any `core.classifier.Classifier`.
+        images: finite pixel values, nominally in [0, 1].
+        norm: 1, 2 or "inf": the norm in which to be near.
+        clipped: stay inside the pixel box [0, 1]. That is another problem: its nearest point may lie at a wall, off the
+            normal, so it is not refined; normals, curvatures and slices are about the unclipped one.
+        refine: slide to the nearest point; without it, DeepFool's point.
+        candidates: how many other classes DeepFool heads for, those with the largest logits at the image; it may meet
+            any. With the source, 9 are the usual 10 classes.
+        max_steps: DeepFool steps before an image is given up, and slides before a point is left where it is.
+        overshoot: how much further than the linearised boundary to look for another class, and at most how much further
+            than the point `crossed` lies; relative to the distance.
+        tolerance: length of the interval that encloses the point, relative to the distance.
+        on_progress: told the fraction done.
+
+    Returns:
+        The points; an image without one is a row of NaN with its `status`. `forwards` and `gradients` count images put
+        through the classifier and back, one gradient per class and step.
+
+    Raises:
+        ValueError: if there is no image, or an option is not one of those above.
+        ImageError: if a value is not finite, the shape is not the classifier's, or a clipped image leaves [0, 1].
+
+    Reference:
+        Moosavi-Dezfooli, Fawzi, Frossard, DeepFool, CVPR 2016, Algorithm 2.
+    """
+    begin = time.perf_counter()
+    if norm not in NORMS:
+        raise ValueError(f"expected a norm out of 1, 2, 'inf', got {norm!r}")
+    if candidates < 1 or max_steps < 1:
+        raise ValueError(f"expected at least one candidate and one step, got {candidates} and {max_steps}")
+    if not (0 < overshoot < math.inf and 0 < tolerance < 1):
+        raise ValueError(f"expected an overshoot above 0 and a tolerance in (0, 1), got {overshoot} and {tolerance}")
+    pixels = classifier.accept(images)
+    if not len(pixels):
+        raise ValueError("expected at least one image, got none")
+    if clipped and not bool(((pixels >= 0) & (pixels <= 1)).all()):
+        raise ImageError("expected images in [0, 1] to stay inside the pixel box, got others; leave out `clipped`")
+    with torch.inference_mode(False), torch.no_grad(), torch.autocast(classifier.device.type, enabled=False):
+        search = _Search(classifier, norm, clipped, refine, candidates, max_steps, overshoot, tolerance)
+        found = _in_chunks(search, pixels.clone(), on_progress)
+    return BoundaryPoints(
+        **found,
+        norm=norm,
+        clipped=clipped,
+        num_classes=classifier.num_classes,
+        fingerprint=classifier.fingerprint,
+        forwards=search.margin.forwards,
+        gradients=search.margin.gradients,
+        seconds=time.perf_counter() - begin,
+    )
+
+
+def _in_chunks(search: _Search, images: Tensor, on_progress: OnProgress) -> dict[str, Any]:
+    """The arrays of the result, chunk by chunk: as many images as the memory of a graph allows."""
+    size = max(1, min(search.classifier.batches().size, _MOST_VALUES // images[0].numel()))
+    parts: list[dict[str, np.ndarray]] = []
+    start, total = 0, len(images)
+    while start < total:
+        chunk = images[start : start + size]
+
+        def tick(part: float, start: int = start, rows: int = len(chunk)) -> None:
+            on_progress((start + part * rows) / total)
+
+        tick(0.0)
+        try:
+            parts.append(search(chunk, tick))
+        except RuntimeError as error:
+            if not out_of_memory(error) or size == 1:
+                raise
+            size //= 2  # not remembered: forwards alone, which the batch shapes are for, take less
+            if images.is_cuda:
+                torch.cuda.empty_cache()
+            continue
+        start += len(chunk)
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+class _Hits(NamedTuple):
+    """What DeepFool met from each image: a point of another class, how it ended, and after how many steps."""
+
+    beyond: Tensor
+    outcome: Tensor
+    steps: Tensor
+
+
+class _Search:
+    """The way from a chunk of images to the rows of the result."""
+
+    def __init__(
+        self,
+        classifier: Classifier,
+        norm: Norm,
+        clipped: bool,
+        refine: bool,
+        candidates: int,
+        max_steps: int,
+        overshoot: float,
+        tolerance: float,
+    ) -> None:
+        self.classifier, self.margin = classifier, SignedMargin(classifier)
+        self._norm, self._clipped, self._refine = norm, clipped, refine and not clipped
+        self._candidates = min(candidates, classifier.num_classes - 1)
+        self._max_steps, self._overshoot, self._tolerance = max_steps, overshoot, tolerance
+
+    def __call__(self, images: Tensor, tick: Callable[[float], None]) -> dict[str, np.ndarray]:
+        """All arrays of `BoundaryPoints` for these images."""
+        images = images.to(self.margin.dtype)
+        logits = self.margin.logits(images)
+        defined = torch.isfinite(logits).all(1)
+        rows = _Rows(images, logits.argmax(1).where(defined, -1))
+        where = defined.nonzero()[:, 0]
+        if len(where):
+            source = rows.source[where]
+            others = logits[where].scatter(1, source[:, None], -torch.inf).topk(self._candidates, 1).indices
+            hits = self._deepfool(images[where], source, others, lambda part: tick(part / 2))
+            rows.went(where, hits)
+            met = hits.outcome == _CROSSED
+            where = where[met]
+            if len(where):
+                self._settle(rows, where, hits.beyond[met], lambda part: tick((1 + part) / 2))
+        return rows.arrays(self._norm, self._clipped)
+
+    def _deepfool(self, images: Tensor, source: Tensor, others: Tensor, tick: Callable[[float], None]) -> _Hits:
+        """Step to the nearest linearised boundary until another class wins a little further on."""
+        way, beyond = torch.zeros_like(images), images.clone()
+        outcome, steps = torch.full_like(source, _RUNNING), torch.zeros_like(source)
+        rows = torch.arange(len(images), device=images.device)
+        looked = looks(self._max_steps, images.device)
+        for step in range(1, self._max_steps + 1):
+            start, own = images[rows], source[rows]
+            size, direction = self._nearest_plane(start + way[rows], own, others[rows])
+            unit = steepest(direction, self._norm)
+            size = size.maximum(_FLOOR / length(unit, 2))
+            runs = outcome[rows] == _RUNNING
+            goes = runs & torch.isfinite(size)
+            on = (way[rows] + size.view(-1, 1, 1, 1) * unit).where(goes.view(-1, 1, 1, 1), way[rows])
+            on = self._inside(start + on) - start
+            there = self._inside(start + (1 + self._overshoot) * on)
+            crossed = goes & (self.margin(there, own) < 0)
+            way[rows] = on
+            beyond[rows] = there.where(crossed.view(-1, 1, 1, 1), beyond[rows])
+            steps[rows] += runs
+            outcome[rows] = torch.where(crossed, _CROSSED, torch.where(runs & ~goes, _LOST, outcome[rows]))
+            if step in looked:
+                tick(step / self._max_steps)
+                rows = rows[outcome[rows] == _RUNNING]
+                if not len(rows):
+                    break
+        return _Hits(beyond, outcome, steps)
+
+    def _nearest_plane(self, at: Tensor, source: Tensor, others: Tensor) -> tuple[Tensor, Tensor]:
+        """The distance to the nearest linearised boundary, infinite where there is none, and its direction."""
+        nearest = torch.full_like(at[:, 0, 0, 0], torch.inf)
+        direction = torch.zeros_like(at)
+        for lead, slope in self.margin.leads(at, source, others):
+            towards = -slope
+            if self._clipped:  # pixels at a wall cannot go on
+                towards = towards.where(((at > 0) | (towards > 0)) & ((at < 1) | (towards < 0)), 0.0)
+            distance = lead.abs() / dual_length(towards, self._norm)
+            closer = distance < nearest  # never where it is NaN
+            nearest = torch.where(closer, distance, nearest)
+            direction = torch.where(closer.view(-1, 1, 1, 1), towards, direction)
+        return nearest, direction
+
+    def _inside(self, images: Tensor) -> Tensor:
+        return images.clamp(0, 1) if self._clipped else images
+
+    def _settle(self, rows: _Rows, where: Tensor, beyond: Tensor, tick: Callable[[float], None]) -> None:
+        """From points of other classes to points on the boundary, refined, with normals."""
+        images, source = rows.images[where], rows.source[where]
+        points, closed = zero_between(self.margin, images, beyond, source, self._tolerance)
+        if self._refine:
+            refined, slides = closest_points(
+                self.margin, images, points, source, norm=self._norm, max_steps=self._max_steps, tick=tick
+            )
+            behind, differs = self._just_beyond(images, refined, source, beyond)
+            refined, closed_too = zero_between(self.margin, images, behind, source, self._tolerance)
+            nearer = length(refined - images, self._norm) < length(points - images, self._norm)
+            better = differs & closed_too & nearer
+            points = refined.where(better.view(-1, 1, 1, 1), points)
+            closed = closed | better
+            rows.slides[where] = slides
+        crossed, _ = self._just_beyond(images, points, source, beyond)
+        _, gradient, rival = self.margin.slope(points, source)
+        rows.settled(where, closed, points, crossed, gradient, rival)
+
+    def _just_beyond(self, images: Tensor, points: Tensor, source: Tensor, otherwise: Tensor) -> tuple[Tensor, Tensor]:
+        """A little further than the points, where the class differs; and where no such place was found, the others."""
+        beyond, differs = otherwise, torch.zeros_like(source, dtype=torch.bool)
+        for halving in range(_HALVINGS):
+            there = self._inside(points + self._overshoot / 2**halving * (points - images))
+            now = ~differs & (self.margin(there, source) < 0)
+            beyond = there.where(now.view(-1, 1, 1, 1), beyond)
+            differs = differs | now
+            if bool(differs.all()):
+                break
+        return beyond, differs
+
+
+class _Rows:
+    """The rows of the result while they are being found."""
+
+    def __init__(self, images: Tensor, source: Tensor) -> None:
+        self.images, self.source = images, source
+        self.steps, self.slides = torch.zeros_like(source), torch.zeros_like(source)
+        self._points, self._crossed, self._normals = (torch.full_like(images, torch.nan) for _ in range(3))
+        self._target = torch.full_like(source, -1)
+        self._status = ["undefined"] * len(images)
+
+    def went(self, where: Tensor, hits: _Hits) -> None:
+        """DeepFool went this far."""
+        self.steps[where] = hits.steps
+        words = {_RUNNING: "not reached", _CROSSED: "undefined", _LOST: "no direction"}
+        for row, outcome in zip(where.tolist(), hits.outcome.tolist(), strict=True):
+            self._status[row] = words[outcome]
+
+    def settled(
+        self, where: Tensor, found: Tensor, points: Tensor, crossed: Tensor, gradient: Tensor, rival: Tensor
+    ) -> None:
+        """These points are on the boundary; at a singular one, without a gradient, the normal is 0."""
+        where, points, crossed, gradient, rival = (each[found] for each in (where, points, crossed, gradient, rival))
+        self._points[where], self._crossed[where], self._target[where] = points, crossed, rival
+        self._normals[where] = steepest(gradient, 2)
+
+    def arrays(self, norm: Norm, clipped: bool) -> dict[str, np.ndarray]:
+        """On the CPU; lengths and angles in float64."""
+        points, normals, images = (each.cpu() for each in (self._points, self._normals, self.images))
+        way, found = (points - images).double(), self._target.cpu() >= 0
+        angle = alignment(way, normals.double(), norm).where(found, torch.nan)
+        aligned = "in the box" if clipped else "nearest"
+        off = "in the box" if clipped else "not nearest"
+        status = [
+            (aligned if degrees <= _NEAREST else off) if hit else word
+            for word, hit, degrees in zip(self._status, found.tolist(), angle.tolist(), strict=True)
+        ]
+        return {
+            "points": points.numpy(),
+            "crossed": self._crossed.cpu().numpy(),
+            "normals": normals.numpy(),
+            "distance": length(way, 2).numpy(),
+            "size": length(way, norm).numpy(),
+            "angle": angle.numpy(),
+            "source_class": self.source.to(torch.int32).cpu().numpy(),
+            "target_class": self._target.to(torch.int32).cpu().numpy(),
+            "found": found.numpy(),
+            "status": np.array(status),
+            "steps": self.steps.to(torch.int32).cpu().numpy(),
+            "slides": self.slides.to(torch.int32).cpu().numpy(),
+        }

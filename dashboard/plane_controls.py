@@ -1,0 +1,116 @@
+"""The widgets that say what spans a plane: anchors, and directions at one of them."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from core.analyses import TABLE, thumbnails
+from dashboard import session
+from dashboard.controls import enlarged
+from dashboard.viewer.thumbnails import thumbnail_grid
+
+_LETTERS = "ABC"
+
+
+def anchors(count: int) -> None:
+    """Choose the images that span the plane: a slot, a class, then a thumbnail.
+
+    Args:
+        count: how many there are.
+    """
+    images = session.image_set(session.images())
+    chosen = list(session.rows()[:count])
+    with st.popover("Anchors", width="stretch"):
+        st.segmented_control(
+            "Replace",
+            [f"{_LETTERS[place]}" for place in range(count)],
+            default="A",
+            key="anchors:slot",
+            help="A lies at the origin, B on the x axis, C above it.",
+        )
+        names = ("all", *images.class_names)
+        kind = st.selectbox("Class", names, key="anchors:class", help="Show only images of this class.")
+        labels = images.labels.tolist()
+        rows = [row for row, k in enumerate(labels) if kind == "all" or images.class_names[k] == kind][:180]
+
+        def choose(row: int) -> None:
+            changed = list(chosen)
+            changed[_LETTERS.index(st.session_state["anchors:slot"] or "A")] = row
+            session.choose(rows=changed)
+
+        thumbnail_grid(
+            thumbnails(images[rows]),
+            key="anchors:grid",
+            rows=rows,
+            labels=[images.class_names[labels[row]] for row in rows],
+            marks={row: _LETTERS[place] for place, row in enumerate(chosen)},
+            on_choose=choose,
+            height=300,
+        )
+    for place, (column, row) in enumerate(zip(st.columns(count), chosen, strict=True)):
+        column.image(enlarged(thumbnails(images[[row]])[0], 64), width=64)
+        column.caption(f"{_LETTERS[place]}: {images.class_names[labels[row]]} {row}")
+
+
+_KINDS = {
+    "gradient": "gradient of the margin",
+    "random": "random",
+    "image": "towards an image",
+    "mean": "class-mean difference",
+    "pca": "principal direction of its neighbours",
+    "dct": "frequency (DCT atom)",
+}
+
+
+_RUNNER_UP = -1  # in place of a class
+
+
+def direction(analysis: str, name: str, label: str) -> None:
+    """The widgets of one spanning direction: its kind, then what that kind needs.
+
+    Args:
+        analysis: a name of the table with directions.
+        name: of the setting.
+        label: in plain words.
+    """
+    entry = next(entry for entry in TABLE[analysis].parameters if entry.name == name)
+    kind, _, rest = str(session.settings(analysis).get(name, entry.default)).partition(":")
+    numbers = [int(part) for part in rest.split(",")] if rest else []
+    classes = session.classifier(session.models()[0]).class_names
+    key = f"{analysis}:{name}"
+    defaults = {"gradient": "", "random": ":0", "image": ":1", "mean": ":0", "pca": ":1", "dct": ":0,4"}
+
+    def chosen() -> None:
+        picked = st.session_state[f"{key}:kind"]
+        session.change(analysis, **{name: picked + defaults[picked]})
+
+    def numbered() -> None:
+        values = [st.session_state[f"{key}:{place}"] for place in range(len(numbers) or 1)]
+        words = "" if values[0] in (None, _RUNNER_UP) else ":" + ",".join(str(int(value)) for value in values)
+        session.change(analysis, **{name: kind + words})
+
+    st.session_state[f"{key}:kind"] = kind
+    first, second = st.columns([3, 2])
+    first.selectbox(
+        label, list(_KINDS), format_func=_KINDS.__getitem__, key=f"{key}:kind", help=entry.help, on_change=chosen
+    )
+    with second:
+        if kind in ("gradient", "mean"):
+            options = [*([_RUNNER_UP] if kind == "gradient" else []), *range(len(classes))]
+            st.session_state[f"{key}:0"] = numbers[0] if numbers else _RUNNER_UP
+            st.selectbox(
+                "towards class",
+                options,
+                format_func=lambda k: "runner-up" if k == _RUNNER_UP else classes[k],
+                key=f"{key}:0",
+                on_change=numbered,
+                help="The class whose side the direction leads to.",
+            )
+        else:
+            words = {"random": ("seed",), "image": ("row",), "pca": ("number",), "dct": ("down", "across")}[kind]
+            for place, (column, word) in enumerate(zip(st.columns(len(words)), words, strict=True)):
+                st.session_state[f"{key}:{place}"] = numbers[place]
+                least = 1 if kind == "pca" else 0
+                column.number_input(
+                    word, min_value=least, max_value=10**6, step=1, key=f"{key}:{place}", on_change=numbered
+                )
