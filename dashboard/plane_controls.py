@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import streamlit as st
 
 from core.analyses import TABLE, thumbnails
@@ -12,20 +14,20 @@ from dashboard.viewer.thumbnails import thumbnail_grid
 _LETTERS = "ABC"
 
 
-def anchors(count: int) -> None:
+def anchors(chosen: Sequence[int], count: int) -> None:
     """Choose the images that span the plane: a slot, a class, then a thumbnail.
 
     Args:
-        count: how many there are.
+        chosen: rows of the images in use.
+        count: how many of them span the plane.
     """
     images = session.image_set(session.images())
-    chosen = list(session.rows()[:count])
     with st.popover("Anchors", width="stretch"):
         st.segmented_control(
             "Replace",
-            [f"{_LETTERS[place]}" for place in range(count)],
+            list(_LETTERS[:count]),
             default="A",
-            key="anchors:slot",
+            key=f"anchors:slot:{count}",
             help="A lies at the origin, B on the x axis, C above it.",
         )
         names = ("all", *images.class_names)
@@ -35,7 +37,7 @@ def anchors(count: int) -> None:
 
         def choose(row: int) -> None:
             changed = list(chosen)
-            changed[_LETTERS.index(st.session_state["anchors:slot"] or "A")] = row
+            changed[_LETTERS.index(st.session_state[f"anchors:slot:{count}"] or "A")] = row
             session.choose(rows=changed)
 
         thumbnail_grid(
@@ -43,11 +45,11 @@ def anchors(count: int) -> None:
             key="anchors:grid",
             rows=rows,
             labels=[images.class_names[labels[row]] for row in rows],
-            marks={row: _LETTERS[place] for place, row in enumerate(chosen)},
+            marks={row: _LETTERS[place] for place, row in enumerate(chosen[:count])},
             on_choose=choose,
             height=300,
         )
-    for place, (column, row) in enumerate(zip(st.columns(count), chosen, strict=True)):
+    for place, (column, row) in enumerate(zip(st.columns(3), chosen[:count], strict=False)):
         column.image(enlarged(thumbnails(images[[row]])[0], 64), width=64)
         column.caption(f"{_LETTERS[place]}: {images.class_names[labels[row]]} {row}")
 

@@ -104,7 +104,7 @@ def plane() -> None:
     """What spans the plane."""
     st.markdown("**Plane**")
     kind = controls.setting(ANALYSIS, "plane", "Spanned by")
-    plane_controls.anchors(3)
+    plane_controls.anchors(made.rows, 3 if kind == "images" else 1)
     if kind == "directions":
         plane_controls.direction(ANALYSIS, "u", "Across")
         plane_controls.direction(ANALYSIS, "v", "Up")

@@ -137,3 +137,79 @@ def test_a_picked_point_shows_the_image_that_lies_there(app: AppTest, settle: Se
     words = " ".join(element.proto.body for element in app.get("html"))
     assert "nearest boundary" in words
     assert "outside the pixel box" in words
+
+
+@pytest.mark.parametrize("kind", ["gradient", "random", "image", "mean", "pca", "dct"])
+def test_a_plane_of_directions_is_cut(app: AppTest, settle: Settle, kind: str) -> None:
+    opened(app, "slices", settle)
+    app.segmented_control(key="slice:plane").set_value("directions")
+    settle(app)
+    app.selectbox(key="slice:v:kind").set_value(kind)
+    healthy(settle(app)) if kind != "gradient" else settle(app)  # the gradient alone is parallel to the other axis
+    assert app.query_params["plane"] == "directions"
+    assert not app.exception
+    if kind == "gradient":
+        assert any("parallel" in element.value for element in app.error)
+        app.selectbox(key="slice:v:0").set_value(5)
+        healthy(settle(app))
+        assert app.query_params["v"] == "gradient:5"
+
+
+def test_two_models_are_compared(app: AppTest, settle: Settle) -> None:
+    opened(app, "slices", settle)
+    app.multiselect(key="frame:compare").set_value(["demo:photos/standard-1"])
+    healthy(settle(app))
+    assert app.query_params["models"] == "demo:photos/standard,demo:photos/standard-1"
+    words = {name for table in app.dataframe for name in table.value.columns}
+    assert {"agreement", "mean IoU over classes", "regions"} <= words
+
+
+def test_another_model_brings_its_own_images(app: AppTest, settle: Settle) -> None:
+    opened(app, "slices", settle)
+    app.radio(key="frame:model").set_value("demo:digits/standard")
+    healthy(settle(app))
+    assert app.query_params["images"] == "demo:digits"
+
+
+@pytest.mark.parametrize("wild", ["1,2,3", "a,b,c,d", "0,1,0,nan", "0,1,0,1e99"])
+def test_a_wild_extent_is_told_and_the_picture_stays(app: AppTest, settle: Settle, wild: str) -> None:
+    opened(app, "slices", settle)
+    app.text_input(key="slice:extent:").set_value(wild)
+    healthy(settle(app))
+    assert any("extent: expected" in toast.value for toast in app.toast)
+    assert "extent" not in app.query_params
+
+
+def test_an_extent_that_is_no_square_is_told(app: AppTest, settle: Settle) -> None:
+    opened(app, "slices", settle)
+    app.text_input(key="slice:extent:").set_value("0,1,0,2")
+    settle(app)
+    assert not app.exception
+    assert any("expected a finite square extent" in element.value for element in app.error)
+    app.text_input(key="slice:extent:0.0,1.0,0.0,2.0").set_value("")
+    healthy(settle(app))
+
+
+def test_a_dropped_file_opens_its_view(app: AppTest, settle: Settle) -> None:
+    recipe = Recipe.make(
+        "slice",
+        models=["demo:digits/standard"],
+        images="demo:digits",
+        rows=[4],
+        settings={"resolution": 32, "plane": "directions", "u": "dct:0,1", "v": "dct:1,0"},
+    )
+    app.run()
+    app.file_uploader[0].set_value(("slice.json", recipe.json().encode(), "application/json"))
+    app.run()
+    healthy(settle(app))
+    assert app.title[0].value == "Slices"
+    assert dict(app.query_params) == recipe.query()
+
+
+@pytest.mark.parametrize("content", [b"", b"%PDF-1.7 cut", b"{", b'{"recipe": 1, "analysis": "slice"}', b"PK\x03\x04"])
+def test_a_foreign_file_is_refused_in_one_sentence(app: AppTest, content: bytes) -> None:
+    app.run()
+    app.file_uploader[0].set_value(("file.pdf", content, "application/pdf"))
+    app.run()
+    assert not app.exception
+    assert ["cannot be opened" in element.value for element in app.error] == [True]
