@@ -37,7 +37,8 @@ class Analysis:
         images: how many images are chosen at these parameters, at least and at most.
         prepare: (classifier, images, rows=, reference=, on_progress=, **parameters) -> result. `images` is the whole
             set and `rows` the chosen ones; `reference` is the recipe's first model, which fixes what all models share.
-        chart: (results, classifiers, images, rows=, **figure) -> chart; results and classifiers one per model.
+        chart: (results, classifiers, images, rows=, beside=, **figure) -> chart; results and classifiers one per
+            model, `beside` all results that are shown together, so that they share their scales.
         shared: whether, at these parameters, the reference and the whole set of images enter the result.
     """
 
@@ -93,6 +94,12 @@ PAPER = (
 )
 
 
+def names_of(images: ImageSet) -> tuple[str, ...]:
+    """The class of each image, or its own name where the class is not known."""
+    pairs = zip(images.labels.tolist(), images.names, strict=True)
+    return tuple(images.class_names[k] if k >= 0 else name for k, name in pairs)
+
+
 def thumbnails(images: ImageSet) -> np.ndarray:
     """Images as (n, height, width, 3) uint8, for a figure."""
     pixels = (images.pixels.clamp(0, 1) * 255).round().byte().permute(0, 2, 3, 1).numpy()
@@ -120,14 +127,20 @@ def _slice_chart(
     images: ImageSet,
     *,
     rows: tuple[int, ...],
+    beside: Sequence[Slice],
     shading: Any,
+    levels: Sequence[float],
     **figure: Any,
 ) -> Chart:
     from core.figures.chart import side_by_side
-    from core.figures.planes import slice_chart
+    from core.figures.planes import colour_limit, slice_chart
     from core.geometry.profiles import linearised_distance
 
     anchors = images[list(rows)]
+    far = {id(one): linearised_distance(one) if shading == "distance" else None for one in (*results, *beside)}
+    limit = max(colour_limit(one, far[id(one)]) for one in beside or results)
+    if shading in ("margin", "distance"):  # 0 is the boundary, which is drawn already
+        levels = [level for level in levels if level > 0]
     charts = []
     for result, classifier in zip(results, classifiers, strict=True):
         plane = result.plane
@@ -136,11 +149,13 @@ def _slice_chart(
             class_names=classifier.class_names,
             anchors=thumbnails(anchors),
             anchor_positions=plane.to_plane(anchors.pixels).numpy(),
-            anchor_labels=tuple(images.class_names[k] if k >= 0 else "" for k in anchors.labels.tolist()),
+            anchor_labels=names_of(anchors),
             anchor_residuals=tuple(plane.residual(anchors.pixels).tolist()),
             title=classifier.name if len(results) > 1 else "",
             shading=shading,
-            distance=linearised_distance(result) if shading == "distance" else None,
+            distance=far[id(result)],
+            limit=limit,
+            levels=levels,
             **figure,
         )
         charts.append(chart)
@@ -153,6 +168,7 @@ def _profile_chart(
     images: ImageSet,
     *,
     rows: tuple[int, ...],
+    beside: Sequence[BoundaryProfile],
     palette: str,
 ) -> Chart:
     from core.figures.chart import side_by_side

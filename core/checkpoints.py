@@ -18,7 +18,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from core.classifier import Classifier
-from core.compute import atomic_write
+from core.compute import atomic_write, choose_device
 from core.demo import ARCHITECTURES, SHIPPED
 from core.images import ASSETS, METADATA_KEY
 
@@ -48,7 +48,9 @@ def load_classifier(source: str | Path, device: str | torch.device | None = None
 
     Raises:
         CheckpointError: if there is no such model, or the file is damaged, foreign or does not fit together.
+        ValueError: if there is no such device here.
     """
+    device = choose_device(device)
     path = _find(source)
     facts, weights = _read(path)
     module = _fill(path, facts, weights)

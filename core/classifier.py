@@ -12,6 +12,7 @@ import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from importlib.metadata import version
 from typing import Any
 
 import numpy as np
@@ -265,8 +266,15 @@ def _hash_module(digest: hashlib._Hash, module: nn.Module) -> None:
 def _hash_class(digest: hashlib._Hash, kind: type) -> None:
     for base in kind.__mro__[:-1]:
         digest.update(f"class {base.__module__}.{base.__qualname__}\0".encode())
+        digest.update(_library_version(base.__module__))
         if not f"{base.__module__}.".startswith((*_LIBRARIES, "builtins.", "collections.", "typing.")):
             digest.update(_source(base))
+
+
+def _library_version(module: str) -> bytes:
+    """The version of the library that defines a class, "" for other modules; torch's own layers do not change."""
+    library = module.partition(".")[0]
+    return version(library).encode() if library in ("torchvision", "timm") else b""
 
 
 def _source(thing: Any) -> bytes:

@@ -8,6 +8,7 @@ fit. The shape that gives the most images per second is measured once for each c
 from __future__ import annotations
 
 import json
+import logging
 import os
 import time
 import uuid
@@ -19,6 +20,8 @@ from typing import Protocol, runtime_checkable
 import torch
 
 from core.result import Result
+
+logger = logging.getLogger(__name__)
 
 
 class Cancelled(BaseException):
@@ -41,9 +44,16 @@ def choose_device(name: str | torch.device | None = None) -> torch.device:
     """The device called `name`, or the best one here: CUDA, then Apple's MPS, then the CPU.
 
     On CUDA, convolutions are kept from rounding their inputs to TF32's 10 bits, which would move boundaries.
+
+    Raises:
+        ValueError: if there is no such device here.
     """
     best = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
-    device = torch.device(best if name is None else name)
+    try:
+        device = torch.device(best if name is None else name)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as error:  # torch built without CUDA raises the latter
+        raise ValueError(f"expected a device that is here, such as {best}, got {str(name)[:40]!r}") from error
     if device.type == "cuda":
         torch.backends.cudnn.allow_tf32 = False
     return device
@@ -132,15 +142,18 @@ class BatchShapes:
     def _read(self) -> dict[str, int]:
         try:
             stored = json.loads(self.path.read_text())
-        except (FileNotFoundError, json.JSONDecodeError):
+        except (OSError, ValueError):  # none yet, unreadable or damaged: measured again
             return {}
         pairs = stored.items() if isinstance(stored, dict) else ()
         return {str(name): size for name, size in pairs if isinstance(size, int) and size > 0}
 
     def _remember(self, name: str, size: int) -> None:
         shapes = {**self._read(), name: size}
-        with atomic_write(self.path) as file:
-            file.write_text(json.dumps(shapes, indent=1, sort_keys=True))
+        try:
+            with atomic_write(self.path) as file:
+                file.write_text(json.dumps(shapes, indent=1, sort_keys=True))
+        except OSError as error:  # it will be measured again
+            logger.warning("a batch shape could not be kept: %s", error)
 
 
 batch_shapes = BatchShapes()

@@ -239,19 +239,27 @@ class Recipe:
         if beyond:
             raise RecipeError(f"expected rows below {len(images)}, the size of {self.images}, got {beyond[0]}")
 
-    def chart(self, results: Sequence[Result], classifiers: Sequence[Classifier], images: ImageSet) -> Chart:
+    def chart(
+        self,
+        results: Sequence[Result],
+        classifiers: Sequence[Classifier],
+        images: ImageSet,
+        beside: Sequence[Result] = (),
+    ) -> Chart:
         """The picture of the results of all models, with this recipe inside.
 
         Args:
             results: one per model, in the recipe's order.
             classifiers: the models, for their names and those of their classes.
             images: the recipe's image set, loaded whole.
+            beside: all results that are shown together, where each has a chart of its own.
 
         Returns:
             The chart.
         """
         figure = {entry.name: self.figure[entry.name] for entry in self.definition.figure}
-        chart = self.definition.chart(results, classifiers, images, rows=self.rows, **figure)
+        together = beside or results
+        chart = self.definition.chart(results, classifiers, images, rows=self.rows, beside=together, **figure)
         return replace(chart, recipe=self.mapping())
 
     def paper(self) -> dict[str, Any]:

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import io
 import json
+import zipfile
+import zlib
 from collections.abc import Mapping
 from dataclasses import MISSING, Field, dataclass, field, fields
 from importlib import import_module
@@ -110,15 +112,20 @@ class Result:
             with np.load(io.BytesIO(data), allow_pickle=False) as archive:
                 header = json.loads(str(archive[_HEADER]))
                 arrays = {name: archive[name] for name in archive.files if name != _HEADER}
-        except (OSError, KeyError, EOFError, ValueError) as error:
+        except (OSError, KeyError, EOFError, ValueError, zipfile.BadZipFile, zlib.error) as error:
             raise ValueError("expected an .npz file written by Boundary Atlas, got something else") from error
+        if not isinstance(header, dict) or not isinstance(header.get("kind"), str) or "fields" not in header:
+            raise ValueError("expected an .npz file written by Boundary Atlas, got one with another header")
         kind = _class_named(header["kind"])
         if not issubclass(kind, cls):
             raise ValueError(f"expected a saved {cls.__name__}, got a {kind.__name__}")
         known = {entry.name for entry in fields(kind)}
         plain = {name: _frozen(value) for name, value in header["fields"].items() if name in known}
         missing: dict[str, Any] = {name: float("nan") for name in kind.timed if name not in plain}
-        return kind(**missing, **plain, **{name: value for name, value in arrays.items() if name in known})
+        try:
+            return kind(**missing, **plain, **{name: value for name, value in arrays.items() if name in known})
+        except TypeError as error:
+            raise ValueError(f"expected a {kind.__name__} with all its fields, got one of another version") from error
 
     def save(self, path: Path | str) -> None:
         """Write the result, without timings, to an `.npz` file: the same bytes each time."""
@@ -137,7 +144,10 @@ class Result:
 def _class_named(kind: str) -> type[Any]:
     """The result class with this dotted name; only classes of `core` are ever looked up."""
     module, _, name = kind.rpartition(".")
-    found = getattr(import_module(module), name, None) if module.startswith("core.") else None
+    try:
+        found = getattr(import_module(module), name, None) if module.startswith("core.") else None
+    except ImportError:
+        found = None
     if not (isinstance(found, type) and issubclass(found, Result)):
         raise ValueError(f"expected a result of Boundary Atlas, got one called {kind!r}")
     return found

@@ -10,8 +10,10 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import logging
 import os
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
     from core.classifier import Classifier
     from core.images import ImageSet
     from core.recipe import Recipe
+
+logger = logging.getLogger(__name__)
 
 DEFAULT_BYTES = 2 << 30
 _CHECKSUM_BYTES = hashlib.sha256().digest_size
@@ -41,29 +45,36 @@ class Store:
 
     def get(self, key: str) -> Result | None:
         """The result kept under a key; None when there is none, or only a damaged one, which is dropped."""
-        path = self._path(key)
         if not key:
             return None
+        path = self._path(key)
         try:
             entry = path.read_bytes()
-        except FileNotFoundError:
+        except OSError:
             return None
         checksum, data = entry[:_CHECKSUM_BYTES], entry[_CHECKSUM_BYTES:]
         if hashlib.sha256(data).digest() != checksum:
             path.unlink(missing_ok=True)
             return None
-        with contextlib.suppress(FileNotFoundError):  # another process made room meanwhile; what was read is whole
+        with contextlib.suppress(OSError):  # another process made room meanwhile; what was read is whole
             os.utime(path)
-        return Result.from_bytes(data)
+        try:
+            return Result.from_bytes(data)
+        except ValueError:  # whole, but written by a version whose results had other fields
+            path.unlink(missing_ok=True)
+            return None
 
     def put(self, key: str, result: Result) -> None:
         """Keep a result; nothing is kept under an empty key, or when it is larger than the whole store."""
         data = result.to_bytes()
         if not key or len(data) > self.most_bytes:
             return
-        with atomic_write(self._path(key)) as file:
-            file.write_bytes(hashlib.sha256(data).digest() + data)
-        self._make_room()
+        try:
+            with atomic_write(self._path(key)) as file:
+                file.write_bytes(hashlib.sha256(data).digest() + data)
+            self._make_room()
+        except OSError as error:  # a full or read-only disk costs time, not results
+            logger.warning("a result could not be kept: %s", error)
 
     def fetch(
         self,
@@ -94,7 +105,7 @@ class Store:
         if found is None:
             found = recipe.run(classifier, images, reference, on_progress)
             self.put(key, found)
-        return found
+        return replace(found, recipe=recipe.mapping())  # whoever computed it first may have drawn it otherwise
 
     def clear(self) -> None:
         """Drop every entry."""
@@ -142,10 +153,15 @@ def key_of(recipe: Recipe, classifier: Classifier, images: ImageSet, reference: 
         "analysis": analysis.name,
         "version": analysis.version,
         "fingerprints": fingerprints,
-        "images": [images[list(recipe.rows)].digest, images.digest if shared else ""],
+        "images": [_words_and_pixels(images[list(recipe.rows)]), _words_and_pixels(images) if shared else ""],
         "rows": list(recipe.rows) if shared else [],
         "parameters": {name: list(v) if isinstance(v, tuple) else v for name, v in recipe.parameters.items()},
         "dtype": str(classifier.dtype),
         "device": classifier.device.type,
     }
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def _words_and_pixels(images: ImageSet) -> list[object]:
+    """An image set as results depend on it: labels and names stand on axes and choose neighbours."""
+    return [images.digest, images.labels.tolist(), list(images.names), list(images.class_names)]

@@ -63,7 +63,8 @@ def csv_bytes(result: Result) -> bytes:
     text = io.StringIO()
     text.write(f"# {json.dumps(result.recipe, sort_keys=True)}\n")
     text.write(",".join(f"{name} ({units[name]})" if units[name] else name for name in columns) + "\n")
-    formats = ["%d" if column.dtype.kind in "biu" else "%.9g" for column in columns.values()]
+    digits = {"f4": "%.9g", "f8": "%.17g"}  # as many as tell any two values apart
+    formats = [digits.get(column.dtype.str[1:], "%d") for column in columns.values()]
     values = np.column_stack([column.astype(np.float64) for column in columns.values()])
     np.savetxt(text, values, fmt=formats, delimiter=",")
     return text.getvalue().encode()

@@ -2,7 +2,8 @@
 
 import streamlit as st
 
-from dashboard import controls, session
+from dashboard import controls, links, session
+from dashboard.words import literal
 
 LOOK = """
 <style>
@@ -50,6 +51,12 @@ page = st.navigation(
 )
 with st.sidebar, st.container(key="brand"):
     st.markdown("**Boundary Atlas**  \n:small[where it changes its mind]")
-session.open_link(page.url_path)
+links.open_link(page.url_path)
 controls.frame()
-page.run()
+if links.refused():
+    st.error(literal(links.refused()))
+try:
+    page.run()
+except ValueError as error:  # what the settings ask for cannot be: said, with a way out
+    st.error(literal(str(error)))
+    st.button("Start over", on_click=session.start_over)

@@ -20,9 +20,6 @@ from dashboard.session import Outcome
 from dashboard.viewer.copy_link import copy_link
 from dashboard.viewer.viewer import Busy
 
-_LETTERS = "ABC"
-_MOST_MODELS = 3
-
 
 def setting(analysis: str, name: str, label: str, choices: Sequence[Any] | None = None) -> Any:
     """The widget of one setting; its unit and line of help come from the table of analyses.
@@ -187,7 +184,7 @@ def frame() -> None:
                     [source for source in chosen[1:] if source in others],
                     key="frame:compare",
                     format_func=_short,
-                    max_selections=_MOST_MODELS - 1,
+                    max_selections=session.MOST_MODELS - 1,
                     help="Models drawn side by side, on the same plane and in the same colours.",
                     on_change=lambda: session.choose(models=(session.models()[0], *st.session_state["frame:compare"])),
                 )

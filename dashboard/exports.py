@@ -11,6 +11,7 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from core.figures import style
+from core.figures.chart import Chart
 from core.recipe import Recipe
 from core.tables import data_bytes
 from dashboard import session
@@ -103,14 +104,18 @@ def chart(made: Recipe, outcome: Outcome) -> None:
         made: the recipe of the picture.
         outcome: what is there of it.
     """
-    from core.figures import screen
-
     results = [result for result in outcome.results if result is not None]
     if len(results) < len(made.models):
         st.caption("On its way.")
         return
     classifiers = [session.classifier(source) for source in made.models]
-    drawn = made.chart(results, classifiers, session.image_set(made.images))
+    plain(made.chart(results, classifiers, session.image_set(made.images)))
+
+
+def plain(drawn: Chart) -> None:
+    """A chart of curves with its caption."""
+    from core.figures import screen
+
     figure = screen.draw(drawn, dark=st.context.theme.type == "dark")
-    st.plotly_chart(figure, theme=None, key=f"chart:{made.analysis}", alt=drawn.alt, config={"displayModeBar": False})
+    st.plotly_chart(figure, theme=None, key=f"chart:{drawn.name}", alt=drawn.alt, config={"displayModeBar": False})
     st.caption(drawn.caption)

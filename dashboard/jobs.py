@@ -291,4 +291,4 @@ class Jobs:
 @cache
 def shared() -> Jobs:
     """The queues and workers of this process, the same for every page and every user."""
-    return Jobs()
+    return Jobs(keep=4)  # results of 100 MB each at the largest resolution; older ones lie in the store

@@ -6,7 +6,6 @@ recipe, and the recipe is the page's link: opening a link sets the choice, and e
 
 from __future__ import annotations
 
-import math
 import uuid
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
@@ -21,7 +20,7 @@ from core.classifier import Classifier
 from core.compute import OnProgress
 from core.figures.chart import Chart
 from core.images import ImageSet
-from core.recipe import Recipe, RecipeError
+from core.recipe import Recipe
 from core.result import Result
 from core.store import key_of
 from dashboard import jobs
@@ -30,8 +29,11 @@ from dashboard.resources import classifier as classifier
 from dashboard.resources import image_set as image_set
 from dashboard.resources import predictions as predictions
 from dashboard.resources import shelf
+from dashboard.words import literal
 
 Point = tuple[float, float]
+
+MOST_MODELS = 3  # side by side
 
 _DEFAULT_ROWS = (3, 17, 42)
 _POLL_SECONDS = 0.3
@@ -87,6 +89,9 @@ def choose(
         rows: the chosen images.
     """
     if models is not None:
+        if models[0] != st.session_state["models"][0] and settings("slice").get("plane") == "directions":
+            change("slice", extent=None)  # its plane follows the gradient of the first model
+            st.session_state["point"] = None
         st.session_state["models"] = tuple(models)
         shape = classifier(models[0]).input_shape
         if images is None and tuple(image_set(st.session_state["images"]).pixels.shape[1:]) != shape:
@@ -110,12 +115,26 @@ def change(analysis: str, **changed: Any) -> None:
     """Change settings of an analysis; None puts one back to its default.
 
     Another plane has other coordinates: the extent that was zoomed to and the picked point are dropped with the old.
+
+    Raises:
+        ValueError: if a value is out of range; then nothing is changed.
     """
-    kept = {**settings(analysis), **changed}
+    known = {entry.name: entry for entry in (*TABLE[analysis].parameters, *TABLE[analysis].figure_settings)}
+    checked = {name: None if value is None else known[name].parse(value) for name, value in changed.items()}
+    st.session_state["refused"] = ""
+    kept = {**settings(analysis), **checked}
     if changed.keys() & {"plane", "u", "v"}:
         kept.pop("extent", None)
         pick(None)
     st.session_state[f"settings:{analysis}"] = {name: value for name, value in kept.items() if value is not None}
+
+
+def start_over() -> None:
+    """Drop every setting and the picked point; models and images stay."""
+    for analysis in TABLE:
+        st.session_state[f"settings:{analysis}"] = {}
+    st.session_state["point"], st.session_state["rows"] = None, _DEFAULT_ROWS
+    resume()
 
 
 def make(analysis: str, chosen: Mapping[str, Any]) -> Recipe:
@@ -125,25 +144,6 @@ def make(analysis: str, chosen: Mapping[str, Any]) -> Recipe:
     fewest, most = known.images(plain)
     enough = (rows() + _DEFAULT_ROWS)[: max(fewest, min(most, len(rows())))]
     return Recipe.make(analysis, models=models(), images=images(), rows=enough, settings=chosen)
-
-
-def open_link(view: str) -> None:
-    """Set the choice to what the page's link says, if it is new; called before anything is drawn.
-
-    A link that cannot be followed is told in one sentence, and the choice stays as it was.
-
-    Args:
-        view: the page that is opened, as the table of analyses names it.
-    """
-    link = dict(st.query_params)
-    analysis = next((name for name, entry in TABLE.items() if entry.view == view), None)
-    if analysis is None or not link or link == st.session_state.get("link"):
-        return
-    st.session_state["link"] = link
-    try:
-        _follow(analysis, link)
-    except ValueError as error:
-        st.error(f"This link cannot be followed: {error}")
 
 
 def recipe(analysis: str) -> Recipe:
@@ -157,47 +157,6 @@ def recipe(analysis: str) -> Recipe:
     if dict(st.query_params) != written:
         st.query_params.from_dict(written)
     return made
-
-
-def _follow(analysis: str, link: dict[str, str]) -> None:
-    """Set the choice to what a link says.
-
-    Raises:
-        ValueError: if anything in the link is not known, out of range or cannot be loaded.
-    """
-    settings_said = dict(link)
-    at = settings_said.pop("point", None)
-    opened = Recipe.from_query(analysis, settings_said)
-    opened_at = None if at is None else _point(at)
-    _adopt(opened, opened_at)
-
-
-def _adopt(opened: Recipe, at: Point | None) -> None:
-    for source in opened.models:
-        classifier(source)
-    opened.check_rows(image_set(opened.images))
-    st.session_state["models"], st.session_state["images"] = opened.models, opened.images
-    st.session_state["rows"], st.session_state["point"] = opened.rows, at
-    st.session_state[f"settings:{opened.analysis}"] = {**opened.parameters, **opened.figure}
-
-
-def restore(opened: Recipe) -> None:
-    """Set the choice to what a recipe says.
-
-    Raises:
-        ValueError: if one of its models or images cannot be loaded.
-    """
-    _adopt(opened, None)
-
-
-def _point(text: str) -> Point:
-    try:
-        x, y = (float(part) for part in text.split(","))
-    except ValueError:
-        x = y = math.nan
-    if not (abs(x) < 1e9 and abs(y) < 1e9):
-        raise RecipeError(f"point: expected two numbers x,y, got {text[:40]!r}")
-    return x, y
 
 
 # -- results ----------------------------------------------------------------------------------------------------------
@@ -300,6 +259,7 @@ def _failed() -> dict[str, str]:
 
 def cancel(outcome: Outcome) -> None:
     """Stop waiting for an outcome; the pictures so far stay."""
+    _cancelled().clear()  # of the last picture only: it holds results
     for job in outcome.waiting:
         _cancelled()[job.key] = job.partial
         job.cancel(user())
@@ -313,23 +273,38 @@ def resume() -> None:
 
 def shown(made: Recipe, outcome: Outcome) -> tuple[Any, ...]:
     """What to draw for each model: its result, or the last one of the same model and images until that is there."""
-    pictures = []
+    pictures: list[Any] = []
     for source, result in zip(made.models, outcome.results, strict=True):
-        kept = f"last:{made.analysis}:{source}:{made.images}:{made.rows}"
+        place, plane = f"last:{made.analysis}:{len(pictures)}", (source, made.images, made.rows, _plane(made))
         if result is not None:
-            st.session_state[kept] = result
-        pictures.append(st.session_state.get(kept))
+            st.session_state[place] = plane, result
+        of, last = st.session_state.get(place, (None, None))
+        pictures.append(last if of == plane else None)
     return tuple(pictures)
 
 
-def chart(made: Recipe, source: str, result: Result) -> Chart:
-    """The picture of one model's result; the last few are kept, because every click draws the page anew."""
+def _plane(made: Recipe) -> tuple[Any, ...]:
+    return made.models[0], *(made.parameters.get(name) for name in ("plane", "u", "v"))
+
+
+def chart(made: Recipe, source: str, result: Result, beside: Sequence[Result]) -> Chart:
+    """The picture of one model's result; the last few are kept, because every click draws the page anew.
+
+    Args:
+        made: the recipe.
+        source: the model.
+        result: its result.
+        beside: the results of all models that are shown together.
+
+    Returns:
+        The chart, on the scales that all of them share.
+    """
     kept = cast(OrderedDict[Any, Any], st.session_state.setdefault("charts", OrderedDict()))
-    key = id(result), source, made.json()
+    key = id(result), tuple(map(id, beside)), source, made.json()
     if key not in kept:
         alone = replace(made, models=(source,))
-        drawn = alone.chart([result], [classifier(source)], image_set(made.images))
-        kept[key] = result, drawn  # the result too: its id names it only while it lives
+        drawn = alone.chart([result], [classifier(source)], image_set(made.images), beside)
+        kept[key] = (result, *beside), drawn  # the results too: their ids name them only while they live
         while len(kept) > 6:
             kept.popitem(last=False)
     return cast(Chart, kept[key][1])
@@ -358,7 +333,7 @@ def live(made: Recipe, draw: Callable[[Outcome], None]) -> Outcome:
         if bool(now.waiting) != polling:
             st.rerun()
         if now.error:
-            st.error(now.error)
+            st.error(literal(now.error))
             st.button("Try again", key=f"{made.analysis}:again", on_click=resume)
         else:
             draw(now)

@@ -52,6 +52,7 @@ def slice_chart(
     anchor_residuals: Sequence[float] = (),
     shading: Shading = "confidence",
     distance: np.ndarray | None = None,
+    limit: float | None = None,
     levels: Sequence[float] = (),
     palette: str = "muted",
     title: str = "",
@@ -70,6 +71,7 @@ def slice_chart(
             picture, so that pictures compare; the colours of margin and distance end at a round number near their 99th
             percentile.
         distance: (r, r) distances to the boundary to first order, for that shading.
+        limit: where the colours of margin and distance end, for pictures that stand side by side.
         levels: lines of equal confidence ("class" or "confidence"), margin, distance, or entropy in shares of log k.
         palette: class palette of `style.PALETTES`.
         title: above the picture.
@@ -92,7 +94,7 @@ def slice_chart(
     by_class = shading in ("class", "confidence")
     if shading == "distance" and distance is None:
         raise ValueError("expected the distances to shade by, got none")
-    field = _field(slice, class_names, shading, palette, distance)
+    field = _field(slice, class_names, shading, palette, distance, limit)
     layers: list[Layer] = [field]
     layers += _contours(slice, shading, levels, distance)
     borders = tuple(path for paths in slice.boundary_lines().values() for path in paths)
@@ -148,7 +150,12 @@ def _short(words: str) -> str:
 
 
 def _field(
-    slice: Slice, class_names: Sequence[str], shading: Shading, palette: str, distance: np.ndarray | None
+    slice: Slice,
+    class_names: Sequence[str],
+    shading: Shading,
+    palette: str,
+    distance: np.ndarray | None,
+    limit: float | None,
 ) -> FieldLayer:
     """The shading, and what to say under the pointer."""
     chance = 1 / slice.num_classes
@@ -159,7 +166,7 @@ def _field(
         colours = style.class_colours(slice.label, slice.confidence, chance=chance, palette=palette)
         scale = Scale(palette="paleness", limits=(chance, 1.0), label="confidence")
     else:
-        values, scale = _scalar(slice, shading, distance)
+        values, scale = _scalar(slice, shading, distance, limit)
         colours = style.scale_colours(np.where(slice.label < 0, np.nan, values), scale.palette, scale.limits)
     # a class and its confidence in whole percent index a short table of words
     percent = np.rint(100 * np.nan_to_num(slice.confidence)).astype(np.int64).clip(0, 100)
@@ -178,7 +185,9 @@ def _field(
     )
 
 
-def _scalar(slice: Slice, shading: Shading, distance: np.ndarray | None) -> tuple[np.ndarray, Scale]:
+def _scalar(
+    slice: Slice, shading: Shading, distance: np.ndarray | None, limit: float | None
+) -> tuple[np.ndarray, Scale]:
     if shading == "entropy":
         most = math.log(slice.num_classes)
         label = f"entropy / log {slice.num_classes}"
@@ -186,14 +195,28 @@ def _scalar(slice: Slice, shading: Shading, distance: np.ndarray | None) -> tupl
     values, what, unit = slice.margin, "margin", slice.unit("margin")
     if distance is not None:
         values, what, unit = distance, "distance to first order", slice.unit("x").removesuffix(" pixel")
+    limit = limit or colour_limit(slice, distance)
+    beyond = bool((values[np.isfinite(values)] > limit).any())
+    label = f"{what}, one colour from {limit:g} on" if beyond else what
+    return values, Scale(palette="cividis", limits=(0.0, limit), label=label, unit=unit)
+
+
+def colour_limit(slice: Slice, distance: np.ndarray | None = None) -> float:
+    """Where the colours of margins, or of distances, end: a round number near their 99th percentile.
+
+    Args:
+        slice: what was computed.
+        distance: (r, r) distances to the boundary to first order, when they are shaded.
+
+    Returns:
+        The value of the last colour; for distances at most about half the picture's side.
+    """
+    values = slice.margin if distance is None else distance
     defined = values[np.isfinite(values)]
     most = float(np.quantile(defined, 0.99)) if len(defined) else 0.0
     if distance is not None:  # where the slope vanishes it has no bound: beyond half the picture it says nothing
         most = min(most, float(slice.x[-1] - slice.x[0]) / 2)
-    limit = _round_up(most)
-    beyond = bool((defined > limit).any())
-    label = f"{what}, one colour from {limit:g} on" if beyond else what
-    return values, Scale(palette="cividis", limits=(0.0, limit), label=label, unit=unit)
+    return _round_up(most)
 
 
 def _round_up(value: float) -> float:

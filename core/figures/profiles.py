@@ -1,10 +1,10 @@
-"""Charts around a point and of regions: distance by direction, region counts; and two models compared in numbers."""
+"""Charts around a point and of regions: distance by direction, and the sizes of regions."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -12,20 +12,11 @@ from core.figures import style
 from core.figures.chart import Axis, Chart, Layer, LegendEntry, LinesLayer, Panel, PointsLayer
 
 if TYPE_CHECKING:
-    from core.geometry.agreement import Agreement
     from core.geometry.profiles import BoundaryProfile
     from core.geometry.regions import RegionStatistics
 
 _LISTED = 12  # classes named in the legend before the rest is counted together
 _ROOM = 1.08  # radius of the picture over the largest distance shown
-
-
-class Row(NamedTuple):
-    """One line of a table."""
-
-    label: str
-    value: float  # NaN where there is nothing to say
-    unit: str
 
 
 def boundary_profile_chart(
@@ -212,56 +203,3 @@ def persistence_chart(
         ),
         recipe=recipe,
     )
-
-
-def region_rows(statistics: RegionStatistics, class_names: Sequence[str]) -> list[Row]:
-    """The lines of a table: how many regions, and each class's count and area, largest first.
-
-    Args:
-        statistics: what was computed.
-        class_names: one name per class of the classifier.
-
-    Returns:
-        Plain values with their units.
-    """
-    area = statistics.unit("area").removesuffix(" pixel")
-    rows = [
-        Row("regions", float(len(statistics.cells)), ""),
-        Row("of these touching the frame", float(statistics.touches_frame.sum()), ""),
-        Row("of these below 4 grid cells", float(statistics.unresolved.sum()), ""),
-        Row("grid step", statistics.step, statistics.unit("step").removesuffix(" pixel")),
-    ]
-    for place in np.argsort(-statistics.class_area, kind="stable"):
-        name = class_names[int(statistics.classes[place])]
-        rows.append(Row(f"{name}: regions", float(statistics.class_regions[place]), ""))
-        rows.append(Row(f"{name}: area", float(statistics.class_area[place]), area))
-    return rows
-
-
-def agreement_rows(agreement: Agreement, class_names: Sequence[str]) -> list[Row]:
-    """The lines of a table that compares two models on one plane.
-
-    Args:
-        agreement: what was computed.
-        class_names: one name per class of the classifiers.
-
-    Returns:
-        Plain values with their units; NaN where there was nothing to compare.
-    """
-    length, area = (agreement.unit(name).removesuffix(" pixel") for name in ("overall_boundary_mean", "gained"))
-    rows = [
-        Row("agreement", agreement.overall, ""),
-        Row("agreement by chance", agreement.chance, ""),
-        Row("agreement inside the pixel range", agreement.in_box, ""),
-        Row(f"agreement where a margin is below {agreement.band:g} logits", agreement.in_band, ""),
-        Row("mean overlap of classes (macro IoU)", agreement.macro_iou, ""),
-        Row("distance of boundaries, mean", agreement.overall_boundary_mean, length),
-        Row("distance of boundaries, largest (Hausdorff)", agreement.overall_boundary_hausdorff, length),
-    ]
-    if agreement.true_class is not None:
-        name = class_names[agreement.true_class]
-        rows.append(Row(f"{name} gained inside the pixel range", agreement.true_gained, area))
-        rows.append(Row(f"{name} lost inside the pixel range", agreement.true_lost, area))
-    for k, overlap in zip(agreement.classes, agreement.iou, strict=True):
-        rows.append(Row(f"overlap of {class_names[int(k)]} (IoU)", float(overlap), ""))
-    return rows

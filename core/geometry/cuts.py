@@ -7,7 +7,9 @@ decided once for all models of a recipe, by its first, so that they are cut alon
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Literal, NamedTuple, get_args
 
@@ -38,6 +40,32 @@ class Cut(NamedTuple):
     gradients: int
 
 
+class _Recent:
+    """The planes at images that were found last: each zoom asks for the same one again."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._cuts: OrderedDict[tuple[object, ...], Cut] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def get(self, key: tuple[object, ...], find: Callable[[], Cut]) -> Cut:
+        """The plane kept under a key, or the one that is found; a model without a fingerprint keeps none."""
+        with self._lock:
+            if key in self._cuts:
+                self._cuts.move_to_end(key)
+                return self._cuts[key]
+        cut = find()
+        with self._lock:
+            if key[0]:
+                self._cuts[key] = cut
+            while len(self._cuts) > self._most:
+                self._cuts.popitem(last=False)
+        return cut
+
+
+_recent = _Recent(16)
+
+
 def cut_of(reference: Classifier, images: ImageSet, rows: Sequence[int], *, plane: PlaneKind, u: str, v: str) -> Cut:
     """The plane that a recipe names.
 
@@ -58,7 +86,8 @@ def cut_of(reference: Classifier, images: ImageSet, rows: Sequence[int], *, plan
         ValueError: if a text names no direction.
     """
     if plane == "directions":
-        return _at_image(reference, images, rows[0], u, v)
+        key = reference.fingerprint, images.digest, tuple(images.labels.tolist()), rows[0], u, v
+        return _recent.get(key, lambda: _at_image(reference, images, rows[0], u, v))
     if len(rows) < 3:
         raise ImageError(f"expected three images for a plane through images, got {len(rows)}; choose the others")
     anchors = images[list(rows[:3])]

@@ -92,16 +92,6 @@ def parse_direction(text: str) -> DirectionSpec:
     return DirectionSpec(known, tuple(map(int, numbers)))
 
 
-def needs_model(text: str) -> bool:
-    """Whether a direction depends on the classifier."""
-    return parse_direction(text).kind == "gradient"
-
-
-def needs_set(text: str) -> bool:
-    """Whether a direction depends on other images of the set."""
-    return parse_direction(text).kind in ("image", "mean", "pca")
-
-
 def direction(spec: DirectionSpec, classifier: Classifier, images: ImageSet, row: int) -> Direction:
     """The direction of a name at an image.
 

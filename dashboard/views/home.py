@@ -2,13 +2,14 @@
 
 import streamlit as st
 
-from core.analyses import TABLE, thumbnails
+from core.analyses import TABLE, names_of, thumbnails
 from core.checkpoints import model_card
 from core.figures import style
 from core.figures.provenance import read_recipe
 from core.recipe import Recipe
-from dashboard import controls, session
+from dashboard import controls, links, session
 from dashboard.viewer.thumbnails import thumbnail_grid
+from dashboard.words import literal
 
 SHOWN = 120
 LARGEST = 200  # MB of a dropped file
@@ -35,9 +36,9 @@ def reopen() -> None:
         return
     try:
         recipe = Recipe.read(read_recipe(dropped.getvalue()))
-        session.restore(recipe)
+        links.restore(recipe)
     except ValueError as error:
-        st.error(f"{dropped.name} cannot be opened: {error}")
+        st.error(literal(f"{dropped.name} cannot be opened: {error}"))
         return
     st.switch_page(f"views/{TABLE[recipe.analysis].view}.py")
 
@@ -54,7 +55,7 @@ def predictions() -> None:
         thumbnails(images[rows]),
         key="home:grid",
         rows=rows,
-        labels=[images.class_names[images.labels[row]] for row in rows],
+        labels=names_of(images[rows]),
         notes=[classifier.class_names[said.label[row]] if wrong[row] else "" for row in rows],
         frames=[style.class_colour(int(said.label[row])) for row in rows],
     )

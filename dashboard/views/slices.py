@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import numpy as np
 import streamlit as st
 
 from core.analyses import TABLE
+from core.figures.profiles import persistence_chart
 from core.geometry.agreement import agreement
 from core.geometry.profiles import BoundaryProfile
 from core.geometry.regions import region_statistics
 from core.geometry.slices import Slice
 from dashboard import controls, exports, plane_controls, session
 from dashboard.session import Outcome
-from dashboard.viewer.viewer import plane_view
+from dashboard.viewer.viewer import Extent, plane_view
 
 ANALYSIS = "slice"
 ABOUT = """
-Each position is an image: the anchors lie where their thumbnails are, everything else is a mix of them. Colour is the
-predicted class, paleness low confidence, dark lines are the decision boundary. Both axes are in ℓ2 distance over pixels
-in [0, 1], so a length on the picture is the length of a perturbation. Outside the dashed line some pixel leaves [0, 1].
+Each position is an image: the origin, plus its x times one direction, plus its y times another of length 1 at a right
+angle to it. Colour is the predicted class, paleness low confidence. Dark lines are the decision boundary: where the
+signed margin of a class k, its logit minus the largest other one, is zero. Both axes are in ℓ2 distance over pixels in
+[0, 1], so a length on the picture is the length of a perturbation. Outside the dashed line some pixel leaves [0, 1].
 
 **What to look for.** Thin slivers and islands between large regions, anchors close to a line, regions that reach
 outside the box with high confidence.
@@ -26,6 +30,8 @@ outside the box with high confidence.
 **What this cannot show.** It is one plane of thousands of dimensions. Regions that look apart here may be joined
 elsewhere; the nearest boundary of all is at most as far as the nearest one in this plane; mixes of images are no
 images anyone took, so confidence there is no evidence. A faint thumbnail lies off the plane by the length under it.
+
+**Distance shading** is the margin over its slope in the plane: right near the boundary, too long where the slope fades.
 
 **What can be missed.** *full* asks the model at every point. *adaptive* follows every boundary it meets from a lattice
 of 16 grid steps: an island thinner than that can be missed. *careful* starts from 8 steps. Zooming in makes steps
@@ -47,7 +53,7 @@ def pictures(outcome: Outcome) -> None:
             if result is None:
                 st.caption("The first picture is on its way.")
                 continue
-            chart = session.chart(made, source, result)
+            chart = session.chart(made, source, result, [other for other in results if other is not None])
             plane_view(
                 chart,
                 key=f"slice-{place}",
@@ -55,13 +61,19 @@ def pictures(outcome: Outcome) -> None:
                 home=result.home,
                 pick=session.point(),
                 busy=controls.progress_words(outcome, size_words()),
-                on_zoom=lambda extent: session.change(ANALYSIS, extent=extent),
+                on_zoom=zoom,
                 on_pick=session.pick,
                 linked="slice",
             )
             controls.legend(chart)
             st.caption(cost(result))
     controls.stop_or_resume(outcome)
+
+
+def zoom(extent: Extent | None) -> None:
+    """Show another square of the plane; one beyond all reason stays unseen."""
+    with contextlib.suppress(ValueError):
+        session.change(ANALYSIS, extent=extent)
 
 
 def size_words() -> str:
@@ -92,7 +104,7 @@ def picked(result: Slice | None) -> None:
     controls.image_card(session.classifier(made.models[0]), image)
     outcome = session.compute(around)
     profile = outcome.results[0]
-    near = "on its way"
+    near = "on its way" if outcome.waiting else "not known"
     if isinstance(profile, BoundaryProfile):
         crossing = profile.nearest_boundary
         near = f"{crossing.distance:.2f} ℓ2" if np.isfinite(crossing.distance) else "none found"
@@ -144,28 +156,42 @@ def region_table(result: Slice) -> None:
         f"Regions are joined along edges, not corners. Counts depend on the resolution: {found.resolution} points per"
         f" side, {found.step:.3g} ℓ2 apart."
     )
+    with st.expander("How many regions are larger than an area"):
+        exports.plain(persistence_chart(found))
 
 
 def compared(results: tuple[Slice, ...]) -> None:
-    """How far the other models agree with the first on this plane."""
-    names = [session.classifier(source).name for source in made.models]
+    """How far the other models agree with the first on this plane, in all and class by class."""
+    first, *others = (session.classifier(source) for source in made.models)
     scores = [agreement(results[0], other) for other in results[1:]]
     st.dataframe(
         {
-            f"against {names[0]}": names[1:],
+            f"against {first.name}": [other.name for other in others],
             "agreement": [f"{score.overall:.1%}" for score in scores],
             "in the pixel box": [f"{score.in_box:.1%}" for score in scores],
             "near a boundary": [f"{score.in_band:.1%}" for score in scores],
             "by chance": [f"{score.chance:.1%}" for score in scores],
-            "mean IoU over classes": [f"{score.macro_iou:.2f}" for score in scores],
+            "mean IoU": [f"{score.macro_iou:.2f}" for score in scores],
             "boundary apart, mean (ℓ2)": [f"{score.overall_boundary_mean:.2f}" for score in scores],
-            "boundary apart, most (ℓ2)": [f"{score.overall_boundary_hausdorff:.2f}" for score in scores],
+            "most (ℓ2)": [f"{score.overall_boundary_hausdorff:.2f}" for score in scores],
         },
         hide_index=True,
     )
-    st.caption(
-        "Near a boundary: where a margin is below 1 logit. One number can hide a region that moved: compare IoU."
-    )
+    st.caption("Near a boundary: where a margin is below 1 logit. One number can hide a region that moved: see IoU.")
+    with st.expander("Class by class"):
+        for other, score in zip(others, scores, strict=True):
+            order = np.argsort(-score.area_a)
+            st.dataframe(
+                {
+                    f"{other.name} against {first.name}": [first.class_names[score.classes[k]] for k in order],
+                    "IoU": [f"{score.iou[k]:.2f}" for k in order],
+                    "gained (ℓ2²)": [f"{score.gained[k]:.2f}" for k in order],
+                    "lost (ℓ2²)": [f"{score.lost[k]:.2f}" for k in order],
+                    "boundary apart, mean (ℓ2)": [f"{score.boundary_mean[k]:.2f}" for k in order],
+                    "most (ℓ2)": [f"{score.boundary_hausdorff[k]:.2f}" for k in order],
+                },
+                hide_index=True,
+            )
 
 
 controls.heading("Slices", TABLE[ANALYSIS].question)

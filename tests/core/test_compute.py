@@ -123,3 +123,15 @@ def test_a_write_that_fails_leaves_the_old_file(tmp_path: Path) -> None:
 def test_the_named_device_wins() -> None:
     assert compute.choose_device("cpu").type == "cpu"
     assert compute.choose_device().type in ("cuda", "mps", "cpu")
+
+
+@pytest.mark.parametrize("name", ["nonsense", "cuda:99"])
+def test_a_device_that_is_not_here_is_told_in_one_sentence(name: str) -> None:
+    with pytest.raises(ValueError, match=f"expected a device that is here, such as .*, got '{name}'"):
+        compute.choose_device(name)
+
+
+def test_batch_shapes_that_cannot_be_kept_are_measured_all_the_same(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    shapes = BatchShapes(tmp_path / "file" / "shapes.json")
+    assert shapes.get("net", lambda size: None, torch.device("cpu")) >= 16

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
+import json
 import multiprocessing
 from dataclasses import replace
 from pathlib import Path
@@ -54,12 +57,14 @@ def test_a_hit_means_no_forward_at_all(store: Store, monkeypatch: pytest.MonkeyP
         pytest.fail("a stored slice asked the classifier")
 
     monkeypatch.setattr(classifier.module, "forward", never)
-    again = store.fetch(recipe(shading="entropy", width=183), classifier, image_set())  # figure settings cost nothing
+    other = recipe(shading="entropy", width=183)  # figure settings cost nothing
+    again = store.fetch(other, classifier, image_set())
     assert isinstance(first, Slice)
     assert isinstance(again, Slice)
     np.testing.assert_array_equal(first.label, again.label)
     assert again.forwards == first.forwards
-    assert again.recipe == first.recipe == recipe().mapping()
+    assert first.recipe == recipe().mapping()
+    assert again.recipe == other.mapping()  # not that of whoever computed it
 
 
 def test_everything_that_changes_the_numbers_changes_the_key() -> None:
@@ -83,6 +88,31 @@ def test_what_changes_only_the_picture_does_not() -> None:
 def test_images_that_were_not_chosen_do_not_count() -> None:
     images = image_set()
     assert key(recipe()) == key(recipe(), images=images[[0, 1, 2]])
+
+
+def test_words_that_stand_in_the_result_count() -> None:
+    images = image_set()
+    renamed = ImageSet(images.pixels, images.labels, images.names, ("other",), "made")
+    assert key(recipe(), images=renamed) != key(recipe())
+
+
+def test_a_result_of_another_version_is_dropped(store: Store) -> None:
+    classifier = model()
+    store.fetch(recipe(), classifier, image_set())
+    (path,) = store.folder.glob("*/*.entry")
+    data = json.dumps({"kind": "core.geometry.slices.Slice", "fields": {"forwards": 1}})
+    buffer = io.BytesIO()
+    np.savez(buffer, result=np.array(data))
+    path.write_bytes(hashlib.sha256(buffer.getvalue()).digest() + buffer.getvalue())
+    assert store.get(path.stem) is None
+    assert not path.exists()
+
+
+def test_a_store_that_cannot_be_written_costs_no_result(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / "file").write_text("in the way")
+    store = Store(tmp_path / "file" / "results")
+    assert isinstance(store.fetch(recipe(), model(), image_set()), Slice)
+    assert "could not be kept" in caplog.text
 
 
 def test_without_a_fingerprint_nothing_is_kept(store: Store) -> None:

@@ -53,6 +53,12 @@ def test_the_text_reads_back_and_holds_the_recipe() -> None:
     assert data == csv_bytes(replace(result, recipe=made.mapping(), seconds=9.0))
 
 
+def test_coordinates_of_a_deep_zoom_keep_their_digits() -> None:
+    result = slice_plane(CLASSIFIER, PLANE, (0.4, 0.4 + 1e-9, 0.2, 0.2 + 1e-9), 5, "full")
+    rows = [line.split(",")[0] for line in csv_bytes(result).decode().splitlines()[2:7]]
+    assert [float(row) for row in rows] == result.x.tolist()
+
+
 def test_both_kinds_of_files_hold_no_timings() -> None:
     result = slice_plane(CLASSIFIER, PLANE, (-1.0, 3.0, -1.0, 3.0), 5, "full")
     for ending in (".npz", ".csv"):

@@ -12,9 +12,8 @@ import pytest
 from core.figures import style
 from core.figures.chart import LinesLayer, PointsLayer
 from core.figures.paper import write_figure
-from core.figures.profiles import agreement_rows, boundary_profile_chart, persistence_chart, region_rows
+from core.figures.profiles import boundary_profile_chart, persistence_chart
 from core.figures.screen import draw
-from core.geometry.agreement import Agreement
 from core.geometry.profiles import BoundaryProfile
 from core.geometry.regions import RegionStatistics
 
@@ -149,64 +148,6 @@ def test_the_persistence_curve_is_a_staircase() -> None:
 def test_nothing_defined_gives_an_empty_curve() -> None:
     (panel,) = persistence_chart(statistics([], [])).panels
     assert panel.layers == ()
-
-
-def test_the_table_of_regions_names_the_largest_class_first() -> None:
-    rows = region_rows(statistics([80, 16, 2, 2], [0, 1, 1, 0]), NAMES)
-    assert rows[:4] == [
-        ("regions", 4, ""),
-        ("of these touching the frame", 2, ""),
-        ("of these below 4 grid cells", 2, ""),
-        ("grid step", 0.5, "ℓ2"),
-    ]
-    assert rows[4:6] == [("cat: regions", 2, ""), ("cat: area", 20.5, "ℓ2²")]
-    assert rows[6:] == [("dog: regions", 2, ""), ("dog: area", 4.5, "ℓ2²")]
-
-
-# -- two models -------------------------------------------------------------------------------------------------------
-
-
-def compared(true_class: int | None) -> Agreement:
-    classes = np.array([0, 2])
-    return Agreement(
-        overall=0.9,
-        in_box=0.95,
-        in_band=0.6,
-        chance=0.5,
-        band=1.0,
-        band_share=0.2,
-        classes=classes,
-        iou=np.array([0.8, math.nan]),
-        macro_iou=0.8,
-        area_a=classes,
-        area_b=classes,
-        gained=classes,
-        lost=classes,
-        boundary_mean=classes,
-        boundary_hausdorff=classes,
-        overall_boundary_mean=0.1,
-        overall_boundary_hausdorff=0.7,
-        true_class=true_class,
-        true_iou=0.3,
-        true_gained=1.5,
-        true_lost=2.5,
-        forwards=0,
-        gradients=0,
-        seconds=0.0,
-    )
-
-
-def test_the_table_of_two_models_holds_plain_values_with_units() -> None:
-    rows = agreement_rows(compared(2), NAMES)
-    table = {row.label: (row.value, row.unit) for row in rows}
-    assert table["agreement"] == (0.9, "")
-    assert table["agreement where a margin is below 1 logits"] == (0.6, "")
-    assert table["distance of boundaries, largest (Hausdorff)"] == (0.7, "ℓ2")
-    assert table["owl gained inside the pixel range"] == (1.5, "ℓ2²")
-    assert table["overlap of cat (IoU)"] == (0.8, "")
-    assert math.isnan(table["overlap of owl (IoU)"][0])
-    assert len(agreement_rows(compared(None), NAMES)) == len(rows) - 2
-    assert all(type(row.value) is float for row in rows)
 
 
 def test_both_renderers_draw_the_charts(tmp_path: Path) -> None:

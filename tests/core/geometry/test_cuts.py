@@ -66,3 +66,14 @@ def test_slice_and_profile_of_a_recipe_lie_in_one_plane() -> None:
     gaps = np.linalg.norm(seen[:, None] - lines, axis=-1).min(1)
     assert gaps.max() < cut.step
     assert cut.home == cut.extent
+
+
+def test_a_plane_at_an_image_is_found_once_and_costs_the_same_in_every_result() -> None:
+    images = image_set()
+    reference = truths.classifier(truths.NearestCentre(images.pixels[:3]), SHAPE)
+    first = cut_of(reference, images, (4,), plane="directions", u="gradient", v="random:3")
+    again = cut_of(reference, images, (4,), plane="directions", u="gradient", v="random:3")
+    other = cut_of(reference, images, (4,), plane="directions", u="gradient", v="random:4")
+    assert again is first  # counts included, so that exported numbers do not depend on what was asked before
+    assert other is not first
+    assert first.forwards > 0

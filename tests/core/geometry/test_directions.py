@@ -17,8 +17,6 @@ from core.geometry.directions import (
     DirectionSpec,
     Kind,
     direction,
-    needs_model,
-    needs_set,
     parse_direction,
     plane_of_directions,
 )
@@ -225,10 +223,3 @@ def test_a_text_is_read_exactly_or_refused_in_one_sentence(text: str) -> None:
 def test_near_misses_are_refused(text: str) -> None:
     with pytest.raises(ValueError, match="expected a direction out of"):
         parse_direction(text)
-
-
-def test_what_a_direction_depends_on() -> None:
-    texts = ("gradient:1", "random:1", "image:1", "mean:1", "pca:1", "dct:1,1")
-    assert [text for text in texts if needs_model(text)] == ["gradient:1"]
-    assert [text for text in texts if needs_set(text)] == ["image:1", "mean:1", "pca:1"]
-    assert len(texts) == len(KINDS)
