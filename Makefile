@@ -38,7 +38,7 @@ check: $(VENV)/.installed-test ## ruff, mypy, import-linter
 demo-models: $(VENV)/.installed ## train the demo models again from the bundled pictures (SEEDS=1: one of each)
 	$(RUN) core.demo $(if $(SEEDS),--seeds $(SEEDS))
 
-bench: $(VENV)/.installed-bench ## measure speed, each figure as a ratio within one run
+bench: $(VENV)/.installed-bench chromium ## measure speed, each figure as a ratio within one run
 	$(RUN) pytest tests/benchmarks -s -o addopts=--import-mode=importlib
 
 $(VENV)/.made:

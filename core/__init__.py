@@ -24,6 +24,7 @@ _HOME = {
     "agreement": "core.geometry.agreement",
     "boundary_points": "core.geometry.boundary",
     "boundary_profile": "core.geometry.profiles",
+    "fragmentation": "core.geometry.regions",
     "load_classifier": "core.checkpoints",
     "load_images": "core.images",
     "region_statistics": "core.geometry.regions",

@@ -192,6 +192,13 @@ def _direction(text: str) -> object:
     return parse_direction(text)
 
 
+def _square(extent: tuple[float, ...]) -> None:
+    x_min, x_max, y_min, y_max = extent
+    width, height = x_max - x_min, y_max - y_min
+    if width < 1e-9 * max(1.0, *map(abs, extent)) or abs(width - height) > 1e-6 * width:
+        raise ValueError("expected x_min, x_max, y_min, y_max of a square, each minimum below its maximum")
+
+
 def _anchors(parameters: Mapping[str, Any]) -> tuple[int, int]:
     """Three images span a plane; at directions the first is the origin and more are only shown."""
     return (3, 3) if parameters["plane"] == "images" else (1, 3)
@@ -248,6 +255,7 @@ SLICE = Analysis(
             default=None,
             count=4,
             limits=(-1e6, 1e6),
+            check=_square,
             unit="ℓ2 pixel",
             help="x_min, x_max, y_min, y_max of the square that is cut; empty for the plane's own default.",
         ),
@@ -282,7 +290,8 @@ SLICE = Analysis(
             kind="numbers",
             default=(),
             limits=(0, 1e6),
-            help="Values of the shaded field to draw contour lines at, such as 0.5, 0.9.",
+            help="Values to draw contour lines at, such as 0.5, 0.9, in the unit of the shading: probability, logits,"
+            " share of the largest entropy, or ℓ2.",
         ),
         _PALETTE,
     ),

@@ -33,7 +33,7 @@ class Parameter:
     choices: tuple[str, ...] = ()
     limits: tuple[float, float] | None = None
     count: int | None = None
-    check: Callable[[str], object] | None = field(default=None, compare=False)  # of a "text": raises ValueError
+    check: Callable[[Any], object] | None = field(default=None, compare=False)  # of a "text" or "numbers": may raise
 
     def parse(self, value: Any) -> Any:
         """The value that JSON, a link or the command line stands for.
@@ -64,17 +64,22 @@ class Parameter:
         entries = value.split(",") if isinstance(value, str) else value
         if not isinstance(entries, list | tuple) or (self.count is not None and len(entries) != self.count):
             raise self._error(f"{self.count or 'some'} numbers", value)
-        return tuple(self._number(entry) for entry in entries)
+        numbers = tuple(self._number(entry) for entry in entries)
+        self._check(numbers)
+        return numbers
 
     def _text(self, value: Any) -> str:
         if not isinstance(value, str) or len(value) > 200:
             raise self._error("a short text", value)
-        if self.check is not None:
-            try:
-                self.check(value)
-            except ValueError as error:
-                raise RecipeError(f"{self.name}: {error}") from error
+        self._check(value)
         return value
+
+    def _check(self, value: Any) -> None:
+        try:
+            if self.check is not None:
+                self.check(value)
+        except ValueError as error:
+            raise RecipeError(f"{self.name}: {error}") from error
 
     def _number(self, value: Any) -> float:
         try:

@@ -92,9 +92,9 @@ def progress_words(outcome: Outcome, what: str) -> Busy | None:
 def stop_or_resume(outcome: Outcome) -> None:
     """A cancel button while something is computed, and a way to go on after it was stopped."""
     if outcome.waiting:
-        st.button("Cancel", key="cancel", on_click=session.cancel, args=(outcome,), type="tertiary")
+        st.button("Cancel", key="cancel", on_click=session.cancel, args=(outcome,))
     elif outcome.cancelled:
-        st.button("Stopped here. Go on", key="resume", on_click=session.resume, type="tertiary")
+        st.button("Stopped here. Go on", key="resume", on_click=session.resume)
 
 
 def enlarged(image: np.ndarray, size: int) -> np.ndarray:

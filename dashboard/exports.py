@@ -15,7 +15,7 @@ from core.figures.chart import Chart
 from core.recipe import Recipe
 from core.tables import data_bytes
 from dashboard import session
-from dashboard.controls import setting
+from dashboard.controls import legend, setting
 from dashboard.session import Outcome
 
 
@@ -117,5 +117,8 @@ def plain(drawn: Chart) -> None:
     from core.figures import screen
 
     figure = screen.draw(drawn, dark=st.context.theme.type == "dark")
+    figure.update_layout(showlegend=False, paper_bgcolor="rgba(0,0,0,0)", plot_bgcolor="rgba(0,0,0,0)")
+    figure.update_polars(bgcolor="rgba(0,0,0,0)")
     st.plotly_chart(figure, theme=None, key=f"chart:{drawn.name}", alt=drawn.alt, config={"displayModeBar": False})
+    legend(drawn)
     st.caption(drawn.caption)

@@ -9,7 +9,7 @@ import streamlit as st
 
 from core.analyses import TABLE
 from core.recipe import Recipe, RecipeError, shown
-from dashboard.session import MOST_MODELS, Point, classifier, image_set, settings
+from dashboard.session import MOST_MODELS, Point, classifier, image_set, own_images, settings
 
 FARTHEST = 1e6  # of plane coordinates: the limits of `extent` and `at` in the table of analyses
 
@@ -47,6 +47,7 @@ def _follow(analysis: str, link: dict[str, str]) -> None:
     """
     settings_said = dict(link)
     at = settings_said.pop("point", None)
+    settings_said.setdefault("images", own_images(settings_said.get("models", "").split(",")[0]))
     opened = Recipe.from_query(analysis, settings_said)
     opened_at = None if at is None else _point(at)
     _adopt(opened, opened_at)

@@ -51,7 +51,7 @@ def anchors(chosen: Sequence[int], count: int) -> None:
         )
     for place, (column, row) in enumerate(zip(st.columns(3), chosen[:count], strict=False)):
         column.image(enlarged(thumbnails(images[[row]])[0], 64), width=64)
-        column.caption(f"{_LETTERS[place]}: {names_of(images[[row]])[0]} {row}")
+        column.caption(f"{_LETTERS[place]}: {names_of(images[[row]])[0]}, row {row}")
 
 
 _KINDS = {
@@ -64,6 +64,14 @@ _KINDS = {
 }
 
 
+_FIRST = {  # what each kind starts from
+    "gradient": ("gradient", "gradient:0", "gradient:1"),
+    "random": ("random:0", "random:1", "random:2"),
+    "image": ("image:1", "image:2", "image:4"),
+    "mean": ("mean:0", "mean:1", "mean:2"),
+    "pca": ("pca:1", "pca:2", "pca:3"),
+    "dct": ("dct:0,4", "dct:4,0", "dct:4,4"),
+}
 _RUNNER_UP = -1  # in place of a class
 
 
@@ -80,11 +88,12 @@ def direction(analysis: str, name: str, label: str) -> None:
     numbers = [int(part) for part in rest.split(",")] if rest else []
     classes = session.classifier(session.models()[0]).class_names
     key = f"{analysis}:{name}"
-    defaults = {"gradient": "", "random": ":0", "image": ":1", "mean": ":0", "pca": ":1", "dct": ":0,4"}
+    taken = {str(session.settings(analysis).get(other.name, other.default)) for other in TABLE[analysis].parameters}
 
     def chosen() -> None:
         picked = st.session_state[f"{key}:kind"]
-        session.change(analysis, **{name: picked + defaults[picked]})
+        free = next(spec for spec in _FIRST[picked] if spec not in taken)  # two equal ones span no plane
+        session.change(analysis, **{name: free})
 
     def numbered() -> None:
         values = [st.session_state[f"{key}:{place}"] for place in range(len(numbers) or 1)]

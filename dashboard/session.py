@@ -142,7 +142,7 @@ def make(analysis: str, chosen: Mapping[str, Any]) -> Recipe:
     known = TABLE[analysis]
     plain = {entry.name: chosen.get(entry.name, entry.default) for entry in known.parameters}
     fewest, most = known.images(plain)
-    enough = (rows() + _DEFAULT_ROWS)[: max(fewest, min(most, len(rows())))]
+    enough = (rows() + _DEFAULT_ROWS)[:fewest] if fewest == most or fewest == 1 else rows()[:most]
     return Recipe.make(analysis, models=models(), images=images(), rows=enough, settings=chosen)
 
 

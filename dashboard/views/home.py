@@ -21,7 +21,8 @@ def lenses() -> None:
     for analysis in TABLE.values():
         questions.setdefault(analysis.view, []).append(analysis.question)
     for view, asked in questions.items():
-        st.page_link(f"views/{view}.py", label=f"**{view.replace('_', ' ').capitalize()}**: {' '.join(asked)}")
+        st.page_link(f"views/{view}.py", label=f"**{view.replace('_', ' ').capitalize()}**")
+        st.caption(" ".join(asked))
 
 
 def reopen() -> None:

@@ -37,8 +37,8 @@ images anyone took, so confidence there is no evidence. A faint thumbnail lies o
 of 16 grid steps: an island thinner than that can be missed. *careful* starts from 8 steps. Zooming in makes steps
 smaller. Where a grid step is too small for float32, the model runs in float64.
 
-Reference: Somepalli et al., *Can Neural Nets Learn the Same Model Twice?*, CVPR 2022 (arXiv 2203.08124), here with axes
-that are orthonormal in pixels.
+Reference, for planes through three images: Somepalli et al., *Can Neural Nets Learn the Same Model Twice?*, CVPR 2022
+(arXiv 2203.08124), here with axes that are orthonormal in pixels.
 """
 
 
@@ -51,7 +51,8 @@ def pictures(outcome: Outcome) -> None:
             if len(results) > 1:
                 st.markdown(f"**{session.classifier(source).name}**")
             if result is None:
-                st.caption("The first picture is on its way.")
+                busy = controls.progress_words(outcome, size_words())
+                st.progress(busy["fraction"] or 0.0 if busy else 0.0, busy["text"] if busy else "No picture yet.")
                 continue
             chart = session.chart(made, source, result, [other for other in results if other is not None])
             plane_view(
@@ -88,6 +89,8 @@ def cost(result: Slice) -> str:
     undefined = int((result.label < 0).sum())
     words = [f"{grid:,} points, {result.forwards:,} forwards ({result.forwards / grid:.1%} of all)"]
     words += [f"{result.seconds:.1f} s"]
+    if made.figure["shading"] == "distance" and not result.evaluated.all():
+        words += ["distances between the points asked are interpolated in cells: choose full for smooth ones"]
     words += [f"computed in {result.precision}"] if result.precision != "float32" else []
     words += [f"{undefined:,} points with logits that are not finite"] if undefined else []
     return ", ".join(words)
@@ -204,7 +207,7 @@ with left:
     slices = tuple(result for result in session.shown(made, outcome) if result is not None)
     if outcome.finished and len(slices) > 1:
         compared(slices)
-    if slices:
+    if slices and not outcome.error:
         st.subheader("Nearest boundary, all round")
         around_it = session.live(around, lambda there: exports.chart(around, there))
         exports.export(around, around_it, st.container())

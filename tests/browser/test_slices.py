@@ -32,12 +32,12 @@ def test_open_choose_see_and_share(page: Page, new_context: Callable[..., Browse
     expect(page.get_by_text("of 540 images")).to_be_visible()
     page.get_by_role("link", name="Slices").first.click()
     settled(page)
-    expect(page.get_by_text("C: rocket 42")).to_be_visible()
+    expect(page.get_by_text("C: rocket, row 42")).to_be_visible()
 
     page.get_by_role("button", name="Anchors").click()
     page.get_by_role("radio", name="B", exact=True).click()
     page.get_by_role("button", name="coffee, image 2", exact=True).first.click()
-    expect(page.get_by_text("B: coffee 2")).to_be_visible()
+    expect(page.get_by_text("B: coffee, row 2")).to_be_visible()
     page.keyboard.press("Escape")
     settled(page)
     expect(page.locator("div.legend")).to_contain_text("coffee")
@@ -47,7 +47,7 @@ def test_open_choose_see_and_share(page: Page, new_context: Callable[..., Browse
     second = new_context().new_page()
     second.goto(page.url)
     settled(second)
-    expect(second.get_by_text("B: coffee 2")).to_be_visible()
+    expect(second.get_by_text("B: coffee, row 2")).to_be_visible()
     assert pixels(second) == first
 
 

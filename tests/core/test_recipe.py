@@ -21,10 +21,17 @@ def a_recipe(**settings: Any) -> Recipe:
     )
 
 
-finite = st.floats(-1e6, 1e6, allow_nan=False)
+finite = st.floats(-1e3, 1e3, allow_nan=False)
+
+
+def square(x: float, y: float, width: float) -> list[float]:
+    """An extent."""
+    return [x, x + width, y, y + width]
+
+
 settings = st.fixed_dictionaries(
     {
-        "extent": st.none() | st.lists(finite, min_size=4, max_size=4),
+        "extent": st.none() | st.builds(square, finite, finite, st.floats(1e-2, 1e3)),
         "resolution": st.integers(16, 2048),
         "method": st.sampled_from(["adaptive", "careful", "full"]),
         "shading": st.sampled_from(["class", "confidence", "margin", "entropy"]),
@@ -64,6 +71,9 @@ def test_defaults_stay_out_of_links_but_stand_in_files() -> None:
         ({"extent": "1,2,3"}, "extent: expected 4 numbers"),
         ({"extent": [0, 1, 0, float("inf")]}, "extent: expected a number"),
         ({"extent": {"x": 1}}, "extent: expected 4 numbers"),
+        ({"extent": [0, 1, 0, 2]}, "extent: expected x_min, x_max, y_min, y_max of a square"),
+        ({"extent": [1, 0, 1, 0]}, "extent: expected x_min, x_max, y_min, y_max of a square"),
+        ({"extent": [0, 1e-30, 0, 1e-30]}, "extent: expected x_min, x_max, y_min, y_max of a square"),
         ({"colour": "red"}, "expected settings of slice .*, got 'colour'"),
         ({"method": "x" * 1000}, r"got 'xxx.*\.\.\.$"),
     ],
