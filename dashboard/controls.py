@@ -54,9 +54,12 @@ def setting(analysis: str, name: str, label: str, choices: Sequence[Any] | None 
     }
     offered = tuple(choices if choices is not None else entry.choices)
     if entry.kind in ("numbers", "text"):
-        # known by its value, because a zoom sets it too: what a browser still holds of an older one is no wish
-        key = f"{key}:{entry.text(value)}"
-        st.text_input(value=entry.text(value), key=key, **words)
+        # a form, empty but for what is being typed: a zoom sets the extent too, and what a browser still holds of an
+        # older one is no wish
+        with st.form(f"{key}:form", clear_on_submit=True, border=False):
+            words.pop("on_change")
+            st.text_input(key=key, placeholder=entry.text(value) or "none", **words)
+            st.form_submit_button("Set", key=f"{key}:set", on_click=changed)
     elif offered and len(offered) <= 5:
         st.session_state[key] = value if value in offered else None
         st.segmented_control(options=offered, key=key, width="stretch", **words)
@@ -141,7 +144,8 @@ def legend(chart: Chart) -> None:
         + "</span>"
         for entry in chart.legend
     ]
-    st.html(f"<div class='legend'>{''.join(ramps + entries)}</div>")
+    if ramps or entries:
+        st.html(f"<div class='legend'>{''.join(ramps + entries)}</div>")
 
 
 def _ramp(scale: Scale) -> str:

@@ -184,10 +184,20 @@ def test_another_model_brings_its_own_images(app: AppTest, settle: Settle) -> No
 @pytest.mark.parametrize("wild", ["1,2,3", "a,b,c,d", "0,1,0,nan", "0,1,0,1e99", "0,1,0,2", "1,0,1,0"])
 def test_a_wild_extent_is_told_and_the_picture_stays(app: AppTest, settle: Settle, wild: str) -> None:
     opened(app, "slices", settle)
-    app.text_input(key="slice:extent:").set_value(wild)
+    app.text_input(key="slice:extent").set_value(wild)
+    app.button(key="slice:extent:set").click()
     healthy(settle(app))
     assert any("extent: expected" in toast.value for toast in app.toast)
     assert "extent" not in app.query_params
+
+
+def test_an_extent_can_be_typed_and_taken_back(app: AppTest, settle: Settle) -> None:
+    opened(app, "slices", settle)
+    for typed, written in (("-1, 2, 0, 3", "-1.0,2.0,0.0,3.0"), ("", None)):
+        app.text_input(key="slice:extent").set_value(typed)
+        app.button(key="slice:extent:set").click()
+        healthy(settle(app))
+        assert dict(app.query_params).get("extent") == written
 
 
 def test_a_dropped_file_opens_its_view(app: AppTest, settle: Settle) -> None:
@@ -228,7 +238,8 @@ def test_contours_at_the_boundary_itself_are_left_to_its_lines(app: AppTest, set
     opened(app, "slices", settle)
     app.segmented_control(key="slice:shading").set_value("margin")
     settle(app)
-    app.text_input(key="slice:levels:").set_value("0,2")
+    app.text_input(key="slice:levels").set_value("0,2")
+    app.button(key="slice:levels:set").click()
     healthy(settle(app))
 
 
