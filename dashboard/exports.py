@@ -11,7 +11,6 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from core.figures import style
-from core.figures.chart import Chart
 from core.recipe import Recipe
 from core.tables import data_bytes
 from dashboard import session
@@ -104,18 +103,14 @@ def chart(made: Recipe, outcome: Outcome) -> None:
         made: the recipe of the picture.
         outcome: what is there of it.
     """
+    from core.figures import screen
+
     results = [result for result in outcome.results if result is not None]
     if len(results) < len(made.models):
         st.caption("On its way.")
         return
     classifiers = [session.classifier(source) for source in made.models]
-    plain(made.chart(results, classifiers, session.image_set(made.images)))
-
-
-def plain(drawn: Chart) -> None:
-    """A chart of curves with its caption."""
-    from core.figures import screen
-
+    drawn = made.chart(results, classifiers, session.image_set(made.images))
     figure = screen.draw(drawn, dark=st.context.theme.type == "dark")
     figure.update_layout(showlegend=False, paper_bgcolor="rgba(0,0,0,0)", plot_bgcolor="rgba(0,0,0,0)")
     figure.update_polars(bgcolor="rgba(0,0,0,0)")

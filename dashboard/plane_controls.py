@@ -64,6 +64,13 @@ _KINDS = {
 }
 
 
+_NUMBERS = {
+    "seed": "Another seed is another direction.",
+    "row": "The image of the set to go towards; hover over a thumbnail of the anchors to see its number.",
+    "number": "1 is the direction in which the nearest images of its class differ most.",
+    "down": "Half waves from top to bottom.",
+    "across": "Half waves from left to right.",
+}
 _FIRST = {  # what each kind starts from
     "gradient": ("gradient", "gradient:0", "gradient:1"),
     "random": ("random:0", "random:1", "random:2"),
@@ -123,5 +130,11 @@ def direction(analysis: str, name: str, label: str) -> None:
                 st.session_state[f"{key}:{place}"] = numbers[place]
                 least = 1 if kind == "pca" else 0
                 column.number_input(
-                    word, min_value=least, max_value=10**6, step=1, key=f"{key}:{place}", on_change=numbered
+                    word,
+                    min_value=least,
+                    max_value=10**6,
+                    step=1,
+                    key=f"{key}:{place}",
+                    on_change=numbered,
+                    help=_NUMBERS[word],
                 )

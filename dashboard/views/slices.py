@@ -8,7 +8,6 @@ import numpy as np
 import streamlit as st
 
 from core.analyses import TABLE
-from core.figures.profiles import persistence_chart
 from core.geometry.agreement import agreement
 from core.geometry.profiles import BoundaryProfile
 from core.geometry.regions import region_statistics
@@ -159,8 +158,6 @@ def region_table(result: Slice) -> None:
         f"Regions are joined along edges, not corners. Counts depend on the resolution: {found.resolution} points per"
         f" side, {found.step:.3g} ℓ2 apart."
     )
-    with st.expander("How many regions are larger than an area"):
-        exports.plain(persistence_chart(found))
 
 
 def compared(results: tuple[Slice, ...]) -> None:

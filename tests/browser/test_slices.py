@@ -118,8 +118,12 @@ def test_compare_two_models_on_one_plane(page: Page, new_context: Callable[..., 
     expect(page.get_by_text("Near a boundary: where a margin is below 1 logit")).to_be_visible()
     expect(page.locator(".picture")).to_have_count(2)
     settled(page)
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page.get_by_role("button", name="Copy link").click()
+    link = page.evaluate("navigator.clipboard.readText()")
+    assert link == page.url
     second = new_context().new_page()
-    second.goto(page.url)
+    second.goto(link)
     settled(second)
     expect(second.locator(".picture")).to_have_count(2)
     expect(second.get_by_text("Near a boundary: where a margin is below 1 logit")).to_be_visible()

@@ -308,16 +308,25 @@ def test_any_resolution_is_cropped_from_whole_cells(resolution: int) -> None:
     assert cut.logits.shape == dense.logits.shape
 
 
-@pytest.mark.parametrize("rows", [(3, 17, 42), (5, 100, 400), (61, 250, 330), (10, 185, 520), (200, 310, 460)])
-def test_adaptive_equals_full_on_the_demo_model(rows: tuple[int, int, int]) -> None:
-    classifier = load_classifier("demo:photos/standard", "cpu")
-    anchors = load_images("demo:photos")[list(rows)].pixels
+@pytest.mark.parametrize(
+    ("name", "rows"),
+    [
+        *(("photos", rows) for rows in ((3, 17, 42), (5, 100, 400), (61, 250, 330), (10, 185, 520), (200, 310, 460))),
+        ("digits", (3, 17, 42)),
+    ],
+)
+def test_adaptive_and_careful_equal_full_on_the_demo_models(name: str, rows: tuple[int, int, int]) -> None:
+    classifier = load_classifier(f"demo:{name}/standard", "cpu")
+    anchors = load_images(f"demo:{name}")[list(rows)].pixels
     plane = Plane.through(*anchors)
     extent = plane.square(plane.to_plane(anchors).numpy())
-    cut, dense = both(classifier, plane, extent, 192, "adaptive")
-    np.testing.assert_array_equal(cut.label, dense.label)
-    # bilinear log-odds on cells of 16 steps: good on average, worst where the runner-up changes inside a cell
-    assert np.abs(cut.confidence - dense.confidence).mean() < 0.005
+    dense = slice_plane(classifier, plane, extent, 192, "full")
+    for method in ("adaptive", "careful"):
+        cut = slice_plane(classifier, plane, extent, 192, method)
+        np.testing.assert_array_equal(cut.label, dense.label)
+        np.testing.assert_allclose(cut.margin[cut.evaluated], dense.margin[cut.evaluated], atol=1e-3)
+        # bilinear log-odds on cells of 16 steps: good on average, worst where the runner-up changes inside a cell
+        assert np.abs(cut.confidence - dense.confidence).mean() < 0.005
 
 
 def found(method: slices.Method, radius: float, spike: bool, resolution: int = 512) -> float:
