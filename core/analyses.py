@@ -320,7 +320,7 @@ PROFILE = Analysis(
         Parameter(
             name="rays",
             kind="integer",
-            default=180,
+            default=120,
             limits=(8, 1440),
             help="Directions around the start, evenly spaced.",
         ),
