@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 if TYPE_CHECKING:
     from streamlit.testing.v1 import AppTest
@@ -31,6 +32,9 @@ _cache = pytest.StashKey[str]()
 def pytest_configure(config: pytest.Config) -> None:
     """Keep results and batch shapes of this run apart from the user's; rounding depends on the number of threads."""
     config.stash[_cache] = os.environ["BOUNDARY_ATLAS_CACHE"] = tempfile.mkdtemp(prefix="boundary-atlas-")
+    # the machine may be busy: how long an example takes says nothing; and a run repeats the one before
+    settings.register_profile("patient", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+    settings.load_profile("patient")
     os.environ.setdefault("OMP_NUM_THREADS", "2")
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as in the command line and the dashboard
 
