@@ -94,12 +94,6 @@ PAPER = (
 )
 
 
-def names_of(images: ImageSet) -> tuple[str, ...]:
-    """The class of each image, or its own name where the class is not known."""
-    pairs = zip(images.labels.tolist(), images.names, strict=True)
-    return tuple(images.class_names[k] if k >= 0 else name for k, name in pairs)
-
-
 def thumbnails(images: ImageSet) -> np.ndarray:
     """Images as (n, height, width, 3) uint8, for a figure."""
     pixels = (images.pixels.clamp(0, 1) * 255).round().byte().permute(0, 2, 3, 1).numpy()
@@ -149,7 +143,7 @@ def _slice_chart(
             class_names=classifier.class_names,
             anchors=thumbnails(anchors),
             anchor_positions=plane.to_plane(anchors.pixels).numpy(),
-            anchor_labels=names_of(anchors),
+            anchor_labels=anchors.words,
             anchor_residuals=tuple(plane.residual(anchors.pixels).tolist()),
             title=classifier.name if len(results) > 1 else "",
             shading=shading,

@@ -121,6 +121,12 @@ class ImageSet:
         values = np.ascontiguousarray(self.pixels.detach().cpu().numpy(), dtype="<f4")
         return hashlib.sha256(json.dumps(values.shape).encode() + values.tobytes()).hexdigest()
 
+    @property
+    def words(self) -> tuple[str, ...]:
+        """The class of each image, or its own name where the class is not known."""
+        pairs = zip(self.labels.tolist(), self.names, strict=True)
+        return tuple(self.class_names[k] if k >= 0 else name for k, name in pairs)
+
     def __repr__(self) -> str:
         channels, height, width = self.pixels.shape[1:]
         return f"ImageSet({self.source}: {len(self)} of {channels} x {height} x {width})"

@@ -107,11 +107,6 @@ class Store:
             self.put(key, found)
         return replace(found, recipe=recipe.mapping())  # whoever computed it first may have drawn it otherwise
 
-    def clear(self) -> None:
-        """Drop every entry."""
-        for path, _, _ in self._entries():
-            path.unlink(missing_ok=True)
-
     def _path(self, key: str) -> Path:
         return self.folder / key[:2] / f"{key}.entry"
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from core.analyses import TABLE, names_of, thumbnails
+from core.analyses import TABLE, thumbnails
 from dashboard import session
 from dashboard.controls import enlarged
 from dashboard.viewer.thumbnails import thumbnail_grid
@@ -44,14 +44,14 @@ def anchors(chosen: Sequence[int], count: int) -> None:
             thumbnails(images[rows]),
             key="anchors:grid",
             rows=rows,
-            labels=names_of(images[rows]),
+            labels=images[rows].words,
             marks={row: _LETTERS[place] for place, row in enumerate(chosen[:count])},
             on_choose=choose,
             height=300,
         )
     for place, (column, row) in enumerate(zip(st.columns(3), chosen[:count], strict=False)):
         column.image(enlarged(thumbnails(images[[row]])[0], 64), width=64)
-        column.caption(f"{_LETTERS[place]}: {names_of(images[[row]])[0]}, row {row}")
+        column.caption(f"{_LETTERS[place]}: {images[[row]].words[0]}, row {row}")
 
 
 _KINDS = {

@@ -11,7 +11,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Literal, NamedTuple, get_args
+from typing import Literal, NamedTuple
 
 import numpy as np
 
@@ -24,7 +24,6 @@ from core.geometry.slices import Method, Slice, slice_plane
 from core.images import ImageError, ImageSet
 
 PlaneKind = Literal["images", "directions"]
-PLANE_KINDS: tuple[PlaneKind, ...] = get_args(PlaneKind)
 
 _RAYS_HOME = 32  # enough to see how far the nearest boundary of the plane is
 _SPREAD = 1.5  # side of the default square over the anchors' spread, and its half over the nearest boundary's distance
@@ -86,13 +85,13 @@ def cut_of(reference: Classifier, images: ImageSet, rows: Sequence[int], *, plan
         ValueError: if a text names no direction.
     """
     if plane == "directions":
-        key = reference.fingerprint, images.digest, tuple(images.labels.tolist()), rows[0], u, v
+        key = reference.fingerprint, images.digest, tuple(images.labels.tolist()), images.words, rows[0], u, v
         return _recent.get(key, lambda: _at_image(reference, images, rows[0], u, v))
     if len(rows) < 3:
         raise ImageError(f"expected three images for a plane through images, got {len(rows)}; choose the others")
     anchors = images[list(rows[:3])]
-    names = [images.class_names[k] if k >= 0 else name for k, name in zip(anchors.labels, anchors.names, strict=True)]
-    through = Plane.through(*anchors.pixels, x_label=f"towards {names[1]}", y_label=f"on the side of {names[2]}")
+    _, across, up = anchors.words
+    through = Plane.through(*anchors.pixels, x_label=f"towards {across}", y_label=f"on the side of {up}")
     at = through.to_plane(anchors.pixels).numpy()
     x, y = at[2] / np.linalg.norm(at[2])
     return Cut(through, through.square(at, _SPREAD), float(np.degrees(np.arctan2(y, x))), 0, 0)

@@ -118,7 +118,7 @@ def direction(spec: DirectionSpec, classifier: Classifier, images: ImageSet, row
             generator = torch.Generator().manual_seed(seed)
             vector, label = torch.randn(here.shape, generator=generator, dtype=torch.float64), f"random {seed}"
         case "image", (other,):
-            vector, label = _exact(images[other])[0] - here, f"towards {_class_or_name(images, other)}"
+            vector, label = _exact(images[other])[0] - here, f"towards {images.words[other]}"
         case "mean", (k,):
             vector, label = _mean_difference(images, row, k)
         case "pca", (number,):
@@ -186,11 +186,6 @@ def _gradient(classifier: Classifier, image: Tensor, towards: int | None = None)
 
 def _exact(images: ImageSet) -> Tensor:
     return images.pixels.detach().to("cpu", torch.float64)
-
-
-def _class_or_name(images: ImageSet, row: int) -> str:
-    label = int(images.labels[row])
-    return images.class_names[label] if label >= 0 else images.names[row]
 
 
 def _label_of(images: ImageSet, row: int) -> int:

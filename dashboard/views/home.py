@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from core.analyses import TABLE, names_of, thumbnails
+from core.analyses import TABLE, thumbnails
 from core.checkpoints import model_card
 from core.figures import style
 from core.figures.provenance import read_recipe
@@ -56,7 +56,7 @@ def predictions() -> None:
         thumbnails(images[rows]),
         key="home:grid",
         rows=rows,
-        labels=names_of(images[rows]),
+        labels=images[rows].words,
         notes=[classifier.class_names[said.label[row]] if wrong[row] else "" for row in rows],
         frames=[style.class_colour(int(said.label[row])) for row in rows],
     )
