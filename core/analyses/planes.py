@@ -1,17 +1,11 @@
-"""The table of analyses: what can be asked of a classifier, and with which settings.
-
-A setting is declared once, here, with its values, unit and one line of help; the command line, links and the controls
-of the dashboard are all made from it.
-"""
+"""Planes of images: slices, and the distance to the boundary all round."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
+from core.analyses.analysis import PALETTE, Analysis, thumbnails
 from core.parameters import Parameter
 
 if TYPE_CHECKING:
@@ -20,87 +14,6 @@ if TYPE_CHECKING:
     from core.geometry.profiles import BoundaryProfile
     from core.geometry.slices import Slice
     from core.images import ImageSet
-    from core.result import Result
-
-
-@dataclass(frozen=True, kw_only=True)
-class Analysis:
-    """One question that can be asked of a classifier.
-
-    Attributes:
-        name: its word everywhere, also on the command line.
-        version: raised when the same recipe gives other numbers; results of older versions are never shown.
-        question: what it answers, in one sentence.
-        parameters: what enters the computation and the store's key.
-        figure: what changes only the picture.
-        view: the file of the view that shows it.
-        images: how many images are chosen at these parameters, at least and at most.
-        prepare: (classifier, images, rows=, reference=, on_progress=, **parameters) -> result. `images` is the whole
-            set and `rows` the chosen ones; `reference` is the recipe's first model, which fixes what all models share.
-        chart: (results, classifiers, images, rows=, beside=, **figure) -> chart; results and classifiers one per
-            model, `beside` all results that are shown together, so that they share their scales.
-        shared: whether, at these parameters, the reference and the whole set of images enter the result.
-    """
-
-    name: str
-    version: int
-    question: str
-    parameters: tuple[Parameter, ...]
-    figure: tuple[Parameter, ...]
-    view: str
-    images: Callable[[Mapping[str, Any]], tuple[int, int]]
-    prepare: Callable[..., Result]
-    chart: Callable[..., Chart]
-    shared: Callable[[Mapping[str, Any]], bool] = field(default=lambda parameters: False)
-
-    @property
-    def figure_settings(self) -> tuple[Parameter, ...]:
-        """What changes only the picture, on the screen and on paper."""
-        return self.figure + PAPER
-
-
-PAPER = (
-    Parameter(
-        name="width",
-        kind="number",
-        default=89.0,
-        limits=(20, 400),
-        unit="mm",
-        help="Width of the exported figure; 89 mm is a single column of many journals.",
-    ),
-    Parameter(
-        name="font_size",
-        kind="number",
-        default=8.0,
-        limits=(4, 24),
-        unit="pt",
-        help="Size of the words in the exported figure.",
-    ),
-    Parameter(
-        name="font",
-        kind="choice",
-        default="sans",
-        choices=("sans", "serif"),
-        help="Typeface of the words in the exported figure.",
-    ),
-    Parameter(
-        name="dpi",
-        kind="integer",
-        default=300,
-        limits=(50, 1200),
-        unit="dots per inch",
-        help="Sharpness of an exported PNG.",
-    ),
-)
-
-
-def thumbnails(images: ImageSet) -> np.ndarray:
-    """Images as (n, height, width, 3) uint8, for a figure."""
-    pixels = (images.pixels.clamp(0, 1) * 255).round().byte().permute(0, 2, 3, 1).numpy()
-    return np.repeat(pixels, 3, axis=3) if pixels.shape[3] == 1 else pixels
-
-
-# -- planes -----------------------------------------------------------------------------------------------------------
 
 
 def _prepare_slice(*args: Any, **settings: Any) -> Slice:
@@ -228,14 +141,6 @@ _PLANE = (
         help=f"Second direction, made orthogonal to the first: {_DIRECTIONS}.",
     ),
 )
-_PALETTE = Parameter(
-    name="palette",
-    kind="choice",
-    default="muted",
-    choices=("muted", "okabe-ito"),
-    help="Colours of the classes; both are told apart by colour-blind readers.",
-)
-
 SLICE = Analysis(
     name="slice",
     version=1,
@@ -287,7 +192,7 @@ SLICE = Analysis(
             help="Values to draw contour lines at, such as 0.5, 0.9, in the unit of the shading: probability, logits,"
             " share of the largest entropy, or ℓ2.",
         ),
-        _PALETTE,
+        PALETTE,
     ),
     images=_anchors,
     prepare=_prepare_slice,
@@ -319,11 +224,9 @@ PROFILE = Analysis(
             help="Directions around the start, evenly spaced.",
         ),
     ),
-    figure=(_PALETTE,),
+    figure=(PALETTE,),
     images=_anchors,
     prepare=_prepare_profile,
     chart=_profile_chart,
     shared=_looks_at_model_or_set,
 )
-
-TABLE = {analysis.name: analysis for analysis in (SLICE, PROFILE)}

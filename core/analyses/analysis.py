@@ -1,0 +1,102 @@
+"""What an analysis is to the rest: a question with settings, a computation and a chart."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from core.parameters import Parameter
+
+if TYPE_CHECKING:
+    from core.figures.chart import Chart
+    from core.images import ImageSet
+    from core.result import Result
+
+
+@dataclass(frozen=True, kw_only=True)
+class Analysis:
+    """One question that can be asked of a classifier.
+
+    Attributes:
+        name: its word everywhere, also on the command line.
+        version: raised when the same recipe gives other numbers; results of older versions are never shown.
+        question: what it answers, in one sentence.
+        parameters: what enters the computation and the store's key.
+        figure: what changes only the picture.
+        view: the file of the view that shows it.
+        images: how many images are chosen at these parameters, at least and at most.
+        prepare: (classifier, images, rows=, reference=, on_progress=, **parameters) -> result. `images` is the whole
+            set and `rows` the chosen ones; `reference` is the recipe's first model, which fixes what all models share.
+        chart: (results, classifiers, images, rows=, beside=, **figure) -> chart; results and classifiers one per
+            model, `beside` all results that are shown together, so that they share their scales.
+        shared: whether, at these parameters, the reference and the whole set of images enter the result.
+    """
+
+    name: str
+    version: int
+    question: str
+    parameters: tuple[Parameter, ...]
+    figure: tuple[Parameter, ...]
+    view: str
+    images: Callable[[Mapping[str, Any]], tuple[int, int]]
+    prepare: Callable[..., Result]
+    chart: Callable[..., Chart]
+    shared: Callable[[Mapping[str, Any]], bool] = field(default=lambda parameters: False)
+
+    @property
+    def figure_settings(self) -> tuple[Parameter, ...]:
+        """What changes only the picture, on the screen and on paper."""
+        return self.figure + PAPER
+
+
+PAPER = (
+    Parameter(
+        name="width",
+        kind="number",
+        default=89.0,
+        limits=(20, 400),
+        unit="mm",
+        help="Width of the exported figure; 89 mm is a single column of many journals.",
+    ),
+    Parameter(
+        name="font_size",
+        kind="number",
+        default=8.0,
+        limits=(4, 24),
+        unit="pt",
+        help="Size of the words in the exported figure.",
+    ),
+    Parameter(
+        name="font",
+        kind="choice",
+        default="sans",
+        choices=("sans", "serif"),
+        help="Typeface of the words in the exported figure.",
+    ),
+    Parameter(
+        name="dpi",
+        kind="integer",
+        default=300,
+        limits=(50, 1200),
+        unit="dots per inch",
+        help="Sharpness of an exported PNG.",
+    ),
+)
+
+
+def thumbnails(images: ImageSet) -> np.ndarray:
+    """Images as (n, height, width, 3) uint8, for a figure."""
+    pixels = (images.pixels.clamp(0, 1) * 255).round().byte().permute(0, 2, 3, 1).numpy()
+    return np.repeat(pixels, 3, axis=3) if pixels.shape[3] == 1 else pixels
+
+
+PALETTE = Parameter(
+    name="palette",
+    kind="choice",
+    default="muted",
+    choices=("muted", "okabe-ito"),
+    help="Colours of the classes; both are told apart by colour-blind readers.",
+)

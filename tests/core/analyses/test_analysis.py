@@ -1,0 +1,51 @@
+"""The table of analyses: every entry is complete, can be run as a recipe, and its result is drawn and exported."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from core.analyses import TABLE, thumbnails
+from core.checkpoints import load_classifier
+from core.compute import silent
+from core.figures.paper import figure_bytes
+from core.figures.screen import page_bytes
+from core.images import load_images
+from core.recipe import Recipe
+from core.tables import data_bytes
+
+QUICK: dict[str, dict[str, Any]] = {"slice": {"resolution": 32}, "profile": {"rays": 16}}
+
+
+@pytest.mark.parametrize("name", TABLE)
+def test_every_setting_is_explained_and_every_view_is_there(name: str, checkout: Path) -> None:
+    analysis = TABLE[name]
+    settings = (*analysis.parameters, *analysis.figure_settings)
+    assert len({entry.name for entry in settings}) == len(settings)
+    assert all(entry.help.endswith(".") for entry in settings)
+    assert analysis.question.endswith("?")
+    assert (checkout / "dashboard" / "views" / f"{analysis.view}.py").is_file()
+
+
+@pytest.mark.parametrize("name", TABLE)
+def test_every_analysis_runs_and_is_drawn_and_exported(name: str) -> None:
+    settings = {**{entry.name: entry.default for entry in TABLE[name].parameters}, **QUICK[name]}
+    rows = [3, 17, 42, 60][: max(1, TABLE[name].images(settings)[0])]
+    recipe = Recipe.make(name, models=["demo:photos/standard"], images="demo:photos", rows=rows, settings=QUICK[name])
+    classifier, images = load_classifier("demo:photos/standard", "cpu"), load_images("demo:photos")
+    result = recipe.run(classifier, images, classifier, silent)
+    assert result.recipe == recipe.mapping()
+    chart = recipe.chart([result], [classifier], images)
+    assert chart.alt
+    assert figure_bytes(chart, "svg", **recipe.paper()).startswith(b"<?xml")
+    assert page_bytes(chart) == page_bytes(chart)
+    assert type(Result.from_bytes(data_bytes(result, ".npz"))) is type(result)
+    assert data_bytes(result, ".csv")
+
+
+def test_thumbnails_of_grey_images_have_three_channels() -> None:
+    shown = thumbnails(load_images("demo:digits")[[0, 1]])
+    assert shown.shape[3] == 3
+    assert shown.dtype == "uint8"
