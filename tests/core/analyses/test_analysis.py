@@ -14,6 +14,7 @@ from core.figures.paper import figure_bytes
 from core.figures.screen import page_bytes
 from core.images import load_images
 from core.recipe import Recipe
+from core.result import Result
 from core.tables import data_bytes
 
 QUICK: dict[str, dict[str, Any]] = {"slice": {"resolution": 32}, "profile": {"rays": 16}}
