@@ -125,11 +125,11 @@ def _write(recipe: Recipe, out: Path, device: str | None) -> None:
     classifiers = [load_classifier(source, device) for source in recipe.models]
     images = load_images(recipe.images)
     store = Store()
+    loaded = dict(zip(recipe.models, classifiers, strict=True))
     results = []
-    for source, classifier in zip(recipe.models, classifiers, strict=True):
-        with _Bar(f"{recipe.analysis} of {source}") as bar:
-            part = recipe.for_model(source)
-            results.append(store.fetch(part, classifier, images, classifiers[0], bar.update))
+    for part in recipe.parts():
+        with _Bar(f"{recipe.analysis} of {part.models[-1]}") as bar:
+            results.append(store.fetch(part, [loaded[source] for source in part.models], images, bar.update))
     if out.suffix in (".npz", ".csv"):
         if len(results) > 1:
             raise RecipeError(f"expected one model for a {out.suffix} file, got {len(results)}; write one for each")

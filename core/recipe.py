@@ -198,17 +198,21 @@ class Recipe:
         merged = {**self.parameters, **self.figure, **settings}
         return Recipe.make(self.analysis, models=self.models, images=self.images, rows=self.rows, settings=merged)
 
-    def for_model(self, model: str) -> Recipe:
-        """The part of this recipe that one of its models computes; the reference stays the first."""
-        return replace(self, models=tuple(dict.fromkeys((self.models[0], model))))
+    def parts(self) -> tuple[Recipe, ...]:
+        """What is computed one by one: the result of each model, which comes last and the reference first.
 
-    def run(self, classifier: Classifier, images: ImageSet, reference: Classifier, on_progress: OnProgress) -> Result:
-        """Compute the result for one model; asks no store.
+        A joint analysis has one part, the recipe itself.
+        """
+        if self.definition.joint:
+            return (self,)
+        return tuple(replace(self, models=tuple(dict.fromkeys((self.models[0], model)))) for model in self.models)
+
+    def run(self, classifiers: Sequence[Classifier], images: ImageSet, on_progress: OnProgress) -> Result:
+        """Compute the result of a part; asks no store.
 
         Args:
-            classifier: one of the recipe's models, loaded.
+            classifiers: the part's models, loaded.
             images: the recipe's image set, loaded whole.
-            reference: the recipe's first model, loaded.
             on_progress: told the fraction done and coarser results.
 
         Returns:
@@ -219,14 +223,11 @@ class Recipe:
         """
         known = self.definition
         self.check_rows(images)
-        result = known.prepare(
-            classifier,
-            images,
-            rows=self.rows,
-            reference=reference,
-            on_progress=on_progress,
-            **self.parameters,
-        )
+        settings = {"rows": self.rows, "on_progress": on_progress, **self.parameters}
+        if known.joint:
+            result = known.prepare(classifiers, images, **settings)
+        else:
+            result = known.prepare(classifiers[-1], images, reference=classifiers[0], **settings)
         return replace(result, recipe=self.mapping())
 
     def check_rows(self, images: ImageSet) -> None:
@@ -249,7 +250,7 @@ class Recipe:
         """The picture of the results of all models, with this recipe inside.
 
         Args:
-            results: one per model, in the recipe's order.
+            results: one per part, in the recipe's order.
             classifiers: the models, for their names and those of their classes.
             images: the recipe's image set, loaded whole.
             beside: all results that are shown together, where each has a chart of its own.

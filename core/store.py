@@ -12,7 +12,7 @@ import hashlib
 import json
 import logging
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -79,18 +79,16 @@ class Store:
     def fetch(
         self,
         recipe: Recipe,
-        classifier: Classifier,
+        classifiers: Sequence[Classifier],
         images: ImageSet,
-        reference: Classifier | None = None,
         on_progress: OnProgress = silent,
     ) -> Result:
-        """The result of a recipe for one model: from the store, without a single forward, or computed and kept.
+        """The result of a part of a recipe: from the store, without a single forward, or computed and kept.
 
         Args:
-            recipe: what to compute.
-            classifier: the model, loaded.
+            recipe: the part, see `Recipe.parts`.
+            classifiers: its models, loaded.
             images: the recipe's image set, loaded whole.
-            reference: the recipe's first model; `classifier` when not given.
             on_progress: told the fraction done and coarser results.
 
         Returns:
@@ -99,11 +97,10 @@ class Store:
         Raises:
             ValueError: what the analysis raises for its input.
         """
-        reference = reference or classifier
-        key = key_of(recipe, classifier, images, reference)
+        key = key_of(recipe, classifiers, images)
         found = self.get(key)
         if found is None:
-            found = recipe.run(classifier, images, reference, on_progress)
+            found = recipe.run(classifiers, images, on_progress)
             self.put(key, found)
         return replace(found, recipe=recipe.mapping())  # whoever computed it first may have drawn it otherwise
 
@@ -129,8 +126,8 @@ class Store:
             total -= size
 
 
-def key_of(recipe: Recipe, classifier: Classifier, images: ImageSet, reference: Classifier) -> str:
-    """SHA-256 over all that a result depends on; "" where the classifier cannot be fingerprinted.
+def key_of(recipe: Recipe, classifiers: Sequence[Classifier], images: ImageSet) -> str:
+    """SHA-256 over all that the result of a part depends on; "" where a classifier cannot be fingerprinted.
 
     Figure settings do not enter: they never cause a computation. The reference and the rest of the image set do only
     where the analysis, at these parameters, looks at them.
@@ -141,8 +138,9 @@ def key_of(recipe: Recipe, classifier: Classifier, images: ImageSet, reference: 
     analysis = recipe.definition
     recipe.check_rows(images)
     shared = analysis.shared(recipe.parameters)
-    fingerprints = [classifier.fingerprint, reference.fingerprint if shared else ""]
-    if not classifier.fingerprint or (shared and not reference.fingerprint):
+    models = classifiers if shared or analysis.joint else classifiers[-1:]
+    fingerprints = [classifier.fingerprint for classifier in models]
+    if not all(fingerprints):
         return ""
     parts = {
         "analysis": analysis.name,
@@ -151,8 +149,8 @@ def key_of(recipe: Recipe, classifier: Classifier, images: ImageSet, reference: 
         "images": [_words_and_pixels(images[list(recipe.rows)]), _words_and_pixels(images) if shared else ""],
         "rows": list(recipe.rows) if shared else [],
         "parameters": {name: list(v) if isinstance(v, tuple) else v for name, v in recipe.parameters.items()},
-        "dtype": str(classifier.dtype),
-        "device": classifier.device.type,
+        "dtype": str(classifiers[-1].dtype),
+        "device": classifiers[-1].device.type,
     }
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 

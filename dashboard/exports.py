@@ -106,7 +106,7 @@ def chart(made: Recipe, outcome: Outcome) -> None:
     from core.figures import screen
 
     results = [result for result in outcome.results if result is not None]
-    if len(results) < len(made.models):
+    if len(results) < len(outcome.results):
         st.caption("On its way.")
         return
     classifiers = [session.classifier(source) for source in made.models]

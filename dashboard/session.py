@@ -164,10 +164,10 @@ def recipe(analysis: str) -> Recipe:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Outcome:
-    """What is there of a recipe: one entry per model, in its order.
+    """What is there of a recipe: one entry per part, in its order.
 
     Attributes:
-        results: finished, coarser ones meanwhile, or None before the first.
+        results: finished, coarser ones meanwhile, or None before the first; one per part of the recipe.
         waiting: jobs that have not ended.
         cancelled: whether someone stopped it.
         error: why there is no result, in one sentence; "" where nothing is wrong.
@@ -197,19 +197,18 @@ def compute(made: Recipe, *, patience: float = _PATIENCE_SECONDS) -> Outcome:
     try:
         return _compute(made, patience)
     except ValueError as error:
-        return Outcome(results=(None,) * len(made.models), error=str(error))
+        return Outcome(results=(None,) * len(made.parts()), error=str(error))
 
 
 def _compute(made: Recipe, patience: float) -> Outcome:
     store, recent = shelf()
     images_now = image_set(made.images)
-    reference = classifier(made.models[0])
     results: list[Result | None] = []
     waiting: list[Job[Result]] = []
     stopped = False
-    for place, source in enumerate(made.models):
-        part, model = made.for_model(source), classifier(source)
-        key = key_of(part, model, images_now, reference) or f"{user()}/{place}/{part.json()}"
+    for place, part in enumerate(made.parts()):
+        models_now = [classifier(source) for source in part.models]
+        key = key_of(part, models_now, images_now) or f"{user()}/{place}/{part.json()}"
         found = recent.get(key, store)
         if found is None and key in _cancelled():
             results.append(_cancelled()[key])
@@ -218,8 +217,8 @@ def _compute(made: Recipe, patience: float) -> Outcome:
         if key in _failed():
             raise ValueError(_failed()[key])
         if found is None:
-            work = _work(part, model, images_now, reference)
-            job = jobs.shared().submit(user(), key, work, device=str(model.device), slot=f"{made.analysis}/{place}")
+            device, slot = str(models_now[-1].device), f"{made.analysis}/{place}"
+            job = jobs.shared().submit(user(), key, _work(part, models_now, images_now), device=device, slot=slot)
             job.wait(patience)
             if job.state is State.FAILED:
                 _failed()[key] = _told(job.error)
@@ -233,11 +232,9 @@ def _compute(made: Recipe, patience: float) -> Outcome:
     return Outcome(results=tuple(results), waiting=tuple(waiting), cancelled=stopped)
 
 
-def _work(
-    part: Recipe, model: Classifier, images_now: ImageSet, reference: Classifier
-) -> Callable[[OnProgress], Result]:
+def _work(part: Recipe, models_now: Sequence[Classifier], images_now: ImageSet) -> Callable[[OnProgress], Result]:
     store, _ = shelf()
-    return lambda on_progress: store.fetch(part, model, images_now, reference, on_progress)
+    return lambda on_progress: store.fetch(part, models_now, images_now, on_progress)
 
 
 def _told(error: BaseException | None) -> str:
@@ -272,10 +269,10 @@ def resume() -> None:
 
 
 def shown(made: Recipe, outcome: Outcome) -> tuple[Any, ...]:
-    """What to draw for each model: its result, or the last one of the same model and images until that is there."""
+    """What to draw for each part: its result, or the last one of the same models and images until that is there."""
     pictures: list[Any] = []
-    for source, result in zip(made.models, outcome.results, strict=True):
-        place, plane = f"last:{made.analysis}:{len(pictures)}", (source, made.images, made.rows, _plane(made))
+    for part, result in zip(made.parts(), outcome.results, strict=True):
+        place, plane = f"last:{made.analysis}:{len(pictures)}", (part.models, made.images, made.rows, _plane(made))
         if result is not None:
             st.session_state[place] = plane, result
         of, last = st.session_state.get(place, (None, None))

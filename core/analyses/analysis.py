@@ -30,9 +30,12 @@ class Analysis:
         images: how many images are chosen at these parameters, at least and at most.
         prepare: (classifier, images, rows=, reference=, on_progress=, **parameters) -> result. `images` is the whole
             set and `rows` the chosen ones; `reference` is the recipe's first model, which fixes what all models share.
+            A joint analysis takes all classifiers in place of one, and no reference.
         chart: (results, classifiers, images, rows=, beside=, **figure) -> chart; results and classifiers one per
-            model, `beside` all results that are shown together, so that they share their scales.
+            model, or one result for all models, `beside` all results that are shown together, so that they share
+            their scales.
         shared: whether, at these parameters, the reference and the whole set of images enter the result.
+        joint: whether one result is about all models, instead of one about each.
     """
 
     name: str
@@ -45,6 +48,7 @@ class Analysis:
     prepare: Callable[..., Result]
     chart: Callable[..., Chart]
     shared: Callable[[Mapping[str, Any]], bool] = field(default=lambda parameters: False)
+    joint: bool = False
 
     @property
     def figure_settings(self) -> tuple[Parameter, ...]:

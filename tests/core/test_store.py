@@ -41,7 +41,7 @@ def model(seed: int = 1) -> Classifier:
 
 def key(made: Recipe, classifier: Classifier | None = None, images: ImageSet | None = None) -> str:
     classifier = classifier or model()
-    return key_of(made, classifier, images or image_set(), classifier)
+    return key_of(made, [classifier], images or image_set())
 
 
 @pytest.fixture
@@ -51,14 +51,14 @@ def store(tmp_path: Path) -> Store:
 
 def test_a_hit_means_no_forward_at_all(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     classifier = model()
-    first = store.fetch(recipe(), classifier, image_set())
+    first = store.fetch(recipe(), [classifier], image_set())
 
     def never(*args: object) -> None:
         pytest.fail("a stored slice asked the classifier")
 
     monkeypatch.setattr(classifier.module, "forward", never)
     other = recipe(shading="entropy", width=183)  # figure settings cost nothing
-    again = store.fetch(other, classifier, image_set())
+    again = store.fetch(other, [classifier], image_set())
     assert isinstance(first, Slice)
     assert isinstance(again, Slice)
     np.testing.assert_array_equal(first.label, again.label)
@@ -98,7 +98,7 @@ def test_words_that_stand_in_the_result_count() -> None:
 
 def test_a_result_of_another_version_is_dropped(store: Store) -> None:
     classifier = model()
-    store.fetch(recipe(), classifier, image_set())
+    store.fetch(recipe(), [classifier], image_set())
     (path,) = store.folder.glob("*/*.entry")
     data = json.dumps({"kind": "core.geometry.slices.Slice", "fields": {"forwards": 1}})
     buffer = io.BytesIO()
@@ -111,7 +111,7 @@ def test_a_result_of_another_version_is_dropped(store: Store) -> None:
 def test_a_store_that_cannot_be_written_costs_no_result(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     (tmp_path / "file").write_text("in the way")
     store = Store(tmp_path / "file" / "results")
-    assert isinstance(store.fetch(recipe(), model(), image_set()), Slice)
+    assert isinstance(store.fetch(recipe(), [model()], image_set()), Slice)
     assert "could not be kept" in caplog.text
 
 
@@ -119,32 +119,32 @@ def test_without_a_fingerprint_nothing_is_kept(store: Store) -> None:
     classifier = model()
     classifier.__dict__["fingerprint"] = ""
     assert key(recipe(), classifier) == ""
-    store.fetch(recipe(), classifier, image_set())
+    store.fetch(recipe(), [classifier], image_set())
     assert not store.folder.exists()
 
 
 def test_rows_beyond_the_set_are_refused(store: Store) -> None:
     with pytest.raises(RecipeError, match="expected rows below 5, the size of made, got 9"):
-        store.fetch(replace(recipe(), rows=(0, 1, 9)), model(), image_set())
+        store.fetch(replace(recipe(), rows=(0, 1, 9)), [model()], image_set())
 
 
 @pytest.mark.parametrize("damage", [b"", b"\0" * 100, None])
 def test_a_damaged_entry_is_dropped_and_computed_again(store: Store, damage: bytes | None) -> None:
     classifier = model()
-    first = store.fetch(recipe(), classifier, image_set())
+    first = store.fetch(recipe(), [classifier], image_set())
     (path,) = store.folder.glob("*/*.entry")
     whole = path.read_bytes()
     path.write_bytes(whole[:-7] + b"damaged" if damage is None else damage)
     assert store.get(path.stem) is None
     assert not path.exists()
-    again = store.fetch(recipe(), classifier, image_set())
+    again = store.fetch(recipe(), [classifier], image_set())
     np.testing.assert_array_equal(first.label, again.label)  # type: ignore[attr-defined]
     assert path.exists()
 
 
 def test_the_entry_used_longest_ago_goes_first(tmp_path: Path) -> None:
     classifier = model()
-    result = Store(tmp_path / "probe").fetch(recipe(), classifier, image_set())
+    result = Store(tmp_path / "probe").fetch(recipe(), [classifier], image_set())
     store = Store(tmp_path / "small", most_bytes=int(2.5 * len(result.to_bytes())))
     import os
 
@@ -161,7 +161,7 @@ def test_the_entry_used_longest_ago_goes_first(tmp_path: Path) -> None:
 
 def test_what_is_larger_than_the_store_is_not_kept(tmp_path: Path) -> None:
     store = Store(tmp_path, most_bytes=10)
-    store.fetch(recipe(), model(), image_set())
+    store.fetch(recipe(), [model()], image_set())
     assert list(tmp_path.iterdir()) == []
 
 
@@ -173,7 +173,7 @@ def _write_many(folder: str, data: bytes) -> None:
 
 
 def test_processes_that_write_the_same_entry_leave_a_whole_one(tmp_path: Path) -> None:
-    result = Store(tmp_path / "probe").fetch(recipe(), model(), image_set())
+    result = Store(tmp_path / "probe").fetch(recipe(), [model()], image_set())
     folder = tmp_path / "shared"
     context = multiprocessing.get_context("fork")
     writers = [context.Process(target=_write_many, args=(str(folder), result.to_bytes())) for _ in range(3)]
@@ -194,6 +194,6 @@ def test_the_demo_slice_is_computed_once(store: Store) -> None:
         "slice", models=["demo:photos/standard"], images="demo:photos", rows=[3, 17, 42], settings={"resolution": 64}
     )
     classifier, images = load_classifier("demo:photos/standard", "cpu"), load_images("demo:photos")
-    first = store.fetch(made, classifier, images)
-    again = store.fetch(made, load_classifier("demo:photos/standard", "cpu"), images)
+    first = store.fetch(made, [classifier], images)
+    again = store.fetch(made, [load_classifier("demo:photos/standard", "cpu")], images)
     assert first.seconds == again.seconds  # the very same computation

@@ -36,7 +36,7 @@ def test_every_analysis_runs_and_is_drawn_and_exported(name: str) -> None:
     rows = [3, 17, 42, 60][: max(1, TABLE[name].images(settings)[0])]
     recipe = Recipe.make(name, models=["demo:photos/standard"], images="demo:photos", rows=rows, settings=QUICK[name])
     classifier, images = load_classifier("demo:photos/standard", "cpu"), load_images("demo:photos")
-    result = recipe.run(classifier, images, classifier, silent)
+    result = recipe.run([classifier], images, silent)
     assert result.recipe == recipe.mapping()
     chart = recipe.chart([result], [classifier], images)
     assert chart.alt

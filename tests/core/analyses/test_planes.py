@@ -29,8 +29,9 @@ def test_every_analysis_runs_and_is_drawn_for_two_models(analysis: str, settings
     recipe = made(analysis, [3, 17, 42], **settings)
     classifiers = [load_classifier(source, "cpu") for source in MODELS]
     images = load_images("demo:photos")
-    results = [recipe.run(classifier, images, classifiers[0], silent) for classifier in classifiers]
-    assert all(result.recipe == recipe.mapping() for result in results)
+    parts = zip(recipe.parts(), (classifiers[:1], classifiers), strict=True)
+    results = [part.run(models, images, silent) for part, models in parts]
+    assert [result.recipe for result in results] == [part.mapping() for part in recipe.parts()]
     chart = recipe.chart(results, classifiers, images)
     assert [panel.title for panel in chart.panels] == ["photos/standard", "photos/standard-1"]
     assert chart.alt
@@ -41,7 +42,7 @@ def test_every_analysis_runs_and_is_drawn_for_two_models(analysis: str, settings
 def test_shading_by_distance_needs_no_other_result() -> None:
     recipe = made("slice", [3, 17, 42], MODELS[:1], shading="distance", levels="0.5,1")
     classifier, images = load_classifier(MODELS[0], "cpu"), load_images("demo:photos")
-    chart = recipe.chart([recipe.run(classifier, images, classifier, silent)], [classifier], images)
+    chart = recipe.chart([recipe.run([classifier], images, silent)], [classifier], images)
     assert "distance" in chart.panels[0].scales[0].title
 
 
@@ -49,12 +50,12 @@ def test_all_models_are_cut_along_the_plane_of_the_first() -> None:
     recipe = made("slice", [3], plane="directions", u="gradient", v="random:1")
     first, second = (load_classifier(source, "cpu") for source in MODELS)
     images = load_images("demo:photos")
-    cuts: list[Any] = [recipe.run(classifier, images, first, silent) for classifier in (first, second)]
-    alone: Any = recipe.run(second, images, second, silent)
+    cuts: list[Any] = [recipe.run(models, images, silent) for models in ([first], [first, second])]
+    alone: Any = recipe.run([second], images, silent)
     assert (cuts[0].u == cuts[1].u).all()
     assert cuts[0].home == cuts[1].home
     assert (alone.u != cuts[1].u).any()
-    assert key_of(recipe, second, images, first) != key_of(recipe, second, images, second)
+    assert key_of(recipe, [first, second], images) != key_of(recipe, [second], images)
     assert cuts[0].gradients > 0
 
 
@@ -62,7 +63,7 @@ def test_three_images_need_neither_reference_nor_set() -> None:
     recipe = made("slice", [3, 17, 42])
     first, second = (load_classifier(source, "cpu") for source in MODELS)
     images = load_images("demo:photos")
-    assert key_of(recipe, second, images, first) == key_of(recipe, second, images, second)
+    assert key_of(recipe, [first, second], images) == key_of(recipe, [second], images)
 
 
 @pytest.mark.parametrize(
