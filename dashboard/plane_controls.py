@@ -56,6 +56,7 @@ def anchors(chosen: Sequence[int], count: int) -> None:
 
 _KINDS = {
     "gradient": "gradient of the margin",
+    "adversarial": "to the nearest boundary",
     "random": "random",
     "image": "towards an image",
     "mean": "class-mean difference",
@@ -71,8 +72,10 @@ _NUMBERS = {
     "down": "Half waves from top to bottom.",
     "across": "Half waves from left to right.",
 }
+_NUMBERED = {"random": ("seed",), "image": ("row",), "pca": ("number",), "dct": ("down", "across")}
 _FIRST = {  # what each kind starts from
     "gradient": ("gradient", "gradient:0", "gradient:1"),
+    "adversarial": ("adversarial",),
     "random": ("random:0", "random:1", "random:2"),
     "image": ("image:1", "image:2", "image:4"),
     "mean": ("mean:0", "mean:1", "mean:2"),
@@ -99,7 +102,10 @@ def direction(analysis: str, name: str, label: str) -> None:
 
     def chosen() -> None:
         picked = st.session_state[f"{key}:kind"]
-        free = next(spec for spec in _FIRST[picked] if spec not in taken)  # two equal ones span no plane
+        free = next((spec for spec in _FIRST[picked] if spec not in taken), None)  # two equal ones span no plane
+        if free is None:
+            st.toast(f"The other direction is {_KINDS[picked]} already.")
+            return
         session.change(analysis, **{name: free})
 
     def numbered() -> None:
@@ -124,8 +130,8 @@ def direction(analysis: str, name: str, label: str) -> None:
                 on_change=numbered,
                 help="The class whose side the direction leads to.",
             )
-        else:
-            words = {"random": ("seed",), "image": ("row",), "pca": ("number",), "dct": ("down", "across")}[kind]
+        elif kind in _NUMBERED:
+            words = _NUMBERED[kind]
             for place, (column, word) in enumerate(zip(st.columns(len(words)), words, strict=True)):
                 st.session_state[f"{key}:{place}"] = numbers[place]
                 least = 1 if kind == "pca" else 0

@@ -116,7 +116,7 @@ def _looks_at_model_or_set(parameters: Mapping[str, Any]) -> bool:
     return bool(parameters["plane"] == "directions")
 
 
-_DIRECTIONS = "gradient, gradient:CLASS, random:SEED, image:ROW, mean:CLASS, pca:NUMBER or dct:ROW,COLUMN"
+_DIRECTIONS = "gradient, gradient:CLASS, adversarial, random:SEED, image:ROW, mean:CLASS, pca:NUMBER or dct:ROW,COLUMN"
 
 _PLANE = (
     Parameter(

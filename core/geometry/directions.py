@@ -4,6 +4,7 @@ A direction is a vector d of image space with ||d||_2 = 1 over pixels in [0, 1]:
 
 - `gradient`: of the margin z_a - z_b at the image, a and b being its two largest logits: away from the runner-up;
 - `gradient:K`: of z_K - z_a: towards class K;
+- `adversarial`: to the nearest boundary point of `core.geometry.boundary`, where it found one;
 - `random:SEED`: Gaussian, so uniform on the sphere;
 - `image:ROW`: towards another image of the set;
 - `mean:K`: from the mean of the image's class to the mean of class K, over the set's true labels;
@@ -26,14 +27,23 @@ import torch
 from torch import Tensor
 
 from core.classifier import Classifier
+from core.geometry.boundary import boundary_points
 from core.geometry.planes import Plane
 from core.images import ImageError, ImageSet
 
-Kind = Literal["gradient", "random", "image", "mean", "pca", "dct"]
+Kind = Literal["gradient", "adversarial", "random", "image", "mean", "pca", "dct"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
-_ARGUMENTS = {"gradient": (0, 1), "random": (1,), "image": (1,), "mean": (1,), "pca": (1,), "dct": (2,)}
-_KNOWN = "gradient, gradient:CLASS, random:SEED, image:ROW, mean:CLASS, pca:NUMBER, dct:ROW,COLUMN"
+ARGUMENTS = {
+    "gradient": (0, 1),
+    "adversarial": (0,),
+    "random": (1,),
+    "image": (1,),
+    "mean": (1,),
+    "pca": (1,),
+    "dct": (2,),
+}
+KNOWN = "gradient, gradient:CLASS, adversarial, random:SEED, image:ROW, mean:CLASS, pca:NUMBER, dct:ROW,COLUMN"
 _NUMBER = re.compile("0|[1-9][0-9]{0,17}")  # one text per direction; 18 digits stay below 2^63, the largest seed
 _NEIGHBOURS = 30
 _FLAT = 1e-10  # a principal direction with less of the largest spread is rounding
@@ -86,9 +96,9 @@ def parse_direction(text: str) -> DirectionSpec:
     kind, colon, rest = text.partition(":")
     numbers = rest.split(",") if colon else []
     known = next((name for name in KINDS if name == kind), None)
-    fits = known is not None and len(numbers) in _ARGUMENTS[known] and all(map(_NUMBER.fullmatch, numbers))
+    fits = known is not None and len(numbers) in ARGUMENTS[known] and all(map(_NUMBER.fullmatch, numbers))
     if known is None or not fits or (known == "pca" and numbers == ["0"]):
-        raise ValueError(f"expected a direction out of {_KNOWN}, got {text[:40]!r}")
+        raise ValueError(f"expected a direction out of {KNOWN}, got {text[:40]!r}")
     return DirectionSpec(known, tuple(map(int, numbers)))
 
 
@@ -97,7 +107,7 @@ def direction(spec: DirectionSpec, classifier: Classifier, images: ImageSet, row
 
     Args:
         spec: see `parse_direction`.
-        classifier: whose gradient is taken; the others only use its class names.
+        classifier: whose gradient is taken and whose boundary is looked for; the others only use its class names.
         images: the whole set.
         row: of the image in the set.
 
@@ -109,11 +119,13 @@ def direction(spec: DirectionSpec, classifier: Classifier, images: ImageSet, row
         ValueError: if a class, a frequency or a component of that number does not exist.
     """
     here = _exact(images[row])[0]
-    used = 0
+    forwards = gradients = 0
     match spec.kind, spec.arguments:
         case "gradient", towards:
             vector, label = _gradient(classifier, images.pixels[row], *towards)
-            used = 1
+            forwards = gradients = 1
+        case "adversarial", ():
+            vector, label, forwards, gradients = _adversarial(classifier, images, row)
         case "random", (seed,):
             generator = torch.Generator().manual_seed(seed)
             vector, label = torch.randn(here.shape, generator=generator, dtype=torch.float64), f"random {seed}"
@@ -126,11 +138,11 @@ def direction(spec: DirectionSpec, classifier: Classifier, images: ImageSet, row
         case _, (p, q):
             vector, label = _dct_atom(tuple(here.shape), p, q), f"DCT atom {p}, {q}"
         case _:
-            raise ValueError(f"expected a direction out of {_KNOWN}, got {str(spec)[:40]!r}")
+            raise ValueError(f"expected a direction out of {KNOWN}, got {str(spec)[:40]!r}")
     length = float(vector.norm())
     if length == 0:
         raise ImageError(f"expected a direction of some length, {spec} is zero at image {row}; choose another one")
-    return Direction(vector / length, label, used, used)
+    return Direction(vector / length, label, gradients, forwards)
 
 
 def plane_of_directions(classifier: Classifier, images: ImageSet, row: int, u: str, v: str) -> DirectionPlane:
@@ -182,6 +194,15 @@ def _gradient(classifier: Classifier, image: Tensor, towards: int | None = None)
         (gradient,) = torch.autograd.grad(logits[plus] - logits[minus], pixels)
     names = classifier.class_names
     return gradient[0].to("cpu", torch.float64), f"gradient of {names[plus]} − {names[minus]}"
+
+
+def _adversarial(classifier: Classifier, images: ImageSet, row: int) -> tuple[Tensor, str, int, int]:
+    found = boundary_points(classifier, images.pixels[[row]])
+    if not found.found[0]:
+        raise ImageError(f"expected a boundary near image {row}, none was found; choose another direction or image")
+    label = f"to the nearest boundary, {classifier.class_names[found.target_class[0]]}"
+    point = torch.from_numpy(found.points[0]).to(torch.float64)
+    return point - _exact(images[row])[0], label, found.forwards, found.gradients
 
 
 def _exact(images: ImageSet) -> Tensor:

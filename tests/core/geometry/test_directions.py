@@ -13,7 +13,7 @@ from sklearn.decomposition import PCA
 from core.checkpoints import load_classifier
 from core.classifier import Classifier
 from core.geometry.directions import (
-    KINDS,
+    ARGUMENTS,
     DirectionSpec,
     Kind,
     direction,
@@ -123,6 +123,23 @@ def test_dct_atoms_are_scipys_and_orthonormal(channels: int) -> None:
 # -- planes -----------------------------------------------------------------------------------------------------------
 
 
+def test_the_adversarial_direction_of_an_affine_model_is_its_gradients_and_costs_what_the_search_did() -> None:
+    images = a_set()
+    classifier, _ = affine()
+    found = direction(DirectionSpec("adversarial"), classifier, images, 3)
+    margin = direction(DirectionSpec("gradient"), classifier, images, 3)
+    k = classifier.class_names.index(found.label.removeprefix("to the nearest boundary, "))
+    towards = direction(DirectionSpec("gradient", (k,)), classifier, images, 3)
+    torch.testing.assert_close(found.vector, towards.vector, atol=1e-5, rtol=0)
+    assert found.gradients > margin.gradients
+
+
+def test_where_no_boundary_is_there_is_no_adversarial_direction() -> None:
+    flat = truths.classifier(truths.Affine(torch.zeros(2, 144), torch.tensor([1.0, 0.0])), SHAPE)
+    with pytest.raises(ImageError, match="expected a boundary near image 3, none was found"):
+        direction(DirectionSpec("adversarial"), flat, a_set(), 3)
+
+
 def test_a_plane_of_two_directions_keeps_the_first_and_tells_the_angle() -> None:
     images = a_set()
     classifier, _ = affine()
@@ -140,7 +157,7 @@ def test_a_plane_of_two_directions_keeps_the_first_and_tells_the_angle() -> None
 
 def test_every_kind_spans_a_plane_on_the_demo_model() -> None:
     classifier, images = load_classifier("demo:photos/standard", "cpu"), load_images("demo:photos")
-    for text in ("gradient:5", "image:9", "mean:2", "pca:1", "dct:2,3", "random:0"):
+    for text in ("gradient:5", "image:9", "mean:2", "pca:1", "dct:2,3", "random:0", "adversarial"):
         found = plane_of_directions(classifier, images, 100, "gradient", text)
         assert 1 < found.angle < 179
 
@@ -197,7 +214,7 @@ def test_a_classifier_that_is_flat_or_undefined_has_no_gradient() -> None:
 NUMBERS = st.integers(0, 10**18 - 1)
 
 
-@given(st.sampled_from([("gradient", 0), *((kind, 2 if kind == "dct" else 1) for kind in KINDS)]), NUMBERS, NUMBERS)
+@given(st.sampled_from([(kind, count) for kind, counts in ARGUMENTS.items() for count in counts]), NUMBERS, NUMBERS)
 def test_texts_are_read_back(kind: tuple[Kind, int], first: int, second: int) -> None:
     arguments = (first or 1, second)[: kind[1]]
     spec = DirectionSpec(kind[0], arguments)
