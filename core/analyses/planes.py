@@ -141,6 +141,30 @@ _PLANE = (
         help=f"Second direction, made orthogonal to the first: {_DIRECTIONS}.",
     ),
 )
+START = (
+    *_PLANE,
+    Parameter(
+        name="at",
+        kind="numbers",
+        default=None,
+        count=2,
+        limits=(-1e6, 1e6),
+        unit="ℓ2 pixel",
+        help="Where on this plane to ask, x and y as in a slice; empty for the first image itself.",
+    ),
+)
+
+
+def start_images(parameters: Mapping[str, Any]) -> tuple[int, int]:
+    """A point on a plane through images needs all three; else the first image is asked about."""
+    return (3, 3) if parameters["at"] is not None and parameters["plane"] == "images" else (1, 3)
+
+
+def start_shared(parameters: Mapping[str, Any]) -> bool:
+    """A point on a plane of directions depends on the reference and the whole set."""
+    return parameters["at"] is not None and _looks_at_model_or_set(parameters)
+
+
 SLICE = Analysis(
     name="slice",
     version=1,

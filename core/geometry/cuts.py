@@ -14,6 +14,7 @@ from dataclasses import replace
 from typing import Literal, NamedTuple
 
 import numpy as np
+from torch import Tensor
 
 from core.classifier import Classifier
 from core.compute import OnProgress, silent
@@ -95,6 +96,49 @@ def cut_of(reference: Classifier, images: ImageSet, rows: Sequence[int], *, plan
     at = through.to_plane(anchors.pixels).numpy()
     x, y = at[2] / np.linalg.norm(at[2])
     return Cut(through, through.square(at, _SPREAD), float(np.degrees(np.arctan2(y, x))), 0, 0)
+
+
+class Start(NamedTuple):
+    """The image that a question is asked at, and how a figure calls it."""
+
+    image: Tensor  # float32 (c, h, w)
+    words: str
+    forwards: int
+    gradients: int
+
+
+def start_of(
+    reference: Classifier,
+    images: ImageSet,
+    rows: Sequence[int],
+    *,
+    plane: PlaneKind = "images",
+    u: str = "gradient",
+    v: str = "random:0",
+    at: Sequence[float] | None = None,
+) -> Start:
+    """The image that a recipe asks about: the first chosen one, or the one at a point of a plane.
+
+    Args:
+        reference: see `cut_of`.
+        images: see `cut_of`.
+        rows: see `cut_of`.
+        plane: see `cut_of`.
+        u: see `cut_of`.
+        v: see `cut_of`.
+        at: x and y in the plane; None for the first image itself.
+
+    Returns:
+        The image, which off the plane's anchors may leave [0, 1], and what finding the plane took.
+
+    Raises:
+        ImageError: as `cut_of`.
+    """
+    if at is None:
+        return Start(images.pixels[rows[0]], images.words[rows[0]], 0, 0)
+    cut = cut_of(reference, images, rows, plane=plane, u=u, v=v)
+    image = cut.plane.to_pixels(np.array([at], dtype=float))[0].to(images.pixels.dtype)
+    return Start(image, f"point {at[0]:.2f}, {at[1]:.2f}", cut.forwards, cut.gradients)
 
 
 def _at_image(reference: Classifier, images: ImageSet, row: int, u: str, v: str) -> Cut:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from core.geometry.cuts import cut_of, prepare, prepare_profile
+from core.geometry.cuts import cut_of, prepare, prepare_profile, start_of
 from core.images import ImageError, ImageSet
 from tests import truths
 
@@ -77,3 +77,15 @@ def test_a_plane_at_an_image_is_found_once_and_costs_the_same_in_every_result() 
     assert again is first  # counts included, so that exported numbers do not depend on what was asked before
     assert other is not first
     assert first.forwards > 0
+
+
+def test_a_question_is_asked_at_the_first_image_or_at_a_point_of_its_plane() -> None:
+    images = image_set()
+    reference = truths.classifier(truths.NearestCentre(images.pixels[:3]), SHAPE)
+    first = start_of(reference, images, (2, 1, 0))
+    torch.testing.assert_close(first.image, images.pixels[2])
+    assert first.words == "even"
+    corner = cut_of(reference, images, (2, 1, 0), plane="images", u="", v="").plane.to_plane(images.pixels[1:2])[0]
+    there = start_of(reference, images, (2, 1, 0), plane="images", at=corner.tolist())
+    torch.testing.assert_close(there.image, images.pixels[1])
+    assert there.words.startswith("point ")
