@@ -1,0 +1,167 @@
+"""Accuracy under white noise, forecast from the geometry at the clean image and measured.
+
+With J the Jacobian of the logits at an image x, noise of standard deviation s moves the linearised logits to
+
+    f(x) + s J n,    n ~ N(0, 1) for every value,
+
+so that all class boundaries near x, with their angles to each other, take part in the forecast: the share of draws in
+which the true class still wins. (One flat boundary at distance d alone would give Phi(d / s), which is wrong already
+for affine logits of more than two classes.) The measured share puts x + s n through the classifier, unclipped, with the
+same n. For affine logits both are the same, draw by draw; what differs is the curvature of the logits at the scale s.
+
+Reference: Fawzi, Moosavi-Dezfooli, Frossard, Robustness of classifiers: from adversarial to random noise, NeurIPS 2016
+(arXiv 1608.08967), where the boundaries are those of two classes at a time.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from core.classifier import Classifier
+from core.compute import Batches, OnProgress, silent
+from core.geometry.closest import SignedMargin
+from core.geometry.severity import true_classes
+from core.geometry.streams import Stream
+from core.result import Result, quantity
+
+_MOST_VALUES = 1 << 22  # pixels of a chunk, for each of which there is one gradient per class
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class NoiseForecast(Result):
+    """The share of noise draws in which each image is classified correctly; NaN where a gradient is not finite."""
+
+    deviations: np.ndarray = quantity("standard deviation of a pixel", "deviation")
+    forecast: np.ndarray = quantity("", "n deviation")  # by linearised logits
+    measured: np.ndarray = quantity("", "n deviation")
+    disagreement: np.ndarray = quantity("", "n deviation")  # share of draws with another class than the linearised one
+    labels: np.ndarray = quantity("", "n")
+    draws: int = quantity("")
+    seed: int = quantity("")
+    num_classes: int = quantity("")
+    fingerprint: str = quantity("", default="")
+
+    @property
+    def forecast_accuracy(self) -> np.ndarray:
+        """The mean forecast of images that have one: (deviation,)."""
+        return self._mean(self.forecast)
+
+    @property
+    def measured_accuracy(self) -> np.ndarray:
+        """The mean measured share of the same images: (deviation,)."""
+        return self._mean(self.measured)
+
+    @property
+    def gap(self) -> np.ndarray:
+        """Measured minus forecast accuracy: (deviation,); 0 for affine logits."""
+        gap: np.ndarray = self.measured_accuracy - self.forecast_accuracy
+        return gap
+
+    def _mean(self, shares: np.ndarray) -> np.ndarray:
+        known = ~np.isnan(self.forecast[:, 0])
+        if not known.any():
+            return np.full(len(self.deviations), np.nan)
+        mean: np.ndarray = shares[known].mean(0)
+        return mean
+
+
+def noise_forecast(
+    classifier: Classifier,
+    images: Float[Tensor, "n c h w"],
+    labels: Int[Tensor, " n"],
+    deviations: Sequence[float] = (0.05, 0.1, 0.2, 0.3, 0.4),
+    *,
+    draws: int = 32,
+    candidates: int = 9,
+    seed: int = 0,
+    on_progress: OnProgress = silent,
+) -> NoiseForecast:
+    """Forecast how often images are classified correctly under white noise, and measure it.
+
+    Args:
+        classifier: any `core.classifier.Classifier`.
+        images: finite pixel values, nominally in [0, 1]; noise is not clipped to that range.
+        labels: the true class of each.
+        deviations: standard deviations of the noise.
+        draws: of noise for each image, the same for all deviations.
+        candidates: how many other classes the forecast knows: those with the largest logits at the image.
+        seed: of the noise.
+        on_progress: told the fraction done.
+
+    Returns:
+        Shares by image and deviation; `gradients` counts one per class and image.
+
+    Raises:
+        ValueError: if there is no image, draw or candidate, a deviation is not positive, or a label is missing.
+        ImageError: if an image does not fit the classifier or is not finite.
+    """
+    begin = time.perf_counter()
+    if draws < 1 or candidates < 1:
+        raise ValueError(f"expected at least one draw and one other class, got {draws} and {candidates}")
+    if not deviations or not all(0 < deviation < math.inf for deviation in deviations):
+        raise ValueError(f"expected positive standard deviations, got {list(deviations)}")
+    with torch.inference_mode(False), torch.no_grad(), torch.autocast(classifier.device.type, enabled=False):
+        margin = SignedMargin(classifier)
+        pixels = classifier.accept(images).to(margin.dtype).clone()
+        truth = true_classes(labels, classifier, len(pixels))
+        shaker = _Shaker(margin, deviations, draws, min(candidates, classifier.num_classes - 1), seed)
+        size = max(1, min(classifier.batches().size, len(pixels), _MOST_VALUES // pixels[0].numel()))
+
+        def measure(rows: Tensor) -> Tensor:
+            return shaker(pixels[rows], truth[rows])
+
+        found = Batches(size)(measure, torch.arange(len(pixels), device=pixels.device), on_progress)
+    forecast, measured, disagreement = found.cpu().numpy().transpose(1, 0, 2)
+    return NoiseForecast(
+        deviations=np.array(deviations, np.float64),
+        forecast=forecast,
+        measured=measured,
+        disagreement=disagreement,
+        labels=truth.to(torch.int32).cpu().numpy(),
+        draws=draws,
+        seed=seed,
+        num_classes=classifier.num_classes,
+        fingerprint=classifier.fingerprint,
+        forwards=margin.forwards,
+        gradients=margin.gradients,
+        seconds=time.perf_counter() - begin,
+    )
+
+
+class _Shaker:
+    """Counts what becomes of images under noise."""
+
+    def __init__(
+        self, margin: SignedMargin, deviations: Sequence[float], draws: int, candidates: int, seed: int
+    ) -> None:
+        self._margin, self._deviations, self._draws = margin, deviations, draws
+        self._candidates, self._seed = candidates, seed
+
+    def __call__(self, images: Tensor, labels: Tensor) -> Tensor:
+        """Forecast, measured share and disagreement of each image at each deviation: (n, 3, deviations), float64."""
+        logits = self._margin.logits(images)
+        others = logits.scatter(1, labels[:, None], -torch.inf).topk(self._candidates, 1).indices
+        leads, slopes = zip(*self._margin.leads(images, labels, others), strict=True)
+        lead, slope = torch.stack(leads, 1), torch.stack([each.flatten(1) for each in slopes], 1)
+        defined = torch.isfinite(lead).all(1) & torch.isfinite(slope).all(2).all(1)
+        counts = torch.zeros(len(images), 3, len(self._deviations), dtype=torch.float64, device=images.device)
+        stream = Stream(images, "white noise", self._seed)
+        for _ in range(self._draws):
+            noise = stream.normal(*images.shape[1:])
+            shift = torch.einsum("nkp,np->nk", slope, noise.flatten(1))
+            for place, deviation in enumerate(self._deviations):
+                least, rival = (lead + deviation * shift).min(1)
+                expected = labels.where(least > 0, others.gather(1, rival[:, None])[:, 0])
+                came = self._margin.logits(images + deviation * noise).argmax(1)
+                counts[:, 0, place] += expected == labels
+                counts[:, 1, place] += came == labels
+                counts[:, 2, place] += came != expected
+        return (counts / self._draws).where(defined[:, None, None], torch.nan)
