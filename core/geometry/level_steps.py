@@ -1,0 +1,318 @@
+"""One step of a walk along a level set of the confidence towards a target image.
+
+A walker at x of class y, on its way to the target t, has the log-odds M of y and their gradient g. The next point is
+
+    paper       clip(x + eta (v - <v, g> g / <g, g>) + a),  v = t - x,  a <- clip(a + eps (1 - p) g, -eps, eps)
+    superlevel  the point of the box [0, 1]^d nearest to x + eta v with M + <g, x' - x> >= L + c
+    equality    the point of the box nearest to x + eta v with M + <g, x' - x> = M_s
+
+L is the log-odds of the lowest confidence allowed, p_s - delta, and M_s that of the source. The first line is the
+published walk, (1 - p) g being the direction in which cross-entropy falls. The other two are projections onto a
+half-space or a plane and the box at once, so that a walk in a convex set has exactly one place to come to rest: the
+point of it that is nearest to t. A projection clip(x + eta v + l g) is found by Newton's method in l: the rise <g, x' -
+x> is concave and piecewise linear in l > 0, so that the iteration approaches from one side and ends after finitely many
+steps. c is what the last step fell short of its aim, times the square of how much shorter the next one is: curvature.
+
+A superlevel walk that hugs its level from the start gets caught in corners of the set. So it comes down to L from the
+inside: it first heads for M_s + climb, and what it aims for falls to L as (1 - eta)^(3k), three times as fast as the
+way to the target. On the demo models no step is then refused, and the walks end nearer.
+
+A point is accepted where its confidence p is allowed, p >= p_s - delta, or |p - p_s| <= delta on the level set, and,
+but for the published walk, where it is nearer to the target than the last one accepted. One that is not allowed halves
+eta; the first is corrected from where it is, the second sends the walker back to the last one accepted (a back-off).
+
+References: Balasubramanian, Sriramanan, Sadasivan, Feizi, Exploring Geometry of Blind Spots in Vision Models, NeurIPS
+2023 (arXiv 2310.19889), Algorithm 1. Projected gradient steps: Goldstein, Convex programming in Hilbert space, Bulletin
+of the AMS 70, 1964.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor
+
+from core.geometry.log_odds import LogOdds, level_below
+
+Mode = Literal["superlevel", "equality", "paper"]
+MODES: tuple[Mode, ...] = get_args(Mode)
+WALKING, REACHED, FLAT, STALLED, BLOCKED, BUDGET, NO_LEVEL, UNDEFINED = range(8)  # how a walk stands
+RECORDED = ("log_odds", "target_confidence", "distance", "cosine", "moved")  # after each step, where it ended
+
+_NEAR = 1 / 255  # in every pixel: one grey value
+_STALL_STEPS = 20  # must bring a walker nearer
+_BACK_OFFS = 3  # in a row
+_FAILURES = 2  # until a back-off
+_DESCENT = 3  # times as fast as the way to the target shrinks, walks come down to the level
+_GROWTH = 2.0  # of eta after an accepted point, up to where it began
+_ROUNDING = 64  # in units of the last digit: how well log-odds are known
+_NEWTON_STEPS = 8  # at most; 3 on a GPU, where nobody looks whether they are needed
+_NEWTON_STEPS_UNSEEN = 3
+
+
+@dataclass
+class Walkers:
+    """What is known about walks under way; one row each."""
+
+    pair: Tensor
+    target: Tensor  # image
+    source_class: Tensor
+    target_class: Tensor
+    at_source: Tensor  # log-odds
+    level: Tensor  # log-odds
+    delta: Tensor
+    age: Tensor  # steps done
+    status: Tensor
+    point: Tensor  # image to look at next
+    aim: Tensor  # its log-odds to first order, or what they were to be if that is more
+    kept: Tensor  # image accepted last, and what was seen there
+    value: Tensor  # log-odds
+    gradient: Tensor  # image
+    scale: Tensor  # length of the gradient times the distance: what log-odds could rise on the way, at most
+    scalars: Tensor  # RECORDED, without the last
+    top: Tensor  # class
+    eta: Tensor
+    failures: Tensor
+    back_offs: Tensor
+    mark: Tensor  # distance some steps ago
+    push: Tensor  # image; a of the published walk, else empty
+    history: Tensor  # (walkers, RECORDED, steps + 1), NaN where not there yet
+
+    def rows(self, which: Tensor) -> Walkers:
+        """Some of them."""
+        return Walkers(**{entry.name: getattr(self, entry.name)[which] for entry in fields(self)})
+
+    def replace(self, which: Tensor, others: Walkers) -> None:
+        """Let others take these rows."""
+        for entry in fields(self):  # out of place: `point` and `kept` may be one tensor
+            setattr(self, entry.name, getattr(self, entry.name).index_copy(0, which, getattr(others, entry.name)))
+
+
+@dataclass(frozen=True)
+class Stepper:
+    """Takes walkers one step further: one forward and one backward of each.
+
+    Args:
+        odds: the log-odds.
+        mode: which of the three walks.
+        steps: how many steps a walk may have.
+        eta: which share of the remaining way to the target a step heads for.
+        climb: how far above the log-odds of its source a superlevel walk begins.
+        eps: most change of a pixel by the published walk's push.
+        goal: root mean square over pixels at which a walk has reached its target.
+        stall: a walk is over that came nearer by a smaller share than this in 20 steps.
+    """
+
+    odds: LogOdds
+    mode: Mode
+    steps: int
+    eta: float
+    climb: float
+    eps: float
+    goal: float
+    stall: float
+
+    def start(
+        self,
+        pair: Tensor,
+        sources: Tensor,
+        targets: Tensor,
+        source_class: Tensor,
+        target_class: Tensor,
+        at_source: Tensor,
+        delta: Tensor,
+    ) -> Walkers:
+        """Walkers at their sources; one argument per row."""
+        none, zeros = torch.zeros_like(pair), torch.zeros_like(at_source)
+        table = torch.zeros((len(pair), len(RECORDED), self.steps + 1), dtype=sources.dtype, device=sources.device)
+        return Walkers(
+            pair=pair,
+            target=targets,
+            source_class=source_class,
+            target_class=target_class,
+            at_source=at_source,
+            level=level_below(at_source, delta),
+            delta=delta,
+            age=none,
+            status=torch.full_like(none, WALKING),
+            point=sources,
+            aim=at_source,
+            kept=sources,
+            value=at_source,
+            gradient=torch.zeros_like(sources),
+            scale=zeros,
+            scalars=table[:, :-1, 0],
+            top=source_class,
+            eta=torch.full_like(zeros, self.eta),
+            failures=none,
+            back_offs=none,
+            mark=torch.full_like(zeros, torch.inf),
+            push=torch.zeros_like(sources) if self.mode == "paper" else sources.new_empty(len(pair), 0),
+            history=torch.full_like(table, torch.nan),
+        )
+
+    def __call__(self, walkers: Walkers) -> None:
+        """Look at the points proposed, keep those allowed, propose the next ones."""
+        w, point = walkers, walkers.point
+        value, gradient, logits = self.odds.slope(point, w.source_class)
+        way = w.target - point
+        distance, steepness = _length(way), _length(gradient)
+        usable = torch.isfinite(value) & torch.isfinite(steepness)
+        walking, fresh = w.status == WALKING, w.age == 0
+        allowed = usable & (self.allows(w, value) | fresh)
+        nearer = (distance <= w.scalars[:, 2]) | fresh | (self.mode == "paper")
+        accepted = walking & allowed & nearer
+        self._accept(w, accepted, walking, value, gradient, logits, way, distance, steepness)
+        failed, before = walking & ~allowed, w.eta
+        w.eta = torch.where(accepted, (_GROWTH * w.eta).clamp(max=self.eta), torch.where(failed, w.eta / 2, w.eta))
+        w.failures = torch.where(accepted, 0, w.failures + failed)
+        back = failed & ((w.failures >= _FAILURES) | ~usable)
+        w.failures = torch.where(back, 0, w.failures)
+        w.back_offs = torch.where(accepted, 0, w.back_offs + back)
+        self._end(w, walking, failed, steepness)
+        self._propose(w, point, value, gradient, distance * steepness, back, before)
+        w.age = w.age + (w.status == WALKING)
+
+    def allows(self, w: Walkers, value: Tensor) -> Tensor:
+        """Whether log-odds are those of an allowed confidence."""
+        if self.mode == "superlevel":  # compared as log-odds: confidences near 1 have no digits
+            return value >= w.level
+        fall = w.at_source.sigmoid() - value.sigmoid()
+        return fall <= w.delta if self.mode == "paper" else fall.abs() <= w.delta
+
+    @staticmethod
+    def _accept(
+        w: Walkers,
+        accepted: Tensor,
+        walking: Tensor,
+        value: Tensor,
+        gradient: Tensor,
+        logits: Tensor,
+        way: Tensor,
+        distance: Tensor,
+        steepness: Tensor,
+    ) -> None:
+        """Keep these points, and note where every walk is now."""
+        moved = _length(w.point - w.kept).where(accepted, 0.0)
+        cosine = (_dot(way, gradient) / (distance * steepness)).nan_to_num(0.0)
+        towards = logits.softmax(1).gather(1, w.target_class[:, None])[:, 0]
+        scalars = torch.stack([value, towards, distance, cosine], 1)
+        w.kept, w.gradient = _choose(accepted, w.point, w.kept), _choose(accepted, gradient, w.gradient)
+        w.value = torch.where(accepted, value, w.value)
+        w.scale = torch.where(accepted, distance * steepness, w.scale)
+        w.top = torch.where(accepted, logits.argmax(1), w.top)
+        w.scalars = torch.where(accepted[:, None], scalars, w.scalars)
+        every = torch.arange(len(moved), device=moved.device)
+        now = torch.cat([w.scalars, moved[:, None]], 1)
+        w.history[every, :, w.age] = torch.where(walking[:, None], now, w.history[every, :, w.age])
+
+    def _end(self, w: Walkers, walking: Tensor, failed: Tensor, steepness: Tensor) -> None:
+        """Which walks are over, by the first reason that holds."""
+        distance = w.scalars[:, 2]
+        root = w.target[0].numel() ** 0.5
+        near = distance <= _NEAR * root  # else some pixel is not
+        if near.device.type != "cpu" or bool(near.any()):
+            near = near & ((w.target - w.kept).flatten(1).abs().amax(1) < _NEAR)
+        near = near | (distance <= self.goal * root)
+        due = (w.age > 0) & (w.age % _STALL_STEPS == 0)
+        stalled = due & (distance > (1 - self.stall) * w.mark)
+        w.mark = torch.where(due | (w.age == 0), distance, w.mark)
+        blocked = failed if self.mode == "paper" else w.back_offs >= _BACK_OFFS
+        flat = steepness.square() < torch.finfo(steepness.dtype).tiny
+        status = w.status
+        for reason, holds in (
+            (BUDGET, w.age >= self.steps),
+            (BLOCKED, blocked),
+            (STALLED, stalled),
+            (FLAT, flat & ~failed),
+            (REACHED, near),
+        ):  # the last one written is the first that counts
+            status = torch.where(walking & holds, reason, status)
+        w.status = status
+
+    def _propose(
+        self, w: Walkers, point: Tensor, value: Tensor, gradient: Tensor, scale: Tensor, back: Tensor, before: Tensor
+    ) -> None:
+        """The next point of each walker, from the one looked at, or from the one accepted last."""
+        base, slope = _choose(back, w.kept, point), _choose(back, w.gradient, gradient)
+        at = torch.where(back, w.value, value)
+        if self.mode == "paper":
+            w.push = (w.push + _column(self.eps * at.neg().sigmoid()) * slope).clamp(-self.eps, self.eps)
+            way = w.target - base
+            along = _dot(way, slope) / _dot(slope, slope).clamp(min=torch.finfo(way.dtype).tiny)
+            w.point = (base + self.eta * (way - _column(along) * slope) + w.push).clamp(0, 1)
+            return
+        if self.mode == "equality":
+            rise = w.at_source - at
+        else:
+            known = _ROUNDING * torch.finfo(value.dtype).eps * (1 + w.at_source.abs())
+            short = (w.aim - value).nan_to_num(0.0) * (w.eta / before).square()
+            left = (1 - self.eta) ** (_DESCENT * w.age.to(at.dtype))
+            spare = torch.maximum(short, (w.at_source + self.climb - w.level) * left)
+            stride = w.eta * torch.where(back, w.scale, scale)  # what is not needed costs no longer step
+            rise = torch.maximum(w.level + known - at, torch.minimum(w.level + spare - at, stride))
+        there = torch.lerp(base, w.target, _column(w.eta))
+        w.point, risen = rise_in_box(base, there, slope, rise, exactly=self.mode == "equality")
+        w.aim = at + torch.maximum(rise, risen)
+
+
+def rise_in_box(
+    base: Tensor, wanted: Tensor, gradient: Tensor, rise: Tensor, *, exactly: bool
+) -> tuple[Tensor, Tensor]:
+    """The image in the box nearest to the one wanted among those where a linear function has risen enough.
+
+    Args:
+        base: (n, c, h, w) images in [0, 1], where the function is 0.
+        wanted: (n, c, h, w) images in [0, 1].
+        gradient: (n, c, h, w) of the function.
+        rise: (n,) least value of the function; where the box holds none, the nearest to it that was met.
+        exactly: its value instead.
+
+    Returns:
+        (n, c, h, w) images, and (n,) what the function is there.
+    """
+    limits = torch.finfo(gradient.dtype)
+    found, risen = wanted, _dot(gradient, wanted - base)
+    lack = rise - risen if exactly else (rise - risen).clamp(min=0)
+    least = 4 * limits.eps * torch.maximum(rise.abs(), risen.abs())
+    reach = torch.zeros_like(rise)
+    slope = _dot(gradient, gradient)
+    seen = rise.device.type == "cpu"
+    for _ in range(_NEWTON_STEPS if seen else _NEWTON_STEPS_UNSEEN):
+        going = (lack.abs() > least) & (slope >= limits.tiny)
+        if seen and not bool(going.any()):
+            break
+        reach = torch.where(going, reach + lack / slope.clamp(min=limits.tiny), reach)
+        free = torch.addcmul(wanted, _column(reach), gradient)
+        found = free.clamp(0, 1)
+        risen = _dot(gradient, found - base)
+        lack = rise - risen if exactly else (rise - risen).clamp(min=0)
+        slope = _dot(gradient.where(free == found, 0.0), gradient)
+    return found, risen
+
+
+def _choose(which: Tensor, images: Tensor, others: Tensor) -> Tensor:
+    """Rows of `images` where it says so, else of `others`; nothing is copied on the CPU where all are the same."""
+    if which.device.type == "cpu":
+        if bool(which.all()):
+            return images
+        if not bool(which.any()):
+            return others
+    return torch.where(_column(which), images, others)
+
+
+def _column(values: Tensor) -> Tensor:
+    """One value per row, to be multiplied with images."""
+    return values.view(-1, 1, 1, 1)
+
+
+def _dot(a: Tensor, b: Tensor) -> Tensor:
+    products: Tensor = torch.linalg.vecdot(a.flatten(1), b.flatten(1))
+    return products
+
+
+def _length(images: Tensor) -> Tensor:
+    lengths: Tensor = torch.linalg.vector_norm(images.flatten(1), dim=1)
+    return lengths

@@ -1,0 +1,123 @@
+"""The log-odds of a class, M_y(x) = z_y - log sum_{k != y} exp z_k, and levels of it.
+
+The confidence of class y is p = 1 / (1 + exp(-M)), so {p >= a} and {M >= log(a / (1 - a))} are the same set. Where p is
+close to 1 the gradient of p and of the cross-entropy -log p vanish, grad(-log p) = -(1 - p) grad M, and in float32
+they are 0 from M = 104 on; the gradient of M does not, so a level set keeps its normal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from core.classifier import Classifier
+from core.compute import out_of_memory
+
+Images = Float[Tensor, "n c h w"]
+Logits = Float[Tensor, "n k"]
+Rows = Float[Tensor, " n"]
+Classes = Int[Tensor, " n"]
+
+
+def log_odds(logits: Logits, classes: Classes) -> Rows:
+    """The log-odds of each row's class; NaN where a logit is not finite.
+
+    Args:
+        logits: of each row.
+        classes: the class y of each row.
+
+    Returns:
+        z_y - log sum_{k != y} exp z_k; for two classes the difference of the logits.
+    """
+    own = logits.gather(1, classes[:, None])
+    others = logits.scatter(1, classes[:, None], -torch.inf).logsumexp(1)
+    return (own[:, 0] - others).where(torch.isfinite(logits).all(1), torch.nan)
+
+
+def level_below(value: Rows, delta: Rows) -> Rows:
+    """The log-odds at which the confidence is `delta` less; both tails keep their digits.
+
+    Args:
+        value: log-odds M.
+        delta: what the confidence may lose, >= 0.
+
+    Returns:
+        log((p - delta) / (1 - p + delta)); NaN where p <= delta: no confidence is that far below. M itself for 0.
+    """
+    left, other = value.sigmoid() - delta, value.neg().sigmoid() + delta
+    return torch.where(delta == 0, value, (left.log() - other.log()).where(left > 0, torch.nan))
+
+
+class Slope(NamedTuple):
+    """Log-odds of each row with their gradient, and all logits."""
+
+    value: Rows
+    gradient: Images
+    logits: Logits
+
+
+class LogOdds:
+    """The log-odds of each row's own class, with a count of the images put forward and backward.
+
+    Args:
+        classifier: any classifier.
+        size: images put through at once; halved where memory runs out.
+    """
+
+    def __init__(self, classifier: Classifier, size: int) -> None:
+        self._classifier, self._size = classifier, size
+        self.dtype = torch.promote_types(classifier.dtype, torch.float32)  # lengths need more digits than half has
+        self.forwards = 0
+        self.gradients = 0
+
+    def logits(self, images: Images) -> Logits:
+        """All logits, without a graph."""
+
+        def forward(start: int, end: int) -> tuple[Tensor]:
+            with torch.no_grad():
+                return (self._logits(images[start:end]),)
+
+        return self._in_pieces(forward, len(images))[0]
+
+    def slope(self, images: Images, classes: Classes) -> Slope:
+        """The log-odds with their gradient: one forward, one backward."""
+
+        def forward_and_back(start: int, end: int) -> tuple[Tensor, ...]:
+            with torch.enable_grad():
+                points = images[start:end].detach().requires_grad_()
+                logits = self._logits(points)
+                value = log_odds(logits, classes[start:end])
+                self.gradients += len(points)
+                if not value.requires_grad:  # logits that do not depend on the image
+                    return value, torch.zeros_like(points.detach()), logits
+                # of each row's value in its own image: rows do not see each other, so the sum has the same gradient
+                (gradient,) = torch.autograd.grad(value.sum(), points, materialize_grads=True)
+            return value.detach(), gradient, logits.detach()
+
+        return Slope(*self._in_pieces(forward_and_back, len(images)))
+
+    def _logits(self, images: Tensor) -> Tensor:
+        self.forwards += len(images)
+        return self._classifier(images.to(self._classifier.dtype)).to(self.dtype)
+
+    def _in_pieces(self, function: Callable[[int, int], tuple[Tensor, ...]], total: int) -> tuple[Tensor, ...]:
+        """Apply a function to so many rows at a time as the memory of a graph allows."""
+        parts: list[tuple[Tensor, ...]] = []
+        start = 0
+        while start < total:
+            end = min(start + self._size, total)
+            try:
+                parts.append(function(start, end))
+            except RuntimeError as error:
+                if not out_of_memory(error) or self._size == 1:
+                    raise
+                self._size = max(1, min(self._size, end - start) // 2)
+                if self._classifier.device.type == "cuda":
+                    torch.cuda.empty_cache()
+                continue
+            start = end
+        return parts[0] if len(parts) == 1 else tuple(torch.cat(each) for each in zip(*parts, strict=True))
