@@ -1,0 +1,200 @@
+"""In which frequencies, or parts of the picture, is the boundary near?"""
+
+from __future__ import annotations
+
+import numpy as np
+import streamlit as st
+
+from core.analyses import TABLE
+from core.geometry.margins import STATUSES, SubspaceMargins
+from dashboard import controls, exports, plane_controls, session
+from dashboard.session import Outcome
+from dashboard.viewer.viewer import plane_view
+
+ANALYSIS, CURVE = "margins", "margin_curve"
+SHARED = ("count", "slides", "seed")
+ABOUT = """
+How far must an image move, *using only one band of frequencies* (or one patch of pixels), until another class wins?
+For a subspace S of image space that is the length of the shortest r in S with another class at x + r. The paper calls
+it the margin in S. Small: the model uses this band, or is fragile in it. Large: it is invariant there. Frequencies are
+those of the two-dimensional cosine transform (DCT) of each channel, counted in half waves per side.
+
+**What to look for.** Where the map is dark, and whether another model is far there. The curve against its dashed line:
+a subspace of dimension d of D would be sqrt(D / d) times as far as the nearest boundary of all if no direction were
+preferred. Below the line the model is more sensitive than by chance. The colour of a mark: which class a band leads to.
+
+**Share of sensitivity** is 1 / distance² over its sum. Blocks of a map do not overlap and leave nothing out, so for a
+flat boundary that is the share of the normal's squared length; for a bent one it is a score.
+
+**What this cannot show.** Distances come from a search (DeepFool inside the subspace, then slides along the boundary):
+none is too short, some are too long. They are about the function: the image reached may leave the pixel box, and one
+that is longer than the box's diagonal is no image at all. Windows on the diagonal leave out mixed frequencies, such as
+oriented edges; the map has them. Misclassified images are left out of medians: their distance means the opposite.
+
+Reference: Ortiz-Jimenez, Modas, Moosavi-Dezfooli, Frossard, *Hold me tight! Influence of discriminative features on
+deep network boundaries*, NeurIPS 2020 (arXiv 2002.06349), which reports DeepFool's points (here: 0 slides).
+"""
+
+
+def maps(outcome: Outcome) -> None:
+    """The maps of all chosen models, side by side, on one scale."""
+    results = session.shown(made, outcome)
+    known = [result for result in results if result is not None]
+    pairs = list(zip(made.models, results, strict=True))[made.figure["colour"] == "ratio" :]
+    explained = ""
+    columns = st.columns(len(pairs)) if len(pairs) > 1 else [st.container()]
+    for place, (column, (source, result)) in enumerate(zip(columns, pairs, strict=True)):
+        with column:
+            if len(results) > 1:
+                st.markdown(f"**{session.classifier(source).name}**")
+            busy = controls.progress_words(outcome, f"{made.parameters['count'] + 1} images")
+            if result is None or (made.figure["colour"] == "ratio" and results[0] is None):
+                st.progress(busy["fraction"] or 0.0 if busy else 0.0, busy["text"] if busy else "No picture yet.")
+                continue
+            chart = session.chart(made, source, result, known)
+            plane_view(chart, key=f"margins-{place}", busy=busy, on_pick=choose, linked="margins", height=560)
+            controls.legend(chart)
+            st.caption(cost(result))
+            explained = chart.caption
+    if explained:
+        st.caption(explained)
+    controls.stop_or_resume(outcome)
+
+
+def choose(point: tuple[float, float]) -> None:
+    """Mark the block of a map that was clicked."""
+    result = next((one for one in session.shown(made, outcome) if one is not None), None)
+    if result is not None:
+        block = block_at(result, *point)
+        session.change(ANALYSIS, marked=None if block == made.figure["marked"] else block)
+
+
+def block_at(result: SubspaceMargins, x: float, y: float) -> int:
+    """The number of the block at a point of its map; -1 outside."""
+    across, down = round(x), round(y)
+    if result.kind == "patches":  # the map has the top of the picture at its top
+        down = int(result.bounds[:, 1].max()) - 1 - down
+    top, bottom, left, right = result.bounds.T
+    inside = np.flatnonzero((top <= down) & (down < bottom) & (left <= across) & (across < right))
+    return int(inside[0]) if len(inside) else -1
+
+
+def cost(result: SubspaceMargins) -> str:
+    """What the map took."""
+    images, blocks = result.distance.shape
+    return (
+        f"{images} images in {blocks} subspaces: {result.forwards:,} forwards, {result.gradients:,} gradients,"
+        f" {result.seconds:.1f} s"
+    )
+
+
+def chosen_block(result: SubspaceMargins | None) -> None:
+    """What changes in the chosen image when only one block of the map may move."""
+    st.markdown("**Chosen block**")
+    block = made.figure["marked"]
+    if result is None or not 0 <= block < len(result.labels):
+        st.caption("Click a block of the map to see the smallest change inside it that reaches another class.")
+        return
+    names = session.classifier(made.models[0]).class_names
+    what = "patch" if result.kind == "patches" else "frequencies"
+    named = {"model": session.classifier(made.models[0]).name} if len(made.models) > 1 else {}
+    lines = named | {what: result.labels[block], "dimension": f"{result.dimension[block]} of {result.space}"}
+    if not result.found[0, block]:
+        controls.facts(lines)
+        st.caption(f"{result.status[0, block].capitalize()}. {STATUSES[result.status[0, block]]}")
+        return
+    change = result.perturbation[0, block]
+    image = session.image_set(made.images)[[made.rows[0]]]
+    pixels, largest = image.pixels[0].numpy(), float(np.abs(change).max()) or 1.0
+    pictures = {
+        f"image {made.rows[0]}": pixels,
+        f"change: grey is 0, white +{largest:.2g}": 0.5 + 0.5 * change / largest,
+        "image + change": pixels + change,
+    }
+    for column, (words, picture) in zip(st.columns(3), pictures.items(), strict=True):
+        shown = np.rint(255 * np.clip(picture, 0, 1)).astype(np.uint8).transpose(1, 2, 0)
+        shown = np.repeat(shown, 3, axis=2) if shown.shape[2] == 1 else shown
+        column.image(controls.enlarged(shown, 96), width="stretch", caption=words)
+    controls.facts(
+        lines
+        | {
+            "from": names[result.source_class[0]],
+            "reaches": names[result.target_class[0, block]],
+            "distance": f"{result.distance[0, block]:.3g} ℓ2",
+            "without a preferred direction": f"{result.isotropic[0, block]:.3g} ℓ2",
+            "outside the pixel box": f"{result.outside[0, block]:.3g} ℓ2",
+        }
+    )
+    st.caption(f"{result.status[0, block].capitalize()}. {STATUSES[result.status[0, block]]}")
+
+
+def bands(result: SubspaceMargins | None) -> None:
+    """A way to the plane of the image along two frequencies: the lowest one, and that of the chosen block."""
+    if result is None or result.kind != "frequencies":
+        return
+    block = made.figure["marked"]
+    middle = result.frequency[block if 0 <= block < len(result.labels) else -1]
+    down, across = (int(np.ceil(each)) for each in middle)
+    low = (0, 1) if (down, across) != (0, 1) else (1, 0)
+    st.button(
+        f"Slice along frequencies {low[0]}, {low[1]} and {down}, {across}",
+        key="margins:slice",
+        on_click=towards_slices,
+        args=(low, (down, across)),
+        help="Opens the plane of this image along a low frequency and the middle one of the chosen block.",
+        width="stretch",
+    )
+    if st.session_state.pop("margins:slices", False):
+        st.switch_page("views/slices.py")
+
+
+def towards_slices(low: tuple[int, int], high: tuple[int, int]) -> None:
+    """Set the plane of slices, and go there with the next run."""
+    u, v = (f"dct:{down},{across}" for down, across in (low, high))
+    session.change("slice", plane="directions", u=u, v=v)
+    st.session_state["margins:slices"] = True
+
+
+def subspaces() -> None:
+    """What the map and the curve are over, and which images."""
+    st.markdown("**Subspaces**")
+    controls.setting(ANALYSIS, "over", "Map over")
+    controls.setting(ANALYSIS, "block", "Block", (4, 8, 16))
+    colours = ("distance", "chance", "share") + (("ratio",) if len(made.models) > 1 else ())
+    controls.setting(ANALYSIS, "colour", "Colour", colours)
+    controls.setting(CURVE, "along", "Curve along")
+    st.markdown("**Images**")
+    plane_controls.anchors(made.rows, 1)
+    controls.setting(ANALYSIS, "count", "Others of the set")
+    with st.expander("More"):
+        controls.setting(ANALYSIS, "slides", "Slides")
+        controls.setting(ANALYSIS, "seed", "Seed")
+        controls.setting(CURVE, "block", "Window")
+        controls.setting(CURVE, "stride", "Stride")
+        controls.setting(CURVE, "palette", "Palette")
+
+
+controls.heading("Margins", TABLE[ANALYSIS].question)
+made = session.recipe(ANALYSIS)
+if len(made.models) == 1 and made.figure["colour"] == "ratio":  # the other model was taken away
+    made = made.with_settings(colour="distance")
+curve = session.make(CURVE, {**session.settings(CURVE), **{name: made.parameters[name] for name in SHARED}})
+left, right = st.columns([640, 380] if len(made.models) == 1 else [1040, 380], gap="large")
+with left:
+    outcome = session.live(made, maps, urgent=True)
+    results = [result for result in session.shown(made, outcome) if result is not None]
+    if outcome.finished and len(results) > 1 and made.figure["colour"] != "ratio":
+        st.subheader("Ratio of distances")
+        exports.chart(made.with_settings(colour="ratio"), outcome)
+    st.subheader("From low to high")
+    along = session.live(curve, lambda there: exports.chart(curve, there))
+    exports.export(curve, along, st.container())
+exports.export(made, outcome)
+with right:
+    with st.container(border=True):
+        chosen_block(results[0] if results else None)
+        bands(results[0] if results else None)
+    with st.container(border=True):
+        subspaces()
+    with st.expander("What am I looking at?", expanded=True):
+        st.markdown(ABOUT)
