@@ -1,0 +1,116 @@
+"""Perturbed images of two kinds, to test detectors with: of a given length, and as short as possible.
+
+*Projected gradient descent* lowers the signed margin F inside a ball of a given radius, by normalised gradient steps
+from a random start, each projected back onto the ball. *Decoupled direction and norm* looks for a short perturbation:
+steps of the direction follow the gradient, and the length shrinks by a factor where the class has changed and grows
+where it has not. Neither is clipped to the pixel box: the boundary that they cross is that of the unclipped classifier.
+
+References: Madry et al., Towards deep learning models resistant to adversarial attacks, ICLR 2018; Rony et al.,
+Decoupling direction and norm for efficient gradient-based L2 adversarial attacks, CVPR 2019, Algorithm 1.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from core.classifier import Classifier
+from core.geometry.closest import SignedMargin, length, steepest
+
+
+class Perturbed(NamedTuple):
+    """Perturbed images, where the class is another one, and what it cost."""
+
+    images: Float[Tensor, "n c h w"]
+    changed: Bool[Tensor, " n"]
+    forwards: int
+    gradients: int
+
+
+def projected_gradient(
+    classifier: Classifier,
+    images: Float[Tensor, "n c h w"],
+    radius: Float[Tensor, " n"],
+    *,
+    steps: int = 40,
+    seed: int = 0,
+) -> Perturbed:
+    """Lower the signed margin within ℓ2 balls.
+
+    Args:
+        classifier: the classifier; the class that is left is what it says of the images.
+        images: finite pixel values.
+        radius: of each ball, in ℓ2 pixel.
+        steps: of descent, each of 2.5 radii over the number of steps.
+        seed: of the random start.
+
+    Returns:
+        The points of the smallest margin that were met.
+
+    Raises:
+        ImageError: if a value is not finite or the shape is not the classifier's.
+    """
+    pixels, margin, source = _prepared(classifier, images)
+    size = radius.to(pixels).view(-1, 1, 1, 1)
+    generator = torch.Generator().manual_seed(seed)
+    with torch.inference_mode(False), torch.no_grad(), torch.autocast(classifier.device.type, enabled=False):
+        start = torch.randn((1, *pixels.shape[1:]), generator=generator, dtype=torch.float64).to(pixels)
+        way = (steepest(start, 2) * size / 2).expand_as(pixels).clone()
+        best, least = way.clone(), torch.full_like(pixels[:, 0, 0, 0], torch.inf)
+        for _ in range(steps):
+            at, gradient, _ = margin.slope(pixels + way, source)
+            best, least = _better(best, least, way, at)
+            way = way - 2.5 / steps * size * steepest(gradient, 2)
+            way = way * (size / length(way, 2).view(-1, 1, 1, 1).clamp(min=torch.finfo(way.dtype).tiny)).clamp(max=1)
+        best, least = _better(best, least, way, margin(pixels + way, source))
+    return Perturbed(pixels + best, least < 0, margin.forwards, margin.gradients)
+
+
+def shortest_perturbation(
+    classifier: Classifier, images: Float[Tensor, "n c h w"], *, steps: int = 100, shrink: float = 0.05
+) -> Perturbed:
+    """Look for short ℓ2 perturbations that change the class, by decoupled direction and norm.
+
+    Args:
+        classifier: the classifier; the class that is left is what it says of the images.
+        images: finite pixel values.
+        steps: of the search, whose step falls from 1 to 0.01 along a cosine.
+        shrink: by how much of itself the length changes in a step.
+
+    Returns:
+        The shortest perturbations met; the images themselves where the class never changed.
+
+    Raises:
+        ImageError: if a value is not finite or the shape is not the classifier's.
+    """
+    pixels, margin, source = _prepared(classifier, images)
+    with torch.inference_mode(False), torch.no_grad(), torch.autocast(classifier.device.type, enabled=False):
+        way, size = torch.zeros_like(pixels), torch.ones_like(pixels[:, 0, 0, 0])
+        best, least = torch.zeros_like(pixels), torch.full_like(size, torch.inf)
+        for step in range(steps):
+            at, gradient, _ = margin.slope(pixels + way, source)
+            crossed = at < 0
+            best, least = _better(best, least, way, torch.where(crossed, length(way, 2), torch.inf))
+            stride = 0.01 + 0.99 * (1 + math.cos(math.pi * step / steps)) / 2
+            turned = way - stride * steepest(gradient, 2)
+            size = size * torch.where(crossed, 1 - shrink, 1 + shrink)
+            way = steepest(turned, 2) * size.view(-1, 1, 1, 1)
+        crossed = margin(pixels + way, source) < 0
+        best, least = _better(best, least, way, torch.where(crossed, length(way, 2), torch.inf))
+    return Perturbed(pixels + best, torch.isfinite(least), margin.forwards, margin.gradients)
+
+
+def _prepared(classifier: Classifier, images: Tensor) -> tuple[Tensor, SignedMargin, Tensor]:
+    margin = SignedMargin(classifier)
+    pixels = classifier.accept(images).to(margin.dtype)
+    with torch.no_grad():
+        return pixels, margin, margin.logits(pixels).argmax(1)
+
+
+def _better(best: Tensor, least: Tensor, way: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
+    lower = value < least
+    return way.where(lower.view(-1, 1, 1, 1), best), torch.where(lower, value, least)

@@ -1,0 +1,113 @@
+"""The boundary between an image's class and each of several others.
+
+F_t = f_s - f_t is zero where the classes s and t draw; a third class may win there, so that this is a boundary of the
+two-class problem and not always one of the classifier. Newton steps x - F g / ||g||² lead across it, its zero is
+enclosed, and the point slides along F_t = 0 towards the image, as in `core.geometry.boundary`.
+
+References: the two-class case of Moosavi-Dezfooli, Fawzi, Frossard, DeepFool, CVPR 2016, Algorithm 1.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from core.classifier import Classifier
+from core.geometry.closest import Images, Rows, SignedMargin, Slope, closest_points, length, looks, zero_between
+
+_OVERSHOOT = 0.02
+_FLOOR = 1e-4  # ℓ2 pixel
+_TOLERANCE = 1e-6
+
+
+class PairMargin(SignedMargin):
+    """f_s - f_t of each row's own pair of classes, which stands as the one number s k + t for k classes."""
+
+    def __init__(self, classifier: Classifier) -> None:
+        super().__init__(classifier)
+        self._classes = classifier.num_classes
+
+    def pair(self, source: Int[Tensor, " n"], target: Int[Tensor, " n"]) -> Int[Tensor, " n"]:
+        """The number of a pair."""
+        return source * self._classes + target
+
+    def __call__(self, images: Images, source: Int[Tensor, " n"]) -> Rows:
+        """f_s - f_t."""
+        with torch.no_grad():
+            return self._lead(self.logits(images), source)
+
+    def slope(self, images: Images, source: Int[Tensor, " n"]) -> Slope:
+        """f_s - f_t with its gradient: one forward, one backward."""
+        with torch.no_grad():
+            points = images.detach().clone()
+        with torch.enable_grad():
+            points.requires_grad_()
+            lead = self._lead(self.logits(points), source)
+            gradient = self._gradient(lead, points, keep=False)
+        return Slope(lead.detach(), gradient, source % self._classes)
+
+    def _lead(self, logits: Tensor, pair: Tensor) -> Tensor:
+        own, other = (
+            logits.gather(1, classes[:, None])[:, 0] for classes in (pair // self._classes, pair % self._classes)
+        )
+        return own - other
+
+
+class PairPoints(NamedTuple):
+    """The point of F_t = 0 found for each row."""
+
+    points: Float[Tensor, "n c h w"]
+    found: Bool[Tensor, " n"]
+    distance: Float[Tensor, " n"]
+
+
+def pair_points(
+    margin: PairMargin,
+    images: Images,
+    source: Int[Tensor, " n"],
+    target: Int[Tensor, " n"],
+    *,
+    max_steps: int = 30,
+    slides: int = 10,
+) -> PairPoints:
+    """Find a near point of the boundary between two classes for each image.
+
+    Args:
+        margin: f_s - f_t, and the count of what it costs.
+        images: the images.
+        source: the class of each.
+        target: the other class of each.
+        max_steps: Newton steps before a row is given up.
+        slides: most slides along the boundary.
+
+    Returns:
+        The points; where none was found, something that means nothing.
+    """
+    pairs = margin.pair(source, target)
+    beyond, crossed = images.clone(), torch.zeros_like(source, dtype=torch.bool)
+    rows = torch.arange(len(images), device=images.device)
+    looked = looks(max_steps, images.device)
+    for step in range(1, max_steps + 1):
+        at, gradient, _ = margin.slope(beyond[rows], pairs[rows])
+        size = length(gradient, 2)
+        far = (at.abs() / size).clamp(min=_FLOOR) * (1 + _OVERSHOOT)
+        goes = torch.isfinite(far) & (at > 0)
+        crossed[rows] = at < 0
+        way = (far / size).view(-1, 1, 1, 1) * gradient
+        beyond[rows] = torch.where(goes.view(-1, 1, 1, 1), beyond[rows] - way, beyond[rows])
+        if step in looked:
+            rows = rows[goes]
+            if not len(rows):
+                break
+    points, closed = zero_between(margin, images, beyond, pairs, _TOLERANCE)
+    found = crossed & closed
+    if bool(found.any()):
+        where = found.nonzero()[:, 0]
+        slid, _ = closest_points(
+            margin, images[where], points[where], pairs[where], norm=2, max_steps=slides, tick=lambda part: None
+        )
+        points[where] = slid
+    return PairPoints(points, found, length(points - images, 2))

@@ -1,0 +1,342 @@
+"""Principal curvatures of the decision boundary at the point nearest to each image.
+
+At a boundary point z between the classes s (of the image) and t, `core.geometry.shape_operator` defines the principal
+curvatures k_1 >= ... >= k_{d-1}, in 1 / length. The sign: k < 0 where the boundary closes around the image's class,
+which is convex in that direction; k > 0 where that class wraps around the other one. With the distance D = ||x - z||,
+the product k D has no unit: where |k| D is far below 1 the boundary is flat at the scale that matters, near 1 every
+linear estimate of distance is off by its own size.
+
+All curvatures are computed where images have at most 3072 values, else the density of all and both ends. Networks of
+kinks have no second derivative: theirs is measured at a stated scale, by differences of the gradient over h or with
+every kink rounded; it is a function of that scale (`core.geometry.curvature_scale`), never a single number.
+
+References: Fawzi, Moosavi-Dezfooli, Frossard, Soatto, Empirical study of the topology and geometry of deep networks,
+CVPR 2018 (arXiv 1705.09552); differences: Jetley, Lord, Torr, With friends like these, who needs adversaries?, NeurIPS
+2018.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from core.classifier import Classifier
+from core.compute import OnProgress, out_of_memory, silent
+from core.geometry.boundary import STATUSES as BOUNDARY_STATUSES
+from core.geometry.boundary import BoundaryPoints, boundary_points
+from core.geometry.closest import SignedMargin, alignment, length
+from core.geometry.curvature_search import PROBES, STEPS, CurvatureSearch, Extent
+from core.geometry.curvature_summary import CurvatureSummary
+from core.geometry.focal import is_saddle, nearer_points
+from core.geometry.hessian import Backend, Cost
+from core.geometry.second_derivatives import Method, plan_for
+from core.geometry.softening import softened
+from core.geometry.spectrum import Side
+from core.result import quantity
+
+STATUSES: Mapping[str, str] = MappingProxyType(
+    {
+        **{word: text for word, text in BOUNDARY_STATUSES.items() if word != "in the box"},
+        "saddle": "A boundary point, but its curvature says that nearer ones lie beside it, and none was found.",
+        "singular": "The margin is so flat at the point that its normal and its curvature mean nothing.",
+    }
+)
+
+MOST_FULL = 3072  # values of an image up to which all curvatures are the default
+_MOST_DENSE = 16384  # the matrix of more would take over 2 GiB
+_ROUNDS = 3  # of leaving a saddle
+_SINGULAR = 1e-3  # of the average slope between image and point
+_MOST_VALUES = 1 << 26  # of bases held at once: 512 MiB
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class CurvatureProfile(CurvatureSummary):
+    """Principal curvatures at the boundary near n images, sorted; NaN where there is no regular boundary point."""
+
+    directions: np.ndarray = quantity("", "n m c h w")  # of length 1, tangential
+    direction_curvatures: np.ndarray = quantity("1/ℓ2 pixel", "n m")  # theirs, descending
+    residual: np.ndarray = quantity("1/ℓ2 pixel", "n m")  # ||S v - k v|| of each
+    converged: np.ndarray = quantity("", "n")
+    skew: np.ndarray = quantity("", "n")  # antisymmetric part of the measured matrix over its symmetric part
+    points: np.ndarray = quantity("pixel", "n c h w")
+    normals: np.ndarray = quantity("", "n c h w")  # of length 1, to the source side
+    steepness: np.ndarray = quantity("1/ℓ2 pixel", "n")  # of the margin at the point, per ℓ2 length
+    offset: np.ndarray = quantity("ℓ2 pixel", "n")  # |F| / ||grad F||: how far off the boundary, to first order
+    angle: np.ndarray = quantity("°", "n")  # between image - point and normal
+    focal: np.ndarray = quantity("", "n")  # 1 + k D of the smallest curvature known: not negative at nearest points
+    moved: np.ndarray = quantity("", "n")  # how often a saddle was left for a nearer point
+    source_class: np.ndarray = quantity("", "n")  # -1 where undefined
+    target_class: np.ndarray = quantity("", "n")  # -1 where none was found
+    status: np.ndarray = quantity("", "n")  # a word of STATUSES
+    method: str = quantity("")  # exact, differences or softplus
+    scale: float = quantity("ℓ2 pixel")  # h of differences, else NaN
+    sharpness: float = quantity("")  # of rounded kinks, else NaN
+    agreement: float = quantity("")  # share of images whose class the rounded network keeps; 1 where it is not rounded
+    kinks: tuple[str, ...] = quantity("")  # operations whose first derivative jumps
+    backend: str = quantity("")  # how second derivatives were computed
+    products: int = quantity("")  # of them with a direction
+    num_classes: int = quantity("")
+    fingerprint: str = quantity("", default="")
+
+
+def curvature_profile(
+    classifier: Classifier,
+    images: Float[Tensor, "n c h w"],
+    directions: int | Literal["auto", "all"] = "auto",
+    *,
+    method: Method = "auto",
+    scale: float | None = None,
+    sharpness: float = 10.0,
+    points: BoundaryPoints | None = None,
+    keep: int = 20,
+    side: Side | None = None,
+    tolerance: float = 1e-3,
+    backend: Backend | Literal["auto"] = "auto",
+    seed: int = 0,
+    on_progress: OnProgress = silent,
+) -> CurvatureProfile:
+    """Measure how the boundary bends at the point nearest to each image.
+
+    Args:
+        classifier: any `core.classifier.Classifier`.
+        images: finite pixel values, nominally in [0, 1].
+        directions: "all" principal curvatures; a number: that many of largest magnitude; "auto": all of them for images
+            of at most 3072 values, else the density of all and `keep` of both ends.
+        method: "exact" second derivatives; "differences" of the gradient over `scale`; "softplus": exact ones of the
+            network with its kinks rounded, at its own boundary. "auto": exact, but differences where there are kinks.
+        scale: h of differences in ℓ2 pixel; when None, the step that moves a value by one of 255 grey levels on
+            average, sqrt(d) / 255.
+        sharpness: of rounded kinks, see `core.geometry.softening`.
+        points: boundary points of these images by this classifier, when they are known already; not for "softplus".
+        keep: how many principal directions are kept; not used when `directions` is a number.
+        side: "largest magnitude" or "both ends", half from each; when None, the first for a number of directions, the
+            second for those kept.
+        tolerance: of ||S v - k v||, relative to the largest |k|, where not all curvatures are computed.
+        backend: how second derivatives are computed; "auto": the fastest here, measured once.
+        seed: of random starting directions.
+        on_progress: told the fraction done.
+
+    Returns:
+        The curvatures, sorted descending, with summaries. `forwards` and `gradients` count images put through and back,
+        `products` those of the second derivative with a direction.
+
+    Raises:
+        ValueError: if an option is not one of those above, or a network of kinks is asked for exact curvatures: they
+            are 0 almost everywhere and say nothing.
+        ImageError: if a value is not finite or the shape is not the classifier's.
+
+    Reference:
+        Fawzi et al., Empirical study of the topology and geometry of deep networks, CVPR 2018.
+    """
+    begin = time.perf_counter()
+    pixels = classifier.accept(images)
+    values = pixels[0].numel() if len(pixels) else 1
+    whole = directions == "all" or (directions == "auto" and values <= MOST_FULL)
+    count = directions if isinstance(directions, int) else keep
+    _check(count, values, whole, tolerance, method, points, len(pixels))
+    cost = Cost()
+    with torch.inference_mode(False), torch.no_grad(), torch.autocast(classifier.device.type, enabled=False):
+        used, agreement = classifier, 1.0
+        if method == "softplus":
+            used = softened(classifier, sharpness)
+            agreement = float((used.predict(pixels).label == classifier.predict(pixels).label).mean())
+        found = points if points is not None else boundary_points(used, pixels, on_progress=_part(on_progress, 0, 0.2))
+        plan = plan_for(used, found, method, scale, backend, cost)
+        usual: Side = "largest magnitude" if isinstance(directions, int) else "both ends"
+        extent = Extent(whole, count, side or usual, tolerance)
+        search = CurvatureSearch(used, plan, extent, seed, cost, density=not whole and directions == "auto")
+        table = _Table(pixels.clone(), found, search)
+        _in_chunks(table, _part(on_progress, 0.2, 1))
+    return CurvatureProfile(
+        **table.arrays(),
+        dimension=values - 1,
+        method=plan.method if method != "softplus" else "softplus",
+        scale=plan.step if plan.step is not None and plan.method == "differences" else math.nan,
+        sharpness=sharpness if method == "softplus" else math.nan,
+        agreement=agreement,
+        kinks=plan.kinks,
+        backend=search.backend,
+        products=cost.products,
+        num_classes=classifier.num_classes,
+        fingerprint=classifier.fingerprint,
+        forwards=cost.forwards + table.margin.forwards + (0 if points is not None else found.forwards),
+        gradients=cost.gradients + table.margin.gradients + (0 if points is not None else found.gradients),
+        seconds=time.perf_counter() - begin,
+    )
+
+
+def _check(
+    count: int, values: int, whole: bool, tolerance: float, method: str, points: BoundaryPoints | None, rows: int
+) -> None:
+    if not rows:
+        raise ValueError("expected at least one image, got none")
+    if count < 1:
+        raise ValueError(f"expected at least one direction, got {count}")
+    if whole and values > _MOST_DENSE:
+        raise ValueError(
+            f"expected images of at most {_MOST_DENSE} values for all curvatures, got {values}; ask for fewer"
+        )
+    if not 0 < tolerance < 1:
+        raise ValueError(f"expected a tolerance in (0, 1), got {tolerance}")
+    if points is not None and (method == "softplus" or len(points.points) != rows):
+        raise ValueError("expected boundary points of these images by the network that is measured, got others")
+
+
+def _part(on_progress: OnProgress, start: float, end: float) -> OnProgress:
+    def tell(fraction: float, partial: object = None) -> None:
+        on_progress(start + (end - start) * fraction)
+
+    return tell
+
+
+class _Table:
+    """The rows of the result while they are being found."""
+
+    def __init__(self, images: Tensor, found: BoundaryPoints, search: CurvatureSearch) -> None:
+        self.search = search
+        self.margin = SignedMargin(search.classifier)
+        self._images, device = images.to(self.margin.dtype), images.device
+        self._points = torch.as_tensor(found.points).to(device, self.margin.dtype).clone()
+        self._source, self._target = (
+            torch.as_tensor(each).long().to(device) for each in (found.source_class, found.target_class)
+        )
+        self.status = [word if word != "in the box" else "not nearest" for word in found.status.tolist()]
+        self.rows = torch.as_tensor(found.found.nonzero()[0]).to(device)
+        n, d = len(images), images[0].numel()
+        extent = search.extent
+        kept = min(extent.kept, d - 1)
+        quads = PROBES * min(STEPS, d - 1) if search.density else 0
+        unknown = {
+            "curvatures": (d - 1 if extent.whole else kept,),
+            "directions": (kept, *images.shape[1:]),
+            "direction_curvatures": (kept,),
+            "residual": (kept,),
+            "nodes": (quads,),
+            "weights": (quads,),
+            "normals": tuple(images.shape[1:]),
+            **dict.fromkeys(("steepness", "offset", "angle", "focal", "skew", "distance"), ()),
+        }
+        self._numbers = {name: np.full((n, *sizes), np.nan) for name, sizes in unknown.items()}
+        self._numbers["directions"] = self._numbers["directions"].astype(np.float32)
+        self._moved, self._converged = np.zeros(n, np.int32), np.zeros(n, np.bool_)
+
+    def fill(self, rows: Tensor, tick: Callable[[float], None]) -> None:
+        """Measure these rows; those at a saddle again from nearer points."""
+        for attempt in range(_ROUNDS + 1):
+            rows = self._regular(rows)
+            if not len(rows):
+                return
+            vectors, smallest = self._measure(rows, tick)
+            distance = length(self._points[rows] - self._images[rows], 2).double()
+            bad = is_saddle(smallest, distance)
+            rows, vectors = rows[bad], vectors[bad]
+            if not len(rows):
+                return
+            if attempt == _ROUNDS:
+                break
+            rows = self._leave(rows, vectors)
+        for row in rows.tolist():
+            self.status[row] = "saddle"
+
+    def _regular(self, rows: Tensor) -> Tensor:
+        """Those rows where the margin has a slope worth the name; distance, angle and normal of all."""
+        images, points, source = self._images[rows], self._points[rows], self._source[rows]
+        at, gradient, rival = self.margin.slope(points, source)
+        steepness, distance = length(gradient, 2), length(points - images, 2)
+        singular = ~(steepness * distance > _SINGULAR * self.margin(images, source).abs())
+        self._target[rows] = rival
+        angle = alignment((points - images).double(), gradient.double(), 2)
+        for name, values in (
+            ("steepness", steepness),
+            ("offset", at.abs() / steepness),
+            ("angle", angle),
+            ("distance", distance),
+            ("normals", gradient / steepness.clamp(min=torch.finfo(steepness.dtype).tiny).view(-1, 1, 1, 1)),
+        ):
+            self._write(name, rows, values)
+        for row, flat, degrees in zip(rows.tolist(), singular.tolist(), angle.tolist(), strict=True):
+            self.status[row] = "singular" if flat else "nearest" if degrees <= 1 else "not nearest"
+        return rows[~singular]
+
+    def _measure(self, rows: Tensor, tick: Callable[[float], None]) -> tuple[Tensor, Tensor]:
+        """Write the curvatures of these rows; returns the direction of the smallest one, and that."""
+        operator = self.search.operator(self._points[rows], self._source[rows], self._target[rows])
+        every, ends = self.search.ends(operator, tick)
+        nodes, weights = self.search.quadrature(operator)
+        smallest = every[:, -1]
+        distance = length(self._points[rows] - self._images[rows], 2).double()
+        for name, values in (
+            ("curvatures", every),
+            ("directions", ends.vectors.view(len(rows), -1, *self._images.shape[1:])),
+            ("direction_curvatures", ends.values),
+            ("residual", ends.residual),
+            ("nodes", nodes),
+            ("weights", weights),
+            ("skew", ends.skew),
+            ("focal", 1 + smallest * distance),
+        ):
+            self._write(name, rows, values)
+        self._converged[rows.cpu().numpy()] = ends.converged.cpu().numpy()
+        return ends.vectors[:, -1].view_as(self._images[rows]).to(self._images.dtype), smallest
+
+    def _leave(self, rows: Tensor, directions: Tensor) -> Tensor:
+        """Move these rows to nearer points; returns those that moved, and calls the others saddles."""
+        points, moved = nearer_points(
+            self.margin, self._images[rows], self._points[rows], self._source[rows], directions
+        )
+        self._points[rows] = points
+        for row in rows[~moved].tolist():
+            self.status[row] = "saddle"
+        rows = rows[moved]
+        self._moved[rows.cpu().numpy()] += 1
+        return rows
+
+    def _write(self, name: str, rows: Tensor, values: Tensor) -> None:
+        self._numbers[name][rows.cpu().numpy()] = values.cpu().numpy()
+
+    def arrays(self) -> dict[str, Any]:
+        """On the CPU."""
+        return {
+            **self._numbers,
+            "points": self._points.cpu().numpy(),
+            "moved": self._moved,
+            "converged": self._converged,
+            "source_class": self._source.to(torch.int32).cpu().numpy(),
+            "target_class": self._target.to(torch.int32).cpu().numpy(),
+            "status": np.array(self.status),
+        }
+
+
+def _in_chunks(table: _Table, on_progress: OnProgress) -> None:
+    """All rows, as many at a time as memory allows."""
+    rows, search = table.rows, table.search
+    values = math.prod(search.classifier.input_shape)
+    held = 2 * (6 * search.extent.kept + 40) + (PROBES * STEPS if search.density else 0)
+    size = max(1, min(_MOST_VALUES // (held * values), search.classifier.batches().size))
+    start = 0
+    while start < len(rows):
+        chunk: Int[Tensor, " m"] = rows[start : start + size]
+
+        def tick(part: float, start: int = start, many: int = len(chunk)) -> None:
+            on_progress((start + part * many) / len(rows))
+
+        tick(0.0)
+        try:
+            table.fill(chunk, tick)
+        except RuntimeError as error:
+            if not out_of_memory(error) or size == 1:
+                raise
+            size //= 2
+            if rows.is_cuda:
+                torch.cuda.empty_cache()
+            continue
+        start += len(chunk)

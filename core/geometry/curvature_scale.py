@@ -1,0 +1,126 @@
+"""Curvature against the scale at which it is measured.
+
+A network of kinks has no curvature of its own: differences of its gradient over a length h, or its kinks rounded with a
+sharpness b, give numbers that grow as h falls and as b grows, without a plateau. A smooth boundary, in contrast, has
+the same curvature at all scales below its radii. So the curve is the result, for every network that has kinks.
+
+References: Jetley, Lord, Torr, With friends like these, who needs adversaries?, NeurIPS 2018, whose published code
+steps by 10 sqrt(d) / 512; Dombrowski et al., Explanations can be manipulated, NeurIPS 2019, for rounding.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from core.classifier import Classifier
+from core.compute import OnProgress, silent
+from core.geometry.boundary import boundary_points
+from core.geometry.curvature import curvature_profile
+from core.result import Result, quantity
+
+PUBLISHED = 10 / 512  # of sqrt(d): the step of the differences in the NeurIPS 2018 code, per ℓ2 pixel
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class CurvatureScale(Result):
+    """The largest and smallest curvatures near n images at s scales; NaN without a regular boundary point."""
+
+    scale: np.ndarray = quantity("", "s")  # h in ℓ2 pixel, or b of softplus
+    largest: np.ndarray = quantity("1/ℓ2 pixel", "n s")
+    smallest: np.ndarray = quantity("1/ℓ2 pixel", "n s")
+    distance: np.ndarray = quantity("ℓ2 pixel", "n s")  # of the boundary measured: rounding moves it
+    skew: np.ndarray = quantity("", "n s")  # antisymmetric part of the measured matrix over its symmetric part
+    agreement: np.ndarray = quantity("", "s")  # share of images whose class rounding keeps; 1 for differences
+    method: str = quantity("")
+    products: int = quantity("")
+    fingerprint: str = quantity("", default="")
+
+    @property
+    def exponent(self) -> np.ndarray:
+        """(n,) the slope of log max |k| against log scale: 0 where the curvature does not depend on the scale."""
+        size = np.log(np.maximum(np.abs(self.largest), np.abs(self.smallest)))
+        place = np.log(self.scale) - np.log(self.scale).mean()
+        return np.asarray((size * place).sum(1) / (place**2).sum())
+
+
+def curvature_scale(
+    classifier: Classifier,
+    images: Float[Tensor, "n c h w"],
+    scales: Sequence[float] | None = None,
+    *,
+    method: Literal["differences", "softplus"] = "differences",
+    directions: int = 4,
+    seed: int = 0,
+    on_progress: OnProgress = silent,
+) -> CurvatureScale:
+    """Measure the extreme curvatures at every scale.
+
+    Args:
+        classifier: any classifier; a smooth one for comparison.
+        images: finite pixel values, nominally in [0, 1].
+        scales: lengths h in ℓ2 pixel, or sharpnesses b; when None, six from sqrt(d) / 2550 to the published
+            10 sqrt(d) / 512, or b = 2, 5, 10, 20, 50, 100.
+        method: differences of the gradient, or exact curvatures of the network with its kinks rounded.
+        directions: how many extreme curvatures the search looks for, half of them from each end.
+        seed: of random starting directions.
+        on_progress: told the fraction done.
+
+    Returns:
+        The curves.
+
+    Raises:
+        ValueError: if there are not at least two different scales, all positive, or a kink cannot be rounded.
+        ImageError: if a value is not finite or the shape is not the classifier's.
+    """
+    begin = time.perf_counter()
+    chosen = np.array(scales if scales is not None else _usual(method, math.prod(classifier.input_shape)), np.float64)
+    if len(set(chosen.tolist())) < 2 or not bool((np.isfinite(chosen) & (chosen > 0)).all()):
+        raise ValueError(f"expected at least two different positive scales, got {chosen.tolist()}")
+    pixels = classifier.accept(images)
+    points = boundary_points(classifier, pixels) if method == "differences" else None
+    profiles = []
+    for place, scale in enumerate(chosen.tolist()):
+        on_progress(place / len(chosen))
+        profiles.append(
+            curvature_profile(
+                classifier,
+                torch.as_tensor(pixels),
+                2 * max(1, directions // 2),
+                method=method,
+                scale=scale if method == "differences" else None,
+                sharpness=scale if method == "softplus" else 10.0,
+                points=points,
+                side="both ends",
+                seed=seed,
+            )
+        )
+    return CurvatureScale(
+        scale=chosen,
+        largest=np.stack([profile.curvatures[:, 0] for profile in profiles], 1),
+        smallest=np.stack([profile.curvatures[:, -1] for profile in profiles], 1),
+        distance=np.stack([profile.distance for profile in profiles], 1),
+        skew=np.stack([profile.skew for profile in profiles], 1),
+        agreement=np.array([profile.agreement for profile in profiles]),
+        method=method,
+        products=sum(profile.products for profile in profiles),
+        fingerprint=classifier.fingerprint,
+        forwards=sum(profile.forwards for profile in profiles) + (points.forwards if points else 0),
+        gradients=sum(profile.gradients for profile in profiles) + (points.gradients if points else 0),
+        seconds=time.perf_counter() - begin,
+    )
+
+
+def _usual(method: str, values: int) -> list[float]:
+    if method == "softplus":
+        return [2.0, 5.0, 10.0, 20.0, 50.0, 100.0]
+    steps: list[float] = (np.geomspace(0.1 / 255, PUBLISHED, 6) * math.sqrt(values)).tolist()
+    return steps

@@ -1,0 +1,103 @@
+"""How much of a spectrum of curvatures is computed, and by which way.
+
+All of it by a matrix for each point, whose columns are one batch after another; a number of curvatures, or both ends,
+by block Lanczos for all points at once, with the density of all of them by quadrature (`core.geometry.spectrum`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from core.classifier import Classifier
+from core.geometry.hessian import Cost, HessianProducts, choose_backend
+from core.geometry.second_derivatives import Plan
+from core.geometry.shape_operator import ShapeOperator
+from core.geometry.spectrum import Ends, Side, extreme_eigenvalues, quadrature
+
+PROBES, STEPS = 8, 40  # of the density
+_MOST_STEPS = 16  # products with a matrix at hand for each direction kept
+_EXACT_ENDS = 1e-5  # of the largest |k|: such products cost little
+
+
+class Extent(NamedTuple):
+    """How much of the spectrum is wanted."""
+
+    whole: bool
+    kept: int
+    side: Side
+    tolerance: float
+
+
+class CurvatureSearch:
+    """From boundary points to the curvatures there."""
+
+    def __init__(
+        self, classifier: Classifier, plan: Plan, extent: Extent, seed: int, cost: Cost, density: bool
+    ) -> None:
+        self.classifier, self.extent, self.density = classifier, extent, density
+        self._plan, self._seed, self._cost = plan, seed, cost
+        self.backend: str = plan.backend or "none"
+
+    def operator(self, points: Tensor, source: Tensor, target: Tensor) -> ShapeOperator:
+        """The shape operators at points."""
+        products = HessianProducts(
+            self.classifier, points, source, target, backend="double backward", step=self._plan.step, cost=self._cost
+        )
+        if self._plan.backend is not None:
+            products.backend = self._plan.backend
+        elif self.extent.whole:
+            first = products.select(torch.arange(1, device=points.device))
+            products.backend = choose_backend(first, min(first.width, first.shape[1] - 1), first.shape[1])
+        else:
+            products.backend = choose_backend(products, self.block(len(points)), 4 * self.extent.kept)
+        self.backend = products.backend
+        return ShapeOperator(products)
+
+    def block(self, rows: int) -> int:
+        """Directions a step: more of them fill the processor where there are few rows, but need more products."""
+        fill, most = (64, 16) if self.classifier.device.type == "cuda" else (16, 4)
+        return max(1, min(most, fill // rows))
+
+    def ends(self, operator: ShapeOperator, tick: Callable[[float], None]) -> tuple[Tensor, Ends]:
+        """All curvatures wanted (n, k), and the directions kept."""
+        extent = self.extent
+        if not extent.whole:
+            ends = extreme_eigenvalues(
+                operator,
+                extent.kept,
+                side=extent.side,
+                tolerance=extent.tolerance,
+                block=self.block(operator.shape[0]),
+                seed=self._seed,
+                tick=tick,
+            )
+            return ends.values, ends
+        every, kept = [], []
+        for row in range(operator.shape[0]):  # a matrix each, all of whose columns are one batch after another
+            matrix = operator.matrix(row, self._seed)
+            every.append(matrix.eigenvalues())
+            ends = extreme_eigenvalues(
+                matrix,
+                extent.kept,
+                side=extent.side,
+                tolerance=_EXACT_ENDS,
+                seed=self._seed,
+                budget=_MOST_STEPS * extent.kept,
+            )
+            skew = torch.full_like(ends.skew, matrix.skew)
+            kept.append(ends._replace(vectors=matrix.pixels(ends.vectors[0])[None], skew=skew))
+            tick((row + 1) / operator.shape[0])
+        return torch.stack(every), Ends(*(torch.cat(parts) for parts in zip(*kept, strict=True)))
+
+    def quadrature(self, operator: ShapeOperator) -> tuple[Tensor, Tensor]:
+        """Nodes and weights of the density of all curvatures; none where it is not wanted."""
+        if not self.density:
+            return operator.gradient.new_empty((operator.shape[0], 0)), operator.gradient.new_empty(
+                (operator.shape[0], 0)
+            )
+        density = quadrature(operator, PROBES, STEPS, self._seed)
+        return density.nodes, density.weights

@@ -1,0 +1,285 @@
+"""Directions along which the boundary bends for many images at once.
+
+Averaged over the boundary points z of N images, the normalised shape operators give
+
+    S_mean = 1 / N sum_z P_z H_z P_z / ||g_z||,
+
+each divided by its own ||g||, or a few steep images would own the mean. Its eigenvectors of largest magnitude are the
+shared curved directions v_m. Whether they are shared is tested on other points:
+
+    r_m(z) = |v_m^T S_z v_m| / E_u |u^T S_z u|,    u uniform on the tangent unit sphere,
+
+is 1 for a direction like any other. Two subspaces, of two models say, are compared by their principal angles; the mean
+of the squared cosines is the share of one that lies in the other, by chance the larger dimension over that of the
+space. The spectrum of S_mean is not the mean of the spectra, and signs balance differently in both.
+
+References: Moosavi-Dezfooli et al., Robustness of classifiers to universal perturbations: a geometric perspective, ICLR
+2018 (arXiv 1705.09554); Fawzi et al., CVPR 2018; principal angles: Björck and Golub, Math. Comp. 27, 1973.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from core.classifier import Classifier
+from core.compute import OnProgress, silent
+from core.geometry.boundary import BoundaryPoints, boundary_points
+from core.geometry.hessian import Cost
+from core.geometry.second_derivatives import operators_at
+from core.geometry.shape_operator import ShapeOperator
+from core.geometry.spectrum import Side, extreme_eigenvalues, random_tangents
+from core.images import ImageError
+from core.result import Result, quantity
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class SharedDirections(Result):
+    """Eigenvectors of the mean shape operator of the boundary points of n images."""
+
+    directions: np.ndarray = quantity("", "m c h w")  # orthonormal
+    curvatures: np.ndarray = quantity("1/ℓ2 pixel", "m")  # of the mean operator, descending
+    residual: np.ndarray = quantity("1/ℓ2 pixel", "m")
+    converged: bool = quantity("")
+    skew: float = quantity("")  # antisymmetric part of the measured matrix over its symmetric part
+    used: np.ndarray = quantity("", "n")  # images with a boundary point
+    scale: float = quantity("ℓ2 pixel")  # h of differences, NaN where second derivatives are exact
+    products: int = quantity("")
+    fingerprint: str = quantity("", default="")
+
+    def order(self) -> np.ndarray:
+        """(m,) the directions' places by magnitude of their curvature, largest first."""
+        places: np.ndarray = np.argsort(-np.abs(self.curvatures), kind="stable")
+        return places
+
+
+def shared_directions(
+    classifier: Classifier,
+    images: Float[Tensor, "n c h w"],
+    count: int = 20,
+    *,
+    points: BoundaryPoints | None = None,
+    side: Side = "largest magnitude",
+    method: Literal["auto", "exact", "differences"] = "auto",
+    scale: float | None = None,
+    tolerance: float = 1e-3,
+    seed: int = 0,
+    on_progress: OnProgress = silent,
+) -> SharedDirections:
+    """Find the directions along which the boundary bends most, averaged over images.
+
+    Args:
+        classifier: the classifier.
+        images: finite pixel values, nominally in [0, 1]; those it was trained on, so that others can test the result.
+        count: how many directions.
+        points: boundary points of these images, when they are known already.
+        side: the curvatures of largest magnitude, or half of them from each end.
+        method: as in `core.geometry.curvature.curvature_profile`.
+        scale: of differences, in ℓ2 pixel.
+        tolerance: of ||S_mean v - k v||, relative to the largest |k|.
+        seed: of random starting directions.
+        on_progress: told the fraction done.
+
+    Returns:
+        The directions.
+
+    Raises:
+        ValueError: if there is no image with a boundary point, no direction is asked for, or exact curvatures are asked
+            for of a network of kinks.
+        ImageError: if a value is not finite or the shape is not the classifier's.
+    """
+    begin, cost = time.perf_counter(), Cost()
+    if count < 1:
+        raise ValueError(f"expected at least one direction, got {count}")
+    found = points if points is not None else boundary_points(classifier, images)
+    if not found.found.any():
+        raise ValueError("expected at least one image with a boundary point, got none; allow more steps")
+    operators, step = operators_at(classifier, found, method, scale, cost, wanted=4 * count)
+    mean = MeanOperator(operators)
+    ends = extreme_eigenvalues(
+        mean, count, side=side, tolerance=tolerance, seed=seed, tick=lambda part: on_progress(min(1.0, part))
+    )
+    return SharedDirections(
+        directions=ends.vectors[0].view(-1, *classifier.input_shape).float().cpu().numpy(),
+        curvatures=ends.values[0].cpu().numpy(),
+        residual=ends.residual[0].cpu().numpy(),
+        converged=bool(ends.converged[0]),
+        skew=float(ends.skew[0]),
+        used=found.found,
+        scale=step if step is not None else float("nan"),
+        products=cost.products,
+        fingerprint=classifier.fingerprint,
+        forwards=cost.forwards + (0 if points is not None else found.forwards),
+        gradients=cost.gradients + (0 if points is not None else found.gradients),
+        seconds=time.perf_counter() - begin,
+    )
+
+
+class MeanOperator:
+    """The mean of shape operators, as one map of all of image space: their tangent spaces differ."""
+
+    def __init__(self, operators: list[ShapeOperator]) -> None:
+        self._operators = operators
+        self._count = sum(operator.shape[0] for operator in operators)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(1, d)."""
+        return 1, self._operators[0].shape[1]
+
+    @property
+    def freedom(self) -> int:
+        """The dimension of image space."""
+        return self.shape[1]
+
+    @property
+    def device(self) -> torch.device:
+        """Where it runs."""
+        return self._operators[0].device
+
+    def select(self, rows: Int[Tensor, " m"]) -> MeanOperator:
+        """The same: there is one map."""
+        return self if len(rows) else MeanOperator(self._operators)
+
+    def tangential(self, vectors: Float[Tensor, "1 b d"]) -> Float[Tensor, "1 b d"]:
+        """The vectors."""
+        return vectors
+
+    def __call__(self, vectors: Float[Tensor, "1 b d"]) -> Float[Tensor, "1 b d"]:
+        """(1, b, d): the mean of S_z v over all points."""
+        total = torch.zeros_like(vectors)
+        for operator in self._operators:
+            total += operator(vectors.expand(operator.shape[0], -1, -1)).sum(0, keepdim=True)
+        return total / self._count
+
+
+# -- transfer ---------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class CurvatureTransfer(Result):
+    """How much more the boundary bends along given directions than along random ones; NaN without a boundary point."""
+
+    ratio: np.ndarray = quantity("", "n m")  # r_m(z)
+    along: np.ndarray = quantity("1/ℓ2 pixel", "n m")  # v_m^T S_z v_m
+    typical: np.ndarray = quantity("1/ℓ2 pixel", "n")  # E |u^T S_z u|
+    scale: float = quantity("ℓ2 pixel")
+    products: int = quantity("")
+    fingerprint: str = quantity("", default="")
+
+
+def curvature_transfer(
+    classifier: Classifier,
+    images: Float[Tensor, "n c h w"],
+    directions: Float[Tensor, "m c h w"],
+    *,
+    points: BoundaryPoints | None = None,
+    probes: int = 32,
+    method: Literal["auto", "exact", "differences"] = "auto",
+    scale: float | None = None,
+    seed: int = 0,
+) -> CurvatureTransfer:
+    """Compare the curvature along given directions with that along random tangent directions.
+
+    Args:
+        classifier: the classifier.
+        images: others than those the directions come from, or noise (`noise_images`).
+        directions: v_m, of any length.
+        points: boundary points of these images, when they are known already.
+        probes: random directions u.
+        method: as in `core.geometry.curvature.curvature_profile`.
+        scale: of differences, in ℓ2 pixel.
+        seed: of the random directions.
+
+    Returns:
+        The ratios; of a sphere 1 along every tangent direction.
+
+    Raises:
+        ValueError: if no probe is allowed, or exact curvatures are asked for of a network of kinks.
+        ImageError: if a value is not finite or a shape is not the classifier's.
+    """
+    begin, cost = time.perf_counter(), Cost()
+    if probes < 1:
+        raise ValueError(f"expected at least one probe, got {probes}")
+    vectors = classifier.accept(directions).double().flatten(1)
+    found = points if points is not None else boundary_points(classifier, images)
+    along = np.full((len(found.points), len(vectors)), np.nan)
+    typical = np.full(len(found.points), np.nan)
+    operators, step = operators_at(classifier, found, method, scale, cost, wanted=probes + len(vectors))
+    unit = vectors / vectors.norm(dim=1, keepdim=True)
+    done, rows = 0, found.found.nonzero()[0]
+    for operator in operators:
+        place = rows[done : done + operator.shape[0]]
+        own = unit.expand(operator.shape[0], -1, -1)
+        along[place] = (own * operator(own)).sum(2).cpu().numpy()
+        random = random_tangents(operator, probes, torch.Generator().manual_seed(seed))
+        typical[place] = (random * operator(random)).sum(2).abs().mean(1).cpu().numpy()
+        done += operator.shape[0]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratio = np.abs(along) / typical[:, None]
+    return CurvatureTransfer(
+        ratio=ratio,
+        along=along,
+        typical=typical,
+        scale=step if step is not None else float("nan"),
+        products=cost.products,
+        fingerprint=classifier.fingerprint,
+        forwards=cost.forwards + (0 if points is not None else found.forwards),
+        gradients=cost.gradients + (0 if points is not None else found.gradients),
+        seconds=time.perf_counter() - begin,
+    )
+
+
+def noise_images(classifier: Classifier, count: int, seed: int = 0) -> Float[Tensor, "n c h w"]:
+    """Images of independent uniform pixels in [0, 1]: far from every picture."""
+    generator = torch.Generator().manual_seed(seed)
+    drawn = torch.rand((count, *classifier.input_shape), generator=generator)
+    return drawn.to(classifier.device, classifier.dtype)
+
+
+# -- overlap ----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class SubspaceOverlap(Result):
+    """Principal angles between the spans of two sets of directions."""
+
+    angles: np.ndarray = quantity("°", "m")  # ascending, as many as the smaller span has dimensions
+    share: float = quantity("")  # mean of the squared cosines: of the smaller span in the larger one
+    chance: float = quantity("")  # of random spans of these dimensions
+
+
+def subspace_overlap(first: Float[Tensor, "m c h w"], second: Float[Tensor, "k c h w"]) -> SubspaceOverlap:
+    """Compare the spans of two sets of linearly independent directions.
+
+    Args:
+        first: directions, of one model say.
+        second: directions of images of the same size, of another.
+
+    Returns:
+        Angles 0 for equal spans, 90° for orthogonal ones.
+
+    Raises:
+        ImageError: if a set is empty or the sizes of images differ.
+    """
+    begin = time.perf_counter()
+    if first.shape[1:] != second.shape[1:] or not len(first) or not len(second):
+        raise ImageError(f"expected directions of one shape, got {tuple(first.shape)} and {tuple(second.shape)}")
+    from scipy.linalg import subspace_angles
+
+    spans = [directions.detach().cpu().double().flatten(1).numpy().T for directions in (first, second)]
+    angles = np.sort(subspace_angles(*spans))
+    return SubspaceOverlap(
+        angles=np.degrees(angles),
+        share=float((np.cos(angles) ** 2).mean()),
+        chance=max(len(first), len(second)) / first[0].numel(),
+        forwards=0,
+        gradients=0,
+        seconds=time.perf_counter() - begin,
+    )

@@ -1,0 +1,242 @@
+"""How well curvature tells perturbed images from clean ones: an exhibit, with its uncertainty, never a defence.
+
+Clean images are scored by `core.geometry.detector`, and so is each after a perturbation: a step from x through its
+nearest boundary point z to x + a (z - x) for several overshoots a; projected gradient descent within a ball of radius
+a ||z - x||; and the short perturbations of another kind of search. Calling images with a score above a threshold
+perturbed gives, over all thresholds, the receiver operating characteristic; its area (AUC) is the probability that a
+perturbed image scores higher than a clean one, 0.5 by chance. Bands are percentiles over resampled images. Recovery
+is the share of perturbed images for which the class across their nearest boundary is the one before.
+
+References: Fawzi et al., CVPR 2018, section 6; Efron and Tibshirani, An Introduction to the Bootstrap, 1993; attacks as
+in `core.geometry.attacks`.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal, NamedTuple, get_args
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from core.classifier import Classifier
+from core.compute import OnProgress, silent
+from core.geometry.attacks import Perturbed, projected_gradient, shortest_perturbation
+from core.geometry.boundary import BoundaryPoints, boundary_points
+from core.geometry.detector import PerturbationScores, detect_perturbed
+from core.result import Result, quantity
+
+Attack = Literal["overshoot", "projected gradient", "shortest"]
+ATTACKS: tuple[Attack, ...] = get_args(Attack)
+NO_DEFENCE = (
+    "An exhibit of curvature, not a defence: scores differ between models and attacks, fail for larger perturbations,"
+    " and an attacker who knows them evades them."
+)
+
+_RATES = 101  # of false positives at which curves are kept
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class DetectionExhibit(Result):
+    """Scores of n clean images and of the same after p perturbations, and how well they are told apart."""
+
+    attack: np.ndarray = quantity("", "p")  # words of ATTACKS
+    overshoot: np.ndarray = quantity("", "p")  # a: length over the distance to the boundary; NaN for "shortest"
+    clean_nearest: np.ndarray = quantity("1/ℓ2 pixel", "n")
+    clean_all: np.ndarray = quantity("1/ℓ2 pixel", "n")
+    score_nearest: np.ndarray = quantity("1/ℓ2 pixel", "p n")  # NaN where the class did not change
+    score_all: np.ndarray = quantity("1/ℓ2 pixel", "p n")
+    changed: np.ndarray = quantity("", "p n")  # whether the perturbation changed the class
+    auc: np.ndarray = quantity("", "p score")  # by the nearest boundary, by all
+    auc_low: np.ndarray = quantity("", "p score")
+    auc_high: np.ndarray = quantity("", "p score")
+    false_positives: np.ndarray = quantity("", "r")  # rates at which the curves are kept
+    true_positives: np.ndarray = quantity("", "p score r")
+    true_positives_low: np.ndarray = quantity("", "p score r")
+    true_positives_high: np.ndarray = quantity("", "p score r")
+    recovery: np.ndarray = quantity("", "p")  # share of changed images whose class before was recovered
+    confidence: float = quantity("")  # of the bands
+    products: int = quantity("")
+    fingerprint: str = quantity("", default="")
+
+    @property
+    def caveat(self) -> str:
+        """What has to stand beside every picture of it."""
+        return NO_DEFENCE
+
+
+def detection_exhibit(
+    classifier: Classifier,
+    images: Float[Tensor, "n c h w"],
+    *,
+    overshoots: Sequence[float] = (1.02, 1.1, 1.5, 2.0, 3.0),
+    attacks: Sequence[Attack] = ATTACKS,
+    probes: int = 16,
+    classes: int = 9,
+    confidence: float = 0.9,
+    resamples: int = 500,
+    scale: float | None = None,
+    seed: int = 0,
+    on_progress: OnProgress = silent,
+) -> DetectionExhibit:
+    """Score images before and after perturbations, and compare.
+
+    Args:
+        classifier: the classifier.
+        images: finite pixel values; those without a boundary point are left out of every comparison.
+        overshoots: lengths of the perturbations over the distance to the boundary, above 1.
+        attacks: out of "overshoot", "projected gradient" and "shortest".
+        probes: random directions of each score.
+        classes: other classes of the second score; 0 leaves it out.
+        confidence: of the bands.
+        resamples: of the images, for the bands.
+        scale: of differences for networks of kinks, in ℓ2 pixel.
+        seed: of directions, starts and resamples.
+        on_progress: told the fraction done.
+
+    Returns:
+        Scores, curves, areas and recovery; the `caveat` belongs beside them.
+
+    Raises:
+        ValueError: if an option is not one of those above, or fewer than two images have a boundary point.
+        ImageError: if a value is not finite or the shape is not the classifier's.
+    """
+    begin = time.perf_counter()
+    if not all(a > 1 for a in overshoots) or not attacks or not set(attacks) <= set(ATTACKS):
+        raise ValueError(f"expected overshoots above 1 and attacks out of {ATTACKS}, got {overshoots} and {attacks}")
+    if not (0 < confidence < 1 and resamples >= 1):
+        raise ValueError(f"expected a confidence in (0, 1) and resamples, got {confidence} and {resamples}")
+    pixels = classifier.accept(images)
+    found = boundary_points(classifier, pixels)
+    if found.found.sum() < 2:
+        raise ValueError("expected at least two images with a boundary point, got fewer")
+
+    def scores(rows: Tensor, points: BoundaryPoints | None = None) -> PerturbationScores:
+        return detect_perturbed(classifier, rows, probes=probes, classes=classes, points=points, scale=scale, seed=seed)
+
+    clean = scores(pixels, found)
+    parts: list[PerturbationScores] = [clean]
+    trials = list(_trials(classifier, pixels, found, attacks, overshoots, seed))
+    forwards = found.forwards + sum(trial.perturbed.forwards for trial in trials)
+    gradients = found.gradients + sum(trial.perturbed.gradients for trial in trials)
+    for number, trial in enumerate(trials):
+        on_progress((1 + number) / (1 + len(trials)))
+        parts.append(scores(trial.perturbed.images))
+    changed = np.stack([trial.perturbed.changed.cpu().numpy() & found.found for trial in trials])
+    perturbed = [
+        np.stack([np.where(hit, getattr(part, name), np.nan) for part, hit in zip(parts[1:], changed, strict=True)])
+        for name in ("score_nearest", "score_all")
+    ]
+    curves = [
+        [_curve(own, there, confidence, resamples, seed) for there in after]
+        for own, after in zip((clean.score_nearest, clean.score_all), perturbed, strict=True)
+    ]
+    table = {
+        name: np.stack([np.stack([getattr(curve, name) for curve in column]) for column in curves], 1)
+        for name in Curve._fields
+    }
+    recovered = np.stack([part.recovered_class == found.source_class for part in parts[1:]])
+    return DetectionExhibit(
+        attack=np.array([trial.attack for trial in trials]),
+        overshoot=np.array([trial.overshoot for trial in trials]),
+        clean_nearest=clean.score_nearest,
+        clean_all=clean.score_all,
+        score_nearest=perturbed[0],
+        score_all=perturbed[1],
+        changed=changed,
+        auc=table["auc"],
+        auc_low=table["auc_low"],
+        auc_high=table["auc_high"],
+        false_positives=np.linspace(0, 1, _RATES),
+        true_positives=table["rates"],
+        true_positives_low=table["rates_low"],
+        true_positives_high=table["rates_high"],
+        recovery=np.array(
+            [hit[own].mean() if own.any() else np.nan for hit, own in zip(recovered, changed, strict=True)]
+        ),
+        confidence=confidence,
+        products=sum(part.products for part in parts),
+        fingerprint=classifier.fingerprint,
+        forwards=forwards + sum(part.forwards for part in parts),
+        gradients=gradients + sum(part.gradients for part in parts),
+        seconds=time.perf_counter() - begin,
+    )
+
+
+def _share(hits: np.ndarray) -> float:
+    return float(hits.mean()) if len(hits) else float("nan")
+
+
+class _Trial(NamedTuple):
+    attack: Attack
+    overshoot: float
+    perturbed: Perturbed
+
+
+def _trials(
+    classifier: Classifier,
+    pixels: Tensor,
+    found: BoundaryPoints,
+    attacks: Sequence[Attack],
+    overshoots: Sequence[float],
+    seed: int,
+) -> Iterator[_Trial]:
+    """Every attack at every overshoot; images without a boundary point stay as they are."""
+    points = torch.as_tensor(found.points).to(pixels)
+    reached = torch.as_tensor(found.found).to(pixels.device)
+    way = (points - pixels).where(reached.view(-1, 1, 1, 1), 0.0)
+    for attack in attacks:
+        if attack == "shortest":
+            yield _Trial(attack, float("nan"), shortest_perturbation(classifier, pixels))
+            continue
+        for overshoot in overshoots:
+            if attack == "overshoot":
+                there = pixels + overshoot * way
+                says = torch.as_tensor(classifier.predict(there).label != found.source_class).to(pixels.device)
+                yield _Trial(attack, overshoot, Perturbed(there, says, len(there), 0))
+            else:
+                radius = overshoot * way.flatten(1).norm(dim=1)
+                yield _Trial(attack, overshoot, projected_gradient(classifier, pixels, radius, seed=seed))
+
+
+class Curve(NamedTuple):
+    """A receiver operating characteristic with its area, and bands."""
+
+    auc: float
+    auc_low: float
+    auc_high: float
+    rates: np.ndarray
+    rates_low: np.ndarray
+    rates_high: np.ndarray
+
+
+def _curve(clean: np.ndarray, perturbed: np.ndarray, confidence: float, resamples: int, seed: int) -> Curve:
+    """How well scores tell two samples apart; NaN where one of them is empty."""
+    from sklearn.metrics import roc_auc_score, roc_curve
+
+    clean, perturbed = clean[np.isfinite(clean)], perturbed[np.isfinite(perturbed)]
+    grid = np.linspace(0, 1, _RATES)
+    if not len(clean) or not len(perturbed):
+        empty = np.full(_RATES, np.nan)
+        return Curve(np.nan, np.nan, np.nan, empty, empty, empty)
+    truth, score = np.repeat([0, 1], [len(clean), len(perturbed)]), np.concatenate([clean, perturbed])
+    false, true, _ = roc_curve(truth, score)
+    generator = np.random.default_rng(seed)
+    beats = (perturbed[:, None] > clean) + 0.5 * (perturbed[:, None] == clean)
+    weights = [
+        generator.multinomial(len(each), np.full(len(each), 1 / len(each)), resamples) / len(each)
+        for each in (perturbed, clean)
+    ]
+    areas = np.einsum("rp,pc,rc->r", weights[0], beats, weights[1], optimize=True)
+    # over the thresholds of the whole sample: resampled rates are weighted sums
+    above = np.sort(score)[::-1]
+    tops, falses = (share @ (each[:, None] >= above) for share, each in zip(weights, (perturbed, clean), strict=True))
+    rates = np.stack([np.interp(grid, np.r_[0, x], np.r_[0, y]) for x, y in zip(falses, tops, strict=True)])
+    tails = (50 * (1 - confidence), 50 * (1 + confidence))
+    low, high = np.percentile(areas, tails).tolist()
+    area, band = float(roc_auc_score(truth, score)), np.percentile(rates, tails, 0)
+    return Curve(area, low, high, np.interp(grid, false, true), band[0], band[1])

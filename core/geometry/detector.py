@@ -1,0 +1,174 @@
+"""Scores that tell a slightly perturbed image from a clean one by the curvature of the boundary beside it.
+
+The statistic is the mean principal curvature at the nearest boundary point, estimated from random tangent unit vectors:
+
+    score = 1 / T sum_t v_t^T S v_t,    E score = tr S / (d - 1).
+
+Where regions are convex on balance it is negative for clean images. A small step across the boundary lands in the
+other class, beside the same point with the roles of the classes swapped: the sign turns. So a high score says
+"perturbed", and the class on the other side of the nearest boundary is the guess for what the image was. A second score
+averages the same over the boundaries to several other classes.
+
+This shows what curvature is; it is no defence. Scores do not compare across models and attacks, the sign argument ends
+where another point of the boundary is the nearest, and an attacker who knows the score evades it.
+
+References: Fawzi, Moosavi-Dezfooli, Frossard, Soatto, CVPR 2018 (arXiv 1705.09552), section 6; on evading detectors:
+Carlini and Wagner, Adversarial examples are not easily detected, 2017 (arXiv 1705.07263).
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from core.classifier import Classifier
+from core.compute import OnProgress, silent
+from core.geometry.boundary import BoundaryPoints, boundary_points
+from core.geometry.class_pairs import PairMargin, pair_points
+from core.geometry.hessian import Cost, HessianProducts, choose_backend
+from core.geometry.second_derivatives import Plan, operators_at, plan_for
+from core.geometry.shape_operator import ShapeOperator
+from core.geometry.spectrum import hutchinson
+from core.result import Result, quantity
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class PerturbationScores(Result):
+    """How perturbed n images look by curvature, and what they may have been; NaN and -1 without a boundary point."""
+
+    score_nearest: np.ndarray = quantity("1/ℓ2 pixel", "n")  # mean curvature at the nearest boundary: high, perturbed
+    error_nearest: np.ndarray = quantity("1/ℓ2 pixel", "n")  # standard error from the random directions
+    score_all: np.ndarray = quantity("1/ℓ2 pixel", "n")  # mean of it over the boundaries to other classes
+    boundaries: np.ndarray = quantity("", "n")  # how many of those were found
+    recovered_class: np.ndarray = quantity("", "n")  # the class across the nearest boundary
+    source_class: np.ndarray = quantity("", "n")
+    distance: np.ndarray = quantity("ℓ2 pixel", "n")  # to the nearest boundary
+    probes: int = quantity("")
+    scale: float = quantity("ℓ2 pixel")  # h of differences, NaN where second derivatives are exact
+    products: int = quantity("")
+    fingerprint: str = quantity("", default="")
+
+
+def detect_perturbed(
+    classifier: Classifier,
+    images: Float[Tensor, "n c h w"],
+    *,
+    probes: int = 16,
+    classes: int = 9,
+    points: BoundaryPoints | None = None,
+    method: Literal["auto", "exact", "differences"] = "auto",
+    scale: float | None = None,
+    seed: int = 0,
+    on_progress: OnProgress = silent,
+) -> PerturbationScores:
+    """Score images by the mean curvature of the boundaries around them.
+
+    Args:
+        classifier: the classifier.
+        images: finite pixel values, nominally in [0, 1].
+        probes: random directions T, one product each.
+        classes: over how many other classes the second score averages, those with the largest logits; 0 leaves it out.
+        points: boundary points of these images, when they are known already.
+        method: as in `core.geometry.curvature.curvature_profile`.
+        scale: of differences, in ℓ2 pixel.
+        seed: of the random directions.
+        on_progress: told the fraction done.
+
+    Returns:
+        Scores, their standard errors and the guess for the class before. Which score means "perturbed" depends on the
+        model: `core.geometry.detection` measures it.
+
+    Raises:
+        ValueError: if no probe is allowed, the number of classes is negative, or exact curvatures are asked for of a
+            network of kinks.
+        ImageError: if a value is not finite or the shape is not the classifier's.
+
+    Reference:
+        Fawzi et al., CVPR 2018, section 6.
+    """
+    begin, cost = time.perf_counter(), Cost()
+    if probes < 1 or classes < 0:
+        raise ValueError(f"expected at least one probe and no negative number of classes, got {probes} and {classes}")
+    pixels = classifier.accept(images)
+    found = points if points is not None else boundary_points(classifier, pixels)
+    rows = found.found.nonzero()[0]
+    score, error, score_all = (np.full(len(pixels), np.nan) for _ in range(3))
+    boundaries = np.zeros(len(pixels), np.int32)
+    on_progress(0.2)
+    plan = plan_for(classifier, found, method, scale, "auto", cost)
+    operators, _ = operators_at(classifier, found, method, scale, cost, wanted=probes)
+    done = 0
+    for operator in operators:
+        mean = hutchinson(operator, probes, seed)
+        place = rows[done : done + operator.shape[0]]
+        score[place], error[place] = mean.value.cpu().numpy(), mean.error.cpu().numpy()
+        done += operator.shape[0]
+    margin = PairMargin(classifier)
+    if classes and len(rows):
+        around = _Around(classifier, margin, plan, cost, probes, seed)
+        most = max(1, classifier.batches().size // min(classes, classifier.num_classes - 1))
+        for start in range(0, len(rows), most):
+            on_progress(0.4 + 0.6 * start / len(rows))
+            place = rows[start : start + most]
+            device = classifier.device
+            own = torch.as_tensor(found.source_class[place]).long().to(device)
+            at = torch.as_tensor(place, device=device)
+            score_all[place], boundaries[place] = around(pixels[at], own, min(classes, classifier.num_classes - 1))
+    return PerturbationScores(
+        score_nearest=score,
+        error_nearest=error,
+        score_all=score_all,
+        boundaries=boundaries,
+        recovered_class=found.target_class,
+        source_class=found.source_class,
+        distance=found.distance,
+        probes=probes,
+        scale=plan.step if plan.step is not None else float("nan"),
+        products=cost.products,
+        fingerprint=classifier.fingerprint,
+        forwards=cost.forwards + margin.forwards + (0 if points is not None else found.forwards),
+        gradients=cost.gradients + margin.gradients + (0 if points is not None else found.gradients),
+        seconds=time.perf_counter() - begin,
+    )
+
+
+class _Around:
+    """The mean curvature of the boundaries between an image's class and others."""
+
+    def __init__(
+        self, classifier: Classifier, margin: PairMargin, plan: Plan, cost: Cost, probes: int, seed: int
+    ) -> None:
+        self._classifier, self._margin, self._plan, self._cost = classifier, margin, plan, cost
+        self._probes, self._seed = probes, seed
+
+    def __call__(self, pixels: Tensor, source: Tensor, classes: int) -> tuple[np.ndarray, np.ndarray]:
+        """The mean over the boundaries found, and how many those were."""
+        with torch.inference_mode(False), torch.no_grad(), torch.autocast(pixels.device.type, enabled=False):
+            images = pixels.clone().to(self._margin.dtype)
+            logits = self._margin.logits(images).scatter(1, source[:, None], -torch.inf)
+            targets = logits.topk(classes, 1).indices.flatten()
+            own = source.repeat_interleave(classes)
+            reached = pair_points(self._margin, images.repeat_interleave(classes, 0), own, targets)
+            curvature = torch.full(reached.distance.shape, torch.nan, dtype=torch.float64, device=pixels.device)
+            where = reached.found.nonzero()[:, 0]
+            if len(where):
+                products = HessianProducts(
+                    self._classifier,
+                    reached.points[where],
+                    own[where],
+                    targets[where],
+                    backend=self._plan.backend or "double backward",
+                    step=self._plan.step,
+                    cost=self._cost,
+                )
+                if self._plan.backend is None:
+                    products.backend = choose_backend(products, 1, self._probes)
+                curvature[where] = hutchinson(ShapeOperator(products), self._probes, self._seed).value
+        each = curvature.view(-1, classes)
+        return each.nanmean(1).cpu().numpy(), torch.isfinite(each).sum(1).to(torch.int32).cpu().numpy()

@@ -1,0 +1,368 @@
+"""Products of a margin's second derivative with directions, for several images and directions at once.
+
+F = f_s - f_t is the margin between two classes, H(z) its matrix of second derivatives in the pixels. H is never
+formed: z is fixed while many products H v are asked for, and each costs about as much as a gradient.
+
+    linearize             trace v -> H v once, then only run that linear map
+    forward over reverse  the derivative of the gradient along v, afresh each time
+    double backward       the graph of the gradient is kept and run backwards; works where nothing else does
+    differences           (g(z + h v) - g(z - h v)) / 2h for unit v: not exact, but defined at a scale
+
+Networks of ReLU and max-pooling are linear between their kinks: there H is 0, all that bends is in the kinks, and only
+differences over a length h see it. `kinks` finds them in the operations a classifier runs.
+
+References: Pearlmutter, Fast exact multiplication by the Hessian, Neural Computation 6, 1994.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from core.classifier import Classifier
+from core.compute import atomic_write, cache_folder, logger, out_of_memory
+from core.geometry.folding import folded
+from core.geometry.second_backward import eased
+
+Backend = Literal["linearize", "forward over reverse", "double backward", "differences"]
+BACKENDS: tuple[Backend, ...] = get_args(Backend)
+
+Vectors = Float[Tensor, "n b d"]
+Classes = Int[Tensor, " n"]
+
+_KINKED = {  # operations of torch whose first derivative jumps
+    *("relu", "relu_", "leaky_relu", "prelu", "_prelu_kernel", "rrelu", "threshold", "hardtanh", "hardsigmoid"),
+    *("hardswish", "hardshrink", "softshrink", "abs", "amax", "amin", "maximum", "minimum", "sort", "topk"),
+    *("max_pool2d_with_indices", "max_pool3d_with_indices", "adaptive_max_pool2d", "mkldnn_max_pool2d"),
+}
+_WORTH_MEASURING = 32  # products per image: below that, trying each way costs more than the best one saves
+_WORTH_TRACING = 4.0  # seconds of products: a trace takes 0.3 to 2 s on the demo models
+_SMALL_STEP = {torch.float32: 1e-2, torch.float64: 1e-4}  # ℓ2 pixel: rounding and curvature of g err about alike
+_PROBES = (0.1, 1.0, 10.0)  # ℓ2 pixel: how far from a point a gradient that is constant there is compared
+_MOST_VALUES = 1 << 22  # pixels of all images that are put through at once
+
+
+@dataclass
+class Cost:
+    """What was put through a classifier."""
+
+    forwards: int = 0
+    gradients: int = 0
+    products: int = 0  # of a second derivative with a direction
+
+
+class HessianProducts:
+    """v -> H v at n points, each for its own pair of classes.
+
+    Args:
+        classifier: the classifier.
+        points: (n, c, h, w) where.
+        source: (n,) s.
+        target: (n,) t.
+        backend: how.
+        step: h of differences in ℓ2 pixel, one for each point or for all; small when None.
+        cost: what the products are added to.
+    """
+
+    def __init__(
+        self,
+        classifier: Classifier,
+        points: Float[Tensor, "n c h w"],
+        source: Classes,
+        target: Classes,
+        *,
+        backend: Backend,
+        step: float | None = None,
+        cost: Cost | None = None,
+    ) -> None:
+        self.classifier, self.backend = classifier, backend
+        self._folded = folded(classifier)
+        self.dtype = torch.promote_types(classifier.dtype, torch.float32)
+        self.points, self.source, self.target = points.detach().to(self.dtype), source, target
+        self.step = _SMALL_STEP[self.dtype] if step is None else step
+        self.cost = Cost() if cost is None else cost
+        self._kept: tuple[int, Any] = (0, None)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(n, d): points, values of an image."""
+        return len(self.points), self.points[0].numel()
+
+    @property
+    def width(self) -> int:
+        """How many directions go through at once, for all points."""
+        rows, values = self.shape
+        most = max(self.classifier.batches().size, 256 if self.points.is_cuda else 64)
+        return max(1, min(most, _MOST_VALUES // values) // rows)
+
+    def select(self, rows: Int[Tensor, " m"]) -> HessianProducts:
+        """The same at some of the points."""
+        return HessianProducts(
+            self.classifier,
+            self.points[rows],
+            self.source[rows],
+            self.target[rows],
+            backend=self.backend,
+            step=self.step,
+            cost=self.cost,
+        )
+
+    def gradient(self, points: Float[Tensor, "n c h w"] | None = None) -> Float[Tensor, "n d"]:
+        """The gradient of F at the points, or at others."""
+        return self._gradients(self.points if points is None else points, 1).flatten(1)
+
+    def __call__(self, vectors: Vectors) -> Vectors:
+        """(n, b, d): the products of b directions at each point."""
+        run = {
+            "linearize": self._linearize,
+            "forward over reverse": self._forward_over_reverse,
+            "double backward": self._double_backward,
+            "differences": self._differences,
+        }[self.backend]
+        self.cost.products += vectors.shape[0] * vectors.shape[1]
+        with torch.inference_mode(False), torch.autocast(self.points.device.type, enabled=False), _math_attention():
+            vectors = vectors.to(self.dtype)
+            parts = [run(part) for part in vectors.split(self.width, 1)]
+        return torch.cat(parts, 1) if len(parts) > 1 else parts[0]
+
+    def _lead(self, points: Tensor, times: int) -> Tensor:
+        """F at each of the points, every row of them repeated so often."""
+        backwards = self.backend in ("double backward", "differences")
+        function = eased(self._folded) if backwards else self._folded
+        logits = function(points.to(self.classifier.dtype)).to(self.dtype)
+        source, target = (classes.repeat_interleave(times)[:, None] for classes in (self.source, self.target))
+        return (logits.gather(1, source) - logits.gather(1, target))[:, 0]
+
+    def _gradients(self, points: Tensor, times: int) -> Tensor:
+        self.cost.forwards += len(points)
+        self.cost.gradients += len(points)
+        with torch.inference_mode(False), torch.enable_grad(), _math_attention():
+            points = points.detach().clone().requires_grad_()
+            lead = self._lead(points, times)
+            if not lead.requires_grad:  # logits that do not depend on the image
+                return torch.zeros_like(points)
+            (gradient,) = torch.autograd.grad(lead.sum(), points, materialize_grads=True)
+        found: Tensor = gradient.detach()
+        return found
+
+    def _double_backward(self, vectors: Tensor) -> Tensor:
+        """One graph of the gradient on every point so many times as there are directions, kept from call to call."""
+        rows, block, _ = vectors.shape
+        with torch.enable_grad():
+            if self._kept[0] != block:
+                self._kept = (0, None)  # its memory goes first
+                self.cost.forwards += rows * block
+                self.cost.gradients += rows * block
+                points = self.points.repeat_interleave(block, 0).requires_grad_()
+                lead = self._lead(points, block)
+                gradient = torch.zeros_like(points)
+                if lead.requires_grad:
+                    (gradient,) = torch.autograd.grad(lead.sum(), points, create_graph=True, materialize_grads=True)
+                self._kept = (block, (points, gradient))
+            points, gradient = self._kept[1]
+            if not gradient.requires_grad:  # constant: logits that are affine in the image
+                return torch.zeros_like(vectors)
+            (products,) = torch.autograd.grad(
+                gradient, points, vectors.reshape(points.shape), retain_graph=True, materialize_grads=True
+            )
+        found: Tensor = products.detach().view(vectors.shape)
+        return found
+
+    def _slope(self, points: Tensor) -> Tensor:
+        slope: Tensor = torch.func.grad(lambda at: self._lead(at, 1).sum())(points)
+        return slope
+
+    def _forward_over_reverse(self, vectors: Tensor) -> Tensor:
+        rows, block, _ = vectors.shape
+        self.cost.forwards += rows
+        self.cost.gradients += rows
+        along = vectors.transpose(0, 1).reshape(block, *self.points.shape)
+
+        def product(tangent: Tensor) -> Tensor:
+            moved: Tensor = torch.func.jvp(self._slope, (self.points,), (tangent,))[1]
+            return moved
+
+        products = torch.func.vmap(product)(along) if block > 1 else product(along[0])[None]
+        found: Tensor = products.detach().flatten(2).transpose(0, 1)
+        return found
+
+    def _linearize(self, vectors: Tensor) -> Tensor:
+        rows, block, _ = vectors.shape
+        if self._kept[1] is None:
+            self.cost.forwards += rows
+            self.cost.gradients += rows
+            self._kept = (1, torch.func.linearize(self._slope, self.points)[1])
+        along = vectors.transpose(0, 1).reshape(block, *self.points.shape)
+        linear = self._kept[1]
+        products = torch.func.vmap(linear)(along) if block > 1 else linear(along[0])[None]
+        found: Tensor = products.detach().flatten(2).transpose(0, 1)
+        return found
+
+    def _differences(self, vectors: Tensor) -> Tensor:
+        _, block, _ = vectors.shape
+        long = vectors.norm(dim=2, keepdim=True)
+        unit = vectors / long.clamp(min=torch.finfo(vectors.dtype).tiny)
+        way = (self.step * unit).reshape(-1, *self.points.shape[1:])
+        centre = self.points.repeat_interleave(block, 0)
+        ahead, behind = (self._gradients(centre + side * way, block) for side in (1, -1))
+        found: Tensor = (ahead - behind).view(vectors.shape) * (long / (2 * self.step))
+        return found
+
+
+def _math_attention() -> Any:
+    """The attention kernel that has second derivatives; the fused ones have none."""
+    return sdpa_kernel(SDPBackend.MATH)
+
+
+# -- kinks ------------------------------------------------------------------------------------------------------------
+
+
+class _Operations(TorchDispatchMode):
+    """Notes the operations of torch that are run."""
+
+    def __init__(self) -> None:
+        TorchDispatchMode.__init__(self)
+        self.seen: set[str] = set()
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        """Note one and run it."""
+        name = func.overloadpacket.__name__
+        self.seen.add("max" if name == "max" and len(args) > 1 else name)
+        return func(*args, **(kwargs or {}))
+
+
+def kinks(classifier: Classifier) -> tuple[str, ...]:
+    """The operations of a classifier whose first derivative jumps, such as `relu`; none in a smooth one."""
+    grey = torch.full((1, *classifier.input_shape), 0.5, device=classifier.device, dtype=classifier.dtype)
+    with torch.no_grad(), _Operations() as operations:
+        classifier(grey)
+    return tuple(sorted(operations.seen & (_KINKED | {"max"})))
+
+
+def is_piecewise_linear(products: HessianProducts, seed: int = 0) -> bool:
+    """Whether exact products vanish although the gradient changes nearby: a kinked model by unusual operations.
+
+    Of an affine model the gradient is constant, and 0 is the true second derivative.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    rows, values = products.shape
+    directions = torch.randn((rows, 1, values), generator=generator, dtype=torch.float64)
+    directions = (directions / directions.norm(dim=2, keepdim=True)).to(products.points)
+    if bool((products(directions) != 0).any()):
+        return False
+    here = products.gradient()
+    for step in _PROBES:
+        nearby = products.points + step * directions.view_as(products.points)
+        there = products.gradient(nearby)
+        if bool(((there - here).norm(dim=1) > 1e-4 * here.norm(dim=1)).any()):
+            return True
+    return False
+
+
+# -- choosing ---------------------------------------------------------------------------------------------------------
+
+
+def choose_backend(products: HessianProducts, block: int, wanted: int) -> Backend:
+    """The fastest exact way on this machine for so many products per point, `block` at a time.
+
+    Each way is run twice and the second run timed; one that the model does not support is left out. The choice is kept
+    on disk, since another way rounds differently. Differences with a small step remain where no derivative exists.
+
+    Args:
+        products: points and classes; its own backend is not used.
+        block: directions at a time.
+        wanted: how many in all.
+
+    Returns:
+        The backend.
+    """
+    (rows, values), known = products.shape, _Choices(products)
+    key = f"{rows} x {block} x {values}, {'few' if wanted < _WORTH_MEASURING else 1 << (wanted - 1).bit_length()}"
+    if (kept := known.get(key)) is not None:
+        return kept
+    taken: dict[Backend, float] = {}
+    for backend in BACKENDS[:3][::-1]:
+        if taken and wanted < _WORTH_MEASURING:
+            break
+        if backend == "linearize" and taken and min(taken.values()) * wanted / block < _WORTH_TRACING:
+            break
+        if (seconds := _seconds(products, backend, block)) is not None:
+            taken[backend] = seconds
+    choice: Backend = min(taken, key=lambda name: taken[name]) if taken else "differences"
+    known.put(key, choice)
+    return choice
+
+
+def _seconds(products: HessianProducts, backend: Backend, block: int) -> float | None:
+    """What one call with so many directions takes, or None where the model does not support it."""
+    rows, values = products.shape
+    trial = HessianProducts(
+        products.classifier, products.points, products.source, products.target, backend=backend, cost=products.cost
+    )
+    directions = torch.ones((rows, block, values), device=products.points.device, dtype=products.dtype)
+    try:
+        trial(directions)
+    except RuntimeError as error:
+        if out_of_memory(error):
+            raise
+        logger.info("%s is not supported by %s: %s", backend, products.classifier.name, error)
+        return None
+    _wait(products.points.device)
+    begin = time.perf_counter()
+    trial(directions)
+    _wait(products.points.device)
+    return time.perf_counter() - begin
+
+
+def _wait(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+class _Choices:
+    """The backends chosen on this machine, kept on disk."""
+
+    def __init__(self, products: HessianProducts) -> None:
+        device = products.points.device
+        chip = torch.cuda.get_device_name(device) if device.type == "cuda" else f"{torch.get_num_threads()} threads"
+        key = products.classifier.batch_key
+        self._prefix = f"{key}/{device.type}/{chip}/torch {torch.__version__}" if key else ""
+
+    @property
+    def _path(self) -> Path:
+        return cache_folder() / "hessian-backends.json"
+
+    def _read(self) -> dict[str, Any]:
+        try:
+            stored = json.loads(self._path.read_text())
+        except (OSError, ValueError):  # none yet, unreadable or damaged: measured again
+            return {}
+        return stored if isinstance(stored, dict) else {}
+
+    def get(self, key: str) -> Backend | None:
+        """What was chosen before, if anything."""
+        word = self._read().get(f"{self._prefix}/{key}") if self._prefix else None
+        return next((backend for backend in BACKENDS if backend == word), None)
+
+    def put(self, key: str, choice: Backend) -> None:
+        """Keep a choice."""
+        if not self._prefix:
+            return
+        stored = {**self._read(), f"{self._prefix}/{key}": choice}
+        try:
+            with atomic_write(self._path) as file:
+                file.write_text(json.dumps(stored, indent=1, sort_keys=True))
+        except OSError as error:  # it will be measured again
+            logger.warning("a choice could not be kept: %s", error)

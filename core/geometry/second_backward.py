@@ -1,0 +1,200 @@
+"""Layers made for running backwards twice, again and again, at a fixed point and with fixed weights.
+
+An activation evaluates its derivatives anew each time in torch; here f'(x) and f''(x) g are kept from the first run, so
+that a product costs two multiplications per value:
+
+    gradient           g -> f'(x) g
+    its derivative     v -> f'(x) v  towards g,  f''(x) g v  towards x.
+
+A convolution x -> W * x is linear: backwards it is its transpose g -> W^T g, and the derivative of that W again. torch
+also computes the part that belongs to the weights, which nobody asks for: a third convolution beside these two.
+
+References: SiLU, Elfwing, Uchibe and Doya, Neural Networks 107, 2018; GELU, Hendrycks and Gimpel, 2016.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Callable
+from typing import Any, TypeGuard
+from weakref import WeakKeyDictionary
+
+import torch
+from torch import Tensor, nn
+from torch.nn.grad import conv2d_input
+
+from core.classifier import Classifier
+
+Derivatives = Callable[[Tensor], tuple[Tensor, Tensor, Tensor]]  # x -> f, f', f''
+
+_eased: WeakKeyDictionary[Classifier, Classifier] = WeakKeyDictionary()
+
+
+def eased(classifier: Classifier) -> Classifier:
+    """The classifier with its smooth activations and convolutions replaced by such layers.
+
+    Args:
+        classifier: any; it is left as it is.
+
+    Returns:
+        The same function up to rounding, for backward passes alone; the classifier itself where nothing is replaced.
+    """
+    if not any(_derivatives(part) or _is_plain(part) for part in classifier.module.modules()):
+        return classifier
+    if (known := _eased.get(classifier)) is not None:
+        return known
+    same = copy.copy(classifier)
+    same.module = _replaced(copy.deepcopy(classifier.module))
+    _eased[classifier] = same
+    return same
+
+
+def _replaced(module: nn.Module) -> nn.Module:
+    if (derivatives := _derivatives(module)) is not None:
+        return TwiceDifferentiable(derivatives)
+    if _is_plain(module):
+        return LinearConvolution(module)
+    for name, child in module.named_children():
+        setattr(module, name, _replaced(child))
+    return module
+
+
+def _derivatives(module: nn.Module) -> Derivatives | None:
+    """f, f' and f'' of a module that is exactly one of the known activations, without hooks."""
+    if module._forward_hooks or module._forward_pre_hooks:
+        return None
+    if type(module) is nn.GELU:
+        return gelu if module.approximate == "none" else None
+    return {nn.SiLU: silu, nn.Tanh: tanh, nn.Sigmoid: sigmoid}.get(type(module))
+
+
+def _is_plain(module: nn.Module) -> TypeGuard[nn.Conv2d]:
+    """Whether a module is exactly a convolution with zeros around, given in numbers, without hooks."""
+    if type(module) is not nn.Conv2d or module._forward_hooks or module._forward_pre_hooks:
+        return False
+    return module.padding_mode == "zeros" and not isinstance(module.padding, str)
+
+
+def silu(values: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """X s with s the sigmoid of x."""
+    s = values.sigmoid()
+    return values * s, s * (1 + values * (1 - s)), s * (1 - s) * (2 + values * (1 - 2 * s))
+
+
+def gelu(values: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """X times the normal distribution function at x."""
+    below = (1 + torch.erf(values / math.sqrt(2))) / 2
+    density = torch.exp(-values.square() / 2) / math.sqrt(2 * math.pi)
+    return values * below, below + values * density, density * (2 - values.square())
+
+
+def tanh(values: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """The hyperbolic tangent."""
+    t = values.tanh()
+    slope = 1 - t.square()
+    return t, slope, -2 * t * slope
+
+
+def sigmoid(values: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """1 / (1 + exp(-x))."""
+    s = values.sigmoid()
+    slope = s * (1 - s)
+    return s, slope, slope * (1 - 2 * s)
+
+
+class TwiceDifferentiable(nn.Module):
+    """An activation that can be run backwards twice."""
+
+    def __init__(self, derivatives: Derivatives) -> None:
+        super().__init__()
+        self.derivatives = derivatives
+
+    def forward(self, values: Tensor) -> Tensor:
+        """F(x) of every value."""
+        found: Tensor = _Value.apply(values, self.derivatives)
+        return found
+
+
+class LinearConvolution(nn.Module):
+    """A convolution with fixed weights."""
+
+    def __init__(self, convolution: nn.Conv2d) -> None:
+        super().__init__()
+        self.convolution = convolution
+
+    def forward(self, images: Tensor) -> Tensor:
+        """W * x + b."""
+        found: Tensor = _Convolved.apply(images, self.convolution)
+        return found
+
+
+class _Convolved(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, images: Tensor, convolution: nn.Conv2d) -> Tensor:
+        """W * x + b."""
+        ctx.convolution, ctx.size = convolution, images.shape
+        return _convolve(images, convolution, convolution.bias)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        """W^T g."""
+        return _Transposed.apply(gradients[0], ctx.convolution, ctx.size), None
+
+
+class _Transposed(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, gradient: Tensor, convolution: nn.Conv2d, size: torch.Size) -> Tensor:
+        """W^T g."""
+        ctx.convolution = convolution
+        layout = (convolution.stride, convolution.padding, convolution.dilation, convolution.groups)
+        back: Tensor = conv2d_input(size, convolution.weight, gradient, *layout)
+        return back
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, *vectors: Tensor) -> tuple[Tensor, None, None]:
+        """W v."""
+        return _convolve(vectors[0], ctx.convolution, None), None, None
+
+
+def _convolve(images: Tensor, convolution: nn.Conv2d, bias: Tensor | None) -> Tensor:
+    return nn.functional.conv2d(
+        images,
+        convolution.weight,
+        bias,
+        convolution.stride,
+        convolution.padding,
+        convolution.dilation,
+        convolution.groups,
+    )
+
+
+class _Value(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, values: Tensor, derivatives: Derivatives) -> Tensor:
+        """F(x)."""
+        value, slope, bend = derivatives(values)
+        ctx.save_for_backward(values, slope, bend)
+        return value
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        """The gradient, f'(x) g."""
+        values, slope, bend = ctx.saved_tensors
+        return _Slope.apply(gradients[0], values, slope, bend), None
+
+
+class _Slope(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, gradient: Tensor, values: Tensor, slope: Tensor, bend: Tensor) -> Tensor:
+        """f'(x) g."""
+        ctx.save_for_backward(slope, gradient * bend)
+        return gradient * slope
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, *vectors: Tensor) -> tuple[Tensor, Tensor, None, None]:
+        """f'(x) v towards g, f''(x) g v towards x."""
+        slope, bent = ctx.saved_tensors
+        return vectors[0] * slope, vectors[0] * bent, None, None

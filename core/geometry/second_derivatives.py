@@ -1,0 +1,140 @@
+"""Which second derivatives a classifier has, and the shape operators at its boundary points.
+
+Smooth classifiers have exact ones. Between the kinks of a piecewise linear one they are 0, which says nothing about its
+boundary: there the gradient is differenced over a length h, by default the length of a step of one of 255 grey levels
+in every value.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Literal, NamedTuple
+
+import numpy as np
+import torch
+
+from core.classifier import Classifier
+from core.compute import out_of_memory
+from core.geometry.boundary import BoundaryPoints
+from core.geometry.hessian import Backend, Cost, HessianProducts, choose_backend, is_piecewise_linear, kinks
+from core.geometry.shape_operator import ShapeOperator
+
+Method = Literal["auto", "exact", "differences", "softplus"]
+
+_MOST_VALUES = 1 << 26  # of bases held at once: 512 MiB
+
+
+class Plan(NamedTuple):
+    """How second derivatives of a classifier are to be computed."""
+
+    method: str
+    step: float | None
+    backend: Backend | None  # None: to be chosen
+    kinks: tuple[str, ...]
+
+
+def grey_level(values: int) -> float:
+    """The ℓ2 length of a step of one of 255 grey levels in each of so many values."""
+    return math.sqrt(values) / 255
+
+
+def plan_for(
+    classifier: Classifier,
+    found: BoundaryPoints,
+    method: Method,
+    scale: float | None,
+    backend: Backend | Literal["auto"],
+    cost: Cost,
+) -> Plan:
+    """Find out whether a classifier has second derivatives, and how they are to be had.
+
+    Args:
+        classifier: the classifier.
+        found: boundary points of it; two of them are tried.
+        method: "exact", "differences", or "auto": differences where there are kinks.
+        scale: h of differences in ℓ2 pixel; `grey_level` when None.
+        backend: of exact ones, "auto" to have it chosen.
+        cost: what this is counted in.
+
+    Returns:
+        The plan.
+
+    Raises:
+        ValueError: if it has none and they were asked for, or the scale is not a length.
+        RuntimeError: if memory runs out.
+    """
+    if scale is not None and not 0 < scale < math.inf:
+        raise ValueError(f"expected a scale of positive length, got {scale}")
+    bends = kinks(classifier)
+    rows = found.found.nonzero()[0][:2]
+    if not bends and len(rows):
+        probe = products_at(classifier, found, rows, "double backward", cost=cost)
+        try:
+            bends = ("a piecewise linear operation",) if is_piecewise_linear(probe) else ()
+        except RuntimeError as error:  # no exact second derivative at all: `choose_backend` finds that out too
+            if out_of_memory(error):
+                raise
+            bends = ()
+    if method in ("exact", "softplus") and bends:
+        raise ValueError(
+            f"expected a smooth network, got kinks ({', '.join(bends)}), between which all curvatures are 0; measure it"
+            " by differences or with softplus"
+        )
+    if method == "differences" or bends:
+        step = scale if scale is not None else grey_level(math.prod(classifier.input_shape))
+        return Plan("differences", step, "differences", bends)
+    return Plan("exact", None, None if backend == "auto" else backend, bends)
+
+
+def products_at(
+    classifier: Classifier,
+    found: BoundaryPoints,
+    rows: np.ndarray,
+    backend: Backend,
+    *,
+    step: float | None = None,
+    cost: Cost | None = None,
+) -> HessianProducts:
+    """The second derivative of the margin at some of these boundary points, between the two classes that meet there."""
+    device = classifier.device
+    classes = (torch.as_tensor(each[rows]).long().to(device) for each in (found.source_class, found.target_class))
+    points = torch.as_tensor(found.points[rows]).to(device)
+    return HessianProducts(classifier, points, *classes, backend=backend, step=step, cost=cost)
+
+
+def operators_at(
+    classifier: Classifier,
+    found: BoundaryPoints,
+    method: Literal["auto", "exact", "differences"],
+    scale: float | None,
+    cost: Cost,
+    wanted: int,
+) -> tuple[list[ShapeOperator], float | None]:
+    """The shape operators at all points that were found, in chunks, and the scale of differences if there is one.
+
+    Args:
+        classifier: the classifier.
+        found: boundary points of it.
+        method: as in `curvature_profile`.
+        scale: as there.
+        cost: what they are counted in.
+        wanted: about how many products each will be asked for.
+
+    Returns:
+        Operators of the rows found, in their order, and h or None.
+
+    Raises:
+        ValueError: if exact curvatures of a network of kinks are asked for.
+    """
+    plan = plan_for(classifier, found, method, scale, "auto", cost)
+    rows, values = found.found.nonzero()[0], math.prod(classifier.input_shape)
+    size = max(1, min(classifier.batches().size, _MOST_VALUES // (64 * values)))
+    operators, backend = [], plan.backend
+    for start in range(0, len(rows), size):
+        products = products_at(
+            classifier, found, rows[start : start + size], backend or "double backward", step=plan.step, cost=cost
+        )
+        if backend is None:
+            products.backend = backend = choose_backend(products, 1, wanted)
+        operators.append(ShapeOperator(products))
+    return operators, plan.step

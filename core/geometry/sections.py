@@ -1,0 +1,141 @@
+"""How the boundary bends on a plane through one of its points, and the circle that touches it there.
+
+A plane with orthonormal axes a, b through a boundary point z cuts the boundary in a curve. With g = grad F and
+p = (<g, a>, <g, b>) its gradient in the plane, t the unit vector of the plane orthogonal to p, the curve has the signed
+curvature
+
+    t^T H t / ||p|| = k(t) / cos(angle between the normal and the plane),
+
+Meusnier's theorem: k(t) = t^T S t belongs to the boundary, the factor to the tilt of the plane. Both are < 0 where the
+curve closes around the source side, which lies where p points. The circle of radius 1 / |curvature| through z that
+follows the curve to second order has its centre at z + p / (||p|| |curvature|) for a curvature < 0, on the other side
+for one > 0.
+
+References: do Carmo, Differential Geometry of Curves and Surfaces, sections 1-5 and 3-2.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from core.classifier import Classifier
+from core.geometry.boundary import BoundaryPoints
+from core.geometry.hessian import Cost
+from core.geometry.second_derivatives import plan_for, products_at
+from core.geometry.shape_operator import ShapeOperator
+from core.images import ImageError
+from core.result import Result, quantity
+
+_ALONG = 1e-6  # of a normal outside of its plane: the plane is tangent there, and cuts out no curve
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Sections(Result):
+    """Boundary curves on one plane through each of n boundary points; NaN where it cuts out none."""
+
+    curvature: np.ndarray = quantity("1/ℓ2 pixel", "n")  # of the curve; < 0: closes around the source side
+    normal_curvature: np.ndarray = quantity("1/ℓ2 pixel", "n")  # of the boundary, along the curve's tangent
+    tilt: np.ndarray = quantity("°", "n")  # between the normal and the plane
+    radius: np.ndarray = quantity("ℓ2 pixel", "n")  # of the osculating circle; infinite for a straight curve
+    centre: np.ndarray = quantity("ℓ2 pixel", "n xy")  # of the circle, in plane coordinates from the point
+    normal: np.ndarray = quantity("", "n xy")  # of the curve, in the plane, of length 1, to the source side
+    tangent: np.ndarray = quantity("", "n xy")  # the normal, turned by 90° clockwise
+    scale: float = quantity("ℓ2 pixel")  # h of differences, NaN where second derivatives are exact
+    products: int = quantity("")
+    fingerprint: str = quantity("", default="")
+
+
+def sections(
+    classifier: Classifier,
+    points: BoundaryPoints,
+    axes: Float[Tensor, "n 2 c h w"],
+    *,
+    method: Literal["auto", "exact", "differences"] = "auto",
+    scale: float | None = None,
+) -> Sections:
+    """Measure the boundary's curve on a plane through each point.
+
+    Args:
+        classifier: the classifier.
+        points: boundary points of it.
+        axes: two directions that span the plane of each; they are made orthonormal, the first one keeps its direction.
+        method: as in `core.geometry.curvature.curvature_profile`.
+        scale: of differences, in ℓ2 pixel.
+
+    Returns:
+        Curvatures, and circles in plane coordinates whose origin is the point. One product per point, and up to two to
+        learn whether there are kinks.
+
+    Raises:
+        ValueError: if exact curvatures of a network of kinks are asked for, or the scale is not a length.
+        ImageError: if the axes are not two finite, independent directions of the input shape for each point.
+
+    Reference:
+        do Carmo, Differential Geometry of Curves and Surfaces, section 3-2 (Meusnier).
+    """
+    begin, cost = time.perf_counter(), Cost()
+    count = len(points.points)
+    if tuple(axes.shape) != (count, 2, *classifier.input_shape):
+        expected = " x ".join(map(str, (count, 2, *classifier.input_shape)))
+        raise ImageError(f"expected axes of {expected}, got {' x '.join(map(str, axes.shape))}")
+    plane = axes.detach().to(classifier.device, torch.float64).flatten(2)
+    first = plane[:, :1] / plane[:, :1].norm(dim=2, keepdim=True)
+    second = plane[:, 1:] - (plane[:, 1:] * first).sum(2, keepdim=True) * first
+    independent = second.norm(dim=2) > 1e-9 * plane[:, 1].norm(dim=1, keepdim=True)
+    if not bool(torch.isfinite(plane).all() & independent.all()):
+        raise ImageError("expected two finite, independent directions for each point, got others")
+    plane = torch.cat([first, second / second.norm(dim=2, keepdim=True)], 1)
+    rows = points.found.nonzero()[0]
+    found: dict[str, Any] = {name: np.full((count, *sizes), np.nan) for name, sizes in _SIZES.items()}
+    plan = plan_for(classifier, points, method, scale, "auto", cost)
+    if len(rows):
+        operator = ShapeOperator(
+            products_at(classifier, points, rows, plan.backend or "double backward", step=plan.step, cost=cost)
+        )
+        for name, values in _cut(operator, plane[torch.as_tensor(rows, device=plane.device)]).items():
+            found[name][rows] = values.cpu().numpy()
+    return Sections(
+        **found,
+        scale=plan.step if plan.step is not None else float("nan"),
+        products=cost.products,
+        fingerprint=classifier.fingerprint,
+        forwards=cost.forwards,
+        gradients=cost.gradients,
+        seconds=time.perf_counter() - begin,
+    )
+
+
+_SIZES: dict[str, tuple[int, ...]] = {
+    **dict.fromkeys(("curvature", "normal_curvature", "tilt", "radius"), ()),
+    **dict.fromkeys(("centre", "normal", "tangent"), (2,)),
+}
+
+
+def _cut(operator: ShapeOperator, plane: Tensor) -> dict[str, Tensor]:
+    """The arrays of `Sections` for planes (n, 2, d) with orthonormal axes."""
+    inner = (plane @ operator.normals[:, :, None])[..., 0]  # the normal's part in the plane
+    size = inner.norm(dim=1)
+    cuts = size > _ALONG
+    normal = (inner / size[:, None]).where(cuts[:, None], torch.nan)
+    tangent = torch.stack([normal[:, 1], -normal[:, 0]], 1)
+    along = tangent.nan_to_num(0.0)[:, None] @ plane
+    bends = (along * operator(along)).sum((1, 2)).where(cuts, torch.nan)
+    curvature = bends / size
+    radius = 1 / curvature.abs()
+    side = -torch.sign(curvature)[:, None]
+    return {
+        "curvature": curvature,
+        "normal_curvature": bends,
+        "tilt": size.clamp(max=1).arccos().rad2deg(),
+        "radius": radius,
+        "centre": side * normal * radius[:, None],
+        "normal": normal,
+        "tangent": tangent,
+    }

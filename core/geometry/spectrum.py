@@ -1,0 +1,311 @@
+"""The ends, the mean and the density of spectra that are known only by products, several at once.
+
+*Ends* (`extreme_eigenvalues`). Block Lanczos: an orthonormal basis V of span(Q, S Q, S² Q, ...) grows by b directions a
+step and is orthogonalised against all of itself twice; without that, copies of found eigenvalues appear. Eigenvalues
+of V^T S V come close to both ends of the spectrum first. A pair (k, v) is within ||S v - k v|| of a true eigenvalue;
+the search ends when that is a small part of the largest |k| for all pairs asked for. A value repeated exactly is
+counted at least once, and as often as a block has directions. Since S V is kept, V^T S V is
+measured whole: its antisymmetric part says how far differences at a scale are from a symmetric matrix.
+
+*Mean* (`hutchinson`). E[u^T S u] = tr S / (d - 1) for u uniform on the tangent unit sphere.
+
+*Density* (`quadrature`). Lanczos from random unit vectors: the eigenvalues of the small tridiagonal matrices are the
+nodes, the squared first entries of their eigenvectors the weights of a Gauss rule for the density of eigenvalues.
+
+References: Golub and Underwood, The block Lanczos method, 1977; Parlett, The Symmetric Eigenvalue Problem, 1980;
+Hutchinson, Comm. Stat. Simul. 19, 1990; Ubaru, Chen, Saad, Fast estimation of tr(f(A)), SIMAX 38, 2017.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal, NamedTuple, Protocol, Self, runtime_checkable
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from core.geometry.closest import looks
+
+Side = Literal["largest magnitude", "both ends"]
+
+Vectors = Float[Tensor, "n b d"]
+
+_LOST = 1e-13  # of the largest |k|: what is left of a direction is rounding, a random one goes on
+_COMPACT = 0.3  # share of finished rows that is worth leaving behind
+
+
+@runtime_checkable
+class Operator(Protocol):
+    """n symmetric maps of the tangent spaces of n points."""
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(n, d)."""
+
+    @property
+    def freedom(self) -> int:
+        """The dimension of the tangent spaces."""
+
+    @property
+    def device(self) -> torch.device:
+        """Where it runs."""
+
+    def select(self, rows: Int[Tensor, " m"]) -> Self:
+        """Some of the maps."""
+
+    def tangential(self, vectors: Vectors) -> Vectors:
+        """The vectors' parts in the tangent spaces."""
+
+    def __call__(self, vectors: Vectors) -> Vectors:
+        """The maps of b vectors each."""
+
+
+class Ends(NamedTuple):
+    """m eigenvalues of each of n maps, descending, with what they rest on; all float64."""
+
+    values: Float[Tensor, "n m"]
+    vectors: Float[Tensor, "n m d"]
+    residual: Float[Tensor, "n m"]  # ||S v - k v||
+    converged: Bool[Tensor, " n"]
+    skew: Float[Tensor, " n"]  # norm of the antisymmetric part of V^T S V over that of the symmetric one
+    steps: Int[Tensor, " n"]  # products of each map
+
+
+def extreme_eigenvalues(
+    operator: Operator,
+    count: int,
+    *,
+    side: Side = "largest magnitude",
+    tolerance: float = 1e-3,
+    block: int = 1,
+    budget: int | None = None,
+    seed: int = 0,
+    tick: Callable[[float], None] = lambda part: None,
+) -> Ends:
+    """The eigenvalues of largest magnitude, or half of them from each end.
+
+    Args:
+        operator: the maps.
+        count: how many of each.
+        side: "largest magnitude" or "both ends".
+        tolerance: of ||S v - k v||, relative to the largest |k|. The values err by the square of that over the gap.
+        block: directions a step.
+        budget: most products of each map; 6 times the count and 40 more when None.
+        seed: of the directions it starts from.
+        tick: told the fraction of the budget spent.
+
+    Returns:
+        The eigenvalues, of maps that did not converge as far as they were found.
+    """
+    rows, freedom = operator.shape[0], operator.freedom
+    count = min(count, freedom)
+    most = min(max(budget if budget is not None else 6 * count + 40, count), freedom)
+    block = 1 if most == freedom else min(block, most)
+    search = _Krylov(operator, most, block, seed)
+    ends = _empty(operator, count)
+    active = torch.arange(rows, device=operator.device)
+    looked = looks(-(-most // block), operator.device)
+    step = 0
+    while True:
+        step += 1
+        search.step()
+        full = search.size + block > most
+        often = 6 if search.size >= 2 * count else 18  # few spectra end that early
+        if not full and (search.size < count + block or (step * block) % often >= block or step not in looked):
+            continue
+        values, estimate = search.estimate(count, side)
+        finished = (estimate <= tolerance * values.abs().amax(1, keepdim=True)).all(1)
+        tick(search.size / most)
+        if full or bool(finished.all()) or float(finished.double().mean()) >= _COMPACT:
+            done = torch.ones_like(finished) if full else finished
+            search.finish(ends, active, done, finished, side)
+            if full or bool(done.all()):
+                return ends
+            active = active[~done]
+            search.keep(~done)
+
+
+def _empty(operator: Operator, count: int) -> Ends:
+    rows, dimension = operator.shape
+
+    def unknown(*sizes: int) -> Tensor:
+        return torch.full(sizes, torch.nan, dtype=torch.float64, device=operator.device)
+
+    none = torch.zeros(rows, dtype=torch.int64, device=operator.device)
+    return Ends(
+        unknown(rows, count), unknown(rows, count, dimension), unknown(rows, count), none > 0, unknown(rows), none
+    )
+
+
+class _Krylov:
+    """Growing bases V of n spaces, with S V and V^T S V."""
+
+    def __init__(self, operator: Operator, most: int, block: int, seed: int) -> None:
+        rows, dimension = operator.shape
+        self._operator, self._block = operator, block
+        self._generator = torch.Generator().manual_seed(seed)
+        most += block
+        self._basis = torch.zeros((rows, most, dimension), dtype=torch.float64, device=operator.device)
+        self._bent = torch.zeros_like(self._basis)
+        self._small = torch.zeros((rows, most, most), dtype=torch.float64, device=operator.device)
+        self._factor = torch.zeros((rows, block, block), dtype=torch.float64, device=operator.device)
+        self._scale = self._small.new_zeros(rows)
+        self.size = 0
+        self._next = self._orthonormal(self._random(rows))
+
+    def _random(self, rows: int) -> Tensor:
+        """The same directions in every row: what a row comes to does not depend on its neighbours."""
+        _, dimension = self._operator.shape
+        drawn = torch.randn((1, self._block, dimension), generator=self._generator, dtype=torch.float64)
+        drawn = (drawn / drawn.norm(dim=2, keepdim=True)).to(self._operator.device)
+        return self._operator.tangential(drawn.expand(rows, -1, -1).contiguous())
+
+    def _outside(self, vectors: Tensor) -> Tensor:
+        """What of the vectors is tangential and outside of the basis."""
+        basis = self._basis[:, : self.size]
+        return self._operator.tangential(vectors - (vectors @ basis.mT) @ basis)
+
+    def _orthonormal(self, vectors: Tensor) -> Tensor:
+        """Orthonormal directions outside of the basis, from a block of any vectors."""
+        for _ in range(3):  # what rounding left over grows when a vector is made longer: again
+            vectors = self._split(self._outside(vectors))[0]
+        return vectors
+
+    def _split(self, vectors: Tensor) -> tuple[Tensor, Tensor]:
+        """Rows of a block made orthonormal, and the lower triangle with block = triangle @ rows."""
+        if vectors.shape[1] == 1:
+            sizes = vectors.norm(dim=2, keepdim=True)
+            return vectors / sizes.clamp(min=torch.finfo(torch.float64).tiny), sizes
+        unit, triangle = torch.linalg.qr(vectors.mT)
+        return unit.mT, triangle.mT
+
+    def step(self) -> None:
+        """Take the next block in, and prepare the one after it.
+
+        Of a symmetric map S q has parts along the last two blocks alone: those first, then what rounding left along
+        any of the basis.
+        """
+        start, end = self.size, self.size + self._block
+        bent = self._operator(self._next)
+        self._basis[:, start:end], self._bent[:, start:end] = self._next, bent
+        self.size = end
+        recent = slice(max(0, start - self._block), end)
+        near = self._basis[:, recent]
+        coordinates = bent @ near.mT
+        self._small[:, start:end, recent] = coordinates
+        self._small[:, recent, start:end] = coordinates.mT
+        left = self._outside(bent - coordinates @ near)
+        self._next, self._factor = self._split(left)
+        self._scale = self._scale.maximum(coordinates.abs().amax((1, 2)))
+        empty = left.norm(dim=2).amin(1) <= _LOST * self._scale
+        if self._block > 1 or bool(empty.any()):
+            fresh = self._next + 1e-3 * self._random(len(bent))
+            self._next = self._orthonormal(torch.where(empty[:, None, None], fresh, self._next))
+
+    def estimate(self, count: int, side: Side) -> tuple[Tensor, Tensor]:
+        """Eigenvalues (n, m) of the small matrices, and estimates of their residuals.
+
+        For a symmetric map S V - V T has entries in the last block alone, there those of the block after it.
+        """
+        values, small = _chosen(self._small[:, : self.size, : self.size], count, side)
+        return values, (self._factor.mT @ small[:, -self._block :]).norm(dim=1)
+
+    def finish(self, ends: Ends, active: Tensor, done: Tensor, converged: Tensor, side: Side) -> None:
+        """Write the rows that are done, from the whole of V^T S V and with their true residuals."""
+        where, count = active[done], ends.values.shape[1]
+        basis, bent = self._basis[done, : self.size], self._bent[done, : self.size]
+        measured = basis @ bent.mT
+        values, small = _chosen((measured + measured.mT) / 2, count, side)
+        vectors = small.mT @ basis
+        ends.values[where], ends.vectors[where] = values, vectors
+        ends.residual[where] = (small.mT @ bent - values[:, :, None] * vectors).norm(dim=2)
+        ends.converged[where] = converged[done]
+        total = (measured + measured.mT).flatten(1).norm(dim=1)
+        skew = (measured - measured.mT).flatten(1).norm(dim=1) / total.where(total > 0, 1.0)
+        ends.skew[where], ends.steps[where] = skew, self.size
+
+    def keep(self, rows: Tensor) -> None:
+        """Go on with these rows alone."""
+        self._operator = self._operator.select(rows.nonzero()[:, 0])
+        self._basis, self._bent = (self._rest(each, rows) for each in (self._basis, self._bent))
+        self._small = self._small[rows]
+        self._next, self._factor, self._scale = self._next[rows], self._factor[rows], self._scale[rows]
+
+    def _rest(self, each: Tensor, rows: Tensor) -> Tensor:
+        """Some rows, with the room that is left: memory that was never written costs nothing to copy."""
+        fewer = torch.zeros((int(rows.sum()), *each.shape[1:]), dtype=each.dtype, device=each.device)
+        fewer[:, : self.size] = each[rows, : self.size]
+        return fewer
+
+
+def _chosen(small: Tensor, count: int, side: Side) -> tuple[Tensor, Tensor]:
+    """The eigenvalues (n, m) asked for of symmetric matrices, descending, and their eigenvectors as columns."""
+    values, vectors = torch.linalg.eigh(small)
+    size = values.shape[1]
+    if side == "both ends":
+        upper = -(-count // 2)
+        places = torch.cat([torch.arange(count - upper), torch.arange(size - upper, size)])
+        chosen = places.to(values.device).expand(len(values), -1)
+    else:
+        chosen = values.abs().topk(count, 1).indices
+    order = values.gather(1, chosen).argsort(1, descending=True)
+    chosen = chosen.gather(1, order)
+    return values.gather(1, chosen), vectors.gather(2, chosen[:, None].expand(-1, size, -1))
+
+
+class Mean(NamedTuple):
+    """The mean eigenvalue of each of n maps, estimated."""
+
+    value: Float[Tensor, " n"]
+    error: Float[Tensor, " n"]  # standard error of the value; NaN for a single probe
+
+
+def hutchinson(operator: Operator, probes: int, seed: int = 0) -> Mean:
+    """The mean of all eigenvalues on the tangent spaces from u^T S u of random tangent unit vectors u."""
+    unit = random_tangents(operator, probes, torch.Generator().manual_seed(seed))
+    curvatures = (unit * operator(unit)).sum(2)
+    if probes == 1:
+        return Mean(curvatures[:, 0], torch.full_like(curvatures[:, 0], torch.nan))
+    return Mean(curvatures.mean(1), curvatures.std(1) / probes**0.5)
+
+
+def random_tangents(operator: Operator, count: int, generator: torch.Generator) -> Vectors:
+    """Random unit vectors of every tangent space, drawn once for all of them."""
+    rows, dimension = operator.shape
+    drawn = torch.randn((1, count, dimension), generator=generator, dtype=torch.float64).to(operator.device)
+    unit = drawn.expand(rows, -1, -1).contiguous()
+    for _ in range(2):  # what is left of a direction along the normal is rounding: again
+        unit = operator.tangential(unit)
+        unit = unit / unit.norm(dim=2, keepdim=True)
+    return unit
+
+
+class Density(NamedTuple):
+    """Nodes and weights of a Gauss rule for each of n spectra; the weights of a row sum to 1."""
+
+    nodes: Float[Tensor, "n q"]
+    weights: Float[Tensor, "n q"]
+
+
+def quadrature(operator: Operator, probes: int = 8, steps: int = 40, seed: int = 0) -> Density:
+    """The density of each spectrum, by stochastic Lanczos quadrature: probes times steps products of each map."""
+    rows, dimension = operator.shape
+    steps = min(steps, operator.freedom)
+    start = random_tangents(operator, probes, torch.Generator().manual_seed(seed))
+    basis = torch.zeros((rows, probes, steps, dimension), dtype=torch.float64, device=operator.device)
+    small = torch.zeros((rows, probes, steps, steps), dtype=torch.float64, device=operator.device)
+    vectors = start
+    for step in range(steps):
+        basis[:, :, step] = vectors
+        bent = operator(vectors)
+        known = basis[:, :, : step + 1]
+        coordinates = (known @ bent[..., None])[..., 0]
+        small[:, :, : step + 1, step] = small[:, :, step, : step + 1] = coordinates
+        left = bent - (coordinates[..., None, :] @ known)[..., 0, :]
+        left = left - ((known @ left[..., None]).mT @ known)[..., 0, :]
+        sizes = left.norm(dim=2, keepdim=True)
+        scale = small.abs().amax((1, 2, 3))[:, None, None]
+        vectors = left / sizes.where(sizes > _LOST * scale, torch.inf)  # an exhausted space adds nodes of weight 0
+    values, eigenvectors = torch.linalg.eigh((small + small.mT) / 2)
+    return Density(values.flatten(1), (eigenvectors[:, :, 0].square() / probes).flatten(1))

@@ -1,0 +1,52 @@
+"""The ways to a spectrum agree: by a matrix, by products, by quadrature."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from core.geometry.curvature_search import PROBES, STEPS, CurvatureSearch, Extent
+from core.geometry.hessian import Cost
+from core.geometry.second_derivatives import Plan
+from tests import curved
+
+SHAPE = (1, 6, 6)
+AXES = [2.0, 1.5, 1.0, 0.8]
+
+
+def search(extent: Extent, density: bool = False) -> tuple[CurvatureSearch, torch.Tensor]:
+    surface = curved.Ellipsoid(curved.rows(4, SHAPE), curved.centre(SHAPE), AXES)
+    y = torch.randn((3, 4), generator=torch.Generator().manual_seed(2), dtype=torch.float64)
+    points = curved.at(surface, y / (y / torch.tensor(AXES)).norm(dim=1, keepdim=True))
+    classifier = curved.classifier(surface, SHAPE, torch.float64)
+    return CurvatureSearch(classifier, Plan("exact", None, None, ()), extent, 0, Cost(), density), points
+
+
+def test_the_whole_and_its_ends_agree() -> None:
+    zero = torch.zeros(3).long()
+    whole, points = search(Extent(True, 4, "both ends", 1e-3))
+    every, kept = whole.ends(whole.operator(points, zero, zero + 1), lambda part: None)
+    assert every.shape == (3, 35)
+    np.testing.assert_allclose(kept.values[:, -2:], every[:, -2:], atol=1e-8)
+    np.testing.assert_allclose(kept.values[:, :2], every[:, :2], atol=1e-8)
+    few, _ = search(Extent(False, 3, "largest magnitude", 1e-6))
+    some, ends = few.ends(few.operator(points, zero, zero + 1), lambda part: None)
+    np.testing.assert_allclose(some, every[:, -3:], atol=1e-8)
+    assert ends.converged.all()
+
+
+def test_the_density_is_measured_where_it_is_wanted() -> None:
+    zero = torch.zeros(3).long()
+    without, points = search(Extent(False, 2, "both ends", 1e-3))
+    operator = without.operator(points, zero, zero + 1)
+    assert without.quadrature(operator)[0].shape == (3, 0)
+    nodes, weights = search(Extent(False, 2, "both ends", 1e-3), density=True)[0].quadrature(operator)
+    assert nodes.shape == (3, PROBES * min(STEPS, 35))
+    np.testing.assert_allclose(weights.sum(1), 1, rtol=1e-9)
+    every, _ = search(Extent(True, 2, "both ends", 1e-3))[0].ends(operator, lambda part: None)
+    np.testing.assert_allclose((nodes * weights).sum(1), every.mean(1), rtol=0.5)  # eight probes
+
+
+def test_few_rows_are_filled_up_with_directions() -> None:
+    found, _ = search(Extent(False, 2, "both ends", 1e-3))
+    assert [found.block(rows) for rows in (1, 4, 8, 16, 64)] == [4, 4, 2, 1, 1]
