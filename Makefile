@@ -35,7 +35,7 @@ check: $(VENV)/.installed-test ## ruff, mypy, import-linter
 	$(RUN) mypy
 	$(BIN)/lint-imports
 
-demo-models: $(VENV)/.installed ## train the demo models again from the bundled pictures (SEEDS=1: one of each)
+demo-models: $(VENV)/.installed ## train the demo models again, in about half an hour (SEEDS=1: one of each)
 	$(RUN) core.demo $(if $(SEEDS),--seeds $(SEEDS))
 
 bench: $(VENV)/.installed-bench chromium ## measure speed, each figure as a ratio within one run

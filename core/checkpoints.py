@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from core.classifier import Classifier
 from core.compute import atomic_write, choose_device
-from core.demo import ARCHITECTURES, SHIPPED
+from core.demo import ARCHITECTURES, SHIPPED, demo_spec
 from core.images import ASSETS, METADATA_KEY
 
 _SUPPORTED = "so far only demo models and files written by `python -m core.demo` can be opened"
@@ -34,6 +34,12 @@ class CheckpointError(ValueError):
 def demo_models() -> tuple[str, ...]:
     """The demo models that are here, as `load_classifier` and `model_card` take them; the first is the default."""
     return tuple(f"demo:{name}" for name in SHIPPED if _demo_path(name).is_file())
+
+
+def demo_images(model: str) -> str:
+    """The source of the demo set that a demo model was made for; of a name of no model, the set of its family."""
+    name = model.removeprefix("demo:")
+    return f"demo:{demo_spec(name).data if name in SHIPPED else name.split('/')[0]}"
 
 
 def load_classifier(source: str | Path, device: str | torch.device | None = None) -> Classifier:

@@ -1,7 +1,14 @@
-"""The data of the demo models: patches of nine photographs, and ten digits.
+"""The data of the demo models: patches of nine photographs, ten digits, and the digits with other frequencies.
 
 The photographs ship with scikit-image and scikit-learn, the digits with scikit-learn; licences stand in
 `assets/images`. A photograph's left 70 % of columns are for training, the rest for the held-out patches.
+
+With C the orthonormal cosine transform (DCT-II) of n points, an image X has the coefficients C X C^T: rows and columns
+by frequency, k half periods per image. `low_passed` keeps those with both indices below a bandwidth; `flipped` turns
+the order of rows and columns round, so that what was slowest is fastest.
+
+Reference: both are experiments of Ortiz-Jimenez, Modas, Moosavi-Dezfooli, Frossard, Hold me tight! Influence of
+discriminative features on deep network boundaries, NeurIPS 2020.
 """
 
 from __future__ import annotations
@@ -9,11 +16,12 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Int64, UInt8
+from jaxtyping import Float64, Int64, UInt8
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -29,6 +37,8 @@ _TRAINING_SHARE = 0.7  # of each photograph's columns, from the left
 _TEST_PATCHES = 60  # of each photograph
 PATCHES_PER_EPOCH = 1000  # of each photograph
 TEST_SEED = 2026
+BANDWIDTH = 5  # of the low-passed digits, out of 32: removes a tenth of the energy that is not the mean
+_PROJECTIONS = 60  # between band and pixel range, by turns: what is left over is below the rounding to 8 bits
 
 
 def photograph(name: str) -> UInt8[np.ndarray, "h w 3"]:
@@ -119,14 +129,44 @@ def _photos() -> DemoData:
     )
 
 
-def _digits() -> DemoData:
+def low_passed(images: Float64[Tensor, "n c s s"], bandwidth: int = BANDWIDTH) -> Float64[Tensor, "n c s s"]:
+    """Images in [0, 1] without the frequencies from `bandwidth` on.
+
+    Removing them leaves [0, 1], and cutting at 0 and 1 brings some back: by turns, both come to hold (projections onto
+    two convex sets).
+    """
+    kept = _cosines(images.shape[-1])[:bandwidth]
+    band = kept.T @ kept
+    for _ in range(_PROJECTIONS):
+        images = (band @ images @ band).clamp(0, 1)
+    return images
+
+
+def flipped(images: Float64[Tensor, "n c s s"]) -> Float64[Tensor, "n c s s"]:
+    """Images with the order of their frequencies turned round, about mid-grey and with half the contrast.
+
+    In full contrast a fifth of the pixels would leave [0, 1]; so one in five thousand does, and is cut.
+    """
+    cosines = _cosines(images.shape[-1])
+    turn = cosines.T @ cosines.flip(0)
+    return (0.5 + turn @ (images - 0.5) @ turn.T / 2).clamp(0, 1)
+
+
+def _cosines(size: int) -> Float64[Tensor, "size size"]:
+    """The orthonormal DCT-II as a matrix: row k has frequency k."""
+    from scipy.fft import dct
+
+    return torch.from_numpy(dct(np.eye(size), axis=0, norm="ortho"))
+
+
+def _digits(change: Callable[[Tensor], Tensor] = lambda images: images) -> DemoData:
     from sklearn.datasets import load_digits
     from sklearn.model_selection import train_test_split
 
     levels, labels = load_digits(return_X_y=True)
     small = torch.from_numpy(levels).reshape(-1, 1, 8, 8) / 16
     large = F.interpolate(small, size=(_SIDE, _SIDE), mode="bilinear", align_corners=False)
-    images, targets = (large * 255).round().to(torch.uint8), torch.from_numpy(labels)
+    images, targets = (change(large) * 255).round().to(torch.uint8), torch.from_numpy(labels)
     training, test = train_test_split(np.arange(len(labels)), test_size=500, stratify=labels, random_state=TEST_SEED)
     ranks = np.array([np.sum(labels[test[:place]] == labels[row]) for place, row in enumerate(test)])
     test = test[np.lexsort((labels[test], ranks))]  # the classes take turns here, too
@@ -140,7 +180,12 @@ def _digits() -> DemoData:
     )
 
 
-DATA: Mapping[str, Callable[[], DemoData]] = {"photos": _photos, "digits": _digits}
+DATA: Mapping[str, Callable[[], DemoData]] = {
+    "photos": _photos,
+    "digits": _digits,
+    "digits-lowpass": partial(_digits, low_passed),
+    "digits-flipped": partial(_digits, flipped),
+}
 
 
 def write_images(path: Path, data: DemoData) -> None:

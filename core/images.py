@@ -24,7 +24,7 @@ from PIL import Image, ImageOps
 from torch import Tensor
 
 ASSETS = Path(__file__).resolve().parents[1] / "assets"
-DEMO_SETS = ("photos", "digits")
+DEMO_SETS = ("photos", "digits", "digits-lowpass", "digits-flipped")
 METADATA_KEY = "boundary-atlas"  # one key holding one JSON text: safetensors writes several keys in random order
 
 # The formats Pillow decodes by itself; EPS, say, would start Ghostscript.
@@ -139,8 +139,8 @@ def load_images(source: str | Path, *, size: int | tuple[int, int] | None = None
     One channel where every file is grey, else three. Folders are read in sorted order, without hidden files.
 
     Args:
-        source: `demo:photos`, `demo:digits`, an image file, or a folder: of images (labels -1), or of one subfolder of
-            images per class.
+        source: `demo:photos` or another of `DEMO_SETS`, an image file, or a folder: of images (labels -1), or of one
+            subfolder of images per class.
         size: height and width in pixels (one number: both); larger sides are cropped about the centre, then the image
             is resized bilinearly with antialiasing. As they are when not given.
 
@@ -154,8 +154,8 @@ def load_images(source: str | Path, *, size: int | tuple[int, int] | None = None
     if text.startswith("demo:"):
         name = text.removeprefix("demo:")
         if name not in DEMO_SETS:
-            known = " or ".join(f"demo:{known}" for known in DEMO_SETS)
-            raise ImageError(f"expected {known}, got {text}; choose one of these")
+            known = ", ".join(f"demo:{known}" for known in DEMO_SETS)
+            raise ImageError(f"expected one of {known}, got {text}; choose one of these")
         return _demo_set(name) if size is None else _resized(_demo_set(name), _box(size))
     files, classes = _find_files(Path(source))
     images = _read_all(files, None if size is None else _box(size))

@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from core import demo, demo_data
+from core import demo, demo_cards, demo_data
 from core.images import ASSETS, load_images
 
 TINY = replace(demo.RECIPES["digits/standard"], epochs=1)
+
+
+@pytest.fixture
+def briefly(monkeypatch) -> None:
+    """Measure a few images with a short attack."""
+    monkeypatch.setattr(demo_cards, "measure", partial(demo_cards.measure, steps=2, count=10))
 
 
 @pytest.fixture(scope="module")
@@ -30,35 +37,36 @@ def test_jitter_keeps_pixels_in_range_and_mirrors_half() -> None:
     assert 0.45 < falls.float().mean() < 0.55
 
 
-# -- architectures and recipes ----------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("name", "shape", "classes", "parameters"),
-    [("photos/standard", (3, 32, 32), 9, 161_577), ("digits/standard", (1, 32, 32), 10, 33_658)],
-)
-def test_sizes_of_the_networks(name, shape, classes, parameters) -> None:
-    spec = demo.demo_spec(name)
-    module = demo.ARCHITECTURES[spec.architecture](shape, classes, **spec.arguments)
-    assert sum(parameter.numel() for parameter in module.parameters()) == parameters
-    assert module(torch.zeros(2, *shape)).shape == (2, classes)
-
-
-@pytest.mark.parametrize("shape", [(3, 7, 12), (1, 1, 1), (2, 33, 32)])
-def test_strided_takes_images_of_any_shape(shape) -> None:
-    module = demo.strided(shape, 4, widths=[2, 3], activation="relu")
-    assert module(torch.zeros(2, *shape)).shape == (2, 4)
-    with pytest.raises(ValueError, match="positive"):
-        demo.strided(shape, 4, widths=[2, 0], activation="relu")
+# -- recipes -----------------------------------------------------------------------------------------------------------
 
 
 def test_a_number_at_the_end_of_a_name_is_the_seed() -> None:
     assert demo.demo_spec("photos/standard").seed == 0
     assert demo.demo_spec("photos/standard-1") == replace(demo.RECIPES["photos/standard"], seed=1)
     for unknown in ("photos/standard-x", "photos/other", "standard-1", ""):
-        with pytest.raises(ValueError, match="expected one of photos/standard, digits/standard"):
+        with pytest.raises(ValueError, match="expected one of photos/standard, photos/adversarial"):
             demo.demo_spec(unknown)
-    assert {demo.demo_spec(name).data for name in demo.SHIPPED} == {"photos", "digits"}
+
+
+def test_what_is_shipped() -> None:
+    assert demo.SHIPPED[0] == "photos/standard"
+    assert len(set(demo.SHIPPED)) == len(demo.SHIPPED) == 24
+    for family in ("photos", "digits"):
+        for mode in ("standard", "adversarial", "prime"):
+            specs = [demo.demo_spec(f"{family}/{mode}{seed}") for seed in ("", "-1", "-2")]
+            assert [spec.seed for spec in specs] == [0, 1, 2]
+            assert {spec.mode for spec in specs} == {mode}
+            assert {spec.data for spec in specs} == {family}
+            assert {f"{family}/{mode}{seed}" for seed in ("", "-1", "-2")} <= set(demo.SHIPPED)
+    standard, relu = demo.demo_spec("photos/standard"), demo.demo_spec("photos/relu")
+    assert replace(relu, arguments=standard.arguments) == standard  # a twin but for its activation
+    control = demo.demo_spec("digits/control")
+    for name in ("lowpass", "flipped"):
+        assert replace(demo.demo_spec(f"digits/{name}"), data="digits") == control
+    for spec in demo.RECIPES.values():
+        assert spec.mode in demo.MODES
+        assert spec.data in demo_data.DATA
+        assert spec.data in demo_cards.RADII
 
 
 def test_the_rate_rises_to_its_peak_and_falls_to_nothing() -> None:
@@ -70,22 +78,15 @@ def test_the_rate_rises_to_its_peak_and_falls_to_nothing() -> None:
     assert rates[-1] == pytest.approx(0)
 
 
-@pytest.mark.parametrize(("correct", "count"), [(0, 10), (5, 10), (10, 10), (521, 540)])
-def test_the_ends_of_wilsons_interval_are_1_96_standard_deviations_away(correct, count) -> None:
-    ends = demo.wilson_interval(correct, count)
-    for end in ends:
-        assert (correct / count - end) ** 2 == pytest.approx(1.959964**2 * end * (1 - end) / count, abs=1e-12)
-    assert ends[0] - 1e-12 <= correct / count <= ends[1] + 1e-12
-
-
 # -- training ---------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.usefixtures("briefly")
 def test_training_twice_gives_the_same_bytes_and_leaves_the_generator_alone(digits, tmp_path) -> None:
     before = torch.random.get_rng_state()
     for file in ("a", "b"):
         classifier = demo.train("digits/standard", TINY, digits)
-        demo.write_model(tmp_path / f"{file}.safetensors", classifier, TINY, digits)
+        demo_cards.write_model(tmp_path / f"{file}.safetensors", classifier, TINY, digits)
         torch.rand(1)  # what others draw changes nothing
     torch.random.set_rng_state(before)
     assert (tmp_path / "a.safetensors").read_bytes() == (tmp_path / "b.safetensors").read_bytes()
@@ -119,10 +120,16 @@ def test_a_mode_sees_the_network_as_it_is_used(digits, monkeypatch) -> None:
     assert all(seen)
 
 
-def test_no_epochs_leave_an_untrained_network(digits) -> None:
-    classifier = demo.train("digits/untrained", replace(TINY, epochs=0), digits)
+def test_a_rate_of_nothing_leaves_the_weights_as_drawn_and_lets_batchnorm_see_the_data(digits) -> None:
+    first = demo.train("digits/untrained", replace(TINY, epochs=0), digits).module.state_dict()
+    untrained = demo.train("digits/untrained", replace(TINY, peak_rate=0.0), digits)
+    for name, tensor in untrained.module.state_dict().items():
+        seen = "running" in name or "tracked" in name
+        assert torch.equal(tensor, first[name]) != seen
     images = load_images("demo:digits")
-    assert (classifier(images.pixels).argmax(1) == images.labels).float().mean() < 0.4
+    said = untrained(images.pixels).argmax(1)
+    assert (said == images.labels).float().mean() < 0.4
+    assert len(said.unique()) > 3  # a null model that tells images apart
 
 
 # -- the command ------------------------------------------------------------------------------------------------------
@@ -136,7 +143,7 @@ def tiny(monkeypatch):
     torch.set_num_threads(threads)
 
 
-@pytest.mark.usefixtures("tiny")
+@pytest.mark.usefixtures("tiny", "briefly")
 def test_the_command_writes_models_cards_and_images(tmp_path: Path, capsys) -> None:
     demo.main(["digits/standard", "--seeds", "2", "--out", str(tmp_path), "--threads", "1"])
     written = sorted(file.relative_to(tmp_path).as_posix() for file in tmp_path.rglob("*") if file.is_file())
@@ -146,10 +153,11 @@ def test_the_command_writes_models_cards_and_images(tmp_path: Path, capsys) -> N
     card = (tmp_path / "models/digits/standard-1.md").read_text(encoding="utf-8")
     assert card.startswith("# digits/standard-1\n")
     assert "33,658" in card
-    assert "with 1 thread" in card
+    assert "`python -m core.demo digits/standard-1 --threads 1` makes it again" in card
     shown = capsys.readouterr()
     assert "100%    0 s left" in shown.err
     assert "of 500 held-out images" in shown.out
+    assert "under attack at 2.0" in shown.out
 
 
 @pytest.mark.usefixtures("tiny")

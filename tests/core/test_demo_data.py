@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 import pytest
 import torch
@@ -19,6 +21,17 @@ def photos() -> demo_data.DemoData:
 @pytest.fixture(scope="module")
 def digits() -> demo_data.DemoData:
     return demo_data.DATA["digits"]()
+
+
+@functools.cache
+def changed(name: str) -> demo_data.DemoData:
+    return demo_data.DATA[f"digits-{name}"]()
+
+
+def spectrum(images: torch.Tensor) -> np.ndarray:
+    from scipy.fft import dctn
+
+    return np.asarray(dctn(images.double().numpy(), axes=(-2, -1), norm="ortho"))
 
 
 def shipped(name: str) -> dict[str, torch.Tensor]:
@@ -113,3 +126,60 @@ def test_digits_are_split_evenly_without_overlap(digits) -> None:
     assert (labels.bincount() / 1297 - digits.test_labels.bincount() / 500).abs().max() < 0.002
     training = {image.numpy().tobytes() for image in images}
     assert not training & {image.numpy().tobytes() for image in digits.test_images}
+
+
+# -- digits with other frequencies ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("count", [1, 5])
+@pytest.mark.parametrize("size", [8, 32])
+def test_low_passed_images_hold_nothing_above_the_band(count, size) -> None:
+    images = torch.rand(count, 3, size, size, generator=torch.Generator().manual_seed(size), dtype=torch.float64)
+    inside = 0.5 + (images - 0.5) / size  # so flat that filtering stays in [0, 1]: once is enough
+    low = demo_data.low_passed(inside, 4)
+    exact = spectrum(inside)
+    exact[..., 4:, :] = exact[..., :, 4:] = 0
+    assert np.abs(spectrum(low) - exact).max() < 1e-12
+    hard = demo_data.low_passed(images.round(), 4)  # black and white: filtering leaves [0, 1]
+    assert hard.min() >= 0
+    assert hard.max() <= 1
+    above = spectrum(hard)
+    above[..., :4, :4] = 0
+    assert np.square(above).sum() < 1e-4 * images.round().square().sum()
+
+
+@pytest.mark.parametrize("count", [1, 5])
+def test_flipped_images_hold_their_frequencies_in_the_other_order(count) -> None:
+    images = 0.5 + 0.02 * torch.rand(count, 2, 16, 16, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    turned = demo_data.flipped(images)
+    assert np.abs(spectrum(turned - 0.5) - spectrum(images - 0.5)[..., ::-1, ::-1] / 2).max() < 1e-12
+    assert (demo_data.flipped(turned) - 0.5 - (images - 0.5) / 4).abs().max() < 1e-12  # as it was, twice halved
+    lengths = [(each - 0.5).norm() for each in (turned, images)]
+    assert lengths[0].item() == pytest.approx(lengths[1].item() / 2)
+
+
+@pytest.mark.parametrize(("name", "change"), [("lowpass", demo_data.low_passed), ("flipped", demo_data.flipped)])
+def test_other_digits_are_the_same_digits_changed(name, change, digits) -> None:
+    data = changed(name)
+    assert torch.equal(data.test_labels, digits.test_labels)
+    assert torch.equal(data.test_origins, digits.test_origins)
+    stored = shipped(f"digits-{name}")
+    assert torch.equal(stored["pixels"], data.test_images)
+    assert torch.equal(stored["labels"], data.test_labels)
+    for mine, theirs in ((data.test_images, digits.test_images), (data.epoch(None)[0], digits.epoch(None)[0])):
+        again = (change(theirs.double() / 255) * 255).round()  # of images rounded already
+        assert (again - mine).abs().max() <= 3
+
+
+def test_how_much_of_the_digits_is_removed_and_cut(digits) -> None:
+    sets = (digits, changed("lowpass"), changed("flipped"))
+    images, low, turned = (data.epoch(torch.Generator())[0] / 255 for data in sets)
+    energy = np.square(spectrum(images)).mean((0, 1))
+    energy[0, 0] = 0
+    band = np.zeros((32, 32), dtype=bool)
+    band[: demo_data.BANDWIDTH, : demo_data.BANDWIDTH] = True
+    assert 0.08 < energy[~band].sum() / energy.sum() < 0.12
+    left = np.square(spectrum(low)).mean((0, 1))[~band].sum()
+    assert left < 2e-4 * energy[~band].sum()  # rounding to 8 bits
+    assert ((turned == 0) | (turned == 1)).float().mean() < 3e-4
+    assert np.square(spectrum(turned - 0.5)).mean((0, 1))[:16, :16].sum() < 0.002 * energy.sum()
