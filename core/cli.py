@@ -12,6 +12,7 @@ SystemExit: 2
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import sys
 import time
@@ -20,8 +21,10 @@ from pathlib import Path
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # threads that wait must not starve others on a shared machine
 
+from core import reproduce
 from core.analyses import TABLE, Analysis
 from core.recipe import Recipe, RecipeError
+from core.reproduce.report import plain
 
 _ENDINGS = (".pdf", ".svg", ".png", ".html", ".npz", ".csv", ".json")
 
@@ -41,6 +44,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
         set_threads(options.threads)
     try:
+        if options.command == "reproduce":
+            _reproduce(options.topic, options.models, options.out, options.device)
+            return 0
         recipe = _reread(options.file) if options.command == "run" else _named(options)
         _write(recipe, options.out, options.device)
     except (ValueError, OSError) as error:
@@ -50,10 +56,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    shared = argparse.ArgumentParser(add_help=False)
+    machine = argparse.ArgumentParser(add_help=False)
+    machine.add_argument("--device", help="cuda, mps or cpu; the best one here when not given")
+    machine.add_argument("--threads", type=int, help="CPU threads for tensor work")
+    shared = argparse.ArgumentParser(add_help=False, parents=[machine])
     shared.add_argument("--out", type=_out, required=True, help=f"file to write: {', '.join(_ENDINGS)}")
-    shared.add_argument("--device", help="cuda, mps or cpu; the best one here when not given")
-    shared.add_argument("--threads", type=int, help="CPU threads for tensor work")
     parser = argparse.ArgumentParser(prog="python -m core.cli", description=__doc__.split("\n\n")[0])
     commands = parser.add_subparsers(dest="command", required=True, metavar="command")
     for analysis in TABLE.values():
@@ -61,6 +68,12 @@ def _parser() -> argparse.ArgumentParser:
         _add_settings(command, analysis)
     again = commands.add_parser("run", parents=[shared], help="make a figure again from a file that holds its recipe")
     again.add_argument("file", type=Path, help=f"a file with a recipe inside: {', '.join(_ENDINGS)}")
+    claims = commands.add_parser(
+        "reproduce", parents=[machine], help="test what the papers claim on the demo models, with numbers and controls"
+    )
+    claims.add_argument("topic", choices=reproduce.TABLE, metavar="|".join(reproduce.TABLE))
+    claims.add_argument("--models", nargs="+", help="demo models; all of them when not given")
+    claims.add_argument("--out", type=Path, help="a .json file for the claims as well")
     return parser
 
 
@@ -104,7 +117,9 @@ def _own_images(model: str) -> str:
     family, _, name = model.partition(":")
     if family != "demo" or not name:
         raise RecipeError(f"expected --image-set beside the model {model}, got none; name a set or a folder of images")
-    return f"demo:{name.split('/')[0]}"
+    from core.checkpoints import demo_images
+
+    return demo_images(model)
 
 
 def _reread(file: Path) -> Recipe:
@@ -131,11 +146,9 @@ def _write(recipe: Recipe, out: Path, device: str | None) -> None:
         with _Bar(f"{recipe.analysis} of {part.models[-1]}") as bar:
             results.append(store.fetch(part, [loaded[source] for source in part.models], images, bar.update))
     if out.suffix in (".npz", ".csv"):
-        if len(results) > 1:
-            raise RecipeError(f"expected one model for a {out.suffix} file, got {len(results)}; write one for each")
-        from core.tables import data_bytes
+        from core.tables import numbers_bytes
 
-        out.write_bytes(data_bytes(results[0], out.suffix))
+        out.write_bytes(numbers_bytes(results, recipe.models, recipe.mapping(), out.suffix))
         return
     chart = recipe.chart(results, classifiers, images)
     if out.suffix == ".html":
@@ -148,6 +161,20 @@ def _write(recipe: Recipe, out: Path, device: str | None) -> None:
     write_figure(chart, out, **recipe.paper())
 
 
+def _reproduce(topic: str, models: Sequence[str] | None, out: Path | None, device: str | None) -> None:
+    """Print each claim as soon as its numbers are there, and write them all to a file if one is named."""
+    from core.checkpoints import demo_models
+
+    found = []
+    with _Bar(f"reproduce {topic}") as bar:
+        for claim in reproduce.claims_about(topic)(models or demo_models(), device=device, on_progress=bar.update):
+            found.append(claim)
+            bar.clear()
+            print(f"{claim.text()}\n", flush=True)
+    if out is not None:
+        out.write_text(json.dumps(plain(found), indent=1, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
+
+
 class _Bar:
     """A progress line on standard error, if a person is watching."""
 
@@ -158,8 +185,13 @@ class _Bar:
         return self
 
     def __exit__(self, *error: object) -> None:
+        self.clear()
+
+    def clear(self) -> None:
+        """Take the line away, so that something can be printed in its place."""
         if self._shown:
             sys.stderr.write("\r\033[K")
+            sys.stderr.flush()
 
     def update(self, fraction: float, partial: object = None) -> None:
         """Draw the fraction done and the time that remains."""

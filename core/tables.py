@@ -2,14 +2,20 @@
 
 A result holds arrays over several axes. The table is that of its largest group of fields with the same axes, at most
 two: one line per point, the axes' own coordinates first. The first line is a comment with the recipe.
+
+Results of several models share one file: a table with the model in its first column, an archive whose arrays are called
+MODEL/FIELD.
 """
 
 from __future__ import annotations
 
 import io
 import json
+import re
 from collections import defaultdict
-from dataclasses import fields
+from collections.abc import Mapping, Sequence
+from dataclasses import fields, replace
+from typing import Any
 
 import numpy as np
 
@@ -57,17 +63,22 @@ def csv_bytes(result: Result) -> bytes:
     Raises:
         ValueError: if the result has no array over one or two axes.
     """
+    names, lines = _lines(result)
+    return f"# {json.dumps(result.recipe, sort_keys=True)}\n{names}\n{lines}".encode()
+
+
+def _lines(result: Result) -> tuple[str, str]:
+    """The names of the columns with their units, and a line per point."""
     columns = table_of(result)
     known = {entry.name for entry in fields(result)}
     units = {name: result.unit(name) if name in known else "" for name in columns}
-    text = io.StringIO()
-    text.write(f"# {json.dumps(result.recipe, sort_keys=True)}\n")
-    text.write(",".join(f"{name} ({units[name]})" if units[name] else name for name in columns) + "\n")
+    names = ",".join(f"{name} ({units[name]})" if units[name] else name for name in columns)
     digits = {"f4": "%.9g", "f8": "%.17g"}  # as many as tell any two values apart
     formats = [digits.get(column.dtype.str[1:], "%d") for column in columns.values()]
     values = np.column_stack([column.astype(np.float64) for column in columns.values()])
+    text = io.StringIO()
     np.savetxt(text, values, fmt=formats, delimiter=",")
-    return text.getvalue().encode()
+    return names, text.getvalue()
 
 
 def data_bytes(result: Result, ending: str) -> bytes:
@@ -84,3 +95,53 @@ def data_bytes(result: Result, ending: str) -> bytes:
         ValueError: if the result has no table.
     """
     return result.to_bytes(timings=False, compress=True) if ending == ".npz" else csv_bytes(result)
+
+
+def numbers_bytes(results: Sequence[Result], models: Sequence[str], recipe: Mapping[str, Any], ending: str) -> bytes:
+    """The numbers of a recipe's results as one file, without timings.
+
+    Args:
+        results: one per model, or one about all of them.
+        models: sources of the models.
+        recipe: the recipe of all of them.
+        ending: ".npz" for all arrays, ".csv" for the largest tables.
+
+    Returns:
+        The same bytes for the same results.
+
+    Raises:
+        ValueError: if a result has no table, or their tables have not the same columns.
+    """
+    if len(results) == 1:
+        return data_bytes(replace(results[0], recipe=recipe), ending)
+    archive = _archive_of_several if ending == ".npz" else _table_of_several
+    return archive(dict(zip(models, results, strict=True)), recipe)
+
+
+def _table_of_several(results: Mapping[str, Result], recipe: Mapping[str, Any]) -> bytes:
+    tables = {model: _lines(result) for model, result in results.items()}
+    headings = {names for names, _ in tables.values()}
+    if len(headings) > 1:
+        raise ValueError(f"expected tables of the same columns, got {len(headings)} kinds; export one model at a time")
+    rows = [f"{_quoted(model)},{line}" for model, (_, lines) in tables.items() for line in lines.splitlines(True)]
+    return f"# {json.dumps(recipe, sort_keys=True)}\nmodel,{headings.pop()}\n{''.join(rows)}".encode()
+
+
+def _quoted(word: str) -> str:
+    return '"' + word.replace('"', '""') + '"' if re.search('[,"\\s]', word) else word
+
+
+def _archive_of_several(results: Mapping[str, Result], recipe: Mapping[str, Any]) -> bytes:
+    """Each result's own archive, its members behind the name of the model; "result" holds the recipe and the names."""
+    folders: dict[str, str] = {}
+    members: dict[str, np.ndarray] = {}
+    for number, (model, result) in enumerate(results.items()):
+        plain = re.sub(r"[^A-Za-z0-9._-]+", "-", model.removeprefix("demo:"))
+        folder = plain if plain not in folders else f"{plain}-{number}"
+        folders[folder] = model
+        with np.load(io.BytesIO(result.to_bytes(timings=False)), allow_pickle=False) as archive:
+            members |= {f"{folder}/{name}": archive[name] for name in archive.files}
+    header = json.dumps({"fields": {"recipe": recipe}, "models": folders}, sort_keys=True)
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, allow_pickle=False, result=np.array(header), **members)
+    return buffer.getvalue()

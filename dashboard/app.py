@@ -46,11 +46,18 @@ st.html(LOOK)
 page = st.navigation(
     {
         "Start": [st.Page("views/home.py", title="Home", default=True)],
-        "Lenses": [st.Page("views/slices.py", title="Slices", url_path="slices")],
+        "Lenses": [
+            st.Page("views/slices.py", title="Slices", url_path="slices"),
+            st.Page("views/sparse.py", title="Sparse", url_path="sparse"),
+            st.Page("views/margins.py", title="Margins", url_path="margins"),
+            st.Page("views/corruptions.py", title="Corruptions", url_path="corruptions"),
+        ],
     }
 )
 with st.sidebar, st.container(key="brand"):
     st.markdown("**Boundary Atlas**  \n:small[where it changes its mind]")
+if "goto" in st.session_state:
+    st.switch_page(f"views/{st.session_state.pop('goto')}.py")
 links.open_link(page.url_path)
 controls.frame()
 if links.refused():

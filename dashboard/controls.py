@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import streamlit as st
+import torch
 from torch import Tensor
 
 from core.analyses import TABLE
@@ -15,6 +16,7 @@ from core.checkpoints import demo_models
 from core.classifier import Classifier
 from core.figures import style
 from core.figures.chart import Chart, FieldLayer, Scale
+from core.images import DEMO_SETS
 from dashboard import session
 from dashboard.session import Outcome
 from dashboard.viewer.copy_link import copy_link
@@ -75,6 +77,31 @@ def setting(analysis: str, name: str, label: str, choices: Sequence[Any] | None 
     return value
 
 
+def slider(analysis: str, name: str, label: str, step: float) -> None:
+    """The widget of a number with limits, as a slider.
+
+    Args:
+        analysis: a name of the table.
+        name: of the setting.
+        label: in plain words.
+        step: of the slider.
+    """
+    known = TABLE[analysis]
+    entry = next(entry for entry in (*known.parameters, *known.figure_settings) if entry.name == name)
+    key = f"{analysis}:{name}:slider"
+    low, high = entry.limits or (0.0, 1.0)
+    st.session_state[key] = float(session.settings(analysis).get(name, entry.default))
+    st.slider(
+        f"{label} ({entry.unit})" if entry.unit else label,
+        min_value=low if low % step == 0 else step,
+        max_value=float(high),
+        step=step,
+        key=key,
+        help=entry.help,
+        on_change=lambda: session.change(analysis, **{name: st.session_state[key]}),
+    )
+
+
 def progress_words(outcome: Outcome, what: str) -> Busy | None:
     """The line under a picture while it is computed; None when nothing is under way.
 
@@ -92,12 +119,17 @@ def progress_words(outcome: Outcome, what: str) -> Busy | None:
     return {"text": words if left is None else f"{words}, about {max(1, round(left))} s left", "fraction": job.fraction}
 
 
-def stop_or_resume(outcome: Outcome) -> None:
-    """A cancel button while something is computed, and a way to go on after it was stopped."""
+def stop_or_resume(outcome: Outcome, name: str = "") -> None:
+    """A cancel button while something is computed, and a way to go on after it was stopped.
+
+    Args:
+        outcome: what is there.
+        name: tells it from the page's own buttons, where it is about something beside.
+    """
     if outcome.waiting:
-        st.button("Cancel", key="cancel", on_click=session.cancel, args=(outcome,))
+        st.button("Cancel", key=f"cancel{name}", on_click=session.cancel, args=(outcome,))
     elif outcome.cancelled:
-        st.button("Stopped here. Go on", key="resume", on_click=session.resume)
+        st.button("Stopped here. Go on", key=f"resume{name}", on_click=session.resume)
 
 
 def enlarged(image: np.ndarray, size: int) -> np.ndarray:
@@ -106,8 +138,9 @@ def enlarged(image: np.ndarray, size: int) -> np.ndarray:
     return image.repeat(factor, 0).repeat(factor, 1)
 
 
-def image_card(classifier: Classifier, image: Tensor) -> None:
+def image_card(classifier: Classifier, image: Tensor | np.ndarray) -> None:
     """One image with the model's four likeliest classes and their probabilities."""
+    image = torch.as_tensor(image)
     said = classifier.predict(image.float())
     likeliest = np.argsort(-said.probabilities[0])[:4]
     pixels = (image[0].clamp(0, 1) * 255).round().byte().permute(1, 2, 0).numpy()
@@ -132,10 +165,15 @@ def facts(lines: Mapping[str, str]) -> None:
     )
 
 
-def legend(chart: Chart) -> None:
-    """The chart's colours with their meaning and share; numbers as a ramp of colours."""
+def legend(chart: Chart, *, ramps: bool = True) -> None:
+    """The chart's colours with their meaning and share.
+
+    Args:
+        chart: the chart.
+        ramps: whether scales of numbers are shown as ramps, where the chart is drawn without its colour bars.
+    """
     fields = [layer for panel in chart.panels for layer in panel.layers if isinstance(layer, FieldLayer)]
-    ramps = [_ramp(field.scale) for field in fields if field.scale and field.scale.palette != "paleness"]
+    scales = [field.scale for field in fields if ramps and field.scale and field.scale.palette != "paleness"]
     entries = [
         "<span class='key'>"
         + (f"<i style='background:{entry.colour}'></i>" if entry.colour else "")
@@ -144,8 +182,8 @@ def legend(chart: Chart) -> None:
         + "</span>"
         for entry in chart.legend
     ]
-    if ramps or entries:
-        st.html(f"<div class='legend'>{''.join(ramps + entries)}</div>")
+    if scales or entries:
+        st.html(f"<div class='legend'>{''.join([*map(_ramp, scales), *entries])}</div>")
 
 
 def _ramp(scale: Scale) -> str:
@@ -153,8 +191,8 @@ def _ramp(scale: Scale) -> str:
     colours = style.scale_colours(np.linspace(low, high, 9)[None], scale.palette, scale.limits)[0]
     stops = ", ".join(f"rgb({red},{green},{blue})" for red, green, blue in colours)
     return (
-        f"<span class='ramp'>{html.escape(scale.title)}<b>{low:g}</b>"
-        f"<i style='background:linear-gradient(90deg, {stops})'></i><b>{high:g}</b></span>"
+        f"<span class='ramp'>{html.escape(scale.title)}<b>{low:.3g}</b>"
+        f"<i style='background:linear-gradient(90deg, {stops})'></i><b>{high:.3g}</b></span>"
     )
 
 
@@ -170,14 +208,7 @@ def frame() -> None:
     chosen = session.models()
     with st.container(horizontal=True, vertical_alignment="center", key="frame"):
         with st.popover(f"model **{_short(chosen[0])}**"):
-            st.radio(
-                "Model",
-                demo_models(),
-                index=demo_models().index(chosen[0]) if chosen[0] in demo_models() else None,
-                key="frame:model",
-                format_func=_short,
-                on_change=lambda: session.choose(models=_with_first(st.session_state["frame:model"])),
-            )
+            _model(chosen[0])
         others = [source for source in demo_models() if source != chosen[0] and _alike(source, chosen[0])]
         if others:
             compared = ", ".join(_short(source) for source in chosen[1:])
@@ -194,6 +225,17 @@ def frame() -> None:
                 )
         images = session.image_set(session.images())
         with st.popover(f"images **{len(session.rows())} of {len(images)}**"):
+            sets = [f"demo:{name}" for name in DEMO_SETS if name.split("-")[0] == _family(chosen[0])]
+            if len(sets) > 1 and session.images() in sets:
+                st.session_state["frame:images"] = session.images()
+                st.radio(
+                    "Image set",
+                    sets,
+                    key="frame:images",
+                    format_func=_short,
+                    help="Of digits also as some models saw them: low-passed, or with frequencies flipped.",
+                    on_change=lambda: session.choose(images=st.session_state["frame:images"]),
+                )
             st.caption(f"From {session.images()}. Choose the anchors in the view itself.")
         point = session.point()
         if point is not None:
@@ -209,14 +251,37 @@ def frame() -> None:
             st.session_state["frame:right"] = st.container(horizontal=True, width="content")
 
 
+def _model(chosen: str) -> None:
+    """The widgets of the first model: what it tells apart, then which one."""
+    families = list(dict.fromkeys(map(_family, demo_models())))
+    family = st.segmented_control(
+        "Tells apart", families, default=_family(chosen), key=f"frame:family:{_family(chosen)}"
+    ) or _family(chosen)
+    offered = [source for source in demo_models() if _family(source) == family]
+    key = f"frame:model:{family}"
+    st.radio(
+        "Model",
+        offered,
+        index=offered.index(chosen) if chosen in offered else None,
+        key=key,
+        format_func=_short,
+        help="A number is another seed of the same training; each model's card is on the home view.",
+        on_change=lambda: session.choose(models=_with_first(st.session_state[key])),
+    )
+
+
 def _with_first(source: str) -> list[str]:
-    """The chosen models with another first one; those that see other images are dropped."""
+    """The chosen models with another first one; those that tell other classes apart are dropped."""
     return [source, *(other for other in session.models()[1:] if other != source and _alike(other, source))]
 
 
 def _alike(source: str, other: str) -> bool:
-    """Whether two demo models see the same images."""
-    return session.own_images(source) == session.own_images(other)
+    """Whether two demo models tell the same classes apart, so that each can be shown the other's images."""
+    return _family(source) == _family(other)
+
+
+def _family(source: str) -> str:
+    return source.removeprefix("demo:").split("/")[0]
 
 
 def _short(source: str) -> str:

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
-from dataclasses import replace
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from core.figures import style
 from core.recipe import Recipe
-from core.tables import data_bytes
+from core.tables import numbers_bytes
 from dashboard import session
-from dashboard.controls import legend, setting
+from dashboard.controls import legend, progress_words, setting, stop_or_resume
 from dashboard.session import Outcome
+
+if TYPE_CHECKING:
+    from plotly.graph_objects import Figure
+
+    from core.figures.chart import Chart
 
 
 def export(made: Recipe, outcome: Outcome, where: DeltaGenerator | None = None) -> None:
@@ -46,7 +50,6 @@ def export(made: Recipe, outcome: Outcome, where: DeltaGenerator | None = None) 
             setting(name, "font_size", "Font size")
             setting(name, "dpi", "PNG sharpness")
         for column, (ending, words) in zip(itertools.cycle(st.columns(2)), _FILES.items(), strict=False):
-            single = ending not in (".npz", ".csv") or len(made.models) == 1
             column.download_button(
                 words,
                 data=_file(made, outcome, ending),
@@ -54,8 +57,6 @@ def export(made: Recipe, outcome: Outcome, where: DeltaGenerator | None = None) 
                 on_click="ignore",
                 key=f"download:{name}{ending}",
                 width="stretch",
-                disabled=not single,
-                help=None if single else "Choose one model: each has numbers of its own.",
             )
         st.caption(
             "Each file holds its recipe. Drop it on the home view, or `python -m core.cli run FILE --out FIGURE`."
@@ -83,7 +84,7 @@ def _file(made: Recipe, outcome: Outcome, ending: str) -> Callable[[], bytes]:
         if ending == ".json":
             return f"{made.json()}\n".encode()
         if ending in (".npz", ".csv"):
-            return data_bytes(replace(results[0], recipe=made.mapping()), ending)
+            return numbers_bytes(results, made.models, made.mapping(), ending)
         chart = made.chart(results, classifiers, images)
         if ending == ".html":
             from core.figures.screen import page_bytes
@@ -110,10 +111,44 @@ def chart(made: Recipe, outcome: Outcome) -> None:
         st.caption("On its way.")
         return
     classifiers = [session.classifier(source) for source in made.models]
-    drawn = made.chart(results, classifiers, session.image_set(made.images))
-    figure = screen.draw(drawn, dark=st.context.theme.type == "dark")
-    figure.update_layout(showlegend=False, paper_bgcolor="rgba(0,0,0,0)", plot_bgcolor="rgba(0,0,0,0)")
-    figure.update_polars(bgcolor="rgba(0,0,0,0)")
+    dark = st.context.theme.type == "dark"
+
+    def make() -> tuple[Chart, Figure]:
+        drawn = made.chart(results, classifiers, session.image_set(made.images))
+        figure = screen.draw(drawn, dark=dark)
+        figure.update_layout(showlegend=False, paper_bgcolor="rgba(0,0,0,0)", plot_bgcolor="rgba(0,0,0,0)")
+        figure.update_polars(bgcolor="rgba(0,0,0,0)")
+        return drawn, figure
+
+    drawn, figure = session.kept(("figure", dark, made.json()), results, make)
     st.plotly_chart(figure, theme=None, key=f"chart:{drawn.name}", alt=drawn.alt, config={"displayModeBar": False})
-    legend(drawn)
+    legend(drawn, ramps=False)
     st.caption(drawn.caption)
+
+
+def on_demand(made: Recipe, title: str, words: str, settings: Sequence[tuple[str, str]]) -> None:
+    """An analysis that takes a while, under a heading of its own: a button, and once it was pressed the chart.
+
+    Args:
+        made: the recipe.
+        title: the heading.
+        words: on the button.
+        settings: to be changed below the chart: names and labels.
+    """
+    name = made.analysis
+    st.subheader(title, help=made.definition.question)
+    if name not in session.asked():
+        st.button(words, key=f"ask:{name}", on_click=session.ask, args=(name,))
+        return
+
+    def draw(there: Outcome) -> None:
+        busy = progress_words(there, words)
+        if busy:
+            st.progress(busy["fraction"] or 0.0, busy["text"])
+        chart(made, there)
+        stop_or_resume(there, f":{name}")
+
+    export(made, session.live(made, draw, patience=0.0), st.container())
+    with st.expander("Settings"):
+        for entry, label in settings:
+            setting(name, entry, label)

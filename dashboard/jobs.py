@@ -1,8 +1,10 @@
-"""Long work beside the pages: one worker per device, a fair queue, progress, cancel.
+"""Long work beside the pages: one job at a time on each device, a fair queue, progress, cancel.
 
-A page asks for work and goes on drawing; a worker thread does it and never calls Streamlit. Four rules:
+A page asks for work and goes on drawing; a worker thread does it and never calls Streamlit. Five rules:
 
 * users take turns, and within a user the oldest request goes first;
+* urgent work (the picture someone looks at) passes lesser work, and lesser work under way pauses for it at its next
+  progress report; but nobody passes the same lesser work of somebody else twice: after that, turns decide;
 * in one slot (a page's picture, say) a user wants one thing at a time: the newest request replaces the older one,
   waiting or running, and keeps its turn in the queue;
 * equal requests, by key and device, are computed once for everyone who asked;
@@ -16,7 +18,7 @@ import threading
 import time
 import traceback
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
 from functools import cache
 from typing import Any, Generic, TypeVar
@@ -50,6 +52,7 @@ class Job(Generic[T]):
     Attributes:
         key: what is computed; equal keys are the same work.
         device: where it runs.
+        urgent: whether it passes lesser work.
         state: queued, running, done, failed or cancelled.
         fraction: how much is done, from 0 to 1.
         partial: the latest coarser result to show meanwhile; None before the first and after the end.
@@ -57,9 +60,10 @@ class Job(Generic[T]):
         error: what the work raised, when it failed.
     """
 
-    def __init__(self, jobs: Jobs, key: str, device: str, work: Callable[[OnProgress], T]) -> None:
+    def __init__(self, jobs: Jobs, key: str, device: str, urgent: bool, work: Callable[[OnProgress], T]) -> None:
         self.key = key
         self.device = device
+        self.urgent = urgent
         self.state = State.QUEUED
         self.fraction = 0.0
         self.partial: Result | None = None
@@ -68,7 +72,9 @@ class Job(Generic[T]):
         self._jobs = jobs
         self._work: Callable[[OnProgress], T] | None = work
         self._wanted_by: set[tuple[str, str]] = set()  # (user, slot)
+        self._passed_by: set[str] = set()  # users whose urgent work went before it
         self._stopping = False
+        self._paused = False
         self._began = 0.0
         self._reported = 0.0  # when `fraction` was last written
         self._ended = threading.Event()
@@ -106,22 +112,30 @@ class Jobs:
         self._changed = threading.Condition()  # guards everything below and every field of every job
         self._waiting: dict[str, list[Job[Any]]] = {}  # by device, in the order of asking
         self._turns: dict[str, list[str]] = {}  # by device, the users with waiting jobs; the first is served next
-        self._running: dict[str, Job[Any]] = {}  # by device
+        self._running: dict[str, list[Job[Any]]] = {}  # by device; at most one of them is not paused
         self._wanted: dict[tuple[str, str], Job[Any]] = {}  # what each user wants in each slot
         self._ended: deque[Job[Any]] = deque()
-        self._workers: dict[str, threading.Thread] = {}
+        self._workers: dict[tuple[str, bool], threading.Thread] = {}  # one for urgent work, one for the rest
 
     def submit(
-        self, user: str, key: str, work: Callable[[OnProgress], T], *, device: str = "cpu", slot: str = ""
+        self,
+        user: str,
+        key: str,
+        work: Callable[[OnProgress], T],
+        *,
+        device: str = "cpu",
+        slot: str = "",
+        urgent: bool = False,
     ) -> Job[T]:
         """Ask for `work`, in place of whatever this user wanted in this slot before.
 
         Args:
             user: who asks; users take turns.
             key: names the work with all its inputs: the same key must mean the same result.
-            work: called once on the device's worker; reports progress through its argument.
+            work: called once on a worker of the device; reports progress through its argument.
             device: whose worker runs it.
             slot: a user wants one thing at a time in each slot.
+            urgent: whether it passes lesser work; whoever asks for waiting work urgently makes it urgent.
 
         Returns:
             The job: a new one, or the one that already computes, or has computed, the same. A failed or cancelled one
@@ -130,22 +144,24 @@ class Jobs:
         with self._changed:
             job = self._find(key, device)
             if job is None:
-                job = Job(self, key, device, work)
+                job = Job(self, key, device, urgent, work)
                 self._waiting.setdefault(device, []).append(job)
             claim = (user, slot)
             older = self._wanted.get(claim)
             if not job.state.ended:
                 self._wanted[claim] = job
                 job._wanted_by.add(claim)
-            if job.state is State.QUEUED and user not in self._turns.setdefault(device, []):
-                self._turns[device].append(user)
+            if job.state is State.QUEUED:
+                job.urgent = job.urgent or urgent
+                if user not in self._turns.setdefault(device, []):
+                    self._turns[device].append(user)
             if older is not None and older is not job:
                 self._release(older, claim)
-            if device not in self._workers:
-                self._workers[device] = threading.Thread(
-                    target=self._work, args=(device,), name=f"worker {device}", daemon=True
-                )
-                self._workers[device].start()
+            worker = device, job.urgent
+            if worker not in self._workers:
+                name = f"worker {device}{', urgent' if job.urgent else ''}"
+                self._workers[worker] = threading.Thread(target=self._work, args=worker, name=name, daemon=True)
+                self._workers[worker].start()
             self._changed.notify_all()
             return job
 
@@ -185,8 +201,7 @@ class Jobs:
 
     def _find(self, key: str, device: str) -> Job[Any] | None:
         """The job that computes or has computed this, unless it failed, was cancelled or is just stopping."""
-        running = self._running.get(device)
-        candidates = [*self._waiting.get(device, []), *([running] if running else []), *self._ended]
+        candidates = [*self._waiting.get(device, []), *self._running.get(device, []), *self._ended]
         for job in candidates:
             alive = job.state in (State.QUEUED, State.RUNNING, State.DONE) and not job._stopping
             if alive and (job.key, job.device) == (key, device):
@@ -196,16 +211,44 @@ class Jobs:
     def _order(self, device: str) -> list[tuple[str, Job[Any]]]:
         """Whose turn it will be and what will run then, from the next on, if nothing changes."""
         waiting = list(self._waiting.get(device, []))
-        turns = deque(self._turns.get(device, []))
+        passed = self._passed(device)
+        turns = list(self._turns.get(device, []))
         order = []
         while waiting:
-            user = turns.popleft()
-            job = next((job for job in waiting if any(user == who for who, _ in job._wanted_by)), None)
-            if job is not None:
-                waiting.remove(job)
-                order.append((user, job))
-                turns.append(user)
+            turn = _urgent_turn(turns, waiting, passed)
+            if turn is None:  # then what runs comes to its end, and the first user's first work is next
+                passed = {job: by for job, by in passed.items() if job in waiting}
+                turn = _urgent_turn(turns, waiting, passed) or _plain_turn(turns, waiting)
+            user, job = turn
+            waiting.remove(job)
+            passed.pop(job, None)
+            if job.urgent:
+                passed = {lesser: by | {user} for lesser, by in passed.items()}
+            turns.remove(user)
+            turns.append(user)
+            order.append(turn)
         return order
+
+    def _passed(self, device: str) -> dict[Job[Any], set[str]]:
+        """The lesser work that waits or is under way, and whose urgent work has gone before it."""
+        jobs = (*self._waiting.get(device, []), *self._running.get(device, []))
+        return {job: job._passed_by for job in jobs if not job.urgent}
+
+    def _passing(self, device: str) -> tuple[str, Job[Any]] | None:
+        """The turn of urgent work that may pass all lesser work, also that under way."""
+        return _urgent_turn(self._turns.get(device, []), self._waiting.get(device, []), self._passed(device))
+
+    def _next(self, device: str, urgent: bool) -> tuple[str, Job[Any]] | None:
+        """The turn that a worker of the device may take now, if there is one."""
+        running = self._running.get(device, [])
+        if running:
+            return self._passing(device) if urgent and all(job._paused for job in running) else None
+        order = self._order(device)
+        return order[0] if order and order[0][1].urgent == urgent else None
+
+    def _gives_way(self, job: Job[Any]) -> bool:
+        """Whether lesser work under way waits: urgent work runs in its pause, or is the next to."""
+        return len(self._running[job.device]) > 1 or self._passing(job.device) is not None
 
     def _release(self, job: Job[Any], claim: tuple[str, str]) -> None:
         job._wanted_by.discard(claim)
@@ -216,10 +259,11 @@ class Jobs:
                 self._waiting[job.device].remove(job)
                 self._end(job, State.CANCELLED)
             self._drop_idle(job.device)
+        self._changed.notify_all()  # a paused job hears of it, and what it was paused for may be gone
 
     def _drop_idle(self, device: str) -> None:
         """Users who wait for nothing on this device have no turn; they join at the back when they ask again."""
-        waiting = {user for job in self._waiting.get(device, []) for user, _ in job._wanted_by}
+        waiting = set().union(*map(_users, self._waiting.get(device, [])))
         self._turns[device] = [user for user in self._turns.get(device, []) if user in waiting]
 
     def _end(self, job: Job[Any], state: State) -> None:
@@ -236,36 +280,53 @@ class Jobs:
 
     # -- on the worker ------------------------------------------------------------------------------------------------
 
-    def _work(self, device: str) -> None:
+    def _work(self, device: str, urgent: bool) -> None:
         while True:
-            job = self._take(device)
+            job = self._take(device, urgent)
             self._run(job)
             del job  # an idle worker keeps no result alive
 
-    def _take(self, device: str) -> Job[Any]:
-        """Wait for a job, and give its user's turn away."""
+    def _take(self, device: str, urgent: bool) -> Job[Any]:
+        """Wait for a turn, and give the user's next one away."""
         with self._changed:
-            self._changed.wait_for(lambda: self._waiting.get(device))
-            user, job = self._order(device)[0]
+            turn = self._changed.wait_for(lambda: self._next(device, urgent))
+            assert turn is not None
+            user, job = turn
             self._waiting[device].remove(job)
+            running = self._running.setdefault(device, [])
+            if urgent:
+                for lesser in (*self._waiting[device], *running):
+                    lesser._passed_by.add(user)
             self._turns[device].remove(user)
             self._turns[device].append(user)
             self._drop_idle(device)
-            self._running[device] = job
+            running.append(job)
             job.state = State.RUNNING
             job._began = job._reported = self._clock()
             return job
 
+    def _pause(self, job: Job[Any]) -> None:
+        """Wait, with the lock given away, until no urgent work runs or may run before the rest of this job."""
+        paused = self._clock()
+        job._paused = True
+        self._changed.notify_all()
+        self._changed.wait_for(lambda: not job._wanted_by or not self._gives_way(job))
+        job._paused = False
+        away = self._clock() - paused
+        job._began, job._reported = job._began + away, job._reported + away
+
     def _run(self, job: Job[T]) -> None:
         def on_progress(fraction: float, partial: Result | None = None) -> None:
             with self._changed:
-                if not job._wanted_by:
-                    job._stopping = True  # from here on an equal request starts afresh
-                    raise Cancelled
                 job.fraction = min(1.0, max(job.fraction, fraction))
                 job._reported = self._clock()
                 if partial is not None:
                     job.partial = partial
+                if job._wanted_by and not job.urgent and self._gives_way(job):
+                    self._pause(job)
+                if not job._wanted_by:
+                    job._stopping = True  # from here on an equal request starts afresh
+                    raise Cancelled
 
         work, state = job._work, State.FAILED
         assert work is not None
@@ -282,10 +343,34 @@ class Jobs:
         if job.error is not None:
             traceback.clear_frames(job.error.__traceback__)  # else it keeps every tensor of the failed work alive
         with self._changed:
-            del self._running[job.device]
+            self._running[job.device].remove(job)
             if state is State.DONE:
                 job.fraction = 1.0
             self._end(job, state)
+            self._changed.notify_all()
+
+
+def _users(job: Job[Any]) -> set[str]:
+    """Who wants a job."""
+    return {user for user, _ in job._wanted_by}
+
+
+def _urgent_turn(
+    turns: Sequence[str], waiting: Sequence[Job[Any]], passed: Mapping[Job[Any], set[str]]
+) -> tuple[str, Job[Any]] | None:
+    """The first user whose urgent work may pass all this lesser work, and the oldest of it."""
+    for user in turns:
+        may = all(user not in by or user in _users(lesser) for lesser, by in passed.items())
+        job = next((job for job in waiting if may and job.urgent and user in _users(job)), None)
+        if job is not None:
+            return user, job
+    return None
+
+
+def _plain_turn(turns: Sequence[str], waiting: Sequence[Job[Any]]) -> tuple[str, Job[Any]]:
+    """The first user with work, and that work: the oldest, urgent before lesser."""
+    user = next(user for user in turns if any(user in _users(job) for job in waiting))
+    return user, min((job for job in waiting if user in _users(job)), key=lambda job: not job.urgent)
 
 
 @cache

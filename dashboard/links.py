@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import math
-from typing import cast
+from typing import Any, cast
 
 import streamlit as st
 
 from core.analyses import TABLE
 from core.recipe import Recipe, RecipeError, shown
-from dashboard.session import MOST_MODELS, Point, classifier, image_set, own_images, settings
+from dashboard.session import (
+    MOST_MODELS,
+    OF_THE_PLANE,
+    Point,
+    beside,
+    classifier,
+    demo_images,
+    image_set,
+    settings,
+)
 
 FARTHEST = 1e6  # of plane coordinates: the limits of `extent` and `at` in the table of analyses
 
@@ -43,14 +52,38 @@ def _follow(analysis: str, link: dict[str, str]) -> None:
     """Set the choice to what a link says.
 
     Raises:
-        ValueError: if anything in the link is not known, out of range or cannot be loaded.
+        RecipeError: if anything in the link is not known or out of range.
+        ValueError: if a model or image set cannot be loaded, or they do not fit together.
     """
     settings_said = dict(link)
     at = settings_said.pop("point", None)
-    settings_said.setdefault("images", own_images(settings_said.get("models", "").split(",")[0]))
+    others = beside(analysis)
+    besides = {other: _settings_of(other, settings_said) for other in others}
+    also = tuple(name for name in settings_said.pop("also", "").split(",") if name)
+    if not set(also) <= set(others):
+        raise RecipeError(f"also: expected some of {', '.join(others)}, got {shown(also)}")
+    settings_said.setdefault("images", demo_images(settings_said.get("models", "").split(",")[0]))
     opened = Recipe.from_query(analysis, settings_said)
     opened_at = None if at is None else _point(at)
     _adopt(opened, opened_at)
+    for other, said in besides.items():
+        st.session_state[f"settings:{other}"] = said
+    st.session_state["asked"] = also
+
+
+def _settings_of(analysis: str, said: dict[str, str]) -> dict[str, Any]:
+    """Take the settings of an analysis that is shown beside out of what a link says: `profile.rays`, say.
+
+    Raises:
+        RecipeError: if one is out of range.
+    """
+    known = TABLE[analysis]
+    found = {}
+    for entry in (*known.parameters, *known.figure_settings):
+        text = said.pop(f"{analysis}.{entry.name}", None)
+        if text is not None and entry.name not in OF_THE_PLANE:
+            found[entry.name] = entry.parse(text)
+    return found
 
 
 def _adopt(opened: Recipe, at: Point | None) -> None:
@@ -82,6 +115,8 @@ def restore(opened: Recipe) -> None:
     """
     start = opened.parameters.get("at")
     _adopt(opened, start if start and any(start) else None)
+    first = next(name for name, entry in TABLE.items() if entry.view == opened.definition.view)
+    st.session_state["asked"] = (opened.analysis,) if opened.analysis != first else ()
     if opened.analysis != "slice":  # the plane that it lies in is shown too
         plane = {name: opened.parameters[name] for name in ("plane", "u", "v") if name in opened.parameters}
         st.session_state["settings:slice"] = {**settings("slice"), "extent": None, **plane}

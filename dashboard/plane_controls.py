@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import streamlit as st
 
 from core.analyses import TABLE, thumbnails
+from core.geometry.corruptions import CORRUPTIONS
 from dashboard import session
 from dashboard.controls import enlarged
 from dashboard.viewer.thumbnails import thumbnail_grid
@@ -57,11 +58,15 @@ def anchors(chosen: Sequence[int], count: int) -> None:
 _KINDS = {
     "gradient": "gradient of the margin",
     "adversarial": "to the nearest boundary",
+    "sparse": "sparse perturbation",
     "random": "random",
     "image": "towards an image",
     "mean": "class-mean difference",
     "pca": "principal direction of its neighbours",
     "dct": "frequency (DCT atom)",
+    "band": "to the nearest boundary in a band",
+    "band:seed": "random in a band of frequencies",
+    "corruption": "corruption, severity 3",
 }
 
 
@@ -72,15 +77,26 @@ _NUMBERS = {
     "down": "Half waves from top to bottom.",
     "across": "Half waves from left to right.",
 }
-_NUMBERED = {"random": ("seed",), "image": ("row",), "pca": ("number",), "dct": ("down", "across")}
+_NUMBERED = {
+    "random": ("seed",),
+    "image": ("row",),
+    "pca": ("number",),
+    "dct": ("down", "across"),
+    "band": ("down", "across"),
+    "band:seed": ("down", "across", "seed"),
+}
 _FIRST = {  # what each kind starts from
     "gradient": ("gradient", "gradient:0", "gradient:1"),
     "adversarial": ("adversarial",),
+    "sparse": ("sparse",),
     "random": ("random:0", "random:1", "random:2"),
     "image": ("image:1", "image:2", "image:4"),
     "mean": ("mean:0", "mean:1", "mean:2"),
     "pca": ("pca:1", "pca:2", "pca:3"),
     "dct": ("dct:0,4", "dct:4,0", "dct:4,4"),
+    "band": ("band:0,0", "band:8,8", "band:16,16"),
+    "band:seed": ("band:0,0,0", "band:8,8,0", "band:16,16,0"),
+    "corruption": ("corruption:contrast", "corruption:gaussian_blur", "corruption:fog"),
 }
 _RUNNER_UP = -1  # in place of a class
 
@@ -95,7 +111,8 @@ def direction(analysis: str, name: str, label: str) -> None:
     """
     entry = next(entry for entry in TABLE[analysis].parameters if entry.name == name)
     kind, _, rest = str(session.settings(analysis).get(name, entry.default)).partition(":")
-    numbers = [int(part) for part in rest.split(",")] if rest else []
+    numbers = [int(part) for part in rest.split(",")] if rest and kind != "corruption" else []
+    kind = "band:seed" if kind == "band" and len(numbers) == 3 else kind
     classes = session.classifier(session.models()[0]).class_names
     key = f"{analysis}:{name}"
     taken = {str(session.settings(analysis).get(other.name, other.default)) for other in TABLE[analysis].parameters}
@@ -111,7 +128,10 @@ def direction(analysis: str, name: str, label: str) -> None:
     def numbered() -> None:
         values = [st.session_state[f"{key}:{place}"] for place in range(len(numbers) or 1)]
         words = "" if values[0] in (None, _RUNNER_UP) else ":" + ",".join(str(int(value)) for value in values)
-        session.change(analysis, **{name: kind + words})
+        session.change(analysis, **{name: kind.partition(":")[0] + words})
+
+    def corrupted() -> None:
+        session.change(analysis, **{name: f"corruption:{st.session_state[f'{key}:corruption']}"})
 
     st.session_state[f"{key}:kind"] = kind
     first, second = st.columns([3, 2])
@@ -129,6 +149,16 @@ def direction(analysis: str, name: str, label: str) -> None:
                 key=f"{key}:0",
                 on_change=numbered,
                 help="The class whose side the direction leads to.",
+            )
+        elif kind == "corruption":
+            st.session_state[f"{key}:corruption"] = rest
+            st.selectbox(
+                "of this kind",
+                list(CORRUPTIONS),
+                format_func=lambda word: word.replace("_", " "),
+                key=f"{key}:corruption",
+                on_change=corrupted,
+                help="The direction leads to the image at severity 3; the picture shows the true path of the severity.",
             )
         elif kind in _NUMBERED:
             words = _NUMBERED[kind]

@@ -7,7 +7,6 @@ recipe, and the recipe is the page's link: opening a link sets the choice, and e
 from __future__ import annotations
 
 import uuid
-from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, cast
@@ -15,6 +14,7 @@ from typing import Any, cast
 import streamlit as st
 
 from core.analyses import TABLE
+from core.checkpoints import demo_images as demo_images
 from core.checkpoints import demo_models
 from core.classifier import Classifier
 from core.compute import OnProgress
@@ -25,6 +25,7 @@ from core.result import Result
 from core.store import key_of
 from dashboard import jobs
 from dashboard.jobs import Job, State
+from dashboard.kept import kept as kept
 from dashboard.resources import classifier as classifier
 from dashboard.resources import image_set as image_set
 from dashboard.resources import predictions as predictions
@@ -34,6 +35,12 @@ from dashboard.words import literal
 Point = tuple[float, float]
 
 MOST_MODELS = 3  # side by side
+OF_THE_PLANE = (
+    "plane",
+    "u",
+    "v",
+    "at",
+)  # settings that a view's analyses share, said once
 
 _DEFAULT_ROWS = (3, 17, 42)
 _POLL_SECONDS = 0.3
@@ -44,8 +51,14 @@ _PATIENCE_SECONDS = 0.4  # a result that comes within this is drawn at once, wit
 
 
 def user() -> str:
-    """This browser session, as the job queue knows it."""
-    return cast(str, st.session_state.setdefault("user", uuid.uuid4().hex))
+    """This browser session, as the job queue knows it; when the browser goes, so does all that it wanted."""
+    return _present(st.session_state.setdefault("user", uuid.uuid4().hex))
+
+
+@st.cache_resource(scope="session", show_spinner=False, on_release=lambda name: jobs.shared().leave(name))
+def _present(name: str) -> str:
+    """A user whose browser is connected; Streamlit releases it when a tab is closed or its connection is lost."""
+    return name
 
 
 def models() -> tuple[str, ...]:
@@ -55,12 +68,7 @@ def models() -> tuple[str, ...]:
 
 def images() -> str:
     """Source of the chosen image set."""
-    return cast(str, st.session_state.setdefault("images", own_images(models()[0])))
-
-
-def own_images(model: str) -> str:
-    """The demo set that a demo model was made for."""
-    return f"demo:{model.removeprefix('demo:').split('/')[0]}"
+    return cast(str, st.session_state.setdefault("images", demo_images(models()[0])))
 
 
 def rows() -> tuple[int, ...]:
@@ -84,18 +92,22 @@ def choose(
     """Change the choice; what no longer fits (another plane's extent, a picked point) is dropped.
 
     Args:
-        models: sources; when their images differ from those chosen, the models' own demo set is chosen too.
+        models: sources; where the first was made for other images than the one before, its demo set is chosen too.
         images: source of the image set.
         rows: the chosen images.
     """
+    if models is not None or images is not None:
+        st.session_state["asked"] = ()
     if models is not None:
-        if models[0] != st.session_state["models"][0] and settings("slice").get("plane") == "directions":
+        before = st.session_state["models"][0]
+        if models[0] != before and settings("slice").get("plane") == "directions":
             change("slice", extent=None)  # its plane follows the gradient of the first model
             st.session_state["point"] = None
         st.session_state["models"] = tuple(models)
         shape = classifier(models[0]).input_shape
-        if images is None and tuple(image_set(st.session_state["images"]).pixels.shape[1:]) != shape:
-            images = own_images(models[0])
+        fits = tuple(image_set(st.session_state["images"]).pixels.shape[1:]) == shape
+        if images is None and (not fits or demo_images(models[0]) != demo_images(before)):
+            images = demo_images(models[0])
     if images is not None:
         st.session_state["images"] = images
         rows = _DEFAULT_ROWS if rows is None else rows
@@ -103,12 +115,27 @@ def choose(
         st.session_state["rows"] = tuple(rows)
         st.session_state["point"] = None
         for analysis in TABLE:
-            change(analysis, extent=None)
+            change(analysis, extent=None, at=None)
 
 
 def pick(chosen: Point | None) -> None:
     """Choose a point of the plane; it belongs to the session, so that other views can open there."""
     st.session_state["point"] = chosen
+
+
+def go(view: str) -> None:
+    """Open another view with the next run of the page."""
+    st.session_state["goto"] = view
+
+
+def asked() -> tuple[str, ...]:
+    """The analyses that were asked for beside the one a view is about."""
+    return cast(tuple[str, ...], st.session_state.setdefault("asked", ()))
+
+
+def ask(analysis: str) -> None:
+    """Ask for an analysis beside; for these models and images."""
+    st.session_state["asked"] = tuple(dict.fromkeys((*asked(), analysis)))
 
 
 def change(analysis: str, **changed: Any) -> None:
@@ -133,7 +160,7 @@ def start_over() -> None:
     """Drop every setting and the picked point; models and images stay."""
     for analysis in TABLE:
         st.session_state[f"settings:{analysis}"] = {}
-    st.session_state["point"], st.session_state["rows"] = None, _DEFAULT_ROWS
+    st.session_state["point"], st.session_state["rows"], st.session_state["asked"] = None, _DEFAULT_ROWS, ()
     resume()
 
 
@@ -146,6 +173,11 @@ def make(analysis: str, chosen: Mapping[str, Any]) -> Recipe:
     return Recipe.make(analysis, models=models(), images=images(), rows=enough, settings=chosen)
 
 
+def beside(analysis: str) -> tuple[str, ...]:
+    """The other analyses that the view of this one shows: its link holds their settings too."""
+    return tuple(name for name, entry in TABLE.items() if entry.view == TABLE[analysis].view and name != analysis)
+
+
 def recipe(analysis: str) -> Recipe:
     """The recipe of what is chosen; the page's link is written here."""
     made = make(analysis, settings(analysis))
@@ -153,6 +185,14 @@ def recipe(analysis: str) -> Recipe:
     at = point()
     if at is not None:
         written["point"] = f"{at[0]!r},{at[1]!r}"
+    for other in beside(analysis):
+        known = TABLE[other]
+        for entry in (*known.parameters, *known.figure_settings):
+            value = settings(other).get(entry.name)
+            if entry.name not in OF_THE_PLANE and value is not None and value != entry.parse(entry.default):
+                written[f"{other}.{entry.name}"] = entry.text(value)
+    if asked():
+        written["also"] = ",".join(asked())
     st.session_state["link"] = written
     if dict(st.query_params) != written:
         st.query_params.from_dict(written)
@@ -184,23 +224,24 @@ class Outcome:
         return not (self.waiting or self.cancelled or self.error)
 
 
-def compute(made: Recipe, *, patience: float = _PATIENCE_SECONDS) -> Outcome:
+def compute(made: Recipe, *, patience: float = _PATIENCE_SECONDS, urgent: bool = False) -> Outcome:
     """Results of a recipe: from the store at once, else by a job that the page comes back to.
 
     Args:
         made: the recipe.
         patience: seconds to wait for a new job before going on without it.
+        urgent: whether its jobs pass those that are not: for the picture a page is about.
 
     Returns:
         What is there by now, or why there will be nothing.
     """
     try:
-        return _compute(made, patience)
+        return _compute(made, patience, urgent)
     except ValueError as error:
         return Outcome(results=(None,) * len(made.parts()), error=str(error))
 
 
-def _compute(made: Recipe, patience: float) -> Outcome:
+def _compute(made: Recipe, patience: float, urgent: bool) -> Outcome:
     store, recent = shelf()
     images_now = image_set(made.images)
     results: list[Result | None] = []
@@ -218,7 +259,8 @@ def _compute(made: Recipe, patience: float) -> Outcome:
             raise ValueError(_failed()[key])
         if found is None:
             device, slot = str(models_now[-1].device), f"{made.analysis}/{place}"
-            job = jobs.shared().submit(user(), key, _work(part, models_now, images_now), device=device, slot=slot)
+            work = _work(part, models_now, images_now)
+            job = jobs.shared().submit(user(), key, work, device=device, slot=slot, urgent=urgent)
             job.wait(patience)
             if job.state is State.FAILED:
                 _failed()[key] = _told(job.error)
@@ -256,10 +298,12 @@ def _failed() -> dict[str, str]:
 
 def cancel(outcome: Outcome) -> None:
     """Stop waiting for an outcome; the pictures so far stay."""
-    _cancelled().clear()  # of the last picture only: it holds results
+    kept = _cancelled()
     for job in outcome.waiting:
-        _cancelled()[job.key] = job.partial
+        kept[job.key] = job.partial
         job.cancel(user())
+    while len(kept) > 2 * MOST_MODELS:  # of the last pictures only: it holds results
+        del kept[next(iter(kept))]
 
 
 def resume() -> None:
@@ -285,7 +329,7 @@ def _plane(made: Recipe) -> tuple[Any, ...]:
 
 
 def chart(made: Recipe, source: str, result: Result, beside: Sequence[Result]) -> Chart:
-    """The picture of one model's result; the last few are kept, because every click draws the page anew.
+    """The picture of one model's result.
 
     Args:
         made: the recipe.
@@ -296,18 +340,17 @@ def chart(made: Recipe, source: str, result: Result, beside: Sequence[Result]) -
     Returns:
         The chart, on the scales that all of them share.
     """
-    kept = cast(OrderedDict[Any, Any], st.session_state.setdefault("charts", OrderedDict()))
-    key = id(result), tuple(map(id, beside)), source, made.json()
-    if key not in kept:
-        alone = replace(made, models=(source,))
-        drawn = alone.chart([result], [classifier(source)], image_set(made.images), beside)
-        kept[key] = (result, *beside), drawn  # the results too: their ids name them only while they live
-        while len(kept) > 6:
-            kept.popitem(last=False)
-    return cast(Chart, kept[key][1])
+    alone = replace(made, models=(source,))
+    return kept(
+        ("chart", source, made.json()),
+        (result, *beside),
+        lambda: alone.chart([result], [classifier(source)], image_set(made.images), beside),
+    )
 
 
-def live(made: Recipe, draw: Callable[[Outcome], None]) -> Outcome:
+def live(
+    made: Recipe, draw: Callable[[Outcome], None], *, patience: float = _PATIENCE_SECONDS, urgent: bool = False
+) -> Outcome:
     """Draw what is there of a recipe, again and again until it is complete.
 
     `draw` runs in a fragment: while a job is under way it is redrawn a few times a second, and a change of the choice
@@ -316,17 +359,19 @@ def live(made: Recipe, draw: Callable[[Outcome], None]) -> Outcome:
     Args:
         made: the recipe.
         draw: draws an outcome; may call widgets.
+        patience: see `compute`.
+        urgent: see `compute`.
 
     Returns:
         The outcome that was drawn first.
     """
-    outcome = compute(made)
+    outcome = compute(made, patience=patience, urgent=urgent)
     polling, chosen = bool(outcome.waiting), _choice()
 
     def body() -> None:
         if _choice() != chosen:
             st.rerun()
-        now = compute(made, patience=0.0)
+        now = compute(made, patience=0.0, urgent=urgent)
         if bool(now.waiting) != polling:
             st.rerun()
         if now.error:

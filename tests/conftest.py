@@ -57,15 +57,15 @@ def settle() -> Callable[..., AppTest]:
 
     def run(app: AppTest, timeout: float = 120) -> AppTest:
         deadline = time.monotonic() + timeout
-        app.run(timeout=timeout)
-        # a job may end after the page looked: then nothing is pending, but the page still offers to cancel it
-        while (pending := jobs.shared().pending()) or any(button.key == "cancel" for button in app.button):
-            left = deadline - time.monotonic()
-            if pending and not pending[0].wait(left):
+        while True:
+            before = list(jobs.shared()._ended)
+            app.run(timeout=timeout)
+            pending = jobs.shared().pending()
+            if pending and not pending[0].wait(deadline - time.monotonic()):
                 states = [(job.key, str(job.state), job.fraction) for job in pending]
                 pytest.fail(f"after {timeout} s these jobs have not ended: {states}")
-            app.run(timeout=timeout)
-        return app
+            if not pending and list(jobs.shared()._ended) == before:  # else a job ended after the page had looked
+                return app
 
     return run
 

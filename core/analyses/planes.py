@@ -1,8 +1,9 @@
-"""Planes of images: slices, and the distance to the boundary all round."""
+"""Planes of images: slices, the distance to the boundary all round, and the regions on many planes."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from core.analyses.analysis import PALETTE, Analysis, thumbnails
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
     from core.classifier import Classifier
     from core.figures.chart import Chart
     from core.geometry.profiles import BoundaryProfile
+    from core.geometry.regions import Fragmentation
     from core.geometry.slices import Slice
     from core.images import ImageSet
 
@@ -26,6 +28,14 @@ def _prepare_profile(*args: Any, **settings: Any) -> BoundaryProfile:
     from core.geometry.cuts import prepare_profile
 
     return prepare_profile(*args, **settings)
+
+
+def _prepare_fragmentation(
+    classifier: Classifier, images: ImageSet, *, rows: object, reference: object, finer: str, **settings: Any
+) -> Fragmentation:
+    from core.geometry.regions import fragmentation
+
+    return fragmentation(classifier, images, finer=finer == "yes", **settings)
 
 
 def _slice_chart(
@@ -43,7 +53,7 @@ def _slice_chart(
     from core.figures.planes import colour_limit, slice_chart
     from core.geometry.profiles import linearised_distance
 
-    anchors = images[list(rows)]
+    anchors = images[list(dict.fromkeys((*rows, *results[0].targets)))]
     far = {id(one): linearised_distance(one) if shading == "distance" else None for one in (*results, *beside)}
     limit = max(colour_limit(one, far[id(one)]) for one in beside or results)
     if shading in ("margin", "distance"):  # 0 is the boundary, which is drawn already
@@ -83,7 +93,7 @@ def _profile_chart(
 
     named = len(results) > 1
     pairs = zip(results, classifiers, strict=True)
-    return side_by_side(
+    chart = side_by_side(
         [
             boundary_profile_chart(
                 result, class_names=one.class_names, palette=palette, title=one.name if named else ""
@@ -91,6 +101,26 @@ def _profile_chart(
             for result, one in pairs
         ]
     )
+    panels = list(chart.panels)  # one plane, one set of words: to the right of the last, where there is room
+    for place, panel in enumerate(panels):
+        inner = panel is not panels[-1]
+        ticks = tuple((angle, "" if inner and not angle else words) for angle, words in panel.x.ticks or ())
+        y = replace(panel.y, label="distance", unit=panel.y.unit) if named else panel.y
+        panels[place] = replace(panel, x=replace(panel.x, ticks=ticks or None), y=y)
+    return replace(chart, panels=tuple(panels))
+
+
+def _fragmentation_chart(
+    results: Sequence[Fragmentation],
+    classifiers: Sequence[Classifier],
+    images: ImageSet,
+    *,
+    rows: tuple[int, ...],
+    beside: Sequence[Fragmentation],
+) -> Chart:
+    from core.figures.profiles import fragmentation_chart
+
+    return fragmentation_chart(results, names=[one.name for one in classifiers])
 
 
 def _direction(text: str) -> object:
@@ -116,7 +146,10 @@ def _looks_at_model_or_set(parameters: Mapping[str, Any]) -> bool:
     return bool(parameters["plane"] == "directions")
 
 
-_DIRECTIONS = "gradient, gradient:CLASS, adversarial, random:SEED, image:ROW, mean:CLASS, pca:NUMBER or dct:ROW,COLUMN"
+_DIRECTIONS = (
+    "gradient, gradient:CLASS, adversarial, sparse, random:SEED, image:ROW, mean:CLASS, pca:NUMBER, "
+    "dct:ROW,COLUMN, band:ROW,COLUMN, band:ROW,COLUMN,SEED or corruption:NAME"
+)
 
 _PLANE = (
     Parameter(
@@ -253,4 +286,41 @@ PROFILE = Analysis(
     prepare=_prepare_profile,
     chart=_profile_chart,
     shared=_looks_at_model_or_set,
+)
+
+FRAGMENTATION = Analysis(
+    name="fragmentation",
+    version=1,
+    question="Into how many regions do random planes of images fall?",
+    view="slices",
+    parameters=(
+        Parameter(
+            name="planes",
+            kind="integer",
+            default=100,
+            limits=(1, 2000),
+            help="Planes, each through three images drawn from the whole set; those chosen do not matter.",
+        ),
+        Parameter(
+            name="resolution",
+            kind="integer",
+            default=48,
+            limits=(4, 512),
+            unit="points per side",
+            help="Grid points along each side of a plane's square.",
+        ),
+        Parameter(name="seed", kind="integer", default=0, limits=(0, 2**31 - 1), help="Another seed, other planes."),
+        Parameter(
+            name="finer",
+            kind="choice",
+            default="no",
+            choices=("no", "yes"),
+            help="Count at twice the resolution too, for five times the forwards: far from 1, trust neither count.",
+        ),
+    ),
+    figure=(),
+    images=lambda parameters: (1, 1),
+    prepare=_prepare_fragmentation,
+    chart=_fragmentation_chart,
+    shared=lambda parameters: True,
 )

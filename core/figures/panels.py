@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import textwrap
 from functools import cache
 from typing import Any
 
@@ -56,6 +58,7 @@ def draw_panel(figure: Figure, panel: Panel, small: float) -> Axes:
         _polar_axes(axes, panel)
     elif panel.kind == "image":
         axes.set(xticks=[], yticks=[])
+        axes.spines[:].set_visible(False)
     else:
         _plain_axes(axes, panel)
     # thumbnails last: their words keep inside the limits, which the other layers may set
@@ -145,8 +148,19 @@ def _polar_axes(axes: PolarAxes, panel: Panel) -> None:
     axes.grid(True)
     axes.set_axisbelow(True)
     axes.tick_params(axis="y", labelcolor=_QUIET)
+    axes.yaxis.set_major_locator(MaxNLocator(nbins=5, steps=[1, 2, 5, 10]))
     _set_ticks(axes.xaxis, panel.x)
     _set_ticks(axes.yaxis, panel.y)
+    if panel.x.ticks is not None:  # words begin at the rim, and do not lie across it
+        axes.tick_params(axis="x", pad=0)
+        for words, (angle, _) in zip(axes.get_xticklabels(), panel.x.ticks, strict=True):
+            across = round(math.cos(angle), 6)
+            words.set(text=textwrap.fill(words.get_text(), 16), ha=_towards(across, ("right", "left")))
+
+
+def _towards(across: float, ends: tuple[str, str]) -> str:
+    """One of two ends by a sign, the centre for 0."""
+    return "center" if across == 0 else ends[across > 0]
 
 
 def _log_ticks(side: Any) -> None:

@@ -31,6 +31,7 @@ SHADINGS: tuple[Shading, ...] = get_args(Shading)
 
 _LISTED = 12  # classes named in the legend before the rest is counted together
 _NAMED = 0.03  # share of the picture from which a region is named in place
+_APART = 0.05  # of the picture's side: severities of a path that are nearer to each other are not all marked
 _CELLS = 64  # per side of the grid that names are placed on
 
 _MEANING = {
@@ -103,7 +104,7 @@ def slice_chart(
     layers += [outline] if outline else []
     if not by_class:
         layers += _names_in_place(slice, class_names, shares, anchor_positions)
-    layers += thumbnails
+    layers += [*_severity_paths(slice), *thumbnails]
     panel = Panel(
         layers=tuple(layers),
         title=title,
@@ -115,7 +116,7 @@ def slice_chart(
     return Chart(
         panels=(panel,),
         name="slice",
-        caption=_caption(shading, levels, unit, outline is not None, undefined),
+        caption=_caption(shading, levels, unit, outline is not None, undefined) + path_words(slice),
         alt=_alt(slice, class_names, shares, shading, unit),
         legend=_legend(class_names, shares, undefined, palette if by_class else None),
         recipe=recipe,
@@ -147,6 +148,33 @@ def _thumbnails(
 def _short(words: str) -> str:
     """Words for the picture itself, in lines of at most 16 signs."""
     return textwrap.fill(words, 16)
+
+
+def _severity_paths(slice: Slice) -> list[Layer]:
+    """Where the image goes as corruptions grow, with the severities that are apart in the picture."""
+    layers: list[Layer] = []
+    for path in () if slice.paths is None else slice.paths[..., :2]:
+        layers.append(LinesLayer(paths=(path,), role="boundary", dash="dotted"))
+        room = _APART * (slice.x[-1] - slice.x[0])
+        marked = [len(path) - 1]  # from the end of the path on, those that are apart
+        for severity in range(len(path) - 2, 0, -1):
+            if min(np.linalg.norm(path[severity] - path[other]) for other in (marked[-1], 0)) > room:
+                marked.append(severity)
+        words = tuple(map(str, marked))
+        layers.append(PointsLayer(positions=path[marked], labels=words, colours=(style.LIGHT.ink,), size=3.5))
+    return layers
+
+
+def path_words(slice: Slice) -> str:
+    """What the severity paths in a slice are, and how far they leave the plane; "" where there are none."""
+    if slice.paths is None:
+        return ""
+    unit = slice.unit("x").removesuffix(" pixel")
+    parts = [
+        f"{name.replace('_', ' ')} (severity 5: {path[-1, 2]:.2f} {unit} off the plane; at most {path[:, 2].max():.2f})"
+        for name, path in zip(slice.path_names, slice.paths, strict=True)
+    ]
+    return f" Dotted, with severities: the true path of {' and '.join(parts)}, seen from above."
 
 
 def _field(

@@ -1,4 +1,4 @@
-"""Charts around a point and of regions: distance by direction, and the sizes of regions."""
+"""Charts around a point and of regions: distance by direction, and the number of regions by their size."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from core.figures import style
-from core.figures.chart import Axis, Chart, Layer, LegendEntry, LinesLayer, Panel, PointsLayer
+from core.figures.chart import Axis, BandLayer, Chart, Layer, LegendEntry, LinesLayer, Panel, PointsLayer
 
 if TYPE_CHECKING:
     from core.geometry.profiles import BoundaryProfile
-    from core.geometry.regions import RegionStatistics
+    from core.geometry.regions import Fragmentation
 
 _LISTED = 12  # classes named in the legend before the rest is counted together
 _ROOM = 1.08  # radius of the picture over the largest distance shown
@@ -155,51 +155,70 @@ def _profile_alt(profile: BoundaryProfile, class_names: Sequence[str], shares: M
     )
 
 
-def persistence_chart(
-    statistics: RegionStatistics,
+def fragmentation_chart(
+    found: Sequence[Fragmentation],
     *,
+    names: Sequence[str],
     title: str = "",
     recipe: Mapping[str, Any] | None = None,
 ) -> Chart:
-    """The number of regions of a slice against the smallest area that counts.
+    """The mean number of regions on random planes against the smallest share of the picture that counts.
 
     Args:
-        statistics: what was computed.
+        found: one for each model, over the same planes.
+        names: of the models.
         title: above the picture.
         recipe: makes the picture again.
 
     Returns:
-        A chart of one panel: a falling staircase; dashed where regions are too small to be resolved.
+        A chart of one panel: a falling curve with its interval for each model; dashed where regions are too small to
+        be resolved.
+
+    Raises:
+        ValueError: if names of models are missing.
     """
-    areas, counts = statistics.persistence()
-    unit = statistics.unit("area").removesuffix(" pixel")
+    if len(names) != len(found):
+        raise ValueError(f"expected one name for each of {len(found)} models, got {len(names)} names")
     layers: list[Layer] = []
-    if len(areas):
-        # a count holds up to the area of its smallest region
-        left = np.concatenate([[areas[0] / 2], areas[:-1]])
-        stairs = np.stack([np.stack([left, areas], 1).ravel(), np.repeat(counts, 2).astype(np.float64)], 1)
-        layers.append(LinesLayer(paths=(stairs,), role="curve"))
-        resolved = 4 * statistics.step**2
-        ends = np.array([[resolved, 0.0], [resolved, float(counts[0])]])
-        layers.append(LinesLayer(paths=(ends,), role="reference", dash="dashed", name="4 grid cells"))
+    entries = []
+    for number, (one, name) in enumerate(zip(found, names, strict=True)):
+        colour = style.class_colour(number) if len(found) > 1 else style.PRINT.quiet
+        mean, low, high = one.persistence()
+        layers.append(BandLayer(x=one.share, low=low, high=high, colour=colour))
+        layers.append(LinesLayer(paths=(np.stack([one.share, mean], 1),), role="curve", colour=colour))
+        entries.append(LegendEntry(colour=colour, label=f"{name}: {_interval(one)}"))
+    first = found[0]
+    top = _ROOM * max(float(one.persistence()[2].max()) for one in found)
+    resolved = 4 / first.resolution**2
+    layers.append(
+        LinesLayer(
+            paths=(np.array([[resolved, 0.0], [resolved, top]]),), role="reference", dash="dashed", name="4 grid cells"
+        )
+    )
     panel = Panel(
         layers=tuple(layers),
-        x=Axis(label="smallest area that counts", unit=unit, scale="log"),
-        y=Axis(label="regions", limits=(0.0, float(counts[0]) * _ROOM) if len(counts) else (0.0, 1.0)),
+        x=Axis(label="smallest share of the picture that counts", scale="log", limits=(float(first.share[0]), 1.0)),
+        y=Axis(label="regions per plane", limits=(0.0, top)),
     )
-    side, unresolved = statistics.resolution, int(statistics.unresolved.sum())
+    ratios = [one.finer_ratio for one in found if not math.isnan(one.finer_ratio)]
+    finer = f" At twice the resolution the count is {', '.join(f'{ratio:.2f}' for ratio in ratios)} times as large."
     return Chart(
         panels=(panel,),
-        name="regions",
+        name="fragmentation",
         title=title,
         caption=(
-            f"Connected regions of one predicted class on {side} x {side} grid points, {statistics.step:.3g} apart;"
-            f" {unresolved} of {len(statistics.cells)} have fewer than 4 cells and may be parts of thinner regions."
-            " Areas are ℓ2² over pixels in [0, 1]."
+            f"Connected regions of one predicted class on {len(first.regions)} planes through three random images,"
+            f" {first.resolution} x {first.resolution} grid points each: mean and the interval of 95 % of planes drawn"
+            f" again. Regions below 4 cells (dashed) may be parts of thinner ones.{finer if ratios else ''}"
         ),
         alt=(
-            f"A falling curve of the number of regions against the smallest area that counts: {len(statistics.cells)}"
-            f" regions in all, the largest {float(statistics.area.max(initial=0)):.3g} {unit}."
+            "Falling curves of the mean number of regions per plane against the smallest share of the picture that"
+            f" counts. All regions: {'; '.join(entry.label for entry in entries)}."
         ),
+        legend=tuple(entries),
         recipe=recipe,
     )
+
+
+def _interval(one: Fragmentation) -> str:
+    return f"{one.mean:.1f} regions ({one.low:.1f} to {one.high:.1f})"

@@ -28,6 +28,8 @@ _SIDE = 560  # of a single picture; of several in a row:
 _SMALLER_SIDE = 420
 _ROUND = 330  # of a polar panel
 _CURVES = 340  # height of a panel of curves
+_SMALL_CURVES, _LOW_CURVES, _SMALL_FROM = 170, 250, 3  # in a grid, and in a column, of at least so many panels
+_PAGE = 720  # the width of a page, about
 _GAP = 84  # between panels: ticks and titles of an axis
 _BARS = 84  # a colour bar with its words
 _LEFT, _RIGHT, _ABOVE, _BELOW = 60, 20, 34, 58  # around the plots; Plotly's buttons lie above
@@ -79,14 +81,17 @@ def draw(chart: Chart, *, dark: bool = False) -> go.Figure:
     side = _ROUND if polar else (_SIDE if chart.columns == 1 else _SMALLER_SIDE) if pictured else _CURVES
     bars = _BARS if any(panel.scales for panel in chart.panels) else 0
     # only pictures have a width of their own; the others take the page's, which is guessed for what stands beside them
-    across = chart.columns * (side if fixed else 640 / chart.columns) + (chart.columns - 1) * (_GAP + bars)
-    above = chart.rows * side + (chart.rows - 1) * (_GAP + 20)
+    gap, below = _gaps(chart)
+    across = chart.columns * (side if fixed else 640 / chart.columns) + (chart.columns - 1) * (gap + bars)
+    heights = [_height(chart, row, side) for row in range(chart.rows)]
+    above = sum(heights) + (chart.rows - 1) * below
     figure = make_subplots(
         rows=chart.rows,
         cols=chart.columns,
         specs=_kinds(chart),
-        horizontal_spacing=(_GAP + bars) / across if chart.columns > 1 else 0.0,
-        vertical_spacing=(_GAP + 20) / above if chart.rows > 1 else 0.0,
+        row_heights=heights,
+        horizontal_spacing=(gap + bars) / across if chart.columns > 1 else 0.0,
+        vertical_spacing=below / above if chart.rows > 1 else 0.0,
     )
     for place, panel in enumerate(chart.panels):
         row, column = divmod(place, chart.columns)
@@ -102,6 +107,8 @@ def draw(chart: Chart, *, dark: bool = False) -> go.Figure:
     lines = -(-len(samples) // max(1, int(across // (48 + 7 * longest)))) if samples else 0
     top = _ABOVE + 14 * bool(chart.title) + (22 + 16 * polar) * any(panel.title for panel in chart.panels)
     bottom = _BELOW + _LINE * lines + 8
+    bare = all(panel.kind == "image" for panel in chart.panels)  # no ticks, no titles of axes
+    left = _BESIDE if polar else _RIGHT if bare else _LEFT
     figure.update_layout(
         template=None,
         title={
@@ -117,10 +124,10 @@ def draw(chart: Chart, *, dark: bool = False) -> go.Figure:
         font={"family": style.SCREEN_FONT, "size": 13, "color": theme.ink},
         paper_bgcolor=theme.paper,
         plot_bgcolor=theme.paper,
-        width=_LEFT + across + bars + _RIGHT if fixed else None,
+        width=left + across + bars + _RIGHT if fixed else None,
         height=top + above + bottom,
         margin={
-            "l": _BESIDE if polar else _LEFT,
+            "l": left,
             "r": _BESIDE if polar else bars + _RIGHT,
             "t": top,
             "b": bottom,
@@ -141,6 +148,28 @@ def draw(chart: Chart, *, dark: bool = False) -> go.Figure:
         barmode="overlay",
     )
     return figure
+
+
+def _height(chart: Chart, row: int, side: float) -> float:
+    """The height of a row of panels, where the largest may be `side` high."""
+    panels = chart.panels[row * chart.columns : (row + 1) * chart.columns]
+    only = all(panel.kind == "image" for panel in chart.panels)
+    if all(panel.kind == "image" for panel in panels):  # as high as its pictures, on a page of usual width
+        spans = [(x, y) for x, y in (panel.limits for panel in panels) if x is not None and y is not None]
+        shapes = [(y[1] - y[0]) / (x[1] - x[0]) for x, y in spans]
+        return min(side, max(shapes, default=1.0) * (side if only else _PAGE / chart.columns))
+    if all(panel.kind == "cartesian" and not panel.isometric for panel in panels):
+        small = chart.columns >= _SMALL_FROM and chart.rows > 1
+        return min(side, _SMALL_CURVES if small else _LOW_CURVES if chart.rows >= _SMALL_FROM else _CURVES)
+    return side
+
+
+def _gaps(chart: Chart) -> tuple[float, float]:
+    """Between columns and between rows: less where only the outer panels of a grid have words on their axes."""
+    inner_y = any(panel.y.title for place, panel in enumerate(chart.panels) if place % chart.columns)
+    inner_x = any(panel.x.title for panel in chart.panels[: -chart.columns])
+    grid = chart.columns > 1 and chart.rows > 1
+    return (_GAP if inner_y or not grid else _GAP // 2), (_GAP + 20 if inner_x or not grid else _GAP - 24)
 
 
 def _kinds(chart: Chart) -> list[list[dict[str, str] | None]]:

@@ -251,18 +251,18 @@ class PanelTraces:
     def _points(self, layer: PointsLayer) -> None:
         colours = list(layer.colours) or [self.theme.ink]
         labels = [literal(words) for words in layer.labels] or None
-        x, y = layer.positions.T
         if layer.marker == "none":
+            left, right = self._span(layer.positions)[0]
             for position, words in zip(layer.positions, layer.labels, strict=False):
-                self._label(words, position, yanchor="middle")
+                anchor = style.inwards((position[0] - left) / ((right - left) or 1.0))
+                self._label(words, position, xanchor=anchor, yanchor="middle")
             return
         self._curve(
-            x,
-            y,
+            *layer.positions.T,
             mode="markers+text" if labels else "markers",
             text=labels,
             textposition="middle right",
-            textfont={"shadow": _SHADOW, "color": style.LIGHT.ink} if self._pictured else {"color": self.theme.ink},
+            textfont=self._font(*layer.positions[0]) if labels else None,
             marker=mark_style(layer, colours),
             name=literal(layer.name),
             showlegend=False,
@@ -325,9 +325,10 @@ class PanelTraces:
 
     # -- what stands on and beside a picture --
 
-    @property
-    def _pictured(self) -> bool:
-        return any(isinstance(layer, FieldLayer) for layer in self.panel.layers)
+    def _font(self, x: float, y: float) -> dict[str, Any]:
+        fields = (layer.edges for layer in self.panel.layers if isinstance(layer, FieldLayer))
+        pictured = any(left <= x <= right and low <= y <= high for left, right, low, high in fields)
+        return {"shadow": _SHADOW, "color": style.LIGHT.ink} if pictured else {"color": self.theme.ink}
 
     def _span(self, positions: np.ndarray) -> tuple[tuple[float, float], tuple[float, float]]:
         """The panel's limits, or as far as these positions go."""
@@ -336,13 +337,12 @@ class PanelTraces:
         return x or (float(low[0]), float(high[0])), y or (float(low[1]), float(high[1]))
 
     def _label(self, words: str, position: Any, **options: Any) -> None:
-        light = {"shadow": _SHADOW, "color": style.LIGHT.ink} if self._pictured else {"color": self.theme.ink}
         self.figure.add_annotation(
             x=float(position[0]),
             y=float(position[1]),
             text=literal(words),
             showarrow=False,
-            font={"size": 12, **light},
+            font={"size": 12, **self._font(*map(float, position))},
             borderpad=0,
             row=self.row,
             col=self.column,

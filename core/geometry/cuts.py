@@ -14,19 +14,23 @@ from dataclasses import replace
 from typing import Literal, NamedTuple
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from core.classifier import Classifier
 from core.compute import OnProgress, silent
-from core.geometry.directions import plane_of_directions
+from core.geometry.corruptions import WORST, corrupt
+from core.geometry.directions import parse_direction, plane_of_directions
 from core.geometry.planes import Extent, Plane
 from core.geometry.profiles import BoundaryProfile, boundary_profile
 from core.geometry.slices import Method, Slice, slice_plane
 from core.images import ImageError, ImageSet
+from core.result import Result
 
 PlaneKind = Literal["images", "directions"]
 
 _RAYS_HOME = 32  # enough to see how far the nearest boundary of the plane is
+_ROOM = 1.15  # side of the default square over the spread of a severity path
 _SPREAD = 1.5  # side of the default square over the anchors' spread, and its half over the nearest boundary's distance
 
 
@@ -79,7 +83,8 @@ def cut_of(reference: Classifier, images: ImageSet, rows: Sequence[int], *, plan
 
     Returns:
         The plane with its default square: 1.5 x the anchors' spread; at an image, 3 x as wide as its nearest boundary
-        in the plane is far, or as half the diagonal of the pixel box where there is none within that.
+        in the plane is far, or as half the diagonal of the pixel box where there is none within that; where a
+        direction leads to a corruption, wide enough for its whole path too.
 
     Raises:
         ImageError: if there are fewer images than needed, or they or the directions do not span a plane.
@@ -146,7 +151,12 @@ def _at_image(reference: Classifier, images: ImageSet, row: int, u: str, v: str)
     near = boundary_profile(reference, found.plane, _RAYS_HOME, reach=_reach(images))
     half = _SPREAD * near.smallest if near.found.any() else _reach(images) / 2
     forwards = found.forwards + near.forwards
-    return Cut(found.plane, (-half, half, -half, half), found.angle, forwards, found.gradients)
+    home = -half, half, -half, half
+    names = _corruptions(u, v)
+    if names:
+        path = severity_paths(found.plane, images.pixels[row], names)[..., :2].reshape(-1, 2)
+        home = found.plane.square(np.concatenate([path, [[-half, -half], [half, half]]]), _ROOM)
+    return Cut(found.plane, home, found.angle, forwards, found.gradients)
 
 
 def _reach(images: ImageSet) -> float:
@@ -193,10 +203,56 @@ def prepare(
         ImageError: if the images or directions do not span a plane, or are not of the classifier's shape.
     """
     cut = cut_of(reference, images, rows, plane=plane, u=u, v=v)
-    result = slice_plane(classifier, cut.plane, extent or cut.home, resolution, method, on_progress=on_progress)
-    return replace(
-        result, forwards=result.forwards + cut.forwards, gradients=cut.gradients, angle=cut.angle, home=cut.home
-    )
+    targets = _targets(u, v) if plane == "directions" else ()
+    names = _corruptions(u, v) if plane == "directions" else ()
+    paths = severity_paths(cut.plane, images.pixels[rows[0]], names) if names else None
+
+    def placed(result: Slice) -> Slice:
+        return replace(
+            result,
+            forwards=result.forwards + cut.forwards,
+            gradients=result.gradients + cut.gradients,
+            angle=cut.angle,
+            home=cut.home,
+            targets=targets,
+            paths=paths,
+            path_names=names,
+        )
+
+    def tell(fraction: float, partial: Result | None = None) -> None:
+        on_progress(fraction, placed(partial) if isinstance(partial, Slice) else partial)
+
+    listener = silent if on_progress is silent else tell
+    return placed(slice_plane(classifier, cut.plane, extent or cut.home, resolution, method, on_progress=listener))
+
+
+def _targets(*directions: str) -> tuple[int, ...]:
+    """Rows of the images that directions lead to: these lie on the plane too."""
+    specs = map(parse_direction, directions)
+    return tuple(dict.fromkeys(spec.arguments[0] for spec in specs if spec.kind == "image"))
+
+
+def _corruptions(*directions: str) -> tuple[str, ...]:
+    """Names of the corruptions that directions lead to."""
+    specs = map(parse_direction, directions)
+    return tuple(dict.fromkeys(spec.word for spec in specs if spec.kind == "corruption"))
+
+
+def severity_paths(plane: Plane, image: Tensor, names: Sequence[str]) -> np.ndarray:
+    """Where an image goes as corruptions grow: seldom along a straight line, and seldom inside a plane.
+
+    Args:
+        plane: the plane to look at it in.
+        image: values in [0, 1], (c, h, w).
+        names: of corruptions.
+
+    Returns:
+        (corruptions, severities 0 to 5, 3): x and y of the foot in the plane, and the distance from the plane.
+    """
+    levels = range(int(WORST) + 1)
+    walked = torch.cat([corrupt(image[None], name, float(level)) for name in names for level in levels])
+    places = torch.cat([plane.to_plane(walked), plane.residual(walked)[:, None]], 1)
+    return places.view(len(names), len(levels), 3).numpy()
 
 
 def prepare_profile(

@@ -5,12 +5,16 @@ A direction is a vector d of image space with ||d||_2 = 1 over pixels in [0, 1]:
 - `gradient`: of the margin z_a - z_b at the image, a and b being its two largest logits: away from the runner-up;
 - `gradient:K`: of z_K - z_a: towards class K;
 - `adversarial`: to the nearest boundary point of `core.geometry.boundary`, where it found one;
+- `sparse`: to an image of another class in which few pixels differ, as `core.geometry.sparse` finds it by default;
 - `random:SEED`: Gaussian, so uniform on the sphere;
 - `image:ROW`: towards another image of the set;
 - `mean:K`: from the mean of the image's class to the mean of class K, over the set's true labels;
 - `pca:I`: the I-th principal direction of the 30 images of its class that are nearest to the image, itself left out:
   where the data near it lie;
-- `dct:P,Q`: the 2D-DCT-II atom cos(pi (2 y + 1) P / 2 h) cos(pi (2 x + 1) Q / 2 w), the same in every channel.
+- `dct:P,Q`: the 2D-DCT-II atom cos(pi (2 y + 1) P / 2 h) cos(pi (2 x + 1) Q / 2 w), the same in every channel;
+- `band:P,Q`: to the nearest boundary inside the band of 8 x 8 frequencies from P half waves down and Q across on, as
+  `core.geometry.margins` finds it; `band:P,Q,SEED`: Gaussian inside that band;
+- `corruption:NAME`: to the image itself at severity 3 of a corruption of `core.geometry.corruptions`, with seed 0.
 
 Signs are fixed: a principal direction's component of largest magnitude is positive.
 """
@@ -28,22 +32,32 @@ from torch import Tensor
 
 from core.classifier import Classifier
 from core.geometry.boundary import boundary_points
+from core.geometry.corruptions import CORRUPTIONS, corrupt
+from core.geometry.margins import subspace_margins
 from core.geometry.planes import Plane
+from core.geometry.sparse import sparse_perturbation
+from core.geometry.subspaces import frequency_band
 from core.images import ImageError, ImageSet
 
-Kind = Literal["gradient", "adversarial", "random", "image", "mean", "pca", "dct"]
+Kind = Literal["gradient", "adversarial", "sparse", "random", "image", "mean", "pca", "dct", "band", "corruption"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
 ARGUMENTS = {
     "gradient": (0, 1),
     "adversarial": (0,),
+    "sparse": (0,),
     "random": (1,),
     "image": (1,),
     "mean": (1,),
     "pca": (1,),
     "dct": (2,),
+    "band": (2, 3),
 }
-KNOWN = "gradient, gradient:CLASS, adversarial, random:SEED, image:ROW, mean:CLASS, pca:NUMBER, dct:ROW,COLUMN"
+KNOWN = (
+    "gradient, gradient:CLASS, adversarial, sparse, random:SEED, image:ROW, mean:CLASS, pca:NUMBER, dct:ROW,COLUMN, "
+    "band:ROW,COLUMN, band:ROW,COLUMN,SEED, corruption:NAME"
+)
+TOWARDS = 3.0  # severity of the corrupted image that a direction leads to
 _NUMBER = re.compile("0|[1-9][0-9]{0,17}")  # one text per direction; 18 digits stay below 2^63, the largest seed
 _NEIGHBOURS = 30
 _FLAT = 1e-10  # a principal direction with less of the largest spread is rounding
@@ -55,9 +69,11 @@ class DirectionSpec:
 
     kind: Kind
     arguments: tuple[int, ...] = ()
+    word: str = ""  # of a corruption
 
     def __str__(self) -> str:
-        return f"{self.kind}:{','.join(map(str, self.arguments))}" if self.arguments else self.kind
+        rest = self.word or ",".join(map(str, self.arguments))
+        return f"{self.kind}:{rest}" if rest else self.kind
 
 
 class Direction(NamedTuple):
@@ -82,21 +98,23 @@ def parse_direction(text: str) -> DirectionSpec:
     """Read the text of a direction.
 
     >>> parse_direction("dct:0,3")
-    DirectionSpec(kind='dct', arguments=(0, 3))
+    DirectionSpec(kind='dct', arguments=(0, 3), word='')
 
     Args:
         text: one of the forms at the top of this module, numbers without leading zeros.
 
     Returns:
-        Its kind and numbers; `str` of it is the text again.
+        Its kind with numbers or a word; `str` of it is the text again.
 
     Raises:
         ValueError: if it is none of them.
     """
     kind, colon, rest = text.partition(":")
+    if kind == "corruption" and rest in CORRUPTIONS:
+        return DirectionSpec("corruption", word=rest)
     numbers = rest.split(",") if colon else []
     known = next((name for name in KINDS if name == kind), None)
-    fits = known is not None and len(numbers) in ARGUMENTS[known] and all(map(_NUMBER.fullmatch, numbers))
+    fits = len(numbers) in ARGUMENTS.get(kind, ()) and all(map(_NUMBER.fullmatch, numbers))
     if known is None or not fits or (known == "pca" and numbers == ["0"]):
         raise ValueError(f"expected a direction out of {KNOWN}, got {text[:40]!r}")
     return DirectionSpec(known, tuple(map(int, numbers)))
@@ -126,6 +144,8 @@ def direction(spec: DirectionSpec, classifier: Classifier, images: ImageSet, row
             forwards = gradients = 1
         case "adversarial", ():
             vector, label, forwards, gradients = _adversarial(classifier, images, row)
+        case "sparse", ():
+            vector, label, forwards, gradients = _sparse(classifier, images, row)
         case "random", (seed,):
             generator = torch.Generator().manual_seed(seed)
             vector, label = torch.randn(here.shape, generator=generator, dtype=torch.float64), f"random {seed}"
@@ -135,6 +155,10 @@ def direction(spec: DirectionSpec, classifier: Classifier, images: ImageSet, row
             vector, label = _mean_difference(images, row, k)
         case "pca", (number,):
             vector, label = _principal(images, row, number)
+        case "band", (p, q, *seed):
+            vector, label, forwards, gradients = _in_band(classifier, images, row, (p, q), *seed)
+        case "corruption", ():
+            vector, label = _corrupted(images, row, spec.word)
         case _, (p, q):
             vector, label = _dct_atom(tuple(here.shape), p, q), f"DCT atom {p}, {q}"
         case _:
@@ -203,6 +227,36 @@ def _adversarial(classifier: Classifier, images: ImageSet, row: int) -> tuple[Te
     label = f"to the nearest boundary, {classifier.class_names[found.target_class[0]]}"
     point = torch.from_numpy(found.points[0]).to(torch.float64)
     return point - _exact(images[row])[0], label, found.forwards, found.gradients
+
+
+def _sparse(classifier: Classifier, images: ImageSet, row: int) -> tuple[Tensor, str, int, int]:
+    found = sparse_perturbation(classifier, images.pixels[[row]])
+    if not found.found[0]:
+        raise ImageError(f"expected a sparse perturbation of image {row}, none was found; choose another direction")
+    label = f"{found.pixels[0]:.0f} pixels to {classifier.class_names[found.target_class[0]]}"
+    point = torch.from_numpy(found.adversarial[0]).to(torch.float64)
+    return point - _exact(images[row])[0], label, found.forwards, found.gradients
+
+
+def _in_band(
+    classifier: Classifier, images: ImageSet, row: int, start: tuple[int, int], seed: int | None = None
+) -> tuple[Tensor, str, int, int]:
+    """The smallest change inside a band of frequencies that meets the boundary; with a seed, a random one."""
+    band = frequency_band(tuple(images.pixels.shape[1:]), *start)
+    if seed is not None:
+        noise = torch.randn(1, *band.shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+        inside = band.to(noise.device, noise.dtype).project(noise, torch.zeros(1, dtype=torch.int64))[0]
+        return inside, f"random {seed} in frequencies {band.labels[0]}", 0, 0
+    found = subspace_margins(classifier, images.pixels[[row]], subspaces=band)
+    if not found.found[0, 0]:
+        raise ImageError(f"expected a boundary inside {band.labels[0]} of image {row}, none was found; choose another")
+    label = f"frequencies {band.labels[0]}, to {classifier.class_names[found.target_class[0, 0]]}"
+    return torch.from_numpy(found.perturbation[0, 0]).to(torch.float64), label, found.forwards, found.gradients
+
+
+def _corrupted(images: ImageSet, row: int, name: str) -> tuple[Tensor, str]:
+    changed = corrupt(images.pixels[[row]], name, TOWARDS)[0].to("cpu", torch.float64)
+    return changed - _exact(images[row])[0], f"{name.replace('_', ' ')}, severity {TOWARDS:g}"
 
 
 def _exact(images: ImageSet) -> Tensor:

@@ -298,7 +298,8 @@ def linearised_distance(slice: Slice) -> np.ndarray:
 
     The gradient is that in the plane, by second-order differences on the grid: central, one-sided at the frame. Where
     logits are affine and the runner-up stays the same, this is the distance to its boundary line; nearer to a smooth
-    boundary than one step h it is exact to O(h^2).
+    boundary than one step h it is exact to O(h^2). Where the classifier was not asked at every point, differences are
+    taken on the finest lattice around a point on which it was, and the slope between that lattice's points is bilinear.
 
     Args:
         slice: of at least 3 points a side, or all is NaN.
@@ -306,29 +307,63 @@ def linearised_distance(slice: Slice) -> np.ndarray:
     Returns:
         (r, r) lengths in ℓ2 pixel units; NaN where the label, or one needed beside it, is undefined, or the gradient 0.
     """
-    side = len(slice.label)
     distance = np.full(slice.label.shape, np.nan)
-    if side < 3 or not len(slice.classes):
+    if len(slice.label) < 3 or not len(slice.classes):
         return distance
-    position = np.searchsorted(slice.classes, slice.label).clip(max=len(slice.classes) - 1)[..., None]
-    top = np.take_along_axis(slice.logits, position, 2)[..., 0].astype(np.float64)
-    top[slice.label < 0] = np.nan
-    # each point looks at three in a row: itself in their middle, or at their end when it lies on the frame
-    every = np.arange(side)
-    first = (every - 1).clip(0, side - 3)
+    fits = [d for d in (16, 8, 4, 2) if (len(slice.label) - 1) // d >= 2 and slice.evaluated[::d, ::d].all()]
+    spacing = 1 if slice.evaluated.all() else max(fits, default=1)
+    slope = _slope(slice, spacing)
+    while spacing > 1:
+        spacing //= 2
+        finer, asked = _slope(slice, spacing), _asked(slice.evaluated[::spacing, ::spacing])
+        between = _between(slope, len(finer))
+        slope = np.where(asked | np.isnan(between), finer, between)
+    np.divide(slice.margin, slope, out=distance, where=(slope > 0) & (slice.label >= 0))
+    return distance
+
+
+def _stencil(side: int) -> tuple[np.ndarray, np.ndarray]:
+    """Where each point's three points in a row begin, itself in their middle or at their end, and their weights."""
     weights = np.tile([-0.5, 0.0, 0.5], (side, 1))
     weights[0], weights[-1] = (-1.5, 2.0, -0.5), (0.5, -2.0, 1.5)
+    return (np.arange(side) - 1).clip(0, side - 3), weights
+
+
+def _slope(slice: Slice, spacing: int) -> np.ndarray:
+    """||grad s_k|| at the points of a lattice, per ℓ2 pixel unit, from differences on it; NaN where undefined."""
+    lattice = np.s_[::spacing, ::spacing]
+    label, margin, logits = slice.label[lattice], slice.margin[lattice], slice.logits[lattice]
+    position = np.searchsorted(slice.classes, label).clip(max=len(slice.classes) - 1)[..., None]
+    top = np.take_along_axis(logits, position, 2)[..., 0].astype(np.float64)
+    top[label < 0] = np.nan
 
     def margin_at(rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
         """The signed margin of each point's label at the point that stands in these rows and columns."""
         there = np.ix_(rows, columns)
-        behind = np.take_along_axis(slice.logits[there], position, 2)[..., 0] - top[there]
-        margin: np.ndarray = np.where(slice.label[there] == slice.label, slice.margin[there], behind)
-        return margin
+        behind = np.take_along_axis(logits[there], position, 2)[..., 0] - top[there]
+        found: np.ndarray = np.where(label[there] == label, margin[there], behind)
+        return found
 
+    every = np.arange(len(label))
+    first, weights = _stencil(len(label))
     along_x = np.sum([weights[:, place] * margin_at(every, first + place) for place in range(3)], 0)
     along_y = np.sum([weights[:, place, None] * margin_at(first + place, every) for place in range(3)], 0)
-    steepness = np.hypot(along_x, along_y) / slice.step
-    known = (steepness > 0) & (slice.label >= 0)
-    np.divide(slice.margin, steepness, out=distance, where=known)
-    return distance
+    slope: np.ndarray = np.hypot(along_x, along_y) / (slice.step * spacing)
+    return slope
+
+
+def _asked(evaluated: np.ndarray) -> np.ndarray:
+    """Where all points that differences are taken of were evaluated."""
+    first, _ = _stencil(len(evaluated))
+    asked: np.ndarray = np.all([evaluated[first + place] & evaluated[:, first + place] for place in range(3)], 0)
+    return asked
+
+
+def _between(values: np.ndarray, side: int) -> np.ndarray:
+    """Values on the lattice of half the spacing, bilinear; beyond the last point, where a cell is cut off, its own."""
+    for axis in (0, 1):
+        values = np.swapaxes(values, 0, axis)
+        finer = np.repeat(values, 2, 0)
+        finer[1:-1:2] = (values[:-1] + values[1:]) / 2
+        values = np.swapaxes(finer[:side], 0, axis)
+    return values

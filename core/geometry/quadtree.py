@@ -19,6 +19,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from core.compute import OnProgress
+
 _UNKNOWN_LOW, _UNKNOWN_HIGH = 32767, -1  # what an unevaluated point adds to the smallest and largest label of a cell
 _GUARD_VALUES = 1 << 24  # logits gathered at once by the guard: 64 MiB in float32
 
@@ -200,8 +202,9 @@ class Quadtree:
         return label[:crop, :crop], values[:crop, :crop], evaluated[:crop, :crop]
 
     def classes(self) -> Tensor:
-        """The class indices seen so far, sorted."""
-        seen: Tensor = self._low[self._slot >= 0].unique().long()
+        """The class indices seen so far on the grid that is wanted, sorted."""
+        inside = slice(self.side), slice(self.side)  # the last cells may stick out
+        seen: Tensor = self._low[inside][self._slot[inside] >= 0].unique().long()
         return seen[seen < self._num_classes]
 
 
@@ -235,3 +238,24 @@ def _between(values: Tensor) -> Tensor:
     torch.lerp(values[:-1], values[1:], 0.5, out=finer[1::2, ::2])
     torch.lerp(finer[:, :-2:2], finer[:, 2::2], 0.5, out=finer[:, 1::2])
     return finer
+
+
+class LevelProgress:
+    """The fraction done of a tree whose number of points is not known beforehand.
+
+    Each level has about twice the points of the one before: level i of n ends at 2^i / 2^n.
+    """
+
+    def __init__(self, levels: int, on_progress: OnProgress) -> None:
+        self._levels, self._on_progress, self._so_far = levels, on_progress, 0.0
+        self.level = 0
+
+    def done(self, fraction: float) -> float:
+        """The fraction done when this fraction of the current round is; never falls."""
+        start = 2.0**self.level
+        self._so_far = max(self._so_far, (start * (1 + fraction) - 1) / (2.0 ** (self._levels + 1)))
+        return self._so_far
+
+    def within_level(self, fraction: float) -> None:
+        """Report progress inside a round of evaluations."""
+        self._on_progress(self.done(fraction))

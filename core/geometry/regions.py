@@ -6,7 +6,8 @@ Crofton's formula over four directions, L = (pi h / 8) (n_0 + n_90 + (n_45 + n_1
 pairs of neighbours in a direction that the region's edge parts; perimeter² / area is then about 4 pi for a disc.
 
 Counts depend on the resolution: thin regions break into dots. So each comes with its resolution and step, regions
-below 4 cells are called unresolved, and `persistence` gives the count against the smallest area that counts.
+below 4 cells are called unresolved, and `Fragmentation.persistence` gives the count against the smallest share of the
+picture that counts. All intervals are bootstraps of the mean over planes (Efron, Annals of Statistics 7, 1979).
 
 Reference: the fragmentation score follows Somepalli et al., Can Neural Nets Learn the Same Model Twice?, CVPR 2022
 (arXiv 2203.08124), with 4 neighbours for 8 and with an interval.
@@ -36,6 +37,7 @@ _ATTEMPTS = 100  # triplets tried until one spans a plane
 _RESAMPLES = 2000
 _INTERVAL = (2.5, 97.5)  # percent
 _CHUNK = 8  # planes between two reports
+_SHARES = 32  # shares at which persistence is told, evenly spaced in their logarithm, less those below one cell apart
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -68,15 +70,6 @@ class RegionStatistics(Result):
         small: np.ndarray = self.cells < _SMALLEST_RESOLVED
         return small
 
-    def persistence(self) -> tuple[np.ndarray, np.ndarray]:
-        """The number of regions against the smallest area that counts.
-
-        Returns:
-            areas, ascending (ℓ2² pixel), each that of a region; and how many regions are at least that large.
-        """
-        areas, seen = np.unique(self.area, return_counts=True)
-        return areas, seen[::-1].cumsum()[::-1]
-
 
 def region_statistics(slice: Slice) -> RegionStatistics:
     """Count and measure the connected regions of a slice.
@@ -89,7 +82,7 @@ def region_statistics(slice: Slice) -> RegionStatistics:
     """
     begin = time.perf_counter()
     region, region_class = _regions(slice.label)
-    cells = np.bincount(region[region >= 0], minlength=len(region_class))
+    cells = _cells(region, region_class)
     frame = np.concatenate([region[0], region[-1], region[:, 0], region[:, -1]])
     of_class = [region_class == k for k in slice.classes]
     class_cells = np.array([cells[mine].sum() for mine in of_class], np.int64)
@@ -132,6 +125,11 @@ def _regions(label: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return rank[found], np.array(classes, np.int64)[order]
 
 
+def _cells(region: np.ndarray, region_class: np.ndarray) -> np.ndarray:
+    """How many points each region has."""
+    return np.bincount(region[region >= 0], minlength=len(region_class))
+
+
 def _perimeters(region: np.ndarray, count: int) -> np.ndarray:
     """Perimeters in steps of the grid; beyond the frame lies no region."""
     around = np.pad(region, 1, constant_values=-1)
@@ -159,6 +157,8 @@ class Fragmentation(Result):
     mean: float = quantity("regions")
     low: float = quantity("regions")  # 2.5 % and 97.5 % of the mean of planes drawn again
     high: float = quantity("regions")
+    share: np.ndarray = quantity("share of the picture", "share")  # from that of one cell up to 1
+    lasting: np.ndarray = quantity("regions", "plane share")  # of at least that share
     finer: np.ndarray = quantity("regions", "plane")  # at twice the resolution; empty where not asked for
     resolution: int = quantity("grid points")  # along one side
     seed: int = quantity("")
@@ -168,6 +168,14 @@ class Fragmentation(Result):
     def finer_ratio(self) -> float:
         """Mean count at twice the resolution over that at this one: far from 1, trust neither. NaN if not asked for."""
         return float(self.finer.mean() / self.mean) if len(self.finer) else float("nan")
+
+    def persistence(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """The mean number of regions of at least each share, and its interval.
+
+        Returns:
+            Mean, 2.5 % and 97.5 % of the mean of planes drawn again, each (share,).
+        """
+        return self.lasting.mean(0), *_bootstrap(self.lasting, self.seed)
 
 
 def fragmentation(
@@ -218,17 +226,23 @@ def fragmentation(
         return logits.argmax(1).where(torch.isfinite(logits).all(1), -1)
 
     sides = (resolution, 2 * resolution) if finer else (resolution,)
-    counts: list[list[int]] = [[] for _ in sides]
+    smallest = np.unique(np.geomspace(1, resolution**2, _SHARES).round().astype(np.int64))  # cells
+    lasting: list[np.ndarray] = []
+    finer_counts: list[int] = []
 
     def so_far() -> Fragmentation:
-        low, high = _bootstrap(np.array(counts[0]), seed)
+        table = np.stack(lasting)
+        regions = table[:, 0]
+        low, high = _bootstrap(regions[:, None], seed)
         return Fragmentation(
-            regions=np.array(counts[0]),
-            rows=np.array(triplets)[: len(counts[0])],
-            mean=float(np.mean(counts[0])),
-            low=low,
-            high=high,
-            finer=np.array(counts[1] if finer else [], np.int64),
+            regions=regions,
+            rows=np.array(triplets)[: len(regions)],
+            mean=float(regions.mean()),
+            low=float(low[0]),
+            high=float(high[0]),
+            share=smallest / resolution**2,
+            lasting=table,
+            finer=np.array(finer_counts, np.int64),
             resolution=resolution,
             seed=seed,
             fingerprint=classifier.fingerprint,
@@ -245,7 +259,11 @@ def fragmentation(
             with torch.inference_mode():
                 found = batches(labels, weights.to(classifier.device), _within(on_progress, started, span))
             pictures = found.view(len(chunk), side, side).cpu().numpy()
-            counts[number] += [len(_regions(picture)[1]) for picture in pictures]
+            cells = [_cells(*_regions(picture)) for picture in pictures]
+            if number:
+                finer_counts += [len(sizes) for sizes in cells]
+            else:
+                lasting += [(sizes[:, None] >= smallest).sum(0) for sizes in cells]
         if chunk.stop < planes:
             on_progress(chunk.stop / planes, so_far())
     return so_far()
@@ -289,8 +307,10 @@ def _within(on_progress: OnProgress, started: float, span: float) -> Callable[[f
     return lambda fraction: on_progress(started + span * fraction)
 
 
-def _bootstrap(counts: np.ndarray, seed: int) -> tuple[float, float]:
-    """The interval of the mean over planes drawn again with replacement."""
-    chosen = np.random.default_rng(seed).integers(0, len(counts), (_RESAMPLES, len(counts)))
-    low, high = np.percentile(counts[chosen].mean(1), _INTERVAL)
-    return float(low), float(high)
+def _bootstrap(counts: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """The interval of each column's mean (planes, columns) over planes drawn again with replacement."""
+    planes = len(counts)
+    chosen = np.random.default_rng(seed).integers(0, planes, (_RESAMPLES, planes))
+    times = np.stack([np.bincount(draw, minlength=planes) for draw in chosen])
+    low, high = np.percentile(times @ counts / planes, _INTERVAL, axis=0)
+    return low, high

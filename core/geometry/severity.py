@@ -65,6 +65,21 @@ class SeveritySweep(Result):
         middle: np.ndarray = np.where(count > 0, pair.mean(2), np.nan)
         return middle
 
+    def quantile(self, share: float) -> np.ndarray:
+        """The signed distance that this share of images does not exceed, of those that have one.
+
+        Args:
+            share: 0.5 for a middle one.
+
+        Returns:
+            (corruption, severity) values of an image each; NaN where no image has a distance.
+        """
+        ordered = np.sort(self.distance, axis=2)  # NaN last
+        count = (~np.isnan(self.distance)).sum(2, keepdims=True)
+        place = np.ceil(share * count).astype(np.int64).clip(1, ordered.shape[2]) - 1
+        found: np.ndarray = np.take_along_axis(ordered, place, 2)[..., 0]
+        return found
+
 
 def severity_sweep(
     classifier: Classifier,

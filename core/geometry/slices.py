@@ -18,6 +18,7 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -29,7 +30,8 @@ from torch.nn.functional import softplus
 from core.classifier import Classifier
 from core.compute import OnProgress, silent
 from core.geometry.planes import Extent, Plane, float32_floor
-from core.geometry.quadtree import Quadtree
+from core.geometry.quadtree import LevelProgress, Quadtree
+from core.geometry.scan import Scan
 from core.result import Result, quantity
 
 Method = Literal["adaptive", "careful", "full"]
@@ -40,6 +42,7 @@ _SCALARS: tuple[Scalar, ...] = get_args(Scalar)
 
 _BASE_CELLS = {"adaptive": 16, "careful": 8}  # grid steps along a base cell
 _KAPPA = {"adaptive": 0.1, "careful": 1.0}
+_SCALAR_VALUES = 1 << 22  # logits that scalars are computed of at once: 16 MiB in float32
 _MOST_VALUES = 1 << 28  # logits kept while slicing: 1 GiB in float32; past it they are computed in a second pass
 
 
@@ -67,6 +70,9 @@ class Slice(Result):
     precision: str = quantity("", default="float32")  # of the arithmetic; float64 below the floor of float32
     fingerprint: str = quantity("", default="")
     home: tuple[float, float, float, float] | None = quantity("ℓ2 pixel", default=None)  # the plane's default extent
+    targets: tuple[int, ...] = quantity("", default=())  # rows of the images that the spanning directions lead to
+    paths: np.ndarray | None = quantity("ℓ2 pixel", "path severity xyoff", default=None)  # of corruptions, x, y, off
+    path_names: tuple[str, ...] = quantity("", default=())  # of the corruptions
     angle: float | None = quantity("°", default=None)  # between the spanning directions, before orthogonalisation
 
     @property
@@ -233,26 +239,6 @@ class _Grid:
         offsets = (points.flip(1).double() - (self.resolution - 1) / 2) * self.step
         return self.logits(offsets.to(self.classifier.dtype))
 
-    def fields(self, keep: Tensor | None = None) -> Callable[[Tensor], Tensor]:
-        """The row-wise function (n, 2) indices -> logits (all, or the classes kept) and three scalars.
-
-        The scalars are smooth wherever the label is constant, so that they may be interpolated: the margin m, and of
-        the other classes, relative to the runner-up, the log of their summed weights S and the entropy H among them.
-        """
-
-        def rows(points: Tensor) -> Tensor:
-            logits = self.at(points)
-            top, which = logits.topk(2, 1)
-            behind = logits - top[:, 1:]
-            weights = behind.exp().scatter(1, which[:, :1], 0)
-            total = weights.sum(1, keepdim=True)
-            others = total.log()
-            entropy = others - (weights * behind).sum(1, keepdim=True) / total
-            kept = logits if keep is None else logits[:, keep]
-            return torch.cat([kept, top[:, :1] - top[:, 1:], others, entropy], 1)
-
-        return rows
-
     def slice_of(
         self, label: Tensor, values: Tensor, evaluated: Tensor, classes: Tensor, spacing: int, **provenance: Any
     ) -> Slice:
@@ -289,55 +275,108 @@ class _Grid:
         )
 
 
+def _with_scalars(logits: Tensor, keep: Tensor | None = None) -> Tensor:
+    """Logits (n, all, or the classes kept) with three scalars behind them.
+
+    The scalars are smooth wherever the label is constant, so that they may be interpolated: the margin m, and of
+    the other classes, relative to the runner-up, the log of their summed weights S and the entropy H among them.
+    """
+    top, which = logits.topk(2, 1)
+    behind = logits - top[:, 1:]
+    weights = behind.exp().scatter(1, which[:, :1], 0)
+    total = weights.sum(1, keepdim=True)
+    others = total.log()
+    entropy = others - (weights * behind).sum(1, keepdim=True) / total
+    kept = logits if keep is None else logits[:, keep]
+    return torch.cat([kept, top[:, :1] - top[:, 1:], others, entropy], 1)
+
+
 def _full(classifier: Classifier, grid: _Grid, method: str, begin: float, on_progress: OnProgress) -> Slice:
-    """Every point of the grid."""
-    side, classes_in_all = grid.resolution, classifier.num_classes
-    steps = torch.arange(side, device=classifier.device)
-    points = torch.cartesian_prod(steps, steps)
-    batches = classifier.batches()
-    in_one_pass = len(points) * classes_in_all <= _MOST_VALUES
-    if in_one_pass:
-        values = batches(grid.fields(), points, on_progress)
-        label, classes = _labels(values[:, :classes_in_all])
-        columns = torch.cat([classes, torch.arange(classes_in_all, classes_in_all + 3, device=classifier.device)])
-        values = values[:, columns]
-    else:
-        label = batches(lambda part: _labels(grid.at(part))[0][:, None], points, _half(on_progress, 0))
-        label = label[:, 0]
-        classes = label[label >= 0].unique()
-        values = batches(grid.fields(classes), points, _half(on_progress, 1))
-    return grid.slice_of(
-        label.view(side, side),
-        values.view(side, side, -1),
-        torch.ones(side, side, dtype=torch.bool),
-        classes,
-        1,
-        method=method,
-        forwards=batches.rows,
-        seconds=time.perf_counter() - begin,
-    )
+    """Every point of the grid; a picture of each coarser lattice.
+
+    Where the logits of all classes do not fit, a first pass finds the classes that win, a second one their logits.
+    """
+    side, count, batches = grid.resolution, classifier.num_classes, classifier.batches()
+    passes = 1 if side**2 * count <= _MOST_VALUES else 2
+    evaluated = 0
+
+    def put_through(rows: Callable[[Tensor], Tensor], points: Tensor) -> Tensor:
+        nonlocal evaluated
+        done, whole = evaluated, passes * side**2
+        values = batches(rows, points, lambda part: on_progress((done + part * len(points)) / whole))
+        evaluated += len(points)
+        return values
+
+    def picture(label: Tensor, values: Tensor, classes: Tensor, spacing: int) -> Slice:
+        """A slice out of labels and values, which hold the logits of these classes and the scalars behind them."""
+        seen = label[label >= 0].unique()
+        scalars = torch.arange(len(classes), len(classes) + 3, device=classifier.device)
+        values = values[..., torch.cat([torch.searchsorted(classes, seen), scalars])]
+        asked = torch.ones(label.shape, dtype=torch.bool)
+        provenance = {"forwards": batches.rows, "seconds": time.perf_counter() - begin}
+        return grid.slice_of(label, values, asked, seen, spacing, method=method, **provenance)
+
+    def from_all(values: Tensor, spacing: int) -> Slice:
+        return picture(_labels(values[..., :count]), values, torch.arange(count, device=classifier.device), spacing)
+
+    def show(make: Callable[[int], Slice], spacing: int) -> None:
+        if on_progress is not silent and spacing > 1:
+            on_progress(evaluated / (passes * side**2), make(spacing))
+
+    def fields(keep: Tensor | None = None) -> Callable[[Tensor], Tensor]:
+        return lambda points: _with_scalars(grid.at(points), keep)
+
+    scan = partial(Scan, side=side, batch=batches.size, device=classifier.device)
+    if passes == 1:
+        whole = scan(lambda points: put_through(fields(), points))
+        whole.run(lambda spacing: show(lambda spacing: from_all(whole.lattice(spacing), spacing), spacing))
+        return from_all(whole.lattice(1), 1)
+
+    coarsest: list[Tensor] = []  # all values of the first piece: enough for the first picture
+
+    def labels(points: Tensor) -> Tensor:
+        if coarsest:
+            return put_through(lambda part: _labels(grid.at(part))[:, None], points)
+        coarsest.append(put_through(fields(), points))
+        return _labels(coarsest[0][:, :count])[:, None]
+
+    def on_first(spacing: int) -> None:
+        if spacing == first.spacings[0]:
+            across = first.points(spacing)
+            show(lambda spacing: from_all(coarsest[0][: across**2].view(across, across, -1), spacing), spacing)
+        coarsest[0] = coarsest[0][:0].clone()
+
+    first = scan(labels)
+    first.run(on_first)
+    label = first.lattice(1)[..., 0]
+    classes = label[label >= 0].unique()
+    second = scan(lambda points: put_through(fields(classes), points))
+
+    def again(spacing: int) -> Slice:
+        return picture(label[::spacing, ::spacing], second.lattice(spacing), classes, spacing)
+
+    second.run(lambda spacing: show(again, spacing))
+    return again(1)
 
 
-def _half(on_progress: OnProgress, which: int) -> Callable[[float], None]:
-    return lambda fraction: on_progress((which + fraction) / 2)
-
-
-def _labels(logits: Tensor) -> tuple[Tensor, Tensor]:
-    """Winning class of each row, -1 where logits are not finite, and the classes that win anywhere."""
-    label = logits.argmax(1).where(torch.isfinite(logits).all(1), -1)
-    return label, label[label >= 0].unique()
+def _labels(logits: Tensor) -> Tensor:
+    """The winning class along the last axis, -1 where logits are not finite."""
+    return logits.argmax(-1).where(torch.isfinite(logits).all(-1), -1)
 
 
 def _adaptive(classifier: Classifier, grid: _Grid, method: str, begin: float, on_progress: OnProgress) -> Slice:
     """The points a quadtree asks for; a picture at every level."""
     batches = classifier.batches()
-    fields = grid.fields()
     base = _BASE_CELLS[method]
-    levels = base.bit_length()
-    # each level has about twice the points of the one before: level i of n ends at 2^i / 2^n
-    progress = _LevelProgress(levels, on_progress)
+    progress = LevelProgress(base.bit_length(), on_progress)
+
+    def evaluate(points: Tensor) -> Tensor:
+        """Logits batch by batch, then the scalars of many batches at once: they are cheap, but not to call."""
+        logits = batches(grid.at, points, progress.within_level)
+        return torch.cat([_with_scalars(part) for part in logits.split(max(1, _SCALAR_VALUES // logits.shape[1]))])
+
     tree = Quadtree(
-        lambda points: batches(fields, points, progress.within_level),
+        evaluate,
         grid.resolution,
         base,
         _KAPPA[method],
@@ -354,26 +393,8 @@ def _adaptive(classifier: Classifier, grid: _Grid, method: str, begin: float, on
 
     def on_level(spacing: int) -> None:
         progress.level += 1
-        if on_progress is not silent and spacing > 1:
+        if on_progress is not silent and 1 < spacing < grid.resolution:  # of at least 2 x 2 points
             on_progress(progress.done(0.0), picture(spacing))
 
     tree.run(on_level)
     return picture(1)
-
-
-class _LevelProgress:
-    """The fraction done of a slice whose number of points is not known beforehand."""
-
-    def __init__(self, levels: int, on_progress: OnProgress) -> None:
-        self._levels, self._on_progress, self._so_far = levels, on_progress, 0.0
-        self.level = 0
-
-    def done(self, fraction: float) -> float:
-        """The fraction done when this fraction of the current round is; never falls."""
-        start = 2.0**self.level
-        self._so_far = max(self._so_far, (start * (1 + fraction) - 1) / (2.0 ** (self._levels + 1)))
-        return self._so_far
-
-    def within_level(self, fraction: float) -> None:
-        """Report progress inside a round of evaluations."""
-        self._on_progress(self.done(fraction))

@@ -47,6 +47,11 @@ function ticks(low, high, space) {
   return { marks, note };
 }
 
+/** The ticks that the chart asks for, as far as they are seen; null where it leaves them to the viewer. */
+function chosen(marks, low, high) {
+  return marks && { marks: marks.filter(([value]) => value >= low && value <= high), note: "" };
+}
+
 function make(name, attributes = {}, ...children) {
   const node = document.createElementNS("http://www.w3.org/2000/svg", name);
   for (const [key, value] of Object.entries(attributes)) node.setAttribute(key, value);
@@ -249,7 +254,8 @@ class PlaneDrawing {
   drawAxes() {
     const [x0, x1, y0, y1] = this.shown, { size } = this, left = this.picture.offsetLeft, top = this.picture.offsetTop;
     const space = (x1 - x0) * Math.min(0.5, 150 / size), { x: across, y: along } = this.data.axes;
-    const [below, beside] = [ticks(x0, x1, space), ticks(y0, y1, space)], edge = top + size, nodes = [];
+    const { x: columns, y: rows } = this.data.ticks, edge = top + size, nodes = [];
+    const [below, beside] = [chosen(columns, x0, x1) ?? ticks(x0, x1, space), chosen(rows, y0, y1) ?? ticks(y0, y1, space)];
     for (const [value, text] of below.marks) {
       const x = left + this.toScreen([value, y0])[0];
       nodes.push(make("path", { d: `M${x} ${edge}v4` }), make("text", { x, y: edge + 16, "text-anchor": "middle" }, text));

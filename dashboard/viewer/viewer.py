@@ -20,15 +20,14 @@ import streamlit as st
 from PIL import Image
 
 from core.figures import style
-from core.figures.chart import Chart, FieldLayer, ImagesLayer, LinesLayer, Panel, PointsLayer
-
-Extent = tuple[float, float, float, float]  # x_min, x_max, y_min, y_max, as in `slice_plane`
-Point = tuple[float, float]
+from core.figures.chart import Axis, Chart, FieldLayer, ImagesLayer, LinesLayer, Panel, PointsLayer
+from dashboard.viewer.gestures import Extent as Extent
+from dashboard.viewer.gestures import Point, square
+from dashboard.viewer.gestures import parse_pick as parse_pick
+from dashboard.viewer.gestures import parse_zoom as parse_zoom
 
 UNITS = 1_000_000  # of a line's coordinates per side of the frame; `UNITS` in drawing.js
 REACH = 4.0  # frames beyond each edge that lines are kept: 9 sides of 1e6 are still whole numbers in float32
-FARTHEST = 1e9  # no plane of images reaches as far, so no browser was asked for it
-NARROWEST = 1e-9  # of the largest coordinate: below it float64 has no square to 1e-6, which a slice asks for
 
 
 class Busy(TypedDict):
@@ -112,8 +111,8 @@ def plane_view(
         key=key,
         data=data
         | {
-            "view": list(_square(view)) if view is not None else data["frame"],
-            "home": list(_square(home)) if home is not None else None,
+            "view": list(square(view)) if view is not None else data["frame"],
+            "home": list(square(home)) if home is not None else None,
             "pick": list(pick) if pick is not None else None,
             "busy": busy,
             "zooms": on_zoom is not None,
@@ -125,68 +124,6 @@ def plane_view(
         on_zoom_change=zoomed,
         on_pick_change=picked,
     )
-
-
-def parse_zoom(value: object) -> Extent | None:
-    """Check a zoom that came from a browser.
-
-    Args:
-        value: `{"x": [low, high], "y": [low, high]}` or `{"reset": True}`.
-
-    Returns:
-        The extent, or None for the way home.
-
-    Raises:
-        ValueError: if it is no square with finite ends in rising order that float64 can resolve.
-
-    Example:
-        >>> parse_zoom({"x": [0, 2], "y": [-1, 1]})
-        (0.0, 2.0, -1.0, 1.0)
-    """
-    if not isinstance(value, Mapping):
-        raise ValueError(f"expected a zoom with x and y, got {type(value).__name__}")
-    if value.get("reset") is True:
-        return None
-    ends = [*_pair(value.get("x"), "x"), *_pair(value.get("y"), "y")]
-    width, height = ends[1] - ends[0], ends[3] - ends[2]
-    if min(width, height) < NARROWEST * max(1.0, *map(abs, ends)):
-        raise ValueError(f"expected x and y to rise by more than rounding, got {width:g} and {height:g}")
-    if abs(width - height) > 0.01 * max(width, height):
-        raise ValueError(f"expected a square, got {width:g} by {height:g}")
-    return _square((ends[0], ends[1], ends[2], ends[3]))
-
-
-def parse_pick(value: object) -> Point:
-    """Check a picked point that came from a browser.
-
-    Args:
-        value: `{"x": number, "y": number}`.
-
-    Returns:
-        The point in plane coordinates.
-
-    Raises:
-        ValueError: if a coordinate is missing, not a number or not finite.
-
-    Example:
-        >>> parse_pick({"x": 4.1, "y": 6})
-        (4.1, 6.0)
-    """
-    if not isinstance(value, Mapping):
-        raise ValueError(f"expected a point with x and y, got {type(value).__name__}")
-    return _number(value.get("x"), "x"), _number(value.get("y"), "y")
-
-
-def _pair(value: object, name: str) -> Point:
-    if not isinstance(value, list | tuple) or len(value) != 2:
-        raise ValueError(f"expected two ends of {name}, got {value!r:.40}")
-    return _number(value[0], name), _number(value[1], name)
-
-
-def _number(value: object, name: str) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= FARTHEST:  # not: for NaN
-        raise ValueError(f"expected a finite number for {name}, got {value!r:.40}")
-    return float(value)
 
 
 def panel_data(chart: Chart) -> dict[str, Any]:
@@ -222,26 +159,27 @@ def panel_data(chart: Chart) -> dict[str, Any]:
         "frame": list(frame),
         "title": panel.title,
         "axes": {"x": panel.x.title, "y": panel.y.title, "unit": panel.x.unit},
+        "ticks": {"x": _ticks(panel.x), "y": _ticks(panel.y)},
         "scale_bar": panel.scale_bar,
         "alt": chart.alt,
     }
 
 
+def _ticks(axis: Axis) -> list[tuple[float, str]] | None:
+    """The ticks that an axis asks for; None where the viewer chooses round numbers."""
+    return None if axis.ticks is None else list(axis.ticks)
+
+
 def _frame(panel: Panel) -> Extent:
+    limits = None if panel.x.limits is None or panel.y.limits is None else square((*panel.x.limits, *panel.y.limits))
+    if limits is not None and panel.x.ticks is not None:  # columns and rows are counted: all of each is seen
+        return limits
     for layer in panel.layers:
         if isinstance(layer, FieldLayer):
-            return _square((float(layer.x[0]), float(layer.x[-1]), float(layer.y[0]), float(layer.y[-1])))
-    if panel.x.limits is None or panel.y.limits is None:
+            return square((float(layer.x[0]), float(layer.x[-1]), float(layer.y[0]), float(layer.y[-1])))
+    if limits is None:
         raise ValueError("expected a field or limits on both axes, got neither")
-    return _square((*panel.x.limits, *panel.y.limits))
-
-
-def _square(extent: Extent) -> Extent:
-    """The smallest square around an extent."""
-    x_min, x_max, y_min, y_max = map(float, extent)
-    spare = ((x_max - x_min) - (y_max - y_min)) / 2
-    across, along = max(-spare, 0.0), max(spare, 0.0)
-    return x_min - across, x_max + across, y_min - along, y_max + along
+    return limits
 
 
 def _field(layer: FieldLayer) -> dict[str, Any]:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+from dataclasses import replace
 
 import numpy as np
 import streamlit as st
 
 from core.analyses import TABLE
+from core.figures.planes import path_words
 from core.geometry.agreement import agreement
 from core.geometry.profiles import BoundaryProfile
 from core.geometry.regions import region_statistics
@@ -17,6 +19,13 @@ from dashboard.session import Outcome
 from dashboard.viewer.viewer import Extent, plane_view
 
 ANALYSIS = "slice"
+FRAGMENTATION = "fragmentation"
+PLANES = (
+    ("planes", "Planes"),
+    ("resolution", "Resolution"),
+    ("seed", "Seed"),
+    ("finer", "Check at twice the resolution"),
+)
 ABOUT = """
 Each position is an image: the origin, plus its x times one direction, plus its y times another of length 1 at a right
 angle to it. Colour is the predicted class, paleness low confidence. Dark lines are the decision boundary: where the
@@ -66,7 +75,8 @@ def pictures(outcome: Outcome) -> None:
                 linked="slice",
             )
             controls.legend(chart)
-            st.caption(cost(result))
+            walked = path_words(result)
+            st.caption(cost(result) + (f".{walked}" if walked else ""))
     controls.stop_or_resume(outcome)
 
 
@@ -88,8 +98,6 @@ def cost(result: Slice) -> str:
     undefined = int((result.label < 0).sum())
     words = [f"{grid:,} points, {result.forwards:,} forwards ({result.forwards / grid:.1%} of all)"]
     words += [f"{result.seconds:.1f} s"]
-    if made.figure["shading"] == "distance" and not result.evaluated.all():
-        words += ["distances between the points asked are interpolated in cells: choose full for smooth ones"]
     words += [f"computed in {result.precision}"] if result.precision != "float32" else []
     words += [f"{undefined:,} points with logits that are not finite"] if undefined else []
     return ", ".join(words)
@@ -104,7 +112,7 @@ def picked(result: Slice | None) -> None:
         return
     image = result.plane.to_pixels(np.array([at]))
     controls.image_card(session.classifier(made.models[0]), image)
-    outcome = session.compute(around)
+    outcome = session.compute(around, patience=0.0)
     profile = outcome.results[0]
     near = "on its way" if outcome.waiting else "not known"
     if isinstance(profile, BoundaryProfile):
@@ -112,6 +120,20 @@ def picked(result: Slice | None) -> None:
         near = f"{crossing.distance:.2f} ℓ2" if np.isfinite(crossing.distance) else "none found"
     outside = float((image - image.clamp(0, 1)).norm())
     controls.facts({"nearest boundary in this plane": near, "outside the pixel box": f"{outside:.2f} ℓ2"})
+    st.button(
+        "Find few pixels here",
+        on_click=ask_there,
+        args=("sparse",),
+        help="Opens this point in the view Sparse, put back into the pixel box.",
+    )
+
+
+def ask_there(analysis: str) -> None:
+    """Open the view of another analysis at the picked point."""
+    at = session.point()
+    session.change(analysis, **{name: made.parameters[name] for name in ("plane", "u", "v")}, at=at)
+    session.pick(at)
+    session.go(TABLE[analysis].view)
 
 
 def plane() -> None:
@@ -134,11 +156,12 @@ def picture() -> None:
         controls.setting(ANALYSIS, "extent", "Extent")
         controls.setting(ANALYSIS, "levels", "Contour levels")
         controls.setting(ANALYSIS, "palette", "Palette")
+        controls.setting("profile", "rays", "Rays of the profile")
 
 
 def region_table(result: Slice) -> None:
     """The regions of each class on this slice."""
-    found = region_statistics(result)
+    found = session.kept("regions", [result], lambda: region_statistics(result))
     names = session.classifier(made.models[0]).class_names
     order = np.argsort(-found.class_area)
     st.dataframe(
@@ -163,7 +186,7 @@ def region_table(result: Slice) -> None:
 def compared(results: tuple[Slice, ...]) -> None:
     """How far the other models agree with the first on this plane, in all and class by class."""
     first, *others = (session.classifier(source) for source in made.models)
-    scores = [agreement(results[0], other) for other in results[1:]]
+    scores = session.kept("agreement", results, lambda: [agreement(results[0], other) for other in results[1:]])
     st.dataframe(
         {
             f"against {first.name}": [other.name for other in others],
@@ -198,18 +221,22 @@ controls.heading("Slices", TABLE[ANALYSIS].question)
 made = session.recipe(ANALYSIS)
 shared = {name: made.parameters[name] for name in ("plane", "u", "v")}
 around = session.make("profile", {**session.settings("profile"), **shared, "at": session.point() or (0.0, 0.0)})
+# its planes are drawn from the whole set: whichever images are chosen, it is the same result
+counted = replace(session.make(FRAGMENTATION, session.settings(FRAGMENTATION)), rows=(0,))
 left, right = st.columns([640, 380] if len(made.models) == 1 else [1040, 380], gap="large")
 with left:
-    outcome = session.live(made, pictures)
+    outcome = session.live(made, pictures, patience=0.25, urgent=True)
     slices = tuple(result for result in session.shown(made, outcome) if result is not None)
     if outcome.finished and len(slices) > 1:
         compared(slices)
     if slices and not outcome.error:
         st.subheader("Nearest boundary, all round")
-        around_it = session.live(around, lambda there: exports.chart(around, there))
+        around_it = session.live(around, lambda there: exports.chart(around, there), patience=0.0)
         exports.export(around, around_it, st.container())
         st.subheader("Regions")
         region_table(slices[0])
+        words = f"Count regions on {counted.parameters['planes']} random planes"
+        exports.on_demand(counted, "Regions on random planes", words, PLANES)
 exports.export(made, outcome)
 with right:
     with st.container(border=True):

@@ -4,6 +4,12 @@ from __future__ import annotations
 
 import os
 import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -52,6 +58,50 @@ def server(serve: Callable[..., Dashboard], checkout: Path) -> Dashboard:
 def base_url(server: Dashboard) -> str:
     """Where `page.goto("/")` goes."""
     return server.url
+
+
+@pytest.fixture(scope="session")
+def serve_page(tmp_path_factory: pytest.TempPathFactory, checkout: Path) -> Iterator[Callable[..., str]]:
+    """Serve a page of its own, one component alone; it ends with the session."""
+    running: list[subprocess.Popen[bytes]] = []
+
+    def start(script: str, *, themed: bool = False, timeout: float = 90) -> str:
+        folder = tmp_path_factory.mktemp("page")
+        (folder / "app.py").write_text(script, encoding="utf-8")
+        if themed:  # in the dashboard's colours
+            (folder / ".streamlit").mkdir()
+            shutil.copy(checkout / ".streamlit" / "config.toml", folder / ".streamlit")
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        options = {"headless": "true", "address": "127.0.0.1", "port": port, "fileWatcherType": "none"}
+        flags = [f"--server.{name}={value}" for name, value in options.items()]
+        log = folder / "log.txt"
+        with log.open("wb") as output:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "streamlit", "run", "app.py", *flags, "--browser.gatherUsageStats=false"],
+                cwd=folder,
+                env={**os.environ, "PYTHONPATH": str(checkout)},
+                stdout=output,
+                stderr=subprocess.STDOUT,
+            )
+        running.append(process)
+        url = f"http://127.0.0.1:{port}"
+        deadline = time.monotonic() + timeout
+        while True:
+            try:
+                urllib.request.urlopen(f"{url}/_stcore/health", timeout=5).close()
+                return url
+            except (urllib.error.URLError, OSError):
+                if process.poll() is not None or time.monotonic() > deadline:
+                    pytest.fail(f"the page did not come up:\n{log.read_text()}")
+                time.sleep(0.1)
+
+    yield start
+    for process in running:
+        process.terminate()
+    for process in running:
+        process.wait(30)
 
 
 @pytest.fixture

@@ -141,7 +141,9 @@ def test_change_the_kind_of_plane(page: Page) -> None:
 def test_cancel_and_go_on(page: Page) -> None:
     at_slices(page)
     page.get_by_role("radio", name="1024").click()
+    page.wait_for_url(lambda url: "resolution=1024" in url)
     page.get_by_role("radio", name="full").click()
+    page.wait_for_url(lambda url: "method=full" in url)
     page.get_by_role("button", name="Cancel").click()
     expect(page.get_by_role("button", name="Stopped here. Go on")).to_be_visible()
     expect(page.locator(".picture").first).to_be_visible()  # the picture so far stays
@@ -149,6 +151,16 @@ def test_cancel_and_go_on(page: Page) -> None:
     page.get_by_role("radio", name="128").click()
     settled(page)
     expect(page.get_by_text("16,384 points, 16,384 forwards")).to_be_visible()
+
+
+def test_a_closed_tab_takes_its_work_along(new_context: Callable[..., BrowserContext]) -> None:
+    slow, quick = (new_context().new_page() for _ in range(2))
+    query = {"models": "demo:photos/standard", "images": "demo:photos", "resolution": "2048", "method": "full"}
+    slow.goto(f"/slices?{urlencode({**query, 'rows': '7,27,57'})}")
+    expect(slow.get_by_role("button", name="Cancel")).to_be_visible()
+    expect(slow.get_by_text("s left")).to_be_visible()  # under way: four million points take minutes
+    slow.close()
+    at_slices(quick, rows="8,28,58", resolution="128")  # of the same rank: it does not pass what is under way
 
 
 @pytest.mark.parametrize("kind", ["PDF", "SVG"])

@@ -1,13 +1,6 @@
 """Choosing among thumbnails by pointer and keys, and copying the link, in a page of its own."""
 
-import os
-import socket
-import subprocess
-import sys
-import time
-import urllib.request
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect
@@ -55,37 +48,9 @@ Open = Callable[..., Page]
 
 
 @pytest.fixture(scope="module")
-def address(tmp_path_factory: pytest.TempPathFactory, checkout: Path) -> Iterator[str]:
+def address(serve_page: Callable[..., str]) -> str:
     """Where the page above is served, in the dashboard's theme."""
-    folder = tmp_path_factory.mktemp("thumbnails")
-    (folder / "app.py").write_text(APP, encoding="utf-8")
-    (folder / ".streamlit").mkdir()
-    theme = (checkout / ".streamlit" / "config.toml").read_text(encoding="utf-8")
-    (folder / ".streamlit" / "config.toml").write_text(theme, encoding="utf-8")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    with (folder / "log.txt").open("wb") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "streamlit", "run", "app.py", "--server.headless=true", f"--server.port={port}"],
-            cwd=folder,
-            env={**os.environ, "PYTHONPATH": str(checkout)},
-            stdout=log,
-            stderr=subprocess.STDOUT,
-        )
-    url = f"http://127.0.0.1:{port}"
-    deadline = time.monotonic() + 90
-    while True:
-        try:
-            urllib.request.urlopen(f"{url}/_stcore/health", timeout=5).close()
-            break
-        except OSError:
-            if process.poll() is not None or time.monotonic() > deadline:
-                pytest.fail(f"the page did not come up:\n{(folder / 'log.txt').read_text()}")
-            time.sleep(0.1)
-    yield url
-    process.terminate()
-    process.wait(30)
+    return serve_page(APP, themed=True)
 
 
 @pytest.fixture

@@ -42,6 +42,20 @@ def test_the_result_holds_numbers_and_their_recipe(tmp_path: Path) -> None:
     assert result.recipe["images"] == {"source": "demo:photos", "rows": [3, 17, 42]}
 
 
+@pytest.mark.parametrize("ending", ["npz", "csv"])
+def test_the_numbers_of_two_models_share_a_file_that_makes_the_picture_again(ending: str, tmp_path: Path) -> None:
+    numbers, figure = tmp_path / f"both.{ending}", tmp_path / "both.svg"
+    arguments = [*SLICE, "--model", "demo:photos/standard-1", "--resolution", "16"]
+    assert main([*arguments, "--out", str(numbers)]) == 0
+    models = ["demo:photos/standard", "demo:photos/standard-1"]
+    assert read_recipe(numbers)["models"] == models
+    if ending == "csv":
+        rows = numbers.read_text(encoding="utf-8").splitlines()[2:]
+        assert [row.partition(",")[0] for row in rows] == [models[0]] * 256 + [models[1]] * 256
+    assert main(["run", str(numbers), "--out", str(figure)]) == 0
+    assert read_recipe(figure) == read_recipe(numbers)
+
+
 def test_settings_of_the_figure_change_the_figure(pdf: Path, tmp_path: Path) -> None:
     other = tmp_path / "wide.pdf"
     assert main([*SLICE, "--width", "183", "--shading", "entropy", "--out", str(other)]) == 0

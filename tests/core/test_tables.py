@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 import io
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -14,7 +16,7 @@ from core.geometry.profiles import boundary_profile
 from core.geometry.slices import slice_plane
 from core.recipe import Recipe
 from core.result import Result
-from core.tables import csv_bytes, data_bytes, table_of
+from core.tables import csv_bytes, data_bytes, numbers_bytes, table_of
 from tests import truths
 
 ANCHORS = truths.images(3, (1, 4, 4))
@@ -63,6 +65,50 @@ def test_both_kinds_of_files_hold_no_timings() -> None:
     result = slice_plane(CLASSIFIER, PLANE, (-1.0, 3.0, -1.0, 3.0), 5, "full")
     for ending in (".npz", ".csv"):
         assert data_bytes(result, ending) == data_bytes(replace(result, seconds=9.0), ending)
+
+
+MAPPING = {"recipe": 1, "analysis": "slice", "models": ["demo:a/b", "c,d"]}
+
+
+def two_slices(resolution: int = 5) -> list[Result]:
+    other = truths.classifier(truths.NearestCentre(ANCHORS.flip(0)), (1, 4, 4))
+    return [slice_plane(net, PLANE, (-1.0, 3.0, -1.0, 3.0), resolution, "full") for net in (CLASSIFIER, other)]
+
+
+def test_the_tables_of_two_models_are_one_with_the_model_in_front() -> None:
+    results = two_slices()
+    lines = numbers_bytes(results, ["demo:a/b", "c,d"], MAPPING, ".csv").decode().splitlines()
+    assert read_recipe("\n".join(lines).encode()) == MAPPING
+    assert lines[1].startswith("model,x (ℓ2 pixel),y (ℓ2 pixel),label")
+    rows = list(csv.reader(lines[2:]))
+    assert [row[0] for row in rows] == ["demo:a/b"] * 25 + ["c,d"] * 25
+    labels = np.array([int(row[3]) for row in rows]).reshape(2, 5, 5)
+    for mine, result in zip(labels, results, strict=True):
+        np.testing.assert_array_equal(mine, result.label)
+
+
+def test_the_arrays_of_two_models_are_in_one_archive() -> None:
+    results = two_slices()
+    data = numbers_bytes(results, ["demo:a/b", "a-b"], MAPPING, ".npz")
+    assert read_recipe(data) == MAPPING
+    assert data == numbers_bytes([replace(one, seconds=9.0) for one in results], ["demo:a/b", "a-b"], MAPPING, ".npz")
+    with np.load(io.BytesIO(data), allow_pickle=False) as archive:
+        header = json.loads(str(archive["result"]))
+        assert header["models"] == {"a-b": "demo:a/b", "a-b-1": "a-b"}
+        for folder, result in zip(header["models"], results, strict=True):
+            np.testing.assert_array_equal(archive[f"{folder}/logits"], result.logits)
+            assert json.loads(str(archive[f"{folder}/result"]))["units"]["x"] == "ℓ2 pixel"
+
+
+def test_one_model_alone_has_the_file_of_its_result() -> None:
+    result = two_slices()[0]
+    for ending in (".npz", ".csv"):
+        assert numbers_bytes([result], ["m"], MAPPING, ending) == data_bytes(replace(result, recipe=MAPPING), ending)
+
+
+def test_tables_that_do_not_match_are_refused() -> None:
+    with pytest.raises(ValueError, match="tables of the same columns, got 2 kinds"):
+        numbers_bytes([two_slices()[0], boundary_profile(CLASSIFIER, PLANE, 12)], ["a", "b"], MAPPING, ".csv")
 
 
 def test_a_result_without_arrays_has_no_table() -> None:

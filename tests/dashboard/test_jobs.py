@@ -389,5 +389,180 @@ def test_many_users_at_once_all_get_their_own_result():
     assert jobs.pending() == []
 
 
+def urgently(jobs: Jobs, user: str, log: list[str], name: str = "", **options: str) -> Job[str]:
+    """Ask for urgent work that ends at once."""
+    return jobs.submit(user, name or f"{user} urgent", at_once(name or user, log), urgent=True, **options)
+
+
+def test_urgent_work_goes_before_lesser_work_that_waits() -> None:
+    jobs, log = Jobs(), []
+    gate = Gate("zoom")
+    jobs.submit("ada", "zoom", gate, urgent=True)
+    assert gate.started.wait(SOON)
+    lesser = [jobs.submit(user, f"{user} lesser", at_once(f"{user} lesser", log), slot="1") for user in ("bob", "ada")]
+    urgent = [urgently(jobs, user, log, slot="0") for user in ("cleo", "bob")]
+    assert [job.position for job in (*urgent, *lesser)] == [2, 1, 4, 3]  # bob asked first
+    gate.open()
+    assert ended(*lesser, *urgent)
+    assert log == ["bob", "cleo", "ada lesser", "bob lesser"]
+
+
+def test_lesser_work_under_way_pauses_for_urgent_work() -> None:
+    now = [0.0]
+    jobs, log = Jobs(clock=lambda: now[0]), []
+    profile, zoom = Gate("profile"), Gate("zoom")
+    lesser = jobs.submit("ada", "profile", profile, slot="profile")
+    assert profile.started.wait(SOON)
+    now[0] = 10.0
+    profile.report(0.5)
+    urgent = jobs.submit("ada", "zoom", zoom, slot="zoom", urgent=True)
+    other = jobs.submit("ada", "other", at_once("other", log), slot="other")
+    assert not zoom.started.is_set()  # one at a time: the other has not yet come to its next report
+    profile.poke()
+    assert zoom.started.wait(SOON)
+    assert (lesser.state, urgent.state, other.position) == (State.RUNNING, State.RUNNING, 1)
+    now[0] = 100.0
+    zoom.open()
+    assert ended(urgent)
+    profile.report(0.5)
+    assert lesser.remaining == pytest.approx(10.0)  # the pause is no part of its pace
+    assert log == []
+    profile.open()
+    assert ended(lesser, other)
+    assert (lesser.state, lesser.result, profile.calls) == (State.DONE, "result of profile", 1)
+
+
+def test_urgent_work_pauses_for_nothing() -> None:
+    jobs, log = Jobs(), []
+    gate = Gate("slice")
+    first = jobs.submit("ada", "slice", gate, urgent=True)
+    assert gate.started.wait(SOON)
+    second = urgently(jobs, "bob", log)
+    gate.report(0.5)
+    assert (first.state, second.state) == (State.RUNNING, State.QUEUED)
+    gate.open()
+    assert ended(first, second)
+
+
+def test_nobody_passes_the_same_lesser_work_of_another_twice() -> None:
+    jobs, log = Jobs(), []
+    profile, zoom = Gate("profile"), Gate("zoom")
+    lesser = jobs.submit("bob", "profile", profile)
+    assert profile.started.wait(SOON)
+    jobs.submit("ada", "zoom", zoom, urgent=True)
+    profile.poke()
+    assert zoom.started.wait(SOON)
+    again = urgently(jobs, "ada", log, "ada again", slot="1")
+    queued = jobs.submit("bob", "queued", at_once("bob queued", log), slot="1")
+    cleo = urgently(jobs, "cleo", log)
+    zoom.open()
+    assert cleo.wait(SOON)
+    profile.report(0.7)  # it goes on although ada's next zoom waits
+    assert (again.state, lesser.state) == (State.QUEUED, State.RUNNING)
+    profile.open()
+    assert ended(lesser, again, queued)
+    assert log == ["cleo", "ada again", "bob queued"]
+
+
+def test_a_stream_of_urgent_work_does_not_keep_others_waiting() -> None:
+    jobs, log = Jobs(), []
+    gate = Gate("ada 0")
+    jobs.submit("ada", "ada 0", gate, urgent=True, slot="0")
+    assert gate.started.wait(SOON)
+    bob = jobs.submit("bob", "bob", at_once("bob", log))
+    more = [urgently(jobs, "ada", log, f"ada {i}", slot=str(i)) for i in (1, 2, 3)]
+    assert [job.position for job in (bob, *more)] == [2, 1, 3, 4]
+    gate.open()
+    assert ended(bob, *more)
+    assert log == ["ada 1", "bob", "ada 2", "ada 3"]
+
+
+def test_paused_work_can_be_cancelled() -> None:
+    jobs, log = Jobs(), []
+    profile, zoom = Gate("profile"), Gate("zoom")
+    lesser = jobs.submit("ada", "profile", profile, slot="profile")
+    assert profile.started.wait(SOON)
+    urgent = jobs.submit("ada", "zoom", zoom, slot="zoom", urgent=True)
+    profile.poke()
+    assert zoom.started.wait(SOON)
+    lesser.cancel("ada")
+    assert lesser.wait(SOON)
+    assert (lesser.state, urgent.state) == (State.CANCELLED, State.RUNNING)
+    after = jobs.submit("ada", "after", at_once("after", log), slot="profile")
+    assert after.state is State.QUEUED  # the other worker is idle, the device is not
+    zoom.open()
+    assert ended(urgent, after)
+
+
+def test_work_goes_on_when_the_urgent_work_it_paused_for_is_cancelled() -> None:
+    jobs = Jobs()
+    gates = [Gate(name) for name in ("profile", "zoom", "never")]
+    lesser = jobs.submit("ada", "profile", gates[0], slot="profile")
+    assert gates[0].started.wait(SOON)
+    zoom = jobs.submit("ada", "zoom", gates[1], slot="zoom", urgent=True)
+    gates[0].poke()
+    assert gates[1].started.wait(SOON)
+    never = jobs.submit("ada", "never", gates[2], slot="zoom", urgent=True)  # in place of the zoom
+    never.cancel("ada")
+    gates[1].poke()
+    assert ended(zoom, never)
+    gates[0].report(0.9)
+    gates[0].open()
+    assert ended(lesser)
+    assert (lesser.state, zoom.state, gates[2].calls) == (State.DONE, State.CANCELLED, 0)
+
+
+def test_waiting_work_becomes_urgent_when_someone_asks_for_it_urgently() -> None:
+    jobs, log = Jobs(), []
+    gate = occupy(jobs)
+    lesser = jobs.submit("ada", "lesser", at_once("lesser", log), slot="0")
+    job = jobs.submit("ada", "shared", at_once("shared", log), slot="1")
+    assert (lesser.position, job.position) == (1, 2)
+    assert jobs.submit("bob", "shared", at_once("shared", log), urgent=True) is job
+    assert (lesser.position, job.position) == (2, 1)
+    gate.poke()
+    assert job.wait(SOON)
+    gate.open()
+    assert ended(lesser)
+    assert log == ["shared", "lesser"]
+
+
+def test_many_users_with_urgent_and_lesser_work_all_get_theirs_one_at_a_time() -> None:
+    jobs, busy, most = Jobs(), [0], [0]
+    lock, barrier = threading.Lock(), threading.Barrier(6)
+    done: list[str | None] = []
+
+    def work(name: str) -> Callable[[OnProgress], str]:
+        def run(on_progress: OnProgress) -> str:
+            for step in range(5):
+                with lock:
+                    busy[0] += 1
+                    most[0] = max(most[0], busy[0])
+                with lock:
+                    busy[0] -= 1
+                on_progress(step / 5)
+            return name
+
+        return run
+
+    def ask(number: int) -> None:
+        barrier.wait(SOON)
+        for step in range(20):
+            name = f"{number} {step}"
+            urgent = step % 3 == 0
+            last = jobs.submit(f"user {number}", name, work(name), slot=str(step % 2), urgent=urgent)
+            if step % 5 == 4:
+                assert last.wait(SOON)
+                done.append(last.result)
+
+    threads = [threading.Thread(target=ask, args=(number,)) for number in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(SOON)
+    assert sorted(done) == sorted(f"{number} {step}" for number in range(6) for step in (4, 9, 14, 19))
+    assert most[0] == 1
+
+
 def test_a_process_has_one_set_of_workers():
     assert shared() is shared()

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import streamlit as st
+from streamlit.runtime.caching import clear_session_resource_cache
 from streamlit.testing.v1 import AppTest
 
+from core.compute import OnProgress
 from core.recipe import Recipe
-from dashboard import session
+from dashboard import jobs, session
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 VIEWS = sorted(path.stem for path in (CHECKOUT / "dashboard" / "views").glob("*.py") if path.stem != "__init__")
@@ -176,9 +179,18 @@ def test_two_models_are_compared(app: AppTest, settle: Settle) -> None:
 
 def test_another_model_brings_its_own_images(app: AppTest, settle: Settle) -> None:
     opened(app, "slices", settle)
-    app.radio(key="frame:model").set_value("demo:digits/standard")
+    app.segmented_control(key="frame:family:photos").set_value("digits")
+    settle(app)
+    app.radio(key="frame:model:digits").set_value("demo:digits/standard")
     healthy(settle(app))
     assert app.query_params["images"] == "demo:digits"
+    app.radio(key="frame:model:digits").set_value("demo:digits/flipped")
+    healthy(settle(app))
+    assert app.query_params["images"] == "demo:digits-flipped"
+    app.radio(key="frame:images").set_value("demo:digits")
+    healthy(settle(app))
+    assert app.query_params["images"] == "demo:digits"
+    assert app.query_params["models"] == "demo:digits/flipped"
 
 
 @pytest.mark.parametrize("wild", ["1,2,3", "a,b,c,d", "0,1,0,nan", "0,1,0,1e99", "0,1,0,2", "1,0,1,0"])
@@ -258,3 +270,89 @@ def test_a_dropped_profile_opens_at_its_point(app: AppTest, settle: Settle) -> N
     assert app.query_params["point"] == "0.5,-0.25"
     assert app.query_params["u"] == "dct:0,1"
     assert app.query_params["plane"] == "directions"
+
+
+def test_a_link_holds_what_is_shown_beside_the_slice(app: AppTest, settle: Settle) -> None:
+    opened(app, "slices", settle)
+    app.number_input(key="profile:rays").set_value(48)
+    healthy(settle(app))
+    link = dict(app.query_params)
+    assert link["profile.rays"] == "48"
+    app.number_input(key="profile:rays").set_value(120)
+    healthy(settle(app))
+    assert "profile.rays" not in app.query_params
+    app.query_params.clear()
+    for name, value in {**link, "fragmentation.planes": "2", "fragmentation.resolution": "8"}.items():
+        app.query_params[name] = value
+    healthy(settle(app))
+    assert app.session_state["settings:profile"] == {"rays": 48}
+    assert app.number_input(key="profile:rays").value == 48
+    app.button[[button.label for button in app.button].index("Count regions on 2 random planes")].click()
+    healthy(settle(app))
+    asked = dict(app.query_params)
+    assert asked == {**link, "fragmentation.planes": "2", "fragmentation.resolution": "8", "also": "fragmentation"}
+    assert any("2 planes through three random images" in caption.value for caption in app.caption)
+    app.multiselect(key="frame:compare").set_value(["demo:photos/standard-1"])
+    healthy(settle(app))
+    assert "also" not in app.query_params  # of other models it is asked for again
+    app.query_params.clear()
+    for name, value in asked.items():
+        app.query_params[name] = value
+    healthy(settle(app))
+    assert dict(app.query_params) == asked
+    assert any("2 planes through three random images" in caption.value for caption in app.caption)
+
+
+@pytest.mark.parametrize(
+    ("wild", "message"),
+    [
+        ({"profile.rays": "3"}, "rays: expected a number from 8 to 1440"),
+        ({"also": "slice"}, "also: expected some of profile"),
+        ({"nothing.rays": "3"}, "expected settings of slice"),
+        ({"profile.at": "1,2"}, ""),
+    ],
+)
+def test_what_a_link_says_beside_the_slice_is_checked(
+    app: AppTest, settle: Settle, wild: dict[str, str], message: str
+) -> None:
+    opened(app, "slices", settle)
+    for name, value in wild.items():
+        app.query_params[name] = value
+    settle(app)
+    assert not app.exception
+    told = [element.value.replace("\\", "") for element in app.error]
+    assert [message in words for words in told] == ([True] if message else [])
+    assert not set(wild) & set(app.query_params) or message
+
+
+def test_a_dropped_count_of_regions_is_shown(app: AppTest, settle: Settle) -> None:
+    recipe = Recipe.make(
+        "fragmentation",
+        models=["demo:digits/standard"],
+        images="demo:digits",
+        rows=[0],
+        settings={"planes": 3, "resolution": 8},
+    )
+    app.run()
+    app.file_uploader[0].set_value(("fragmentation.json", recipe.json().encode(), "application/json"))
+    app.run()
+    healthy(settle(app))
+    assert app.query_params["also"] == "fragmentation"
+    assert any("3 planes through three random images" in caption.value for caption in app.caption)
+
+
+def test_what_a_session_wanted_is_dropped_when_its_browser_goes(app: AppTest, settle: Settle) -> None:
+    healthy(opened(app, "slices", settle))
+    started, go = threading.Event(), threading.Event()
+
+    def work(on_progress: OnProgress) -> None:
+        started.set()
+        assert go.wait(60)
+        on_progress(0.5)
+
+    job = jobs.shared().submit(app.session_state["user"], "a long one", work, device="elsewhere")
+    assert started.wait(60)
+    clear_session_resource_cache("test session id")  # what Streamlit does when a connection ends; AppTest's own id
+    go.set()
+    assert job.wait(60)
+    assert job.state is jobs.State.CANCELLED

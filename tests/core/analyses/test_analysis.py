@@ -17,7 +17,22 @@ from core.recipe import Recipe
 from core.result import Result
 from core.tables import data_bytes
 
-QUICK: dict[str, dict[str, Any]] = {"slice": {"resolution": 32}, "profile": {"rays": 16}}
+QUICK: dict[str, dict[str, Any]] = {
+    "slice": {"resolution": 32},
+    "profile": {"rays": 16},
+    "fragmentation": {"planes": 3, "resolution": 8},
+    "margins": {"block": 16, "count": 2, "slides": 1},
+    "margin_curve": {"stride": 12, "count": 2, "slides": 1},
+    "sparse": {},
+    "pixel": {"row": 5, "column": 7, "resolution": 8},
+    "supports": {"count": 3, "seeds": 1, "draws": 20},
+    "race": {"count": 2},
+    "transfer": {"count": 2, "steps": 2},
+    "severity": {"steps": 3},
+    "corruption": {"corruptions": "contrast,jpeg", "count": 3},
+    "noise": {"count": 2, "draws": 2},
+    "augmentation": {"draws": 1},
+}
 
 
 @pytest.mark.parametrize("name", TABLE)

@@ -8,6 +8,7 @@ import pytest
 
 from core.checkpoints import load_classifier
 from core.compute import silent
+from core.figures.chart import ImagesLayer
 from core.figures.paper import figure_bytes
 from core.figures.screen import page_bytes
 from core.images import load_images
@@ -57,6 +58,35 @@ def test_all_models_are_cut_along_the_plane_of_the_first() -> None:
     assert (alone.u != cuts[1].u).any()
     assert key_of(recipe, [first, second], images) != key_of(recipe, [second], images)
     assert cuts[0].gradients > 0
+
+
+def test_the_image_that_a_direction_leads_to_is_drawn_where_it_lies() -> None:
+    recipe = made("slice", [3, 17], MODELS[:1], plane="directions", u="image:60", v="random:1")
+    classifier, images = load_classifier(MODELS[0], "cpu"), load_images("demo:photos")
+    chart = recipe.chart([recipe.run([classifier], images, silent)], [classifier], images)
+    (drawn,) = [layer for layer in chart.panels[0].layers if isinstance(layer, ImagesLayer)]
+    assert len(drawn.images) == 3
+    assert drawn.words(2) == images.words[60]  # on the plane: no residual is said
+    distance = float((images.pixels[60] - images.pixels[3]).norm())
+    assert drawn.positions[2] == pytest.approx([distance, 0.0], abs=1e-4)
+
+
+def test_regions_are_counted_on_the_same_planes_whatever_image_is_chosen() -> None:
+    settings = {"planes": 3, "resolution": 8, "finer": "yes"}
+    recipes = [
+        Recipe.make("fragmentation", models=MODELS, images="demo:photos", rows=[row], settings=settings)
+        for row in (0, 5)
+    ]
+    classifiers = [load_classifier(source, "cpu") for source in MODELS]
+    images = load_images("demo:photos")
+    results: list[Any] = [part.run(classifiers[:1], images, silent) for part in (recipes[0].parts()[0], recipes[1])]
+    assert (results[0].rows == results[1].rows).all()
+    assert (results[0].regions == results[1].regions).all()
+    second = recipes[0].parts()[1].run(classifiers, images, silent)
+    chart = recipes[0].chart([results[0], second], classifiers, images)
+    assert [entry.label.split(":")[0] for entry in chart.legend] == ["photos/standard", "photos/standard-1"]
+    assert "At twice the resolution" in chart.caption
+    assert figure_bytes(chart, "svg", **recipes[0].paper()).startswith(b"<?xml")
 
 
 def test_three_images_need_neither_reference_nor_set() -> None:

@@ -263,3 +263,18 @@ def test_both_renderers_draw_it(shading: Any) -> None:
     assert paper.read_recipe(paper.figure_bytes(chart, "pdf", dpi=72)) == recipe
     figure = screen.draw(chart)
     assert figure.layout.meta["alt"] == chart.alt
+
+
+def test_severity_paths_are_dotted_with_the_severities_that_are_apart() -> None:
+    straight = np.stack([np.array([0, 1.0, 2, 2.1, 4, 5]), np.zeros(6), np.zeros(6)], 1)
+    bent = np.stack([np.zeros(6), np.linspace(0, 5, 6), np.linspace(0, 1.5, 6)], 1)
+    chart = slice_chart(a_slice(paths=np.stack([straight, bent]), path_names=("fog", "jpeg")), class_names=NAMES)
+    dotted = [each for each in chart.panels[0].layers if isinstance(each, LinesLayer) and each.dash == "dotted"]
+    np.testing.assert_array_equal(dotted[0].paths[0], straight[:, :2])
+    marks = [each for each in chart.panels[0].layers if isinstance(each, PointsLayer)]
+    assert [mark.labels for mark in marks] == [("5", "4", "3", "1"), ("5", "4", "3", "2", "1")]
+    np.testing.assert_array_equal(marks[0].positions[2], straight[3, :2])
+    assert "fog (severity 5: 0.00 ℓ2 off the plane; at most 0.00)" in chart.caption
+    assert "jpeg (severity 5: 1.50 ℓ2 off the plane; at most 1.50)" in chart.caption
+    assert paper.figure_bytes(chart, "svg").startswith(b"<?xml")
+    assert "Dotted" not in slice_chart(a_slice(), class_names=NAMES).caption

@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 
 from core.figures import style
-from core.figures.chart import LinesLayer, PointsLayer
+from core.figures.chart import BandLayer, LinesLayer, PointsLayer
 from core.figures.paper import write_figure
-from core.figures.profiles import boundary_profile_chart, persistence_chart
+from core.figures.profiles import boundary_profile_chart, fragmentation_chart
 from core.figures.screen import draw
 from core.geometry.profiles import BoundaryProfile
-from core.geometry.regions import RegionStatistics
+from core.geometry.regions import Fragmentation
 
 NAMES = ("cat", "dog", "owl")
 
@@ -106,54 +106,60 @@ def test_names_must_be_those_of_the_classes() -> None:
 # -- regions ----------------------------------------------------------------------------------------------------------
 
 
-def statistics(cells: list[int], classes: list[int], step: float = 0.5) -> RegionStatistics:
-    sizes, of_class = np.array(cells, np.int64), np.array(classes, np.int64)
-    seen = np.unique(of_class)
-    per_class = np.array([sizes[of_class == k].sum() for k in seen], np.int64)
-    return RegionStatistics(
-        region=np.zeros((10, 10), np.int32),
-        region_class=of_class,
-        cells=sizes,
-        area=sizes * step**2,
-        share=sizes / 100,
-        perimeter=np.sqrt(sizes),
-        touches_frame=sizes > 10,
-        classes=seen,
-        class_regions=np.array([(of_class == k).sum() for k in seen], np.int64),
-        class_area=per_class * step**2,
-        class_share=per_class / 100,
+def fragments(lasting: list[list[int]], finer: tuple[int, ...] = ()) -> Fragmentation:
+    table = np.array(lasting, np.int64)
+    return Fragmentation(
+        regions=table[:, 0],
+        rows=np.zeros((len(table), 3), np.int64),
+        mean=float(table[:, 0].mean()),
+        low=2.0,
+        high=4.0,
+        share=np.array([0.01, 0.1, 1.0]),
+        lasting=table,
+        finer=np.array(finer, np.int64),
         resolution=10,
-        step=step,
+        seed=0,
         forwards=0,
         gradients=0,
         seconds=0.0,
     )
 
 
-def test_the_persistence_curve_is_a_staircase() -> None:
-    chart = persistence_chart(statistics([80, 16, 2, 2], [0, 1, 1, 0]))
+def test_the_persistence_curve_falls_inside_its_interval() -> None:
+    found = fragments([[4, 2, 0], [2, 2, 0]])
+    chart = fragmentation_chart([found], names=("net",))
     (panel,) = chart.panels
-    stairs, resolved = panel.layers
-    assert isinstance(stairs, LinesLayer)
+    band, curve, resolved = panel.layers
+    assert isinstance(band, BandLayer)
+    assert isinstance(curve, LinesLayer)
     assert isinstance(resolved, LinesLayer)
-    np.testing.assert_allclose(stairs.paths[0], [[0.25, 4], [0.5, 4], [0.5, 2], [4, 2], [4, 1], [20, 1]])
-    assert resolved.paths[0][0, 0] == 1.0
-    assert panel.x.title == "smallest area that counts (ℓ2²)"
+    np.testing.assert_allclose(curve.paths[0], [[0.01, 3], [0.1, 2], [1, 0]])
+    np.testing.assert_allclose(band.low, [2, 2, 0])
+    np.testing.assert_allclose(band.high, [4, 2, 0])
+    assert resolved.paths[0][0, 0] == 0.04
     assert panel.x.scale == "log"
-    assert "2 of 4 have fewer than 4 cells" in chart.caption
-    assert "10 x 10 grid points, 0.5 apart" in chart.caption
-    assert "4 regions in all, the largest 20 ℓ2²" in chart.alt
+    assert panel.x.limits == (0.01, 1.0)
+    assert "2 planes through three random images, 10 x 10 grid points" in chart.caption
+    assert "twice the resolution" not in chart.caption
+    assert chart.legend[0].label == "net: 3.0 regions (2.0 to 4.0)"
+    assert chart.legend[0].label in chart.alt
 
 
-def test_nothing_defined_gives_an_empty_curve() -> None:
-    (panel,) = persistence_chart(statistics([], [])).panels
-    assert panel.layers == ()
+def test_models_have_a_curve_each_on_one_panel() -> None:
+    chart = fragmentation_chart([fragments([[4, 2, 0]], (8,)), fragments([[6, 3, 1]], (6,))], names=("a", "b"))
+    (panel,) = chart.panels
+    colours = {layer.colour for layer in panel.layers if isinstance(layer, BandLayer)}
+    assert len(colours) == 2
+    assert {entry.colour for entry in chart.legend} == colours
+    assert "the count is 2.00, 1.00 times as large" in chart.caption
+    with pytest.raises(ValueError, match="one name for each of 1 models, got 2"):
+        fragmentation_chart([fragments([[4, 2, 0]])], names=("a", "b"))
 
 
 def test_both_renderers_draw_the_charts(tmp_path: Path) -> None:
     charts = [
         boundary_profile_chart(a_profile([1.0, 1.1, 0.5, math.nan], [1, 1, 2, -1]), class_names=NAMES),
-        persistence_chart(statistics([80, 16, 2, 2], [0, 1, 1, 0])),
+        fragmentation_chart([fragments([[4, 2, 0], [2, 2, 0]])], names=("net",)),
     ]
     for chart in charts:
         assert draw(chart).data

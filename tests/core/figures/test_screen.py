@@ -209,3 +209,46 @@ def test_an_incomplete_grid_and_an_image_panel() -> None:
     assert figure.layout.xaxis.visible is False
     assert [note.text for note in figure.layout.annotations].count("a picture") == 3
     assert figure.layout.width > 800
+
+
+def heights(chart: Chart) -> list[float]:
+    figure = screen.draw(chart)
+    plot = figure.layout.height - figure.layout.margin.t - figure.layout.margin.b
+    return [round((axis.domain[1] - axis.domain[0]) * plot) for axis in figure.select_yaxes()]
+
+
+def test_a_row_of_pictures_is_as_high_as_they_are_and_one_of_curves_lower() -> None:
+    strip = Panel(layers=(), kind="image", x=Axis(limits=(0, 10)), y=Axis(limits=(0, 1)))
+    curve = Panel(layers=(LinesLayer(paths=(np.eye(2),)),))
+    first, second, third = heights(Chart(panels=(strip, curve, curve), name="walk"))
+    assert 50 < first < 100
+    assert second == third > 2 * first
+    alone = screen.draw(Chart(panels=(strip,), name="strip")).layout
+    assert alone.margin.l < screen.draw(Chart(panels=(curve,), name="curve")).layout.margin.l
+
+
+def test_a_grid_of_curves_with_words_outside_only_is_close() -> None:
+    inner, outer = (Panel(layers=(), x=Axis(label=words), y=Axis(label=words)) for words in ("", "words"))
+    close, wide = (Chart(panels=(panel,) * 6, columns=3, name="grid") for panel in (inner, outer))
+    assert max(heights(close)) < 200
+    gaps = [
+        screen.draw(chart).layout.xaxis2.domain[0] - screen.draw(chart).layout.xaxis.domain[1]
+        for chart in (close, wide)
+    ]
+    assert gaps[0] < gaps[1]
+
+
+def test_words_at_the_side_of_a_picture_are_held_at_their_outer_end() -> None:
+    words = PointsLayer(positions=np.array([[0.2, 1], [5, 1], [9.9, 1]]), labels=("a", "b", "c"), marker="none")
+    panel = Panel(layers=(words,), kind="image", x=Axis(limits=(0, 10)), y=Axis(limits=(0, 2)))
+    notes = screen.draw(Chart(panels=(panel,), name="words")).layout.annotations
+    assert [note.xanchor for note in notes] == ["left", "center", "right"]
+
+
+def test_words_have_a_halo_on_a_picture_only() -> None:
+    words = PointsLayer(positions=np.array([[0.0, 0], [0, -20]]), labels=("on", "below"), marker="none")
+    panel = Panel(layers=(picture(), words), kind="image", x=Axis(limits=(-9, 9)), y=Axis(limits=(-30, 9)))
+    on, below = screen.draw(Chart(panels=(panel,), name="words"), dark=True).layout.annotations
+    assert (on.font.color, below.font.color) == (style.LIGHT.ink, style.DARK.ink)
+    assert on.font.shadow
+    assert not below.font.shadow

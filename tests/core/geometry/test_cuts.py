@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
 
+from core.geometry.corruptions import corrupt
 from core.geometry.cuts import cut_of, prepare, prepare_profile, start_of
+from core.geometry.slices import Slice
 from core.images import ImageError, ImageSet
+from core.result import Result
 from tests import truths
 
 SHAPE = (1, 8, 8)
@@ -68,6 +73,28 @@ def test_slice_and_profile_of_a_recipe_lie_in_one_plane() -> None:
     assert cut.home == cut.extent
 
 
+def test_images_that_directions_lead_to_are_named_also_on_the_way() -> None:
+    images = image_set()
+    reference = truths.classifier(truths.NearestCentre(images.pixels[:3]), SHAPE)
+    pictures: list[Slice] = []
+
+    def listen(fraction: float, partial: Result | None = None) -> None:
+        if isinstance(partial, Slice):
+            pictures.append(partial)
+
+    chosen: dict[str, Any] = {"rows": (0,), "reference": reference, "plane": "directions", "resolution": 64}
+    result = prepare(reference, images, u="image:4", v="image:2", on_progress=listen, **chosen)
+    assert pictures
+    for slice in (*pictures, result):
+        assert slice.targets == (4, 2)
+        assert slice.home == result.home
+        np.testing.assert_allclose(slice.plane.residual(images.pixels[[4, 2]]), 0, atol=1e-6)
+    assert pictures[0].forwards < result.forwards
+    assert prepare(reference, images, u="image:4", v="random:1", **chosen).targets == (4,)
+    assert prepare(reference, images, u="dct:0,1", v="random:1", **chosen).targets == ()
+    assert Result.from_bytes(result.to_bytes()).targets == (4, 2)
+
+
 def test_a_plane_at_an_image_is_found_once_and_costs_the_same_in_every_result() -> None:
     images = image_set()
     reference = truths.classifier(truths.NearestCentre(images.pixels[:3]), SHAPE)
@@ -89,3 +116,33 @@ def test_a_question_is_asked_at_the_first_image_or_at_a_point_of_its_plane() -> 
     there = start_of(reference, images, (2, 1, 0), plane="images", at=corner.tolist())
     torch.testing.assert_close(there.image, images.pixels[1])
     assert there.words.startswith("point ")
+
+
+def test_a_plane_of_a_corruption_holds_its_path_and_shows_all_of_it() -> None:
+    """Brightness moves along one line, inside the plane; noise that is cut at 0 and 1 leaves it."""
+    images = image_set()
+    reference = truths.classifier(truths.NearestCentre(images.pixels[:3]), SHAPE)
+    asked: dict[str, Any] = {"rows": (0,), "reference": reference, "plane": "directions", "resolution": 8}
+    dark = ImageSet(images.pixels / 4, images.labels, images.names, images.class_names, "made")
+    found = prepare(reference, dark, u="corruption:brightness", v="corruption:gaussian_noise", **asked)
+    assert found.path_names == ("brightness", "gaussian_noise")
+    assert found.paths is not None
+    straight, bent = found.paths
+    np.testing.assert_allclose(straight[:, 0], np.linspace(0, 0.5, 6) * 8, atol=1e-5)  # 0.1 more at each of 64 pixels
+    np.testing.assert_allclose(straight[:, 1:], 0, atol=1e-5)
+    corrupted = corrupt(dark.pixels[:1], "gaussian_noise", 4.0)
+    np.testing.assert_allclose(bent[4, :2], found.plane.to_plane(corrupted)[0], atol=1e-5)
+    assert bent[4, 2] == pytest.approx(float(found.plane.residual(corrupted)), abs=1e-5)
+    assert bent[5, 2] > 0.1
+    assert bent[3, 2] < 1e-5  # severity 3 spans the plane
+    assert found.home is not None
+    for path in found.paths:
+        assert (path[:, 0] > found.home[0]).all()
+        assert (path[:, 0] < found.home[1]).all()
+        assert (path[:, 1] > found.home[2]).all()
+        assert (path[:, 1] < found.home[3]).all()
+    again = Slice.from_bytes(found.to_bytes())
+    np.testing.assert_array_equal(again.paths, found.paths)
+    plain = prepare(reference, dark, u="gradient", v="random:0", **asked)
+    assert plain.paths is None
+    assert plain.path_names == ()

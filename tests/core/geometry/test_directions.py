@@ -7,11 +7,12 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.fft import idctn
+from scipy.fft import dctn, idctn
 from sklearn.decomposition import PCA
 
 from core.checkpoints import load_classifier
 from core.classifier import Classifier
+from core.geometry.corruptions import CORRUPTIONS, corrupt
 from core.geometry.directions import (
     ARGUMENTS,
     DirectionSpec,
@@ -120,6 +121,49 @@ def test_dct_atoms_are_scipys_and_orthonormal(channels: int) -> None:
     torch.testing.assert_close(table @ table.T, torch.eye(height * width, dtype=torch.float64), atol=1e-14, rtol=0)
 
 
+def test_a_random_direction_in_a_band_has_no_other_frequencies() -> None:
+    images = a_set(8, (3, 32, 32))
+    classifier, _ = affine((3, 32, 32))
+    spec = parse_direction("band:8,24,3")
+    found = direction(spec, classifier, images, 3)
+    coefficients = dctn(found.vector.numpy(), axes=(1, 2), norm="ortho")
+    inside = coefficients[:, 8:16, 24:32]
+    assert np.square(inside).sum() == pytest.approx(1)
+    assert (np.abs(inside) > 0).all()
+    assert (found.forwards, found.gradients) == (0, 0)
+    assert found.label == "random 3 in frequencies 8–15 down, 24–31 across"
+    other = direction(parse_direction("band:8,24,4"), classifier, images, 3)
+    assert abs(float((found.vector * other.vector).sum())) < 0.5
+
+
+def test_the_nearest_boundary_in_a_band_of_an_affine_model_lies_along_the_projected_weights() -> None:
+    shape = (1, 16, 16)
+    images = a_set(8, shape)
+    classifier, weight = affine(shape)
+    order = classifier(images.pixels[3:4].double())[0].argsort(descending=True).tolist()
+    found = direction(parse_direction("band:0,8"), classifier, images, 3)
+    expected = []
+    for k in order[1:]:
+        coefficients = dctn((weight[k] - weight[order[0]]).numpy(), axes=(1, 2), norm="ortho")
+        coefficients[:, 8:], coefficients[:, :, :8] = 0, 0
+        inside = idctn(coefficients, axes=(1, 2), norm="ortho")
+        expected.append(inside / np.linalg.norm(inside))
+    assert max(float((found.vector.numpy() * each).sum()) for each in expected) == pytest.approx(1, abs=1e-6)
+    assert found.gradients > 0
+    assert found.label.startswith("frequencies 0–7 down, 8–15 across, to class ")
+
+
+def test_a_corruption_leads_to_the_corrupted_image() -> None:
+    images = a_set()
+    found = direction(parse_direction("corruption:fog"), affine()[0], images, 3)
+    changed = corrupt(images.pixels[3:4], "fog", 3.0)[0].double() - images.pixels[3].double()
+    torch.testing.assert_close(found.vector, changed / changed.norm(), atol=1e-12, rtol=0)
+    assert found.label == "fog, severity 3"
+    grey = ImageSet(torch.full_like(images.pixels, 0.5), images.labels, images.names, images.class_names, "test")
+    with pytest.raises(ImageError, match="corruption:contrast is zero at image 3"):
+        of("corruption:contrast", grey)
+
+
 # -- planes -----------------------------------------------------------------------------------------------------------
 
 
@@ -138,6 +182,17 @@ def test_where_no_boundary_is_there_is_no_adversarial_direction() -> None:
     flat = truths.classifier(truths.Affine(torch.zeros(2, 144), torch.tensor([1.0, 0.0])), SHAPE)
     with pytest.raises(ImageError, match="expected a boundary near image 3, none was found"):
         direction(DirectionSpec("adversarial"), flat, a_set(), 3)
+    with pytest.raises(ImageError, match="expected a sparse perturbation of image 3, none was found"):
+        direction(DirectionSpec("sparse"), flat, a_set(), 3)
+
+
+def test_the_sparse_direction_changes_few_pixels() -> None:
+    classifier, images = load_classifier("demo:digits/standard", "cpu"), load_images("demo:digits")
+    found = direction(DirectionSpec("sparse"), classifier, images, 5)
+    changed = int((found.vector != 0).any(0).sum())
+    assert 0 < changed < 30
+    assert found.label.startswith(f"{changed} pixels to ")
+    assert found.gradients > 0
 
 
 def test_a_plane_of_two_directions_keeps_the_first_and_tells_the_angle() -> None:
@@ -157,7 +212,7 @@ def test_a_plane_of_two_directions_keeps_the_first_and_tells_the_angle() -> None
 
 def test_every_kind_spans_a_plane_on_the_demo_model() -> None:
     classifier, images = load_classifier("demo:photos/standard", "cpu"), load_images("demo:photos")
-    for text in ("gradient:5", "image:9", "mean:2", "pca:1", "dct:2,3", "random:0", "adversarial"):
+    for text in ("gradient:5", "image:9", "mean:2", "pca:1", "dct:2,3", "random:0", "adversarial", "sparse"):
         found = plane_of_directions(classifier, images, 100, "gradient", text)
         assert 1 < found.angle < 179
 
@@ -173,6 +228,7 @@ def test_every_kind_spans_a_plane_on_the_demo_model() -> None:
         ("gradient:2", "random:1", "another class than the predicted one for a gradient, got 2"),
         ("gradient:3", "random:1", "a class below 3 for a gradient, got 3"),
         ("dct:8,0", "random:1", "a DCT atom from 0,0 to 7,5, got 8,0"),
+        ("band:0,6", "random:1", "a band that begins between 0,0 and 7,5, got 0,6"),
         ("pca:30", "random:1", "pca:30 to have more than 30 neighbours of the image's class, got 30"),
     ],
 )
@@ -221,6 +277,13 @@ def test_texts_are_read_back(kind: tuple[Kind, int], first: int, second: int) ->
     assert parse_direction(str(spec)) == spec
 
 
+@pytest.mark.parametrize("name", CORRUPTIONS)
+def test_names_of_corruptions_are_read_back(name: str) -> None:
+    spec = parse_direction(f"corruption:{name}")
+    assert spec == DirectionSpec("corruption", word=name)
+    assert str(spec) == f"corruption:{name}"
+
+
 @given(st.one_of(st.text(), st.from_regex(r"[a-z]{3,8}(:[-+0-9, ٣.]*)?", fullmatch=True)))
 def test_a_text_is_read_exactly_or_refused_in_one_sentence(text: str) -> None:
     said = ""
@@ -235,7 +298,22 @@ def test_a_text_is_read_exactly_or_refused_in_one_sentence(text: str) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "gradient:", "gradient:-1", "random", "random:01", "pca:0", "dct:1", "dct:1,2,3", "image:1 "],
+    [
+        "",
+        "gradient:",
+        "gradient:-1",
+        "random",
+        "random:01",
+        "pca:0",
+        "dct:1",
+        "dct:1,2,3",
+        "image:1 ",
+        "corruption",
+        "corruption:",
+        "corruption:snow",
+        "corruption:3",
+        "band:1",
+    ],
 )
 def test_near_misses_are_refused(text: str) -> None:
     with pytest.raises(ValueError, match="expected a direction out of"):

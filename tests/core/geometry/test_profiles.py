@@ -15,7 +15,7 @@ from core.compute import Cancelled
 from core.geometry import profiles
 from core.geometry.planes import Plane
 from core.geometry.profiles import boundary_profile, linearised_distance
-from core.geometry.slices import Slice, slice_plane
+from core.geometry.slices import Method, Slice, slice_plane
 from core.images import ImageError
 from core.result import Result
 from tests import truths
@@ -291,6 +291,27 @@ def test_linearised_distance_near_a_circle_is_exact_to_second_order() -> None:
         near = np.abs(from_middle - 3) < cut.step
         errors.append(np.abs(found - np.abs(3 - from_middle))[near].max())
     assert errors[1] < errors[0] / 10
+
+
+@pytest.mark.parametrize("resolution", [129, 150])
+@pytest.mark.parametrize("method", ["adaptive", "careful"])
+def test_linearised_distance_is_smooth_where_the_slice_was_interpolated(method: Method, resolution: int) -> None:
+    plane = a_plane((1, 32, 32))
+    classifier = truths.classifier(
+        truths.Ball(plane.to_pixels(np.array([[2.0, 1.0]]))[0], 3.0), (1, 32, 32), torch.float64
+    )
+    cuts = [slice_plane(classifier, plane, (-9.0, 8.0, -9.0, 8.0), resolution, each) for each in (method, "full")]
+    assert cuts[0].evaluated.mean() < 0.6
+    found, dense = (linearised_distance(cut) for cut in cuts)
+    away = np.hypot(cuts[0].x - 2, cuts[0].y[:, None] - 1) > 2  # the slope is 0 in the ball's middle
+    inside = np.s_[: resolution - 16, : resolution - 16]  # the last cells end beyond the frame: half of them unseen
+    far = away[inside]
+    np.testing.assert_allclose(found[inside][far], dense[inside][far], rtol=0.2)  # 0.4 without lattices
+    asked = profiles._asked(cuts[0].evaluated)
+    np.testing.assert_array_equal(found[asked], dense[asked])
+    for axis in (0, 1):  # from point to point it changes as the dense one does, to a step; blocks jump by more
+        change, truth = (np.diff(distance[inside], axis=axis) / cuts[0].step for distance in (found, dense))
+        assert np.abs(change - truth)[far[: len(change), : change.shape[1]]].max() < 1
 
 
 def test_linearised_distance_is_undefined_where_the_slope_or_a_label_is() -> None:

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from core.geometry.quadtree import Quadtree
+from core.geometry.quadtree import LevelProgress, Quadtree
 
 CPU = torch.device("cpu")
 Field = Callable[[Tensor, Tensor], Tensor]
@@ -88,3 +88,14 @@ def test_a_picture_before_the_run_is_an_error() -> None:
     tree = Quadtree(lambda points: points, 9, 4, 0.0, 2, CPU)
     with pytest.raises(ValueError, match="expected a run before its picture"):
         tree.picture(1, torch.tensor([0]))
+
+
+def test_each_level_takes_about_twice_as_long_as_the_one_before() -> None:
+    told: list[float] = []
+    progress = LevelProgress(2, lambda fraction, partial=None: told.append(fraction))
+    for level in range(3):
+        progress.level = level
+        progress.within_level(0.5)
+    assert told == [0.5 / 8, 2 / 8, 5 / 8]
+    progress.level = 0
+    assert progress.done(0.0) == 5 / 8  # never falls

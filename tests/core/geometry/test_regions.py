@@ -96,19 +96,12 @@ def test_undefined_points_belong_to_no_region() -> None:
     assert found.share.sum() == pytest.approx(6 / 9)
     nothing = of(".. ..")
     assert len(nothing.cells) == len(nothing.classes) == 0
-    assert [len(part) for part in nothing.persistence()] == [0, 0]
 
 
 def test_class_ids_beyond_a_byte_stay_themselves() -> None:
     found = region_statistics(drawn(np.array([[999, 999], [3, 259]])))
     assert found.region_class.tolist() == [999, 3, 259]
     assert found.classes.tolist() == [3, 259, 999]
-
-
-def test_persistence_counts_regions_of_at_least_an_area() -> None:
-    areas, counts = of("11110 11110 00000 02020 00000").persistence()
-    np.testing.assert_allclose(areas, np.array([1, 8, 15]) * STEP**2)
-    assert counts.tolist() == [4, 2, 1]
 
 
 def test_two_discs_have_their_areas_and_the_shape_of_discs() -> None:
@@ -183,6 +176,32 @@ def test_one_flat_boundary_gives_one_or_two_regions() -> None:
     assert math.isnan(found.finer_ratio)
 
 
+def test_persistence_counts_the_regions_of_at_least_a_share() -> None:
+    """Two classes at every pixel's sign: a plane cut by one line has two regions, whose shares are known."""
+    weight = torch.zeros(2, 64, dtype=torch.float64)
+    weight[0] = truths.unit((1, 8, 8)).flatten()
+    images = a_set()
+    bias = -float((images.pixels.double().flatten(1) @ weight[0]).median())
+    classifier = truths.classifier(truths.Affine(weight, torch.tensor([bias, 0.0])), (1, 8, 8))
+    found = fragmentation(classifier, images, 6, 32)
+    np.testing.assert_allclose([found.share[0], found.share[-1]], [1 / 1024, 1])
+    np.testing.assert_array_equal(found.lasting[:, 0], found.regions)
+    for rows, lasting in zip(found.rows, found.lasting, strict=True):
+        anchors = images[rows].pixels
+        plane = Plane.through(*anchors)
+        extent = plane.square(plane.to_plane(anchors).numpy())
+        shares = region_statistics(slice_plane(classifier, plane, extent, 32, "full")).share
+        np.testing.assert_array_equal(lasting, [(shares >= least - 1e-12).sum() for least in found.share])
+    mean, low, high = found.persistence()
+    np.testing.assert_allclose(mean, found.lasting.mean(0))
+    assert (mean[0], low[0], high[0]) == (found.mean, found.low, found.high)
+    assert ((low <= mean) & (mean <= high)).all()
+    assert (np.diff(mean) <= 0).all()
+    alike = fragmentation(classifier, images, 1, 32)
+    for part in alike.persistence():  # one plane drawn again is the same plane
+        np.testing.assert_array_equal(part, alike.lasting[0])
+
+
 @pytest.mark.parametrize("batch", [5, 64])
 def test_counts_are_those_of_the_slices(batch: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(compute.batch_shapes, "get", lambda *args: batch)
@@ -215,8 +234,8 @@ def test_the_interval_holds_the_true_mean_about_as_often_as_it_says() -> None:
     held = 0
     for trial in range(200):
         counts = np.random.default_rng(trial).poisson(6.0, 60)
-        low, high = regions._bootstrap(counts, trial)
-        held += low <= 6.0 <= high
+        low, high = regions._bootstrap(counts[:, None], trial)
+        held += bool(low[0] <= 6.0 <= high[0])
     assert 180 <= held <= 199
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -191,3 +192,15 @@ def test_wrong_calls_are_told_what_is_wrong() -> None:
         severity_sweep(classifier, images[:0], labels[:0], ["fog"])
     with pytest.raises(ImageError, match=r"\[0, 1\]"):
         severity_sweep(classifier, images + 1, labels, ["fog"])
+
+
+def test_quantiles_are_distances_of_images_and_leave_out_what_is_not_known() -> None:
+    classifier = truths.classifier(affine((1, 8, 8)), (1, 8, 8))
+    images = truths.images(5, (1, 8, 8), dtype=torch.float32)
+    found = severity_sweep(classifier, images, torch.arange(5), ["fog"], severities=[0, 5])
+    known = np.array([[[3.0, 1.0, np.nan, 2.0, 4.0], [np.nan] * 5]])
+    changed = replace(found, distance=known)
+    np.testing.assert_array_equal(changed.quantile(0.5), [[2.0, np.nan]])
+    np.testing.assert_array_equal(changed.quantile(0.25), [[1.0, np.nan]])
+    np.testing.assert_array_equal(changed.quantile(1.0), [[4.0, np.nan]])
+    np.testing.assert_array_equal(changed.quantile(0.0), [[1.0, np.nan]])

@@ -267,6 +267,53 @@ def test_every_level_of_an_adaptive_slice_is_a_complete_picture() -> None:
         np.testing.assert_array_equal(picture.label, final.label[::spacing, ::spacing])
 
 
+@pytest.mark.parametrize("passes", [1, 2])
+def test_a_full_slice_is_coarse_first_and_then_refined_in_place(passes: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compute.batch_shapes, "get", lambda *args: 4)
+    if passes == 2:
+        monkeypatch.setattr(slices, "_MOST_VALUES", 1000)
+    plane = a_plane((1, 32, 32))
+    classifier = truths.classifier(truths.NearestCentre(truths.images(5, (1, 32, 32), seed=4)), (1, 32, 32))
+    pictures: list[tuple[float, Slice]] = []
+
+    def listen(fraction: float, partial: Result | None = None) -> None:
+        if isinstance(partial, Slice):
+            pictures.append((fraction, partial))
+
+    final = slice_plane(classifier, plane, SQUARE, 64, "full", on_progress=listen)
+    assert final.forwards == passes * 64 * 64  # each point once in each pass
+    assert [len(picture.x) for _, picture in pictures] == [4] * (passes - 1) + [4, 8, 16, 32]
+    for fraction, picture in pictures:
+        spacing = 64 // len(picture.x)
+        assert picture.evaluated.all()
+        assert fraction == picture.forwards / final.forwards
+        for name in ("x", "y"):
+            np.testing.assert_allclose(getattr(picture, name), getattr(final, name)[::spacing])
+        for name in ("label", "margin", "confidence", "entropy"):
+            np.testing.assert_array_equal(getattr(picture, name), getattr(final, name)[::spacing, ::spacing])
+        assert picture.classes.tolist() == np.unique(picture.label).tolist()
+        shared = np.isin(final.classes, picture.classes)
+        np.testing.assert_array_equal(picture.logits, final.logits[::spacing, ::spacing, shared])
+        assert len(picture.boundary_lines()) == len(picture.classes)
+
+
+@pytest.mark.parametrize("method", slices.METHODS)
+def test_pictures_on_the_way_have_at_least_two_points_a_side(
+    method: slices.Method, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(compute.batch_shapes, "get", lambda *args: 4)
+    plane = a_plane((1, 32, 32))
+    classifier = truths.classifier(truths.NearestCentre(truths.images(5, (1, 32, 32), seed=4)), (1, 32, 32))
+    sides: list[int] = []
+
+    def listen(fraction: float, partial: Result | None = None) -> None:
+        if isinstance(partial, Slice):
+            sides.append(len(partial.x))
+
+    slice_plane(classifier, plane, SQUARE, 16, method, on_progress=listen)
+    assert sides == [2, 4, 8]
+
+
 # -- adaptive ---------------------------------------------------------------------------------------------------------
 
 
@@ -306,6 +353,16 @@ def test_any_resolution_is_cropped_from_whole_cells(resolution: int) -> None:
     np.testing.assert_array_equal(cut.label, dense.label)
     np.testing.assert_array_equal(cut.x, dense.x)
     assert cut.logits.shape == dense.logits.shape
+
+
+def test_a_class_that_begins_beyond_the_frame_is_not_seen() -> None:
+    u, v = torch.eye(4, dtype=torch.float64)[:2].view(2, 1, 2, 2)
+    module = truths.Affine(torch.eye(2, 4, dtype=torch.float64), torch.tensor([0.0, 10.0]))  # 0 wins where x > y + 10
+    classifier = truths.classifier(module, (1, 2, 2))
+    plane = Plane.spanned(torch.zeros(1, 2, 2), u, v)
+    cut = slice_plane(classifier, plane, (0.0, 9.5, 0.0, 9.5), 50, "adaptive")  # its last cells end at x = 12.4
+    assert cut.classes.tolist() == [1]
+    assert list(cut.boundary_lines()) == [1]
 
 
 @pytest.mark.parametrize(

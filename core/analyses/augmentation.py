@@ -1,0 +1,119 @@
+"""What PRIME's random primitives make of one image."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from core.analyses.analysis import Analysis
+from core.parameters import Parameter
+
+if TYPE_CHECKING:
+    from core.classifier import Classifier
+    from core.compute import OnProgress
+    from core.figures.chart import Chart
+    from core.geometry.prime_draws import PrimeDraws
+    from core.images import ImageSet
+
+
+def _prepare_draws(
+    classifier: Classifier,
+    images: ImageSet,
+    *,
+    rows: Sequence[int],
+    reference: Classifier,
+    on_progress: OnProgress,
+    **settings: Any,
+) -> PrimeDraws:
+    from core.geometry.prime_draws import prime_draws
+
+    return prime_draws(classifier, images.pixels[rows[0]], **settings)
+
+
+def _draws_chart(
+    results: Sequence[PrimeDraws],
+    classifiers: Sequence[Classifier],
+    images: ImageSet,
+    *,
+    rows: tuple[int, ...],
+    beside: Sequence[PrimeDraws],
+) -> Chart:
+    from core.figures.augmentation import augmentation_chart
+    from core.figures.chart import side_by_side
+
+    image = images.pixels[rows[0]].numpy()
+    named = len(results) > 1
+    pairs = zip(results, classifiers, strict=True)
+    return side_by_side(
+        [
+            augmentation_chart(result, image=image, class_names=one.class_names, title=one.name if named else "")
+            for result, one in pairs
+        ]
+    )
+
+
+def _one_to_three(parameters: Mapping[str, Any]) -> tuple[int, int]:
+    """The first one is looked at; the others are chosen for other views."""
+    return 1, 3
+
+
+AUGMENTATION = Analysis(
+    name="augmentation",
+    version=1,
+    question="What do PRIME's random filters, displacements and colour curves make of this image?",
+    view="corruptions",
+    parameters=(
+        Parameter(
+            name="spectral",
+            kind="number",
+            default=4.0,
+            limits=(0, 20),
+            unit="standard deviation",
+            help="The largest s: each filter's coefficients have a standard deviation drawn up to it.",
+        ),
+        Parameter(
+            name="spatial",
+            kind="number",
+            default=1.0,
+            limits=(0, 20),
+            unit="times T",
+            help="Scales the variance T of displacements; 1 is the paper's law.",
+        ),
+        Parameter(
+            name="colour",
+            kind="number",
+            default=0.01,
+            limits=(0, 1),
+            unit="variance",
+            help="The largest T of the coefficients of a colour curve.",
+        ),
+        Parameter(
+            name="cutoff",
+            kind="integer",
+            default=100,
+            limits=(2, 500),
+            unit="half waves",
+            help="The largest q: how many waves a displacement (at most half the image's side) or a colour curve has.",
+        ),
+        Parameter(
+            name="mix",
+            kind="number",
+            default=0.5,
+            limits=(0, 1),
+            unit="share",
+            help="m, the share of the chains in the mixture; training draws it anew for each image.",
+        ),
+        Parameter(name="draws", kind="integer", default=3, limits=(1, 8), help="Draws of each primitive."),
+        Parameter(
+            name="seed",
+            kind="integer",
+            default=0,
+            limits=(0, 1e9),
+            help="Of the first draw; each further one has the next number.",
+        ),
+    ),
+    figure=(),
+    images=_one_to_three,
+    prepare=_prepare_draws,
+    chart=_draws_chart,
+)

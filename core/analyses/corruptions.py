@@ -1,0 +1,330 @@
+"""Corruptions of growing severity, of one image and of a set; and white noise, forecast and measured."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from core.analyses.analysis import PALETTE, Analysis
+from core.parameters import Parameter
+
+if TYPE_CHECKING:
+    import torch
+
+    from core.classifier import Classifier
+    from core.compute import OnProgress
+    from core.figures.chart import Chart
+    from core.geometry.noise import NoiseForecast
+    from core.geometry.severity import SeveritySweep
+    from core.geometry.walk import SeverityWalk
+    from core.images import ImageSet
+
+# the table's names, without the import of torch; a test compares them
+NAMES = (
+    "gaussian_noise",
+    "shot_noise",
+    "impulse_noise",
+    "speckle_noise",
+    "gaussian_blur",
+    "motion_blur",
+    "contrast",
+    "brightness",
+    "fog",
+    "elastic",
+    "pixelate",
+    "jpeg",
+)
+_SEVERITIES = (0.0, 1.0, 2.0, 3.0, 4.0, 5.0)
+_RIVALS = 3  # the likeliest other classes: one of them is the nearest of all but a few images, at a third of the cost
+_DEVIATIONS = 8  # strengths of noise looked at, up to the largest
+
+
+def _prepare_walk(
+    classifier: Classifier,
+    images: ImageSet,
+    *,
+    rows: Sequence[int],
+    reference: Classifier,
+    corruption: str,
+    steps: int,
+    seed: int,
+    on_progress: OnProgress,
+) -> SeverityWalk:
+    from core.geometry.walk import severity_walk
+
+    label = int(images.labels[rows[0]])
+    return severity_walk(
+        classifier, images.pixels[rows[0]], corruption, label=label, steps=steps, seed=seed, on_progress=on_progress
+    )
+
+
+def _prepare_sweep(
+    classifier: Classifier,
+    images: ImageSet,
+    *,
+    rows: Sequence[int],
+    reference: Classifier,
+    corruptions: str,
+    count: int,
+    seed: int,
+    on_progress: OnProgress,
+) -> SeveritySweep:
+    from core.geometry.severity import severity_sweep
+
+    pixels, labels = labelled_sample(images, count, seed)
+    names = listed(corruptions)
+    return severity_sweep(
+        classifier,
+        pixels,
+        labels,
+        names,
+        severities=_SEVERITIES,
+        candidates=_RIVALS,
+        seed=seed,
+        on_progress=on_progress,
+    )
+
+
+def _prepare_noise(
+    classifier: Classifier,
+    images: ImageSet,
+    *,
+    rows: Sequence[int],
+    reference: Classifier,
+    count: int,
+    strongest: float,
+    draws: int,
+    seed: int,
+    on_progress: OnProgress,
+) -> NoiseForecast:
+    from core.geometry.noise import noise_forecast
+
+    pixels, labels = labelled_sample(images, count, seed)
+    deviations = [strongest * (place + 1) / _DEVIATIONS for place in range(_DEVIATIONS)]
+    return noise_forecast(classifier, pixels, labels, deviations, draws=draws, seed=seed, on_progress=on_progress)
+
+
+def labelled_sample(images: ImageSet, count: int, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Images of known class, drawn without replacement: the same for every model.
+
+    Args:
+        images: the whole set.
+        count: how many at most.
+        seed: another one draws others.
+
+    Returns:
+        Pixels and labels.
+
+    Raises:
+        ImageError: if no image has a known class.
+    """
+    import torch
+
+    from core.images import ImageError
+
+    known = (images.labels >= 0).nonzero()[:, 0]
+    if not len(known):
+        raise ImageError(f"expected images of known classes to count mistakes on, {images.source} has none")
+    order = known[torch.randperm(len(known), generator=torch.Generator().manual_seed(seed))[:count]]
+    return images.pixels[order], images.labels[order]
+
+
+def listed(text: str) -> tuple[str, ...]:
+    """The corruptions that a text names.
+
+    >>> listed("fog, contrast")
+    ('fog', 'contrast')
+
+    Args:
+        text: "all", or names with commas between them.
+
+    Returns:
+        Names, each once.
+
+    Raises:
+        ValueError: if one is not known or there is none.
+    """
+    if text == "all":
+        return NAMES
+    names = tuple(dict.fromkeys(name.strip() for name in text.split(",")))
+    unknown = [name for name in names if name not in NAMES]
+    if unknown:
+        raise ValueError(f"expected all, or corruptions out of {', '.join(NAMES)}, got {unknown[0][:40]!r}")
+    return names
+
+
+def _walk_chart(
+    results: Sequence[SeverityWalk],
+    classifiers: Sequence[Classifier],
+    images: ImageSet,
+    *,
+    rows: tuple[int, ...],
+    beside: Sequence[SeverityWalk],
+    **figure: Any,
+) -> Chart:
+    from core.figures.corruptions import severity_walk_chart
+
+    names = [one.name for one in classifiers]
+    return severity_walk_chart(results, models=names, class_names=classifiers[0].class_names, **figure)
+
+
+def _sweep_chart(
+    results: Sequence[SeveritySweep],
+    classifiers: Sequence[Classifier],
+    images: ImageSet,
+    *,
+    rows: tuple[int, ...],
+    beside: Sequence[SeveritySweep],
+    shown: Any,
+    against: Any,
+) -> Chart:
+    from core.figures.corruptions import severity_sweep_chart
+
+    return severity_sweep_chart(results, models=[one.name for one in classifiers], shown=shown, against=against)
+
+
+def _noise_chart(
+    results: Sequence[NoiseForecast],
+    classifiers: Sequence[Classifier],
+    images: ImageSet,
+    *,
+    rows: tuple[int, ...],
+    beside: Sequence[NoiseForecast],
+) -> Chart:
+    from core.figures.corruptions import noise_forecast_chart
+
+    return noise_forecast_chart(results, models=[one.name for one in classifiers])
+
+
+def _one_to_three(parameters: Mapping[str, Any]) -> tuple[int, int]:
+    """The first one is looked at; the others are chosen for other views."""
+    return 1, 3
+
+
+def _whole_set(parameters: Mapping[str, Any]) -> bool:
+    """Images are drawn from the set."""
+    return True
+
+
+_SEED = Parameter(
+    name="seed",
+    kind="integer",
+    default=0,
+    limits=(0, 1e9),
+    help="Another seed draws other noise, other fields and other images of the set.",
+)
+_COUNT = Parameter(
+    name="count",
+    kind="integer",
+    default=80,
+    limits=(1, 10_000),
+    unit="images",
+    help="Images of known class, drawn from the set; all of them where there are fewer.",
+)
+
+SEVERITY = Analysis(
+    name="severity",
+    version=1,
+    question="How does one image come to the boundary as a corruption grows?",
+    view="corruptions",
+    parameters=(
+        Parameter(
+            name="corruption",
+            kind="choice",
+            default="contrast",
+            choices=NAMES,
+            help="The corruption; its strengths at severities 1 to 5 are those of a table of our own.",
+        ),
+        Parameter(
+            name="steps",
+            kind="integer",
+            default=21,
+            limits=(2, 201),
+            help="Severities looked at, evenly spaced from 0 to 5.",
+        ),
+        _SEED,
+    ),
+    figure=(
+        Parameter(
+            name="marked",
+            kind="number",
+            default=3.0,
+            limits=(0, 5),
+            help="The severity that a line marks; the view shows the image there.",
+        ),
+        PALETTE,
+    ),
+    images=_one_to_three,
+    prepare=_prepare_walk,
+    chart=_walk_chart,
+)
+
+CORRUPTION = Analysis(
+    name="corruption",
+    version=1,
+    question="Which corruptions, how strong, does the model endure?",
+    view="corruptions",
+    parameters=(
+        Parameter(
+            name="corruptions",
+            kind="text",
+            default="all",
+            check=listed,
+            help=f"all, or some of {', '.join(NAMES)}, with commas between them.",
+        ),
+        _COUNT,
+        _SEED,
+    ),
+    figure=(
+        Parameter(
+            name="shown",
+            kind="choice",
+            default="accuracy",
+            choices=("accuracy", "distance"),
+            help="Accuracy with its 95 % interval, or the median signed distance to the boundary of the true class.",
+        ),
+        Parameter(
+            name="against",
+            kind="choice",
+            default="severity",
+            choices=("severity", "change"),
+            help="Severity, or the mean ℓ2 length of the change: at equal change, what differs is not owed to a table"
+            " of strengths.",
+        ),
+    ),
+    images=_one_to_three,
+    prepare=_prepare_sweep,
+    chart=_sweep_chart,
+    shared=_whole_set,
+)
+
+NOISE = Analysis(
+    name="noise",
+    version=1,
+    question="Can the geometry at the clean image tell what white noise will do?",
+    view="corruptions",
+    parameters=(
+        Parameter(
+            name="strongest",
+            kind="number",
+            default=0.4,
+            limits=(1e-3, 10),
+            unit="standard deviation",
+            help="The strongest noise; eight strengths up to it are looked at.",
+        ),
+        Parameter(
+            name="draws",
+            kind="integer",
+            default=24,
+            limits=(1, 1000),
+            help="Draws of noise for each image, the same at all strengths.",
+        ),
+        _COUNT,
+        _SEED,
+    ),
+    figure=(),
+    images=_one_to_three,
+    prepare=_prepare_noise,
+    chart=_noise_chart,
+    shared=_whole_set,
+)

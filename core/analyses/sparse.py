@@ -1,0 +1,205 @@
+"""Sparse perturbations of one image: the few pixels that change the class, and what a single one decides."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from core.analyses.analysis import Analysis
+from core.analyses.planes import START, start_images, start_shared
+from core.parameters import Parameter
+
+if TYPE_CHECKING:
+    from core.classifier import Classifier
+    from core.figures.chart import Chart
+    from core.geometry.pixel_profile import PixelProfile
+    from core.geometry.sparse_cards import SparseCard
+    from core.images import ImageSet
+
+
+def _prepare_sparse(*args: Any, **settings: Any) -> SparseCard:
+    from core.geometry.sparse_cards import prepare
+
+    return prepare(*args, **settings)
+
+
+def _prepare_pixel(*args: Any, **settings: Any) -> PixelProfile:
+    from core.geometry.sparse_cards import prepare_pixel
+
+    return prepare_pixel(*args, **settings)
+
+
+def _sparse_chart(
+    results: Sequence[SparseCard],
+    classifiers: Sequence[Classifier],
+    images: ImageSet,
+    *,
+    rows: tuple[int, ...],
+    beside: Sequence[SparseCard],
+    **figure: Any,
+) -> Chart:
+    from core.figures.chart import side_by_side
+    from core.figures.sparse import sparse_chart
+
+    named = len(results) > 1
+    pairs = zip(results, classifiers, strict=True)
+    return side_by_side(
+        [
+            sparse_chart(found, class_names=one.class_names, title=one.name if named else "", **figure)
+            for found, one in pairs
+        ]
+    )
+
+
+def _pixel_chart(
+    results: Sequence[PixelProfile],
+    classifiers: Sequence[Classifier],
+    images: ImageSet,
+    *,
+    rows: tuple[int, ...],
+    beside: Sequence[PixelProfile],
+    **figure: Any,
+) -> Chart:
+    from core.figures.chart import side_by_side
+    from core.figures.pixels import pixel_chart
+
+    named = len(results) > 1
+    pairs = zip(results, classifiers, strict=True)
+    return side_by_side(
+        [
+            pixel_chart(found, class_names=one.class_names, title=one.name if named else "", **figure)
+            for found, one in pairs
+        ]
+    )
+
+
+ORDER = Parameter(
+    name="order",
+    kind="choice",
+    default="pixel",
+    choices=("pixel", "l0", "l1"),
+    help="What SparseFool makes small: pixels, changed values, or the sum of changes; sigma-zero counts pixels, else"
+    " values.",
+)
+METHOD = Parameter(
+    name="method",
+    kind="choice",
+    default="sparsefool",
+    choices=("sparsefool", "sigma_zero"),
+    help="SparseFool steps along the boundary's geometry; sigma-zero descends on a smooth count of changes.",
+)
+BOUND = Parameter(
+    name="bound",
+    kind="number",
+    default=1.0,
+    limits=(0.01, 1),
+    unit="pixel value",
+    help="How far each value may change; less is harder to see and takes more pixels.",
+)
+REVERSE = Parameter(
+    name="reverse",
+    kind="choice",
+    default="yes",
+    choices=("yes", "no"),
+    help="Give back pixels that are not needed, until each one left is.",
+)
+SEED = Parameter(
+    name="seed",
+    kind="integer",
+    default=0,
+    limits=(0, 1e6),
+    help="Of what is drawn at random; another seed, another draw.",
+)
+
+SPARSE = Analysis(
+    name="sparse",
+    version=1,
+    question="How few pixels change the model's mind about this image?",
+    view="sparse",
+    parameters=(
+        *START,
+        METHOD,
+        ORDER,
+        Parameter(
+            name="target_rule",
+            kind="choice",
+            default="l2",
+            choices=("l2", "l0"),
+            help="Head for the class whose boundary is nearest, or for the one that fewest values would reach.",
+        ),
+        Parameter(
+            name="lambdas",
+            kind="numbers",
+            default=(1.5, 3.0),
+            limits=(1, 100),
+            help="How far beyond SparseFool's plane to aim, as multiples of its distance; the best of them is kept.",
+        ),
+        BOUND,
+        REVERSE,
+        SEED,
+    ),
+    figure=(
+        Parameter(
+            name="show",
+            kind="choice",
+            default="card",
+            choices=(
+                "card",
+                "curve",
+                "adversarial",
+                "support",
+                "change",
+                "reliance",
+                "capacity",
+                "capacity at boundary",
+            ),
+            help="Everything on one card, the margin against the pixels used, or one picture.",
+        ),
+        Parameter(
+            name="used",
+            kind="integer",
+            default=-1,
+            limits=(-1, 1e6),
+            unit="pixels",
+            help="How many of the pixels are changed, in their order; -1 for all of them.",
+        ),
+    ),
+    images=start_images,
+    prepare=_prepare_sparse,
+    chart=_sparse_chart,
+    shared=start_shared,
+)
+
+PIXEL = Analysis(
+    name="pixel",
+    version=1,
+    question="What does the model say when one pixel takes other values?",
+    view="sparse",
+    parameters=(
+        *START,
+        Parameter(
+            name="row", kind="integer", default=0, limits=(0, 1e5), unit="pixel", help="Row of the pixel, 0 on top."
+        ),
+        Parameter(
+            name="column",
+            kind="integer",
+            default=0,
+            limits=(0, 1e5),
+            unit="pixel",
+            help="Column of the pixel, 0 on the left.",
+        ),
+        Parameter(
+            name="resolution",
+            kind="integer",
+            default=64,
+            limits=(2, 1024),
+            unit="values",
+            help="Values from 0 to 1 that each channel takes.",
+        ),
+    ),
+    figure=(),
+    images=start_images,
+    prepare=_prepare_pixel,
+    chart=_pixel_chart,
+    shared=start_shared,
+)

@@ -1,0 +1,261 @@
+"""Sparse perturbations of many images: what their supports share, between methods and between models."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from core.analyses.analysis import PALETTE, Analysis
+from core.analyses.sparse import BOUND, METHOD, ORDER, REVERSE, SEED
+from core.parameters import Parameter
+
+if TYPE_CHECKING:
+    from core.classifier import Classifier
+    from core.compute import OnProgress
+    from core.figures.chart import Chart
+    from core.geometry.race import Race
+    from core.geometry.supports import Supports
+    from core.geometry.transfer import Transfer
+    from core.images import ImageSet
+
+
+def _survey(classifiers: Sequence[Classifier], images: ImageSet, count: int, seed: int) -> Any:
+    """Pixels of images that all models classify correctly, drawn evenly from the classes."""
+    from core.geometry.sampling import correct_rows
+
+    return images.pixels[correct_rows(classifiers, images.pixels, images.labels.numpy(), count, seed)]
+
+
+def _prepare_supports(
+    classifier: Classifier,
+    images: ImageSet,
+    *,
+    rows: Sequence[int],
+    reference: Classifier | None = None,
+    count: int,
+    seed: int,
+    on_progress: OnProgress,
+    **settings: Any,
+) -> Supports:
+    from core.geometry.supports import supports
+
+    chosen = _survey([reference or classifier], images, count, seed)
+    return supports(classifier, chosen, seed=seed, on_progress=on_progress, **settings)
+
+
+def _prepare_race(
+    classifier: Classifier,
+    images: ImageSet,
+    *,
+    rows: Sequence[int],
+    reference: Classifier | None = None,
+    count: int,
+    seed: int,
+    reverse: str,
+    on_progress: OnProgress,
+    **settings: Any,
+) -> Race:
+    from core.geometry.race import race
+
+    chosen = _survey([reference or classifier], images, count, seed)
+    return race(classifier, chosen, reverse=reverse == "yes", on_progress=on_progress, **settings)
+
+
+def _prepare_transfer(
+    classifiers: Sequence[Classifier],
+    images: ImageSet,
+    *,
+    rows: Sequence[int],
+    count: int,
+    seed: int,
+    on_progress: OnProgress,
+    **settings: Any,
+) -> Transfer:
+    from core.geometry.transfer import transfer
+
+    chosen = _survey(classifiers, images, count, seed)
+    return transfer(classifiers, chosen, seed=seed, on_progress=on_progress, **settings)
+
+
+def _supports_chart(
+    results: Sequence[Supports],
+    classifiers: Sequence[Classifier],
+    images: ImageSet,
+    *,
+    rows: tuple[int, ...],
+    beside: Sequence[Supports],
+    **figure: Any,
+) -> Chart:
+    from core.figures.supports import supports_chart
+
+    names = [classifier.name for classifier in classifiers]
+    return supports_chart(results, class_names=classifiers[0].class_names, names=names, beside=beside, **figure)
+
+
+def _race_chart(
+    results: Sequence[Race],
+    classifiers: Sequence[Classifier],
+    images: ImageSet,
+    *,
+    rows: tuple[int, ...],
+    beside: Sequence[Race],
+) -> Chart:
+    from core.figures.chart import side_by_side
+    from core.figures.races import race_chart
+
+    named = len(results) > 1
+    pairs = zip(results, classifiers, strict=True)
+    return side_by_side([race_chart(found, title=one.name if named else "") for found, one in pairs])
+
+
+def _transfer_chart(
+    results: Sequence[Transfer],
+    classifiers: Sequence[Classifier],
+    images: ImageSet,
+    *,
+    rows: tuple[int, ...],
+    beside: Sequence[Transfer],
+    **figure: Any,
+) -> Chart:
+    from core.figures.races import transfer_chart
+
+    (result,) = results
+    return transfer_chart(result, **figure)
+
+
+def _any_image(parameters: Mapping[str, Any]) -> tuple[int, int]:
+    """What is chosen does not matter: the images are drawn from the whole set."""
+    return (1, 3)
+
+
+def _whole_set(parameters: Mapping[str, Any]) -> bool:
+    """Images are drawn from the whole set, among those that the reference classifies correctly."""
+    return True
+
+
+def _count(default: int) -> Parameter:
+    return Parameter(
+        name="count",
+        kind="integer",
+        default=default,
+        limits=(1, 5000),
+        unit="images",
+        help="Images drawn evenly from the classes of the whole set, only correctly classified ones.",
+    )
+
+
+SUPPORTS = Analysis(
+    name="supports",
+    version=1,
+    question="Where do the few pixels lie, on what, and does it take many?",
+    view="sparse",
+    parameters=(
+        _count(27),
+        METHOD,
+        ORDER,
+        BOUND,
+        Parameter(
+            name="seeds",
+            kind="integer",
+            default=2,
+            limits=(1, 20),
+            unit="starts",
+            help="How often supports are found, each from another start within 2 grey levels, for stability.",
+        ),
+        Parameter(
+            name="draws",
+            kind="integer",
+            default=1000,
+            limits=(20, 100_000),
+            unit="draws",
+            help="Of random supports of the same sizes, which say what deviation is large by chance.",
+        ),
+        SEED,
+    ),
+    figure=(
+        Parameter(
+            name="show",
+            kind="choice",
+            default="maps",
+            choices=(
+                "maps",
+                "frequency",
+                "deviation",
+                "pairs",
+                "robustness",
+                "classes",
+                "predictors",
+                "stability",
+            ),
+            help="Where supports lie, and how surprising that is; by pairs of classes; the share flipped with at most"
+            " so many pixels, also by class; what predicts supports; how unique they are.",
+        ),
+        PALETTE,
+    ),
+    images=_any_image,
+    prepare=_prepare_supports,
+    chart=_supports_chart,
+    shared=_whole_set,
+)
+
+RACE = Analysis(
+    name="race",
+    version=1,
+    question="Which method finds fewer pixels, and at what cost?",
+    view="sparse",
+    parameters=(
+        _count(18),
+        Parameter(
+            name="contest",
+            kind="choice",
+            default="methods",
+            choices=("methods", "multipliers"),
+            help="SparseFool's three orders against sigma-zero, or SparseFool's multipliers lambda against each other.",
+        ),
+        REVERSE,
+        BOUND,
+        SEED,
+    ),
+    figure=(),
+    images=_any_image,
+    prepare=_prepare_race,
+    chart=_race_chart,
+    shared=_whole_set,
+)
+
+TRANSFER = Analysis(
+    name="transfer",
+    version=1,
+    question="Does what fools one model fool another, or another image?",
+    view="sparse",
+    parameters=(
+        _count(18),
+        METHOD,
+        ORDER,
+        BOUND,
+        Parameter(
+            name="steps",
+            kind="integer",
+            default=20,
+            limits=(1, 1000),
+            unit="gradients",
+            help="Gradients with which colours are found anew for a support.",
+        ),
+        SEED,
+    ),
+    figure=(
+        Parameter(
+            name="show",
+            kind="choice",
+            default="change",
+            choices=("change", "support", "patch", "agreement"),
+            help="The same change, the best colours on the same pixels, the same patch on other images, or the overlap"
+            " of supports.",
+        ),
+    ),
+    images=_any_image,
+    prepare=_prepare_transfer,
+    chart=_transfer_chart,
+    shared=_whole_set,
+    joint=True,
+)

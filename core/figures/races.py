@@ -1,0 +1,156 @@
+"""Charts between methods and between models: pixels against gradients, and what transfers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+import numpy as np
+
+from core.figures import style
+from core.figures.chart import Axis, BandLayer, Chart, Layer, LegendEntry, LinesLayer, Panel, PointsLayer, Scale
+from core.figures.matrices import matrix_panel
+
+if TYPE_CHECKING:
+    from core.geometry.race import Race
+    from core.geometry.transfer import Transfer
+
+TransferShow = Literal["change", "support", "patch", "agreement"]
+TRANSFER_SHOWS: tuple[TransferShow, ...] = get_args(TransferShow)
+
+_INKS = tuple(style.class_colour(k) for k in (0, 1, 5, 7, 3, 2))
+_ASKED: Mapping[TransferShow, tuple[str, str, str]] = {  # condition, its control, what it is
+    "change": (
+        "change",
+        "change, shifted",
+        "Share of the row's perturbations that, unchanged, take the column's model to another class; below it the share"
+        " at the same colours and support moved cyclically by a random shift.",
+    ),
+    "support": (
+        "support",
+        "support, shifted",
+        "Share of the row's supports on which colours were found that take the column's model to another class; below"
+        " it the share at the same support moved cyclically by a random shift.",
+    ),
+    "patch": (
+        "patch on another image",
+        "patch on another image, shifted",
+        "Share of the row's perturbations whose colours, painted on another image of the same class, take the column's"
+        " model to another class; below it the share at the same patch moved cyclically by a random shift.",
+    ),
+}
+
+
+def race_chart(
+    race: Race,
+    *,
+    title: str = "",
+    recipe: Mapping[str, Any] | None = None,
+) -> Chart:
+    """The fewest pixels found against the gradients spent, the median with its quartiles.
+
+    Args:
+        race: what was computed.
+        title: above the picture.
+        recipe: makes the picture again.
+
+    Returns:
+        A chart of one panel with both axes logarithmic: one curve per method, a band between its quartiles.
+    """
+    layers: list[Layer] = []
+    legend, said = [], []
+    for place, name in enumerate(map(str, race.contestants)):
+        colour = _INKS[place % len(_INKS)]
+        legend.append(LegendEntry(colour=colour, label=name))
+        quartiles = np.isfinite(race.lower[place]) & np.isfinite(race.upper[place])
+        if quartiles.any():
+            low, high = race.lower[place][quartiles], race.upper[place][quartiles]
+            layers.append(BandLayer(x=race.budget[quartiles], low=low, high=high, colour=colour))
+        known = np.isfinite(race.median[place])
+        if known.any():
+            points = np.stack([race.budget[known], race.median[place][known]], 1)
+            layers.append(LinesLayer(paths=(_stairs(points),), colour=colour))
+            layers.append(PointsLayer(positions=points[-1:], colours=(colour,), size=4.0))
+            said.append(f"{name} {points[-1, 1]:g} pixels after {float(np.median(race.spent[place])):.0f} gradients")
+        else:
+            said.append(f"{name} flips fewer than half of the images")
+    ends = [layer.high.max() for layer in layers if isinstance(layer, BandLayer)]
+    panel = Panel(
+        layers=tuple(layers),
+        title=title,
+        x=Axis(label="gradients per image", scale="log", limits=(0.9, 1.1 * float(race.budget.max(initial=1.0)))),
+        y=Axis(label="pixels changed", scale="log", limits=(0.9, 1.2 * float(max(ends, default=10.0)))),
+    )
+    return Chart(
+        panels=(panel,),
+        name="race",
+        caption=(
+            f"Median over {race.pixels.shape[1]} images of the fewest pixels found for at most so many gradients; band:"
+            " quartiles. An image not flipped by then counts as infinitely many. Forwards are not counted:"
+            f" {', '.join(f'{float(np.median(asked)):.0f}' for asked in race.asked)} per image in the order of the"
+            " legend."
+        ),
+        alt=f"Falling curves of pixels changed against gradients spent. In the end: {'; '.join(said)}.",
+        legend=tuple(legend),
+        recipe=recipe,
+    )
+
+
+def _stairs(points: np.ndarray) -> np.ndarray:
+    """A curve that keeps its value until the next point."""
+    x = np.repeat(points[:, 0], 2)[1:]
+    y = np.repeat(points[:, 1], 2)[:-1]
+    return np.stack([x, y], 1)
+
+
+def transfer_chart(
+    transfer: Transfer,
+    *,
+    show: TransferShow = "change",
+    title: str = "",
+    recipe: Mapping[str, Any] | None = None,
+) -> Chart:
+    """A matrix over models: how often one's perturbations change the other's mind.
+
+    Args:
+        transfer: what was computed.
+        show: the same "change", the best colours on the same "support", the same "patch" on other images, or the
+            "agreement" of supports.
+        title: above the picture.
+        recipe: makes the picture again.
+
+    Returns:
+        A chart of one isometric panel.
+    """
+    names = tuple(str(name) for name in transfer.models)
+    if show == "agreement":
+        values, notes, note = transfer.agreement, transfer.agreement_chance, "chance"
+        label, words = "mean IoU", "Mean IoU of both models' supports of the same image; below it that of random ones."
+    else:
+        condition, control, words = _ASKED[show]
+        place = {str(name): k for k, name in enumerate(transfer.conditions)}
+        values, notes, note = transfer.flipped[place[condition]], transfer.flipped[place[control]], "control"
+        low, high = transfer.flipped_low[place[condition]], transfer.flipped_high[place[condition]]
+        label = "share flipped"
+        counts = ", ".join(f"{int(count)}" for count in transfer.count[place[condition]])
+        words += f" Of {counts} perturbations, row by row; 95 % intervals (Wilson) at most ± {_widest(low, high):.2f}."
+    panel = matrix_panel(
+        values,
+        names,
+        Scale(palette="cividis", limits=(0.0, 1.0), label=label),
+        notes=notes,
+        note=note,
+        title=title,
+        x_label="asked",
+        y_label="made for",
+    )
+    cells = (f"{names[row]} to {names[column]} {value:.2f}" for (row, column), value in np.ndenumerate(values))
+    return Chart(
+        panels=(panel,), name="transfer", caption=words, alt=f"A matrix: {label}. {', '.join(cells)}.", recipe=recipe
+    )
+
+
+def _widest(low: np.ndarray, high: np.ndarray) -> float:
+    """Half the widest interval."""
+    known = np.isfinite(low)
+    return float((high - low)[known].max(initial=0.0)) / 2

@@ -1,0 +1,266 @@
+"""Charts of one image's sparse perturbation: its card, its maps, and the margin as its pixels are changed in order."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+import numpy as np
+
+from core.figures import style
+from core.figures.chart import Axis, Chart, Layer, LinesLayer, Panel, PointsLayer, Scale
+from core.figures.pictures import Picture, map_panel, montage, photograph, picture_field, scaled
+
+if TYPE_CHECKING:
+    from core.geometry.slices import Slice
+    from core.geometry.sparse_cards import SparseCard
+
+SparseShow = Literal[
+    "card", "curve", "adversarial", "support", "change", "reliance", "capacity", "capacity at boundary"
+]
+SPARSE_SHOWS: tuple[SparseShow, ...] = get_args(SparseShow)
+
+_COUNTED = 8  # pixels: so many ticks are named one by one
+
+_MAPS = {
+    "support": "Colour: the place at which a pixel enters, 1 first; grey: unchanged.",
+    "change": "Colour: change of the value, the mean over channels.",
+    "reliance": "Colour: the margin that comes back when this pixel alone is restored; grey: unchanged.",
+    "capacity": "Colour: how far the linearised margin falls when this pixel alone moves as far as it may, at the"
+    " image.",
+    "capacity at boundary": "Colour: how far the linearised margin falls when this pixel alone moves as far as it may,"
+    " its slope taken at the dense boundary point.",
+}
+
+
+def sparse_chart(
+    found: SparseCard,
+    *,
+    class_names: Sequence[str],
+    show: SparseShow = "card",
+    used: int = -1,
+    title: str = "",
+    recipe: Mapping[str, Any] | None = None,
+) -> Chart:
+    """One image's sparse perturbation.
+
+    Args:
+        found: of one image.
+        class_names: one name per class of the classifier.
+        show: "card" for all pictures and the curve, "curve" for the margin against the pixels used, or one picture.
+        used: how many of the pixels the adversarial image and the mark on the curve show changed, in their order; -1
+            for all of them.
+        title: above the picture.
+        recipe: makes the picture again.
+
+    Returns:
+        A chart of one panel, of two for the card.
+
+    Raises:
+        ValueError: if there is not exactly one image, or a name of a class is missing.
+    """
+    if len(found.found) != 1:
+        raise ValueError(f"expected the perturbation of one image, got {len(found.found)}")
+    if len(class_names) != found.num_classes:
+        raise ValueError(f"expected one name for each of {found.num_classes} classes, got {len(class_names)} names")
+    words = _words(found, class_names)
+    if show == "card":
+        panels: tuple[Panel, ...] = (_card(found, class_names, title, used), _curve(found, "", used))
+    elif show == "curve":
+        panels = (_curve(found, title, used),)
+    elif show == "adversarial":
+        panels = (Panel(layers=(picture_field(_adversarial(found, used)),), kind="image", title=title),)
+    else:
+        values, scale = _map(found, show)
+        panels = (map_panel(values, scale, title),)
+    return Chart(
+        panels=panels,
+        name="sparse",
+        caption=f"{words} {_MAPS.get(show, '')}".strip(),
+        alt=f"{_ALT.get(show, f'A map of {show} over the pixels of one image.')} {words}",
+        recipe=recipe,
+    )
+
+
+_ALT = {
+    "card": "Nine small pictures of one image's sparse perturbation (the image, the adversarial image, the change,"
+    " the order and the reliance of its pixels, the dense direction, capacities) above the margin against the number"
+    " of pixels changed.",
+    "curve": "The margin of the source class against the number of pixels changed.",
+    "adversarial": "The adversarial image.",
+}
+
+
+def on_plane(chart: Chart, cut: Slice, found: SparseCard) -> Chart:
+    """Mark a slice with what was found in it: the dense point, the sparse one, and the plane that SparseFool moves to.
+
+    Args:
+        chart: of the slice.
+        cut: the slice, at the image of the perturbation.
+        found: with the perturbation of this image.
+
+    Returns:
+        The chart with both points, projected onto the plane where they lie off it, and the line in which the plane at
+        right angles to the normal at the dense point meets it.
+    """
+    u, v, origin = (each.astype(np.float64) for each in (cut.u, cut.v, cut.origin))
+    offsets = [point[0].astype(np.float64) - origin for point in (found.boundary, found.adversarial)]
+    positions = np.array([[(offset * u).sum(), (offset * v).sum()] for offset in offsets])
+    off = [math.sqrt(max(0.0, (o**2).sum() - (at**2).sum())) for o, at in zip(offsets, positions, strict=True)]
+    words = [
+        f"{name}, {away:.2g} off the plane" if away >= 0.005 else name
+        for name, away in zip(("dense", "sparse"), off, strict=True)
+    ]
+    normal = np.array([(found.dense[0] * u).sum(), (found.dense[0] * v).sum()], dtype=np.float64)
+    level = float((found.dense[0] * offsets[0]).sum())
+    x_low, x_high, y_low, y_high = cut.x[0], cut.x[-1], cut.y[0], cut.y[-1]
+    line = _line_in_box(normal, level, (x_low, x_high, y_low, y_high))
+    marks: tuple[Layer, ...] = (PointsLayer(positions=positions, labels=tuple(words), marker="diamond"),)
+    if line is not None:
+        marks = (LinesLayer(paths=(line,), role="guide", dash="dashed", name="plane at the dense point"), *marks)
+    (panel,) = chart.panels
+    return replace(chart, panels=(replace(panel, layers=(*panel.layers, *marks)),))
+
+
+def _line_in_box(normal: np.ndarray, level: float, box: tuple[float, float, float, float]) -> np.ndarray | None:
+    """The part of the line <normal, p> = level inside a box; None where it does not meet it."""
+    x_low, x_high, y_low, y_high = box
+    ends = []
+    for axis, other, sides, (low, high) in (
+        (0, 1, (x_low, x_high), (y_low, y_high)),
+        (1, 0, (y_low, y_high), (x_low, x_high)),
+    ):
+        if abs(normal[other]) > 1e-12:
+            for side in sides:
+                across = (level - normal[axis] * side) / normal[other]
+                if low <= across <= high:
+                    point = np.empty(2)
+                    point[axis], point[other] = side, across
+                    ends.append(point)
+    if len(ends) < 2:
+        return None
+    far = max(ends[1:], key=lambda end: float(np.abs(end - ends[0]).max()))
+    return np.stack([ends[0], far])
+
+
+def _words(found: SparseCard, class_names: Sequence[str]) -> str:
+    """What was found, in one sentence; a failure is said as such."""
+    source = int(found.source_class[0])
+    name = class_names[source] if source >= 0 else "undefined"
+    if not found.found[0]:
+        return f"No sparse perturbation of this image ({name}) was found: {found.status[0]}."
+    pixels, entries = int(found.pixels[0]), int(found.entries[0])
+    total = found.rank[0].size
+    return (
+        f"{pixels} of {total} pixels ({entries} values) take {name} to {class_names[int(found.target_class[0])]};"
+        f" ℓ2 {found.l2[0]:.3g}, ℓ1 {found.l1[0]:.3g}, ℓ∞ {found.linf[0]:.3g} over pixels in [0, 1]."
+    )
+
+
+def changed(found: SparseCard, used: int = -1) -> np.ndarray:
+    """The image (c, h, w) with the first `used` pixels of its perturbation changed, in their order; -1 for all."""
+    rank = found.rank[0]
+    taken = (rank >= 0) & ((rank < used) | (used < 0))
+    picture: np.ndarray = np.where(taken, found.adversarial[0], found.image[0])
+    return picture
+
+
+def _card(found: SparseCard, class_names: Sequence[str], title: str, used: int) -> Panel:
+    """Nine pictures: what changes, in which order, and what the geometry says about it."""
+    source, target = int(found.source_class[0]), int(found.target_class[0])
+    reached = class_names[target] if found.found[0] else str(found.status[0])
+    if found.found[0] and 0 <= used < found.pixels[0]:
+        reached = f"after {used} pixels"
+    shown = [
+        Picture(colours=photograph(found.image[0]), label=class_names[source] if source >= 0 else "undefined"),
+        Picture(colours=_adversarial(found, used), label=reached),
+    ]
+    labels = {
+        "change": "change ± {high:.2g}",
+        "support": "order 1 to {high:.0f}",
+        "reliance": "reliance 0 to {high:.2g}",
+        "dense": "dense direction",
+        "capacity": "capacity 0 to {high:.2g}",
+        "capacity at boundary": "at boundary 0 to {high:.2g}",
+        "difference": "difference ± {high:.2g}",
+    }
+    for name, label in labels.items():
+        values, scale = _map(found, name)
+        high = scale.limits[1]
+        shown.append(Picture(colours=scaled(values, scale), label=label.format(high=high)))
+    return montage(shown, 3, title)
+
+
+def _adversarial(found: SparseCard, used: int) -> np.ndarray:
+    """The adversarial image as a picture, as far as it is changed; grey where none was found."""
+    if found.found[0]:
+        return photograph(changed(found, used))
+    return style.scale_colours(np.full(found.rank.shape[1:], math.nan), "cividis", (0.0, 1.0))
+
+
+def _curve(found: SparseCard, title: str, used: int) -> Panel:
+    """The margin after each of the pixels, in their order."""
+    curve = found.curve[0]
+    curve = curve[np.isfinite(curve)]
+    counts = np.arange(len(curve), dtype=np.float64)
+    layers: list[Layer] = [
+        LinesLayer(paths=(np.array([[0.0, 0.0], [max(1.0, counts.max(initial=0.0)), 0.0]]),), role="reference")
+    ]
+    if len(curve):
+        points = np.stack([counts, curve], 1)
+        layers.append(LinesLayer(paths=(points,), role="curve"))
+        here = len(points) - 1 if used < 0 else min(used, len(points) - 1)
+        layers.append(PointsLayer(positions=points[[here]], marker="ring"))
+    most = max(1.0, counts.max(initial=0.0))
+    whole = tuple((float(k), str(k)) for k in range(int(most) + 1)) if most <= _COUNTED else None
+    return Panel(
+        layers=tuple(layers),
+        title=title,
+        x=Axis(label="pixels changed, in order", limits=(0.0, 1.02 * most), ticks=whole),
+        y=Axis(label="margin of the source class", unit=found.unit("curve")),
+    )
+
+
+def _map(found: SparseCard, name: str) -> tuple[np.ndarray, Scale]:
+    """A map over the pixels of the image with its scale; maps of one quantity share it."""
+    unit = found.unit("reliance")
+    match name:
+        case "support":
+            rank = np.where(found.rank[0] >= 0, found.rank[0] + 1.0, math.nan)
+            return rank, Scale(palette="cividis", limits=(1.0, max(2.0, _most(rank))), label="place in the order")
+        case "change":
+            change = _change(found)
+            limit = _most(np.abs(change)) or found.bound
+            return change, Scale(palette="vik", limits=(-limit, limit), label="mean change of the value")
+        case "reliance":
+            values = found.reliance[0]
+            return values, _positive(values, "reliance", unit)
+        case "dense":
+            values = found.dense[0].mean(0)
+            limit = _most(np.abs(values)) or 1.0
+            return values, Scale(palette="vik", limits=(-limit, limit), label="dense direction, mean over channels")
+        case "difference":
+            values = found.capacity_at_boundary[0] - found.capacity[0]
+            limit = _most(np.abs(values)) or 1.0
+            return values, Scale(palette="vik", limits=(-limit, limit), label="capacity, boundary - image", unit=unit)
+    values = found.capacity[0] if name == "capacity" else found.capacity_at_boundary[0]
+    both = np.stack([found.capacity[0], found.capacity_at_boundary[0]])
+    return values, _positive(both, name, unit)
+
+
+def _change(found: SparseCard) -> np.ndarray:
+    """The change of each pixel, the mean over channels; NaN off the support."""
+    change = (found.adversarial[0] - found.image[0]).mean(0)
+    return np.where(found.rank[0] >= 0, change, math.nan)
+
+
+def _positive(values: np.ndarray, label: str, unit: str) -> Scale:
+    return Scale(palette="cividis", limits=(0.0, _most(values) or 1.0), label=label, unit=unit)
+
+
+def _most(values: np.ndarray) -> float:
+    """The largest known value; 0 without any."""
+    known = values[np.isfinite(values)]
+    return float(known.max(initial=0.0))

@@ -1,0 +1,353 @@
+"""Charts of what the supports of many images have in common: where they lie, how many pixels it takes, and more."""
+
+from __future__ import annotations
+
+import math
+import textwrap
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+import numpy as np
+
+from core.figures import style
+from core.figures.chart import (
+    Axis,
+    BandLayer,
+    BarsLayer,
+    Chart,
+    FieldLayer,
+    Layer,
+    LegendEntry,
+    LinesLayer,
+    Panel,
+    PointsLayer,
+    Scale,
+)
+from core.figures.matrices import matrix_panel
+from core.figures.pictures import map_panel
+
+if TYPE_CHECKING:
+    from core.geometry.supports import Supports
+
+SupportsShow = Literal["maps", "frequency", "deviation", "pairs", "robustness", "classes", "predictors", "stability"]
+SUPPORTS_SHOWS: tuple[SupportsShow, ...] = get_args(SupportsShow)
+
+_FEW = 5  # images of a pair: below, the map is hatched
+_LISTED = 12  # classes in the grid of pairs, and in the legend
+_ALIGNED = "Positions mean something only where the images are aligned, as digits are."
+
+
+def supports_chart(
+    results: Sequence[Supports],
+    *,
+    class_names: Sequence[str],
+    names: Sequence[str],
+    show: SupportsShow = "maps",
+    beside: Sequence[Supports] = (),
+    palette: str = "muted",
+    recipe: Mapping[str, Any] | None = None,
+) -> Chart:
+    """What supports have in common, of one model or several.
+
+    Args:
+        results: one per model.
+        class_names: one name per class.
+        names: of the models.
+        show: "frequency" of each pixel in supports; its "deviation" from random supports of the same sizes; both
+            "maps"; "pairs" of classes; "robustness", the share flipped with at most so many pixels, or by "classes";
+            "predictors" of the supports; "stability" between runs.
+        beside: results whose scales are shared; those shown when empty.
+        palette: class palette of `style.PALETTES`.
+        recipe: makes the picture again.
+
+    Returns:
+        A chart with a row of panels, one per model; of robustness a single panel.
+
+    Raises:
+        ValueError: if names are missing.
+    """
+    if len(names) != len(results) or any(len(class_names) != each.num_classes for each in results):
+        raise ValueError(f"expected a name for each of {len(results)} models and for each class, got fewer or more")
+    titles = tuple(names) if len(results) > 1 else ("",)
+    pairs = list(zip(results, titles, strict=True))
+    together = tuple(beside) or tuple(results)
+    legend: tuple[LegendEntry, ...] = ()
+    match show:
+        case "maps":
+            panels = [_frequency(one, title, together) for one, title in pairs]
+            panels += [_deviation(one, "", together) for one, _ in pairs]
+        case "frequency":
+            panels = [_frequency(one, title, together) for one, title in pairs]
+        case "deviation":
+            panels = [_deviation(one, title, together) for one, title in pairs]
+        case "pairs":
+            panels = [_pairs(one, title, class_names) for one, title in pairs]
+        case "robustness":
+            panels, legend = [_robustness(results)], _models(names)
+        case "classes":
+            panels = [_robustness_by_class(one, title, palette) for one, title in pairs]
+            legend = _classes(results, class_names, palette)
+        case "predictors":
+            panels = [_predictors(one, title) for one, title in pairs]
+            legend = (LegendEntry(colour=_INKS[0], label="among the largest scores"),)
+            legend += (LegendEntry(colour=style.LIGHT.quiet, label="by chance"),)
+        case "stability":
+            panels = [_stability(one, title) for one, title in pairs]
+    across = 1 if show == "robustness" else 2 if show == "maps" and len(results) == 1 else len(results)
+    return Chart(
+        panels=tuple(panels),
+        name="supports",
+        columns=across,
+        caption=f"{_counts(results, names)} {_meaning(show, results)}",
+        alt=f"{_ALT[show]} {_counts(results, names)}",
+        legend=legend,
+        recipe=recipe,
+    )
+
+
+_INKS = tuple(style.class_colour(k) for k in (0, 1, 5, 7, 3, 2))  # told apart for models and bars
+
+_ALT = {
+    "maps": "Two maps over the pixels: the share of supports that hold each, and its deviation from chance.",
+    "frequency": "A map over the pixels: the share of supports that hold each.",
+    "deviation": "A map over the pixels: how far the share of supports that hold each deviates from chance.",
+    "pairs": "A grid of maps, one for each ordered pair of classes.",
+    "robustness": "Rising curves: the share of images that at most so many pixels flip.",
+    "classes": "Rising curves, one per class: the share of images that at most so many pixels flip.",
+    "predictors": "Bars: how much of a support lies among as many largest scores of each map, beside chance.",
+    "stability": "A matrix: the overlap of supports found in different ways, with chance.",
+}
+
+
+def _counts(results: Sequence[Supports], names: Sequence[str]) -> str:
+    """How many images there are, and how many pixels it took."""
+    words = []
+    for one, name in zip(results, names, strict=True):
+        found, total = int(one.found.sum()), len(one.found)
+        middle = f", median {np.median(one.pixels[one.found]):.3g} pixels" if found else ""
+        words.append(f"{name}: {found} of {total} images flipped{middle}.")
+    return " ".join(words)
+
+
+def _said(value: float) -> str:
+    """A number in two digits; one that could not be measured is said to be unknown."""
+    return f"{value:.2g}" if math.isfinite(value) else "unknown"
+
+
+def _meaning(show: SupportsShow, results: Sequence[Supports]) -> str:
+    first = results[0]
+    match show:
+        case "frequency":
+            return f"Colour: share of the supports that hold the pixel. {_ALIGNED}"
+        case "deviation" | "maps":
+            limits = ", ".join(f"{_said(one.z_limit)}" for one in results)
+            start = "Share of the supports that hold the pixel, and " if show == "maps" else ""
+            return (
+                f"{start}{'its' if start else 'Its'} deviation from random supports of the same sizes, in standard"
+                f" deviations; of a whole map of random supports the largest stays below {limits} in 95 % of"
+                f" {first.draws} draws. {_ALIGNED}"
+            )
+        case "pairs":
+            return (
+                "Row: the class an image came from; column: the class it went to. The greyer a cell, the larger the"
+                f" share of its row; the darker a pixel, the more of the cell's supports hold it. Hatched: below {_FEW}"
+                f" images. {_ALIGNED}"
+            )
+        case "robustness" | "classes":
+            return (
+                "Share of all images, those without a perturbation included, that at most so many pixels flip"
+                f"{'; band: 95 % interval (Wilson)' if show == 'robustness' else ''}."
+            )
+        case "predictors":
+            return (
+                "Precision: share of the support among as many largest scores; by chance it is the support's share of"
+                " the image. Number: AUC, by chance 0.5."
+            )
+        case "stability":
+            return (
+                f"IoU of the supports that two runs found on the same image, by chance below it. Of different images"
+                f" of one class {_said(first.same_class_iou)}, of two classes {_said(first.other_class_iou)}, by chance"
+                f" {_said(first.image_chance_iou)}."
+            )
+
+
+def _frequency(one: Supports, title: str, together: Sequence[Supports]) -> Panel:
+    most = max(_most(each.frequency) for each in together) or 1.0
+    scale = Scale(palette="cividis", limits=(0.0, most), label="share of supports")
+    return map_panel(one.frequency, scale, title)
+
+
+def _deviation(one: Supports, title: str, together: Sequence[Supports]) -> Panel:
+    most = max(max(_most(np.abs(each.z)), each.z_limit if math.isfinite(each.z_limit) else 0) for each in together)
+    scale = Scale(palette="vik", limits=(-(most or 1.0), most or 1.0), label="z against random supports")
+    return map_panel(one.z, scale, title)
+
+
+def _most(values: np.ndarray) -> float:
+    return float(values[np.isfinite(values)].max(initial=0.0))
+
+
+# -- pairs of classes -------------------------------------------------------------------------------------------------
+
+
+def _pairs(one: Supports, title: str, class_names: Sequence[str]) -> Panel:
+    """A grid of maps: row the class that images came from, column the class that they went to."""
+    involved = one.class_count + one.went.sum(0)
+    chosen = np.sort(np.argsort(-involved, kind="stable")[:_LISTED])
+    height, width = one.frequency.shape
+    rows = []
+    hover: list[str] = []
+    for place in chosen:
+        cells = []
+        for other in chosen:
+            count, total = int(one.went[place, other]), int(one.class_count[place])
+            source, target = int(one.classes[place]), int(one.classes[other])
+            share = count / total if total else 0.0
+            cells.append(_cell(one.map_of(source, target)[0], share, 0 < count < _FEW))
+            hover.append(f"{class_names[source]} to {class_names[target]}: {count} of {total}")
+        rows.append(np.concatenate(cells, axis=1))
+    picture = np.concatenate(rows) if rows else np.full((height, width, 3), 255, np.uint8)
+    names = [class_names[int(one.classes[place])] for place in chosen]
+    middle = (np.arange(len(chosen)) + 0.5) / max(1, len(chosen))
+    size = len(chosen) or 1
+    index = np.arange(size * size).reshape(size, size).repeat(height, 0).repeat(width, 1)
+    field = FieldLayer(
+        x=(np.arange(picture.shape[1]) + 0.5) / picture.shape[1] * size,
+        y=size * ((np.arange(picture.shape[0]) + 0.5) / picture.shape[0]),
+        colours=picture[::-1],
+        hover=tuple(hover),
+        hover_index=index[::-1] if hover else None,
+    )
+    lines = [np.array([[k, 0.0], [k, size]]) for k in range(size + 1)] + [
+        np.array([[0.0, k], [size, k]]) for k in range(size + 1)
+    ]
+    long = max(map(len, names), default=0) > 3
+    across = tuple(
+        (
+            size * m,
+            f"{chr(10) * (long and k % 2)}{_short(name)}",
+        )  # in two lines by turns, so that neighbours do not touch
+        for k, (m, name) in enumerate(zip(middle, names, strict=True))
+    )
+    up = tuple((size * (1 - m), _short(name)) for m, name in zip(middle, names, strict=True))
+    return Panel(
+        layers=(field, LinesLayer(paths=tuple(lines), role="guide")),
+        isometric=height == width,
+        title=title,
+        x=Axis(label="went to", ticks=across, limits=(0.0, float(size))),
+        y=Axis(label="came from", ticks=up, limits=(0.0, float(size))),
+    )
+
+
+def _cell(frequency: np.ndarray, share: float, few: bool) -> np.ndarray:
+    """One map on a ground that is the greyer, the larger its share; hatched where it is of few images."""
+    ground = style.scale_colours(np.array(share), "paleness", (0.0, 1.0)).astype(np.float64)
+    ground = np.where(share > 0, ground, 255.0)
+    ink = np.array([int(style.LIGHT.ink[place : place + 2], 16) for place in (1, 3, 5)], np.float64)
+    weight = np.nan_to_num(frequency / (_most(frequency) or 1.0))[..., None]
+    if few:
+        rows, columns = np.indices(frequency.shape)
+        step = max(2, min(frequency.shape) // 8)
+        ground = np.where(((rows + columns) % (2 * step) == 0)[..., None], 255.0, ground)
+    picture = ground + weight * (ink - ground)
+    found: np.ndarray = np.rint(picture).astype(np.uint8)
+    return found
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= 10 else f"{name[:9]}…"
+
+
+# -- curves -----------------------------------------------------------------------------------------------------------
+
+
+def _robustness(results: Sequence[Supports]) -> Panel:
+    """The share flipped with at most so many pixels, one curve with its band per model."""
+    layers: list[Layer] = []
+    for place, one in enumerate(results):
+        colour = _INKS[place % len(_INKS)]
+        (x, low), (_, high) = (_stairs(one, each).T for each in (one.flipped_low, one.flipped_high))
+        layers.append(BandLayer(x=x, low=low, high=high, colour=colour))
+        layers.append(LinesLayer(paths=(_stairs(one, one.flipped),), colour=colour))
+    return _curves(layers, results, "")
+
+
+def _robustness_by_class(one: Supports, title: str, palette: str) -> Panel:
+    layers: list[Layer] = []
+    for place in _most_common(one):
+        colour = style.class_colour(int(one.classes[place]), palette)
+        layers.append(LinesLayer(paths=(_stairs(one, one.flipped_by_class[place]),), colour=colour))
+    return _curves(layers, [one], title)
+
+
+def _stairs(one: Supports, shares: np.ndarray) -> np.ndarray:
+    """A share that keeps its value until the next number of pixels: (points, 2)."""
+    x, y = np.repeat(one.limit, 2)[1:], np.repeat(shares, 2)[:-1]
+    return np.stack([x, y], 1)
+
+
+def _curves(layers: Sequence[Layer], results: Sequence[Supports], title: str) -> Panel:
+    most = max(float(one.limit.max()) for one in results)
+    return Panel(
+        layers=tuple(layers),
+        title=title,
+        x=Axis(label="pixels changed at most", unit="", scale="log", limits=(0.95, max(2.0, 1.05 * most))),
+        y=Axis(label="share of images flipped", limits=(0.0, 1.02)),
+    )
+
+
+def _most_common(one: Supports) -> list[int]:
+    """Places of the classes with most images."""
+    order = np.argsort(-one.class_count, kind="stable")[:_LISTED]
+    return [int(place) for place in np.sort(order) if one.class_count[place]]
+
+
+def _models(names: Sequence[str]) -> tuple[LegendEntry, ...]:
+    return tuple(LegendEntry(colour=_INKS[place % len(_INKS)], label=name) for place, name in enumerate(names))
+
+
+def _classes(results: Sequence[Supports], class_names: Sequence[str], palette: str) -> tuple[LegendEntry, ...]:
+    seen = sorted({int(one.classes[place]) for one in results for place in _most_common(one)})
+    return tuple(LegendEntry(colour=style.class_colour(k, palette), label=class_names[k]) for k in seen)
+
+
+# -- what predicts, and what agrees -----------------------------------------------------------------------------------
+
+
+def _predictors(one: Supports, title: str) -> Panel:
+    """The mean precision of each map with its spread over images, beside chance."""
+    names = [str(name) for name in one.predictors]
+    places = np.arange(len(names), dtype=np.float64)
+    known = ~np.isnan(one.precision_chance)
+    layers: list[Layer] = []
+    if known.any():
+        precision = one.precision[:, known]
+        error = 1.96 * precision.std(1) / math.sqrt(known.sum())
+        height = precision.mean(1)
+        layers.append(
+            BarsLayer(
+                x=places - 0.2, heights=height, low=height - error, high=height + error, width=0.36, colours=(_INKS[0],)
+            )
+        )
+        chance = np.full(len(names), float(one.precision_chance[known].mean()))
+        layers.append(BarsLayer(x=places + 0.2, heights=chance, width=0.36, colours=(style.LIGHT.quiet,)))
+        tops = np.stack([places - 0.2, height + error + 0.03], 1)
+        words = tuple(f"{value:.2f}" for value in np.nanmean(one.auc, 1))
+        layers.append(PointsLayer(positions=tops, labels=words, marker="none"))
+    ticks = tuple((place, textwrap.fill(name, 12)) for place, name in zip(places.tolist(), names, strict=True))
+    return Panel(
+        layers=tuple(layers),
+        title=title,
+        x=Axis(ticks=ticks, limits=(-0.6, len(names) - 0.4)),
+        y=Axis(label="precision", limits=(0.0, 1.0)),
+    )
+
+
+def _stability(one: Supports, title: str) -> Panel:
+    return matrix_panel(
+        one.agreement,
+        tuple(str(name) for name in one.runs),
+        Scale(palette="cividis", limits=(0.0, 1.0), label="mean IoU"),
+        notes=np.where(np.eye(len(one.runs), dtype=bool), np.nan, one.agreement_chance),
+        title=title,
+    )

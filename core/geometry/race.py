@@ -1,0 +1,148 @@
+"""Pixels against gradients: how few pixels each method needs for what it has spent.
+
+Every method is run on the same images, and after each of its steps the fewest pixels found so far are noted with the
+gradients that the image has cost. At a budget of g gradients an image counts with the best found for at most g; one
+without any counts as infinitely many, so that the median and the quartiles are those of all images, and a curve begins
+where half of them (a quarter, three quarters) are flipped.
+
+References: see `core.geometry.sparse`.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+import numpy as np
+from jaxtyping import Float
+from torch import Tensor
+
+from core.classifier import Classifier
+from core.compute import OnProgress, silent
+from core.geometry.sparse import SparsePerturbation, sparse_perturbation
+from core.result import Result, quantity
+
+Contest = Literal["methods", "multipliers"]
+CONTESTS: tuple[Contest, ...] = get_args(Contest)
+
+_BUDGETS = 60
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Race(Result):
+    """The fewest pixels found for each budget of gradients; NaN where too few images are flipped to say."""
+
+    contestants: np.ndarray = quantity("", "contestant")  # words
+    budget: np.ndarray = quantity("gradients per image", "budget")
+    median: np.ndarray = quantity("pixel", "contestant budget")
+    lower: np.ndarray = quantity("pixel", "contestant budget")  # quartile
+    upper: np.ndarray = quantity("pixel", "contestant budget")
+    flipped: np.ndarray = quantity("", "contestant budget")  # share of images with any
+    pixels: np.ndarray = quantity("pixel", "contestant n")  # in the end; NaN where not found
+    spent: np.ndarray = quantity("gradients", "contestant n")
+    asked: np.ndarray = quantity("forwards", "contestant n")
+    contest: str = quantity("")
+    reverse: bool = quantity("")
+    bound: float = quantity("pixel")
+    num_classes: int = quantity("")
+    fingerprint: str = quantity("", default="")
+
+
+def race(
+    classifier: Classifier,
+    images: Float[Tensor, "n c h w"],
+    *,
+    contest: Contest = "methods",
+    reverse: bool = True,
+    bound: float = 1.0,
+    on_progress: OnProgress = silent,
+) -> Race:
+    """Run several methods on the same images.
+
+    Args:
+        classifier: any `core.classifier.Classifier`.
+        images: values in [0, 1].
+        contest: "methods" for SparseFool in its three orders and sigma-zero, "multipliers" for SparseFool in pixel
+            order with one lambda at a time.
+        reverse: whether each ends with the reversal of its support, which costs forwards and no gradients.
+        bound: how far each value may change.
+        on_progress: told the fraction done.
+
+    Returns:
+        Median, quartiles and the share flipped for each budget.
+
+    Raises:
+        ValueError: if there is no image.
+        ImageError: if an image does not fit the classifier or is not in [0, 1].
+    """
+    begin = time.perf_counter()
+    plans = _ENTRIES[contest]
+    runs: list[SparsePerturbation] = []
+    for place, settings in enumerate(plans.values()):
+
+        def tick(fraction: float, partial: Result | None = None, place: int = place) -> None:
+            on_progress((place + fraction) / len(plans))
+
+        runs.append(sparse_perturbation(classifier, images, **settings, reverse=reverse, bound=bound, on_progress=tick))
+    most = max(float(run.image_gradients.max()) for run in runs)
+    budget = np.unique(np.rint(np.geomspace(1, max(most, 1), _BUDGETS)))
+    best = np.stack([best_within(run, budget) for run in runs])
+    lower, median, upper = np.quantile(best, [0.25, 0.5, 0.75], axis=1, method="inverted_cdf")
+    return Race(
+        contestants=np.array(list(plans)),
+        budget=budget,
+        median=_known(median),
+        lower=_known(lower),
+        upper=_known(upper),
+        flipped=np.isfinite(best).mean(1),
+        pixels=np.stack([run.pixels for run in runs]),
+        spent=np.stack([run.image_gradients for run in runs]),
+        asked=np.stack([run.image_forwards for run in runs]),
+        contest=contest,
+        reverse=reverse,
+        bound=bound,
+        num_classes=classifier.num_classes,
+        fingerprint=classifier.fingerprint,
+        forwards=sum(run.forwards for run in runs),
+        gradients=sum(run.gradients for run in runs),
+        seconds=time.perf_counter() - begin,
+    )
+
+
+_ENTRIES: dict[Contest, dict[str, dict[str, Any]]] = {
+    "methods": {
+        "SparseFool, pixel": {"method": "sparsefool", "order": "pixel"},
+        "SparseFool, l0": {"method": "sparsefool", "order": "l0"},
+        "SparseFool, l1": {"method": "sparsefool", "order": "l1"},
+        "sigma-zero, pixel": {"method": "sigma_zero", "unit": "pixel"},
+    },
+    "multipliers": {
+        f"λ = {value:g}": {"method": "sparsefool", "order": "pixel", "lambdas": (value,)}
+        for value in (1.0, 1.5, 2.0, 3.0)
+    },
+}
+
+
+def best_within(run: SparsePerturbation, budget: np.ndarray) -> np.ndarray:
+    """The fewest pixels that each image was flipped with for at most so many gradients.
+
+    Args:
+        run: with its history.
+        budget: (b,) gradients per image.
+
+    Returns:
+        (n, b); infinite where it was not flipped by then.
+    """
+    history = np.nan_to_num(run.history, nan=np.inf)
+    within = run.history_gradients[:, :, None] <= budget  # NaN, beyond the last step, is within no budget
+    found: np.ndarray = np.where(within, history[:, :, None], np.inf).min(1, initial=np.inf)
+    # what is left after the reversal, whose forwards come after the last gradient
+    end = np.where(run.found, run.pixels, np.inf)[:, None]
+    ended = run.image_gradients[:, None] <= budget
+    best: np.ndarray = np.minimum(found, np.where(ended, end, np.inf))
+    return best
+
+
+def _known(values: np.ndarray) -> np.ndarray:
+    return np.where(np.isfinite(values), values, np.nan)

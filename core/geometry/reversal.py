@@ -1,0 +1,205 @@
+"""Giving back what is not needed: from a sparse change that crosses the boundary to one from which nothing can go.
+
+The items of a change are pixels, each with all its channels, or single entries. Where x' = x + r has the margin
+F(x') < -kappa, an item is free if restoring it alone keeps that margin. `reverse` restores free items until there is
+none: the change is then 1-minimal. It says nothing about two items at once, nor about other supports.
+
+Each round first ranks the items by what restoring them costs. While there are many, the cost is taken from one gradient
+and the cheapest are tried together, several counts side by side; the last rounds measure it, one forward per item, and
+so prove 1-minimality. `exchange` then looks for smaller changes nearby: items kept move to the bounds of the box that
+the gradient points to, a few items of the largest gain join, and reversal of that is kept if it needs fewer items.
+
+Reference: own; restoring pixels greedily after an attack is a common finishing step, for example in Croce and Hein,
+Sparse and Imperceivable Adversarial Attacks, ICCV 2019 (CornerSearch works from single-pixel effects).
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from core.geometry.closest import Images, Rows
+from core.geometry.ledger import Numbers, Problem
+
+_MEASURED = 12  # items: with as many or fewer, all are measured rather than estimated
+_VARIANTS = 2  # of an exchange: with one new item, and with a third more
+_TRIED = 8  # counts of items restored together, side by side
+
+
+class Reversed(NamedTuple):
+    """A 1-minimal change of each row."""
+
+    adversarial: Images
+    items: Float[Tensor, " n"]  # how many are changed
+    margin: Rows  # F there
+
+
+def reverse(problem: Problem, numbers: Numbers, adversarial: Images) -> Reversed:
+    """Restore items until none is free.
+
+    Args:
+        problem: the images and what counts.
+        numbers: the image of each row.
+        adversarial: rows with F < -kappa.
+
+    Returns:
+        1-minimal changes; each changes a subset of the items that it was given, by the same amounts.
+    """
+    at = problem.items(adversarial).clone()
+    clean = problem.items(problem.images)
+    _drop_estimated(problem, numbers, at, clean)
+    margin = _drop_measured(problem, numbers, at, clean)
+    changed = _changed(at, clean[numbers]).sum(1).to(margin.dtype)
+    problem.ledger.record(numbers, _pixels(problem, numbers, at))
+    return Reversed(at.reshape(adversarial.shape), changed, margin)
+
+
+def _drop_estimated(problem: Problem, numbers: Tensor, at: Tensor, clean: Tensor) -> None:
+    """Restore items together, cheapest first by the gradient, while that frees some and more than a few are left."""
+    rows = (_changed(at, clean[numbers]).sum(1) > _MEASURED).nonzero()[:, 0]
+    while len(rows):
+        here, image = at[rows], clean[numbers[rows]]
+        changed = _changed(here, image)
+        _, gradient = problem.gradient(numbers[rows], here)
+        cost = ((image - here) * gradient).sum(1).masked_fill(~changed, torch.inf)
+        count = changed.sum(1)
+        sizes = (count[:, None] * torch.arange(1, _TRIED + 1, device=at.device) // (_TRIED + 1)).clamp(min=1)
+        place = first_places(cost, int(sizes.max()))
+        accepted = _largest(problem, numbers[rows], here, image, place, sizes)
+        at[rows] = _without(here, image, place, accepted)
+        problem.ledger.record(numbers[rows], _pixels(problem, numbers[rows], at[rows]))
+        rows = rows[(accepted > 0) & (count - accepted > _MEASURED)]
+
+
+def _drop_measured(problem: Problem, numbers: Tensor, at: Tensor, clean: Tensor) -> Tensor:
+    """Restore free items, cheapest first by measurement, until there is none; the margins then."""
+    rows = torch.arange(len(numbers), device=at.device)
+    while len(rows):
+        here, image = at[rows], clean[numbers[rows]]
+        cost = losses(problem, numbers[rows], here)
+        free = (cost < -problem.kappa).sum(1)
+        halvings = max(1, int(free.max()).bit_length())
+        sizes = free[:, None] // 2 ** torch.arange(halvings, device=at.device)
+        several = sizes.where(sizes > 1, 0)
+        place = first_places(cost, int(sizes.max()))
+        accepted = _largest(problem, numbers[rows], here, image, place, several).maximum(free.clamp(max=1))
+        at[rows] = _without(here, image, place, accepted)
+        problem.ledger.record(numbers[rows], _pixels(problem, numbers[rows], at[rows]))
+        rows = rows[accepted > 0]
+    return problem.margins(numbers, at)
+
+
+def losses(problem: Problem, numbers: Numbers, at: Float[Tensor, "n g p"]) -> Float[Tensor, "n p"]:
+    """F with each changed item restored alone; infinite for items that are not changed."""
+    clean = problem.items(problem.images)
+    row, item = _changed(at, clean[numbers]).nonzero().unbind(1)
+
+    def restored(part: slice) -> Tensor:
+        chosen = at[row[part]]
+        each = torch.arange(len(chosen), device=at.device)
+        chosen[each, :, item[part]] = clean[numbers[row[part]], :, item[part]]
+        return chosen.reshape(-1, *problem.images.shape[1:])
+
+    found = torch.full((len(at), at.shape[2]), torch.inf, dtype=at.dtype, device=at.device)
+    margins = problem.ledger.of(numbers[row], restored)
+    found[row, item] = margins.to(at.dtype).nan_to_num(torch.inf)
+    return found
+
+
+def first_places(cost: Float[Tensor, "n p"], width: int) -> Int[Tensor, "n p"]:
+    """The places of the so many cheapest items of each row, 0 first; p for all others, which are not sorted."""
+    items = cost.shape[1]
+    cheapest = cost.topk(min(width, items), 1, largest=False).indices
+    numbers = torch.arange(cheapest.shape[1], device=cost.device).expand_as(cheapest)
+    return torch.full_like(cost, items, dtype=torch.int64).scatter(1, cheapest, numbers)
+
+
+def _largest(problem: Problem, numbers: Tensor, at: Tensor, image: Tensor, place: Tensor, sizes: Tensor) -> Tensor:
+    """The largest of these numbers of cheapest items that can be restored together, 0 where none can."""
+    row, column = (sizes > 0).nonzero().unbind(1)
+    count = sizes[row, column]
+
+    def restored(part: slice) -> Tensor:
+        which = row[part]
+        gone = (place[which] < count[part, None])[:, None]
+        return torch.where(gone, image[which], at[which]).reshape(-1, *problem.images.shape[1:])
+
+    margin = problem.ledger.of(numbers[row], restored)
+    kept = count.where(margin < -problem.kappa, 0)
+    return torch.zeros_like(sizes[:, 0]).scatter_reduce(0, row, kept, "amax")
+
+
+def _without(at: Tensor, image: Tensor, place: Tensor, count: Tensor) -> Tensor:
+    """Rows with so many of their cheapest items restored."""
+    return torch.where((place < count[:, None])[:, None], image, at)
+
+
+def exchange(problem: Problem, numbers: Numbers, found: Reversed, *, rounds: int) -> Reversed:
+    """Look for changes of fewer items near those found.
+
+    Args:
+        problem: the images and what counts.
+        numbers: the image of each row.
+        found: 1-minimal changes.
+        rounds: most attempts; a row is left after one that was in vain.
+
+    Returns:
+        1-minimal changes of at most as many items.
+    """
+    kept = Reversed(*(each.clone() for each in found))
+    rows = (kept.items > 1).nonzero()[:, 0]
+    for _ in range(rounds):
+        if not len(rows):
+            break
+        starts, several = _variants(problem, numbers[rows], kept.adversarial[rows]), rows.repeat(_VARIANTS)
+        tries = (problem.ledger(starts, numbers[several]) < -problem.kappa).nonzero()[:, 0]
+        if not len(tries):
+            break
+        tried = reverse(problem, numbers[several[tries]], starts[tries])
+        cost = torch.full_like(several, torch.inf, dtype=tried.margin.dtype)
+        cost[tries] = _cost(tried)
+        least, variant = cost.view(_VARIANTS, -1).min(0)
+        better = least < _cost(kept)[rows]
+        place = torch.full_like(several, -1)
+        place[tries] = torch.arange(len(tries), device=tries.device)
+        source = place.view(_VARIANTS, -1).gather(0, variant[None])[0][better]
+        rows = rows[better]
+        for mine, other in zip(kept, tried, strict=True):
+            mine[rows] = other[source]
+        rows = rows[kept.items[rows] > 1]
+    return kept
+
+
+def _cost(found: Reversed) -> Tensor:
+    """The items; of equally many, less where the margin is deeper, from which more can be given back."""
+    return found.items + torch.sigmoid(found.margin)
+
+
+def _variants(problem: Problem, numbers: Tensor, adversarial: Tensor) -> Tensor:
+    """Changes to reverse anew, variant by variant: kept items at their bounds, with one new item, and with more."""
+    at, clean = problem.items(adversarial), problem.items(problem.images)[numbers]
+    low, high = problem.items(problem.low)[numbers], problem.items(problem.high)[numbers]
+    changed = _changed(at, clean)
+    _, gradient = problem.gradient(numbers, at)
+    corner = torch.where(gradient > 0, low, torch.where(gradient < 0, high, at))
+    kept = torch.where(changed[:, None], corner, at)
+    gain = ((clean - corner) * gradient).sum(1).masked_fill(changed, -torch.inf)
+    more = (changed.sum(1) // 3).clamp(min=2)
+    place = first_places(-gain, int(more.max()))
+    starts = [torch.where((place < added[:, None])[:, None], corner, kept) for added in (more.clamp(max=1), more)]
+    return torch.cat(starts).reshape(-1, *problem.images.shape[1:])
+
+
+def _changed(at: Tensor, clean: Tensor) -> Tensor:
+    """Which items differ."""
+    changed: Bool[Tensor, "n p"] = (at != clean).any(1)
+    return changed
+
+
+def _pixels(problem: Problem, numbers: Tensor, at: Tensor) -> Tensor:
+    """How many pixels differ."""
+    images = at.reshape(-1, *problem.images.shape[1:])
+    return (images != problem.images[numbers]).any(1).flatten(1).sum(1).double()

@@ -1,0 +1,69 @@
+"""Which images of a set a statistic is about: as many of each class as there are, at random, only well classified ones.
+
+An image that is classified wrongly is already on the other side of its boundary: what takes it across says nothing
+about the class it belongs to.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from core.classifier import Classifier
+
+
+def correct_rows(
+    classifiers: Sequence[Classifier], images: Float[Tensor, "n c h w"], labels: np.ndarray, count: int, seed: int
+) -> np.ndarray:
+    """Rows of images that every model classifies correctly, drawn by turns from the classes.
+
+    Args:
+        classifiers: the models.
+        images: of the whole set.
+        labels: (n,) the class of each; -1 where it is not known, there the models only have to agree.
+        count: how many rows; fewer where fewer are correct.
+        seed: of the draw.
+
+    Returns:
+        Rows in ascending order, int64; their number by class differs by at most one where enough are correct.
+
+    Raises:
+        ValueError: if `count` is below 1, or the models classify no image correctly.
+    """
+    if count < 1:
+        raise ValueError(f"expected at least one image, got {count}")
+    said = np.stack([classifier.predict(images).label for classifier in classifiers])
+    wanted = np.where(labels >= 0, labels, said[0])
+    rows = stratified(np.where((said == wanted).all(0), wanted, -1), count, seed)
+    if not len(rows):
+        raise ValueError(f"expected images that all models classify correctly, got {len(images)} that they do not")
+    return rows
+
+
+def stratified(classes: np.ndarray, count: int, seed: int) -> np.ndarray:
+    """Rows drawn by turns from the classes.
+
+    Args:
+        classes: (n,) the class of each row; -1 is never drawn.
+        count: how many rows.
+        seed: of the draw.
+
+    Returns:
+        At most `count` rows in ascending order.
+
+    >>> stratified(np.array([0, 0, 0, 1, -1]), 2, seed=0)[1]
+    np.int64(3)
+    """
+    generator = torch.Generator().manual_seed(seed)
+    shuffled = torch.randperm(len(classes), generator=generator).numpy()
+    shuffled = shuffled[classes[shuffled] >= 0]
+    order = np.argsort(classes[shuffled], kind="stable")
+    grouped = classes[shuffled][order]
+    turn = np.empty(len(grouped), np.int64)
+    turn[order] = np.arange(len(grouped)) - np.searchsorted(grouped, grouped)  # how many of its class came before
+    rows = shuffled[np.argsort(turn, kind="stable")][:count]
+    return np.sort(rows)

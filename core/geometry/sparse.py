@@ -1,0 +1,399 @@
+"""The fewest pixels that change the class, and how they do it.
+
+A sparse change r of an image x keeps to a support, a few pixels, and crosses the boundary: with the signed margin
+F = f_s - max_{k != s} f_k of the image's class s, F(x + r) < -kappa, and x + r is in the pixel box [0, 1], no entry
+further than a bound D from x. To find the smallest support is NP-hard in general; two methods look for small ones,
+
+- "sparsefool" by the geometry of the boundary (`core.geometry.sparsefool`), with several pushes lambda side by side,
+- "sigma_zero" by descent on a smooth count (`core.geometry.sigma_zero`),
+
+and both end in reversal and exchange (`core.geometry.reversal`), after which no item can be given back alone. A count
+found is a bound from above: another support may be smaller. Pixels are places, entries are their channels' values; the
+order "pixel" (or unit) moves all channels of a pixel, the others ("l0", "l1", "entry") single entries.
+
+References: Modas, Moosavi-Dezfooli, Frossard, SparseFool: a few pixels make a big difference, CVPR 2019 (arXiv
+1811.02248); Cinà et al., σ-zero, ICLR 2025 (arXiv 2402.01879).
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from types import MappingProxyType
+from typing import Any, Literal, NamedTuple, get_args
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from core.classifier import Classifier
+from core.compute import OnProgress, out_of_memory, silent
+from core.geometry.box_solver import SPARSE_ORDERS, SparseOrder
+from core.geometry.closest import length
+from core.geometry.ledger import UNITS, Ledger, Problem, Unit, batch_size
+from core.geometry.reversal import exchange
+from core.geometry.reversal import reverse as give_back
+from core.geometry.sigma_zero import sigma_zero
+from core.geometry.sparsefool import (
+    FOUND,
+    TARGET_RULES,
+    UNDEFINED,
+    Attempts,
+    TargetRule,
+    first_planes,
+    sparsefool,
+)
+from core.geometry.support import pictures
+from core.images import ImageError
+from core.result import Result, quantity
+
+Method = Literal["sparsefool", "sigma_zero"]
+METHODS: tuple[Method, ...] = get_args(Method)
+
+STATUSES: Mapping[str, str] = MappingProxyType(
+    {
+        "found": "The class changes with these pixels, by the margin demanded.",
+        "stalled": "The planes did not lead across the boundary within the loops allowed; allow more of them.",
+        "infeasible": "To first order no change within the value bound reaches the boundary; allow a larger bound.",
+        "not reached": "No other class was met within the steps allowed; allow more of them.",
+        "no direction": "The gradient vanished or was not finite: nothing says where the boundary is.",
+        "undefined": "A logit is not finite at the image, or on the way.",
+    }
+)
+_WORDS = tuple(STATUSES)  # in the order of the numbers in core.geometry.sparsefool
+_JITTER = 2 / 255  # pixel: how far from the image other seeds than 0 begin
+_ROUNDS = 2  # of exchange
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class SparsePerturbation(Result):
+    """A sparse change of each image that changes its class; NaN and -1 where none was found."""
+
+    adversarial: np.ndarray = quantity("pixel", "n c h w")
+    found: np.ndarray = quantity("", "n")
+    status: np.ndarray = quantity("", "n")  # a word of STATUSES
+    source_class: np.ndarray = quantity("", "n")  # -1 where undefined
+    target_class: np.ndarray = quantity("", "n")
+    pixels: np.ndarray = quantity("pixels", "n")  # places changed in any channel
+    entries: np.ndarray = quantity("entries", "n")  # values changed
+    l2: np.ndarray = quantity("ℓ2 pixel", "n")
+    l1: np.ndarray = quantity("ℓ1 pixel", "n")
+    linf: np.ndarray = quantity("ℓ∞ pixel", "n")
+    rank: np.ndarray = quantity("", "n h w")  # the place at which a pixel entered, 0 first; -1 off the support
+    curve: np.ndarray = quantity("logit", "n pixels")  # F after the first j = 0, 1, ... pixels of that order
+    reliance: np.ndarray = quantity("logit", "n h w")  # by how much F rises if the pixel is restored; NaN off it
+    capacity: np.ndarray = quantity("logit", "n h w")  # G: how far the pixel can lower f_s - f_t, to first order at x
+    capacity_at_boundary: np.ndarray = quantity("logit", "n h w")  # the same with the gradient of F at `boundary`
+    dense: np.ndarray = quantity("", "n c h w")  # unit normal at `boundary`, towards the other class
+    boundary: np.ndarray = quantity("pixel", "n c h w")  # DeepFool's point, whose plane SparseFool starts from
+    loops: np.ndarray = quantity("", "n")  # planes of SparseFool, or steps of sigma-zero
+    multiplier: np.ndarray = quantity("", "n")  # lambda of the attempt kept; NaN for sigma-zero
+    amplitude: np.ndarray = quantity("", "n")  # least share of the change, on this support, that crosses
+    survives_rounding: np.ndarray = quantity("", "n")  # whether the class still differs with values k / 255
+    history: np.ndarray = quantity("pixels", "n step")  # fewest so far; NaN before the first
+    history_gradients: np.ndarray = quantity("gradients", "n step")  # of this image until then
+    image_forwards: np.ndarray = quantity("forwards", "n")  # of the search; pictures of the result left out
+    image_gradients: np.ndarray = quantity("gradients", "n")
+    method: str = quantity("")
+    order: str = quantity("")  # of SparseFool
+    counted: str = quantity("")  # "pixel" or "entry"; `unit` is a method of every result
+    bound: float = quantity("pixel")
+    num_classes: int = quantity("")
+    fingerprint: str = quantity("", default="")
+
+    def heatmap(self) -> np.ndarray:
+        """(n, h, w) the support of each image: which pixels were changed; nowhere where none was found."""
+        support: np.ndarray = self.rank >= 0
+        return support
+
+
+def sparse_perturbation(
+    classifier: Classifier,
+    images: Float[Tensor, "n c h w"],
+    *,
+    method: Method = "sparsefool",
+    order: SparseOrder = "pixel",
+    unit: Unit = "pixel",
+    target_rule: TargetRule = "l2",
+    lambdas: Sequence[float] = (1.5, 3.0),
+    reverse: bool = True,
+    bound: float = 1.0,
+    max_loops: int = 50,
+    steps: int = 100,
+    kappa: float = 1e-4,
+    tied: bool = False,
+    seed: int = 0,
+    on_progress: OnProgress = silent,
+) -> SparsePerturbation:
+    """Find a small set of pixels that changes the class of each image.
+
+    Args:
+        classifier: any `core.classifier.Classifier`.
+        images: pixel values in [0, 1].
+        method: "sparsefool" or "sigma_zero".
+        order: what SparseFool's solver minimises: "pixel", "l0" (entries) or "l1" (as published).
+        unit: what sigma-zero counts: "pixel" or "entry".
+        target_rule: SparseFool heads for the class whose linearised boundary is nearest ("l2"), or is crossed with the
+            fewest items ("l0"); it may meet any.
+        lambdas: pushes of SparseFool's plane, each at least 1; the attempt with the fewest items is kept.
+        reverse: give back what is not needed and look for smaller supports nearby.
+        bound: D, the largest change of one entry.
+        max_loops: planes of SparseFool before an attempt is given up.
+        steps: of sigma-zero.
+        kappa: the margin demanded, of logits: at the boundary itself rounding decides.
+        tied: the channels of an image are equal and stay so, as in a grey image with three channels.
+        seed: 0 begins at the image; any other number at a point drawn within 2/255 of it. Supports are not unique, and
+            several seeds show how much of one is the search's choice.
+        on_progress: told the fraction done.
+
+    Returns:
+        The changes; an image without one is a row of NaN with its `status`.
+
+    Raises:
+        ValueError: if there is no image, or an option is not one of those above.
+        ImageError: if a value is not finite or not in [0, 1], the shape is not the classifier's, or tied channels
+            differ.
+    """
+    begin = time.perf_counter()
+    options = _Options(
+        method, order, unit, target_rule, tuple(lambdas), reverse, bound, max_loops, steps, kappa, tied, seed
+    )
+    options.check()
+    pixels = classifier.accept(images)
+    if not len(pixels):
+        raise ValueError("expected at least one image, got none")
+    if not bool(((pixels >= 0) & (pixels <= 1)).all()):
+        raise ImageError("expected images in [0, 1], got other values; sparse changes stay inside the pixel box")
+    if tied and not bool((pixels == pixels[:, :1]).all()):
+        raise ImageError("expected images whose channels are equal, got others; leave out `tied`")
+    search = _Search(classifier, options)
+    with torch.inference_mode(False), torch.no_grad(), torch.autocast(classifier.device.type, enabled=False):
+        arrays = _in_chunks(search, pixels.clone(), on_progress)
+    return SparsePerturbation(
+        **arrays,
+        method=method,
+        order=order if method == "sparsefool" else "",
+        counted=options.counted,
+        bound=float(bound),
+        num_classes=classifier.num_classes,
+        fingerprint=classifier.fingerprint,
+        forwards=search.forwards,
+        gradients=search.gradients,
+        seconds=time.perf_counter() - begin,
+    )
+
+
+class _Options(NamedTuple):
+    """What was asked for."""
+
+    method: Method
+    order: SparseOrder
+    unit: Unit
+    rule: TargetRule
+    lambdas: tuple[float, ...]
+    reverse: bool
+    bound: float
+    max_loops: int
+    steps: int
+    kappa: float
+    tied: bool
+    seed: int
+
+    def check(self) -> None:
+        """Say what is wrong with the first option that is."""
+        choices = (self.method, METHODS), (self.order, SPARSE_ORDERS), (self.unit, UNITS), (self.rule, TARGET_RULES)
+        for value, known in choices:
+            if value not in known:
+                raise ValueError(f"expected one of {', '.join(known)}, got {value!r}")
+        if not self.lambdas or not all(1 <= each < math.inf for each in self.lambdas):
+            raise ValueError(f"expected at least one lambda, each at least 1, got {self.lambdas}")
+        if not 0 < self.bound <= 1:
+            raise ValueError(f"expected a value bound in (0, 1], got {self.bound}")
+        if self.max_loops < 1 or self.steps < 1:
+            raise ValueError(f"expected at least one loop and one step, got {self.max_loops} and {self.steps}")
+        if not 0 < self.kappa < math.inf:
+            raise ValueError(f"expected a positive margin kappa, got {self.kappa}")
+
+    @property
+    def counted(self) -> Unit:
+        """The items whose number is made small."""
+        if self.method == "sigma_zero":
+            return self.unit
+        return "pixel" if self.order == "pixel" else "entry"
+
+    @property
+    def rows(self) -> int:
+        """Rows searched together per image."""
+        return len(self.lambdas) if self.method == "sparsefool" else 1
+
+
+def _in_chunks(search: _Search, images: Tensor, on_progress: OnProgress) -> dict[str, Any]:
+    """The arrays of the result, chunk by chunk: as many images as the memory of their graphs allows."""
+    size = search.size
+    parts: list[dict[str, np.ndarray]] = []
+    start, total = 0, len(images)
+    jitter = _JITTER * (2 * torch.rand(images.shape, generator=torch.Generator().manual_seed(search.options.seed)) - 1)
+    while start < total:
+        several = max(1, size // search.options.rows)
+        part = slice(start, start + several)
+
+        def tick(share: float, start: int = start, rows: int = len(images[part])) -> None:
+            on_progress((start + share * rows) / total)
+
+        tick(0.0)
+        try:
+            parts.append(search(images[part], jitter[part], size, tick))
+        except RuntimeError as error:
+            if not out_of_memory(error) or size == 1:
+                raise
+            size //= 2
+            if images.is_cuda:
+                torch.cuda.empty_cache()
+            continue
+        start += several
+    return {name: _stacked([part[name] for part in parts], "nan" if name == "curve" else "last") for name in parts[0]}
+
+
+def _stacked(parts: list[np.ndarray], beyond: str) -> np.ndarray:
+    """Chunks one after the other; of second axes of different lengths, shorter ones go on with NaN or as they end."""
+    if parts[0].ndim == 2:
+        longest = max(part.shape[1] for part in parts)
+        ends = [part[:, -1:].repeat(longest - part.shape[1], 1) for part in parts]
+        more = [np.full_like(end, np.nan) if beyond == "nan" else end for end in ends]
+        parts = [np.concatenate(pair, 1) for pair in zip(parts, more, strict=True)]
+    return np.concatenate(parts)
+
+
+class _Search:
+    """The way from a chunk of images to the rows of the result."""
+
+    def __init__(self, classifier: Classifier, options: _Options) -> None:
+        self.options, self._classifier = options, classifier
+        self.size = batch_size(classifier)
+        self.forwards = self.gradients = 0
+
+    def __call__(
+        self, images: Tensor, jitter: Tensor, size: int, tick: Callable[[float], None]
+    ) -> dict[str, np.ndarray]:
+        """All arrays of `SparsePerturbation` for these images."""
+        ledger = Ledger(self._classifier, size, self.options.tied)
+        images = images.to(ledger.dtype)
+        seen, drawn = (images[:, :1], jitter[:, :1]) if self.options.tied else (images, jitter)
+        try:
+            logits = ledger.open(seen)
+            where = torch.isfinite(logits).all(1).nonzero()[:, 0]
+            if 0 < len(where) < len(images):  # the others have no class to start from
+                logits = ledger.open(seen[where])
+            low = (seen[where] - self.options.bound).clamp(min=0)
+            high = (seen[where] + self.options.bound).clamp(max=1)
+            problem = Problem(ledger, seen[where], low, high, self.options.kappa, self.options.counted)
+            found = self._search(problem, logits, drawn[where], tick) if len(where) else {}
+        finally:
+            self.forwards += ledger.forwards
+            self.gradients += ledger.gradients
+        return _arrays(images, where, found)
+
+    def _search(
+        self, problem: Problem, logits: Tensor, jitter: Tensor, tick: Callable[[float], None]
+    ) -> dict[str, Tensor]:
+        """The rows of the result for images with a class."""
+        options, ledger, images = self.options, problem.ledger, problem.images
+        every = torch.arange(len(images), device=images.device)
+        start = images
+        if options.seed:
+            start = (images + jitter.to(images)).maximum(problem.low).minimum(problem.high)
+        place: Tensor | None = None
+        if options.method == "sparsefool":
+            planes = first_planes(problem, logits, start, rule=options.rule, order=options.order)
+            attempts = sparsefool(
+                problem,
+                planes,
+                order=options.order,
+                multipliers=options.lambdas,
+                max_loops=options.max_loops,
+                tick=lambda share: tick(0.8 * share),
+            )
+            best = _best(problem, attempts)
+            adversarial, status, loops = attempts.adversarial[best], attempts.status[best], attempts.loops[best]
+            multiplier, place = attempts.multiplier[best], attempts.place[best]
+        else:
+            descent = sigma_zero(problem, every, start, steps=options.steps, tick=lambda share: tick(0.8 * share))
+            adversarial, status, loops = descent
+            multiplier = torch.full_like(images[:, 0, 0, 0], torch.nan)
+        rows = (status == FOUND).nonzero()[:, 0]
+        if options.reverse and len(rows):
+            smaller = exchange(problem, rows, give_back(problem, rows, adversarial[rows]), rounds=_ROUNDS)
+            adversarial[rows] = smaller.adversarial
+        tick(0.9)
+        spent = {
+            "history": torch.stack([best for best, _ in ledger.records], 1),
+            "history_gradients": torch.stack([gradients for _, gradients in ledger.records], 1),
+            "image_forwards": ledger.forwards_of.clone(),
+            "image_gradients": ledger.gradients_of.clone(),
+        }
+        if options.method == "sigma_zero":
+            planes = first_planes(problem, logits, images, rule="l2", order="pixel")
+        return {
+            **_change(problem, adversarial, status, self._classifier.input_shape[0]),
+            **pictures(problem, adversarial, rows, place, planes),
+            **spent,
+            "loops": loops,
+            "multiplier": multiplier,
+            "source_class": ledger.source,
+        }
+
+
+def _best(problem: Problem, attempts: Attempts) -> Tensor:
+    """The attempt with the fewest items of each image; without any, the one that came furthest."""
+    changed = problem.items(attempts.adversarial) != problem.items(problem.images)[attempts.number]
+    count = changed.any(1).sum(1).double()
+    most = count.amax() + 1
+    cost = torch.where(attempts.status == FOUND, count, most + attempts.status)
+    images = len(problem.images)  # attempts stand multiplier by multiplier
+    return cost.view(-1, images).argmin(0) * images + torch.arange(images, device=cost.device)
+
+
+def _change(problem: Problem, adversarial: Tensor, status: Tensor, channels: int) -> dict[str, Tensor]:
+    """The images with their changes, and how large these are."""
+    found = status == FOUND
+    adversarial, images = (each.expand(-1, channels, -1, -1) for each in (adversarial, problem.images))
+    change = adversarial - images
+    sizes = {"pixels": (change != 0).any(1).flatten(1).sum(1), "entries": (change != 0).flatten(1).sum(1)}
+    sizes |= {"l2": length(change, 2), "l1": length(change, 1), "linf": length(change, "inf")}
+    lengths = {name: size.to(change.dtype).where(found, torch.nan) for name, size in sizes.items()}
+    return {"adversarial": adversarial.where(found.view(-1, 1, 1, 1), torch.nan), "status": status, **lengths}
+
+
+_MISSING: Mapping[str, int | bool] = MappingProxyType(  # of fields that hold no real numbers
+    {
+        "status": UNDEFINED,
+        "source_class": -1,
+        "target_class": -1,
+        "rank": -1,
+        "loops": 0,
+        "survives_rounding": False,
+        "history_gradients": 0,
+        "image_forwards": 1,
+        "image_gradients": 0,
+    }
+)
+
+
+def _arrays(images: Tensor, where: Tensor, found: Mapping[str, Tensor]) -> dict[str, Any]:
+    """On the CPU, with rows for the images that have no class."""
+    sizes = dict(zip("nchw", images.shape, strict=True))
+    sizes |= {"pixels": found["curve"].shape[1] if found else 1, "step": found["history"].shape[1] if found else 1}
+    arrays: dict[str, Any] = {}
+    for name in (entry.name for entry in fields(SparsePerturbation) if entry.metadata["axes"]):
+        shape = tuple(sizes[axis] for axis in SparsePerturbation.axes(name))
+        missing: float = _MISSING.get(name, math.nan)
+        rows = torch.full(shape, missing, dtype=None if name in _MISSING else images.dtype)
+        if found and name != "found":
+            rows[where.cpu()] = found[name].to(rows.dtype).cpu()
+        arrays[name] = rows.to(torch.int32).numpy() if rows.dtype == torch.int64 else rows.numpy()
+    arrays["found"] = arrays["status"] == FOUND
+    arrays["status"] = np.array(_WORDS)[arrays["status"]]
+    return arrays

@@ -1,0 +1,362 @@
+"""What the supports of many images have in common: where they lie, on what, and how unique they are.
+
+The support of a sparse perturbation is the set of pixels that it changes. Over the N images for which one was found:
+
+- frequency F_p = share of supports that hold pixel p, with Wilson's interval; weighted, each support counts 1 / its
+  size, so that images which few pixels flip do not vanish beside those that take many;
+- z_p: by how many standard deviations F_p differs from that of random supports of the same sizes. With 1024 pixels some
+  z is large by chance: `z_limit` is what the largest |z| of the image stays below in 95 % of draws of random supports;
+- prediction of a support by the gradient, and by the capacity, each with what chance gives;
+- stability: the mean IoU of supports of the same image by another method, and by the same one begun at another point
+  beside the image, with chance. Supports are not unique: what differs between runs is no property of the image.
+
+A map of positions only means something where the images are aligned, as digits and faces are. Of other photographs it
+says what lies under the pixels: their brightness and local contrast, as quantiles within the image.
+
+Reference: the claim that perturbed pixels fall on features a class relies on and are shared between images is that of
+Modas, Moosavi-Dezfooli, Frossard, SparseFool, CVPR 2019 (arXiv 1811.02248).
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from core.classifier import Classifier
+from core.compute import Batches, OnProgress, silent
+from core.geometry import overlap
+from core.geometry.box_solver import SparseOrder
+from core.geometry.closest import SignedMargin
+from core.geometry.predictors import PREDICTORS, bright_part, picture_maps, predictions
+from core.geometry.proportions import wilson
+from core.geometry.sparse import Method, SparsePerturbation, sparse_perturbation
+from core.result import Result, quantity
+
+_CERTAIN = 0.95
+_LIMITS = 64
+_WORDS: Mapping[Method, str] = {"sparsefool": "SparseFool", "sigma_zero": "sigma-zero"}
+_MOST_VALUES = 1 << 22  # pixels of a chunk, for each of which there is a gradient
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Supports(Result):
+    """What supports have in common; NaN where it cannot be asked, as of an image without one."""
+
+    support: np.ndarray = quantity("", "n y x")
+    found: np.ndarray = quantity("", "n")
+    pixels: np.ndarray = quantity("pixel", "n")
+    entries: np.ndarray = quantity("value", "n")
+    source_class: np.ndarray = quantity("", "n")
+    target_class: np.ndarray = quantity("", "n")  # -1 where not found
+    frequency: np.ndarray = quantity("", "y x")  # of those found
+    frequency_low: np.ndarray = quantity("", "y x")
+    frequency_high: np.ndarray = quantity("", "y x")
+    weighted: np.ndarray = quantity("", "y x")  # each support counts 1 / its size; adds up to 1
+    z: np.ndarray = quantity("standard deviation", "y x")
+    z_limit: float = quantity("standard deviation")
+    classes: np.ndarray = quantity("", "class")  # that images came from or went to
+    went: np.ndarray = quantity("", "source target")  # how many went from one of `classes` to another
+    class_count: np.ndarray = quantity("", "class")  # images of each, found or not
+    limit: np.ndarray = quantity("pixel", "limit")
+    flipped: np.ndarray = quantity("", "limit")  # share of all images that at most so many pixels flip
+    flipped_low: np.ndarray = quantity("", "limit")
+    flipped_high: np.ndarray = quantity("", "limit")
+    flipped_by_class: np.ndarray = quantity("", "class limit")
+    predictors: np.ndarray = quantity("", "predictor")  # words of `predictors.PREDICTORS`
+    precision: np.ndarray = quantity("", "predictor n")  # share of the support among as many largest scores
+    precision_chance: np.ndarray = quantity("", "n")
+    iou: np.ndarray = quantity("", "predictor n")  # of the support and as many largest scores
+    iou_chance: np.ndarray = quantity("", "n")
+    auc: np.ndarray = quantity("", "predictor n")  # by chance 1/2
+    rank_correlation: np.ndarray = quantity("", "predictor n")  # with the reliance, on the support; by chance 0
+    deciles: np.ndarray = quantity("", "predictor decile")  # mean share of a support in each tenth of the scores
+    deciles_chance: np.ndarray = quantity("", "predictor decile")  # the same share of all pixels
+    bright: np.ndarray = quantity("", "n")  # share of the support nearer to the image's brightest value than darkest
+    bright_chance: np.ndarray = quantity("", "n")
+    runs: np.ndarray = quantity("", "run")  # what the supports are compared with: words
+    agreement: np.ndarray = quantity("", "run other_run")  # mean IoU over images found by both
+    agreement_chance: np.ndarray = quantity("", "run other_run")
+    same_class_iou: float = quantity("")  # mean over pairs of images
+    other_class_iou: float = quantity("")
+    image_chance_iou: float = quantity("")
+    method: str = quantity("")
+    order: str = quantity("")
+    bound: float = quantity("pixel")
+    draws: int = quantity("")
+    seed: int = quantity("")
+    num_classes: int = quantity("")
+    fingerprint: str = quantity("", default="")
+
+    @property
+    def stability(self) -> float:
+        """The mean IoU of two different runs on the same image; NaN with one run."""
+        return _off_diagonal(self.agreement)
+
+    @property
+    def stability_chance(self) -> float:
+        """The same for random supports of the same sizes."""
+        return _off_diagonal(self.agreement_chance)
+
+    def map_of(self, source: int | None = None, target: int | None = None) -> tuple[np.ndarray, int]:
+        """The frequency map of the images of one class, of those that went to one class, or of an ordered pair.
+
+        Args:
+            source: class that the images came from; None for any.
+            target: class that they went to; None for any.
+
+        Returns:
+            (y, x), NaN where there is no such image, and how many images it is of.
+        """
+        rows = self.found & True
+        rows &= True if source is None else self.source_class == source
+        rows &= True if target is None else self.target_class == target
+        return _frequency(self.support[rows]), int(rows.sum())
+
+
+def supports(
+    classifier: Classifier,
+    images: Float[Tensor, "n c h w"],
+    *,
+    method: Method = "sparsefool",
+    order: SparseOrder = "pixel",
+    bound: float = 1.0,
+    seeds: int = 2,
+    draws: int = 1000,
+    seed: int = 0,
+    on_progress: OnProgress = silent,
+) -> Supports:
+    """Find the supports of images and what they have in common.
+
+    Args:
+        classifier: any `core.classifier.Classifier`.
+        images: values in [0, 1]; of one shape, for maps of positions aligned.
+        method: "sparsefool" or "sigma_zero"; the other one is the first that stability is measured against.
+        order: of SparseFool, see `core.geometry.sparse`.
+        bound: how far each value may change.
+        seeds: how many times the method finds supports, each from another start beside the image; the first, from the
+            image itself, is what all other statistics are about.
+        draws: of random supports, for `z_limit`.
+        seed: of the random supports.
+        on_progress: told the fraction done.
+
+    Returns:
+        The supports and their statistics.
+
+    Raises:
+        ValueError: if there is no image, or an option is not one of those above.
+        ImageError: if an image does not fit the classifier or is not in [0, 1].
+
+    Reference:
+        Modas, Moosavi-Dezfooli, Frossard, SparseFool, CVPR 2019.
+    """
+    begin = time.perf_counter()
+    if seeds < 1 or draws < 1:
+        raise ValueError(f"expected at least one seed and one draw, got {seeds} and {draws}")
+    pixels = classifier.accept(images)
+    other: Method = "sigma_zero" if method == "sparsefool" else "sparsefool"
+    plans: list[tuple[str, Method, int]] = [(_WORDS[method], method, 0), (_WORDS[other], other, 0)]
+    plans += [(f"{_WORDS[method]}, seed {number}", method, number) for number in range(1, seeds)]
+    runs: dict[str, SparsePerturbation] = {}
+    for place, (name, chosen, start) in enumerate(plans):
+
+        def tick(fraction: float, partial: Result | None = None, place: int = place) -> None:
+            on_progress((place + fraction) / len(plans))
+
+        runs[name] = sparse_perturbation(
+            classifier,
+            pixels,
+            method=chosen,
+            order=order,
+            unit=unit_of(order),
+            bound=bound,
+            seed=start,
+            on_progress=tick,
+        )
+    steepness, forwards = _steepness(classifier, pixels, runs[_WORDS[method]].source_class)
+    return Supports(
+        **statistics(runs, pixels.cpu().double().numpy(), steepness, draws=draws, seed=seed),
+        method=method,
+        order=order,
+        bound=bound,
+        draws=draws,
+        seed=seed,
+        num_classes=classifier.num_classes,
+        fingerprint=classifier.fingerprint,
+        forwards=forwards + sum(run.forwards for run in runs.values()),
+        gradients=forwards + sum(run.gradients for run in runs.values()),
+        seconds=time.perf_counter() - begin,
+    )
+
+
+def unit_of(order: SparseOrder) -> Literal["pixel", "entry"]:
+    """What sigma-zero counts where SparseFool has this order: pixels, or single entries."""
+    return "pixel" if order == "pixel" else "entry"
+
+
+def _steepness(classifier: Classifier, images: Float[Tensor, "n c h w"], source: np.ndarray) -> tuple[np.ndarray, int]:
+    """The length of the margin's gradient at each pixel, (n, y, x), 0 where it is undefined, and the forwards."""
+    with torch.inference_mode(False), torch.no_grad(), torch.autocast(classifier.device.type, enabled=False):
+        margin = SignedMargin(classifier)
+        pixels = images.to(margin.dtype).clone()
+        classes = torch.as_tensor(source, dtype=torch.int64, device=pixels.device).clamp(min=0)
+        size = max(1, min(classifier.batches().size, len(pixels), _MOST_VALUES // pixels[0].numel()))
+
+        def ask(rows: Tensor) -> Tensor:
+            lengths: Tensor = margin.slope(pixels[rows], classes[rows]).gradient.norm(dim=1)
+            return lengths
+
+        found = Batches(size)(ask, torch.arange(len(pixels), device=pixels.device))
+    return np.nan_to_num(found.cpu().double().numpy(), posinf=0.0), margin.forwards
+
+
+def statistics(
+    runs: Mapping[str, SparsePerturbation], images: np.ndarray, steepness: np.ndarray, *, draws: int, seed: int
+) -> dict[str, Any]:
+    """The fields of `Supports` that follow from perturbations found before.
+
+    Args:
+        runs: perturbations of the same images by name; the statistics are of the first, the others are compared.
+        images: (n, c, y, x).
+        steepness: (n, y, x) length of the margin's gradient at each pixel.
+        draws: of random supports.
+        seed: of the draws.
+
+    Returns:
+        Arrays and numbers by field.
+    """
+    first = next(iter(runs.values()))
+    support = first.heatmap()
+    return {
+        "support": support,
+        "found": first.found,
+        "pixels": first.pixels,
+        "entries": first.entries,
+        "source_class": first.source_class,
+        "target_class": np.where(first.found, first.target_class, -1),
+        **_positions(support[first.found], draws, seed),
+        **_classes_of(first),
+        **_robustness(first),
+        **_under(first, images, support, steepness),
+        **_stability(runs),
+        **_sharing(support[first.found], first.source_class[first.found]),
+    }
+
+
+def flat(support: np.ndarray) -> np.ndarray:
+    """Supports (n, y, x) as rows of pixels, also where there is none."""
+    return support.reshape(len(support), math.prod(support.shape[1:]))
+
+
+def _frequency(support: np.ndarray) -> np.ndarray:
+    """The share of supports (n, y, x) that hold each pixel; NaN without any."""
+    return support.mean(0) if len(support) else np.full(support.shape[1:], np.nan)
+
+
+def _positions(support: np.ndarray, draws: int, seed: int) -> dict[str, Any]:
+    """Where the supports lie, and how surprising that is."""
+    marks = flat(support)
+    sizes, counts = marks.sum(1), support.sum(0)
+    low, high = wilson(counts, len(support))
+    strayed = overlap.largest_deviations(sizes, marks.shape[1], draws, seed)
+    weighted = (support / np.maximum(sizes, 1)[:, None, None]).sum(0) / max(1, len(support))
+    return {
+        "frequency": _frequency(support),
+        "frequency_low": low,
+        "frequency_high": high,
+        "weighted": weighted if len(support) else np.full(support.shape[1:], np.nan),
+        "z": overlap.deviation(counts, sizes, marks.shape[1]),
+        "z_limit": float(np.quantile(strayed, _CERTAIN)),
+    }
+
+
+def _classes_of(first: SparsePerturbation) -> dict[str, Any]:
+    """How many images went from which class to which."""
+    source, target = first.source_class[first.found], first.target_class[first.found]
+    classes = np.unique(np.concatenate([first.source_class[first.source_class >= 0], target]))
+    went = np.zeros((len(classes), len(classes)), np.int64)
+    np.add.at(went, (np.searchsorted(classes, source), np.searchsorted(classes, target)), 1)
+    return {
+        "classes": classes.astype(np.int32),
+        "went": went,
+        "class_count": (first.source_class == classes[:, None]).sum(1),
+    }
+
+
+def _robustness(first: SparsePerturbation) -> dict[str, Any]:
+    """The share of images that at most k pixels flip; one without a perturbation is never flipped."""
+    taken = np.where(first.found, first.pixels, np.inf)
+    most = float(taken[first.found].max(initial=1.0))
+    limit = np.arange(1, most + 1) if most <= _LIMITS else np.unique(np.rint(np.geomspace(1, most, _LIMITS)))
+    flips = taken[:, None] <= limit
+    low, high = wilson(flips.sum(0), len(flips))
+    classes = _classes_of(first)["classes"]
+    member = first.source_class == classes[:, None]
+    count = member.sum(1, keepdims=True)
+    return {
+        "limit": limit,
+        "flipped": flips.mean(0),
+        "flipped_low": low,
+        "flipped_high": high,
+        "flipped_by_class": np.where(count > 0, member @ flips.astype(float) / np.maximum(count, 1), np.nan),
+    }
+
+
+def _under(first: SparsePerturbation, images: np.ndarray, support: np.ndarray, steepness: np.ndarray) -> dict[str, Any]:
+    """What predicts the supports, and how much of them lies on the bright part of their images."""
+    brightness, contrast = picture_maps(images)
+    maps = (steepness, first.capacity, first.capacity_at_boundary, brightness, contrast)
+    bright = bright_part(brightness)
+    sizes = support.sum((1, 2))
+    return {
+        "predictors": np.array(PREDICTORS),
+        **predictions(maps, support, first.reliance),
+        "bright": (support & bright).sum((1, 2)) / np.where(sizes > 0, sizes, np.nan),
+        "bright_chance": np.where(sizes > 0, bright.mean((1, 2)), np.nan),
+    }
+
+
+def _stability(runs: Mapping[str, SparsePerturbation]) -> dict[str, Any]:
+    """How far two runs agree on the same image, over those found by both."""
+    marks = [flat(run.heatmap()) for run in runs.values()]
+    sizes = [each.sum(1) for each in marks]
+    agreement, chance = np.ones((2, len(marks), len(marks)))
+    for one, other in itertools.combinations(range(len(marks)), 2):
+        both = (sizes[one] > 0) & (sizes[other] > 0)
+        shared = overlap.iou(marks[one][both], marks[other][both])
+        expected = overlap.chance_iou(sizes[one][both], sizes[other][both], marks[one].shape[1])
+        agreement[one, other] = agreement[other, one] = mean(shared)
+        chance[one, other] = chance[other, one] = mean(expected)
+    return {"runs": np.array(list(runs)), "agreement": agreement, "agreement_chance": chance}
+
+
+def _sharing(support: np.ndarray, source: np.ndarray) -> dict[str, Any]:
+    """How far the supports of different images agree: of one class, of two, and by chance."""
+    marks = flat(support)
+    sizes = marks.sum(1)
+    shared, expected = overlap.pairwise_iou(marks), overlap.chance_iou(sizes[:, None], sizes, marks.shape[1])
+    pairs = np.triu(np.ones(shared.shape, bool), 1)
+    alike = source[:, None] == source
+    return {
+        "same_class_iou": mean(shared[pairs & alike]),
+        "other_class_iou": mean(shared[pairs & ~alike]),
+        "image_chance_iou": mean(expected[pairs]),
+    }
+
+
+def mean(values: np.ndarray) -> float:
+    """The mean of the values that are known; NaN without any."""
+    known = values[~np.isnan(values)]
+    return float(known.mean()) if len(known) else math.nan
+
+
+def _off_diagonal(matrix: np.ndarray) -> float:
+    return mean(matrix[~np.eye(len(matrix), dtype=bool)])

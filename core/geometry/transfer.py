@@ -1,0 +1,376 @@
+"""Whether sparse perturbations transfer: from one model to another, and from one image to another of its class.
+
+Of model A's perturbation of an image, with support S, model B is asked whether it changes its mind
+
+- at the same change: the colours of A painted on S;
+- at the same support: the best colours for B on S, within the box, by projected gradient signs on B's own margin;
+- at the same patch: the colours of A painted on S of another image of the same class.
+
+Each has controls that keep the number of pixels: the same support, moved cyclically within the image by a random shift,
+which keeps its shape; and random pixels of the same number. Only what B does more often than at the controls is
+transfer; what it does at them, too, comes from changing that many pixels anywhere.
+
+References: the claim that supports are shared between networks to some degree is that of Modas, Moosavi-Dezfooli,
+Frossard, SparseFool, CVPR 2019 (arXiv 1811.02248). Signs of gradients within a box: Madry et al., Towards deep learning
+models resistant to adversarial attacks, ICLR 2018 (arXiv 1706.06083), here on S alone.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from core.classifier import Classifier
+from core.compute import Batches, OnProgress, out_of_memory, silent
+from core.geometry.box_solver import SparseOrder
+from core.geometry.closest import SignedMargin, looks
+from core.geometry.overlap import chance_iou, iou, random_supports
+from core.geometry.proportions import wilson
+from core.geometry.sparse import Method, SparsePerturbation, sparse_perturbation
+from core.geometry.supports import flat, mean, unit_of
+from core.result import Result, quantity
+
+CONDITIONS = (
+    "change",
+    "change, shifted",
+    "change, random pixels",
+    "support",
+    "support, shifted",
+    "random pixels",
+    "patch on another image",
+    "patch on another image, shifted",
+)
+CONTROLS = {0: (1, 2), 3: (4, 5), 6: (7,)}
+"""For each condition that is asked about, the places of its controls in `CONDITIONS`."""
+
+_REOPTIMISED = ("support", "support, shifted", "random pixels")
+_SHORTEST = 0.1  # of the box: the last step, which on the demo models flips more (0.92, 0.88) than 0.01 (0.91, 0.85)
+_MOST_VALUES = 1 << 22  # pixels of a chunk, for each of which there is a gradient
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Transfer(Result):
+    """How often one model's perturbations change another's mind; NaN where there is nothing to ask about."""
+
+    flipped: np.ndarray = quantity("", "condition source target")  # share of the perturbations found on the source
+    flipped_low: np.ndarray = quantity("", "condition source target")
+    flipped_high: np.ndarray = quantity("", "condition source target")
+    same_target: np.ndarray = quantity("", "condition source target")  # share that went where the source model went
+    count: np.ndarray = quantity("", "condition source")  # perturbations asked about
+    agreement: np.ndarray = quantity("", "source target")  # mean IoU of both models' supports of the same image
+    agreement_chance: np.ndarray = quantity("", "source target")
+    models: np.ndarray = quantity("", "source")  # names
+    conditions: np.ndarray = quantity("", "condition")  # words of CONDITIONS
+    pixels: np.ndarray = quantity("pixel", "source n")
+    method: str = quantity("")
+    order: str = quantity("")
+    bound: float = quantity("pixel")
+    steps: int = quantity("")
+    seed: int = quantity("")
+    num_classes: int = quantity("")
+
+
+def transfer(
+    classifiers: Sequence[Classifier],
+    images: Float[Tensor, "n c h w"],
+    *,
+    method: Method = "sparsefool",
+    order: SparseOrder = "pixel",
+    bound: float = 1.0,
+    steps: int = 20,
+    seed: int = 0,
+    on_progress: OnProgress = silent,
+) -> Transfer:
+    """Measure how often each model's sparse perturbations change the mind of each model, itself included.
+
+    Args:
+        classifiers: models of the same images and classes.
+        images: values in [0, 1], classified by all as they should be.
+        method: see `core.geometry.sparse`.
+        order: see `core.geometry.sparse`.
+        bound: how far each value may change, also when colours are painted elsewhere.
+        steps: gradients with which colours are found anew for a support.
+        seed: of shifts, random pixels and other images.
+        on_progress: told the fraction done.
+
+    Returns:
+        Shares with intervals for every condition and ordered pair of models.
+
+    Raises:
+        ValueError: if there is no model or image, or models differ in their classes.
+        ImageError: if an image does not fit a classifier or is not in [0, 1].
+
+    Reference:
+        Modas, Moosavi-Dezfooli, Frossard, SparseFool, CVPR 2019.
+    """
+    begin = time.perf_counter()
+    if not classifiers or len({one.num_classes for one in classifiers}) > 1:
+        raise ValueError(
+            f"expected models of the same classes, got {[one.num_classes for one in classifiers]} classes; compare"
+            " models of one family"
+        )
+    if steps < 1:
+        raise ValueError(f"expected at least one step, got {steps}")
+    share = 1 / (2 * len(classifiers))
+    perturbed: list[SparsePerturbation] = []
+    for place, classifier in enumerate(classifiers):
+
+        def tick(fraction: float, partial: Result | None = None, place: int = place) -> None:
+            on_progress((place + fraction) * share)
+
+        perturbed.append(
+            sparse_perturbation(
+                classifier,
+                images,
+                method=method,
+                order=order,
+                unit=unit_of(order),
+                bound=bound,
+                on_progress=tick,
+            )
+        )
+    answers: list[list[_Answers]] = []
+    with torch.inference_mode(False), torch.no_grad():
+        judges = [_Judge(classifier, images, bound, steps) for classifier in classifiers]
+        for place, found in enumerate(perturbed):
+            questions = _questions(found, seed)
+            row = []
+            for column, judge in enumerate(judges):
+                on_progress(0.5 + (place + column / len(judges)) * share)
+                row.append(judge(questions, found))
+            answers.append(row)
+    flips = np.array([[answer.flips for answer in row] for row in answers]).transpose(2, 0, 1)
+    alike = np.array([[answer.same for answer in row] for row in answers]).transpose(2, 0, 1)
+    count = np.array([row[0].asked for row in answers]).T
+    total = np.where(count > 0, count, np.nan)[:, :, None]
+    low, high = wilson(flips, count[:, :, None])
+    agreement, chance = _agreement(perturbed)
+    return Transfer(
+        flipped=flips / total,
+        flipped_low=low,
+        flipped_high=high,
+        same_target=alike / total,
+        count=count,
+        agreement=agreement,
+        agreement_chance=chance,
+        models=np.array([classifier.name for classifier in classifiers]),
+        conditions=np.array(CONDITIONS),
+        pixels=np.stack([found.pixels for found in perturbed]),
+        method=method,
+        order=order,
+        bound=bound,
+        steps=steps,
+        seed=seed,
+        num_classes=classifiers[0].num_classes,
+        forwards=sum(each.forwards for each in perturbed) + sum(judge.margin.forwards for judge in judges),
+        gradients=sum(each.gradients for each in perturbed) + sum(judge.margin.gradients for judge in judges),
+        seconds=time.perf_counter() - begin,
+    )
+
+
+class _Question(NamedTuple):
+    """Pixels and colours to paint on images: one row for each perturbation asked about."""
+
+    of: np.ndarray  # (m,) the perturbation's row
+    on: np.ndarray  # (m,) the row of the image that is painted
+    marks: np.ndarray  # bool (m, h, w)
+    colours: np.ndarray  # (m, c, h, w), only those under the marks are used
+
+
+def _questions(found: SparsePerturbation, seed: int) -> dict[str, _Question]:
+    """What is painted where in each condition."""
+    rows = np.flatnonzero(found.found)
+    support, colours = found.heatmap()[rows], found.adversarial[rows]
+    height, width = support.shape[1:]
+    generator = torch.Generator().manual_seed(seed)
+    shift = 1 + torch.randint(max(1, height * width - 1), (len(rows),), generator=generator).numpy()
+    away = (shift // width, shift % width)  # never 0, 0
+    moved, moved_colours = _rolled(support[:, None], away)[:, 0], _rolled(colours, away)
+    marks = flat(support)
+    random = random_supports(marks.sum(1), height * width, generator)
+    scattered = _carried(colours, marks, random)
+    other = _others(found.source_class[rows])
+    there = other >= 0
+    random = random.reshape(support.shape)
+    return {
+        "change": _Question(rows, rows, support, colours),
+        "change, shifted": _Question(rows, rows, moved, moved_colours),
+        "change, random pixels": _Question(rows, rows, random, scattered),
+        "support": _Question(rows, rows, support, colours),
+        "support, shifted": _Question(rows, rows, moved, moved_colours),
+        "random pixels": _Question(rows, rows, random, scattered),
+        "patch on another image": _Question(rows[there], rows[other[there]], support[there], colours[there]),
+        "patch on another image, shifted": _Question(
+            rows[there], rows[other[there]], moved[there], moved_colours[there]
+        ),
+    }
+
+
+def _rolled(maps: np.ndarray, away: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
+    """Each image (n, c, h, w) moved cyclically by its own number of rows and columns."""
+    n, c, height, width = maps.shape
+    down, right = (each[:, None] for each in away)
+    y, x = (np.arange(height) - down) % height, (np.arange(width) - right) % width
+    image, channel = np.arange(n)[:, None, None, None], np.arange(c)[:, None, None]
+    moved: np.ndarray = maps[image, channel, y[:, None, :, None], x[:, None, None]]
+    return moved
+
+
+def _carried(colours: np.ndarray, taken: np.ndarray, given: np.ndarray) -> np.ndarray:
+    """The colours at the marked pixels of each image, in order, put at as many others: (n, c, h, w)."""
+    n, c, height, width = colours.shape
+    result = colours.reshape(n, c, height * width).swapaxes(1, 2).copy()
+    result[given] = result[taken]  # both go row by row, so that each image keeps its own colours
+    return result.swapaxes(1, 2).reshape(colours.shape)
+
+
+def _others(source: np.ndarray) -> np.ndarray:
+    """For each row the next one of its class, the first after the last; -1 where it is the only one."""
+    other = np.full(len(source), -1)
+    for k in np.unique(source):
+        members = np.flatnonzero(source == k)
+        if len(members) > 1:
+            other[members] = np.roll(members, -1)
+    return other
+
+
+class _Answers(NamedTuple):
+    """By condition: how many flipped, how many of them to the same class, and how many were asked about."""
+
+    flips: list[int]
+    same: list[int]
+    asked: list[int]
+
+
+class _Judge:
+    """Says which painted images a model takes for another class than the unpainted ones."""
+
+    def __init__(self, classifier: Classifier, images: Tensor, bound: float, steps: int) -> None:
+        self._classifier, self._steps = classifier, steps
+        self.margin = SignedMargin(classifier)
+        self._images = classifier.accept(images).to(self.margin.dtype).clone()
+        self._low, self._high = (self._images - bound).clamp(min=0), (self._images + bound).clamp(max=1)
+        self._size = max(1, min(classifier.batches().size, _MOST_VALUES // self._images[0].numel()))
+        self._clean = self._labels(self._images)
+
+    def __call__(self, questions: dict[str, _Question], found: SparsePerturbation) -> _Answers:
+        """The answers of this model, one per condition."""
+        answers, clean = _Answers([], [], []), self._clean.cpu().numpy()
+        for name in CONDITIONS:
+            question = questions[name]
+            with torch.autocast(self._images.device.type, enabled=False):
+                label = self._repainted(question) if name in _REOPTIMISED else self._painted(question)
+            before = clean[question.on]
+            flips = (label != before) & (label >= 0)
+            answers.flips.append(int(flips.sum()))
+            answers.same.append(int((flips & (label == found.target_class[question.of])).sum()))
+            answers.asked.append(len(label))
+        return answers
+
+    def _labels(self, images: Tensor) -> Tensor:
+        """The class of each image; -1 where a logit is not finite."""
+        if not len(images):
+            return torch.empty(0, dtype=torch.int64, device=images.device)
+
+        def label(rows: Tensor) -> Tensor:
+            logits = self.margin.logits(rows)
+            return logits.argmax(1).where(torch.isfinite(logits).all(1), -1)
+
+        return Batches(self._size)(label, images)
+
+    def _painted(self, question: _Question) -> np.ndarray:
+        """The class at the colours given, kept within the bound: (m,)."""
+        on = torch.as_tensor(question.on, device=self._images.device)
+        marks = torch.as_tensor(question.marks, device=self._images.device)[:, None]
+        colours = torch.as_tensor(question.colours).to(self._images)
+        colours = colours.maximum(self._low[on]).minimum(self._high[on])
+        labels: np.ndarray = self._labels(torch.where(marks, colours, self._images[on])).cpu().numpy()
+        return labels
+
+    def _repainted(self, question: _Question) -> np.ndarray:
+        """The class at the best colours found on the marks: (m,)."""
+        labels, start, size = [np.empty(0, np.int64)], 0, self._size
+        while start < len(question.on):
+            part = slice(start, start + size)
+            try:
+                labels.append(self._cross(question.on[part], question.marks[part]))
+            except RuntimeError as error:
+                if not out_of_memory(error) or size == 1:
+                    raise
+                size //= 2
+                continue
+            start += size
+        return np.concatenate(labels)
+
+    def _cross(self, on: np.ndarray, marks: np.ndarray) -> np.ndarray:
+        where = torch.as_tensor(on, device=self._images.device)
+        box = self._low[where], self._high[where]
+        there = torch.as_tensor(marks, device=where.device)
+        reached = cross_on_support(self.margin, self._images[where], self._clean[where], there, box, self._steps)
+        labels: np.ndarray = reached.cpu().numpy()
+        return labels
+
+
+def cross_on_support(
+    margin: SignedMargin,
+    images: Float[Tensor, "n c h w"],
+    source: Int[Tensor, " n"],
+    marks: Bool[Tensor, "n h w"],
+    box: tuple[Float[Tensor, "n c h w"], Float[Tensor, "n c h w"]],
+    steps: int,
+) -> Int[Tensor, " n"]:
+    """Look for colours on a fixed support that take each image to another class.
+
+    The first step goes to the corner of the box where the linearised margin is least, which settles affine margins;
+    later steps along the signs of the gradient are shorter and shorter, down to a tenth of the box.
+
+    Args:
+        margin: the signed margin.
+        images: where to start.
+        source: the class of each.
+        marks: the pixels that may change.
+        box: the least and the largest value of each entry.
+        steps: gradients at most; a row that has crossed takes none any more.
+
+    Returns:
+        The class reached; the source class where none was, -1 where a logit is not finite at the source.
+    """
+    low, high = box
+    at, reached = images.clone(), source.clone()
+    rows = torch.arange(len(images), device=images.device)
+    looked = looks(steps, images.device)
+    for step in range(steps):
+        slope = margin.slope(at[rows], source[rows])
+        crossed = slope.margin < 0
+        reached[rows] = torch.where(crossed, slope.rival, reached[rows])
+        reach = _SHORTEST ** (step / max(1, steps - 1)) * (high[rows] - low[rows])
+        way = -slope.gradient.sign() * reach
+        new = (at[rows] + way).maximum(low[rows]).minimum(high[rows])
+        at[rows] = torch.where(marks[rows][:, None] & ~crossed.view(-1, 1, 1, 1), new, at[rows])
+        if step + 1 in looked:
+            rows = rows[~crossed]
+            if not len(rows):
+                return reached
+    last = margin.logits(at)
+    label = last.argmax(1).where(torch.isfinite(last).all(1), -1)
+    return torch.where(reached == source, label, reached)
+
+
+def _agreement(perturbed: Sequence[SparsePerturbation]) -> tuple[np.ndarray, np.ndarray]:
+    """The mean IoU of two models' supports of the same image, where both found one, and by chance."""
+    marks = [flat(found.heatmap()) for found in perturbed]
+    sizes = [each.sum(1) for each in marks]
+    found, chance = np.full((2, len(marks), len(marks)), np.nan)
+    for one in range(len(marks)):
+        for other in range(len(marks)):
+            both = (sizes[one] > 0) & (sizes[other] > 0)
+            found[one, other] = mean(iou(marks[one][both], marks[other][both]))
+            chance[one, other] = mean(chance_iou(sizes[one][both], sizes[other][both], marks[one].shape[1]))
+    return found, chance

@@ -1,0 +1,121 @@
+"""One image on its way through a corruption: what it looks like, what the classifier says, how far the boundary is.
+
+The severity s runs from 0, the image itself, in even steps. What is random stays the same along the way
+(`core.geometry.corruptions`), so x(s) is a path in image space, continuous but for JPEG and pixelation, and seldom
+straight. The signed distance along it is that of `core.geometry.severity`: to first order, to the boundary of the
+region of the image's class, positive while the classifier says that class. It shows the boundary coming before the
+label changes.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from core.classifier import Classifier
+from core.compute import OnProgress, silent
+from core.geometry.corruptions import CORRUPTIONS, WORST, corrupt
+from core.geometry.severity import severity_sweep
+from core.result import Result, quantity
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class SeverityWalk(Result):
+    """An image at growing severities of one corruption."""
+
+    severity: np.ndarray = quantity("", "severity")
+    strength: np.ndarray = quantity("", "severity")  # in the corruption's own unit
+    images: np.ndarray = quantity("pixel", "severity c h w")
+    probabilities: np.ndarray = quantity("probability", "severity class")  # NaN where a logit is not finite
+    predicted: np.ndarray = quantity("", "severity")  # -1 where a logit is not finite
+    distance: np.ndarray = quantity("ℓ2 pixel", "severity")  # signed; NaN where nothing says
+    displacement: np.ndarray = quantity("ℓ2 pixel", "severity")  # of the corrupted from the clean image
+    name: str = quantity("")  # of the corruption
+    label: int = quantity("")  # the class whose boundary is meant
+    labelled: bool = quantity("")  # whether that is the true class; else it is the clean image's prediction
+    seed: int = quantity("")
+    num_classes: int = quantity("")
+    fingerprint: str = quantity("", default="")
+
+    @property
+    def lost_at(self) -> float:
+        """The smallest severity looked at where the classifier says another class; NaN where it never does."""
+        lost = np.flatnonzero(self.predicted != self.label)
+        return float(self.severity[lost[0]]) if len(lost) else float("nan")
+
+
+def severity_walk(
+    classifier: Classifier,
+    image: Float[Tensor, "c h w"],
+    name: str,
+    *,
+    label: int = -1,
+    steps: int = 21,
+    candidates: int = 9,
+    seed: int = 0,
+    on_progress: OnProgress = silent,
+) -> SeverityWalk:
+    """Follow one image through growing severities of a corruption.
+
+    Args:
+        classifier: any `core.classifier.Classifier`.
+        image: values in [0, 1].
+        name: one of `core.geometry.corruptions.CORRUPTIONS`.
+        label: the image's true class; -1 where it is not known: then the class predicted for it is taken.
+        steps: severities looked at, evenly spaced from 0 to 5, both included.
+        candidates: see `severity_sweep`.
+        seed: of the corruption.
+        on_progress: told the fraction done.
+
+    Returns:
+        Images, probabilities and signed distances by severity.
+
+    Raises:
+        ValueError: if there is no such corruption or class, or there are fewer than two steps.
+        ImageError: if the image does not fit the classifier or is not in [0, 1].
+    """
+    begin = time.perf_counter()
+    if name not in CORRUPTIONS:
+        raise ValueError(f"expected a corruption out of {', '.join(CORRUPTIONS)}, got {name[:40]!r}")
+    if steps < 2:
+        raise ValueError(f"expected at least two severities to look at, got {steps}")
+    severities = np.linspace(0.0, WORST, steps)
+    clean = image.detach()[None]
+    images = torch.cat([corrupt(clean, name, float(severity), seed) for severity in severities])
+    said = classifier.predict(images)
+    source = label if label >= 0 else int(said.label[0])
+    if source < 0:
+        raise ValueError("expected finite logits at the image, to say which class it is in, got NaN or infinity")
+    sweep = severity_sweep(
+        classifier,
+        clean,
+        torch.tensor([source]),
+        [name],
+        severities=severities.tolist(),
+        candidates=candidates,
+        seed=seed,
+        on_progress=on_progress,
+    )
+    return SeverityWalk(
+        severity=severities,
+        strength=sweep.strength[0],
+        images=images.to("cpu", torch.float32).numpy(),
+        probabilities=said.probabilities,
+        predicted=sweep.predicted[0, :, 0],
+        distance=sweep.distance[0, :, 0],
+        displacement=sweep.displacement[0, :, 0],
+        name=name,
+        label=source,
+        labelled=label >= 0,
+        seed=seed,
+        num_classes=classifier.num_classes,
+        fingerprint=classifier.fingerprint,
+        forwards=sweep.forwards + len(images),
+        gradients=sweep.gradients,
+        seconds=time.perf_counter() - begin,
+    )

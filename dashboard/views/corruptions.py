@@ -1,0 +1,206 @@
+"""How does one image come to the boundary as a corruption grows, and which corruptions does the model endure?"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import streamlit as st
+
+from core.analyses import TABLE
+from core.geometry.corruptions import CORRUPTIONS, corrupt
+from core.geometry.prime_draws import PrimeDraws
+from core.geometry.walk import SeverityWalk
+from core.recipe import Recipe
+from dashboard import controls, exports, plane_controls, session
+from dashboard.session import Outcome
+
+ANALYSIS, SETS, NOISE, LAB = "severity", "corruption", "noise", "augmentation"
+ABOUT = """
+A corruption of growing **severity** carries the image along a path, from severity 0, the image itself, to 5. What is
+random stays the same along the way. The **signed distance** is that to the boundary of the image's true class, to first
+order: the smallest lead of its logit over another one, divided by the slope of that lead. It is positive while the
+class is right, so it shows the boundary coming before the label changes.
+
+**What to look for.** A distance that falls long before a probability does. Models that end at the same accuracy, one of
+them close to the boundary. Corruptions whose distance falls although the image hardly moves.
+
+**Accuracy against severity** has Wilson's 95 % interval for the share of all images that these are a sample of. Against
+*change*, the mean ℓ2 length, corruptions compare: at equal change, what differs is not owed to a table of strengths.
+
+**White noise.** The forecast lets the linearised logits of all classes compete under the same noise. Where the measured
+accuracy differs, the boundary bends at the scale of the noise.
+
+**Augmentation lab.** PRIME's primitives, with what the first model says: a random filter, a random smooth displacement
+that folds nothing, a random colour curve. Each is the law of largest entropy under a limit on its size and smoothness.
+Training mixes chains of them.
+
+**What this cannot show.** Strengths are our own, made for images of 32 x 32 pixels; the corruptions are in the kinds of
+ImageNet-C, and no number here is that benchmark's. JPEG and pixelation have steps. Behind the boundary the distance is
+a lower bound. Strong contrast loss can be a matter of input scaling more than of geometry. A model trained on PRIME has
+seen filters and colour curves, which resemble blur and contrast.
+
+References: Hendrycks, Dietterich, ICLR 2019 (arXiv 1903.12261); Modas et al., *PRIME*, ECCV 2022 (arXiv 2112.13547);
+Fawzi, Moosavi-Dezfooli, Frossard, NeurIPS 2016 (arXiv 1608.08967).
+"""
+
+
+def walk(outcome: Outcome) -> None:
+    """The film strip, distances and probabilities of all chosen models."""
+    busy = controls.progress_words(outcome, f"{made.parameters['steps']} severities")
+    if busy:
+        st.progress(busy["fraction"] or 0.0, busy["text"])
+    exports.chart(made, outcome)
+    controls.stop_or_resume(outcome)
+
+
+def marked(results: tuple[SeverityWalk | None, ...]) -> None:
+    """The image at the marked severity, and what each model says of it."""
+    name, at = made.parameters["corruption"], made.figure["marked"]
+    st.markdown("**At one severity**")
+    st.session_state["severity:at"] = at
+    st.slider(
+        "Severity",
+        0.0,
+        5.0,
+        step=0.25,
+        key="severity:at",
+        help="The image at this severity; a line marks it in the curves.",
+        on_change=lambda: session.change(ANALYSIS, marked=st.session_state["severity:at"]),
+    )
+    images = session.image_set(made.images)
+    changed = corrupt(images.pixels[[made.rows[0]]], name, at, made.parameters["seed"])
+    for source, result in zip(made.models, results, strict=True):
+        classifier = session.classifier(source)
+        if len(made.models) > 1:
+            st.markdown(f"**{classifier.name}**")
+        controls.image_card(classifier, changed)
+        if result is not None:
+            far = float(np.interp(at, result.severity, result.distance))
+            lost = result.lost_at
+            controls.facts(
+                {
+                    "signed distance": f"{far:.3g} ℓ2" if np.isfinite(far) else "not known",
+                    "another class from severity": f"{lost:.3g}" if np.isfinite(lost) else "none on the way",
+                }
+            )
+    kind = CORRUPTIONS[name]
+    strength = f"{kind.strength(at):.3g} ({kind.unit})"
+    moved = f"{float((changed - images.pixels[[made.rows[0]]]).norm()):.3g} ℓ2"
+    controls.facts({"strength": strength, "change": moved})
+    st.caption(f"{name.replace('_', ' ').capitalize()} {kind.meaning}.")
+
+
+def question() -> None:
+    """Which image, which corruption."""
+    st.markdown("**Corruption**")
+    controls.setting(ANALYSIS, "corruption", "Corruption")
+    plane_controls.anchors(made.rows, 1)
+    st.button(
+        "Slice along this corruption",
+        key="corruptions:slice",
+        on_click=towards_slices,
+        help="Opens the plane of this image towards its corrupted self and towards the nearest boundary, with the true"
+        " path of the severity drawn in it.",
+        width="stretch",
+    )
+    with st.expander("More"):
+        controls.setting(ANALYSIS, "seed", "Seed")
+        controls.setting(ANALYSIS, "steps", "Severities")
+        controls.setting(ANALYSIS, "palette", "Palette")
+    if st.session_state.pop("corruptions:slices", False):
+        st.switch_page("views/slices.py")
+
+
+def towards_slices() -> None:
+    """Set the plane of slices, and go there with the next run."""
+    session.change("slice", plane="directions", u=f"corruption:{made.parameters['corruption']}", v="adversarial")
+    st.session_state["corruptions:slices"] = True
+
+
+def lab() -> None:
+    """What PRIME's primitives make of the image."""
+    st.subheader("Augmentation lab")
+    drawn = replace(session.make(LAB, session.settings(LAB)), models=made.models[:1])
+    outcome = session.live(drawn, lambda there: exports.chart(drawn, there), patience=1.0)
+    left, right = st.columns(2, gap="large")
+    with left:
+        controls.setting(LAB, "spectral", "Filters, s", (0.0, 1.0, 2.0, 4.0, 8.0))
+        controls.setting(LAB, "spatial", "Displacements", (0.0, 0.5, 1.0, 2.0, 4.0))
+        controls.setting(LAB, "seed", "Seed of the first draw")
+    with right:
+        controls.setting(LAB, "colour", "Colour curves, T", (0.0, 0.001, 0.003, 0.01, 0.03))
+        controls.setting(LAB, "mix", "Mixture, m", (0.0, 0.25, 0.5, 0.75, 1.0))
+        controls.setting(LAB, "cutoff", "Cut-off, q", (3, 10, 30, 100, 300))
+    result = outcome.results[0]
+    if isinstance(result, PrimeDraws):
+        kept = int((result.predicted == result.clean_class).sum())
+        st.caption(f"{kept} of {result.predicted.size} draws keep the class of the image itself.")
+    exports.export(drawn, outcome, st.container())
+
+
+def sets() -> None:
+    """Accuracy against severity over the set, once someone has asked for it: it takes many forwards."""
+    st.subheader("Accuracy against severity")
+    counted = replace(session.make(SETS, session.settings(SETS)), rows=(0,))
+    if SETS not in session.asked():
+        words = f"Corrupt {counted.parameters['count']} images of the set"
+        st.button(words, on_click=session.ask, args=(SETS,), help=TABLE[SETS].question)
+        return
+    shown, against, _ = st.columns(3, gap="large")
+    with shown:
+        controls.setting(SETS, "shown", "Shown")
+    with against:
+        controls.setting(SETS, "against", "Against")
+    beside(counted, f"{counted.parameters['count']} images")
+    with st.expander("Images and corruptions"):
+        controls.setting(SETS, "count", "Images")
+        controls.setting(SETS, "corruptions", "Corruptions")
+        controls.setting(SETS, "seed", "Seed")
+
+
+def noise() -> None:
+    """White noise, forecast and measured, once someone has asked for it."""
+    st.subheader("White noise: forecast and measured")
+    forecast = replace(session.make(NOISE, session.settings(NOISE)), rows=(0,))
+    if NOISE not in session.asked():
+        words = f"Forecast noise on {forecast.parameters['count']} images of the set"
+        st.button(words, on_click=session.ask, args=(NOISE,), help=TABLE[NOISE].question)
+        return
+    beside(forecast, f"{forecast.parameters['count']} images")
+    with st.expander("Images and noise"):
+        controls.setting(NOISE, "count", "Images")
+        controls.setting(NOISE, "strongest", "Strongest")
+        controls.setting(NOISE, "draws", "Draws")
+        controls.setting(NOISE, "seed", "Seed")
+
+
+def beside(asked: Recipe, size: str) -> None:
+    """A chart that takes a while, with its progress and its export menu."""
+
+    def draw(there: Outcome) -> None:
+        busy = controls.progress_words(there, size)
+        if busy:
+            st.progress(busy["fraction"] or 0.0, busy["text"])
+        exports.chart(asked, there)
+        controls.stop_or_resume(there, f":{asked.analysis}")
+
+    exports.export(asked, session.live(asked, draw, patience=0.0), st.container())
+
+
+controls.heading("Corruptions", TABLE[ANALYSIS].question)
+made = session.recipe(ANALYSIS)
+left, right = st.columns([640, 380], gap="large")
+with left:
+    outcome = session.live(made, walk, patience=1.0, urgent=True)
+    lab()
+exports.export(made, outcome)
+with right:
+    with st.container(border=True):
+        question()
+    with st.container(border=True):
+        marked(tuple(result if isinstance(result, SeverityWalk) else None for result in outcome.results))
+    with st.expander("What am I looking at?", expanded=True):
+        st.markdown(ABOUT)
+sets()
+noise()

@@ -1,0 +1,239 @@
+"""How few pixels change the model's mind about an image?"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import streamlit as st
+
+from core.analyses import TABLE
+from core.figures.pictures import on_axes
+from core.figures.sparse import changed, on_plane
+from core.geometry.slices import Slice
+from core.geometry.sparse import STATUSES
+from core.geometry.sparse_cards import SparseCard
+from dashboard import controls, exports, plane_controls, session
+from dashboard.session import Outcome
+from dashboard.viewer.viewer import plane_view
+
+ANALYSIS, PIXEL = "sparse", "pixel"
+ABOUT = """
+A sparse perturbation changes few pixels, each by as much as the bound allows. SparseFool finds a point of the decision
+boundary near the image and its normal there, and asks which pixels lead furthest towards the plane at right angles to
+that normal: against one plane that is a sort. Where the boundary bends, it starts again from there. Reversal then gives
+back every pixel that is not needed. Pixels are places, entries are their channels' values: never compare one with the
+other.
+
+**What to look for.** How few pixels it takes; whether they lie where the capacity is large, as flat geometry says;
+which of them carry most of the margin (reliance). In the slice: a straight boundary between the image and both points
+is why one plane is enough; where it bends away from the dashed plane, it takes several.
+
+**What this cannot show.** The count is a bound from above: another support may be smaller. Supports are not unique:
+another method, or the image moved by less than a grey level, may find other pixels (see stability). No single pixel of
+it can be given back, but two others might do the work of three. Frequencies by position only mean something where the
+images are aligned, as digits are.
+
+References: Modas, Moosavi-Dezfooli, Frossard, *SparseFool: a few pixels make a big difference*, CVPR 2019 (arXiv
+1811.02248); Cinà et al., *σ-zero*, ICLR 2025 (arXiv 2402.01879).
+"""
+MANY = {  # analyses of the whole set: heading, then what its button offers
+    "supports": ("Where the pixels lie", "Find the pixels of {count} images"),
+    "race": ("Methods", "Race the methods on {count} images"),
+    "transfer": ("Between models and images", "Carry the changes of {count} images over"),
+}
+SETTINGS = {
+    "supports": (("show", "Show"), ("count", "Images"), ("bound", "Bound D"), ("seeds", "Starts"), ("seed", "Seed")),
+    "race": (("contest", "Contest"), ("count", "Images"), ("bound", "Bound D"), ("seed", "Seed")),
+    "transfer": (("show", "Show"), ("count", "Images"), ("bound", "Bound D"), ("steps", "Steps"), ("seed", "Seed")),
+}
+
+
+def card(outcome: Outcome) -> None:
+    """The pictures of all chosen models."""
+    busy = controls.progress_words(outcome, "one image")
+    if busy:
+        st.progress(busy["fraction"] or 0.0, busy["text"])
+    exports.chart(made, outcome)
+    controls.stop_or_resume(outcome)
+
+
+def replay(found: SparseCard) -> None:
+    """The image with the first pixels changed, and what the model says about it."""
+    most = int(found.pixels[0])
+    key = f"{ANALYSIS}:used"
+    used = made.figure["used"]
+    st.session_state[key] = most if used < 0 else min(used, most)
+    st.slider(
+        "Pixels used",
+        0,
+        most,
+        key=key,
+        on_change=lambda: session.change(ANALYSIS, used=st.session_state[key]),
+        help="Changes the pixels one after the other, those that enter first first.",
+    )
+    image = changed(found, st.session_state[key])
+    controls.image_card(session.classifier(made.models[0]), image[None])
+
+
+def facts(found: SparseCard) -> None:
+    """What was found for one model."""
+    names = session.classifier(made.models[0]).class_names
+    source, target, status = int(found.source_class[0]), int(found.target_class[0]), str(found.status[0])
+    if not found.found[0]:
+        st.badge(status, color="orange")
+        st.caption(STATUSES[status])
+        return
+    st.badge(f"{names[source]} → {names[target]}", color="green")
+    size = found.rank[0].size
+    lines = {
+        "pixels changed": f"{found.pixels[0]:.0f} of {size}",
+        "entries changed": f"{found.entries[0]:.0f} of {found.image[0].size}",
+        "length of the change": f"{found.l2[0]:.3g} ℓ2",
+        "largest change": f"{found.linf[0]:.3g} ℓ∞",
+        "nearest boundary, dense": f"{np.linalg.norm(found.boundary[0] - found.image[0]):.3g} ℓ2",
+        "share of the change needed": f"{found.amplitude[0]:.0%}",
+        "in 8 bits": "still another class" if found.survives_rounding[0] else "the class comes back",
+        "planes or steps": f"{found.loops[0]}",
+        "cost": f"{found.forwards:,} forwards, {found.gradients:,} gradients",
+    }
+    controls.facts(lines)
+
+
+def support(found: SparseCard) -> None:
+    """The pixels in their order, to be clicked."""
+    st.markdown("**Order of the pixels**")
+    chart = made.with_settings(show="support").chart(
+        [found], [session.classifier(made.models[0])], session.image_set(made.images)
+    )
+    place = float(one.parameters["column"]), -float(one.parameters["row"])
+    plane_view(
+        replace(chart, panels=(on_axes(chart.panels[0]),)),
+        key="sparse-support",
+        pick=place if PIXEL in session.asked() else None,
+        on_pick=choose,
+        height=360,
+    )
+    controls.legend(chart)
+    if PIXEL not in session.asked():
+        st.caption("Click a pixel to see what the model says when it takes other values.")
+        return
+    st.markdown(f"**Pixel at row {one.parameters['row']}, column {one.parameters['column']}**")
+    exports.export(one, session.live(one, lambda there: exports.chart(one, there)), st.container())
+
+
+def choose(point: tuple[float, float]) -> None:
+    """Ask about the pixel of the support map that was clicked."""
+    height, width = session.image_set(made.images).pixels.shape[2:]
+    column, row = round(point[0]), round(-point[1])
+    if 0 <= row < height and 0 <= column < width:
+        session.change(PIXEL, row=row, column=column)
+        session.ask(PIXEL)
+
+
+def plane_of(found: SparseCard) -> dict[str, Any] | None:
+    """Settings of the slice through the dense and the sparse direction; None where there is none to be named."""
+    if not found.found[0] or made.parameters["at"] is not None:
+        return None
+    change = (found.adversarial[0] - found.image[0]).astype(np.float64)
+    along = float((change * found.dense[0]).sum())
+    across = float(np.sqrt(max(0.0, (change**2).sum() - along**2)))
+    half = round(0.65 * max(abs(along), across), 2)
+    x, y = round(along / 2, 2), round(across / 2, 2)
+    return {
+        "plane": "directions",
+        "u": "adversarial",
+        "v": "sparse",
+        "extent": (x - half, x + half, y - half, y + half),
+        "resolution": 256,
+    }
+
+
+def plane(found: SparseCard) -> None:
+    """The slice spanned by the dense and the sparse direction, with both points and the plane at the dense one."""
+    chosen = plane_of(found)
+    if chosen is None:
+        return
+    st.subheader("Dense against sparse")
+    cut = replace(session.make("slice", chosen), models=made.models[:1], rows=made.rows[:1])
+
+    def draw(there: Outcome) -> None:
+        result = there.results[0]
+        if not isinstance(result, Slice):
+            st.caption("On its way.")
+            return
+        chart = session.chart(cut, cut.models[0], result, [result])
+        drawn = on_plane(chart, result, found)
+        plane_view(drawn, key="sparse-plane", busy=controls.progress_words(there, "256 x 256"), height=560)
+        controls.legend(drawn)
+
+    session.live(cut, draw)
+    st.caption(
+        "Across: towards the nearest boundary, where the dense point lies. Up: the rest of the default sparse change."
+        " Dashed: the plane at right angles to the normal at the dense point, which the first loop of SparseFool moves"
+        " to. Where the boundary leaves it, further loops are needed."
+    )
+    st.button("Open this plane in Slices", key="sparse:slices", on_click=towards, args=(chosen,))
+
+
+def towards(chosen: dict[str, Any]) -> None:
+    """Set the plane of slices, and go there."""
+    session.change("slice", **chosen)
+    session.go("slices")
+
+
+def image_asked() -> None:
+    """Which image is asked about."""
+    st.markdown("**Image**")
+    at = made.parameters["at"]
+    if at is None:
+        plane_controls.anchors(made.rows, 1)
+        return
+    st.caption(f"The point {at[0]:.2f}, {at[1]:.2f} that was picked on a slice.")
+    st.button("Back to the image itself", on_click=session.change, args=(ANALYSIS,), kwargs={"at": None})
+
+
+def search() -> None:
+    """How the pixels are looked for."""
+    st.markdown("**Search**")
+    controls.setting(ANALYSIS, "method", "Method")
+    controls.setting(ANALYSIS, "order", "Fewest")
+    controls.slider(ANALYSIS, "bound", "Bound D", 0.05)
+    with st.expander("More"):
+        controls.setting(ANALYSIS, "show", "Show")
+        controls.setting(ANALYSIS, "target_rule", "Target")
+        controls.setting(ANALYSIS, "lambdas", "Multipliers")
+        controls.setting(ANALYSIS, "reverse", "Reversal")
+        controls.setting(ANALYSIS, "seed", "Seed")
+
+
+controls.heading("Sparse", TABLE[ANALYSIS].question)
+made = session.recipe(ANALYSIS)
+asked_at = {name: made.parameters[name] for name in session.OF_THE_PLANE}
+one = session.make(PIXEL, {**session.settings(PIXEL), **asked_at})
+left, right = st.columns([640, 380] if len(made.models) == 1 else [1040, 380], gap="large")
+with left:
+    outcome = session.live(made, card, urgent=True)
+    first = session.shown(made, outcome)[0]
+    if isinstance(first, SparseCard) and not outcome.error:
+        plane(first)
+    for name, (title, words) in MANY.items():
+        recipe = replace(session.make(name, session.settings(name)), rows=(0,))  # whichever images are chosen
+        exports.on_demand(recipe, title, words.format(**recipe.parameters), SETTINGS[name])
+exports.export(made, outcome)
+with right:
+    if isinstance(first, SparseCard):
+        with st.container(border=True):
+            facts(first)
+            if first.found[0]:
+                replay(first)
+        if first.found[0]:
+            with st.container(border=True):
+                support(first)
+    with st.container(border=True):
+        image_asked()
+    with st.container(border=True):
+        search()
+    with st.expander("What am I looking at?", expanded=True):
+        st.markdown(ABOUT)

@@ -1,0 +1,42 @@
+"""A recipe's image is the one that is perturbed: the chosen one, or the point of a plane, inside the pixel box."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from core.checkpoints import load_classifier
+from core.geometry.cuts import start_of
+from core.geometry.sparse import sparse_perturbation
+from core.geometry.sparse_cards import SparseCard, prepare, prepare_pixel
+from core.images import load_images
+from core.result import Result
+
+PLANE = {"plane": "directions", "u": "gradient", "v": "random:0"}
+
+
+def test_the_first_chosen_image_is_perturbed() -> None:
+    classifier, images = load_classifier("demo:digits/standard", "cpu"), load_images("demo:digits")
+    found = prepare(classifier, images, rows=(17, 3), reference=classifier)
+    alone = sparse_perturbation(classifier, images.pixels[[17]])
+    np.testing.assert_array_equal(found.rank, alone.rank)
+    np.testing.assert_array_equal(found.image[0], images.pixels[17])
+    assert found.words == images.words[17]
+    again = Result.from_bytes(found.to_bytes())
+    assert isinstance(again, SparseCard)
+    assert again.unit("curve") == "logit"
+
+
+def test_a_point_of_a_plane_is_perturbed_inside_the_box() -> None:
+    classifier, images = load_classifier("demo:digits/standard", "cpu"), load_images("demo:digits")
+    start = start_of(classifier, images, (17,), **PLANE, at=(0.4, 3.0))
+    assert float(start.image.min()) < 0
+    found = prepare(classifier, images, rows=(17,), **PLANE, at=(0.4, 3.0), method="sigma_zero", reverse="no")
+    np.testing.assert_array_equal(found.image[0], start.image.clamp(0, 1))
+    assert found.words == "point 0.40, 3.00"
+    changed = np.abs(found.adversarial[0] - found.image[0]).max(0) > 0
+    np.testing.assert_array_equal(changed, found.heatmap()[0])
+    profile = prepare_pixel(classifier, images, rows=(17,), **PLANE, at=(0.4, 3.0), row=4, column=5, resolution=3)
+    np.testing.assert_allclose(profile.pixel, start.image.clamp(0, 1)[:, 4, 5])
+    own = torch.from_numpy(found.image)
+    assert profile.source_class == classifier.predict(own).label[0] == found.source_class[0]
