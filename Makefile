@@ -3,6 +3,8 @@ PYTHON ?= python3
 HOST   ?= 127.0.0.1
 PORT   ?= 8501
 SEEDS  ?=
+# of the tests; each takes a core and about 2 GB
+WORKERS ?= 2
 
 VENV := .venv
 BIN  := $(VENV)/bin
@@ -26,8 +28,8 @@ help: ## show this list
 app: $(VENV)/.installed ## start the dashboard (HOST=127.0.0.1 PORT=8501)
 	@exec $(RUN) dashboard --host $(HOST) --port $(PORT)
 
-test: $(VENV)/.installed-test chromium ## run every test, browser journeys included
-	$(RUN) pytest
+test: $(VENV)/.installed-test chromium ## run every test, browser journeys included (WORKERS=2)
+	$(RUN) pytest -n $(WORKERS) --dist loadfile
 
 check: $(VENV)/.installed-test ## ruff, mypy, import-linter
 	$(RUN) ruff check
@@ -57,6 +59,8 @@ $(VENV)/.installed-test: pyproject.toml | $(VENV)/.made
 
 $(VENV)/.installed-bench: pyproject.toml | $(VENV)/.made
 	$(call install,bench)
+	@# alone: torchattacks asks for a requests of 2021, adv-lib for visdom, which does not build; neither needs them here
+	$(RUN) pip install --disable-pip-version-check --no-deps "adv-lib>=0.2.8" "torchattacks>=3.5.1"
 
 # The tests look in CHROMIUM, then on PATH, then for Playwright's own browser.
 chromium: $(VENV)/.installed-test

@@ -48,7 +48,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             _reproduce(options.topic, options.models, options.out, options.device)
             return 0
         recipe = _reread(options.file) if options.command == "run" else _named(options)
-        _write(recipe, options.out, options.device)
+        said = _write(recipe, options.out, options.device)
+        print(f"wrote {options.out}", *filter(None, [said]), sep=": ")
     except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
@@ -128,11 +129,11 @@ def _reread(file: Path) -> Recipe:
     return Recipe.read(read_recipe(file))
 
 
-def _write(recipe: Recipe, out: Path, device: str | None) -> None:
-    """Compute what the file's ending asks for, and write it."""
+def _write(recipe: Recipe, out: Path, device: str | None) -> str:
+    """Compute what the file's ending asks for, and write it; what a figure says in its caption."""
     if out.suffix == ".json":
         out.write_text(recipe.json() + "\n")
-        return
+        return ""
     from core.checkpoints import load_classifier
     from core.images import load_images
     from core.store import Store
@@ -149,16 +150,17 @@ def _write(recipe: Recipe, out: Path, device: str | None) -> None:
         from core.tables import numbers_bytes
 
         out.write_bytes(numbers_bytes(results, recipe.models, recipe.mapping(), out.suffix))
-        return
+        return ""
     chart = recipe.chart(results, classifiers, images)
     if out.suffix == ".html":
         from core.figures.screen import page_bytes
 
         out.write_bytes(page_bytes(chart))
-        return
+        return chart.caption
     from core.figures.paper import write_figure
 
     write_figure(chart, out, **recipe.paper())
+    return chart.caption
 
 
 def _reproduce(topic: str, models: Sequence[str] | None, out: Path | None, device: str | None) -> None:

@@ -9,6 +9,7 @@ import streamlit as st
 
 from core.analyses import TABLE
 from core.recipe import Recipe, RecipeError, shown
+from dashboard import address
 from dashboard.session import (
     MOST_MODELS,
     OF_THE_PLANE,
@@ -33,7 +34,7 @@ def open_link(view: str) -> None:
     """
     link = dict(st.query_params)
     analysis = next((name for name, entry in TABLE.items() if entry.view == view), None)
-    if analysis is None or not link or link == st.session_state.get("link"):
+    if analysis is None or not link or link == st.session_state.get("link") or address.stale(link):
         return
     st.session_state["link"] = link
     try:

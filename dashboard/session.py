@@ -23,7 +23,7 @@ from core.images import ImageSet
 from core.recipe import Recipe
 from core.result import Result
 from core.store import key_of
-from dashboard import jobs
+from dashboard import address, jobs
 from dashboard.jobs import Job, State
 from dashboard.kept import kept as kept
 from dashboard.resources import classifier as classifier
@@ -193,9 +193,7 @@ def recipe(analysis: str) -> Recipe:
                 written[f"{other}.{entry.name}"] = entry.text(value)
     if asked():
         written["also"] = ",".join(asked())
-    st.session_state["link"] = written
-    if dict(st.query_params) != written:
-        st.query_params.from_dict(written)
+    address.write(written)
     return made
 
 

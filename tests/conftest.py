@@ -35,7 +35,7 @@ def pytest_configure(config: pytest.Config) -> None:
     # the machine may be busy: how long an example takes says nothing; and a run repeats the one before
     settings.register_profile("patient", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
     settings.load_profile("patient")
-    os.environ.setdefault("OMP_NUM_THREADS", "2")
+    os.environ.setdefault("OMP_NUM_THREADS", "1" if "PYTEST_XDIST_WORKER" in os.environ else "2")
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as in the command line and the dashboard
 
 

@@ -297,7 +297,7 @@ FRAGMENTATION = Analysis(
         Parameter(
             name="planes",
             kind="integer",
-            default=100,
+            default=20,
             limits=(1, 2000),
             help="Planes, each through three images drawn from the whole set; those chosen do not matter.",
         ),

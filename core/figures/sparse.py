@@ -178,7 +178,7 @@ def _card(found: SparseCard, class_names: Sequence[str], title: str, used: int) 
         Picture(colours=_adversarial(found, used), label=reached),
     ]
     labels = {
-        "change": "change ± {high:.2g}",
+        "change": "mean change ± {high:.2g}",
         "support": "order 1 to {high:.0f}",
         "reliance": "reliance 0 to {high:.2g}",
         "dense": "dense direction",

@@ -14,6 +14,7 @@ common corruptions, ECCV 2022 (arXiv 2112.13547).
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any
 
@@ -34,7 +35,7 @@ def _plain(value: Any) -> bool:
     return type(value) is Tensor
 
 
-class PerImage(v2.Transform):  # type: ignore[misc] # torchvision is not typed
+class PerImage(v2.Transform, ABC):  # type: ignore[misc] # torchvision is not typed
     """Draws for each image of a call, and applies what was drawn.
 
     Args:
@@ -48,9 +49,9 @@ class PerImage(v2.Transform):  # type: ignore[misc] # torchvision is not typed
         self.seed = seed
         self._started: tuple[int | None, torch.Generator] | None = None
 
+    @abstractmethod
     def draw(self, count: int, shape: tuple[int, int, int], generator: torch.Generator) -> Callable[[Tensor], Tensor]:
         """What `count` images of shape (c, h, w) go through: a map from batches to batches."""
-        raise NotImplementedError
 
     def make_params(self, flat_inputs: list[Tensor]) -> dict[str, Any]:
         """What the images of a call go through, under "drawn".

@@ -295,6 +295,10 @@ class PlaneDrawing {
   }
 
   placed(world) {
+    if (this.data.ticks.x && this.data.ticks.y) { // columns and rows are counted, and some from the top
+      const named = (axis, at) => `${this.data.axes[axis]} ${Math.round(axis === "y" && this.data.ticks.y[0][0] > this.data.ticks.y.at(-1)[0] ? -at : at)}`;
+      return `${named("x", world[0])}, ${named("y", world[1])}`;
+    }
     const digits = digitsOf(widthOf(this.shown) / this.size);
     const [x, y] = world.map((value) => written(value, digits));
     return `x ${x}, y ${y} ${this.data.axes.unit}`.trim();

@@ -133,7 +133,9 @@ def bands(result: SubspaceMargins | None) -> None:
     if result is None or result.kind != "frequencies":
         return
     block = made.figure["marked"]
-    middle = result.frequency[block if 0 <= block < len(result.labels) else -1]
+    if not 0 <= block < len(result.labels):
+        return
+    middle = result.frequency[block]
     down, across = (int(np.ceil(each)) for each in middle)
     low = (0, 1) if (down, across) != (0, 1) else (1, 0)
     st.button(

@@ -92,7 +92,7 @@ def facts(found: SparseCard) -> None:
         "entries changed": f"{found.entries[0]:.0f} of {found.image[0].size}",
         "length of the change": f"{found.l2[0]:.3g} ℓ2",
         "largest change": f"{found.linf[0]:.3g} ℓ∞",
-        "nearest boundary, dense": f"{np.linalg.norm(found.boundary[0] - found.image[0]):.3g} ℓ2",
+        "DeepFool's boundary point": f"{np.linalg.norm(found.boundary[0] - found.image[0]):.3g} ℓ2",
         "share of the change needed": f"{found.amplitude[0]:.0%}",
         "in 8 bits": "still another class" if found.survives_rounding[0] else "the class comes back",
         "planes or steps": f"{found.loops[0]}",
@@ -133,8 +133,9 @@ def choose(point: tuple[float, float]) -> None:
 
 
 def plane_of(found: SparseCard) -> dict[str, Any] | None:
-    """Settings of the slice through the dense and the sparse direction; None where there is none to be named."""
-    if not found.found[0] or made.parameters["at"] is not None:
+    """Settings of the slice through the dense and the sparse direction; None where a recipe cannot name it."""
+    plain = session.make(ANALYSIS, {}).parameters
+    if not found.found[0] or dict(made.parameters) != dict(plain):
         return None
     change = (found.adversarial[0] - found.image[0]).astype(np.float64)
     along = float((change * found.dense[0]).sum())
@@ -153,9 +154,12 @@ def plane_of(found: SparseCard) -> dict[str, Any] | None:
 def plane(found: SparseCard) -> None:
     """The slice spanned by the dense and the sparse direction, with both points and the plane at the dense one."""
     chosen = plane_of(found)
-    if chosen is None:
+    if not found.found[0]:
         return
     st.subheader("Dense against sparse")
+    if chosen is None:
+        st.caption("Drawn for the default search at an image of the set: other searches span a plane without a name.")
+        return
     cut = replace(session.make("slice", chosen), models=made.models[:1], rows=made.rows[:1])
 
     def draw(there: Outcome) -> None:
@@ -170,9 +174,10 @@ def plane(found: SparseCard) -> None:
 
     session.live(cut, draw)
     st.caption(
-        "Across: towards the nearest boundary, where the dense point lies. Up: the rest of the default sparse change."
-        " Dashed: the plane at right angles to the normal at the dense point, which the first loop of SparseFool moves"
-        " to. Where the boundary leaves it, further loops are needed."
+        "Across: towards the nearest boundary. Up: what the sparse change adds to that, at a right angle. Dense:"
+        " DeepFool's boundary point, which need not be the nearest, with its distance from this plane. Dashed: the"
+        " plane at right angles to the normal there, which the first loop of SparseFool moves to. Where the boundary"
+        " leaves it, further loops are needed."
     )
     st.button("Open this plane in Slices", key="sparse:slices", on_click=towards, args=(chosen,))
 
@@ -219,6 +224,10 @@ with left:
     if isinstance(first, SparseCard) and not outcome.error:
         plane(first)
     for name, (title, words) in MANY.items():
+        if name == "transfer" and len(made.models) == 1:
+            st.subheader(title)
+            st.caption("Choose another model above, under compare: what fools one is then carried over to the others.")
+            continue
         recipe = replace(session.make(name, session.settings(name)), rows=(0,))  # whichever images are chosen
         exports.on_demand(recipe, title, words.format(**recipe.parameters), SETTINGS[name])
 exports.export(made, outcome)

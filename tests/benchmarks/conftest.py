@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 import gc
+import importlib.util
 import statistics
+import sys
 import time
+import types
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import pytest
 import torch
+
+
+def pytest_configure() -> None:
+    """adv-lib imports visdom, with which it would draw, and does without it."""
+    if importlib.util.find_spec("visdom") is None:
+        sys.modules["visdom"] = types.ModuleType("visdom")
+        sys.modules["visdom"].Visdom = object  # type: ignore[attr-defined]
 
 
 @dataclass(frozen=True)

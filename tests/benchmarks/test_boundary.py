@@ -41,14 +41,14 @@ def peers(say: Callable[[str], None]) -> Mapping[str, Attack]:
     try:
         from adv_lib.attacks import df, sdf
     except ImportError as error:
-        say(f"adv-lib is not measured: {error}; pip install adv-lib visdom")
+        say(f"adv-lib is not measured: {error}; `make bench` installs it")
     else:
         found["adv-lib DeepFool"] = lambda classifier, images, labels: df(classifier, images, labels, steps=50)
         found["adv-lib SuperDeepFool"] = lambda classifier, images, labels: sdf(classifier, images, labels)
     try:
         import foolbox
     except ImportError as error:
-        say(f"foolbox is not measured: {error}; pip install foolbox GitPython")
+        say(f"foolbox is not measured: {error}; `make bench` installs it")
     else:
 
         def l2_deepfool(classifier: Classifier, images: Tensor, labels: Tensor) -> Tensor:

@@ -1,7 +1,7 @@
 """Sparse perturbations beside torchattacks' and adv-lib's: pixels and, as ratios within one run, times; `make bench`.
 
 All counts are pixels, places at which any channel differs, of images that changed their class. Peers that are not
-installed are named and left out: `pip install torchattacks adv-lib visdom`.
+installed are named and left out: ``make bench` installs it adv-lib visdom`.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def peers(say: Callable[[str], None]) -> Mapping[str, Attack]:
     try:
         import torchattacks
     except ImportError as error:
-        say(f"torchattacks is not measured: {error}; pip install torchattacks")
+        say(f"torchattacks is not measured: {error}; `make bench` installs it")
     else:
         found["torchattacks SparseFool"] = lambda classifier, images, labels: torchattacks.SparseFool(
             plain(classifier)
@@ -69,7 +69,7 @@ def peers(say: Callable[[str], None]) -> Mapping[str, Attack]:
     try:
         from adv_lib.attacks import sigma_zero
     except ImportError as error:
-        say(f"adv-lib is not measured: {error}; pip install adv-lib visdom")
+        say(f"adv-lib is not measured: {error}; `make bench` installs it")
     else:
         found["adv-lib sigma-zero"] = lambda classifier, images, labels: sigma_zero(
             plain(classifier), images.clone(), labels, num_steps=100

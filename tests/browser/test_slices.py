@@ -169,7 +169,7 @@ def test_export_and_drop_the_file_back(page: Page, tmp_path: Path, kind: str) ->
     from core.recipe import Recipe
 
     at_slices(page, shading="entropy", extent="-1.0,7.0,-3.0,5.0", resolution="128")
-    page.get_by_role("button", name="Export").first.click()
+    page.locator(".st-key-frame-right").get_by_role("button", name="Export").click()
     with page.expect_download() as started:
         page.get_by_role("button", name=kind, exact=True).click()
     path = tmp_path / started.value.suggested_filename

@@ -13,7 +13,7 @@ from streamlit.testing.v1 import AppTest
 
 from core.compute import OnProgress
 from core.recipe import Recipe
-from dashboard import jobs, session
+from dashboard import address, jobs, session
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 VIEWS = sorted(path.stem for path in (CHECKOUT / "dashboard" / "views").glob("*.py") if path.stem != "__init__")
@@ -272,7 +272,10 @@ def test_a_dropped_profile_opens_at_its_point(app: AppTest, settle: Settle) -> N
     assert app.query_params["plane"] == "directions"
 
 
-def test_a_link_holds_what_is_shown_beside_the_slice(app: AppTest, settle: Settle) -> None:
+def test_a_link_holds_what_is_shown_beside_the_slice(
+    app: AppTest, settle: Settle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(address, "STALE_SECONDS", 0.0)  # it goes back to links that were just replaced
     opened(app, "slices", settle)
     app.number_input(key="profile:rays").set_value(48)
     healthy(settle(app))
@@ -356,3 +359,22 @@ def test_what_a_session_wanted_is_dropped_when_its_browser_goes(app: AppTest, se
     go.set()
     assert job.wait(60)
     assert job.state is jobs.State.CANCELLED
+
+
+def test_an_address_that_was_just_replaced_undoes_nothing(
+    app: AppTest, settle: Settle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    healthy(opened(app, "slices", settle))
+    before = dict(app.query_params)
+    app.segmented_control(key="slice:method").set_value("careful")
+    healthy(settle(app))
+    for name in list(app.query_params):
+        del app.query_params[name]
+    for name, value in before.items():  # a request that was on its way still holds the old address
+        app.query_params[name] = value[0] if isinstance(value, list) else value
+    healthy(settle(app))
+    assert app.query_params["method"] == "careful"
+    monkeypatch.setattr(address, "STALE_SECONDS", 0.0)  # later, it is someone who goes back
+    del app.query_params["method"]
+    healthy(settle(app))
+    assert "method" not in app.query_params

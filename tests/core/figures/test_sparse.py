@@ -32,7 +32,7 @@ def test_the_card_shows_nine_pictures_and_the_curve() -> None:
     fields = [layer for layer in card.layers if isinstance(layer, FieldLayer)]
     (words,) = [layer for layer in card.layers if isinstance(layer, PointsLayer)]
     assert len(fields) == 9
-    assert words.labels[:5] == ("cat", "owl", "change ± 1", "order 1 to 3", "reliance 0 to 3")
+    assert words.labels[:5] == ("cat", "owl", "mean change ± 1", "order 1 to 3", "reliance 0 to 3")
     assert card.title == "model"
     adversarial = fields[1].colours[::-1]
     np.testing.assert_array_equal(adversarial[..., 0] == 255, a_support())

@@ -1,0 +1,25 @@
+"""A link that was just replaced is known as such, for a while."""
+
+from __future__ import annotations
+
+from streamlit.testing.v1 import AppTest
+
+
+def page() -> None:
+    import streamlit as st
+
+    from dashboard import address
+
+    for link in ({"a": "1"}, {"a": "2"}, {"a": "2"}):
+        address.write(link)
+    st.text(" ".join(str(address.stale(link)) for link in ({"a": "1"}, {"a": "2"}, {"a": "3"})))
+    address.STALE_SECONDS, kept = -1.0, address.STALE_SECONDS
+    st.text(str(address.stale({"a": "1"})))
+    address.STALE_SECONDS = kept
+
+
+def test_only_a_link_that_was_replaced_just_now_is_stale() -> None:
+    app = AppTest.from_function(page).run()
+    assert not app.exception
+    assert [element.value for element in app.text] == ["True False False", "False"]
+    assert app.query_params["a"] == "2"
