@@ -26,6 +26,8 @@ h1 { padding: 0.1rem 0 0 !important; }
 .st-key-frame-right button { border-radius: 0.5rem; }
 .st-key-frame-right [data-testid="stBidiComponentIsolated"]::part(button) { min-height: 0; padding: 0.15rem 0.8rem; }
 [data-testid="stButtonGroup"] button { padding-left: 0.3rem; padding-right: 0.3rem; min-width: 0; font-size: 0.86rem; }
+[data-testid="stButtonGroup"] button[data-selected="true"], button[data-selected="true"] * {
+  color: inherit !important; font-weight: 600; }
 .stMarkdown thead { display: none; }
 .bar { display: grid; grid-template-columns: 5.5rem 1fr 3rem; gap: 0.5rem; align-items: center; font-size: 0.85rem; }
 .bar div { height: 9px; border-radius: 5px; background: color-mix(in srgb, currentColor 9%, transparent); }
@@ -56,8 +58,6 @@ page = st.navigation(
 )
 with st.sidebar, st.container(key="brand"):
     st.markdown("**Boundary Atlas**  \n:small[where it changes its mind]")
-if "goto" in st.session_state:
-    st.switch_page(f"views/{st.session_state.pop('goto')}.py")
 links.open_link(page.url_path)
 controls.frame()
 if links.refused():
@@ -67,3 +67,5 @@ try:
 except ValueError as error:  # what the settings ask for cannot be: said, with a way out
     st.error(literal(str(error)))
     st.button("Start over", on_click=session.start_over)
+if "goto" in st.session_state:  # at the end: what the page draws by itself may be on its way to the browser
+    st.switch_page(f"views/{st.session_state.pop('goto')}.py")

@@ -378,7 +378,8 @@ def live(
         else:
             draw(now)
 
-    st.fragment(body, run_every=_POLL_SECONDS if polling else None)()
+    leaving = "goto" in st.session_state  # a fragment that came back after the page was left would empty the next one
+    st.fragment(body, run_every=_POLL_SECONDS if polling and not leaving else None)()
     return outcome
 
 

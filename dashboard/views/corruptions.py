@@ -108,14 +108,12 @@ def question() -> None:
         controls.setting(ANALYSIS, "seed", "Seed")
         controls.setting(ANALYSIS, "steps", "Severities")
         controls.setting(ANALYSIS, "palette", "Palette")
-    if st.session_state.pop("corruptions:slices", False):
-        st.switch_page("views/slices.py")
 
 
 def towards_slices() -> None:
-    """Set the plane of slices, and go there with the next run."""
+    """Set the plane of slices, and go there."""
     session.change("slice", plane="directions", u=f"corruption:{made.parameters['corruption']}", v="adversarial")
-    st.session_state["corruptions:slices"] = True
+    session.go("slices")
 
 
 def lab() -> None:

@@ -129,32 +129,35 @@ def chosen_block(result: SubspaceMargins | None) -> None:
 
 
 def bands(result: SubspaceMargins | None) -> None:
-    """A way to the plane of the image along two frequencies: the lowest one, and that of the chosen block."""
+    """A way to the plane of the image along two bands: the lowest one, and the chosen block."""
     if result is None or result.kind != "frequencies":
         return
     block = made.figure["marked"]
     if not 0 <= block < len(result.labels):
         return
-    middle = result.frequency[block]
-    down, across = (int(np.ceil(each)) for each in middle)
-    low = (0, 1) if (down, across) != (0, 1) else (1, 0)
+    top, _, left, _ = (int(each) for each in result.bounds[block])
+    if made.parameters["block"] == 8:  # which the directions of slices know
+        low, high = ("band:0,0" if (top, left) != (0, 0) else "band:0,8"), f"band:{top},{left}"
+        words = "Slice along the lowest band and this one"
+    else:
+        down, across = (int(np.ceil(each)) for each in result.frequency[block])
+        low, high = ("dct:0,1" if (down, across) != (0, 1) else "dct:1,0"), f"dct:{down},{across}"
+        words = f"Slice along frequencies {low.removeprefix('dct:')} and {down},{across}"
     st.button(
-        f"Slice along frequencies {low[0]}, {low[1]} and {down}, {across}",
+        words,
         key="margins:slice",
         on_click=towards_slices,
-        args=(low, (down, across)),
-        help="Opens the plane of this image along a low frequency and the middle one of the chosen block.",
+        args=(low, high),
+        help="Opens the plane of this image along the lowest frequencies and those of the chosen block: in blocks of 8"
+        " to the nearest boundary inside each, else along one frequency of each.",
         width="stretch",
     )
-    if st.session_state.pop("margins:slices", False):
-        st.switch_page("views/slices.py")
 
 
-def towards_slices(low: tuple[int, int], high: tuple[int, int]) -> None:
-    """Set the plane of slices, and go there with the next run."""
-    u, v = (f"dct:{down},{across}" for down, across in (low, high))
+def towards_slices(u: str, v: str) -> None:
+    """Set the plane of slices, and go there."""
     session.change("slice", plane="directions", u=u, v=v)
-    st.session_state["margins:slices"] = True
+    session.go("slices")
 
 
 def subspaces() -> None:

@@ -77,14 +77,20 @@ def test_models_are_compared_by_a_ratio(app: AppTest, settle: Settle) -> None:
     assert any("median distance" in caption.value for caption in app.caption)
 
 
-def test_a_slice_along_two_bands_is_one_click_away(app: AppTest, settle: Settle) -> None:
-    app.session_state["settings:margins"] = {**QUICK, "marked": 3}
+@pytest.mark.parametrize(
+    ("block", "marked", "u", "v"),
+    [(16, 3, "dct:0,1", "dct:24,24"), (8, 7, "band:0,0", "band:8,24"), (8, 0, "band:0,8", "band:0,0")],
+)
+def test_a_slice_along_two_bands_is_one_click_away(
+    app: AppTest, settle: Settle, block: int, marked: int, u: str, v: str
+) -> None:
+    app.session_state["settings:margins"] = {**QUICK, "block": block, "marked": marked}
     app.session_state["settings:slice"] = {"resolution": 64}
     healthy(settle(app))
     healthy(app.button(key="margins:slice").click().run())  # one run: AppTest goes back to its own page with the next
     assert app.title[0].value == "Slices"
-    assert app.session_state["settings:slice"]["u"] == "dct:0,1"
-    assert app.session_state["settings:slice"]["v"] == "dct:24,24"
+    assert app.session_state["settings:slice"]["u"] == u
+    assert app.session_state["settings:slice"]["v"] == v
 
 
 @pytest.mark.parametrize(("along", "label"), [("colours", "lightness"), ("components", "the rest")])
