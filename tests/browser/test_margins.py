@@ -25,9 +25,7 @@ def test_map_mark_share_and_cut(page: Page, new_context: Callable[..., BrowserCo
 
     box = picture.bounding_box()
     assert box is not None
-    picture.click(
-        position={"x": box["width"] * 7 / 8, "y": box["height"] * 5 / 8}
-    )  # last column, second row
+    picture.click(position={"x": box["width"] * 7 / 8, "y": box["height"] * 5 / 8})  # last column, second row
     page.wait_for_url(lambda url: "marked=7" in url)
     expect(page.get_by_text("without a preferred direction")).to_be_visible()
 
