@@ -35,8 +35,7 @@ def setting(analysis: str, name: str, label: str, choices: Sequence[Any] | None 
     Returns:
         The value in force.
     """
-    known = TABLE[analysis]
-    entry = next(entry for entry in (*known.parameters, *known.figure_settings) if entry.name == name)
+    entry = TABLE[analysis].setting(name)
     value = session.settings(analysis).get(name, entry.parse(entry.default))
     key = f"{analysis}:{name}"
 
@@ -86,8 +85,7 @@ def slider(analysis: str, name: str, label: str, step: float) -> None:
         label: in plain words.
         step: of the slider.
     """
-    known = TABLE[analysis]
-    entry = next(entry for entry in (*known.parameters, *known.figure_settings) if entry.name == name)
+    entry = TABLE[analysis].setting(name)
     key = f"{analysis}:{name}:slider"
     low, high = entry.limits or (0.0, 1.0)
     st.session_state[key] = float(session.settings(analysis).get(name, entry.default))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +11,7 @@ import numpy as np
 from core.parameters import Parameter
 
 if TYPE_CHECKING:
+    from core.classifier import Classifier
     from core.figures.chart import Chart
     from core.images import ImageSet
     from core.result import Result
@@ -49,6 +50,10 @@ class Analysis:
     chart: Callable[..., Chart]
     shared: Callable[[Mapping[str, Any]], bool] = field(default=lambda parameters: False)
     joint: bool = False
+
+    def setting(self, name: str) -> Parameter:
+        """The setting of a name, of the computation or of the figure."""
+        return next(entry for entry in (*self.parameters, *self.figure_settings) if entry.name == name)
 
     @property
     def figure_settings(self) -> tuple[Parameter, ...]:
@@ -89,6 +94,25 @@ PAPER = (
         help="Sharpness of an exported PNG.",
     ),
 )
+
+
+def one_per_model(
+    results: Sequence[Any], classifiers: Sequence[Classifier], draw: Callable[[Any, Classifier, str], Chart]
+) -> Chart:
+    """The charts of all models side by side, under their names where there are several.
+
+    Args:
+        results: one per model.
+        classifiers: the models.
+        draw: the chart of a result, its classifier and the title above it.
+
+    Returns:
+        One chart.
+    """
+    from core.figures.chart import side_by_side
+
+    pairs = zip(results, classifiers, strict=True)
+    return side_by_side([draw(found, one, one.name if len(results) > 1 else "") for found, one in pairs])
 
 
 def thumbnails(images: ImageSet) -> np.ndarray:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from core.analyses.analysis import Analysis
+from core.analyses.analysis import Analysis, one_per_model
 from core.analyses.planes import START, start_images, start_shared
 from core.parameters import Parameter
 
@@ -38,16 +38,12 @@ def _sparse_chart(
     beside: Sequence[SparseCard],
     **figure: Any,
 ) -> Chart:
-    from core.figures.chart import side_by_side
     from core.figures.sparse import sparse_chart
 
-    named = len(results) > 1
-    pairs = zip(results, classifiers, strict=True)
-    return side_by_side(
-        [
-            sparse_chart(found, class_names=one.class_names, title=one.name if named else "", **figure)
-            for found, one in pairs
-        ]
+    return one_per_model(
+        results,
+        classifiers,
+        lambda found, one, title: sparse_chart(found, class_names=one.class_names, title=title, **figure),
     )
 
 
@@ -60,16 +56,12 @@ def _pixel_chart(
     beside: Sequence[PixelProfile],
     **figure: Any,
 ) -> Chart:
-    from core.figures.chart import side_by_side
     from core.figures.pixels import pixel_chart
 
-    named = len(results) > 1
-    pairs = zip(results, classifiers, strict=True)
-    return side_by_side(
-        [
-            pixel_chart(found, class_names=one.class_names, title=one.name if named else "", **figure)
-            for found, one in pairs
-        ]
+    return one_per_model(
+        results,
+        classifiers,
+        lambda found, one, title: pixel_chart(found, class_names=one.class_names, title=title, **figure),
     )
 
 

@@ -31,6 +31,7 @@ from core.classifier import Classifier
 from core.compute import Batches, OnProgress, silent
 from core.geometry.closest import SignedMargin, length
 from core.geometry.corruptions import CORRUPTIONS, WORST, corrupt
+from core.geometry.proportions import wilson
 from core.result import Result, quantity
 
 _MOST_VALUES = 1 << 22  # pixels of a chunk: 27 images of 3 x 224 x 224, for each of which a graph is kept
@@ -135,7 +136,7 @@ def severity_sweep(
     values = np.stack([found[name if severity else "", severity] for name, severity in cells])
     predicted, distance, displacement = np.moveaxis(values.reshape(len(names), len(severities), -1, 3), 3, 0)
     truth = probe.labels.cpu().numpy()
-    low, high = _wilson((predicted == truth).sum(2), len(truth))
+    low, high = wilson((predicted == truth).sum(2), len(truth))
     return SeveritySweep(
         names=np.array(names),
         severities=np.array(severities, np.float64),
@@ -215,12 +216,3 @@ class _Probe:
             nearest = nearest.minimum((lead / steepness).where(steepness > 0, flat))  # keeps NaN
         known = defined & torch.isfinite(nearest)
         return logits.argmax(1).where(defined, -1), nearest.where(known, torch.nan)
-
-
-def _wilson(correct: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Both ends of the 95 % interval of each share `correct` / `count`."""
-    from scipy.stats import binomtest
-
-    ends = [binomtest(int(hits), count).proportion_ci(0.95, method="wilson") for hits in correct.flat]
-    low, high = (np.array(end).reshape(correct.shape) for end in zip(*ends, strict=True))
-    return low, high

@@ -13,7 +13,7 @@ import numpy as np
 
 from core.reproduce.measured import RADIUS, STEPS, TRAINED, Measured, measure
 from core.reproduce.moved_samples import moved_samples
-from core.reproduce.report import Claim, Evidence
+from core.reproduce.report import Claim, Evidence, check_demo
 
 if TYPE_CHECKING:
     from core.compute import OnProgress
@@ -53,9 +53,7 @@ def claims(
     from core.compute import silent
 
     told = on_progress or silent
-    strangers = [source for source in models if not source.startswith("demo:")]
-    if not models or strangers:
-        raise ValueError(f"expected demo models, such as demo:photos/standard, got {(strangers or ['none'])[0]}")
+    check_demo(models)
     measured = []
     for place, source in enumerate(models):
         measured.append(measure(source, device, count, seed))

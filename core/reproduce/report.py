@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 import textwrap
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -96,6 +96,17 @@ def _cells(entry: Evidence) -> tuple[str, ...]:
     control = "" if entry.control is None else f"control {number(entry.control)}: {entry.control_name}"
     holds = "" if entry.holds is None else "+" if entry.holds else "-"
     return entry.model, entry.quantity, value, control, holds
+
+
+def check_demo(models: Sequence[str]) -> None:
+    """Raise unless there is at least one model, and all are demo models.
+
+    Raises:
+        ValueError: if that is not so.
+    """
+    strangers = [source for source in models if not source.startswith("demo:")]
+    if not models or strangers:
+        raise ValueError(f"expected demo models, such as demo:photos/standard, got {(strangers or ['none'])[0]}")
 
 
 def number(value: float) -> str:

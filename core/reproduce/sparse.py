@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from core.reproduce.estimates import above, median, median_interval, rate
-from core.reproduce.report import Claim, Evidence
+from core.reproduce.report import Claim, Evidence, check_demo
 
 if TYPE_CHECKING:
     from core.classifier import Classifier
@@ -75,9 +75,7 @@ def claims(
     from core.compute import silent
 
     told = on_progress or silent
-    strangers = [source for source in models if not source.startswith("demo:")]
-    if not models or strangers:
-        raise ValueError(f"expected demo models, such as demo:photos/standard, got {(strangers or ['none'])[0]}")
+    check_demo(models)
     measured = []
     for place, source in enumerate(models):
         measured.append(_measure(source, device, count, seed))

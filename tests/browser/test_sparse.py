@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from urllib.parse import parse_qs, urlencode, urlparse
+from urllib.parse import urlencode
 
 from playwright.sync_api import BrowserContext, Page, expect
 
-
-def link(page: Page, name: str) -> str:
-    """A setting in the page's link."""
-    return parse_qs(urlparse(page.url).query).get(name, [""])[0]
+from tests.links import link
 
 
 def test_find_replay_click_ask_share_and_cut(page: Page, new_context: Callable[..., BrowserContext]) -> None:
