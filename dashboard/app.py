@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from dashboard import controls, links, session
+from dashboard import controls, garbage, links, session
 from dashboard.words import literal
 
 LOOK = """
@@ -67,5 +67,6 @@ try:
 except ValueError as error:  # what the settings ask for cannot be: said, with a way out
     st.error(literal(str(error)))
     st.button("Start over", on_click=session.start_over)
+garbage.spare_imports()
 if "goto" in st.session_state:  # at the end: what the page draws by itself may be on its way to the browser
     st.switch_page(f"views/{st.session_state.pop('goto')}.py")
