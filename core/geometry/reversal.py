@@ -7,7 +7,8 @@ none: the change is then 1-minimal. It says nothing about two items at once, nor
 Each round first ranks the items by what restoring them costs. While there are many, the cost is taken from one gradient
 and the cheapest are tried together, several counts side by side; the last rounds measure it, one forward per item, and
 so prove 1-minimality. `exchange` then looks for smaller changes nearby: items kept move to the bounds of the box that
-the gradient points to, a few items of the largest gain join, and reversal of that is kept if it needs fewer items.
+the gradient points to, a third more items join, those of the largest gain, and reversal of that is kept if it needs
+fewer items.
 
 Reference: own; restoring pixels greedily after an attack is a common finishing step, for example in Croce and Hein,
 Sparse and Imperceivable Adversarial Attacks, ICCV 2019 (CornerSearch works from single-pixel effects).
@@ -25,7 +26,6 @@ from core.geometry.closest import Images, Rows
 from core.geometry.ledger import Numbers, Problem
 
 _MEASURED = 12  # items: with as many or fewer, all are measured rather than estimated
-_VARIANTS = 2  # of an exchange: with one new item, and with a third more
 _TRIED = 8  # counts of items restored together, side by side
 
 
@@ -154,21 +154,16 @@ def exchange(problem: Problem, numbers: Numbers, found: Reversed, *, rounds: int
     for _ in range(rounds):
         if not len(rows):
             break
-        starts, several = _variants(problem, numbers[rows], kept.adversarial[rows]), rows.repeat(_VARIANTS)
-        tries = (problem.ledger(starts, numbers[several]) < -problem.kappa).nonzero()[:, 0]
-        if not len(tries):
+        starts = _extended(problem, numbers[rows], kept.adversarial[rows])
+        crosses = problem.ledger(starts, numbers[rows]) < -problem.kappa
+        rows, starts = rows[crosses], starts[crosses]
+        if not len(rows):
             break
-        tried = reverse(problem, numbers[several[tries]], starts[tries])
-        cost = torch.full_like(several, torch.inf, dtype=tried.margin.dtype)
-        cost[tries] = _cost(tried)
-        least, variant = cost.view(_VARIANTS, -1).min(0)
-        better = least < _cost(kept)[rows]
-        place = torch.full_like(several, -1)
-        place[tries] = torch.arange(len(tries), device=tries.device)
-        source = place.view(_VARIANTS, -1).gather(0, variant[None])[0][better]
+        tried = reverse(problem, numbers[rows], starts)
+        better = _cost(tried) < _cost(kept)[rows]
         rows = rows[better]
         for mine, other in zip(kept, tried, strict=True):
-            mine[rows] = other[source]
+            mine[rows] = other[better]
         rows = rows[kept.items[rows] > 1]
     return kept
 
@@ -178,8 +173,8 @@ def _cost(found: Reversed) -> Tensor:
     return found.items + torch.sigmoid(found.margin)
 
 
-def _variants(problem: Problem, numbers: Tensor, adversarial: Tensor) -> Tensor:
-    """Changes to reverse anew, variant by variant: kept items at their bounds, with one new item, and with more."""
+def _extended(problem: Problem, numbers: Tensor, adversarial: Tensor) -> Tensor:
+    """Changes to reverse anew: items kept at their bounds, with a third more."""
     at, clean = problem.items(adversarial), problem.items(problem.images)[numbers]
     low, high = problem.items(problem.low)[numbers], problem.items(problem.high)[numbers]
     changed = _changed(at, clean)
@@ -189,8 +184,7 @@ def _variants(problem: Problem, numbers: Tensor, adversarial: Tensor) -> Tensor:
     gain = ((clean - corner) * gradient).sum(1).masked_fill(changed, -torch.inf)
     more = (changed.sum(1) // 3).clamp(min=2)
     place = first_places(-gain, int(more.max()))
-    starts = [torch.where((place < added[:, None])[:, None], corner, kept) for added in (more.clamp(max=1), more)]
-    return torch.cat(starts).reshape(-1, *problem.images.shape[1:])
+    return torch.where((place < more[:, None])[:, None], corner, kept).reshape(-1, *problem.images.shape[1:])
 
 
 def _changed(at: Tensor, clean: Tensor) -> Tensor:
