@@ -18,9 +18,12 @@ from core.figures import style
 from core.figures.chart import Chart, FieldLayer, Scale
 from core.images import DEMO_SETS
 from dashboard import session
+from dashboard.brought import brought, name_of
 from dashboard.session import Outcome
 from dashboard.viewer.copy_link import copy_link
 from dashboard.viewer.viewer import Busy
+
+YOURS = "yours"  # what the frame calls the models that a session brought
 
 
 def setting(analysis: str, name: str, label: str, choices: Sequence[Any] | None = None) -> Any:
@@ -154,6 +157,12 @@ def image_card(classifier: Classifier, image: Tensor | np.ndarray) -> None:
     bars.html(rows)
 
 
+def card_title(title: str) -> None:
+    """The title of a card that is about the first model alone; named where several are shown."""
+    several = len(session.models()) > 1
+    st.markdown(f"**{title}**" + (f" :small[{_short(session.models()[0])}]" if several else ""))
+
+
 def facts(lines: Mapping[str, str]) -> None:
     """Names with values, one line each."""
     st.html(
@@ -207,7 +216,7 @@ def frame() -> None:
     with st.container(horizontal=True, vertical_alignment="center", key="frame"):
         with st.popover(f"model **{_short(chosen[0])}**"):
             _model(chosen[0])
-        others = [source for source in demo_models() if source != chosen[0] and _alike(source, chosen[0])]
+        others = [source for source in _offered() if source != chosen[0] and _alike(source, chosen[0])]
         if others:
             compared = ", ".join(_short(source) for source in chosen[1:])
             with st.popover(f"compare with **{compared}**" if compared else "+ compare"):
@@ -234,7 +243,8 @@ def frame() -> None:
                     help="Of digits also as some models saw them: low-passed, or with frequencies flipped.",
                     on_change=lambda: session.choose(images=st.session_state["frame:images"]),
                 )
-            st.caption(f"From {session.images()}. Choose the anchors in the view itself.")
+            resized = " Resized bilinearly to the model's input, without labels." if "@" in session.images() else ""
+            st.caption(f"From {session.images()}.{resized} Choose the anchors in the view itself.")
         point = session.point()
         if point is not None:
             st.button(
@@ -251,11 +261,11 @@ def frame() -> None:
 
 def _model(chosen: str) -> None:
     """The widgets of the first model: what it tells apart, then which one."""
-    families = list(dict.fromkeys(map(_family, demo_models())))
+    families = list(dict.fromkeys(map(_family, _offered())))
     family = st.segmented_control(
         "Tells apart", families, default=_family(chosen), key=f"frame:family:{_family(chosen)}"
     ) or _family(chosen)
-    offered = [source for source in demo_models() if _family(source) == family]
+    offered = [source for source in _offered() if _family(source) == family]
     key = f"frame:model:{family}"
     st.radio(
         "Model",
@@ -263,7 +273,8 @@ def _model(chosen: str) -> None:
         index=offered.index(chosen) if chosen in offered else None,
         key=key,
         format_func=_short,
-        help="A number is another seed of the same training; each model's card is on the home view.",
+        help="A number is another seed of the same training; each model's card is on the home view. Yours come from the"
+        " Model view.",
         on_change=lambda: session.choose(models=_with_first(st.session_state[key])),
     )
 
@@ -273,17 +284,27 @@ def _with_first(source: str) -> list[str]:
     return [source, *(other for other in session.models()[1:] if other != source and _alike(other, source))]
 
 
+def _offered() -> tuple[str, ...]:
+    """The demo models, then those that this session brought."""
+    return (*demo_models(), *brought().models)
+
+
 def _alike(source: str, other: str) -> bool:
-    """Whether two demo models tell the same classes apart, so that each can be shown the other's images."""
-    return _family(source) == _family(other)
+    """Whether two models tell the same classes apart in images of one shape, so that each can be shown the other's."""
+    if _family(source) != _family(other):
+        return False
+    if _family(source) != YOURS:
+        return True
+    one, two = session.classifier(source), session.classifier(other)
+    return one.input_shape == two.input_shape and one.num_classes == two.num_classes
 
 
 def _family(source: str) -> str:
-    return source.removeprefix("demo:").split("/")[0]
+    return source.removeprefix("demo:").split("/")[0] if source.startswith("demo:") else YOURS
 
 
 def _short(source: str) -> str:
-    return source.removeprefix("demo:").replace("/", " / ")
+    return source.removeprefix("demo:").replace("/", " / ") if source.startswith("demo:") else name_of(source)
 
 
 def heading(title: str, question: str) -> None:

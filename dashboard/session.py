@@ -14,8 +14,7 @@ from typing import Any, cast
 import streamlit as st
 
 from core.analyses import TABLE
-from core.checkpoints import demo_images as demo_images
-from core.checkpoints import demo_models
+from core.checkpoints import demo_models as demo_models
 from core.classifier import Classifier
 from core.compute import OnProgress
 from core.figures.chart import Chart
@@ -27,6 +26,7 @@ from dashboard import address, jobs
 from dashboard.jobs import Job, State
 from dashboard.kept import kept as kept
 from dashboard.resources import classifier as classifier
+from dashboard.resources import demo_images as demo_images
 from dashboard.resources import image_set as image_set
 from dashboard.resources import predictions as predictions
 from dashboard.resources import shelf
@@ -153,6 +153,8 @@ def change(analysis: str, **changed: Any) -> None:
     if changed.keys() & {"plane", "u", "v"}:
         kept.pop("extent", None)
         pick(None)
+    if changed.keys() & {"over", "block"} and "marked" not in changed:
+        kept.pop("marked", None)  # a block of another map
     st.session_state[f"settings:{analysis}"] = {name: value for name, value in kept.items() if value is not None}
 
 
@@ -169,7 +171,8 @@ def make(analysis: str, chosen: Mapping[str, Any]) -> Recipe:
     known = TABLE[analysis]
     plain = {entry.name: chosen.get(entry.name, entry.default) for entry in known.parameters}
     fewest, most = known.images(plain)
-    enough = (rows() + _DEFAULT_ROWS)[:fewest] if fewest == most or fewest == 1 else rows()[:most]
+    count = fewest if fewest in (1, most) else max(fewest, min(len(rows()), most))
+    enough = (*rows(), *(row for row in _DEFAULT_ROWS if row not in rows()))[:count]
     return Recipe.make(analysis, models=models(), images=images(), rows=enough, settings=chosen)
 
 

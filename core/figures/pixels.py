@@ -73,11 +73,18 @@ def pixel_chart(
         ),
         alt=f"Curves of the margin against the value of one pixel. The model says: {decides}.",
         legend=tuple(
-            LegendEntry(colour=colour, label="all channels alike" if line == "grey" else line)
-            for line, colour in zip(profile.lines, colours, strict=True)
+            LegendEntry(colour=colour, label=words)
+            for words, colour in zip(_words(profile.lines), colours, strict=True)
         ),
         recipe=recipe,
     )
+
+
+def _words(lines: Sequence[str]) -> list[str]:
+    """What each line is called; the only channel of an image has no number."""
+    if len(lines) == 1:
+        return ["the pixel's value"]
+    return ["all channels alike" if line == "grey" else line for line in lines]
 
 
 def _colours(profile: PixelProfile) -> tuple[str, ...]:

@@ -68,7 +68,8 @@ class Prime:
         if tuple(images.shape) != (len(self), *self.shape):
             expected, came = (" x ".join(map(str, shape)) for shape in ((len(self), *self.shape), images.shape))
             raise ImageError(f"expected images of {expected}, for which these were drawn, got {came}; draw anew")
-        if not bool(((images >= 0) & (images <= 1)).all()):
+        low, high = images.aminmax()
+        if not bool((low >= 0) & (high <= 1)):
             raise ImageError("expected images in [0, 1], got others; remove the normalisation")
         ends = self._chains(images.detach())
         weights = (self.mix[:, None] * self.weights).to(images)

@@ -152,9 +152,11 @@ def displaced(images: Float[Tensor, "n c h w"], field: Float[Tensor, "n 2 #h #w"
     height, width = images.shape[2:]
     field = field.to(images).expand(-1, -1, height, width)
     # grid_sample's coordinates: columns before rows, -1 and 1 in the middle of the frame's pixels
-    across = _from_frame_to_frame(width, images) - field[:, 1] * (2 / max(width - 1, 1))
-    down = _from_frame_to_frame(height, images)[:, None] - field[:, 0] * (2 / max(height - 1, 1))
-    grid = torch.stack([across, down], 3)
+    grid = images.new_empty(len(field), height, width, 2)
+    for place, (extent, frame) in enumerate(
+        ((width, _from_frame_to_frame(width, images)), (height, _from_frame_to_frame(height, images)[:, None]))
+    ):
+        torch.sub(frame, field[:, 1 - place], alpha=2 / max(extent - 1, 1), out=grid[..., place])
     return F.grid_sample(images, grid, mode="bilinear", padding_mode="border", align_corners=True)
 
 
@@ -292,7 +294,7 @@ def _compression(field: Tensor) -> Tensor:
     largest = field.new_zeros(len(field))
     for side in (slice(None, -1), slice(1, None)):
         a, b, c, d = down[0][..., side], down[1][..., side], across[0][:, side], across[1][:, side]
-        gap = (a - d).mul_(0.5)
-        root = (b * c).addcmul_(gap, gap).clamp_(min=_TINY).sqrt_()  # as good as 0 where the eigenvalues are complex
-        largest = largest.maximum(root.sub_(gap).add_(a).flatten(1).amax(1))
-    return largest
+        root = a - d
+        root.square_().addcmul_(b, c, value=4).clamp_(min=_TINY).sqrt_()  # as good as 0 where eigenvalues are complex
+        largest = largest.maximum(root.add_(a).add_(d).flatten(1).amax(1))
+    return largest.mul_(0.5)

@@ -95,7 +95,7 @@ def facts(found: SparseCard) -> None:
         "DeepFool's boundary point": f"{np.linalg.norm(found.boundary[0] - found.image[0]):.3g} ℓ2",
         "share of the change needed": f"{found.amplitude[0]:.0%}",
         "in 8 bits": "still another class" if found.survives_rounding[0] else "the class comes back",
-        "planes or steps": f"{found.loops[0]}",
+        "planes" if found.method == "sparsefool" else "steps": f"{found.loops[0]}",
         "cost": f"{found.forwards:,} forwards, {found.gradients:,} gradients",
     }
     controls.facts(lines)
@@ -103,7 +103,7 @@ def facts(found: SparseCard) -> None:
 
 def support(found: SparseCard) -> None:
     """The pixels in their order, to be clicked."""
-    st.markdown("**Order of the pixels**")
+    controls.card_title("Order of the pixels")
     chart = made.with_settings(show="support").chart(
         [found], [session.classifier(made.models[0])], session.image_set(made.images)
     )
@@ -203,7 +203,8 @@ def search() -> None:
     """How the pixels are looked for."""
     st.markdown("**Search**")
     controls.setting(ANALYSIS, "method", "Method")
-    controls.setting(ANALYSIS, "order", "Fewest")
+    if made.parameters["method"] == "sparsefool":
+        controls.setting(ANALYSIS, "order", "Fewest")
     controls.slider(ANALYSIS, "bound", "Bound D", 0.05)
     with st.expander("More"):
         controls.setting(ANALYSIS, "show", "Show")
@@ -234,6 +235,7 @@ exports.export(made, outcome)
 with right:
     if isinstance(first, SparseCard):
         with st.container(border=True):
+            controls.card_title("Found")
             facts(first)
             if first.found[0]:
                 replay(first)

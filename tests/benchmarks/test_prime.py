@@ -39,7 +39,7 @@ def test_a_mixture_takes_less_than_the_step_it_feeds(
     pair = alternate(mix, step, pairs=60)
     milliseconds = 1e3 * min(pair.first), 1e3 * min(pair.second)
     say(
-        f"{dataset}: mixing {BATCH} images over the step: {pair.ratio:.2f} ({pair.spread}), goal below 1 on photos; "
+        f"{dataset}: mixing {BATCH} images over the step: {pair.ratio:.2f} ({pair.spread}), goal below 1; "
         f"at best {milliseconds[0]:.1f} and {milliseconds[1]:.1f} ms"
     )
     mixed = mix()

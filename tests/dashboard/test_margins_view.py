@@ -60,6 +60,9 @@ def test_a_chosen_block_shows_its_change_and_the_class_it_reaches(app: AppTest, 
     assert sum("image + change" in str(element.proto) for element in app.get("image")) == 1
     app.segmented_control(key="margins:over").set_value("patches")
     healthy(settle(app))
+    assert any("Click a block" in element.value for element in app.caption)  # that block was one of another map
+    app.session_state["settings:margins"] = {**app.session_state["settings:margins"], "marked": 1}
+    healthy(settle(app))
     assert "rows 0–15, columns 16–31" in facts(app)
 
 

@@ -45,6 +45,7 @@ def test_every_channel_has_its_curve(channels: int, tmp_path: Path) -> None:
     curves = [layer for layer in panel.layers if isinstance(layer, LinesLayer) and layer.role == "curve"]
     assert len(curves) == len(chart.legend) == channels + (channels > 1)
     assert len({entry.colour for entry in chart.legend}) == len(chart.legend)
+    assert chart.legend[0].label == ("channel 0" if channels > 1 else "the pixel's value")
     rings = [layer for layer in panel.layers if isinstance(layer, PointsLayer) and layer.marker == "ring"]
     assert len(rings) == channels
     (entered,) = [layer for layer in panel.layers if isinstance(layer, PointsLayer) and layer.labels]
