@@ -38,7 +38,7 @@ def inside(figure: Figure) -> bool:
     """Whether every word and axis lies on the paper, up to a pixel."""
     width, height = figure.get_size_inches() * figure.dpi
     boxes = [axes.get_tightbbox() for axes in figure.axes] + [text.get_window_extent() for text in figure.texts]
-    return all(-1 <= box.x0 and box.x1 <= width + 1 and -1 <= box.y0 and box.y1 <= height + 1 for box in boxes if box)
+    return all(box.x0 >= -1 and box.x1 <= width + 1 and box.y0 >= -1 and box.y1 <= height + 1 for box in boxes if box)
 
 
 @pytest.mark.parametrize(("width", "columns"), [(2.0, 1), (3.5, 1), (3.5, 2), (7.0, 2)])

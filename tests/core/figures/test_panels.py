@@ -49,8 +49,8 @@ def test_control_characters_become_blanks_and_unknown_signs_a_mark() -> None:
 @pytest.mark.parametrize("role", ["boundary", "curve", "reference"])
 def test_a_line_has_its_role_s_width_above_its_halo(role: str) -> None:
     *halo, line = line_styles(LinesLayer(paths=PATH, role=role))  # type: ignore[arg-type]
-    assert line["linewidth"] == style.STROKES[role].width  # type: ignore[index]
-    assert len(halo) == bool(style.STROKES[role].halo)  # type: ignore[index]
+    assert line["linewidth"] == style.STROKES[role].width
+    assert len(halo) == bool(style.STROKES[role].halo)
     assert all(below["linewidth"] > line["linewidth"] for below in halo)
 
 
