@@ -139,9 +139,10 @@ class Recipe:
             RecipeError: if it is no JSON, or no recipe.
         """
         try:
-            return cls.read(json.loads(text))
-        except (json.JSONDecodeError, RecursionError) as error:
+            mapping = json.loads(text)
+        except (ValueError, RecursionError) as error:  # also a number of more digits than Python reads
             raise RecipeError("expected a recipe as JSON, got text that is none") from error
+        return cls.read(mapping)
 
     @property
     def definition(self) -> Analysis:
