@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core.analyses import TABLE
@@ -79,6 +79,7 @@ def test_texts_that_break_readers_of_json_are_a_sentence(text: str) -> None:
     read(text)
 
 
+@settings(max_examples=40)
 @given(
     name=NAMES, place=st.sampled_from(["models", "images", "parameters", "figure", "version", "recipe"]), value=ANYTHING
 )
@@ -88,6 +89,7 @@ def test_a_recipe_with_one_wild_part_is_a_recipe_or_a_sentence(name: str, place:
     read(json.dumps({**plain, place: value}))
 
 
+@settings(max_examples=40)
 @given(name=NAMES, data=st.data())
 def test_a_recipe_with_one_wild_setting_is_a_recipe_or_a_sentence(name: str, data: st.DataObject) -> None:
     known = TABLE[name]
@@ -104,6 +106,7 @@ def test_any_link_is_a_recipe_or_a_sentence(name: str, query: dict[str, str]) ->
     assert plain_or_a_sentence(said), said
 
 
+@settings(max_examples=40)
 @given(name=NAMES, data=st.data())
 def test_a_recipe_survives_a_file_and_a_link(name: str, data: st.DataObject) -> None:
     recipe = a_recipe(name, data)
