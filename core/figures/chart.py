@@ -78,6 +78,14 @@ class LinesLayer:
     dash: Literal["solid", "dashed", "dotted"] = "solid"
     name: str = ""  # shown in the legend when not empty
     labels: tuple[str, ...] = ()  # one per path, e.g. the level of a contour
+    hover: tuple[str, ...] = ()  # what each point of all paths says, where its coordinates do not
+
+    @property
+    def said(self) -> tuple[str, ...]:
+        """What the rows of `joined` say."""
+        words = iter(self.hover)
+        parts = [(*(next(words) for _ in path), "") for path in self.paths]
+        return tuple(word for part in parts for word in part)[:-1]
 
     @property
     def joined(self) -> np.ndarray:

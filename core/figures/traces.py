@@ -235,15 +235,15 @@ class PanelTraces:
             )
 
     def _lines(self, layer: LinesLayer) -> None:
-        stroke = style.STROKES[layer.role]
-        x, y = layer.joined.T
+        stroke, (x, y) = style.STROKES[layer.role], layer.joined.T
         common = {"mode": "lines", "connectgaps": False, "showlegend": False}
         line = line_style(layer, style.LIGHT if stroke.halo else self.theme)  # a picture stays light in a dark theme
         if stroke.halo:  # all halos first, so that none covers a line
             self._curve(x, y, line={"color": style.HALO, "width": _STROKE * stroke.halo}, hoverinfo="skip", **common)
             self._curve(x, y, line=line, hoverinfo="skip", **common)
         else:
-            self._curve(x, y, line=line, name=literal(layer.name), **common)
+            said = {"text": [*map(literal, layer.said)], "hoverinfo": "text"} if layer.hover else {}
+            self._curve(x, y, line=line, name=literal(layer.name), **common, **said)
         for path, words in zip(layer.paths, layer.labels, strict=False):
             if words and len(path):
                 self._label(words, path[len(path) // 2], yanchor="middle")

@@ -123,7 +123,7 @@ def curvature_profile(
         tolerance: of ||S v - k v||, relative to the largest |k|, where not all curvatures are computed.
         backend: how second derivatives are computed; "auto": the fastest here, measured once.
         seed: of random starting directions.
-        on_progress: told the fraction done.
+        on_progress: told the fraction done, and while the search runs the curvatures so far, without directions.
 
     Returns:
         The curvatures, sorted descending, with summaries. `forwards` and `gradients` count images put through and back,
@@ -155,23 +155,30 @@ def curvature_profile(
         extent = Extent(whole, count, side or usual, tolerance)
         search = CurvatureSearch(used, plan, extent, seed, cost, density=not whole and directions == "auto")
         table = _Table(pixels.clone(), found, search)
-        _in_chunks(table, _part(on_progress, 0.2, 1))
-    return CurvatureProfile(
-        **table.arrays(),
-        dimension=values - 1,
-        method=plan.method if method != "softplus" else "softplus",
-        scale=plan.step if plan.step is not None and plan.method == "differences" else math.nan,
-        sharpness=sharpness if method == "softplus" else math.nan,
-        agreement=agreement,
-        kinks=plan.kinks,
-        backend=search.backend,
-        products=cost.products,
-        num_classes=classifier.num_classes,
-        fingerprint=classifier.fingerprint,
-        forwards=cost.forwards + table.margin.forwards + (0 if points is not None else found.forwards),
-        gradients=cost.gradients + table.margin.gradients + (0 if points is not None else found.gradients),
-        seconds=time.perf_counter() - begin,
-    )
+
+        def profile(arrays: dict[str, Any]) -> CurvatureProfile:
+            return CurvatureProfile(
+                **arrays,
+                dimension=values - 1,
+                method=plan.method if method != "softplus" else "softplus",
+                scale=plan.step if plan.step is not None and plan.method == "differences" else math.nan,
+                sharpness=sharpness if method == "softplus" else math.nan,
+                agreement=agreement,
+                kinks=plan.kinks,
+                backend=search.backend,
+                products=cost.products,
+                num_classes=classifier.num_classes,
+                fingerprint=classifier.fingerprint,
+                forwards=cost.forwards + table.margin.forwards + (0 if points is not None else found.forwards),
+                gradients=cost.gradients + table.margin.gradients + (0 if points is not None else found.gradients),
+                seconds=time.perf_counter() - begin,
+            )
+
+        def tell(fraction: float) -> None:
+            on_progress(0.2 + 0.8 * fraction, None if on_progress is silent else profile(table.so_far()))
+
+        _in_chunks(table, tell)
+    return profile(table.arrays())
 
 
 def _check(
@@ -270,7 +277,11 @@ class _Table:
     def _measure(self, rows: Tensor, tick: Callable[[float], None]) -> tuple[Tensor, Tensor]:
         """Write the curvatures of these rows; returns the direction of the smallest one, and that."""
         operator = self.search.operator(self._points[rows], self._source[rows], self._target[rows])
-        every, ends = self.search.ends(operator, tick)
+
+        def watch(some: Tensor, values: Tensor, residual: Tensor) -> None:
+            self._write("curvatures", rows[some], values)
+
+        every, ends = self.search.ends(operator, tick, watch)
         nodes, weights = self.search.quadrature(operator)
         smallest = every[:, -1]
         distance = length(self._points[rows] - self._images[rows], 2).double()
@@ -315,8 +326,14 @@ class _Table:
             "status": np.array(self.status),
         }
 
+    def so_far(self) -> dict[str, Any]:
+        """On the CPU while the search runs: copies, and no directions, which are long."""
+        arrays = {name: values.copy() for name, values in self.arrays().items() if name != "directions"}
+        arrays["directions"] = np.empty((len(self._images), 0, *self._images.shape[1:]), np.float32)
+        return arrays | {name: arrays[name][:, :0] for name in ("direction_curvatures", "residual")}
 
-def _in_chunks(table: _Table, on_progress: OnProgress) -> None:
+
+def _in_chunks(table: _Table, on_progress: Callable[[float], None]) -> None:
     """All rows, as many at a time as memory allows."""
     rows, search = table.rows, table.search
     values = math.prod(search.classifier.input_shape)

@@ -24,7 +24,7 @@ from torch import Tensor
 from core.classifier import Classifier
 from core.compute import OnProgress, silent
 from core.geometry.boundary import boundary_points
-from core.geometry.curvature import curvature_profile
+from core.geometry.curvature import CurvatureProfile, curvature_profile
 from core.result import Result, quantity
 
 PUBLISHED = 10 / 512  # of sqrt(d): the step of the differences in the NeurIPS 2018 code, per ℓ2 pixel
@@ -72,7 +72,7 @@ def curvature_scale(
         method: differences of the gradient, or exact curvatures of the network with its kinks rounded.
         directions: how many extreme curvatures the search looks for, half of them from each end.
         seed: of random starting directions.
-        on_progress: told the fraction done.
+        on_progress: told the fraction done, and after each scale the curves so far, NaN beyond.
 
     Returns:
         The curves.
@@ -87,9 +87,32 @@ def curvature_scale(
         raise ValueError(f"expected at least two different positive scales, got {chosen.tolist()}")
     pixels = classifier.accept(images)
     points = boundary_points(classifier, pixels) if method == "differences" else None
-    profiles = []
+    profiles: list[CurvatureProfile] = []
+
+    def curves() -> CurvatureScale:
+        def column(name: str, end: int | None = None) -> np.ndarray:
+            found = [getattr(profile, name) for profile in profiles]
+            known = [values if end is None else values[:, end] for values in found]
+            return np.stack([*known, *[np.full(len(pixels), np.nan)] * (len(chosen) - len(known))], 1)
+
+        agreement = [profile.agreement for profile in profiles]
+        return CurvatureScale(
+            scale=chosen,
+            largest=column("curvatures", 0),
+            smallest=column("curvatures", -1),
+            distance=column("distance"),
+            skew=column("skew"),
+            agreement=np.array(agreement + [math.nan] * (len(chosen) - len(agreement))),
+            method=method,
+            products=sum(profile.products for profile in profiles),
+            fingerprint=classifier.fingerprint,
+            forwards=sum(profile.forwards for profile in profiles) + (points.forwards if points else 0),
+            gradients=sum(profile.gradients for profile in profiles) + (points.gradients if points else 0),
+            seconds=time.perf_counter() - begin,
+        )
+
     for place, scale in enumerate(chosen.tolist()):
-        on_progress(place / len(chosen))
+        on_progress(place / len(chosen), curves() if profiles and on_progress is not silent else None)
         profiles.append(
             curvature_profile(
                 classifier,
@@ -103,20 +126,7 @@ def curvature_scale(
                 seed=seed,
             )
         )
-    return CurvatureScale(
-        scale=chosen,
-        largest=np.stack([profile.curvatures[:, 0] for profile in profiles], 1),
-        smallest=np.stack([profile.curvatures[:, -1] for profile in profiles], 1),
-        distance=np.stack([profile.distance for profile in profiles], 1),
-        skew=np.stack([profile.skew for profile in profiles], 1),
-        agreement=np.array([profile.agreement for profile in profiles]),
-        method=method,
-        products=sum(profile.products for profile in profiles),
-        fingerprint=classifier.fingerprint,
-        forwards=sum(profile.forwards for profile in profiles) + (points.forwards if points else 0),
-        gradients=sum(profile.gradients for profile in profiles) + (points.gradients if points else 0),
-        seconds=time.perf_counter() - begin,
-    )
+    return curves()
 
 
 def _usual(method: str, values: int) -> list[float]:

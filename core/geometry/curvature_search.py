@@ -16,7 +16,7 @@ from core.classifier import Classifier
 from core.geometry.hessian import Cost, HessianProducts, choose_backend
 from core.geometry.second_derivatives import Plan
 from core.geometry.shape_operator import ShapeOperator
-from core.geometry.spectrum import Ends, Side, extreme_eigenvalues, quadrature
+from core.geometry.spectrum import Ends, Side, Watch, extreme_eigenvalues, quadrature
 
 PROBES, STEPS = 8, 40  # of the density
 _MOST_STEPS = 16  # products with a matrix at hand for each direction kept
@@ -62,8 +62,13 @@ class CurvatureSearch:
         fill, most = (64, 16) if self.classifier.device.type == "cuda" else (16, 4)
         return max(1, min(most, fill // rows))
 
-    def ends(self, operator: ShapeOperator, tick: Callable[[float], None]) -> tuple[Tensor, Ends]:
-        """All curvatures wanted (n, k), and the directions kept."""
+    def ends(
+        self,
+        operator: ShapeOperator,
+        tick: Callable[[float], None],
+        watch: Watch = lambda rows, values, residual: None,
+    ) -> tuple[Tensor, Ends]:
+        """All curvatures wanted (n, k), and the directions kept; `watch` as in `extreme_eigenvalues`."""
         extent = self.extent
         if not extent.whole:
             ends = extreme_eigenvalues(
@@ -74,12 +79,19 @@ class CurvatureSearch:
                 block=self.block(operator.shape[0]),
                 seed=self._seed,
                 tick=tick,
+                watch=watch,
             )
             return ends.values, ends
         every, kept = [], []
-        for row in range(operator.shape[0]):  # a matrix each, all of whose columns are one batch after another
-            matrix = operator.matrix(row, self._seed)
+        rows = operator.shape[0]
+        for row in range(rows):  # a matrix each, all of whose columns are one batch after another
+
+            def column(part: float, row: int = row) -> None:
+                tick((row + 0.95 * part) / rows)
+
+            matrix = operator.matrix(row, self._seed, column)
             every.append(matrix.eigenvalues())
+            watch(torch.tensor([row], device=operator.device), every[-1][None], torch.zeros_like(every[-1])[None])
             ends = extreme_eigenvalues(
                 matrix,
                 extent.kept,
@@ -90,7 +102,7 @@ class CurvatureSearch:
             )
             skew = torch.full_like(ends.skew, matrix.skew)
             kept.append(ends._replace(vectors=matrix.pixels(ends.vectors[0])[None], skew=skew))
-            tick((row + 1) / operator.shape[0])
+            tick((row + 1) / rows)
         return torch.stack(every), Ends(*(torch.cat(parts) for parts in zip(*kept, strict=True)))
 
     def quadrature(self, operator: ShapeOperator) -> tuple[Tensor, Tensor]:

@@ -20,6 +20,7 @@ Soatto, Empirical study of the topology and geometry of deep networks, CVPR 2018
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -82,11 +83,12 @@ class ShapeOperator:
         bends: Tensor = (usable * self(usable)).sum(2).where(torch.isfinite(unit).all(2), torch.nan)
         return bends
 
-    def matrix(self, row: int, seed: int = 0) -> TangentMatrix:
+    def matrix(self, row: int, seed: int = 0, tick: Callable[[float], None] = lambda part: None) -> TangentMatrix:
         """All of S at one point, in an orthonormal basis of its tangent space: d - 1 products.
 
         Differences are not linear in the direction, so that the basis matters: theirs is random, since a step along
         one pixel alone is like no other. Exact products use the reflection that takes the normal to the first axis.
+        `tick` is told the fraction of columns done.
         """
         here = self.select(torch.tensor([row], device=self.device))
         mixed = self.products.backend == "differences"
@@ -94,6 +96,7 @@ class ShapeOperator:
         size = here.shape[1] - 1
         measured = torch.empty((size, size), dtype=here.products.dtype, device=self.device)
         for start in range(0, size, here.products.width):
+            tick(start / size)
             end = min(start + here.products.width, size)
             bent = here.products(basis.columns(start, end)[None].to(here.products.dtype))[0].double()
             measured[start:end] = (basis.coordinates(bent) / here.steepness).to(measured.dtype)

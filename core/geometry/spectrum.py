@@ -61,6 +61,9 @@ class Operator(Protocol):
         """The maps of b vectors each."""
 
 
+Watch = Callable[[Int[Tensor, " r"], Float[Tensor, "r k"], Float[Tensor, "r k"]], None]
+
+
 class Ends(NamedTuple):
     """m eigenvalues of each of n maps, descending, with what they rest on; all float64."""
 
@@ -82,6 +85,7 @@ def extreme_eigenvalues(
     budget: int | None = None,
     seed: int = 0,
     tick: Callable[[float], None] = lambda part: None,
+    watch: Watch = lambda rows, values, residual: None,
 ) -> Ends:
     """The eigenvalues of largest magnitude, or half of them from each end.
 
@@ -94,6 +98,7 @@ def extreme_eigenvalues(
         budget: most products of each map; 6 times the count and 40 more when None.
         seed: of the directions it starts from.
         tick: told the fraction of the budget spent.
+        watch: told, before each tick, the maps still searched, their eigenvalues so far and estimates of the residuals.
 
     Returns:
         The eigenvalues, of maps that did not converge as far as they were found.
@@ -116,6 +121,7 @@ def extreme_eigenvalues(
             continue
         values, estimate = search.estimate(count, side)
         finished = (estimate <= tolerance * values.abs().amax(1, keepdim=True)).all(1)
+        watch(active, values, estimate)
         tick(search.size / most)
         if full or bool(finished.all()) or float(finished.double().mean()) >= _COMPACT:
             done = torch.ones_like(finished) if full else finished

@@ -50,3 +50,21 @@ def test_the_density_is_measured_where_it_is_wanted() -> None:
 def test_few_rows_are_filled_up_with_directions() -> None:
     found, _ = search(Extent(False, 2, "both ends", 1e-3))
     assert [found.block(rows) for rows in (1, 4, 8, 16, 64)] == [4, 4, 2, 1, 1]
+
+
+def test_what_is_found_so_far_is_told_before_it_is_done() -> None:
+    zero = torch.zeros(3).long()
+    for whole in (False, True):
+        found, points = search(Extent(whole, 2, "both ends", 1e-9))
+        told: list[tuple[list[int], torch.Tensor]] = []
+        every, _ = found.ends(
+            found.operator(points, zero, zero + 1),
+            lambda part: None,
+            lambda rows, values, residual, told=told: told.append((rows.tolist(), values)),  # type: ignore[misc]
+        )
+        assert {row for rows, _ in told for row in rows} == {0, 1, 2}
+        assert all(values.shape == (len(rows), every.shape[1]) for rows, values in told)
+        last = {row: values[place] for rows, values in told for place, row in enumerate(rows)}
+        np.testing.assert_allclose(torch.stack([last[row] for row in range(3)]), every, atol=1e-6)
+        if not whole:  # from inside the spectrum outwards
+            assert told[0][1].abs().amax() <= every.abs().amax() + 1e-12

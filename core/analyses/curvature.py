@@ -1,0 +1,346 @@
+"""How the boundary bends near one image: all curvatures, a slice and a walk along one direction, and the scale."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from core.analyses.analysis import PALETTE, Analysis, one_per_model
+from core.analyses.planes import START, start_images, start_shared
+from core.parameters import Parameter
+
+if TYPE_CHECKING:
+    from core.classifier import Classifier
+    from core.figures.chart import Chart
+    from core.geometry.curvature_cards import CurvatureCard
+    from core.geometry.curvature_scale import CurvatureScale
+    from core.geometry.curvature_section import CurvatureSection
+    from core.geometry.curvature_walk import CurvatureWalk
+    from core.images import ImageSet
+
+
+def _prepare_curvature(*args: Any, **settings: Any) -> CurvatureCard:
+    from core.geometry.curvature_cards import prepare
+
+    return prepare(*args, **settings)
+
+
+def _prepare_section(*args: Any, **settings: Any) -> CurvatureSection:
+    from core.geometry.curvature_cards import prepare_section
+
+    return prepare_section(*args, **settings)
+
+
+def _prepare_walk(*args: Any, **settings: Any) -> CurvatureWalk:
+    from core.geometry.curvature_cards import prepare_walk
+
+    return prepare_walk(*args, **settings)
+
+
+def _prepare_scale(*args: Any, **settings: Any) -> CurvatureScale:
+    from core.geometry.curvature_cards import prepare_scale
+
+    return prepare_scale(*args, **settings)
+
+
+def _curvature_chart(
+    results: Sequence[CurvatureCard],
+    classifiers: Sequence[Classifier],
+    images: ImageSet,
+    *,
+    rows: tuple[int, ...],
+    beside: Sequence[CurvatureCard],
+    show: Any,
+    marked: int,
+    **figure: Any,
+) -> Chart:
+    from core.figures.curvature import curvature_chart
+    from core.figures.curvature_gallery import gallery_chart
+
+    if show == "gallery":
+        return one_per_model(
+            results, classifiers, lambda found, one, title: gallery_chart(found, marked=marked, title=title)
+        )
+    return curvature_chart(results, models=[one.name for one in classifiers], show=show, **figure)
+
+
+def _section_chart(
+    results: Sequence[CurvatureSection],
+    classifiers: Sequence[Classifier],
+    images: ImageSet,
+    *,
+    rows: tuple[int, ...],
+    beside: Sequence[CurvatureSection],
+    **figure: Any,
+) -> Chart:
+    from core.figures.curvature_section import curvature_section_chart
+
+    return one_per_model(
+        results,
+        classifiers,
+        lambda found, one, title: curvature_section_chart(found, class_names=one.class_names, title=title, **figure),
+    )
+
+
+def _walk_chart(
+    results: Sequence[CurvatureWalk],
+    classifiers: Sequence[Classifier],
+    images: ImageSet,
+    *,
+    rows: tuple[int, ...],
+    beside: Sequence[CurvatureWalk],
+    **figure: Any,
+) -> Chart:
+    from core.figures.curvature_walk import curvature_walk_chart
+
+    drawn = one_per_model(
+        results,
+        classifiers,
+        lambda found, one, title: curvature_walk_chart(found, class_names=one.class_names, title=title, **figure),
+    )
+    each = len(drawn.panels) // len(results)  # a model's panels stand in a column
+    panels = tuple(panel for place in range(each) for panel in drawn.panels[place::each])
+    return replace(drawn, panels=panels)
+
+
+def _scale_chart(
+    results: Sequence[CurvatureScale],
+    classifiers: Sequence[Classifier],
+    images: ImageSet,
+    *,
+    rows: tuple[int, ...],
+    beside: Sequence[CurvatureScale],
+) -> Chart:
+    from core.figures.curvature_scale import curvature_scale_chart
+
+    return curvature_scale_chart(results, models=[one.name for one in classifiers])
+
+
+def _draws_others(parameters: Mapping[str, Any]) -> bool:
+    """Others of the set are measured too, or the point lies on a plane that depends on the set."""
+    return bool(parameters["count"]) or start_shared(parameters)
+
+
+_METHOD = (
+    Parameter(
+        name="method",
+        kind="choice",
+        default="auto",
+        choices=("auto", "exact", "differences", "softplus"),
+        help="Second derivatives: exact ones; differences of the gradient over a step; or exact ones with every kink"
+        " rounded (softplus). auto: exact, but differences where the network has kinks, which have none.",
+    ),
+    Parameter(
+        name="grey_levels",
+        kind="number",
+        default=1.0,
+        limits=(0.01, 100),
+        unit="grey levels of 255",
+        help="Step of differences: how far it moves each value on average.",
+    ),
+    Parameter(
+        name="sharpness",
+        kind="number",
+        default=10.0,
+        limits=(0.1, 10_000),
+        unit="per unit of an activation",
+        help="Of rounded kinks: the larger, the nearer to the true network and the more curved.",
+    ),
+)
+_COUNT = Parameter(
+    name="count",
+    kind="integer",
+    default=0,
+    limits=(0, 200),
+    unit="images",
+    help="Others of the set, for the mean and the 10–90 % band; each takes as long as the image.",
+)
+_SEED = Parameter(
+    name="seed",
+    kind="integer",
+    default=0,
+    limits=(0, 1e6),
+    help="Of the others drawn and of random directions; another seed, another draw.",
+)
+_NUMBER = Parameter(
+    name="number",
+    kind="integer",
+    default=-1,
+    limits=(-100, 100),
+    help="Of the direction, from either end: 1 has the most positive curvature, -1 the most negative one; 0 is a random"
+    " tangent direction, for comparison.",
+)
+_REACH = Parameter(
+    name="reach",
+    kind="number",
+    default=2.0,
+    limits=(0.05, 50),
+    unit="distances",
+    help="How far to each side, in distances from the image to the boundary.",
+)
+
+CURVATURE = Analysis(
+    name="curvature",
+    version=1,
+    question="How does the boundary bend near this image, and in which directions?",
+    view="curvature",
+    parameters=(
+        *START,
+        _COUNT,
+        Parameter(
+            name="spectrum",
+            kind="choice",
+            default="auto",
+            choices=("auto", "all", "ends"),
+            help="All curvatures, or both ends alone; auto: all where images have at most 3072 values, else the ends"
+            " and the density of all.",
+        ),
+        Parameter(
+            name="keep",
+            kind="integer",
+            default=20,
+            limits=(2, 200),
+            unit="directions",
+            help="Principal directions that are kept, half from each end.",
+        ),
+        *_METHOD,
+        _SEED,
+    ),
+    figure=(
+        Parameter(
+            name="show",
+            kind="choice",
+            default="profile",
+            choices=("profile", "density", "gallery"),
+            help="Curvatures by rank, their density, or the directions of both ends as images.",
+        ),
+        Parameter(
+            name="values",
+            kind="choice",
+            default="curvature",
+            choices=("curvature", "times distance"),
+            help="In 1/ℓ2, or times the distance to the boundary, without a unit: far below 1 is flat.",
+        ),
+        Parameter(
+            name="positive",
+            kind="choice",
+            default="towards the other class",
+            choices=("towards the other class", "towards the image's class"),
+            help="Which class is convex where a value is positive.",
+        ),
+        Parameter(
+            name="ranks",
+            kind="choice",
+            default="even",
+            choices=("even", "ends"),
+            help="Ranks evenly spaced, or from either end on logarithmic axes, which shows the few curved ones.",
+        ),
+        Parameter(
+            name="marked",
+            kind="integer",
+            default=0,
+            limits=(-100, 100),
+            help="Number of the direction that is outlined in the gallery; 0 for none.",
+        ),
+    ),
+    images=start_images,
+    prepare=_prepare_curvature,
+    chart=_curvature_chart,
+    shared=_draws_others,
+)
+
+CURVATURE_SECTION = Analysis(
+    name="curvature_section",
+    version=1,
+    question="What does the boundary look like along a principal direction?",
+    view="curvature",
+    parameters=(
+        *START,
+        _NUMBER,
+        *_METHOD,
+        Parameter(
+            name="tilt",
+            kind="number",
+            default=0.0,
+            limits=(0.0, 85.0),
+            unit="°",
+            help="How far the plane leans away from the normal: its curve bends 1 / cos of that more (Meusnier).",
+        ),
+        _REACH,
+        Parameter(
+            name="resolution",
+            kind="integer",
+            default=256,
+            limits=(16, 1024),
+            unit="points per side",
+            help="Grid points along each side of the slice.",
+        ),
+        _SEED,
+    ),
+    figure=(PALETTE,),
+    images=start_images,
+    prepare=_prepare_section,
+    chart=_section_chart,
+    shared=start_shared,
+)
+
+CURVATURE_WALK = Analysis(
+    name="curvature_walk",
+    version=1,
+    question="How far does the curvature along a direction foretell where the boundary goes?",
+    view="curvature",
+    parameters=(
+        *START,
+        _NUMBER,
+        *_METHOD,
+        _REACH,
+        Parameter(
+            name="steps",
+            kind="integer",
+            default=81,
+            limits=(3, 801),
+            unit="stops",
+            help="Stops on the way; an odd number, so that the boundary point is one of them.",
+        ),
+        _SEED,
+    ),
+    figure=(
+        Parameter(
+            name="show",
+            kind="choice",
+            default="margin",
+            choices=("margin", "logits"),
+            help="The margin of the image's class and what the curvature foretells, or the logits of the classes met.",
+        ),
+        PALETTE,
+    ),
+    images=start_images,
+    prepare=_prepare_walk,
+    chart=_walk_chart,
+    shared=start_shared,
+)
+
+CURVATURE_SCALE = Analysis(
+    name="curvature_scale",
+    version=1,
+    question="How does the curvature depend on the scale at which it is measured?",
+    view="curvature",
+    parameters=(
+        *START,
+        Parameter(
+            name="knob",
+            kind="choice",
+            default="differences",
+            choices=("differences", "softplus"),
+            help="What the scale is: the step of differences of the gradient, or the sharpness of rounded kinks.",
+        ),
+        _COUNT,
+        _SEED,
+    ),
+    figure=(),
+    images=start_images,
+    prepare=_prepare_scale,
+    chart=_scale_chart,
+    shared=_draws_others,
+)

@@ -1,0 +1,149 @@
+"""The slice that shows a boundary bend: through one of its points, along its normal and a principal direction.
+
+On the plane of the tangent direction v and the normal n the boundary is a curve that touches the line y = 0 at the
+point. To second order it is the parabola y = -k x² / 2, and the circle of radius 1 / |k|: it curls up, around the class
+of the image, where k < 0. A plane through v that leans away from the normal by an angle cuts out a curve that bends
+more, by one over its cosine (Meusnier, see `core.geometry.sections`).
+
+References: do Carmo, Differential Geometry of Curves and Surfaces, sections 1-5 and 3-2.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, fields
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from core.compute import OnProgress, silent
+from core.geometry.bends import Bend, orthogonal
+from core.geometry.planes import Plane
+from core.geometry.sections import sections
+from core.geometry.slices import Slice, slice_plane
+from core.result import Result, quantity
+
+_STEEPEST = 85.0  # degrees: a plane that leans more is almost tangent
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class CurvatureSection(Slice):
+    """A slice through a boundary point along a tangent direction (x) and towards the image's side (y)."""
+
+    image: np.ndarray = quantity("pixel", "one c h w")
+    position: np.ndarray = quantity("ℓ2 pixel", "xy")  # of the image, its foot on the plane
+    centre: np.ndarray = quantity("ℓ2 pixel", "xy")  # of the osculating circle; not finite where the curve is straight
+    words: str = quantity("")  # how a figure calls the image
+    number: int = quantity("")  # of the direction: from the most positive curvature, or < 0 from the most negative one
+    curvature: float = quantity("1/ℓ2 pixel")  # as the search found it; NaN for a random direction
+    normal_curvature: float = quantity("1/ℓ2 pixel")  # of the boundary, measured along the direction
+    curve_curvature: float = quantity("1/ℓ2 pixel")  # of the curve on this plane
+    tilt: float = quantity("°")  # between the normal and the plane
+    distance: float = quantity("ℓ2 pixel")  # from the image to the point
+    source_class: int = quantity("")
+    target_class: int = quantity("")
+    status: str = quantity("")  # of the boundary point, a word of `core.geometry.curvature.STATUSES`
+    route: str = quantity("")  # exact, differences or softplus
+    scale: float = quantity("ℓ2 pixel")  # h of differences, else NaN
+    products: int = quantity("")
+
+    @property
+    def factor(self) -> float:
+        """How much more the curve bends than the boundary: one over the cosine of the tilt."""
+        return 1 / math.cos(math.radians(self.tilt))
+
+    @property
+    def radius(self) -> float:
+        """Of the osculating circle, in ℓ2 pixel; infinite for a straight curve."""
+        return 1 / abs(self.curve_curvature) if self.curve_curvature else math.inf
+
+    @property
+    def unit_free(self) -> float:
+        """Curvature of the boundary times the distance."""
+        return self.normal_curvature * self.distance
+
+
+def curvature_section(
+    bend: Bend,
+    *,
+    tilt: float = 0.0,
+    reach: float = 2.0,
+    resolution: int = 256,
+    seed: int = 0,
+    words: str = "",
+    on_progress: OnProgress = silent,
+) -> CurvatureSection:
+    """Cut the boundary along a tangent direction.
+
+    Args:
+        bend: the point and the direction.
+        tilt: how far the plane leans away from the normal, in degrees, towards a random tangent direction.
+        reach: half the side of the square, as a multiple of the distance from the image to the point.
+        resolution: grid points along each side.
+        seed: of the direction that the plane leans to.
+        words: how a figure calls the image.
+        on_progress: told the fraction done and coarser slices.
+
+    Returns:
+        The section.
+
+    Raises:
+        ValueError: if the tilt is not from 0 to 85 degrees, or the reach not positive.
+    """
+    if not 0 <= tilt <= _STEEPEST:
+        raise ValueError(f"expected a tilt from 0 to {_STEEPEST:g} degrees, got {tilt:g}")
+    if not 0 < reach < math.inf:
+        raise ValueError(f"expected a positive reach, got {reach:g}")
+    up = _leaning(bend, tilt, seed)
+    axes = torch.stack([bend.direction, up])[None]
+    method: Literal["differences", "exact"] = "differences" if bend.profile.method == "differences" else "exact"
+    scale = bend.profile.scale if method == "differences" else None
+    cut = sections(bend.classifier, bend.points, axes, method=method, scale=scale)
+    name = "random tangent direction" if bend.number == 0 else f"principal direction {bend.number}"
+    plane = Plane.spanned(bend.point, bend.direction, up, x_label=f"along {name}", y_label="towards the image's class")
+    position = plane.to_plane(bend.image[None])[0].numpy()
+    half = reach * bend.distance
+    known = {
+        "image": bend.image[None].float().numpy(),
+        "position": position,
+        "centre": cut.centre[0],
+        "words": words,
+        "number": bend.number,
+        "curvature": bend.curvature,
+        "normal_curvature": float(cut.normal_curvature[0]),
+        "curve_curvature": float(cut.curvature[0]),
+        "tilt": float(tilt),
+        "distance": bend.distance,
+        "source_class": int(bend.profile.source_class[0]),
+        "target_class": int(bend.profile.target_class[0]),
+        "status": str(bend.profile.status[0]),
+        "route": bend.route,
+        "scale": cut.scale,
+        "products": bend.products + cut.products,
+    }
+    spent = bend.forwards + cut.forwards, bend.gradients + cut.gradients
+
+    def placed(slice: Slice) -> CurvatureSection:
+        fields_of = {entry.name: getattr(slice, entry.name) for entry in fields(slice)}
+        fields_of |= {"forwards": slice.forwards + spent[0], "gradients": slice.gradients + spent[1]}
+        return CurvatureSection(**fields_of, **known)
+
+    def tell(fraction: float, partial: Result | None = None) -> None:
+        on_progress(fraction, placed(partial) if isinstance(partial, Slice) else None)
+
+    listen = silent if on_progress is silent else tell
+    extent = (-half, half, -half, half)
+    return placed(slice_plane(bend.classifier, plane, extent, resolution, "careful", on_progress=listen))
+
+
+def _leaning(bend: Bend, tilt: float, seed: int) -> Tensor:
+    """The normal, turned by the tilt towards a random tangent direction at a right angle to the bend's."""
+    if tilt == 0:
+        return bend.normal
+    generator = torch.Generator().manual_seed(seed + 1)
+    drawn = torch.randn(bend.normal.shape, generator=generator, dtype=torch.float64)
+    aside = orthogonal(drawn, bend.normal, bend.direction)
+    angle = math.radians(tilt)
+    return math.cos(angle) * bend.normal + math.sin(angle) * aside

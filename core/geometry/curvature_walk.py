@@ -1,0 +1,203 @@
+"""A walk along a tangent direction of the boundary, and how far its curvature foretells where the boundary goes.
+
+From a boundary point z with the normal n to the image's side, z + t v walks along the tangent line. There the margin
+of the image's class is k ||grad F|| t² / 2 to second order, and the boundary lies at the height
+
+    parabola    y = -k t² / 2,
+    circle      y = -(1 - sqrt(1 - k² t²)) / k  for |k t| <= 1
+
+over the line, along n. The true height is measured: on the normal ray through each z + t v the margin is looked at on
+a grid of heights; where it changes its sign, the interval is closed. Of several changes the one is taken that goes on
+from the height before. Beyond the grid, or where the boundary jumps, the height is not known.
+
+References: do Carmo, Differential Geometry of Curves and Surfaces, section 3-3 (the osculating paraboloid).
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from core.geometry.bends import Bend
+from core.geometry.closest import SignedMargin, zero_between
+from core.geometry.sections import sections
+from core.result import Result, quantity
+
+_HEIGHTS = 65  # of the grid on each normal ray
+_JUMP = 3.0  # steps of that grid, or the way between two rays, off the line on: beyond, it is another sheet
+_FRAMES = 9
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class CurvatureWalk(Result):
+    """What a classifier says along a tangent line of its boundary, and the boundary's height over it."""
+
+    offset: np.ndarray = quantity("ℓ2 pixel", "offset")  # t, along the direction
+    logits: np.ndarray = quantity("logit", "offset class")
+    label: np.ndarray = quantity("", "offset")  # -1 where a logit is not finite
+    margin: np.ndarray = quantity("logit", "offset")  # of the image's class: > 0 inside its region
+    foretold_margin: np.ndarray = quantity("logit", "offset")  # by the curvature
+    height: np.ndarray = quantity("ℓ2 pixel", "offset")  # of the boundary over the tangent, NaN where not found
+    parabola: np.ndarray = quantity("ℓ2 pixel", "offset")
+    circle: np.ndarray = quantity("ℓ2 pixel", "offset")  # NaN beyond its radius
+    frames: np.ndarray = quantity("pixel", "frame c h w")  # images on the way
+    frame_offset: np.ndarray = quantity("ℓ2 pixel", "frame")
+    number: int = quantity("")  # of the direction, see `core.geometry.bends`
+    curvature: float = quantity("1/ℓ2 pixel")  # as the search found it; NaN for a random direction
+    normal_curvature: float = quantity("1/ℓ2 pixel")  # measured along the direction: what foretells
+    distance: float = quantity("ℓ2 pixel")  # from the image to the point
+    source_class: int = quantity("")
+    target_class: int = quantity("")
+    status: str = quantity("")
+    route: str = quantity("")  # exact, differences or softplus
+    scale: float = quantity("ℓ2 pixel")  # h of differences, else NaN
+    products: int = quantity("")
+    num_classes: int = quantity("")
+    fingerprint: str = quantity("", default="")
+
+    def distance_to(self, height: np.ndarray) -> np.ndarray:
+        """(offset,) from the image to boundary points at these heights, in ℓ2 pixel: sqrt(t² + (D - y)²)."""
+        far: np.ndarray = np.hypot(self.offset, self.distance - height)
+        return far
+
+    @property
+    def trusted(self) -> float:
+        """The |t| up to which, on both sides, the parabola errs by at most a tenth of the distance.
+
+        NaN where it errs at once, or nothing is known.
+        """
+        error = np.abs(self.parabola - self.height) <= 0.1 * self.distance  # False where the height is not known
+        order = np.argsort(np.abs(self.offset), kind="stable")
+        good = np.logical_and.accumulate(error[order])
+        return float(np.abs(self.offset[order])[good].max()) if good.any() else math.nan
+
+
+def curvature_walk(bend: Bend, *, reach: float = 2.0, steps: int = 81) -> CurvatureWalk:
+    """Walk along a tangent direction both ways.
+
+    Args:
+        bend: the point and the direction.
+        reach: how far each way, as a multiple of the distance from the image to the point.
+        steps: stops on the way, odd so that the point itself is one of them.
+
+    Returns:
+        The walk, after `steps` forwards along the line and about 75 for each stop on its normal ray.
+
+    Raises:
+        ValueError: if there are less than three stops or an even number of them, or the reach is not positive.
+    """
+    begin = time.perf_counter()
+    if steps < 3 or steps % 2 == 0:
+        raise ValueError(f"expected an odd number of at least 3 steps, got {steps}")
+    if not 0 < reach < math.inf:
+        raise ValueError(f"expected a positive reach, got {reach:g}")
+    exact = bend.profile.method != "differences"
+    axes = torch.stack([bend.direction, bend.normal])[None]
+    cut = sections(
+        bend.classifier,
+        bend.points,
+        axes,
+        method="exact" if exact else "differences",
+        scale=None if exact else bend.profile.scale,
+    )
+    k, source = float(cut.normal_curvature[0]), int(bend.profile.source_class[0])
+    half = reach * bend.distance
+    offset = np.linspace(-half, half, steps)
+    offset[steps // 2] = 0.0
+    margin = SignedMargin(bend.classifier)
+    line = _images(bend, torch.from_numpy(offset), torch.zeros(steps, dtype=torch.float64))
+    with torch.inference_mode():
+        logits = bend.classifier.batches()(margin.logits, line).cpu()
+    label = torch.where(torch.isfinite(logits).all(1), logits.argmax(1), -1).to(torch.int32).numpy()
+    others = logits.clone()
+    others[:, source] = -torch.inf
+    height = _heights(bend, margin, offset, min(half, max(bend.distance, abs(k) * half**2)))
+    chosen = np.unique(np.linspace(0, steps - 1, min(_FRAMES, steps)).round().astype(int))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        circle = -(1 - np.sqrt(1 - (k * offset) ** 2)) / k if k else np.zeros(steps)
+    return CurvatureWalk(
+        offset=offset,
+        logits=logits.double().numpy(),
+        label=label,
+        margin=(logits[:, source] - others.amax(1)).double().numpy(),
+        foretold_margin=k * float(bend.profile.steepness[0]) * offset**2 / 2,
+        height=height,
+        parabola=-k * offset**2 / 2,
+        circle=circle,
+        frames=line[torch.from_numpy(chosen)].float().cpu().numpy(),
+        frame_offset=offset[chosen],
+        number=bend.number,
+        curvature=bend.curvature,
+        normal_curvature=k,
+        distance=bend.distance,
+        source_class=source,
+        target_class=int(bend.profile.target_class[0]),
+        status=str(bend.profile.status[0]),
+        route=bend.route,
+        scale=cut.scale,
+        products=bend.products + cut.products,
+        num_classes=bend.classifier.num_classes,
+        fingerprint=bend.classifier.fingerprint,
+        forwards=bend.forwards + cut.forwards + margin.forwards,
+        gradients=bend.gradients + cut.gradients + margin.gradients,
+        seconds=time.perf_counter() - begin,
+    )
+
+
+def _images(bend: Bend, along: Float[Tensor, " m"], up: Float[Tensor, " m"]) -> Tensor:
+    """The images at these steps along the direction and the normal, as the classifier takes them."""
+    steps = torch.stack([along, up]).view(2, -1, 1, 1, 1).double()
+    exact = bend.point + steps[0] * bend.direction + steps[1] * bend.normal
+    return exact.to(bend.classifier.device, torch.promote_types(bend.classifier.dtype, torch.float32))
+
+
+def _heights(bend: Bend, margin: SignedMargin, offset: np.ndarray, most: float) -> np.ndarray:
+    """The height of the boundary on the normal ray through each stop, as far as `most` up and down."""
+    heights = np.linspace(-most, most, _HEIGHTS)
+    along, up = (torch.from_numpy(each.ravel()) for each in np.meshgrid(offset, heights, indexing="ij"))
+    batches, values = bend.classifier.batches(), np.empty(len(along))
+    for start in range(0, len(along), 8 * batches.size):  # images of a few batches at once
+        some = slice(start, start + 8 * batches.size)
+        own = torch.full((len(along[some]),), int(bend.profile.source_class[0]), device=bend.classifier.device)
+        rays = _images(bend, along[some], up[some])
+        found = torch.cat(
+            [margin(a, b) for a, b in zip(rays.split(batches.size), own.split(batches.size), strict=True)]
+        )
+        values[some] = found.double().cpu().numpy()
+    rising = (values.reshape(len(offset), -1)[:, :-1] <= 0) & (values.reshape(len(offset), -1)[:, 1:] > 0)
+    cells = _followed(rising, heights, float(offset[1] - offset[0]))
+    known = np.flatnonzero(cells >= 0)
+    measured = np.full(len(offset), np.nan)
+    if len(known):
+        place = torch.from_numpy(offset[known])
+        below, above = (torch.from_numpy(heights[cells[known] + end]) for end in (0, 1))
+        own = torch.full((len(known),), int(bend.profile.source_class[0]), device=bend.classifier.device)
+        inside, beyond = _images(bend, place, above), _images(bend, place, below)
+        zero, closed = zero_between(margin, inside, beyond, own, 1e-4)
+        part = (zero - inside).flatten(1).norm(dim=1) / (beyond - inside).flatten(1).norm(dim=1)
+        exact = above + part.double().cpu() * (below - above)
+        measured[known] = exact.where(closed.cpu(), torch.nan).numpy()
+    return measured
+
+
+def _followed(rising: np.ndarray, heights: np.ndarray, step: float) -> np.ndarray:
+    """For each ray the interval of heights the boundary is in, followed from the middle ray outwards; -1 where lost."""
+    cells = np.full(len(rising), -1)
+    middle, centres = len(rising) // 2, (heights[:-1] + heights[1:]) / 2
+    reach = max(_JUMP * float(heights[1] - heights[0]), step)
+    for way in (1, -1):
+        before, slope = 0.0, 0.0
+        for ray in range(middle, len(rising) if way > 0 else -1, way):
+            found = np.flatnonzero(rising[ray])
+            nearest = int(found[np.abs(centres[found] - before - slope).argmin()]) if len(found) else -1
+            if nearest < 0 or abs(centres[nearest] - before - slope) > reach:
+                break
+            here = float(centres[nearest])
+            cells[ray], before, slope = nearest, here, here - before if ray != middle else 0.0
+    return cells

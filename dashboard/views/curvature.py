@@ -1,0 +1,296 @@
+"""How does the boundary bend near this image, and in which directions?"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import streamlit as st
+
+from core.analyses import TABLE
+from core.figures.curvature_gallery import number_at, on_plane, shown_numbers
+from core.geometry.curvature import STATUSES
+from core.geometry.curvature_cards import CurvatureCard
+from core.geometry.curvature_section import CurvatureSection
+from dashboard import controls, exports, plane_controls, session
+from dashboard.session import Outcome
+from dashboard.viewer.viewer import plane_view
+
+ANALYSIS, SECTION, WALK, SCALE = "curvature", "curvature_section", "curvature_walk", "curvature_scale"
+SHARED = (*session.OF_THE_PLANE, "seed", "method", "grey_levels", "sharpness")
+ABOUT = """
+At the boundary point nearest to the image, each **principal curvature** k says how much the boundary bends along one
+direction of its tangent space, in 1 / ℓ2: the circle that fits it there has the radius 1 / |k|. **k < 0**: the boundary
+closes around the image's class, which is convex in that direction; a straight step along the tangent leaves it.
+**k > 0**: the other class is the convex one. The product of k with the distance D has no unit: where |k| D is far below
+1 the boundary is flat at the scale that matters, near 1 a linear estimate of the distance is off by its own size.
+
+**What to look for.** A long flat middle with few curved directions at both ends; which end is the stronger one
+(asymmetry below -1: the image's class is the convex one on balance); whether the curved directions look like anything.
+The random direction, number 0, shows what a typical slice sees: almost nothing.
+
+**Quality.** The angle between image and normal is 0° at a nearest point. The focal test 1 + k D of the smallest k is
+not negative there; where it is, the point is left for a nearer one. The residual ‖S v - k v‖ says how well directions
+were found.
+
+**Networks of kinks** (ReLU, max pooling) have no second derivative: between their kinks it is 0. They are measured at a
+*stated scale*, by differences of the gradient over a step h or with every kink rounded, and the number is a function of
+that scale: see curvature against scale. Differences depend on the direction too: a matrix of them along many directions
+and a search along its own directions need not agree, and the asymmetry says how far from a second derivative they are.
+
+**What this cannot show.** Curvature is local: the walk shows how far it foretells. It is about the unclipped function,
+which does not stop at the pixel box. A mean of sorted curvatures is not the spectrum of a mean matrix.
+
+References: Fawzi, Moosavi-Dezfooli, Frossard, Soatto, *Empirical study of the topology and geometry of deep networks*,
+CVPR 2018 (arXiv 1705.09552); do Carmo, *Differential Geometry of Curves and Surfaces* (Meusnier).
+"""
+
+
+def profile(outcome: Outcome) -> None:
+    """The curvatures of all models that have some by now, in one picture."""
+    busy = controls.progress_words(outcome, f"{1 + made.parameters['count']} images" if several else "one image")
+    if busy:
+        st.progress(busy["fraction"] or 0.0, busy["text"])
+    shown = session.shown(made, outcome)
+    known = {source: result for source, result in zip(made.models, shown, strict=True) if result is not None}
+    if known:
+        exports.chart(replace(made, models=tuple(known)), replace(outcome, results=tuple(known.values())))
+    elif not busy:
+        st.caption("No picture yet.")
+    controls.stop_or_resume(outcome)
+
+
+def tiles(card: CurvatureCard) -> dict[str, str]:
+    """What the curvatures of the image come to, how well they are known, and what they took."""
+    first, last, distance = card.curvatures[0, 0], card.curvatures[0, -1], card.distance[0]
+    largest = max(abs(first), abs(last)) or math.nan
+    lines = {
+        "flat: |k| × distance < 0.1": percent(card.flat_fraction[0]),
+        "flat: |k| < 5 % of the largest": percent(card.relatively_flat_fraction[0]),
+        "directions that share it": f"{number(card.participation[0])} of {card.dimension:,}",
+        "asymmetry: negative / positive": number(card.asymmetry[0]),
+        "mean curvature": number(card.mean[0], "1/ℓ2"),
+        "most positive": number(first, "1/ℓ2"),
+        "most positive × distance": number(first * distance),
+        "most negative": number(last, "1/ℓ2"),
+        "most negative × distance": number(last * distance),
+        "distance to the boundary": number(distance, "ℓ2"),
+        "angle to the normal": number(card.angle[0], "°"),
+        "off the boundary": number(card.offset[0], "ℓ2"),
+        "focal test, 1 + k × distance": number(card.focal[0]),
+    }
+    if card.residual.shape[1]:
+        lines["largest residual / largest |k|"] = number(float(card.residual[0].max() / largest))
+    if card.method == "differences":
+        lines |= {"step h of differences": number(card.scale, "ℓ2"), "asymmetry of the matrix": number(card.skew[0])}
+    if card.method == "softplus":
+        lines |= {"sharpness of kinks": number(card.sharpness), "images that keep their class": percent(card.agreement)}
+    return lines | {
+        "products with directions": f"{card.products:,}",
+        "forwards, gradients": f"{card.forwards:,}, {card.gradients:,}",
+        "second derivatives by": card.backend,
+        "time": f"{card.seconds:.1f} s",
+    }
+
+
+def number(value: float, unit: str = "") -> str:
+    """A number with its unit; words where it is not known, or not yet."""
+    return f"{value:.3g} {unit}".rstrip() if not math.isnan(value) else "not known"
+
+
+def percent(share: float) -> str:
+    """A share in percent."""
+    return f"{share:.1%}" if not math.isnan(share) else "not known"
+
+
+def summary(card: CurvatureCard) -> None:
+    """Between which classes the boundary is, which of them is convex, and all numbers."""
+    controls.card_title("At the boundary")
+    names = session.classifier(made.models[0]).class_names
+    source, target, status = int(card.source_class[0]), int(card.target_class[0]), str(card.status[0])
+    if source < 0 or target < 0:
+        st.badge(status, color="orange")
+        st.caption(STATUSES[status])
+        return
+    st.badge(f"{names[source]} | {names[target]}", color="green" if status == "nearest" else "orange")
+    if status != "nearest":
+        st.caption(f"{status.capitalize()}. {STATUSES[status]}")
+    balance = float(card.asymmetry[0])
+    if not math.isnan(balance):
+        convex, other = (source, target) if balance < -1 else (target, source)
+        whose = "the class of the image" if balance < -1 else "the other class"
+        st.caption(
+            f"On balance {names[convex]}, {whose}, is the convex one: the boundary curls away from {names[other]}."
+        )
+    controls.facts(tiles(card))
+
+
+def compared(cards: list[tuple[str, CurvatureCard]]) -> None:
+    """The numbers of several models side by side."""
+    columns = {session.classifier(source).name: tiles(card) for source, card in cards}
+    rows = list(dict.fromkeys(row for column in columns.values() for row in column))
+    st.dataframe(
+        {"": rows, **{name: [column.get(row, "") for row in rows] for name, column in columns.items()}},
+        hide_index=True,
+        height="content",
+    )
+
+
+def gallery(cards: list[tuple[str, CurvatureCard]]) -> None:
+    """The directions of both ends as images, to be clicked."""
+    st.subheader("Principal directions")
+    columns = st.columns(len(cards)) if len(cards) > 1 else [st.container()]
+    for place, (column, (source, card)) in enumerate(zip(columns, cards, strict=True)):
+        with column:
+            if len(cards) > 1:
+                st.markdown(f"**{session.classifier(source).name}**")
+            pictures = made.with_settings(show="gallery", marked=section.parameters["number"])
+            chart = session.chart(pictures, source, card, [card])
+            plane_view(on_plane(chart), key=f"curvature-gallery-{place}", on_pick=choose(card), height=560)
+    st.caption(f"{chart.caption} Click one to cut along it, and to walk along it.")
+
+
+def choose(card: CurvatureCard) -> Callable[[tuple[float, float]], None]:
+    """What a click on the gallery of a card does: it takes the direction that was clicked."""
+
+    def chosen(point: tuple[float, float]) -> None:
+        clicked = number_at(card, *point)
+        if clicked:
+            session.change(SECTION, number=clicked)
+
+    return chosen
+
+
+def sections(outcome: Outcome) -> None:
+    """The slices along the chosen direction, of all models side by side."""
+    results = session.shown(section, outcome)
+    busy = controls.progress_words(outcome, f"{section.parameters['resolution']} x {section.parameters['resolution']}")
+    columns = st.columns(len(results)) if len(results) > 1 else [st.container()]
+    for place, (column, source, result) in enumerate(zip(columns, section.models, results, strict=True)):
+        with column:
+            if len(results) > 1:
+                st.markdown(f"**{session.classifier(source).name}**")
+            if not isinstance(result, CurvatureSection):
+                st.progress(busy["fraction"] or 0.0 if busy else 0.0, busy["text"] if busy else "No picture yet.")
+                continue
+            chart = session.chart(section, source, result, [result])
+            plane_view(chart, key=f"curvature-section-{place}", busy=busy, height=560)
+            controls.legend(chart)
+            st.caption(chart.caption)
+            measured(result)
+    controls.stop_or_resume(outcome, f":{SECTION}")
+
+
+def measured(cut: CurvatureSection) -> None:
+    """The numbers of a section."""
+    lines = {
+        "curvature, as the search found it": number(cut.curvature, "1/ℓ2"),
+        "measured along the direction": number(cut.normal_curvature, "1/ℓ2"),
+        "× distance": number(cut.unit_free),
+    }
+    if cut.tilt:
+        lines["Meusnier's factor, 1 / cos tilt"] = number(cut.factor)
+        lines["curvature of the curve on this plane"] = number(cut.curve_curvature, "1/ℓ2")
+    controls.facts(lines | {"radius of the osculating circle": number(cut.radius, "ℓ2")})
+
+
+def image_asked() -> None:
+    """Which image is asked about."""
+    st.markdown("**Image**")
+    at = made.parameters["at"]
+    if at is None:
+        plane_controls.anchors(made.rows, 1)
+    else:
+        st.caption(f"The point {at[0]:.2f}, {at[1]:.2f} that was picked on a slice.")
+        st.button("Back to the image itself", on_click=session.change, args=(ANALYSIS,), kwargs={"at": None})
+    controls.setting(ANALYSIS, "count", "Others of the set")
+
+
+def picture() -> None:
+    """What the first picture shows."""
+    st.markdown("**Picture**")
+    controls.setting(ANALYSIS, "show", "Show", ("profile", "density"))
+    controls.setting(ANALYSIS, "values", "Values")
+    controls.setting(ANALYSIS, "ranks", "Ranks")
+    controls.setting(ANALYSIS, "positive", "Positive: convex")
+
+
+def measurement() -> None:
+    """How curvatures are measured, and along which direction the slice goes."""
+    st.markdown("**Direction**")
+    controls.setting(SECTION, "number", "Number, from either end")
+    controls.slider(SECTION, "tilt", "Tilt of the slice", 5.0)
+    controls.setting(SECTION, "reach", "Reach")
+    st.markdown("**Measured by**")
+    controls.setting(ANALYSIS, "method", "Second derivatives")
+    if made.parameters["method"] == "softplus":
+        controls.setting(ANALYSIS, "sharpness", "Sharpness")
+    else:
+        controls.setting(ANALYSIS, "grey_levels", "Step of differences")
+    with st.expander("More"):
+        controls.setting(ANALYSIS, "spectrum", "Spectrum")
+        controls.setting(ANALYSIS, "keep", "Directions kept")
+        controls.setting(SECTION, "resolution", "Resolution of the slice")
+        controls.setting(SECTION, "palette", "Palette")
+        controls.setting(ANALYSIS, "seed", "Seed")
+
+
+def scale(kinked: bool) -> None:
+    """Curvature against scale: by itself where kinks make it the only result, else on demand."""
+    against = session.make(SCALE, {**session.settings(SCALE), **{name: made.parameters[name] for name in AT}})
+    title = "Curvature against scale"
+    if not kinked:
+        exports.on_demand(against, title, "Measure at six scales", (("knob", "Scale"), ("count", "Others of the set")))
+        return
+    st.subheader(title, help=TABLE[SCALE].question)
+    controls.setting(SCALE, "knob", "Scale")
+
+    def draw(there: Outcome) -> None:
+        busy = controls.progress_words(there, "six scales")
+        if busy:
+            st.progress(busy["fraction"] or 0.0, busy["text"])
+        exports.chart(against, there)
+        controls.stop_or_resume(there, f":{SCALE}")
+
+    exports.export(against, session.live(against, draw, patience=0.0), st.container())
+
+
+controls.heading("Curvature", TABLE[ANALYSIS].question)
+AT = (*session.OF_THE_PLANE, "seed")
+made = session.recipe(ANALYSIS)
+several = made.parameters["count"] > 0
+section = session.make(SECTION, {**session.settings(SECTION), **{name: made.parameters[name] for name in SHARED}})
+along = {name: section.parameters[name] for name in (*SHARED, "number", "reach")}
+walk = session.make(WALK, {**session.settings(WALK), **along})
+left, right = st.columns([640, 380] if len(made.models) == 1 else [1040, 380], gap="large")
+with left:
+    outcome = session.live(made, profile, urgent=True)
+    cards = [
+        (source, card)
+        for source, card in zip(made.models, session.shown(made, outcome), strict=True)
+        if isinstance(card, CurvatureCard)
+    ]
+    if outcome.finished and len(cards) > 1:
+        compared(cards)
+    found = [(source, card) for source, card in cards if shown_numbers(card)]
+    if found and not outcome.error:
+        gallery(found)
+        st.subheader("Along one direction", help=TABLE[SECTION].question)
+        exports.export(section, session.live(section, sections), st.container())
+        exports.on_demand(walk, "Walk along it", "Walk along this direction", (("show", "Show"), ("steps", "Stops")))
+        scale(any(card.method != "exact" for _, card in found))
+exports.export(made, outcome)
+with right:
+    if cards and not np.isnan(cards[0][1].curvatures).all():
+        with st.container(border=True):
+            summary(cards[0][1])
+    with st.container(border=True):
+        image_asked()
+    with st.container(border=True):
+        picture()
+    with st.container(border=True):
+        measurement()
+    with st.expander("What am I looking at?", expanded=True):
+        st.markdown(ABOUT)

@@ -1,0 +1,139 @@
+"""The curvature view: tiles, the parts on demand, kinks at a stated scale, two models, and the way from a slice."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import streamlit as st
+from streamlit.testing.v1 import AppTest
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+QUICK = {"spectrum": "ends", "keep": 4}
+Settle = Callable[..., AppTest]
+
+
+@pytest.fixture
+def app(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[AppTest]:
+    """The view at a digit, with few directions and a cache of its own."""
+    monkeypatch.setenv("BOUNDARY_ATLAS_CACHE", str(tmp_path))
+    st.cache_resource.clear()
+    app = AppTest.from_file(str(CHECKOUT / "dashboard" / "app.py"), default_timeout=120)
+    app.session_state["models"] = ("demo:digits/standard",)
+    app.session_state["rows"] = (5,)
+    app.session_state["settings:curvature"] = dict(QUICK)
+    app.session_state["settings:curvature_section"] = {"resolution": 16}
+    app.session_state["settings:curvature_walk"] = {"steps": 9}
+    app.run()
+    app.switch_page("views/curvature.py")
+    yield app
+    st.cache_resource.clear()
+
+
+def healthy(app: AppTest) -> AppTest:
+    assert not app.exception, [element.value for element in app.exception]
+    assert not app.error, [element.value for element in app.error]
+    return app
+
+
+def words(app: AppTest) -> str:
+    return " ".join(entry.value for entry in app.caption)
+
+
+def facts(app: AppTest) -> str:
+    return " ".join(element.proto.body for element in app.get("html"))
+
+
+def test_all_curvatures_their_numbers_and_a_section_are_shown(app: AppTest, settle: Settle) -> None:
+    app.session_state["settings:curvature"] = {"keep": 4}
+    healthy(settle(app))
+    for name in ("flat: |k| × distance &lt; 0.1", "directions that share it", "focal test", "products with directions"):
+        assert name in facts(app)
+    assert "of 1,023" in facts(app)
+    assert "radius of the osculating circle" in facts(app)
+    assert "is the convex one" in words(app)
+    assert "cut along principal direction -1" in words(app)
+    assert len(app.get("plotly_chart")) == 1
+    assert [element.value for element in app.subheader] == [
+        "Principal directions",
+        "Along one direction",
+        "Walk along it",
+        "Curvature against scale",
+    ]
+
+
+def test_a_direction_is_chosen_walked_along_and_travels_in_the_link(app: AppTest, settle: Settle) -> None:
+    healthy(settle(app))
+    app.number_input(key="curvature_section:number").set_value(1)
+    app.slider(key="curvature_section:tilt:slider").set_value(60.0)
+    app.button(key="ask:curvature_walk").click()
+    healthy(settle(app))
+    assert "cut along principal direction 1" in words(app)
+    assert "(Meusnier)" in words(app)
+    assert "From the boundary point along its tangent" in words(app)
+    assert app.query_params["curvature_section.number"] == "1"
+    assert app.query_params["curvature_section.tilt"] == "60.0"
+    assert app.query_params["also"] == "curvature_walk"
+    assert "Meusnier&#x27;s factor" in facts(app)
+    app.button(key="ask:curvature_scale").click()
+    healthy(settle(app))
+    assert "Where a line is level" in words(app)
+    assert len(app.get("plotly_chart")) == 3
+
+
+def test_kinks_are_measured_at_a_stated_scale(app: AppTest, settle: Settle) -> None:
+    app.session_state["models"] = ("demo:photos/relu",)
+    app.session_state["images"] = "demo:photos"
+    healthy(settle(app))
+    assert "photos/relu: differences of the gradient over h = 0.217 ℓ2, asymmetry" in words(app)
+    assert "Where a line is level" in words(app)  # by itself: it is the only result there is
+    assert "step h of differences" in facts(app)
+
+
+def test_kinks_may_be_rounded(app: AppTest, settle: Settle) -> None:
+    healthy(settle(app))
+    app.segmented_control(key="curvature:method").set_value("softplus")
+    healthy(settle(app))
+    assert "kinks rounded with sharpness 10, which keeps the class of 100% of the images" in words(app)
+    app.number_input(key="curvature:sharpness").set_value(20.0)
+    healthy(settle(app))
+    assert app.query_params["sharpness"] == "20.0"
+
+
+def test_two_models_stand_side_by_side(app: AppTest, settle: Settle) -> None:
+    app.session_state["models"] = ("demo:digits/standard", "demo:digits/prime")
+    healthy(settle(app))
+    [table] = app.dataframe
+    assert list(table.value.columns)[1:] == ["digits/standard", "digits/prime"]
+    assert "largest residual / largest |k|" in table.value.iloc[:, 0].tolist()
+    assert len(app.get("plotly_chart")) == 1
+    assert words(app).count("cut along principal direction -1") == 2
+
+
+def test_a_route_that_is_none_is_said_in_one_sentence(app: AppTest, settle: Settle) -> None:
+    app.session_state["models"] = ("demo:photos/relu",)
+    app.session_state["images"] = "demo:photos"
+    app.session_state["settings:curvature"] = {**QUICK, "method": "exact"}
+    settle(app)
+    assert not app.exception
+    assert any("expected a smooth network, got kinks" in element.value for element in app.error)
+
+
+def test_a_point_picked_on_a_slice_is_asked_about(app: AppTest, settle: Settle) -> None:
+    app.switch_page("views/slices.py")
+    app.query_params["models"] = "demo:digits/standard"
+    app.query_params["rows"] = "5,9,14"
+    app.query_params["point"] = "0.3,0.2"
+    app.session_state["settings:slice"] = {"resolution": 64}
+    healthy(settle(app.run()))
+    next(button for button in app.button if button.label == "Curvature here").click()
+    app.run()
+    app.switch_page("views/curvature.py")  # where the browser goes by itself
+    healthy(settle(app))
+    assert app.query_params["at"] == "0.3,0.2"
+    assert "The point 0.30, 0.20 that was picked" in words(app)
+    assert "point 0.30, 0.20" in words(app)
+    next(button for button in app.button if button.label == "Back to the image itself").click()
+    healthy(settle(app.run()))
+    assert "at" not in app.query_params
