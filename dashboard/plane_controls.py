@@ -61,6 +61,7 @@ _KINDS = {
     "sparse": "sparse perturbation",
     "random": "random",
     "image": "towards an image",
+    "walk": "walk on the level set",
     "mean": "class-mean difference",
     "pca": "principal direction of its neighbours",
     "dct": "frequency (DCT atom)",
@@ -80,6 +81,7 @@ _NUMBERS = {
 _NUMBERED = {
     "random": ("seed",),
     "image": ("row",),
+    "walk": ("row",),
     "pca": ("number",),
     "dct": ("down", "across"),
     "band": ("down", "across"),
@@ -91,6 +93,7 @@ _FIRST = {  # what each kind starts from
     "sparse": ("sparse",),
     "random": ("random:0", "random:1", "random:2"),
     "image": ("image:1", "image:2", "image:4"),
+    "walk": ("walk:1", "walk:2", "walk:4"),
     "mean": ("mean:0", "mean:1", "mean:2"),
     "pca": ("pca:1", "pca:2", "pca:3"),
     "dct": ("dct:0,4", "dct:4,0", "dct:4,4"),
@@ -111,6 +114,7 @@ def direction(analysis: str, name: str, label: str) -> None:
     """
     entry = next(entry for entry in TABLE[analysis].parameters if entry.name == name)
     kind, _, rest = str(session.settings(analysis).get(name, entry.default)).partition(":")
+    rest, _, walked = rest.partition(",") if kind == "walk" else (rest, "", "")  # how it walks stays as it is
     numbers = [int(part) for part in rest.split(",")] if rest and kind != "corruption" else []
     kind = "band:seed" if kind == "band" and len(numbers) == 3 else kind
     classes = session.classifier(session.models()[0]).class_names
@@ -128,7 +132,7 @@ def direction(analysis: str, name: str, label: str) -> None:
     def numbered() -> None:
         values = [st.session_state[f"{key}:{place}"] for place in range(len(numbers) or 1)]
         words = "" if values[0] in (None, _RUNNER_UP) else ":" + ",".join(str(int(value)) for value in values)
-        session.change(analysis, **{name: kind.partition(":")[0] + words})
+        session.change(analysis, **{name: kind.partition(":")[0] + words + (f",{walked}" if walked else "")})
 
     def corrupted() -> None:
         session.change(analysis, **{name: f"corruption:{st.session_state[f'{key}:corruption']}"})

@@ -6,12 +6,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from core.analyses.analysis import PALETTE, Analysis, thumbnails
 from core.parameters import Parameter
 
 if TYPE_CHECKING:
     from core.classifier import Classifier
     from core.figures.chart import Chart
+    from core.geometry.planes import Plane
     from core.geometry.profiles import BoundaryProfile
     from core.geometry.regions import Fragmentation
     from core.geometry.slices import Slice
@@ -50,10 +53,11 @@ def _slice_chart(
     **figure: Any,
 ) -> Chart:
     from core.figures.chart import side_by_side
-    from core.figures.planes import colour_limit, slice_chart
+    from core.figures.planes import colour_limit, slice_chart, walk_ends
     from core.geometry.profiles import linearised_distance
 
-    anchors = images[list(dict.fromkeys((*rows, *results[0].targets)))]
+    ends, leads = walk_ends(results[0]), results[0].targets
+    anchors = images[list(dict.fromkeys((*(row for row in rows if row not in ends), *leads)))]
     far = {id(one): linearised_distance(one) if shading == "distance" else None for one in (*results, *beside)}
     limit = max(colour_limit(one, far[id(one)]) for one in beside or results)
     if shading in ("margin", "distance"):  # 0 is the boundary, which is drawn already
@@ -61,13 +65,14 @@ def _slice_chart(
     charts = []
     for result, classifier in zip(results, classifiers, strict=True):
         plane = result.plane
+        shown = _with_ends(anchors, plane, {images.words[row]: end for row, end in ends.items()})
         chart = slice_chart(
             result,
             class_names=classifier.class_names,
-            anchors=thumbnails(anchors),
-            anchor_positions=plane.to_plane(anchors.pixels).numpy(),
-            anchor_labels=anchors.words,
-            anchor_residuals=tuple(plane.residual(anchors.pixels).tolist()),
+            anchors=thumbnails(shown),
+            anchor_positions=plane.to_plane(shown.pixels).numpy(),
+            anchor_labels=shown.words,
+            anchor_residuals=tuple(plane.residual(shown.pixels).tolist()),
             title=classifier.name if len(results) > 1 else "",
             shading=shading,
             distance=far[id(result)],
@@ -77,6 +82,21 @@ def _slice_chart(
         )
         charts.append(chart)
     return side_by_side(charts)
+
+
+def _with_ends(images: ImageSet, plane: Plane, ends: Mapping[str, np.ndarray]) -> ImageSet:
+    """A set with the ends of walks, where there are any; what leaves [0, 1] by rounding is put back."""
+    import torch
+
+    if not ends:
+        return images
+    more = plane.to_pixels(np.stack(list(ends.values()))).to(images.pixels).clamp(0, 1)
+    return replace(
+        images,
+        pixels=torch.cat([images.pixels, more]),
+        labels=torch.cat([images.labels, images.labels.new_full((len(more),), -1)]),
+        names=(*images.names, *(f"walk towards {word}" for word in ends)),
+    )
 
 
 def _profile_chart(
@@ -147,8 +167,8 @@ def _looks_at_model_or_set(parameters: Mapping[str, Any]) -> bool:
 
 
 _DIRECTIONS = (
-    "gradient, gradient:CLASS, adversarial, sparse, random:SEED, image:ROW, mean:CLASS, pca:NUMBER, "
-    "dct:ROW,COLUMN, band:ROW,COLUMN, band:ROW,COLUMN,SEED or corruption:NAME"
+    "gradient, gradient:CLASS, adversarial, sparse, random:SEED, image:ROW, walk:ROW, walk:ROW,MODE,PERCENT,STEPS, "
+    "mean:CLASS, pca:NUMBER, dct:ROW,COLUMN, band:ROW,COLUMN, band:ROW,COLUMN,SEED or corruption:NAME"
 )
 
 _PLANE = (

@@ -32,6 +32,7 @@ SHADINGS: tuple[Shading, ...] = get_args(Shading)
 _LISTED = 12  # classes named in the legend before the rest is counted together
 _NAMED = 0.03  # share of the picture from which a region is named in place
 _APART = 0.05  # of the picture's side: severities of a path that are nearer to each other are not all marked
+_WALK = "walk:"  # begins the names of paths that are walks
 _CELLS = 64  # per side of the grid that names are placed on
 
 _MEANING = {
@@ -151,10 +152,14 @@ def _short(words: str) -> str:
 
 
 def _severity_paths(slice: Slice) -> list[Layer]:
-    """Where the image goes as corruptions grow, with the severities that are apart in the picture."""
+    """Where the image goes: as corruptions grow, with the severities that are apart in the picture; or as it walks."""
     layers: list[Layer] = []
-    for path in () if slice.paths is None else slice.paths[..., :2]:
+    for name, whole in paths_of(slice).items():
+        path = whole[:, :2]
         layers.append(LinesLayer(paths=(path,), role="boundary", dash="dotted"))
+        if name.startswith(_WALK):
+            layers.append(PointsLayer(positions=path[1:], colours=(style.LIGHT.ink,), size=3.0))
+            continue
         room = _APART * (slice.x[-1] - slice.x[0])
         marked = [len(path) - 1]  # from the end of the path on, those that are apart
         for severity in range(len(path) - 2, 0, -1):
@@ -165,16 +170,35 @@ def _severity_paths(slice: Slice) -> list[Layer]:
     return layers
 
 
-def path_words(slice: Slice) -> str:
-    """What the severity paths in a slice are, and how far they leave the plane; "" where there are none."""
+def paths_of(slice: Slice) -> dict[str, np.ndarray]:
+    """The paths in a slice by name, (points, 3): x and y of the foot in the plane, distance from the plane."""
     if slice.paths is None:
-        return ""
+        return {}
+    pairs = zip(slice.path_names, slice.paths, strict=True)
+    return {name: path[np.isfinite(path).all(1)] for name, path in pairs}
+
+
+def walk_ends(slice: Slice) -> dict[int, np.ndarray]:
+    """Where the walks in a slice end, x and y in the plane, which goes through the ends; by row of the target."""
+    paths = {name.removeprefix(_WALK): path for name, path in paths_of(slice).items() if name.startswith(_WALK)}
+    return {int(name.partition(",")[0]): path[-1, :2] for name, path in paths.items()}
+
+
+def path_words(slice: Slice) -> str:
+    """What the paths in a slice are, and how far they leave the plane; "" where there are none."""
     unit = slice.unit("x").removesuffix(" pixel")
-    parts = [
-        f"{name.replace('_', ' ')} (severity 5: {path[-1, 2]:.2f} {unit} off the plane; at most {path[:, 2].max():.2f})"
-        for name, path in zip(slice.path_names, slice.paths, strict=True)
-    ]
-    return f" Dotted, with severities: the true path of {' and '.join(parts)}, seen from above."
+    severities, walks = [], []
+    for name, path in paths_of(slice).items():
+        most = f"{path[:, 2].max():.2f}"
+        if name.startswith(_WALK):
+            row = name.removeprefix(_WALK).partition(",")[0]
+            walks.append(f"towards image {row} (at most {most} {unit} off the plane)")
+        else:
+            words = name.replace("_", " ")
+            severities.append(f"{words} (severity 5: {path[-1, 2]:.2f} {unit} off the plane; at most {most})")
+    said = f" Dotted, with severities: the true path of {' and '.join(severities)}, seen from above."
+    led = f" Dotted: the first model's walk on its level set {' and '.join(walks)}, seen from above."
+    return (said if severities else "") + (led if walks else "")
 
 
 def _field(

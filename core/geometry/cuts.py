@@ -42,6 +42,7 @@ class Cut(NamedTuple):
     angle: float  # degrees between the two spanning directions, before they were made orthogonal
     forwards: int
     gradients: int
+    walks: tuple[tuple[str, np.ndarray], ...] = ()  # texts of directions that are walks, (m, 3) x, y, distance off it
 
 
 class _Recent:
@@ -84,7 +85,7 @@ def cut_of(reference: Classifier, images: ImageSet, rows: Sequence[int], *, plan
     Returns:
         The plane with its default square: 1.5 x the anchors' spread; at an image, 3 x as wide as its nearest boundary
         in the plane is far, or as half the diagonal of the pixel box where there is none within that; where a
-        direction leads to a corruption, wide enough for its whole path too.
+        direction leads to a corruption, wide enough for its whole path too; where one is a walk, as wide as these.
 
     Raises:
         ImageError: if there are fewer images than needed, or they or the directions do not span a plane.
@@ -148,6 +149,12 @@ def start_of(
 
 def _at_image(reference: Classifier, images: ImageSet, row: int, u: str, v: str) -> Cut:
     found = plane_of_directions(reference, images, row, u, v)
+    if found.ways:
+        walks = tuple((text, _seen_from(found.plane, way)) for text, way in found.ways)
+        leads = images.pixels[list(_targets(u, v))]
+        spread = [walk[:, :2] for _, walk in walks] + [found.plane.to_plane(leads).numpy()]
+        home = found.plane.square(np.concatenate(spread), _SPREAD)
+        return Cut(found.plane, home, found.angle, found.forwards, found.gradients, walks)
     near = boundary_profile(reference, found.plane, _RAYS_HOME, reach=_reach(images))
     half = _SPREAD * near.smallest if near.found.any() else _reach(images) / 2
     forwards = found.forwards + near.forwards
@@ -205,7 +212,9 @@ def prepare(
     cut = cut_of(reference, images, rows, plane=plane, u=u, v=v)
     targets = _targets(u, v) if plane == "directions" else ()
     names = _corruptions(u, v) if plane == "directions" else ()
-    paths = severity_paths(cut.plane, images.pixels[rows[0]], names) if names else None
+    drawn = [*severity_paths(cut.plane, images.pixels[rows[0]], names)] if names else []
+    drawn += [walk for _, walk in cut.walks]
+    names += tuple(text for text, _ in cut.walks)
 
     def placed(result: Slice) -> Slice:
         return replace(
@@ -215,7 +224,7 @@ def prepare(
             angle=cut.angle,
             home=cut.home,
             targets=targets,
-            paths=paths,
+            paths=_stacked(drawn) if drawn else None,
             path_names=names,
         )
 
@@ -251,8 +260,21 @@ def severity_paths(plane: Plane, image: Tensor, names: Sequence[str]) -> np.ndar
     """
     levels = range(int(WORST) + 1)
     walked = torch.cat([corrupt(image[None], name, float(level)) for name in names for level in levels])
-    places = torch.cat([plane.to_plane(walked), plane.residual(walked)[:, None]], 1)
-    return places.view(len(names), len(levels), 3).numpy()
+    return _seen_from(plane, walked).reshape(len(names), len(levels), 3)
+
+
+def _seen_from(plane: Plane, walked: Tensor) -> np.ndarray:
+    """(n, 3) x and y of the foot of each image in the plane, and its distance from it."""
+    places: np.ndarray = torch.cat([plane.to_plane(walked), plane.residual(walked)[:, None]], 1).numpy()
+    return places
+
+
+def _stacked(paths: Sequence[np.ndarray]) -> np.ndarray:
+    """(paths, points, 3) paths of different lengths, NaN behind the end of shorter ones."""
+    stacked = np.full((len(paths), max(map(len, paths)), 3), np.nan)
+    for place, path in enumerate(paths):
+        stacked[place, : len(path)] = path
+    return stacked
 
 
 def prepare_profile(

@@ -8,6 +8,8 @@ A direction is a vector d of image space with ||d||_2 = 1 over pixels in [0, 1]:
 - `sparse`: to an image of another class in which few pixels differ, as `core.geometry.sparse` finds it by default;
 - `random:SEED`: Gaussian, so uniform on the sphere;
 - `image:ROW`: towards another image of the set;
+- `walk:ROW`: to the end of a walk on the image's level set towards another image of the set (`core.geometry.
+  level_sets`): along it, 100 steps, a delta of 5 %; `walk:ROW,MODE,PERCENT,STEPS`: another walk;
 - `mean:K`: from the mean of the image's class to the mean of class K, over the set's true labels;
 - `pca:I`: the I-th principal direction of the 30 images of its class that are nearest to the image, itself left out:
   where the data near it lie;
@@ -33,13 +35,17 @@ from torch import Tensor
 from core.classifier import Classifier
 from core.geometry.boundary import boundary_points
 from core.geometry.corruptions import CORRUPTIONS, corrupt
+from core.geometry.level_cards import DEFAULT, way_to
+from core.geometry.level_steps import MODES, Mode
 from core.geometry.margins import subspace_margins
 from core.geometry.planes import Plane
 from core.geometry.sparse import sparse_perturbation
 from core.geometry.subspaces import frequency_band
 from core.images import ImageError, ImageSet
 
-Kind = Literal["gradient", "adversarial", "sparse", "random", "image", "mean", "pca", "dct", "band", "corruption"]
+Kind = Literal[
+    "gradient", "adversarial", "sparse", "random", "image", "walk", "mean", "pca", "dct", "band", "corruption"
+]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
 ARGUMENTS = {
@@ -48,18 +54,20 @@ ARGUMENTS = {
     "sparse": (0,),
     "random": (1,),
     "image": (1,),
+    "walk": (1,),
     "mean": (1,),
     "pca": (1,),
     "dct": (2,),
     "band": (2, 3),
 }
 KNOWN = (
-    "gradient, gradient:CLASS, adversarial, sparse, random:SEED, image:ROW, mean:CLASS, pca:NUMBER, dct:ROW,COLUMN, "
-    "band:ROW,COLUMN, band:ROW,COLUMN,SEED, corruption:NAME"
+    "gradient, gradient:CLASS, adversarial, sparse, random:SEED, image:ROW, walk:ROW, walk:ROW,MODE,PERCENT,STEPS, "
+    "mean:CLASS, pca:NUMBER, dct:ROW,COLUMN, band:ROW,COLUMN, band:ROW,COLUMN,SEED, corruption:NAME"
 )
 TOWARDS = 3.0  # severity of the corrupted image that a direction leads to
 _NUMBER = re.compile("0|[1-9][0-9]{0,17}")  # one text per direction; 18 digits stay below 2^63, the largest seed
 _NEIGHBOURS = 30
+_MOST_STEPS = 2000  # of a walk
 _FLAT = 1e-10  # a principal direction with less of the largest spread is rounding
 
 
@@ -69,11 +77,11 @@ class DirectionSpec:
 
     kind: Kind
     arguments: tuple[int, ...] = ()
-    word: str = ""  # of a corruption
+    word: str = ""  # of a corruption, or the mode of a walk
 
     def __str__(self) -> str:
-        rest = self.word or ",".join(map(str, self.arguments))
-        return f"{self.kind}:{rest}" if rest else self.kind
+        words = [*map(str, self.arguments[:1]), *filter(None, [self.word]), *map(str, self.arguments[1:])]
+        return f"{self.kind}:{','.join(words)}" if words else self.kind
 
 
 class Direction(NamedTuple):
@@ -83,6 +91,7 @@ class Direction(NamedTuple):
     label: str
     gradients: int
     forwards: int
+    way: Tensor | None = None  # (m, c, h, w) images of a walk, its end last
 
 
 class DirectionPlane(NamedTuple):
@@ -92,6 +101,7 @@ class DirectionPlane(NamedTuple):
     angle: float  # degrees between the two directions, before the second was made orthogonal to the first
     gradients: int
     forwards: int
+    ways: tuple[tuple[str, Tensor], ...] = ()  # of directions that are walks: their texts and images
 
 
 def parse_direction(text: str) -> DirectionSpec:
@@ -112,6 +122,10 @@ def parse_direction(text: str) -> DirectionSpec:
     kind, colon, rest = text.partition(":")
     if kind == "corruption" and rest in CORRUPTIONS:
         return DirectionSpec("corruption", word=rest)
+    if kind == "walk" and rest.count(",") == 3:
+        row, mode, *others = rest.split(",")
+        if mode in MODES and all(map(_NUMBER.fullmatch, (row, *others))) and walk_fits(mode, *map(int, others)):
+            return DirectionSpec("walk", tuple(map(int, (row, *others))), mode)
     numbers = rest.split(",") if colon else []
     known = next((name for name in KINDS if name == kind), None)
     fits = len(numbers) in ARGUMENTS.get(kind, ()) and all(map(_NUMBER.fullmatch, numbers))
@@ -138,6 +152,7 @@ def direction(spec: DirectionSpec, classifier: Classifier, images: ImageSet, row
     """
     here = _exact(images[row])[0]
     forwards = gradients = 0
+    way = None
     match spec.kind, spec.arguments:
         case "gradient", towards:
             vector, label = _gradient(classifier, images.pixels[row], *towards)
@@ -151,6 +166,10 @@ def direction(spec: DirectionSpec, classifier: Classifier, images: ImageSet, row
             vector, label = torch.randn(here.shape, generator=generator, dtype=torch.float64), f"random {seed}"
         case "image", (other,):
             vector, label = _exact(images[other])[0] - here, f"towards {images.words[other]}"
+        case "walk", (other, *settings):
+            found = way_to(classifier, images, row, other, *_walk_of(spec.word, *settings))
+            way, forwards, gradients = found.images, found.forwards, found.gradients
+            vector, label = _exact_of(way[-1]) - here, f"end of the walk towards {images.words[other]}"
         case "mean", (k,):
             vector, label = _mean_difference(images, row, k)
         case "pca", (number,):
@@ -166,7 +185,7 @@ def direction(spec: DirectionSpec, classifier: Classifier, images: ImageSet, row
     length = float(vector.norm())
     if length == 0:
         raise ImageError(f"expected a direction of some length, {spec} is zero at image {row}; choose another one")
-    return Direction(vector / length, label, gradients, forwards)
+    return Direction(vector / length, label, gradients, forwards, way)
 
 
 def plane_of_directions(classifier: Classifier, images: ImageSet, row: int, u: str, v: str) -> DirectionPlane:
@@ -199,7 +218,40 @@ def plane_of_directions(classifier: Classifier, images: ImageSet, row: int, u: s
         math.degrees(math.acos(min(1.0, max(-1.0, cosine)))),
         first.gradients + second.gradients,
         first.forwards + second.forwards,
+        tuple((text, one.way) for text, one in ((u, first), (v, second)) if one.way is not None),
     )
+
+
+def walk_direction(row: int, mode: str, delta: float, steps: int) -> str:
+    """The text of the direction to the end of a walk.
+
+    >>> walk_direction(17, "equality", 0.05, 100), walk_direction(17, "paper", 0.2, 400)
+    ('walk:17', 'walk:17,paper,20,400')
+
+    Args:
+        row: of the target.
+        mode: of the walk.
+        delta: what its confidence may lose.
+        steps: most steps of it.
+
+    Returns:
+        What `parse_direction` reads; "" where delta is no whole percentage, which no text names.
+    """
+    percent = round(100 * delta)
+    if abs(percent - 100 * delta) > 1e-9 or not walk_fits(mode, percent, steps):
+        return ""
+    return f"walk:{row}" if (mode, delta, steps) == DEFAULT else f"walk:{row},{mode},{percent},{steps}"
+
+
+def walk_fits(mode: str, percent: int, steps: int) -> bool:
+    """Whether a walk can have a delta of this percentage, and so many steps."""
+    return (1 if mode == "equality" else 0) <= percent < 100 and 1 <= steps <= _MOST_STEPS
+
+
+def _walk_of(mode: str, percent: int = 0, steps: int = 0) -> tuple[Mode, float, int]:
+    """Mode, delta and steps of a walk; the default's where none are named."""
+    named = next((known for known in MODES if known == mode), None)
+    return DEFAULT if named is None else (named, percent / 100, steps)
 
 
 def _gradient(classifier: Classifier, image: Tensor, towards: int | None = None) -> tuple[Tensor, str]:
@@ -260,7 +312,11 @@ def _corrupted(images: ImageSet, row: int, name: str) -> tuple[Tensor, str]:
 
 
 def _exact(images: ImageSet) -> Tensor:
-    return images.pixels.detach().to("cpu", torch.float64)
+    return _exact_of(images.pixels)
+
+
+def _exact_of(pixels: Tensor) -> Tensor:
+    return pixels.detach().to("cpu", torch.float64)
 
 
 def _label_of(images: ImageSet, row: int) -> int:

@@ -28,18 +28,18 @@ of the AMS 70, 1964.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Literal, get_args
 
 import torch
 from torch import Tensor
 
+from core.geometry.level_walkers import RECORDED, Seen, Walkers
 from core.geometry.log_odds import LogOdds, level_below
 
 Mode = Literal["superlevel", "equality", "paper"]
 MODES: tuple[Mode, ...] = get_args(Mode)
 WALKING, REACHED, FLAT, STALLED, BLOCKED, BUDGET, NO_LEVEL, UNDEFINED = range(8)  # how a walk stands
-RECORDED = ("log_odds", "target_confidence", "distance", "cosine", "moved")  # after each step, where it ended
 
 _NEAR = 1 / 255  # in every pixel: one grey value
 _STALL_STEPS = 20  # must bring a walker nearer
@@ -50,44 +50,6 @@ _GROWTH = 2.0  # of eta after an accepted point, up to where it began
 _ROUNDING = 64  # in units of the last digit: how well log-odds are known
 _NEWTON_STEPS = 8  # at most; 3 on a GPU, where nobody looks whether they are needed
 _NEWTON_STEPS_UNSEEN = 3
-
-
-@dataclass
-class Walkers:
-    """What is known about walks under way; one row each."""
-
-    pair: Tensor
-    target: Tensor  # image
-    source_class: Tensor
-    target_class: Tensor
-    at_source: Tensor  # log-odds
-    level: Tensor  # log-odds
-    delta: Tensor
-    age: Tensor  # steps done
-    status: Tensor
-    point: Tensor  # image to look at next
-    aim: Tensor  # its log-odds to first order, or what they were to be if that is more
-    kept: Tensor  # image accepted last, and what was seen there
-    value: Tensor  # log-odds
-    gradient: Tensor  # image
-    scale: Tensor  # length of the gradient times the distance: what log-odds could rise on the way, at most
-    scalars: Tensor  # RECORDED, without the last
-    top: Tensor  # class
-    eta: Tensor
-    failures: Tensor
-    back_offs: Tensor
-    mark: Tensor  # distance some steps ago
-    push: Tensor  # image; a of the published walk, else empty
-    history: Tensor  # (walkers, RECORDED, steps + 1), NaN where not there yet
-
-    def rows(self, which: Tensor) -> Walkers:
-        """Some of them."""
-        return Walkers(**{entry.name: getattr(self, entry.name)[which] for entry in fields(self)})
-
-    def replace(self, which: Tensor, others: Walkers) -> None:
-        """Let others take these rows."""
-        for entry in fields(self):  # out of place: `point` and `kept` may be one tensor
-            setattr(self, entry.name, getattr(self, entry.name).index_copy(0, which, getattr(others, entry.name)))
 
 
 @dataclass(frozen=True)
@@ -126,7 +88,7 @@ class Stepper:
     ) -> Walkers:
         """Walkers at their sources; one argument per row."""
         none, zeros = torch.zeros_like(pair), torch.zeros_like(at_source)
-        table = torch.zeros((len(pair), len(RECORDED), self.steps + 1), dtype=sources.dtype, device=sources.device)
+        table = torch.zeros((len(pair), len(RECORDED), self.steps + 2), dtype=sources.dtype, device=sources.device)
         return Walkers(
             pair=pair,
             target=targets,
@@ -150,6 +112,8 @@ class Stepper:
             back_offs=none,
             mark=torch.full_like(zeros, torch.inf),
             push=torch.zeros_like(sources) if self.mode == "paper" else sources.new_empty(len(pair), 0),
+            left=torch.ones_like(zeros),
+            stride=zeros,
             history=torch.full_like(table, torch.nan),
         )
 
@@ -158,13 +122,15 @@ class Stepper:
         w, point = walkers, walkers.point
         value, gradient, logits = self.odds.slope(point, w.source_class)
         way = w.target - point
-        distance, steepness = _length(way), _length(gradient)
+        distance, steepness, along = _length(way), _length(gradient), _dot(way, gradient)
+        if w.calm and self._calmly(w, Seen(value, gradient, logits, way, distance, steepness, along)):
+            return
         usable = torch.isfinite(value) & torch.isfinite(steepness)
         walking, fresh = w.status == WALKING, w.age == 0
         allowed = usable & (self.allows(w, value) | fresh)
         nearer = (distance <= w.scalars[:, 2]) | fresh | (self.mode == "paper")
         accepted = walking & allowed & nearer
-        self._accept(w, accepted, walking, value, gradient, logits, way, distance, steepness)
+        self._accept(w, accepted, walking, value, gradient, logits, along, distance, steepness)
         failed, before = walking & ~allowed, w.eta
         w.eta = torch.where(accepted, (_GROWTH * w.eta).clamp(max=self.eta), torch.where(failed, w.eta / 2, w.eta))
         w.failures = torch.where(accepted, 0, w.failures + failed)
@@ -173,7 +139,66 @@ class Stepper:
         w.back_offs = torch.where(accepted, 0, w.back_offs + back)
         self._end(w, walking, failed, steepness)
         self._propose(w, point, value, gradient, distance * steepness, back, before)
+        w.stride, w.left = _length(w.point - w.kept), w.left * (1 - self.eta) ** _DESCENT
         w.age = w.age + (w.status == WALKING)
+        w.calm = self._calm_for(w) if w.age.device.type == "cpu" else 0
+
+    def _calm_for(self, w: Walkers) -> int:
+        """For how many steps nobody is due: all are walking, at full stride, and away from a look for stalls."""
+        if not bool(((w.status == WALKING) & (w.eta == self.eta)).all()):
+            return 0
+        return int(torch.minimum(-w.age % _STALL_STEPS, self.steps - w.age).min())
+
+    def _calmly(self, w: Walkers, seen: Seen) -> bool:
+        """A step in which every walker is accepted and nothing ends, if this is one: with fewer operations."""
+        value, gradient, logits, way, distance, steepness, along = seen
+        if self.mode == "superlevel":
+            inside = value - w.level
+        else:
+            fall = w.at_source.sigmoid() - value.sigmoid()
+            inside = w.delta - (fall if self.mode == "paper" else fall.abs())
+        root = w.target[0].numel() ** 0.5
+        scale = distance * steepness
+        cosine = along / scale
+        room = [inside, distance - max(_NEAR, self.goal) * root, steepness - 2 * _flat(steepness), cosine + 2]
+        if self.mode != "paper":
+            room.append(w.scalars[:, 2] - distance)
+        if not float(torch.stack(room).min()) >= 0:  # or NaN
+            return False
+        towards = logits.softmax(1).gather(1, w.target_class[:, None])[:, 0]
+        w.scalars = torch.stack([value, towards, distance, cosine], 1)
+        w.kept, w.gradient, w.value, w.scale, w.top = w.point, gradient, value, scale, logits.argmax(1)
+        w.record(w.age, w.stride)
+        w.calm -= 1
+        w.age = w.age + 1
+        slope = steepness.square()
+        if self.mode == "paper":
+            w.push = torch.addcmul(w.push, _column(self.eps * value.neg().sigmoid()), gradient)
+            w.push.clamp_(-self.eps, self.eps)
+            tangent = way.addcmul_(_column(along / slope), gradient, value=-1)
+            w.point = torch.add(w.kept, tangent, alpha=self.eta).add_(w.push).clamp_(0, 1)
+            w.stride = _length(w.point - w.kept)
+            return True
+        if self.mode == "equality":
+            rise = w.at_source - value
+        else:
+            spare = torch.maximum(w.aim - value, (w.at_source + self.climb - w.level) * w.left)
+            w.left = w.left * (1 - self.eta) ** _DESCENT
+            rise = torch.maximum(
+                w.level + self._known(w) - value, torch.minimum(w.level + spare - value, self.eta * scale)
+            )
+        there = way.mul_(self.eta).add_(w.kept)
+        w.point, risen = rise_in_box(
+            w.kept, there, gradient, rise, exactly=self.mode == "equality", risen=self.eta * along, slope=slope
+        )
+        w.stride = self.eta * distance if w.point is there else _length(w.point - w.kept)
+        w.aim = value + torch.maximum(rise, risen)
+        return True
+
+    @staticmethod
+    def _known(w: Walkers) -> Tensor:
+        """How well log-odds like these are known."""
+        return _ROUNDING * torch.finfo(w.level.dtype).eps * (1 + w.at_source.abs())
 
     def allows(self, w: Walkers, value: Tensor) -> Tensor:
         """Whether log-odds are those of an allowed confidence."""
@@ -190,13 +215,12 @@ class Stepper:
         value: Tensor,
         gradient: Tensor,
         logits: Tensor,
-        way: Tensor,
+        along: Tensor,
         distance: Tensor,
         steepness: Tensor,
     ) -> None:
         """Keep these points, and note where every walk is now."""
-        moved = _length(w.point - w.kept).where(accepted, 0.0)
-        cosine = (_dot(way, gradient) / (distance * steepness)).nan_to_num(0.0)
+        cosine = (along / (distance * steepness)).nan_to_num(0.0)
         towards = logits.softmax(1).gather(1, w.target_class[:, None])[:, 0]
         scalars = torch.stack([value, towards, distance, cosine], 1)
         w.kept, w.gradient = _choose(accepted, w.point, w.kept), _choose(accepted, gradient, w.gradient)
@@ -204,9 +228,7 @@ class Stepper:
         w.scale = torch.where(accepted, distance * steepness, w.scale)
         w.top = torch.where(accepted, logits.argmax(1), w.top)
         w.scalars = torch.where(accepted[:, None], scalars, w.scalars)
-        every = torch.arange(len(moved), device=moved.device)
-        now = torch.cat([w.scalars, moved[:, None]], 1)
-        w.history[every, :, w.age] = torch.where(walking[:, None], now, w.history[every, :, w.age])
+        w.record(torch.where(walking, w.age, w.history.shape[2] - 1), w.stride.where(accepted, 0.0))
 
     def _end(self, w: Walkers, walking: Tensor, failed: Tensor, steepness: Tensor) -> None:
         """Which walks are over, by the first reason that holds."""
@@ -220,7 +242,7 @@ class Stepper:
         stalled = due & (distance > (1 - self.stall) * w.mark)
         w.mark = torch.where(due | (w.age == 0), distance, w.mark)
         blocked = failed if self.mode == "paper" else w.back_offs >= _BACK_OFFS
-        flat = steepness.square() < torch.finfo(steepness.dtype).tiny
+        flat = steepness < _flat(steepness)
         status = w.status
         for reason, holds in (
             (BUDGET, w.age >= self.steps),
@@ -247,19 +269,24 @@ class Stepper:
         if self.mode == "equality":
             rise = w.at_source - at
         else:
-            known = _ROUNDING * torch.finfo(value.dtype).eps * (1 + w.at_source.abs())
             short = (w.aim - value).nan_to_num(0.0) * (w.eta / before).square()
-            left = (1 - self.eta) ** (_DESCENT * w.age.to(at.dtype))
-            spare = torch.maximum(short, (w.at_source + self.climb - w.level) * left)
+            spare = torch.maximum(short, (w.at_source + self.climb - w.level) * w.left)
             stride = w.eta * torch.where(back, w.scale, scale)  # what is not needed costs no longer step
-            rise = torch.maximum(w.level + known - at, torch.minimum(w.level + spare - at, stride))
+            rise = torch.maximum(w.level + self._known(w) - at, torch.minimum(w.level + spare - at, stride))
         there = torch.lerp(base, w.target, _column(w.eta))
         w.point, risen = rise_in_box(base, there, slope, rise, exactly=self.mode == "equality")
         w.aim = at + torch.maximum(rise, risen)
 
 
 def rise_in_box(
-    base: Tensor, wanted: Tensor, gradient: Tensor, rise: Tensor, *, exactly: bool
+    base: Tensor,
+    wanted: Tensor,
+    gradient: Tensor,
+    rise: Tensor,
+    *,
+    exactly: bool,
+    risen: Tensor | None = None,
+    slope: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """The image in the box nearest to the one wanted among those where a linear function has risen enough.
 
@@ -269,28 +296,37 @@ def rise_in_box(
         gradient: (n, c, h, w) of the function.
         rise: (n,) least value of the function; where the box holds none, the nearest to it that was met.
         exactly: its value instead.
+        risen: (n,) the function at the images wanted, where that is known.
+        slope: (n,) <gradient, gradient>, where that is known.
 
     Returns:
         (n, c, h, w) images, and (n,) what the function is there.
     """
     limits = torch.finfo(gradient.dtype)
-    found, risen = wanted, _dot(gradient, wanted - base)
-    lack = rise - risen if exactly else (rise - risen).clamp(min=0)
+    found = free = wanted
+    risen = _dot(gradient, wanted - base) if risen is None else risen
     least = 4 * limits.eps * torch.maximum(rise.abs(), risen.abs())
     reach = torch.zeros_like(rise)
-    slope = _dot(gradient, gradient)
+    slope = _dot(gradient, gradient) if slope is None else slope
     seen = rise.device.type == "cpu"
-    for _ in range(_NEWTON_STEPS if seen else _NEWTON_STEPS_UNSEEN):
-        going = (lack.abs() > least) & (slope >= limits.tiny)
+    for step in range(_NEWTON_STEPS if seen else _NEWTON_STEPS_UNSEEN):
+        lack = rise - risen
+        going = (lack.abs() if exactly else lack) > least
         if seen and not bool(going.any()):
             break
+        if step:  # pixels that stick at a wall rise no further
+            slope = _dot(gradient.where(free == found, 0.0), gradient)
+        going = going & (slope >= limits.tiny)
         reach = torch.where(going, reach + lack / slope.clamp(min=limits.tiny), reach)
         free = torch.addcmul(wanted, _column(reach), gradient)
         found = free.clamp(0, 1)
         risen = _dot(gradient, found - base)
-        lack = rise - risen if exactly else (rise - risen).clamp(min=0)
-        slope = _dot(gradient.where(free == found, 0.0), gradient)
     return found, risen
+
+
+def _flat(steepness: Tensor) -> float:
+    """The length of a gradient whose square is hardly a number any more."""
+    return float(torch.finfo(steepness.dtype).tiny ** 0.5)
 
 
 def _choose(which: Tensor, images: Tensor, others: Tensor) -> Tensor:

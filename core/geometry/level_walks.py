@@ -16,7 +16,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from core.geometry.level_steps import NO_LEVEL, RECORDED, UNDEFINED, WALKING, Stepper, Walkers
+from core.geometry.level_steps import NO_LEVEL, UNDEFINED, WALKING, Stepper
+from core.geometry.level_walkers import RECORDED, Walkers
 from core.geometry.log_odds import level_below, log_odds
 
 FRAMES = (0, 10, 20, 40, 60, 80, 120, 160, 200, 300, 400)  # then each half as much again
@@ -138,7 +139,7 @@ class Table:
         """Note where these walks are."""
         rows = walkers.pair.cpu().numpy()
         self.endpoints[rows] = walkers.kept.cpu().numpy()
-        self.history[rows] = walkers.history.cpu().numpy()
+        self.history[rows] = walkers.history[..., :-1].cpu().numpy()
         self.status[rows] = walkers.status.cpu().numpy()
         over = (walkers.status != WALKING).cpu().numpy()
         self.taken[rows] = walkers.age.cpu().numpy() - ~over  # of those under way, the next step is counted already

@@ -38,6 +38,18 @@ def log_odds(logits: Logits, classes: Classes) -> Rows:
     return (own[:, 0] - others).where(torch.isfinite(logits).all(1), torch.nan)
 
 
+def _weighed(logits: Logits, classes: Classes) -> tuple[Rows, Logits]:
+    """The log-odds of each row's class, as `log_odds`, and their derivatives in the logits, without a graph."""
+    own = classes[:, None]
+    others = logits.scatter(1, own, -torch.inf)
+    most = others.amax(1, keepdim=True)
+    shares = (others - most).exp_()  # in a few operations: on small models their number is what a step costs
+    total = shares.sum(1, keepdim=True)
+    value = (logits.gather(1, own) - most).sub_(total.log())[:, 0]
+    value += 0.0 * logits.sum(1)  # NaN where a logit is not finite
+    return value, shares.div_(total.neg_()).scatter_(1, own, 1.0)
+
+
 def level_below(value: Rows, delta: Rows) -> Rows:
     """The log-odds at which the confidence is `delta` less; both tails keep their digits.
 
@@ -90,13 +102,14 @@ class LogOdds:
             with torch.enable_grad():
                 points = images[start:end].detach().requires_grad_()
                 logits = self._logits(points)
-                value = log_odds(logits, classes[start:end])
-                self.gradients += len(points)
-                if not value.requires_grad:  # logits that do not depend on the image
-                    return value, torch.zeros_like(points.detach()), logits
-                # of each row's value in its own image: rows do not see each other, so the sum has the same gradient
-                (gradient,) = torch.autograd.grad(value.sum(), points, materialize_grads=True)
-            return value.detach(), gradient, logits.detach()
+            said = logits.detach()
+            value, weights = _weighed(said, classes[start:end])
+            self.gradients += len(points)
+            if not logits.requires_grad:  # logits that do not depend on the image
+                return value, torch.zeros_like(points.detach()), said
+            # of each row's value in its own image: rows do not see each other
+            (gradient,) = torch.autograd.grad(logits, points, weights, materialize_grads=True)
+            return value, gradient, said
 
         return Slope(*self._in_pieces(forward_and_back, len(images)))
 

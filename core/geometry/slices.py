@@ -71,8 +71,8 @@ class Slice(Result):
     fingerprint: str = quantity("", default="")
     home: tuple[float, float, float, float] | None = quantity("ℓ2 pixel", default=None)  # the plane's default extent
     targets: tuple[int, ...] = quantity("", default=())  # rows of the images that the spanning directions lead to
-    paths: np.ndarray | None = quantity("ℓ2 pixel", "path severity xyoff", default=None)  # of corruptions, x, y, off
-    path_names: tuple[str, ...] = quantity("", default=())  # of the corruptions
+    paths: np.ndarray | None = quantity("ℓ2 pixel", "path point xyoff", default=None)  # x, y, off; NaN behind ends
+    path_names: tuple[str, ...] = quantity("", default=())  # corruptions, or directions that are walks
     angle: float | None = quantity("°", default=None)  # between the spanning directions, before orthogonalisation
 
     @property

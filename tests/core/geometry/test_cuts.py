@@ -146,3 +146,25 @@ def test_a_plane_of_a_corruption_holds_its_path_and_shows_all_of_it() -> None:
     plain = prepare(reference, dark, u="gradient", v="random:0", **asked)
     assert plain.paths is None
     assert plain.path_names == ()
+
+
+def test_a_plane_of_walks_holds_their_paths_and_the_square_holds_these() -> None:
+    images = image_set()
+    module = truths.NearestCentre(images.pixels[:3])
+    reference = truths.classifier(module, SHAPE)
+    cut = cut_of(reference, images, (0,), plane="directions", u="walk:1,superlevel,20,10", v="walk:2,superlevel,20,10")
+    assert [name for name, _ in cut.walks] == ["walk:1,superlevel,20,10", "walk:2,superlevel,20,10"]
+    x_min, x_max, y_min, y_max = cut.home
+    for _, path in cut.walks:
+        np.testing.assert_allclose(path[0], 0, atol=1e-6)
+        assert path[-1, 2] == pytest.approx(0, abs=1e-5)  # the plane goes through the end
+        assert (path[:, :2] > [x_min, y_min]).all()
+        assert (path[:, :2] < [x_max, y_max]).all()
+    assert cut.walks[0][1][-1, 1] == pytest.approx(0, abs=1e-9)
+    settings: dict[str, Any] = {"plane": "directions", "u": "walk:1,superlevel,20,10", "v": "corruption:fog"}
+    found = prepare(reference, images, rows=(0,), reference=reference, resolution=16, **settings)
+    assert found.path_names == ("corruption:fog".removeprefix("corruption:"), "walk:1,superlevel,20,10")
+    assert found.paths is not None
+    np.testing.assert_allclose(found.paths[1, : len(cut.walks[0][1])][-1, :2], [cut.walks[0][1][-1, 0], 0], atol=1e-5)
+    assert np.isfinite(found.paths[0, :6]).all()
+    assert Result.from_bytes(found.to_bytes()).to_bytes() == found.to_bytes()

@@ -20,7 +20,10 @@ from core.geometry.directions import (
     direction,
     parse_direction,
     plane_of_directions,
+    walk_direction,
 )
+from core.geometry.level_sets import traverse
+from core.geometry.level_steps import MODES
 from core.images import ImageError, ImageSet, load_images
 from tests import truths
 
@@ -162,6 +165,43 @@ def test_a_corruption_leads_to_the_corrupted_image() -> None:
     grey = ImageSet(torch.full_like(images.pixels, 0.5), images.labels, images.names, images.class_names, "test")
     with pytest.raises(ImageError, match="corruption:contrast is zero at image 3"):
         of("corruption:contrast", grey)
+
+
+@pytest.mark.parametrize("text", ["walk:5", "walk:5,superlevel,20,30"])
+def test_a_walk_leads_to_its_end(text: str) -> None:
+    classifier, _ = affine()
+    images = a_set()
+    found = direction(parse_direction(text), classifier, images, 3)
+    settings = ("superlevel", 0.2, 30) if "," in text else ("equality", 0.05, 100)
+    alone = traverse(classifier, images.pixels[[3]], images.pixels[[5]], settings[0], settings[1], settings[2])  # type: ignore[arg-type]
+    change = torch.from_numpy(alone.endpoints[0]).double() - images.pixels[3].double()
+    torch.testing.assert_close(found.vector, change / change.norm(), atol=1e-12, rtol=0)
+    assert found.label == "end of the walk towards b"
+    assert found.way is not None
+    torch.testing.assert_close(found.way[0].float(), images.pixels[3], atol=0, rtol=0)
+    assert (found.forwards, found.gradients) == (alone.forwards, alone.gradients)
+    with pytest.raises(ImageError, match="walk:3 is zero at image 3"):
+        direction(parse_direction("walk:3"), classifier, images, 3)
+    plane = plane_of_directions(classifier, images, 3, text, "image:5")
+    assert [name for name, _ in plane.ways] == [text]
+
+
+@given(st.integers(0, 10**6), st.sampled_from(MODES), st.integers(1, 99), st.integers(1, 2000))
+def test_texts_of_walks_are_read_back(row: int, mode: str, percent: int, steps: int) -> None:
+    text = walk_direction(row, mode, percent / 100, steps)
+    spec = parse_direction(text)
+    assert str(spec) == text
+    assert spec.arguments[0] == row
+    assert (text == f"walk:{row}") == ((mode, percent, steps) == ("equality", 5, 100))
+
+
+def test_walks_that_no_text_names() -> None:
+    assert walk_direction(5, "equality", 0.051, 100) == ""
+    assert walk_direction(5, "equality", 0.0, 100) == ""
+    assert walk_direction(5, "paper", 0.0, 3000) == ""
+    for text in ("walk:", "walk:5,equality", "walk:5,odd,5,100", "walk:5,equality,0,100", "walk:5,paper,100,9"):
+        with pytest.raises(ValueError, match="expected a direction out of"):
+            parse_direction(text)
 
 
 # -- planes -----------------------------------------------------------------------------------------------------------

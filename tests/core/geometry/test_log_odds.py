@@ -68,3 +68,22 @@ def test_gradients_are_each_row_s_own_and_pieces_are_halved_when_memory_runs_out
     torch.testing.assert_close(expected.gradient.flatten(1), slope, rtol=1e-10, atol=1e-12)
     assert (whole.forwards, whole.gradients, pieces.gradients) == (11, 11, 11)
     torch.testing.assert_close(pieces.logits(images), expected.logits, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("dtype", truths.DTYPES)
+def test_the_slope_is_that_of_the_log_odds_also_where_they_are_saturated(dtype: torch.dtype) -> None:
+    weight = torch.randn((3, 16), generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    weight = torch.cat([weight, 300 * weight[:1]])  # of which some rows are far beyond what a softmax can say
+    module = truths.Affine(weight.to(dtype), torch.zeros(4, dtype=dtype))
+    classifier = truths.classifier(module, (1, 4, 4), dtype)
+    images, classes = truths.images(8, (1, 4, 4)).to(dtype), torch.arange(8) % 4
+    found = LogOdds(classifier, 64).slope(images, classes)
+    points = images.clone().requires_grad_()
+    truth = log_odds(classifier(points), classes)
+    (gradient,) = torch.autograd.grad(truth.sum(), points)
+    torch.testing.assert_close(found.value, truth.detach(), rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(found.gradient, gradient, rtol=1e-4, atol=1e-4)
+    assert found.value.abs().max() > 100
+    endless = truths.Affine(weight.to(dtype), torch.tensor([0.0, 0.0, 0.0, -math.inf], dtype=dtype))
+    odd = LogOdds(truths.classifier(endless, (1, 4, 4), dtype), 64).slope(images, classes)
+    assert torch.isnan(odd.value).all()

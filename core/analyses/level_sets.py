@@ -1,0 +1,256 @@
+"""Walks on level sets: from one image to what looks like others while the confidence stays; triangles and stars."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from core.analyses.analysis import PALETTE, Analysis
+from core.parameters import Parameter
+
+if TYPE_CHECKING:
+    from core.classifier import Classifier
+    from core.figures.chart import Chart
+    from core.geometry.level_cards import LevelSetCard, LevelTriangle
+    from core.geometry.level_stars import LevelStar
+    from core.images import ImageSet
+
+MOST_TARGETS = 12
+
+
+def _prepare(*args: Any, **settings: Any) -> LevelSetCard:
+    from core.geometry.level_cards import prepare
+
+    return prepare(*args, **settings)
+
+
+def _prepare_triangle(*args: Any, **settings: Any) -> LevelTriangle:
+    from core.geometry.level_cards import prepare_triangle
+
+    return prepare_triangle(*args, **settings)
+
+
+def _prepare_star(*args: Any, **settings: Any) -> LevelStar:
+    from core.geometry.level_stars import prepare
+
+    return prepare(*args, **settings)
+
+
+def _chart(
+    results: Sequence[LevelSetCard],
+    classifiers: Sequence[Classifier],
+    images: ImageSet,
+    *,
+    rows: tuple[int, ...],
+    beside: Sequence[LevelSetCard],
+    **figure: Any,
+) -> Chart:
+    from core.figures.level_sets import level_set_chart
+
+    return level_set_chart(
+        results,
+        models=[one.name for one in classifiers],
+        class_names=classifiers[0].class_names,
+        targets=images[list(rows[1:])].pixels.clamp(0, 1).numpy(),
+        target_words=_words(images, rows[1:]),
+        **figure,
+    )
+
+
+def _triangle_chart(
+    results: Sequence[LevelTriangle],
+    classifiers: Sequence[Classifier],
+    images: ImageSet,
+    *,
+    rows: tuple[int, ...],
+    beside: Sequence[LevelTriangle],
+    show: Any,
+    **shown: object,
+) -> Chart:
+    from core.figures.level_triangles import level_triangle_chart
+
+    names = [one.name for one in classifiers]
+    return level_triangle_chart(results, models=names, target_words=_words(images, rows[1:]), show=show)
+
+
+def _star_chart(
+    results: Sequence[LevelStar],
+    classifiers: Sequence[Classifier],
+    images: ImageSet,
+    *,
+    rows: tuple[int, ...],
+    beside: Sequence[LevelStar],
+    palette: str,
+) -> Chart:
+    from core.figures.level_stars import level_star_chart
+
+    names = [one.name for one in classifiers]
+    return level_star_chart(results, models=names, class_names=classifiers[0].class_names, palette=palette)
+
+
+def _words(images: ImageSet, rows: Sequence[int]) -> tuple[str, ...]:
+    """What images are called: by their class, with the row where two are of one."""
+    words = images[list(rows)].words
+    return tuple(f"{word} {row}" if words.count(word) > 1 else word for word, row in zip(words, rows, strict=True))
+
+
+_MODE = Parameter(
+    name="mode",
+    kind="choice",
+    default="equality",
+    choices=("equality", "superlevel", "paper"),
+    help="Along the level of the source; down to delta below it, which comes nearer; or the walk as published, whose"
+    " steps are not corrected and which ends at the first that leaves.",
+)
+_WALK = (
+    Parameter(
+        name="delta",
+        kind="number",
+        default=0.05,
+        limits=(0, 0.99),
+        unit="confidence",
+        help="What the confidence in the source's class may lose on the way.",
+    ),
+    Parameter(
+        name="steps",
+        kind="integer",
+        default=100,
+        limits=(1, 2000),
+        unit="at most",
+        help="Steps of a walk, each one forward and one gradient; along a flat level set 2 % of the way is left after"
+        " all of them.",
+    ),
+)
+
+LEVEL_SET = Analysis(
+    name="level_set",
+    version=1,
+    question="How much may an image change towards another one while the model stays as sure as before?",
+    view="level_sets",
+    parameters=(_MODE, *_WALK),
+    figure=(
+        Parameter(
+            name="show",
+            kind="choice",
+            default="film",
+            choices=("film", "ends"),
+            help="One walk step by step with its curves, or where all walks ended beside their targets.",
+        ),
+        Parameter(
+            name="shown",
+            kind="integer",
+            default=1,
+            limits=(1, MOST_TARGETS),
+            help="The number of the target whose walk is shown.",
+        ),
+        Parameter(
+            name="step",
+            kind="integer",
+            default=0,
+            limits=(0, 2000),
+            help="A step to mark in the curves; 0 for none.",
+        ),
+    ),
+    images=lambda parameters: (2, MOST_TARGETS + 1),
+    prepare=_prepare,
+    chart=_chart,
+)
+
+LEVEL_TRIANGLE = Analysis(
+    name="level_triangle",
+    version=1,
+    question="Is the model as sure between a source and the ends of two walks?",
+    view="level_sets",
+    parameters=(
+        _MODE,
+        *_WALK,
+        Parameter(
+            name="resolution",
+            kind="integer",
+            default=40,
+            limits=(2, 200),
+            unit="per side",
+            help="Lattice steps along each side of the triangle; 10 in the publication.",
+        ),
+    ),
+    figure=(
+        Parameter(
+            name="show",
+            kind="choice",
+            default="card",
+            choices=("card", "triangle", "shares"),
+            help="The confidence on the triangle, the share of it that stays, or both.",
+        ),
+        Parameter(
+            name="through",
+            kind="choice",
+            default="ends",
+            choices=("ends", "target"),
+            help="The plane that is shown beside: through the source and both ends, or one end and its target.",
+        ),
+        Parameter(
+            name="extent",
+            kind="numbers",
+            default=None,
+            count=4,
+            limits=(-1e6, 1e6),
+            unit="ℓ2 pixel",
+            help="x_min, x_max, y_min, y_max of the part of the plane that is looked at; empty for all of it.",
+        ),
+    ),
+    images=lambda parameters: (3, 3),
+    prepare=_prepare_triangle,
+    chart=_triangle_chart,
+)
+
+LEVEL_STAR = Analysis(
+    name="level_star",
+    version=1,
+    question="Are the blind spots of an image seen from it, and from one another?",
+    view="level_sets",
+    parameters=(
+        Parameter(
+            name="mode",
+            kind="choice",
+            default="equality",
+            choices=("equality", "paper"),
+            help="Along the level of the source, or the walk as published.",
+        ),
+        *_WALK,
+        Parameter(
+            name="count",
+            kind="integer",
+            default=12,
+            limits=(1, 64),
+            unit="targets",
+            help="Images of other classes that are walked to, drawn from the set.",
+        ),
+        Parameter(
+            name="within",
+            kind="number",
+            default=0.2,
+            limits=(0.01, 0.99),
+            unit="confidence",
+            help="What the confidence may lose on straight ways, and sideways of the ends.",
+        ),
+        Parameter(
+            name="directions",
+            kind="integer",
+            default=32,
+            limits=(1, 1024),
+            help="Directions along the level set in which its width at each end is measured.",
+        ),
+        Parameter(
+            name="seed",
+            kind="integer",
+            default=0,
+            limits=(0, 1e9),
+            help="Another seed draws other targets and other directions.",
+        ),
+    ),
+    figure=(PALETTE,),
+    images=lambda parameters: (1, MOST_TARGETS + 1),
+    prepare=_prepare_star,
+    chart=_star_chart,
+    shared=lambda parameters: True,
+)

@@ -1,0 +1,345 @@
+"""From the words of a recipe to walks on level sets: one source, its targets, and what the ways there tell.
+
+A card holds walks from one image of a set to others, with how far each came and what the straight way back says. A
+triangle has the source and the ends of two walks as corners. Its shares are those of walks along the level set
+("equality" or "paper"): a walk in "superlevel" uses up its delta, so that next to its end nothing is left to lose.
+
+Reference: Balasubramanian, Sriramanan, Sadasivan, Feizi, Exploring Geometry of Blind Spots in Vision Models, NeurIPS
+2023 (arXiv 2310.19889).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from core.classifier import Classifier
+from core.compute import OnProgress, silent
+from core.geometry.image_distances import image_distances
+from core.geometry.level_sets import LevelSetPaths, traverse
+from core.geometry.level_steps import Mode
+from core.geometry.segments import linear_paths
+from core.geometry.slices import Slice
+from core.geometry.triangles import Triangle, triangle
+from core.images import ImageError, ImageSet
+from core.result import Result, quantity
+
+DEFAULT: tuple[Mode, float, int] = ("equality", 0.05, 100)  # mode, delta and steps of a walk that names none
+
+_ON_THE_WAY = 21  # points of the straight way from the source to an end
+_WALKED = 0.8  # of the work of a triangle, about
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class LevelSetCard(LevelSetPaths):
+    """Walks from one image of a set to others, with distances of the ends from their targets; NaN where there is none.
+
+    `source_row` and `target_row` are rows of the set.
+    """
+
+    largest: np.ndarray = quantity("pixel", "n")  # difference of an end and its target
+    ssim: np.ndarray = quantity("", "n")
+    start_largest: np.ndarray = quantity("pixel", "n")  # the same of the source
+    start_ssim: np.ndarray = quantity("", "n")
+    straight: np.ndarray = quantity("", "n")  # least confidence on the straight way from the source to the end
+
+    @property
+    def start_rmse(self) -> np.ndarray:
+        """(n,) root mean square over pixels of source - target."""
+        rmse: np.ndarray = self.distance[:, 0] / np.sqrt(self.endpoints[0].size)
+        return rmse
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class LevelTriangle(Triangle):
+    """The triangle of a source and the ends of two walks, with how far these came."""
+
+    images: np.ndarray = quantity("pixel", "corner c h w")  # the source and both ends
+    ratio: np.ndarray = quantity("", "walk")  # of distances to the target, end over source
+    rmse: np.ndarray = quantity("pixel", "walk")  # of an end to its target
+    floor: np.ndarray = quantity("", "walk")  # what the schedule alone makes of the ratio
+    delta: float = quantity("")  # of the walks
+    mode: str = quantity("")
+    target_row: np.ndarray = quantity("", "walk")
+
+    def shares(self, deltas: np.ndarray) -> np.ndarray:
+        """(m,) area-weighted share of the triangle within these of the source's confidence.
+
+        Args:
+            deltas: what the confidence may lose.
+
+        Returns:
+            NaN below the delta of walks in "superlevel", where a share says nothing.
+        """
+        known = (deltas >= self.delta) | (self.mode != "superlevel")
+        return np.array([self.fraction(delta, "area")[0] if yes else np.nan for delta, yes in zip(deltas, known)])  # noqa: B905
+
+    def raster(self, side: int = 160) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """The confidence on a regular grid over the triangle, linear between lattice points.
+
+        Args:
+            side: cells along the longer side.
+
+        Returns:
+            x, y and (y, x) confidence, NaN outside of the triangle.
+        """
+        a, b, c = self.corners[0].astype(np.float64)
+        low, high = self.corners[0].min(0), self.corners[0].max(0)
+        step = float((high - low).max()) / side or 1.0
+        x, y = (low[axis] + step * np.arange(max(2, round((high - low)[axis] / step) + 1)) for axis in (0, 1))
+        there = np.stack(np.meshgrid(x, y), -1) - a
+        sides = np.stack([b - a, c - a], 1)
+        if abs(np.linalg.det(sides)) < 1e-12:  # all on one line
+            return x, y, np.full(there.shape[:2], np.nan)
+        place = self.resolution * there @ np.linalg.inv(sides).T
+        return x, y, self._between(place[..., 0], place[..., 1])
+
+    def _between(self, i: np.ndarray, j: np.ndarray) -> np.ndarray:
+        """The confidence at places of the lattice that need not be whole."""
+        n = self.resolution
+        table = np.full((n + 2, n + 2), np.nan)
+        table[tuple(self.lattice.T)] = self.confidence[0]
+        inside = (i > -0.5) & (j > -0.5) & (i + j < n + 0.5)
+        i, j = i.clip(0, n), j.clip(0, n)
+        over = np.maximum(i + j - n, 0) / 2
+        i, j = (i - over).clip(0, n), (j - over).clip(0, n)
+        low_i, low_j = (np.floor(part - 1e-9).clip(0).astype(int) for part in (i, j))
+        part_i, part_j = i - low_i, j - low_j
+        upper = part_i + part_j > 1 + 1e-9
+        right, above = table[low_i + 1, low_j], table[low_i, low_j + 1]
+        corner = table[low_i + upper, low_j + upper]
+        weights = np.where(upper, [1 - part_j, 1 - part_i], [part_i, part_j])
+        parts = np.stack([1 - weights.sum(0), *weights])
+        values = np.where(parts > 1e-9, np.stack([corner, right, above]) * parts, 0.0).sum(0)
+        return np.where(inside, values, np.nan)
+
+
+class Way(NamedTuple):
+    """A walk as a direction: its end, and images on the way there, the source first and the end last."""
+
+    images: Tensor
+    forwards: int
+    gradients: int
+    status: str
+
+
+def confidence_on(cut: Slice, k: int) -> np.ndarray:
+    """The confidence in one class on a slice.
+
+    Args:
+        cut: the slice.
+        k: the class.
+
+    Returns:
+        (r, r) p_k = p_top exp(z_k - z_top); NaN where the logits are not finite, or everywhere if k wins nowhere on the
+        slice, so that its logits were not kept.
+    """
+    where = np.flatnonzero(cut.classes == k)
+    if not len(where):
+        return np.full(cut.label.shape, np.nan)
+    top = np.searchsorted(cut.classes, cut.label).clip(0, len(cut.classes) - 1)
+    behind = cut.logits[..., where[0]] - np.take_along_axis(cut.logits, top[..., None], 2)[..., 0]
+    return np.where(cut.label >= 0, cut.confidence * np.exp(np.minimum(behind, 0.0)), np.nan)
+
+
+def way_to(
+    classifier: Classifier, images: ImageSet, row: int, target: int, mode: Mode, delta: float, steps: int
+) -> Way:
+    """The walk from one image of a set towards another.
+
+    Args:
+        classifier: whose level set is walked on.
+        images: the whole set.
+        row: of the source.
+        target: row of the target.
+        mode: see `core.geometry.level_sets.traverse`.
+        delta: see there.
+        steps: see there.
+
+    Returns:
+        Where it came by, on the CPU.
+
+    Raises:
+        ImageError: if it never began or the target is not in the set.
+    """
+    if target >= len(images):
+        raise ImageError(f"expected a target below {len(images)}, the size of the set, got {target}")
+    found = traverse(classifier, images.pixels[[row]], images.pixels[[target]], mode, delta, steps)
+    if not np.isfinite(found.endpoints).all():
+        raise ImageError(
+            f"expected a walk from image {row} to {target}, it never began ({found.status[0]}); choose another"
+        )
+    passed = found.frames < found.taken[0]
+    way = np.concatenate([found.snapshots[0][passed], found.endpoints])
+    return Way(torch.from_numpy(way), found.forwards, found.gradients, str(found.status[0]))
+
+
+def prepare(
+    classifier: Classifier,
+    images: ImageSet,
+    *,
+    rows: Sequence[int],
+    mode: Mode = "equality",
+    delta: float = 0.05,
+    steps: int = 100,
+    reference: Classifier | None = None,
+    on_progress: OnProgress = silent,
+) -> LevelSetCard:
+    """What the recipe `level_set` computes.
+
+    Args:
+        classifier: the model.
+        images: the whole set.
+        rows: of the source, then of the targets.
+        mode: see `core.geometry.level_sets.traverse`.
+        delta: see there.
+        steps: see there.
+        reference: not used: each model walks for itself.
+        on_progress: told the fraction done and the walks so far.
+
+    Returns:
+        The walks, their ends beside the targets, and the straight ways back.
+
+    Raises:
+        ValueError: what those functions raise.
+    """
+    found = walks_of(classifier, images, rows, mode, delta, steps, _shown(images, rows, on_progress))
+    source, targets = pixels_of(images, rows)
+    apart = image_distances(torch.from_numpy(found.endpoints), targets, source.expand_as(targets))
+    there = np.isfinite(found.endpoints).all((1, 2, 3))
+    straight, forwards = np.full(len(there), np.nan), 0
+    if there.any():
+        ends = torch.from_numpy(found.endpoints[there])
+        way = linear_paths(classifier, source.expand_as(ends), ends, delta=delta, points=_ON_THE_WAY)
+        straight[there], forwards = way.least, way.forwards
+    on_progress(1.0)
+    return _card(
+        found,
+        rows,
+        forwards=found.forwards + forwards,
+        largest=apart.largest,
+        ssim=apart.ssim,
+        start_largest=apart.start_largest,
+        start_ssim=apart.start_ssim,
+        straight=straight,
+    )
+
+
+def pixels_of(images: ImageSet, rows: Sequence[int]) -> tuple[Tensor, Tensor]:
+    """The source, and the targets, on the CPU.
+
+    Raises:
+        ImageError: if there is no target.
+    """
+    if len(rows) < 2:
+        raise ImageError(f"expected a source and at least one target, got {len(rows)} image; choose another one")
+    pixels = images.pixels[list(rows)].cpu()
+    return pixels[:1], pixels[1:]
+
+
+def walks_of(
+    classifier: Classifier,
+    images: ImageSet,
+    rows: Sequence[int],
+    mode: Mode,
+    delta: float,
+    steps: int,
+    on_progress: OnProgress,
+) -> LevelSetPaths:
+    """Walks from the first image of these rows to all others, every one with images on the way."""
+    source, targets = pixels_of(images, rows)
+    return traverse(
+        classifier, source, targets, mode, delta, steps, pairing="all", keep=len(targets), on_progress=on_progress
+    )
+
+
+def _card(found: LevelSetPaths, rows: Sequence[int], **values: Any) -> LevelSetCard:
+    """Walks as a card; what is not given is not known yet."""
+    count = len(found.status)
+    own = {entry.name for entry in fields(LevelSetCard)} - {entry.name for entry in fields(LevelSetPaths)}
+    merged: dict[str, Any] = {entry.name: getattr(found, entry.name) for entry in fields(found)}
+    merged |= {name: np.full(count, np.nan) for name in own} | values
+    merged["source_row"] = np.full(count, rows[0], np.int32)
+    merged["target_row"] = np.array(rows[1:], np.int32)
+    return LevelSetCard(**merged)
+
+
+def _shown(images: ImageSet, rows: Sequence[int], on_progress: OnProgress) -> OnProgress:
+    """Tell of walks under way as of cards."""
+
+    def tell(fraction: float, partial: Result | None = None) -> None:
+        walking = isinstance(partial, LevelSetPaths)
+        on_progress(min(fraction, 0.99), _card(partial, rows) if walking else None)  # type: ignore[arg-type]
+
+    return tell
+
+
+def prepare_triangle(
+    classifier: Classifier,
+    images: ImageSet,
+    *,
+    rows: Sequence[int],
+    mode: Mode = "equality",
+    delta: float = 0.05,
+    steps: int = 100,
+    resolution: int = 40,
+    reference: Classifier | None = None,
+    on_progress: OnProgress = silent,
+) -> LevelTriangle:
+    """What the recipe `level_triangle` computes.
+
+    Args:
+        classifier: the model.
+        images: the whole set.
+        rows: of the source, then of the two targets.
+        mode: see `core.geometry.level_sets.traverse`.
+        delta: see there.
+        steps: see there.
+        resolution: see `core.geometry.triangles.triangle`.
+        reference: not used: each model walks for itself.
+        on_progress: told the fraction done.
+
+    Returns:
+        The triangle of the source and both ends.
+
+    Raises:
+        ImageError: if there are not three images, or a walk never began.
+        ValueError: what those functions raise.
+    """
+    begin = time.perf_counter()
+    if len(rows) != 3:
+        raise ImageError(f"expected a source and two targets for a triangle, got {len(rows)} images")
+    found = walks_of(classifier, images, rows, mode, delta, steps, part_of(on_progress, 0.0, _WALKED))
+    if not np.isfinite(found.endpoints).all():
+        words = ", ".join(found.status.tolist())
+        raise ImageError(f"expected two walks for a triangle, got {words}; choose another source or a smaller delta")
+    source, _ = pixels_of(images, rows)
+    b, c = torch.from_numpy(found.endpoints).split(1)
+    corners = triangle(classifier, source, b, c, resolution, on_progress=part_of(on_progress, _WALKED, 1.0))
+    kept = {entry.name: getattr(corners, entry.name) for entry in fields(corners)}
+    kept |= {
+        "forwards": corners.forwards + found.forwards,
+        "gradients": found.gradients,
+        "seconds": time.perf_counter() - begin,
+    }
+    return LevelTriangle(
+        **kept,
+        images=torch.cat([source, b, c]).numpy(),
+        ratio=found.ratio,
+        rmse=found.rmse,
+        floor=found.floor,
+        delta=delta,
+        mode=mode,
+        target_row=np.array(rows[1:], np.int32),
+    )
+
+
+def part_of(on_progress: OnProgress, start: float, end: float) -> OnProgress:
+    """A part of the work as a part of the whole."""
+    return lambda fraction, partial=None: on_progress(start + (end - start) * fraction)

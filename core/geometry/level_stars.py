@@ -1,0 +1,155 @@
+"""Stars of blind spots: one source of a set, and the ends of walks on its level set as limbs.
+
+From the words of a recipe to `core.geometry.star_likeness` and `core.geometry.widths` at the ends of walks to many
+targets. Walks go along the level set ("equality" or "paper"): what they may lose on straight ways is a setting of its
+own.
+
+Reference: Balasubramanian, Sriramanan, Sadasivan, Feizi, Exploring Geometry of Blind Spots in Vision Models, NeurIPS
+2023 (arXiv 2310.19889).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from core.classifier import Classifier
+from core.compute import OnProgress, silent
+from core.geometry.level_cards import part_of, pixels_of, walks_of
+from core.geometry.level_steps import Mode
+from core.geometry.star_likeness import StarLikeness, star_likeness
+from core.geometry.widths import level_set_widths
+from core.images import ImageError, ImageSet
+from core.result import quantity
+
+_POINTS = 15  # of spokes and chords
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class LevelStar(StarLikeness):
+    """The ends of walks from one source as the limbs of a star; NaN where a walk never began."""
+
+    length: np.ndarray = quantity("ℓ2 pixel", "spoke")  # from the source to the end
+    target_length: np.ndarray = quantity("ℓ2 pixel", "spoke")  # from the source to the target
+    ratio: np.ndarray = quantity("", "spoke")  # of distances to the target, end over source
+    width: np.ndarray = quantity("ℓ2 pixel", "spoke")  # which 95 % of the tangent directions have at the end
+    end_confidence: np.ndarray = quantity("", "spoke")
+    target_class: np.ndarray = quantity("", "spoke")
+    target_row: np.ndarray = quantity("", "spoke")
+    skipped: int = quantity("")  # walks that never began
+    mode: str = quantity("")
+
+
+def prepare(
+    classifier: Classifier,
+    images: ImageSet,
+    *,
+    rows: Sequence[int],
+    mode: Mode = "equality",
+    delta: float = 0.05,
+    steps: int = 100,
+    count: int = 12,
+    within: float = 0.2,
+    directions: int = 32,
+    seed: int = 0,
+    reference: Classifier | None = None,
+    on_progress: OnProgress = silent,
+) -> LevelStar:
+    """What the recipe `level_star` computes.
+
+    Args:
+        classifier: the model.
+        images: the whole set.
+        rows: of the source, then of targets that are surely taken.
+        mode: see `core.geometry.level_sets.traverse`; along the level set.
+        delta: see there.
+        steps: see there.
+        count: how many targets there are in all, the rest drawn from the set.
+        within: what the confidence may lose on straight ways, and sideways of the ends.
+        directions: in which widths are measured.
+        seed: of the targets and the directions.
+        reference: the recipe's first model, which says of what class a target is: the targets are the same for all.
+        on_progress: told the fraction done.
+
+    Returns:
+        The ends as limbs.
+
+    Raises:
+        ImageError: if no walk began, or no target is of another class than the source.
+        ValueError: what those functions raise.
+    """
+    begin = time.perf_counter()
+    taken = _targets(reference or classifier, images, rows, count, seed)
+    found = walks_of(classifier, images, [rows[0], *taken], mode, delta, steps, part_of(on_progress, 0.0, 0.5))
+    there = np.isfinite(found.endpoints).all((1, 2, 3))
+    if not there.any():
+        raise ImageError(
+            f"expected a walk that begins, got {found.status[0]}; choose another source or a smaller delta"
+        )
+    source, targets = pixels_of(images, [rows[0], *taken])
+    ends, aims = torch.from_numpy(found.endpoints[there]), targets[torch.from_numpy(there)]
+    star = star_likeness(
+        classifier,
+        source,
+        ends,
+        torch.zeros(len(ends), dtype=torch.int64),
+        delta=within,
+        points=_POINTS,
+        on_progress=part_of(on_progress, 0.5, 0.7),
+    )
+    level = np.full(len(ends), max(float(found.source_confidence[0]) - within, 1e-6))
+    wide = level_set_widths(
+        classifier,
+        ends,
+        ends - source,
+        found.source_class[there],
+        level,
+        directions=directions,
+        tolerance=1e-2,
+        seed=seed,
+        on_progress=part_of(on_progress, 0.7, 1.0),
+    )
+    kept = {entry.name: getattr(star, entry.name) for entry in fields(star)}
+    kept |= {
+        "forwards": star.forwards + found.forwards + wide.forwards,
+        "gradients": found.gradients + wide.gradients,
+        "seconds": time.perf_counter() - begin,
+    }
+    return LevelStar(
+        **kept,
+        length=_apart(ends, source),
+        target_length=_apart(aims, source),
+        ratio=found.ratio[there],
+        width=wide.width(0.05),
+        end_confidence=found.end_confidence[there],
+        target_class=found.target_class[there],
+        target_row=np.array(taken, np.int32)[there],
+        skipped=int((~there).sum()),
+        mode=mode,
+    )
+
+
+def _apart(images: Tensor, source: Tensor) -> np.ndarray:
+    lengths: np.ndarray = (images.double() - source.double()).flatten(1).norm(dim=1).numpy()
+    return lengths
+
+
+def _targets(classifier: Classifier, images: ImageSet, rows: Sequence[int], count: int, seed: int) -> list[int]:
+    """The chosen targets, then others of the set that the classifier calls something else than the source.
+
+    Raises:
+        ImageError: if there is none.
+    """
+    said = classifier.predict(images.pixels).label
+    order = torch.randperm(len(images), generator=torch.Generator().manual_seed(seed)).tolist()
+    chosen = [row for row in dict.fromkeys(rows[1:]) if row != rows[0]]
+    others = [row for row in order if said[row] != said[rows[0]] and row not in chosen]
+    taken = [*chosen, *others][:count]
+    if not taken:
+        raise ImageError("expected an image of another class to walk to, got none; choose another set")
+    return sorted(taken, key=lambda row: (said[row], row))  # neighbours in the picture are of one class

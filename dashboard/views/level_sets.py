@@ -1,0 +1,366 @@
+"""How much may an image change towards another one while the model stays as sure as before?"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import streamlit as st
+
+from core.analyses import TABLE
+from core.figures.level_triangles import level_plane_chart
+from core.geometry.directions import walk_direction
+from core.geometry.level_cards import LevelSetCard, confidence_on
+from core.geometry.level_sets import STATUSES
+from core.geometry.level_stars import LevelStar
+from core.geometry.slices import Slice
+from dashboard import controls, exports, plane_controls, session
+from dashboard.session import Outcome, Point
+from dashboard.viewer.viewer import Extent, plane_view
+
+ANALYSIS, TRIANGLE, STAR = "level_set", "level_triangle", "level_star"
+WALK = ("mode", "delta", "steps")
+_SIDE = 192  # pixels of points of the plane along each side
+ABOUT = """
+A **level set** holds all images on which the model is as sure of a class as it is of the source. A walk goes from the
+source towards another image and gives up, step by step, what would change that confidence. Where it ends near its
+target, people see the target and the model still sees the source: a **blind spot**.
+
+**Distance** is the root mean square over pixels. The dashed floor is what the number of steps alone explains, on a flat
+level set; a walk at its floor says how long it was, not how far the level set reaches. *l-infinity* is the largest
+difference of a value, *SSIM* a likeness of structure, 1 for equal images; each stands beside that of the source.
+
+**The plane** goes through the source and the ends, or through one end and its target; the dotted path is the walk, seen
+from above. Straight ways from the source that keep the confidence make the set **star-like**; where the way between two
+ends leaves it, it is not convex.
+
+**What to look for.** Models that walk further at the same confidence; ends of adversarially trained models that look
+like the target and keep their class: robust and blind at once.
+
+**What this cannot show.** Confidence is not calibrated between models. A walk is one way; one that ends early may have
+taken a wrong turn. A method that hardly moves wins every share of a triangle, so shares stand beside the way left.
+Points between those of a lattice are not looked at. In thousands of dimensions nearly every direction is a tangent one,
+so that widths are large.
+
+Reference: Balasubramanian, Sriramanan, Sadasivan, Feizi, *Exploring Geometry of Blind Spots in Vision Models*, NeurIPS
+2023 (arXiv 2310.19889).
+"""
+
+
+def film(outcome: Outcome) -> None:
+    """The film strip and the curves of all chosen models, while they walk and afterwards."""
+    busy = controls.progress_words(outcome, f"{len(made.rows) - 1} walks of {made.parameters['steps']} steps")
+    if busy:
+        st.progress(busy["fraction"] or 0.0, busy["text"])
+    exports.chart(made, outcome)
+    controls.stop_or_resume(outcome)
+
+
+def ends(outcome: Outcome, cards: list[LevelSetCard]) -> None:
+    """Where the walks ended: pictures, and the distances with those of the source."""
+    st.subheader("Where the walks ended")
+    exports.chart(made.with_settings(show="ends"), outcome)
+    images = session.image_set(made.images)[list(made.rows[1:])].words
+    words = [
+        f"{word} {row}" if images.count(word) > 1 else word for word, row in zip(images, made.rows[1:], strict=True)
+    ]
+    columns: dict[str, list[str]] = {}
+    for source, card in zip(made.models, cards, strict=True):
+        for place in range(len(words)):
+            whose = f"{session.classifier(source).name} → " if len(cards) > 1 else ""
+            lines = _line(card, place)
+            columns.setdefault("walk towards", list(lines))
+            columns[f"{whose}{words[place]}"] = list(lines.values())
+    st.dataframe(columns, hide_index=True, height="content")
+    st.caption(
+        "Distances from source to target, then from end to target, over pixels in [0, 1]; η is"
+        f" {cards[0].eta:.3g} a step. In 8 bits: whether the end is still allowed as an image of 256 grey levels."
+    )
+    for status in dict.fromkeys(str(word) for card in cards for word in card.status):
+        st.caption(f"*{status}*: {STATUSES[status]}")
+
+
+def _line(card: LevelSetCard, place: int) -> dict[str, str]:
+    """What is known about one walk, by name."""
+    names = session.classifier(made.models[0]).class_names
+    walked = math.isfinite(card.rmse[place])
+    lines = {
+        "status": f"{card.status[place]}, {card.taken[place]} steps",
+        "confidence": f"{card.source_confidence[place]:.3f} → {card.end_confidence[place]:.3f}",
+        "class at the end": names[int(card.end_class[place])],
+        "root mean square": f"{card.start_rmse[place]:.3f} → {card.rmse[place]:.3f}",
+        "left of the way": f"{card.ratio[place]:.0%}; floor {card.floor[place]:.0%}",
+        "l-infinity": f"{card.start_largest[place]:.2f} → {card.largest[place]:.2f}",
+        "SSIM": f"{card.start_ssim[place]:.2f} → {card.ssim[place]:.2f}",
+        "least on the straight way": f"{card.straight[place]:.3f}",
+        "in 8 bits": "allowed" if card.survives_rounding[place] else "no longer",
+    }
+    return lines if walked else {name: str(card.status[place]) if name == "status" else "" for name in lines}
+
+
+def directions() -> tuple[str, str] | None:
+    """The plane's two directions; None where a recipe cannot name it."""
+    walked = tuple(made.parameters[name] for name in WALK)
+    through = triangle.figure["through"]
+    u = walk_direction(made.rows[1], *walked)
+    v = walk_direction(made.rows[2], *walked) if through == "ends" else f"image:{made.rows[1]}"
+    return (u, v) if u and v else None
+
+
+def plane(cards: list[LevelSetCard]) -> None:
+    """The slice through the source and the ends of the first model's walks, shaded by the source's class."""
+    st.subheader("The plane of the walks")
+    controls.setting(TRIANGLE, "through", "Through the source and")
+    along = directions()
+    if along is None:
+        st.caption("Drawn where delta is a whole percentage: other walks have no name that a link could hold.")
+        return
+    chosen = {"plane": "directions", "u": along[0], "v": along[1], "resolution": _SIDE, "shading": "entropy"}
+    extent = triangle.figure["extent"]
+    cut = replace(session.make("slice", {**chosen, "extent": extent}), rows=made.rows[:1])
+
+    def draw(there: Outcome) -> None:
+        results = session.shown(cut, there)
+        captions: list[str] = []
+        columns = st.columns(len(results)) if len(results) > 1 else [st.container()]
+        for place, (column, source, result) in enumerate(zip(columns, cut.models, results, strict=True)):
+            with column:
+                if len(results) > 1:
+                    st.markdown(f"**{session.classifier(source).name}**")
+                if not isinstance(result, Slice):
+                    st.caption("On its way.")
+                    continue
+                captions.append(_one_plane(place, source, result, there))
+        if captions:
+            st.caption(captions[0])
+        controls.stop_or_resume(there, ":plane")
+
+    def _one_plane(place: int, source: str, result: Slice, there: Outcome) -> str:
+        card = cards[place]
+        base = session.chart(cut, source, result, [result])
+        chart = session.kept(
+            ("level-plane", source, cut.json()),
+            [result, card],
+            lambda: level_plane_chart(
+                base, result, confidence_on(result, int(card.source_class[0])), float(card.source_confidence[0])
+            ),
+        )
+        plane_view(
+            chart,
+            key=f"level-plane-{place}",
+            view=extent or result.home,
+            home=result.home,
+            pick=session.point() if _same_plane(along) else None,
+            busy=controls.progress_words(there, f"{_SIDE} x {_SIDE}"),
+            on_zoom=zoom,
+            on_pick=lambda at: pick(along, at),
+            linked="level-plane",
+            height=560,
+        )
+        controls.legend(chart)
+        return chart.caption
+
+    session.live(cut, draw)
+    st.button(
+        "Open this plane in Slices",
+        key="level_sets:slices",
+        on_click=towards_slices,
+        args=(along,),
+        help="The same plane by classes, with the path of the walk drawn in it.",
+    )
+
+
+def _same_plane(along: tuple[str, str]) -> bool:
+    """Whether this is the plane that was cut last, to which the picked point belongs."""
+    chosen = session.settings("slice")
+    return (chosen.get("plane"), chosen.get("u"), chosen.get("v")) == ("directions", *along)
+
+
+def zoom(extent: Extent | None) -> None:
+    """Look at another part of the plane."""
+    session.change(TRIANGLE, extent=extent)
+
+
+def pick(along: tuple[str, str], at: Point) -> None:
+    """Choose the mix of images at a point, in the plane that slices show from now on."""
+    if not _same_plane(along):
+        session.change("slice", plane="directions", u=along[0], v=along[1])
+    session.pick(at)
+
+
+def towards_slices(along: tuple[str, str]) -> None:
+    """Set the plane of slices, and go there."""
+    if not _same_plane(along):
+        session.change("slice", plane="directions", u=along[0], v=along[1])
+    session.go("slices")
+
+
+def shares() -> None:
+    """What share of the triangle between the ends stays, beside how far the walks came."""
+    st.subheader("The triangle between the ends")
+    several = len(made.models) > 1
+    shown = triangle if several else triangle.with_settings(show="shares")  # of one model the plane shows the rest
+
+    def draw(there: Outcome) -> None:
+        exports.chart(shown, there)
+        controls.stop_or_resume(there, ":triangle")
+
+    exports.export(triangle, session.live(shown, draw, patience=1.0), st.container())
+
+
+def star() -> None:
+    """The ends of many walks around the source, once someone has asked for it."""
+    st.subheader("A star of blind spots", help=TABLE[STAR].question)
+    walked = {name: made.parameters[name] for name in WALK}
+    if walked["mode"] == "superlevel":  # which ends where nothing is left to lose
+        walked["mode"] = "equality"
+    asked = session.make(STAR, {**session.settings(STAR), **walked})
+    if STAR not in session.asked():
+        st.button(
+            f"Walk to {asked.parameters['count']} images of other classes",
+            on_click=session.ask,
+            args=(STAR,),
+            key="ask:level_star",
+        )
+        return
+
+    def draw(there: Outcome) -> None:
+        busy = controls.progress_words(there, f"{asked.parameters['count']} walks, their segments and widths")
+        if busy:
+            st.progress(busy["fraction"] or 0.0, busy["text"])
+        exports.chart(asked, there)
+        found = [(source, one) for source, one in zip(asked.models, there.results, strict=True)]
+        lines = [
+            {"model": session.classifier(source).name, **_limbs(one)}
+            for source, one in found
+            if isinstance(one, LevelStar)
+        ]
+        if lines:
+            st.dataframe(lines, hide_index=True)
+        controls.stop_or_resume(there, ":star")
+
+    exports.export(asked, session.live(asked, draw, patience=0.0), st.container())
+    with st.expander("Settings"):
+        for name, label in (
+            ("count", "Targets"),
+            ("within", "May lose"),
+            ("directions", "Directions"),
+            ("seed", "Seed"),
+        ):
+            controls.setting(STAR, name, label)
+
+
+def _limbs(one: LevelStar) -> dict[str, str]:
+    """A star as a line of a table."""
+    gap = f"{one.gap[0]:.3f}" if math.isfinite(one.gap[0]) else "one spot"
+    return {
+        "seen from the source": f"{one.share[0]:.0%} of {len(one.spoke_reach)}",
+        "mean reach": f"{one.mean_reach[0]:.2f}",
+        "limbs": str(int(one.limbs[0])),
+        "convexity gap": gap,
+        "chords inside": f"{float(np.mean(one.chord_reach == 1)):.0%}" if len(one.chord_reach) else "none",
+        "left of the way, median": f"{float(np.median(one.ratio)):.0%}",
+        "width at the ends, median (ℓ2)": f"{float(np.nanmedian(one.width)):.2f}",
+        "never began": str(one.skipped),
+    }
+
+
+def moment(cards: list[LevelSetCard]) -> None:
+    """The image at one step of the walk, and what each model says of its own."""
+    st.markdown("**At one step**")
+    pair = min(made.figure["shown"], len(cards[0].status)) - 1
+    steps = [int(at) for at in cards[0].frames]
+    key = f"{ANALYSIS}:step:slider"
+    st.session_state[key] = min(steps, key=lambda at: abs(at - made.figure["step"]))
+    st.select_slider(
+        "Step",
+        steps,
+        key=key,
+        help="An image kept on the way; a line marks its step in the curves.",
+        on_change=lambda: session.change(ANALYSIS, step=st.session_state[key]),
+    )
+    place = steps.index(st.session_state[key])
+    for source, card in zip(made.models, cards, strict=True):
+        classifier = session.classifier(source)
+        if len(made.models) > 1:
+            st.markdown(f"**{classifier.name}**")
+        image = card.snapshots[pair, place]
+        ended = not np.isfinite(image).all()
+        image = card.endpoints[pair] if ended else image
+        if not np.isfinite(image).all():
+            st.caption(STATUSES[str(card.status[pair])])
+            continue
+        controls.image_card(classifier, image[None])
+        if ended:
+            st.caption(f"The walk ended after {card.taken[pair]} steps: {card.status[pair]}.")
+
+
+def mixed(card: LevelSetCard) -> None:
+    """The image at the picked point of the first model's plane."""
+    along, at = directions(), session.point()
+    if along is None or at is None or not _same_plane(along) or not np.isfinite(card.endpoints[:2]).all():
+        return
+    source, target = session.image_set(made.images).pixels[list(made.rows[:2])].numpy()
+    corners = card.endpoints[:2] if triangle.figure["through"] == "ends" else (card.endpoints[0], target)
+    u, v = (np.asarray(corner, np.float64) - source for corner in corners)
+    u /= np.linalg.norm(u)
+    v -= (v * u).sum() * u
+    v /= np.linalg.norm(v)
+    with st.container(border=True):
+        st.markdown("**Picked point of the plane**")
+        controls.image_card(session.classifier(made.models[0]), (source + at[0] * u + at[1] * v)[None])
+
+
+def question() -> None:
+    """From where to where, and how."""
+    st.markdown("**Images**")
+    st.caption("A is the source; B and C are the targets.")
+    plane_controls.anchors(made.rows, 3)
+    words = [session.image_set(made.images)[[row]].words[0] for row in made.rows[1:]]
+    key = f"{ANALYSIS}:shown"
+    st.session_state[key] = min(made.figure["shown"], len(words))
+    st.segmented_control(
+        "Film towards",
+        list(range(1, len(words) + 1)),
+        format_func=lambda number: words[number - 1],
+        key=key,
+        help=TABLE[ANALYSIS].setting("shown").help,
+        on_change=lambda: session.change(ANALYSIS, shown=st.session_state[key] or made.figure["shown"]),
+        width="stretch",
+    )
+    st.markdown("**Walk**")
+    controls.setting(ANALYSIS, "mode", "Mode")
+    controls.setting(ANALYSIS, "delta", "Delta")
+    controls.setting(ANALYSIS, "steps", "Steps")
+    with st.expander("More"):
+        controls.setting(TRIANGLE, "resolution", "Lattice of the triangle")
+        controls.setting(STAR, "palette", "Palette of the star")
+
+
+controls.heading("Level sets", TABLE[ANALYSIS].question)
+made = session.recipe(ANALYSIS)
+settings: dict[str, Any] = {**session.settings(TRIANGLE), **{name: made.parameters[name] for name in WALK}}
+triangle = replace(session.make(TRIANGLE, settings), rows=made.rows[:3])
+left, right = st.columns([640, 380] if len(made.models) == 1 else [1040, 380], gap="large")
+with left:
+    outcome = session.live(made, film, patience=0.25, urgent=True)
+    cards = [result for result in outcome.results if isinstance(result, LevelSetCard)]
+    complete = outcome.finished and len(cards) == len(made.models)
+    if complete:
+        ends(outcome, cards)
+        if all(np.isfinite(card.endpoints[:2]).all() for card in cards):
+            plane(cards)
+            shares()
+        star()
+exports.export(made, outcome)
+with right:
+    with st.container(border=True):
+        question()
+    if complete:
+        with st.container(border=True):
+            moment(cards)
+        mixed(cards[0])
+    with st.expander("What am I looking at?", expanded=True):
+        st.markdown(ABOUT)

@@ -1,0 +1,184 @@
+"""Cards and triangles of walks against walks taken alone, planes that are exact, and the classifier itself."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from core import compute
+from core.checkpoints import load_classifier
+from core.classifier import Classifier
+from core.geometry.level_cards import (
+    LevelSetCard,
+    LevelTriangle,
+    confidence_on,
+    prepare,
+    prepare_triangle,
+    way_to,
+)
+from core.geometry.level_sets import traverse
+from core.geometry.planes import Plane
+from core.geometry.slices import slice_plane
+from core.images import ImageError, ImageSet, load_images
+from core.result import Result
+from tests import truths
+
+SHAPE = (3, 12, 12)
+
+
+def half_space(dtype: torch.dtype = torch.float32, steepness: float = 2.0) -> tuple[Classifier, torch.Tensor]:
+    """Two classes apart by a plane through the middle of the box, and the unit normal of the first one's side."""
+    normal = truths.unit(SHAPE, 7)
+    weight = torch.stack([steepness * normal.flatten(), torch.zeros(432, dtype=torch.float64)])
+    bias = torch.stack([-weight[0].sum() / 2, torch.tensor(0.0, dtype=torch.float64)])
+    return truths.classifier(truths.Affine(weight, bias), SHAPE, dtype), normal
+
+
+def image_set(normal: torch.Tensor) -> ImageSet:
+    """The first three on the side of the first class, 0.5 from the plane; the others 0.5 behind it."""
+    pixels = 0.4 + 0.2 * truths.images(6, SHAPE)
+    off = (pixels - 0.5).flatten(1) @ normal.flatten()
+    level = torch.tensor([0.5, 0.5, 0.5, -0.5, -0.5, -0.5]).double()
+    pixels = pixels + (level - off).view(-1, 1, 1, 1) * normal
+    labels = torch.tensor([0, 0, 0, 1, 1, 1])
+    names = tuple(f"image {row}" for row in range(6))
+    return ImageSet(pixels.float().clamp(0, 1), labels, names, ("above", "below"), "made")
+
+
+@pytest.mark.parametrize("batch", [1, 5])
+@pytest.mark.parametrize("dtype", truths.DTYPES)
+def test_a_card_holds_the_walks_and_what_lies_between(
+    batch: int, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(compute.batch_shapes, "get", lambda *args: batch)
+    classifier, normal = half_space(dtype)
+    images = image_set(normal)
+    partial: list[Result] = []
+
+    def tell(fraction: float, found: Result | None = None) -> None:
+        partial.extend([found] if found is not None else [])
+
+    card = prepare(classifier, images, rows=[0, 3, 4], mode="equality", delta=0.1, steps=40, on_progress=tell)
+    assert all(isinstance(found, LevelSetCard) for found in partial)
+    alone = traverse(classifier, images.pixels[[0, 0]], images.pixels[[3, 4]], "equality", 0.1, 40)
+    tolerance = {torch.float32: 1e-5, torch.float64: 1e-10}[dtype]
+    np.testing.assert_allclose(card.endpoints, alone.endpoints, atol=tolerance)
+    assert card.source_row.tolist() == [0, 0]
+    assert card.target_row.tolist() == [3, 4]
+    # along a plane: what is left is the part across it, 1 long, and the floor of the rest
+    way = (images.pixels[[3, 4]] - images.pixels[0]).double()
+    across = (way.flatten(1) @ normal.flatten()).abs().numpy()
+    beside = np.sqrt(way.flatten(1).square().sum(1).numpy() - across**2)
+    np.testing.assert_allclose(card.end_distance, np.hypot(across, 0.02 * beside), rtol=1e-4)
+    np.testing.assert_allclose(card.straight, card.source_confidence, atol=1e-5)
+    apart = np.abs(card.endpoints - images.pixels[[3, 4]].numpy()).reshape(2, -1)
+    np.testing.assert_allclose(card.largest, apart.max(1), atol=1e-6)
+    np.testing.assert_allclose(card.rmse, np.sqrt((apart**2).mean(1)), rtol=1e-5)
+    np.testing.assert_allclose(card.start_rmse, np.sqrt((way.flatten(1).numpy() ** 2).mean(1)), rtol=1e-5)
+    assert (card.ssim > card.start_ssim).all()
+    assert Result.from_bytes(card.to_bytes()).to_bytes() == card.to_bytes()
+
+
+def test_a_walk_that_never_begins_is_said_and_has_no_distances() -> None:
+    classifier, normal = half_space()
+    images = image_set(normal)
+    card = prepare(classifier, images, rows=[0, 3, 4], mode="superlevel", delta=0.95)
+    assert set(card.status) == {"no level"}
+    assert np.isnan(card.straight).all()
+    assert np.isnan(card.largest).all()
+    with pytest.raises(ImageError, match="expected two walks for a triangle, got no level, no level"):
+        prepare_triangle(classifier, images, rows=[0, 3, 4], mode="superlevel", delta=0.95)
+    with pytest.raises(ImageError, match="expected a walk from image 0 to 3, it never began .no level."):
+        way_to(classifier, images, 0, 3, "superlevel", 0.95, 10)
+    with pytest.raises(ImageError, match="at least one target, got 1 image"):
+        prepare(classifier, images, rows=[0])
+    with pytest.raises(ImageError, match="a source and two targets"):
+        prepare_triangle(classifier, images, rows=[0, 3])
+    with pytest.raises(ImageError, match="expected a target below 6"):
+        way_to(classifier, images, 0, 6, "equality", 0.05, 10)
+
+
+def test_a_triangle_in_a_half_space_stays_and_is_as_its_corners_say() -> None:
+    classifier, normal = half_space(torch.float64)
+    images = image_set(normal)
+    found = prepare_triangle(classifier, images, rows=[0, 3, 4], mode="equality", steps=30, resolution=8)
+    np.testing.assert_allclose(found.shares(np.array([0.001, 0.2])), 1.0)
+    card = prepare(classifier, images, rows=[0, 3, 4], mode="equality", steps=30)
+    np.testing.assert_allclose(found.ratio, card.ratio)
+    np.testing.assert_allclose(found.images[1:], card.endpoints)
+    np.testing.assert_array_equal(found.images[0], images.pixels[0])
+    lengths = np.linalg.norm((found.images[[1, 2, 2]] - found.images[[0, 0, 1]]).reshape(3, -1), axis=1)
+    drawn = np.linalg.norm(found.corners[0, [1, 2, 2]] - found.corners[0, [0, 0, 1]], axis=1)
+    np.testing.assert_allclose(drawn, lengths, rtol=1e-6)
+    below = prepare_triangle(classifier, images, rows=[0, 3, 4], mode="superlevel", delta=0.1, resolution=8)
+    shares = below.shares(np.array([0.0, 0.05, 0.1, 0.3]))
+    assert np.isnan(shares[:2]).all()
+    np.testing.assert_allclose(shares[2:], 1.0)
+
+
+def made_triangle(log_odds: Any, resolution: int) -> LevelTriangle:
+    """A triangle with corners at 0, (4, 0) and (1, 3), and these log-odds at places i, j."""
+    lattice = np.array([(i, j) for j in range(resolution + 1) for i in range(resolution + 1 - j)], np.int32)
+    values = np.array([log_odds(i / resolution, j / resolution) for i, j in lattice])[None]
+    return LevelTriangle(
+        log_odds=values,
+        label=np.zeros(values.shape, np.int32),
+        margin=np.abs(values),
+        lattice=lattice,
+        corners=np.array([[[0.0, 0.0], [4.0, 0.0], [1.0, 3.0]]]),
+        source_class=np.zeros(1, np.int32),
+        resolution=resolution,
+        num_classes=2,
+        images=np.zeros((3, 1, 2, 2)),
+        ratio=np.array([0.1, 0.2]),
+        rmse=np.array([0.01, 0.02]),
+        floor=np.array([0.02, 0.02]),
+        delta=0.05,
+        mode="equality",
+        target_row=np.array([1, 2], np.int32),
+        forwards=0,
+        gradients=0,
+        seconds=0.0,
+    )
+
+
+@pytest.mark.parametrize("resolution", [2, 5, 20])
+def test_a_raster_is_linear_between_lattice_points(resolution: int) -> None:
+    def confidence(i: float, j: float) -> float:
+        return 0.9 - 0.5 * i - 0.3 * j
+
+    found = made_triangle(lambda i, j: np.log(confidence(i, j) / (1 - confidence(i, j))), resolution)
+    x, y, values = found.raster(60)
+    j = y[:, None] / 3 + 0 * x
+    i = (x - y[:, None] / 3) / 4
+    inside = (i >= 0) & (j >= 0) & (i + j <= 1)
+    assert inside.mean() > 0.3
+    np.testing.assert_allclose(values[inside], confidence(i, j)[inside], atol=1e-9)
+    assert np.isnan(values[(i < -0.6 / resolution) | (i + j > 1 + 0.6 / resolution)]).all()
+    assert abs(x[1] - x[0] - (y[1] - y[0])) < 1e-12
+
+
+def test_the_way_leads_from_the_source_to_the_end() -> None:
+    classifier, images = load_classifier("demo:photos/standard", "cpu"), load_images("demo:photos")
+    way = way_to(classifier, images, 3, 17, "equality", 0.05, 30)
+    alone = traverse(classifier, images.pixels[[3]], images.pixels[[17]], "equality", 0.05, 30)
+    np.testing.assert_array_equal(way.images[0], images.pixels[3])
+    np.testing.assert_array_equal(way.images[-1], alone.endpoints[0])
+    assert (way.forwards, way.gradients, way.status) == (alone.forwards, alone.gradients, alone.status[0])
+    far = (way.images - images.pixels[17]).flatten(1).norm(dim=1)
+    assert (far.diff() < 0).all()
+
+
+def test_the_confidence_on_a_slice_is_the_classifiers() -> None:
+    classifier, images = load_classifier("demo:photos/standard", "cpu"), load_images("demo:photos")
+    plane = Plane.through(*images.pixels[[3, 17, 42]])
+    cut = slice_plane(classifier, plane, (-2.0, 12.0, -2.0, 12.0), 16, "full")
+    x, y = np.meshgrid(cut.x, cut.y)
+    said = classifier.predict(plane.to_pixels(np.stack([x.ravel(), y.ravel()], 1)).float()).probabilities
+    for k in cut.classes:
+        np.testing.assert_allclose(confidence_on(cut, int(k)).ravel(), said[:, k], atol=1e-4)
+    missing = next(k for k in range(9) if k not in cut.classes)
+    assert np.isnan(confidence_on(cut, missing)).all()

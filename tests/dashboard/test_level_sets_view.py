@@ -1,0 +1,97 @@
+"""The view of level sets: films, ends, the plane and its picked point, shares, stars, and the way to a slice."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import streamlit as st
+from streamlit.testing.v1 import AppTest
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+Settle = Callable[..., AppTest]
+QUICK = {"steps": 12}
+
+
+@pytest.fixture
+def app(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[AppTest]:
+    """The view, with short walks and a cache of its own."""
+    monkeypatch.setenv("BOUNDARY_ATLAS_CACHE", str(tmp_path))
+    st.cache_resource.clear()
+    app = AppTest.from_file(str(CHECKOUT / "dashboard" / "app.py"), default_timeout=120)
+    app.session_state["settings:level_set"] = dict(QUICK)
+    app.session_state["settings:level_triangle"] = {"resolution": 6}
+    app.session_state["settings:level_star"] = {"count": 3, "directions": 4}
+    app.run()
+    app.switch_page("views/level_sets.py")
+    yield app
+    st.cache_resource.clear()
+
+
+def healthy(app: AppTest) -> AppTest:
+    assert not app.exception, [element.value for element in app.exception]
+    assert not app.error, [element.value for element in app.error]
+    return app
+
+
+def captions(app: AppTest) -> str:
+    return " ".join(caption.value for caption in app.caption)
+
+
+def test_walks_their_ends_the_plane_and_the_shares_are_shown(app: AppTest, settle: Settle) -> None:
+    healthy(settle(app))
+    said = captions(app)
+    assert "A walk from hubble towards flower" in said
+    assert "Targets, where the walks from hubble ended" in said
+    assert "Colour: confidence in the source's class" in said
+    assert "first model's walk on its level set towards image 17" in said
+    assert "Share of the triangle" in said
+    (table,) = app.dataframe
+    assert table.value.columns.tolist() == ["walk towards", "flower", "rocket"]
+    assert "left of the way" in table.value["walk towards"].tolist()
+    assert dict(app.query_params)["steps"] == "12"
+    app.select_slider(key="level_set:step:slider").set_value(10)
+    healthy(settle(app))
+    assert app.query_params["step"] == "10"
+    app.segmented_control(key="level_set:shown").set_value(2)
+    healthy(settle(app))
+    assert "towards rocket" in captions(app)
+
+
+def test_a_point_of_the_plane_is_picked_and_belongs_to_slices_too(app: AppTest, settle: Settle) -> None:
+    app.session_state["settings:level_triangle"] = {"resolution": 6, "through": "target"}
+    app.session_state["settings:slice"] = {
+        "plane": "directions",
+        "u": "walk:17,equality,5,12",
+        "v": "image:17",
+        "resolution": 64,
+    }
+    app.session_state["point"] = (1.0, 0.5)
+    healthy(settle(app))
+    assert any("Picked point of the plane" in element.value for element in app.markdown)
+    healthy(app.button(key="level_sets:slices").click().run())  # one run: AppTest goes back to its own page
+    assert app.title[0].value == "Slices"
+    assert app.session_state["settings:slice"]["u"] == "walk:17,equality,5,12"
+    assert app.session_state["point"] == (1.0, 0.5)
+
+
+def test_the_plane_of_other_walks_has_other_names_or_none(app: AppTest, settle: Settle) -> None:
+    app.session_state["settings:level_set"] = {**QUICK, "mode": "superlevel", "delta": 0.123}
+    healthy(settle(app))
+    assert "Drawn where delta is a whole percentage" in captions(app)
+    assert "Below a delta of the walks' own a share says nothing" in captions(app)
+
+
+def test_models_stand_side_by_side_and_the_star_is_asked_for(app: AppTest, settle: Settle) -> None:
+    healthy(settle(app))
+    app.multiselect(key="frame:compare").set_value(["demo:photos/adversarial"])
+    healthy(settle(app))
+    assert "photos/adversarial → rocket" in app.dataframe[0].value.columns.tolist()
+    assert "Confidence in the source's class on all mixes" in captions(app)
+    app.button(key="ask:level_star").click()
+    healthy(settle(app))
+    star = app.dataframe[-1].value
+    assert star["model"].tolist() == ["photos/standard", "photos/adversarial"]
+    assert star["seen from the source"].str.endswith("of 3").all()
+    assert app.query_params["also"] == "level_star"
