@@ -118,12 +118,16 @@ def montage(pictures: Sequence[Picture], columns: int, title: str = "") -> Panel
     across, down = width * (1 + _GAP), height * (1 + _WORDS)
     layers: list[Layer] = []
     places = []
+    left_most, right_most = -0.5, columns * across - width * _GAP - 0.5
+    aside = {"left": -width / 2, "center": 0.0, "right": width / 2}  # words are held by the end that is inwards
     for place, picture in enumerate(pictures):
         row, column = divmod(place, columns)
         field = picture_field(picture.colours)
         left, top = column * across, -row * down
         layers.append(FieldLayer(x=field.x + left, y=field.y + top, colours=field.colours))
-        places.append((left + (width - 1) / 2, top + 0.5 + _WORDS * height / 2))
+        middle = left + (width - 1) / 2
+        held = style.inwards((middle - left_most) / (right_most - left_most)) if columns > 1 else "center"
+        places.append((middle + aside[held], top + 0.5 + _WORDS * height / 2))
     words = tuple(picture.label for picture in pictures)
     if any(words):
         layers.append(PointsLayer(positions=np.array(places), labels=words, marker="none"))
@@ -132,6 +136,6 @@ def montage(pictures: Sequence[Picture], columns: int, title: str = "") -> Panel
         layers=tuple(layers),
         kind="image",
         title=title,
-        x=Axis(limits=(-0.5, columns * across - width * _GAP - 0.5)),
+        x=Axis(limits=(left_most, right_most)),
         y=Axis(limits=(0.5 - rows * down + height * (_WORDS), 0.5 + _WORDS * height)),
     )

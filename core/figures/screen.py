@@ -161,6 +161,11 @@ def _height(chart: Chart, row: int, side: float) -> float:
     if all(panel.kind == "cartesian" and not panel.isometric for panel in panels):
         small = chart.columns >= _SMALL_FROM and chart.rows > 1
         return min(side, _SMALL_CURVES if small else _LOW_CURVES if chart.rows >= _SMALL_FROM else _CURVES)
+    curves = any(panel.kind == "cartesian" and not panel.isometric for panel in chart.panels)
+    if curves and all(panel.isometric for panel in panels):  # no higher than their shape, on a page of usual width
+        spans = [(x, y) for x, y in (panel.limits for panel in panels) if x is not None and y is not None]
+        shapes = [(y[1] - y[0]) / (x[1] - x[0]) for x, y in spans]
+        return min(side, max(shapes, default=1.0) * _PAGE / chart.columns)
     return side
 
 

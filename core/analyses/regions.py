@@ -1,0 +1,198 @@
+"""Connected regions: a path between two images that stays in one class, and the graph of many images."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from core.analyses.analysis import PALETTE, Analysis, one_per_model, thumbnails
+from core.analyses.planes import START, start_shared
+from core.parameters import Parameter
+
+if TYPE_CHECKING:
+    from core.classifier import Classifier
+    from core.figures.chart import Chart
+    from core.geometry.path_cards import PathCard
+    from core.geometry.region_graph import RegionGraph
+    from core.images import ImageSet
+
+
+def _prepare_path(*args: Any, **settings: Any) -> PathCard:
+    from core.geometry.path_cards import prepare
+
+    return prepare(*args, **settings)
+
+
+def _prepare_graph(*args: Any, **settings: Any) -> RegionGraph:
+    from core.geometry.path_cards import prepare_graph
+
+    return prepare_graph(*args, **settings)
+
+
+def _path_chart(
+    results: Sequence[PathCard],
+    classifiers: Sequence[Classifier],
+    images: ImageSet,
+    *,
+    rows: tuple[int, ...],
+    beside: Sequence[PathCard],
+    **figure: Any,
+) -> Chart:
+    from core.figures.chart import side_by_side
+    from core.figures.paths import path_chart, path_meaning
+
+    projected = any(bool(found.found[0]) for found in (*results, *beside))
+    named = len(results) > 1
+    charts = [
+        path_chart(found, class_names=one.class_names, projected=projected, title=one.name if named else "", **figure)
+        for found, one in zip(results, classifiers, strict=True)
+    ]
+    chart = side_by_side(charts)
+    if not named:
+        return chart
+    each = len(charts[0].panels)  # one below the other; models side by side
+    panels = [one.panels[row] for row in range(each) for one in charts]
+    meaning = path_meaning(figure["show"], projected)  # said once
+    said = [
+        f"{one.name}: {drawn.caption.removesuffix(meaning).strip()}"
+        for one, drawn in zip(classifiers, charts, strict=True)
+    ]
+    return replace(chart, panels=tuple(panels), columns=len(results), caption=" ".join([*said, meaning]))
+
+
+def _graph_chart(
+    results: Sequence[RegionGraph],
+    classifiers: Sequence[Classifier],
+    images: ImageSet,
+    *,
+    rows: tuple[int, ...],
+    beside: Sequence[RegionGraph],
+    **figure: Any,
+) -> Chart:
+    from core.figures.region_graphs import region_graph_chart
+
+    def draw(graph: RegionGraph, one: Classifier, title: str) -> Chart:
+        pictures = thumbnails(images[graph.row.tolist()])
+        return region_graph_chart(graph, class_names=one.class_names, pictures=pictures, title=title, **figure)
+
+    return one_per_model(results, classifiers, draw)
+
+
+def _path_images(parameters: Mapping[str, Any]) -> tuple[int, int]:
+    """A point on a plane through images needs all three; a path to the second image, or to its twin, two."""
+    if parameters["at"] is not None and parameters["plane"] == "images":
+        return 3, 3
+    return (2, 2) if parameters["end"] in ("image", "relabelled") else (1, 3)
+
+
+def _looks_at_the_set(parameters: Mapping[str, Any]) -> bool:
+    """The nearest image of a class is looked for in the whole set, also where two chosen ones differ in class."""
+    return parameters["end"] in ("image", "nearest") or start_shared(parameters)
+
+
+_STEP = Parameter(
+    name="step",
+    kind="number",
+    default=1 / 64,
+    limits=(1e-4, 0.25),
+    unit="of the distance",
+    help="Widest gap between samples of a segment; they come closer where the margin could vanish between two.",
+)
+_SEARCH = Parameter(
+    name="search",
+    kind="integer",
+    default=96,
+    limits=(0, 2000),
+    unit="rounds",
+    help="Growth of the trees that look for a way around a gap, before a pair is given up; 0 for no such search.",
+)
+_SEED = Parameter(
+    name="seed",
+    kind="integer",
+    default=0,
+    limits=(0, 1e6),
+    help="Of what is drawn at random: noise, images, restarts and searches.",
+)
+
+PATH = Analysis(
+    name="path",
+    version=1,
+    question="Are two images joined by a path on which the model never changes its mind?",
+    view="regions",
+    parameters=(
+        *START,
+        Parameter(
+            name="end",
+            kind="choice",
+            default="noise",
+            choices=("noise", "relabelled", "nearest", "image"),
+            help="Where the path leads: noise, or the second image, moved until the model gives it the class of the"
+            " first; the nearest image of that class; or the second image as it is.",
+        ),
+        _STEP,
+        _SEARCH,
+        _SEED,
+    ),
+    figure=(
+        Parameter(
+            name="show",
+            kind="choice",
+            default="card",
+            choices=("card", "strip", "margin", "projection"),
+            help="Everything, or one of: film strip, margin along the way, projection of the polyline.",
+        ),
+    ),
+    images=_path_images,
+    prepare=_prepare_path,
+    chart=_path_chart,
+    shared=_looks_at_the_set,
+)
+
+REGION_GRAPH = Analysis(
+    name="region_graph",
+    version=1,
+    question="Which images of a class has a path joined, and how many components are left?",
+    view="regions",
+    parameters=(
+        Parameter(
+            name="among",
+            kind="choice",
+            default="one class",
+            choices=("one class", "all classes"),
+            help="Images that the first model gives one class, or as many of every class.",
+        ),
+        Parameter(
+            name="of_class",
+            kind="integer",
+            default=-1,
+            limits=(-1, 1e5),
+            help="The number of the one class, from 0; -1 for that of the first chosen image.",
+        ),
+        Parameter(
+            name="count",
+            kind="integer",
+            default=12,
+            limits=(2, 200),
+            unit="images",
+            help="Images drawn from the set at random; all pairs of one predicted class are tried.",
+        ),
+        _STEP,
+        _SEARCH,
+        _SEED,
+    ),
+    figure=(
+        Parameter(
+            name="show",
+            kind="choice",
+            default="both",
+            choices=("both", "matrix", "graph"),
+            help="The matrix of pairs, the graph of images, or both.",
+        ),
+        PALETTE,
+    ),
+    images=lambda parameters: (1, 3),
+    prepare=_prepare_graph,
+    chart=_graph_chart,
+    shared=lambda parameters: True,
+)

@@ -1,0 +1,331 @@
+"""From the words of a recipe to one path inside a region, with all that a figure shows of it.
+
+The start is the first chosen image, or the point of a plane where a slice was picked. The end is another image of the
+set, or a twin: an image, or noise, moved until the model gives it the class of the start (`core.geometry.relabel`).
+
+Paths lie in thousands of dimensions. The picture of one is its projection onto the plane through the start along the
+straight segment and, at right angles to it, along the direction in which its corners spread most.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import Any, Literal, NamedTuple, get_args
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from core.classifier import Classifier
+from core.compute import OnProgress, silent
+from core.geometry.cuts import PlaneKind, start_of
+from core.geometry.paths import RegionPaths, connect
+from core.geometry.region_graph import RegionGraph, region_graph
+from core.geometry.relabel import relabel
+from core.geometry.sampling import stratified
+from core.images import ImageSet
+from core.result import Result, quantity
+
+End = Literal["relabelled", "image", "nearest", "noise"]
+ENDS: tuple[End, ...] = get_args(End)
+FRAMES = 7  # of a film strip
+_POINTS = 129  # of a margin trace
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class PathCard(RegionPaths):
+    """One path with its film strip, its margin and its projection, and the same of the straight segment."""
+
+    frames: np.ndarray = quantity("pixel", "frame c h w")  # at equal distances along the path; none if there is none
+    frame_margin: np.ndarray = quantity("logit", "frame")
+    straight_frames: np.ndarray = quantity("pixel", "frame c h w")
+    straight_class: np.ndarray = quantity("", "frame")  # what the model says there
+    at: np.ndarray = quantity("ℓ2 pixel", "point")  # along the path
+    margin: np.ndarray = quantity("logit", "point")  # of the start's class
+    straight_at: np.ndarray = quantity("ℓ2 pixel", "place")
+    straight_margin: np.ndarray = quantity("logit", "place")
+    corner_at: np.ndarray = quantity("ℓ2 pixel", "vertex")  # along the path
+    projection: np.ndarray = quantity("ℓ2 pixel", "vertex axis")  # along the straight segment, and across it
+    projection_share: float = quantity("")  # of what corners lie off the segment, squared: what the projection shows
+    outside: float = quantity("ℓ2 pixel")  # how far a corner lies outside the pixel box, at most
+    moved: float = quantity("ℓ2 pixel")  # how far the end was moved for its class; 0 where it had it, NaN where in vain
+    nearest_row: int = quantity("")  # nearest image of the set of the start's class; -1 where not looked for or none
+    words: str = quantity("")  # how a figure calls the start
+    end_words: str = quantity("")
+
+    @property
+    def straight_share(self) -> float:
+        """How much of the straight segment lies in the region."""
+        return float((self.straight_margin > 0).mean())
+
+
+def prepare(
+    classifier: Classifier,
+    images: ImageSet,
+    *,
+    rows: Sequence[int],
+    reference: Classifier | None = None,
+    plane: PlaneKind = "images",
+    u: str = "gradient",
+    v: str = "random:0",
+    at: Sequence[float] | None = None,
+    end: End = "relabelled",
+    step: float = 1 / 64,
+    search: int = 96,
+    seed: int = 0,
+    on_progress: OnProgress = silent,
+) -> PathCard:
+    """Find the path that a recipe names.
+
+    Args:
+        classifier: whose region.
+        images: the whole set.
+        rows: the chosen images: the start, unless `at` says otherwise, and the end.
+        reference: the recipe's first model, which lays the plane; the classifier itself when not given.
+        plane: see `core.geometry.cuts.start_of`.
+        u: see there.
+        v: see there.
+        at: see there.
+        end: "image" for the second chosen image, "relabelled" for its twin of the start's class, "nearest" for the
+            nearest image of the set of that class, "noise" for a twin of uniform noise.
+        step: see `core.geometry.paths.connect`.
+        search: see there.
+        seed: of the noise, and see there.
+        on_progress: told the fraction done.
+
+    Returns:
+        The path.
+
+    Raises:
+        ValueError: what those functions raise, or if the set has no other image of the start's class.
+    """
+    begun = start_of(reference or classifier, images, rows, plane=plane, u=u, v=v, at=at)
+    start = classifier.accept(begun.image[None])
+    own = int(classifier.predict(start).label[0])
+    there = _end(classifier, images, rows, start, own, end, seed, asked_at=at is not None)
+    found = connect(classifier, start, there.image, step=step, search=search, seed=seed, on_progress=on_progress)
+    kept = {entry.name: getattr(found, entry.name) for entry in fields(found)}
+    shown = _Shown(classifier, found, start, there.image, max(own, 0))
+    nearest = there.nearest
+    if found.status[0] == "other class" and nearest < 0:
+        nearest = _nearest(classifier, images, rows, start, own, asked_at=at is not None)
+    kept["forwards"] += begun.forwards + there.forwards + shown.forwards
+    kept["gradients"] += begun.gradients + there.gradients
+    return PathCard(
+        **kept,
+        **shown.arrays(),
+        moved=there.moved,
+        nearest_row=nearest,
+        words=begun.words if at is not None else f"{begun.words}, row {rows[0]}",
+        end_words=there.words,
+    )
+
+
+class _There(NamedTuple):
+    """The end of a path, how a figure calls it, and what finding it took."""
+
+    image: Tensor
+    words: str
+    moved: float
+    nearest: int
+    forwards: int
+    gradients: int
+
+
+def _end(
+    classifier: Classifier,
+    images: ImageSet,
+    rows: Sequence[int],
+    start: Tensor,
+    own: int,
+    end: End,
+    seed: int,
+    *,
+    asked_at: bool,
+) -> _There:
+    """The end that was asked for."""
+    if end == "nearest":
+        row = _nearest(classifier, images, rows, start, own, asked_at=asked_at)
+        if row < 0:
+            raise ValueError("expected another image of the start's class in the set, found none; choose another end")
+        chosen = images[[row]]
+        return _There(classifier.accept(chosen.pixels), f"{chosen.words[0]}, row {row}", 0.0, row, len(images), 0)
+    if end == "noise":
+        generator = torch.Generator().manual_seed(seed)
+        image = torch.rand(tuple(start.shape), generator=generator, dtype=torch.float64)
+        image, words = classifier.accept(image), "noise"
+    else:
+        other = rows[min(1, len(rows) - 1)]
+        chosen = images[[other]]
+        image, words = classifier.accept(chosen.pixels), f"{chosen.words[0]}, row {other}"
+    if end == "image" or own < 0:
+        return _There(image, words, 0.0, -1, 0, 0)
+    twin = relabel(classifier, image, torch.tensor([own]))
+    if not twin.found[0]:
+        return _There(image, words, float("nan"), -1, twin.forwards, twin.gradients)
+    moved = float(twin.distance[0])
+    words = f"relabelled {words}" if moved else words
+    return _There(classifier.accept(twin.images), words, moved, -1, twin.forwards, twin.gradients)
+
+
+def _nearest(
+    classifier: Classifier, images: ImageSet, rows: Sequence[int], start: Tensor, own: int, *, asked_at: bool
+) -> int:
+    """The row of the nearest other image that the model gives this class; -1 where there is none."""
+    alike = classifier.predict(images.pixels).label == own
+    if not asked_at:
+        alike[rows[0]] = False
+    candidates = np.flatnonzero(alike)
+    if own < 0 or not len(candidates):
+        return -1
+    far = (images.pixels[candidates].to(start) - start).flatten(1).norm(dim=1)
+    return int(candidates[int(far.argmin())])
+
+
+class _Shown:
+    """What a figure shows of a path: computed here, so that figures only draw."""
+
+    def __init__(self, classifier: Classifier, found: RegionPaths, start: Tensor, end: Tensor, own: int) -> None:
+        self._path = torch.from_numpy(found.anchors).to(start.device, torch.float64).flatten(1)
+        self._found = bool(found.found[0])
+        self._straight = torch.stack([start[0], end[0]]).double().flatten(1)
+        self._shape, self._own = start.shape[1:], own
+        self._classifier = classifier
+        self.forwards = 0
+
+    def arrays(self) -> dict[str, Any]:
+        """All that `PathCard` adds of them."""
+        straight = torch.linspace(0, 1, _POINTS, dtype=torch.float64)
+        length = float((self._straight[1] - self._straight[0]).norm())
+        corners = self._along(self._path) if self._found else torch.zeros(2, dtype=torch.float64)
+        far = float(corners[-1])
+        places = torch.cat([far * straight, corners]).unique() if self._found else corners[:0]
+        frames = far * torch.linspace(0, 1, FRAMES, dtype=torch.float64) if self._found else corners[:0]
+        strip, beside = self._at(self._path, frames), self._at(self._straight, torch.linspace(0, length, FRAMES))
+        margin, _ = self._said(self._at(self._path, places))
+        frame_margin, _ = self._said(strip)
+        straight_margin, _ = self._said(self._at(self._straight, length * straight))
+        _, straight_class = self._said(beside)
+        projection, share = self._projection()
+        out = self._path - self._path.clamp(0, 1)
+        return {
+            "frames": self._images(strip),
+            "frame_margin": frame_margin,
+            "straight_frames": self._images(beside),
+            "straight_class": straight_class,
+            "at": places.numpy(),
+            "margin": margin,
+            "straight_at": (length * straight).numpy(),
+            "straight_margin": straight_margin,
+            "corner_at": corners.numpy(),
+            "projection": projection,
+            "projection_share": share,
+            "outside": float(out.norm(dim=1).max()),
+        }
+
+    def _along(self, path: Tensor) -> Tensor:
+        """How far along the path each vertex lies."""
+        legs = (path[1:] - path[:-1]).norm(dim=1).cpu()
+        return torch.cat([torch.zeros(1, dtype=torch.float64), legs.cumsum(0)])
+
+    def _at(self, path: Tensor, places: Tensor) -> Tensor:
+        """Points of a path at these distances along it."""
+        corners = self._along(path)
+        leg = torch.searchsorted(corners, places.double().contiguous(), right=True).sub(1).clamp(0, len(path) - 2)
+        share = (places - corners[leg]) / (corners[leg + 1] - corners[leg]).clamp(min=1e-300)
+        leg = leg.to(path.device)
+        return torch.lerp(path[leg], path[leg + 1], share.clamp(0, 1).to(path)[:, None])
+
+    def _said(self, points: Tensor) -> tuple[np.ndarray, np.ndarray]:
+        """The margin of the start's class, and the class that the model gives."""
+        if not len(points):
+            return np.empty(0), np.empty(0, np.int32)
+        batches = self._classifier.batches()
+        with torch.inference_mode():
+            pixels = points.to(self._classifier.dtype).view(-1, *self._shape)
+            logits = batches(self._classifier, pixels).double()
+        self.forwards += batches.rows
+        other = logits.clone()
+        other[:, self._own] = -torch.inf
+        known = torch.isfinite(logits).all(1)
+        margin = (logits[:, self._own] - other.amax(1)).where(known, torch.nan)
+        return margin.cpu().numpy(), logits.argmax(1).where(known, -1).to(torch.int32).cpu().numpy()
+
+    def _images(self, points: Tensor) -> np.ndarray:
+        pixels: np.ndarray = points.float().view(-1, *self._shape).cpu().numpy()
+        return pixels
+
+    def _projection(self) -> tuple[np.ndarray, float]:
+        """Vertices along the straight segment and across it, and how much of what lies across is shown."""
+        offset = self._path - self._straight[0]
+        way = self._straight[1] - self._straight[0]
+        unit = way / way.norm().clamp(min=1e-300)
+        along = offset @ unit
+        across = offset - along[:, None] * unit
+        total = float(across.square().sum())
+        if total < 1e-18 * max(1.0, float(way.square().sum())):
+            return np.stack([along.cpu().numpy(), np.zeros(len(along))], 1), 1.0
+        _, _, directions = torch.linalg.svd(across, full_matrices=False)
+        up = across @ directions[0]
+        up = up * torch.sign(up[up.abs().argmax()])
+        return torch.stack([along, up], 1).cpu().numpy(), float(up.square().sum()) / total
+
+
+# -- many images ------------------------------------------------------------------------------------------------------
+
+
+def prepare_graph(
+    classifier: Classifier,
+    images: ImageSet,
+    *,
+    rows: Sequence[int],
+    reference: Classifier | None = None,
+    among: str = "one class",
+    of_class: int = -1,
+    count: int = 12,
+    step: float = 1 / 64,
+    search: int = 96,
+    seed: int = 0,
+    on_progress: OnProgress = silent,
+) -> RegionGraph:
+    """Find the component graph that a recipe names.
+
+    Args:
+        classifier: whose regions.
+        images: the whole set.
+        rows: the chosen images; the first one names the class where `of_class` does not.
+        reference: the recipe's first model, whose predictions choose the images; the classifier itself when not given.
+        among: "one class" for images that the model gives one class, "all classes" for as many of each.
+        of_class: that class; -1 for the one of the first chosen image.
+        count: images drawn from the set at random, at most.
+        step: see `core.geometry.paths.connect`.
+        search: see there.
+        seed: of the draw, and see there.
+        on_progress: told the fraction done, and the graph so far.
+
+    Returns:
+        The graph; its images are sorted by class.
+
+    Raises:
+        ValueError: what those functions raise, or if the model gives fewer than two images the class.
+    """
+    said = (reference or classifier).predict(images.pixels).label
+    own = of_class if of_class >= 0 else int(said[rows[0]])
+    chosen = stratified(np.where(said == own, said, -1) if among == "one class" else said, count, seed)
+    chosen = chosen[np.argsort(said[chosen], kind="stable")]
+    if len(chosen) < 2:
+        raise ValueError(
+            f"expected two or more images that the model gives the class, found {len(chosen)}; choose another image, or"
+            " all classes"
+        )
+
+    def named(graph: RegionGraph) -> RegionGraph:
+        kept = {entry.name: getattr(graph, entry.name) for entry in fields(graph)}
+        return RegionGraph(**{**kept, "row": chosen.astype(np.int32), "forwards": graph.forwards + len(images)})
+
+    def tell(fraction: float, partial: Result | None = None) -> None:
+        on_progress(fraction, named(partial) if isinstance(partial, RegionGraph) else None)
+
+    pixels = images[chosen.tolist()].pixels
+    return named(region_graph(classifier, pixels, step=step, search=search, seed=seed, on_progress=tell))

@@ -1,0 +1,285 @@
+"""Into the region of a class: the near image that a classifier gives a wanted class.
+
+Let F = f_k - max_{j != k} f_j be the signed margin of the wanted class k. Outside of its region F < 0, and its
+linearisation at x vanishes at x + (|F| / ||g||²) g, g = grad F: the nearest point of that plane. Such a step, made a
+little longer than that, is repeated until k wins: DeepFool, aimed at one class from outside. No step is longer than
+`reach`, where the region is known to be within it: where the gradient nearly vanishes the plane is far and means
+nothing. The image found is not the nearest one of its region.
+
+Reference: the targeted case of Moosavi-Dezfooli, Fawzi, Frossard, DeepFool, CVPR 2016, Algorithm 1.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from core.classifier import Classifier
+from core.geometry.closest import Images, Rows, SignedMargin, Slope, length, looks, steepest
+from core.result import Result, quantity
+
+_MOST_VALUES = 1 << 22  # pixels of a batch: 27 images of 3 x 224 x 224, for each of which a graph is kept
+_RIVALS = 3  # classes whose boundaries push
+_ROUNDS = 3
+_ROUNDING = 64  # of the dtype's, at logits of size 1 to 10
+_FLOOR = 1e-4  # ℓ2 pixel: shorter steps stall on ties
+
+
+class Planes(NamedTuple):
+    """Linearised boundaries of a region, seen from each row."""
+
+    distance: Float[Tensor, "n j"]  # positive inside; not finite where the gradient vanishes
+    normal: Float[Tensor, "n j c h w"]  # into the region, of length 1
+
+
+class RegionMargin(SignedMargin):
+    """Signed margins of any number of rows, batch by batch, as large as the classifier likes best or memory allows.
+
+    Args:
+        classifier: whose margins.
+
+    Attributes:
+        classes: how many.
+        zero: margins up to this are rounding, and count as 0: 7.6e-6 logits in float32.
+    """
+
+    def __init__(self, classifier: Classifier) -> None:
+        super().__init__(classifier)
+        self.classes = classifier.num_classes
+        self.zero = _ROUNDING * torch.finfo(self.dtype).eps
+        self._size = max(1, min(classifier.batches().size, _MOST_VALUES // math.prod(classifier.input_shape)))
+
+    def all_logits(self, images: Images) -> Float[Tensor, "n k"]:
+        """All logits, batch by batch."""
+        return torch.cat([self.logits(part) for part in images.split(self._size)])
+
+    def __call__(self, images: Images, source: Int[Tensor, " n"]) -> Rows:
+        """F of each row: NaN where a logit is not finite."""
+        margin = super().__call__
+        parts = [margin(part, own) for part, own in zip(*self._cut(images, source), strict=True)]
+        return torch.cat(parts) if parts else images.new_empty(0)
+
+    def between(
+        self,
+        images: Float[Tensor, "m c h w"],
+        first: Int[Tensor, " n"],
+        second: Int[Tensor, " n"],
+        at: Rows,
+        source: Int[Tensor, " n"],
+    ) -> Rows:
+        """F at points of segments between some of the images, made batch by batch: together they might not fit.
+
+        Args:
+            images: among them the ends.
+            first: the image at t = 0 of each row.
+            second: the image at t = 1.
+            at: t.
+            source: the class of each row.
+
+        Returns:
+            F of each row.
+        """
+        margin = super().__call__
+        parts = [
+            margin(torch.lerp(images[start], images[end], t.view(-1, 1, 1, 1)), own)
+            for start, end, t, own in zip(*self._cut(first, second, at, source), strict=True)
+        ]
+        return torch.cat(parts) if parts else images.new_empty(0)
+
+    def slope(self, images: Images, source: Int[Tensor, " n"]) -> Slope:
+        """F of each row with its gradient: one forward, one backward."""
+        slope = super().slope
+        parts = [slope(part, own) for part, own in zip(*self._cut(images, source), strict=True)]
+        return Slope(*(torch.cat(each) for each in zip(*parts, strict=True)))
+
+    def planes(self, images: Images, source: Int[Tensor, " n"], rivals: int) -> Planes:
+        """The linearised boundaries to the classes with the next largest logits: one forward, a backward each."""
+
+        def nearest(part: Tensor, own: Tensor) -> tuple[Tensor, Tensor]:
+            with torch.enable_grad():
+                points = part.detach().requires_grad_()
+                logits = self.logits(points)
+                lead, _ = (logits.gather(1, own[:, None]) - logits).scatter(1, own[:, None], torch.inf).sort(1)
+                distances, normals = [], []
+                for column in range(rivals):
+                    slope = self._gradient(lead[:, column], points, keep=column + 1 < rivals)
+                    distances.append(lead[:, column].detach() / length(slope, 2))
+                    normals.append(steepest(slope, 2))
+            return torch.stack(distances, 1), torch.stack(normals, 1)
+
+        parts = [nearest(part, own) for part, own in zip(*self._cut(images, source), strict=True)]
+        return Planes(*(torch.cat(each) for each in zip(*parts, strict=True)))
+
+    def _cut(self, *rows: Tensor) -> tuple[tuple[Tensor, ...], ...]:
+        return tuple(each.split(self._size) if len(each) else () for each in rows)
+
+
+class Entered(NamedTuple):
+    """Images in the regions wanted, and which of them got there; the others are somewhere on the way."""
+
+    images: Images
+    inside: Bool[Tensor, " n"]
+    margin: Rows  # of the wanted class
+
+
+def enter(
+    margin: RegionMargin,
+    images: Images,
+    classes: Int[Tensor, " n"],
+    *,
+    reach: Rows | None = None,
+    max_steps: int = 30,
+    overshoot: float = 0.02,
+) -> Entered:
+    """Step into the region of each row's class; a row that is inside stays where it is.
+
+    Args:
+        margin: the signed margin, and the count of what it costs.
+        images: where to start.
+        classes: the class wanted of each.
+        reach: most length of a step; None for no limit.
+        max_steps: steps before a row is given up.
+        overshoot: how much longer steps are than to the linearised boundary.
+
+    Returns:
+        The images found.
+    """
+    at, inside = images.clone(), torch.zeros_like(classes, dtype=torch.bool)
+    found = torch.full_like(images[:, 0, 0, 0], torch.nan)
+    rows = torch.arange(len(images), device=images.device)
+    looked = looks(max_steps, images.device)
+    for step in range(1, max_steps + 1):
+        if not len(rows):
+            break
+        here, gradient, _ = margin.slope(at[rows], classes[rows])
+        steepness = length(gradient, 2)
+        far = ((here.abs() / steepness).clamp(min=_FLOOR)) * (1 + overshoot)
+        if reach is not None:
+            far = far.minimum(reach[rows])
+        arrived = here > margin.zero
+        goes = ~arrived & torch.isfinite(here) & (steepness > 0)
+        way = (far / steepness).nan_to_num(0.0, 0.0, 0.0).view(-1, 1, 1, 1) * gradient
+        at[rows] = torch.where(goes.view(-1, 1, 1, 1), at[rows] + way, at[rows])
+        inside[rows], found[rows] = arrived, here
+        if step in looked:
+            rows = rows[goes]
+    if len(rows):  # after the last step
+        found[rows] = margin(at[rows], classes[rows])
+        inside[rows] = found[rows] > margin.zero
+    return Entered(at, inside, found)
+
+
+def deepen(
+    margin: RegionMargin, found: Entered, classes: Int[Tensor, " n"], depth: Rows, rounds: int = _ROUNDS
+) -> Entered:
+    """Further into the region, away from all of its boundaries that are near, as long as the margin grows.
+
+    Every linearised boundary nearer than `depth` pushes by what is missing: in a wedge between two of them, where the
+    gradient of the margin leads from one into the other, that is along the bisector.
+
+    Args:
+        margin: the signed margin, and the count of what it costs.
+        found: rows inside; the others stay as they are.
+        classes: the class of each.
+        depth: how far from the boundaries to get, in ℓ2 pixel.
+        rounds: of pushes, at most.
+
+    Returns:
+        The same rows, none with a smaller margin than before.
+    """
+    images, margins = found.images.clone(), found.margin.clone()
+    rows = found.inside.nonzero()[:, 0]
+    for _ in range(rounds):
+        if not len(rows):
+            break
+        planes = margin.planes(images[rows], classes[rows], min(_RIVALS, margin.classes - 1))
+        missing = (depth[rows, None] - planes.distance).clamp(min=0).nan_to_num(0.0, 0.0, 0.0)
+        there = images[rows] + (missing[..., None, None, None] * planes.normal).sum(1)
+        grown = margin(there, classes[rows])
+        better = grown > margins[rows]
+        rows = rows[better]
+        images[rows], margins[rows] = there[better], grown[better]
+    return Entered(images, found.inside, margins)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Relabelled(Result):
+    """Images with the class that was wanted; NaN where none was found."""
+
+    images: np.ndarray = quantity("pixel", "n c h w")
+    distance: np.ndarray = quantity("ℓ2 pixel", "n")  # from the image given
+    margin: np.ndarray = quantity("logit", "n")  # of the class wanted
+    wanted: np.ndarray = quantity("", "n")  # class
+    before: np.ndarray = quantity("", "n")  # class of the image given, -1 where undefined
+    found: np.ndarray = quantity("", "n")
+    fingerprint: str = quantity("", default="")
+
+
+def relabel(
+    classifier: Classifier,
+    images: Float[Tensor, "n c h w"],
+    classes: Int[Tensor, " m"],
+    *,
+    max_steps: int = 100,
+    overshoot: float = 0.02,
+) -> Relabelled:
+    """Move images as little as DeepFool does until the classifier gives them a wanted class.
+
+    Args:
+        classifier: any `core.classifier.Classifier`.
+        images: finite pixel values, nominally in [0, 1]; what is found may leave that range.
+        classes: the class wanted of each.
+        max_steps: steps before an image is given up.
+        overshoot: how much further than the first place of that class to go, relative to the way there.
+
+    Returns:
+        The images found; one that has its class already stays as it is.
+
+    Raises:
+        ValueError: if there is no image, there is not one class for each, or an option is not one of those above.
+        ImageError: if a value is not finite or the shape is not the classifier's.
+    """
+    begin = time.perf_counter()
+    pixels = classifier.accept(images)
+    if not len(pixels) or len(pixels) != len(classes):
+        raise ValueError(f"expected a class for each of one or more images, got {len(classes)} and {len(pixels)}")
+    if not bool(((classes >= 0) & (classes < classifier.num_classes)).all()):
+        raise ValueError(f"expected classes from 0 to {classifier.num_classes - 1}, got others")
+    if max_steps < 1 or not 0 < overshoot < math.inf:
+        raise ValueError(f"expected at least one step and an overshoot above 0, got {max_steps} and {overshoot}")
+    with torch.inference_mode(False), torch.no_grad(), torch.autocast(classifier.device.type, enabled=False):
+        margin = RegionMargin(classifier)
+        starts, wanted = pixels.clone().to(margin.dtype), classes.to(pixels.device)
+        logits = margin.all_logits(starts)
+        before = logits.argmax(1).where(torch.isfinite(logits).all(1), -1)
+        there = _beyond(margin, starts, enter(margin, starts, wanted, max_steps=max_steps), wanted, overshoot)
+        column = there.inside.view(-1, 1, 1, 1)
+        moved = (there.images - starts).double().flatten(1).norm(dim=1)
+    return Relabelled(
+        images=there.images.where(column, torch.nan).cpu().numpy(),
+        distance=moved.where(there.inside, torch.nan).cpu().numpy(),
+        margin=there.margin.where(there.inside, torch.nan).cpu().numpy(),
+        wanted=wanted.to(torch.int32).cpu().numpy(),
+        before=before.to(torch.int32).cpu().numpy(),
+        found=there.inside.cpu().numpy(),
+        fingerprint=classifier.fingerprint,
+        forwards=margin.forwards,
+        gradients=margin.gradients,
+        seconds=time.perf_counter() - begin,
+    )
+
+
+def _beyond(margin: RegionMargin, starts: Images, found: Entered, classes: Tensor, overshoot: float) -> Entered:
+    """A little further from the images, where the margin is larger there: the last step may have been a tiny one."""
+    there = found.images + overshoot * (found.images - starts)
+    margins = margin(there, classes)
+    better = found.inside & (margins > found.margin)
+    images = torch.where(better.view(-1, 1, 1, 1), there, found.images)
+    return Entered(images, found.inside, torch.where(better, margins, found.margin))

@@ -1,0 +1,236 @@
+"""Are two images joined by a path on which the model never changes its mind?"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import streamlit as st
+
+from core.analyses import TABLE
+from core.figures.paths import path_words
+from core.figures.region_graphs import graph_words, on_plane
+from core.geometry.path_cards import PathCard
+from core.geometry.paths import STATUSES
+from core.geometry.region_graph import OUTCOMES, RegionGraph
+from dashboard import controls, exports, plane_controls, session
+from dashboard.session import Outcome
+from dashboard.viewer.viewer import plane_view
+
+ANALYSIS, GRAPH = "path", "region_graph"
+ABOUT = """
+The region of a class is the set of all images that the model gives this class. A path between two of them is a chain of
+straight segments that never leaves it. It is built from the straight segment: where that leaves the region, its middle
+is moved into the region (DeepFool, aimed at the class) and becomes a corner; both halves are looked at in turn. Where
+that fails, trees grown from both sides of a gap look for a way around it, in the directions that the model feels there.
+
+**What to look for.** Whether the straight segment stays inside (often it does), and how little longer the path is
+where it does not. A path to *noise* or to an image of *another* class, moved by little until the model gives it the
+class, shows how far a region reaches beyond the images of its class. The margin along the way: where it is small, the
+path squeezes through.
+
+**What this cannot show.** A path found is evidence at the resolution stated beside it, no proof: between two samples
+the class could change in a sliver. *Not found* never means that there is no path: the search has a budget. Components
+are an upper bound for the same reason. Frames along a path are mixtures that nobody took, and corners may leave the
+pixel box. The projection shows one plane; the path lies in thousands of dimensions.
+
+Reference: Fawzi, Moosavi-Dezfooli, Frossard, Soatto, *Classification regions of deep neural networks*, 2017 (arXiv
+1705.09552). The search around gaps is RRT-connect (Kuffner, LaValle, ICRA 2000).
+"""
+_MISSING = OUTCOMES.index("not found")
+
+
+def card(outcome: Outcome) -> None:
+    """The pictures of all chosen models."""
+    busy = controls.progress_words(outcome, "one pair")
+    if busy:
+        st.progress(busy["fraction"] or 0.0, busy["text"])
+    exports.chart(made, outcome)
+    controls.stop_or_resume(outcome)
+
+
+def verdict(found: PathCard) -> None:
+    """What was found for one model, and at which resolution."""
+    controls.card_title("Path")
+    status = str(found.status[0])
+    words = "two classes" if status == "other class" else str(found.verdict[0])
+    st.badge(words, color="green" if found.found[0] else "orange")
+    if status == "other class":
+        other_class(found)
+        return
+    st.caption(STATUSES[status])
+    lines: dict[str, str] = {}
+    if found.found[0]:
+        lines |= {
+            "times as long as straight": f"{found.length_ratio[0]:.3f}",
+            "corners": f"{found.segments[0] - 1}",
+            "smallest margin": f"{found.min_margin[0]:.2g} logits",
+            "samples at most apart": f"{found.resolution[0]:.2g} ℓ2",
+            "headroom": f"{found.headroom[0]:.2g}",
+            "outside the pixel box": f"{found.outside:.2f} ℓ2",
+        }
+    lines |= {
+        "straight segment inside": f"{found.straight_share:.0%}",
+        "distance": f"{found.distance[0]:.2f} ℓ2",
+    }
+    if found.moved > 0:
+        lines["end moved for its class"] = f"{found.moved:.2f} ℓ2"
+    lines["cost"] = f"{found.forwards:,} forwards, {found.gradients:,} gradients"
+    controls.facts(lines)
+    if found.found[0]:
+        st.caption("Headroom above 1: between samples the margin would have to fall more steeply than it was seen to.")
+
+
+def other_class(found: PathCard) -> None:
+    """Two images of two classes: one sentence, and two ways on."""
+    names = session.classifier(made.models[0]).class_names
+    name = names[int(found.source_class[0])]
+    st.markdown(path_words(found, names))
+    if found.nearest_row >= 0:
+        st.button(
+            f"Take the nearest {name}, row {found.nearest_row}",
+            key="regions:nearest",
+            on_click=end_at,
+            args=(made.rows[0], found.nearest_row),
+            help="The image of the set that is nearest to the first in ℓ2, of those that the model gives its class.",
+            width="stretch",
+        )
+    st.button(
+        f"Move the second image until it is {name}",
+        key="regions:relabel",
+        on_click=session.change,
+        args=(ANALYSIS,),
+        kwargs={"end": "relabelled"},
+        help="As little as DeepFool does: an adversarial example of it, in the region of the first.",
+        width="stretch",
+    )
+
+
+def end_at(first: int, second: int) -> None:
+    """Choose a pair of images of the set."""
+    at, plane = made.parameters["at"], {name: made.parameters[name] for name in ("plane", "u", "v")}
+    session.choose(rows=(first, second, *(session.rows()[2:] or ())))
+    keep = at if plane["plane"] == "directions" and first == made.rows[0] else None
+    session.change(ANALYSIS, **plane, end="image", at=keep)
+
+
+def ends_asked() -> None:
+    """Which images are asked about."""
+    st.markdown("**Images**")
+    at = made.parameters["at"]
+    second = made.parameters["end"] in ("image", "relabelled")
+    if at is not None:
+        st.caption(f"From the point {at[0]:.2f}, {at[1]:.2f} that was picked on a slice.")
+        st.button("Back to the image itself", on_click=session.change, args=(ANALYSIS,), kwargs={"at": None})
+    if at is None or second:
+        plane_controls.anchors(made.rows, 2 if second else 1)
+    controls.setting(ANALYSIS, "end", "Path to")
+
+
+def construction() -> None:
+    """How the path is looked for."""
+    with st.expander("Construction"):
+        controls.setting(ANALYSIS, "show", "Show")
+        controls.setting(ANALYSIS, "step", "Step")
+        controls.setting(ANALYSIS, "search", "Search")
+        controls.setting(ANALYSIS, "seed", "Seed")
+
+
+def pairs() -> None:
+    """The pair matrix and the component graph, filling in while they are computed."""
+    st.subheader("Components", help=TABLE[GRAPH].question)
+    if GRAPH not in session.asked():
+        words = "every class" if many.parameters["among"] == "all classes" else class_asked()
+        label = f"Join {many.parameters['count']} images of {words}, pair by pair"
+        st.button(label, key=f"ask:{GRAPH}", on_click=session.ask, args=(GRAPH,))
+        return
+
+    def draw(there: Outcome) -> None:
+        results = session.shown(many, there)
+        for place, (source, result) in enumerate(zip(many.models, results, strict=True)):
+            if not isinstance(result, RegionGraph):
+                st.caption("On its way.")
+                continue
+            one_graph(source, result, place, there)
+        controls.stop_or_resume(there, f":{GRAPH}")
+
+    exports.export(many, session.live(many, draw, patience=0.0), st.container())
+    with st.expander("Settings"):
+        controls.setting(GRAPH, "among", "Among")
+        controls.setting(GRAPH, "count", "Images")
+        controls.setting(GRAPH, "search", "Search")
+        controls.setting(GRAPH, "seed", "Seed")
+        controls.setting(GRAPH, "palette", "Palette")
+
+
+def one_graph(source: str, graph: RegionGraph, place: int, there: Outcome) -> None:
+    """The matrix of one model, to be clicked, and its graph."""
+    classifier = session.classifier(source)
+    if len(many.models) > 1:
+        st.markdown(f"**{classifier.name}**")
+    matrix, net = st.columns(2)
+    drawn = many.with_settings(show="matrix")
+    with matrix:
+        chart = session.chart(drawn, source, graph, [graph])
+        plane_view(
+            chart,
+            key=f"regions-{place}",
+            pick=pair_shown(graph),
+            busy=controls.progress_words(there, f"{graph.pairs} pairs"),
+            on_pick=lambda point: choose_pair(graph, point),
+            height=420,
+        )
+    with net:
+        graph_chart = session.chart(many.with_settings(show="graph"), source, graph, [graph])
+        plane_view(on_plane(graph_chart), key=f"regions-net-{place}", height=420)
+    controls.legend(chart)
+    st.caption(
+        f"{graph_words(graph, classifier.class_names)} Click a cell to see its path. Components are an upper bound of"
+        " connected regions: pairs without a path so far are no proof of separate ones."
+        f" {graph.forwards:,} forwards, {graph.gradients:,} gradients, {graph.seconds:.1f} s."
+    )
+
+
+def choose_pair(graph: RegionGraph, point: tuple[float, float]) -> None:
+    """Show the path of the cell that was clicked."""
+    size = len(graph.row)
+    column, row = round(point[0]), size - 1 - round(point[1])
+    if 0 <= column < size and 0 <= row < size and column != row and graph.outcome[row, column] <= _MISSING:
+        end_at(int(graph.row[row]), int(graph.row[column]))
+
+
+def pair_shown(graph: RegionGraph) -> tuple[float, float] | None:
+    """Where the pair whose path is shown lies in the matrix."""
+    rows = graph.row.tolist()
+    first, second = made.rows[0], made.rows[min(1, len(made.rows) - 1)]
+    if made.parameters["end"] != "image" or first not in rows or second not in rows:
+        return None
+    return float(rows.index(second)), float(len(rows) - 1 - rows.index(first))
+
+
+def class_asked() -> str:
+    """The name of the class that the graph is about."""
+    names = session.classifier(made.models[0]).class_names
+    return str(names[many.parameters["of_class"]])
+
+
+controls.heading("Regions", TABLE[ANALYSIS].question)
+made = session.recipe(ANALYSIS)
+chosen = dict(session.settings(GRAPH))
+if chosen.get("of_class", -1) < 0:
+    chosen["of_class"] = int(session.predictions(made.models[0], made.images).label[made.rows[0]])
+many = replace(session.make(GRAPH, chosen), rows=(0,))  # whichever image of the class is chosen
+left, right = st.columns([640, 380] if len(made.models) == 1 else [1040, 380], gap="large")
+with left:
+    outcome = session.live(made, card, urgent=True)
+    first = session.shown(made, outcome)[0]
+    pairs()
+exports.export(made, outcome)
+with right:
+    if isinstance(first, PathCard) and not outcome.error:
+        with st.container(border=True):
+            verdict(first)
+    with st.container(border=True):
+        ends_asked()
+        construction()
+    with st.expander("What am I looking at?", expanded=True):
+        st.markdown(ABOUT)
