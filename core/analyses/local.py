@@ -1,0 +1,377 @@
+"""Local properties: isotropy, symmetry, topology and steepness around an image, by layer, by radius, in pairs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from core.analyses.analysis import PALETTE, Analysis
+from core.analyses.planes import START, start_images
+from core.parameters import Parameter
+
+if TYPE_CHECKING:
+    from core.classifier import Classifier
+    from core.compute import OnProgress
+    from core.figures.chart import Chart
+    from core.geometry.local_card import LocalCard
+    from core.geometry.local_kinds import LocalKinds
+    from core.geometry.local_layers import LayerGeometry
+    from core.geometry.local_sweep import RadiusSweep
+    from core.images import ImageSet
+
+
+def _prepare_local(*args: Any, **settings: Any) -> LocalCard:
+    from core.geometry.local_card import prepare
+
+    return prepare(*args, **settings)
+
+
+def _drawn(images: ImageSet, rows: Sequence[int], count: int, seed: int) -> list[int]:
+    """The chosen image, then others drawn by turns from the classes: the same for every model."""
+    from core.geometry.sampling import stratified
+
+    others = stratified(images.labels.numpy(), len(images), seed).tolist() if count else []
+    first = rows[0]
+    spread = np.random.default_rng(seed).permutation(len(others)).tolist()
+    return [first, *[others[place] for place in spread if others[place] != first][:count]]
+
+
+def _prepare_layers(
+    classifier: Classifier,
+    images: ImageSet,
+    *,
+    rows: Sequence[int],
+    reference: Classifier,
+    radius: float,
+    layers: str,
+    others: int,
+    directions: int,
+    seed: int,
+    on_progress: OnProgress,
+) -> LayerGeometry:
+    from core.geometry.local_layers import layer_geometry
+
+    taken = images[_drawn(images, rows, others, seed)]
+    paths = tuple(path.strip() for path in layers.split(",") if path.strip())
+    return layer_geometry(
+        classifier, taken.pixels, radius, layers=paths, count=directions, seed=seed, on_progress=on_progress
+    )
+
+
+def _prepare_sweep(
+    classifier: Classifier,
+    images: ImageSet,
+    *,
+    rows: Sequence[int],
+    reference: Classifier,
+    radii: Sequence[float],
+    sampler: Any,
+    others: int,
+    directions: int,
+    seed: int,
+    on_progress: OnProgress,
+) -> RadiusSweep:
+    from core.geometry.local_sweep import radius_sweep
+
+    taken = _drawn(images, rows, others, seed)
+    found = radius_sweep(
+        classifier,
+        images[taken].pixels,
+        tuple(radii),
+        sampler=sampler,
+        count=directions,
+        seed=seed,
+        on_progress=on_progress,
+    )
+    return replace(found, row=np.array(taken, np.int32))
+
+
+def _prepare_kinds(
+    classifier: Classifier,
+    images: ImageSet,
+    *,
+    rows: Sequence[int],
+    reference: Classifier,
+    radius: float,
+    strength: float,
+    others: int,
+    seed: int,
+    on_progress: OnProgress,
+) -> LocalKinds:
+    from core.geometry.local_kinds import local_kinds
+
+    taken = _drawn(images, rows, others, seed)
+    found = local_kinds(classifier, images[taken].pixels, radius, strength=strength, seed=seed, on_progress=on_progress)
+    return replace(found, row=np.array(taken, np.int32))
+
+
+def _local_chart(
+    results: Sequence[LocalCard],
+    classifiers: Sequence[Classifier],
+    images: ImageSet,
+    *,
+    rows: tuple[int, ...],
+    beside: Sequence[LocalCard],
+    **figure: Any,
+) -> Chart:
+    from core.figures.local import local_chart
+
+    return local_chart(
+        results,
+        names=[one.name for one in classifiers],
+        class_names=classifiers[0].class_names,
+        beside=beside,
+        **figure,
+    )
+
+
+def _layers_chart(
+    results: Sequence[LayerGeometry],
+    classifiers: Sequence[Classifier],
+    images: ImageSet,
+    *,
+    rows: tuple[int, ...],
+    beside: Sequence[LayerGeometry],
+) -> Chart:
+    from core.figures.local_layers import layers_chart
+
+    return layers_chart(results, names=[one.name for one in classifiers])
+
+
+def _sweep_chart(
+    results: Sequence[RadiusSweep],
+    classifiers: Sequence[Classifier],
+    images: ImageSet,
+    *,
+    rows: tuple[int, ...],
+    beside: Sequence[RadiusSweep],
+) -> Chart:
+    from core.figures.local_layers import sweep_chart
+
+    return sweep_chart(results, names=[one.name for one in classifiers])
+
+
+def _kinds_chart(
+    results: Sequence[LocalKinds],
+    classifiers: Sequence[Classifier],
+    images: ImageSet,
+    *,
+    rows: tuple[int, ...],
+    beside: Sequence[LocalKinds],
+    number: Any,
+) -> Chart:
+    from core.figures.local_kinds import kinds_chart
+
+    return kinds_chart(results, names=[one.name for one in classifiers], number=number, beside=beside or results)
+
+
+def _plane_is_laid(parameters: Mapping[str, Any]) -> bool:
+    """A plane of directions depends on the reference and the whole set; one through images on these alone."""
+    return parameters["at"] is None or bool(parameters["plane"] == "directions")
+
+
+def _whole_set(parameters: Mapping[str, Any]) -> bool:
+    """Other images than the chosen one are drawn from the set."""
+    return True
+
+
+_RADIUS = Parameter(
+    name="radius",
+    kind="number",
+    default=0.5,
+    limits=(1e-4, 100),
+    unit="ℓ2 pixel",
+    help="Length of all perturbations; compare it with the distance of the boundary.",
+)
+_SAMPLER = Parameter(
+    name="sampler",
+    kind="choice",
+    default="sphere",
+    choices=("sphere", "subspace", "pixels", "dct", "attack"),
+    help="The law of the directions: uniform; in a random subspace; one pixel value each; blocks of frequencies; or"
+    " where an attack goes. Uniform ones flatter a model.",
+)
+_SEED = Parameter(
+    name="seed",
+    kind="integer",
+    default=0,
+    limits=(0, 1e6),
+    help="Of what is drawn at random; another seed, other directions and images.",
+)
+
+
+def _directions(default: int) -> Parameter:
+    return Parameter(
+        name="directions",
+        kind="integer",
+        default=default,
+        limits=(4, 512),
+        unit="pairs v, -v",
+        help="How many directions are tried around each image.",
+    )
+
+
+def _others(default: int) -> Parameter:
+    return Parameter(
+        name="others",
+        kind="integer",
+        default=default,
+        limits=(0, 500),
+        unit="images",
+        help="Images of the set, drawn evenly from the classes, beside the chosen one.",
+    )
+
+
+LOCAL = Analysis(
+    name="local",
+    version=1,
+    question="Does the model answer to small changes of this image alike in all directions?",
+    view="local",
+    parameters=(
+        *START,
+        _RADIUS,
+        _SAMPLER,
+        Parameter(
+            name="dimension",
+            kind="integer",
+            default=8,
+            limits=(2, 512),
+            unit="dimensions",
+            help="Of the random subspace, where the directions lie in one; few of them show a contrast.",
+        ),
+        Parameter(
+            name="count",
+            kind="integer",
+            default=128,
+            limits=(4, 512),
+            unit="pairs v, -v",
+            help="How many directions are tried; the ends of the first of each pair make the Mantel score.",
+        ),
+        Parameter(
+            name="reach",
+            kind="number",
+            default=10.0,
+            limits=(1e-3, 1e4),
+            unit="ℓ2 pixel",
+            help="How far rays are followed in search of another class; further ones count as beyond reach.",
+        ),
+        Parameter(
+            name="representation",
+            kind="choice",
+            default="logits",
+            choices=("logits", "probabilities"),
+            help="What is measured: logits, or their softmax, whose constant is at most half as large.",
+        ),
+        Parameter(
+            name="permutations",
+            kind="integer",
+            default=199,
+            limits=(0, 9999),
+            help="Of the points, for the p of the Mantel scores; p cannot be smaller than 1 over one more than these.",
+        ),
+        _SEED,
+    ),
+    figure=(
+        Parameter(
+            name="show",
+            kind="choice",
+            default="plane",
+            choices=("plane", "distances", "directions"),
+            help="Gains and boundary in a plane; distances before against after; or gains and asymmetry over all"
+            " directions.",
+        ),
+        PALETTE,
+    ),
+    images=start_images,
+    prepare=_prepare_local,
+    chart=_local_chart,
+    shared=_plane_is_laid,
+)
+
+LOCAL_LAYERS = Analysis(
+    name="local_layers",
+    version=1,
+    question="What happens to small changes on their way through the layers?",
+    view="local",
+    parameters=(
+        _RADIUS,
+        Parameter(
+            name="layers",
+            kind="text",
+            default="",
+            help="Paths of modules separated by commas, the last giving the logits; empty for up to 8 that everything"
+            " passes.",
+        ),
+        _others(7),
+        _directions(32),
+        _SEED,
+    ),
+    figure=(),
+    images=lambda parameters: (1, 3),
+    prepare=_prepare_layers,
+    chart=_layers_chart,
+    shared=_whole_set,
+)
+
+LOCAL_SWEEP = Analysis(
+    name="local_sweep",
+    version=1,
+    question="Up to which radius is the model what its linearisation says?",
+    view="local",
+    parameters=(
+        Parameter(
+            name="radii",
+            kind="numbers",
+            default=(0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0),
+            limits=(1e-4, 100),
+            unit="ℓ2 pixel",
+            help="Lengths of the perturbations, growing.",
+        ),
+        _SAMPLER,
+        _others(15),
+        _directions(16),
+        _SEED,
+    ),
+    figure=(),
+    images=lambda parameters: (1, 3),
+    prepare=_prepare_sweep,
+    chart=_sweep_chart,
+    shared=_whole_set,
+)
+
+LOCAL_KINDS = Analysis(
+    name="local_kinds",
+    version=1,
+    question="Is the model steeper at adversarial points than at the images themselves?",
+    view="local",
+    parameters=(
+        _RADIUS,
+        Parameter(
+            name="strength",
+            kind="number",
+            default=1.0,
+            limits=(1e-3, 100),
+            unit="ℓ2 pixel",
+            help="Radius of the ball that the attack stays in; images whose class it does not change are left out.",
+        ),
+        _others(47),
+        _SEED,
+    ),
+    figure=(
+        Parameter(
+            name="number",
+            kind="choice",
+            default="point",
+            choices=("point", "pairs", "ball", "margin"),
+            help="Which Lipschitz number: at the point, over pairs of sampled points, the largest met in the ball, or"
+            " of margins of logits there.",
+        ),
+    ),
+    images=lambda parameters: (1, 3),
+    prepare=_prepare_kinds,
+    chart=_kinds_chart,
+    shared=_whole_set,
+)

@@ -1,0 +1,307 @@
+"""Charts of local properties around one image: in a plane, over pairs of points, over directions."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from core.figures import style
+from core.figures.chart import Axis, Chart, Layer, LegendEntry, LinesLayer, Panel, PointsLayer
+
+if TYPE_CHECKING:
+    from core.geometry.local_card import LocalCard
+
+LocalShow = Literal["plane", "distances", "directions"]
+
+_INKS = tuple(style.class_colour(k) for k in (5, 0, 7))  # measured, linearised, random
+_MAPS = ("measured", "linearised", "random linear map")
+_RINGS = tuple(style.class_colour(k) for k in (0, 5, 7))  # the middle one is the radius
+_ROOM = 1.06
+_LAWS = {
+    "sphere": "uniform on the sphere",
+    "subspace": "uniform in a random subspace",
+    "pixels": "one value of one pixel each",
+    "dct": "uniform in blocks of frequencies",
+    "attack": "ends of attacks",
+}
+
+
+def local_chart(
+    results: Sequence[LocalCard],
+    *,
+    names: Sequence[str],
+    class_names: Sequence[str],
+    show: LocalShow = "plane",
+    beside: Sequence[LocalCard] = (),
+    palette: str = "muted",
+    recipe: Mapping[str, Any] | None = None,
+) -> Chart:
+    """Local properties of one image, some panels for each model.
+
+    Args:
+        results: one per model.
+        names: of the models.
+        class_names: one name per class.
+        show: "plane": gains on rings and the boundary, in every direction of a plane; "distances": of outputs against
+            those of points, as they are, of the linearisation, and in its metric; "directions": gains and asymmetry.
+        beside: results whose scales are shared; those shown when empty.
+        palette: class palette of `style.PALETTES`.
+        recipe: makes the picture again.
+
+    Returns:
+        A chart of 2 or 3 panels for each model.
+
+    Raises:
+        ValueError: if names are missing.
+    """
+    if len(names) != len(results) or any(len(class_names) != one.num_classes for one in results):
+        raise ValueError(f"expected a name for each of {len(results)} models and for each class, got fewer or more")
+    together = tuple(beside) or tuple(results)
+    titled = [(one, f"{name}: " if len(results) > 1 else "") for one, name in zip(results, names, strict=True)]
+    if show == "plane":  # a column for each model
+        panels = [_gains(one, before, together) for one, before in titled]
+        panels += [_boundary(one, before, together, palette) for one, before in titled]
+    elif show == "distances":
+        panels = [panel for one, before in titled for panel in _distances(one, before)]
+    else:
+        panels = [draw(one, before) for one, before in titled for draw in (_over_directions, _asymmetries)]
+    alt, caption = _words(results, names, show)
+    return Chart(
+        panels=tuple(panels),
+        name=f"local_{show}",
+        columns=len(results) if show == "plane" else len(panels) // len(results),
+        caption=caption,
+        alt=alt,
+        legend=_legend(results, class_names, show, palette),
+        recipe=recipe,
+    )
+
+
+def _legend(
+    results: Sequence[LocalCard], class_names: Sequence[str], show: LocalShow, palette: str
+) -> tuple[LegendEntry, ...]:
+    if show == "distances":
+        return ()
+    if show == "directions":
+        words = ("measured", "linearised (dashed)", "random linear map (dotted)")
+        return tuple(LegendEntry(colour=ink, label=label) for ink, label in zip(_INKS, words, strict=True))
+    rings = [LegendEntry(colour=_RINGS[place], label=f"r = {far:.3g}") for place, far in enumerate(results[0].rings)]
+    reached = sorted({int(k) for one in results for k in one.plane_class if k >= 0})
+    return (
+        *rings,
+        LegendEntry(colour="", label="first other class:"),
+        *(LegendEntry(colour=style.class_colour(k, palette), label=class_names[k]) for k in reached),
+    )
+
+
+def _unit(one: LocalCard, name: str) -> str:
+    """The unit of a field, with the word of what is looked at."""
+    word = "logit" if one.representation == "logits" else "probability"
+    return one.unit(name).replace("output", word).replace("ℓ2 pixel", "ℓ2")
+
+
+# -- in a plane -------------------------------------------------------------------------------------------------------
+
+
+def _closed(angle: np.ndarray, radius: np.ndarray) -> tuple[np.ndarray, ...]:
+    """A curve all round, in pieces where it is not known."""
+    turn, far = np.append(angle, angle[0] + 2 * math.pi), np.append(radius, radius[0])
+    known = np.flatnonzero(np.isfinite(far))
+    pieces = np.split(known, np.flatnonzero(np.diff(known) > 1) + 1)
+    return tuple(np.stack([turn[piece], far[piece]], 1) for piece in pieces if len(piece) > 1)
+
+
+def _compass(one: LocalCard) -> Axis:
+    towards = ((0.0, one.x_label), (math.pi / 2, one.y_label), (math.pi, ""), (3 * math.pi / 2, ""))
+    return Axis(label="direction in the plane", ticks=towards if one.x_label or one.y_label else None)
+
+
+def _gains(one: LocalCard, before: str, together: Sequence[LocalCard]) -> Panel:
+    top = _ROOM * max(_most(each.plane_gain, each.plane_linear) for each in together) or 1.0
+    layers: list[Layer] = [LinesLayer(paths=_closed(one.angle, one.plane_linear), role="reference", dash="dotted")]
+    opposite = np.roll(one.plane_gain, len(one.angle) // 2, axis=1)
+    middle = len(one.rings) // 2
+    for place in range(len(one.rings)):
+        colour = _RINGS[place % len(_RINGS)]
+        layers.append(LinesLayer(paths=_closed(one.angle, one.plane_gain[place]), colour=colour))
+        if place == middle:
+            paths = _closed(one.angle, opposite[place])
+            layers.append(LinesLayer(paths=paths, colour=colour, dash="dashed"))
+    return Panel(
+        layers=tuple(layers),
+        kind="polar",
+        title=f"{before}change of the outputs",
+        x=_compass(one),
+        y=Axis(label="gain", unit=_unit(one, "plane_gain"), limits=(0.0, top)),
+    )
+
+
+def _boundary(one: LocalCard, before: str, together: Sequence[LocalCard], palette: str) -> Panel:
+    far = [float(each.plane_boundary[np.isfinite(each.plane_boundary)].max(initial=0)) for each in together]
+    censored = any(np.isnan(each.plane_boundary).any() for each in together)
+    top = _ROOM * (one.reach if censored else max(far)) or 1.0
+    layers: list[Layer] = []
+    unknown = np.isnan(one.plane_boundary)
+    if unknown.any():
+        place = np.stack([one.angle, np.full(len(one.angle), one.reach)], 1)[unknown]
+        layers.append(
+            PointsLayer(
+                positions=place,
+                marker="ring",
+                size=3.0,
+                colours=(style.LIGHT.quiet,),
+            )
+        )
+    layers.append(LinesLayer(paths=_closed(one.angle, one.plane_boundary), role="reference", dash="solid"))
+    for k in sorted({int(k) for k in one.plane_class if k >= 0}):
+        member = one.plane_class == k
+        place = np.stack([one.angle, one.plane_boundary], 1)[member]
+        layers.append(PointsLayer(positions=place, colours=(style.class_colour(k, palette),), size=4.0))
+    return Panel(
+        layers=tuple(layers),
+        kind="polar",
+        title=f"{before}first other class",
+        x=_compass(one),
+        y=Axis(label="distance to the boundary", unit="ℓ2", limits=(0.0, top)),
+    )
+
+
+def _most(*arrays: np.ndarray) -> float:
+    return max(float(each[np.isfinite(each)].max(initial=0.0)) for each in arrays)
+
+
+# -- over pairs -------------------------------------------------------------------------------------------------------
+
+
+def _distances(one: LocalCard, before: str) -> list[Panel]:
+    apart, answered, bent = one.apart[0], one.answered[0], one.answered_linear[0]
+    unit = _unit(one, "answered")
+    pixels = Axis(label="|z - w|", unit="ℓ2")
+    shown = (
+        (apart, answered, f"as it is: r {_said(one.mantel_raw[0])}", pixels, "|F(z) - F(w)|"),
+        (apart, bent, f"linearised: r {_said(one.mantel_linear[0])}", pixels, "|J (z - w)|"),
+        (
+            bent,
+            answered,
+            f"against it: r {_said(one.mantel_jacobian[0])}",
+            Axis(label="|J (z - w)|", unit=unit),
+            "|F(z) - F(w)|",
+        ),
+    )
+    return [
+        _pairs(x, y, f"{before}{title}" if x is apart and y is answered else title, axis, Axis(label=label, unit=unit))
+        for x, y, title, axis, label in shown
+    ]
+
+
+def _pairs(x: np.ndarray, y: np.ndarray, title: str, across: Axis, up: Axis) -> Panel:
+    """Two distances of each pair."""
+    known = np.isfinite(x) & np.isfinite(y)
+    marks = PointsLayer(positions=np.stack([x, y], 1)[known], colours=(_INKS[1],), marker="ring", size=1.4)
+    return Panel(layers=(marks,), title=title, x=across, y=up)
+
+
+def _expected(one: LocalCard) -> str:
+    """What a linear map with this spectrum has, where that is known."""
+    return f" ({_said(one.mantel_expected[0])} expected)" if np.isfinite(one.mantel_expected[0]) else ""
+
+
+def _said(value: float) -> str:
+    return f"{value:.2f}" if math.isfinite(value) else "unknown"
+
+
+# -- over directions --------------------------------------------------------------------------------------------------
+
+
+def _steps(values: np.ndarray) -> np.ndarray:
+    """The share of values up to each of them, as a line."""
+    known = np.sort(values[np.isfinite(values)])
+    return np.stack([known, (np.arange(len(known)) + 0.5) / max(1, len(known))], 1)
+
+
+def _over_directions(one: LocalCard, before: str) -> Panel:
+    layers: list[Layer] = []
+    for gain, name, colour in (
+        (np.concatenate([one.gain[0], one.gain_behind[0]]), _MAPS[0], _INKS[0]),
+        (one.gain_linear[0], _MAPS[1], _INKS[1]),
+        (one.gain_random[0], _MAPS[2], _INKS[2]),
+    ):
+        mean = gain[np.isfinite(gain)].mean() if np.isfinite(gain).any() else 0.0
+        if mean > 0:
+            dash: Any = "solid" if name == _MAPS[0] else "dashed" if name == _MAPS[1] else "dotted"
+            layers.append(LinesLayer(paths=(_steps(gain / mean),), colour=colour, dash=dash))
+    layers.append(LinesLayer(paths=(np.array([[1.0, 0.0], [1.0, 1.0]]),), role="reference"))
+    return Panel(
+        layers=tuple(layers),
+        title=f"{before}gain",
+        x=Axis(label="gain over its mean"),
+        y=Axis(label="share of directions", limits=(0.0, 1.0)),
+    )
+
+
+def _asymmetries(one: LocalCard, before: str) -> Panel:
+    values = one.asymmetry[0]
+    layers: list[Layer] = []
+    if np.isfinite(values).any():
+        layers.append(LinesLayer(paths=(_steps(values),), colour=_INKS[0]))
+    layers.append(LinesLayer(paths=(np.array([[0.0, 0.0], [0.0, 1.0]]),), colour=_INKS[1], dash="dashed"))
+    return Panel(
+        layers=tuple(layers),
+        title=f"{before}asymmetry",
+        x=Axis(label="|d+ + d-| / (|d+| + |d-|)", limits=(-0.02, 1.0)),
+        y=Axis(label="share of directions", limits=(0.0, 1.0)),
+    )
+
+
+# -- words ------------------------------------------------------------------------------------------------------------
+
+
+def _words(results: Sequence[LocalCard], names: Sequence[str], show: LocalShow) -> tuple[str, str]:
+    """What the picture shows, for those who cannot see it; and the caption."""
+    first = results[0]
+    who = f"{first.words}"
+    law = f"{len(first.gain[0])} pairs of directions {_LAWS[first.sampler]}, radius {first.radius:.3g} ℓ2"
+    units = f"{first.representation} per ℓ2 over pixels in [0, 1]"
+    if show == "plane":
+        numbers = "; ".join(
+            f"{name}: {_percent(np.isnan(one.plane_boundary))} of rays meet no other class"
+            for one, name in zip(results, names, strict=True)
+        )
+        alt = f"Polar curves around {who}: change of the outputs and distance of the boundary, by direction. {numbers}."
+        caption = (
+            f"Around {who}, in one plane. Above: gain, the change of the outputs over the length r of the step, in"
+            f" {units}; dotted what the linearisation says, dashed the opposite step for r = {first.radius:.3g}: its"
+            f" gap to the solid curve is the asymmetry. Below: distance of the first other class along a ray, as far as"
+            f" 16 radii up to {first.reach:.3g} ℓ2 show; open rings: none met."
+        )
+    elif show == "distances":
+        numbers = "; ".join(
+            f"{name}: as it is {_said(one.mantel_raw[0])}, linearised {_said(one.mantel_linear[0])}{_expected(one)},"
+            f" random linear map {_said(one.mantel_random[0])}, against the linearised {_said(one.mantel_jacobian[0])}"
+            for one, name in zip(results, names, strict=True)
+        )
+        alt = f"Points, one for each pair of images near {who}: distances of outputs against distances. {numbers}."
+        caption = (
+            f"Pairs of the first 64 points x + r v around {who}, {law}. r: Mantel score of all of them."
+            f" A linear map has a low one too: {numbers}. 1 minus the last gauges what bends; the first is mostly"
+            f" anisotropy."
+        )
+    else:
+        numbers = "; ".join(
+            f"{name}: 5 % over 95 % quantile of the gains {_said(one.ratio[0, 0])}, linearised"
+            f" {_said(one.ratio[0, 1])}, random linear map {_said(one.ratio[0, 2])}"
+            for one, name in zip(results, names, strict=True)
+        )
+        alt = f"Rising curves over directions around {who}: gains and asymmetry. {numbers}."
+        caption = (
+            f"Shares of {law}, around {who}. Isotropic: the vertical line at 1. {numbers}. Asymmetry is 0 for an affine"
+            " map and 1 for an even change."
+        )
+    return alt, caption
+
+
+def _percent(member: np.ndarray) -> str:
+    return LegendEntry(colour="", label="", share=float(member.mean())).share_words

@@ -1,0 +1,164 @@
+"""A chart of how steep a model is at images, at adversarial points beside them and at noise as long."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from core.figures import style
+from core.figures.chart import Axis, Chart, Layer, LegendEntry, LinesLayer, Panel, PointsLayer
+
+if TYPE_CHECKING:
+    from core.geometry.local_kinds import LocalKinds
+
+KindsNumber = Literal["point", "pairs", "ball", "margin"]
+
+_KINDS = ("clean", "adversarial", "noise")
+_INKS = tuple(style.class_colour(k) for k in (0, 5, 7))
+_DASHES = ("solid", "dashed", "dotted")
+_BINS = 14
+_FIELDS = {
+    "point": "lipschitz_point",
+    "pairs": "lipschitz_pairs",
+    "ball": "lipschitz_ball",
+    "margin": "lipschitz_margin",
+}
+_MEANING = {
+    "point": "the largest singular value of the Jacobian at the point itself",
+    "pairs": "the largest ratio over pairs of sampled points: far below the constant in many dimensions",
+    "ball": "the largest singular value met in the ball: below the constant",
+    "margin": "the steepest margin of two logits met in the ball: an estimate, no certificate",
+}
+
+
+def kinds_chart(
+    results: Sequence[LocalKinds],
+    *,
+    names: Sequence[str],
+    number: KindsNumber = "point",
+    beside: Sequence[LocalKinds] = (),
+    recipe: Mapping[str, Any] | None = None,
+) -> Chart:
+    """Histograms of a Lipschitz number at three kinds of points, and the paired differences.
+
+    Args:
+        results: one per model.
+        names: of the models.
+        number: which: at the point, over pairs, in the ball, or of margins there.
+        beside: results whose axes are shared; those shown when empty.
+        recipe: makes the picture again.
+
+    Returns:
+        A row of two panels for each model.
+
+    Raises:
+        ValueError: if names are missing.
+    """
+    if not results or len(names) != len(results):
+        raise ValueError(f"expected a name for each of at least one result, got {len(names)} for {len(results)}")
+    seen = tuple(beside) or tuple(results)
+    values = np.concatenate([_values(one, number).ravel() for one in seen])
+    known = values[np.isfinite(values) & (values > 0)]
+    low, high = (float(known.min()), float(known.max())) if len(known) else (0.5, 2.0)
+    edges = np.geomspace(min(low, 0.9) / 1.05, max(high, 1.1) * 1.05, _BINS + 1)
+    panels = [
+        panel
+        for one, name in zip(results, names, strict=True)
+        for panel in (
+            _histogram(one, number, edges, f"{name}: " if len(results) > 1 else ""),
+            _differences(one, number, f"{name}: " if len(results) > 1 else ""),
+        )
+    ]
+    first = results[0]
+    said = "; ".join(f"{name}: {_counts(one, number)}" for one, name in zip(results, names, strict=True))
+    return Chart(
+        panels=tuple(panels),
+        name="local_kinds",
+        columns=2,
+        caption=(
+            f"Left: {_MEANING[number]}, in {_unit(first)} over pixels in [0, 1]; 1 in this unit is 1/255 for pixels in"
+            f" [0, 255]. Right: the same image's difference from its own clean value. Attack: projected gradient"
+            f" descent within {first.strength:.3g} ℓ2; noise is as long. {said}."
+        ),
+        legend=tuple(
+            LegendEntry(colour=ink, label=label)
+            for ink, label in zip(_INKS, ("clean", "adversarial (dashed)", "noise (dotted)"), strict=True)
+        ),
+        alt=f"Histograms of a Lipschitz number at clean, adversarial and noise points, and paired differences. {said}.",
+        recipe=recipe,
+    )
+
+
+def _values(one: LocalKinds, number: KindsNumber) -> np.ndarray:
+    values: np.ndarray = getattr(one, _FIELDS[number])
+    return values
+
+
+def _unit(one: LocalKinds) -> str:
+    word = "logits" if one.representation == "logits" else "probability"
+    return f"{word} per ℓ2"
+
+
+def _counts(one: LocalKinds, number: KindsNumber) -> str:
+    values, found = _values(one, number), int(one.found.sum())
+    words = [f"class changed for {found} of {len(one.found)} images"]
+    for place, kind in enumerate(_KINDS):
+        known = values[np.isfinite(values[:, place]), place]
+        if len(known):
+            words.append(f"{kind} median {np.median(known):.3g}, {np.mean(known < 1):.0%} below 1")
+    apart = one.difference(_FIELDS[number], 1)
+    if len(apart):
+        words.append(f"adversarial above clean in {np.mean(apart > 0):.0%} of pairs")
+    return ", ".join(words)
+
+
+def _histogram(one: LocalKinds, number: KindsNumber, edges: np.ndarray, before: str) -> Panel:
+    layers: list[Layer] = []
+    top = 0.0
+    for place in range(len(_KINDS)):
+        values = _values(one, number)[:, place]
+        known = values[np.isfinite(values)]
+        if not len(known):
+            continue
+        shares = np.histogram(known, edges)[0] / len(known)
+        top = max(top, float(shares.max()))
+        outline = np.stack([edges.repeat(2), np.concatenate([[0.0], shares.repeat(2), [0.0]])], 1)
+        layers.append(LinesLayer(paths=(outline,), colour=_INKS[place], dash=_DASHES[place]))  # type: ignore[arg-type]
+    top = 1.1 * top or 1.0
+    layers.append(LinesLayer(paths=(np.array([[1.0, 0.0], [1.0, top]]),), role="reference"))
+    return Panel(
+        layers=tuple(layers),
+        title=f"{before}steepness",
+        x=Axis(
+            label="Lipschitz number", unit=_unit(one), scale="log", limits=(edges[0], edges[-1]), ticks=_ticks(edges)
+        ),
+        y=Axis(label="share of points", limits=(0.0, top)),
+    )
+
+
+def _ticks(edges: np.ndarray) -> tuple[tuple[float, str], ...]:
+    powers = range(math.floor(math.log10(edges[0])), math.ceil(math.log10(edges[-1])) + 1)
+    values = [float(f"{step}e{power}") for power in powers for step in (1, 2, 5)]
+    inside = [value for value in values if edges[0] <= value <= edges[-1]]
+    inside = inside if len(inside) <= 8 else [value for value in inside if f"{value:e}".startswith("1.0")]
+    return tuple((value, style.number_words(value)) for value in inside)
+
+
+def _differences(one: LocalKinds, number: KindsNumber, before: str) -> Panel:
+    layers: list[Layer] = [LinesLayer(paths=(np.array([[0.0, 0.0], [1.0, 0.0]]),), role="reference")]
+    for place in range(1, len(_KINDS)):
+        apart = np.sort(one.difference(_FIELDS[number], place))
+        share = (np.arange(len(apart)) + 0.5) / max(1, len(apart))
+        if len(apart):
+            path = np.stack([share, apart], 1)
+            layers.append(LinesLayer(paths=(path,), colour=_INKS[place], dash=_DASHES[place]))  # type: ignore[arg-type]
+            layers.append(PointsLayer(positions=path, colours=(_INKS[place],), size=3.0))
+    return Panel(
+        layers=tuple(layers),
+        title=f"{before}difference, image by image",
+        x=Axis(label="share of images", limits=(0.0, 1.0)),
+        y=Axis(label="minus clean", unit=_unit(one)),
+    )

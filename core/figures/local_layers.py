@@ -1,0 +1,270 @@
+"""Charts of local properties along the layers of a model, and along the radius."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from core.figures import style
+from core.figures.chart import Axis, BandLayer, Chart, Layer, LegendEntry, LinesLayer, Panel, PointsLayer
+
+if TYPE_CHECKING:
+    from core.geometry.local_layers import LayerGeometry
+    from core.geometry.local_sweep import RadiusSweep
+
+_INKS = tuple(style.class_colour(k) for k in (5, 0, 7, 1))
+_SWEPT = ("asymmetry", "residual of the linearisation (dashed)", "units on another side (dotted)", "other class")
+_LOWEST = 1e-7  # of logarithmic axes: below it is rounding
+_LONGEST = 12  # characters of a layer's path on an axis
+
+
+def layers_chart(
+    results: Sequence[LayerGeometry], *, names: Sequence[str], recipe: Mapping[str, Any] | None = None
+) -> Chart:
+    """Mantel scores, steepness, isotropy and linearity layer by layer, with bands over images.
+
+    Args:
+        results: one per model.
+        names: of the models.
+        recipe: makes the picture again.
+
+    Returns:
+        A chart of four panels; of several models a column of four each.
+
+    Raises:
+        ValueError: if names are missing.
+    """
+    _check(results, names)
+    draws = (_scores, _steepness, _isotropy, _linearity)
+    titles = [f"{name}: " if len(results) > 1 else "" for name in names]
+    panels = [draw(one, before) for draw in draws for one, before in zip(results, titles, strict=True)]
+    first = results[0]
+    said = "; ".join(
+        f"{name}: score at the last layer {_median(one.mantel_raw[:, -1])}, linearised"
+        f" {_median(one.mantel_linear[:, -1])}, against the linearised {_median(one.mantel_jacobian[:, -1])}"
+        for one, name in zip(results, names, strict=True)
+    )
+    images = len(first.mantel_raw)
+    worst = max(float(np.nanmax(one.residual_of_norms)) for one in results)
+    return Chart(
+        panels=tuple(panels),
+        name="local_layers",
+        columns=2 if len(results) == 1 else len(results),
+        caption=(
+            f"Score: solid as it is, dashed linearised, dotted against the linearised distances. Norms: solid from the"
+            " image to here, dashed of this block alone, dotted from here to the logits. Isotropy: solid the variation"
+            " of the gain (0: isotropic), dashed linearised; dotted alignment. Linearity: solid asymmetry, dashed"
+            " residual of the linearisation, dotted units of ReLU and max-pooling on another side."
+            f" Lines: median over {images} image{'s' if images > 1 else ''}, bands: quartiles."
+            f" {first.directions} pairs of directions"
+            f" ({first.sampler}), radius {first.radius:.3g} ℓ2. Norms are largest singular values by power"
+            f" iteration, from below (residual up to {worst:.1g}); alignment 1 would mean that the norms of the blocks"
+            f" multiply. {said}."
+        ),
+        alt=f"Curves of Mantel scores, norms, isotropy and linearity over {len(first.layers)} layers. {said}.",
+        recipe=recipe,
+    )
+
+
+def _check(results: Sequence[object], names: Sequence[str]) -> None:
+    if not results or len(names) != len(results):
+        raise ValueError(f"expected a name for each of at least one result, got {len(names)} for {len(results)}")
+
+
+def _median(values: np.ndarray) -> str:
+    known = values[np.isfinite(values)]
+    return f"{np.median(known):.2f}" if len(known) else "unknown"
+
+
+def _quartiles(values: np.ndarray) -> np.ndarray:
+    """Quartiles of each column over the rows that are known: (3, columns), NaN where none is."""
+    found = np.full((3, values.shape[1]), np.nan)
+    known = np.isfinite(values)
+    for column in np.flatnonzero(known.any(0)):
+        found[:, column] = np.quantile(values[known[:, column], column], [0.25, 0.5, 0.75])
+    return found
+
+
+def _curve(
+    x: np.ndarray, values: np.ndarray, name: str, colour: str, dash: Any, least: float = -math.inf
+) -> list[Layer]:
+    """The median over images with the band of quartiles, in pieces where nothing is known."""
+    low, middle, high = np.maximum(_quartiles(values), least)
+    known = np.flatnonzero(np.isfinite(middle))
+    layers: list[Layer] = []
+    for piece in np.split(known, np.flatnonzero(np.diff(known) > 1) + 1):
+        if not len(piece):
+            continue
+        if len(values) > 1:
+            layers.append(BandLayer(x=x[piece], low=low[piece], high=high[piece], colour=colour))
+        path = np.stack([x[piece], middle[piece]], 1)
+        layers.append(LinesLayer(paths=(path,), colour=colour, dash=dash, name=name))
+        layers.append(PointsLayer(positions=path, colours=(colour,), size=3.0))
+    return layers
+
+
+def _panel(
+    one: LayerGeometry,
+    title: str,
+    label: str,
+    curves: Sequence[tuple[np.ndarray, str]],
+    *,
+    log: bool = False,
+    limits: tuple[float, float] | None = None,
+) -> Panel:
+    x = np.arange(len(one.layers), dtype=np.float64)
+    layers: list[Layer] = []
+    dashes = ("solid", "dashed", "dotted")
+    for place, (values, name) in enumerate(curves):
+        shown = np.where(values > 0, values, np.nan) if log else values
+        layers += _curve(x, shown, name, _INKS[place], dashes[place])
+    ticks_up = None
+    if log:
+        known = np.concatenate([values[np.isfinite(values) & (values > 0)] for values, _ in curves])
+        limits = (float(known.min()) / 1.3, float(known.max()) * 1.3) if len(known) else (0.5, 2.0)
+        ticks_up = _decades(*limits)
+    ticks = tuple((float(place), _short(path)) for place, path in enumerate(one.layers))
+    return Panel(
+        layers=tuple(layers),
+        title=title,
+        x=Axis(label="layer", ticks=ticks, limits=(-0.3, len(x) - 0.7)),
+        y=Axis(label=label, scale="log" if log else "linear", limits=limits, ticks=ticks_up),
+    )
+
+
+def _short(path: str) -> str:
+    return path if len(path) <= _LONGEST else f"…{path[1 - _LONGEST :].lstrip('.')}"
+
+
+def _scores(one: LayerGeometry, before: str) -> Panel:
+    curves = (
+        (one.mantel_raw, "score as it is"),
+        (one.mantel_linear, "score linearised"),
+        (one.mantel_jacobian, "score against the linearised"),
+    )
+    return _panel(one, f"{before}Mantel score", "correlation of distances", curves, limits=(-0.3, 1.05))
+
+
+def _steepness(one: LayerGeometry, before: str) -> Panel:
+    curves = (
+        (one.prefix, "norm from the image to here"),
+        (one.block, "norm of this block alone"),
+        (one.suffix, "norm from here to the logits"),
+    )
+    return _panel(one, f"{before}norms of Jacobians", "largest singular value", curves, log=True)
+
+
+def _isotropy(one: LayerGeometry, before: str) -> Panel:
+    curves = (
+        (one.variation, "variation of the gain"),
+        (one.variation_linear, "variation linearised"),
+        (one.alignment, "alignment"),
+    )
+    return _panel(one, f"{before}isotropy and alignment", "std / mean of the gain; alignment", curves)
+
+
+def _linearity(one: LayerGeometry, before: str) -> Panel:
+    curves = (
+        (one.asymmetry, "asymmetry"),
+        (one.residual, "residual of the linearisation"),
+        (one.changed, "units on another side"),
+    )
+    return _panel(one, f"{before}distance from linear", "share", curves)
+
+
+# -- along the radius -------------------------------------------------------------------------------------------------
+
+
+def sweep_chart(
+    results: Sequence[RadiusSweep], *, names: Sequence[str], recipe: Mapping[str, Any] | None = None
+) -> Chart:
+    """Asymmetry, residual and changed units against the radius, on logarithmic axes.
+
+    Args:
+        results: one per model.
+        names: of the models.
+        recipe: makes the picture again.
+
+    Returns:
+        A chart of one panel per model, with a guide of slope 1.
+
+    Raises:
+        ValueError: if names are missing.
+    """
+    _check(results, names)
+    lowest = min((_least(one) for one in results), default=_LOWEST)
+    panels = [
+        _sweep(one, name if len(results) > 1 else "", max(_LOWEST, lowest / 2))
+        for one, name in zip(results, names, strict=True)
+    ]
+    first = results[0]
+    said = "; ".join(f"{name}: {_kinks(one)}" for one, name in zip(results, names, strict=True))
+    images = len(first.row)
+    return Chart(
+        panels=tuple(panels),
+        name="local_sweep",
+        columns=len(panels),
+        caption=(
+            f"Median over {images} image{'s' if images > 1 else ''} of means over {first.directions} pairs of"
+            f" directions ({first.sampler}), bands: quartiles. A smooth model follows the dashed guide, of slope 1,"
+            f" until it bends back; a linear one would stay at 0, below the frame. {said}."
+        ),
+        alt=(
+            "Rising curves of asymmetry, residual and changed units against the radius. At the largest radius: "
+            + "; ".join(
+                f"{name} asymmetry {_median(one.asymmetry[:, -1])}, residual {_median(one.residual[:, -1])}"
+                for one, name in zip(results, names, strict=True)
+            )
+            + "."
+        ),
+        legend=tuple(LegendEntry(colour=ink, label=label) for ink, label in zip(_INKS, _SWEPT, strict=True)),
+        recipe=recipe,
+    )
+
+
+def _kinks(one: RadiusSweep) -> str:
+    known = one.first_kink[np.isfinite(one.first_kink)]
+    if not len(known):
+        return one.kinks
+    return f"the nearest kink on any ray is {np.median(known):.2g} ℓ2 away (median)"
+
+
+def _least(one: RadiusSweep) -> float:
+    """The smallest number of a curve that a logarithmic axis can show."""
+    values = np.concatenate(
+        [each[np.isfinite(each) & (each > 0)] for each in (one.asymmetry, one.residual, one.changed)]
+    )
+    return float(values.min()) if len(values) else 0.1
+
+
+def _sweep(one: RadiusSweep, title: str, least: float) -> Panel:
+    layers: list[Layer] = []
+    curves = (one.asymmetry, one.residual, one.changed, one.flipped)
+    dashes = ("solid", "dashed", "dotted", "solid")
+    for place, values in enumerate(curves):
+        layers += _curve(one.radius, np.where(values > 0, values, np.nan), "", _INKS[place], dashes[place], least)
+    ends = one.radius[[0, -1]]
+    middle = _quartiles(np.where(one.asymmetry > 0, one.asymmetry, np.nan))[1]
+    if np.isfinite(middle[0]):
+        guide = np.stack([ends, middle[0] * ends / ends[0]], 1)
+        layers.insert(0, LinesLayer(paths=(guide,), role="reference"))
+    return Panel(
+        layers=tuple(layers),
+        title=title,
+        x=Axis(label="radius", unit="ℓ2", scale="log", ticks=_decades(*ends)),
+        y=Axis(label="share", scale="log", limits=(least, 1.5), ticks=_decades(least, 1.5)),
+    )
+
+
+def _decades(low: float, high: float) -> tuple[tuple[float, str], ...]:
+    """Powers of ten between two numbers, with 2 and 5 times them where they are few."""
+    powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    for steps in ((1, 2, 5), (1,)):
+        values = [float(f"{step}e{power}") for power in powers for step in steps]
+        inside = [value for value in values if low * 0.999 <= value <= high * 1.001]
+        if len(inside) <= 8:
+            break
+    return tuple((value, style.number_words(value)) for value in inside)

@@ -1,0 +1,379 @@
+"""Local properties of a classifier: how its outputs answer to perturbations of one length around an image.
+
+Around an image x, the classifier is asked at x + r v and x - r v for directions v of one law
+(`core.geometry.samplers`). From these points come its isotropy and symmetry (`core.geometry.isotropy`), the Mantel
+score of their distances before and after (`core.geometry.mantel`), and the ladder of Lipschitz numbers
+(`core.geometry.lipschitz`). Each stands beside the same number of two linear maps, for which nothing bends:
+
+    the linearisation    the classifier's own Jacobian at x, along the same directions
+    a random map         Gaussian weights to as many outputs, along the same directions
+
+What a linear map shows as well is no sign of non-linearity. Mantel scores use one radius, only the points x + r v, and
+not x itself: antipodal pairs and pooled radii raise them whatever the map is.
+
+Nothing is clipped to the pixel box, which would break the pairing of v and -v; `outside` counts the points beyond it.
+
+References: Aghdam, Heravi, Puig, Explaining adversarial examples by local properties of convolutional neural networks,
+VISAPP 2017, pp. 226-234, DOI 10.5220/0006123702260234. Definitions where that paper's are not known are given in the
+modules named above, and are ours.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from core.classifier import Classifier
+from core.compute import OnProgress, silent
+from core.geometry import isotropy
+from core.geometry.linearised import REPRESENTATIONS, Linearised, Outputs, Representation
+from core.geometry.lipschitz import steepest_in_ball, steepest_pair
+from core.geometry.mantel import distances, expected_of_linear, mantel_where_distinct
+from core.geometry.norm_product import norm_product
+from core.geometry.rays import label_rays
+from core.geometry.samplers import Directions, Sampler, directions
+from core.result import Result, quantity
+
+STATUSES: Mapping[str, str] = MappingProxyType(
+    {
+        "measured": "Every number that the settings allow is there.",
+        "no change": "The outputs are the same at all points: gains are 0, and ratios of them are not defined.",
+        "undefined": "A logit is not finite at the image or at a perturbed point.",
+    }
+)
+MAPS = ("measured", "linearised", "random linear map")
+_WORDS = tuple(STATUSES)
+_MEASURED, _NO_CHANGE, _UNDEFINED = range(len(_WORDS))
+_SHOWN = 64  # points whose pairs are kept
+_MOST_VALUES = 1 << 25  # of images x directions x pixels that are looked at together
+# below this radius a pixel's step is so small that float32 turns it by more than a thousandth: 3.3e-3 for 3 x 32 x 32
+_ROUNDED = 1000 * 2.0**-24
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class LocalGeometry(Result):
+    """What is seen around n images along m directions; the axis `map` is that of MAPS."""
+
+    gain: np.ndarray = quantity("output / ℓ2 pixel", "image direction")  # |d+| / r
+    gain_behind: np.ndarray = quantity("output / ℓ2 pixel", "image direction")  # |d-| / r
+    gain_linear: np.ndarray = quantity("output / ℓ2 pixel", "image direction")  # |J v|
+    gain_random: np.ndarray = quantity(
+        "output / ℓ2 pixel", "image direction"
+    )  # |R v| of a random map of weights N(0, 1)
+    asymmetry: np.ndarray = quantity("", "image direction")  # |d+ + d-| / (|d+| + |d-|); NaN where nothing changes
+    opposition: np.ndarray = quantity("", "image direction")  # -cos(d+, d-); NaN where one of them is 0
+    residual: np.ndarray = quantity("", "image direction")  # |d+ - r J v| / |d+|
+    flips: np.ndarray = quantity("", "image direction")  # 0: no other class, 1: ahead, 2: behind, 3: both; -1 undefined
+    boundary: np.ndarray = quantity("ℓ2 pixel", "sense image ray")  # ahead, behind; NaN: none within the reach
+    variation: np.ndarray = quantity("", "image map")
+    ratio: np.ndarray = quantity("", "image map")
+    spectral: np.ndarray = quantity("", "image map")  # of Jacobians: NaN in the first column
+    effective: np.ndarray = quantity("", "image map")  # the same
+    mantel_raw: np.ndarray = quantity("", "image")
+    mantel_linear: np.ndarray = quantity("", "image")  # of the linearisation
+    mantel_jacobian: np.ndarray = quantity("", "image")  # between |J(z_i - z_j)| and |F(z_i) - F(z_j)|
+    mantel_random: np.ndarray = quantity("", "image")  # of a random linear map
+    mantel_expected: np.ndarray = quantity("", "image")  # of a linear map with this spectrum; on the sphere only
+    mantel_p: np.ndarray = quantity("", "image score")  # of raw, linear, jacobian
+    lipschitz_pairs: np.ndarray = quantity("output / ℓ2 pixel", "image")
+    lipschitz_point: np.ndarray = quantity("output / ℓ2 pixel", "image")
+    lipschitz_ball: np.ndarray = quantity("output / ℓ2 pixel", "image")
+    lipschitz_margin: np.ndarray = quantity("output / ℓ2 pixel", "image")  # NaN where there are many outputs
+    lipschitz_residual: np.ndarray = quantity("", "image")  # of the power iteration at the point; 0: exact
+    margin: np.ndarray = quantity("output", "image")  # f_c - max f_j
+    outside: np.ndarray = quantity("", "image")  # share of the 2 m points with a pixel outside [0, 1]
+    source_class: np.ndarray = quantity("", "image")  # -1 where undefined
+    outcome: np.ndarray = quantity("", "image")  # the number of its word in STATUSES
+    apart: np.ndarray = quantity("ℓ2 pixel", "kept pair")  # |z_i - z_j| of the first 64 points, first images
+    answered: np.ndarray = quantity("output", "kept pair")  # |F(z_i) - F(z_j)|
+    answered_linear: np.ndarray = quantity("output", "kept pair")  # |J (z_i - z_j)|
+    product: float = quantity("logit / ℓ2 pixel")  # of the layers' norms; NaN where there is no such bound
+    product_words: str = quantity("")
+    radius: float = quantity("ℓ2 pixel")
+    reach: float = quantity("ℓ2 pixel")
+    sampler: str = quantity("")
+    dimension: int = quantity("")  # of the subspace that the directions lie in
+    representation: str = quantity("")
+    precision: str = quantity("")
+    num_classes: int = quantity("")
+    fingerprint: str = quantity("", default="")
+
+    @property
+    def status(self) -> np.ndarray:
+        """(n,) words of STATUSES."""
+        words: np.ndarray = np.array(_WORDS)[self.outcome]
+        return words
+
+    @property
+    def length_of_margin(self) -> np.ndarray:
+        """(n,) margin / steepest slope of a margin met in the ball, ℓ2 pixel: a length, whatever the units."""
+        found: np.ndarray = self.margin / self.lipschitz_margin
+        return found
+
+    @property
+    def label_ratio(self) -> np.ndarray:
+        """(n,) 5 % over 95 % quantile of the distances of the boundary; NaN where either is beyond reach."""
+        both = np.concatenate([self.boundary[0], self.boundary[1]], 1)
+        return isotropy.censored_ratio(both)
+
+    @property
+    def censored(self) -> np.ndarray:
+        """(n,) share of rays, both senses, that met no other class."""
+        share: np.ndarray = np.isnan(self.boundary).mean((0, 2))
+        return share
+
+    @property
+    def flip_shares(self) -> np.ndarray:
+        """(n, 4) shares of directions along which no sense, v alone, -v alone, and both change the class."""
+        shares: np.ndarray = (self.flips[:, :, None] == np.arange(4)).mean(1)
+        return shares
+
+
+def local_geometry(
+    classifier: Classifier,
+    images: Float[Tensor, "n c h w"],
+    radius: float,
+    *,
+    sampler: Sampler = "sphere",
+    dimension: int = 8,
+    count: int = 128,
+    rays: int = 16,
+    reach: float | None = None,
+    representation: Representation = "logits",
+    permutations: int = 199,
+    samples: int = 4,
+    ascents: int = 4,
+    seed: int = 0,
+    keep: int = 1,
+    on_progress: OnProgress = silent,
+) -> LocalGeometry:
+    """Measure isotropy, symmetry, Mantel scores and Lipschitz numbers around images.
+
+    Args:
+        classifier: any `core.classifier.Classifier`.
+        images: finite pixel values, nominally in [0, 1].
+        radius: r, the length of all perturbations, in ℓ2 pixel.
+        sampler: the law of the directions, see `core.geometry.samplers.directions`.
+        dimension: of the subspace, where the sampler is one.
+        count: m directions v, each with -v; the points x + r v are those of the Mantel scores.
+        rays: of how many directions, the first ones, the label is followed both ways; 0 for none.
+        reach: how far, in ℓ2 pixel; 10 radii when None.
+        representation: logits, or their softmax.
+        permutations: for p of the Mantel scores; 0 for none.
+        samples: points of each ball, besides its centre, whose Jacobian is looked at.
+        ascents: steps uphill from the steepest of them.
+        seed: of directions, permutations and the random map.
+        keep: of how many images, the first ones, the pairs are kept.
+        on_progress: told the fraction done.
+
+    Returns:
+        The numbers. `forwards` and `gradients` count images put through and back, one gradient per output and Jacobian.
+
+    Raises:
+        ValueError: if there is no image, the radius is not a positive length, or an option is not one of those above.
+        ImageError: if a value is not finite or the shape is not the classifier's.
+
+    Reference:
+        Aghdam, Heravi, Puig, VISAPP 2017.
+    """
+    begin = time.perf_counter()
+    if not 0 < radius < math.inf:
+        raise ValueError(f"expected a radius of positive length, got {radius}")
+    if representation not in REPRESENTATIONS:
+        raise ValueError(f"expected logits or probabilities, got {representation!r}")
+    if min(rays, permutations, ascents, keep) < 0 or not 0 <= samples <= count or count < 4:
+        came = f"{count}, {rays}, {permutations}, {samples}, {ascents}, {keep}"
+        raise ValueError(f"expected 4 or more directions, samples among them, and nothing below 0, got {came}")
+    exact = precise(classifier, radius)
+    pixels = exact.accept(images)
+    if not len(pixels):
+        raise ValueError("expected at least one image, got none")
+    with torch.inference_mode(False), torch.no_grad(), torch.autocast(exact.device.type, enabled=False):
+        outputs = Outputs(exact, representation)
+        law = directions(exact, pixels, count, sampler, dimension=dimension, radius=radius, seed=seed)
+        around = _Around(
+            outputs, law, sampler == "sphere", radius, min(rays, count), reach or 10 * radius, permutations, seed
+        )
+        size, parts = max(1, _MOST_VALUES // (count * pixels[0].numel())), []
+        for start in range(0, len(pixels), size):
+            rows = slice(start, start + size)
+
+            def tick(part: float, start: int = start, rows: int = len(pixels[rows])) -> None:
+                on_progress((start + part * rows) / len(pixels))
+
+            vectors = law.vectors[rows] if len(law.vectors) > 1 else law.vectors
+            parts.append(around(pixels[rows], vectors, samples, ascents, max(0, keep - start), tick))
+        product = norm_product(classifier)
+    columns: dict[str, Any] = {
+        name: np.concatenate([part[name] for part in parts], 1 if name == "boundary" else 0) for name in parts[0]
+    }
+    return LocalGeometry(
+        **columns,
+        product=product.bound if representation == "logits" else math.nan,
+        product_words=product.words if representation == "logits" else "no bound: it is about logits",
+        radius=float(radius),
+        reach=float(around.reach),
+        sampler=sampler,
+        dimension=pixels[0].numel() if law.basis is None else len(law.basis),
+        representation=representation,
+        precision=str(exact.dtype).removeprefix("torch."),
+        num_classes=classifier.num_classes,
+        fingerprint=classifier.fingerprint,
+        forwards=outputs.forwards + law.forwards,
+        gradients=outputs.gradients + law.gradients,
+        seconds=time.perf_counter() - begin,
+    )
+
+
+def precise(classifier: Classifier, radius: float) -> Classifier:
+    """The classifier in a dtype in which perturbations of this length keep their direction to a thousandth."""
+    rounded = _ROUNDED * math.sqrt(math.prod(classifier.input_shape))
+    few = torch.finfo(classifier.dtype).eps > torch.finfo(torch.float32).eps
+    if classifier.dtype == torch.float64 or (radius >= rounded and not few):
+        return classifier
+    wider = torch.float64 if radius < rounded and classifier.device.type != "mps" else torch.float32
+    return classifier.to(dtype=wider)
+
+
+class _Around:
+    """Everything that is measured around a few images at a time."""
+
+    def __init__(
+        self,
+        outputs: Outputs,
+        law: Directions,
+        sphere: bool,
+        radius: float,
+        rays: int,
+        reach: float,
+        permutations: int,
+        seed: int,
+    ) -> None:
+        self._outputs, self._basis, self._sphere, self._radius = outputs, law.basis, sphere, radius
+        self._rays, self.reach, self._permutations, self._seed = rays, reach, permutations, seed
+        like = law.vectors
+        generator = torch.Generator().manual_seed(seed + 1)
+        drawn = torch.randn((1, outputs.count, like.shape[2]), generator=generator, dtype=torch.float64)
+        self._random = drawn.to(like)
+
+    def __call__(
+        self,
+        images: Tensor,
+        vectors: Tensor,
+        samples: int,
+        ascents: int,
+        keep: int,
+        tick: Callable[[float], None],
+    ) -> dict[str, np.ndarray]:
+        radius, outputs = self._radius, self._outputs
+        tick(0.0)
+        here = Linearised(outputs, images)
+        logits = here.value if outputs.representation == "logits" else here.value.log()
+        top, source = logits.topk(2, 1).values, logits.argmax(1)
+        there, classes = outputs.around(images, vectors, (radius, -radius))
+        ahead, behind = (there - here.value[:, None]).double()
+        linear, random = here(vectors).double(), (vectors @ self._random[0].T).double()
+        defined = torch.isfinite(here.value).all(1) & (classes >= 0).all(2).all(0)
+        tick(0.3)
+        gains = torch.stack(
+            [ahead.norm(dim=2) / radius, linear.norm(dim=2), random.norm(dim=2).expand(len(images), -1)], 2
+        )
+        columns: dict[str, Any] = {
+            "gain": gains[..., 0],
+            "gain_behind": behind.norm(dim=2) / radius,
+            "gain_linear": gains[..., 1],
+            "gain_random": gains[..., 2],
+            "asymmetry": isotropy.asymmetry(ahead, behind),
+            "opposition": isotropy.opposition(ahead, behind),
+            "residual": (ahead - radius * linear).norm(dim=2) / ahead.norm(dim=2),
+        }
+        columns |= self._scores(vectors, ahead, linear, random, keep)
+        tick(0.5)
+        point = here.largest()
+        steep = steepest_in_ball(
+            outputs, images, here, source, vectors[:, :samples], radius, ascents=ascents, seed=self._seed
+        )
+        tick(0.7)
+        columns |= self._maps(here, gains)
+        columns["lipschitz_point"], columns["lipschitz_residual"] = point.value, point.residual
+        columns["lipschitz_ball"], columns["lipschitz_margin"] = steep.outputs, steep.margin
+        columns["margin"] = (top[:, 0] - top[:, 1]).double()
+        if self._rays:
+            columns["boundary"] = label_rays(outputs, images, vectors[:, : self._rays], self.reach).distance
+        else:
+            columns["boundary"] = images.new_empty((2, len(images), 0), dtype=torch.float64)
+        points = (images[:, None].flatten(2) + side * radius * vectors for side in (1, -1))
+        columns["outside"] = torch.stack([((each < 0) | (each > 1)).any(2).double().mean(1) for each in points]).mean(0)
+        unchanged = (gains[..., 0] == 0).all(1) & (columns["gain_behind"] == 0).all(1)
+        found = {name: _blank(name, value, defined).cpu().numpy() for name, value in columns.items()}
+        moved = (classes != source[:, None]).to(torch.int8)
+        flips = (moved[0] + 2 * moved[1]).masked_fill(~defined[:, None], -1)
+        return found | {
+            "flips": flips.cpu().numpy(),
+            "source_class": source.masked_fill(~defined, -1).to(torch.int32).cpu().numpy(),
+            "outcome": torch.where(defined, torch.where(unchanged, _NO_CHANGE, _MEASURED), _UNDEFINED)
+            .to(torch.int8)
+            .cpu()
+            .numpy(),
+        }
+
+    def _scores(self, vectors: Tensor, there: Tensor, linear: Tensor, random: Tensor, keep: int) -> dict[str, Tensor]:
+        """Mantel scores of the points ahead, and the distances of the first images."""
+        count = there.shape[1]
+        apart = (self._radius * distances(vectors)).expand(len(there), -1, -1)
+        answered, bent = distances(torch.nan_to_num(there)), self._radius * distances(linear)
+        plain = distances(random).expand_as(apart)
+        shown = min(count, _SHOWN)
+        rows = torch.triu_indices(shown, shown, 1, device=apart.device)
+        first, second = torch.cat([apart, apart, bent, apart]), torch.cat([answered, bent, answered, plain])
+        score, p = mantel_where_distinct(first, second, self._permutations, self._seed)
+        raw, straight, jacobian, plainly = score.view(4, -1)
+        return {
+            "mantel_raw": raw,
+            "mantel_linear": straight,
+            "mantel_jacobian": jacobian,
+            "mantel_random": plainly,
+            "mantel_p": p.view(4, -1)[:3].T,
+            "lipschitz_pairs": steepest_pair(apart, answered),
+            "apart": apart[:keep, rows[0], rows[1]],
+            "answered": answered[:keep, rows[0], rows[1]],
+            "answered_linear": bent[:keep, rows[0], rows[1]],
+        }
+
+    def _maps(self, here: Linearised, gains: Tensor) -> dict[str, Tensor]:
+        """Isotropy of the classifier, its linearisation and a random linear map."""
+        rows, unknown = len(gains), torch.full_like(gains[:, 0, 0], torch.nan)
+        plain, share = isotropy.spectral(self._random, self._basis)
+        least, part, expected = unknown, unknown, unknown
+        if here.matrix is not None:
+            least, part = isotropy.spectral(here.matrix, self._basis)
+            if self._sphere:
+                values = here.singular_values()
+                assert values is not None
+                expected = expected_of_linear(values, here.matrix.shape[2])
+        over = gains.transpose(1, 2).cpu().numpy()
+        return {
+            "variation": torch.from_numpy(isotropy.variation(over)),
+            "ratio": torch.from_numpy(isotropy.quantile_ratio(over)),
+            "spectral": torch.stack([unknown, least, plain.expand(rows)], 1),
+            "effective": torch.stack([unknown, part, share.expand(rows)], 1),
+            "mantel_expected": expected,
+        }
+
+
+def _blank(name: str, value: Tensor, defined: Tensor) -> Tensor:
+    """NaN where an image is undefined; pairs belong to the first images alone."""
+    known = defined.to(value.device)
+    if name == "boundary":
+        return value.masked_fill(~known[None, :, None], torch.nan)
+    known = known[: len(value)]
+    return value.masked_fill(~known.view(-1, *[1] * (value.ndim - 1)), torch.nan)

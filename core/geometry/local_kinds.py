@@ -1,0 +1,158 @@
+"""Local properties of images, of adversarial points beside them, and of noise as long: compared in pairs.
+
+For each image x the adversarial point is the end of projected gradient descent in an ℓ2 ball around x, and the noise
+point is as far from x in a random direction. What is measured around all three is compared image by image: the three
+samples are paired, and an unpaired test would be wrong. Images whose class the attack does not change have no
+adversarial point.
+
+Reference: Aghdam, Heravi, Puig, VISAPP 2017, whose third claim is about the Lipschitz constant at adversarial examples.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from core.classifier import Classifier
+from core.compute import OnProgress, silent
+from core.geometry.attacks import projected_gradient
+from core.geometry.linearised import Representation
+from core.geometry.local import LocalGeometry, local_geometry
+from core.geometry.samplers import Sampler
+from core.result import Result, quantity
+
+KINDS = ("clean", "adversarial", "noise")
+_NUMBERS = (
+    *("lipschitz_point", "lipschitz_pairs", "lipschitz_ball", "lipschitz_margin", "margin"),
+    *("mantel_raw", "mantel_linear", "mantel_jacobian"),
+)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class LocalKinds(Result):
+    """What is seen around n images and the two points beside each; the axis `kind` is that of KINDS."""
+
+    lipschitz_point: np.ndarray = quantity("output / ℓ2 pixel", "image kind")
+    lipschitz_pairs: np.ndarray = quantity("output / ℓ2 pixel", "image kind")
+    lipschitz_ball: np.ndarray = quantity("output / ℓ2 pixel", "image kind")
+    lipschitz_margin: np.ndarray = quantity("output / ℓ2 pixel", "image kind")
+    margin: np.ndarray = quantity("output", "image kind")
+    mantel_raw: np.ndarray = quantity("", "image kind")
+    mantel_linear: np.ndarray = quantity("", "image kind")
+    mantel_jacobian: np.ndarray = quantity("", "image kind")
+    variation: np.ndarray = quantity("", "image kind")
+    asymmetry: np.ndarray = quantity("", "image kind")
+    found: np.ndarray = quantity("", "image")  # whether the attack changed the class
+    row: np.ndarray = quantity("", "image")  # of the image in its set
+    strength: float = quantity("ℓ2 pixel")  # of the ball of the attack
+    radius: float = quantity("ℓ2 pixel")
+    product: float = quantity("logit / ℓ2 pixel")
+    representation: str = quantity("")
+    sampler: str = quantity("")
+    num_classes: int = quantity("")
+    fingerprint: str = quantity("", default="")
+
+    def difference(self, name: str, kind: int) -> np.ndarray:
+        """How much larger a number is at a kind than at the image itself, of images that have both.
+
+        Args:
+            name: of a field.
+            kind: its place in KINDS.
+        """
+        values: np.ndarray = getattr(self, name)
+        apart: np.ndarray = values[:, kind] - values[:, 0]
+        known: np.ndarray = apart[np.isfinite(apart)]
+        return known
+
+
+def local_kinds(
+    classifier: Classifier,
+    images: Float[Tensor, "n c h w"],
+    radius: float,
+    *,
+    strength: float = 1.0,
+    steps: int = 40,
+    sampler: Sampler = "sphere",
+    count: int = 32,
+    representation: Representation = "logits",
+    seed: int = 0,
+    on_progress: OnProgress = silent,
+) -> LocalKinds:
+    """Measure local properties around images, adversarial points and noise.
+
+    Args:
+        classifier: any `core.classifier.Classifier`.
+        images: finite pixel values, nominally in [0, 1].
+        radius: of the perturbations around each point, in ℓ2 pixel.
+        strength: of the attack: the radius of its ball, in ℓ2 pixel.
+        steps: of the attack.
+        sampler: the law of the directions around each point.
+        count: of them.
+        representation: logits, or their softmax.
+        seed: of the attack's start, the noise and the directions.
+        on_progress: told the fraction done.
+
+    Returns:
+        The numbers, NaN at adversarial points that were not found.
+
+    Raises:
+        ValueError: if there is no image, or an option is not one of those above.
+        ImageError: if a value is not finite or the shape is not the classifier's.
+    """
+    begin = time.perf_counter()
+    if not 0 < strength < float("inf") or steps < 1:
+        raise ValueError(f"expected an attack of positive strength and one step or more, got {strength} and {steps}")
+    pixels = classifier.accept(images)
+    on_progress(0.0)
+    attack = projected_gradient(classifier, pixels, pixels.new_full((len(pixels),), strength), steps=steps, seed=seed)
+    way = attack.images.to(pixels) - pixels
+    generator = torch.Generator().manual_seed(seed + 1)
+    noise = torch.randn(pixels.shape, generator=generator, dtype=torch.float64).to(pixels)
+    long = (way.flatten(1).norm(dim=1) / noise.flatten(1).norm(dim=1)).view(-1, 1, 1, 1)
+    points = torch.cat([pixels, pixels + way, pixels + long * noise])
+    around = local_geometry(
+        classifier,
+        points,
+        radius,
+        sampler=sampler,
+        count=count,
+        rays=0,
+        representation=representation,
+        permutations=0,
+        seed=seed,
+        keep=0,
+        on_progress=lambda fraction, partial=None: on_progress(0.2 + 0.8 * fraction),
+    )
+    changed = attack.changed.cpu().numpy()
+    columns: dict[str, Any] = {name: _paired(getattr(around, name), changed) for name in _NUMBERS}
+    return LocalKinds(
+        **columns,
+        variation=_paired(around.variation[:, 0], changed),
+        asymmetry=_paired(around.asymmetry.mean(1), changed),
+        found=changed,
+        row=np.arange(len(pixels), dtype=np.int32),
+        strength=float(strength),
+        product=around.product,
+        **_of(around),
+        forwards=around.forwards + attack.forwards,
+        gradients=around.gradients + attack.gradients,
+        seconds=time.perf_counter() - begin,
+    )
+
+
+def _paired(values: np.ndarray, changed: np.ndarray) -> np.ndarray:
+    """(n, kinds), unknown at adversarial points that were not found."""
+    table = values.reshape(len(KINDS), -1).T.copy()
+    table[~changed, KINDS.index("adversarial")] = np.nan
+    return table
+
+
+def _of(around: LocalGeometry) -> dict[str, Any]:
+    names = ("radius", "representation", "sampler", "num_classes", "fingerprint")
+    return {name: getattr(around, name) for name in names}

@@ -1,0 +1,211 @@
+"""Local properties against the radius: how far a classifier is what its linearisation says, and what it does then.
+
+Around each image, along the same directions at every radius r: the asymmetry |d+ + d-| / (|d+| + |d-|), the residual
+|d+ - r J v| / |d+| of the linearisation, the share of units of ReLU and max-pooling that are on another side than at
+the image, and the share of directions that change the class. Where a classifier is smooth both grow in proportion to r
+at first (slope 1 on logarithmic axes). Where it is piecewise linear both are 0, up to rounding, as far as the first
+kink along the ray (`first_kink`, solved for exactly: see `core.geometry.patterns`).
+
+Reference: Aghdam, Heravi, Puig, VISAPP 2017, which holds the chain of affine layers responsible; definitions are ours.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from core.classifier import Classifier
+from core.compute import OnProgress, silent
+from core.geometry import isotropy
+from core.geometry.hessian import kinks as kinks_of
+from core.geometry.layers import Watch, watched
+from core.geometry.linearised import Linearised, Outputs, math_attention
+from core.geometry.local import precise
+from core.geometry.patterns import first_change, pattern
+from core.geometry.samplers import Directions, Sampler, directions
+from core.result import Result, quantity
+
+RADII = (0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
+_SEEN = {  # kinked operations of torch that the watched modules run
+    *("relu", "relu_", "leaky_relu", "prelu", "_prelu_kernel", "hardtanh"),
+    *("max_pool2d_with_indices", "mkldnn_max_pool2d", "clamp_min"),
+}
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class RadiusSweep(Result):
+    """Means over directions around n images at growing radii; NaN where nothing changes or a logit is not finite."""
+
+    radius: np.ndarray = quantity("ℓ2 pixel", "radius")
+    asymmetry: np.ndarray = quantity("", "image radius")
+    residual: np.ndarray = quantity("", "image radius")
+    variation: np.ndarray = quantity("", "image radius")  # std / mean of the gains
+    flipped: np.ndarray = quantity("", "image radius")  # share of directions, both senses, with another class
+    changed: np.ndarray = quantity("", "image radius")  # share of units on another side; NaN: no kinks that are seen
+    first_kink: np.ndarray = quantity("ℓ2 pixel", "image")  # the least over the directions; NaN: no kinks
+    row: np.ndarray = quantity("", "image")  # of the image in its set
+    kinks: str = quantity("")  # what the changed units are, or why there is no such share
+    sampler: str = quantity("")
+    directions: int = quantity("")
+    precision: str = quantity("")
+    num_classes: int = quantity("")
+    fingerprint: str = quantity("", default="")
+
+
+def radius_sweep(
+    classifier: Classifier,
+    images: Float[Tensor, "n c h w"],
+    radii: Sequence[float] = RADII,
+    *,
+    sampler: Sampler = "sphere",
+    dimension: int = 8,
+    count: int = 16,
+    seed: int = 0,
+    on_progress: OnProgress = silent,
+) -> RadiusSweep:
+    """Measure symmetry, linearity and changed units at growing radii.
+
+    Args:
+        classifier: any `core.classifier.Classifier`.
+        images: finite pixel values, nominally in [0, 1].
+        radii: in ℓ2 pixel, growing.
+        sampler: the law of the directions, see `core.geometry.samplers.directions`.
+        dimension: of the subspace, where the sampler is one.
+        count: m directions, each with its opposite.
+        seed: of the directions.
+        on_progress: told the fraction done.
+
+    Returns:
+        The curves. `forwards` counts 2 per image, direction and radius, and those that look at units.
+
+    Raises:
+        ValueError: if there is no image, fewer than 2 directions, or the radii are not positive and growing.
+        ImageError: if a value is not finite or the shape is not the classifier's.
+    """
+    begin = time.perf_counter()
+    growing = all(low < high for low, high in pairwise(radii))
+    if not radii or not growing or not all(0 < radius < math.inf for radius in radii):
+        raise ValueError(f"expected positive radii that grow, got {list(radii)}")
+    exact = precise(classifier, radii[0])
+    pixels = exact.accept(images)
+    if not len(pixels):
+        raise ValueError("expected at least one image, got none")
+    unseen = [name for name in kinks_of(exact) if name not in _SEEN]
+    with torch.inference_mode(False), torch.no_grad(), torch.autocast(exact.device.type, enabled=False):
+        outputs = Outputs(exact)
+        law = directions(exact, pixels, count, sampler, dimension=dimension, radius=radii[0], seed=seed)
+        with watched(exact, ()) as watch:
+            sweep = _Sweep(outputs, law, watch, tuple(radii))
+            has_kinks = bool(kinks_of(exact)) and not unseen and sweep.has_kinks(pixels[:1])
+            size, parts = max(1, outputs.size // (2 * count)), []
+            for start in range(0, len(pixels), size):
+                rows = slice(start, min(start + size, len(pixels)))
+
+                def tick(part: float, start: int = start, rows: slice = rows) -> None:
+                    on_progress((start + part * (rows.stop - start)) / len(pixels))
+
+                tick(0.0)
+                vectors = law.vectors[rows] if len(law.vectors) > 1 else law.vectors
+                parts.append(sweep(pixels[rows], vectors, has_kinks))
+    words = "units of ReLU and max-pooling" if has_kinks else "no ReLU and no max-pooling in its modules"
+    words = f"not all kinks are seen: {', '.join(unseen)}" if unseen else words
+    columns: dict[str, Any] = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    return RadiusSweep(
+        **columns,
+        radius=np.array(radii, np.float64),
+        row=np.arange(len(pixels), dtype=np.int32),
+        kinks=words,
+        sampler=sampler,
+        directions=count,
+        precision=str(exact.dtype).removeprefix("torch."),
+        num_classes=classifier.num_classes,
+        fingerprint=classifier.fingerprint,
+        forwards=outputs.forwards + law.forwards,
+        gradients=outputs.gradients + law.gradients,
+        seconds=time.perf_counter() - begin,
+    )
+
+
+class _Sweep:
+    """The curves of a few images at a time."""
+
+    def __init__(self, outputs: Outputs, law: Directions, watch: Watch, radii: tuple[float, ...]) -> None:
+        self._outputs, self._law, self._watch, self._radii = outputs, law, watch, radii
+
+    def has_kinks(self, image: Tensor) -> bool:
+        """Whether the watched modules with kinks are met at all."""
+        self._outputs.forwards += 1
+        return bool(self._watch(image).kinks)
+
+    def __call__(self, images: Tensor, vectors: Tensor, has_kinks: bool) -> dict[str, np.ndarray]:
+        outputs = self._outputs
+        here = Linearised(outputs, images)
+        linear, source = here(vectors).double(), here.value.argmax(1)
+        columns: dict[str, list[Tensor]] = {name: [] for name in ("asymmetry", "residual", "variation", "flipped")}
+        for radius in self._radii:
+            there, classes = outputs.around(images, vectors, (radius, -radius))
+            ahead, behind = (there - here.value[:, None]).double()
+            known = (classes >= 0).all(0).all(1) & torch.isfinite(here.value).all(1)
+            spread = isotropy.variation((ahead.norm(dim=2) / radius).cpu().numpy())
+            values = {
+                "asymmetry": isotropy.asymmetry(ahead, behind).mean(1),
+                "residual": ((ahead - radius * linear).norm(dim=2) / ahead.norm(dim=2)).mean(1),
+                "variation": torch.from_numpy(spread).to(ahead.device),
+                "flipped": (classes != source[:, None]).double().mean((0, 2)),
+            }
+            for name, value in values.items():
+                columns[name].append(value.masked_fill(~known, torch.nan))
+        found = {name: torch.stack(column, 1).cpu().numpy() for name, column in columns.items()}
+        unknown = np.full(len(images), np.nan)
+        if not has_kinks:
+            return found | {"changed": np.full((len(images), len(self._radii)), np.nan), "first_kink": unknown}
+        changed, first = self._units(images, vectors)
+        return found | {"changed": changed.cpu().numpy(), "first_kink": first.cpu().numpy()}
+
+    def _units(self, images: Tensor, vectors: Tensor) -> tuple[Tensor, Tensor]:
+        """The share of units on another side at each radius, and the least distance of a kink."""
+        count, each = len(images), vectors.shape[1]
+        shape, total = images.shape[1:], count * each
+        shares, ends = [], []
+        for part in torch.arange(total, device=images.device).split(self._outputs.size):
+            row = part // each
+            at, ways = images.flatten(1)[row], vectors[row if len(vectors) > 1 else 0, part % each]
+            with torch.enable_grad(), math_attention():
+                points = at.clone().requires_grad_()
+                here = self._watch(points.view(-1, *shape))
+                moves = _moves([kink.given for kink in here.kinks], points, ways)
+            ends.append(first_change(here.kinks, moves))
+            before = [pattern(kink) for kink in here.kinks]
+            units = sum(side.shape[1] for side in before)
+            share = []
+            for radius in self._radii:
+                there = self._watch((at + radius * ways).view(-1, *shape))
+                moved = [(pattern(kink) != side).sum(1) for kink, side in zip(there.kinks, before, strict=True)]
+                share.append(torch.stack(moved).sum(0).double() / units)
+            shares.append(torch.stack(share, 1))
+            self._outputs.forwards += len(part) * (1 + len(self._radii))
+            self._outputs.gradients += 2 * len(part)
+        changed = torch.cat(shares).unflatten(0, (count, each)).mean(1)
+        return changed, torch.cat(ends).view(count, each).amin(1)
+
+
+def _moves(given: Sequence[Tensor], points: Tensor, ways: Tensor) -> list[Tensor]:
+    """How fast the inputs of layers change along each row's vector."""
+    known = [place for place, each in enumerate(given) if each.requires_grad]
+    found = [torch.zeros_like(each.detach()) for each in given]
+    if known:
+        dummies = [torch.zeros_like(given[place].detach()).requires_grad_() for place in known]
+        outputs = [given[place] for place in known]
+        (back,) = torch.autograd.grad(outputs, points, dummies, create_graph=True, materialize_grads=True)
+        for place, move in zip(known, torch.autograd.grad(back, dummies, ways, materialize_grads=True), strict=True):
+            found[place] = move.detach()
+    return found

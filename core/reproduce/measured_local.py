@@ -1,0 +1,79 @@
+"""What is measured on a demo model for the claims about local properties."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from core.geometry.local import LocalGeometry
+    from core.geometry.local_kinds import LocalKinds
+    from core.geometry.local_layers import LayerGeometry
+    from core.geometry.local_sweep import RadiusSweep
+
+RADIUS = {"photos": 0.5, "digits": 1.0}  # ℓ2 pixel: half of what adversarial training was given
+STRENGTH = {"photos": 1.0, "digits": 2.0}  # of the attack
+_DIRECTIONS = 64
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What was measured on one model, of the same images."""
+
+    name: str  # such as photos/standard-1
+    sphere: LocalGeometry
+    attack: LocalGeometry
+    layers: LayerGeometry
+    sweep: RadiusSweep
+    kinds: LocalKinds
+
+    @property
+    def trained(self) -> bool:
+        """Whether it has learned anything."""
+        return "untrained" not in self.name
+
+
+def measure(source: str, device: str | None, count: int, seed: int) -> Measured:
+    """Measure one model.
+
+    Args:
+        source: such as demo:photos/standard.
+        device: where it runs; the best one here when None.
+        count: images, drawn evenly from the classes.
+        seed: of what is random.
+    """
+    from core.checkpoints import load_classifier
+    from core.geometry.local import local_geometry
+    from core.geometry.local_kinds import local_kinds
+    from core.geometry.local_layers import layer_geometry
+    from core.geometry.local_sweep import radius_sweep
+    from core.geometry.sampling import stratified
+    from core.images import load_images
+
+    name = source.removeprefix("demo:")
+    data = name.split("/")[0]
+    classifier, images = load_classifier(source, device), load_images(f"demo:{data}")
+    pixels = images[stratified(images.labels.numpy(), count, seed)].pixels
+    radius = RADIUS[data]
+    sphere = local_geometry(classifier, pixels, radius, count=_DIRECTIONS, rays=0, permutations=0, keep=0, seed=seed)
+    attack = local_geometry(
+        classifier,
+        pixels,
+        radius,
+        sampler="attack",
+        count=16,
+        rays=0,
+        permutations=0,
+        samples=0,
+        ascents=0,
+        keep=0,
+        seed=seed,
+    )
+    return Measured(
+        name,
+        sphere,
+        attack,
+        layer_geometry(classifier, pixels[: max(4, count // 3)], radius, seed=seed),
+        radius_sweep(classifier, pixels, (radius / 50, radius / 10, radius), seed=seed),
+        local_kinds(classifier, pixels, radius, strength=STRENGTH[data], seed=seed),
+    )

@@ -1,0 +1,211 @@
+"""Does the model answer to small changes of an image alike in all directions?"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import streamlit as st
+
+from core.analyses import TABLE
+from core.geometry.local import STATUSES
+from core.geometry.local_card import LocalCard
+from dashboard import controls, exports, plane_controls, session
+from dashboard.session import Outcome
+
+ANALYSIS = "local"
+COLUMNS = ("measured", "linearised", "random map")
+ABOUT = """
+The image is changed by steps of one length r, in many directions v, each with its opposite. d+ and d- are the changes
+of the logits for r v and -r v.
+
+**Isotropy** asks whether all directions change the outputs alike: the spread of |d+| / r. **Symmetry** asks whether a
+step and its opposite do opposite things: |d+ + d-| over |d+| + |d-| is 0 for an affine map, 1 for an even change.
+**Mantel score**: the correlation of distances between the points with distances between their outputs. **Lipschitz
+numbers** say how steep the model is; each rung of the ladder is a bound from below, only the last one from above.
+
+**What to look for.** The column beside. A *linear* map from thousands of values to ten outputs is far from isotropic
+too, and its Mantel score is near 0: a low score needs no bending. What bends shows where *measured* leaves
+*linearised*, and as 1 minus the score against the linearised distances. In the plane, the gap between the solid and the
+dashed curve is asymmetry; the dotted curve is the linearisation, which has none.
+
+**What this cannot show.** Directions drawn uniformly flatter a model: in thousands of dimensions they are all alike.
+Look at *attack*, or at a *subspace*, too. On the sphere, most of the asymmetry is one and the same bend for all
+directions, which distances between points do not see. "Below 1" means nothing without its unit: for pixels in [0, 255]
+every Lipschitz number is 1/255 of the one here. A length, margin over slope, does not depend on units. Rays that met no
+other class are open rings: as far as the radii asked can tell.
+
+Reference: Aghdam, Heravi, Puig, *Explaining Adversarial Examples by Local Properties of Convolutional Neural Networks*,
+VISAPP 2017. Definitions, linear maps beside every number, and the sampling are ours.
+"""
+MANY = {  # analyses of more images: heading, then what its button offers
+    "local_layers": ("Layer by layer", "Follow changes through the layers, {others} more images"),
+    "local_sweep": ("By radius", "Measure at growing radii, {others} more images"),
+    "local_kinds": ("Clean against adversarial", "Compare {others} more images with their adversarial points"),
+}
+SETTINGS = {
+    "local_layers": (
+        ("radius", "Radius"),
+        ("layers", "Layers"),
+        ("others", "Others of the set"),
+        ("directions", "Directions"),
+        ("seed", "Seed"),
+    ),
+    "local_sweep": (
+        ("radii", "Radii"),
+        ("sampler", "Directions drawn"),
+        ("others", "Others of the set"),
+        ("directions", "Directions"),
+        ("seed", "Seed"),
+    ),
+    "local_kinds": (
+        ("number", "Number"),
+        ("radius", "Radius"),
+        ("strength", "Attack"),
+        ("others", "Others of the set"),
+        ("seed", "Seed"),
+    ),
+}
+
+
+def around(outcome: Outcome) -> None:
+    """The plane through the image, and beside it all pairs of points."""
+    busy = controls.progress_words(outcome, "one image")
+    if busy:
+        st.progress(busy["fraction"] or 0.0, busy["text"])
+    exports.chart(made, outcome)
+    controls.stop_or_resume(outcome)
+
+
+def said(value: float, unit: str = "") -> str:
+    """A number of a table in three digits, or that it is not defined."""
+    if not math.isfinite(value):
+        return "–"
+    return f"{value:,.0f}{unit}" if abs(value) >= 1000 else f"{value:.3g}{unit}"
+
+
+def beside_linear(found: LocalCard) -> None:
+    """Isotropy and scores of the model beside those of two linear maps."""
+    scores = (found.mantel_raw[0], found.mantel_linear[0], found.mantel_random[0])
+    symmetry = (np.nanmean(found.asymmetry[0]) if np.isfinite(found.asymmetry[0]).any() else math.nan, 0.0, 0.0)
+    rows = {
+        "variation of the gain": found.variation[0],
+        "5 % over 95 % quantile": found.ratio[0],
+        "least over largest singular value": found.spectral[0],
+        "share of directions that matter": found.effective[0],
+        "mean asymmetry": symmetry,
+        "Mantel score": scores,
+        "against linearised distances": (found.mantel_jacobian[0], 1.0, math.nan),
+    }
+    columns = {name: [said(float(values[place])) for values in rows.values()] for place, name in enumerate(COLUMNS)}
+    widths = {"": st.column_config.TextColumn(width=190)}
+    widths |= {name: st.column_config.TextColumn(width=62) for name in columns}
+    st.dataframe({"": list(rows), **columns}, hide_index=True, column_config=widths)
+    expected = found.mantel_expected[0]
+    words = [f"p of the Mantel score {said(float(found.mantel_p[0, 0]))}: of any association, not of topology kept."]
+    if math.isfinite(expected):
+        words.append(f"A linear map with this spectrum has a score of about {expected:.2f}.")
+    st.caption(" ".join(words))
+
+
+def ladder(found: LocalCard) -> None:
+    """The Lipschitz numbers, from below to above."""
+    word = "logits" if found.representation == "logits" else "probability"
+    st.markdown(f"**Steepness** ({word} per ℓ2)")
+    lines = {
+        "over pairs of points": said(found.lipschitz_pairs[0]),
+        "at the point": said(found.lipschitz_point[0]),
+        "largest met in the ball": said(found.lipschitz_ball[0]),
+        "margin, largest met": said(found.lipschitz_margin[0]),
+        "product of layers, from above": said(found.product),
+        "margin over slope, a length": said(found.length_of_margin[0], " ℓ2"),
+    }
+    controls.facts(lines)
+    st.caption(
+        "The first four are below the constant of the ball."
+        + (f" {found.product_words.capitalize()}." if math.isnan(found.product) else "")
+    )
+
+
+def facts(found: LocalCard) -> None:
+    """What was measured around one image for one model."""
+    status = str(found.status[0])
+    if status != "measured":
+        st.badge(status, color="orange")
+        st.caption(STATUSES[status])
+    names = session.classifier(made.models[0]).class_names
+    _, ahead, behind, both = found.flip_shares[0]
+    label = found.label_ratio[0]
+    lines = {
+        "class": names[int(found.source_class[0])] if found.source_class[0] >= 0 else "undefined",
+        "other class at v alone, -v alone, both": f"{ahead:.0%}, {behind:.0%}, {both:.0%}",
+        "rays without another class": f"{found.censored[0]:.0%} up to {found.reach:.3g} ℓ2",
+        "label isotropy, 5 % over 95 %": said(label) if math.isfinite(label) else "beyond reach",
+        "points outside the pixel box": f"{found.outside[0]:.0%}",
+        "cost": f"{found.forwards:,} forwards, {found.gradients:,} gradients, {found.seconds:.1f} s",
+    }
+    if found.precision != "float32":
+        lines["computed in"] = found.precision
+    controls.facts(lines)
+
+
+def image_asked() -> None:
+    """Which image is asked about, and along which plane."""
+    st.markdown("**Image**")
+    at = made.parameters["at"]
+    if at is not None:
+        st.caption(f"The point {at[0]:.2f}, {at[1]:.2f} that was picked on a slice, in its plane.")
+        st.button("Back to the image itself", on_click=session.change, args=(ANALYSIS,), kwargs={"at": None})
+        return
+    plane_controls.anchors(made.rows, 1)
+    plane_controls.direction(ANALYSIS, "u", "Across")
+    plane_controls.direction(ANALYSIS, "v", "Up")
+
+
+def perturbations() -> None:
+    """How the image is changed."""
+    st.markdown("**Changes**")
+    controls.setting(ANALYSIS, "radius", "Radius r")
+    controls.setting(ANALYSIS, "sampler", "Directions drawn")
+    if made.parameters["sampler"] == "subspace":
+        controls.setting(ANALYSIS, "dimension", "Subspace")
+    controls.setting(ANALYSIS, "representation", "Outputs")
+    with st.expander("More"):
+        controls.setting(ANALYSIS, "count", "Directions")
+        controls.setting(ANALYSIS, "reach", "Reach of rays")
+        controls.setting(ANALYSIS, "permutations", "Permutations")
+        controls.setting(ANALYSIS, "seed", "Seed")
+        controls.setting(ANALYSIS, "palette", "Palette")
+
+
+controls.heading("Local", TABLE[ANALYSIS].question)
+made = session.recipe(ANALYSIS).with_settings(show="plane")
+left, right = st.columns([640, 400] if len(made.models) == 1 else [1000, 420], gap="large")
+with left:
+    outcome = session.live(made, around, urgent=True)
+    first = session.shown(made, outcome)[0]
+    if outcome.finished and isinstance(first, LocalCard):
+        st.subheader("Over all directions")
+        exports.chart(made.with_settings(show="directions"), outcome)
+        st.subheader("Distances before and after")
+        exports.chart(made.with_settings(show="distances"), outcome)
+    for name, (title, words) in MANY.items():
+        recipe = session.make(name, session.settings(name))
+        exports.on_demand(recipe, title, words.format(**recipe.parameters), SETTINGS[name])
+exports.export(session.make(ANALYSIS, session.settings(ANALYSIS)), outcome)
+with right:
+    if isinstance(first, LocalCard):
+        with st.container(border=True):
+            st.markdown(f"**Around {first.words}**")
+            facts(first)
+        with st.container(border=True):
+            st.markdown("**Beside linear maps**")
+            beside_linear(first)
+        with st.container(border=True):
+            ladder(first)
+    with st.container(border=True):
+        image_asked()
+    with st.container(border=True):
+        perturbations()
+    with st.expander("What am I looking at?", expanded=True):
+        st.markdown(ABOUT)

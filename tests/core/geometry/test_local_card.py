@@ -1,0 +1,66 @@
+"""The local card of a recipe: the plane around an image or a picked point, its rings and its rays."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from core.checkpoints import load_classifier
+from core.geometry.linearised import Outputs
+from core.geometry.local_card import _all_round, prepare
+from core.geometry.planes import Plane
+from core.images import load_images
+from tests import local_maps, truths
+
+QUICK = {"count": 8, "permutations": 9}
+
+
+def test_a_linear_map_is_its_linearisation_in_every_direction() -> None:
+    shape = (1, 6, 6)
+    classifier = local_maps.scaled_axes((3.0, 4.0), shape, torch.float64)
+    image = truths.images(1, shape)[0]
+    image[0, 0, 0], image[0, 0, 1] = 1.0, 0.5  # logits 3 and 2
+    axes = torch.zeros(2, *shape, dtype=torch.float64)
+    axes[0, 0, 0, 0] = axes[1, 0, 0, 1] = 1.0
+    plane = Plane.spanned(image, axes[0], axes[1])
+    found = _all_round(Outputs(classifier), image, plane, 0.5, 10.0)
+    angle = found["angle"]
+    exact = np.hypot(3 * np.cos(angle), 4 * np.sin(angle))
+    np.testing.assert_allclose(found["plane_linear"], exact, rtol=1e-6)
+    for ring in found["plane_gain"]:
+        np.testing.assert_allclose(ring, exact, rtol=1e-6)
+    slope = 3 * np.cos(angle) - 4 * np.sin(angle)  # of the margin, which is 1
+    far = np.where(slope < -0.1, -1 / np.minimum(slope, -0.1), np.nan)
+    np.testing.assert_allclose(found["plane_boundary"], far, rtol=2e-3)
+    np.testing.assert_array_equal(found["plane_class"], np.where(np.isnan(far), -1, 1))
+
+
+def test_the_card_of_an_image_and_of_a_picked_point() -> None:
+    classifier, images = load_classifier("demo:digits/standard", "cpu"), load_images("demo:digits")
+    heard: list[float] = []
+    card = prepare(classifier, images, rows=(5,), **QUICK, on_progress=lambda part, partial=None: heard.append(part))
+    assert card.words == images.words[5]
+    assert card.x_label.startswith("gradient")
+    assert card.plane_gain.shape == (3, 64)
+    np.testing.assert_allclose(card.rings, [0.25, 0.5, 1.0])
+    np.testing.assert_allclose(card.plane_linear[:32], card.plane_linear[32:], rtol=1e-4)
+    assert heard[-1] == 1
+    there = prepare(classifier, images, rows=(5, 9, 14), plane="images", at=(0.3, 0.2), **QUICK)
+    assert there.words == "point 0.30, 0.20"
+    assert there.x_label.startswith("towards")
+    assert there.gain.shape == (1, 8)
+    along = prepare(classifier, images, rows=(5,), plane="directions", u="dct:0,1", v="dct:1,0", at=(0.1, 0.0), **QUICK)
+    assert along.words == "point 0.10, 0.00"
+    assert along.forwards > there.gain.size
+
+
+@pytest.mark.parametrize("sampler", ["subspace", "pixels", "dct", "attack"])
+def test_every_law_makes_a_card(sampler: str) -> None:
+    classifier, images = load_classifier("demo:digits/standard", "cpu"), load_images("demo:digits")
+    card = prepare(classifier, images, rows=(5,), sampler=sampler, **QUICK)  # type: ignore[arg-type]
+    assert card.sampler == sampler
+    assert math.isnan(card.mantel_expected[0])
+    assert card.status.tolist() == ["measured"]
