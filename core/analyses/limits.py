@@ -1,0 +1,471 @@
+"""Limits on any classifier: the bounds, what is found for a model, and formats so small that every image is there."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from core.analyses.analysis import PALETTE, Analysis, one_per_model
+from core.parameters import Parameter
+
+if TYPE_CHECKING:
+    from core.classifier import Classifier
+    from core.compute import OnProgress
+    from core.figures.chart import Chart
+    from core.geometry.enumeration import EveryImage
+    from core.geometry.limits import RobustnessBound
+    from core.geometry.overlay import Overlay
+    from core.geometry.painting import PaintedClass
+    from core.geometry.survival import Survival
+    from core.images import ImageSet
+
+_POINTS = 300  # of curves of survival
+
+
+def _prepare_limits(
+    classifier: Classifier,
+    images: ImageSet,
+    *,
+    rows: Sequence[int],
+    reference: Classifier,
+    side: int,
+    channels: int,
+    bits: int,
+    norm: str,
+    share: float,
+    on_progress: OnProgress,
+) -> RobustnessBound:
+    from core.geometry.limits import robustness_bound
+
+    own, height, width = classifier.input_shape
+    size = side or round(math.sqrt(height * width))
+    return robustness_bound(size, channels or own, bits, float(norm), share or None)
+
+
+def _limits_chart(
+    results: Sequence[RobustnessBound],
+    classifiers: Sequence[Classifier],
+    images: ImageSet,
+    *,
+    rows: tuple[int, ...],
+    beside: Sequence[RobustnessBound],
+    marked: float,
+) -> Chart:
+    from core.figures.limits import limits_chart
+    from core.geometry.extremal import EXTREMAL, extremal_survival
+
+    bound = results[0]  # a format is asked about, and all models shown have the same
+    extremal: dict[str, np.ndarray] = {}
+    if bound.share[1] == 0.5:
+        extremal = {
+            kind: np.exp(extremal_survival(kind, bound.values, bound.bits, bound.norm, bound.size)) for kind in EXTREMAL
+        }
+    return limits_chart(bound, extremal, marked=marked)
+
+
+def _prepare_survival(
+    classifier: Classifier, images: ImageSet, *, rows: Sequence[int], reference: Classifier, **settings: Any
+) -> Survival:
+    from core.geometry.sampling import stratified
+    from core.geometry.survival import survival
+
+    chosen = images[stratified(images.labels.numpy(), min(settings["count"], len(images)), settings["seed"])]
+    return survival(classifier, chosen.pixels, **settings)
+
+
+def _survival_chart(
+    results: Sequence[Survival],
+    classifiers: Sequence[Classifier],
+    images: ImageSet,
+    *,
+    rows: tuple[int, ...],
+    beside: Sequence[Survival],
+    norm: str,
+) -> Chart:
+    p = float(norm)
+    far = max(_end(found, p) for found in beside)
+    at = np.arange(far + 1) if p == 0 and far < 2 * _POINTS else np.linspace(0.0, far, _POINTS)
+    at = np.unique(np.rint(at)) if p == 0 else at
+    return one_per_model(results, classifiers, lambda found, one, title: _survival_of(found, one, p, at, title))
+
+
+def _end(found: Survival, norm: float) -> float:
+    """How far the axis of sizes reaches: to the limit at one in a thousand, and nearly all of what was found."""
+    from core.geometry.limits import size_at
+
+    side = math.sqrt(found.values)  # only the number of values counts
+    share = tuple(found.share.tolist()) if np.isfinite(found.share).all() else 0.5
+    limit = size_at(1, round(side**2), found.bits, norm, share, survivors=1e-3)
+    sizes = np.concatenate([found.least(norm), found.exhibit_size[0, :, found.norms.index(norm)]])
+    finite = sizes[np.isfinite(sizes)]
+    reach = float(np.quantile(finite, 0.98)) if len(finite) else 0.0
+    return max(1.02 * limit, min(1.1 * reach, 3 * limit))
+
+
+def _survival_of(found: Survival, one: Classifier, norm: float, at: np.ndarray, title: str) -> Chart:
+    from core.figures.limits import survival_chart
+    from core.geometry.extremal import EXTREMAL
+    from core.geometry.limits import robustness_bound
+    from core.geometry.survival import clopper_pearson, survivors
+
+    best, place = found.least(norm), found.norms.index(norm)
+    share = survivors(best, at)
+    hits = np.nan_to_num(share) * len(best)
+    low, high = clopper_pearson(hits, max(1, len(best)))
+    limit = np.full(len(at), np.nan)
+    if np.isfinite(found.share).all():
+        ends = (float(found.share[0]), float(found.share[1]))
+        limit = robustness_bound(1, found.values, found.bits, norm, ends, sizes=at).fraction
+    walk = np.nan_to_num(found.size[0, :, place], nan=np.inf)
+    names = one.class_names if found.partition == "labels" else ("above the median", "below")
+    return survival_chart(
+        found,
+        norm=norm,
+        at=at,
+        limit=limit,
+        best=(share, low, high),
+        walk=survivors(walk, at),
+        of_set=survivors(found.least(norm, of_set=True), at),
+        exhibits={kind: survivors(found.exhibit_size[k, :, place], at) for k, kind in enumerate(EXTREMAL)},
+        class_names=names,
+        title=title,
+    )
+
+
+def _prepare_painting(
+    classifier: Classifier,
+    images: ImageSet,
+    *,
+    rows: Sequence[int],
+    reference: Classifier,
+    side: str,
+    painted: str,
+    on_progress: OnProgress,
+) -> PaintedClass:
+    from core.geometry.painting import painted_class
+
+    return painted_class(int(side), painted)
+
+
+def _painting_chart(
+    results: Sequence[PaintedClass],
+    classifiers: Sequence[Classifier],
+    images: ImageSet,
+    *,
+    rows: tuple[int, ...],
+    beside: Sequence[PaintedClass],
+    radius: int,
+    show: Any,
+) -> Chart:
+    from core.figures.every_image import painting_chart
+
+    return painting_chart(results[0], radius=radius, show=show)
+
+
+def _prepare_enumeration(
+    classifier: Classifier,
+    images: ImageSet,
+    *,
+    rows: Sequence[int],
+    reference: Classifier,
+    pixels: int,
+    on_progress: OnProgress,
+) -> EveryImage:
+    from core.geometry.enumeration import every_image
+
+    return every_image(classifier, pixels, on_progress=on_progress)
+
+
+def _enumeration_chart(
+    results: Sequence[EveryImage],
+    classifiers: Sequence[Classifier],
+    images: ImageSet,
+    *,
+    rows: tuple[int, ...],
+    beside: Sequence[EveryImage],
+    palette: str,
+) -> Chart:
+    from core.figures.every_image import enumeration_chart
+
+    def draw(found: EveryImage, one: Classifier, title: str) -> Chart:
+        counts = found.counts
+        held = [int(k) for k in np.flatnonzero(counts) if 2 * counts[k] <= len(found.label)]
+        limits = {k: found.limit(k) for k in held}
+        return enumeration_chart(found, limits=limits, class_names=one.class_names, palette=palette, title=title)
+
+    return one_per_model(results, classifiers, draw)
+
+
+def _prepare_overlay(
+    classifier: Classifier,
+    images: ImageSet,
+    *,
+    rows: Sequence[int],
+    reference: Classifier,
+    orders: int,
+    seed: int,
+    on_progress: OnProgress,
+) -> Overlay:
+    from core.geometry.overlay import overlay
+
+    first, second = images[[rows[0]]].pixels, images[[rows[1]]].pixels
+    return overlay(classifier, first, second, orders=orders, seed=seed, on_progress=on_progress)
+
+
+def _overlay_chart(
+    results: Sequence[Overlay],
+    classifiers: Sequence[Classifier],
+    images: ImageSet,
+    *,
+    rows: tuple[int, ...],
+    beside: Sequence[Overlay],
+    times: float,
+) -> Chart:
+    from core.figures.overlay import overlay_chart
+
+    return one_per_model(
+        results,
+        classifiers,
+        lambda found, one, title: overlay_chart(found, class_names=one.class_names, times=times, title=title),
+    )
+
+
+def _one_to_three(parameters: Mapping[str, Any]) -> tuple[int, int]:
+    return 1, 3
+
+
+def _two(parameters: Mapping[str, Any]) -> tuple[int, int]:
+    return 2, 2
+
+
+def _whole_set(parameters: Mapping[str, Any]) -> bool:
+    """Other images than the chosen ones are drawn from the set."""
+    return True
+
+
+def _known(painted: str) -> None:
+    """Raise unless a text can stand for a painted class.
+
+    Raises:
+        ValueError: if it is neither a name nor hexadecimal digits.
+    """
+    if painted not in NAMED and not (len(painted) in (4, 128) and set(painted) <= set("0123456789abcdef")):
+        raise ValueError(
+            f"expected {', '.join(NAMED)}, or 4 (2 x 2) or 128 (3 x 3) hexadecimal digits, got {painted[:20]!r}"
+        )
+
+
+NAMED = ("majority", "ball", "pixel", "parity")  # of `core.geometry.painting`, without the import of torch
+
+_BITS = Parameter(
+    name="bits",
+    kind="integer",
+    default=8,
+    limits=(1, 16),
+    unit="bits per value",
+    help="Bit depth: every value is one of 2^bits evenly spaced levels.",
+)
+_NORM = Parameter(
+    name="norm",
+    kind="choice",
+    default="0",
+    choices=("0", "1", "2", "inf"),
+    help="How changes are measured: 0 counts changed values, 1, 2 and inf are lengths over pixels in [0, 1].",
+)
+_SEED = Parameter(
+    name="seed", kind="integer", default=0, limits=(0, 1e9), help="Another seed draws other images and other orders."
+)
+
+LIMITS = Analysis(
+    name="limits",
+    version=1,
+    question="How robust can any classifier be on images of this format?",
+    view="limits",
+    parameters=(
+        Parameter(
+            name="side",
+            kind="integer",
+            default=0,
+            limits=(0, 1024),
+            unit="pixels",
+            help="Resolution: pixels per side; 0 for the model's own.",
+        ),
+        Parameter(
+            name="channels",
+            kind="integer",
+            default=0,
+            limits=(0, 16),
+            unit="values per pixel",
+            help="Colour channels; 0 for the model's own.",
+        ),
+        _BITS,
+        _NORM,
+        Parameter(
+            name="share",
+            kind="number",
+            default=0.5,
+            limits=(0.0, 0.5),
+            unit="of all images",
+            help="The share of all images that the class holds; 0 for the worst over all shares up to one half.",
+        ),
+    ),
+    figure=(
+        Parameter(
+            name="marked",
+            kind="number",
+            default=0.01,
+            limits=(1e-6, 0.99),
+            unit="of the class",
+            help="A share at which the size is read off.",
+        ),
+    ),
+    images=_one_to_three,
+    prepare=_prepare_limits,
+    chart=_limits_chart,
+)
+
+SURVIVAL = Analysis(
+    name="survival",
+    version=1,
+    question="How robust is the model on images drawn uniformly, beside the limit?",
+    view="limits",
+    parameters=(
+        _BITS,
+        Parameter(
+            name="partition",
+            kind="choice",
+            default="halved",
+            choices=("labels", "halved"),
+            help="The classes: the model's labels, or, since most models give all noise one label, the lead of that"
+            " label's logit above and below its median.",
+        ),
+        Parameter(
+            name="count",
+            kind="integer",
+            default=100,
+            limits=(5, 2000),
+            unit="images",
+            help="Images searched, drawn uniformly; as many of the set.",
+        ),
+        Parameter(
+            name="draws",
+            kind="integer",
+            default=2000,
+            limits=(20, 100_000),
+            unit="images",
+            help="Images drawn for the histogram of labels.",
+        ),
+        Parameter(
+            name="walks",
+            kind="integer",
+            default=2,
+            limits=(1, 20),
+            unit="per image",
+            help="Random walks towards images of another label.",
+        ),
+        _SEED,
+    ),
+    figure=(_NORM,),
+    images=_one_to_three,
+    prepare=_prepare_survival,
+    chart=_survival_chart,
+    shared=_whole_set,
+)
+
+PAINTING = Analysis(
+    name="painting",
+    version=1,
+    question="Which images of a class that you paint keep it against changed pixels?",
+    view="limits",
+    parameters=(
+        Parameter(
+            name="side",
+            kind="choice",
+            default="2",
+            choices=("2", "3"),
+            help="Pixels per side: 16 images of 2 x 2 pixels, or 512 of 3 x 3.",
+        ),
+        Parameter(
+            name="painted",
+            kind="text",
+            default="majority",
+            check=_known,
+            help="The class: majority, ball, pixel, parity, or its members as hexadecimal digits, image 0 last.",
+        ),
+    ),
+    figure=(
+        Parameter(
+            name="radius",
+            kind="integer",
+            default=1,
+            limits=(0, 9),
+            unit="pixels",
+            help="How many pixels may change: images that this can take out of the class are peeled off.",
+        ),
+        Parameter(
+            name="show",
+            kind="choice",
+            default="both",
+            choices=("both", "board", "curve"),
+            help="The board of all images, the curve of survivors, or both.",
+        ),
+    ),
+    images=_one_to_three,
+    prepare=_prepare_painting,
+    chart=_painting_chart,
+)
+
+ENUMERATION = Analysis(
+    name="enumeration",
+    version=1,
+    question="What does the model say about every image of a tiny format?",
+    view="limits",
+    parameters=(
+        Parameter(
+            name="pixels",
+            kind="integer",
+            default=4,
+            limits=(2, 4),
+            unit="per side",
+            help="Side of the small black-and-white images, enlarged to the model's: 4 gives 65,536 of them.",
+        ),
+    ),
+    figure=(PALETTE,),
+    images=_one_to_three,
+    prepare=_prepare_enumeration,
+    chart=_enumeration_chart,
+)
+
+OVERLAY = Analysis(
+    name="overlay",
+    version=1,
+    question="How few pixels lead from one image to another, for the model and for you?",
+    view="limits",
+    parameters=(
+        Parameter(
+            name="orders",
+            kind="integer",
+            default=8,
+            limits=(0, 100),
+            unit="orders",
+            help="Random orders of the pixels, drawn beside that by difference.",
+        ),
+        _SEED,
+    ),
+    figure=(
+        Parameter(
+            name="times",
+            kind="number",
+            default=2.0,
+            limits=(0.0, 1024.0),
+            unit="sides",
+            help="Pixels of the overlay, in sides of the image.",
+        ),
+    ),
+    images=_two,
+    prepare=_prepare_overlay,
+    chart=_overlay_chart,
+)

@@ -1,0 +1,137 @@
+"""From one image to another, pixel by pixel: how few pixels carry what tells them apart, for a classifier and for us.
+
+The limits never look inside the classifier, so they hold for people too: of nearly all images of a format, O(n) changed
+pixels of the n x n there are change what the image means. An overlay paints some pixels of the second image over the
+first, those first in which the two differ most (ℓ2 over channels); beside it stand random orders of the same pixels.
+What the classifier says after each pixel is measured. Whether the meaning has changed is for the eye to judge.
+
+Reference: Dai, Gifford, Fundamental limits on the robustness of image classifiers, ICLR 2023, and its project page.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from core.classifier import Classifier
+from core.compute import OnProgress, silent
+from core.result import Result, quantity
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Overlay(Result):
+    """What a classifier says on the way from images to others, of which ever more pixels are painted over them."""
+
+    first: np.ndarray = quantity("pixel", "n c h w")
+    second: np.ndarray = quantity("pixel", "n c h w")
+    place: np.ndarray = quantity("", "n order h w")  # of each pixel in an order; the first order: largest difference
+    pixels: np.ndarray = quantity("pixels", "step")  # painted over
+    label: np.ndarray = quantity("", "n order step")  # -1 where a logit is not finite
+    own: np.ndarray = quantity("", "n order step")  # probability of the first image's class
+    other: np.ndarray = quantity("", "n order step")  # probability of the second image's class
+    num_classes: int = quantity("")
+    fingerprint: str = quantity("", default="")
+
+    @property
+    def side(self) -> int:
+        """N, the longer side of an image in pixels."""
+        return int(max(self.first.shape[2:]))
+
+    def needed(self) -> np.ndarray:
+        """(n, o) the fewest painted pixels with the second image's class; NaN where the images have one class."""
+        return self._first_at(self.label == self.label[:, :1, -1:])
+
+    def left(self) -> np.ndarray:
+        """(n, o) the fewest painted pixels with another class than the first image's."""
+        return self._first_at((self.label != self.label[:, :1, :1]) & (self.label >= 0))
+
+    def _first_at(self, there: np.ndarray) -> np.ndarray:
+        known = there.any(2) & (self.label[:, :, 0] != self.label[:, :, -1])
+        found: np.ndarray = np.where(known, self.pixels[there.argmax(2)], np.nan)
+        return found
+
+    def painted(self, row: int, count: int) -> np.ndarray:
+        """The first image of a row (c, h, w) with so many pixels of the second one, in the first order."""
+        taken = self.place[row, 0] < count
+        image: np.ndarray = np.where(taken, self.second[row], self.first[row])
+        return image
+
+
+def overlay(
+    classifier: Classifier,
+    first: Float[Tensor, "n c h w"],
+    second: Float[Tensor, "n c h w"],
+    *,
+    orders: int = 8,
+    steps: int = 1024,
+    seed: int = 0,
+    on_progress: OnProgress = silent,
+) -> Overlay:
+    """Paint the pixels of images over others, in order, and ask the classifier on the way.
+
+    Args:
+        classifier: any `core.classifier.Classifier`.
+        first: the images that are painted over.
+        second: those whose pixels are taken, one for each.
+        orders: random orders beside that by difference.
+        steps: numbers of pixels at which the classifier is asked, evenly spaced; at most one per pixel.
+        seed: of the random orders.
+        on_progress: told the fraction done.
+
+    Returns:
+        Labels and probabilities. `forwards` counts images put through the classifier.
+
+    Raises:
+        ValueError: if there is no pair, or a number is out of range.
+        ImageError: if an image is not the classifier's.
+    """
+    begin = time.perf_counter()
+    one, two = classifier.accept(first), classifier.accept(second)
+    if not len(one) or len(one) != len(two) or orders < 0 or steps < 1:
+        raise ValueError(
+            f"expected pairs of images, orders and steps, got {len(one)}, {len(two)}, {orders} and {steps}"
+        )
+    count, (height, width) = len(one), classifier.input_shape[1:]
+    size = height * width
+    generator = torch.Generator().manual_seed(seed)
+    key = torch.rand((count, orders, size), generator=generator).to(one)
+    by = -(two - one).square().sum(1).flatten(1)
+    order = torch.cat([by[:, None], key], 1).argsort(dim=2, stable=True)
+    place = torch.empty_like(order).scatter_(2, order, torch.arange(size, device=one.device).expand_as(order))
+    pixels = torch.linspace(0, size, min(steps, size) + 1, dtype=torch.float64).round().long().to(one.device)
+    shape = (count, 1 + orders, len(pixels))
+    rows = torch.arange(int(np.prod(shape)), device=one.device)
+
+    def ask(row: Tensor) -> Tensor:
+        step, route, pair = row % shape[2], row // shape[2] % shape[1], row // (shape[1] * shape[2])
+        taken = (place[pair, route] < pixels[step, None]).view(-1, 1, height, width)
+        logits: Tensor = classifier(torch.where(taken, two[pair], one[pair]))
+        return logits
+
+    with torch.inference_mode():
+        batches = classifier.batches()
+        logits = batches(ask, rows, lambda part: on_progress(part)).double().view(*shape, -1)
+        finite = torch.isfinite(logits).all(3)
+        label = logits.argmax(3).where(finite, -1)
+        chance = logits.softmax(3).where(finite[..., None], torch.nan)
+        ends = [label[:, 0, at].clamp(min=0).view(-1, 1, 1, 1).expand(*shape, 1) for at in (0, -1)]
+        own, other = (chance.gather(3, k)[..., 0] for k in ends)
+    return Overlay(
+        first=one.cpu().numpy(),
+        second=two.cpu().numpy(),
+        place=place.view(count, -1, height, width).cpu().numpy().astype(np.int32),
+        pixels=pixels.cpu().numpy(),
+        label=label.cpu().numpy().astype(np.int16),
+        own=own.float().cpu().numpy(),
+        other=other.float().cpu().numpy(),
+        num_classes=classifier.num_classes,
+        fingerprint=classifier.fingerprint,
+        forwards=batches.rows,
+        gradients=0,
+        seconds=time.perf_counter() - begin,
+    )

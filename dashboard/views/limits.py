@@ -1,0 +1,265 @@
+"""How robust can any classifier be on images of this format, and how robust is this one on all of them?"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import streamlit as st
+
+from core.analyses import TABLE
+from core.geometry.limits import BOUNDS, RobustnessBound, size_at
+from core.geometry.painting import NAMED, PaintedClass, painted_words
+from core.geometry.survival import Survival
+from dashboard import controls, exports, plane_controls, session
+from dashboard.session import Outcome
+from dashboard.viewer.viewer import plane_view
+
+ANALYSIS, FOUND, PAINTING, EVERY, OVERLAY = "limits", "survival", "painting", "enumeration", "overlay"
+SIDES = (0, 4, 8, 16, 28, 32, 64, 128, 224, 256, 512, 1024)
+ABOUT = """
+A classifier is any way to sort all images of a format into classes; every image counts once. If a class holds at most
+half of them, nearly all of its images leave it by a small change, **whatever the classifier is**. At most one class can
+hold more: that one is exempt.
+
+Three bounds hold, and the smallest is the limit. **H1** changes values one by one: the number that must change cannot
+stray far from its mean, and that is of the order of the side n. **H2** counts flipped bits: no set on a cube has fewer
+neighbours than a ball. **G** measures lengths: noise inside the grid cells fills the cube, and the cube is a squeezed
+Gaussian. Deep images have fine cells, so for them a constant ℓ2 length is enough at any resolution.
+
+**What to look for.** The dotted lines: classifiers that keep as much as is known. Their shape depends on the norm. When
+changed values are counted every pixel should vote; when lengths are, one value should decide. In ℓ∞ more pixels do not
+help: a single value at 1/2 keeps 1 - 2e of both classes.
+
+**Measured.** Images are drawn uniformly, and every change stays on the grid of levels. Searches end in witnesses, so
+survival is an upper estimate: above the limit the searches were too weak, and no theorem is broken. Most networks give
+all noise one label; *halved* cuts that label's lead at its median, which is a classifier like any other.
+
+**What this cannot show.** Anything about photographs: they are a vanishing part of what is counted, and their curve
+stands there in grey, without an inequality. Averages over images are no robustness of one image.
+
+**People.** The argument never looks inside the classifier, so it holds for us. The overlay paints few pixels of one
+image over another; whether the meaning has changed you decide.
+
+References: Dai, Gifford, *Fundamental limits on the robustness of image classifiers*, ICLR 2023 (arXiv 2112.04033);
+bounds and constants here are our own derivations by McDiarmid's, Harper's and Gaussian isoperimetry, written out in
+`core/geometry/limits.py`.
+"""
+
+
+def adjusted(label: str, name: str, value: Any, widget: Callable[..., Any], **options: Any) -> None:
+    """A slider of a setting of the bound."""
+    key = f"{ANALYSIS}:{name}:slider"
+    entry = TABLE[ANALYSIS].setting(name)
+    st.session_state[key] = value
+    widget(
+        f"{label} ({entry.unit})",
+        key=key,
+        help=entry.help,
+        on_change=lambda: session.change(ANALYSIS, **{name: st.session_state[key]}),
+        **options,
+    )
+
+
+def image_format() -> None:
+    """Resolution, depth, norm and share."""
+    st.markdown("**Format**")
+    chosen = made.parameters
+    own = session.classifier(made.models[0]).input_shape
+    sides = tuple(sorted({*SIDES, chosen["side"]}))
+    adjusted(
+        "Resolution",
+        "side",
+        chosen["side"],
+        st.select_slider,
+        options=sides,
+        format_func=lambda side: f"the model's {own[2]}" if side == 0 else str(side),
+    )
+    adjusted("Bit depth", "bits", chosen["bits"], st.slider, min_value=1, max_value=16, step=1)
+    st.markdown("**Changes and class**")
+    controls.setting(ANALYSIS, "norm", "Norm")
+    adjusted("Share of the class", "share", chosen["share"], st.slider, min_value=0.0, max_value=0.5, step=0.005)
+    with st.expander("More"):
+        controls.setting(ANALYSIS, "channels", "Channels")
+        controls.setting(ANALYSIS, "marked", "Read off at")
+
+
+def read_off(bound: RobustnessBound) -> None:
+    """The sizes at which the bounds leave half, one in a hundred and one in a million."""
+    st.markdown("**No class keeps more than**")
+    share = (float(bound.share[0]), float(bound.share[1])) if bound.share[0] > 0 else None
+    lines = {}
+    for left, words in ((0.5, "half of it"), (0.01, "1 %"), (1e-6, "one in a million")):
+        sizes = [
+            size_at(bound.side, bound.channels, bound.bits, bound.norm, share, survivors=left, bound=name)
+            for name in BOUNDS
+        ]
+        least = size_at(bound.side, bound.channels, bound.bits, bound.norm, share, survivors=left)
+        by = BOUNDS[int(np.argmin(sizes))] if np.isfinite(sizes).any() else "the whole range"
+        value = f"{least:,.0f} values" if bound.norm == 0 else f"{least:.3g}"
+        lines[words] = f"{value}, {by}"
+    lines["all values"] = f"{bound.values:,}"
+    if bound.norm == 2:
+        lines["diagonal of the box"] = f"{np.sqrt(bound.values):.3g} ℓ2"
+    controls.facts(lines)
+
+
+def board(outcome: Outcome) -> None:
+    """All images of the tiny format; a click paints one, or takes it away."""
+    [found] = outcome.results
+    if not isinstance(found, PaintedClass):
+        st.caption("On its way.")
+        return
+    shown = painting.with_settings(show="board").chart([found], [one], images)
+    plane_view(
+        shown,
+        key=f"limits-board-{found.side}",
+        on_pick=lambda at: toggle(found, at),
+        height=560 if found.side == 3 else 430,
+    )
+    controls.legend(shown)
+
+
+def toggle(found: PaintedClass, at: tuple[float, float]) -> None:
+    """Paint the image at a point of the board, or take it out of the class."""
+    rows, columns = found.board.shape
+    column, row = int(np.floor(at[0])), int(np.floor(at[1] * rows / columns))
+    if 0 <= row < rows and 0 <= column < columns:
+        inside = found.inside.copy()
+        inside[found.board[row, column]] ^= True
+        session.change(PAINTING, painted=painted_words(inside))
+
+
+def paint() -> None:
+    """A class painted by hand on the images of a tiny format."""
+    st.subheader("Paint a class", help=TABLE[PAINTING].question)
+    left, right = st.columns([640, 380], gap="large")
+    with right:
+        controls.setting(PAINTING, "side", "Pixels per side")
+        key = f"{PAINTING}:radius:slider"
+        st.session_state[key] = min(painting.figure["radius"], int(painting.parameters["side"]) ** 2)
+        st.slider(
+            "Radius (pixels that may change)",
+            0,
+            int(painting.parameters["side"]) ** 2,
+            key=key,
+            help=TABLE[PAINTING].setting("radius").help,
+            on_change=lambda: session.change(PAINTING, radius=st.session_state[key]),
+        )
+        st.caption("Click an image to put it into the class, or to take it out. Or start from one of these:")
+        for column, name in zip(st.columns(len(NAMED)), NAMED, strict=True):
+            column.button(name, key=f"{PAINTING}:{name}", on_click=start_from, args=(name,), width="stretch")
+        with st.expander("As digits"):
+            controls.setting(PAINTING, "painted", "Class")
+    with left:
+        painted = session.live(painting, board)
+    with right:
+        exports.chart(painting.with_settings(show="curve"), painted)
+        exports.export(painting, painted, st.container())
+
+
+def start_from(name: str) -> None:
+    """Paint one of the named classes."""
+    session.change(PAINTING, painted=name)
+
+
+def people() -> None:
+    """The overlay between two images."""
+    st.subheader("What people see", help=TABLE[OVERLAY].question)
+    drawn = session.make(OVERLAY, session.settings(OVERLAY))
+    left, right = st.columns([640, 380] if len(drawn.models) == 1 else [1040, 380], gap="large")
+    with left:
+        outcome = session.live(drawn, lambda there: exports.chart(drawn, there))
+        exports.export(drawn, outcome, st.container())
+    with right, st.container(border=True):
+        st.markdown("**Two images**")
+        st.caption("A is painted over with pixels of B.")
+        plane_controls.anchors(drawn.rows, 2)
+        key = f"{OVERLAY}:times:slider"
+        st.session_state[key] = drawn.figure["times"]
+        side = max(session.classifier(drawn.models[0]).input_shape[1:])
+        st.slider(
+            "Overlay (sides of the image)",
+            0.0,
+            float(side),
+            step=0.25,
+            key=key,
+            help=f"Painted pixels, in multiples of the side of {side} pixels: a fixed multiple is O(n).",
+            on_change=lambda: session.change(OVERLAY, times=st.session_state[key]),
+        )
+        with st.expander("More"):
+            controls.setting(OVERLAY, "orders", "Random orders")
+            controls.setting(OVERLAY, "seed", "Seed")
+
+
+def witnesses() -> None:
+    """Drawn images with the nearest image of another label that was found."""
+    if FOUND not in session.asked():
+        return
+    outcome = session.compute(measured, patience=0.0)
+    found = outcome.results[0]
+    if not isinstance(found, Survival) or not len(found.start):
+        return
+    st.caption(
+        "Witnesses: a drawn image, the same image with another label, and where they differ (white: by the whole"
+        " range). Of the first model."
+    )
+    columns = st.columns(3 * len(found.start))
+    for place, (start, witness) in enumerate(zip(found.start, found.witness, strict=True)):
+        change = np.abs(witness - start)
+        count = int((change > 1e-9).sum())
+        words = (f"{count} value{'s' if count != 1 else ''}", "other label", "change")
+        for column, picture, label in zip(columns[3 * place :], (start, witness, change), words, strict=False):
+            shown = np.rint(255 * np.clip(picture, 0, 1)).astype(np.uint8).transpose(1, 2, 0)
+            shown = np.repeat(shown, 3, axis=2) if shown.shape[2] == 1 else shown
+            column.image(controls.enlarged(shown, 96), width="stretch", caption=label)
+
+
+controls.heading("Limits", TABLE[ANALYSIS].question)
+hand = session.settings(PAINTING)
+digits = str(hand.get("painted", NAMED[0]))
+if digits not in NAMED and 4 * len(digits) != 2 ** int(hand.get("side", 2)) ** 2:
+    session.change(PAINTING, painted=None)  # of the other side's images
+made = session.recipe(ANALYSIS)
+one, images = session.classifier(made.models[0]), session.image_set(made.images)
+made = replace(made, models=made.models[:1])  # a format is asked about, and models shown together have the same
+painting = replace(session.make(PAINTING, session.settings(PAINTING)), models=made.models)
+measured = replace(session.make(FOUND, session.settings(FOUND)), rows=(0,))
+left, right = st.columns([640, 380], gap="large")
+with left:
+    outcome = session.live(made, lambda there: exports.chart(made, there), patience=1.0, urgent=True)
+    exports.on_demand(
+        measured,
+        "Measured on noise",
+        "Search {count} uniformly drawn images".format(**measured.parameters),
+        (
+            ("norm", "Norm"),
+            ("partition", "Classes"),
+            ("bits", "Bit depth"),
+            ("count", "Images"),
+            ("draws", "Draws"),
+            ("walks", "Walks"),
+            ("seed", "Seed"),
+        ),
+    )
+    witnesses()
+exports.export(made, outcome)
+with right:
+    with st.container(border=True):
+        image_format()
+    if isinstance(outcome.results[0], RobustnessBound):
+        with st.container(border=True):
+            read_off(outcome.results[0])
+    with st.expander("What am I looking at?", expanded=True):
+        st.markdown(ABOUT)
+paint()
+small = replace(session.make(EVERY, session.settings(EVERY)), rows=(0,))
+exports.on_demand(
+    small,
+    "Every small image",
+    "Ask about every black-and-white image of {0} x {0} pixels".format(small.parameters["pixels"]),
+    (("pixels", "Side"), ("palette", "Palette")),
+)
+people()
