@@ -295,7 +295,7 @@ class PlaneDrawing {
   }
 
   placed(world) {
-    if (this.data.ticks.x && this.data.ticks.y) { // columns and rows are counted, and some from the top
+    if (this.data.ticks.x?.length && this.data.ticks.y?.length) { // columns and rows are counted, and some from the top
       const named = (axis, at) => `${this.data.axes[axis]} ${Math.round(axis === "y" && this.data.ticks.y[0][0] > this.data.ticks.y.at(-1)[0] ? -at : at)}`;
       return `${named("x", world[0])}, ${named("y", world[1])}`;
     }
