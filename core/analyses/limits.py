@@ -1,4 +1,4 @@
-"""Limits on any classifier: the bounds, what is found for a model, and formats so small that every image is there."""
+"""Limits on any classifier: the bounds, what is found for a model, and the pixels between two images."""
 
 from __future__ import annotations
 
@@ -8,17 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from core.analyses.analysis import PALETTE, Analysis, one_per_model
+from core.analyses.analysis import Analysis, one_per_model
 from core.parameters import Parameter
 
 if TYPE_CHECKING:
     from core.classifier import Classifier
     from core.compute import OnProgress
     from core.figures.chart import Chart
-    from core.geometry.enumeration import EveryImage
     from core.geometry.limits import RobustnessBound
     from core.geometry.overlay import Overlay
-    from core.geometry.painting import PaintedClass
     from core.geometry.survival import Survival
     from core.images import ImageSet
 
@@ -135,70 +133,6 @@ def _survival_of(found: Survival, one: Classifier, norm: float, at: np.ndarray, 
     )
 
 
-def _prepare_painting(
-    classifier: Classifier,
-    images: ImageSet,
-    *,
-    rows: Sequence[int],
-    reference: Classifier,
-    side: str,
-    painted: str,
-    on_progress: OnProgress,
-) -> PaintedClass:
-    from core.geometry.painting import painted_class
-
-    return painted_class(int(side), painted)
-
-
-def _painting_chart(
-    results: Sequence[PaintedClass],
-    classifiers: Sequence[Classifier],
-    images: ImageSet,
-    *,
-    rows: tuple[int, ...],
-    beside: Sequence[PaintedClass],
-    radius: int,
-    show: Any,
-) -> Chart:
-    from core.figures.every_image import painting_chart
-
-    return painting_chart(results[0], radius=radius, show=show)
-
-
-def _prepare_enumeration(
-    classifier: Classifier,
-    images: ImageSet,
-    *,
-    rows: Sequence[int],
-    reference: Classifier,
-    pixels: int,
-    on_progress: OnProgress,
-) -> EveryImage:
-    from core.geometry.enumeration import every_image
-
-    return every_image(classifier, pixels, on_progress=on_progress)
-
-
-def _enumeration_chart(
-    results: Sequence[EveryImage],
-    classifiers: Sequence[Classifier],
-    images: ImageSet,
-    *,
-    rows: tuple[int, ...],
-    beside: Sequence[EveryImage],
-    palette: str,
-) -> Chart:
-    from core.figures.every_image import enumeration_chart
-
-    def draw(found: EveryImage, one: Classifier, title: str) -> Chart:
-        counts = found.counts
-        held = [int(k) for k in np.flatnonzero(counts) if 2 * counts[k] <= len(found.label)]
-        limits = {k: found.limit(k) for k in held}
-        return enumeration_chart(found, limits=limits, class_names=one.class_names, palette=palette, title=title)
-
-    return one_per_model(results, classifiers, draw)
-
-
 def _prepare_overlay(
     classifier: Classifier,
     images: ImageSet,
@@ -245,20 +179,6 @@ def _whole_set(parameters: Mapping[str, Any]) -> bool:
     """Other images than the chosen ones are drawn from the set."""
     return True
 
-
-def _known(painted: str) -> None:
-    """Raise unless a text can stand for a painted class.
-
-    Raises:
-        ValueError: if it is neither a name nor hexadecimal digits.
-    """
-    if painted not in NAMED and not (len(painted) in (4, 128) and set(painted) <= set("0123456789abcdef")):
-        raise ValueError(
-            f"expected {', '.join(NAMED)}, or 4 (2 x 2) or 128 (3 x 3) hexadecimal digits, got {painted[:20]!r}"
-        )
-
-
-NAMED = ("majority", "ball", "pixel", "parity")  # of `core.geometry.painting`, without the import of torch
 
 _BITS = Parameter(
     name="bits",
@@ -373,70 +293,6 @@ SURVIVAL = Analysis(
     prepare=_prepare_survival,
     chart=_survival_chart,
     shared=_whole_set,
-)
-
-PAINTING = Analysis(
-    name="painting",
-    version=1,
-    question="Which images of a class that you paint keep it against changed pixels?",
-    view="limits",
-    parameters=(
-        Parameter(
-            name="side",
-            kind="choice",
-            default="2",
-            choices=("2", "3"),
-            help="Pixels per side: 16 images of 2 x 2 pixels, or 512 of 3 x 3.",
-        ),
-        Parameter(
-            name="painted",
-            kind="text",
-            default="majority",
-            check=_known,
-            help="The class: majority, ball, pixel, parity, or its members as hexadecimal digits, image 0 last.",
-        ),
-    ),
-    figure=(
-        Parameter(
-            name="radius",
-            kind="integer",
-            default=1,
-            limits=(0, 9),
-            unit="pixels",
-            help="How many pixels may change: images that this can take out of the class are peeled off.",
-        ),
-        Parameter(
-            name="show",
-            kind="choice",
-            default="both",
-            choices=("both", "board", "curve"),
-            help="The board of all images, the curve of survivors, or both.",
-        ),
-    ),
-    images=_one_to_three,
-    prepare=_prepare_painting,
-    chart=_painting_chart,
-)
-
-ENUMERATION = Analysis(
-    name="enumeration",
-    version=1,
-    question="What does the model say about every image of a tiny format?",
-    view="limits",
-    parameters=(
-        Parameter(
-            name="pixels",
-            kind="integer",
-            default=4,
-            limits=(2, 4),
-            unit="per side",
-            help="Side of the small black-and-white images, enlarged to the model's: 4 gives 65,536 of them.",
-        ),
-    ),
-    figure=(PALETTE,),
-    images=_one_to_three,
-    prepare=_prepare_enumeration,
-    chart=_enumeration_chart,
 )
 
 OVERLAY = Analysis(

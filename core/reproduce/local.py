@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from core.reproduce.measured_local import Measured, measure
+from core.reproduce.measured_local import Measured, evidence_of, measure, middle
 from core.reproduce.report import Claim, Evidence, check_demo
 
 if TYPE_CHECKING:
@@ -22,7 +22,6 @@ PAPER = (
     "Aghdam, Heravi, Puig, Explaining Adversarial Examples by Local Properties of Convolutional Neural Networks,"
     " VISAPP 2017"
 )
-_DRAWS = 1000  # of the bootstrap
 _MUCH = 0.05  # of asymmetry, residual or score: what is counted as an effect
 
 
@@ -61,52 +60,13 @@ def claims(
         yield claim(measured)
 
 
-def _evidence(
-    one: Measured,
-    quantity: str,
-    values: np.ndarray,
-    control: float | None,
-    control_name: str,
-    speaks: bool | None = None,
-    *,
-    above: float | None = None,
-    below: float | None = None,
-) -> Evidence:
-    """A median over images with its interval; it speaks for the claim where all of that is beyond a number."""
-    known = values[np.isfinite(values)]
-    if len(known) < 2:
-        return Evidence(
-            model=one.name, quantity=quantity, value=float("nan"), control=control, control_name=control_name
-        )
-    draws = np.random.default_rng(0).integers(0, len(known), (_DRAWS, len(known)))
-    low, high = np.quantile(np.median(known[draws], 1), [0.025, 0.975])
-    if above is not None:
-        speaks = bool(low > above)
-    if below is not None:
-        speaks = bool(high < below)
-    return Evidence(
-        model=one.name,
-        quantity=quantity,
-        value=float(np.median(known)),
-        interval=(float(low), float(high)),
-        control=control,
-        control_name=control_name,
-        holds=speaks if one.trained else None,
-    )
-
-
-def _middle(values: np.ndarray) -> float:
-    known = values[np.isfinite(values)]
-    return float(np.median(known)) if len(known) else float("nan")
-
-
 def _isotropy(measured: Sequence[Measured]) -> Claim:
     evidence = []
     for one in measured:
         ratio = one.sphere.ratio
-        plain = _middle(ratio[:, 2])
+        plain = middle(ratio[:, 2])
         evidence.append(
-            _evidence(
+            evidence_of(
                 one,
                 "5 % over 95 % quantile of the gain (1: isotropic)",
                 ratio[:, 0],
@@ -116,7 +76,7 @@ def _isotropy(measured: Sequence[Measured]) -> Claim:
             )
         )
         evidence.append(
-            _evidence(
+            evidence_of(
                 one,
                 "the same, of the linearisation at the image",
                 ratio[:, 1],
@@ -125,7 +85,7 @@ def _isotropy(measured: Sequence[Measured]) -> Claim:
             )
         )
         evidence.append(
-            _evidence(
+            evidence_of(
                 one,
                 "mean gain along attacks over that on the sphere",
                 one.attack.gain.mean(1) / one.sphere.gain.mean(1),
@@ -145,7 +105,7 @@ def _symmetry(measured: Sequence[Measured]) -> Claim:
     evidence = []
     for one in measured:
         evidence.append(
-            _evidence(
+            evidence_of(
                 one,
                 f"mean asymmetry at radius {one.sphere.radius:g}",
                 one.sphere.asymmetry.mean(1),
@@ -155,7 +115,7 @@ def _symmetry(measured: Sequence[Measured]) -> Claim:
             )
         )
         evidence.append(
-            _evidence(
+            evidence_of(
                 one,
                 f"mean asymmetry at radius {one.sweep.radius[0]:g}",
                 one.sweep.asymmetry[:, 0],
@@ -164,7 +124,7 @@ def _symmetry(measured: Sequence[Measured]) -> Claim:
             )
         )
         evidence.append(
-            _evidence(
+            evidence_of(
                 one,
                 f"mean asymmetry along attacks at radius {one.attack.radius:g}",
                 one.attack.asymmetry.mean(1),
@@ -185,23 +145,25 @@ def _topology(measured: Sequence[Measured]) -> Claim:
     evidence = []
     for one in measured:
         sphere = one.sphere
-        linear = _middle(sphere.mantel_linear)
+        linear = middle(sphere.mantel_linear)
         gap = sphere.mantel_linear - sphere.mantel_raw
         evidence.append(
-            _evidence(one, "Mantel score of distances before and after", sphere.mantel_raw, linear, "its linearisation")
+            evidence_of(
+                one, "Mantel score of distances before and after", sphere.mantel_raw, linear, "its linearisation"
+            )
         )
         evidence.append(
-            _evidence(
+            evidence_of(
                 one,
                 "score of the linearisation minus that of the model",
                 gap,
-                _middle(sphere.mantel_random),
+                middle(sphere.mantel_random),
                 "score of a random linear map",
                 above=_MUCH,
             )
         )
         evidence.append(
-            _evidence(
+            evidence_of(
                 one,
                 "1 - score against the linearised distances",
                 1 - sphere.mantel_jacobian,
@@ -226,17 +188,17 @@ def _layers(measured: Sequence[Measured]) -> Claim:
         fall = layers.mantel_raw[:, 0] - layers.mantel_raw[:, -1]
         straight = layers.mantel_linear[:, 0] - layers.mantel_linear[:, -1]
         evidence.append(
-            _evidence(
+            evidence_of(
                 one,
                 f"score at layer {layers.layers[0]} minus that at the logits",
                 fall,
-                _middle(straight),
+                middle(straight),
                 "the linearisation of the same layers",
                 above=0.0,
             )
         )
         evidence.append(
-            _evidence(
+            evidence_of(
                 one,
                 "directions that matter, first layer over logits",
                 layers.effective[:, 0] / layers.effective[:, -1],
@@ -281,7 +243,7 @@ def _steepness(measured: Sequence[Measured]) -> Claim:
             )
         )
         evidence.append(
-            _evidence(
+            evidence_of(
                 one,
                 "norm of the Jacobian there, logits per ℓ2",
                 point,
@@ -303,11 +265,11 @@ def _adversarial_steeper(measured: Sequence[Measured]) -> Claim:
     for one in measured:
         kinds = one.kinds
         evidence.append(
-            _evidence(
+            evidence_of(
                 one,
                 "norm of the Jacobian, adversarial minus clean, image by image",
                 kinds.difference("lipschitz_point", 1),
-                _middle(kinds.difference("lipschitz_point", 2)),
+                middle(kinds.difference("lipschitz_point", 2)),
                 "noise as long minus clean",
                 above=0.0,
             )
@@ -326,7 +288,7 @@ def _affine(measured: Sequence[Measured]) -> Claim:
         sweep = one.sweep
         for place in (0, 2):
             evidence.append(
-                _evidence(
+                evidence_of(
                     one,
                     f"residual of the linearisation at radius {sweep.radius[place]:g}",
                     sweep.residual[:, place],
@@ -337,7 +299,7 @@ def _affine(measured: Sequence[Measured]) -> Claim:
             )
         if np.isfinite(sweep.changed).any():
             evidence.append(
-                _evidence(
+                evidence_of(
                     one,
                     f"share of units on another side at radius {sweep.radius[2]:g}",
                     sweep.changed[:, 2],
@@ -345,7 +307,7 @@ def _affine(measured: Sequence[Measured]) -> Claim:
                     "one affine piece",
                 )
             )
-            evidence.append(_evidence(one, "length to the nearest kink on any ray, ℓ2", sweep.first_kink, None, ""))
+            evidence.append(evidence_of(one, "length to the nearest kink on any ray, ℓ2", sweep.first_kink, None, ""))
     return Claim(
         statement="Perturbations stay where the network is the chain of affine maps that it is at the image.",
         reference=PAPER,

@@ -1,9 +1,13 @@
-"""What is measured on a demo model for the claims about local properties."""
+"""What is measured on a demo model for the claims about local properties, and how it becomes evidence."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+import numpy as np
+
+from core.reproduce.report import Evidence
 
 if TYPE_CHECKING:
     from core.geometry.local import LocalGeometry
@@ -14,6 +18,7 @@ if TYPE_CHECKING:
 RADIUS = {"photos": 0.5, "digits": 1.0}  # ℓ2 pixel: half of what adversarial training was given
 STRENGTH = {"photos": 1.0, "digits": 2.0}  # of the attack
 _DIRECTIONS = 64
+_DRAWS = 1000  # of the bootstrap
 
 
 @dataclass(frozen=True)
@@ -77,3 +82,43 @@ def measure(source: str, device: str | None, count: int, seed: int) -> Measured:
         radius_sweep(classifier, pixels, (radius / 50, radius / 10, radius), seed=seed),
         local_kinds(classifier, pixels, radius, strength=STRENGTH[data], seed=seed),
     )
+
+
+def evidence_of(
+    one: Measured,
+    quantity: str,
+    values: np.ndarray,
+    control: float | None,
+    control_name: str,
+    speaks: bool | None = None,
+    *,
+    above: float | None = None,
+    below: float | None = None,
+) -> Evidence:
+    """A median over images with its interval; it speaks for the claim where all of that is beyond a number."""
+    known = values[np.isfinite(values)]
+    if len(known) < 2:
+        return Evidence(
+            model=one.name, quantity=quantity, value=float("nan"), control=control, control_name=control_name
+        )
+    draws = np.random.default_rng(0).integers(0, len(known), (_DRAWS, len(known)))
+    low, high = np.quantile(np.median(known[draws], 1), [0.025, 0.975])
+    if above is not None:
+        speaks = bool(low > above)
+    if below is not None:
+        speaks = bool(high < below)
+    return Evidence(
+        model=one.name,
+        quantity=quantity,
+        value=float(np.median(known)),
+        interval=(float(low), float(high)),
+        control=control,
+        control_name=control_name,
+        holds=speaks if one.trained else None,
+    )
+
+
+def middle(values: np.ndarray) -> float:
+    """The median of what is known; NaN where nothing is."""
+    known = values[np.isfinite(values)]
+    return float(np.median(known)) if len(known) else float("nan")

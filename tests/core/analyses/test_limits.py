@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from core.analyses.limits import NAMED
+from core.analyses.every_image import NAMED
 from core.checkpoints import load_classifier
 from core.compute import silent
 from core.figures.chart import Chart
