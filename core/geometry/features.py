@@ -1,0 +1,168 @@
+"""What a classifier sees of an image at one of its layers, and what it would say to other values there.
+
+The penultimate layer is what goes into the last layer with weights: the features phi(x) of which the logits are, in
+most networks, an affine function W phi(x) + b, the *head*. It is found by running the network once and listening; any
+other module can be named by its path. The head is what the rest of the network makes of given features: the last layer
+alone where its output is the logits, else a run of the whole network in which the features are put in the place of its
+own. Where something passes by the features (a skip connection around them, say), they do not decide the logits: that
+is found by putting the features of one image into the run of another, and such a layer has no head.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from core.classifier import Classifier
+
+_SAME = 1e-3  # of the largest logit: rounding of another batch, in half precision too
+_NAMED = 8  # so many modules are named when one is not found
+
+
+class Features:
+    """The values of one layer, as vectors.
+
+    The network is copied: what listens to its layers never hears a run of somebody else.
+
+    Args:
+        classifier: any `core.classifier.Classifier`.
+        layer: path of a module, as `named_modules` gives it, whose output is taken; "" for the penultimate layer.
+
+    Raises:
+        ValueError: if there is no such module, none with weights before the logits, or its output is no tensor with a
+            row per image.
+    """
+
+    def __init__(self, classifier: Classifier, layer: str = "") -> None:
+        self._classifier = classifier.to()
+        self._modules = dict(self._classifier.module.named_modules())
+        probe = torch.rand(2, *classifier.input_shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+        self._probe = probe.to(classifier.device, classifier.dtype)
+        with torch.inference_mode():
+            if layer:
+                self._path, self._inputs = self._known(layer), False
+            else:
+                self._path, self._inputs = self._last_with_weights(), True
+            values, logits = self._listen(self._probe)
+            self.shape = tuple(values.shape[1:])
+            self._ends = self._inputs and self._is_last(values, logits)
+            self.has_head = self._decides(values.flatten(1), logits)
+
+    @property
+    def layer(self) -> str:
+        """Which layer, in words."""
+        return f"{'input' if self._inputs else 'output'} of {self._path}"
+
+    @property
+    def dimension(self) -> int:
+        """The length of a vector."""
+        return math.prod(self.shape)
+
+    def __call__(self, images: Float[Tensor, "n c h w"]) -> tuple[Float[Tensor, "n d"], Float[Tensor, "n k"]]:
+        """The features of images and, from the same forward, their logits."""
+        values, logits = self._listen(images)
+        return values.flatten(1), logits
+
+    def head(self, features: Float[Tensor, "n d"]) -> Float[Tensor, "n k"]:
+        """The logits that the network makes of features.
+
+        Args:
+            features: vectors of the layer, seen or not.
+
+        Returns:
+            Their logits.
+
+        Raises:
+            ValueError: if the layer has no head.
+        """
+        if not self.has_head:
+            raise ValueError(
+                f"expected a layer that decides the logits, got the {self.layer}, which something passes by; choose the"
+                " penultimate layer"
+            )
+        return self._head(features)
+
+    def _head(self, features: Tensor) -> Tensor:
+        values = features.view(-1, *self.shape)
+        if self._ends:
+            found: Tensor = self._modules[self._path](values)
+            return found
+        module = self._modules[self._path]
+        with _hooked(module, lambda inputs, output: values, self._inputs):
+            return self._classifier(self._probe[:1].expand(len(values), -1, -1, -1))
+
+    def _listen(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """The raw values of the layer and the logits."""
+        heard: list[Any] = []
+
+        def hear(inputs: Any, output: Any) -> None:
+            heard.append(inputs if self._inputs else output)
+
+        with _hooked(self._modules[self._path], hear, self._inputs):
+            logits = self._classifier(images)
+        values = heard[-1] if heard else None
+        if not isinstance(values, Tensor) or values.ndim < 2 or len(values) != len(images):
+            raise ValueError(
+                f"expected one row of values per image from {self._path}, got none; choose a layer that is a tensor"
+            )
+        return values, logits
+
+    def _known(self, layer: str) -> str:
+        if layer not in self._modules:
+            names = [name for name in self._modules if name]
+            raise ValueError(f"expected the path of a layer, such as {', '.join(names[-_NAMED:])}, got {layer[:60]!r}")
+        return layer
+
+    def _last_with_weights(self) -> str:
+        """The module with weights of its own that is run last."""
+        order: list[str] = []
+        weighted = [
+            (name, module)
+            for name, module in self._modules.items()
+            if name and next(module.parameters(recurse=False), None) is not None
+        ]
+        handles = [
+            module.register_forward_hook(lambda module, inputs, output, name=name: order.append(name))
+            for name, module in weighted
+        ]
+        try:
+            self._classifier(self._probe)
+        finally:
+            for handle in handles:
+                handle.remove()
+        if not order:
+            raise ValueError(
+                f"expected a network with layers, {self._classifier.name} is a single one; choose pixels, logits or"
+                " probabilities"
+            )
+        return order[-1]
+
+    def _is_last(self, values: Tensor, logits: Tensor) -> bool:
+        """Whether the module's output is the logits themselves."""
+        output = self._modules[self._path](values)
+        return isinstance(output, Tensor) and output.shape == logits.shape and bool(torch.equal(output, logits))
+
+    def _decides(self, features: Tensor, logits: Tensor) -> bool:
+        """Whether the features alone make the logits, also in a run of another image."""
+        again = self._head(features)
+        close = (again - logits).abs().amax() <= _SAME * logits.abs().amax().clamp(min=torch.finfo(logits.dtype).tiny)
+        return again.shape == logits.shape and bool(close)
+
+
+@contextmanager
+def _hooked(module: nn.Module, hook: Callable[[Any, Any], Any], inputs: bool) -> Iterator[None]:
+    """Let `hook` hear, and where it returns something replace, what goes into a module or comes out of it."""
+    if inputs:
+        handle = module.register_forward_pre_hook(lambda module, given: hook(given[0], None))
+    else:
+        handle = module.register_forward_hook(lambda module, given, output: hook(None, output))
+    try:
+        yield
+    finally:
+        handle.remove()

@@ -1,0 +1,341 @@
+"""A map of many images: each is a point on a plane, near those that it is near to in a space the classifier gives.
+
+Images are compared in a space (`core.geometry.spaces`): what the penultimate layer sees of them, their pixels, their
+logits. Each is joined to its nearest neighbours there, and the graph is laid out by UMAP (`core.geometry.layouts`).
+A map of so many dimensions cannot be true. It keeps neighbours, on the whole: the result says which share of them, and
+how many it invents. Distances between groups, sizes of groups, gaps and directions mean nothing.
+
+Other images are put on the map without moving those that are there (`core.geometry.placement`).
+
+Reference: McInnes, Healy, Melville, UMAP: Uniform Manifold Approximation and Projection for dimension reduction, arXiv
+1802.03426.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor
+
+from core.classifier import Classifier
+from core.compute import OnProgress, silent
+from core.geometry.divergence import DivergenceSearch
+from core.geometry.layouts import curve, fuzzy_graph, gpu_layout, lay_out, principal_start
+from core.geometry.map_quality import map_quality, stability
+from core.geometry.neighbours import comparable, distances, nearest
+from core.geometry.placement import distance_ratio, place
+from core.geometry.spaces import Space, SpaceName
+from core.result import Result, quantity
+
+_FEWEST = 4  # images
+_MOST = 20_000
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Placement(Result):
+    """Where m images belong on a map that is there; NaN where an image has no finite distance."""
+
+    positions: np.ndarray = quantity("map", "image axis")
+    ratio: np.ndarray = quantity("", "image")  # distance to the neighbours over what is typical: 1 as usual, 3 far off
+    neighbours: np.ndarray = quantity("", "image neighbour")  # numbers of the nearest images of the map, nearest first
+    predicted: np.ndarray = quantity("", "image")  # class, -1 where undefined
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class EmbeddingMap(Result):
+    """A map of n images, with what the classifier says of them and how faithful it is."""
+
+    positions: np.ndarray = quantity("map", "image axis")
+    predicted: np.ndarray = quantity("", "image")  # class, -1 where a logit is not finite
+    confidence: np.ndarray = quantity("", "image")  # probability of that class
+    margin: np.ndarray = quantity("logit", "image")  # largest logit minus the next, >= 0
+    label: np.ndarray = quantity("", "image")  # the true class, -1 where it is not known
+    row: np.ndarray = quantity("", "image")  # of the image in its set
+    spread: np.ndarray = quantity("of the map's radius", "image")  # over seeds, after Procrustes; NaN of one seed
+    vectors: np.ndarray = quantity("", "image coordinate")  # in the space
+    logits: np.ndarray = quantity("logit", "image class")
+    trustworthiness: float = quantity("")
+    continuity: float = quantity("")
+    neighbour_agreement: float = quantity("")
+    correlation: float = quantity("")  # Spearman's, of distances in the space and on the map
+    label_agreement: tuple[float, float, float] = quantity("")  # of neighbours: on the map, in the space, by chance
+    predicted_agreement: tuple[float, float, float] = quantity("")
+    seed_agreement: float = quantity("")  # share of neighbours that maps of two seeds have in common; NaN of one
+    typical: float = quantity("")  # median of the mean distance to the neighbours
+    a: float = quantity("")  # of the curve, see `core.geometry.layouts`
+    b: float = quantity("")
+    space: str = quantity("")
+    layer: str = quantity("", default="")
+    space_words: str = quantity("", default="")
+    neighbours: int = quantity("")  # as UMAP counts them: the image itself is one
+    scale: tuple[float, float] = quantity("", default=(1.0, 1.0))  # of the divergence: the largest of both lengths
+    engine: str = quantity("", default="umap-learn")
+    num_classes: int = quantity("")
+    fingerprint: str = quantity("", default="")
+    all_pairs: int = quantity("images", default=0)  # forwards of the divergence of all pairs, as published
+
+    @property
+    def radius(self) -> float:
+        """The root mean square distance of the images from their middle, on the map."""
+        centred = self.positions - self.positions.mean(0)
+        return float(np.sqrt((centred**2).sum(1).mean()))
+
+    @property
+    def chance(self) -> float:
+        """The neighbour agreement of a random map."""
+        n = len(self.positions)
+        return min(10, (n - 1) // 2) / (n - 1)
+
+    def transform(self, classifier: Classifier, images: Float[Tensor, "m c h w"]) -> Placement:
+        """Put images on the map; those that are there stay where they are.
+
+        Args:
+            classifier: the one that the map is of.
+            images: finite pixel values.
+
+        Returns:
+            Their places and how far they are from the images of the map.
+
+        Raises:
+            ValueError: if the classifier is another one.
+            ImageError: if the shape is not the classifier's or a value is not finite.
+        """
+        return Placer(self, classifier)(images)
+
+
+def embed(
+    classifier: Classifier,
+    images: Float[Tensor, "n c h w"],
+    space: SpaceName = "features",
+    seed: int = 0,
+    *,
+    layer: str = "",
+    neighbours: int = 15,
+    min_dist: float = 0.4,
+    seeds: int = 1,
+    labels: Int64[Tensor, " n"] | None = None,
+    epochs: int | None = None,
+    on_progress: OnProgress = silent,
+) -> EmbeddingMap:
+    """Make a map of images.
+
+    Args:
+        classifier: any `core.classifier.Classifier`.
+        images: finite pixel values, nominally in [0, 1].
+        space: what images are compared in, see `core.geometry.spaces`.
+        seed: of the layout: the same one gives the same map.
+        layer: for features, the path of a module; "" for the penultimate layer.
+        neighbours: of each image, itself included, as UMAP counts them: few for detail, many for the whole.
+        min_dist: how near images may lie on the map, where 1 is the distance over which they part.
+        seeds: how many maps are made, to see what depends on the seed; the first one is shown.
+        labels: the true classes, for the agreement of neighbours; -1 where not known.
+        epochs: of the layout over all edges; None for umap-learn's own, 500 or 200.
+        on_progress: told the fraction done.
+
+    Returns:
+        The map. `forwards` counts images put through the classifier; of the divergence, points between them too.
+
+    Raises:
+        ValueError: if there are too few or too many images, or an option is not one of those above.
+        ImageError: if a value is not finite or the shape is not the classifier's.
+    """
+    begin = time.perf_counter()
+    n = len(images)
+    if not _FEWEST <= n <= _MOST:
+        raise ValueError(f"expected {_FEWEST} to {_MOST} images for a map, got {n}; choose others")
+    if neighbours < 3 or seeds < 1 or not 0 <= min_dist <= 1:
+        came = f"{neighbours}, {min_dist:g} and {seeds}"
+        raise ValueError(f"expected 3 neighbours, a least distance in [0, 1] and a seed at least, got {came}")
+    given = Space(classifier, space, layer)
+    pixels = classifier.accept(images)
+    vectors, logits = given(pixels, lambda part: on_progress(0.2 * part))
+    if not bool(torch.isfinite(vectors).all()):
+        raise ValueError(f"expected finite {given.words}, got NaN or infinity; choose another space, such as pixels")
+    near = _neighbours_of(classifier, given, pixels, vectors, logits, min(neighbours, n) - 1, seed, on_progress)
+    a, b = curve(min_dist)
+    start = comparable(_first_guess(given, vectors, logits), given.metric)
+    graph = fuzzy_graph(near.apart, near.which)
+    maps, engine = [], "umap-learn"
+    for number in range(seeds):
+        on_progress(0.6 + 0.3 * number / seeds)
+        own = seed + number
+        laid = gpu_layout(vectors, given.metric, min(neighbours, n), min_dist, own) if space != "divergence" else None
+        engine = "umap-learn" if laid is None else "cuML"
+        maps.append(lay_out(graph, principal_start(start, own), a, b, own, epochs=epochs) if laid is None else laid)
+    on_progress(0.9)
+    said = _said(logits)
+    known = torch.full((n,), -1) if labels is None else labels.cpu()
+    quality = map_quality(near.far, torch.from_numpy(maps[0]), known, torch.from_numpy(said.predicted), seed=seed)
+    spread, common = stability(maps) if seeds > 1 else (np.full(n, math.nan), math.nan)
+    return EmbeddingMap(
+        positions=maps[0].astype(np.float64),
+        predicted=said.predicted,
+        confidence=said.confidence,
+        margin=said.margin,
+        label=known.numpy().astype(np.int32),
+        row=np.arange(n, dtype=np.int32),
+        spread=spread,
+        vectors=vectors.float().cpu().numpy(),
+        logits=logits.float().cpu().numpy(),
+        trustworthiness=quality.trustworthiness,
+        continuity=quality.continuity,
+        neighbour_agreement=quality.neighbour_agreement,
+        correlation=quality.correlation,
+        label_agreement=quality.label_agreement,
+        predicted_agreement=quality.predicted_agreement,
+        seed_agreement=common,
+        typical=float(near.apart.mean(1).median()),
+        a=a,
+        b=b,
+        space=space,
+        layer=layer,
+        space_words=given.words,
+        neighbours=min(neighbours, n),
+        scale=near.scale,
+        engine=engine,
+        num_classes=classifier.num_classes,
+        fingerprint=classifier.fingerprint,
+        all_pairs=near.all_pairs,
+        forwards=given.forwards + near.forwards,
+        gradients=0,
+        seconds=time.perf_counter() - begin,
+    )
+
+
+class _Near(NamedTuple):
+    """The neighbours of each image, and distances to all."""
+
+    apart: Tensor  # (n, k)
+    which: Tensor  # (n, k) their numbers
+    far: Callable[[Tensor], Tensor]
+    scale: tuple[float, float] = (1.0, 1.0)
+    forwards: int = 0
+    all_pairs: int = 0
+
+
+def _neighbours_of(
+    classifier: Classifier,
+    given: Space,
+    pixels: Tensor,
+    vectors: Tensor,
+    logits: Tensor,
+    count: int,
+    seed: int,
+    on_progress: OnProgress,
+) -> _Near:
+    def tick(part: float) -> None:
+        on_progress(0.2 + 0.4 * part)
+
+    if given.name == "divergence":
+        with torch.inference_mode():
+            search = DivergenceSearch(classifier, pixels, logits, seed=seed)
+            apart, index, known = search.nearest(pixels, logits, count, same=True, tick=tick)
+        return _Near(apart, index, known.__getitem__, search.scale, search.forwards, search.published())
+    apart, index = nearest(vectors, vectors, count, given.metric, same=True, on_progress=tick)
+    there = comparable(vectors, given.metric)
+    return _Near(apart, index, lambda rows: distances(there[rows.to(there.device)], there, given.metric).cpu())
+
+
+def _first_guess(given: Space, vectors: Tensor, logits: Tensor) -> Tensor:
+    """The vectors whose principal components a layout starts from; of the divergence, what the model says."""
+    return logits.double().softmax(1).sqrt() if given.name == "divergence" else vectors
+
+
+class _Said(NamedTuple):
+    predicted: np.ndarray
+    confidence: np.ndarray
+    margin: np.ndarray
+
+
+def _said(logits: Tensor) -> _Said:
+    """Class, probability and margin; -1 and NaN where a logit is not finite."""
+    exact = logits.double().cpu()
+    finite = torch.isfinite(exact).all(1)
+    top = exact.nan_to_num().topk(2, 1).values
+    confidence, label = exact.nan_to_num().softmax(1).max(1)
+    return _Said(
+        label.where(finite, -1).int().numpy(),
+        confidence.where(finite, torch.nan).numpy(),
+        (top[:, 0] - top[:, 1]).where(finite, torch.nan).numpy(),
+    )
+
+
+class Placer:
+    """Puts images, or vectors of the space, on a map that is there.
+
+    Args:
+        found: the map.
+        classifier: the one that it is of.
+
+    Raises:
+        ValueError: if the classifier is another one.
+    """
+
+    def __init__(self, found: EmbeddingMap, classifier: Classifier) -> None:
+        if found.fingerprint != classifier.fingerprint:
+            raise ValueError(f"expected the classifier that the map is of, got {classifier.name}; make a map of it")
+        self.map, self._classifier = found, classifier
+        self.space = Space(classifier, found.space, found.layer)  # type: ignore[arg-type]
+        self._vectors = torch.from_numpy(found.vectors).to(classifier.device)
+        self._positions = torch.from_numpy(found.positions)
+        self._search: DivergenceSearch | None = None
+        if found.space == "divergence":
+            pixels = self._vectors.view(-1, *classifier.input_shape).to(classifier.dtype)
+            logits = torch.from_numpy(found.logits).to(classifier.device)
+            self._search = DivergenceSearch(classifier, pixels, logits, scale=found.scale)
+
+    @property
+    def forwards(self) -> int:
+        """Images put through the classifier so far."""
+        return self.space.forwards + (self._search.forwards if self._search else 0)
+
+    def __call__(
+        self, images: Float[Tensor, "m c h w"], tick: Callable[[float], None] = lambda part: None
+    ) -> Placement:
+        """Place images; see `EmbeddingMap.transform`.
+
+        Args:
+            images: finite pixel values.
+            tick: told the fraction done.
+
+        Returns:
+            Their places.
+        """
+        begin, before = time.perf_counter(), self.forwards
+        pixels = self._classifier.accept(images)
+        vectors, logits = self.space(pixels, tick)
+        count = self.map.neighbours - 1
+        if self._search is None:
+            apart, index = nearest(vectors, self._vectors, count, self.space.metric)
+        else:
+            with torch.inference_mode():
+                apart, index, _ = self._search.nearest(pixels, logits, count, tick=tick)
+        return Placement(
+            positions=place(self._positions, apart, index, self.map.a, self.map.b).numpy(),
+            ratio=distance_ratio(apart, self.map.typical).numpy(),
+            neighbours=index.numpy(),
+            predicted=_said(logits).predicted,
+            forwards=self.forwards - before,
+            gradients=0,
+            seconds=time.perf_counter() - begin,
+        )
+
+    def places_of(self, vectors: Float[Tensor, "m d"], steps: int) -> Float[Tensor, "m 2"]:
+        """Where vectors of the space that belong to no image come to; not of the divergence, where there are none.
+
+        Args:
+            vectors: of the space.
+            steps: see `core.geometry.placement.place`.
+
+        Returns:
+            Places, on the CPU.
+        """
+        apart, index = nearest(vectors, self._vectors, self.map.neighbours - 1, self.space.metric)
+        return place(self._positions, apart, index, self.map.a, self.map.b, steps=steps)

@@ -1,0 +1,117 @@
+"""Rows of images to be followed on a map: along a line, across a slice, through a corruption, an attack or a walk."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal, NamedTuple, get_args
+
+import torch
+from torch import Tensor
+
+from core.classifier import Classifier
+from core.geometry.closest import SignedMargin, steepest
+from core.geometry.corruptions import WORST, corrupt
+from core.geometry.cuts import PlaneKind, cut_of
+from core.geometry.level_sets import traverse
+from core.geometry.planes import Extent
+from core.images import ImageSet
+
+TrailKind = Literal["line", "slice", "corruption", "attack", "walk"]
+TRAILS: tuple[TrailKind, ...] = get_args(TrailKind)
+
+
+class Trails(NamedTuple):
+    """Rows of images, what each is called, and what making them took."""
+
+    paths: tuple[Tensor, ...]  # each (steps, c, h, w)
+    names: tuple[str, ...]
+    forwards: int
+    gradients: int
+
+
+def trails(
+    classifier: Classifier,
+    reference: Classifier,
+    images: ImageSet,
+    rows: Sequence[int],
+    kind: TrailKind,
+    *,
+    steps: int = 20,
+    corruption: str = "gaussian_blur",
+    length: float = 2.0,
+    plane: PlaneKind = "images",
+    u: str = "gradient",
+    v: str = "random:0",
+    extent: Extent | None = None,
+) -> Trails:
+    """Make the rows of images.
+
+    Args:
+        classifier: the one that is attacked, or on whose level sets is walked.
+        reference: see `core.geometry.cuts.cut_of`; of slices only.
+        images: the whole set.
+        rows: chosen images; the first is where paths start, the second where lines and walks lead.
+        kind: "line" straight from the first to the second image; "slice" a net of `steps` x `steps` places of the
+            plane, its lines as paths; "corruption" the first image from severity 0 to 5; "attack" gradient steps that
+            lower the margin of the first image's class; "walk" towards the second image on a level set of the class.
+        steps: images along each path; walks keep their own.
+        corruption: name of the corruption.
+        length: of the whole attack, in ℓ2 pixel.
+        plane: see `core.geometry.cuts.cut_of`.
+        u: see there.
+        v: see there.
+        extent: the square of the plane; its default when None.
+
+    Returns:
+        The images; of slices and attacks they may leave [0, 1].
+
+    Raises:
+        ValueError: if there is no such kind, fewer than two steps, or too few images.
+    """
+    if kind not in TRAILS or steps < 2:
+        raise ValueError(
+            f"expected one of {', '.join(TRAILS)} and two steps or more, got {str(kind)[:40]!r} and {steps}"
+        )
+    if kind in ("line", "walk") and len(rows) < 2:
+        raise ValueError(f"expected two images for a {kind}, got {len(rows)}; choose another one")
+    first = images.pixels[rows[0]]
+    start = f"image {rows[0]}"
+    match kind:
+        case "line":
+            last = images.pixels[rows[1]]
+            part = torch.linspace(0, 1, steps).view(-1, 1, 1, 1)
+            return Trails((first + part * (last - first),), (f"straight line, {start} to image {rows[1]}",), 0, 0)
+        case "slice":
+            cut = cut_of(reference, images, rows, plane=plane, u=u, v=v)
+            x_min, x_max, y_min, y_max = extent or cut.home
+            x, y = torch.linspace(x_min, x_max, steps), torch.linspace(y_min, y_max, steps)
+            places = torch.stack(torch.meshgrid(x, y, indexing="xy"), 2).view(-1, 2).double()
+            net = cut.plane.to_pixels(places).to(first.dtype).view(steps, steps, *first.shape)
+            lines = (*net.unbind(0), *net.unbind(1))
+            return Trails(lines, ("lines of the slice",) * len(lines), cut.forwards, cut.gradients)
+        case "corruption":
+            levels = torch.linspace(0, WORST, steps).tolist()
+            path = torch.cat([corrupt(first[None], corruption, level) for level in levels])
+            return Trails((path,), (f"{corruption.replace('_', ' ')}, severity 0 to {WORST:g}, {start}",), 0, 0)
+        case "attack":
+            return _attack(classifier, first, steps, length, start)
+    found = traverse(classifier, first[None], images.pixels[rows[1]][None], keep=1)
+    path = torch.from_numpy(found.snapshots[0]).to(first.dtype)
+    path = path[torch.isfinite(path.flatten(1)).all(1)]
+    name = f"level set walk, {start} towards image {rows[1]}"
+    return Trails((path,), (name,), found.forwards, found.gradients)
+
+
+def _attack(classifier: Classifier, image: Tensor, steps: int, length: float, start: str) -> Trails:
+    """Steps of one length down the margin of the class that the image has."""
+    margin = SignedMargin(classifier)
+    with torch.inference_mode(False), torch.no_grad(), torch.autocast(classifier.device.type, enabled=False):
+        at = classifier.accept(image[None]).to(margin.dtype)
+        source = margin.logits(at).argmax(1)
+        path = [at]
+        for _ in range(steps - 1):
+            _, gradient, _ = margin.slope(at, source)
+            at = at - length / (steps - 1) * steepest(gradient, 2)
+            path.append(at)
+    found = torch.cat(path).to(image.dtype).cpu()
+    return Trails((found,), (f"attack of ℓ2 length {length:g}, {start}",), margin.forwards, margin.gradients)

@@ -1,0 +1,329 @@
+"""Which images does the model find alike, and what would it say between them?"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import streamlit as st
+
+from core.analyses import TABLE, thumbnails
+from core.analyses.maps import MOST_ROWS, OF_THE_MAP
+from core.figures.maps import map_chart, path_words
+from core.geometry.corruptions import CORRUPTIONS
+from core.geometry.map_background import STATUSES, DecisionMap
+from core.geometry.map_paths import MapPaths
+from core.geometry.maps import EmbeddingMap
+from dashboard import controls, exports, session
+from dashboard.session import Outcome
+from dashboard.viewer.scatter import apart, scatter_view
+from dashboard.viewer.thumbnails import thumbnail_grid
+
+ANALYSIS, PATH = "map", "map_path"
+ABOUT = """
+Each point is an image. Images that the model finds alike lie near each other: they are compared by what goes into the
+last layer (features), or by pixels, logits, probabilities or the divergence along the line between them. Each is joined
+to its nearest ones, and UMAP lays the graph out.
+
+**What to look for.** Islands of one class with single points of another; bridges between islands; rings, where the
+model says another class than the true one; small margins at the rims. Which groups a corruption or an attack leads to.
+
+**Background.** Colour between the points: the mean of the nearest images' features, asked of the last layer. It fades
+where a place does not come back to itself on a round trip, and away from images.
+
+**What this cannot show.** A plane cannot hold the neighbours of so many dimensions: the numbers below say how many are
+kept and lost. Distances between groups, their sizes, gaps and directions mean nothing. Images put on the map later land
+near others, however far they are from all: the path's words say how far. The background is one curved sheet through the
+space, not the boundary. A slice has none of these faults: choose three points and cut it.
+
+References: McInnes, Healy, Melville, *UMAP*, arXiv 1802.03426; Schulz, Hinder, Hammer, *DeepView*, IJCAI 2020 (arXiv
+1909.09154); Wang, Telea, *Fundamental limitations of inverse projections and decision maps*, IVAPP 2024.
+"""
+
+
+def maps(outcome: Outcome) -> None:
+    """The maps of all chosen models, side by side."""
+    results = session.shown(base, outcome)
+    known = [result for result in results if result is not None]
+    followed = overlaid() if PATH in session.asked() else (None,) * len(results)
+    columns = st.columns(len(results)) if len(results) > 1 else [st.container()]
+    for place, (column, source, result) in enumerate(zip(columns, made.models, results, strict=True)):
+        with column:
+            if len(results) > 1:
+                st.markdown(f"**{session.classifier(source).name}**")
+            busy = controls.progress_words(outcome, f"map of {len(images)} images")
+            if result is None:
+                st.progress(busy["fraction"] or 0.0 if busy else 0.0, busy["text"] if busy else "No map yet.")
+                continue
+            scatter(place, source, result, followed[place], known, busy)
+    controls.stop_or_resume(outcome)
+
+
+def scatter(
+    place: int, source: str, found: EmbeddingMap, paths: MapPaths | None, known: list[EmbeddingMap], busy: Any
+) -> None:
+    """The map of one model."""
+    classifier = session.classifier(source)
+    figure = {name: made.figure[name] for name in ("colour", "background", "palette")}
+    chart = session.kept(
+        ("map", source, made.rows, *figure.values()),
+        [found, *known, *([paths] if paths else [])],
+        lambda: map_chart(
+            found, class_names=classifier.class_names, marked=made.rows, paths=paths, beside=known, **figure
+        ),
+    )
+    rows = found.row.tolist()
+    scatter_view(
+        chart,
+        session.kept("map:pictures", [found], lambda: thumbnails(images[rows])),
+        key=f"map-{place}",
+        positions=found.positions,
+        rows=rows,
+        words=session.kept(("map:words", source), [found], lambda: words(found, classifier.class_names)),
+        busy=busy,
+        on_choose=choose,
+        on_lasso=lasso,
+        height=680,
+    )
+    controls.legend(chart)
+    if paths is not None:
+        st.caption(path_words(paths))
+    st.caption(chart.caption)
+
+
+def words(found: EmbeddingMap, names: tuple[str, ...]) -> list[str]:
+    """What is said beside each image."""
+    said = []
+    for number, row in enumerate(found.row.tolist()):
+        predicted, label = int(found.predicted[number]), int(found.label[number])
+        lines = [f"image {row}" + (f": {images.class_names[label]}" if label >= 0 else "")]
+        lines += [f"predicted {names[predicted]}, {found.confidence[number]:.0%}" if predicted >= 0 else "no class"]
+        lines += [f"margin {found.margin[number]:.2f} logits"]
+        said.append("\n".join(lines))
+    return said
+
+
+def choose(row: int) -> None:
+    """Put an image that was clicked into the next slot; one that has a slot already changes places."""
+    rows = list((*session.rows(), *made.rows)[:3])
+    slot = min(st.session_state.get("map:slot", 0), 2)
+    if row in rows:
+        rows[rows.index(row)] = rows[slot]
+    rows[slot] = row
+    st.session_state["map:slot"] = (slot + 1) % 3
+    session.choose(rows=rows)
+
+
+def lasso(rows: list[int]) -> None:
+    """Choose the images inside a line, first three that lie apart, since other views take those."""
+    found = next((one for one in session.shown(base, outcome) if one is not None), None)
+    if found is None:
+        return
+    inside = np.flatnonzero(np.isin(found.row, rows))
+    ordered = inside[apart(found.positions[inside], 3)]
+    session.choose(rows=found.row[ordered][:MOST_ROWS].tolist())
+
+
+def chosen() -> None:
+    """The images that all views are about."""
+    rows = session.rows()
+    st.markdown("**Chosen images**")
+    slot = "ABC"[min(st.session_state.get("map:slot", 0), 2)]
+    st.caption(f"Click an image of the map to put it in place {slot}, or draw around several.")
+    thumbnail_grid(
+        thumbnails(images[list(rows)]),
+        key="map:chosen",
+        rows=rows,
+        labels=images[list(rows)].words,
+        marks=dict(zip(rows[:3], "ABC", strict=False)),
+        height=190,
+    )
+    if len(rows) > 3:
+        st.caption(f"{len(rows)} images; other views take the first three, which lie apart.")
+    left, right = st.columns(2)
+    left.button(
+        "Slice A, B, C",
+        key="map:slice",
+        on_click=towards_slices,
+        disabled=len(set(rows[:3])) < 3,
+        help="Opens the plane of pixels through these three images: there, lengths are true.",
+        width="stretch",
+    )
+    right.button(
+        "As at first",
+        key="map:default",
+        on_click=session.choose,
+        kwargs={"rows": (3, 17, 42)},
+        help="Back to the images that are chosen at first.",
+        width="stretch",
+    )
+
+
+def towards_slices() -> None:
+    """Set the plane of slices to the three images, and go there."""
+    session.choose(rows=session.rows()[:3])
+    session.change("slice", plane="images")
+    session.go("slices")
+
+
+def overlaid() -> tuple[MapPaths | None, ...]:
+    """The paths on the maps of all models, as far as they are there."""
+    there = session.compute(path)
+    if there.error:
+        st.error(there.error)
+    return there.results  # type: ignore[return-value]
+
+
+def overlay() -> None:
+    """What is drawn across the map."""
+    st.markdown("**Path across the map**")
+    if PATH not in session.asked():
+        st.caption(
+            "How an image moves over the map as it is corrupted, attacked or walked elsewhere; or where a slice lies."
+        )
+        st.button("Draw a path", key="map:path", on_click=session.ask, args=(PATH,), width="stretch")
+        return
+    controls.setting(PATH, "kind", "Path")
+    kind = path.parameters["kind"]
+    if kind == "corruption":
+        controls.setting(PATH, "corruption", "Corruption", tuple(CORRUPTIONS))
+    elif kind == "attack":
+        controls.setting(PATH, "length", "Length")
+    elif kind == "slice":
+        st.caption(slice_words())
+        st.button(
+            "Take the plane of Slices",
+            key="map:plane",
+            on_click=take_slice,
+            help="Draws the plane that Slices is set to now.",
+            width="stretch",
+        )
+    if kind != "walk":
+        controls.setting(PATH, "steps", "Steps")
+    if kind in ("line", "walk"):
+        st.caption("From image A to image B.")
+
+
+def slice_words() -> str:
+    """Which plane is drawn."""
+    if path.parameters["slice_plane"] == "images":
+        return "The plane through A, B and C."
+    return f"The plane at A along {path.parameters['slice_u']} and {path.parameters['slice_v']}."
+
+
+def take_slice() -> None:
+    """Draw the plane that Slices is set to."""
+    now = session.make("slice", session.settings("slice")).parameters
+    session.change(PATH, slice_plane=now["plane"], slice_u=now["u"], slice_v=now["v"])
+
+
+def quality(results: list[EmbeddingMap]) -> None:
+    """How faithful the maps are, each number beside what a random map would have."""
+    st.subheader("How faithful is this map?" if len(results) == 1 else "How faithful are these maps?")
+    first, columns = results[0], [measured(found) for found in results]
+    if len(results) == 1:
+        shown = {"value": columns[0]}
+    else:
+        names = [session.classifier(source).name for source in made.models]
+        shown = dict(zip(names, columns, strict=False))
+    st.dataframe(
+        {"of 10 neighbours, or of all pairs": list(MEASURES), **shown, "by chance": chance(first)}, hide_index=True
+    )
+    cost = "; ".join(
+        f"{found.forwards:,} forwards, {found.seconds:.1f} s, laid out by {found.engine}" for found in results
+    )
+    if first.all_pairs:
+        cost += f". The published scheme, for all pairs, takes {first.all_pairs:,} forwards"
+    if isinstance(first, DecisionMap) and first.status != "measured":
+        cost += f". {STATUSES[first.status].removesuffix('.')}"
+    st.caption(f"{cost}.")
+
+
+MEASURES = (
+    "neighbours kept",
+    "trustworthiness: 1, none invented",
+    "continuity: 1, none torn apart",
+    "correlation of distances (Spearman)",
+    "true class of neighbours, on the map",
+    "the same in the space itself",
+    "predicted class of neighbours, on the map",
+    "the same in the space itself, predicted",
+    "background says what the model says",
+    "neighbours kept by another seed",
+)
+
+
+def measured(found: EmbeddingMap) -> list[str]:
+    """The numbers of a map, in the order of MEASURES."""
+    agreement = found.background_agreement if isinstance(found, DecisionMap) else np.nan
+    return [
+        percent(found.neighbour_agreement),
+        f"{found.trustworthiness:.3f}",
+        f"{found.continuity:.3f}",
+        f"{found.correlation:.2f}",
+        *(percent(share) for share in (*found.label_agreement[:2], *found.predicted_agreement[:2])),
+        percent(agreement),
+        percent(found.seed_agreement),
+    ]
+
+
+def chance(found: EmbeddingMap) -> list[str]:
+    """What a random map would have: in about half of its places, neighbours are invented and torn apart."""
+    true, said = percent(found.label_agreement[2]), percent(found.predicted_agreement[2])
+    often = percent(found.background_chance if isinstance(found, DecisionMap) else np.nan)
+    return [percent(found.chance), "0.5", "0.5", "0", true, true, said, said, often, percent(found.chance)]
+
+
+def percent(share: float) -> str:
+    """A share in percent, or that there is none."""
+    return f"{share:.1%}" if np.isfinite(share) else "not known"
+
+
+def settings() -> None:
+    """What the map is of and how it is drawn."""
+    st.markdown("**Map**")
+    controls.setting(
+        ANALYSIS, "space", "Compare images by", ("features", "pixels", "logits", "probabilities", "divergence")
+    )
+    colours = ("label", "prediction", "margin", "confidence") + (("spread",) if made.parameters["seeds"] > 1 else ())
+    controls.setting(ANALYSIS, "colour", "Colour", colours)
+    controls.setting(ANALYSIS, "background", "Background")
+    with st.expander("More"):
+        controls.setting(ANALYSIS, "neighbours", "Neighbours")
+        controls.slider(ANALYSIS, "min_dist", "Least distance", 0.05)
+        if made.parameters["space"] == "features":
+            controls.setting(ANALYSIS, "layer", "Layer")
+        controls.setting(ANALYSIS, "seeds", "Seeds")
+        controls.setting(ANALYSIS, "seed", "Seed")
+        controls.setting(ANALYSIS, "count", "Images")
+        controls.setting(ANALYSIS, "resolution", "Background")
+        controls.setting(ANALYSIS, "palette", "Palette")
+
+
+controls.heading("Map", TABLE[ANALYSIS].question)
+images = session.image_set(session.images())
+made = session.recipe(ANALYSIS)
+base = replace(made, rows=(0, 1))  # whichever images are chosen, it is the same map
+shared = {entry.name: made.parameters[entry.name] for entry in OF_THE_MAP}
+path = session.make(PATH, {**session.settings(PATH), **shared})
+left, right = st.columns([680, 380] if len(made.models) == 1 else [1040, 380], gap="large")
+with left:
+    outcome = session.live(base, maps, urgent=True)
+    known = [result for result in session.shown(base, outcome) if isinstance(result, EmbeddingMap)]
+    if known and not outcome.error:
+        quality(known)
+    if PATH in session.asked():
+        with st.expander("The path alone"):
+            following = session.live(path, lambda there: exports.chart(path, there), patience=0.0)
+            exports.export(path, following, st.container())
+exports.export(made, outcome)
+with right:
+    with st.container(border=True):
+        chosen()
+    with st.container(border=True):
+        overlay()
+    with st.container(border=True):
+        settings()
+    with st.expander("What am I looking at?", expanded=True):
+        st.markdown(ABOUT)

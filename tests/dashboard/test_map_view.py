@@ -1,0 +1,111 @@
+"""The view of maps: the map and its numbers, chosen images, paths, several models, and the way to a slice."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import streamlit as st
+from streamlit.testing.v1 import AppTest
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+Settle = Callable[..., AppTest]
+QUICK = {"count": 40, "seeds": 2, "neighbours": 6, "resolution": 8}
+
+
+@pytest.fixture
+def app(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[AppTest]:
+    """The view, with few images and a cache of its own."""
+    monkeypatch.setenv("BOUNDARY_ATLAS_CACHE", str(tmp_path))
+    st.cache_resource.clear()
+    app = AppTest.from_file(str(CHECKOUT / "dashboard" / "app.py"), default_timeout=120)
+    app.session_state["models"], app.session_state["images"] = ("demo:digits/standard",), "demo:digits"
+    app.session_state["settings:map"] = dict(QUICK)
+    app.run()
+    app.switch_page("views/map.py")
+    yield app
+    st.cache_resource.clear()
+
+
+def healthy(app: AppTest) -> AppTest:
+    assert not app.exception, [element.value for element in app.exception]
+    assert not app.error, [element.value for element in app.error]
+    return app
+
+
+def captions(app: AppTest) -> str:
+    return "\n".join(caption.value for caption in app.caption)
+
+
+def test_the_map_is_drawn_with_its_numbers_beside_chance(app: AppTest, settle: Settle) -> None:
+    healthy(settle(app))
+    said = captions(app)
+    assert "UMAP of 40 images by features, input of 10, 6 neighbours" in said
+    assert "laid out by umap-learn" in said
+    table = app.dataframe[0].value
+    assert table.columns.tolist() == ["of 10 neighbours, or of all pairs", "value", "by chance"]
+    assert table["by chance"][0] == "25.6%"  # 10 of 39
+    assert 0.3 < float(table["value"][0].rstrip("%")) / 100 <= 1
+    assert table["value"].tolist()[-1].endswith("%")  # two seeds were compared
+    assert dict(app.query_params)["rows"] == "3,17,42"
+    assert "image_scatter" in str([element.proto for element in app.get("bidi_component")])
+    app.segmented_control(key="map:space").set_value("divergence")
+    app.segmented_control(key="map:colour").set_value("margin")
+    healthy(settle(app))
+    said = captions(app)
+    assert "UMAP of 40 images by divergence" in said
+    assert "for all pairs, takes 9,360 forwards" in said
+    assert "The round trip was not measured" in said
+
+
+def test_chosen_images_do_not_make_another_map_and_lead_to_their_slice(app: AppTest, settle: Settle) -> None:
+    app.session_state["settings:slice"] = {"resolution": 32, "plane": "directions"}
+    healthy(settle(app))
+    from dashboard import jobs
+
+    before = list(jobs.shared()._ended)
+    app.session_state["rows"] = tuple(range(10, 30))
+    healthy(settle(app))
+    assert list(jobs.shared()._ended) == before
+    assert "20 images; other views take the first three" in captions(app)
+    assert dict(app.query_params)["rows"].startswith("10,11,12,13")
+    healthy(app.button(key="map:slice").click().run())
+    assert app.title[0].value == "Slices"
+    assert app.session_state["rows"] == (10, 11, 12)
+    assert app.session_state["settings:slice"]["plane"] == "images"
+
+
+def test_a_path_is_drawn_across_the_map_and_takes_the_plane_of_slices(app: AppTest, settle: Settle) -> None:
+    app.session_state["settings:map_path"] = {"steps": 4}
+    app.session_state["settings:slice"] = {"plane": "directions", "u": "random:3", "v": "random:4"}
+    healthy(settle(app))
+    app.button(key="map:path").click()
+    healthy(settle(app))
+    assert "Squares: gaussian blur, severity 0 to 5, image 3" in captions(app)
+    assert app.query_params["also"] == "map_path"
+    app.segmented_control(key="map_path:kind").set_value("slice")
+    healthy(settle(app))
+    assert "The plane through A, B and C." in captions(app)
+    app.button(key="map:plane").click()
+    healthy(settle(app))
+    assert "at A along random:3 and random:4" in captions(app)
+    assert app.query_params["map_path.slice_u"] == "random:3"
+    app.segmented_control(key="map_path:kind").set_value("walk")
+    healthy(settle(app))
+    assert "level set walk, image 3 towards image 17" in captions(app)
+
+
+def test_two_models_have_a_map_each_and_their_numbers_side_by_side(app: AppTest, settle: Settle) -> None:
+    app.session_state["models"] = ("demo:digits/standard", "demo:digits/adversarial")
+    healthy(settle(app))
+    assert captions(app).count("UMAP of 40 images") == 2
+    assert app.dataframe[0].value.columns.tolist()[1:3] == ["digits/standard", "digits/adversarial"]
+    assert app.subheader[0].value == "How faithful are these maps?"
+
+
+def test_a_layer_that_is_not_there_is_said_to_be(app: AppTest, settle: Settle) -> None:
+    app.session_state["settings:map"] = {**QUICK, "layer": "nowhere"}
+    settle(app)
+    assert not app.exception
+    assert any("expected the path of a layer" in element.value for element in app.error)
