@@ -1,8 +1,8 @@
-"""Checkpoints: classifiers by name or from a file, read without ever running what is in the file.
+"""Checkpoints: classifiers by name or from a file; `core.sources` says how they are named.
 
-A checkpoint of ours is a safetensors file. Under one metadata key it holds one JSON text with all that is needed to
-load it: architecture and arguments, input shape, class names, normalisation, measured accuracy, recipe, and a digest of
-all that and of the weights, so that a damaged file is told from a whole one.
+`load_classifier` is the one door. A checkpoint of ours is a safetensors file. Under one metadata key it holds one JSON
+text with all that is needed to load it: architecture and arguments, input shape, class names, normalisation, measured
+accuracy, recipe, and a digest of all that and of the weights, so that a damaged file is told from a whole one.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -21,14 +21,11 @@ from core.classifier import Classifier
 from core.compute import atomic_write, choose_device
 from core.demo import ARCHITECTURES, SHIPPED, demo_spec
 from core.images import ASSETS, METADATA_KEY
+from core.sources import CheckpointError as CheckpointError
+from core.sources import Source
 
-_SUPPORTED = "so far only demo models and files written by `python -m core.demo` can be opened"
-_PICKLES = {".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".bin"}
-_PICKLE_STARTS = (b"PK\x03\x04", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")  # torch's archive, bare pickles
-
-
-class CheckpointError(ValueError):
-    """A checkpoint cannot be used: one sentence says what was expected, what came and what to do."""
+if TYPE_CHECKING:
+    from core.foreign import Uploads
 
 
 def demo_models() -> tuple[str, ...]:
@@ -38,26 +35,42 @@ def demo_models() -> tuple[str, ...]:
 
 def demo_images(model: str) -> str:
     """The source of the demo set that a demo model was made for; of a name of no model, the set of its family."""
-    name = model.removeprefix("demo:")
+    name = Source.parse(model).trained.text().removeprefix("demo:")
     return f"demo:{demo_spec(name).data if name in SHIPPED else name.split('/')[0]}"
 
 
-def load_classifier(source: str | Path, device: str | torch.device | None = None) -> Classifier:
+def load_classifier(
+    source: str | Path, device: str | torch.device | None = None, *, uploads: Uploads | None = None
+) -> Classifier:
     """Load a classifier.
 
+    Files are read as weights only, never run. What can run code (`.pt2`, ONNX, `module:`) is loaded where you name it
+    here or on the command line, and never from a page.
+
     Args:
-        source: one of `demo_models()`, or a safetensors file written by `python -m core.demo`.
+        source: a line of text as `core.sources` describes it: a demo model, a name of torchvision, timm or its hub,
+            or a file with its architecture, such as `net.pt?arch=torchvision:resnet18&preset=imagenet`.
         device: where it will run; the best device here when not given.
+        uploads: finds the files of `upload:DIGEST`; where it is not given, or finds none, those are asked for.
 
     Returns:
-        The classifier, named as the checkpoint names it, with its normalisation inside.
+        The classifier, named as the checkpoint or the source names it, with its normalisation inside.
 
     Raises:
         CheckpointError: if there is no such model, or the file is damaged, foreign or does not fit together.
         ValueError: if there is no such device here.
     """
     device = choose_device(device)
-    path = _find(source)
+    said = Source.parse(source)
+    if said.trained != said:
+        from core.null import untrained
+
+        return untrained(load_classifier(said.trained.text(), device, uploads=uploads), said.seed)
+    path = _ours(said, uploads)
+    if path is None:
+        from core.foreign import load_foreign
+
+        return load_foreign(said, device, uploads)
     facts, weights = _read(path)
     module = _fill(path, facts, weights)
     try:
@@ -83,7 +96,9 @@ def model_card(source: str | Path) -> str:
     Raises:
         CheckpointError: if there is no such model, or the file is damaged or foreign.
     """
-    path = _find(source)
+    path = _ours(Source.parse(source), None)
+    if path is None:
+        raise CheckpointError(f"expected a checkpoint of ours, got {str(source)[:80]!a}; others have no card")
     card = path.with_suffix(".md")
     if card.is_file():
         return card.read_text(encoding="utf-8")
@@ -126,35 +141,39 @@ def _demo_path(name: str) -> Path:
     return ASSETS / "models" / f"{name}.safetensors"
 
 
-def _find(source: str | Path) -> Path:
-    """The file that a source means.
+def _ours(source: Source, uploads: Uploads | None) -> Path | None:
+    """The file of a demo model, or one that we wrote; None where the source is anything else.
 
     Raises:
-        CheckpointError: if there is none, or it cannot be one of ours.
+        CheckpointError: if there is no such demo model or file.
     """
-    text = str(source)
-    kind, colon, _ = text.partition(":")
-    if text in demo_models():
-        return _demo_path(text.removeprefix("demo:"))
-    if colon and kind in {"demo", "torchvision", "timm", "hf-hub"}:
-        raise CheckpointError(f"expected one of {', '.join(demo_models())}, got {text[:80]}; choose one of these")
-    path = Path(source)
+    if source.kind == "demo":
+        if f"demo:{source.place}" not in demo_models():
+            known = ", ".join(demo_models())
+            raise CheckpointError(f"expected one of {known}, got demo:{source.place[:80]}; choose one of these")
+        return _demo_path(source.place)
+    if "arch" in source.options or source.kind not in ("file", "upload"):
+        return None
+    if source.kind == "upload":
+        files = () if uploads is None else uploads(source.place)
+        return files[0] if len(files) == 1 and _is_ours(files[0]) else None
+    path = Path(source.place)
     name = path.name[:80]
     try:
         if path.is_dir():
-            raise CheckpointError(f"expected a safetensors file, {name} is a folder; name a file in it")
+            return None
         if not path.is_file():
-            raise CheckpointError(f"expected a safetensors file, found no {name}; check the spelling")
-        with path.open("rb") as file:
-            start = file.read(4)
+            raise CheckpointError(f"expected a checkpoint, found no {name}; check the spelling")
+        return path if _is_ours(path) else None
     except OSError as error:  # a name too long for the file system, a file that may not be read
-        raise CheckpointError(f"expected a safetensors file, cannot open {name}; check it") from error
-    if start.startswith(_PICKLE_STARTS) or path.suffix.lower() in _PICKLES:
-        raise CheckpointError(
-            f"expected a safetensors file, {name} is a pickle, which may run code when it is opened "
-            f"and is never read; {_SUPPORTED}"
-        )
-    return path
+        raise CheckpointError(f"expected a checkpoint, cannot open {name}; check it") from error
+
+
+def _is_ours(path: Path) -> bool:
+    """Whether a file begins as ours do: a safetensors header, and in it our key before the tensors."""
+    with path.open("rb") as file:
+        start = file.read(200)
+    return METADATA_KEY.encode() in start[8:]
 
 
 def _broken(path: Path, what: str) -> str:
@@ -175,7 +194,9 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     except (SafetensorError, OSError, ValueError, TypeError, RuntimeError) as error:
         raise CheckpointError(_broken(path, "it is no safetensors file, or cut off or damaged")) from error
     if text is None:
-        raise CheckpointError(f"expected a safetensors file with our metadata, {path.name[:80]} has none; {_SUPPORTED}")
+        raise CheckpointError(
+            f"expected a safetensors file with our metadata, {path.name[:80]} has none; write it again"
+        )
     try:
         facts = json.loads(text)
     except (ValueError, RecursionError) as error:

@@ -1,4 +1,4 @@
-"""Start the dashboard: `python -m dashboard [--host 127.0.0.1] [--port 8501]`.
+"""Start the dashboard: `python -m dashboard [--host 127.0.0.1] [--port 8501] [--read-only]`.
 
 Streamlit finds `.streamlit/config.toml` only when started from the checkout, and without it would listen on every
 interface. So that file is read here, and every line of it goes to Streamlit as a flag, after which come the safety
@@ -19,6 +19,7 @@ from pathlib import Path
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 APP = CHECKOUT / "dashboard" / "app.py"
+READ_ONLY = "BOUNDARY_ATLAS_READ_ONLY"  # `dashboard.brought` reads it
 CONFIG = CHECKOUT / ".streamlit" / "config.toml"
 
 # Not for a configuration file to relax: no other origin, no forged request, no telemetry, no folder of static files, no
@@ -48,10 +49,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if chosen.threads is not None:
         os.environ["OMP_NUM_THREADS"] = str(chosen.threads)  # read by torch when it is first imported
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # workers that wait leave the processor to the pages
+    if chosen.read_only:
+        os.environ[READ_ONLY] = "1"
+    else:
+        os.environ.pop(READ_ONLY, None)
     if not is_loopback(chosen.host):
+        uploads = "" if chosen.read_only else "upload files to it "
         print(
             f"Listening on {chosen.host}: everyone who can reach this machine over the network can open the dashboard, "
-            "upload files to it and use its processor, because it asks for no password.",
+            f"{uploads}and use its processor, because it asks for no password.",
             flush=True,
         )
     if (reason := _refusal(chosen.host, chosen.port)) is not None:
@@ -110,6 +116,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: this machine only)")
     parser.add_argument("--port", type=int, default=8501, help="port to listen on (default: 8501)")
     parser.add_argument("--headless", action="store_true", help="do not open a browser")
+    parser.add_argument("--read-only", action="store_true", help="take no uploads: demo models and images only")
     parser.add_argument("--threads", type=int, help="processor threads for tensor work (default: all)")
     parser.add_argument(
         "--allow-host",

@@ -7,19 +7,78 @@ from collections import OrderedDict
 
 import streamlit as st
 
+from core.checkpoints import demo_images as images_of_demo
 from core.checkpoints import load_classifier
+from core.checkpoints import model_card as card_of_demo
 from core.classifier import Classifier, Predictions
-from core.images import ImageSet, load_images
+from core.images import ImageSet, demo_images_of, load_images
 from core.result import Result
+from core.null import untrained
+from core.sources import UNTRAINED, Source
 from core.store import Store
+from dashboard.brought import name_of, own_classifier
+from dashboard.words import literal
 
 _RECENT_BYTES = 256 << 20
 
 
-@st.cache_resource(max_entries=6, show_spinner=False)
 def classifier(source: str) -> Classifier:
-    """A model, loaded once for everybody; read-only."""
+    """A model, read-only: a demo model is loaded once for everybody, one that was brought for its session alone."""
+    if source.startswith(f"{UNTRAINED}:"):
+        return _null(source)
+    return _demo_classifier(source) if source.startswith("demo:") else own_classifier(source)
+
+
+@st.cache_resource(scope="session", max_entries=4, show_spinner=False)
+def _null(source: str) -> Classifier:
+    """The null model of one that this session may load."""
+    said = Source.parse(source)
+    return untrained(classifier(said.trained.text()), said.seed)
+
+
+@st.cache_resource(max_entries=6, show_spinner=False)
+def _demo_classifier(source: str) -> Classifier:
     return load_classifier(source)
+
+
+def model_card(source: str) -> str:
+    """What a model is, as Markdown; of one that was brought, what loading it has shown."""
+    if source.startswith("demo:"):
+        return card_of_demo(source)
+    asked, said = classifier(source), Source.parse(source)
+    if said.kind == UNTRAINED:
+        return (
+            f"# {literal(asked.name)}\n\nThe null model: the architecture of {literal(said.trained.text())} with its"
+            " weights drawn anew. What it shows as well comes from the architecture."
+        )
+    shape = " x ".join(map(str, asked.input_shape))
+    mean, std = (", ".join(f"{value:.4g}" for value in values) for values in (asked.mean, asked.std))
+    lines = {
+        "Architecture": said.options.get("arch", f"{said.kind}:{said.place}"),
+        "Images": f"{shape}, minus {mean}, divided by {std}",
+        "Classes": f"{asked.num_classes:,}",
+        "Parameters": f"{sum(each.numel() for each in asked.module.parameters()):,}",
+        "File": f"digest {said.place[:16]}" if said.kind == "upload" else "the library's",
+    }
+    return f"# {literal(name_of(source))}\n\n" + "\n\n".join(
+        f"**{name}.** {literal(words)}" for name, words in lines.items()
+    )
+
+
+def demo_images(model: str) -> str:
+    """The source of the demo set for a model: the one it was made for, or one resized to its input.
+
+    Raises:
+        ValueError: if no demo set has its number of channels, or its images are not square.
+    """
+    if Source.parse(model).trained.kind == "demo":
+        return images_of_demo(model)
+    shape = classifier(model).input_shape
+    found = demo_images_of(shape)
+    if not found:
+        came = " x ".join(map(str, shape))
+        raise ValueError(f"expected a model of square images with 1 or 3 channels, got {came}; no demo images fit it")
+    return found
 
 
 @st.cache_resource(max_entries=6, show_spinner=False)
@@ -61,7 +120,12 @@ def shelf() -> tuple[Store, Recent]:
     return Store(), Recent()
 
 
-@st.cache_data(max_entries=16, show_spinner=False)
 def predictions(source: str, images_source: str) -> Predictions:
     """What a model says about a whole set."""
-    return classifier(source).predict(image_set(images_source).pixels)
+    asked = classifier(source)  # first: it says so where a session asks for another's model
+    return _predictions(asked.fingerprint or source, images_source, asked)
+
+
+@st.cache_data(max_entries=16, show_spinner=False)
+def _predictions(key: str, images_source: str, _asked: Classifier) -> Predictions:
+    return _asked.predict(image_set(images_source).pixels)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import os
 import socket
 import tomllib
 from collections.abc import Callable
@@ -178,3 +179,28 @@ def test_a_port_in_use_is_said_in_one_line():
 def test_a_wrong_command_line_is_refused(arguments: list[str]):
     with pytest.raises(SystemExit):
         start.main(arguments)
+
+
+def test_read_only_reaches_the_pages(monkeypatch: pytest.MonkeyPatch):
+    ran: list[str | None] = []
+    monkeypatch.setattr(cli, "main", lambda *args, **kwargs: ran.append(os.environ.get(start.READ_ONLY)))
+    monkeypatch.setattr(start, "_refusal", lambda host, port: None)
+    monkeypatch.setenv(start.READ_ONLY, "left over")
+    start.main(["--headless"])
+    start.main(["--headless", "--read-only"])
+    assert ran == [None, "1"]
+
+
+def test_listening_for_others_says_what_that_means(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+    monkeypatch.setattr(cli, "main", lambda *args, **kwargs: None)
+    monkeypatch.setattr(start, "_refusal", lambda host, port: None)
+    monkeypatch.setenv(start.READ_ONLY, "")
+    start.main(["--headless", "--host", "0.0.0.0"])
+    assert (
+        "everyone who can reach this machine over the network can open the dashboard, upload files"
+        in capsys.readouterr().out
+    )
+    start.main(["--headless", "--host", "0.0.0.0", "--read-only"])
+    said = capsys.readouterr().out
+    assert "everyone who can reach this machine" in said
+    assert "upload" not in said

@@ -1,0 +1,193 @@
+"""Exported models: programs out of .pt2 and ONNX files, and models that your own Python builds.
+
+All of these can run code, so they are only read where somebody names a file of their own on the command line or in
+Python, and never from a page. A graph may be fixed to the batch size it was exported with; then rows go through it in
+batches of that size, the last one padded.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from core.sources import CheckpointError
+
+ONNX_CLOSE = 1e-3  # of the largest logit: convolutions summed in another order differ by 1e-6 to 1e-4
+_LARGEST_BATCH = 1024
+
+
+class Exported(nn.Module):
+    """A graph that has no training mode, with rows in batches of the size it takes.
+
+    Args:
+        graph: from images to logits.
+        batch: the only batch size it takes; None for any.
+    """
+
+    def __init__(self, graph: nn.Module, batch: int | None) -> None:
+        super().__init__()
+        self.graph = graph
+        self.batch = batch
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Logits of images."""
+        if self.batch is None:
+            logits: Tensor = self.graph(images)
+            return logits
+        count = len(images)
+        padding = -count % self.batch
+        rows = torch.cat([images, images[-1:].expand(padding, *images.shape[1:])]) if padding else images
+        return torch.cat([self.graph(part) for part in rows.split(self.batch)])[:count]
+
+    def train(self, mode: bool = True) -> Exported:
+        """Nothing: the graph was exported in one mode."""
+        self.training = False
+        return self
+
+
+def load_pt2(path: Path) -> tuple[nn.Module, tuple[int, int, int]]:
+    """A program written by `torch.export.save`; only your own, because reading it can run code.
+
+    Args:
+        path: the file.
+
+    Returns:
+        The module, and the shape (c, h, w) of its input.
+
+    Raises:
+        CheckpointError: if it is no exported program from one batch of images.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            program = torch.export.load(path)
+        graph: Any = program.module()
+    except Exception as error:  # whatever a damaged archive provokes
+        raise CheckpointError(
+            f"expected a program written by torch.export.save, cannot read {path.name[:80]}; export it again"
+        ) from error
+    names = [spec.arg.name for spec in program.graph_signature.input_specs if spec.kind.name == "USER_INPUT"]
+    shapes = [node.meta["val"].shape for node in program.graph.nodes if node.op == "placeholder" and node.name in names]
+    if len(shapes) != 1 or len(shapes[0]) != 4:
+        raise CheckpointError(
+            f"expected one input n x c x h x w, {path.name[:80]} has {len(shapes)}; export the classifier alone"
+        )
+    batch, *shape = shapes[0]
+    if not all(isinstance(size, int) for size in shape):
+        raise CheckpointError(f"expected a fixed image size, {path.name[:80]} leaves it open; export it with one size")
+    return Exported(graph, batch if isinstance(batch, int) else None), (shape[0], shape[1], shape[2])
+
+
+def load_onnx(path: Path) -> tuple[nn.Module, tuple[int, int, int]]:
+    """An ONNX graph as a module, its logits compared with onnxruntime's where that is installed.
+
+    Args:
+        path: the file.
+
+    Returns:
+        The module, and the shape (c, h, w) of its input.
+
+    Raises:
+        CheckpointError: if what reads it is not installed, it cannot be converted, or the logits differ.
+    """
+    try:
+        import onnx
+        from onnx2torch import convert
+    except ImportError as error:
+        raise CheckpointError(
+            f"expected the packages onnx and onnx2torch to read {path.name[:80]}, they are not installed; "
+            "`pip install onnx onnx2torch`, or export a .pt2"
+        ) from error
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            model = onnx.load(str(path))
+            given = model.graph.input[0].type.tensor_type.shape.dim
+            sizes = [dimension.dim_value for dimension in given]  # 0 where it is open
+            graph: nn.Module = convert(model).eval()
+    except Exception as error:  # the converter knows some operators and raises what it likes for others
+        reason = " ".join(str(error).split())[:120]
+        raise CheckpointError(
+            f"expected a graph that onnx2torch converts, {path.name[:80]} raised {type(error).__name__}: {reason}; "
+            "export it with opset 13 and without constant folding, or as .pt2"
+        ) from error
+    if len(sizes) != 4 or not all(sizes[1:]):
+        raise CheckpointError(
+            f"expected one input n x c x h x w of fixed size, {path.name[:80]} has {sizes}; export it so"
+        )
+    module = Exported(graph, sizes[0] or None)
+    shape = sizes[1], sizes[2], sizes[3]
+    _compare(path, module, shape, sizes[0] or 3)
+    return module, shape
+
+
+def _compare(path: Path, module: nn.Module, shape: tuple[int, int, int], batch: int) -> None:
+    """Raise where the converted graph and onnxruntime disagree.
+
+    Raises:
+        CheckpointError: if their logits differ.
+    """
+    if importlib.util.find_spec("onnxruntime") is None:
+        return
+    import onnxruntime
+
+    images = torch.rand(batch, *shape, generator=torch.Generator().manual_seed(0))
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    (expected, *_) = session.run(None, {session.get_inputs()[0].name: images.numpy()})
+    with torch.inference_mode():
+        came = module(images)
+    wanted = torch.from_numpy(expected)
+    off = float((came - wanted).abs().max()) / (float(wanted.abs().max()) or 1.0) if came.shape == wanted.shape else 1.0
+    if not off <= ONNX_CLOSE:
+        raise CheckpointError(
+            f"expected the logits of onnxruntime, the converted {path.name[:80]} is {off:.2g} of the largest away; "
+            "export it with opset 13 and without constant folding, or as .pt2"
+        )
+
+
+def call_factory(place: str) -> nn.Module:
+    """The module that a function of your own Python returns.
+
+    Args:
+        place: `path/to/net.py:factory`; the file is run.
+
+    Raises:
+        CheckpointError: if there is no such file or function, or it returns no module.
+    """
+    file, _, name = place.rpartition(":")
+    path = Path(file)
+    if not file or not path.is_file():
+        raise CheckpointError(
+            f"expected module:path/to/net.py:factory, found no {path.name[:80]!a}; check the spelling"
+        )
+    spec = importlib.util.spec_from_file_location(f"boundary_atlas_{path.stem}", path)
+    if spec is None or spec.loader is None:
+        raise CheckpointError(f"expected a Python file, got {path.name[:80]}; give it the ending .py")
+    program = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = program  # as an import does: dataclasses look their module up
+    try:
+        spec.loader.exec_module(program)
+        factory: Callable[[], Any] | None = getattr(program, name, None)
+        if not callable(factory):
+            known = ", ".join(each for each, thing in vars(program).items() if callable(thing))[:120]
+            raise CheckpointError(
+                f"expected a function of {path.name[:80]} ({known}), got {name[:60]!a}; name one of these"
+            )
+        made = factory()
+    except CheckpointError:
+        raise
+    except Exception as error:  # their code
+        reason = " ".join(str(error).split())[:160]
+        raise CheckpointError(
+            f"expected {path.name[:80]} to build a model, it raised {type(error).__name__}: {reason}; mend it"
+        ) from error
+    if not isinstance(made, nn.Module):
+        raise CheckpointError(f"expected {name[:60]} to return a torch module, got a {type(made).__name__}; mend it")
+    return made.eval()

@@ -1,0 +1,249 @@
+"""Preprocessing: which mean and std a model was trained with, and signs that it is being given others.
+
+A model trained on normalised images still answers when they are normalised otherwise, only worse, and no error says so.
+Two things give a mistake away on a few ordinary pictures. The network's first batch normalisation kept the mean m and
+the variance s² of what it saw in training; with the wrong input its channels have another mean and variance, and
+
+    KL(N(mean, var) ‖ N(m, s²)) = (var / s² + (mean - m)² / s² - 1 - log(var / s²)) / 2
+
+says how unlike they are, in nats, median over channels. And predictions collapse: nearly all pictures get one class, or
+the confidence falls. Both are compared between presets: the best of them is a hint, never a proof.
+"""
+
+from __future__ import annotations
+
+import copy
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from core.classifier import Classifier
+from core.sources import CheckpointError, Source
+
+
+@dataclass(frozen=True)
+class Preset:
+    """A normalisation that many models share.
+
+    Attributes:
+        mean: per channel, of pixels in [0, 1].
+        std: per channel.
+        about: who uses it.
+    """
+
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    about: str
+
+
+PRESETS: Mapping[str, Preset] = {
+    "imagenet": Preset((0.485, 0.456, 0.406), (0.229, 0.224, 0.225), "torchvision, most of timm"),
+    "half": Preset((0.5, 0.5, 0.5), (0.5, 0.5, 0.5), "pixels from -1 to 1: Inception, many transformers of timm"),
+    "none": Preset((0.0, 0.0, 0.0), (1.0, 1.0, 1.0), "pixels from 0 to 1: RobustBench, or normalised inside the model"),
+    "cifar10": Preset((0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616), "most models of CIFAR-10"),
+    "cifar100": Preset((0.5071, 0.4865, 0.4409), (0.2673, 0.2564, 0.2762), "most models of CIFAR-100"),
+    "clip": Preset(
+        (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711), "CLIP, and what grew of it"
+    ),
+    "bytes": Preset((0.0, 0.0, 0.0), (1 / 255, 1 / 255, 1 / 255), "pixels from 0 to 255"),
+    "mnist": Preset((0.1307,), (0.3081,), "models of MNIST; one channel"),
+}
+OWN = "own"  # what the architecture's library says of its own weights
+
+_COLLAPSED = 0.9  # of the pictures in one class
+_LESS = 0.75  # of the best preset's mean confidence
+_CLEARLY_NATS = 0.25  # nearer to what the batch normalisation saw; a wrong preset is 0.1 to 10 off
+
+
+def presets(channels: int) -> dict[str, Preset]:
+    """The presets for images of so many channels; one whose channels are all alike fits any number."""
+    found = {}
+    for name, preset in PRESETS.items():
+        if len(preset.mean) == channels:
+            found[name] = preset
+        elif len(set(preset.mean)) == len(set(preset.std)) == 1 and len(preset.mean) == 3:
+            found[name] = Preset(preset.mean[:1] * channels, preset.std[:1] * channels, preset.about)
+    return found
+
+
+def normalisation(
+    source: Source, channels: int, own: tuple[Sequence[float], Sequence[float]] | None = None
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and std that a source asks for.
+
+    Args:
+        source: its options `preset`, or `mean` and `std`, decide.
+        channels: of the images.
+        own: what the architecture's library says of its weights; taken where the source asks for nothing.
+
+    Returns:
+        One value per channel each.
+
+    Raises:
+        CheckpointError: if they are not known, do not fit the channels, or nothing is asked for and there is no `own`.
+    """
+    mean, std, name = source.numbers("mean"), source.numbers("std"), source.options.get("preset")
+    known = presets(channels)
+    if (mean is None) != (std is None) or (name is not None and mean is not None):
+        raise CheckpointError("expected either preset, or mean and std together, got a part or all; leave one out")
+    if mean is not None and std is not None:
+        if len(mean) != channels or len(std) != channels or min(std) <= 0:
+            raise CheckpointError(
+                f"expected {channels} values of mean and of a positive std, got {len(mean)} and {len(std)}; mend them"
+            )
+        return mean, std
+    if name is None and own is None:
+        raise CheckpointError(f"expected ?preset=NAME out of {', '.join(known)}, got none; say how it was normalised")
+    if name in (None, OWN) and own is not None:
+        if len(own[0]) == channels:
+            return tuple(own[0]), tuple(own[1])
+        return _averaged(own[0], channels), _averaged(own[1], channels)
+    if name not in known:
+        offered = ", ".join((*known, OWN) if own else known)
+        raise CheckpointError(f"expected a preset out of {offered} for {channels} channels, got {str(name)[:40]!a}")
+    return known[name].mean, known[name].std
+
+
+def _averaged(values: Sequence[float], channels: int) -> tuple[float, ...]:
+    return (sum(values) / len(values),) * channels  # as timm does where a model takes another number of channels
+
+
+# -- mistakes ---------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What a model says about some pictures under one normalisation.
+
+    Attributes:
+        name: of the preset, or "chosen".
+        mean: per channel.
+        std: per channel.
+        confidence: mean probability of the predicted class.
+        commonest: share of the pictures in the class that most of them get.
+        mismatch: nats between what the first batch normalisation sees and what it saw in training; None without one.
+        labels: class of each picture.
+        confidences: its probability.
+    """
+
+    name: str
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    confidence: float
+    commonest: float
+    mismatch: float | None
+    labels: tuple[int, ...]
+    confidences: tuple[float, ...]
+
+
+def trials(
+    classifier: Classifier, images: Tensor, seconds: float = 8.0, known: Sequence[Trial] = ()
+) -> tuple[Trial, ...]:
+    """Try the presets on some pictures; the classifier's own normalisation comes first.
+
+    Args:
+        classifier: any; it stays as it is.
+        images: (n, c, h, w) ordinary pictures, pixels in [0, 1]; 8 or more.
+        seconds: no further preset is begun after these.
+        known: trials of the same module on the same pictures, which are not made again.
+
+    Returns:
+        One trial for the classifier as it is, called "chosen", and one per preset with other numbers.
+
+    Raises:
+        ImageError: if the images are not the classifier's.
+    """
+    pixels = classifier.accept(images)
+    module = copy.deepcopy(classifier.module)
+    asked = {"chosen": (classifier.mean, classifier.std)}
+    asked |= {name: (preset.mean, preset.std) for name, preset in presets(pixels.shape[1]).items()}
+    made = {(each.mean, each.std): each for each in known}
+    found: list[Trial] = []
+    begin = time.monotonic()
+    for name, (mean, std) in asked.items():
+        if name != "chosen" and (mean, std) == asked["chosen"]:
+            continue
+        if (mean, std) in made:
+            found.append(replace(made[mean, std], name=name))
+        elif name == "chosen" or time.monotonic() < begin + seconds:
+            found.append(_trial(module, pixels, name, mean, std))
+    return tuple(found)
+
+
+def suspicion(tried: Sequence[Trial]) -> str:
+    """One sentence where the chosen normalisation looks like a mistake; "" where nothing speaks against it.
+
+    Args:
+        tried: what `trials` returned.
+    """
+    chosen, *others = tried
+    measured = [each for each in others if each.mismatch is not None]
+    if chosen.mismatch is not None and measured:
+        best = min(measured, key=lambda each: each.mismatch or 0.0)
+        if (best.mismatch or 0.0) + _CLEARLY_NATS < chosen.mismatch:
+            return (
+                f"With this normalisation the first batch normalisation sees other numbers than in training "
+                f"({chosen.mismatch:.2g} nats away); with {best.name} it is {best.mismatch:.2g}. Was it trained so?"
+            )
+        return ""
+    best = max(others, key=lambda each: (each.commonest < _COLLAPSED, each.confidence), default=chosen)
+    if chosen.commonest >= _COLLAPSED and best.commonest <= 0.7 * chosen.commonest:
+        return (
+            f"With this normalisation {chosen.commonest:.0%} of the pictures get one class; with {best.name} "
+            f"{best.commonest:.0%}. Was it trained so?"
+        )
+    if best.commonest < _COLLAPSED and chosen.confidence < _LESS * best.confidence:
+        return (
+            f"With this normalisation the model is less sure (mean confidence {chosen.confidence:.2f}) than with "
+            f"{best.name} ({best.confidence:.2f}). Was it trained so?"
+        )
+    return ""
+
+
+def _trial(module: nn.Module, pixels: Tensor, name: str, mean: tuple[float, ...], std: tuple[float, ...]) -> Trial:
+    shift, scale = (pixels.new_tensor(values).view(-1, 1, 1) for values in (mean, std))
+    first = next((part for part in module.modules() if isinstance(part, nn.BatchNorm2d) and _has_seen(part)), None)
+    seen: list[Tensor] = []
+
+    def look(part: nn.Module, given: tuple[Any, ...]) -> None:
+        seen.append(given[0].detach())
+
+    hook = first.register_forward_pre_hook(look) if first is not None else None
+    try:
+        with torch.inference_mode():
+            probabilities = module((pixels - shift) / scale).double().softmax(1)
+    finally:
+        if hook is not None:
+            hook.remove()
+    confidence, labels = probabilities.nan_to_num(0.0).max(1)
+    return Trial(
+        name=name,
+        mean=mean,
+        std=std,
+        confidence=float(confidence.mean()),
+        commonest=float(labels.bincount().max()) / len(labels),
+        mismatch=_mismatch(seen[0], first) if first is not None and seen else None,
+        labels=tuple(labels.tolist()),
+        confidences=tuple(confidence.tolist()),
+    )
+
+
+def _has_seen(part: nn.BatchNorm2d) -> bool:
+    """Whether it was trained: as built, every mean is 0 and every variance 1."""
+    if part.running_mean is None or part.running_var is None:
+        return False
+    return bool((part.running_mean != 0).any() or (part.running_var != 1).any())
+
+
+def _mismatch(given: Tensor, part: nn.BatchNorm2d) -> float:
+    """Nats between what a batch normalisation is given and what it kept, median over channels."""
+    mean, var = given.double().mean((0, 2, 3)), given.double().var((0, 2, 3)).clamp_min(1e-12)
+    assert part.running_mean is not None
+    assert part.running_var is not None
+    kept = part.running_var.double() + part.eps
+    ratio = var / kept
+    return float(((ratio + (mean - part.running_mean) ** 2 / kept - 1 - ratio.log()) / 2).median())

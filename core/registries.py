@@ -1,0 +1,399 @@
+"""Registries: the architectures of torchvision and timm, and which of them a set of weights belongs to.
+
+Weights say much about their architecture: every one has a name and a shape. Sketches of both (`core.sketches`) tell in
+milliseconds which architectures are alike; those are then built without memory (torch's meta device) and compared name
+by name. What the weights do not say, such as paddings and activations, has to be known: architectures that fit equally
+well may compute otherwise.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+import re
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from core.sketches import likeness
+from core.sources import MOST_CLASSES, CheckpointError
+
+PROBE_CLASSES = 1009  # a prime that is no width: a tensor of that many rows belongs to the head
+_COMPARED = 8  # architectures built and compared for one guess, about 50 ms each; more where they look the same
+_POSITIONS = ("pos_embed", "encoder.pos_embedding")
+
+Shapes = Mapping[str, tuple[int, ...]]
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One tensor that does not fit.
+
+    Attributes:
+        name: of the tensor.
+        came: its shape in the weights; None where they lack it.
+        expected: its shape in the architecture; None where it has none of that name.
+    """
+
+    name: str
+    came: tuple[int, ...] | None
+    expected: tuple[int, ...] | None
+
+
+@dataclass(frozen=True)
+class Fit:
+    """How well weights fit an architecture.
+
+    Attributes:
+        architecture: such as "torchvision:resnet18".
+        num_classes: as the head of the weights says.
+        input_shape: (c, h, w): as the weights say where they do, else what the architecture was made for.
+        fitting: tensors with the right name and shape.
+        total: tensors that either of both has.
+        differences: the others, by name.
+    """
+
+    architecture: str
+    num_classes: int
+    input_shape: tuple[int, int, int]
+    fitting: int
+    total: int
+    differences: tuple[Difference, ...]
+
+    @property
+    def exact(self) -> bool:
+        """Whether every tensor fits."""
+        return not self.differences
+
+    @property
+    def share(self) -> float:
+        """Fitting tensors of all."""
+        return self.fitting / max(1, self.total)
+
+
+@functools.cache
+def architectures() -> tuple[str, ...]:
+    """All names that `build` knows: torchvision's classifiers, then timm's."""
+    import timm
+    from torchvision import models
+
+    return (
+        *(f"torchvision:{name}" for name in sorted(models.list_models(module=models))),
+        *(f"timm:{name}" for name in timm.list_models()),
+    )
+
+
+def search(words: str, most: int = 50) -> tuple[str, ...]:
+    """Architectures whose names hold all of these words; those that begin with the first word come first.
+
+    >>> search("resnet 18", most=2)
+    ('torchvision:resnet18', 'timm:resnet18')
+    """
+    parts = re.findall(r"[a-z0-9_.]+", words.lower())
+    found = [name for name in architectures() if all(part in name.lower() for part in parts)]
+    begins = parts[0] if parts else ""
+    found.sort(key=lambda name: (not name.partition(":")[2].startswith(begins), len(name.partition(":")[2])))
+    return tuple(found[:most])
+
+
+def fit(architecture: str, shapes: Shapes) -> Fit:
+    """Compare weights with an architecture, by name and shape.
+
+    Number of classes, channels and input size are taken from the weights where the architecture leaves them open.
+
+    Args:
+        architecture: one of `architectures()`.
+        shapes: shape by name, without wrapping prefixes.
+
+    Returns:
+        What fits and what does not.
+
+    Raises:
+        CheckpointError: if there is no such architecture.
+    """
+    blank = template(architecture)
+    num_classes = _classes(blank, shapes)
+    input_shape = _input_shape(architecture, blank, shapes)
+    expected = blank
+    if input_shape != made_for(architecture)[0] or _has_auxiliary_heads(architecture):
+        try:
+            expected = _shapes(_build_meta(architecture, PROBE_CLASSES, input_shape, shapes))
+        except (CheckpointError, ValueError, TypeError, RuntimeError, AssertionError):  # it takes no such images
+            input_shape = made_for(architecture)[0]
+    if num_classes:
+        expected = {
+            name: (num_classes, *shape[1:]) if shape[:1] == (PROBE_CLASSES,) else shape
+            for name, shape in expected.items()
+        }
+    differences = tuple(
+        Difference(name, shapes.get(name), expected.get(name))
+        for name in sorted(expected.keys() | shapes.keys())
+        if shapes.get(name) != expected.get(name)
+    )
+    total = len(expected.keys() | shapes.keys())
+    return Fit(architecture, num_classes, input_shape, total - len(differences), total, differences)
+
+
+def guess(shapes: Shapes, most: int = 8) -> tuple[Fit, ...]:
+    """The architectures that weights fit best, the best first; torchvision before timm, short names before long ones.
+
+    Args:
+        shapes: shape by name, without wrapping prefixes.
+        most: how many.
+
+    Returns:
+        Fits, of which several may be exact: those have the same tensors, and may still compute otherwise.
+    """
+    names, score = likeness(shapes)
+    known = set(architectures())
+    order = [index for index in np.argsort(-score, kind="stable") if names[index] in known and score[index] > 0]
+    order = [index for place, index in enumerate(order) if place < _COMPARED or score[index] == score[order[0]]]
+    fits = [fit(names[index], shapes) for index in order[: 2 * _COMPARED]]
+    fits.sort(
+        key=lambda each: (not each.exact, -each.share, each.architecture.startswith("timm"), len(each.architecture))
+    )
+    return tuple(fits[:most])
+
+
+def build(architecture: str, tensors: Mapping[str, Tensor], input_shape: Sequence[int] | None = None) -> nn.Module:
+    """The architecture with these weights.
+
+    Args:
+        architecture: one of `architectures()`.
+        tensors: all of its weights, by name.
+        input_shape: (c, h, w) of one image; as the weights say when not given.
+
+    Returns:
+        The module, in eval mode.
+
+    Raises:
+        CheckpointError: if the weights are not the architecture's, or it takes no such images.
+    """
+    shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+    found = fit(architecture, shapes)
+    if not found.exact:
+        raise CheckpointError(_misfit(found, shapes))
+    shape = (
+        found.input_shape if input_shape is None else (int(input_shape[0]), int(input_shape[1]), int(input_shape[2]))
+    )
+    module = _build_meta(architecture, found.num_classes, shape, shapes)
+    if _shapes(module) != _as_dict(shapes):
+        raise CheckpointError(
+            f"expected images of {_by(found.input_shape)} for these weights of {architecture}, got {_by(shape)}; "
+            "leave the size out, or take weights made for it"
+        )
+    module.load_state_dict(dict(tensors), strict=False, assign=True)
+    if any(tensor.is_meta for tensor in (*module.parameters(), *module.buffers())):  # made when built, in no file
+        module = _build(architecture, found.num_classes, shape, shapes)
+        module.load_state_dict(dict(tensors), strict=False)
+    return module.eval()
+
+
+def untrained(architecture: str, num_classes: int | None = None, seed: int = 0) -> nn.Module:
+    """The architecture with weights as its library draws them.
+
+    Args:
+        architecture: one of `architectures()`.
+        num_classes: the library's own number when not given.
+        seed: of the draw.
+
+    Returns:
+        The module, in eval mode.
+
+    Raises:
+        CheckpointError: if there is no such architecture.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return _make(architecture, {} if num_classes is None else {"num_classes": num_classes}).eval()
+
+
+@functools.lru_cache(maxsize=512)
+def made_for(architecture: str) -> tuple[tuple[int, int, int], tuple[float, ...], tuple[float, ...]]:
+    """Input shape, mean and std that the library's own weights of an architecture were trained with.
+
+    Raises:
+        CheckpointError: if there is no such architecture.
+    """
+    library, name = _known(architecture)
+    if library == "timm":
+        from timm.models import get_pretrained_cfg
+
+        said = get_pretrained_cfg(name)
+        if said is not None:
+            channels, height, width = said.input_size
+            return (channels, height, width), tuple(said.mean), tuple(said.std)
+        return (3, 224, 224), _IMAGENET_MEAN, _IMAGENET_STD
+    from torchvision import models
+
+    weights = next(iter(models.get_model_weights(name)), None)
+    words = getattr(getattr(weights, "transforms", None), "keywords", {})
+    side = int(words.get("crop_size", 224))
+    return (3, side, side), tuple(words.get("mean", _IMAGENET_MEAN)), tuple(words.get("std", _IMAGENET_STD))
+
+
+_IMAGENET_MEAN, _IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+
+def _known(architecture: str) -> tuple[str, str]:
+    """Library and name.
+
+    Raises:
+        CheckpointError: if there is no such architecture.
+    """
+    library, _, name = architecture.partition(":")
+    if architecture not in _every():
+        close = ", ".join(search(name.replace("_", " "), 3) or ("torchvision:resnet18",))
+        raise CheckpointError(
+            f"expected an architecture such as {close}, got {architecture[:60]!a}; search for its name"
+        )
+    return library, name
+
+
+@functools.cache
+def _every() -> frozenset[str]:
+    return frozenset(architectures())
+
+
+def _misfit(found: Fit, shapes: Shapes) -> str:
+    first = "; ".join(_words(each) for each in found.differences[:2])
+    others = [each.architecture for each in guess(shapes, 4) if each.architecture != found.architecture]
+    return (
+        f"expected the weights of {found.architecture}, {len(found.differences)} of {found.total} tensors differ "
+        f"({first}); nearest otherwise: {', '.join(others[:3]) or 'none'}"
+    )
+
+
+def _words(difference: Difference) -> str:
+    name = ascii(difference.name[:60])[1:-1]
+    if difference.came is None:
+        return f"{name} is missing"
+    if difference.expected is None:
+        return f"{name} is not part of it"
+    return f"{name} is {_by(difference.came)} instead of {_by(difference.expected)}"
+
+
+def _by(shape: Sequence[int]) -> str:
+    return " x ".join(map(str, shape)) or "one number"
+
+
+# -- what weights leave open ------------------------------------------------------------------------------------------
+
+
+def _classes(template: Shapes, shapes: Shapes) -> int:
+    """The number of classes: how many rows the weights have where the template's head has its own; 0: no head."""
+    rows = [
+        shapes[name][0]
+        for name, shape in template.items()
+        if shape[:1] == (PROBE_CLASSES,) and name in shapes and shapes[name][1:] == shape[1:] and shapes[name]
+    ]
+    likeliest = max(set(rows), key=rows.count, default=0)
+    return likeliest if 1 <= likeliest <= MOST_CLASSES else 0
+
+
+def _input_shape(architecture: str, template: Shapes, shapes: Shapes) -> tuple[int, int, int]:
+    """Channels out of the first layer of images, size out of the number of positions."""
+    (channels, height, width), _, _ = made_for(architecture)
+    for name, shape in template.items():
+        if len(shape) == 4 and shape[1] == channels and name in shapes and len(shapes[name]) == 4:
+            channels = shapes[name][1] if shapes[name][2:] == shape[2:] else channels
+            break
+    for name in _POSITIONS:
+        if name in template and name in shapes and template[name] != shapes[name] and len(shapes[name]) == 3:
+            patch = next(
+                (s[-1] for n, s in shapes.items() if n.endswith(("patch_embed.proj.weight", "conv_proj.weight"))), 0
+            )
+            if patch:
+                extra = template[name][1] - (height // patch) * (width // patch)
+                side = math.isqrt(max(0, shapes[name][1] - extra)) * patch
+                if 0 < side <= 4096:
+                    height = width = side
+    return channels, height, width
+
+
+# -- building ---------------------------------------------------------------------------------------------------------
+
+
+@functools.lru_cache(maxsize=256)
+def template(architecture: str) -> dict[str, tuple[int, ...]]:
+    """Shape by name of an architecture for `PROBE_CLASSES` classes; what has so many rows belongs to its head."""
+    return _shapes(_build_meta(architecture, PROBE_CLASSES, made_for(architecture)[0], {}))
+
+
+def _shapes(module: nn.Module) -> dict[str, tuple[int, ...]]:
+    return {
+        name: tuple(tensor.shape)
+        for name, tensor in module.state_dict().items()
+        if not name.endswith("num_batches_tracked")
+    }
+
+
+def _as_dict(shapes: Shapes) -> dict[str, tuple[int, ...]]:
+    return {name: tuple(shape) for name, shape in shapes.items()}
+
+
+def _build_meta(architecture: str, num_classes: int, shape: tuple[int, int, int], shapes: Shapes) -> nn.Module:
+    try:
+        with torch.device("meta"):
+            return _build(architecture, num_classes, shape, shapes)
+    except RuntimeError:  # a few look at numbers while they are built, such as torchvision's RegNets
+        return _build(architecture, num_classes, shape, shapes)
+
+
+def _build(architecture: str, num_classes: int, shape: tuple[int, int, int], shapes: Shapes) -> nn.Module:
+    """The architecture for so many classes and such images, with auxiliary heads where the weights have some.
+
+    Raises:
+        CheckpointError: if it takes no such images.
+    """
+    library, _, _ = architecture.partition(":")
+    (channels, height, width), _, _ = made_for(architecture)
+    options: dict[str, Any] = {"num_classes": num_classes}
+    if shape[0] != channels:
+        if library == "torchvision":
+            raise CheckpointError(
+                f"expected {channels} channels for {architecture}, got {shape[0]}; timm's architectures take any number"
+            )
+        options["in_chans"] = shape[0]
+    if shape[1:] != (height, width) and _has_fixed_size(architecture):
+        options["img_size" if library == "timm" else "image_size"] = shape[1:] if library == "timm" else shape[1]
+    if _has_auxiliary_heads(architecture) and shapes:
+        options["aux_logits"] = any(key.startswith(("aux", "AuxLogits")) for key in shapes)
+    return _make(architecture, options)
+
+
+def _make(architecture: str, options: Mapping[str, Any]) -> nn.Module:
+    library, name = _known(architecture)
+    options = dict(options)
+    with warnings.catch_warnings(), torch.random.fork_rng(devices=[]):
+        warnings.simplefilter("ignore")  # about weights that are not asked for
+        if library == "timm":
+            import timm
+
+            made: nn.Module = timm.create_model(name, pretrained=False, **options)
+            return made
+        from torchvision import models
+
+        if name in ("googlenet", "inception_v3"):
+            options["init_weights"] = False
+        module: nn.Module = models.get_model(name, weights=None, **options)
+        return module
+
+
+def _has_auxiliary_heads(architecture: str) -> bool:
+    return architecture in ("torchvision:googlenet", "torchvision:inception_v3")
+
+
+def _has_fixed_size(architecture: str) -> bool:
+    library, name = architecture.split(":", 1)
+    if library == "torchvision":
+        return name.startswith("vit_")
+    from timm.models import get_pretrained_cfg
+
+    said = get_pretrained_cfg(name)
+    return bool(said is not None and said.fixed_input_size)

@@ -1,0 +1,100 @@
+"""Sketches: a few numbers for each architecture that tell which ones hold nearly the same tensors.
+
+MinHash: of a set, each of several hash functions keeps its smallest value; two sets keep the same one as often as they
+share elements. One part of a sketch is of tensors with name and shape, the other of names without their numbers, which
+networks of one kind share at any depth and width. `assets/architectures.json` holds the sketches of all architectures;
+`python -m core.sketches` writes them again for the versions that are installed.
+
+Reference:
+    Broder, On the resemblance and containment of documents, SEQUENCES 1997.
+"""
+
+from __future__ import annotations
+
+import base64
+import functools
+import hashlib
+import json
+import re
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+
+from core.compute import atomic_write
+from core.images import ASSETS
+
+SKETCHES = ASSETS / "architectures.json"
+EXACT, LOOSE = 24, 8  # values per sketch: of names with shapes, and of names without numbers
+_LOOSE_WEIGHT = 0.5  # names alone say less
+
+
+def likeness(shapes: Mapping[str, tuple[int, ...]]) -> tuple[tuple[str, ...], np.ndarray]:
+    """How alike weights are to every architecture that was sketched.
+
+    Args:
+        shapes: shape by name, without wrapping prefixes.
+
+    Returns:
+        Names, and for each the estimated share of common tensors, plus half that of common names; 0 to 1.5.
+    """
+    names, kept = _kept()
+    alike = (kept == sketch(shapes)[None]).astype(float)
+    return names, alike[:, :EXACT].mean(1) + _LOOSE_WEIGHT * alike[:, EXACT:].mean(1)
+
+
+@functools.cache
+def _factors() -> tuple[np.ndarray, np.ndarray]:
+    """Odd factors and offsets of the hash functions, as many as a sketch has values."""
+    drawn = np.random.default_rng(0).integers(0, 2**63, (2, EXACT + LOOSE), dtype=np.uint64)
+    return drawn[0] * np.uint64(2) + np.uint64(1), drawn[1]
+
+
+def sketch(shapes: Mapping[str, tuple[int, ...]]) -> np.ndarray:
+    """A few numbers that two sets of weights share in the proportion in which they share tensors; uint16."""
+    exact = {f"{name} {' x '.join(map(str, shape)) or 'one number'}" for name, shape in shapes.items()}
+    loose = {re.sub(r"\d+", "#", name) for name in shapes}
+    factors, offsets = _factors()
+    parts = []
+    for words, place in ((exact, slice(0, EXACT)), (loose, slice(EXACT, None))):
+        hashed = np.frombuffer(b"".join(_hashed(words)), np.uint64)
+        mixed = (hashed[:, None] * factors[place] + offsets[place]) >> np.uint64(16)
+        parts.append((mixed.min(0) if len(mixed) else np.zeros(mixed.shape[1], np.uint64)) & np.uint64(0xFFFF))
+    return np.concatenate(parts).astype(np.uint16)
+
+
+def _hashed(words: Iterable[str]) -> list[bytes]:
+    return [hashlib.blake2b(word.encode(errors="replace"), digest_size=8).digest() for word in words]
+
+
+@functools.cache
+def _kept() -> tuple[tuple[str, ...], np.ndarray]:
+    """Names and sketches of all architectures that were installed when they were written."""
+    stored = json.loads(SKETCHES.read_text(encoding="utf-8"))["sketches"]
+    rows = [np.frombuffer(base64.b64decode(text), "<u2") for text in stored.values()]
+    return tuple(stored), np.stack(rows)
+
+
+def write_sketches() -> int:
+    """Write `assets/architectures.json` again, in a few minutes; returns how many architectures it holds."""
+    import timm
+    import torchvision
+
+    from core.registries import PROBE_CLASSES, architectures, template
+
+    stored = {}
+    for name in architectures():
+        try:
+            shapes = template(name)
+        except (RuntimeError, NotImplementedError, ValueError, TypeError, AssertionError, ImportError) as error:
+            print(f"{name} cannot be built without memory: {error}")  # it can still be chosen by its name
+            continue
+        body = {key: shape for key, shape in shapes.items() if shape[:1] != (PROBE_CLASSES,)}
+        stored[name] = base64.b64encode(sketch(body).astype("<u2").tobytes()).decode()
+    said = {"torchvision": torchvision.__version__, "timm": timm.__version__, "sketches": stored}
+    with atomic_write(SKETCHES) as file:
+        file.write_text(json.dumps(said, indent=0) + "\n", encoding="utf-8")
+    return len(stored)
+
+
+if __name__ == "__main__":
+    print(f"{write_sketches()} architectures")

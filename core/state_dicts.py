@@ -1,0 +1,257 @@
+"""State dicts: tensors by name, out of a file of anybody's, read without ever running what is in it.
+
+Training programs wrap the weights in their own ways: under `state_dict` or `model`, beside an exponential moving
+average (EMA), with `module.` or `model.` before every name, cut into shards. All of that is taken off here, and nothing
+else is changed: dtype aside, which becomes float32.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from core.pickles import check
+from core.sources import CheckpointError
+
+SUFFIXES = (".safetensors", ".pt", ".pth", ".bin", ".ckpt")
+INDEX_SUFFIX = ".index.json"  # beside shards, as Hugging Face writes it
+MOST_BYTES = 16 << 30  # of all files of one checkpoint
+MOST_SHARDS = 500
+
+# What wraps names, taken off wherever all names have it, and what tells several sets of weights in one file apart.
+_WRAPPERS = ("module.", "_orig_mod.", "model.", "net.", "network.", "classifier_model.", "_forward_module.")
+_SETS = (*_WRAPPERS, "ema.", "ema_model.", "model_ema.", "module_ema.", "teacher.", "student.", "encoder.", "backbone.")
+_EXTRAS = ("num_batches_tracked", "n_averaged", "total_ops", "total_params")  # counters, no weights
+_FIRST = ("", "state_dict", "model_state_dict", "model", "net", "network", "weights", "params", "module")
+_DEEPEST = 4
+
+
+@dataclass(frozen=True, eq=False)
+class StateDict:
+    """One set of weights in a file.
+
+    Attributes:
+        name: how it is chosen: the way to it in the file, such as "state_dict" or "model_ema"; "" where it is the file.
+        tensors: float32 (whole numbers as they are) by name, without wrapping prefixes.
+        removed: the prefix that was taken off.
+    """
+
+    name: str
+    tensors: Mapping[str, Tensor]
+    removed: str = ""
+
+    @property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Shape by name."""
+        return {name: tuple(tensor.shape) for name, tensor in self.tensors.items()}
+
+    @property
+    def parameters(self) -> int:
+        """How many numbers it holds."""
+        return sum(tensor.numel() for tensor in self.tensors.values())
+
+    @property
+    def is_average(self) -> bool:
+        """Whether its name says that it is an average over training (EMA, SWA)."""
+        return any(word in self.name.lower() for word in ("ema", "averag", "swa", "teacher"))
+
+
+def read_state_dicts(paths: Sequence[Path], most_bytes: int = MOST_BYTES) -> tuple[StateDict, ...]:
+    """Every set of weights in a checkpoint, the likeliest first.
+
+    Args:
+        paths: one file, or the shards of one checkpoint.
+        most_bytes: what all of them may take.
+
+    Returns:
+        At least one set.
+
+    Raises:
+        CheckpointError: if a file is damaged, wants to run something, holds no weights, or NaN or infinity in them.
+    """
+    if not 1 <= len(paths) <= MOST_SHARDS:
+        raise CheckpointError(
+            f"expected one file or at most {MOST_SHARDS} shards, got {len(paths)}; choose the weights"
+        )
+    total = sum(path.stat().st_size for path in paths)
+    if total > most_bytes:
+        raise CheckpointError(
+            f"expected at most {most_bytes >> 20} MB, {paths[0].name[:80]} has {total >> 20}; save the weights alone"
+        )
+    whole: dict[str, Any] = {}
+    for path in paths:
+        read = _read(path)
+        twice = next((name for name in read if name in whole), None)
+        if twice is not None:
+            raise CheckpointError(
+                f"expected shards of one checkpoint, got {twice[:60]!a} twice; choose files that belong"
+            )
+        whole.update(read)
+    found = _candidates(whole)
+    if not found:
+        raise CheckpointError(
+            f"expected a state dict, {paths[0].name[:80]} holds no tensors by name; "
+            "`torch.save(model.state_dict(), 'weights.pt')` writes one"
+        )
+    return tuple(found)
+
+
+def choose(found: Sequence[StateDict], name: str | None) -> StateDict:
+    """The set of weights of this name; the likeliest where none is named.
+
+    Raises:
+        CheckpointError: if there is no such set, or it holds NaN or infinity.
+    """
+    names = [each.name for each in found]
+    if name is not None and name not in names:
+        raise CheckpointError(f"expected weights out of {', '.join(map(ascii, names))}, got {name[:60]!a}; choose one")
+    chosen = found[0] if name is None else found[names.index(name)]
+    for key, tensor in chosen.tensors.items():
+        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+            raise CheckpointError(
+                f"expected finite weights, {key[:80]} holds NaN or infinity; take a checkpoint from before"
+            )
+    return chosen
+
+
+def shards(index: Path) -> list[Path]:
+    """The files that an index of shards names, all beside it.
+
+    Raises:
+        CheckpointError: if it is no index, or a file is missing or elsewhere.
+    """
+    if index.stat().st_size > 64 << 20:
+        raise CheckpointError(f"expected an index of shards, {index.name[:80]} is too long; name a file of weights")
+    try:
+        weight_map = json.loads(index.read_text(encoding="utf-8"))["weight_map"]
+        names = sorted(set(weight_map.values()))
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+        raise CheckpointError(
+            f"expected an index of shards, {index.name[:80]} is none; name a file of weights"
+        ) from error
+    if not names or any(not isinstance(name, str) or Path(name).name != name for name in names):
+        raise CheckpointError(f"expected shards beside {index.name[:80]}, it names other places; put them together")
+    missing = [name for name in names if not (index.parent / name).is_file()]
+    if missing:
+        raise CheckpointError(f"expected {len(names)} shards, found no {missing[0][:80]}; fetch it too")
+    return [index.parent / name for name in names]
+
+
+# -- reading ----------------------------------------------------------------------------------------------------------
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """What a file holds: tensors, or whatever a program kept beside them.
+
+    Raises:
+        CheckpointError: if it is damaged or wants to run something.
+    """
+    with path.open("rb") as file:
+        start = file.read(9)
+    if start[8:9] == b"{" or (path.suffix.lower() == ".safetensors" and not start.startswith((b"PK", b"\x80"))):
+        return _safetensors(path)
+    check(path)
+    try:
+        loaded = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # whatever a damaged file provokes in torch's reader
+        raise CheckpointError(
+            f"expected a whole checkpoint, torch cannot read {path.name[:80]}; fetch it or save it again"
+        ) from error
+    if not isinstance(loaded, Mapping):
+        kind = type(loaded).__name__
+        raise CheckpointError(f"expected a state dict, {path.name[:80]} holds a {kind}; save `model.state_dict()`")
+    return {name: value for name, value in loaded.items() if isinstance(name, str)}
+
+
+def _safetensors(path: Path) -> dict[str, Tensor]:
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="pt", device="cpu") as file:
+            return {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118 - no mapping
+    except (SafetensorError, OSError, ValueError, TypeError, LookupError, RuntimeError, OverflowError) as error:
+        raise CheckpointError(
+            f"expected a safetensors file, {path.name[:80]} is none, or cut off or damaged; fetch it again"
+        ) from error
+
+
+# -- finding the weights ----------------------------------------------------------------------------------------------
+
+
+def _candidates(whole: Mapping[str, Any]) -> list[StateDict]:
+    """The sets of weights in what was read: named as usual first, averages after them, larger before smaller."""
+    found = [part for name, tensors in _tables(whole, "", 0) for part in _parted(name, tensors)]
+    ranked = sorted(found, key=lambda part: (part.is_average, _place(part.name), -part.parameters))
+    largest = max((part.parameters for part in ranked), default=0)
+    return [part for part in ranked if part.parameters * 20 >= largest]  # an optimiser's odds and ends are no model
+
+
+def _place(name: str) -> int:
+    first = name.partition("/")[0]
+    return _FIRST.index(first) if first in _FIRST else len(_FIRST)
+
+
+def _tables(node: Mapping[Any, Any], way: str, depth: int) -> Iterator[tuple[str, dict[str, Tensor]]]:
+    """Every mapping that holds tensors by name, with the way to it."""
+    tensors = {name: value for name, value in node.items() if isinstance(name, str) and isinstance(value, Tensor)}
+    if any(tensor.is_floating_point() for tensor in tensors.values()):
+        yield way, tensors
+    if depth < _DEEPEST:
+        for name, value in node.items():
+            if isinstance(value, Mapping) and isinstance(name, str) and "optim" not in name.lower():
+                yield from _tables(value, f"{way}/{name}" if way else name, depth + 1)
+
+
+def _parted(name: str, tensors: Mapping[str, Tensor]) -> Iterator[StateDict]:
+    """A table as a set of weights without its wrapping; as several where prefixes tell several models apart."""
+    kept = {key: tensor for key, tensor in tensors.items() if not key.endswith(_EXTRAS)}
+    stripped, removed = _unwrapped(kept)
+    if stripped:
+        yield StateDict(name, _plain(stripped), removed)
+    if removed:
+        return
+    for prefix in _SETS:
+        inside = {key: tensor for key, tensor in kept.items() if key.startswith(prefix)}
+        if len(inside) >= 2 and len(inside) < len(kept):
+            part, removed = _unwrapped({key.removeprefix(prefix): tensor for key, tensor in inside.items()})
+            yield StateDict(f"{name}/{prefix[:-1]}".lstrip("/"), _plain(part), prefix + removed)
+
+
+def _unwrapped(tensors: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], str]:
+    """The tensors without the prefixes that all names share."""
+    kept, removed = dict(tensors), ""
+    while kept:
+        shared = next((prefix for prefix in _WRAPPERS if all(key.startswith(prefix) for key in kept)), None)
+        if shared is None or any(key == shared for key in kept):
+            break
+        kept = {key.removeprefix(shared): tensor for key, tensor in kept.items()}
+        removed += shared
+    return kept, removed
+
+
+def _plain(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Dense float32 tensors, or whole numbers as they are.
+
+    Raises:
+        CheckpointError: if one is larger than what the file holds of it, sparse, quantised or complex.
+    """
+    found = {}
+    for name, tensor in tensors.items():
+        odd = tensor.is_sparse or tensor.is_quantized or tensor.is_complex() or tensor.layout != torch.strided
+        if odd or tensor.device.type != "cpu":
+            raise CheckpointError(
+                f"expected dense weights of real numbers, {name[:80]} is not; convert the model to float32 first"
+            )
+        if math.prod(tensor.shape) * tensor.element_size() > tensor.untyped_storage().nbytes():
+            raise CheckpointError(
+                f"expected whole weights, {name[:80]} repeats a few numbers; save it with .contiguous()"
+            )
+        found[name] = (tensor.float() if tensor.is_floating_point() else tensor).contiguous()
+    return found

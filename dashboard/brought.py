@@ -1,0 +1,196 @@
+"""The models that one session brought: its uploaded files, which nobody else can name, and where they lie.
+
+An upload is written to a private temporary file and known by its digest. `upload:DIGEST` means something only in the
+session that uploaded it; when that session's browser goes, or forgets the model, the files are deleted.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import tempfile
+import threading
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import streamlit as st
+
+from core.classifier import Classifier
+from core.foreign import digest_of
+from core.sources import CheckpointError, Source
+
+READ_ONLY = "BOUNDARY_ATLAS_READ_ONLY"  # set by `python -m dashboard --read-only`
+MOST_FILES = 6  # of one session
+MOST_BYTES = 2 << 30  # of one session, on disk
+LARGEST = 500  # MB of one file; what the server takes
+_FOLDER = "boundary-atlas-uploads"
+_BY_NAME = ("torchvision", "timm")  # what a page may ask a library for
+
+
+@dataclass(frozen=True)
+class Upload:
+    """Uploaded files that are one checkpoint, or a list of class names.
+
+    Attributes:
+        digest: see `core.foreign.digest_of`.
+        name: of the first file, as its owner called it.
+        paths: where they lie, mode 0600.
+        size: in bytes.
+    """
+
+    digest: str
+    name: str
+    paths: tuple[Path, ...]
+    size: int
+
+
+class Brought:
+    """What one session brought."""
+
+    def __init__(self) -> None:
+        self.files: dict[str, Upload] = {}
+        self.models: list[str] = []
+        self._folder: Path | None = None
+        self._lock = threading.Lock()
+
+    def add(self, files: Sequence[tuple[str, bytes]]) -> Upload:
+        """Keep files; the same ones again cost nothing.
+
+        Args:
+            files: name and content of each.
+
+        Returns:
+            The upload.
+
+        Raises:
+            CheckpointError: if uploads are switched off, or these are too many or too large.
+        """
+        if read_only():
+            raise CheckpointError(
+                "expected a demo model, this server takes no uploads; start your own without --read-only"
+            )
+        size = sum(len(content) for _, content in files)
+        held = sum(upload.size for upload in self.files.values())
+        if not files or held + size > MOST_BYTES or len(self.files) >= MOST_FILES:
+            raise CheckpointError(
+                f"expected at most {MOST_FILES} uploads of {MOST_BYTES >> 20} MB together, got one more; forget another"
+            )
+        with self._lock:
+            inside = Path(tempfile.mkdtemp(dir=self._private()))
+            paths = []
+            for number, (name, content) in enumerate(files):
+                plain = re.sub(r"[^A-Za-z0-9._-]", "_", Path(name).name).lstrip(".")[-80:]
+                path = inside / (f"{number}-{plain}" if number else plain or "file")
+                with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+                    file.write(content)
+                paths.append(path)
+            digest = digest_of(paths)
+            if digest in self.files:
+                shutil.rmtree(inside, ignore_errors=True)
+            else:
+                shown = "".join(sign for sign in files[0][0] if sign.isprintable())[:80]
+                self.files[digest] = Upload(digest, shown, tuple(paths), size)
+            return self.files[digest]
+
+    def paths(self, digest: str) -> tuple[Path, ...]:
+        """The files of an upload of this session; empty where it has none of that digest."""
+        upload = self.files.get(digest)
+        return upload.paths if upload is not None else ()
+
+    def knows(self, source: str) -> bool:
+        """Whether this session may load a source that is no demo: its own upload, or a name that it chose."""
+        try:
+            said = Source.parse(source)
+        except CheckpointError:
+            return False
+        return said.place in self.files if said.kind == "upload" else source in self.models
+
+    def use(self, source: str) -> None:
+        """Offer a model in the frame."""
+        if source not in self.models:
+            self.models.append(source)
+
+    def forget(self, source: str) -> None:
+        """Drop a model, and delete its files where no other model is made of them."""
+        self.models = [each for each in self.models if each != source]
+        wanted = {digest for each in self.models for digest in _digests(each)}
+        self.delete(set(_digests(source)) - wanted)
+
+    def delete(self, digests: Iterable[str]) -> None:
+        """Delete uploaded files."""
+        for digest in digests:
+            upload = self.files.pop(digest, None)
+            if upload is not None:
+                shutil.rmtree(upload.paths[0].parent, ignore_errors=True)
+
+    def close(self) -> None:
+        """Delete everything."""
+        self.files.clear()
+        self.models.clear()
+        if self._folder is not None:
+            shutil.rmtree(self._folder, ignore_errors=True)
+            self._folder = None
+
+    def _private(self) -> Path:
+        """This session's folder, which its owner alone can open."""
+        if self._folder is None:
+            root = Path(tempfile.gettempdir()) / f"{_FOLDER}-{os.getuid()}"
+            root.mkdir(mode=0o700, exist_ok=True)
+            if root.is_symlink() or root.stat().st_uid != os.getuid():
+                raise CheckpointError("expected a temporary folder of our own, somebody else owns it; set TMPDIR")
+            _sweep(root)
+            self._folder = Path(tempfile.mkdtemp(prefix=f"{os.getpid()}-", dir=root))
+        return self._folder
+
+
+def _sweep(root: Path) -> None:
+    """Delete what a killed server left."""
+    for folder in root.iterdir():
+        process = folder.name.partition("-")[0]
+        if process.isdecimal() and not Path(f"/proc/{process}").exists() and Path("/proc/self").exists():
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _digests(source: str) -> list[str]:
+    """The uploads that a source names: its weights and its list of class names."""
+    said = Source.parse(source)
+    found = [said.place] if said.kind == "upload" else []
+    names = said.options.get("names", "")
+    return [*found, names.removeprefix("list:")] if names.startswith("list:") else found
+
+
+def read_only() -> bool:
+    """Whether this server takes no uploads."""
+    return bool(os.environ.get(READ_ONLY))
+
+
+@st.cache_resource(scope="session", show_spinner=False, on_release=lambda kept: kept.close())
+def brought() -> Brought:
+    """What this session brought; deleted when its browser goes."""
+    return Brought()
+
+
+@st.cache_resource(scope="session", max_entries=4, show_spinner=False)
+def own_classifier(source: str) -> Classifier:
+    """A model that this session brought; read-only, and nobody else's.
+
+    Raises:
+        CheckpointError: if this session brought no such model, or it cannot be loaded.
+    """
+    from core.checkpoints import load_classifier
+
+    kept, said = brought(), Source.parse(source)
+    if said.kind != "upload" and (said.kind not in _BY_NAME or source not in kept.models):
+        raise CheckpointError(f"expected a demo model or one of yours, got {source[:80]!a}; bring it on the Model view")
+    return load_classifier(source, uploads=kept.paths)
+
+
+def name_of(source: str) -> str:
+    """How the frame calls a model of this session."""
+    said = Source.parse(source)
+    if "name" in said.options:
+        return said.options["name"]
+    upload = brought().files.get(said.place)
+    return upload.name if upload is not None else said.place

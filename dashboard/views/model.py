@@ -1,0 +1,398 @@
+"""Bring your own model: its file, its architecture, its preprocessing, and whether it works."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import streamlit as st
+
+from core.analyses import thumbnails
+from core.foreign import read_names
+from core.images import demo_images_of
+from core.preprocessing import OWN, Trial, presets, suspicion
+from core.registries import Fit, architectures, made_for
+from core.sources import Source
+from core.state_dicts import SUFFIXES, StateDict
+from dashboard import controls, drafts, session
+from dashboard.brought import LARGEST, brought, name_of, own_classifier, read_only
+from dashboard.words import literal
+
+MOST_ROWS = 200  # of a table of differences
+ABOUT = """
+**What is read.** Weights alone: a safetensors file, or a state dict written by `torch.save(model.state_dict(), ...)`.
+Nothing in a file is ever run. A pickled module, TorchScript or anything else that wants to import code is refused, with
+what it wanted; `.pt2`, ONNX and your own Python are for the command line, where you vouch for them.
+
+**Architecture.** Names and shapes of the weights say which architectures fit, and how many classes there are. They do
+not say paddings, activations or pooling: where several fit, take the one that it was trained as.
+
+**Preprocessing.** A model that is given images normalised otherwise than in training answers all the same, only
+worse. Below each picture stands what the model says. The table tries other normalisations: where the first batch
+normalisation sees numbers far from those of training, or nearly all pictures get one class, something is wrong.
+
+**Who sees it.** Your upload belongs to this browser session. Others cannot name it, and it is deleted when you forget
+it or close the page. A link to a figure holds the digest of the file: whoever opens it is asked for that file.
+
+**What this cannot show.** Demo photographs enlarged from 32 x 32 are not the images that your model was trained on: the
+signs are hints. Several checkpoints of one training cannot yet be loaded as a series.
+"""
+
+
+def bring() -> None:
+    """Where the model comes from: a file, or a library's own weights by name."""
+    if read_only():
+        st.info("This server takes no uploads. Start your own without --read-only to bring a model.")
+        return
+    where = st.segmented_control("From", ["a file", "a library"], default="a file", key="model:from")
+    if where == "a library":
+        _from_library()
+    else:
+        _from_file()
+
+
+def _from_file() -> None:
+    count = st.session_state.setdefault("model:uploads", 0)
+    dropped = st.file_uploader(
+        "Weights",
+        type=[suffix[1:] for suffix in SUFFIXES],
+        accept_multiple_files=True,
+        max_upload_size=LARGEST,
+        key=f"model:upload:{count}",
+        help="A safetensors file or a state dict; all shards at once, where there are several.",
+    )
+    if not dropped:
+        return
+    st.session_state["model:uploads"] = count + 1  # a new uploader: the server lets go of its copy
+    drafts.drop()
+    try:
+        upload = brought().add([(file.name, file.getvalue()) for file in dropped])
+        drafts.begin(upload.digest)
+        st.session_state["model:refused"] = ""
+    except ValueError as error:
+        st.session_state["model:refused"] = str(error)
+    st.rerun()
+
+
+def _from_library() -> None:
+    st.selectbox(
+        "Architecture",
+        architectures(),
+        index=None,
+        key="model:library",
+        placeholder="search, such as resnet18",
+        help="The library's default weights, fetched from its server, or found in its folder on this machine.",
+    )
+    name = st.session_state["model:library"]
+    if st.button("Fetch and use", disabled=name is None, key="model:fetch"):
+        brought().use(name)
+        try:
+            own_classifier(name)
+            session.choose(models=(name,))
+            st.session_state["model:refused"] = ""
+        except ValueError as error:
+            brought().forget(name)
+            st.session_state["model:refused"] = str(error)
+        st.rerun()
+
+
+def weights(found: drafts.Draft) -> None:
+    """What is in the file, and which of several sets of weights."""
+    upload, every = brought().files[found["digest"]], drafts.sets(found["digest"])
+    chosen = next(each for each in every if each.name == found["weights"])
+    files = f", {len(upload.paths)} files" if len(upload.paths) > 1 else ""
+    controls.facts(
+        {
+            "file": f"{upload.name}, {upload.size / 1e6:,.1f} MB{files}",
+            "digest": upload.digest[:16],
+            "weights": f"{chosen.parameters:,} numbers in {len(chosen.tensors)} tensors",
+            **({"taken off every name": chosen.removed} if chosen.removed else {}),
+        }
+    )
+    if len(every) > 1:
+        names = [each.name for each in every]
+        st.session_state["model:weights"] = found["weights"]
+        st.radio(
+            "Weights in the file",
+            names,
+            key="model:weights",
+            format_func=lambda name: f"{name or 'the file itself'}{' (average)' if _is_average(every, name) else ''}",
+            horizontal=True,
+            help="An average over training (EMA) is often the better model.",
+            on_change=lambda: drafts.choose(weights=st.session_state["model:weights"]),
+        )
+
+
+def _is_average(every: tuple[StateDict, ...], name: str) -> bool:
+    return next(each for each in every if each.name == name).is_average
+
+
+def architecture(found: drafts.Draft) -> Fit:
+    """The architecture: the likeliest ones, or any other by search."""
+    likeliest = [each for each in drafts.fits(found["digest"], found["weights"]) if each.exact or each.share > 0.3][:6]
+    words = {each.architecture: _fit_words(each) for each in likeliest}
+    chosen = drafts.fit(found)
+    words.setdefault(chosen.architecture, _fit_words(chosen))
+    st.session_state["model:arch"] = chosen.architecture
+    st.radio(
+        "Likeliest architectures",
+        list(words),
+        key="model:arch",
+        captions=list(words.values()),
+        help="By names and shapes of the weights; the best fit first.",
+        on_change=lambda: drafts.choose(arch=st.session_state["model:arch"]),
+    )
+    st.session_state["model:search"] = None
+    st.selectbox(
+        "Another architecture",
+        architectures(),
+        index=None,
+        key="model:search",
+        placeholder="search torchvision and timm",
+        help="All classifiers of torchvision and timm.",
+        on_change=lambda: drafts.choose(arch=st.session_state["model:search"] or chosen.architecture),
+    )
+    exact = [each for each in likeliest if each.exact]
+    if chosen.exact and len(exact) > 1:
+        st.caption(
+            f"{len(exact)} architectures hold exactly these tensors. They may differ in what weights do not say"
+            " (padding, pooling, activation): take the one that it was trained as."
+        )
+    if not chosen.exact:
+        st.warning(
+            f"{len(chosen.differences)} of {chosen.total} tensors do not fit {chosen.architecture}. Choose another, or"
+            " bring the model on the command line with its own Python, as module:net.py:factory."
+        )
+        st.dataframe(_differences(chosen), hide_index=True, height=240)
+    return chosen
+
+
+def _fit_words(fit: Fit) -> str:
+    share = f"all {fit.total} tensors fit" if fit.exact else f"{fit.fitting} of {fit.total} tensors fit"
+    return f"{share}, {fit.num_classes:,} classes" if fit.num_classes else f"{share}, no head found"
+
+
+def _differences(fit: Fit) -> dict[str, list[str]]:
+    rows = fit.differences[:MOST_ROWS]
+    return {
+        "tensor": [each.name[:80] for each in rows],
+        "in the file": [_shape(each.came) for each in rows],
+        "in the architecture": [_shape(each.expected) for each in rows],
+    }
+
+
+def _shape(shape: tuple[int, ...] | None) -> str:
+    return "missing" if shape is None else " x ".join(map(str, shape)) or "one number"
+
+
+def preprocessing(found: drafts.Draft, fit: Fit) -> None:
+    """Input size and normalisation."""
+    channels = fit.input_shape[0]
+    known = presets(channels)
+    left, right = st.columns([1, 2])
+    st.session_state["model:size"] = int(found["size"])
+    left.number_input(
+        "Input size (pixels per side)",
+        8,
+        1024,
+        step=1,
+        key="model:size",
+        help="Of the images that it was trained on; the guess is the architecture's own.",
+        on_change=lambda: drafts.choose(size=st.session_state["model:size"]),
+    )
+    offered = [OWN, *known, drafts.NUMBERS]
+    st.session_state["model:preset"] = found["preset"] if found["preset"] in offered else OWN
+    _, mean, std = made_for(fit.architecture)
+    own = f"as {fit.architecture.partition(':')[0]}'s own weights"
+    right.selectbox(
+        "Normalisation",
+        offered,
+        key="model:preset",
+        format_func=lambda name: {OWN: own, drafts.NUMBERS: "mean and std of my own"}.get(
+            name, f"{name}: {known[name].about}" if name in known else name
+        ),
+        help="What was taken from the pixels, and what they were divided by, in training. No file says so.",
+        on_change=lambda: drafts.choose(preset=st.session_state["model:preset"]),
+    )
+    if found["preset"] == drafts.NUMBERS:
+        for column, name, values in zip(st.columns(2), ("mean", "std"), (mean, std), strict=True):
+            said = found.setdefault(name, ", ".join(f"{value:g}" for value in values[:channels]))
+            st.session_state[f"model:{name}"] = said
+            column.text_input(
+                f"{name.capitalize()} (per channel)",
+                key=f"model:{name}",
+                help="For pixels in [0, 1], one number per channel.",
+                on_change=lambda name=name: drafts.choose(**{name: st.session_state[f"model:{name}"]}),
+            )
+
+
+def classes(found: drafts.Draft, fit: Fit) -> None:
+    """Class names."""
+    offered = ["numbered", *(["ImageNet's"] if fit.num_classes == 1000 else []), "a list"]
+    how = st.segmented_control("Class names", offered, default="numbered", key="model:names:how") or "numbered"
+    try:
+        if how == "a list":
+            with st.form("model:names:form", border=False):
+                typed = st.text_area("One name per line", key="model:names:typed", height=120)
+                file = st.file_uploader("or a file: text or JSON", type=["txt", "json", "csv"], key="model:names:file")
+                if st.form_submit_button("Set", key="model:names:set"):
+                    drafts.name_classes(_listed(typed, file))
+                    st.rerun()
+        elif (wanted := "imagenet" if how == "ImageNet's" else "") != found.get("names", ""):
+            drafts.choose(names=wanted)
+            st.rerun()
+    except ValueError as error:
+        st.error(literal(str(error)))
+
+
+def _listed(typed: str, file: io.BytesIO | None) -> list[str]:
+    """The names that were typed, or those of a file."""
+    if file is None:
+        return [line.strip()[:80] for line in typed.splitlines() if line.strip()]
+    upload = brought().add([("names.txt", file.getvalue())])
+    try:
+        return read_names(Path(upload.paths[0]))
+    finally:
+        brought().delete([upload.digest])
+
+
+def shown(source: str) -> None:
+    """Real images with what the model says of them, and the same under other normalisations."""
+    classifier = own_classifier(source)
+    images = demo_images_of(classifier.input_shape)
+    tried = drafts.trials(source)
+    if not tried:
+        st.caption("No demo images have this model's shape, so nothing can be shown here.")
+        return
+    warning = suspicion(tried)
+    if warning:
+        st.warning(warning)
+    sample = session.image_set(images)[range(len(tried[0].labels))]
+    words = [classifier.class_names[label] for label in tried[0].labels]
+    pictures = zip(thumbnails(sample), words, tried[0].confidences, st.columns(len(sample)), strict=True)
+    for picture, word, sure, column in pictures:
+        column.image(controls.enlarged(picture, 128), caption=literal(f"{word[:20]} {sure:.2f}"), width="stretch")
+    st.caption(
+        f"Demo images resized to {classifier.input_shape[1]} x {classifier.input_shape[2]}; below each the class that"
+        " the model gives it under the chosen normalisation, and its probability."
+    )
+    st.dataframe(_trials(tried), hide_index=True)
+
+
+def _trials(tried: tuple[Trial, ...]) -> dict[str, list[str]]:
+    table = {
+        "normalisation": [each.name for each in tried],
+        "mean confidence": [f"{each.confidence:.2f}" for each in tried],
+        "in the commonest class": [f"{each.commonest:.0%}" for each in tried],
+    }
+    if any(each.mismatch is not None for each in tried):
+        table["first batch norm (nats from training)"] = [
+            "" if each.mismatch is None else f"{each.mismatch:.3g}" for each in tried
+        ]
+    return table
+
+
+def checklist(source: str) -> bool:
+    """What was tried after loading; whether nothing speaks against the model."""
+    found = drafts.checks(source)
+    table = {
+        "check": [each.name for each in found],
+        "verdict": [each.verdict for each in found],
+        "found": [each.words for each in found],
+    }
+    st.dataframe(table, hide_index=True)
+    return all(each.verdict != "bad" for each in found)
+
+
+def use(source: str, fine: bool) -> None:
+    """The button that offers the model to all views."""
+    if not demo_images_of(own_classifier(source).input_shape):
+        st.info("Views need images of this model's shape: the demo images are square, with 1 or 3 channels.")
+        return
+    st.button(
+        "Use this model",
+        type="primary",
+        key="model:use",
+        disabled=not fine,
+        on_click=take_draft,
+        help="Chooses it, offers it in the frame of every view, and opens Slices.",
+    )
+
+
+def take_draft() -> None:
+    """Use the model as it is chosen at the click, under a name that no other has."""
+    found = drafts.draft()
+    if found is None:
+        return
+    taken = {name_of(each) for each in brought().models if each != drafts.source_of(found)}
+    names = (found["name"], *(f"{found['name']} {number}" for number in range(2, 100)))
+    drafts.choose(name=next(name for name in names if name not in taken))
+    source = drafts.source_of(drafts.draft() or found)
+    st.session_state.pop("draft", None)
+    take(source)
+
+
+def take(source: str) -> None:
+    """Choose a model of this session, and show it."""
+    brought().use(source)
+    session.choose(models=(source,))
+    session.go("slices")
+
+
+def mine() -> None:
+    """The models that this session brought, each with a way to forget it."""
+    st.markdown("**Your models**")
+    if not brought().models:
+        st.caption("None yet.")
+    for place, source in enumerate(brought().models):
+        name, look, drop = st.columns([3, 1.2, 1.4], vertical_alignment="center")
+        said = Source.parse(source)
+        options = [said.options.get(each, "") for each in ("size", "preset")]
+        about = " ".join(filter(None, [said.options.get("arch", said.place), *options]))
+        name.markdown(f"{literal(name_of(source))}  \n:small[{literal(about)}]")
+        look.button("Use", key=f"model:look:{place}", on_click=take, args=(source,), width="stretch")
+        drop.button(
+            "Forget",
+            key=f"model:forget:{place}",
+            on_click=forget,
+            args=(source,),
+            help="Takes it out of memory and deletes its file.",
+            width="stretch",
+        )
+
+
+def forget(source: str) -> None:
+    """Drop a model of this session."""
+    if source in session.models():
+        left = [each for each in session.models() if each != source]
+        session.choose(models=left or session.demo_models()[:1])
+    brought().forget(source)
+    drafts.let_go()
+
+
+controls.heading("Model", "Does your own classifier load, and does it see images as it did in training?")
+left, right = st.columns([640, 380], gap="large")
+with right:
+    with st.container(border=True):
+        mine()
+    with st.expander("What am I looking at?", expanded=True):
+        st.markdown(ABOUT)
+with left:
+    bring()
+    if st.session_state.get("model:refused"):
+        st.error(literal(st.session_state["model:refused"]))
+    found = drafts.draft()
+    if found is not None:
+        st.subheader("In the file")
+        weights(found)
+        st.subheader("Architecture")
+        fit = architecture(found)
+        if fit.exact:
+            st.subheader("Preprocessing")
+            preprocessing(found, fit)
+            classes(found, fit)
+            source = drafts.source_of(found)
+            shown(source)
+            st.subheader("Does it work?")
+            use(source, checklist(source))
+        st.button("Drop this file", key="model:drop", on_click=drafts.drop)

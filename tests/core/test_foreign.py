@@ -1,0 +1,237 @@
+"""Models of registries, hubs and files are loaded by one line, or refused in one sentence."""
+
+from __future__ import annotations
+
+import json
+import sys
+import types
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import nn
+
+from core import cli, foreign
+from core.checkpoints import load_classifier, write_checkpoint
+from core.foreign import by_digest, digest_of
+from core.images import demo_images_of, load_images
+from core.registries import untrained
+from core.sources import CheckpointError, Source
+from tests.core.test_checkpoints import FACTS, small
+
+ARCHITECTURE = "torchvision:squeezenet1_1"
+
+
+@pytest.fixture(scope="module")
+def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("weights") / "mine.pt"
+    torch.save({"state_dict": untrained(ARCHITECTURE, 4).state_dict()}, path)
+    return path
+
+
+def options(**said: str) -> str:
+    return Source("file", "", {"arch": ARCHITECTURE, "preset": "imagenet", "size": "64", **said}).text()
+
+
+def test_a_file_with_its_architecture(file: Path) -> None:
+    classifier = load_classifier(f"{file}{options(names='a/b/c/d', name='my own')}", "cpu")
+    assert classifier.input_shape == (3, 64, 64)
+    assert classifier.class_names == ("a", "b", "c", "d")
+    assert classifier.name == "my own"
+    assert classifier.mean == (0.485, 0.456, 0.406)
+    images = load_images("demo:photos@64").pixels[:2]
+    shift, scale = torch.tensor(classifier.mean).view(-1, 1, 1), torch.tensor(classifier.std).view(-1, 1, 1)
+    expected = untrained(ARCHITECTURE, 4)((images - shift) / scale)
+    assert torch.allclose(classifier(images), expected, atol=1e-5)
+
+
+def test_the_same_file_under_another_name_has_the_same_fingerprint(file: Path, tmp_path: Path) -> None:
+    tensors = {f"module.{name}": tensor for name, tensor in untrained(ARCHITECTURE, 4).state_dict().items()}
+    save_file(tensors, tmp_path / "other.safetensors")
+    one, two = (load_classifier(f"{path}{options()}", "cpu") for path in (file, tmp_path / "other.safetensors"))
+    assert one.fingerprint == two.fingerprint
+    assert one.fingerprint != load_classifier(f"{file}{options(preset='half')}", "cpu").fingerprint
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ("torchvision:resnet18:IMAGENET1K_V9", "expected weights of resnet18 out of IMAGENET1K_V1, DEFAULT, untrained"),
+        ("torchvision:resnet19", "expected an architecture such as torchvision:resnet18"),
+        ("timm:nonsense.tag", "expected an architecture such as"),
+        ("hf-hub:timm/resnet18", r"expected hf-hub:OWNER/NAME@REVISION, got 'timm/resnet18'; pin the revision"),
+        ("robustbench:Standard", "expected robustbench:THREAT/DATASET/NAME"),
+        ("robustbench:Linf/cifar10/Standard", "expected the package robustbench to load its models"),
+        ("upload:0123", "expected the uploaded file '0123', it is not here; upload it on the Model view"),
+        ("module:net.py", "expected module:path/to/net.py:factory"),
+        ("torchvision:squeezenet1_1:untrained?size=1x64x64", "expected images of 3 x 224 x 224 for this model"),
+        ("torchvision:squeezenet1_1:untrained?names=a/b", "expected 1000 class names, as many as logits, got 2"),
+    ],
+)
+def test_what_cannot_be_loaded_says_why(source: str, message: str) -> None:
+    with pytest.raises(CheckpointError, match=message):
+        load_classifier(source, "cpu")
+
+
+def test_names_of_libraries() -> None:
+    for source in (f"{ARCHITECTURE}:untrained?size=64&names=imagenet", "timm:resnet10t:untrained?size=64"):
+        classifier = load_classifier(source, "cpu")
+        assert classifier.num_classes == 1000
+        assert classifier.input_shape == (3, 64, 64)
+    assert load_classifier(f"{ARCHITECTURE}:untrained?size=64&names=imagenet", "cpu").class_names[0] == "tench"
+
+
+def fails(error: Exception) -> Callable[..., Any]:
+    def raises(*args: object, **kwargs: object) -> Any:
+        raise error
+
+    return raises
+
+
+def test_offline_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    import timm
+    from torchvision.models import WeightsEnum
+
+    monkeypatch.setattr(foreign.socket, "getaddrinfo", fails(OSError("no network")))
+    monkeypatch.setattr(WeightsEnum, "get_state_dict", fails(OSError("Name or service not known")))
+    monkeypatch.setattr(timm, "create_model", fails(OSError("Name or service not known")))
+    for source in ("torchvision:resnet18", "timm:resnet18.a1_in1k", "hf-hub:timm/resnet18.a1_in1k@0123"):
+        with pytest.raises(
+            CheckpointError, match=r"got OSError: Name .* known; look at the network and the name, or fetch"
+        ):
+            load_classifier(source, "cpu")
+
+
+def test_weights_of_a_library_are_asked_for_as_weights_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    from torchvision.models import WeightsEnum
+
+    asked: list[dict[str, Any]] = []
+
+    def given(self: Any, **kwargs: Any) -> Any:
+        asked.append(kwargs)
+        return untrained(ARCHITECTURE).state_dict()
+
+    monkeypatch.setattr(WeightsEnum, "get_state_dict", given)
+    classifier = load_classifier(ARCHITECTURE, "cpu")
+    assert asked == [{"progress": True, "check_hash": True, "weights_only": True}]
+    assert classifier.class_names[:2] == ("tench", "goldfish")
+    assert classifier.mean == (0.485, 0.456, 0.406)
+
+
+def test_a_model_of_robustbench(monkeypatch: pytest.MonkeyPatch) -> None:
+    package, inside = types.ModuleType("robustbench"), types.ModuleType("robustbench.utils")
+    asked: dict[str, str] = {}
+
+    def load_model(**kwargs: str) -> nn.Module:
+        asked.update(kwargs)
+        return nn.Sequential(nn.Flatten(), nn.Linear(3 * 32 * 32, 10))
+
+    inside.load_model = load_model  # type: ignore[attr-defined]
+    package.__spec__ = types.SimpleNamespace()  # type: ignore[assignment]
+    monkeypatch.setitem(sys.modules, "robustbench", package)
+    monkeypatch.setitem(sys.modules, "robustbench.utils", inside)
+    classifier = load_classifier("robustbench:Linf/cifar10/Standard", "cpu")
+    assert asked == {"model_name": "Standard", "dataset": "cifar10", "threat_model": "Linf"}
+    assert (classifier.input_shape, classifier.mean) == ((3, 32, 32), (0.0, 0.0, 0.0))
+
+
+# -- uploads ----------------------------------------------------------------------------------------------------------
+
+
+def test_an_upload_is_found_by_its_digest_alone(file: Path, tmp_path: Path) -> None:
+    found = by_digest([file])
+    source = Source("upload", digest_of([file]), Source.parse(options()).options).text()
+    assert load_classifier(source, "cpu", uploads=found).num_classes == 4
+    with pytest.raises(CheckpointError, match="it is not here"):
+        load_classifier(source.replace(digest_of([file]), "0" * 32), "cpu", uploads=found)
+    with pytest.raises(CheckpointError, match="expected class names in the source itself, got a file of this machine"):
+        load_classifier(f"{source}&names=file:/etc/passwd", "cpu", uploads=found)
+
+
+def test_an_uploaded_checkpoint_of_ours_needs_no_architecture(tmp_path: Path) -> None:
+    path = tmp_path / "small.safetensors"
+    write_checkpoint(path, small(), FACTS)
+    loaded = load_classifier(f"upload:{digest_of([path])}", "cpu", uploads=by_digest([path]))
+    assert loaded.fingerprint == small().fingerprint
+
+
+def test_a_list_of_names_that_is_not_here_leaves_numbers(file: Path, tmp_path: Path) -> None:
+    names = tmp_path / "names.txt"
+    names.write_text("one\ntwo\nthree\nfour\n")
+    said = options(names=f"list:{digest_of([names])}")
+    source = Source("upload", digest_of([file]), Source.parse(said).options).text()
+    assert load_classifier(source, "cpu", uploads=by_digest([file, names])).class_names[0] == "one"
+    assert load_classifier(source, "cpu", uploads=by_digest([file])).class_names[0] == "class 0"
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("a\n\n b \n", ["a", "b"]),
+        ('["a", "b"]', ["a", "b"]),
+        ('{"0": ["n01", "tench"], "1": ["n02", "shark"], "10": "ray"}', ["tench", "shark", "ray"]),
+        ("a\x00b\nc", ["ab", "c"]),
+    ],
+)
+def test_lists_of_names(tmp_path: Path, text: str, names: list[str]) -> None:
+    (tmp_path / "names.txt").write_text(text)
+    assert foreign.read_names(tmp_path / "names.txt") == names
+
+
+@pytest.mark.parametrize("content", [b"one", b"", b"[1", b'{"a": 1, "b": 2}', b"\xff\xfe\xff", b"[[], []]"])
+def test_lists_that_are_none(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "names.txt").write_bytes(content)
+    with pytest.raises(CheckpointError, match="expected"):
+        foreign.read_names(tmp_path / "names.txt")
+
+
+def test_a_recipe_asks_for_its_file_and_runs_no_code_unasked(
+    file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = Source("upload", digest_of([file]), Source.parse(options(size="32")).options).text()
+    base = ["slice", "--model", source, "--image-set", "demo:photos@32", "--images", "3,17,42", "--resolution", "64"]
+    assert cli.main([*base, "--out", str(tmp_path / "slice.npz")]) == 1
+    assert "it is not here; upload it on the Model view, or name it on the command line" in capsys.readouterr().err
+    assert cli.main([*base, "--out", str(tmp_path / "slice.npz"), "--upload", str(file)]) == 0
+    again = ["run", str(tmp_path / "slice.npz"), "--out", str(tmp_path / "again.npz")]
+    assert cli.main([*again, "--upload", str(file)]) == 0
+    assert (tmp_path / "again.npz").read_bytes() == (tmp_path / "slice.npz").read_bytes()
+    capsys.readouterr()
+    (tmp_path / "net.py").write_text("raise SystemExit(7)")
+    recipe = {"recipe": 1, "analysis": "slice", "models": [f"module:{tmp_path}/net.py:f?size=3x32x32"]}
+    recipe |= {"images": {"source": "demo:photos", "rows": [1, 2, 3]}}
+    (tmp_path / "recipe.json").write_text(json.dumps(recipe))
+    assert cli.main(["run", str(tmp_path / "recipe.json"), "--out", str(tmp_path / "x.npz")]) == 1
+    assert "runs code by module:" in capsys.readouterr().err
+
+
+# -- demo images for other models -------------------------------------------------------------------------------------
+
+
+def test_demo_images_at_another_size() -> None:
+    small_set, large = load_images("demo:photos"), load_images("demo:photos@224")
+    assert tuple(large.pixels.shape) == (111, 3, 224, 224)
+    assert large.names == small_set.names[:111]
+    assert set(large.labels.tolist()) == {-1}
+    assert large.source == "demo:photos@224"
+    middle = large.pixels[:, :, 80:144, 80:144].mean((2, 3))
+    assert torch.allclose(middle, small_set.pixels[:111, :, 11:21, 11:21].mean((2, 3)), atol=0.08)
+
+
+@pytest.mark.parametrize("source", ["demo:photos@", "demo:photos@7", "demo:photos@2000", "demo:photos@x", "demo:no@32"])
+def test_sizes_that_demo_images_do_not_have(source: str) -> None:
+    with pytest.raises(ValueError, match="expected one of demo:photos, .* or one at another size as demo:photos@224"):
+        load_images(source)
+
+
+@pytest.mark.parametrize(
+    ("shape", "source"),
+    [((3, 224, 224), "demo:photos@224"), ((1, 28, 28), "demo:digits@28"), ((3, 32, 48), ""), ((4, 32, 32), "")],
+)
+def test_the_demo_images_of_a_shape(shape: tuple[int, int, int], source: str) -> None:
+    assert demo_images_of(shape) == source
+    if source:
+        assert tuple(load_images(source).pixels.shape[1:]) == shape

@@ -1,0 +1,94 @@
+"""What the geometry relies on is tried, and what is no classifier is told apart."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from core.checkpoints import load_classifier
+from core.classifier import Classifier
+from core.inspection import inspect, require_classifier
+from core.sources import CheckpointError
+
+
+class Does(nn.Module):
+    """A module that does what a function says."""
+
+    def __init__(self, function: Callable[[Tensor], Any]) -> None:
+        super().__init__()
+        self.function = function
+
+    def forward(self, images: Tensor) -> Any:
+        return self.function(images)
+
+
+def logits(images: Tensor) -> Tensor:
+    """Three smooth functions of each image."""
+    return torch.stack([images.sin().sum((1, 2, 3)), images.cos().sum((1, 2, 3)), (images**3).sum((1, 2, 3))], 1)
+
+
+def verdicts(function: Callable[[Tensor], Any]) -> dict[str, tuple[str, str]]:
+    found = inspect(Classifier(Does(function), (3, 8, 8), device="cpu"))
+    return {each.name: (each.verdict, each.words) for each in found}
+
+
+def test_a_smooth_classifier_is_good() -> None:
+    found = verdicts(logits)
+    assert {name for name, (verdict, _) in found.items() if verdict != "good"} == set()
+    assert found["classes"][1] == "3."
+    assert "ms for one image" in found["speed"][1]
+
+
+def test_a_demo_model_is_good() -> None:
+    assert {each.verdict for each in inspect(load_classifier("demo:photos/standard", "cpu"))} == {"good"}
+
+
+@pytest.mark.parametrize(
+    ("function", "name", "verdict", "words"),
+    [
+        (lambda x: logits(x) - logits(x).mean(0), "rows do not mix", "bad", "no boundary is defined"),
+        (lambda x: logits(x).log().sqrt().neg().sqrt(), "finite logits", "bad", "NaN or infinity on noise"),
+        (lambda x: x.flatten(1)[:, :3].relu(), "second derivatives", "note", "piecewise linear"),
+        (lambda x: logits(x.round()), "gradients", "bad", "logits do not see the image"),
+        (lambda x: logits(x).detach(), "gradients", "bad", "None in the image"),
+        (lambda x: logits(x).repeat(1, 1000), "classes", "note", "3,000: a wide head"),
+    ],
+)
+def test_what_is_wrong_is_said(function: Callable[[Tensor], Any], name: str, verdict: str, words: str) -> None:
+    found = verdicts(function)[name]
+    assert found[0] == verdict
+    assert words in found[1]
+
+
+def test_a_classifier_that_learns_is_told() -> None:
+    classifier = Classifier(nn.Sequential(nn.Flatten(), nn.Linear(192, 3)), (3, 8, 8), device="cpu")
+    classifier.module.train().requires_grad_(True)
+    (found,) = (each for each in inspect(classifier) if each.name == "frozen")
+    assert found.verdict == "bad"
+    assert found.words == "3 parts in training mode, 2 weights that keep gradients."
+
+
+@pytest.mark.parametrize(
+    ("function", "message"),
+    [
+        (lambda x: x, "a map of 3 x 8 x 8 per image, as for segmentation or features; pool it"),
+        (lambda x: (logits(x), logits(x)), "2 outputs; wrap it so that it returns the logits alone"),
+        (lambda x: {"logits": logits(x), "aux": x}, r"several outputs by name \(logits, aux\); wrap it"),
+        (lambda x: logits(x)[:, :1], "one number per image; wrap it so that it gives two logits"),
+        (lambda x: torch.zeros(2, 200_000), "200,000 numbers per image, more than any data set has classes"),
+        (lambda x: x.flatten(2), "3 x 64 numbers for each of two images"),
+        (lambda x: "cat", "the model gives a str"),
+        (lambda x: x @ torch.zeros(7, 7), "expected a model that takes images of 3 x 8 x 8, it raised RuntimeError"),
+    ],
+)
+def test_what_is_no_classifier_says_what_it_is(function: Callable[[Tensor], Any], message: str) -> None:
+    with pytest.raises(CheckpointError, match=message):
+        require_classifier(Does(function), (3, 8, 8))
+
+
+def test_the_number_of_classes() -> None:
+    assert require_classifier(Does(logits), (3, 8, 8)) == 3

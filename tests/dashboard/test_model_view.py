@@ -1,0 +1,288 @@
+"""A model is brought, checked, used and forgotten; nobody else can name it."""
+
+from __future__ import annotations
+
+import io
+import pickle
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import streamlit as st
+import torch
+from streamlit.runtime.caching import clear_session_resource_cache
+from streamlit.testing.v1 import AppTest
+
+from core.registries import untrained
+from core.sources import CheckpointError, Source
+from dashboard import brought
+from dashboard.brought import Brought
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+ARCHITECTURE = "torchvision:squeezenet1_1"
+
+Settle = Callable[..., AppTest]
+
+
+@pytest.fixture(scope="module")
+def weights() -> bytes:
+    buffer = io.BytesIO()
+    torch.save({"state_dict": untrained(ARCHITECTURE, 4).state_dict()}, buffer)
+    return buffer.getvalue()
+
+
+@pytest.fixture
+def app(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[AppTest]:
+    """The model view, in a session that brought nothing."""
+    monkeypatch.setenv("BOUNDARY_ATLAS_CACHE", str(tmp_path))
+    monkeypatch.setattr(brought.tempfile, "tempdir", str(tmp_path))
+    st.cache_resource.clear()
+    clear_session_resource_cache("test session id")
+    app = AppTest.from_file(str(CHECKOUT / "dashboard" / "app.py"), default_timeout=120)
+    app.run()
+    app.switch_page("views/model.py")
+    app.run()
+    yield app
+    clear_session_resource_cache("test session id")
+    st.cache_resource.clear()
+
+
+def healthy(app: AppTest) -> AppTest:
+    assert not app.exception, [element.value for element in app.exception]
+    assert not app.error, [element.value for element in app.error]
+    return app
+
+
+def upload(app: AppTest, name: str, content: bytes) -> AppTest:
+    place = next(each for each in app.file_uploader if each.label == "Weights")
+    place.set_value([(name, content, "application/octet-stream")])
+    return app.run()
+
+
+def files(folder: Path) -> list[Path]:
+    return [path for path in folder.rglob("*") if path.is_file() and "boundary-atlas-uploads" in str(path)]
+
+
+def test_a_file_is_read_guessed_shown_used_and_forgotten(
+    app: AppTest, settle: Settle, weights: bytes, tmp_path: Path
+) -> None:
+    healthy(upload(app, "my net.pt", weights))
+    assert [element.value for element in app.subheader] == [
+        "In the file",
+        "Architecture",
+        "Preprocessing",
+        "Does it work?",
+    ]
+    assert app.radio(key="model:arch").value == ARCHITECTURE
+    assert "all 52 tensors fit, 4 classes" in str(app.radio(key="model:arch").proto)
+    (kept,) = files(tmp_path)
+    assert kept.stat().st_mode & 0o777 == 0o600
+    assert kept.parent.parent.stat().st_mode & 0o777 == 0o700
+    app.number_input(key="model:size").set_value(32)
+    healthy(app.run())
+    app.selectbox(key="model:preset").set_value("half")
+    healthy(app.run())
+    tables = [element.value for element in app.dataframe]
+    assert list(tables[0]["normalisation"])[:2] == ["chosen", "imagenet"]
+    assert "second derivatives" in list(tables[1]["check"])
+    assert set(tables[1]["verdict"]) <= {"good", "note"}
+    healthy(app.button(key="model:use").click().run())
+    assert app.title[0].value == "Slices"
+    (source,) = app.session_state["models"]
+    said = Source.parse(source)
+    assert (said.kind, said.options["size"], said.options["preset"]) == ("upload", "32", "half")
+    assert app.session_state["images"] == "demo:photos@32"
+    app.session_state["settings:slice"] = {"resolution": 64}
+    app.switch_page("views/slices.py")
+    healthy(settle(app))
+    assert app.query_params["models"] == source
+    app.switch_page("views/home.py")
+    healthy(settle(app))
+    cards = [element.value.replace("\\", "") for element in app.markdown]
+    assert any("my net" in card and ARCHITECTURE in card for card in cards)
+    app.switch_page("views/model.py")
+    healthy(app.run())
+    app.button(key="model:forget:0").click()
+    healthy(settle(app))
+    assert app.session_state["models"] == ("demo:photos/standard",)
+    assert files(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("evil.pt", pickle.dumps(pytest.fail), "is a pickle that may run code and wants to import"),
+        ("cut.safetensors", b"\x08", "is none, or cut off or damaged"),
+        ("page.bin", b"<html>", "is no file of torch or safetensors"),
+    ],
+)
+def test_what_is_refused_is_told_and_deleted(
+    app: AppTest, tmp_path: Path, name: str, content: bytes, message: str
+) -> None:
+    upload(app, name, content)
+    assert not app.exception
+    (said,) = [element.value.replace("\\", "") for element in app.error]
+    assert message in said
+    assert said.startswith("expected")
+    assert name in said
+    assert files(tmp_path) == []
+
+
+def test_what_does_not_fit_is_a_table(app: AppTest) -> None:
+    buffer = io.BytesIO()
+    tensors = untrained(ARCHITECTURE, 4).state_dict()
+    tensors["features.0.weight"] = torch.zeros(64, 3, 5, 5)
+    torch.save(tensors, buffer)
+    healthy(upload(app, "net.pt", buffer.getvalue()))
+    assert [element.value for element in app.subheader] == ["In the file", "Architecture"]
+    (table,) = [element.value for element in app.dataframe]
+    assert table.values.tolist() == [["features.0.weight", "64 x 3 x 5 x 5", "64 x 3 x 3 x 3"]]
+    assert "1 of 52 tensors do not fit" in app.warning[0].value
+    app.selectbox(key="model:search").set_value("torchvision:squeezenet1_0")
+    healthy(app.run())
+    assert app.radio(key="model:arch").value == "torchvision:squeezenet1_0"
+
+
+def test_a_link_asks_for_its_file(app: AppTest, settle: Settle, weights: bytes, tmp_path: Path) -> None:
+    kept = Brought()
+    digest = kept.add([("net.pt", weights)]).digest
+    source = Source("upload", digest, {"arch": ARCHITECTURE, "size": "32", "preset": "none", "name": "net"}).text()
+    kept.close()
+    app.switch_page("views/slices.py")
+    for name, value in {"models": source, "images": "demo:photos@32", "rows": "3,17,42", "resolution": "128"}.items():
+        app.query_params[name] = value
+    settle(app)
+    (said,) = [element.value for element in app.error]
+    assert f"whose digest begins with {digest[:8]}, it is not here" in said
+    assert app.session_state["models"] == ("demo:photos/standard",)
+    app.file_uploader[0].set_value([("other.pt", b"another file", "")])
+    settle(app)
+    assert any("it is another one" in element.value for element in app.error)
+    app.file_uploader[0].set_value([("net.pt", weights, "")])
+    healthy(settle(app))
+    assert app.session_state["models"] == (source,)
+    assert app.query_params["models"] == source
+    assert [each.label for each in app.file_uploader] == []
+
+
+def test_a_session_that_is_gone_takes_its_files_along(
+    app: AppTest, settle: Settle, weights: bytes, tmp_path: Path
+) -> None:
+    healthy(upload(app, "net.pt", weights))
+    app.session_state["settings:slice"] = {"resolution": 64}
+    app.number_input(key="model:size").set_value(32)
+    healthy(app.run())
+    healthy(app.button(key="model:use").click().run())
+    app.switch_page("views/slices.py")
+    healthy(settle(app))
+    assert len(files(tmp_path)) == 1
+    clear_session_resource_cache("test session id")  # what Streamlit does when a connection ends
+    assert files(tmp_path) == []
+    app.switch_page("views/home.py")
+    app.run()
+    assert not app.exception
+    assert "is no longer here; bring it again" in app.error[0].value
+    assert app.session_state["models"] == ("demo:photos/standard",)
+
+
+def test_a_server_that_takes_no_uploads(app: AppTest, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(brought.READ_ONLY, "1")
+    healthy(app.run())
+    assert [each for each in app.file_uploader if each.label == "Weights"] == []
+    assert "takes no uploads" in app.info[0].value
+    with pytest.raises(CheckpointError, match="takes no uploads; start your own without --read-only"):
+        Brought().add([("net.pt", b"x")])
+
+
+# -- what one session brought -----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def two(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[tuple[Brought, Brought]]:
+    monkeypatch.setattr(brought.tempfile, "tempdir", str(tmp_path))
+    one, other = Brought(), Brought()
+    yield one, other
+    one.close()
+    other.close()
+
+
+def test_no_session_can_name_what_another_brought(two: tuple[Brought, Brought]) -> None:
+    one, other = two
+    digest = one.add([("a.pt", b"weights")]).digest
+    source = f"upload:{digest}?arch={ARCHITECTURE}"
+    one.use(source)
+    one.use("torchvision:resnet18")
+    assert one.knows(source)
+    assert one.knows("torchvision:resnet18")
+    for name in (source, "torchvision:resnet18", "timm:resnet18", "/etc/passwd", "module:net.py:f", "demo:photos?x=1"):
+        assert not other.knows(name)
+    assert other.paths(digest) == ()
+    assert one.paths("../../etc/passwd") == ()
+    same = other.add([("b.pt", b"weights")])
+    assert same.digest == digest
+    one.close()
+    assert same.paths[0].read_bytes() == b"weights"  # each has a file of its own
+
+
+def test_too_much_is_refused(two: tuple[Brought, Brought], monkeypatch: pytest.MonkeyPatch) -> None:
+    one, _ = two
+    for number in range(brought.MOST_FILES):
+        one.add([("a.pt", bytes([number]))])
+    with pytest.raises(CheckpointError, match="expected at most 6 uploads"):
+        one.add([("a.pt", b"more")])
+    one.delete(list(one.files))
+    monkeypatch.setattr(brought, "MOST_BYTES", 10)
+    with pytest.raises(CheckpointError, match="got one more; forget another"):
+        one.add([("a.pt", bytes(11))])
+
+
+def test_forgetting_one_model_keeps_the_file_of_another(two: tuple[Brought, Brought]) -> None:
+    one, _ = two
+    upload = one.add([("../../a b.PT", b"weights")])
+    assert upload.paths[0].name == "a_b.PT"
+    assert upload.paths[0].parent.parent.parent.name.startswith("boundary-atlas-uploads-")
+    names = one.add([("names.txt", b"a\nb")])
+    sources = [f"upload:{upload.digest}?size={size}&names=list:{names.digest}" for size in (32, 64)]
+    for source in sources:
+        one.use(source)
+    one.forget(sources[0])
+    assert upload.paths[0].exists()
+    assert names.paths[0].exists()
+    one.forget(sources[1])
+    assert not upload.paths[0].exists()
+    assert not names.paths[0].exists()
+
+
+def test_what_a_killed_server_left_is_swept(two: tuple[Brought, Brought], tmp_path: Path) -> None:
+    one, other = two
+    kept = one.add([("a.pt", b"weights")]).paths[0]
+    root = kept.parent.parent.parent
+    left = root / "999999999-abc"
+    left.mkdir()
+    (left / "0.pt").write_bytes(b"x")
+    other.add([("b.pt", b"weights")])
+    assert not left.exists()
+    assert kept.exists()
+
+
+def test_two_models_of_one_file_stand_side_by_side(app: AppTest, settle: Settle, weights: bytes) -> None:
+    app.session_state["settings:slice"] = {"resolution": 64}
+    for preset in ("none", "half"):
+        app.switch_page("views/model.py")
+        healthy(app.run())
+        healthy(upload(app, "net.pt", weights))
+        app.number_input(key="model:size").set_value(32)
+        healthy(app.run())
+        app.selectbox(key="model:preset").set_value(preset)
+        healthy(app.run())
+        healthy(app.button(key="model:use").click().run())
+        app.switch_page("views/slices.py")
+        healthy(settle(app))
+    (last,) = app.session_state["models"]
+    app.multiselect(key="frame:compare").set_value(app.multiselect(key="frame:compare").options[:1])
+    healthy(settle(app))
+    first, second = app.session_state["models"]
+    assert first == last
+    assert [Source.parse(each).options["preset"] for each in (first, second)] == ["half", "none"]
+    assert [Source.parse(each).options["name"] for each in (first, second)] == ["net 2", "net"]
+    assert sum("forwards" in caption.value for caption in app.caption) >= 2
