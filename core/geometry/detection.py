@@ -28,6 +28,7 @@ from core.compute import OnProgress, silent
 from core.geometry.attacks import Perturbed, projected_gradient, shortest_perturbation
 from core.geometry.boundary import BoundaryPoints, boundary_points
 from core.geometry.detector import PerturbationScores, detect_perturbed
+from core.geometry.proportions import wilson
 from core.result import Result, quantity
 
 Attack = Literal["overshoot", "projected gradient", "shortest"]
@@ -62,6 +63,12 @@ class DetectionExhibit(Result):
     confidence: float = quantity("")  # of the bands
     products: int = quantity("")
     fingerprint: str = quantity("", default="")
+
+    @property
+    def recovery_interval(self) -> tuple[np.ndarray, np.ndarray]:
+        """(p,) both ends of the 95 % interval of `recovery` over images, by Wilson; NaN where no class changed."""
+        count = self.changed.sum(1)
+        return wilson(np.nan_to_num(self.recovery) * count, count)
 
     @property
     def caveat(self) -> str:
@@ -108,6 +115,8 @@ def detection_exhibit(
     begin = time.perf_counter()
     if not all(a > 1 for a in overshoots) or not attacks or not set(attacks) <= set(ATTACKS):
         raise ValueError(f"expected overshoots above 1 and attacks out of {ATTACKS}, got {overshoots} and {attacks}")
+    if not overshoots and set(attacks) != {"shortest"}:
+        raise ValueError("expected at least one overshoot, such as 1.1 times the distance to the boundary, got none")
     if not (0 < confidence < 1 and resamples >= 1):
         raise ValueError(f"expected a confidence in (0, 1) and resamples, got {confidence} and {resamples}")
     pixels = classifier.accept(images)

@@ -72,7 +72,7 @@ def measure(source: str, device: str | None, count: int, seed: int) -> Measured:
     name = source.removeprefix("demo:")
     classifier, images = load_classifier(source, device), load_images(f"demo:{name.split('/')[0]}")
     label = images.labels.numpy()
-    chosen = _as_trained(name, images[stratified(label, count, seed)])
+    chosen = as_trained(name, images[stratified(label, count, seed)])
     family = frequency_windows(classifier.input_shape, _BLOCK, _BLOCK)
     found = subspace_margins(classifier, chosen.pixels, subspaces=family, keep=0)
     margins = replace(found, label=chosen.labels.numpy().astype(np.int32))
@@ -83,8 +83,8 @@ def measure(source: str, device: str | None, count: int, seed: int) -> Measured:
     return Measured(name, margins, _corrupted(classifier, many, seed), _attacked(classifier, many, radius, seed))
 
 
-def _as_trained(name: str, images: ImageSet) -> ImageSet:
-    """The images as the model's training set had them."""
+def as_trained(name: str, images: ImageSet) -> ImageSet:
+    """The images as the training set of a model, such as digits/lowpass, had them."""
     from core.demo_data import flipped, low_passed
 
     change = {"digits/flipped": flipped, "digits/lowpass": low_passed}.get(name)

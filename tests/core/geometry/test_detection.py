@@ -65,7 +65,7 @@ def test_on_a_convex_region_every_small_step_is_found_and_undone() -> None:
 def test_wrong_calls_are_told_what_is_wrong() -> None:
     surface = curved.Ball(None, curved.centre(SHAPE), 2.0)
     classifier, images = curved.classifier(surface, SHAPE, torch.float64), truths.images(2, SHAPE)
-    for options in ({"overshoots": (0.9,)}, {"attacks": ()}, {"confidence": 1.0}, {"resamples": 0}):
+    for options in ({"overshoots": (0.9,)}, {"overshoots": ()}, {"attacks": ()}, {"confidence": 1.0}, {"resamples": 0}):
         with pytest.raises(ValueError, match="expected"):
             detection_exhibit(classifier, images, **options)
     with pytest.raises(ValueError, match="at least two images"):

@@ -1,0 +1,266 @@
+"""Shared curved directions: found on some images, looked for in others, in noise, and in other models."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from core.analyses.analysis import Analysis
+from core.parameters import Parameter
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from core.classifier import Classifier
+    from core.figures.chart import Chart
+    from core.geometry.direction_overlap import DirectionOverlap
+    from core.geometry.sharing import DirectionSensitivity, DirectionSharing
+    from core.images import ImageSet
+
+
+def _halves(images: ImageSet, count: int, seed: int) -> tuple[Tensor, Tensor]:
+    """Two samples of the set without a common image: the same ones for every model."""
+    from core.geometry.sharing import halves
+
+    first, second = halves(images.labels.numpy(), count, seed)
+    return images.pixels[first], images.pixels[second]
+
+
+def _prepare_sharing(
+    classifier: Classifier,
+    images: ImageSet,
+    *,
+    rows: Sequence[int],
+    reference: Classifier | None = None,
+    count: int,
+    seed: int,
+    scale: float,
+    **settings: Any,
+) -> DirectionSharing:
+    from core.geometry.sharing import direction_sharing
+
+    first, second = _halves(images, count, seed)
+    return direction_sharing(classifier, first, second, seed=seed, scale=scale or None, **settings)
+
+
+def _prepare_sensitivity(
+    classifier: Classifier,
+    images: ImageSet,
+    *,
+    rows: Sequence[int],
+    reference: Classifier | None = None,
+    count: int,
+    seed: int,
+    scale: float,
+    **settings: Any,
+) -> DirectionSensitivity:
+    from core.geometry.sharing import direction_sensitivity
+
+    first, second = _halves(images, count, seed)
+    return direction_sensitivity(classifier, first, second, seed=seed, scale=scale or None, **settings)
+
+
+def _prepare_overlap(
+    classifiers: Sequence[Classifier],
+    images: ImageSet,
+    *,
+    rows: Sequence[int],
+    count: int,
+    seed: int,
+    scale: float,
+    **settings: Any,
+) -> DirectionOverlap:
+    from core.geometry.direction_overlap import direction_overlap
+
+    first, second = _halves(images, count, seed)
+    return direction_overlap(classifiers, first, second, seed=seed, scale=scale or None, **settings)
+
+
+def _sharing_chart(
+    results: Sequence[DirectionSharing],
+    classifiers: Sequence[Classifier],
+    images: ImageSet,
+    *,
+    rows: tuple[int, ...],
+    beside: Sequence[DirectionSharing],
+    **figure: Any,
+) -> Chart:
+    from core.figures.directions import sharing_chart
+
+    return sharing_chart(results, names=[one.name for one in classifiers], beside=beside, **figure)
+
+
+def _sensitivity_chart(
+    results: Sequence[DirectionSensitivity],
+    classifiers: Sequence[Classifier],
+    images: ImageSet,
+    *,
+    rows: tuple[int, ...],
+    beside: Sequence[DirectionSensitivity],
+) -> Chart:
+    from core.figures.directions import sensitivity_chart
+
+    return sensitivity_chart(results, names=[one.name for one in classifiers])
+
+
+def _overlap_chart(
+    results: Sequence[DirectionOverlap],
+    classifiers: Sequence[Classifier],
+    images: ImageSet,
+    *,
+    rows: tuple[int, ...],
+    beside: Sequence[DirectionOverlap],
+    **figure: Any,
+) -> Chart:
+    from core.figures.directions import overlap_chart
+
+    (result,) = results
+    return overlap_chart(result, **figure)
+
+
+def any_image(parameters: Mapping[str, Any]) -> tuple[int, int]:
+    """What is chosen does not matter: the images are drawn from the whole set."""
+    return (1, 3)
+
+
+def whole_set(parameters: Mapping[str, Any]) -> bool:
+    """Images are drawn from the whole set."""
+    return True
+
+
+SCALE = Parameter(
+    name="scale",
+    kind="number",
+    default=0.0,
+    limits=(0, 100),
+    unit="ℓ2",
+    help="Over what length gradients are differenced in networks of kinks; 0 for a step of one of 255 grey levels in"
+    " every value. Smooth networks need none.",
+)
+SEED = Parameter(
+    name="seed",
+    kind="integer",
+    default=0,
+    limits=(0, 1e6),
+    help="Another seed draws other images, noise and random directions.",
+)
+
+
+def _count(default: int) -> Parameter:
+    return Parameter(
+        name="count",
+        kind="integer",
+        default=default,
+        limits=(1, 2000),
+        unit="images",
+        help="Images that directions come from, drawn evenly from the classes; as many others are compared with them.",
+    )
+
+
+def _directions(default: int) -> Parameter:
+    return Parameter(
+        name="directions",
+        kind="integer",
+        default=default,
+        limits=(1, 200),
+        unit="directions",
+        help="Directions of largest mean curvature that are kept: the dimension of a subspace.",
+    )
+
+
+SHARED_DIRECTIONS = Analysis(
+    name="shared_directions",
+    version=1,
+    question="Along which directions does the boundary bend for many images at once?",
+    view="directions",
+    parameters=(
+        _count(12),
+        _directions(8),
+        Parameter(
+            name="noise",
+            kind="integer",
+            default=12,
+            limits=(1, 1000),
+            unit="images",
+            help="Images of uniform noise, whose boundaries are looked at too.",
+        ),
+        SCALE,
+        SEED,
+    ),
+    figure=(
+        Parameter(
+            name="show",
+            kind="choice",
+            default="both",
+            choices=("both", "transfer", "pictures"),
+            help="How much more the boundary bends along them, the directions as pictures, or both.",
+        ),
+    ),
+    images=any_image,
+    prepare=_prepare_sharing,
+    chart=_sharing_chart,
+    shared=whole_set,
+)
+
+DIRECTION_SENSITIVITY = Analysis(
+    name="direction_sensitivity",
+    version=1,
+    question="Does noise along curved directions change the class sooner than noise along others?",
+    view="directions",
+    parameters=(
+        Parameter(
+            name="whose",
+            kind="choice",
+            default="shared",
+            choices=("shared", "own"),
+            help="Subspaces shared by all images, with the same noise on all of them, or each image's own.",
+        ),
+        _count(18),
+        _directions(6),
+        Parameter(
+            name="lengths",
+            kind="numbers",
+            default=(0.2, 0.5, 1.0, 2.0, 4.0, 8.0),
+            limits=(1e-3, 1e3),
+            unit="ℓ2",
+            help="Lengths of the noise, over pixels in [0, 1].",
+        ),
+        Parameter(
+            name="draws",
+            kind="integer",
+            default=32,
+            limits=(1, 10_000),
+            unit="draws",
+            help="Of noise, for each subspace; the same at every length.",
+        ),
+        SCALE,
+        SEED,
+    ),
+    figure=(),
+    images=any_image,
+    prepare=_prepare_sensitivity,
+    chart=_sensitivity_chart,
+    shared=whole_set,
+)
+
+DIRECTION_OVERLAP = Analysis(
+    name="direction_overlap",
+    version=1,
+    question="Do models bend their boundaries along the same directions?",
+    view="directions",
+    parameters=(_count(18), _directions(8), SCALE, SEED),
+    figure=(
+        Parameter(
+            name="show",
+            kind="choice",
+            default="share",
+            choices=("share", "angles"),
+            help="The share of one model's directions in another's span, or all principal angles.",
+        ),
+    ),
+    images=any_image,
+    prepare=_prepare_overlap,
+    chart=_overlap_chart,
+    shared=whole_set,
+    joint=True,
+)

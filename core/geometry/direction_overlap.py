@@ -1,0 +1,106 @@
+"""How alike the curved subspaces of models are, by principal angles.
+
+Each model has its own shared directions, found on the same images. The share of one subspace in another is the mean of
+the squared cosines of their principal angles. Two controls stand beside: the same model's directions from other images,
+which say how far a sample determines them, and the other's directions after a random all-pass filter
+(`core.geometry.sharing`), which say what equal frequencies alone would give.
+
+References: Moosavi-Dezfooli et al., Robustness of classifiers to universal perturbations: a geometric perspective, ICLR
+2018 (arXiv 1705.09554); Björck and Golub, Numerical methods for computing angles between linear subspaces, Math. Comp.
+27, 1973.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from core.classifier import Classifier
+from core.compute import OnProgress, silent
+from core.geometry.curved_directions import SharedDirections, shared_directions, subspace_overlap
+from core.geometry.sharing import TOLERANCE, scrambled
+from core.result import Result, quantity
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class DirectionOverlap(Result):
+    """How much of one model's curved subspace lies in another's; on the diagonal: in its own of other images."""
+
+    share: np.ndarray = quantity("", "source target")  # mean of the squared cosines of the principal angles
+    scrambled: np.ndarray = quantity("", "source target")  # the same after a random all-pass filter on the target
+    angles: np.ndarray = quantity("°", "source target m")  # principal angles, ascending
+    chance: float = quantity("")  # of random subspaces
+    models: np.ndarray = quantity("", "source")  # names
+    directions: int = quantity("")
+    products: int = quantity("")
+
+
+def direction_overlap(
+    classifiers: Sequence[Classifier],
+    images: Float[Tensor, "n c h w"],
+    unseen: Float[Tensor, "k c h w"],
+    *,
+    directions: int = 12,
+    scale: float | None = None,
+    seed: int = 0,
+    on_progress: OnProgress = silent,
+) -> DirectionOverlap:
+    """Compare the curved subspaces of models by their principal angles.
+
+    Args:
+        classifiers: models of images of one size.
+        images: those that the directions of every model come from.
+        unseen: others, from which each model's directions are found again: how alike subspaces of one model are.
+        directions: dimension of each subspace.
+        scale: of differences for networks of kinks, in ℓ2 pixel.
+        seed: of whatever is random.
+        on_progress: told the fraction done.
+
+    Returns:
+        Shares and angles of every ordered pair of models.
+
+    Raises:
+        ValueError: if there is no model or no image, or none with a boundary point.
+        ImageError: if a value is not finite or a shape is not a classifier's.
+    """
+    begin = time.perf_counter()
+    if not classifiers or not len(images) or not len(unseen):
+        raise ValueError("expected models, images and other images, got none of one of them; take more images")
+    sets: list[tuple[SharedDirections, SharedDirections]] = []
+    for place, classifier in enumerate(classifiers):
+        first, again = (
+            shared_directions(classifier, each, directions, scale=scale, tolerance=TOLERANCE, seed=seed)
+            for each in (images, unseen)
+        )
+        sets.append((first, again))
+        on_progress((place + 1) / len(classifiers))
+    size = len(classifiers)
+    count = len(sets[0][0].directions)
+    share, control = np.empty((size, size)), np.empty((size, size))
+    angles = np.empty((size, size, count))
+    chance = count / sets[0][0].directions[0].size
+    for row, column in np.ndindex(size, size):
+        own = torch.from_numpy(sets[row][0].directions)
+        other = torch.from_numpy(sets[column][int(row == column)].directions)
+        overlap = subspace_overlap(own, other)
+        share[row, column], angles[row, column] = overlap.share, overlap.angles
+        control[row, column] = subspace_overlap(own, scrambled(other, seed)).share
+    every = [found for pair in sets for found in pair]
+    return DirectionOverlap(
+        share=share,
+        scrambled=control,
+        angles=angles,
+        chance=chance,
+        models=np.array([classifier.name for classifier in classifiers]),
+        directions=count,
+        products=sum(found.products for found in every),
+        forwards=sum(found.forwards for found in every),
+        gradients=sum(found.gradients for found in every),
+        seconds=time.perf_counter() - begin,
+    )

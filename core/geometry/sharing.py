@@ -1,0 +1,359 @@
+"""How far curved directions are shared by other images and by noise, and what noise along them flips.
+
+From one half of the images come the shared directions v_m (`core.geometry.curved_directions`). The ratio r_m(z) of the
+curvature along them to that along random tangent directions is taken at four kinds of points z:
+
+    seen        the boundary points of the half they come from
+    unseen      those of the other half: above 1 they are shared by images
+    noise       those next to images of independent uniform pixels: above 1 they belong to the model, not to images
+    scrambled   those of the other half, but along the directions after a random all-pass filter
+
+The filter multiplies each frequency by a random phase, one for all directions: an orthogonal map that keeps the
+strength of every frequency, and all angles between directions, and loses their shape. Low frequencies alone are more
+curved than white noise; what r_m has above the scrambled directions is what their shape adds.
+
+References: Moosavi-Dezfooli et al., Robustness of classifiers to universal perturbations: a geometric perspective, ICLR
+2018 (arXiv 1705.09554); Fawzi et al., CVPR 2018, section 5; surrogates of random phase: Theiler et al., Testing for
+nonlinearity in time series, Physica D 58, 1992.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from core.classifier import Classifier
+from core.compute import OnProgress, silent
+from core.geometry.boundary import boundary_points
+from core.geometry.curvature import curvature_profile
+from core.geometry.curved_directions import (
+    SharedDirections,
+    curvature_transfer,
+    noise_images,
+    shared_directions,
+)
+from core.geometry.sampling import stratified
+from core.geometry.sensitivity import SubspaceSensitivity, curvature_spans, subspace_sensitivity
+from core.result import Result, quantity
+
+Whose = Literal["shared", "own"]
+
+TOLERANCE = 1e-2  # of the directions, relative to the largest |k|: they are averages over a sample of images
+
+
+def halves(classes: np.ndarray, count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Rows of two samples without a common one, each drawn evenly from the classes.
+
+    Args:
+        classes: (n,) the class of each row; -1 where it is not known.
+        count: rows of each sample; fewer where there are not enough.
+        seed: of the draw.
+
+    Returns:
+        Rows of the first and of the second sample, ascending.
+
+    >>> [len(part) for part in halves(np.array([0, 0, 1, 1, 0, 1]), 2, seed=0)]
+    [2, 2]
+    """
+    known = np.maximum(classes, 0)
+    rows = stratified(known, 2 * count, seed)
+    rows = rows[np.argsort(known[rows], kind="stable")]
+    return np.sort(rows[0::2]), np.sort(rows[1::2])
+
+
+def scrambled(directions: Float[Tensor, "m c h w"], seed: int = 0) -> Float[Tensor, "m c h w"]:
+    """The directions after one random all-pass filter: each keeps its frequencies, and their angles stay.
+
+    Args:
+        directions: of any length.
+        seed: of the phases.
+
+    Returns:
+        As many directions, of the same lengths and inner products.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    noise = torch.randn(directions.shape[2:], generator=generator, dtype=torch.float64)
+    phase = torch.fft.rfft2(noise)
+    spectrum = torch.fft.rfft2(directions.detach().double().cpu()) * (phase / phase.abs())
+    turned: Tensor = torch.fft.irfft2(spectrum, s=list(directions.shape[2:]))
+    return turned.to(directions.device, directions.dtype)
+
+
+# -- by images --------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class DirectionSharing(Result):
+    """Shared curved directions of n images, and how much more the boundary bends along them than along random ones."""
+
+    directions: np.ndarray = quantity("", "m c h w")  # orthonormal
+    curvatures: np.ndarray = quantity("1/ℓ2 pixel", "m")  # of the mean shape operator, descending
+    seen: np.ndarray = quantity("", "n m")  # r_m(z); NaN without a boundary point
+    unseen: np.ndarray = quantity("", "k m")
+    noise: np.ndarray = quantity("", "l m")
+    scrambled: np.ndarray = quantity("", "k m")  # of the unseen images
+    along: np.ndarray = quantity("1/ℓ2 pixel", "k m")  # v_m^T S_z v_m of the unseen images, with its sign
+    typical: np.ndarray = quantity("1/ℓ2 pixel", "k")  # E |u^T S_z u| of the same
+    complete: bool = quantity("")  # whether all four kinds of points have been looked at
+    converged: bool = quantity("")
+    skew: float = quantity("")  # antisymmetric part of the measured matrix over its symmetric part
+    scale: float = quantity("ℓ2 pixel")  # h of differences, NaN where second derivatives are exact
+    products: int = quantity("")
+    fingerprint: str = quantity("", default="")
+
+    def order(self) -> np.ndarray:
+        """(m,) the directions' places by magnitude of their curvature, largest first."""
+        places: np.ndarray = np.argsort(-np.abs(self.curvatures), kind="stable")
+        return places
+
+    @property
+    def same_sign(self) -> float:
+        """Share of unseen images and directions that bend to the same side as the mean; by chance a half."""
+        known = np.isfinite(self.along)
+        return float((np.sign(self.along) == np.sign(self.curvatures))[known].mean()) if known.any() else float("nan")
+
+
+def direction_sharing(
+    classifier: Classifier,
+    images: Float[Tensor, "n c h w"],
+    unseen: Float[Tensor, "k c h w"],
+    *,
+    directions: int = 12,
+    noise: int = 12,
+    probes: int = 32,
+    scale: float | None = None,
+    seed: int = 0,
+    on_progress: OnProgress = silent,
+) -> DirectionSharing:
+    """Find shared curved directions in some images, and look for them in others.
+
+    Args:
+        classifier: the classifier.
+        images: finite pixel values, nominally in [0, 1]; the directions come from them.
+        unseen: other images.
+        directions: how many, of largest curvature by magnitude.
+        noise: how many images of independent uniform pixels.
+        probes: random directions of each comparison.
+        scale: of differences for networks of kinks, in ℓ2 pixel.
+        seed: of whatever is random.
+        on_progress: told the fraction done, and twice the result without what is still missing.
+
+    Returns:
+        Directions and ratios.
+
+    Raises:
+        ValueError: if there is no image in one of the two sets, none with a boundary point, or an option is out of
+            range.
+        ImageError: if a value is not finite or a shape is not the classifier's.
+    """
+    begin = time.perf_counter()
+    if not len(images) or not len(unseen) or noise < 1:
+        raise ValueError("expected images, others to compare with and noise, got none of one of them; take more images")
+    points = boundary_points(classifier, images)
+    found = shared_directions(
+        classifier, images, directions, points=points, scale=scale, tolerance=TOLERANCE, seed=seed
+    )
+    there = torch.from_numpy(found.directions)
+    empty = np.full((len(unseen), len(there)), np.nan)
+    parts: dict[str, Any] = {
+        "seen": np.full((len(images), len(there)), np.nan),
+        "unseen": empty,
+        "scrambled": empty,
+        "along": empty,
+        "noise": np.full((noise, len(there)), np.nan),
+        "typical": np.full(len(unseen), np.nan),
+    }
+    costs: list[Result] = [points, found]
+    products = found.products
+
+    def result(complete: bool) -> DirectionSharing:
+        return DirectionSharing(
+            **parts,
+            directions=found.directions,
+            curvatures=found.curvatures,
+            complete=complete,
+            converged=found.converged,
+            skew=found.skew,
+            scale=found.scale,
+            products=products,
+            fingerprint=classifier.fingerprint,
+            forwards=sum(part.forwards for part in costs),
+            gradients=sum(part.gradients for part in costs),
+            seconds=time.perf_counter() - begin,
+        )
+
+    on_progress(0.6, result(complete=False))
+    own = curvature_transfer(classifier, images, there, points=points, probes=probes, scale=scale, seed=seed)
+    others = boundary_points(classifier, unseen)
+    both = torch.cat([there, scrambled(there, seed)])
+    far = curvature_transfer(classifier, unseen, both, points=others, probes=probes, scale=scale, seed=seed)
+    costs += [own, others, far]
+    products += own.products + far.products
+    count = len(there)
+    parts |= {
+        "seen": own.ratio,
+        "unseen": far.ratio[:, :count],
+        "scrambled": far.ratio[:, count:],
+        "along": far.along[:, :count],
+        "typical": far.typical,
+    }
+    on_progress(0.85, result(complete=False))
+    drawn = noise_images(classifier, noise, seed)
+    stray = curvature_transfer(classifier, drawn, there, probes=probes, scale=scale, seed=seed)
+    costs.append(stray)
+    products += stray.products
+    parts["noise"] = stray.ratio
+    return result(complete=True)
+
+
+# -- by noise that flips ----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class DirectionSensitivity(SubspaceSensitivity):
+    """How often noise along curved directions changes the class, beside noise along others."""
+
+    distance: np.ndarray = quantity("ℓ2 pixel", "n")  # to the nearest boundary
+    whose: str = quantity("")  # shared or own
+    scale: float = quantity("ℓ2 pixel")  # h of differences, NaN where second derivatives are exact
+    products: int = quantity("")
+
+
+def shared_spans(found: SharedDirections, count: int, seed: int = 0) -> dict[str, Tensor | None]:
+    """Subspaces of equal dimension around shared directions, the same for all images.
+
+    Args:
+        found: directions from both ends.
+        count: dimension of each subspace.
+        seed: of random directions and phases.
+
+    Returns:
+        "convex" (the smallest curvatures of the mean, k < 0 where there are as many), "concave" (the largest), "curved"
+        (of largest magnitude), "scrambled" (the convex ones after a random all-pass filter), "flat" (random ones
+        outside of all found) and "all of space" (None).
+
+    Raises:
+        ValueError: if fewer than twice as many directions were found.
+    """
+    rows = torch.from_numpy(found.directions).double()
+    if count < 1 or len(rows) < 2 * count:
+        raise ValueError(f"expected {2 * count} shared directions for subspaces of {count}, got {len(rows)}; find more")
+    flat = rows.flatten(1)
+    generator = torch.Generator().manual_seed(seed)
+    drawn = torch.randn((count, flat.shape[1]), generator=generator, dtype=torch.float64)
+    basis = torch.linalg.qr(flat.mT)[0]
+    outside = drawn - (drawn @ basis) @ basis.mT
+    convex = rows[len(rows) - count :]
+    spans = {
+        "convex": convex,
+        "concave": rows[:count],
+        "curved": rows[torch.from_numpy(found.order()[:count].copy())],
+        "scrambled": scrambled(convex, seed),
+        "flat": outside.view(-1, *rows.shape[1:]),
+    }
+    even = {name: torch.linalg.qr(span.flatten(1).mT)[0].mT.reshape(span.shape) for name, span in spans.items()}
+    return {**even, "all of space": None}
+
+
+def direction_sensitivity(
+    classifier: Classifier,
+    images: Float[Tensor, "n c h w"],
+    unseen: Float[Tensor, "k c h w"],
+    lengths: Sequence[float],
+    *,
+    whose: Whose = "shared",
+    directions: int = 6,
+    draws: int = 32,
+    scale: float | None = None,
+    seed: int = 0,
+    on_progress: OnProgress = silent,
+) -> DirectionSensitivity:
+    """Put noise along curved and along other directions on images.
+
+    Args:
+        classifier: the classifier.
+        images: finite pixel values; shared directions come from them.
+        unseen: other images, on which the noise is put; those without a boundary point are left out.
+        lengths: of the noise, in ℓ2 pixel.
+        whose: subspaces "shared" by all images, with the same noise on all of them, or each image's "own".
+        directions: dimension of each subspace but the last, all of space.
+        draws: of noise, for each subspace and length.
+        scale: of differences for networks of kinks, in ℓ2 pixel.
+        seed: of whatever is random.
+        on_progress: told the fraction done.
+
+    Returns:
+        The shares of draws that change the class, by subspace and length.
+
+    Raises:
+        ValueError: if no image is left, or a number is out of range.
+        ImageError: if a value is not finite or a shape is not the classifier's.
+    """
+    begin = time.perf_counter()
+    if not len(images) or not len(unseen):
+        raise ValueError("expected images and others to put noise on, got none of one of them; take more images")
+    points = boundary_points(classifier, unseen)
+    costs: list[Result] = [points]
+    kept = points.found
+    if whose == "shared":
+        found = shared_directions(
+            classifier, images, 2 * directions, side="both ends", scale=scale, tolerance=TOLERANCE, seed=seed
+        )
+        products, step = found.products, found.scale
+        costs.append(found)
+        spans = shared_spans(found, directions, seed)
+    else:
+        profile = curvature_profile(
+            classifier,
+            unseen,
+            2 * directions,
+            points=points,
+            side="both ends",
+            scale=scale,
+            tolerance=TOLERANCE,
+            seed=seed,
+        )
+        products, step = profile.products, profile.scale
+        costs.append(profile)
+        kept = kept & np.isfinite(profile.directions).all((1, 2, 3, 4))
+        bent = replace(
+            profile,
+            **{name: getattr(profile, name)[kept] for name in ("directions", "direction_curvatures", "normals")},
+        )
+        spans = {**curvature_spans(bent, directions, seed), "all of space": None}
+    if not kept.any():
+        raise ValueError("expected at least one image with a boundary point, got none; take more images")
+    on_progress(0.5)
+    rows = torch.as_tensor(kept.nonzero()[0])
+    noisy = subspace_sensitivity(
+        classifier,
+        unseen[rows.to(unseen.device)],
+        spans,
+        lengths,
+        draws=draws,
+        seed=seed,
+        on_progress=lambda part, partial=None: on_progress(0.5 + part / 2),
+    )
+    costs.append(noisy)
+    return DirectionSensitivity(
+        flipped=noisy.flipped,
+        length=noisy.length,
+        spans=noisy.spans,
+        dimension=noisy.dimension,
+        draws=noisy.draws,
+        distance=points.distance[kept],
+        whose=whose,
+        scale=step,
+        products=products,
+        fingerprint=classifier.fingerprint,
+        forwards=sum(part.forwards for part in costs),
+        gradients=sum(part.gradients for part in costs),
+        seconds=time.perf_counter() - begin,
+    )

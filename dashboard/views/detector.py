@@ -1,0 +1,134 @@
+"""Does the curvature beside an image give away that it was pushed across a boundary?"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import streamlit as st
+
+from core.analyses import TABLE
+from core.figures.detector import perturbation_words
+from core.geometry.detection import NO_DEFENCE, DetectionExhibit
+from dashboard import controls, exports, session
+from dashboard.session import Outcome
+
+ANALYSIS, ATTACKS = "detector", "detector_attacks"
+ABOUT = """
+Where classes are convex on balance, the boundary closes around a clean image: its mean curvature is negative. A small
+step across lands in the other class, beside the same point, with the roles of the classes swapped, so the sign turns.
+The **score** is that mean curvature, estimated from random directions along the boundary; high means *perturbed*. One
+score takes the nearest boundary, another the mean over the boundaries to several classes. The class on the other side
+of the nearest boundary is the guess for what the image was: **recovery**.
+
+**What to look for.** Whether the two histograms come apart, and whether the band of the AUC stays off 0.5: below it the
+score points the wrong way for this model. Recovery falls with the length of the perturbation whether or not the score
+works: it only asks if the boundary that was crossed is still the nearest one.
+
+**What this cannot show.** It is an exhibit of curvature and **no defence**. Thresholds do not carry over between
+models, attacks or lengths; whoever knows the score can evade it. Few images make wide bands: ask for more before
+believing a difference. Networks of kinks (ReLU) are measured at a stated scale.
+
+References: Fawzi, Moosavi-Dezfooli, Frossard, Soatto, *Empirical study of the topology and geometry of deep networks*,
+CVPR 2018 (arXiv 1705.09552); Carlini, Wagner, *Adversarial examples are not easily detected*, 2017 (arXiv 1705.07263).
+PGD: Madry et al., ICLR 2018; DDN: Rony et al., CVPR 2019.
+"""
+
+
+def exhibit(outcome: Outcome) -> None:
+    """Scores, curves, areas and recovery of all chosen models."""
+    busy = controls.progress_words(outcome, f"{made.parameters['count']} images, clean and perturbed")
+    if busy:
+        st.progress(busy["fraction"] or 0.0, busy["text"])
+    exports.chart(made, outcome)
+    controls.stop_or_resume(outcome)
+
+
+def facts(source: str, found: DetectionExhibit) -> None:
+    """The chosen perturbation in numbers, for one model."""
+    if len(made.models) > 1:
+        st.markdown(f"**{session.classifier(source).name}**")
+    place = min(made.figure["perturbation"], len(found.attack) - 1)
+    lines = {"images": f"{int(np.isfinite(found.clean_nearest).sum())}"}
+    for number, words in enumerate(("AUC, nearest boundary", "AUC, all class boundaries")):
+        value, low, high = (part[place, number] for part in (found.auc, found.auc_low, found.auc_high))
+        if np.isfinite(value):
+            lines[words] = f"{value:.2f} ({low:.2f} to {high:.2f})"
+    low, high = (ends[place] for ends in found.recovery_interval)
+    if np.isfinite(found.recovery[place]):
+        lines["class before recovered"] = f"{found.recovery[place]:.0%} ({low:.0%} to {high:.0%})"
+    lines |= {
+        "class changed": f"{found.changed[place].mean():.0%}",
+        "second derivatives": f"{found.products:,} products",
+        "cost": f"{found.forwards:,} forwards, {found.gradients:,} gradients",
+    }
+    controls.facts(lines)
+
+
+def chosen() -> None:
+    """The perturbation whose scores are drawn."""
+    overshoots = made.parameters["overshoots"]
+    key = f"{ANALYSIS}:perturbation:slider"
+    st.session_state[key] = overshoots[min(made.figure["perturbation"], len(overshoots) - 1)]
+    st.select_slider(
+        "Overshoot (distances)",
+        overshoots,
+        key=key,
+        format_func=lambda value: f"{value:.3g}",
+        help="The length of the perturbation over the distance to the boundary, whose scores and curve are drawn.",
+        on_change=lambda: session.change(ANALYSIS, perturbation=overshoots.index(st.session_state[key])),
+    )
+
+
+def asked_for() -> None:
+    """Which images and scores."""
+    st.markdown("**Scores**")
+    controls.setting(ANALYSIS, "score", "Drawn")
+    controls.setting(ANALYSIS, "count", "Images")
+    with st.expander("More"):
+        controls.setting(ANALYSIS, "show", "Show")
+        controls.setting(ANALYSIS, "overshoots", "Overshoots")
+        controls.setting(ANALYSIS, "probes", "Probes")
+        controls.setting(ANALYSIS, "classes", "Other classes")
+        controls.setting(ANALYSIS, "scale", "Scale h")
+        controls.setting(ANALYSIS, "seed", "Seed")
+
+
+controls.heading("Detector", TABLE[ANALYSIS].question)
+st.info(NO_DEFENCE)
+made = replace(session.recipe(ANALYSIS), rows=(0,))  # whichever images are chosen
+left, right = st.columns([640, 380] if len(made.models) == 1 else [1040, 380], gap="large")
+with left:
+    outcome = session.live(made, exhibit, urgent=True)
+    attacked = replace(session.make(ATTACKS, session.settings(ATTACKS)), rows=(0,))
+    exports.on_demand(
+        attacked,
+        "Against other attacks",
+        f"Attack {attacked.parameters['count']} images by PGD and DDN",
+        (
+            ("show", "Show"),
+            ("score", "Drawn"),
+            ("perturbation", "Perturbation"),
+            ("count", "Images"),
+            ("overshoots", "Lengths of PGD"),
+            ("classes", "Other classes"),
+            ("seed", "Seed"),
+        ),
+    )
+exports.export(made, outcome)
+with right:
+    known = [
+        (source, result)
+        for source, result in zip(made.models, outcome.results, strict=True)
+        if isinstance(result, DetectionExhibit)
+    ]
+    with st.container(border=True):
+        chosen()
+        for source, result in known:
+            facts(source, result)
+        if known:
+            st.caption(f"At {perturbation_words(known[0][1], made.figure['perturbation'])} times the distance.")
+    with st.container(border=True):
+        asked_for()
+    with st.expander("What am I looking at?", expanded=True):
+        st.markdown(ABOUT)

@@ -1,0 +1,136 @@
+"""Along which directions does the boundary bend for many images at once, and for many models?"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import streamlit as st
+
+from core.analyses import TABLE
+from core.geometry.sharing import DirectionSharing
+from dashboard import controls, exports, session
+from dashboard.session import Outcome
+
+ANALYSIS = "shared_directions"
+ABOUT = """
+At the boundary point nearest to an image the boundary bends in some directions more than in others. Averaged over many
+images, each divided by the length of its own gradient, this gives one operator of image space. Its directions of
+largest curvature, by magnitude, are the **shared directions**. They come from one half of the images and are tested on
+the other half: how much more does the boundary bend along them than along random directions?
+
+**What to look for.** Whether the line of *other images* lies as high as that of the *images they come from*: then the
+directions are shared. Whether it lies above the dashed line: the same frequencies without the shapes. Whether *uniform
+noise* is as high: then they belong to the model, not to images. Then the pictures, and whether noise along the
+directions of **negative** curvature, where the boundary closes around the image's class, flips sooner than noise
+along those of positive curvature, of which it bends away.
+
+**What this cannot show.** A mean operator is not the mean of the spectra: a direction that bends to one side for some
+images and to the other for others cancels. The sign of the mean need not return in a new image; the caption says how
+often it does. A subspace of few images holds much that belongs to them alone: the diagonal of the matrix between models
+is that limit. Noise may leave the pixel box. Networks of kinks (ReLU) have no curvature of their own: theirs is that at
+a stated scale.
+
+References: Moosavi-Dezfooli et al., *Robustness of classifiers to universal perturbations: a geometric perspective*,
+ICLR 2018 (arXiv 1705.09554); Fawzi, Moosavi-Dezfooli, Frossard, Soatto, CVPR 2018 (arXiv 1705.09552).
+"""
+MORE = {  # analyses beside: heading, what its button offers, settings
+    "direction_sensitivity": (
+        "What noise along them flips",
+        "Put noise along directions on {count} images",
+        (
+            ("whose", "Directions"),
+            ("count", "Images"),
+            ("directions", "Dimension"),
+            ("lengths", "Lengths"),
+            ("draws", "Draws"),
+            ("scale", "Scale h"),
+            ("seed", "Seed"),
+        ),
+    ),
+    "direction_overlap": (
+        "Between models",
+        "Compare the directions of {count} images with those of as many others, and between models",
+        (("show", "Show"), ("count", "Images"), ("directions", "Dimension"), ("scale", "Scale h"), ("seed", "Seed")),
+    ),
+}
+
+
+def sharing(outcome: Outcome) -> None:
+    """The curves and the pictures of all chosen models."""
+    busy = controls.progress_words(outcome, f"{made.parameters['count']} images and as many others")
+    if busy:
+        st.progress(busy["fraction"] or 0.0, busy["text"])
+    exports.chart(made, outcome)
+    controls.stop_or_resume(outcome)
+
+
+def facts(source: str, found: DirectionSharing) -> None:
+    """What was found for one model, and what it took."""
+    if len(made.models) > 1:
+        st.markdown(f"**{session.classifier(source).name}**")
+
+    def times(ratio: np.ndarray) -> str:
+        known = ratio[np.isfinite(ratio).all(1)]
+        return f"{np.median(known):.3g} times" if len(known) else "on its way"
+
+    largest = found.curvatures[found.order()[0]]
+    lines = {
+        "largest mean curvature": f"{largest:+.3g} 1/ℓ2",
+        "images they come from": times(found.seen),
+        "other images": times(found.unseen),
+        "the same, scrambled": times(found.scrambled),
+        "uniform noise": times(found.noise),
+    }
+    if found.complete:
+        lines["sign of the mean returns"] = f"{found.same_sign:.0%}"
+    if np.isfinite(found.scale):
+        lines |= {"scale of the differences": f"{found.scale:.3g} ℓ2", "asymmetry of the matrix": f"{found.skew:.2g}"}
+    lines |= {
+        "second derivatives": f"{found.products:,} products",
+        "cost": f"{found.forwards:,} forwards, {found.gradients:,} gradients",
+    }
+    controls.facts(lines)
+    if np.isfinite(found.scale):
+        st.caption("A network of kinks: gradients were differenced over this length, and the matrix made symmetric.")
+
+
+def asked_for() -> None:
+    """Which images, how many directions."""
+    st.markdown("**Directions**")
+    controls.setting(ANALYSIS, "show", "Show")
+    controls.setting(ANALYSIS, "count", "Images")
+    controls.setting(ANALYSIS, "directions", "Kept")
+    with st.expander("More"):
+        controls.setting(ANALYSIS, "noise", "Noise")
+        controls.setting(ANALYSIS, "scale", "Scale h")
+        controls.setting(ANALYSIS, "seed", "Seed")
+
+
+controls.heading("Shared directions", TABLE[ANALYSIS].question)
+made = replace(session.recipe(ANALYSIS), rows=(0,))  # whichever images are chosen
+left, right = st.columns([640, 380] if len(made.models) == 1 else [1040, 380], gap="large")
+with left:
+    outcome = session.live(made, sharing, urgent=True)
+    for name, (title, words, settings) in MORE.items():
+        recipe = replace(session.make(name, session.settings(name)), rows=(0,))
+        if name == "direction_overlap" and len(made.models) == 1:  # a matrix of one number says less
+            recipe = recipe.with_settings(show="angles")
+        exports.on_demand(recipe, title, words.format(**recipe.parameters), settings)
+        if name == "direction_overlap" and len(made.models) == 1 and name not in session.asked():
+            st.caption("With one model: how alike its directions from two samples of images are. Compare, above, adds.")
+exports.export(made, outcome)
+with right:
+    known = [
+        (source, result)
+        for source, result in zip(made.models, outcome.results, strict=True)
+        if isinstance(result, DirectionSharing)
+    ]
+    if known:
+        with st.container(border=True):
+            for source, result in known:
+                facts(source, result)
+    with st.container(border=True):
+        asked_for()
+    with st.expander("What am I looking at?", expanded=True):
+        st.markdown(ABOUT)
