@@ -28,6 +28,7 @@ from dashboard.kept import kept as kept
 from dashboard.resources import classifier as classifier
 from dashboard.resources import demo_images as demo_images
 from dashboard.resources import image_set as image_set
+from dashboard.resources import model_card as model_card
 from dashboard.resources import predictions as predictions
 from dashboard.resources import shelf
 from dashboard.words import literal
@@ -42,7 +43,7 @@ OF_THE_PLANE = (
     "at",
 )  # settings that a view's analyses share, said once
 
-_DEFAULT_ROWS = (3, 17, 42)
+DEFAULT_ROWS = (3, 17, 42)  # until others are chosen
 _POLL_SECONDS = 0.3
 _PATIENCE_SECONDS = 0.4  # a result that comes within this is drawn at once, without a coarser picture before it
 
@@ -73,7 +74,7 @@ def images() -> str:
 
 def rows() -> tuple[int, ...]:
     """The chosen images."""
-    return cast(tuple[int, ...], st.session_state.setdefault("rows", _DEFAULT_ROWS))
+    return cast(tuple[int, ...], st.session_state.setdefault("rows", DEFAULT_ROWS))
 
 
 def point() -> Point | None:
@@ -110,7 +111,7 @@ def choose(
             images = demo_images(models[0])
     if images is not None:
         st.session_state["images"] = images
-        rows = _DEFAULT_ROWS if rows is None else rows
+        rows = DEFAULT_ROWS if rows is None else rows
     if rows is not None:
         st.session_state["rows"] = tuple(rows)
         st.session_state["point"] = None
@@ -162,7 +163,7 @@ def start_over() -> None:
     """Drop every setting and the picked point; models and images stay."""
     for analysis in TABLE:
         st.session_state[f"settings:{analysis}"] = {}
-    st.session_state["point"], st.session_state["rows"], st.session_state["asked"] = None, _DEFAULT_ROWS, ()
+    st.session_state["point"], st.session_state["rows"], st.session_state["asked"] = None, DEFAULT_ROWS, ()
     resume()
 
 
@@ -172,7 +173,7 @@ def make(analysis: str, chosen: Mapping[str, Any]) -> Recipe:
     plain = {entry.name: chosen.get(entry.name, entry.default) for entry in known.parameters}
     fewest, most = known.images(plain)
     count = fewest if fewest in (1, most) else max(fewest, min(len(rows()), most))
-    enough = (*rows(), *(row for row in _DEFAULT_ROWS if row not in rows()))[:count]
+    enough = (*rows(), *(row for row in DEFAULT_ROWS if row not in rows()))[:count]
     return Recipe.make(analysis, models=models(), images=images(), rows=enough, settings=chosen)
 
 

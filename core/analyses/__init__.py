@@ -9,8 +9,17 @@ from core.analyses.analysis import Analysis as Analysis
 from core.analyses.analysis import thumbnails as thumbnails
 from core.analyses.augmentation import AUGMENTATION
 from core.analyses.corruptions import CORRUPTION, NOISE, SEVERITY
+from core.analyses.curvature import CURVATURE, CURVATURE_SCALE, CURVATURE_SECTION, CURVATURE_WALK
+from core.analyses.detector import DETECTOR, DETECTOR_ATTACKS
+from core.analyses.every_image import ENUMERATION, PAINTING
+from core.analyses.level_sets import LEVEL_SET, LEVEL_STAR, LEVEL_TRIANGLE
+from core.analyses.limits import LIMITS, OVERLAY, SURVIVAL
+from core.analyses.local import LOCAL, LOCAL_KINDS, LOCAL_LAYERS, LOCAL_SWEEP
+from core.analyses.maps import MAP, MAP_PATH
 from core.analyses.margins import MARGIN_CURVE, MARGINS
 from core.analyses.planes import FRAGMENTATION, PROFILE, SLICE
+from core.analyses.regions import PATH, REGION_GRAPH
+from core.analyses.shared_directions import DIRECTION_OVERLAP, DIRECTION_SENSITIVITY, SHARED_DIRECTIONS
 from core.analyses.sparse import PIXEL, SPARSE
 from core.analyses.supports import RACE, SUPPORTS, TRANSFER
 
@@ -22,6 +31,9 @@ TABLE = {
         FRAGMENTATION,
         MARGINS,
         MARGIN_CURVE,
+        LEVEL_SET,
+        LEVEL_TRIANGLE,
+        LEVEL_STAR,
         SPARSE,
         PIXEL,
         SUPPORTS,
@@ -31,5 +43,27 @@ TABLE = {
         CORRUPTION,
         NOISE,
         AUGMENTATION,
+        LOCAL,
+        LOCAL_LAYERS,
+        LOCAL_SWEEP,
+        LOCAL_KINDS,
+        PATH,
+        REGION_GRAPH,
+        CURVATURE,
+        CURVATURE_SECTION,
+        CURVATURE_WALK,
+        CURVATURE_SCALE,
+        SHARED_DIRECTIONS,
+        DIRECTION_SENSITIVITY,
+        DIRECTION_OVERLAP,
+        DETECTOR,
+        DETECTOR_ATTACKS,
+        LIMITS,
+        SURVIVAL,
+        PAINTING,
+        ENUMERATION,
+        OVERLAY,
+        MAP,
+        MAP_PATH,
     )
 }

@@ -9,7 +9,11 @@ from core.reproduce.report import Claim as Claim
 from core.reproduce.report import Evidence as Evidence
 
 TABLE = {
+    "curvature": "curved boundaries: flatness, asymmetry, shared directions, the detector, connected regions",
+    "limits": "limits on every classifier: exponents of the theorems, exact counts, and what searches find on noise",
     "margins": "margins by frequency: what training, adversaries, data and PRIME do to them",
+    "level-sets": "level sets: whether walks reach blind spots, whether these lie in a star, and what training changes",
+    "local": "local properties: isotropy, symmetry, topology and steepness, each beside linear maps",
     "sparse": "sparse perturbations: few pixels suffice, they are shared in part, and they transfer to some degree",
 }
 

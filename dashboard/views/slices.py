@@ -106,7 +106,7 @@ def cost(result: Slice) -> str:
 def picked(result: Slice | None) -> None:
     """The image that lies at the picked point."""
     at = session.point()
-    st.markdown("**Picked point**")
+    controls.card_title("Picked point")
     if at is None or result is None:
         st.caption("Click the picture to see the image that lies there.")
         return
@@ -125,6 +125,24 @@ def picked(result: Slice | None) -> None:
         on_click=ask_there,
         args=("sparse",),
         help="Opens this point in the view Sparse, put back into the pixel box.",
+    )
+    st.button(
+        "Curvature here",
+        on_click=ask_there,
+        args=("curvature",),
+        help="Opens the boundary point nearest to this one in the view Curvature.",
+    )
+    st.button(
+        "Path from here",
+        on_click=ask_there,
+        args=("path",),
+        help="Opens paths from this point inside the region of its class in the view Regions.",
+    )
+    st.button(
+        "Small changes here",
+        on_click=ask_there,
+        args=("local",),
+        help="Opens this point in the view Local, put back into the pixel box.",
     )
 
 
@@ -164,22 +182,23 @@ def region_table(result: Slice) -> None:
     found = session.kept("regions", [result], lambda: region_statistics(result))
     names = session.classifier(made.models[0]).class_names
     order = np.argsort(-found.class_area)
+    specks = [int(found.unresolved[found.region_class == k].sum()) for k in found.classes]
     st.dataframe(
         {
             "class": [names[found.classes[k]] for k in order],
-            "regions": [int(found.class_regions[k]) for k in order],
+            "regions": [int(found.class_regions[k]) - specks[k] for k in order],
             "touching the frame": [
                 int(found.touches_frame[found.region_class == found.classes[k]].sum()) for k in order
             ],
-            "below 4 points": [int(found.unresolved[found.region_class == found.classes[k]].sum()) for k in order],
+            "specks": [specks[k] for k in order],
             "area (ℓ2²)": [round(float(found.class_area[k]), 3) for k in order],
             "share": [f"{found.class_share[k]:.1%}" for k in order],
         },
         hide_index=True,
     )
     st.caption(
-        f"Regions are joined along edges, not corners. Counts depend on the resolution: {found.resolution} points per"
-        f" side, {found.step:.3g} ℓ2 apart."
+        "Regions are joined along edges, not corners; specks are those below 4 points. Counts depend on the"
+        f" resolution: {found.resolution} points per side, {found.step:.3g} ℓ2 apart."
     )
 
 
@@ -233,7 +252,7 @@ with left:
         st.subheader("Nearest boundary, all round")
         around_it = session.live(around, lambda there: exports.chart(around, there), patience=0.0)
         exports.export(around, around_it, st.container())
-        st.subheader("Regions")
+        st.subheader("Regions" + (f" of {session.classifier(made.models[0]).name}" if len(slices) > 1 else ""))
         region_table(slices[0])
         words = f"Count regions on {counted.parameters['planes']} random planes"
         exports.on_demand(counted, "Regions on random planes", words, PLANES)
