@@ -115,8 +115,8 @@ def chart(made: Recipe, outcome: Outcome) -> None:
 
     def make() -> tuple[Chart, Figure]:
         drawn = made.chart(results, classifiers, session.image_set(made.images))
-        figure = screen.draw(drawn, dark=dark)
-        figure.update_layout(showlegend=False, paper_bgcolor="rgba(0,0,0,0)", plot_bgcolor="rgba(0,0,0,0)")
+        figure = screen.draw(drawn, dark=dark, legend=False)
+        figure.update_layout(paper_bgcolor="rgba(0,0,0,0)", plot_bgcolor="rgba(0,0,0,0)")
         figure.update_polars(bgcolor="rgba(0,0,0,0)")
         return drawn, figure
 

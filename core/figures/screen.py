@@ -60,12 +60,13 @@ def page_bytes(chart: Chart) -> bytes:
     return page.encode()
 
 
-def draw(chart: Chart, *, dark: bool = False) -> go.Figure:
+def draw(chart: Chart, *, dark: bool = False, legend: bool = True) -> go.Figure:
     """Draw a chart as a Plotly figure.
 
     Args:
         chart: what to draw.
         dark: ink on a dark page; pictures and the lines on them stay as they are.
+        legend: whether the figure holds the legend, rather than the page beside it.
 
     Returns:
         A figure, as wide as the page unless all panels keep a shape of their own; `layout.meta` holds `alt`, `caption`
@@ -98,7 +99,7 @@ def draw(chart: Chart, *, dark: bool = False) -> go.Figure:
         after = chart.panels[place + 1 : place + 2] if column + 1 < chart.columns else ()
         shared = bool(after) and after[0].scales == panel.scales
         PanelTraces(figure, panel, theme, row + 1, column + 1, (across, above), not shared).draw()
-    samples = _samples(chart, theme)
+    samples = _samples(chart, theme) if legend else []
     carrier = go.Scatterpolar if chart.panels[0].kind == "polar" else go.Scatter
     empty = {"theta": [None], "r": [None]} if carrier is go.Scatterpolar else {"x": [None], "y": [None]}
     for sample in samples:
@@ -146,6 +147,7 @@ def draw(chart: Chart, *, dark: bool = False) -> go.Figure:
         hoverlabel={"bgcolor": theme.paper, "bordercolor": theme.line, "font": {"color": theme.ink}},
         meta={"alt": chart.alt, "caption": chart.caption, "name": chart.name},
         barmode="overlay",
+        showlegend=legend,
     )
     return figure
 

@@ -128,6 +128,13 @@ def test_the_legend_names_classes_with_shares_and_each_layer_once() -> None:
     assert "35 %" in shown[0]
 
 
+def test_without_a_legend_its_place_goes_too() -> None:
+    with_it, without = screen.draw(a_chart()), screen.draw(a_chart(), legend=False)
+    assert not without.layout.showlegend
+    assert without.layout.height < with_it.layout.height
+    assert without.layout.margin.t == with_it.layout.margin.t
+
+
 def test_alt_text_and_caption_stay_with_the_figure() -> None:
     assert screen.draw(a_chart()).layout.meta == {"alt": "what it shows", "caption": "", "name": "slice"}
 
