@@ -86,9 +86,9 @@ class Prime:
             for number, primitive in enumerate(primitives):
                 rows = (kind[:, step] == number).nonzero()[:, 0]
                 if len(rows):
-                    chosen = primitive[place[rows, step]]
+                    drawn = place[rows, step]
                     rows = rows.to(states.device)
-                    states[rows] = chosen(states[rows])
+                    states[rows] = primitive(states[rows], drawn)
         return states.view(len(images), width, *images.shape[1:])
 
 

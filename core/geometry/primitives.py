@@ -32,6 +32,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional as F
 
+Rows = Int[Tensor, " m"] | None  # which of the drawn ones; None for all in their order
+
 _ENTRIES = 1024  # intervals of a colour curve's table: 10 to each half wave of the shortest default wave
 _TINY = 1e-12  # square roots of numbers, not of 0: 4 times as fast
 _OF_FOLDING = 0.9  # of the displacement at which the first fold appears
@@ -52,13 +54,10 @@ class Spectral:
     def __len__(self) -> int:
         return len(self.kernel)
 
-    def __getitem__(self, rows: Int[Tensor, " m"]) -> Spectral:
-        return Spectral(self.kernel[rows], self.strength[rows])
-
-    def __call__(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c h w"]:
-        """The filtered images."""
+    def __call__(self, images: Float[Tensor, "n c h w"], rows: Rows = None) -> Float[Tensor, "n c h w"]:
+        """The filtered images, each by its filter, or by those of these rows."""
         height, width = images.shape[2:]
-        kernel, side = self.kernel.to(images), self.kernel.shape[-1]
+        kernel, side = _of(self.kernel, rows).to(images), self.kernel.shape[-1]
         framed = F.pad(images, (side // 2,) * 4, mode="replicate")
         filtered = torch.zeros_like(images)
         # sums of shifted images: conv2d would prepare anew for each number of images, which takes longer than these
@@ -93,12 +92,9 @@ class Spatial:
     def __len__(self) -> int:
         return len(self.field)
 
-    def __getitem__(self, rows: Int[Tensor, " m"]) -> Spatial:
-        return Spatial(self.field[rows], self.cutoff[rows], self.variance[rows], self.shrunk[rows])
-
-    def __call__(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c h w"]:
+    def __call__(self, images: Float[Tensor, "n c h w"], rows: Rows = None) -> Float[Tensor, "n c h w"]:
         """The displaced images, bilinear between pixels; beyond its frame the image continues with its frame."""
-        return displaced(images, self.field)
+        return displaced(images, _of(self.field, rows))
 
     def folding(self) -> Float[Tensor, " n"]:
         """The largest real part of an eigenvalue of grad tau: below 1, the displacement folds nothing."""
@@ -122,13 +118,10 @@ class Colour:
     def __len__(self) -> int:
         return len(self.coefficients)
 
-    def __getitem__(self, rows: Int[Tensor, " m"]) -> Colour:
-        return Colour(self.coefficients[rows], self.cutoff[rows], self.variance[rows])
-
-    def __call__(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c h w"]:
+    def __call__(self, images: Float[Tensor, "n c h w"], rows: Rows = None) -> Float[Tensor, "n c h w"]:
         """The images after their curves, read from a table with 1,025 entries and lines between them."""
         waves = _table(self.coefficients.shape[2], images.dtype, images.device)
-        added = self.coefficients.to(images) @ waves
+        added = _of(self.coefficients, rows).to(images) @ waves
         place = (images * _ENTRIES).flatten(2)
         entry = place.long()
         change = added.gather(2, entry).addcmul_(added.diff(dim=2).gather(2, entry), place.frac_())
@@ -232,7 +225,7 @@ def draw_spatial(
     shrunk = torch.ones(count, device=device)
     if invertible:
         shrunk = (_OF_FOLDING / _compression(field)).clamp(max=1)
-        field = shrunk.view(-1, 1, 1, 1) * field
+        field.mul_(shrunk.view(-1, 1, 1, 1))
     return Spatial(field, q, variance, shrunk)
 
 
@@ -263,6 +256,10 @@ def draw_colour(
     spread = variance.sqrt()[:, None] * inside
     coefficients = spread[:, None] * torch.randn(count, channels, cutoff, generator=generator, device=device)
     return Colour(coefficients, q, variance)
+
+
+def _of(drawn: Tensor, rows: Rows) -> Tensor:
+    return drawn if rows is None else drawn[rows]
 
 
 def _from_frame_to_frame(extent: int, like: Tensor) -> Tensor:

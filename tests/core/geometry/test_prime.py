@@ -36,7 +36,7 @@ def test_every_chain_applies_its_primitives_in_order(
             state = images[row : row + 1]
             for kind, place in zip(drawn.kind[row, chain].tolist(), drawn.place[row, chain].tolist(), strict=True):
                 if kind >= 0:
-                    state = primitives[kind][torch.tensor([place])](state)
+                    state = primitives[kind](state, torch.tensor([place]))
             mixed = mixed + float(drawn.mix[row] * drawn.weights[row, chain]) * state[0]
         # colour curves are steep: they turn rounding of 1e-7 into 1e-4
         torch.testing.assert_close(made[row], mixed.clamp(0, 1), rtol=0, atol=1e-4)

@@ -56,7 +56,7 @@ def test_images_stay_in_their_range_and_rows_apart(seed: int) -> None:
         assert made.shape == images.shape
         assert float(made.min()) >= 0
         assert float(made.max()) <= 1
-        torch.testing.assert_close(drawn[rows](images[rows]), made[rows], rtol=0, atol=1e-6)
+        torch.testing.assert_close(drawn(images[rows], rows), made[rows], rtol=0, atol=1e-6)
 
 
 # -- spectral ---------------------------------------------------------------------------------------------------------
