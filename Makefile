@@ -19,8 +19,12 @@ $(RUN) pip install --disable-pip-version-check -r $@.txt
 @touch $@
 endef
 
+# the modules of `core`, its packages whole; `core` itself only passes on names of theirs
+DOCUMENTED := core.analyses core.figures core.geometry core.reproduce \
+  $(patsubst core/%.py,core.%,$(filter-out core/__init__.py,$(wildcard core/*.py)))
+
 .DEFAULT_GOAL := help
-.PHONY: help app test check demo-models bench chromium
+.PHONY: help app test check demo-models bench docs chromium
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -43,6 +47,9 @@ demo-models: $(VENV)/.installed ## train the demo models again, in about half an
 bench: $(VENV)/.installed-bench chromium ## measure speed, each figure as a ratio within one run
 	$(RUN) pytest tests/benchmarks -s -o addopts=--import-mode=importlib
 
+docs: $(VENV)/.installed-docs ## write the API reference of `core` into docs/
+	$(RUN) pdoc --docformat google --math --output-directory docs $(DOCUMENTED)
+
 $(VENV)/.made:
 	@$(PYTHON) -c 'import sys; sys.exit("Boundary Atlas needs Python 3.11 or newer; name one with PYTHON=..." if sys.version_info < (3, 11) else 0)'
 	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null \
@@ -56,6 +63,9 @@ $(VENV)/.installed: pyproject.toml | $(VENV)/.made
 $(VENV)/.installed-test: pyproject.toml | $(VENV)/.made
 	$(call install,test)
 	@touch $(VENV)/.installed
+
+$(VENV)/.installed-docs: pyproject.toml | $(VENV)/.made
+	$(call install,docs)
 
 $(VENV)/.installed-bench: pyproject.toml | $(VENV)/.made
 	$(call install,bench)

@@ -1,8 +1,10 @@
 """Every analysis and figure without a browser: `python -m core.cli slice --model demo:photos/standard ...`.
 
 Each analysis of the table is a command whose options are its settings. The ending of `--out` decides what is written:
-.pdf, .svg and .png are figures for paper, .html one for the screen, .npz and .csv the numbers, .json the recipe. All of
-them hold the recipe, and `run` makes any of them again from any other.
+.pdf, .svg and .png are figures for paper, .html one for the screen, .npz and .csv the numbers, .json the recipe, .zip a
+paper kit: figure, caption, methods, table, references. All of them hold the recipe, and `run` makes any of them again
+from any other. `list` names the recipes that come along, `show` prints one, and `report` puts every lens on one model
+and some images into one file.
 
 >>> main(["slice", "--model", "demo:photos/standard", "--images", "3,17"])
 Traceback (most recent call last):
@@ -18,15 +20,18 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # threads that wait must not starve others on a shared machine
 
 from core import reproduce
 from core.analyses import TABLE, Analysis
-from core.recipe import Recipe, RecipeError
+from core.followed import ENDINGS, follow, read
+from core.recipe import Recipe, RecipeError, shown
 from core.reproduce.report import plain
 
-_ENDINGS = (".pdf", ".svg", ".png", ".html", ".npz", ".csv", ".json")
+if TYPE_CHECKING:
+    from core.compute import OnProgress
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -39,17 +44,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
         The exit status: 0, or 1 after an error that was told in one sentence.
     """
     options = _parser().parse_args(arguments)
-    if options.threads is not None:
+    threads = getattr(options, "threads", None)  # of commands that compute
+    if threads is not None:
         from core.compute import set_threads
 
-        set_threads(options.threads)
+        set_threads(threads)
     try:
-        if options.command == "reproduce":
-            _reproduce(options.topic, options.models, options.out, options.device)
-            return 0
-        recipe = _reread(options.file) if options.command == "run" else _named(options)
-        said = _write(recipe, options.out, options.device)
-        print(f"wrote {options.out}", *filter(None, [said]), sep=": ")
+        match options.command:
+            case "reproduce":
+                _reproduce(options.topic, options.models, options.out, options.device)
+            case "list":
+                _list()
+            case "show":
+                _show(options.recipe, options.set)
+            case "run":
+                return _run(options)
+            case "report":
+                _report(options)
+            case _:
+                _write(_named(options), options.out, options.device, options.upload)
     except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
@@ -60,15 +73,42 @@ def _parser() -> argparse.ArgumentParser:
     machine = argparse.ArgumentParser(add_help=False)
     machine.add_argument("--device", help="cuda, mps or cpu; the best one here when not given")
     machine.add_argument("--threads", type=int, help="CPU threads for tensor work")
-    shared = argparse.ArgumentParser(add_help=False, parents=[machine])
-    shared.add_argument("--out", type=_out, required=True, help=f"file to write: {', '.join(_ENDINGS)}")
+    loads = argparse.ArgumentParser(add_help=False, parents=[machine])
+    loads.add_argument(
+        "--upload", type=Path, action="append", default=[], help="the file that a source names as upload:DIGEST"
+    )
+    shared = argparse.ArgumentParser(add_help=False, parents=[loads])
+    shared.add_argument("--out", type=_out, required=True, help=f"file to write: {', '.join(ENDINGS)}")
     parser = argparse.ArgumentParser(prog="python -m core.cli", description=__doc__.split("\n\n")[0])
     commands = parser.add_subparsers(dest="command", required=True, metavar="command")
     for analysis in TABLE.values():
         command = commands.add_parser(analysis.name, parents=[shared], help=analysis.question)
         _add_settings(command, analysis)
-    again = commands.add_parser("run", parents=[shared], help="make a figure again from a file that holds its recipe")
-    again.add_argument("file", type=Path, help=f"a file with a recipe inside: {', '.join(_ENDINGS)}")
+    commands.add_parser("list", help="the recipes that come along, by paper")
+    some = argparse.ArgumentParser(add_help=False)
+    some.add_argument("recipe", help=f"a name that `list` says, or a file with a recipe inside: {', '.join(ENDINGS)}")
+    some.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="another value of a setting, or of models, images or rows; again for more",
+    )
+    commands.add_parser("show", parents=[some], help="print a recipe and what it asks")
+    again = commands.add_parser(
+        "run", parents=[loads, some], help="make a figure of a recipe, or of every recipe in a folder"
+    )
+    again.add_argument("--out", type=Path, required=True, help="file to write, or a folder for those of a folder")
+    again.add_argument("--ending", choices=ENDINGS, default=".pdf", help="of the files of a folder. Default: .pdf.")
+    again.add_argument(
+        "--trust", action="store_true", help="also where the recipe names Python or .pt2 files to be run"
+    )
+    every = commands.add_parser("report", parents=[loads], help="every lens on one model and some images in one file")
+    every.add_argument("--model", required=True, help="a source such as demo:photos/standard")
+    every.add_argument("--images", help="a source such as demo:photos; the demo model's own when not given")
+    every.add_argument("--rows", required=True, help="rows of the image set, such as 3,17,42")
+    every.add_argument("--only", help=f"some of the lenses: {','.join(TABLE)}")
+    every.add_argument("--out", type=Path, required=True, help="a file ending in .pdf or .html")
     claims = commands.add_parser(
         "reproduce", parents=[machine], help="test what the papers claim on the demo models, with numbers and controls"
     )
@@ -96,9 +136,13 @@ def _add_settings(command: argparse.ArgumentParser, analysis: Analysis) -> None:
 
 def _out(text: str) -> Path:
     path = Path(text)
-    if path.suffix not in _ENDINGS:
-        raise argparse.ArgumentTypeError(f"expected a file ending in {', '.join(_ENDINGS)}, got {text!r}")
+    if path.suffix not in ENDINGS:
+        raise argparse.ArgumentTypeError(_another_ending(path))
     return path
+
+
+def _another_ending(path: Path) -> str:
+    return f"expected a file ending in {', '.join(ENDINGS)}, got {str(path)!r}"
 
 
 def _named(options: argparse.Namespace) -> Recipe:
@@ -113,54 +157,123 @@ def _named(options: argparse.Namespace) -> Recipe:
     return Recipe.make(options.command, models=options.model, images=image_set, rows=rows, settings=settings)
 
 
-def _own_images(model: str) -> str:
+def _own_images(model: str, option: str = "--image-set") -> str:
     """The image set that a demo model was made for."""
-    family, _, name = model.partition(":")
-    if family != "demo" or not name:
-        raise RecipeError(f"expected --image-set beside the model {model}, got none; name a set or a folder of images")
+    from core.sources import Source
+
+    said = Source.parse(model).trained
+    if said.kind != "demo" or not said.place:
+        raise RecipeError(f"expected {option} beside the model {model}, got none; name a set or a folder of images")
     from core.checkpoints import demo_images
 
     return demo_images(model)
 
 
-def _reread(file: Path) -> Recipe:
-    from core.figures.paper import read_recipe
+def _list() -> None:
+    """The recipes that come along, under the papers whose questions they ask."""
+    from core.gallery import gallery
 
-    return Recipe.read(read_recipe(file))
+    paper = ""
+    for each in gallery():
+        if each.paper != paper:
+            paper = each.paper
+            print(f"\n{paper} ({each.authors}; {each.key})")
+        print(f"  {each.name:<20} {each.line}")
+    print("\nshow NAME prints one, run NAME --out FILE makes its figure.")
 
 
-def _write(recipe: Recipe, out: Path, device: str | None) -> str:
-    """Compute what the file's ending asks for, and write it; what a figure says in its caption."""
+def _show(name: str, changes: Sequence[str]) -> None:
+    recipe = _changed(_found(name, trust=True), changes)  # it is read, and nothing is run
+    print(json.dumps(recipe.mapping(), indent=1, sort_keys=True, ensure_ascii=True))
+    print(f"asks: {recipe.definition.question}", file=sys.stderr)
+
+
+def _report(options: argparse.Namespace) -> None:
+    from core.report import report
+
+    with _Bar("report") as bar:
+        data = report(
+            options.model,
+            options.images or _own_images(options.model, "--images"),
+            options.rows.split(","),
+            options.out.suffix,
+            only=options.only.split(",") if options.only else (),
+            device=options.device,
+            uploads=options.upload,
+            on_progress=bar.update,
+        )
+    options.out.write_bytes(data)
+    print(f"wrote {options.out}")
+
+
+def _found(name: str, trust: bool) -> Recipe:
+    """The recipe of a file, or one that comes along; a file is meant where there is one, or the name has an ending."""
+    if Path(name).exists() or Path(name).suffix or Path(name).name != name:
+        return read(Path(name), trust=trust)
+    from core.gallery import exhibit
+
+    return exhibit(name).recipe
+
+
+def _changed(recipe: Recipe, changes: Sequence[str]) -> Recipe:
+    """The recipe with other values, `NAME=VALUE` each, in the words of a link."""
+    if not changes:
+        return recipe
+    pairs = [change.partition("=") for change in changes]
+    wrong = next((change for change, (_, sign, _) in zip(changes, pairs, strict=True) if not sign), None)
+    if wrong is not None:
+        raise RecipeError(f"expected --set NAME=VALUE, got {shown(wrong)}")
+    said = {name.strip().replace("-", "_"): value for name, _, value in pairs}
+    return Recipe.from_query(recipe.analysis, {**recipe.query(), **said})
+
+
+def _run(options: argparse.Namespace) -> int:
+    """Make one figure, or those of a folder: a recipe that cannot be followed is told, and the others are made."""
+    folder = Path(options.recipe)
+    if not folder.is_dir():
+        if options.out.suffix not in ENDINGS:
+            raise RecipeError(_another_ending(options.out))
+        recipe = _changed(_found(options.recipe, options.trust), options.set)
+        _write(recipe, options.out, options.device, options.upload)
+        return 0
+    if options.out.suffix in ENDINGS or options.out.is_file():
+        raise RecipeError(f"expected --out FOLDER for the figures of a folder, got {str(options.out)!r}")
+    files = sorted(file for file in folder.iterdir() if file.is_file() and file.suffix in ENDINGS)
+    outs = [options.out / f"{file.stem}{options.ending}" for file in files]
+    twice = next((out for out in outs if outs.count(out) > 1), None)
+    if not files or twice is not None:
+        came = "none" if twice is None else f"several for {twice.name}"
+        raise RecipeError(f"expected files with recipes in {folder.name}, each of another name, got {came}")
+    options.out.mkdir(parents=True, exist_ok=True)
+    failed = 0
+    for file, out in zip(files, outs, strict=True):
+        try:
+            _write(_changed(read(file, trust=options.trust), options.set), out, options.device, options.upload)
+        except (ValueError, OSError) as error:
+            print(f"error: {file.name}: {error}", file=sys.stderr)
+            failed += 1
+    return 1 if failed else 0
+
+
+def _write(recipe: Recipe, out: Path, device: str | None, uploads: Sequence[Path] = ()) -> None:
+    """Compute what the file's ending asks for, write it, and say what a figure says in its caption."""
     if out.suffix == ".json":
         out.write_text(recipe.json() + "\n")
-        return ""
-    from core.checkpoints import load_classifier
-    from core.images import load_images
-    from core.store import Store
+        print(f"wrote {out}")
+        return
+    bars: list[_Bar] = []
 
-    classifiers = [load_classifier(source, device) for source in recipe.models]
-    images = load_images(recipe.images)
-    store = Store()
-    loaded = dict(zip(recipe.models, classifiers, strict=True))
-    results = []
-    for part in recipe.parts():
-        with _Bar(f"{recipe.analysis} of {part.models[-1]}") as bar:
-            results.append(store.fetch(part, [loaded[source] for source in part.models], images, bar.update))
-    if out.suffix in (".npz", ".csv"):
-        from core.tables import numbers_bytes
+    def progress(what: str) -> OnProgress:
+        bars.append(_Bar(what))
+        return bars[-1].update
 
-        out.write_bytes(numbers_bytes(results, recipe.models, recipe.mapping(), out.suffix))
-        return ""
-    chart = recipe.chart(results, classifiers, images)
-    if out.suffix == ".html":
-        from core.figures.screen import page_bytes
-
-        out.write_bytes(page_bytes(chart))
-        return chart.caption
-    from core.figures.paper import write_figure
-
-    write_figure(chart, out, **recipe.paper())
-    return chart.caption
+    try:
+        made = follow(recipe, device=device, uploads=uploads, progress=progress)
+    finally:
+        for bar in bars[-1:]:
+            bar.clear()
+    out.write_bytes(made.file(out.suffix))
+    print(f"wrote {out}", *([] if out.suffix in (".npz", ".csv") else [made.chart.caption]), sep=": ")
 
 
 def _reproduce(topic: str, models: Sequence[str] | None, out: Path | None, device: str | None) -> None:

@@ -10,8 +10,8 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from core.figures import style
+from core.followed import Followed
 from core.recipe import Recipe
-from core.tables import numbers_bytes
 from dashboard import session
 from dashboard.controls import legend, progress_words, setting, stop_or_resume
 from dashboard.session import Outcome
@@ -57,12 +57,14 @@ def export(made: Recipe, outcome: Outcome, where: DeltaGenerator | None = None) 
                 on_click="ignore",
                 key=f"download:{name}{ending}",
                 width="stretch",
+                help=_KIT if ending == ".zip" else None,
             )
         st.caption(
             "Each file holds its recipe. Drop it on the home view, or `python -m core.cli run FILE --out FIGURE`."
         )
 
 
+_KIT = "Figure, caption, a methods paragraph, a LaTeX table of the numbers, BibTeX of what was used, and the recipe."
 _FILES = {
     ".pdf": "PDF",
     ".svg": "SVG",
@@ -71,6 +73,7 @@ _FILES = {
     ".npz": "Numbers (NPZ)",
     ".csv": "Numbers (CSV)",
     ".json": "Recipe (JSON)",
+    ".zip": "Paper kit (ZIP)",
 }
 
 
@@ -81,18 +84,7 @@ def _file(made: Recipe, outcome: Outcome, ending: str) -> Callable[[], bytes]:
 
     def build() -> bytes:
         results = [result for result in outcome.results if result is not None]
-        if ending == ".json":
-            return f"{made.json()}\n".encode()
-        if ending in (".npz", ".csv"):
-            return numbers_bytes(results, made.models, made.mapping(), ending)
-        chart = made.chart(results, classifiers, images)
-        if ending == ".html":
-            from core.figures.screen import page_bytes
-
-            return page_bytes(chart)
-        from core.figures.paper import figure_bytes
-
-        return figure_bytes(chart, ending.removeprefix("."), **made.paper())  # type: ignore[arg-type]
+        return Followed(recipe=made, results=results, classifiers=classifiers, images=images).file(ending)
 
     return build
 

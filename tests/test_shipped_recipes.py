@@ -17,6 +17,18 @@ FOLDER = Path(__file__).resolve().parents[1] / "assets" / "recipes"
 QUICK: dict[str, dict[str, Any]] = {
     "frequency": {"count": 1, "stride": 12, "slides": 0},
     "severity": {"count": 2, "corruptions": "contrast,fog"},
+    "curvature": {"count": 0, "spectrum": "ends", "keep": 4},
+    "shared_directions": {"count": 2, "directions": 2, "noise": 1},
+    "directions_noise": {"count": 2, "directions": 1, "draws": 2, "lengths": "1"},
+    "few_pixels": {},
+    "connecting_path": {},
+    "blind_spot": {"steps": 6},
+    "blind_spot_triangle": {"steps": 6, "resolution": 4},
+    "local_directions": {"count": 8, "permutations": 9},
+    "local_radius": {"others": 1, "directions": 4, "radii": "0.1,0.5"},
+    "limits": {},
+    "overlay": {"orders": 1},
+    "detector": {"count": 3, "overshoots": "1.1", "probes": 2, "classes": 0},
 }
 
 

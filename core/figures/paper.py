@@ -56,7 +56,7 @@ def draw(
     Raises:
         ValueError: if a size or the font is not one of those above, or a polar panel holds a field or thumbnails.
     """
-    with _settings(font, font_size):
+    with page_settings(font, font_size):
         return _page(chart, width_mm, font_size, dpi).figure
 
 
@@ -87,7 +87,7 @@ def figure_bytes(
     """
     if format not in FORMATS:
         raise ValueError(f"expected one of the formats {', '.join(FORMATS)}, got {format!r}")
-    with _settings(font, font_size):
+    with page_settings(font, font_size):
         page = _page(chart, width_mm, font_size, dpi)
         buffer = io.BytesIO()
         page.figure.savefig(buffer, format=format, dpi=dpi, metadata=_metadata(chart, format))
@@ -136,7 +136,19 @@ def _metadata(chart: Chart, format: Format) -> dict[str, str | None]:
 
 
 @contextmanager
-def _settings(font: str, font_size: float) -> Iterator[None]:
+def page_settings(font: str, font_size: float) -> Iterator[None]:
+    """Matplotlib's settings of a page, while one figure at a time is drawn and saved; the caller's come back.
+
+    Args:
+        font: "sans" or "serif".
+        font_size: in points.
+
+    Yields:
+        Nothing.
+
+    Raises:
+        ValueError: if the font is not one of these, or the size not from 3 to 72.
+    """
     if font not in style.FONTS:
         raise ValueError(f"expected one of the fonts {', '.join(style.FONTS)}, got {font!r}")
     if not 3 <= font_size <= 72:

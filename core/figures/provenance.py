@@ -19,6 +19,7 @@ from xml.parsers import expat
 import numpy as np
 
 RECIPE_ID = "boundary-atlas-recipe"  # of the script element of an interactive page
+_IN_KITS = "recipe.json"
 _MOST_BYTES = 16 << 20  # of a member of an archive that is unpacked; headers are a few kilobytes
 
 
@@ -37,7 +38,7 @@ def _plain(value: Any) -> Any:
 
 
 def read_recipe(source: Path | str | bytes) -> dict[str, Any]:
-    """Read the recipe out of an exported figure (PDF, SVG, PNG, HTML), a result (.npz, .csv) or a JSON file.
+    """Read the recipe out of an exported figure (PDF, SVG, PNG, HTML), a result (.npz, .csv), a JSON file or a kit.
 
     Args:
         source: a path, or the bytes of the file. What it is follows from the content, not from the name.
@@ -56,7 +57,7 @@ def read_recipe(source: Path | str | bytes) -> dict[str, Any]:
     elif data.startswith(b"\x89PNG"):
         kind, text = "PNG", _in_png(data)
     elif data.startswith(b"PK"):
-        kind, text = ".npz file", _in_archive(data)
+        kind, text = ".npz or .zip file", _in_archive(data)
     elif start[:14].lower().startswith((b"<!doctype html", b"<html")):
         kind, text = "page", _in_page(data)
     elif start.startswith(b"<"):
@@ -103,6 +104,9 @@ def _in_png(data: bytes) -> str:
 def _in_archive(data: bytes) -> str:
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            if _IN_KITS in archive.namelist():
+                small = archive.getinfo(_IN_KITS).file_size <= _MOST_BYTES
+                return archive.read(_IN_KITS).decode("utf-8", "replace") if small else ""
             if archive.getinfo("result.npy").file_size > _MOST_BYTES:
                 return ""
             member = io.BytesIO(archive.read("result.npy"))

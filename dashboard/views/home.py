@@ -3,7 +3,6 @@
 import streamlit as st
 
 from core.analyses import TABLE, thumbnails
-from core.checkpoints import model_card
 from core.figures import style
 from core.figures.provenance import read_recipe
 from core.recipe import Recipe
@@ -29,7 +28,7 @@ def reopen() -> None:
     """Open the view that an exported file was made in."""
     dropped = st.file_uploader(
         "Open an exported file",
-        type=["pdf", "svg", "png", "html", "npz", "csv", "json"],
+        type=["pdf", "svg", "png", "html", "npz", "csv", "json", "zip"],
         max_upload_size=LARGEST,
         help="A figure or its numbers, exported here or by the command line: its recipe opens the view it came from.",
     )
@@ -48,21 +47,25 @@ def predictions() -> None:
     """The images with the model's predictions."""
     classifier, images = session.classifier(session.models()[0]), session.image_set(session.images())
     said = session.predictions(session.models()[0], session.images())
-    wrong = said.label != images.labels.numpy()
-    controls.facts({"right": f"{int((~wrong).sum())} of {len(images)} images ({(~wrong).mean():.1%})"})
-    only_wrong = st.toggle("Only the wrong ones", key="home:wrong", help="Images whose prediction is not their label.")
+    labels = images.labels.numpy()
+    wrong = (said.label != labels) & (labels >= 0)
+    only_wrong = False
+    if (labels >= 0).any():
+        controls.facts({"right": f"{int((~wrong).sum())} of {len(images)} images ({(~wrong).mean():.1%})"})
+        help_line = "Images whose prediction is not their label."
+        only_wrong = st.toggle("Only the wrong ones", key="home:wrong", help=help_line)
     rows = [row for row in range(len(images)) if wrong[row] or not only_wrong][:SHOWN]
     thumbnail_grid(
         thumbnails(images[rows]),
         key="home:grid",
         rows=rows,
         labels=images[rows].words,
-        notes=[classifier.class_names[said.label[row]] if wrong[row] else "" for row in rows],
+        notes=[classifier.class_names[said.label[row]] if wrong[row] or labels[row] < 0 else "" for row in rows],
         frames=[style.class_colour(int(said.label[row])) for row in rows],
     )
     st.caption(
-        f"{'All' if len(rows) < SHOWN else 'The first'} {len(rows)}. The frame's colour is the predicted class; a wrong"
-        " one is written below."
+        f"{'All' if len(rows) < SHOWN else 'The first'} {len(rows)}. The frame's colour is the predicted class; one"
+        " that is wrong, or whose right class is not known, is written below."
     )
 
 
@@ -75,4 +78,4 @@ with left:
     st.subheader("What the model says about the images")
     predictions()
 with right, st.container(border=True):
-    st.markdown(model_card(session.models()[0]).replace("# ", "#### ", 1))
+    st.markdown(session.model_card(session.models()[0]).replace("# ", "#### ", 1))

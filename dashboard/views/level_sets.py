@@ -54,7 +54,7 @@ def film(outcome: Outcome) -> None:
     busy = controls.progress_words(outcome, f"{len(made.rows) - 1} walks of {made.parameters['steps']} steps")
     if busy:
         st.progress(busy["fraction"] or 0.0, busy["text"])
-    exports.chart(made, outcome)
+    exports.chart(made.with_settings(show="film"), outcome)
     controls.stop_or_resume(outcome)
 
 

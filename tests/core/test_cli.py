@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
 from core.cli import main
 from core.figures.paper import read_recipe
+from core.gallery import exhibit, gallery
 from core.geometry.slices import Slice
+from core.recipe import Recipe
 from core.result import Result
 
 SLICE = ["slice", "--model", "demo:photos/standard", "--images", "3,17,42", "--resolution", "64"]
@@ -84,6 +87,12 @@ def test_two_models_stand_side_by_side(tmp_path: Path) -> None:
         (["slice", "--model", "net.safetensors", "--images", "1,2,3", "--out", "a.pdf"], "expected --image-set"),
         ([*SLICE, "--method", "clever", "--out", "a.pdf"], "expected one of adaptive, careful, full"),
         (["run", "no-such.pdf", "--out", "a.pdf"], "no-such.pdf"),
+        (["run", "no-such", "--out", "a.pdf"], "expected a file or one of few_pixels, frequency"),
+        (["run", "limits", "--out", "limits.docx"], "expected a file ending in .pdf"),
+        (["run", "limits", "--set", "side", "--out", "a.pdf"], "expected --set NAME=VALUE, got 'side'"),
+        (["run", "limits", "--set", "size=3", "--out", "a.pdf"], "expected settings of limits"),
+        (["run", "limits", "--set", "bits=many", "--out", "a.pdf"], "bits: expected a number from"),
+        (["show", "limits", "--set", "rows=-1"], "rows: expected a number"),
     ],
 )
 def test_mistakes_are_told_in_one_sentence(
@@ -100,6 +109,43 @@ def test_mistakes_are_told_in_one_sentence(
     assert error.startswith("error: ")
     assert error.count("\n") == 1
     assert list(tmp_path.iterdir()) == []
+
+
+def test_every_recipe_that_comes_along_is_listed_under_its_paper(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["list"]) == 0
+    said = capsys.readouterr().out
+    assert all(f"  {each.name} " in said and each.line in said for each in gallery())
+    assert [said.count(f"\n{paper} (") for paper in {each.paper for each in gallery()}] == [1] * 5
+
+
+def test_a_recipe_is_shown_with_other_values_and_read_back(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    changes = ["--set", "bits=2", "--set", "font-size=10", "--set", "models=demo:digits/standard,demo:digits/prime"]
+    assert main(["show", "limits", *changes]) == 0
+    shown = Recipe.parse(capsys.readouterr().out)
+    assert shown.models == ("demo:digits/standard", "demo:digits/prime")
+    assert (shown.parameters["bits"], shown.figure["font_size"]) == (2, 10.0)
+    assert shown.rows == exhibit("limits").recipe.rows
+    assert main(["run", "limits", *changes, "--out", str(tmp_path / "again.svg")]) == 0
+    assert read_recipe(tmp_path / "again.svg") == shown.mapping()
+
+
+def test_a_folder_of_recipes_makes_a_folder_of_figures_and_tells_which_cannot(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    folder, out = tmp_path / "recipes", tmp_path / "figures"
+    folder.mkdir()
+    mapping = exhibit("limits").recipe.mapping()
+    for name, changed in {"a": {}, "b": {"recipe": 99}, "c": {"version": 99}, "d": {}}.items():
+        (folder / f"{name}.json").write_text(json.dumps(mapping | changed))
+    assert main(["run", str(folder), "--set", "bits=3", "--out", str(out), "--ending", ".svg"]) == 1
+    errors = capsys.readouterr().err.splitlines()
+    assert [line[: len("error: b.json: ")] for line in errors] == ["error: b.json: ", "error: c.json: "]
+    assert "made by another version" in errors[0]
+    assert "make the figure anew from its settings" in errors[1]
+    assert sorted(path.name for path in out.iterdir()) == ["a.svg", "d.svg"]
+    assert read_recipe(out / "d.svg")["parameters"]["bits"] == 3
+    assert main(["run", str(folder), "--out", str(out / "one.pdf")]) == 1
+    assert "expected --out FOLDER" in capsys.readouterr().err
 
 
 def test_an_unknown_ending_is_refused_before_anything_is_computed(capsys: pytest.CaptureFixture[str]) -> None:

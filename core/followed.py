@@ -1,0 +1,166 @@
+"""A recipe followed to its end: the numbers of all its models, its picture, and every file that can be written of it.
+
+The ending of a file's name decides what is in it: .pdf, .svg and .png are figures for paper, .html one for the screen,
+.npz and .csv the numbers, .json the recipe, .zip a paper kit (`core.kit`). All of them hold the recipe.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from core.recipe import Recipe, RecipeError
+
+if TYPE_CHECKING:
+    from core.classifier import Classifier
+    from core.compute import OnProgress
+    from core.figures.chart import Chart
+    from core.images import ImageSet
+    from core.result import Result
+
+ENDINGS = (".pdf", ".svg", ".png", ".html", ".npz", ".csv", ".json", ".zip")
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Followed:
+    """What came of a recipe.
+
+    Attributes:
+        recipe: the recipe.
+        results: one per part of it, in its order.
+        classifiers: its models, loaded.
+        images: its image set, loaded whole.
+    """
+
+    recipe: Recipe
+    results: Sequence[Result]
+    classifiers: Sequence[Classifier]
+    images: ImageSet
+
+    @cached_property
+    def chart(self) -> Chart:
+        """The picture of all results, with the recipe inside."""
+        return self.recipe.chart(self.results, self.classifiers, self.images)
+
+    def with_figure(self, **settings: object) -> Followed:
+        """The same numbers in another picture.
+
+        Args:
+            **settings: settings of the figure by name.
+
+        Returns:
+            What came of the recipe with these settings.
+
+        Raises:
+            RecipeError: if one is not a setting of the figure, or out of range.
+        """
+        names = [entry.name for entry in self.recipe.definition.figure_settings]
+        other = next((name for name in settings if name not in names), None)
+        if other is not None:
+            raise RecipeError(f"expected settings of the figure ({', '.join(names)}), got {other}")
+        return replace(self, recipe=self.recipe.with_settings(**settings))
+
+    def file(self, ending: str) -> bytes:
+        """One file.
+
+        Args:
+            ending: one of `ENDINGS`.
+
+        Returns:
+            Its bytes: the same for the same recipe, device and versions.
+
+        Raises:
+            ValueError: if the ending is another one, or the results have no table for .csv.
+        """
+        if ending not in ENDINGS:
+            raise ValueError(f"expected an ending out of {', '.join(ENDINGS)}, got {ending!r}")
+        if ending == ".json":
+            return f"{self.recipe.json()}\n".encode()
+        if ending in (".npz", ".csv"):
+            from core.tables import numbers_bytes
+
+            return numbers_bytes(self.results, self.recipe.models, self.recipe.mapping(), ending)
+        if ending == ".zip":
+            from core.kit import kit_bytes
+
+            return kit_bytes(self)
+        if ending == ".html":
+            from core.figures.screen import page_bytes
+
+            return page_bytes(self.chart)
+        from core.figures.paper import figure_bytes
+
+        return figure_bytes(self.chart, ending.removeprefix("."), **self.recipe.paper())  # type: ignore[arg-type]
+
+
+def follow(
+    recipe: Recipe,
+    *,
+    device: str | None = None,
+    uploads: Sequence[Path] = (),
+    progress: Callable[[str], OnProgress] | None = None,
+) -> Followed:
+    """Load what a recipe names, and compute what the store does not hold.
+
+    Args:
+        recipe: the recipe.
+        device: cuda, mps or cpu; the best one here when not given.
+        uploads: the files that sources name as `upload:DIGEST`.
+        progress: asked with what is computed, gives what is told of the fraction done; None: nothing is told.
+
+    Returns:
+        Its results and all that its files need.
+
+    Raises:
+        RecipeError: if a chosen row is not in the set.
+        ValueError: if a model or the images cannot be loaded, or they do not fit together.
+
+    Example:
+        >>> limits = Recipe.make("limits", models=["demo:digits/standard"], images="demo:digits", rows=[3])
+        >>> made = follow(limits, device="cpu")
+        >>> made.results[0].forwards, made.file(".svg")[:5]
+        (0, b'<?xml')
+    """
+    from core.checkpoints import load_classifier
+    from core.compute import silent
+    from core.foreign import by_digest
+    from core.images import load_images
+    from core.store import Store
+
+    found = by_digest(uploads)
+    loaded = {source: load_classifier(source, device, uploads=found) for source in recipe.models}
+    images = load_images(recipe.images, uploads=found)
+    store = Store()
+    results = []
+    for part in recipe.parts():
+        told = silent if progress is None else progress(f"{recipe.analysis} of {part.models[-1]}")
+        results.append(store.fetch(part, [loaded[source] for source in part.models], images, told))
+    classifiers = [loaded[source] for source in recipe.models]
+    return Followed(recipe=recipe, results=results, classifiers=classifiers, images=images)
+
+
+def read(file: Path, *, trust: bool = False) -> Recipe:
+    """The recipe in a file, which may come from anyone: it runs no code of this machine unless that is trusted.
+
+    Args:
+        file: a figure, numbers or a recipe.
+        trust: whether it may name Python or .pt2 files to be run.
+
+    Returns:
+        The recipe.
+
+    Raises:
+        RecipeError: if no recipe is inside, it is of another version, or it runs code.
+        OSError: if the file cannot be read.
+    """
+    from core.figures.provenance import read_recipe
+    from core.sources import Source
+
+    recipe = Recipe.read(read_recipe(file))
+    running = [source for source in recipe.models if Source.parse(source).runs_code]
+    if running and not trust:
+        raise RecipeError(f"expected weights, {file.name} runs code by {running[0][:80]}; look at it, then add --trust")
+    return recipe

@@ -1,0 +1,64 @@
+"""Figures that come along, one recipe each; and the same question asked of the chosen model."""
+
+from itertools import groupby
+
+import streamlit as st
+
+from core.gallery import Exhibit, gallery, on_models
+from core.recipe import RecipeError
+from dashboard import controls, links, session
+from dashboard.words import literal
+
+ACROSS = 3
+
+
+def go(recipe_of: Exhibit, own: bool) -> None:
+    """Open the view of an exhibit, with its models or with the chosen one."""
+    try:
+        recipe = recipe_of.recipe
+        if own:
+            source = session.models()[0]
+            recipe = on_models(recipe, [source], session.demo_images(source))
+        links.restore(recipe)
+    except ValueError as error:
+        st.session_state["gallery:refused"] = f"{recipe_of.title} cannot be opened: {error}"
+        return
+    session.go(recipe.definition.view)
+
+
+def exhibit(shown: Exhibit) -> None:
+    """One card: the picture, what it shows, and its two buttons."""
+    with st.container(border=True, height="stretch"):
+        st.image(shown.picture.read_bytes(), width="stretch")
+        st.markdown(f"**{literal(shown.title)}**  \n{literal(shown.line)}")
+        try:
+            models = ", ".join(source.removeprefix("demo:") for source in shown.recipe.models)
+        except RecipeError as error:
+            st.caption(literal(str(error)))
+            return
+        st.caption(literal(f"{shown.recipe.analysis}; {models}"))
+        st.space("stretch")
+        with st.container(horizontal=True):
+            st.button("Open", key=f"gallery:open:{shown.name}", on_click=go, args=(shown, False), type="primary")
+            st.button(
+                "Run on my model",
+                key=f"gallery:mine:{shown.name}",
+                on_click=go,
+                args=(shown, True),
+                help=f"The same question of {literal(session.models()[0])}, on images that fit it.",
+            )
+
+
+controls.heading("Gallery", "What five papers ask, drawn on the demo models: each figure opens with all its settings.")
+if "gallery:refused" in st.session_state:
+    st.error(literal(st.session_state.pop("gallery:refused")))
+for paper, exhibits in groupby(gallery(), key=lambda each: (each.paper, each.authors, each.key)):
+    title, authors, key = paper
+    st.subheader(title)
+    st.caption(literal(f"{authors}; {key}" if key not in authors else authors))
+    them = list(exhibits)
+    for start in range(0, len(them), ACROSS):
+        for column, each in zip(st.columns(ACROSS), them[start : start + ACROSS], strict=False):
+            with column:
+                exhibit(each)
+st.caption("On the command line: `python -m core.cli list`, `show NAME`, `run NAME --out FIGURE.pdf`.")

@@ -1,0 +1,72 @@
+"""What a link says beside models and images: each value is taken or left out with a reason, whatever it is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import streamlit as st_app
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from streamlit.testing.v1 import AppTest
+
+from core.analyses import TABLE
+from dashboard.links import settings_in
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+NAMES = st.sampled_from(sorted(TABLE))
+TEXTS = st.text(max_size=20) | st.sampled_from(["nan", "-1", "1e400", "1,2,3,4", "0,1,0,1", "", "all", "10", "2.5"])
+
+
+@settings(max_examples=100)
+@given(name=NAMES, data=st.data(), before=st.sampled_from(["", "beside."]))
+def test_every_value_is_taken_or_left_out_with_a_reason(name: str, data: st.DataObject, before: str) -> None:
+    entries = {entry.name: entry for entry in (*TABLE[name].parameters, *TABLE[name].figure_settings)}
+    said = data.draw(st.dictionaries(st.sampled_from(sorted(entries)) | st.text(max_size=9), TEXTS, max_size=6))
+    link = {f"{before}{key}": value for key, value in said.items()}
+    left_out: list[str] = []
+    found: dict[str, Any] = settings_in(name, link, left_out, before)
+    assert set(link) == {f"{before}{key}" for key in said if key not in entries}
+    assert all("expected" in reason and "\n" not in reason for reason in left_out)
+    for key, value in found.items():
+        assert value == entries[key].parse(said[key])
+    if not before:
+        assert len(found) + len(left_out) == len(set(said) & set(entries))
+
+
+def test_the_null_is_added_beside_and_travels_in_the_link(
+    settle: Callable[..., AppTest], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("BOUNDARY_ATLAS_CACHE", str(tmp_path))
+    st_app.cache_resource.clear()
+    app = AppTest.from_file(str(CHECKOUT / "dashboard" / "app.py"), default_timeout=120)
+    app.run()
+    app.switch_page("views/slices.py")
+    app.query_params["resolution"] = "64"
+    settle(app)
+    app.button(key="frame:null").click()
+    settle(app)
+    null = "untrained:demo:photos/standard"
+    assert not app.exception
+    assert not app.error
+    assert app.query_params["models"] == f"demo:photos/standard,{null}"
+    assert app.multiselect(key="frame:compare").value == [null]
+    assert "frame:null" not in {button.key for button in app.button}
+    link = dict(app.query_params)
+    again = AppTest.from_file(str(CHECKOUT / "dashboard" / "app.py"), default_timeout=120)
+    again.switch_page("views/slices.py")
+    for name, value in link.items():
+        again.query_params[name] = value
+    settle(again)
+    assert not again.exception
+    assert not again.error
+    assert dict(again.query_params) == link
+    again.radio(key="frame:model:photos").set_value("demo:photos/vit")
+    settle(again)
+    assert again.query_params["models"] == "demo:photos/vit,untrained:demo:photos/vit"
+    again.multiselect(key="frame:compare").set_value([])
+    settle(again)
+    assert again.query_params["models"] == "demo:photos/vit"
+    st_app.cache_resource.clear()
