@@ -88,6 +88,7 @@ _HOME = {
     "every_class": "core.geometry.enumeration",
     "every_image": "core.geometry.enumeration",
     "extremal_survival": "core.geometry.extremal",
+    "follow": "core.followed",
     "fragmentation": "core.geometry.regions",
     "image_distances": "core.geometry.image_distances",
     "layer_geometry": "core.geometry.local_layers",
@@ -130,6 +131,7 @@ _HOME = {
     "transfer": "core.geometry.transfer",
     "traverse": "core.geometry.level_sets",
     "triangle": "core.geometry.triangles",
+    "untrained": "core.null",
     "write_figure": "core.figures.paper",
 }
 

@@ -1,7 +1,7 @@
 """Images: what goes into a classifier, checked once, at the door.
 
-An `ImageSet` holds pixels in [0, 1] with their labels and names. It comes from the demo sets in `assets/images`, from
-an image file, or from a folder of images whose subfolders are the classes.
+An `ImageSet` holds pixels in [0, 1] with their labels and names. It comes from the demo sets in `assets/images`, or
+from files, as `core.image_collections` reads them.
 """
 
 from __future__ import annotations
@@ -9,32 +9,29 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
+import logging
 import operator
-import struct
-import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from PIL import Image, ImageOps
 from torch import Tensor
 
+if TYPE_CHECKING:
+    from core.image_collections import Uploads
+
+logger = logging.getLogger(__name__)
+
 ASSETS = Path(__file__).resolve().parents[1] / "assets"
 DEMO_SETS = ("photos", "digits", "digits-lowpass", "digits-flipped")
 METADATA_KEY = "boundary-atlas"  # one key holding one JSON text: safetensors writes several keys in random order
 
-# The formats Pillow decodes by itself; EPS, say, would start Ghostscript.
-_FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
-_SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm", ".pnm"}
-_MOST_PIXELS = 50_000_000  # of one file: 600 MB as float32 RGB; a small file can claim far more
-_MOST_VALUES = 2**29  # of one set: 2 GiB as float32
-_GREY_MODES = ("1", "L", "LA")
-_DEEP_MODES = ("I", "F", "I;16", "I;16L", "I;16B", "I;16N")  # Pillow clips these when it converts them to 8 bits
-_DAMAGED = (OSError, SyntaxError, ValueError, TypeError, LookupError, EOFError, struct.error, zlib.error)
+_MOST_TOLD = 10  # files that were left out, each with its reason
 
 Rows = int | slice | Sequence[int] | np.ndarray | Tensor
 
@@ -53,6 +50,8 @@ class ImageSet:
         names: what to call each image.
         class_names: the classes that labels point to; may be empty.
         source: what `load_images` was asked for.
+        partners: of pairs of a clean and an adversarial image, the row of each image's partner, -1 where it is not in
+            the set; empty where there are no pairs.
 
     Raises:
         ImageError: if a shape, a dtype or a value does not fit.
@@ -63,6 +62,7 @@ class ImageSet:
     names: tuple[str, ...]
     class_names: tuple[str, ...]
     source: str
+    partners: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         _check_pixels(self.pixels)
@@ -92,7 +92,9 @@ class ImageSet:
         chosen = self._rows(rows)
         index = torch.tensor(chosen, device=self.pixels.device)
         names = tuple(self.names[row] for row in chosen)
-        return ImageSet(self.pixels[index], self.labels[index], names, self.class_names, self.source)
+        place = {row: at for at, row in enumerate(chosen)}
+        partners = tuple(place.get(self.partners[row], -1) for row in chosen) if self.partners else ()
+        return ImageSet(self.pixels[index], self.labels[index], names, self.class_names, self.source, partners)
 
     def __iter__(self) -> Iterator[ImageSet]:
         return (self[row] for row in range(len(self)))
@@ -132,35 +134,49 @@ class ImageSet:
         return f"ImageSet({self.source}: {len(self)} of {channels} x {height} x {width})"
 
 
-def load_images(source: str | Path, *, size: int | tuple[int, int] | None = None) -> ImageSet:
+def load_images(
+    source: str | Path, *, size: int | tuple[int, int] | None = None, uploads: Uploads | None = None
+) -> ImageSet:
     """Load images with pixels in [0, 1].
 
     Files are turned as their EXIF orientation says, transparency is laid over white, animations give their first frame.
-    One channel where every file is grey, else three. Folders are read in sorted order, without hidden files.
+    One channel where every file is grey, else three. Folders are read in sorted order, without hidden files. What
+    cannot be used is left out and logged with its reason; `core.image_collections.gather` returns that as well.
 
     Args:
-        source: `demo:photos` or another of `DEMO_SETS`, an image file, or a folder: of images (labels -1), or of one
-            subfolder of images per class.
+        source: `demo:photos` or another of `DEMO_SETS`, or resized for another model, as `demo:photos@224` (the first
+            67 MB of the set, 48 images at least, without labels, because its classes are others); an image file; a
+            folder or zip: of images (labels -1 without a `labels.csv`), or of one subfolder of images per class; an
+            NPZ; a data set of torchvision on disk; with options as `core.image_sources` describes them.
         size: height and width in pixels (one number: both); larger sides are cropped about the centre, then the image
             is resized bilinearly with antialiasing. As they are when not given.
+        uploads: finds the file of `upload:DIGEST`; where it is not given, or finds none, that is asked for.
 
     Returns:
         The images; `names` are paths inside the folder, or the file's name.
 
     Raises:
-        ImageError: if there is no such source, a file cannot be read, or the images differ in size.
+        ImageError: if there is no such source, no file of it can be read, or the images differ in size.
     """
     text = str(source)
     if text.startswith("demo:"):
-        name = text.removeprefix("demo:")
-        if name not in DEMO_SETS:
+        name, at, side = text.removeprefix("demo:").partition("@")
+        if name not in DEMO_SETS or (at and not _side(side)):
             known = ", ".join(f"demo:{known}" for known in DEMO_SETS)
-            raise ImageError(f"expected one of {known}, got {text}; choose one of these")
+            raise ImageError(
+                f"expected one of {known}, or one at another size as demo:photos@224, got {text}; choose one"
+            )
+        if at:
+            return _fitted(_demo_set(name), _side(side), text)
         return _demo_set(name) if size is None else _resized(_demo_set(name), _box(size))
-    files, classes = _find_files(Path(source))
-    images = _read_all(files, None if size is None else _box(size))
-    names = tuple(name for _, name, _ in files)
-    return ImageSet(_to_pixels(images, names), torch.tensor([label for *_, label in files]), names, classes, text)
+    from core.image_collections import gather
+
+    found = gather(source, size=size, uploads=uploads)
+    for name, reason in found.refused[:_MOST_TOLD]:
+        logger.warning("left out %s: %s", name, reason)
+    if len(found.refused) > _MOST_TOLD:
+        logger.warning("left out %d more", len(found.refused) - _MOST_TOLD)
+    return found.images
 
 
 def _check_pixels(pixels: Tensor) -> None:
@@ -214,71 +230,35 @@ def _demo_set(name: str) -> ImageSet:
     return ImageSet(pixels.float() / 255, labels.clone(), tuple(names), classes, f"demo:{name}")
 
 
+def demo_images_of(shape: Sequence[int]) -> str:
+    """The source of the demo images at the input size (c, h, w) of a model, or "" where there are none so shaped."""
+    channels, height, width = shape
+    fits = channels in (1, 3) and height == width and _side(str(height))
+    return f"demo:{'photos' if channels == 3 else 'digits'}@{height}" if fits else ""
+
+
+def _side(text: str) -> int:
+    """The size after the @ of a demo set's name; 0 where it is none."""
+    return int(text) if text.isascii() and text.isdecimal() and len(text) < 5 and 8 <= int(text) <= 1024 else 0
+
+
+@functools.lru_cache(maxsize=4)
+def _fitted(images: ImageSet, side: int, source: str) -> ImageSet:
+    """The first images of a demo set at another size, without labels."""
+    many = max(
+        48, 2**24 // (images.pixels.shape[1] * side * side)
+    )  # 67 MB as float32; 43 rows are asked for by default
+    few = _resized(images[: min(many, len(images))], (side, side))
+    return ImageSet(few.pixels, torch.full((len(few),), -1), few.names, (), source)
+
+
 def _resized(images: ImageSet, box: tuple[int, int]) -> ImageSet:
     """A demo set at another size."""
     levels = (images.pixels * 255).round().byte().permute(0, 2, 3, 1).numpy()
     arrays = [
         np.asarray(_fit(Image.fromarray(level.squeeze(-1) if level.shape[-1] == 1 else level), box)) for level in levels
     ]
-    return ImageSet(_to_pixels(arrays, images.names), images.labels, images.names, images.class_names, images.source)
-
-
-# -- files and folders ------------------------------------------------------------------------------------------------
-
-
-def _find_files(path: Path) -> tuple[list[tuple[Path, str, int]], tuple[str, ...]]:
-    """The one file, or what the folder holds; see `_files_by_class`.
-
-    Raises:
-        ImageError: if there is nothing that can be opened.
-    """
-    try:
-        if path.is_dir():
-            return _files_by_class(path)
-        if path.is_file():
-            return [(path, path.name, -1)], ()
-    except OSError as error:  # a name too long for the file system, a folder that may not be listed
-        raise ImageError(f"expected an image or a folder of images, cannot open {path.name[:80]}; check it") from error
-    raise ImageError(f"expected an image or a folder of images, found no {path.name[:80]}; check the spelling")
-
-
-def _files_by_class(folder: Path) -> tuple[list[tuple[Path, str, int]], tuple[str, ...]]:
-    """The image files of a folder as (path, name, label), and the classes its subfolders name.
-
-    Raises:
-        ImageError: if there is no image, or there are images both in the folder and in subfolders.
-    """
-    loose = [(path, path.name, -1) for path in _image_files(folder, folder.iterdir())]
-    inside = {
-        child.name: found
-        for child in sorted(folder.iterdir())
-        if child.is_dir() and not child.name.startswith(".") and (found := _image_files(folder, child.rglob("*")))
-    }
-    if loose and inside:
-        raise ImageError(
-            f"expected images either in {folder.name} itself or in one subfolder per class, got both; "
-            "move them into the subfolders"
-        )
-    if not loose and not inside:
-        kinds = ", ".join(sorted(suffix[1:] for suffix in _SUFFIXES))
-        raise ImageError(f"expected images in {folder.name}, found none; known endings are {kinds}")
-    sorted_in = [
-        (path, path.relative_to(folder).as_posix(), label)
-        for label, found in enumerate(inside.values())
-        for path in found
-    ]
-    return loose or sorted_in, tuple(inside)
-
-
-def _image_files(root: Path, paths: Iterator[Path]) -> list[Path]:
-    """Those of the paths that look like images, sorted; nothing hidden, nor in a hidden folder."""
-    return sorted(
-        path
-        for path in paths
-        if path.suffix.lower() in _SUFFIXES
-        and not any(part.startswith(".") for part in path.relative_to(root).parts)
-        and path.is_file()
-    )
+    return ImageSet(to_pixels(arrays, images.names), images.labels, images.names, images.class_names, images.source)
 
 
 def _box(size: int | tuple[int, int]) -> tuple[int, int]:
@@ -293,79 +273,32 @@ def _box(size: int | tuple[int, int]) -> tuple[int, int]:
     return height, width
 
 
-def _read_all(files: Sequence[tuple[Path, str, int]], box: tuple[int, int] | None) -> list[np.ndarray]:
-    """Every file as uint8 (h, w) where all are grey, else (h, w, 3).
-
-    Raises:
-        ImageError: if one cannot be read, or together they are too many.
-    """
-    images, values = [], 0
-    for path, _, _ in files:
-        image = _read(path)
-        images.append(np.asarray(image if box is None else _fit(image, box)))
-        values += 3 * images[-1].shape[0] * images[-1].shape[1]
-        if values > _MOST_VALUES:
-            raise ImageError(
-                f"expected images of at most 2 GiB as float32, got more by {path.name} (image "
-                f"{len(images)} of {len(files)}); choose fewer or a smaller size"
-            )
-    if all(image.ndim == 2 for image in images):
-        return images
-    return [image if image.ndim == 3 else np.stack([image] * 3, axis=-1) for image in images]
-
-
-def _read(path: Path) -> Image.Image:
-    """One file as an upright picture in mode L or RGB.
-
-    Raises:
-        ImageError: if the file is no whole, 8-bit image of bearable size.
-    """
-    try:
-        with Image.open(path, formats=_FORMATS) as image:
-            width, height = image.size
-            if width * height > _MOST_PIXELS:
-                raise ImageError(_too_large(path))
-            if image.mode in _DEEP_MODES:
-                raise ImageError(f"expected 8 bits per channel, {path.name} has more; convert it to 8 bits")
-            return _flat(ImageOps.exif_transpose(image))
-    except ImageError:
-        raise
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise ImageError(_too_large(path)) from error
-    except _DAMAGED as error:
-        advice = "it is damaged or not an image; save it again as PNG or JPEG"
-        raise ImageError(f"expected an image, could not read {path.name}; {advice}") from error
-
-
-def _too_large(path: Path) -> str:
-    return f"expected at most {_MOST_PIXELS // 10**6} million pixels, {path.name} has more; make it smaller"
-
-
-def _flat(image: Image.Image) -> Image.Image:
-    """Mode L or RGB, with transparency laid over white."""
-    grey = image.mode in _GREY_MODES
-    if image.has_transparency_data:
-        image = image.convert("RGBA")
-        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-    return image.convert("L" if grey else "RGB")
-
-
 def _fit(image: Image.Image, box: tuple[int, int]) -> Image.Image:
     height, width = box
     return image if image.size == (width, height) else ImageOps.fit(image, (width, height), Image.Resampling.BILINEAR)
 
 
-def _to_pixels(images: Sequence[np.ndarray], names: Sequence[str]) -> Tensor:
-    """Stack uint8 images of one size into float32 pixels.
+def to_pixels(images: Sequence[np.ndarray], names: Sequence[str]) -> Tensor:
+    """Stack pictures of one size.
+
+    Args:
+        images: (h, w), or (h, w, 3); uint8, or float32 in [0, 1]. Grey ones among colours get three equal channels.
+        names: of each.
+
+    Returns:
+        float32 pixels in [0, 1], (n, c, h, w).
 
     Raises:
         ImageError: if two differ in size.
     """
     height, width = images[0].shape[:2]
-    for image, name in zip(images, names, strict=True):
+    channels = max(3 if image.ndim == 3 else 1 for image in images)
+    pixels = torch.empty(len(images), channels, height, width)
+    for row, (image, name) in enumerate(zip(images, names, strict=True)):
         if image.shape[:2] != (height, width):
             came = f"{height} x {width} ({Path(names[0]).name}) and {image.shape[0]} x {image.shape[1]}"
             raise ImageError(f"expected images of one size, got {came} ({Path(name).name}); pass a size")
-    stack: Any = np.stack(images)
-    stack = stack[:, None] if stack.ndim == 3 else stack.transpose(0, 3, 1, 2)
-    return torch.from_numpy(np.ascontiguousarray(stack)).float() / 255
+        values = torch.from_numpy(np.array(image))
+        values = values.float() / 255 if image.dtype == np.uint8 else values
+        pixels[row] = values[None] if image.ndim == 2 else values.permute(2, 0, 1)
+    return pixels

@@ -12,6 +12,7 @@ import hashlib
 import json
 import logging
 import os
+import time
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 DEFAULT_BYTES = 2 << 30
+_LEFT_BEHIND = 600  # seconds after which a temporary file is one that a killed process left
 _CHECKSUM_BYTES = hashlib.sha256().digest_size
 
 
@@ -117,6 +119,10 @@ class Store:
             yield path, state.st_size, state.st_mtime
 
     def _make_room(self) -> None:
+        for part in self.folder.glob("*/.*.part"):
+            with contextlib.suppress(OSError):
+                if time.time() - part.stat().st_mtime > _LEFT_BEHIND:
+                    part.unlink(missing_ok=True)
         entries = sorted(self._entries(), key=lambda entry: entry[2])
         total = sum(size for _, size, _ in entries)
         for path, size, _ in entries:
@@ -157,4 +163,5 @@ def key_of(recipe: Recipe, classifiers: Sequence[Classifier], images: ImageSet) 
 
 def _words_and_pixels(images: ImageSet) -> list[object]:
     """An image set as results depend on it: labels and names stand on axes and choose neighbours."""
-    return [images.digest, images.labels.tolist(), list(images.names), list(images.class_names)]
+    pairs = [list(images.partners)] if images.partners else []
+    return [images.digest, images.labels.tolist(), list(images.names), list(images.class_names), *pairs]

@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from dashboard import controls, garbage, links, session
+from dashboard import controls, garbage, links, login, session, warm
 from dashboard.words import literal
 
 LOOK = """
@@ -45,16 +45,33 @@ h1 { padding: 0.1rem 0 0 !important; }
 
 st.set_page_config(page_title="Boundary Atlas", layout="wide", initial_sidebar_state=216)
 st.html(LOOK)
+login.required()
 page = st.navigation(
     {
-        "Start": [st.Page("views/home.py", title="Home", default=True)],
+        "Start": [
+            st.Page("views/home.py", title="Home", default=True),
+            st.Page("views/gallery.py", title="Gallery", url_path="gallery"),
+        ],
+        "Yours": [
+            st.Page("views/model.py", title="Model", url_path="model"),
+            st.Page("views/images.py", title="Images", url_path="images"),
+        ],
         "Lenses": [
             st.Page("views/slices.py", title="Slices", url_path="slices"),
             st.Page("views/sparse.py", title="Sparse", url_path="sparse"),
             st.Page("views/margins.py", title="Margins", url_path="margins"),
             st.Page("views/corruptions.py", title="Corruptions", url_path="corruptions"),
+            st.Page("views/curvature.py", title="Curvature", url_path="curvature"),
+            st.Page("views/directions.py", title="Shared directions", url_path="directions"),
+            st.Page("views/detector.py", title="Detector", url_path="detector"),
+            st.Page("views/regions.py", title="Regions", url_path="regions"),
+            st.Page("views/level_sets.py", title="Level sets", url_path="level_sets"),
+            st.Page("views/local.py", title="Local", url_path="local"),
+            st.Page("views/limits.py", title="Limits", url_path="limits"),
+            st.Page("views/map.py", title="Map", url_path="map"),
         ],
-    }
+    },
+    expanded=True,
 )
 with st.sidebar, st.container(key="brand"):
     st.markdown("**Boundary Atlas**  \n:small[where it changes its mind]")
@@ -62,11 +79,13 @@ links.open_link(page.url_path)
 controls.frame()
 if links.refused():
     st.error(literal(links.refused()))
+links.ask_for_file()
 try:
     page.run()
 except ValueError as error:  # what the settings ask for cannot be: said, with a way out
     st.error(literal(str(error)))
     st.button("Start over", on_click=session.start_over)
 garbage.spare_imports()
+warm.later()
 if "goto" in st.session_state:  # at the end: what the page draws by itself may be on its way to the browser
     st.switch_page(f"views/{st.session_state.pop('goto')}.py")

@@ -1,16 +1,18 @@
-"""The models that one session brought: its uploaded files, which nobody else can name, and where they lie.
+"""What one session brought, models and images: its uploaded files, which nobody else can name, and where they lie.
 
 An upload is written to a private temporary file and known by its digest. `upload:DIGEST` means something only in the
-session that uploaded it; when that session's browser goes, or forgets the model, the files are deleted.
+session that uploaded it; when that session's browser goes, or forgets the model or the images, the files are deleted.
 """
 
 from __future__ import annotations
 
+import atexit
 import os
 import re
 import shutil
 import tempfile
 import threading
+import uuid
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +22,7 @@ import streamlit as st
 from core.classifier import Classifier
 from core.foreign import digest_of
 from core.sources import CheckpointError, Source
+from dashboard.held import held
 
 READ_ONLY = "BOUNDARY_ATLAS_READ_ONLY"  # set by `python -m dashboard --read-only`
 MOST_FILES = 6  # of one session
@@ -52,6 +55,8 @@ class Brought:
     def __init__(self) -> None:
         self.files: dict[str, Upload] = {}
         self.models: list[str] = []
+        self.images: list[str] = []
+        self.token = uuid.uuid4().hex  # names this session where sessions are kept apart
         self._folder: Path | None = None
         self._lock = threading.Lock()
 
@@ -69,7 +74,7 @@ class Brought:
         """
         if read_only():
             raise CheckpointError(
-                "expected a demo model, this server takes no uploads; start your own without --read-only"
+                "expected demo models and images, this server takes no uploads; start your own without --read-only"
             )
         size = sum(len(content) for _, content in files)
         held = sum(upload.size for upload in self.files.values())
@@ -129,6 +134,8 @@ class Brought:
         """Delete everything."""
         self.files.clear()
         self.models.clear()
+        self.images.clear()
+        held().drop(self.token)
         if self._folder is not None:
             shutil.rmtree(self._folder, ignore_errors=True)
             self._folder = None
@@ -141,15 +148,17 @@ class Brought:
             if root.is_symlink() or root.stat().st_uid != os.getuid():
                 raise CheckpointError("expected a temporary folder of our own, somebody else owns it; set TMPDIR")
             _sweep(root)
+            atexit.register(_sweep, root, ended=os.getpid())  # what a session does not take along
             self._folder = Path(tempfile.mkdtemp(prefix=f"{os.getpid()}-", dir=root))
         return self._folder
 
 
-def _sweep(root: Path) -> None:
-    """Delete what a killed server left."""
-    for folder in root.iterdir():
+def _sweep(root: Path, ended: int = 0) -> None:
+    """Delete what a killed server left, or one that ends."""
+    for folder in root.iterdir() if root.is_dir() else ():
         process = folder.name.partition("-")[0]
-        if process.isdecimal() and not Path(f"/proc/{process}").exists() and Path("/proc/self").exists():
+        gone = process.isdecimal() and not Path(f"/proc/{process}").exists() and Path("/proc/self").exists()
+        if gone or process == str(ended):
             shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -172,7 +181,6 @@ def brought() -> Brought:
     return Brought()
 
 
-@st.cache_resource(scope="session", max_entries=4, show_spinner=False)
 def own_classifier(source: str) -> Classifier:
     """A model that this session brought; read-only, and nobody else's.
 
@@ -184,7 +192,12 @@ def own_classifier(source: str) -> Classifier:
     kept, said = brought(), Source.parse(source)
     if said.kind != "upload" and (said.kind not in _BY_NAME or source not in kept.models):
         raise CheckpointError(f"expected a demo model or one of yours, got {source[:80]!a}; bring it on the Model view")
-    return load_classifier(source, uploads=kept.paths)
+    return held().get(kept.token, f"model {source}", lambda: load_classifier(source, uploads=kept.paths), _bytes_of)
+
+
+def _bytes_of(classifier: Classifier) -> int:
+    state = (*classifier.module.parameters(), *classifier.module.buffers())
+    return sum(tensor.numel() * tensor.element_size() for tensor in state)
 
 
 def name_of(source: str) -> str:

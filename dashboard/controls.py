@@ -17,7 +17,8 @@ from core.classifier import Classifier
 from core.figures import style
 from core.figures.chart import Chart, FieldLayer, Scale
 from core.images import DEMO_SETS
-from dashboard import session
+from core.sources import UNTRAINED, Source
+from dashboard import own_images, session
 from dashboard.brought import brought, name_of
 from dashboard.session import Outcome
 from dashboard.viewer.copy_link import copy_link
@@ -217,34 +218,51 @@ def frame() -> None:
         with st.popover(f"model **{_short(chosen[0])}**"):
             _model(chosen[0])
         others = [source for source in _offered() if source != chosen[0] and _alike(source, chosen[0])]
+        others += [source for source in chosen[1:] if _is_null(source)]
         if others:
             compared = ", ".join(_short(source) for source in chosen[1:])
             with st.popover(f"compare with **{compared}**" if compared else "+ compare"):
+                st.session_state["frame:compare"] = [source for source in chosen[1:] if source in others]
                 st.multiselect(
                     "Compare with",
                     others,
-                    [source for source in chosen[1:] if source in others],
                     key="frame:compare",
                     format_func=_short,
                     max_selections=session.MOST_MODELS - 1,
                     help="Models drawn side by side, on the same plane and in the same colours.",
                     on_change=lambda: session.choose(models=(session.models()[0], *st.session_state["frame:compare"])),
                 )
+        null = f"{UNTRAINED}:{chosen[0]}"
+        if not any(map(_is_null, chosen)):
+            st.button(
+                "+ null",
+                key="frame:null",
+                disabled=len(chosen) >= session.MOST_MODELS,
+                on_click=lambda: session.choose(models=(*session.models(), null)),
+                help="The same architecture with its weights drawn anew, beside: what it shows too was not learned.",
+            )
         images = session.image_set(session.images())
         with st.popover(f"images **{len(session.rows())} of {len(images)}**"):
             sets = [f"demo:{name}" for name in DEMO_SETS if name.split("-")[0] == _family(chosen[0])]
+            shape = tuple(images.pixels.shape[1:])
+            sets = sets or [session.demo_images(chosen[0])]
+            names = {source: _short(source) for source in sets}
+            names |= {own_images.fitted(source, shape): own_images.name_of(source) for source in own_images.offered()}
+            sets = list(names)
             if len(sets) > 1 and session.images() in sets:
                 st.session_state["frame:images"] = session.images()
                 st.radio(
                     "Image set",
                     sets,
                     key="frame:images",
-                    format_func=_short,
-                    help="Of digits also as some models saw them: low-passed, or with frequencies flipped.",
+                    format_func=lambda source: names.get(source, source),
+                    help="Yours come from the Images view. Of digits also as some models saw them: low-passed, or with"
+                    " frequencies flipped.",
                     on_change=lambda: session.choose(images=st.session_state["frame:images"]),
                 )
             resized = " Resized bilinearly to the model's input, without labels." if "@" in session.images() else ""
-            st.caption(f"From {session.images()}.{resized} Choose the anchors in the view itself.")
+            whose = f"From {session.images()}" if session.images().startswith("demo:") else "Yours"
+            st.caption(f"{whose}.{resized} Choose the anchors in the view itself.")
         point = session.point()
         if point is not None:
             st.button(
@@ -280,8 +298,13 @@ def _model(chosen: str) -> None:
 
 
 def _with_first(source: str) -> list[str]:
-    """The chosen models with another first one; those that tell other classes apart are dropped."""
-    return [source, *(other for other in session.models()[1:] if other != source and _alike(other, source))]
+    """The chosen models with another first one; those that tell other classes apart are dropped, the null is its."""
+    others = [f"{UNTRAINED}:{source}" if _is_null(other) else other for other in session.models()[1:]]
+    return [source, *(other for other in others if other != source and _alike(other, source))]
+
+
+def _is_null(source: str) -> bool:
+    return source.startswith(f"{UNTRAINED}:")
 
 
 def _offered() -> tuple[str, ...]:
@@ -300,10 +323,14 @@ def _alike(source: str, other: str) -> bool:
 
 
 def _family(source: str) -> str:
+    source = Source.parse(source).trained.text()
     return source.removeprefix("demo:").split("/")[0] if source.startswith("demo:") else YOURS
 
 
 def _short(source: str) -> str:
+    if _is_null(source):
+        said = Source.parse(source)
+        return f"{_short(said.trained.text())}, untrained" + (f" {said.seed}" if said.seed else "")
     return source.removeprefix("demo:").replace("/", " / ") if source.startswith("demo:") else name_of(source)
 
 

@@ -14,6 +14,7 @@ from core.registries import Fit
 from core.sources import CheckpointError, Source
 from core.state_dicts import StateDict
 from dashboard.brought import brought, own_classifier
+from dashboard.held import held
 from dashboard.resources import image_set
 
 PICTURES = 9  # one of each demo photo
@@ -154,8 +155,9 @@ def _made(module: str) -> list[Trial]:
 
 def let_go() -> None:
     """Drop what was read of files and made of models that are forgotten."""
-    for kept in (own_classifier, sets, fits, _made, checks):
+    for kept in (sets, fits, _made, checks):
         kept.clear()
+    held().drop(brought().token)
 
 
 @st.cache_resource(scope="session", max_entries=12, show_spinner=False)

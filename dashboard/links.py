@@ -3,88 +3,276 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 import streamlit as st
 
 from core.analyses import TABLE
+from core.image_sources import ImageSource
+from core.parameters import Parameter
 from core.recipe import Recipe, RecipeError, shown
-from dashboard import address
+from core.sources import UNTRAINED, CheckpointError, Source
+from dashboard import address, own_images
+from dashboard.brought import LARGEST, brought, read_only
 from dashboard.session import (
+    DEFAULT_ROWS,
     MOST_MODELS,
     OF_THE_PLANE,
     Point,
     beside,
     classifier,
     demo_images,
+    demo_models,
     image_set,
+    models,
+    rows,
     settings,
+    starting_rows,
 )
+from dashboard.words import literal
 
+MOST_TOLD = 3  # values of one link that were left out, each with its reason
 FARTHEST = 1e6  # of plane coordinates: the limits of `extent` and `at` in the table of analyses
 
 
 def open_link(view: str) -> None:
     """Set the choice to what the page's link says, if it is new; called before anything is drawn.
 
-    Where a link cannot be followed the choice stays as it was, and `refused` says why.
+    A value that cannot be followed is left out, and `refused` says why. Where a file is missing that it was made with,
+    the choice stays as it was until the file is here.
 
     Args:
         view: the page that is opened, as the table of analyses names it.
     """
+    _let_go()
     link = dict(st.query_params)
     analysis = next((name for name, entry in TABLE.items() if entry.view == view), None)
     if analysis is None or not link or link == st.session_state.get("link") or address.stale(link):
         return
     st.session_state["link"] = link
+    _try(analysis, link)
+
+
+def _try(analysis: str, link: dict[str, str]) -> None:
     try:
-        _follow(analysis, link)
-        st.session_state["refused"] = ""
+        left_out = _follow(analysis, link)
+        st.session_state["refused"], st.session_state["wanted"] = _told(left_out), None
     except ValueError as error:
         st.session_state["refused"] = f"This link cannot be followed: {error}"
+        wanted = getattr(error, "digest", "")
+        st.session_state["wanted"] = (wanted, lambda: _try(analysis, link)) if wanted else None
+
+
+def _told(left_out: Sequence[str]) -> str:
+    """What of a link could not be followed, in one sentence; "" where all of it could."""
+    if not left_out:
+        return ""
+    more = f"; and {len(left_out) - MOST_TOLD} more" if len(left_out) > MOST_TOLD else ""
+    return f"This link was followed but for what is left out here: {'; '.join(left_out[:MOST_TOLD])}{more}"
+
+
+def _let_go() -> None:
+    """Go back to the demo model where a chosen one is gone, as after a lost connection; its file is asked for."""
+    gone = [source for source in st.session_state.get("models", ()) if not _is_here(source)]
+    images = cast(str, st.session_state.get("images", ""))
+    if images and not images.startswith("demo:") and not own_images.knows(images):
+        gone.append(images)
+    if gone:
+        st.session_state["models"] = demo_models()[:1]
+        st.session_state["images"] = demo_images(demo_models()[0])
+        st.session_state["rows"], st.session_state["point"] = DEFAULT_ROWS, None
+        st.session_state["refused"] = f"{gone[0][:60]} is no longer here; bring it again"
+
+
+def _is_here(source: str) -> bool:
+    if source.startswith(f"{UNTRAINED}:"):
+        try:
+            source = Source.parse(source).trained.text()
+        except CheckpointError:
+            return False
+    return source.startswith("demo:") or brought().knows(source)
+
+
+class MissingUploadError(RecipeError):
+    """A link or recipe names a file that this session did not upload; `digest` says which."""
+
+    def __init__(self, digest: str) -> None:
+        super().__init__(
+            f"expected the file that it was made with, whose digest begins with {digest[:8]}, it is not here; "
+            "whoever made the link can give it to you"
+        )
+        self.digest = digest
+
+
+def ask_for_file() -> None:
+    """An uploader for the file that a link or recipe was made with, where it asks for one."""
+    wanted = st.session_state.get("wanted")
+    if not wanted or read_only():
+        return
+    digest, go_on = wanted
+    dropped = st.file_uploader(
+        f"The file whose digest begins with {digest[:8]}",
+        accept_multiple_files=True,
+        max_upload_size=LARGEST,
+        key=f"wanted:{digest}",
+        help="Its weights or pictures, and nothing else, are read; other people who use this server cannot see it. All"
+        " shards at once, where there are several.",
+    )
+    if not dropped:
+        return
+    files = [(file.name, file.getvalue()) for file in dropped]
+    upload = brought().add(files)
+    if upload.digest != digest and len(files) > 1:  # pictures that were dropped together are kept as one file
+        brought().delete([upload.digest])
+        upload = own_images.bring(files)
+    if upload.digest != digest:
+        brought().delete([upload.digest])
+        st.error(literal(f"expected the file {digest[:8]}, got {upload.name} ({upload.digest[:8]}); it is another one"))
+        return
+    go_on()
+    st.rerun()
 
 
 def refused() -> str:
-    """Why the last link could not be followed, until something else is chosen; "" where nothing was wrong."""
+    """What of the last link could not be followed, until something else is chosen; "" where nothing was wrong."""
     return cast(str, st.session_state.get("refused", ""))
 
 
-def _follow(analysis: str, link: dict[str, str]) -> None:
-    """Set the choice to what a link says.
+def _follow(analysis: str, link: Mapping[str, str]) -> list[str]:
+    """Set the choice to what a link says; a value that is not known or out of range is left out, the rest is followed.
+
+    Returns:
+        Why each value was left out.
 
     Raises:
-        RecipeError: if anything in the link is not known or out of range.
-        ValueError: if a model or image set cannot be loaded, or they do not fit together.
+        MissingUploadError: if it names an upload that is not here, whose file can be asked for; nothing is changed.
     """
-    settings_said = dict(link)
-    at = settings_said.pop("point", None)
+    left_out: list[str] = []
+    said = dict(link)
+    chosen = _models_in(said.pop("models", None), left_out)
+    images = _images_in(said.pop("images", None), chosen[0], left_out)
+    chosen = _fitting(chosen, images, left_out)
+    at = _point_in(said.pop("point", None), left_out)
     others = beside(analysis)
-    besides = {other: _settings_of(other, settings_said) for other in others}
-    also = tuple(name for name in settings_said.pop("also", "").split(",") if name)
-    if not set(also) <= set(others):
-        raise RecipeError(f"also: expected some of {', '.join(others)}, got {shown(also)}")
-    settings_said.setdefault("images", demo_images(settings_said.get("models", "").split(",")[0]))
-    opened = Recipe.from_query(analysis, settings_said)
-    opened_at = None if at is None else _point(at)
-    _adopt(opened, opened_at)
-    for other, said in besides.items():
-        st.session_state[f"settings:{other}"] = said
-    st.session_state["asked"] = also
+    named = [name for name in said.pop("also", "").split(",") if name]
+    if not set(named) <= set(others):
+        left_out.append(f"also: expected some of {', '.join(others) or 'nothing'}, got {shown(','.join(named))}")
+    rows_said = said.pop("rows", None)
+    besides = {other: settings_in(other, said, left_out, before=f"{other}.") for other in others}
+    own = settings_in(analysis, said, left_out)
+    names = ", ".join(entry.name for entry in _entries(analysis))
+    if said:
+        left_out.append(f"expected settings of {analysis} ({names}), got {shown(', '.join(said))}")
+    rows_now = _rows_in(rows_said, analysis, chosen, images, own, left_out)
+    _choose(chosen, images, rows_now, at)
+    st.session_state[f"settings:{analysis}"] = own
+    for other, found in besides.items():
+        st.session_state[f"settings:{other}"] = found
+    st.session_state["asked"] = tuple(name for name in others if name in named)
+    return left_out
 
 
-def _settings_of(analysis: str, said: dict[str, str]) -> dict[str, Any]:
-    """Take the settings of an analysis that is shown beside out of what a link says: `profile.rays`, say.
+def _entries(analysis: str) -> tuple[Parameter, ...]:
+    return (*TABLE[analysis].parameters, *TABLE[analysis].figure_settings)
+
+
+def settings_in(analysis: str, said: dict[str, str], left_out: list[str], before: str = "") -> dict[str, Any]:
+    """Take the settings of an analysis out of what a link says.
+
+    Args:
+        analysis: a name of the table.
+        said: values by name; those that are taken are removed.
+        left_out: gets a sentence for each value that is out of range.
+        before: stands before the names of an analysis that is shown beside: `profile.`, as in `profile.rays`.
+
+    Returns:
+        The values by name; of an analysis beside without what it shares with the plane.
+    """
+    found = {}
+    for entry in _entries(analysis):
+        text = said.pop(f"{before}{entry.name}", None)
+        if text is None or (before and entry.name in OF_THE_PLANE):
+            continue
+        try:
+            found[entry.name] = entry.parse(text)
+        except RecipeError as error:
+            left_out.append(f"{before}{error}")
+    return found
+
+
+def _models_in(text: str | None, left_out: list[str]) -> tuple[str, ...]:
+    """The models that a link names and that can be loaded here; those chosen already where there is none.
 
     Raises:
-        RecipeError: if one is out of range.
+        MissingUploadError: if one is an upload that is not here.
     """
-    known = TABLE[analysis]
-    found = {}
-    for entry in (*known.parameters, *known.figure_settings):
-        text = said.pop(f"{analysis}.{entry.name}", None)
-        if text is not None and entry.name not in OF_THE_PLANE:
-            found[entry.name] = entry.parse(text)
-    return found
+    found = []
+    for source in dict.fromkeys(text.split(",") if text is not None else ()):
+        try:
+            _check_here((source,))
+            classifier(source)
+            found.append(source)
+        except MissingUploadError:
+            raise
+        except ValueError as error:
+            left_out.append(f"models: {error}")
+    if len(found) > MOST_MODELS:
+        left_out.append(f"models: expected at most {MOST_MODELS} side by side, got {len(found)}")
+    return tuple(found[:MOST_MODELS]) or models()
+
+
+def _images_in(text: str | None, model: str, left_out: list[str]) -> str:
+    """The image set that a link names, where it fits the first model; else that model's own."""
+    if text is not None:
+        try:
+            _check_images(text)
+            classifier(model).accept(image_set(text).pixels[:1])
+            return text
+        except MissingUploadError:
+            raise
+        except ValueError as error:
+            left_out.append(f"images: {error}")
+    return demo_images(model)
+
+
+def _fitting(chosen: Sequence[str], images: str, left_out: list[str]) -> tuple[str, ...]:
+    """The models that the images fit; the first one is known to."""
+    found = list(chosen[:1])
+    for source in chosen[1:]:
+        try:
+            classifier(source).accept(image_set(images).pixels[:1])
+            found.append(source)
+        except ValueError as error:
+            left_out.append(f"models: {error}")
+    return tuple(found)
+
+
+def _point_in(text: str | None, left_out: list[str]) -> Point | None:
+    try:
+        return None if text is None else _point(text)
+    except RecipeError as error:
+        left_out.append(str(error))
+        return None
+
+
+def _rows_in(
+    text: str | None,
+    analysis: str,
+    chosen: Sequence[str],
+    images: str,
+    own: Mapping[str, Any],
+    left_out: list[str],
+) -> tuple[int, ...]:
+    """The rows that a link names, where they are as many as the analysis takes and in the set; else those chosen."""
+    if text is not None:
+        try:
+            opened = Recipe.make(analysis, models=chosen, images=images, rows=text.split(","), settings=own)
+            opened.check_rows(image_set(images))
+            return opened.rows
+        except RecipeError as error:
+            left_out.append(f"rows: {str(error).removeprefix('rows: ')}")
+    return rows() if all(row < len(image_set(images)) for row in rows()) else starting_rows(images)
 
 
 def _adopt(opened: Recipe, at: Point | None) -> None:
@@ -94,26 +282,85 @@ def _adopt(opened: Recipe, at: Point | None) -> None:
         RecipeError: if it names something else than demo models and images, too many, or rows beyond the set.
         ValueError: if one cannot be loaded, or they do not fit together.
     """
-    foreign = [source for source in (*opened.models, opened.images) if not source.startswith("demo:")]
-    if foreign:
-        raise RecipeError(f"expected demo models and images, got {shown(foreign[0])}; open it on the command line")
+    _check_here(opened.models)
+    _check_images(opened.images)
     chosen = tuple(dict.fromkeys(opened.models))
     if len(chosen) > MOST_MODELS:
         raise RecipeError(f"expected at most {MOST_MODELS} models side by side, got {len(chosen)}")
     for source in chosen:
         classifier(source).accept(image_set(opened.images).pixels[:1])
     opened.check_rows(image_set(opened.images))
-    st.session_state["models"], st.session_state["images"] = chosen, opened.images
-    st.session_state["rows"], st.session_state["point"] = opened.rows, at
+    _choose(chosen, opened.images, opened.rows, at)
     st.session_state[f"settings:{opened.analysis}"] = {**opened.parameters, **opened.figure}
 
 
-def restore(opened: Recipe) -> None:
-    """Set the choice to what a recipe says.
+def _choose(chosen: tuple[str, ...], images: str, rows_now: tuple[int, ...], at: Point | None) -> None:
+    for source in chosen:
+        trained = Source.parse(source).trained
+        if trained.kind != "demo":
+            brought().use(trained.text())
+    if not images.startswith("demo:"):
+        own_images.offer(images)
+    st.session_state["models"], st.session_state["images"] = chosen, images
+    st.session_state["rows"], st.session_state["point"] = rows_now, at
+
+
+def _check_images(source: str) -> None:
+    """Raise unless a source of images is one of the demo sets, or this session's own.
 
     Raises:
+        MissingUploadError: if it is an upload, whose file can be asked for.
+        RecipeError: if it is something else.
+    """
+    if source.startswith("demo:") or own_images.knows(source):
+        return
+    if source.startswith("upload:"):
+        raise MissingUploadError(ImageSource.parse(source).place)
+    raise RecipeError(f"expected demo models and images, got {shown(source)}; open it on the command line")
+
+
+def _check_here(sources: Sequence[str]) -> None:
+    """Raise unless every model is a demo model or one of this session's own.
+
+    Raises:
+        MissingUploadError: if one is an upload, whose file can be asked for.
+        RecipeError: if one is something else.
+    """
+    source = next((source for source in sources if not _is_here(source)), None)
+    if source is None:
+        return
+    try:
+        said = Source.parse(source).trained
+    except CheckpointError as error:
+        raise RecipeError(str(error)) from error
+    if said.kind == "upload":
+        raise MissingUploadError(said.place)
+    if said.kind in ("torchvision", "timm"):
+        raise RecipeError(f"expected a model that is here, got {shown(source)}; bring it by name on the Model view")
+    raise RecipeError(f"expected demo models and images, got {shown(source)}; open it on the command line")
+
+
+def restore(opened: Recipe) -> None:
+    """Set the choice to what a recipe says; a file that it was made with and that is not here is asked for.
+
+    Raises:
+        MissingUploadError: if that file is not here.
         ValueError: if one of its models or images cannot be loaded.
     """
+    try:
+        _restore(opened)
+        st.session_state["wanted"] = None
+    except MissingUploadError as error:
+        st.session_state["wanted"] = error.digest, lambda: _restore_and_go(opened)
+        raise
+
+
+def _restore_and_go(opened: Recipe) -> None:
+    restore(opened)
+    st.session_state["goto"] = opened.definition.view
+
+
+def _restore(opened: Recipe) -> None:
     start = opened.parameters.get("at")
     _adopt(opened, start if start and any(start) else None)
     first = next(name for name, entry in TABLE.items() if entry.view == opened.definition.view)

@@ -61,6 +61,7 @@ _KINDS = {
     "sparse": "sparse perturbation",
     "random": "random",
     "image": "towards an image",
+    "pair": "towards its clean or adversarial partner",
     "walk": "walk on the level set",
     "mean": "class-mean difference",
     "pca": "principal direction of its neighbours",
@@ -93,6 +94,7 @@ _FIRST = {  # what each kind starts from
     "sparse": ("sparse",),
     "random": ("random:0", "random:1", "random:2"),
     "image": ("image:1", "image:2", "image:4"),
+    "pair": ("pair",),
     "walk": ("walk:1", "walk:2", "walk:4"),
     "mean": ("mean:0", "mean:1", "mean:2"),
     "pca": ("pca:1", "pca:2", "pca:3"),
@@ -102,6 +104,12 @@ _FIRST = {  # what each kind starts from
     "corruption": ("corruption:contrast", "corruption:gaussian_blur", "corruption:fog"),
 }
 _RUNNER_UP = -1  # in place of a class
+
+
+def _offered(kind: str) -> list[str]:
+    """The kinds of directions that there are; partners only where the images come in pairs."""
+    paired = bool(session.image_set(session.images()).partners)
+    return [each for each in _KINDS if each != "pair" or paired or kind == "pair"]
 
 
 def direction(analysis: str, name: str, label: str) -> None:
@@ -140,7 +148,7 @@ def direction(analysis: str, name: str, label: str) -> None:
     st.session_state[f"{key}:kind"] = kind
     first, second = st.columns([3, 2])
     first.selectbox(
-        label, list(_KINDS), format_func=_KINDS.__getitem__, key=f"{key}:kind", help=entry.help, on_change=chosen
+        label, _offered(kind), format_func=_KINDS.__getitem__, key=f"{key}:kind", help=entry.help, on_change=chosen
     )
     with second:
         if kind in ("gradient", "mean"):

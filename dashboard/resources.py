@@ -12,11 +12,12 @@ from core.checkpoints import load_classifier
 from core.checkpoints import model_card as card_of_demo
 from core.classifier import Classifier, Predictions
 from core.images import ImageSet, demo_images_of, load_images
-from core.result import Result
 from core.null import untrained
+from core.result import Result
 from core.sources import UNTRAINED, Source
 from core.store import Store
-from dashboard.brought import name_of, own_classifier
+from dashboard.brought import brought, name_of, own_classifier
+from dashboard.own_images import own_images
 from dashboard.words import literal
 
 _RECENT_BYTES = 256 << 20
@@ -81,9 +82,13 @@ def demo_images(model: str) -> str:
     return found
 
 
-@st.cache_resource(max_entries=6, show_spinner=False)
 def image_set(source: str) -> ImageSet:
-    """A set of images, loaded once for everybody; read-only."""
+    """A set of images, read-only: a demo set is loaded once for everybody, one that was brought for its session."""
+    return _demo_set(source) if source.startswith("demo:") else own_images(source)
+
+
+@st.cache_resource(max_entries=6, show_spinner=False)
+def _demo_set(source: str) -> ImageSet:
     return load_images(source)
 
 
@@ -123,9 +128,10 @@ def shelf() -> tuple[Store, Recent]:
 def predictions(source: str, images_source: str) -> Predictions:
     """What a model says about a whole set."""
     asked = classifier(source)  # first: it says so where a session asks for another's model
-    return _predictions(asked.fingerprint or source, images_source, asked)
+    images = image_set(images_source)  # so where a session asks for another's images
+    return _predictions(asked.fingerprint or f"{brought().token} {source}", images_source, asked, images)
 
 
 @st.cache_data(max_entries=16, show_spinner=False)
-def _predictions(key: str, images_source: str, _asked: Classifier) -> Predictions:
-    return _asked.predict(image_set(images_source).pixels)
+def _predictions(key: str, images_source: str, _asked: Classifier, _images: ImageSet) -> Predictions:
+    return _asked.predict(_images.pixels)

@@ -25,6 +25,7 @@ from core.store import key_of
 from dashboard import address, jobs
 from dashboard.jobs import Job, State
 from dashboard.kept import kept as kept
+from dashboard.own_images import fitted
 from dashboard.resources import classifier as classifier
 from dashboard.resources import demo_images as demo_images
 from dashboard.resources import image_set as image_set
@@ -36,12 +37,7 @@ from dashboard.words import literal
 Point = tuple[float, float]
 
 MOST_MODELS = 3  # side by side
-OF_THE_PLANE = (
-    "plane",
-    "u",
-    "v",
-    "at",
-)  # settings that a view's analyses share, said once
+OF_THE_PLANE = ("plane", "u", "v", "at")  # settings that a view's analyses share, said once
 
 DEFAULT_ROWS = (3, 17, 42)  # until others are chosen
 _POLL_SECONDS = 0.3
@@ -107,16 +103,27 @@ def choose(
         st.session_state["models"] = tuple(models)
         shape = classifier(models[0]).input_shape
         fits = tuple(image_set(st.session_state["images"]).pixels.shape[1:]) == shape
-        if images is None and (not fits or demo_images(models[0]) != demo_images(before)):
+        if images is None and not st.session_state["images"].startswith("demo:"):
+            images = fitted(st.session_state["images"], shape, classifier(models[0]).num_classes)
+            images = None if images == st.session_state["images"] else images
+        elif images is None and (not fits or demo_images(models[0]) != demo_images(before)):
             images = demo_images(models[0])
     if images is not None:
         st.session_state["images"] = images
-        rows = DEFAULT_ROWS if rows is None else rows
+        rows = starting_rows(images) if rows is None else rows
     if rows is not None:
         st.session_state["rows"] = tuple(rows)
         st.session_state["point"] = None
         for analysis in TABLE:
             change(analysis, extent=None, at=None)
+
+
+def starting_rows(source: str) -> tuple[int, ...]:
+    """The rows of a set until others are chosen: those that all demo sets begin with, or three over a small set."""
+    count = len(image_set(source))
+    if count > max(DEFAULT_ROWS):
+        return DEFAULT_ROWS
+    return tuple(dict.fromkeys((0, (count - 1) // 2, count - 1)))
 
 
 def pick(chosen: Point | None) -> None:
@@ -163,7 +170,7 @@ def start_over() -> None:
     """Drop every setting and the picked point; models and images stay."""
     for analysis in TABLE:
         st.session_state[f"settings:{analysis}"] = {}
-    st.session_state["point"], st.session_state["rows"], st.session_state["asked"] = None, DEFAULT_ROWS, ()
+    st.session_state["point"], st.session_state["rows"], st.session_state["asked"] = None, starting_rows(images()), ()
     resume()
 
 
@@ -173,7 +180,7 @@ def make(analysis: str, chosen: Mapping[str, Any]) -> Recipe:
     plain = {entry.name: chosen.get(entry.name, entry.default) for entry in known.parameters}
     fewest, most = known.images(plain)
     count = fewest if fewest in (1, most) else max(fewest, min(len(rows()), most))
-    enough = (*rows(), *(row for row in DEFAULT_ROWS if row not in rows()))[:count]
+    enough = (*rows(), *(row for row in starting_rows(images()) if row not in rows()))[:count]
     return Recipe.make(analysis, models=models(), images=images(), rows=enough, settings=chosen)
 
 

@@ -167,8 +167,9 @@ def _looks_at_model_or_set(parameters: Mapping[str, Any]) -> bool:
 
 
 _DIRECTIONS = (
-    "gradient, gradient:CLASS, adversarial, sparse, random:SEED, image:ROW, walk:ROW, walk:ROW,MODE,PERCENT,STEPS, "
-    "mean:CLASS, pca:NUMBER, dct:ROW,COLUMN, band:ROW,COLUMN, band:ROW,COLUMN,SEED or corruption:NAME"
+    "gradient, gradient:CLASS, adversarial, sparse, random:SEED, image:ROW, pair, walk:ROW, "
+    "walk:ROW,MODE,PERCENT,STEPS, mean:CLASS, pca:NUMBER, dct:ROW,COLUMN, "
+    "band:ROW,COLUMN, band:ROW,COLUMN,SEED or corruption:NAME"
 )
 
 _PLANE = (

@@ -20,7 +20,7 @@ from torch import Tensor
 from core.classifier import Classifier
 from core.compute import OnProgress, silent
 from core.geometry.corruptions import WORST, corrupt
-from core.geometry.directions import parse_direction, plane_of_directions
+from core.geometry.directions import parse_direction, partner, plane_of_directions
 from core.geometry.planes import Extent, Plane
 from core.geometry.profiles import BoundaryProfile, boundary_profile
 from core.geometry.slices import Method, Slice, slice_plane
@@ -151,7 +151,7 @@ def _at_image(reference: Classifier, images: ImageSet, row: int, u: str, v: str)
     found = plane_of_directions(reference, images, row, u, v)
     if found.ways:
         walks = tuple((text, _seen_from(found.plane, way)) for text, way in found.ways)
-        leads = images.pixels[list(_targets(u, v))]
+        leads = images.pixels[list(_targets(images, row, u, v))]
         spread = [walk[:, :2] for _, walk in walks] + [found.plane.to_plane(leads).numpy()]
         home = found.plane.square(np.concatenate(spread), _SPREAD)
         return Cut(found.plane, home, found.angle, found.forwards, found.gradients, walks)
@@ -210,7 +210,7 @@ def prepare(
         ImageError: if the images or directions do not span a plane, or are not of the classifier's shape.
     """
     cut = cut_of(reference, images, rows, plane=plane, u=u, v=v)
-    targets = _targets(u, v) if plane == "directions" else ()
+    targets = _targets(images, rows[0], u, v) if plane == "directions" else ()
     names = _corruptions(u, v) if plane == "directions" else ()
     drawn = [*severity_paths(cut.plane, images.pixels[rows[0]], names)] if names else []
     drawn += [walk for _, walk in cut.walks]
@@ -235,10 +235,13 @@ def prepare(
     return placed(slice_plane(classifier, cut.plane, extent or cut.home, resolution, method, on_progress=listener))
 
 
-def _targets(*directions: str) -> tuple[int, ...]:
-    """Rows of the images that directions lead to: these lie on the plane too."""
-    specs = map(parse_direction, directions)
-    return tuple(dict.fromkeys(spec.arguments[0] for spec in specs if spec.kind == "image"))
+def _targets(images: ImageSet, row: int, *directions: str) -> tuple[int, ...]:
+    """Rows of the images that directions at an image lead to: these lie on the plane too."""
+    found = []
+    for spec in map(parse_direction, directions):
+        if spec.kind in ("image", "pair"):
+            found.append(partner(images, row) if spec.kind == "pair" else spec.arguments[0])
+    return tuple(dict.fromkeys(found))
 
 
 def _corruptions(*directions: str) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ A direction is a vector d of image space with ||d||_2 = 1 over pixels in [0, 1]:
 - `sparse`: to an image of another class in which few pixels differ, as `core.geometry.sparse` finds it by default;
 - `random:SEED`: Gaussian, so uniform on the sphere;
 - `image:ROW`: towards another image of the set;
+- `pair`: towards the image's partner, where the set holds pairs of clean and adversarial images;
 - `walk:ROW`: to the end of a walk on the image's level set towards another image of the set (`core.geometry.
   level_sets`): along it, 100 steps, a delta of 5 %; `walk:ROW,MODE,PERCENT,STEPS`: another walk;
 - `mean:K`: from the mean of the image's class to the mean of class K, over the set's true labels;
@@ -44,7 +45,7 @@ from core.geometry.subspaces import frequency_band
 from core.images import ImageError, ImageSet
 
 Kind = Literal[
-    "gradient", "adversarial", "sparse", "random", "image", "walk", "mean", "pca", "dct", "band", "corruption"
+    "gradient", "adversarial", "sparse", "random", "image", "pair", "walk", "mean", "pca", "dct", "band", "corruption"
 ]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
@@ -54,6 +55,7 @@ ARGUMENTS = {
     "sparse": (0,),
     "random": (1,),
     "image": (1,),
+    "pair": (0,),
     "walk": (1,),
     "mean": (1,),
     "pca": (1,),
@@ -61,8 +63,9 @@ ARGUMENTS = {
     "band": (2, 3),
 }
 KNOWN = (
-    "gradient, gradient:CLASS, adversarial, sparse, random:SEED, image:ROW, walk:ROW, walk:ROW,MODE,PERCENT,STEPS, "
-    "mean:CLASS, pca:NUMBER, dct:ROW,COLUMN, band:ROW,COLUMN, band:ROW,COLUMN,SEED, corruption:NAME"
+    "gradient, gradient:CLASS, adversarial, sparse, random:SEED, image:ROW, pair, walk:ROW, "
+    "walk:ROW,MODE,PERCENT,STEPS, mean:CLASS, pca:NUMBER, dct:ROW,COLUMN, "
+    "band:ROW,COLUMN, band:ROW,COLUMN,SEED, corruption:NAME"
 )
 TOWARDS = 3.0  # severity of the corrupted image that a direction leads to
 _NUMBER = re.compile("0|[1-9][0-9]{0,17}")  # one text per direction; 18 digits stay below 2^63, the largest seed
@@ -166,6 +169,8 @@ def direction(spec: DirectionSpec, classifier: Classifier, images: ImageSet, row
             vector, label = torch.randn(here.shape, generator=generator, dtype=torch.float64), f"random {seed}"
         case "image", (other,):
             vector, label = _exact(images[other])[0] - here, f"towards {images.words[other]}"
+        case "pair", ():
+            vector, label = _exact(images[partner(images, row)])[0] - here, "towards its partner"
         case "walk", (other, *settings):
             found = way_to(classifier, images, row, other, *_walk_of(spec.word, *settings))
             way, forwards, gradients = found.images, found.forwards, found.gradients
@@ -186,6 +191,24 @@ def direction(spec: DirectionSpec, classifier: Classifier, images: ImageSet, row
     if length == 0:
         raise ImageError(f"expected a direction of some length, {spec} is zero at image {row}; choose another one")
     return Direction(vector / length, label, gradients, forwards, way)
+
+
+def partner(images: ImageSet, row: int) -> int:
+    """The row of an image's partner.
+
+    Args:
+        images: the whole set.
+        row: of the image.
+
+    Raises:
+        ImageError: if the set holds no pairs, or not this image's partner.
+    """
+    found = images.partners[row] if images.partners else -1
+    if found < 0:
+        raise ImageError(
+            f"expected a clean or adversarial partner of image {row}, the set holds none; bring both in an NPZ"
+        )
+    return found
 
 
 def plane_of_directions(classifier: Classifier, images: ImageSet, row: int, u: str, v: str) -> DirectionPlane:

@@ -254,10 +254,9 @@ def test_what_cannot_be_used_is_refused_in_a_sentence(tmp_path, name, content, m
     assert "\n" not in str(caught.value)
 
 
-def test_deep_images_are_refused(tmp_path) -> None:
-    path = save(tmp_path / "deep.png", np.full((2, 2), 60000, np.uint16))
-    with pytest.raises(ImageError, match=r"expected 8 bits per channel, deep\.png has more"):
-        load_images(path)
+def test_sixteen_bits_are_kept(tmp_path) -> None:
+    path = save(tmp_path / "deep.png", np.array([[60000, 60001], [0, 65535]], np.uint16))
+    assert torch.equal(load_images(path).pixels[0, 0] * 65535, torch.tensor([[60000.0, 60001.0], [0.0, 65535.0]]))
 
 
 @settings(max_examples=60, deadline=None, derandomize=True)

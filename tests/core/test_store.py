@@ -6,6 +6,9 @@ import hashlib
 import io
 import json
 import multiprocessing
+import os
+import signal
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -146,8 +149,6 @@ def test_the_entry_used_longest_ago_goes_first(tmp_path: Path) -> None:
     classifier = model()
     result = Store(tmp_path / "probe").fetch(recipe(), [classifier], image_set())
     store = Store(tmp_path / "small", most_bytes=int(2.5 * len(result.to_bytes())))
-    import os
-
     for age, name in ((300, "aa"), (200, "bb")):
         store.put(name, result)
         path = store.folder / name / f"{name}.entry"
@@ -187,6 +188,53 @@ def test_processes_that_write_the_same_entry_leave_a_whole_one(tmp_path: Path) -
         writer.join()
         assert writer.exitcode == 0
     assert [path.name for path in folder.rglob("*") if path.is_file()] == ["shared.entry"]
+
+
+def _write_for_ever(folder: str, entries: list[bytes], started: Any) -> None:
+    store = Store(Path(folder))
+    results = [Slice.from_bytes(data) for data in entries]
+    store.put("one", results[0])
+    started.send(True)
+    while True:
+        for name, result in zip(("one", "two"), results, strict=True):
+            store.put(name, result)
+
+
+def test_a_process_killed_a_hundred_times_while_it_writes_leaves_whole_entries(tmp_path: Path) -> None:
+    fetched = [Store(tmp_path / "probe").fetch(recipe(), [model(seed)], image_set()) for seed in (1, 2)]
+    entries = [result.to_bytes() for result in fetched]
+    folder = tmp_path / "killed"
+    context = multiprocessing.get_context("fork")
+    store, found = Store(folder), 0
+    for kill in range(100):
+        here, there = context.Pipe(duplex=False)
+        writer = context.Process(target=_write_for_ever, args=(str(folder), entries, there))
+        writer.start()
+        assert here.poll(60)
+        time.sleep(0.0003 * (kill % 17))
+        writer.kill()
+        writer.join()
+        assert writer.exitcode == -signal.SIGKILL
+        for name, data in zip(("one", "two"), entries, strict=True):
+            result = store.get(name)
+            found += result is not None
+            assert result is None or result.to_bytes() == data
+    assert found >= 100
+    parts = list(folder.glob("*/.*.part"))
+    assert parts  # some kills hit a write in the middle
+    for part in parts:
+        os.utime(part, (0, 0))
+    store.put("one", fetched[0])  # whoever writes next takes away what was left
+    assert {path.suffix for path in folder.rglob("*") if path.is_file()} == {".entry"}
+
+
+def test_a_temporary_file_of_a_living_process_is_left_alone(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    part = tmp_path / "on" / ".one.entry.0123.part"
+    part.parent.mkdir()
+    part.write_bytes(b"half")
+    store.put("two", Store(tmp_path / "probe").fetch(recipe(), [model()], image_set()))
+    assert part.exists()
 
 
 def test_the_demo_slice_is_computed_once(store: Store) -> None:

@@ -101,35 +101,44 @@ def test_a_link_opens_what_it_says(app: AppTest, settle: Settle) -> None:
     assert any("4,096 points" in caption.value for caption in app.caption)
 
 
+LINK = {"models": "demo:photos/standard", "images": "demo:photos", "rows": "1,2,3"}
+CHOSEN = (3, 17, 42)
+
+
 @pytest.mark.parametrize(
-    ("wild", "message"),
+    ("wild", "message", "rows"),
     [
-        ({"models": "demo:no/such", "images": "demo:photos", "rows": "1,2,3"}, "expected one of demo:photos/standard"),
-        ({"models": "demo:photos/standard", "images": "demo:photos", "rows": "1,2,9999"}, "expected rows below 540"),
-        ({"models": "demo:photos/standard", "images": "demo:photos", "rows": "1,2,3", "shading": "x"}, "shading"),
-        ({"models": "demo:photos/standard", "images": "demo:photos", "rows": "1,2,3", "point": "nan,1"}, "point"),
-        ({"models": "demo:photos/standard", "images": "demo:photos", "rows": "1,2,3", "point": "5e6,0"}, "point"),
-        ({"models": "demo:photos/standard", "images": "demo:digits", "rows": "1,2,3"}, "expected images of n x 3"),
-        ({"models": "demo:photos/standard", "images": "/tmp", "rows": "1,2,3"}, "expected demo models and images"),
-        ({"models": "net.safetensors", "images": "demo:photos", "rows": "1,2,3"}, "expected demo models and images"),
+        (LINK | {"models": "demo:no/such"}, "models: expected one of demo:photos/standard", (1, 2, 3)),
+        (LINK | {"models": "net.safetensors"}, "expected demo models and images", (1, 2, 3)),
+        (LINK | {"rows": "1,2,9999"}, "rows: expected rows below 540", CHOSEN),
+        (LINK | {"rows": "1,2"}, "rows: expected 3 images for slice, got 2", CHOSEN),
+        (LINK | {"shading": "x"}, "shading: expected one of", (1, 2, 3)),
+        (LINK | {"point": "nan,1"}, "point: expected two numbers", (1, 2, 3)),
+        (LINK | {"point": "5e6,0"}, "point: expected two numbers", (1, 2, 3)),
+        (LINK | {"images": "demo:digits"}, "images: expected images of n x 3", (1, 2, 3)),
+        (LINK | {"images": "/tmp"}, "expected demo models and images", (1, 2, 3)),
         (
-            {"models": ",".join(f"demo:photos/standard{n}" for n in ("", "-1", "-2", "-3")), "images": "demo:photos"},
-            "rows: expected a number",
+            LINK | {"models": ",".join(f"demo:photos/standard{n}" for n in ("", "-1", "-2")) + ",demo:photos/vit"},
+            "models: expected at most 3",
+            (1, 2, 3),
         ),
-        ({"nonsense": "1"}, "expected"),
+        ({"nonsense": "1"}, "expected settings of slice", CHOSEN),
+        ({"a": "1", "levels": "x", "point": "1", "also": "x", "dpi": "1e9"}, "; and 2 more", CHOSEN),
     ],
 )
-def test_a_wild_link_is_told_in_one_sentence_and_nothing_is_lost(
-    app: AppTest, settle: Settle, wild: dict[str, str], message: str
+def test_one_bad_value_of_a_link_is_told_in_one_sentence_and_the_rest_is_followed(
+    app: AppTest, settle: Settle, wild: dict[str, str], message: str, rows: tuple[int, ...]
 ) -> None:
     opened(app, "slices", settle)
     app.query_params.clear()
-    for name, value in wild.items():
+    for name, value in (wild | {"resolution": "64"}).items():
         app.query_params[name] = value
     settle(app)
     assert not app.exception
     assert [message in element.value.replace("\\", "") for element in app.error] == [True]
-    assert app.session_state["rows"] == (3, 17, 42)
+    assert app.session_state["rows"] == rows
+    assert app.query_params["resolution"] == "64"
+    assert any("4,096 points" in caption.value for caption in app.caption)
     app.segmented_control(key="slice:resolution").set_value(128)
     healthy(settle(app))  # told until something else is chosen
 
@@ -242,7 +251,7 @@ def test_a_wild_link_is_still_told_after_the_first_picture_has_come(app: AppTest
     app.query_params["rows"] = "1,2"
     settle(app)
     assert not app.exception
-    assert ["cannot be followed" in element.value for element in app.error] == [True]
+    assert ["rows: expected 3 images" in element.value for element in app.error] == [True]
     assert any("forwards" in caption.value for caption in app.caption)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -13,6 +15,7 @@ from sklearn.decomposition import PCA
 from core.checkpoints import load_classifier
 from core.classifier import Classifier
 from core.geometry.corruptions import CORRUPTIONS, corrupt
+from core.geometry.cuts import prepare
 from core.geometry.directions import (
     ARGUMENTS,
     DirectionSpec,
@@ -85,6 +88,22 @@ def test_an_image_lies_in_its_direction() -> None:
     expected = images.pixels[5].double() - images.pixels[3].double()
     torch.testing.assert_close(of("image:5", images), expected / expected.norm())
     assert direction(parse_direction("image:5"), affine()[0], images, 3).label == "towards b"
+
+
+def test_a_pair_leads_to_the_partner_and_draws_it() -> None:
+    images = replace(a_set(6), partners=(3, 4, -1, 0, 1, -1))
+    for row, other in ((0, 3), (3, 0), (4, 1)):
+        difference = images.pixels[other].double() - images.pixels[row].double()
+        assert torch.allclose(of("pair", images, row), difference / difference.norm(), atol=1e-15, rtol=0)
+    classifier, _ = affine()
+    cut = prepare(
+        classifier, images, rows=[3], reference=classifier, plane="directions", u="pair", v="random:0", resolution=32
+    )
+    assert cut.targets == (0,)
+    with pytest.raises(ImageError, match="partner of image 2, the set holds none; bring both in an NPZ"):
+        of("pair", images, 2)
+    with pytest.raises(ImageError, match="partner of image 0"):
+        of("pair", a_set(6), 0)
 
 
 def test_means_are_those_of_the_true_labels() -> None:

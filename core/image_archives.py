@@ -1,0 +1,224 @@
+"""Archives of pictures: zips, and the arrays of NPZ files, read without trusting a word of what they claim.
+
+Nothing is unpacked onto the disk. Names in an archive are words only and never become paths; sizes are compared with
+what the file can hold before anything is read; arrays are read by their header and never unpickled.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import stat
+import zipfile
+import zlib
+from collections.abc import Callable
+from pathlib import Path, PurePosixPath
+from typing import IO, NamedTuple
+
+import numpy as np
+
+from core.image_files import MOST_BYTES, SUFFIXES, short_name
+from core.images import ImageError
+
+MOST_ENTRIES = 50_000  # of a zip, below where its format changes
+MOST_UNPACKED = 4 << 30  # bytes of all entries together
+_DIRECTORY_BYTES = 16 << 20  # of the list of entries, which is read whole: 320 bytes for each
+_MOST_ARRAY = 2 << 30  # bytes of one array
+_HEADER_BYTES = 10_000
+_ENCRYPTED = 1
+_BROKEN = (
+    zipfile.BadZipFile,
+    zlib.error,
+    EOFError,
+    OSError,
+    ValueError,
+    NotImplementedError,
+    RuntimeError,
+    LookupError,
+)
+
+
+class Entry(NamedTuple):
+    """A file in an archive or a folder.
+
+    Attributes:
+        name: its path inside, with `/` between the parts.
+        read: gives its bytes; may raise `ImageError`.
+    """
+
+    name: str
+    read: Callable[[], bytes]
+
+
+class Refused(NamedTuple):
+    """A file that was left out.
+
+    Attributes:
+        name: of the file.
+        reason: in one sentence.
+    """
+
+    name: str
+    reason: str
+
+
+def open_zip(path: Path) -> zipfile.ZipFile:
+    """Open an archive whose list of entries is bearable.
+
+    Raises:
+        ImageError: if it is none, or damaged, or more than an archive.
+    """
+    name = short_name(path.name)
+    with path.open("rb") as file:
+        start = file.read(4)
+        size = file.seek(0, io.SEEK_END)
+        file.seek(max(0, size - 65_557))
+        tail = file.read()
+    at = tail.rfind(b"PK\x05\x06")
+    record = tail[at : at + 22]
+    if start not in (b"PK\x03\x04", b"PK\x05\x06") or at < 0 or len(record) < 22:
+        raise ImageError(f"expected a zip, {name} is none, or cut off; pack it again")
+    entries, listed = int.from_bytes(record[10:12], "little"), int.from_bytes(record[12:16], "little")
+    if entries > MOST_ENTRIES or listed > _DIRECTORY_BYTES:
+        raise ImageError(f"expected at most {MOST_ENTRIES:,} files in a zip, {name} lists more; take fewer")
+    if len(tail) - at - 22 != int.from_bytes(record[20:22], "little"):
+        raise ImageError(f"expected a zip and nothing besides, {name} goes on after its end; pack it again")
+    try:
+        opened = zipfile.ZipFile(path)
+    except _BROKEN as error:
+        raise ImageError(f"expected a zip, could not read {name}; it is damaged, pack it again") from error
+    found = opened.infolist()
+    too_many = sum(entry.compress_size for entry in found) > size  # entries that share their bytes
+    if too_many or len(found) != entries or sum(entry.file_size for entry in found) > MOST_UNPACKED:
+        opened.close()
+        raise ImageError(
+            f"expected a zip of at most {MOST_UNPACKED >> 30} GB, {name} claims more than it holds; unpack it"
+        )
+    return opened
+
+
+def zip_entries(opened: zipfile.ZipFile) -> tuple[list[Entry], list[Refused]]:
+    """The pictures and tables of an archive, and what in it is refused before it is read.
+
+    Args:
+        opened: see `open_zip`.
+
+    Returns:
+        Entries in the order of their names, and the refused ones.
+    """
+    entries, refused = [], []
+    seen: set[str] = set()
+    for info in sorted(opened.infolist(), key=lambda each: each.filename):
+        name = info.filename
+        if info.is_dir() or _is_hidden(name):
+            continue
+        reason = _reason(info)
+        if name in seen:
+            reason = f"expected every name once, {short_name(name)} comes twice; pack the archive again"
+        seen.add(name)
+        if reason:
+            refused.append(Refused(_shown(name), reason))
+        elif PurePosixPath(name).suffix.lower() in (*SUFFIXES, ".csv"):
+            entries.append(Entry(name, lambda info=info: unpacked(opened, info)))  # type: ignore[misc]
+    return entries, refused
+
+
+def unpacked(opened: zipfile.ZipFile, info: zipfile.ZipInfo, most: int = MOST_BYTES) -> bytes:
+    """The bytes of one entry, never more than it says of itself.
+
+    Raises:
+        ImageError: if it is damaged, or larger than `most`.
+    """
+    name = short_name(info.filename)
+    if info.file_size > most:
+        raise ImageError(f"expected at most {most >> 20} MB, {name} has more; save it smaller")
+    try:
+        with opened.open(info) as file:
+            return file.read(info.file_size)
+    except _BROKEN as error:
+        raise ImageError(
+            f"expected an image, could not unpack {name}; it is damaged, pack the archive again"
+        ) from error
+
+
+def _reason(info: zipfile.ZipInfo) -> str:
+    """Why an entry is not even read; "" where it may be."""
+    name = info.filename
+    short, parts = short_name(name), PurePosixPath(name).parts
+    if name.startswith("/") or "\\" in name or ".." in parts or (len(name) > 1 and name[1] == ":"):
+        return f"expected a name inside the archive, {short} points outside; pack the archive again"
+    if not name.isprintable() or len(name) > 1000:
+        return f"expected a printable name, {short} has another; rename the file"
+    if stat.S_ISLNK(info.external_attr >> 16):
+        return f"expected a file, {short} is a link to another one; pack the file itself"
+    if info.flag_bits & _ENCRYPTED:
+        return f"expected a file without a password, {short} has one; pack it without"
+    if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        return f"expected a file stored or deflated, {short} is packed otherwise; pack it as a plain zip"
+    if PurePosixPath(name).suffix.lower() in (".zip", ".tar", ".gz", ".npz", ".rar", ".7z"):
+        return f"expected pictures, {short} is an archive in an archive; unpack it first"
+    return ""
+
+
+def _is_hidden(name: str) -> bool:
+    """Whether a file is none of the owner's: of the system that packed it."""
+    return any((part.startswith(".") and part != "..") or part == "__MACOSX" for part in PurePosixPath(name).parts)
+
+
+def _shown(name: str) -> str:
+    return name[:120] if name.isprintable() else ascii(name[:120])
+
+
+# -- arrays -----------------------------------------------------------------------------------------------------------
+
+
+def read_arrays(path: Path) -> dict[str, np.ndarray]:
+    """The arrays of an NPZ by name, or the one of an NPY under its file's name.
+
+    Raises:
+        ImageError: if it is none, or damaged, or one holds something else than numbers and words.
+    """
+    if path.suffix.lower() == ".npy":
+        with path.open("rb") as file:
+            return {path.stem: _array(file, path.stat().st_size, short_name(path.name))}
+    opened = open_zip(path)
+    found: dict[str, np.ndarray] = {}
+    with opened:
+        for info in opened.infolist():
+            name, plain = info.filename, info.compress_type in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+            if not name.endswith(".npy") or name[:-4] in found or info.flag_bits & _ENCRYPTED or not plain:
+                raise ImageError(f"expected an NPZ as numpy writes it, got {short_name(name)!a} in it; save it again")
+            try:
+                with opened.open(info) as file:
+                    found[name[:-4]] = _array(file, info.file_size, short_name(name))
+            except ImageError:
+                raise
+            except _BROKEN as error:
+                raise ImageError(f"expected an array, could not read {short_name(name)}; it is damaged") from error
+    return found
+
+
+def _array(file: io.BufferedIOBase | IO[bytes], size: int, name: str) -> np.ndarray:
+    """An array in numpy's format: memory is taken for what the file holds, whatever the header claims.
+
+    Raises:
+        ImageError: if it is damaged, or of objects.
+    """
+    from numpy.lib import format as npy
+
+    try:
+        version = npy.read_magic(file)
+        reader = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}[version]
+        shape, columns_first, dtype = reader(file, max_header_size=_HEADER_BYTES)
+    except (ValueError, KeyError, TypeError, SyntaxError, MemoryError, RecursionError, OSError, EOFError) as error:
+        raise ImageError(f"expected an array of numpy, could not read the header of {name}; save it again") from error
+    if dtype.kind not in "uifbU" or dtype.itemsize == 0:
+        raise ImageError(f"expected numbers or words in {name}, got {str(dtype)[:30]}; save it without objects")
+    count = math.prod(shape)
+    if any(side < 0 for side in shape) or count * dtype.itemsize > min(size, _MOST_ARRAY):
+        raise ImageError(f"expected an array of at most {_MOST_ARRAY >> 30} GB, {name} claims more than it holds")
+    content = file.read(count * dtype.itemsize)
+    if len(content) != count * dtype.itemsize or file.read(1):
+        raise ImageError(f"expected a whole array, {name} is cut off or goes on after its end; save it again")
+    values = np.frombuffer(content, dtype=dtype)
+    return values.reshape(shape, order="F" if columns_first else "C")

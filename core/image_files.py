@@ -1,0 +1,279 @@
+"""One picture: from the bytes of a file to pixels, with all that was done to it on the way said.
+
+A file is turned as its EXIF orientation says, transparency is laid over white, palettes become colours, 16-bit greys
+keep their 16 bits, animations give their first frame; then it is cut and resized to what is asked for. Nothing but
+pixels leaves a file, and no file is decoded that claims more pixels than fit, or is two things at once.
+"""
+
+from __future__ import annotations
+
+import io
+import struct
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import Any
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from core.image_sources import Fit
+from core.images import ImageError
+
+MOST_PIXELS = 50_000_000  # of one file: 600 MB as float32 RGB; a small file can claim far more
+MOST_BYTES = 256 << 20  # of one file
+
+# The formats Pillow decodes by itself; EPS, say, would start Ghostscript. With the endings that files of them have.
+_ENDINGS = {
+    "PNG": (".png",),
+    "JPEG": (".jpg", ".jpeg"),
+    "WEBP": (".webp",),
+    "BMP": (".bmp",),
+    "GIF": (".gif",),
+    "TIFF": (".tif", ".tiff"),
+    "PPM": (".ppm", ".pgm", ".pnm"),
+}
+SUFFIXES = frozenset(ending for endings in _ENDINGS.values() for ending in endings)
+_FORMATS = tuple(_ENDINGS)
+_KIN = {"MPO": "JPEG"}  # several JPEGs in one file, as cameras write them; the first is read
+
+_GREY_MODES = ("1", "L", "LA")
+_DEEP_MODES = ("I;16", "I;16L", "I;16B", "I;16N")  # Pillow clips these when it converts them to 8 bits
+_DAMAGED = (OSError, SyntaxError, ValueError, TypeError, LookupError, EOFError, OverflowError, struct.error, zlib.error)
+
+# What opens as something else than a picture; five bytes and more do not occur in compressed pixels by chance.
+_OTHERS = {
+    b"<script": "a page with a script",
+    b"<?php": "a program",
+    b"%PDF-": "a PDF",
+    b"\x7fELF\x02\x01\x01": "a program",
+    b"Rar!\x1a\x07": "an archive",
+    b"7z\xbc\xaf\x27\x1c": "an archive",
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Picture:
+    """One picture, ready to be stacked with others.
+
+    Attributes:
+        pixels: uint8 of 0 to 255, or float32 of 0 to 1 where the file has more than 8 bits; (h, w) or (h, w, 3).
+        came: what the file held, in words.
+        size: height and width of the upright picture before it was fitted, in pixels.
+        box: what was kept of it: left, top, right and bottom, in pixels.
+        done: what was done to it, in words and in order.
+    """
+
+    pixels: np.ndarray
+    came: str
+    size: tuple[int, int]
+    box: tuple[float, float, float, float]
+    done: tuple[str, ...]
+
+
+def read_picture(content: bytes, name: str, fit: Fit) -> Picture:
+    """Decode a file and fit it.
+
+    Args:
+        content: the bytes of the file.
+        name: what to call it; its ending says which format it should be.
+        fit: what it is brought to.
+
+    Returns:
+        The picture.
+
+    Raises:
+        ImageError: if the file is no whole image of bearable size, not what its ending says, or more than an image.
+    """
+    short = short_name(name)
+    if len(content) > MOST_BYTES:
+        raise ImageError(f"expected at most {MOST_BYTES >> 20} MB, {short} has more; save it smaller")
+    try:
+        with Image.open(io.BytesIO(content), formats=_FORMATS) as image:
+            width, height = image.size
+            if width * height > MOST_PIXELS:
+                raise ImageError(_too_large(short))
+            _check_kind(content, _KIN.get(image.format or "", image.format or ""), name)
+            upright, words, done = _upright(image, short)
+        return _fitted(upright, words, done, fit)
+    except ImageError:
+        raise
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise ImageError(_too_large(short)) from error
+    except _DAMAGED as error:
+        raise ImageError(_unreadable(short)) from error
+    except MemoryError as error:
+        raise ImageError(f"expected an image that fits into memory, {short} does not; make it smaller") from error
+
+
+def short_name(name: str) -> str:
+    """The last part of a file's name, printable and no longer than a sentence bears."""
+    last = PurePosixPath(name.replace("\\", "/")).name[:80]
+    return last if last.isprintable() else ascii(last)
+
+
+def fitted_array(values: np.ndarray, fit: Fit) -> Picture:
+    """Fit a picture that is an array already.
+
+    Args:
+        values: (h, w), (h, w, 1) or (h, w, 3); uint8, or float32 in [0, 1].
+        fit: what it is brought to.
+
+    Returns:
+        The picture.
+    """
+    values = values[:, :, 0] if values.ndim == 3 and values.shape[2] == 1 else values
+    kind = f"{values.shape[1]} x {values.shape[0]} {'grey' if values.ndim == 2 else 'RGB'}"
+    return _fitted(values, kind, [], fit)
+
+
+def _too_large(short: str) -> str:
+    return f"expected at most {MOST_PIXELS // 10**6} million pixels, {short} has more; make it smaller"
+
+
+def _unreadable(short: str) -> str:
+    return f"expected an image, could not read {short}; it is damaged or not an image; save it again as PNG or JPEG"
+
+
+def _check_kind(content: bytes, format: str, name: str) -> None:
+    """Enforce that a file is what its ending says, and nothing besides.
+
+    Raises:
+        ImageError: if it is not.
+    """
+    short, ending = short_name(name), PurePosixPath(name).suffix.lower()
+    if ending in SUFFIXES and ending not in _ENDINGS[format]:
+        raise ImageError(
+            f"expected {ending[1:].upper()} in {short}, it holds {format}; give it the ending it should have"
+        )
+    if is_archive(content):
+        raise ImageError(f"expected an image and nothing besides, {short} is an archive as well; save it again as PNG")
+    for sign, other in _OTHERS.items():
+        if sign in content:
+            raise ImageError(f"expected an image and nothing besides, {short} holds {other}; save it again as PNG")
+    end = _END_OF.get(format, len)(content)
+    if not 0 <= end <= len(content):
+        raise ImageError(_unreadable(short))
+    if content[end:].strip(b"\0"):
+        more = len(content) - end
+        raise ImageError(
+            f"expected an image and nothing besides, {short} goes on for {more} bytes; save it again as PNG"
+        )
+
+
+def is_archive(content: bytes) -> bool:
+    """Whether the bytes end as a zip does: a record that says how far it is to the end."""
+    at = content.rfind(b"PK\x05\x06", max(0, len(content) - 65_557))
+    return at >= 0 and at + 22 + int.from_bytes(content[at + 20 : at + 22], "little") == len(content)
+
+
+def _end_of_png(content: bytes) -> int:
+    place = 8
+    while place + 12 <= len(content):
+        length, kind = int.from_bytes(content[place : place + 4], "big"), content[place + 4 : place + 8]
+        place += 12 + length
+        if kind == b"IEND":
+            return place
+    return -1
+
+
+def _end_of_bmp(content: bytes) -> int:
+    return int.from_bytes(content[2:6], "little") or len(content)
+
+
+def _end_of_webp(content: bytes) -> int:
+    length = int.from_bytes(content[4:8], "little")
+    return 8 + length + length % 2
+
+
+# Where a picture ends, of formats that say so
+_END_OF: dict[str, Callable[[bytes], int]] = {"PNG": _end_of_png, "BMP": _end_of_bmp, "WEBP": _end_of_webp}
+
+
+def _upright(image: Image.Image, short: str) -> tuple[np.ndarray, str, list[str]]:
+    """The values of an opened file, turned upright; what it held; what was done.
+
+    Raises:
+        ImageError: if it has numbers whose white is not known.
+    """
+    done = []
+    halved = any("16" in str(tile) for tile in getattr(image, "tile", ())) and image.mode not in (*_DEEP_MODES, "I")
+    if image.format in ("GIF", "PNG", "WEBP") and getattr(image, "is_animated", False):
+        done.append("first frame")
+    turned = ImageOps.exif_transpose(image)
+    if turned is not image and image.getexif().get(0x0112, 1) != 1:
+        done.append("turned as its EXIF says")
+    words = f"{image.size[0]} x {image.size[1]} {_WORDS.get(image.mode, image.mode)}, {image.format}"
+    if image.mode in _DEEP_MODES or (image.mode == "I" and image.format == "PPM"):
+        return np.asarray(turned, dtype=np.float32) / np.float32(65535), words, [*done, "16 bits kept"]
+    if image.mode == "F":
+        values = np.array(turned, dtype=np.float32)
+        if not np.isfinite(values).all() or values.min() < 0 or values.max() > 1:
+            raise ImageError(f"expected numbers from 0 to 1 in {short}, a picture of floats, got others; scale it")
+        return values, words, [*done, "floats kept"]
+    if image.mode == "I":
+        raise ImageError(f"expected 8 or 16 bits per channel, {short} has 32 with no white said; save it as PNG")
+    if halved:
+        done.append("upper 8 of 16 bits")
+    grey = image.mode in _GREY_MODES
+    if turned.has_transparency_data:
+        turned = turned.convert("RGBA")
+        turned = Image.alpha_composite(Image.new("RGBA", turned.size, "white"), turned)
+        done.append("laid over white")
+    if image.mode not in ("L", "LA", "RGB", "RGBA"):
+        done.append("made grey" if grey else "made RGB")
+    return np.asarray(turned.convert("L" if grey else "RGB")), words, done
+
+
+_WORDS = {
+    "1": "black and white",
+    "L": "grey",
+    "LA": "grey with alpha",
+    "P": "palette",
+    "RGBA": "RGB with alpha",
+    "F": "float grey",
+    "I": "deep grey",
+    **dict.fromkeys(_DEEP_MODES, "16-bit grey"),
+}
+
+
+def _fitted(values: np.ndarray, came: str, done: list[str], fit: Fit) -> Picture:
+    """Cut, resize and change channels."""
+    height, width = values.shape[:2]
+    box = (0.0, 0.0, float(width), float(height))
+    target = (fit.height or height, fit.width or width)
+    if target != (height, width):
+        if fit.how == "crop":
+            box = _middle((height, width), target)
+        kept = box[2] - box[0], box[3] - box[1]
+        if kept != (width, height):
+            done.append(f"cut to the middle {kept[0]:.4g} x {kept[1]:.4g}")
+        done.append(f"resized to {target[1]} x {target[0]}")
+        image: Any = Image.fromarray(values)
+        values = np.asarray(image.resize((target[1], target[0]), Image.Resampling.BILINEAR, box=box))
+        if values.dtype != np.uint8:
+            values = values.clip(0, 1)  # rounding of the weights
+    if fit.channels == 3 and values.ndim == 2:
+        values = np.stack([values] * 3, axis=-1)
+        done.append("grey to three channels")
+    if fit.channels == 1 and values.ndim == 3:
+        values = _grey(values)
+        done.append("colours to grey")
+    return Picture(values, came, (height, width), box, tuple(done))
+
+
+def _grey(values: np.ndarray) -> np.ndarray:
+    """Luma of ITU-R 601, as Pillow's."""
+    if values.dtype == np.uint8:
+        return np.asarray(Image.fromarray(values).convert("L"))
+    luma: np.ndarray = values @ np.array([0.299, 0.587, 0.114], dtype=values.dtype)
+    return luma
+
+
+def _middle(size: tuple[int, int], target: tuple[int, int]) -> tuple[float, float, float, float]:
+    """The largest box about the centre whose sides have the target's ratio."""
+    (height, width), ratio = size, target[1] / target[0]
+    wide, high = (height * ratio, float(height)) if width / height > ratio else (float(width), width / ratio)
+    left, top = (width - wide) / 2, (height - high) / 2
+    return left, top, left + wide, top + high

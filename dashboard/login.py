@@ -1,0 +1,26 @@
+"""Who may come in: OIDC through Streamlit, where the server's secrets have an [auth] section; else everybody."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from dashboard.words import literal
+
+
+def configured() -> bool:
+    """Whether this server asks people to log in."""
+    return bool(st.secrets.load_if_toml_exists()) and "auth" in st.secrets
+
+
+def required() -> None:
+    """Stop the page for whoever has not logged in; says who has, with a way out."""
+    if not configured():
+        return
+    if not st.user.is_logged_in:
+        st.title("Boundary Atlas")
+        st.caption("This server asks you to log in.")
+        st.button("Log in", key="login", on_click=st.login)
+        st.stop()
+    with st.sidebar:
+        st.caption(literal(str(st.user.get("email") or st.user.get("name") or "logged in")))
+        st.button("Log out", key="logout", on_click=st.logout)

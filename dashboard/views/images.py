@@ -1,0 +1,271 @@
+"""Bring your own images: what is in their files, what was done to them, and which classes they have."""
+
+from __future__ import annotations
+
+import numpy as np
+import streamlit as st
+
+from core.analyses import thumbnails
+from core.image_collections import Gathered, Note
+from core.image_sources import ImageSource
+from dashboard import controls, own_images, session
+from dashboard.brought import LARGEST, brought, read_only
+from dashboard.words import literal
+
+SHOWN = 8  # pictures beside what was done to them
+MOST_ROWS = 500  # of a table
+_LONGEST = 300  # characters of class names that a link carries
+FITS = {"crop": "its middle", "stretch": "all of it, stretched"}
+NONE, FOLDERS, BY_NAME = "none", "as in the files", "by the model's names"
+ABOUT = """
+**What is read.** PNG, JPEG, WebP, GIF, BMP, TIFF and PPM files; a zip of them; arrays in an NPZ or NPY file (`images`,
+n x h x w x c or n x c x h x w, bytes or numbers in [0, 1]). Nothing but pixels leaves a file. What is damaged, too
+large, not what its ending says, or more than a picture is left out with a sentence, and the rest is kept.
+
+**What is done.** Pictures are turned as their EXIF says, transparency is laid over white, 16-bit greys keep their bits.
+Then each is brought to the model's input: its middle is cut to the input's shape and resized bilinearly with
+antialiasing. The table says what was done to each; that is what the model sees in every view.
+
+**Classes.** Subfolders of a zip are classes, in the order of the alphabet; a table `labels.csv` of two columns, name
+and class, goes before; an NPZ may hold `labels` and `class_names`. Numbers are the model's own. Where classes are
+others than the model's, leave them out: accuracies and class means would compare things that have nothing in common.
+
+**Pairs.** An NPZ with `clean` and `adversarial` arrays, from any attack, becomes a set whose second half are the
+partners of its first, row by row.
+
+**Who sees it.** Your files belong to this browser session. Others cannot name them, and they are deleted when you
+delete them here or close the page. A link to a figure holds the digest of the file: whoever opens it is asked for it.
+"""
+
+
+def bring() -> None:
+    """Where the images come from."""
+    if read_only():
+        st.info("This server takes no uploads. Start your own without --read-only to bring images.")
+        return
+    count = st.session_state.setdefault("images:uploads", 0)
+    dropped = st.file_uploader(
+        "Pictures",
+        type=[ending[1:] for ending in own_images.ENDINGS],
+        accept_multiple_files=True,
+        max_upload_size=LARGEST,
+        key=f"images:upload:{count}",
+        help=f"Files, a zip, or an NPZ; at most {own_images.MOST_FILES:,} at once. A CSV beside them may name classes.",
+    )
+    if not dropped:
+        return
+    st.session_state["images:uploads"] = count + 1  # a new uploader: the server lets go of its copy
+    try:
+        upload = own_images.bring([(file.name, file.getvalue()) for file in dropped])
+        st.session_state["images:draft"] = upload.digest
+        st.session_state["images:several"] = len(dropped) > 1
+        st.session_state["images:refused"] = ""
+        for name in ("images:fit", "images:labels"):
+            st.session_state.pop(name, None)
+    except ValueError as error:
+        st.session_state["images:refused"] = str(error)
+    st.rerun()
+
+
+def draft() -> ImageSource | None:
+    """The upload that is being looked at, fitted to the first model; None where there is none."""
+    digest = st.session_state.get("images:draft")
+    if digest not in brought().files:
+        return None
+    shape = session.classifier(session.models()[0]).input_shape
+    return ImageSource.parse(own_images.fitted(f"upload:{digest}", shape))
+
+
+def read(source: ImageSource) -> Gathered | None:
+    """What is in the file; None where nothing can be used, which is told, and the file is deleted."""
+    try:
+        return own_images.gathered(source.text())
+    except ValueError as error:
+        own_images.forget(source.text())
+        st.session_state["images:refused"] = str(error)
+        st.rerun()
+    return None
+
+
+def fit(source: ImageSource) -> ImageSource:
+    """How pictures of another shape are brought to the model's."""
+    how = st.segmented_control(
+        "Of a picture of another shape",
+        list(FITS),
+        default="crop",
+        key="images:fit",
+        format_func=FITS.__getitem__,
+        help="Cut about the centre to the ratio of the model's sides, or squeezed to it.",
+    )
+    return source.changed(fit=how if how == "stretch" else None)
+
+
+def classes(source: ImageSource, found: Gathered) -> ImageSource:
+    """Which classes the pictures have."""
+    own, model = found.images.class_names, session.classifier(session.models()[0])
+    if not own:
+        st.caption("No classes: the files are in no subfolders, and no table or array names any.")
+        return source
+    numbered = own[0].startswith("class ")
+    fitting = own == model.class_names or (numbered and len(own) <= model.num_classes)
+    known = set(own) <= set(model.class_names) and len("/".join(model.class_names)) <= _LONGEST
+    offered = [NONE, *([FOLDERS] if len(own) <= model.num_classes else []), *([BY_NAME] if known else [])]
+    likeliest = BY_NAME if known else FOLDERS if fitting else NONE
+    if st.session_state.get("images:labels") not in offered:
+        st.session_state["images:labels"] = likeliest
+    how = st.segmented_control(
+        "Classes",
+        offered,
+        key="images:labels",
+        help="As in the files: the first class in order is the model's first, and so on.",
+    )
+    words = ", ".join(f"{number}: {name}" for number, name in enumerate(own[:10]))
+    st.caption(literal(f"In the files: {words}{' and more' if len(own) > 10 else ''}. {len(own)} classes."))
+    if how == FOLDERS and not fitting:
+        st.warning(
+            "The names are not the model's. Use them only where the model counts its classes in this very order: its"
+            f" first is {literal(model.class_names[0])}, theirs is {literal(own[0])}."
+        )
+    if how == BY_NAME:
+        return source.changed(classes="/".join(model.class_names))
+    return source if how == FOLDERS else source.changed(labels="none")
+
+
+def shown(found: Gathered) -> None:
+    """A few pictures with what was done to each, and all of them as a table."""
+    few = list(dict.fromkeys(np.linspace(0, len(found.images) - 1, SHOWN).round().astype(int).tolist()))
+    sample = found.images[few]
+    pictures = zip(thumbnails(sample), sample.names, (found.notes[row] for row in few), strict=True)
+    for (picture, name, note), column in zip(pictures, st.columns(SHOWN), strict=False):
+        column.image(controls.enlarged(picture, 128), width="stretch")
+        column.caption(literal(f"{name[-24:]}: {_kept(note)}"))
+    height, width = found.images.pixels.shape[2:]
+    st.caption(
+        f"What the model sees: {found.images.pixels.shape[1]} x {height} x {width}. Below, what was done to each."
+    )
+    notes = found.notes[:MOST_ROWS]
+    st.dataframe(
+        {
+            "row": list(range(len(notes))),
+            "file": [note.name for note in notes],
+            "in it": [note.came for note in notes],
+            "kept": [_kept(note) for note in notes],
+            "done": [", ".join(note.done) or "nothing" for note in notes],
+            "class": list(found.images[: len(notes)].words) if found.images.class_names else [""] * len(notes),
+        },
+        hide_index=True,
+        height=min(46 + 35 * len(notes), 260),
+    )
+
+
+def _kept(note: Note) -> str:
+    """Which part of the upright picture is left."""
+    left, top, right, bottom = note.box
+    share = (right - left) * (bottom - top) / (note.size[0] * note.size[1])
+    return "all" if share > 0.999 else f"middle {share:.0%}"
+
+
+def refused(found: Gathered) -> None:
+    """What was left out, each with its reason."""
+    if not found.refused:
+        return
+    st.warning(f"Left out: {len(found.refused)} of {len(found.refused) + len(found.images)} files. The rest is kept.")
+    rows = found.refused[:MOST_ROWS]
+    st.dataframe(
+        {"file": [each.name for each in rows], "why": [each.reason for each in rows]},
+        hide_index=True,
+        height=min(46 + 35 * len(rows), 200),
+    )
+
+
+def take(source: str) -> None:
+    """Choose the images, and show them."""
+    own_images.offer(source)
+    session.choose(images=source)
+    if len(session.image_set(source)) < 3:  # too few to span a plane
+        session.change("slice", plane="directions")
+    session.go("slices")
+
+
+def delete(source: str) -> None:
+    """Delete a set of this session."""
+    if ImageSource.parse(session.images()).place == ImageSource.parse(source).place:
+        session.choose(images=session.demo_images(session.models()[0]))
+    own_images.forget(source)
+
+
+def look(source: str) -> None:
+    """Look at a set again."""
+    st.session_state["images:draft"] = ImageSource.parse(source).place
+
+
+def mine() -> None:
+    """The sets that this session brought, each with a way to delete it."""
+    st.markdown("**Your images**")
+    if not own_images.offered():
+        st.caption("None yet.")
+    for place, source in enumerate(own_images.offered()):
+        name, again, drop = st.columns([3, 1.2, 1.4], vertical_alignment="center")
+        name.markdown(f"{literal(own_images.name_of(source))}  \n:small[digest {ImageSource.parse(source).place[:8]}]")
+        again.button("Look", key=f"images:look:{place}", on_click=look, args=(source,), width="stretch")
+        drop.button(
+            "Delete",
+            key=f"images:delete:{place}",
+            on_click=delete,
+            args=(source,),
+            help="Takes it out of memory and deletes its file.",
+            width="stretch",
+        )
+
+
+controls.heading("Images", "What do your own pictures become before the model sees them?")
+left, right = st.columns([640, 380], gap="large")
+with right:
+    with st.container(border=True):
+        mine()
+    with st.expander("What am I looking at?", expanded=True):
+        st.markdown(ABOUT)
+with left:
+    bring()
+    if st.session_state.get("images:refused"):
+        st.error(literal(st.session_state["images:refused"]))
+    source = draft()
+    found = read(source) if source is not None else None
+    if source is not None and found is not None:
+        upload = brought().files[source.place]
+        st.subheader("In the file")
+        controls.facts(
+            {
+                "file": f"{upload.name}, {upload.size / 1e6:,.1f} MB",
+                "digest": upload.digest[:16],
+                "pictures": f"{len(found.images)}, {len(found.refused)} left out",
+                **(
+                    {"pairs": f"{sum(each >= 0 for each in found.images.partners) // 2}"}
+                    if found.images.partners
+                    else {}
+                ),
+            }
+        )
+        if st.session_state.get("images:several"):
+            st.download_button(
+                "Keep as one file",
+                upload.paths[0].read_bytes,
+                file_name="images.zip",
+                key="images:keep",
+                on_click="ignore",
+                help="The file that a link to your figures asks for: all that you dropped, in one zip.",
+            )
+        refused(found)
+        st.subheader("What the model sees")
+        chosen = fit(source)
+        shown(own_images.gathered(chosen.text()))
+        st.subheader("Classes")
+        chosen = classes(chosen, found)
+        st.button(
+            "Use these images",
+            type="primary",
+            key="images:use",
+            on_click=take,
+            args=(chosen.text(),),
+            help="Chooses them, offers them in the frame of every view, and opens Slices.",
+        )

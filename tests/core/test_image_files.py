@@ -1,0 +1,129 @@
+"""One picture: what was done to it is said, and is what was done."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pytest
+from PIL import Image, ImageOps
+
+from core.image_files import Picture, read_picture
+from core.image_sources import Fit
+from core.images import ImageError
+
+RAMP = np.arange(4 * 6 * 3, dtype=np.uint8).reshape(4, 6, 3)
+
+
+def read(values: object, kind: str = "PNG", fit: Fit | None = None, **options: object) -> Picture:
+    buffer = io.BytesIO()
+    image = values if isinstance(values, Image.Image) else Image.fromarray(np.asarray(values))
+    image.save(buffer, kind, **options)
+    return read_picture(buffer.getvalue(), f"a.{'jpg' if kind == 'JPEG' else kind.lower()}", fit or Fit())
+
+
+def test_a_plain_picture_is_left_as_it_is() -> None:
+    found = read(RAMP)
+    assert np.array_equal(found.pixels, RAMP)
+    assert (found.came, found.size, found.done) == ("6 x 4 RGB, PNG", (4, 6), ())
+    assert found.box == (0, 0, 6, 4)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_every_orientation_is_turned_upright(orientation: int) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    upright = {
+        1: RAMP,
+        2: RAMP[:, ::-1],
+        3: RAMP[::-1, ::-1],
+        4: RAMP[::-1],
+        5: RAMP.transpose(1, 0, 2),
+        6: np.rot90(RAMP, -1),
+        7: RAMP[::-1, ::-1].transpose(1, 0, 2),
+        8: np.rot90(RAMP),
+    }[orientation]
+    found = read(RAMP, exif=exif)
+    assert np.array_equal(found.pixels, upright)
+    assert found.size == upright.shape[:2]
+    assert found.done == (() if orientation == 1 else ("turned as its EXIF says",))
+
+
+def test_palettes_become_colours() -> None:
+    image = Image.fromarray(np.array([[0, 1], [2, 1]], np.uint8), "P")
+    image.putpalette([10, 20, 30, 40, 50, 60, 70, 80, 90])
+    found = read(image)
+    assert found.pixels.tolist() == [[[10, 20, 30], [40, 50, 60]], [[70, 80, 90], [40, 50, 60]]]
+    assert (found.came, found.done) == ("2 x 2 palette, PNG", ("made RGB",))
+    clear = read(image, transparency=1)
+    assert clear.pixels[0, 1].tolist() == [255, 255, 255]
+    assert clear.done == ("laid over white", "made RGB")
+
+
+@pytest.mark.parametrize(("alpha", "value"), [(0, 255), (51, 224), (255, 100)])
+def test_alpha_is_laid_over_white(alpha: int, value: int) -> None:
+    found = read(Image.new("LA", (2, 2), (100, alpha)))
+    assert found.pixels.tolist() == [[value] * 2] * 2  # 255 (1 - a) + 100 a
+    assert found.done == ("laid over white",)
+
+
+@pytest.mark.parametrize("kind", ["PNG", "TIFF", "PPM"])
+def test_sixteen_bits_of_grey_are_kept(kind: str) -> None:
+    deep = np.array([[0, 1, 2], [65533, 65534, 65535]], np.uint16)
+    found = read(deep, kind)
+    assert np.array_equal(np.round(found.pixels * 65535), deep)
+    assert found.done == ("16 bits kept",)
+    half = read(np.array([[0, 65535]] * 2, np.uint16), kind, Fit(1, 1, "stretch"))
+    assert half.pixels == pytest.approx(0.5, abs=1e-5)
+
+
+def test_black_and_white_and_inks() -> None:
+    assert read(np.array([[True, False]])).pixels.tolist() == [[255, 0]]
+    found = read(Image.new("CMYK", (8, 8), (0, 255, 255, 0)), "JPEG")
+    assert found.pixels[4, 4] == pytest.approx([255, 0, 0], abs=3)
+    assert (found.came, found.done) == ("8 x 8 CMYK, JPEG", ("made RGB",))
+
+
+def test_an_animation_gives_its_first_frame() -> None:
+    frames = [Image.new("RGB", (4, 4), colour) for colour in ("red", "blue")]
+    found = read(frames[0], "GIF", save_all=True, append_images=frames[1:])
+    assert found.pixels[0, 0].tolist() == [255, 0, 0]
+    assert found.done[0] == "first frame"
+
+
+@pytest.mark.parametrize("target", [(2, 2), (8, 8), (3, 12), (4, 4), (1, 7)])
+def test_a_crop_is_about_the_centre_as_pillow_cuts(target: tuple[int, int]) -> None:
+    found = read(RAMP, fit=Fit(*target))
+    asked = ImageOps.fit(Image.fromarray(RAMP), target[::-1], Image.Resampling.BILINEAR)
+    assert np.array_equal(found.pixels, np.asarray(asked))
+    left, top, right, bottom = found.box
+    assert (left + right, top + bottom) == pytest.approx((6, 4))
+    assert (right - left) / (bottom - top) == pytest.approx(target[1] / target[0])
+    assert found.done[-1] == f"resized to {target[1]} x {target[0]}"
+
+
+def test_a_stretch_keeps_all() -> None:
+    found = read(RAMP, fit=Fit(2, 2, "stretch"))
+    assert found.box == (0, 0, 6, 4)
+    assert found.done == ("resized to 2 x 2",)
+    assert found.pixels.mean() == pytest.approx(RAMP.mean(), abs=0.6)
+
+
+def test_channels() -> None:
+    grey = read(RAMP, fit=Fit(channels=1))
+    assert np.array_equal(grey.pixels, np.asarray(Image.fromarray(RAMP).convert("L")))
+    assert grey.done == ("colours to grey",)
+    three = read(RAMP[:, :, 0], fit=Fit(channels=3))
+    assert np.array_equal(three.pixels, RAMP[:, :, :1].repeat(3, 2))
+    assert three.done == ("grey to three channels",)
+
+
+@pytest.mark.parametrize(
+    ("ending", "kind", "message"),
+    [("png", "JPEG", "expected PNG in a.png, it holds JPEG"), ("jpeg", "PNG", "expected JPEG in a.jpeg, it holds PNG")],
+)
+def test_a_mislabelled_file_is_refused(ending: str, kind: str, message: str) -> None:
+    buffer = io.BytesIO()
+    Image.fromarray(RAMP).save(buffer, kind)
+    with pytest.raises(ImageError, match=message):
+        read_picture(buffer.getvalue(), f"a.{ending}", Fit())

@@ -1,0 +1,231 @@
+"""Images are brought, shown as the model sees them, used and deleted; nobody else can name them."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import streamlit as st
+from streamlit.runtime.caching import clear_session_resource_cache
+from streamlit.testing.v1 import AppTest
+
+from core.image_sources import ImageSource
+from core.images import ImageError
+from dashboard import brought, own_images
+from dashboard.brought import Brought
+from dashboard.held import Held
+from tests.hostile_images import archive, encoded, png
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+
+Settle = Callable[..., AppTest]
+
+
+@pytest.fixture
+def app(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[AppTest]:
+    """The images view, in a session that brought nothing."""
+    monkeypatch.setenv("BOUNDARY_ATLAS_CACHE", str(tmp_path))
+    monkeypatch.setattr(brought.tempfile, "tempdir", str(tmp_path))
+    st.cache_resource.clear()
+    clear_session_resource_cache("test session id")
+    app = AppTest.from_file(str(CHECKOUT / "dashboard" / "app.py"), default_timeout=120)
+    app.run()
+    app.switch_page("views/images.py")
+    app.run()
+    yield app
+    clear_session_resource_cache("test session id")
+    st.cache_resource.clear()
+
+
+def healthy(app: AppTest) -> AppTest:
+    assert not app.exception, [element.value for element in app.exception]
+    assert not app.error, [element.value for element in app.error]
+    return app
+
+
+def drop(app: AppTest, *files: tuple[str, bytes]) -> AppTest:
+    place = next(each for each in app.file_uploader if each.label == "Pictures")
+    place.set_value([(name, content, "application/octet-stream") for name, content in files])
+    return app.run()
+
+
+def left(folder: Path) -> list[Path]:
+    return [path for path in folder.rglob("*") if path.is_file() and "boundary-atlas-uploads" in str(path)]
+
+
+def shade(value: int, width: int = 40) -> bytes:
+    noise = np.random.default_rng(value).integers(0, 40, (36, width, 3), dtype=np.uint8)
+    return encoded(values=noise + np.uint8(value))
+
+
+def test_a_zip_is_read_shown_used_and_deleted(app: AppTest, settle: Settle, tmp_path: Path) -> None:
+    good = {f"{word}/{n}.png": shade(20 * n + at, 60) for word, at in (("dog", 9), ("cat", 0)) for n in (1, 2, 3)}
+    healthy(drop(app, ("pets.zip", archive({**good, "cat/bomb.png": png(60_000, 60_000), "../out.png": shade(1)}))))
+    refused, notes = (element.value for element in app.dataframe)
+    assert list(refused["file"]) == ["../out.png", "cat/bomb.png"]
+    assert "points outside" in refused["why"][0]
+    assert "at most 50 million pixels" in refused["why"][1]
+    assert list(notes["file"]) == sorted(good)
+    assert set(notes["done"]) == {"cut to the middle 36 x 36, resized to 32 x 32"}
+    assert set(notes["kept"]) == {"middle 60%"}
+    assert app.session_state["images:labels"] == "none"  # cats and dogs are none of the demo model's classes
+    (kept,) = left(tmp_path)
+    assert kept.stat().st_mode & 0o777 == 0o600
+    app.segmented_control(key="images:fit").set_value("stretch")
+    healthy(app.run())
+    assert set(app.dataframe[1].value["done"]) == {"resized to 32 x 32"}
+    healthy(app.button(key="images:use").click().run())
+    assert app.title[0].value == "Slices"
+    said = ImageSource.parse(app.session_state["images"])
+    assert (said.kind, said.fit.height, said.fit.how, said.labelled) == ("upload", 32, "stretch", False)
+    assert app.session_state["rows"] == (0, 2, 5)
+    app.session_state["settings:slice"] = {"resolution": 64}
+    app.switch_page("views/slices.py")
+    healthy(settle(app))
+    assert app.query_params["images"] == said.text()
+    app.switch_page("views/images.py")
+    healthy(app.run())
+    healthy(app.button(key="images:delete:0").click().run())
+    assert app.session_state["images"] == "demo:photos"
+    assert left(tmp_path) == []
+
+
+def test_several_files_are_kept_as_one(app: AppTest, tmp_path: Path) -> None:
+    table = ("labels.csv", b"a.png,8\nb.png,0\n")
+    files = [("b.png", shade(9)), ("a.png", shade(7)), table]
+    healthy(drop(app, *files))
+    assert list(app.dataframe[0].value["file"]) == ["a.png", "b.png"]
+    assert app.session_state["images:labels"] == "as in the files"
+    (kept,) = left(tmp_path)
+    assert own_images.bundle(list(reversed(files)))[1] == kept.read_bytes()
+    healthy(app.button(key="images:use").click().run())
+    assert app.session_state["settings:slice"]["plane"] == "directions"  # two images span no plane
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("bomb.png", png(60_000, 60_000), "at most 50 million pixels"),
+        ("page.jpg", b"<html>", "could not read page.jpg"),
+        ("none.zip", archive({"run.py": b"1"}), "found none; known endings are"),
+        ("set.npz", archive({"a.npy": b"1"}), "could not read the header"),
+    ],
+)
+def test_what_is_refused_is_told_and_deleted(
+    app: AppTest, tmp_path: Path, name: str, content: bytes, message: str
+) -> None:
+    drop(app, (name, content))
+    assert not app.exception
+    (said,) = [element.value.replace("\\", "") for element in app.error]
+    assert message in said
+    assert said.startswith("expected")
+    assert left(tmp_path) == []
+
+
+def test_pairs_are_counted(app: AppTest) -> None:
+    buffer = io.BytesIO()
+    clean = np.random.default_rng(0).random((3, 3, 32, 32), dtype=np.float32)
+    np.savez(buffer, clean=clean, adversarial=clean[::-1], labels=np.arange(3))
+    healthy(drop(app, ("attack.npz", buffer.getvalue())))
+    assert len(app.dataframe[0].value) == 6
+    assert app.session_state["images:labels"] == "as in the files"
+
+
+def test_another_model_sees_the_same_files_at_its_size(app: AppTest, settle: Settle) -> None:
+    healthy(drop(app, ("a.zip", archive({f"{n}.png": shade(n) for n in range(3)}))))
+    healthy(app.button(key="images:use").click().run())
+    app.session_state["settings:slice"] = {"resolution": 64}
+    app.query_params["models"] = "demo:digits/standard"
+    app.switch_page("views/slices.py")
+    app.query_params["models"] = "demo:digits/standard"
+    app.query_params["resolution"] = "64"
+    settle(app)
+    assert not app.exception
+
+
+def test_a_link_asks_for_its_file(app: AppTest, settle: Settle) -> None:
+    content = archive({f"{n}.png": shade(n) for n in range(3)})
+    kept = Brought()
+    digest = kept.add([("a.zip", content)]).digest
+    kept.close()
+    source = f"upload:{digest}?size=32&channels=3"
+    app.switch_page("views/slices.py")
+    for name, value in {"images": source, "rows": "0,1,2", "resolution": "64"}.items():
+        app.query_params[name] = value
+    settle(app)
+    (said,) = [element.value for element in app.error]
+    assert f"whose digest begins with {digest[:8]}, it is not here" in said
+    assert app.session_state["images"] == "demo:photos"
+    app.file_uploader[0].set_value([("a.zip", content, "")])
+    healthy(settle(app))
+    assert app.session_state["images"] == source
+    assert app.query_params["images"] == source
+
+
+def test_a_session_that_is_gone_takes_its_images_along(app: AppTest, settle: Settle, tmp_path: Path) -> None:
+    healthy(drop(app, ("a.zip", archive({f"{n}.png": shade(n) for n in range(3)}))))
+    healthy(app.button(key="images:use").click().run())
+    assert len(left(tmp_path)) == 1
+    clear_session_resource_cache("test session id")  # what Streamlit does when a connection ends
+    assert left(tmp_path) == []
+    app.switch_page("views/home.py")
+    app.run()
+    assert not app.exception
+    assert "is no longer here; bring it again" in app.error[0].value
+    assert app.session_state["images"] == "demo:photos"
+
+
+def test_a_server_that_takes_no_uploads(app: AppTest, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(brought.READ_ONLY, "1")
+    healthy(app.run())
+    assert [each for each in app.file_uploader if each.label == "Pictures"] == []
+    assert "takes no uploads" in app.info[0].value
+
+
+def test_no_session_can_read_what_another_brought(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(brought.tempfile, "tempdir", str(tmp_path))
+    one, other = Brought(), Brought()
+    digest = one.add([("a.zip", archive({"a.png": shade(1)}))]).digest
+    source = f"upload:{digest}?size=8"
+    monkeypatch.setattr(own_images, "brought", lambda: one)
+    assert own_images.knows(source)
+    assert own_images.own_images(source).pixels.shape == (1, 3, 8, 8)
+    monkeypatch.setattr(own_images, "brought", lambda: other)
+    assert not own_images.knows(source)
+    with pytest.raises(ImageError, match="it is not here; upload it on the Images view"):
+        own_images.own_images(source)  # though the other session holds it in memory
+    for wild in ("/etc/hostname", str(tmp_path), "torchvision:MNIST?root=/", "upload:../../etc/passwd", "upload:"):
+        assert not own_images.knows(wild)
+        with pytest.raises(ImageError):
+            own_images.own_images(wild)
+    one.close()
+    other.close()
+
+
+def test_memory_is_bounded_over_all_sessions() -> None:
+    held, loads = Held(most_bytes=100), []
+
+    def load(name: str) -> str:
+        loads.append(name)
+        return name
+
+    def get(session: str, name: str, size: int = 40) -> str:
+        return held.get(session, name, lambda: load(f"{session} {name}"), lambda _: size)
+
+    assert (get("ada", "x"), get("bob", "x")) == ("ada x", "bob x")  # each its own
+    get("ada", "x")
+    assert get("cleo", "x") == "cleo x"
+    assert held.bytes == 80  # bob's was used longest ago
+    get("ada", "x")
+    assert loads == ["ada x", "bob x", "cleo x"]
+    get("bob", "x")
+    assert loads[-1] == "bob x"
+    get("dan", "huge", 1000)  # more than there is room for: alone, until another comes
+    assert held.bytes == 1000
+    get("ada", "y")
+    assert held.bytes == 40
+    held.drop("ada")
+    assert held.bytes == 0

@@ -1,0 +1,121 @@
+"""A server for many: wild links change nothing, a login is asked for where one is set, and nothing is left behind."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import streamlit as st
+from streamlit.runtime.caching import clear_session_resource_cache
+from streamlit.testing.v1 import AppTest
+
+from core.store import Store
+from dashboard import brought, login
+from dashboard.resources import Recent
+from tests import truths
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+
+Settle = Callable[..., AppTest]
+
+
+@pytest.fixture
+def app(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[AppTest]:
+    monkeypatch.setenv("BOUNDARY_ATLAS_CACHE", str(tmp_path))
+    st.cache_resource.clear()
+    clear_session_resource_cache("test session id")
+    app = AppTest.from_file(str(CHECKOUT / "dashboard" / "app.py"), default_timeout=120)
+    app.session_state["settings:slice"] = {"resolution": 64}
+    yield app
+    clear_session_resource_cache("test session id")
+    st.cache_resource.clear()
+
+
+@pytest.mark.parametrize(
+    "wild",
+    [
+        {"images": "/etc/passwd"},
+        {"images": "../../../../etc"},
+        {"images": "file:///etc/passwd"},
+        {"images": "torchvision:CIFAR10?root=/&split=test"},
+        {"images": "upload:../../etc/passwd?size=32"},
+        {"images": "upload:0123?size=99999999"},
+        {"images": "upload:0123?colour=red"},
+        {"images": "upload:" + "a" * 5000},
+        {"images": "demo:photos@100000"},
+        {"images": "demo:photos\0"},
+        {"images": "?"},
+        {"models": "upload:../../x?arch=torchvision:resnet18"},
+        {"models": "module:/tmp/x.py:run"},
+        {"rows": "1e9,-1,nan"},
+        {"rows": ",".join(["1"] * 10_000)},
+        {"extent": "nan,inf,0,0", "point": "1e999,0", "also": "<script>"},
+        {"resolution": "9" * 5000},
+        {"__class__": "x", "settings:slice": "{}"},
+    ],
+)
+def test_wild_links_change_nothing_and_are_told(app: AppTest, settle: Settle, wild: dict[str, str]) -> None:
+    app.switch_page("views/slices.py")
+    for name, value in {"resolution": "64", **wild}.items():
+        app.query_params[name] = value
+    settle(app)
+    assert not app.exception, [element.value for element in app.exception]
+    assert app.session_state["models"] == ("demo:photos/standard",)
+    assert app.session_state["images"] == "demo:photos"
+    assert app.session_state["rows"] == (3, 17, 42)
+    (said,) = [element.value for element in app.error]
+    assert said.startswith("This link ")
+    assert len(said) < 1500
+
+
+def test_a_login_is_asked_for_only_where_one_is_set(app: AppTest, monkeypatch: pytest.MonkeyPatch) -> None:
+    app.run()
+    assert [each.key for each in app.button if each.key in ("login", "logout")] == []
+    monkeypatch.setattr(login, "configured", lambda: True)
+    person = SimpleNamespace(is_logged_in=False, get={"email": "ada@example.org"}.get)
+    monkeypatch.setattr(st, "user", person)
+    app.run()
+    assert not app.exception
+    assert [each.key for each in app.button] == ["login"]
+    assert len(app.main) < 6  # nothing of the page is drawn
+    person.is_logged_in = True
+    app.run()
+    assert not app.exception
+    assert "logout" in [each.key for each in app.button]
+    assert "ada@example.org" in [each.value for each in app.caption]
+
+
+def test_uploads_go_when_the_server_ends(tmp_path: Path) -> None:
+    script = (
+        f"import tempfile; tempfile.tempdir = {str(tmp_path)!r}\n"
+        "from dashboard.brought import Brought\n"
+        "upload = Brought().add([('a.png', b'pixels')])\n"
+        "print(upload.paths[0].exists(), oct(upload.paths[0].parent.parent.stat().st_mode & 0o777))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], cwd=CHECKOUT, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["True", "0o700"]
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+    (root,) = tmp_path.iterdir()
+    assert root.name.startswith(brought._FOLDER)
+    assert list(root.iterdir()) == []
+
+
+def test_results_in_memory_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from core.geometry.boundary import boundary_points
+
+    classifier = truths.classifier(truths.NearestCentre(truths.images(3, (1, 8, 8), 1)), (1, 8, 8))
+    found = boundary_points(classifier, truths.images(4, (1, 8, 8), 2).float())
+    monkeypatch.setattr("dashboard.resources._RECENT_BYTES", int(2.5 * found.nbytes))
+    recent, store = Recent(), Store(tmp_path)
+    for name in ("aa", "bb"):
+        recent.put(name, found)
+    assert recent.get("aa", store) is found
+    recent.put("cc", found)
+    assert recent.get("bb", store) is None  # used longest ago
+    assert recent.get("aa", store) is found
+    assert np.isfinite(found.distance).any()
