@@ -227,7 +227,7 @@ def _images_in(text: str | None, model: str, left_out: list[str]) -> str:
     if text is not None:
         try:
             _check_images(text)
-            classifier(model).accept(image_set(text).pixels[:1])
+            _check_fit(model, text)
             return text
         except MissingUploadError:
             raise
@@ -236,12 +236,28 @@ def _images_in(text: str | None, model: str, left_out: list[str]) -> str:
     return demo_images(model)
 
 
+def _check_fit(model: str, images: str) -> None:
+    """Raise unless a model takes these images, and tells their classes apart.
+
+    Raises:
+        ImageError: if their shape is another.
+        RecipeError: if a label is none of the model's classes.
+    """
+    one, found = classifier(model), image_set(images)
+    one.accept(found.pixels[:1])
+    most = max(found.labels.tolist(), default=-1)
+    if most >= one.num_classes:
+        raise RecipeError(
+            f"images: expected labels of the {one.num_classes} classes of {one.name}, got {most + 1}; add ?labels=none"
+        )
+
+
 def _fitting(chosen: Sequence[str], images: str, left_out: list[str]) -> tuple[str, ...]:
     """The models that the images fit; the first one is known to."""
     found = list(chosen[:1])
     for source in chosen[1:]:
         try:
-            classifier(source).accept(image_set(images).pixels[:1])
+            _check_fit(source, images)
             found.append(source)
         except ValueError as error:
             left_out.append(f"models: {error}")
@@ -288,7 +304,7 @@ def _adopt(opened: Recipe, at: Point | None) -> None:
     if len(chosen) > MOST_MODELS:
         raise RecipeError(f"expected at most {MOST_MODELS} models side by side, got {len(chosen)}")
     for source in chosen:
-        classifier(source).accept(image_set(opened.images).pixels[:1])
+        _check_fit(source, opened.images)
     opened.check_rows(image_set(opened.images))
     _choose(chosen, opened.images, opened.rows, at)
     st.session_state[f"settings:{opened.analysis}"] = {**opened.parameters, **opened.figure}

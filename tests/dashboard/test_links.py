@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import streamlit as st_app
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from streamlit.testing.v1 import AppTest
 
 from core.analyses import TABLE
+from core.images import load_images
+from core.recipe import RecipeError
+from dashboard import links
 from dashboard.links import settings_in
 
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -34,6 +39,17 @@ def test_every_value_is_taken_or_left_out_with_a_reason(name: str, data: st.Data
         assert value == entries[key].parse(said[key])
     if not before:
         assert len(found) + len(left_out) == len(set(said) & set(entries))
+
+
+def test_labels_that_the_model_does_not_have_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    images = load_images("demo:digits")[[0, 1]]
+    names = tuple(map(str, range(13)))
+    strange = replace(images, labels=torch.tensor([3, 12]), class_names=names)
+    monkeypatch.setattr(links, "image_set", lambda source: strange)
+    with pytest.raises(RecipeError, match="expected labels of the 10 classes of digits/standard, got 13"):
+        links._check_fit("demo:digits/standard", "own")
+    monkeypatch.setattr(links, "image_set", lambda source: images)
+    links._check_fit("demo:digits/standard", "own")
 
 
 def test_the_null_is_added_beside_and_travels_in_the_link(
