@@ -1,0 +1,36 @@
+"""Every analysis says what to cite, and every key has its entry."""
+
+from __future__ import annotations
+
+import pytest
+
+from core.analyses import TABLE
+from core.recipe import Recipe
+from core.references import METHODS, entries, references
+
+
+def test_every_analysis_has_its_papers_and_every_paper_is_used() -> None:
+    assert METHODS.keys() == TABLE.keys()
+    cited = {key for keys in METHODS.values() for key in keys}
+    assert cited <= entries().keys()
+    always = {"boundaryatlas", "paszke2019pytorch", "torchvision", "wightman2019timm"}
+    assert entries().keys() - cited == always & entries().keys()
+    assert always <= entries().keys()
+
+
+@pytest.mark.parametrize("key", sorted(entries()))
+def test_an_entry_is_whole(key: str) -> None:
+    text = entries()[key]
+    assert text.count("{") == text.count("}")
+    assert "title = {" in text
+    assert "author = {" in text
+
+
+def test_a_model_brings_its_library() -> None:
+    def of(model: str) -> tuple[str, ...]:
+        return references(Recipe.make("limits", models=[model], images="demo:photos", rows=[3]))
+
+    assert of("demo:photos/standard") == ("boundaryatlas", "paszke2019pytorch", *METHODS["limits"])
+    assert "wightman2019timm" in of("demo:photos/vit")
+    assert "torchvision" in of("torchvision:resnet18")
+    assert "torchvision" in of("untrained:torchvision:resnet18")
