@@ -7,13 +7,16 @@ fit. The shape that gives the most images per second is measured once for each c
 
 from __future__ import annotations
 
+import ctypes
 import json
 import logging
 import os
+import sys
 import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
@@ -22,6 +25,8 @@ import torch
 from core.result import Result
 
 logger = logging.getLogger(__name__)
+
+_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # of mallopt
 
 
 class Cancelled(BaseException):
@@ -43,7 +48,8 @@ def silent(fraction: float, partial: Result | None = None) -> None:
 def choose_device(name: str | torch.device | None = None) -> torch.device:
     """The device called `name`, or the best one here: CUDA, then Apple's MPS, then the CPU.
 
-    On CUDA, convolutions are kept from rounding their inputs to TF32's 10 bits, which would move boundaries.
+    On CUDA, convolutions are kept from rounding their inputs to TF32's 10 bits, which would move boundaries. On the
+    CPU, the process keeps memory that tensors have left, up to 512 MiB.
 
     Raises:
         ValueError: if there is no such device here.
@@ -56,7 +62,22 @@ def choose_device(name: str | torch.device | None = None) -> torch.device:
         raise ValueError(f"expected a device that is here, such as {best}, got {str(name)[:40]!r}") from error
     if device.type == "cuda":
         torch.backends.cudnn.allow_tf32 = False
+    if device.type == "cpu":
+        _keep_freed_memory()
     return device
+
+
+@lru_cache(maxsize=1)
+def _keep_freed_memory() -> None:
+    """Have glibc keep blocks of up to 32 MiB that tensors have left.
+
+    By default it gives them back, and the kernel hands them out again page by page, cleared: half the time of a
+    backward pass of the demo models on 256 images. Other C libraries stay as they are.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
+    if mallopt is not None:
+        for setting, size in ((_MMAP_THRESHOLD, 32 << 20), (_TRIM_THRESHOLD, 512 << 20)):
+            mallopt(setting, size)
 
 
 def set_threads(count: int | None = None) -> int:

@@ -1,4 +1,4 @@
-"""What takes seconds once for a process is done before somebody asks for it: umap-learn is imported and compiled."""
+"""What takes seconds once for a process is done before somebody asks for it: umap-learn and walks are compiled."""
 
 from __future__ import annotations
 
@@ -28,6 +28,7 @@ def _try() -> None:
     if jobs.shared().pending():
         _wait()
         return
-    from core.geometry.layouts import warm_up
+    from core.geometry import layouts, level_kernels
 
-    warm_up()
+    level_kernels.warm_up()
+    layouts.warm_up()

@@ -25,6 +25,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from core.classifier import Classifier
+from core.geometry.folding import folded
 
 Norm = Literal[1, 2, "inf"]
 NORMS: tuple[Norm, ...] = get_args(Norm)
@@ -54,7 +55,7 @@ class SignedMargin:
     """The signed margin of each row's own class, with a count of the images put forward and backward."""
 
     def __init__(self, classifier: Classifier) -> None:
-        self._classifier = classifier
+        self._classifier = folded(classifier)
         self.dtype = torch.promote_types(classifier.dtype, torch.float32)  # lengths need more digits than half has
         self.forwards = 0
         self.gradients = 0
@@ -102,7 +103,7 @@ class SignedMargin:
         if not lead.requires_grad:  # logits that do not depend on the image
             return torch.zeros_like(points)
         (gradient,) = torch.autograd.grad(lead.sum(), points, retain_graph=keep, materialize_grads=True)
-        return gradient.detach()
+        return gradient.detach().contiguous()
 
 
 def _ahead(logits: Tensor, source: Tensor) -> tuple[Tensor, Tensor]:

@@ -143,6 +143,11 @@ class MeanOperator:
         """Where it runs."""
         return self._operators[0].device
 
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of sums over many points."""
+        return torch.float64
+
     def select(self, rows: Int[Tensor, " m"]) -> MeanOperator:
         """The same: there is one map."""
         return self if len(rows) else MeanOperator(self._operators)

@@ -175,7 +175,7 @@ class HessianProducts:
             (products,) = torch.autograd.grad(
                 gradient, points, vectors.reshape(points.shape), retain_graph=True, materialize_grads=True
             )
-        found: Tensor = products.detach().view(vectors.shape)
+        found: Tensor = products.detach().reshape(vectors.shape)
         return found
 
     def _slope(self, points: Tensor) -> Tensor:
@@ -215,7 +215,7 @@ class HessianProducts:
         way = (self.step * unit).reshape(-1, *self.points.shape[1:])
         centre = self.points.repeat_interleave(block, 0)
         ahead, behind = (self._gradients(centre + side * way, block) for side in (1, -1))
-        found: Tensor = (ahead - behind).view(vectors.shape) * (long / (2 * self.step))
+        found: Tensor = (ahead - behind).reshape(vectors.shape) * (long / (2 * self.step))
         return found
 
 

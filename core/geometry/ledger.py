@@ -17,7 +17,6 @@ from torch import Tensor
 
 from core.classifier import Classifier
 from core.geometry.closest import Images, Rows, SignedMargin, Slope
-from core.geometry.folding import folded
 
 Numbers = Int[Tensor, " n"]  # of images
 Unit = Literal["pixel", "entry"]
@@ -36,7 +35,7 @@ class Ledger(SignedMargin):
     """
 
     def __init__(self, classifier: Classifier, size: int, tied: bool = False) -> None:
-        super().__init__(folded(classifier))
+        super().__init__(classifier)
         self._size, self._tied = size, tied
         self.channels = classifier.input_shape[0]
         self.num_classes = classifier.num_classes

@@ -31,10 +31,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, get_args
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from core.geometry.level_walkers import RECORDED, Seen, Walkers
+from core.geometry.level_kernels import NEWTON_STEPS, calm_step
+from core.geometry.level_walkers import RECORDED, Walkers
 from core.geometry.log_odds import LogOdds, level_below
 
 Mode = Literal["superlevel", "equality", "paper"]
@@ -48,8 +50,7 @@ _FAILURES = 2  # until a back-off
 _DESCENT = 3  # times as fast as the way to the target shrinks, walks come down to the level
 _GROWTH = 2.0  # of eta after an accepted point, up to where it began
 _ROUNDING = 64  # in units of the last digit: how well log-odds are known
-_NEWTON_STEPS = 8  # at most; 3 on a GPU, where nobody looks whether they are needed
-_NEWTON_STEPS_UNSEEN = 3
+_NEWTON_STEPS_UNSEEN = 3  # on a GPU, where nobody looks whether they are needed
 
 
 @dataclass(frozen=True)
@@ -121,10 +122,10 @@ class Stepper:
         """Look at the points proposed, keep those allowed, propose the next ones."""
         w, point = walkers, walkers.point
         value, gradient, logits = self.odds.slope(point, w.source_class)
+        if w.calm and self._calmly(w, value, gradient, logits):
+            return
         way = w.target - point
         distance, steepness, along = _length(way), _length(gradient), _dot(way, gradient)
-        if w.calm and self._calmly(w, Seen(value, gradient, logits, way, distance, steepness, along)):
-            return
         usable = torch.isfinite(value) & torch.isfinite(steepness)
         walking, fresh = w.status == WALKING, w.age == 0
         allowed = usable & (self.allows(w, value) | fresh)
@@ -149,50 +150,29 @@ class Stepper:
             return 0
         return int(torch.minimum(-w.age % _STALL_STEPS, self.steps - w.age).min())
 
-    def _calmly(self, w: Walkers, seen: Seen) -> bool:
-        """A step in which every walker is accepted and nothing ends, if this is one: with fewer operations."""
-        value, gradient, logits, way, distance, steepness, along = seen
-        if self.mode == "superlevel":
-            inside = value - w.level
-        else:
-            fall = w.at_source.sigmoid() - value.sigmoid()
-            inside = w.delta - (fall if self.mode == "paper" else fall.abs())
-        root = w.target[0].numel() ** 0.5
-        scale = distance * steepness
-        cosine = along / scale
-        room = [inside, distance - max(_NEAR, self.goal) * root, steepness - 2 * _flat(steepness), cosine + 2]
-        if self.mode != "paper":
-            room.append(w.scalars[:, 2] - distance)
-        if not float(torch.stack(room).min()) >= 0:  # or NaN
-            return False
-        towards = logits.softmax(1).gather(1, w.target_class[:, None])[:, 0]
-        w.scalars = torch.stack([value, towards, distance, cosine], 1)
-        w.kept, w.gradient, w.value, w.scale, w.top = w.point, gradient, value, scale, logits.argmax(1)
-        w.record(w.age, w.stride)
-        w.calm -= 1
-        w.age = w.age + 1
-        slope = steepness.square()
-        if self.mode == "paper":
-            w.push = torch.addcmul(w.push, _column(self.eps * value.neg().sigmoid()), gradient)
-            w.push.clamp_(-self.eps, self.eps)
-            tangent = way.addcmul_(_column(along / slope), gradient, value=-1)
-            w.point = torch.add(w.kept, tangent, alpha=self.eta).add_(w.push).clamp_(0, 1)
-            w.stride = _length(w.point - w.kept)
-            return True
-        if self.mode == "equality":
-            rise = w.at_source - value
-        else:
-            spare = torch.maximum(w.aim - value, (w.at_source + self.climb - w.level) * w.left)
-            w.left = w.left * (1 - self.eta) ** _DESCENT
-            rise = torch.maximum(
-                w.level + self._known(w) - value, torch.minimum(w.level + spare - value, self.eta * scale)
-            )
-        there = way.mul_(self.eta).add_(w.kept)
-        w.point, risen = rise_in_box(
-            w.kept, there, gradient, rise, exactly=self.mode == "equality", risen=self.eta * along, slope=slope
+    def _calmly(self, w: Walkers, value: Tensor, gradient: Tensor, logits: Tensor) -> bool:
+        """A step in which every walker is accepted and nothing ends, if this is one: compiled, and on the CPU."""
+        rows = torch.stack([value, w.at_source, w.level, w.delta, w.aim, w.left, w.stride]).numpy()
+        count, ends = len(value), torch.empty_like(w.point)
+        found = np.empty((7, count), rows.dtype)
+        points, targets, slopes, pushes, there = (
+            each.view(count, -1).numpy() for each in (w.point, w.target, gradient, w.push, ends)
         )
-        w.stride = self.eta * distance if w.point is there else _length(w.point - w.kept)
-        w.aim = value + torch.maximum(rise, risen)
+        near, flat = max(_NEAR, self.goal) * points.shape[1] ** 0.5, _flat(value.dtype)
+        rounding = _ROUNDING * torch.finfo(value.dtype).eps
+        numbers = (MODES.index(self.mode), self.eta, self.climb, self.eps, near, flat, rounding)
+        said = (each.numpy() for each in (logits, w.target_class))
+        notes = w.history.numpy()
+        if not calm_step()(*numbers, points, targets, slopes, pushes, *said, rows, w.age.numpy(), notes, there, found):
+            return False
+        w.kept, w.gradient, w.value, w.top, w.point = w.point, gradient, value, logits.argmax(1), ends
+        made = torch.from_numpy(found)
+        w.scalars, (w.scale, w.stride, aim) = made[:4].T, made[4:]
+        if self.mode != "paper":
+            w.aim = aim
+        if self.mode == "superlevel":
+            w.left = w.left * (1 - self.eta) ** _DESCENT
+        w.calm, w.age = w.calm - 1, w.age + 1
         return True
 
     @staticmethod
@@ -242,7 +222,7 @@ class Stepper:
         stalled = due & (distance > (1 - self.stall) * w.mark)
         w.mark = torch.where(due | (w.age == 0), distance, w.mark)
         blocked = failed if self.mode == "paper" else w.back_offs >= _BACK_OFFS
-        flat = steepness < _flat(steepness)
+        flat = steepness < _flat(steepness.dtype)
         status = w.status
         for reason, holds in (
             (BUDGET, w.age >= self.steps),
@@ -285,8 +265,6 @@ def rise_in_box(
     rise: Tensor,
     *,
     exactly: bool,
-    risen: Tensor | None = None,
-    slope: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """The image in the box nearest to the one wanted among those where a linear function has risen enough.
 
@@ -296,20 +274,18 @@ def rise_in_box(
         gradient: (n, c, h, w) of the function.
         rise: (n,) least value of the function; where the box holds none, the nearest to it that was met.
         exactly: its value instead.
-        risen: (n,) the function at the images wanted, where that is known.
-        slope: (n,) <gradient, gradient>, where that is known.
 
     Returns:
         (n, c, h, w) images, and (n,) what the function is there.
     """
     limits = torch.finfo(gradient.dtype)
     found = free = wanted
-    risen = _dot(gradient, wanted - base) if risen is None else risen
+    risen = _dot(gradient, wanted - base)
     least = 4 * limits.eps * torch.maximum(rise.abs(), risen.abs())
     reach = torch.zeros_like(rise)
-    slope = _dot(gradient, gradient) if slope is None else slope
+    slope = _dot(gradient, gradient)
     seen = rise.device.type == "cpu"
-    for step in range(_NEWTON_STEPS if seen else _NEWTON_STEPS_UNSEEN):
+    for step in range(NEWTON_STEPS if seen else _NEWTON_STEPS_UNSEEN):
         lack = rise - risen
         going = (lack.abs() if exactly else lack) > least
         if seen and not bool(going.any()):
@@ -324,9 +300,9 @@ def rise_in_box(
     return found, risen
 
 
-def _flat(steepness: Tensor) -> float:
+def _flat(dtype: torch.dtype) -> float:
     """The length of a gradient whose square is hardly a number any more."""
-    return float(torch.finfo(steepness.dtype).tiny ** 0.5)
+    return float(torch.finfo(dtype).tiny ** 0.5)
 
 
 def _choose(which: Tensor, images: Tensor, others: Tensor) -> Tensor:

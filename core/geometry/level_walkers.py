@@ -6,7 +6,6 @@ The steps are taken in `core.geometry.level_steps`; many walks at once are led b
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -62,15 +61,3 @@ class Walkers:
         """Note the scalars of every walk, and how far it moved, in a column of its history."""
         now = torch.cat([self.scalars, moved[:, None]], 1)[..., None]
         self.history.scatter_(2, column.view(-1, 1, 1).expand_as(now), now)
-
-
-class Seen(NamedTuple):
-    """What was seen at the points of walkers, one row each."""
-
-    value: Tensor  # log-odds
-    gradient: Tensor  # image
-    logits: Tensor
-    way: Tensor  # image: to the target
-    distance: Tensor
-    steepness: Tensor  # length of the gradient
-    along: Tensor  # product of the way and the gradient

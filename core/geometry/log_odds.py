@@ -16,6 +16,7 @@ from torch import Tensor
 
 from core.classifier import Classifier
 from core.compute import out_of_memory
+from core.geometry.folding import folded
 
 Images = Float[Tensor, "n c h w"]
 Logits = Float[Tensor, "n k"]
@@ -81,7 +82,7 @@ class LogOdds:
     """
 
     def __init__(self, classifier: Classifier, size: int) -> None:
-        self._classifier, self._size = classifier, size
+        self._classifier, self._size = folded(classifier), size
         self.dtype = torch.promote_types(classifier.dtype, torch.float32)  # lengths need more digits than half has
         self.forwards = 0
         self.gradients = 0
@@ -109,7 +110,7 @@ class LogOdds:
                 return value, torch.zeros_like(points.detach()), said
             # of each row's value in its own image: rows do not see each other
             (gradient,) = torch.autograd.grad(logits, points, weights, materialize_grads=True)
-            return value, gradient, said
+            return value, gradient.contiguous(), said
 
         return Slope(*self._in_pieces(forward_and_back, len(images)))
 

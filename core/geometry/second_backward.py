@@ -139,6 +139,8 @@ class _Convolved(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
         """W^T g."""
+        if not torch.is_grad_enabled():
+            return _transpose(gradients[0], ctx.convolution, ctx.size), None
         return _Transposed.apply(gradients[0], ctx.convolution, ctx.size), None
 
 
@@ -147,15 +149,19 @@ class _Transposed(torch.autograd.Function):
     def forward(ctx: Any, gradient: Tensor, convolution: nn.Conv2d, size: torch.Size) -> Tensor:
         """W^T g."""
         ctx.convolution = convolution
-        layout = (convolution.stride, convolution.padding, convolution.dilation, convolution.groups)
-        back: Tensor = conv2d_input(size, convolution.weight, gradient, *layout)
-        return back
+        return _transpose(gradient, convolution, size)
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, *vectors: Tensor) -> tuple[Tensor, None, None]:
         """W v."""
         return _convolve(vectors[0], ctx.convolution, None), None, None
+
+
+def _transpose(gradient: Tensor, convolution: nn.Conv2d, size: torch.Size) -> Tensor:
+    layout = (convolution.stride, convolution.padding, convolution.dilation, convolution.groups)
+    back: Tensor = conv2d_input(size, convolution.weight, gradient, *layout)
+    return back
 
 
 def _convolve(images: Tensor, convolution: nn.Conv2d, bias: Tensor | None) -> Tensor:
@@ -182,6 +188,8 @@ class _Value(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
         """The gradient, f'(x) g."""
         values, slope, bend = ctx.saved_tensors
+        if not torch.is_grad_enabled():  # nobody will run this backwards
+            return gradients[0] * slope, None
         return _Slope.apply(gradients[0], values, slope, bend), None
 
 

@@ -31,7 +31,7 @@ from core.geometry.hessian import HessianProducts, Vectors
 
 
 class ShapeOperator:
-    """v -> S v at n points of boundaries, in float64 around products in the classifier's precision.
+    """v -> S v at n points of boundaries, in the precision of v around products in the classifier's.
 
     Args:
         products: of the second derivative, at the points.
@@ -59,19 +59,25 @@ class ShapeOperator:
         """Where it runs."""
         return self.gradient.device
 
+    @property
+    def dtype(self) -> torch.dtype:
+        """In which precision products are known."""
+        return self.products.dtype
+
     def select(self, rows: Int[Tensor, " m"]) -> ShapeOperator:
         """The same at some of the points."""
         return ShapeOperator(self.products.select(rows), self.gradient[rows])
 
     def tangential(self, vectors: Vectors) -> Vectors:
         """The vectors without their part along the normal."""
-        tangential: Tensor = vectors - (vectors @ self.normals[:, :, None]) * self.normals[:, None]
+        normals = self.normals.to(vectors.dtype)
+        tangential: Tensor = vectors - (vectors @ normals[:, :, None]) * normals[:, None]
         return tangential
 
     def __call__(self, vectors: Vectors) -> Vectors:
-        """(n, b, d): S v for b vectors at each point."""
-        bent = self.products(self.tangential(vectors).to(self.products.dtype)).double()
-        shaped: Tensor = self.tangential(bent) / self.steepness[:, None, None]
+        """(n, b, d): S v for b vectors at each point, in the precision of the vectors."""
+        bent = self.products(self.tangential(vectors).to(self.products.dtype)).to(vectors.dtype)
+        shaped: Tensor = self.tangential(bent).div_(self.steepness.to(vectors.dtype)[:, None, None])
         return shaped
 
     def along(self, vectors: Vectors) -> Float[Tensor, "n b"]:
@@ -128,6 +134,11 @@ class TangentMatrix:
         """Where it is."""
         return self.values.device
 
+    @property
+    def dtype(self) -> torch.dtype:
+        """In which precision it is."""
+        return self.values.dtype
+
     def select(self, rows: Int[Tensor, " m"]) -> TangentMatrix:
         """The same."""
         return self
@@ -138,7 +149,7 @@ class TangentMatrix:
 
     def __call__(self, vectors: Vectors) -> Vectors:
         """S v of vectors in these coordinates."""
-        shaped: Tensor = (vectors[0].to(self.values.dtype) @ self.values).double()[None]
+        shaped: Tensor = (vectors[0].to(self.values.dtype) @ self.values).to(vectors.dtype)[None]
         return shaped
 
     def eigenvalues(self) -> Float[Tensor, " k"]:

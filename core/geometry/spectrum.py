@@ -31,7 +31,9 @@ Side = Literal["largest magnitude", "both ends"]
 
 Vectors = Float[Tensor, "n b d"]
 
-_LOST = 1e-13  # of the largest |k|: what is left of a direction is rounding, a random one goes on
+_LOST = 1e3  # rounding errors of the largest |k|: no more is left of a direction, a random one goes on
+_DEPENDENT = 1e-3  # sizes within a block: below it a direction is all but a combination of the others
+_NEAR = 30.0  # tolerances: from there on it is looked at more often whether the search may end
 _COMPACT = 0.3  # share of finished rows that is worth leaving behind
 
 
@@ -51,6 +53,10 @@ class Operator(Protocol):
     def device(self) -> torch.device:
         """Where it runs."""
 
+    @property
+    def dtype(self) -> torch.dtype:
+        """In which precision it knows the maps."""
+
     def select(self, rows: Int[Tensor, " m"]) -> Self:
         """Some of the maps."""
 
@@ -58,7 +64,7 @@ class Operator(Protocol):
         """The vectors' parts in the tangent spaces."""
 
     def __call__(self, vectors: Vectors) -> Vectors:
-        """The maps of b vectors each."""
+        """The maps of b vectors each, in the precision of the vectors."""
 
 
 Watch = Callable[[Int[Tensor, " r"], Float[Tensor, "r k"], Float[Tensor, "r k"]], None]
@@ -111,16 +117,17 @@ def extreme_eigenvalues(
     ends = _empty(operator, count)
     active = torch.arange(rows, device=operator.device)
     looked = looks(-(-most // block), operator.device)
-    step = 0
+    step, near = 0, False
     while True:
         step += 1
         search.step()
         full = search.size + block > most
-        often = 6 if search.size >= 2 * count else 18  # few spectra end that early
+        often = 6 if near else 12
         if not full and (search.size < count + block or (step * block) % often >= block or step not in looked):
             continue
         values, estimate = search.estimate(count, side)
-        finished = (estimate <= tolerance * values.abs().amax(1, keepdim=True)).all(1)
+        worst = (estimate / values.abs().amax(1, keepdim=True)).nan_to_num(0.0).amax(1) / tolerance
+        finished, near = worst <= 1, bool(worst.amin() <= _NEAR)
         watch(active, values, estimate)
         tick(search.size / most)
         if full or bool(finished.all()) or float(finished.double().mean()) >= _COMPACT:
@@ -128,8 +135,7 @@ def extreme_eigenvalues(
             search.finish(ends, active, done, finished, side)
             if full or bool(done.all()):
                 return ends
-            active = active[~done]
-            search.keep(~done)
+            active = active[search.keep(~done)]
 
 
 def _empty(operator: Operator, count: int) -> Ends:
@@ -145,15 +151,16 @@ def _empty(operator: Operator, count: int) -> Ends:
 
 
 class _Krylov:
-    """Growing bases V of n spaces, with S V and V^T S V."""
+    """Growing bases V of n spaces, with S V, in the precision of S, and V^T S V in float64."""
 
     def __init__(self, operator: Operator, most: int, block: int, seed: int) -> None:
         rows, dimension = operator.shape
         self._operator, self._block = operator, block
         self._generator = torch.Generator().manual_seed(seed)
         most += block
-        self._basis = torch.zeros((rows, most, dimension), dtype=torch.float64, device=operator.device)
-        self._bent = torch.zeros_like(self._basis)
+        self._basis = torch.empty((rows, most, dimension), dtype=operator.dtype, device=operator.device)
+        self._bent = torch.empty_like(self._basis)
+        self._lost = _LOST * torch.finfo(operator.dtype).eps
         self._small = torch.zeros((rows, most, most), dtype=torch.float64, device=operator.device)
         self._factor = torch.zeros((rows, block, block), dtype=torch.float64, device=operator.device)
         self._scale = self._small.new_zeros(rows)
@@ -164,7 +171,7 @@ class _Krylov:
         """The same directions in every row: what a row comes to does not depend on its neighbours."""
         _, dimension = self._operator.shape
         drawn = torch.randn((1, self._block, dimension), generator=self._generator, dtype=torch.float64)
-        drawn = (drawn / drawn.norm(dim=2, keepdim=True)).to(self._operator.device)
+        drawn = (drawn / drawn.norm(dim=2, keepdim=True)).to(self._operator.device, self._basis.dtype)
         return self._operator.tangential(drawn.expand(rows, -1, -1).contiguous())
 
     def _outside(self, vectors: Tensor) -> Tensor:
@@ -175,16 +182,23 @@ class _Krylov:
     def _orthonormal(self, vectors: Tensor) -> Tensor:
         """Orthonormal directions outside of the basis, from a block of any vectors."""
         for _ in range(3):  # what rounding left over grows when a vector is made longer: again
-            vectors = self._split(self._outside(vectors))[0]
+            vectors = torch.linalg.qr(self._outside(vectors).mT)[0].mT
         return vectors
 
     def _split(self, vectors: Tensor) -> tuple[Tensor, Tensor]:
-        """Rows of a block made orthonormal, and the lower triangle with block = triangle @ rows."""
+        """Rows of a block made orthonormal, by the Cholesky factor of their products, with block = factor @ rows.
+
+        Where they are far from independent, the rows come out as orthonormal as rounding lets them.
+        """
         if vectors.shape[1] == 1:
             sizes = vectors.norm(dim=2, keepdim=True)
-            return vectors / sizes.clamp(min=torch.finfo(torch.float64).tiny), sizes
-        unit, triangle = torch.linalg.qr(vectors.mT)
-        return unit.mT, triangle.mT
+            return vectors / sizes.clamp(min=torch.finfo(vectors.dtype).tiny), sizes.double()
+        products = (vectors @ vectors.mT).double()
+        factor = torch.linalg.cholesky_ex(products).L
+        usable = factor.diagonal(dim1=1, dim2=2) > torch.finfo(vectors.dtype).tiny
+        safe = torch.where(usable.all(1)[:, None, None], factor, torch.eye(vectors.shape[1]).to(factor))
+        unit = torch.linalg.solve_triangular(safe.to(vectors.dtype), vectors, upper=False)
+        return unit, factor
 
     def step(self) -> None:
         """Take the next block in, and prepare the one after it.
@@ -199,15 +213,23 @@ class _Krylov:
         recent = slice(max(0, start - self._block), end)
         near = self._basis[:, recent]
         coordinates = bent @ near.mT
-        self._small[:, start:end, recent] = coordinates
-        self._small[:, recent, start:end] = coordinates.mT
+        self._small[:, start:end, recent] = coordinates.double()
+        self._small[:, recent, start:end] = coordinates.double().mT
         left = self._outside(bent - coordinates @ near)
         self._next, self._factor = self._split(left)
-        self._scale = self._scale.maximum(coordinates.abs().amax((1, 2)))
-        empty = left.norm(dim=2).amin(1) <= _LOST * self._scale
-        if self._block > 1 or bool(empty.any()):
-            fresh = self._next + 1e-3 * self._random(len(bent))
-            self._next = self._orthonormal(torch.where(empty[:, None, None], fresh, self._next))
+        self._scale = self._scale.maximum(coordinates.abs().amax((1, 2)).double())
+        sizes = self._factor.diagonal(dim1=1, dim2=2)
+        empty = ~(sizes.amin(1) > self._lost * self._scale)
+        if self._block > 1:
+            self._next, again = self._split(self._outside(self._next))
+            self._factor = self._factor @ again
+            empty |= ~(sizes.amin(1) > _DEPENDENT * sizes.amax(1))
+        if bool(empty.any()):
+            if self._block > 1:
+                self._factor = torch.where(empty[:, None, None], torch.linalg.qr(left.mT)[1].mT.double(), self._factor)
+            unit = left / left.norm(dim=2, keepdim=True).clamp(min=torch.finfo(left.dtype).tiny)
+            fresh = self._orthonormal(unit + 1e-3 * self._random(len(bent)))
+            self._next = torch.where(empty[:, None, None], fresh, self._next)
 
     def estimate(self, count: int, side: Side) -> tuple[Tensor, Tensor]:
         """Eigenvalues (n, m) of the small matrices, and estimates of their residuals.
@@ -221,28 +243,29 @@ class _Krylov:
         """Write the rows that are done, from the whole of V^T S V and with their true residuals."""
         where, count = active[done], ends.values.shape[1]
         basis, bent = self._basis[done, : self.size], self._bent[done, : self.size]
-        measured = basis @ bent.mT
+        measured = (basis @ bent.mT).double()
         values, small = _chosen((measured + measured.mT) / 2, count, side)
-        vectors = small.mT @ basis
+        mixed = small.mT.to(basis.dtype)
+        vectors = (mixed @ basis).double()
         ends.values[where], ends.vectors[where] = values, vectors
-        ends.residual[where] = (small.mT @ bent - values[:, :, None] * vectors).norm(dim=2)
+        ends.residual[where] = ((mixed @ bent).double() - values[:, :, None] * vectors).norm(dim=2)
         ends.converged[where] = converged[done]
         total = (measured + measured.mT).flatten(1).norm(dim=1)
         skew = (measured - measured.mT).flatten(1).norm(dim=1) / total.where(total > 0, 1.0)
         ends.skew[where], ends.steps[where] = skew, self.size
 
-    def keep(self, rows: Tensor) -> None:
-        """Go on with these rows alone."""
-        self._operator = self._operator.select(rows.nonzero()[:, 0])
-        self._basis, self._bent = (self._rest(each, rows) for each in (self._basis, self._bent))
-        self._small = self._small[rows]
-        self._next, self._factor, self._scale = self._next[rows], self._factor[rows], self._scale[rows]
-
-    def _rest(self, each: Tensor, rows: Tensor) -> Tensor:
-        """Some rows, with the room that is left: memory that was never written costs nothing to copy."""
-        fewer = torch.zeros((int(rows.sum()), *each.shape[1:]), dtype=each.dtype, device=each.device)
-        fewer[:, : self.size] = each[rows, : self.size]
-        return fewer
+    def keep(self, rows: Tensor) -> Tensor:
+        """Go on with these rows alone; returns their new order: the last ones have moved to where others have left."""
+        left = int(rows.sum())
+        order = torch.arange(left, device=rows.device)
+        free = (~rows[:left]).nonzero()[:, 0]
+        order[free] = left + rows[left:].nonzero()[:, 0]
+        for each in (self._basis, self._bent):  # in place: other memory would have to be made first
+            each[free, : self.size] = each[order[free], : self.size]
+        self._basis, self._bent = self._basis[:left], self._bent[:left]
+        self._operator, self._small = self._operator.select(order), self._small[order]
+        self._next, self._factor, self._scale = self._next[order], self._factor[order], self._scale[order]
+        return order
 
 
 def _chosen(small: Tensor, count: int, side: Side) -> tuple[Tensor, Tensor]:
@@ -312,6 +335,7 @@ def quadrature(operator: Operator, probes: int = 8, steps: int = 40, seed: int =
         left = left - ((known @ left[..., None]).mT @ known)[..., 0, :]
         sizes = left.norm(dim=2, keepdim=True)
         scale = small.abs().amax((1, 2, 3))[:, None, None]
-        vectors = left / sizes.where(sizes > _LOST * scale, torch.inf)  # an exhausted space adds nodes of weight 0
+        lost = _LOST * torch.finfo(sizes.dtype).eps * scale
+        vectors = left / sizes.where(sizes > lost, torch.inf)  # an exhausted space adds nodes of weight 0
     values, eigenvectors = torch.linalg.eigh((small + small.mT) / 2)
     return Density(values.flatten(1), (eigenvectors[:, :, 0].square() / probes).flatten(1))

@@ -1,5 +1,7 @@
 """Batches of one shape, halved when memory runs out; a batch shape measured once and remembered."""
 
+import resource
+import sys
 from pathlib import Path
 
 import pytest
@@ -123,6 +125,20 @@ def test_a_write_that_fails_leaves_the_old_file(tmp_path: Path) -> None:
 def test_the_named_device_wins() -> None:
     assert compute.choose_device("cpu").type == "cpu"
     assert compute.choose_device().type in ("cuda", "mps", "cpu")
+
+
+def test_memory_that_tensors_left_is_used_again() -> None:
+    compute.choose_device("cpu")
+
+    def faults(rounds: int) -> int:
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+        for _ in range(rounds):
+            torch.ones(1 << 20).add_(1)
+        return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+    faults(5)
+    pages = 20 * (4 << 20) / resource.getpagesize()
+    assert faults(20) < pages / 4 or sys.platform != "linux"
 
 
 @pytest.mark.parametrize("name", ["nonsense", "cuda:99"])

@@ -8,7 +8,7 @@ import types
 
 import pytest
 
-from core.geometry import layouts
+from core.geometry import layouts, level_kernels
 from dashboard import jobs, warm
 
 
@@ -33,6 +33,7 @@ def test_a_server_warms_up_once_and_not_while_somebody_waits(monkeypatch: pytest
         done.set()
 
     monkeypatch.setattr(layouts, "warm_up", count)
+    monkeypatch.setattr(level_kernels, "warm_up", lambda: None)
     monkeypatch.setitem(sys.modules, "streamlit.web.bootstrap", types.ModuleType("bootstrap"))
     queue = types.SimpleNamespace(pending=lambda: next(looks))
     monkeypatch.setattr(jobs, "shared", lambda: queue)

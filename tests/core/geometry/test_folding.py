@@ -58,10 +58,24 @@ def test_the_demo_model_has_nothing_left_to_normalise() -> None:
     assert not any(isinstance(part, nn.BatchNorm2d) for part in folded(classifier).module.modules())
 
 
-def test_what_has_no_pairs_is_returned_as_it_is() -> None:
+def test_what_is_hooked_stays() -> None:
     hooked = nn.Sequential(nn.Conv2d(1, 2, 1), norm(2), nn.Flatten())
     classifier = truths.classifier(hooked, (1, 2, 2))
     classifier.module[1].register_forward_hook(lambda module, images, result: result * 2)  # type: ignore[index]
-    assert folded(classifier) is classifier
+    lighter, images = folded(classifier), truths.images(3, (1, 2, 2)).float()
+    assert isinstance(lighter.module[1], nn.BatchNorm2d)  # type: ignore[index]
+    np.testing.assert_allclose(lighter(images).detach(), classifier(images).detach(), atol=1e-6)
     affine = truths.classifier(truths.Affine(torch.eye(2, 4), torch.zeros(2)), (1, 2, 2))
     assert folded(affine) is affine
+
+
+def test_convolutions_lie_channels_last_and_share_no_weight() -> None:
+    parametrized = nn.utils.parametrizations.weight_norm(nn.Conv2d(4, 4, 3))
+    module = nn.Sequential(nn.Conv2d(3, 4, 3), parametrized, nn.Flatten(), nn.Linear(64, 2))
+    classifier = truths.classifier(module, (3, 8, 8))
+    lighter, images = folded(classifier), truths.images(2, (3, 8, 8)).float()
+    mine, theirs = (each.module[0].weight for each in (lighter, classifier))  # type: ignore[index]
+    assert mine.is_contiguous(memory_format=torch.channels_last)  # type: ignore[operator, union-attr]
+    assert theirs.is_contiguous()  # type: ignore[operator, union-attr]
+    assert lighter.module[3].weight is classifier.module[3].weight  # type: ignore[index]
+    np.testing.assert_allclose(lighter(images).detach(), classifier(images).detach(), atol=1e-6)

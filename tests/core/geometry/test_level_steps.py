@@ -9,11 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from core.checkpoints import load_classifier
 from core.geometry.level_sets import traverse
-from core.geometry.level_steps import MODES, Mode, Stepper, rise_in_box
-from core.geometry.level_walkers import Seen, Walkers
-from core.images import load_images
+from core.geometry.level_steps import MODES, Mode, rise_in_box
 from tests import truths
 from tests.core.geometry.test_level_sets import between, check, dot, halves
 
@@ -111,27 +108,3 @@ def test_before_a_cliff_steps_are_halved_and_the_walk_goes_back(mode: Mode) -> N
     assert stopped.status[0] == "blocked"
     assert stopped.taken[0] < 40
     assert 0.5 - 0.4 * stopped.eta < stopped.endpoints[0, 0, 0, 0] <= 0.5
-
-
-@pytest.mark.parametrize("mode", MODES)
-def test_calm_steps_are_the_same_steps_with_fewer_operations(mode: Mode, monkeypatch: pytest.MonkeyPatch) -> None:
-    classifier = load_classifier("demo:photos/standard", "cpu").to(dtype=torch.float64)
-    images = load_images("demo:photos")
-    sources, targets = images.pixels[[3, 5, 400]].double(), images.pixels[[17, 42, 9]].double()
-    calm: list[bool] = []
-    whole = Stepper._calmly
-
-    def counted(stepper: Stepper, walkers: Walkers, seen: Seen) -> bool:
-        calm.append(whole(stepper, walkers, seen))
-        return calm[-1]
-
-    monkeypatch.setattr(Stepper, "_calmly", counted)
-    quick = traverse(classifier, sources, targets, mode, 0.1, 70)
-    assert sum(calm) > 30
-    monkeypatch.setattr(Stepper, "_calm_for", lambda stepper, walkers: 0)
-    slow = traverse(classifier, sources, targets, mode, 0.1, 70)
-    assert len(calm) <= 71
-    for name in ("endpoints", "log_odds", "target_confidence", "distance", "cosine", "moved", "snapshots"):
-        np.testing.assert_allclose(getattr(quick, name), getattr(slow, name), rtol=1e-7, atol=1e-9, err_msg=name)
-    assert quick.status.tolist() == slow.status.tolist()
-    assert (quick.forwards, quick.gradients) == (slow.forwards, slow.gradients)

@@ -34,6 +34,10 @@ class Matrices:
     def device(self) -> torch.device:
         return self.values.device
 
+    @property
+    def dtype(self) -> torch.dtype:
+        return self.values.dtype
+
     def select(self, rows: Int[Tensor, " m"]) -> Matrices:
         return Matrices(self.values[rows], self.rotation, self.skew)
 
