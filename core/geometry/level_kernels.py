@@ -2,48 +2,22 @@
 
 A step is calm where every walker is accepted and nothing ends. Written with tensors it takes some 130 operations, each
 a pass over all images and a few microseconds on small ones: as much as a forward and a backward of a demo model.
-
-Reference: Lam, Pitrou, Seibert, Numba: a LLVM-based Python JIT compiler, LLVM-HPC 2015.
 """
 
 from __future__ import annotations
 
-import inspect
 import math
-from collections.abc import Callable
-from functools import lru_cache
-from typing import Any
 
 import numpy as np
+
+from core.compiled import compiled
 
 NEWTON_STEPS = 8  # at most
 SUPERLEVEL, EQUALITY, PAPER = range(3)
 
 
-@lru_cache(maxsize=1)
-def calm_step() -> Callable[..., bool]:
-    """`_calm_step`, compiled: a first call with a type of values takes some seconds, or reads what was kept on disk."""
-    from numba import njit
-
-    function = inspect.unwrap(_calm_step)
-    options: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
-    options["fastmath"] = {"reassoc", "contract", "nsz"}  # NaN and infinity stay what they are
-    try:
-        compiled: Callable[..., bool] = njit(cache=True, **options)(function)
-    except RuntimeError:  # no folder to keep it in that may be written: compiled anew in each process
-        compiled = njit(**options)(function)
-    return compiled
-
-
-def warm_up() -> None:
-    """Compile for float32, what demo models and most others compute in."""
-    images, numbers, none = np.full((1, 2), 0.5, np.float32), np.zeros((7, 1), np.float32), np.zeros(1, np.int64)
-    history, logits = np.zeros((1, 5, 1), np.float32), np.zeros((1, 2), np.float32)
-    settings = (SUPERLEVEL, 0.1, 0.0, 0.1, 0.0, 0.0, 0.0)
-    calm_step()(*settings, *[images] * 4, logits, none, numbers, none, history, images.copy(), numbers.copy())
-
-
-def _calm_step(
+@compiled
+def calm_step(
     mode: int,
     eta: float,
     climb: float,
@@ -178,3 +152,11 @@ def _calm_step(
             length += (there - here) * (there - here)
         found[5, row], found[6, row] = math.sqrt(length), at + max(rise, risen)
     return True
+
+
+def warm_up() -> None:
+    """Compile for float32, what demo models and most others compute in."""
+    images, numbers, none = np.full((1, 2), 0.5, np.float32), np.zeros((7, 1), np.float32), np.zeros(1, np.int64)
+    history, logits = np.zeros((1, 5, 1), np.float32), np.zeros((1, 2), np.float32)
+    settings = (SUPERLEVEL, 0.1, 0.0, 0.1, 0.0, 0.0, 0.0)
+    calm_step(*settings, *[images] * 4, logits, none, numbers, none, history, images.copy(), numbers.copy())

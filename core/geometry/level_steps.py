@@ -163,7 +163,7 @@ class Stepper:
         numbers = (MODES.index(self.mode), self.eta, self.climb, self.eps, near, flat, rounding)
         said = (each.numpy() for each in (logits, w.target_class))
         notes = w.history.numpy()
-        if not calm_step()(*numbers, points, targets, slopes, pushes, *said, rows, w.age.numpy(), notes, there, found):
+        if not calm_step(*numbers, points, targets, slopes, pushes, *said, rows, w.age.numpy(), notes, there, found):
             return False
         w.kept, w.gradient, w.value, w.top, w.point = w.point, gradient, value, logits.argmax(1), ends
         made = torch.from_numpy(found)

@@ -32,6 +32,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional as F
 
+from core.geometry import primitive_kernels
+
 Rows = Int[Tensor, " m"] | None  # which of the drawn ones; None for all in their order
 
 _ENTRIES = 1024  # intervals of a colour curve's table: 10 to each half wave of the shortest default wave
@@ -287,6 +289,8 @@ def _compression(field: Tensor) -> Tensor:
     A cell of four pixels is cut in two; the gradient of the linear map on each half is that of the two edges of the
     cell that meet in it.
     """
+    if field.device.type == "cpu":
+        return torch.from_numpy(primitive_kernels.compression(field.numpy()))
     down, across = field.diff(dim=2).unbind(1), field.diff(dim=3).unbind(1)  # rows and columns of tau, along the edges
     largest = field.new_zeros(len(field))
     for side in (slice(None, -1), slice(1, None)):

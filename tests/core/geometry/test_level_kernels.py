@@ -8,7 +8,6 @@ import torch
 from torch import Tensor
 
 from core.checkpoints import load_classifier
-from core.geometry import level_kernels
 from core.geometry.level_sets import traverse
 from core.geometry.level_steps import MODES, Mode, Stepper
 from core.geometry.level_walkers import Walkers
@@ -37,14 +36,3 @@ def test_calm_steps_are_the_same_steps_with_fewer_operations(mode: Mode, monkeyp
         np.testing.assert_allclose(getattr(quick, name), getattr(slow, name), rtol=1e-7, atol=1e-9, err_msg=name)
     assert quick.status.tolist() == slow.status.tolist()
     assert (quick.forwards, quick.gradients) == (slow.forwards, slow.gradients)
-
-
-def test_without_a_folder_to_write_to_it_is_compiled_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
-    from numba.core import caching
-
-    monkeypatch.setattr(caching.CacheImpl, "_locator_classes", [])
-    level_kernels.calm_step.cache_clear()
-    try:
-        level_kernels.warm_up()
-    finally:
-        level_kernels.calm_step.cache_clear()
