@@ -158,5 +158,6 @@ def warm_up() -> None:
     """Compile for float32, what demo models and most others compute in."""
     images, numbers, none = np.full((1, 2), 0.5, np.float32), np.zeros((7, 1), np.float32), np.zeros(1, np.int64)
     history, logits = np.zeros((1, 5, 1), np.float32), np.zeros((1, 2), np.float32)
+    four = images, images, images, images
     settings = (SUPERLEVEL, 0.1, 0.0, 0.1, 0.0, 0.0, 0.0)
-    calm_step(*settings, *[images] * 4, logits, none, numbers, none, history, images.copy(), numbers.copy())
+    calm_step(*settings, *four, logits, none, numbers, none, history, images.copy(), numbers.copy())

@@ -160,10 +160,10 @@ class Stepper:
         )
         near, flat = max(_NEAR, self.goal) * points.shape[1] ** 0.5, _flat(value.dtype)
         rounding = _ROUNDING * torch.finfo(value.dtype).eps
-        numbers = (MODES.index(self.mode), self.eta, self.climb, self.eps, near, flat, rounding)
-        said = (each.numpy() for each in (logits, w.target_class))
-        notes = w.history.numpy()
-        if not calm_step(*numbers, points, targets, slopes, pushes, *said, rows, w.age.numpy(), notes, there, found):
+        said, classes, age, notes = (each.numpy() for each in (logits, w.target_class, w.age, w.history))
+        settings = MODES.index(self.mode), self.eta, self.climb, self.eps, near, flat, rounding
+        images = points, targets, slopes, pushes
+        if not calm_step(*settings, *images, said, classes, rows, age, notes, there, found):
             return False
         w.kept, w.gradient, w.value, w.top, w.point = w.point, gradient, value, logits.argmax(1), ends
         made = torch.from_numpy(found)
