@@ -65,7 +65,7 @@ STATUSES: Mapping[str, str] = MappingProxyType(
 )
 _WORDS = tuple(STATUSES)  # in the order of the numbers in core.geometry.sparsefool
 _JITTER = 2 / 255  # pixel: how far from the image other seeds than 0 begin
-_ROUNDS = 2  # of exchange
+_ROUNDS = 1  # of exchange: a second one takes a sixth of the time and saves a twentieth of the pixels
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
