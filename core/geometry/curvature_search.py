@@ -20,6 +20,7 @@ from core.geometry.spectrum import Ends, Side, Watch, extreme_eigenvalues, quadr
 
 PROBES, STEPS = 8, 40  # of the density
 _MOST_STEPS = 16  # products with a matrix at hand for each direction kept
+_BLOCK = 4  # directions that share a pass over such a matrix
 _EXACT_ENDS = 1e-5  # of the largest |k|: such products cost little
 
 
@@ -58,9 +59,8 @@ class CurvatureSearch:
         return ShapeOperator(products)
 
     def block(self, rows: int) -> int:
-        """Directions a step: more of them fill the processor where there are few rows, but need more products."""
-        fill, most = (64, 16) if self.classifier.device.type == "cuda" else (16, 4)
-        return max(1, min(most, fill // rows))
+        """Directions a step: more of them fill a GPU where there are few rows, but need more products."""
+        return max(1, min(16, 64 // rows)) if self.classifier.device.type == "cuda" else 1
 
     def ends(
         self,
@@ -97,6 +97,7 @@ class CurvatureSearch:
                 extent.kept,
                 side=extent.side,
                 tolerance=_EXACT_ENDS,
+                block=_BLOCK,
                 seed=self._seed,
                 budget=_MOST_STEPS * extent.kept,
             )

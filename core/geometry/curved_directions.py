@@ -152,9 +152,18 @@ class MeanOperator:
         """The same: there is one map."""
         return self if len(rows) else MeanOperator(self._operators)
 
+    @property
+    def across(self) -> Float[Tensor, "1 0 d"]:
+        """None."""
+        return torch.empty((1, 0, self.shape[1]), dtype=self.dtype, device=self.device)
+
     def tangential(self, vectors: Float[Tensor, "1 b d"]) -> Float[Tensor, "1 b d"]:
         """The vectors."""
         return vectors
+
+    def untrimmed(self, vectors: Float[Tensor, "1 b d"]) -> Float[Tensor, "1 b d"]:
+        """As called."""
+        return self(vectors)
 
     def __call__(self, vectors: Float[Tensor, "1 b d"]) -> Float[Tensor, "1 b d"]:
         """(1, b, d): the mean of S_z v over all points."""

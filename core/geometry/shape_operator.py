@@ -74,11 +74,19 @@ class ShapeOperator:
         tangential: Tensor = vectors - (vectors @ normals[:, :, None]) * normals[:, None]
         return tangential
 
+    @property
+    def across(self) -> Float[Tensor, "n 1 d"]:
+        """The normals."""
+        return self.normals[:, None]
+
     def __call__(self, vectors: Vectors) -> Vectors:
         """(n, b, d): S v for b vectors at each point, in the precision of the vectors."""
-        bent = self.products(self.tangential(vectors).to(self.products.dtype)).to(vectors.dtype)
-        shaped: Tensor = self.tangential(bent).div_(self.steepness.to(vectors.dtype)[:, None, None])
-        return shaped
+        return self.tangential(self.untrimmed(self.tangential(vectors)))
+
+    def untrimmed(self, vectors: Vectors) -> Vectors:
+        """(n, b, d): H v / ||g|| of b tangential vectors at each point: S v and a part along the normal."""
+        bent = self.products(vectors.to(self.products.dtype)).to(vectors.dtype)
+        return bent / self.steepness.to(vectors.dtype)[:, None, None]
 
     def along(self, vectors: Vectors) -> Float[Tensor, "n b"]:
         """The normal curvature along each vector's tangential part; NaN where it has none."""
@@ -104,11 +112,12 @@ class ShapeOperator:
         for start in range(0, size, here.products.width):
             tick(start / size)
             end = min(start + here.products.width, size)
-            bent = here.products(basis.columns(start, end)[None].to(here.products.dtype))[0].double()
-            measured[start:end] = (basis.coordinates(bent) / here.steepness).to(measured.dtype)
-        difference, total = (measured - measured.T).norm(), (measured + measured.T).norm()
+            bent = here.products(basis.columns(start, end, measured.dtype)[None])[0]
+            measured[start:end] = basis.coordinates(bent) / here.steepness.to(measured.dtype)
+        symmetric = (measured + measured.T).div_(2)
+        difference, total = measured.sub_(symmetric).norm(), symmetric.norm()
         skew = float(difference / total) if total > 0 else 0.0
-        return TangentMatrix((measured + measured.T) / 2, skew, basis)
+        return TangentMatrix(symmetric, skew, basis)
 
 
 @dataclass(frozen=True, eq=False)
@@ -143,9 +152,18 @@ class TangentMatrix:
         """The same."""
         return self
 
+    @property
+    def across(self) -> Float[Tensor, "1 0 k"]:
+        """None."""
+        return self.values.new_empty((1, 0, len(self.values)))
+
     def tangential(self, vectors: Vectors) -> Vectors:
         """The vectors: all of them are tangential."""
         return vectors
+
+    def untrimmed(self, vectors: Vectors) -> Vectors:
+        """As called."""
+        return self(vectors)
 
     def __call__(self, vectors: Vectors) -> Vectors:
         """S v of vectors in these coordinates."""
@@ -179,19 +197,20 @@ class _TangentBasis:
             cosines = torch.from_numpy(dct(torch.eye(size, dtype=torch.float64).numpy(), norm="ortho", axis=0))
             self._mix = (cosines * signs).to(normal.device)  # rows: cosines with random signs, an orthonormal basis
 
-    def columns(self, start: int, end: int) -> Tensor:
+    def columns(self, start: int, end: int, dtype: torch.dtype) -> Tensor:
         """Basis vectors in image space."""
         size = len(self._mirror) - 1
         if self._mix is not None:
-            return self._reflected(self._mix[start:end])
-        rows = torch.zeros((end - start, size), dtype=self._mirror.dtype, device=self._mirror.device)
+            return self._reflected(self._mix[start:end]).to(dtype)
+        rows = torch.zeros((end - start, size), dtype=dtype, device=self._mirror.device)
         rows[torch.arange(end - start), torch.arange(start, end)] = 1
         return self._reflected(rows)
 
     def coordinates(self, vectors: Tensor) -> Tensor:
         """Coordinates of the tangential parts of vectors."""
-        inner = (vectors - 2 * (vectors @ self._mirror)[:, None] * self._mirror)[:, 1:]
-        return inner if self._mix is None else inner @ self._mix.T
+        mirror = self._mirror.to(vectors.dtype)
+        inner = (vectors - 2 * (vectors @ mirror)[:, None] * mirror)[:, 1:]
+        return inner if self._mix is None else inner @ self._mix.to(vectors.dtype).T
 
     def pixels(self, coordinates: Tensor) -> Tensor:
         """Back to image space."""
@@ -199,4 +218,5 @@ class _TangentBasis:
 
     def _reflected(self, inner: Tensor) -> Tensor:
         padded = torch.nn.functional.pad(inner, (1, 0))
-        return padded - 2 * (padded @ self._mirror)[:, None] * self._mirror
+        mirror = self._mirror.to(padded.dtype)
+        return padded - 2 * (padded @ mirror)[:, None] * mirror

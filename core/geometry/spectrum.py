@@ -33,7 +33,7 @@ Vectors = Float[Tensor, "n b d"]
 
 _LOST = 1e3  # rounding errors of the largest |k|: no more is left of a direction, a random one goes on
 _DEPENDENT = 1e-3  # sizes within a block: below it a direction is all but a combination of the others
-_NEAR = 30.0  # tolerances: from there on it is looked at more often whether the search may end
+_NEAR = 8.0  # tolerances: from there on it is looked at more often whether the search may end
 _COMPACT = 0.3  # share of finished rows that is worth leaving behind
 
 
@@ -60,11 +60,18 @@ class Operator(Protocol):
     def select(self, rows: Int[Tensor, " m"]) -> Self:
         """Some of the maps."""
 
+    @property
+    def across(self) -> Float[Tensor, "n m d"]:
+        """Unit vectors orthogonal to the tangent spaces: one each, or none."""
+
     def tangential(self, vectors: Vectors) -> Vectors:
         """The vectors' parts in the tangent spaces."""
 
     def __call__(self, vectors: Vectors) -> Vectors:
         """The maps of b vectors each, in the precision of the vectors."""
+
+    def untrimmed(self, vectors: Vectors) -> Vectors:
+        """The same of tangential vectors, with what the map adds across the tangent spaces."""
 
 
 Watch = Callable[[Int[Tensor, " r"], Float[Tensor, "r k"], Float[Tensor, "r k"]], None]
@@ -158,7 +165,12 @@ class _Krylov:
         self._operator, self._block = operator, block
         self._generator = torch.Generator().manual_seed(seed)
         most += block
-        self._basis = torch.empty((rows, most, dimension), dtype=operator.dtype, device=operator.device)
+        across = operator.across
+        self._whole = torch.empty(  # with what is across first: one pass takes it out of a vector as well
+            (rows, across.shape[1] + most, dimension), dtype=operator.dtype, device=operator.device
+        )
+        self._whole[:, : across.shape[1]] = across
+        self._basis = self._whole[:, across.shape[1] :]
         self._bent = torch.empty_like(self._basis)
         self._lost = _LOST * torch.finfo(operator.dtype).eps
         self._small = torch.zeros((rows, most, most), dtype=torch.float64, device=operator.device)
@@ -176,8 +188,8 @@ class _Krylov:
 
     def _outside(self, vectors: Tensor) -> Tensor:
         """What of the vectors is tangential and outside of the basis."""
-        basis = self._basis[:, : self.size]
-        return self._operator.tangential(vectors - (vectors @ basis.mT) @ basis)
+        known = self._whole[:, : self._whole.shape[1] - self._basis.shape[1] + self.size]
+        return torch.baddbmm(vectors, vectors @ known.mT, known, alpha=-1)
 
     def _orthonormal(self, vectors: Tensor) -> Tensor:
         """Orthonormal directions outside of the basis, from a block of any vectors."""
@@ -207,7 +219,7 @@ class _Krylov:
         any of the basis.
         """
         start, end = self.size, self.size + self._block
-        bent = self._operator(self._next)
+        bent = self._operator.untrimmed(self._next)
         self._basis[:, start:end], self._bent[:, start:end] = self._next, bent
         self.size = end
         recent = slice(max(0, start - self._block), end)
@@ -215,7 +227,7 @@ class _Krylov:
         coordinates = bent @ near.mT
         self._small[:, start:end, recent] = coordinates.double()
         self._small[:, recent, start:end] = coordinates.double().mT
-        left = self._outside(bent - coordinates @ near)
+        left = self._outside(torch.baddbmm(bent, coordinates, near, alpha=-1))
         self._next, self._factor = self._split(left)
         self._scale = self._scale.maximum(coordinates.abs().amax((1, 2)).double())
         sizes = self._factor.diagonal(dim1=1, dim2=2)
@@ -248,7 +260,8 @@ class _Krylov:
         mixed = small.mT.to(basis.dtype)
         vectors = (mixed @ basis).double()
         ends.values[where], ends.vectors[where] = values, vectors
-        ends.residual[where] = ((mixed @ bent).double() - values[:, :, None] * vectors).norm(dim=2)
+        shaped = self._operator.select(done.nonzero()[:, 0]).tangential((mixed @ bent).double())
+        ends.residual[where] = (shaped - values[:, :, None] * vectors).norm(dim=2)
         ends.converged[where] = converged[done]
         total = (measured + measured.mT).flatten(1).norm(dim=1)
         skew = (measured - measured.mT).flatten(1).norm(dim=1) / total.where(total > 0, 1.0)
@@ -260,9 +273,10 @@ class _Krylov:
         order = torch.arange(left, device=rows.device)
         free = (~rows[:left]).nonzero()[:, 0]
         order[free] = left + rows[left:].nonzero()[:, 0]
-        for each in (self._basis, self._bent):  # in place: other memory would have to be made first
-            each[free, : self.size] = each[order[free], : self.size]
-        self._basis, self._bent = self._basis[:left], self._bent[:left]
+        used = self._whole.shape[1] - self._basis.shape[1] + self.size
+        self._whole[free, :used] = self._whole[order[free], :used]  # in place: other memory would have to be made first
+        self._bent[free, : self.size] = self._bent[order[free], : self.size]
+        self._whole, self._basis, self._bent = self._whole[:left], self._basis[:left], self._bent[:left]
         self._operator, self._small = self._operator.select(order), self._small[order]
         self._next, self._factor, self._scale = self._next[order], self._factor[order], self._scale[order]
         return order

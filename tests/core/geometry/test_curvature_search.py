@@ -47,9 +47,11 @@ def test_the_density_is_measured_where_it_is_wanted() -> None:
     np.testing.assert_allclose((nodes * weights).sum(1), every.mean(1), rtol=0.5)  # eight probes
 
 
-def test_few_rows_are_filled_up_with_directions() -> None:
+def test_few_rows_are_filled_up_with_directions_on_a_gpu() -> None:
     found, _ = search(Extent(False, 2, "both ends", 1e-3))
-    assert [found.block(rows) for rows in (1, 4, 8, 16, 64)] == [4, 4, 2, 1, 1]
+    assert [found.block(rows) for rows in (1, 16)] == [1, 1]
+    found.classifier.device = torch.device("cuda")
+    assert [found.block(rows) for rows in (1, 4, 8, 32, 64, 100)] == [16, 16, 8, 2, 1, 1]
 
 
 def test_what_is_found_so_far_is_told_before_it_is_done() -> None:

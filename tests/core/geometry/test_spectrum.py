@@ -41,8 +41,15 @@ class Matrices:
     def select(self, rows: Int[Tensor, " m"]) -> Matrices:
         return Matrices(self.values[rows], self.rotation, self.skew)
 
+    @property
+    def across(self) -> Tensor:
+        return self.values.new_empty((len(self.values), 0, self.freedom))
+
     def tangential(self, vectors: Tensor) -> Tensor:
         return vectors
+
+    def untrimmed(self, vectors: Tensor) -> Tensor:
+        return self(vectors)
 
     def __call__(self, vectors: Tensor) -> Tensor:
         self.calls += 1
