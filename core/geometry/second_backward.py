@@ -159,18 +159,19 @@ class _Transposed(torch.autograd.Function):
 
 def _transpose(gradient: Tensor, convolution: nn.Conv2d, size: torch.Size) -> Tensor:
     """W^T g, as a transposed convolution: a sixth faster here than torch's backward of a convolution."""
+    padding = [int(each) for each in convolution.padding]  # given in numbers
     lost = []  # rows and columns at the end that strides leave out
     for axis in range(2):
         reach = convolution.dilation[axis] * (convolution.kernel_size[axis] - 1) + 1
         covered = (gradient.shape[2 + axis] - 1) * convolution.stride[axis] + reach
-        lost.append(size[2 + axis] + 2 * int(convolution.padding[axis]) - covered)
+        lost.append(size[2 + axis] + 2 * padding[axis] - covered)
     back: Tensor = nn.functional.conv_transpose2d(
         gradient,
         convolution.weight,
         None,
         convolution.stride,
-        convolution.padding,
-        tuple(lost),
+        padding,
+        lost,
         convolution.groups,
         convolution.dilation,
     )

@@ -77,7 +77,8 @@ class ShapeOperator:
     @property
     def across(self) -> Float[Tensor, "n 1 d"]:
         """The normals."""
-        return self.normals[:, None]
+        normals: Tensor = self.normals[:, None]
+        return normals
 
     def __call__(self, vectors: Vectors) -> Vectors:
         """(n, b, d): S v for b vectors at each point, in the precision of the vectors."""
@@ -86,7 +87,8 @@ class ShapeOperator:
     def untrimmed(self, vectors: Vectors) -> Vectors:
         """(n, b, d): H v / ||g|| of b tangential vectors at each point: S v and a part along the normal."""
         bent = self.products(vectors.to(self.products.dtype)).to(vectors.dtype)
-        return bent / self.steepness.to(vectors.dtype)[:, None, None]
+        shaped: Tensor = bent / self.steepness.to(vectors.dtype)[:, None, None]
+        return shaped
 
     def along(self, vectors: Vectors) -> Float[Tensor, "n b"]:
         """The normal curvature along each vector's tangential part; NaN where it has none."""
