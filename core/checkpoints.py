@@ -20,9 +20,9 @@ from torch import Tensor, nn
 from core.classifier import Classifier
 from core.compute import atomic_write, choose_device
 from core.demo import ARCHITECTURES, SHIPPED, demo_spec
-from core.images import ASSETS, METADATA_KEY
+from core.images import ASSETS, METADATA_KEY, load_images
+from core.sources import NULLS, Source
 from core.sources import CheckpointError as CheckpointError
-from core.sources import Source
 
 if TYPE_CHECKING:
     from core.foreign import Uploads
@@ -62,10 +62,11 @@ def load_classifier(
     """
     device = choose_device(device)
     said = Source.parse(source)
-    if said.trained != said:
-        from core.null import untrained
+    if said.kind in NULLS:
+        from core.null import null_of
 
-        return untrained(load_classifier(said.trained.text(), device, uploads=uploads), said.seed)
+        of = load_classifier(said.inner.text(), device, uploads=uploads)
+        return null_of(said, of, lambda images: load_images(images, uploads=uploads))
     path = _ours(said, uploads)
     if path is None:
         from core.foreign import load_foreign

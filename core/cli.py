@@ -3,8 +3,8 @@
 Each analysis of the table is a command whose options are its settings. The ending of `--out` decides what is written:
 .pdf, .svg and .png are figures for paper, .html one for the screen, .npz and .csv the numbers, .json the recipe, .zip a
 paper kit: figure, caption, methods, table, references. All of them hold the recipe, and `run` makes any of them again
-from any other. `list` names the recipes that come along, `show` prints one, and `report` puts every lens on one model
-and some images into one file.
+from any other. `list` names the recipes that come along, `show` prints one, `series` asks one of a folder of
+checkpoints, and `report` puts every lens on one model and some images into one file.
 
 >>> main(["slice", "--model", "demo:photos/standard", "--images", "3,17"])
 Traceback (most recent call last):
@@ -16,6 +16,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import sys
 import time
 from collections.abc import Sequence
@@ -61,6 +62,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 return _run(options)
             case "report":
                 _report(options)
+            case "series":
+                return _series(options)
             case _:
                 _write(_named(options), options.out, options.device, options.upload)
     except (ValueError, OSError) as error:
@@ -102,6 +105,21 @@ def _parser() -> argparse.ArgumentParser:
     again.add_argument("--ending", choices=ENDINGS, default=".pdf", help="of the files of a folder. Default: .pdf.")
     again.add_argument(
         "--trust", action="store_true", help="also where the recipe names Python or .pt2 files to be run"
+    )
+    through = commands.add_parser(
+        "series", parents=[loads, some], help="ask a recipe of one checkpoint after the other, on one scale"
+    )
+    through.add_argument(
+        "--models",
+        help="a folder of checkpoints, epoch-2 before epoch-10, with options behind ? where they need some; or sources"
+        " with commas between them. Default: those of a GIF that a series was written to.",
+    )
+    through.add_argument("--out", type=Path, required=True, help="a .gif file, or a folder for single frames")
+    through.add_argument(
+        "--milliseconds", type=int, default=500, help="how long a frame of a GIF stands. Default: 500."
+    )
+    through.add_argument(
+        "--ending", choices=(".png", ".pdf", ".svg"), default=".png", help="of single frames. Default: .png."
     )
     every = commands.add_parser("report", parents=[loads], help="every lens on one model and some images in one file")
     every.add_argument("--model", required=True, help="a source such as demo:photos/standard")
@@ -204,6 +222,31 @@ def _report(options: argparse.Namespace) -> None:
         )
     options.out.write_bytes(data)
     print(f"wrote {options.out}")
+
+
+def _series(options: argparse.Namespace) -> int:
+    """Write a series; a checkpoint that cannot be used is told, and the others are drawn."""
+    from core.series import follow_series, sources_in
+
+    if options.out.suffix in ENDINGS or (options.out.suffix != ".gif" and options.out.is_file()):
+        raise RecipeError(f"expected --out FILE.gif, or a folder for single frames, got {str(options.out)!r}")
+    recipe = _changed(_found(options.recipe, trust=True), options.set)  # of its models none is loaded
+    models = options.models or sources_in(Path(options.recipe))
+    with _Bar(f"series of {recipe.analysis}") as bar:
+        made = follow_series(recipe, models, device=options.device, uploads=options.upload, on_progress=bar.update)
+    for sentence in made.left_out:
+        print(f"error: {sentence}", file=sys.stderr)
+    if options.out.suffix == ".gif":
+        options.out.write_bytes(made.gif(options.milliseconds))
+        print(f"wrote {options.out}: {made.words} {options.milliseconds} ms per frame.")
+    else:
+        options.out.mkdir(parents=True, exist_ok=True)
+        for number, label in enumerate(made.labels):
+            plain = re.sub(r"[^A-Za-z0-9._-]", "-", label)[:80]
+            place = options.out / f"{number + 1:03d}-{plain}{options.ending}"
+            place.write_bytes(made.frame(number, options.ending))
+        print(f"wrote {len(made.charts)} frames to {options.out}: {made.words}")
+    return 1 if made.left_out else 0
 
 
 def _found(name: str, trust: bool) -> Recipe:

@@ -5,20 +5,17 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import json
-import socket
-import warnings
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.request import getproxies
 
 import torch
 from torch import nn
 
 from core import exported, preprocessing, registries, state_dicts
 from core.classifier import Classifier
+from core.downloads import fetched
 from core.inspection import require_classifier
 from core.sources import DIGEST_LENGTH, MOST_CLASSES, UNTRAINED, CheckpointError, Source
 
@@ -236,7 +233,7 @@ def _torchvision(source: Source, uploads: Uploads | None) -> _Loaded:
         known = ", ".join((*enum.__members__, UNTRAINED))
         raise CheckpointError(f"expected weights of {name} out of {known}, got {wanted[:40]!a}; choose one of these")
     weights = enum[wanted] if wanted else enum.DEFAULT
-    tensors = _fetched(
+    tensors = fetched(
         f"{name} {weights.name}", lambda: weights.get_state_dict(progress=True, check_hash=True, weights_only=True)
     )
     kept = {key: tensor for key, tensor in tensors.items() if not key.endswith("num_batches_tracked")}
@@ -268,7 +265,7 @@ def _hub(source: Source, uploads: Uploads | None) -> _Loaded:
 def _from_timm(source: Source, place: str, name: str) -> _Loaded:
     import timm
 
-    made: Any = _fetched(name, lambda: timm.create_model(place, pretrained=True))
+    made: Any = fetched(name, lambda: timm.create_model(place, pretrained=True))
     said = made.pretrained_cfg
     channels, height, width = said["input_size"]
     own = tuple(said["mean"]), tuple(said["std"])
@@ -283,12 +280,13 @@ def _robustbench(source: Source, uploads: Uploads | None) -> _Loaded:
         )
     if importlib.util.find_spec("robustbench") is None:
         raise CheckpointError(
-            "expected the package robustbench to load its models, it is not installed; install it from its repository"
+            f"expected the package robustbench to load {parts[2][:60]!a}, it is not installed; install it by "
+            "pip install git+https://github.com/RobustBench/robustbench.git"
         )
     from robustbench.utils import load_model  # type: ignore[import-not-found]
 
     threat, data, name = parts
-    module = _fetched(name, lambda: load_model(model_name=name, dataset=data, threat_model=threat))
+    module = fetched(name, lambda: load_model(model_name=name, dataset=data, threat_model=threat))
     side = 224 if data == "imagenet" else 32
     none = preprocessing.PRESETS["none"]  # its models normalise inside
     return _Loaded(module.eval(), _sized(source, (3, side, side)), (none.mean, none.std), name)
@@ -302,41 +300,6 @@ def _factory(source: Source, uploads: Uploads | None) -> _Loaded:
     return _Loaded(
         module, _sized(source, (source.size[0], *source.size[1:])), (none.mean, none.std), source.place[-60:]
     )
-
-
-def _fetched(name: str, fetch: Callable[[], Any]) -> Any:
-    """What a library fetches from its server or finds in its folder.
-
-    Raises:
-        CheckpointError: if it cannot be reached, or has nothing of that name.
-    """
-    try:
-        with warnings.catch_warnings(), _quick_where_offline():
-            warnings.simplefilter("ignore")
-            return fetch()
-    except Exception as error:  # of urllib, requests, httpx, the hub's client and the file system
-        reason = " ".join(str(error).split())[:120]
-        raise CheckpointError(
-            f"expected to fetch {name[:60]}, got {type(error).__name__}: {reason}; look at the network and the name, "
-            "or fetch the weights elsewhere and name the file"
-        ) from error
-
-
-@contextmanager
-def _quick_where_offline() -> Iterator[None]:
-    """Where the hub's name is not even known, let its client look in its folder only: it would try for a minute."""
-    from huggingface_hub import constants
-
-    known = bool(getproxies())
-    if not known:
-        with suppress(OSError):
-            known = bool(socket.getaddrinfo("huggingface.co", 443))
-    before = constants.HF_HUB_OFFLINE
-    constants.HF_HUB_OFFLINE = before or not known
-    try:
-        yield
-    finally:
-        constants.HF_HUB_OFFLINE = before
 
 
 _LOADERS: dict[str, Callable[[Source, Uploads | None], _Loaded]] = {

@@ -11,7 +11,7 @@ import math
 import stat
 import zipfile
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path, PurePosixPath
 from typing import IO, NamedTuple
 
@@ -97,11 +97,15 @@ def open_zip(path: Path) -> zipfile.ZipFile:
     return opened
 
 
-def zip_entries(opened: zipfile.ZipFile) -> tuple[list[Entry], list[Refused]]:
+def zip_entries(
+    opened: zipfile.ZipFile, suffixes: Collection[str] = (*SUFFIXES, ".csv"), most: int = MOST_BYTES
+) -> tuple[list[Entry], list[Refused]]:
     """The pictures and tables of an archive, and what in it is refused before it is read.
 
     Args:
         opened: see `open_zip`.
+        suffixes: endings of the names that are wanted.
+        most: bytes of one entry.
 
     Returns:
         Entries in the order of their names, and the refused ones.
@@ -118,8 +122,8 @@ def zip_entries(opened: zipfile.ZipFile) -> tuple[list[Entry], list[Refused]]:
         seen.add(name)
         if reason:
             refused.append(Refused(_shown(name), reason))
-        elif PurePosixPath(name).suffix.lower() in (*SUFFIXES, ".csv"):
-            entries.append(Entry(name, lambda info=info: unpacked(opened, info)))  # type: ignore[misc]
+        elif PurePosixPath(name).suffix.lower() in suffixes:
+            entries.append(Entry(name, lambda info=info: unpacked(opened, info, most)))  # type: ignore[misc]
     return entries, refused
 
 
@@ -137,7 +141,7 @@ def unpacked(opened: zipfile.ZipFile, info: zipfile.ZipInfo, most: int = MOST_BY
             return file.read(info.file_size)
     except _BROKEN as error:
         raise ImageError(
-            f"expected an image, could not unpack {name}; it is damaged, pack the archive again"
+            f"expected a whole file, could not unpack {name}; it is damaged, pack the archive again"
         ) from error
 
 

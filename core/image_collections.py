@@ -6,13 +6,11 @@ of subfolders, from a table `labels.csv` of two columns, name and class, or from
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -22,13 +20,13 @@ from core.image_archives import Entry, Refused, open_zip, read_arrays, zip_entri
 from core.image_arrays import Arrays, arrays_of
 from core.image_files import MOST_BYTES, SUFFIXES, Picture, fitted_array, read_picture, short_name
 from core.image_sources import Fit, ImageSource
+from core.image_tables import class_in_table, read_table
 from core.images import ImageError, ImageSet, to_pixels
 from core.sources import MOST_CLASSES
 
 Uploads = Callable[[str], Sequence[Path]]  # the files of an upload, by its digest
 
 MOST_VALUES = 2**29  # of one set: 2 GiB as float32
-_TABLE_BYTES = 16 << 20
 _ARRAYS = (".npz", ".npy")
 
 
@@ -134,6 +132,29 @@ def gather(
     partners = _partners(names, listed)
     images = ImageSet(pixels, torch.tensor(labels), names, class_names, said.text(), partners)
     return Gathered(images, tuple(notes), tuple(refused))
+
+
+def upright(source: str | Path, names: Sequence[str], *, uploads: Uploads | None = None) -> tuple[Picture, ...]:
+    """Some pictures of a set as their files hold them: turned upright, neither cut nor resized.
+
+    Args:
+        source: see `gather`; its size and fit do not matter.
+        names: of pictures that `gather` kept.
+        uploads: see `gather`.
+
+    Returns:
+        One for each name.
+
+    Raises:
+        ImageError: if there is no such source, or none of these pictures is in it.
+    """
+    said = ImageSource.parse(source)
+    with ExitStack() as stack:
+        files = {file.name: file for file in _listed(said, uploads, stack).files}
+        missing = next((name for name in names if name not in files), None)
+        if missing is not None:
+            raise ImageError(f"expected a picture of {short_name(said.place)}, got {missing[:80]!a}; choose another")
+        return tuple(files[name].read(Fit()) for name in names)
 
 
 def _none_left(said: ImageSource, refused: Sequence[Refused]) -> str:
@@ -270,7 +291,9 @@ def _classed(entries: Sequence[Entry], where: str, *, loose_and_classes: bool) -
             refused.append(Refused(entry.name, str(error)))
     pictures = [entry for entry in entries if not entry.name.lower().endswith(".csv")]
     if table is not None:
-        return _Listed([_Named(each.name, _in_table(table, each.name), _decoding(each)) for each in pictures], refused)
+        return _Listed(
+            [_Named(each.name, class_in_table(table, each.name), _decoding(each)) for each in pictures], refused
+        )
     loose = [each for each in pictures if "/" not in each.name]
     if loose and len(loose) < len(pictures):
         if not loose_and_classes:
@@ -289,41 +312,6 @@ def _classed(entries: Sequence[Entry], where: str, *, loose_and_classes: bool) -
     folders = [each.name.partition("/")[0] if not loose else "" for each in pictures]
     named = [_Named(each.name, label, _decoding(each)) for each, label in zip(pictures, folders, strict=True)]
     return _Listed(named, refused)
-
-
-def read_table(content: bytes, name: str) -> dict[str, str]:
-    """The classes of a table by the names of the files.
-
-    Args:
-        content: lines of a name and a class with a comma, a semicolon or a tab between; a first line of titles may be.
-        name: of the table.
-
-    Returns:
-        Class by file name, as they are written.
-
-    Raises:
-        ImageError: if it is no such table.
-    """
-    short = short_name(name)
-    try:
-        text = content[:_TABLE_BYTES].decode("utf-8-sig")
-        sign = next((sign for sign in ",;\t" if sign in text.partition("\n")[0]), ",")
-        rows = [row for row in csv.reader(io.StringIO(text, newline=""), delimiter=sign) if row]
-    except (ValueError, csv.Error) as error:
-        raise ImageError(
-            f"expected a table of names and classes in {short}, could not read it; save it as CSV"
-        ) from error
-    if not rows or any(len(row) < 2 for row in rows):
-        raise ImageError(f"expected two columns in {short}, a name and a class, got another table; save it as CSV")
-    if PurePosixPath(rows[0][0]).suffix.lower() not in SUFFIXES:
-        rows = rows[1:]
-    return {row[0].strip(): row[1].strip()[:80] for row in rows}
-
-
-def _in_table(table: dict[str, str], name: str) -> str:
-    """The class of a file: by its path, its name, or its name without the ending."""
-    path = PurePosixPath(name)
-    return next((table[key] for key in (name, path.name, path.stem) if key in table), "")
 
 
 def _decoding(entry: Entry) -> Callable[[Fit], Picture]:

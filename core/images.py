@@ -124,6 +124,13 @@ class ImageSet:
         return hashlib.sha256(json.dumps(values.shape).encode() + values.tobytes()).hexdigest()
 
     @property
+    def pairs(self) -> tuple[np.ndarray, np.ndarray]:
+        """Rows of the clean and of the adversarial image of each whole pair; sources list the clean one first."""
+        partners = np.array(self.partners, dtype=np.int64)
+        clean = (partners > np.arange(len(partners))).nonzero()[0]
+        return clean, partners[clean]
+
+    @property
     def words(self) -> tuple[str, ...]:
         """The class of each image, or its own name where the class is not known."""
         pairs = zip(self.labels.tolist(), self.names, strict=True)

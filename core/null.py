@@ -1,23 +1,105 @@
-"""The null model of a classifier: the same architecture with its weights drawn anew, which learned nothing.
+"""Null models of a classifier: what is seen in them too is no sign of what was looked for.
 
-What the null shows as well comes from the architecture, and is no sign of what was learned. Layers that know how they
-are initialised (`reset_parameters`, as in torch and timm) do it again. Weights that belong to no such layer (position
-embeddings, tokens, graphs that were exported) are drawn uniformly within ±1/√(fan-in) where they have two axes or more;
-with one axis, scales become 1 and offsets 0. Statistics of normalisation layers become mean 0 and variance 1.
+`untrained` is the same architecture with its weights drawn anew, which learned nothing; `linearised` the affine map
+that the classifier is to first order at an image, which bends nowhere; `core.analytic` holds those known on paper.
+
+What the untrained shows as well comes from the architecture, and is no sign of what was learned. Layers that know how
+they are initialised (`reset_parameters`, as in torch and timm) do it again. Weights that belong to no such layer
+(position embeddings, tokens, graphs that were exported) are drawn uniformly within ±1/√(fan-in) where they have two
+axes or more; with one axis, scales become 1 and offsets 0. Statistics of normalisation layers become mean 0 and
+variance 1.
 """
 
 from __future__ import annotations
 
 import copy
 import math
+from collections.abc import Callable
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
+from core.analytic import Affine, analytic_classifier
 from core.classifier import Classifier
-from core.sources import CheckpointError
+from core.compute import Batches
+from core.images import ImageSet
+from core.sources import ANALYTIC, LINEARISED, CheckpointError, Source
 
+MOST_VALUES = 1 << 28  # of a linear map: 1 GB in float32; 1,000 classes of 3 x 224 x 224 are 0.6 GB
+_GRADIENTS = 64  # images that are put through together: halved where memory runs out
 _FIRST_SEED = 1 << 20  # architectures are drawn with small seeds: a null of those must be another draw
+
+
+def null_of(source: Source, classifier: Classifier, images: Callable[[str], ImageSet]) -> Classifier:
+    """The null that a source names.
+
+    Args:
+        source: `untrained:...`, `linearised:...` or `analytic:...`.
+        classifier: what `source.inner` names, loaded.
+        images: loads the image set that a source of images names.
+
+    Returns:
+        The null.
+
+    Raises:
+        CheckpointError: if there is no such null of this classifier, or no such image.
+        ImageError: if there are no such images, or they do not fit.
+    """
+    if source.kind not in (LINEARISED, ANALYTIC):
+        return untrained(classifier, source.seed)
+    from core.checkpoints import demo_images
+
+    if "images" not in source.options and source.trained.kind != "demo":
+        raise CheckpointError(f"expected images=SOURCE after ? in {source.text()[:80]}, got none; name an image set")
+    found, row = images(source.options.get("images") or demo_images(source.text())), source.row
+    if source.kind == ANALYTIC:
+        return analytic_classifier(classifier, source.analytic_kind, found, row)
+    if row >= len(found):
+        raise CheckpointError(f"expected a row below {len(found)}, the size of {found.source}, got {row}")
+    return linearised(classifier, found.pixels[row], f"{classifier.name}, linearised at image {row}")
+
+
+def linearised(classifier: Classifier, image: Tensor, name: str = "") -> Classifier:
+    """The affine map f(x0) + J (x - x0) that a classifier is to first order at an image x0.
+
+    Its boundaries are flat, its distances known exactly (`core.analytic.Affine`). J takes one gradient per class, of
+    the pixels: the normalisation is inside the map.
+
+    Args:
+        classifier: any classifier that is differentiable in the images.
+        image: x0 (c, h, w).
+        name: how figures call it; that of the classifier with "linearised" when empty.
+
+    Returns:
+        A classifier of the same images and classes, on the same device.
+
+    Raises:
+        CheckpointError: if J is too large, cannot be computed or is not finite.
+        ImageError: if the image is not of the classifier's shape.
+    """
+    point = classifier.accept(image[None])
+    count, size = classifier.num_classes, point.numel()
+    if count * size > MOST_VALUES:
+        raise CheckpointError(
+            f"expected at most {MOST_VALUES:,} derivatives, got {count:,} classes times {size:,} pixel values; choose a"
+            " smaller model"
+        )
+
+    def rows(classes: Tensor) -> Tensor:
+        images = point.expand(len(classes), -1, -1, -1).clone().requires_grad_()
+        logits = classifier(images)
+        if not logits.requires_grad:
+            raise CheckpointError(f"expected logits with a derivative, {classifier.name[:80]} has none")
+        (found,) = torch.autograd.grad(logits.gather(1, classes[:, None]).sum(), images)
+        return torch.cat([found.flatten(1), logits.detach().gather(1, classes[:, None])], 1)
+
+    with torch.enable_grad():
+        values = Batches(min(_GRADIENTS, count))(rows, torch.arange(count, device=classifier.device))
+    if not bool(torch.isfinite(values).all()):
+        raise CheckpointError(f"expected finite derivatives of {classifier.name[:80]}, got NaN or infinity")
+    module = Affine(values[:, :-1], values[:, -1], point[0])
+    shape, said = classifier.input_shape, name or f"{classifier.name}, linearised"
+    return Classifier(module, shape, classifier.class_names, name=said, device=classifier.device)
 
 
 def untrained(classifier: Classifier, seed: int = 0) -> Classifier:

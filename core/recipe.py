@@ -262,6 +262,12 @@ class Recipe:
         figure = {entry.name: self.figure[entry.name] for entry in self.definition.figure}
         together = beside or results
         chart = self.definition.chart(results, classifiers, images, rows=self.rows, beside=together, **figure)
+        how = self.figure.get("joined", "none")
+        if how != "none" and len(results) > 1:
+            from core.figures.seeds import seeds_in_one_line
+
+            names = [one.name for one in classifiers]
+            chart = seeds_in_one_line(chart, names, _seeds(self.models, how), "models" if how == "all" else "seeds")
         return replace(chart, recipe=self.mapping())
 
     def paper(self) -> dict[str, Any]:
@@ -310,6 +316,16 @@ def _rows(values: Any, analysis: Analysis, parameters: Mapping[str, Any]) -> tup
         wanted = str(fewest) if fewest == most else f"{fewest} to {most}"
         raise RecipeError(f"expected {wanted} images for {analysis.name}, got {len(rows)}")
     return rows
+
+
+def _seeds(models: Sequence[str], how: str) -> list[list[int]]:
+    """Numbers of the models that are seeds of one training, in the order of their first: all of them where asked."""
+    from core.sources import Source
+
+    groups: dict[str, list[int]] = {}
+    for number, model in enumerate(models):
+        groups.setdefault("" if how == "all" else Source.parse(model).seedless, []).append(number)
+    return list(groups.values())
 
 
 def _plain(values: Mapping[str, Any]) -> dict[str, Any]:

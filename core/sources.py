@@ -9,6 +9,8 @@
     path/to/weights.safetensors?arch=...        a file: .safetensors, a state dict, its shards, .pt2, .onnx
     upload:DIGEST?arch=...                      a file that somebody uploads, known by the SHA-256 of its bytes
     untrained:SOURCE, untrained:SEED:SOURCE     the architecture of any of these with its weights drawn anew
+    linearised:SOURCE?row=3                     the affine map that it is to first order at an image
+    analytic:KIND:SOURCE?row=3                  known on paper, of its classes: `hyperplane`, `ball` or `voronoi`
 
 After `?` come options, `name=value`, joined by `&`; values are percent-encoded where they hold other signs:
 
@@ -19,25 +21,31 @@ After `?` come options, `name=value`, joined by `&`; values are percent-encoded 
     mean=0.5/0.5/0.5&std=...      normalisation by numbers, one per channel, for pixels in [0, 1]
     names=cat/dog                 class names; `imagenet`; `file:PATH`, or `list:DIGEST` of an uploaded list
     name=mine                     how figures call it
+    row=3, images=demo:photos     of `linearised` and `analytic`: the image, and its set; row 0 of the model's demo set
 """
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from urllib.parse import quote, unquote
 
-KINDS = ("demo", "torchvision", "timm", "hf-hub", "robustbench", "module", "upload", "untrained")
+KINDS = (
+    "demo", "torchvision", "timm", "hf-hub", "robustbench", "module", "upload", "untrained", "linearised", "analytic",
+)  # fmt: skip
 OPTIONS = ("arch", "weights", "size", "preset", "mean", "std", "names", "name")
-UNTRAINED = "untrained"
+UNTRAINED, LINEARISED, ANALYTIC = NULLS = ("untrained", "linearised", "analytic")
+AT_IMAGE = ("images", "row")  # options of the last two
+ANALYTIC_KINDS = ("hyperplane", "ball", "voronoi")
 DIGEST_LENGTH = 32  # hexadecimal digits of a SHA-256, 128 bits: no two files meet by chance
 MOST_CLASSES = 100_000  # more than any public data set has
 
-_OPTIONS_AT_THE_END = re.compile(rf"\?((?:{'|'.join(OPTIONS)})=[^?]*)$")
+_OPTIONS_AT_THE_END = re.compile(rf"\?((?:{'|'.join((*OPTIONS, *AT_IMAGE))})=[^?]*)$")
 _SEEDED = re.compile(r"[0-9]{1,9}:")
+_NUMBERED = re.compile(r"-[0-9]{1,9}$")  # of a demo model: another seed of its training
 _SAFE = "/:.-_+"  # signs that a value keeps; commas go, since a link joins its models with them
 
 
@@ -74,15 +82,16 @@ class Source:
         place, said = (text, "") if found is None else (text[: found.start()], found[1])
         if found is None and "?" in text and "=" in text.rpartition("?")[2] and not _is_there(text):
             said, place = text.rpartition("?")[2], text.rpartition("?")[0]
+        kind, colon, rest = place.partition(":")
+        allowed = (*OPTIONS, *AT_IMAGE) if kind in (LINEARISED, ANALYTIC) else OPTIONS
         options: dict[str, str] = {}
         for pair in filter(None, said.split("&")):
             name, _, value = pair.partition("=")
-            if name not in OPTIONS or name in options or not value:
+            if name not in allowed or name in options or not value:
                 raise CheckpointError(
-                    f"expected options out of {', '.join(OPTIONS)}, each once, got {pair[:60]!r}; mend the source"
+                    f"expected options out of {', '.join(allowed)}, each once, got {pair[:60]!r}; mend the source"
                 )
             options[name] = unquote(value)
-        kind, colon, rest = place.partition(":")
         if colon and kind in KINDS:
             return cls(kind, rest, options)
         return cls("file", place, options)
@@ -104,23 +113,96 @@ class Source:
         return said.kind == "module" or (said.kind == "file" and said.place.lower().endswith(".pt2"))
 
     @property
+    def inner(self) -> Source:
+        """The source that a null is of; itself of any other.
+
+        >>> Source.parse("analytic:ball:untrained:upload:ab12?size=64&row=3").inner.text()
+        'untrained:upload:ab12?size=64'
+
+        Raises:
+            CheckpointError: if a null is of nothing.
+        """
+        if self.kind not in NULLS:
+            return self
+        inner = self.place
+        if self.kind == ANALYTIC or (self.kind == UNTRAINED and _SEEDED.match(inner)):
+            inner = inner.partition(":")[2]
+        if not inner:
+            raise CheckpointError(f"expected a model behind {self.kind}:{self.place}, got none; name one")
+        kind, colon, place = inner.partition(":")
+        found = (kind, place) if colon and kind in KINDS else ("file", inner)
+        kept = AT_IMAGE if found[0] in (LINEARISED, ANALYTIC) else ()
+        return Source(*found, {name: value for name, value in self.options.items() if name in (*OPTIONS, *kept)})
+
+    @property
     def trained(self) -> Source:
-        """The source whose architecture an untrained one has; itself of any other.
+        """The source that all nulls around it are of; itself of any other.
 
         >>> Source.parse("untrained:1:upload:ab12?size=64").trained.text()
         'upload:ab12?size=64'
         """
-        if self.kind != UNTRAINED:
+        return self if self.kind not in NULLS else self.inner.trained
+
+    @property
+    def analytic_kind(self) -> str:
+        """Of an analytic one its kind, else ""."""
+        return self.place.partition(":")[0] if self.kind == ANALYTIC else ""
+
+    @property
+    def row(self) -> int:
+        """Of the image that a linearised or an analytic one is made at; 0 where none is said.
+
+        Raises:
+            CheckpointError: if it is no row.
+        """
+        said = self.options.get("row", "0")
+        if not (said.isascii() and said.isdecimal() and len(said) < 10):
+            raise CheckpointError(f"expected a row such as 3, got {said[:40]!r}; mend the source")
+        return int(said)
+
+    def null(self, kind: str) -> Source:
+        """A null of this source: "untrained", "linearised", or one of `ANALYTIC_KINDS` after "analytic:".
+
+        >>> Source.parse("upload:ab12?size=64").null("analytic:ball").text()
+        'analytic:ball:upload:ab12?size=64'
+        """
+        kind, colon, analytic = kind.partition(":")
+        return Source(kind, f"{analytic}{colon}{_plain(self)}", self.options)
+
+    def of(self, other: Source) -> Source:
+        """The same null of another source; its options, but for the image, are that source's."""
+        head = self.place[: len(self.place) - len(_plain(self.inner))]
+        kept = {name: value for name, value in self.options.items() if name in AT_IMAGE}
+        return Source(self.kind, head + _plain(other), {**other.options, **kept})
+
+    def at(self, images: str, row: int) -> Source:
+        """The same source at another image, where it is made at one.
+
+        >>> Source.parse("linearised:demo:photos/vit?row=3").at("demo:photos", 17).text()
+        'linearised:demo:photos/vit?row=17&images=demo:photos'
+        """
+        if self.kind not in (LINEARISED, ANALYTIC):
             return self
-        inner = self.place.partition(":")[2] if _SEEDED.match(self.place) else self.place
-        kind, colon, place = inner.partition(":")
-        found = (kind, place) if colon and kind in KINDS else ("file", inner)
-        return Source(*found, self.options).trained
+        return replace(self, options={**self.options, "row": str(row), "images": images})
 
     @property
     def seed(self) -> int:
         """Of the weights of an untrained one; 0 where none is said."""
         return int(self.place.partition(":")[0]) if self.kind == UNTRAINED and _SEEDED.match(self.place) else 0
+
+    @property
+    def seedless(self) -> str:
+        """The source without its seed, where it has one: the same for seeds of one training.
+
+        >>> Source.parse("demo:photos/standard-2").seedless, Source.parse("untrained:1:timm:resnet18").seedless
+        ('demo:photos/standard', 'untrained:timm:resnet18')
+        """
+        if self.kind == UNTRAINED:
+            return f"{UNTRAINED}:{self.inner.seedless}"
+        if self.kind in NULLS:
+            return self.of(Source.parse(self.inner.seedless)).text()
+        place = _NUMBERED.sub("", self.place) if self.kind == "demo" else self.place
+        return replace(self, place=place).text()
 
     @property
     def size(self) -> tuple[int | None, int, int] | None:
@@ -161,6 +243,21 @@ class Source:
         if not numbers or len(numbers) > 100 or not all(map(math.isfinite, numbers)):
             raise CheckpointError(f"expected numbers of {name} such as 0.5/0.5/0.5, got {said[:40]!r}; mend the source")
         return numbers
+
+
+def at_image(sources: Sequence[str], images: str, row: int) -> tuple[str, ...]:
+    """Models, of which nulls that are made at an image are those at this one.
+
+    >>> at_image(["demo:photos/vit", "analytic:ball:demo:photos/vit?row=3"], "demo:photos", 17)
+    ('demo:photos/vit', 'analytic:ball:demo:photos/vit?row=17&images=demo:photos')
+    """
+    nulls = {source for source in sources if source.partition(":")[0] in NULLS}
+    return tuple(Source.parse(source).at(images, row).text() if source in nulls else source for source in sources)
+
+
+def _plain(source: Source) -> str:
+    """A source without its options."""
+    return replace(source, options={}).text()
 
 
 def _is_there(text: str) -> bool:

@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from dashboard import controls, garbage, links, login, session, warm
+from dashboard import controls, garbage, links, login, missing, session, warm
 from dashboard.words import literal
 
 LOOK = """
@@ -79,7 +79,7 @@ links.open_link(page.url_path)
 controls.frame()
 if links.refused():
     st.error(literal(links.refused()))
-links.ask_for_file()
+missing.ask_for_file()
 try:
     page.run()
 except ValueError as error:  # what the settings ask for cannot be: said, with a way out

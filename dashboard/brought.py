@@ -13,7 +13,7 @@ import shutil
 import tempfile
 import threading
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,7 +25,8 @@ from core.sources import CheckpointError, Source
 from dashboard.held import held
 
 READ_ONLY = "BOUNDARY_ATLAS_READ_ONLY"  # set by `python -m dashboard --read-only`
-MOST_FILES = 6  # of one session
+MOST_FILES = 6  # of one session; a series of checkpoints counts as one
+MOST_CHECKPOINTS = 100  # of one series
 MOST_BYTES = 2 << 30  # of one session, on disk
 LARGEST = 500  # MB of one file; what the server takes
 _FOLDER = "boundary-atlas-uploads"
@@ -41,12 +42,14 @@ class Upload:
         name: of the first file, as its owner called it.
         paths: where they lie, mode 0600.
         size: in bytes.
+        series: the name of the series that it is uploaded with, "" where it is alone.
     """
 
     digest: str
     name: str
     paths: tuple[Path, ...]
     size: int
+    series: str = ""
 
 
 class Brought:
@@ -55,6 +58,7 @@ class Brought:
     def __init__(self) -> None:
         self.files: dict[str, Upload] = {}
         self.models: list[str] = []
+        self.series: dict[str, tuple[str, ...]] = {}  # sources of checkpoints, in their order
         self.images: list[str] = []
         self.token = uuid.uuid4().hex  # names this session where sessions are kept apart
         self._folder: Path | None = None
@@ -72,16 +76,52 @@ class Brought:
         Raises:
             CheckpointError: if uploads are switched off, or these are too many or too large.
         """
+        self._check_room(sum(len(content) for _, content in files), bool(files))
+        return self._keep(files)
+
+    def add_series(self, files: Sequence[tuple[str, Callable[[], bytes]]], series: str) -> list[Upload]:
+        """Keep files that are one checkpoint each, together one upload.
+
+        Args:
+            files: name of each, and what gives its content.
+            series: the name of the series.
+
+        Returns:
+            The uploads, in the order of the files; the same one again where contents are equal.
+
+        Raises:
+            CheckpointError: if uploads are switched off, or these are too many or too large; then none is kept.
+            BaseException: what `read` raises; then none is kept either.
+        """
+        if not 1 <= len(files) <= MOST_CHECKPOINTS:
+            raise CheckpointError(
+                f"expected 1 to {MOST_CHECKPOINTS} checkpoints, got {len(files)}; choose some of them"
+            )
+        before, found = set(self.files), []
+        try:
+            self._check_room(0, True)
+            for name, read in files:
+                content = read()
+                self._check_room(len(content), True, series)
+                found.append(self._keep([(name, content)], series))
+        except BaseException:
+            self.delete({each.digest for each in found} - before)
+            raise
+        return found
+
+    def _check_room(self, size: int, any_files: bool, series: str = "") -> None:
         if read_only():
             raise CheckpointError(
                 "expected demo models and images, this server takes no uploads; start your own without --read-only"
             )
-        size = sum(len(content) for _, content in files)
         held = sum(upload.size for upload in self.files.values())
-        if not files or held + size > MOST_BYTES or len(self.files) >= MOST_FILES:
+        uploads = {upload.series or upload.digest for upload in self.files.values()} - {series}
+        if not any_files or held + size > MOST_BYTES or len(uploads) >= MOST_FILES:
             raise CheckpointError(
                 f"expected at most {MOST_FILES} uploads of {MOST_BYTES >> 20} MB together, got one more; forget another"
             )
+
+    def _keep(self, files: Sequence[tuple[str, bytes]], series: str = "") -> Upload:
         with self._lock:
             inside = Path(tempfile.mkdtemp(dir=self._private()))
             paths = []
@@ -96,7 +136,8 @@ class Brought:
                 shutil.rmtree(inside, ignore_errors=True)
             else:
                 shown = "".join(sign for sign in files[0][0] if sign.isprintable())[:80]
-                self.files[digest] = Upload(digest, shown, tuple(paths), size)
+                size = sum(len(content) for _, content in files)
+                self.files[digest] = Upload(digest, shown, tuple(paths), size, series)
             return self.files[digest]
 
     def paths(self, digest: str) -> tuple[Path, ...]:
@@ -114,14 +155,29 @@ class Brought:
 
     def use(self, source: str) -> None:
         """Offer a model in the frame."""
-        if source not in self.models:
+        if source not in self.models and not self.series_of(source):
             self.models.append(source)
 
+    def use_series(self, name: str, sources: Sequence[str]) -> None:
+        """Offer checkpoints in the frame as one entry, with a slider from one to the next."""
+        self.series[name] = tuple(sources)
+
+    def series_of(self, source: str) -> str:
+        """The name of the series that a model is a checkpoint of; "" of any other."""
+        return next((name for name, sources in self.series.items() if source in sources), "")
+
+    def together(self, source: str) -> tuple[str, ...]:
+        """The checkpoints of the series that a model belongs to; the model alone of any other."""
+        return self.series.get(self.series_of(source), (source,))
+
     def forget(self, source: str) -> None:
-        """Drop a model, and delete its files where no other model is made of them."""
-        self.models = [each for each in self.models if each != source]
-        wanted = {digest for each in self.models for digest in _digests(each)}
-        self.delete(set(_digests(source)) - wanted)
+        """Drop a model, with the series that it belongs to, and delete files that no other model is made of."""
+        gone = self.together(source)
+        self.series.pop(self.series_of(source), None)
+        self.models = [each for each in self.models if each not in gone]
+        left = (*self.models, *(each for sources in self.series.values() for each in sources))
+        wanted = {digest for each in left for digest in _digests(each)}
+        self.delete({digest for each in gone for digest in _digests(each)} - wanted)
 
     def delete(self, digests: Iterable[str]) -> None:
         """Delete uploaded files."""
@@ -134,6 +190,7 @@ class Brought:
         """Delete everything."""
         self.files.clear()
         self.models.clear()
+        self.series.clear()
         self.images.clear()
         held().drop(self.token)
         if self._folder is not None:
@@ -187,12 +244,24 @@ def own_classifier(source: str) -> Classifier:
     Raises:
         CheckpointError: if this session brought no such model, or it cannot be loaded.
     """
+    return own_loader()(source)
+
+
+def own_loader() -> Callable[[str], Classifier]:
+    """What gives the models of this session, also on a worker, where Streamlit knows no session."""
     from core.checkpoints import load_classifier
 
-    kept, said = brought(), Source.parse(source)
-    if said.kind != "upload" and (said.kind not in _BY_NAME or source not in kept.models):
-        raise CheckpointError(f"expected a demo model or one of yours, got {source[:80]!a}; bring it on the Model view")
-    return held().get(kept.token, f"model {source}", lambda: load_classifier(source, uploads=kept.paths), _bytes_of)
+    kept = brought()
+
+    def load(source: str) -> Classifier:
+        said = Source.parse(source)
+        if said.kind != "upload" and (said.kind not in _BY_NAME or source not in kept.models):
+            raise CheckpointError(
+                f"expected a demo model or one of yours, got {source[:80]!a}; bring it on the Model view"
+            )
+        return held().get(kept.token, f"model {source}", lambda: load_classifier(source, uploads=kept.paths), _bytes_of)
+
+    return load
 
 
 def _bytes_of(classifier: Classifier) -> int:

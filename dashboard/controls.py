@@ -17,8 +17,8 @@ from core.classifier import Classifier
 from core.figures import style
 from core.figures.chart import Chart, FieldLayer, Scale
 from core.images import DEMO_SETS
-from core.sources import UNTRAINED, Source
-from dashboard import own_images, session
+from core.sources import Source
+from dashboard import nulls, own_images, session
 from dashboard.brought import brought, name_of
 from dashboard.session import Outcome
 from dashboard.viewer.copy_link import copy_link
@@ -217,8 +217,10 @@ def frame() -> None:
     with st.container(horizontal=True, vertical_alignment="center", key="frame"):
         with st.popover(f"model **{_short(chosen[0])}**"):
             _model(chosen[0])
+        _checkpoint(chosen[0])
         others = [source for source in _offered() if source != chosen[0] and _alike(source, chosen[0])]
-        others += [source for source in chosen[1:] if _is_null(source)]
+        others += [source for source in chosen[1:] if nulls.is_null(source)]
+        others += [source for source in brought().together(chosen[0]) if source not in (chosen[0], *others)]
         if others:
             compared = ", ".join(_short(source) for source in chosen[1:])
             with st.popover(f"compare with **{compared}**" if compared else "+ compare"):
@@ -232,15 +234,8 @@ def frame() -> None:
                     help="Models drawn side by side, on the same plane and in the same colours.",
                     on_change=lambda: session.choose(models=(session.models()[0], *st.session_state["frame:compare"])),
                 )
-        null = f"{UNTRAINED}:{chosen[0]}"
-        if not any(map(_is_null, chosen)):
-            st.button(
-                "+ null",
-                key="frame:null",
-                disabled=len(chosen) >= session.MOST_MODELS,
-                on_click=lambda: session.choose(models=(*session.models(), null)),
-                help="The same architecture with its weights drawn anew, beside: what it shows too was not learned.",
-            )
+        with st.popover("+ null"):
+            nulls.choose(chosen)
         images = session.image_set(session.images())
         with st.popover(f"images **{len(session.rows())} of {len(images)}**"):
             sets = [f"demo:{name}" for name in DEMO_SETS if name.split("-")[0] == _family(chosen[0])]
@@ -284,32 +279,50 @@ def _model(chosen: str) -> None:
         "Tells apart", families, default=_family(chosen), key=f"frame:family:{_family(chosen)}"
     ) or _family(chosen)
     offered = [source for source in _offered() if _family(source) == family]
+    names = {source: listed(source) for source in offered}
     key = f"frame:model:{family}"
     st.radio(
         "Model",
         offered,
         index=offered.index(chosen) if chosen in offered else None,
         key=key,
-        format_func=_short,
+        format_func=lambda source: names.get(source, source),
         help="A number is another seed of the same training; each model's card is on the home view. Yours come from the"
         " Model view.",
         on_change=lambda: session.choose(models=_with_first(st.session_state[key])),
     )
 
 
+def _checkpoint(chosen: str) -> None:
+    """The slider from one checkpoint of a series to the next, where the first model is one of them."""
+    checkpoints = brought().together(chosen)
+    if len(checkpoints) < 2:
+        return
+    key = f"frame:checkpoint:{brought().series_of(chosen)}"
+    names = {source: name_of(source) for source in checkpoints}
+    st.session_state[key] = chosen
+    st.select_slider(
+        f"checkpoint of {brought().series_of(chosen)}",
+        checkpoints,
+        key=key,
+        format_func=lambda source: names.get(source, source),
+        width=260,
+        help="Which of the series is the model of all views.",
+        on_change=lambda: session.choose(models=_with_first(st.session_state[key])),
+    )
+
+
 def _with_first(source: str) -> list[str]:
     """The chosen models with another first one; those that tell other classes apart are dropped, the null is its."""
-    others = [f"{UNTRAINED}:{source}" if _is_null(other) else other for other in session.models()[1:]]
+    others = [nulls.of_another(other, source) if nulls.is_null(other) else other for other in session.models()[1:]]
     return [source, *(other for other in others if other != source and _alike(other, source))]
 
 
-def _is_null(source: str) -> bool:
-    return source.startswith(f"{UNTRAINED}:")
-
-
 def _offered() -> tuple[str, ...]:
-    """The demo models, then those that this session brought."""
-    return (*demo_models(), *brought().models)
+    """The demo models, then those that this session brought; of a series the checkpoint chosen, or the last."""
+    series = brought().series.values()
+    shown = (next((each for each in session.models() if each in sources), sources[-1]) for sources in series)
+    return (*demo_models(), *brought().models, *shown)
 
 
 def _alike(source: str, other: str) -> bool:
@@ -328,10 +341,15 @@ def _family(source: str) -> str:
 
 
 def _short(source: str) -> str:
-    if _is_null(source):
-        said = Source.parse(source)
-        return f"{_short(said.trained.text())}, untrained" + (f" {said.seed}" if said.seed else "")
+    if nulls.is_null(source):
+        return nulls.words(source, _short(Source.parse(source).inner.text()))
     return source.removeprefix("demo:").replace("/", " / ") if source.startswith("demo:") else name_of(source)
+
+
+def listed(source: str) -> str:
+    """What a model is called in a list of models: of a checkpoint the series, which stands for all of them."""
+    series = brought().series_of(source)
+    return f"{series} ({len(brought().together(source))} checkpoints)" if series else _short(source)
 
 
 def heading(title: str, question: str) -> None:

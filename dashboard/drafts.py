@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from itertools import takewhile
+from pathlib import Path
 from typing import Any, cast
 
 import streamlit as st
 
 from core import inspection, preprocessing, registries, state_dicts
-from core.images import demo_images_of
+from core.image_archives import Refused, open_zip, zip_entries
+from core.images import ImageError, demo_images_of
 from core.inspection import Check
 from core.preprocessing import Trial
 from core.registries import Fit
+from core.series import in_order
 from core.sources import CheckpointError, Source
 from core.state_dicts import StateDict
-from dashboard.brought import brought, own_classifier
+from dashboard.brought import LARGEST, brought, own_classifier
 from dashboard.held import held
 from dashboard.resources import image_set
 
@@ -22,12 +28,88 @@ NUMBERS = "numbers"  # mean and std of one's own, instead of a preset
 _INLINE = 150  # characters of class names that a link carries by itself
 
 Draft = dict[str, Any]
+Shapes = dict[str, tuple[int, ...]]
 
 
 def draft() -> Draft | None:
-    """What has been chosen so far: digest, weights, arch, size, preset, mean, std, names, name; None before a file."""
+    """What has been chosen so far; None before a file.
+
+    By name: digest, weights, arch, size, preset, mean, std, names, name; and of a series the digests of all
+    checkpoints, of which the last is the one looked at.
+    """
     found = cast(Draft | None, st.session_state.get("draft"))
     return found if found is not None and found["digest"] in brought().files else None
+
+
+def bring(files: Sequence[tuple[str, bytes]]) -> str:
+    """Start with what was dropped: one checkpoint, its shards, or several checkpoints that are one series.
+
+    Args:
+        files: name and content of each; a zip stands for what is in it.
+
+    Returns:
+        A sentence for each checkpoint of a series that was left out; "" where all are there.
+
+    Raises:
+        CheckpointError: if nothing can be read, or no weights are in it; then it is deleted.
+    """
+    stem = files[0][0].partition(".")[0]
+    if len(files) == 1 and files[0][0].lower().endswith(".zip"):
+        upload = brought().add(files)
+        try:
+            with open_zip(upload.paths[0]) as opened:
+                entries, refused = zip_entries(opened, state_dicts.SUFFIXES, LARGEST << 20)
+                return _several([(entry.name, entry.read) for entry in entries], stem, list(refused))
+        except ImageError as error:
+            raise CheckpointError(str(error)) from error
+        finally:
+            brought().delete([upload.digest])
+    if len(files) > 1:
+        return _several([(name, lambda content=content: content) for name, content in files], "", [])  # type: ignore[misc]
+    begin(brought().add(files).digest)
+    return ""
+
+
+def _several(files: list[tuple[str, Callable[[], bytes]]], stem: str, refused: list[Refused]) -> str:
+    """Several files: checkpoints of one training where they hold tensors of the same names, else shards of one."""
+    if not files:
+        raise CheckpointError("expected checkpoints in the zip, found none; pack .safetensors or .pt files")
+    files.sort(key=lambda file: in_order(file[0]))
+    name = _series_name([file[0] for file in files], stem)
+    uploads = brought().add_series(files, name)
+    shapes: dict[str, Shapes] = {}
+    for upload in uploads:
+        try:
+            shapes[upload.digest] = state_dicts.choose(state_dicts.read_state_dicts(upload.paths), None).shapes
+        except CheckpointError as error:
+            refused.append(Refused(upload.name, str(error)))
+    first = next(iter(shapes.values()), {})
+    if len(shapes) > 1 and not any(first.keys() & other.keys() for other in list(shapes.values())[1:]):
+        brought().delete([upload.digest for upload in uploads])
+        begin(brought().add([(file, read()) for file, read in files]).digest)
+        return ""
+    for upload in uploads:
+        if upload.digest in shapes and shapes[upload.digest] != first:
+            del shapes[upload.digest]
+            refused.append(Refused(upload.name, "expected the tensors of the first checkpoint, got others"))
+    brought().delete([upload.digest for upload in uploads if upload.digest not in shapes])
+    told = " ".join(f"{Path(each.name).name}: {each.reason}." for each in refused)
+    if not shapes:
+        raise CheckpointError(told.removesuffix("."))
+    begin(list(shapes)[-1])
+    if len(shapes) > 1:
+        st.session_state["draft"] |= {"series": tuple(shapes), "name": name}
+    return told
+
+
+def _series_name(files: Sequence[str], stem: str) -> str:
+    """What a series is called: its zip, or what its files' names begin with; unlike any other series."""
+    plain = [Path(name).name for name in files]
+    alike = takewhile(lambda signs: len(set(signs)) == 1, zip(*plain, strict=False))
+    said = stem or "".join(signs[0] for signs in alike).rstrip("0123456789-_. ")
+    name = _plain(said) or "series"
+    names = (name, *(f"{name} {number}" for number in range(2, 100)))
+    return next(each for each in names if each not in brought().series)
 
 
 def begin(digest: str) -> None:
@@ -42,11 +124,14 @@ def begin(digest: str) -> None:
     except CheckpointError:
         brought().delete([digest])
         raise
-    stem = brought().files[digest].name.partition(".")[0]
-    name = "".join(sign for sign in stem if sign.isalnum() or sign in " _-.")[:40]
+    name = _plain(brought().files[digest].name.partition(".")[0])
     st.session_state["draft"] = {"digest": digest, "weights": first, "name": name, "preset": preprocessing.OWN}
     if best is not None:
         choose(arch=best.architecture)
+
+
+def _plain(name: str) -> str:
+    return "".join(sign for sign in name if sign.isalnum() or sign in " _-.")[:40]
 
 
 def choose(**changed: Any) -> None:
@@ -65,8 +150,10 @@ def choose(**changed: Any) -> None:
 def drop() -> None:
     """Drop the draft, and its file where no model is made of it."""
     found = st.session_state.pop("draft", None)
-    if found is not None and not any(Source.parse(model).place == found["digest"] for model in brought().models):
-        brought().delete([found["digest"]])
+    if found is not None:
+        kept = (*brought().models, *(each for sources in brought().series.values() for each in sources))
+        used = {Source.parse(model).place for model in kept}
+        brought().delete(set(found.get("series", (found["digest"],))) - used)
 
 
 @st.cache_resource(scope="session", max_entries=1, show_spinner=False)
@@ -113,6 +200,24 @@ def source_of(found: Draft) -> str:
     if found["name"]:
         options["name"] = found["name"]
     return Source("upload", found["digest"], options).text()
+
+
+def sources_of(found: Draft) -> tuple[str, ...]:
+    """The sources of all checkpoints of a series, as they are chosen now, each called by its file; or of the one model.
+
+    Raises:
+        CheckpointError: if mean or std are no numbers.
+    """
+    source = Source.parse(source_of(found))
+    if "series" not in found:
+        return (source.text(),)
+    return tuple(
+        replace(
+            source, place=digest, options={**source.options, "name": Path(brought().files[digest].name).name[:60]}
+        ).text()
+        for digest in found["series"]
+        if digest in brought().files
+    )
 
 
 def _size(found: Draft) -> str:

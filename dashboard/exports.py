@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, cast
 
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
@@ -12,14 +13,22 @@ from streamlit.delta_generator import DeltaGenerator
 from core.figures import style
 from core.followed import Followed
 from core.recipe import Recipe
-from dashboard import session
+from core.series import SeriesFile, series
+from dashboard import jobs, session
+from dashboard.brought import brought, own_loader
 from dashboard.controls import legend, progress_words, setting, stop_or_resume
+from dashboard.jobs import Job, State
+from dashboard.resources import shelf
 from dashboard.session import Outcome
+from dashboard.words import literal
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
 
+    from core.compute import OnProgress
     from core.figures.chart import Chart
+
+_POLL_SECONDS = 0.4  # while a series is made
 
 
 def export(made: Recipe, outcome: Outcome, where: DeltaGenerator | None = None) -> None:
@@ -59,6 +68,7 @@ def export(made: Recipe, outcome: Outcome, where: DeltaGenerator | None = None) 
                 width="stretch",
                 help=_KIT if ending == ".zip" else None,
             )
+        _series(made)
         st.caption(
             "Each file holds its recipe. Drop it on the home view, or `python -m core.cli run FILE --out FIGURE`."
         )
@@ -89,6 +99,62 @@ def _file(made: Recipe, outcome: Outcome, ending: str) -> Callable[[], bytes]:
     return build
 
 
+def _series(made: Recipe) -> None:
+    """A GIF of the picture at every checkpoint, where the model is one of a series; it is made beside the page."""
+    checkpoints = brought().together(made.models[0])
+    if len(checkpoints) < 2 or made.definition.joint:
+        return
+    alone = replace(made, models=made.models[:1])
+    key, asked = " ".join((brought().token, alone.json(), *checkpoints)), f"series:{made.analysis}"
+    job = cast(Job[SeriesFile] | None, st.session_state.get("series", {}).get(made.analysis))
+    if job is None or job.key != key or job.state in (State.FAILED, State.CANCELLED):
+        st.button(
+            "Make a series (GIF)",
+            key=f"{asked}:make",
+            on_click=_ask_series,
+            args=(alone, checkpoints, key),
+            width="stretch",
+            help=f"This picture at each of the {len(checkpoints)} checkpoints, on one scale.",
+        )
+        if job is not None and job.key == key and job.error is not None:
+            st.caption(literal(session.told(job.error)))
+        return
+
+    def progress() -> None:
+        if job.state.ended:
+            st.rerun()
+        st.progress(job.fraction, f"{len(checkpoints)} checkpoints, {job.fraction:.0%}")
+        st.button("Cancel", key=f"{asked}:cancel", on_click=job.cancel, args=(session.user(),))
+
+    if job.result is None:
+        st.fragment(progress, run_every=_POLL_SECONDS)()
+        return
+    st.download_button(
+        "Series (GIF)",
+        data=job.result.gif,
+        file_name=f"{made.analysis}-series.gif",
+        on_click="ignore",
+        key=f"download:{asked}",
+        width="stretch",
+        help=literal(job.result.words),
+    )
+    for sentence in job.result.left_out:
+        st.caption(literal(sentence))
+
+
+def _ask_series(alone: Recipe, checkpoints: Sequence[str], key: str) -> None:
+    """Ask for the pictures at all checkpoints; what the store holds is not computed again."""
+    load, images, (store, _) = own_loader(), session.image_set(alone.images), shelf()
+    device = str(session.classifier(alone.models[0]).device)
+
+    def work(on_progress: OnProgress) -> SeriesFile:
+        reference = alone.models[0]
+        return series(alone, checkpoints, load, images, store, reference=reference, on_progress=on_progress).file()
+
+    job = jobs.shared().submit(session.user(), key, work, device=device, slot="series")
+    st.session_state["series"] = {**st.session_state.get("series", {}), alone.analysis: job}
+
+
 def chart(made: Recipe, outcome: Outcome) -> None:
     """A chart of curves with its export menu, drawn by Plotly.
 
@@ -116,6 +182,8 @@ def chart(made: Recipe, outcome: Outcome) -> None:
     st.plotly_chart(figure, theme=None, key=f"chart:{drawn.name}", alt=drawn.alt, config={"displayModeBar": False})
     legend(drawn, ramps=False)
     st.caption(drawn.caption)
+    if made.definition.lines and len(made.models) > 1:
+        setting(made.analysis, "joined", "Models as one line")
 
 
 def on_demand(made: Recipe, title: str, words: str, settings: Sequence[tuple[str, str]]) -> None:

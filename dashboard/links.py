@@ -9,12 +9,12 @@ from typing import Any, cast
 import streamlit as st
 
 from core.analyses import TABLE
-from core.image_sources import ImageSource
 from core.parameters import Parameter
 from core.recipe import Recipe, RecipeError, shown
-from core.sources import UNTRAINED, CheckpointError, Source
+from core.sources import Source
 from dashboard import address, own_images
-from dashboard.brought import LARGEST, brought, read_only
+from dashboard.brought import brought
+from dashboard.missing import FORGOTTEN, MissingUploadError, check_here, check_images, is_here
 from dashboard.session import (
     DEFAULT_ROWS,
     MOST_MODELS,
@@ -26,11 +26,11 @@ from dashboard.session import (
     demo_models,
     image_set,
     models,
+    point,
     rows,
     settings,
     starting_rows,
 )
-from dashboard.words import literal
 
 MOST_TOLD = 3  # values of one link that were left out, each with its reason
 FARTHEST = 1e6  # of plane coordinates: the limits of `extent` and `at` in the table of analyses
@@ -74,64 +74,33 @@ def _told(left_out: Sequence[str]) -> str:
 
 def _let_go() -> None:
     """Go back to the demo model where a chosen one is gone, as after a lost connection; its file is asked for."""
-    gone = [source for source in st.session_state.get("models", ()) if not _is_here(source)]
+    gone = [source for source in st.session_state.get("models", ()) if not is_here(source)]
     images = cast(str, st.session_state.get("images", ""))
     if images and not images.startswith("demo:") and not own_images.knows(images):
         gone.append(images)
-    if gone:
-        st.session_state["models"] = demo_models()[:1]
-        st.session_state["images"] = demo_images(demo_models()[0])
-        st.session_state["rows"], st.session_state["point"] = DEFAULT_ROWS, None
-        st.session_state["refused"] = f"{gone[0][:60]} is no longer here; bring it again"
-
-
-def _is_here(source: str) -> bool:
-    if source.startswith(f"{UNTRAINED}:"):
-        try:
-            source = Source.parse(source).trained.text()
-        except CheckpointError:
-            return False
-    return source.startswith("demo:") or brought().knows(source)
-
-
-class MissingUploadError(RecipeError):
-    """A link or recipe names a file that this session did not upload; `digest` says which."""
-
-    def __init__(self, digest: str) -> None:
-        super().__init__(
-            f"expected the file that it was made with, whose digest begins with {digest[:8]}, it is not here; "
-            "whoever made the link can give it to you"
-        )
-        self.digest = digest
-
-
-def ask_for_file() -> None:
-    """An uploader for the file that a link or recipe was made with, where it asks for one."""
-    wanted = st.session_state.get("wanted")
-    if not wanted or read_only():
+    if not gone:
         return
-    digest, go_on = wanted
-    dropped = st.file_uploader(
-        f"The file whose digest begins with {digest[:8]}",
-        accept_multiple_files=True,
-        max_upload_size=LARGEST,
-        key=f"wanted:{digest}",
-        help="Its weights or pictures, and nothing else, are read; other people who use this server cannot see it. All"
-        " shards at once, where there are several.",
-    )
-    if not dropped:
-        return
-    files = [(file.name, file.getvalue()) for file in dropped]
-    upload = brought().add(files)
-    if upload.digest != digest and len(files) > 1:  # pictures that were dropped together are kept as one file
-        brought().delete([upload.digest])
-        upload = own_images.bring(files)
-    if upload.digest != digest:
-        brought().delete([upload.digest])
-        st.error(literal(f"expected the file {digest[:8]}, got {upload.name} ({upload.digest[:8]}); it is another one"))
-        return
-    go_on()
-    st.rerun()
+    before = models(), images or demo_images(demo_models()[0]), rows(), point()
+    st.session_state["models"] = demo_models()[:1]
+    st.session_state["images"] = demo_images(demo_models()[0])
+    st.session_state["rows"], st.session_state["point"] = DEFAULT_ROWS, None
+    st.session_state["refused"] = f"{gone[0][:60]} is no longer here; bring it again: {FORGOTTEN}"
+    st.session_state["wanted"] = None
+    _ask_again(before)
+
+
+def _ask_again(before: tuple[tuple[str, ...], str, tuple[int, ...], Point | None]) -> None:
+    """Go back to what was chosen before a file was gone; while one is missing, it is asked for."""
+    try:
+        check_here(before[0])
+        check_images(before[1])
+    except MissingUploadError as error:
+        st.session_state["wanted"] = error.digest, lambda: _ask_again(before)
+    except ValueError:  # a library's model, which is brought by its name
+        st.session_state["wanted"] = None
+    else:
+        _choose(*before)
+        st.session_state["refused"], st.session_state["wanted"] = "", None
 
 
 def refused() -> str:
@@ -210,7 +179,7 @@ def _models_in(text: str | None, left_out: list[str]) -> tuple[str, ...]:
     found = []
     for source in dict.fromkeys(text.split(",") if text is not None else ()):
         try:
-            _check_here((source,))
+            check_here((source,))
             classifier(source)
             found.append(source)
         except MissingUploadError:
@@ -226,7 +195,7 @@ def _images_in(text: str | None, model: str, left_out: list[str]) -> str:
     """The image set that a link names, where it fits the first model; else that model's own."""
     if text is not None:
         try:
-            _check_images(text)
+            check_images(text)
             _check_fit(model, text)
             return text
         except MissingUploadError:
@@ -298,8 +267,8 @@ def _adopt(opened: Recipe, at: Point | None) -> None:
         RecipeError: if it names something else than demo models and images, too many, or rows beyond the set.
         ValueError: if one cannot be loaded, or they do not fit together.
     """
-    _check_here(opened.models)
-    _check_images(opened.images)
+    check_here(opened.models)
+    check_images(opened.images)
     chosen = tuple(dict.fromkeys(opened.models))
     if len(chosen) > MOST_MODELS:
         raise RecipeError(f"expected at most {MOST_MODELS} models side by side, got {len(chosen)}")
@@ -319,41 +288,6 @@ def _choose(chosen: tuple[str, ...], images: str, rows_now: tuple[int, ...], at:
         own_images.offer(images)
     st.session_state["models"], st.session_state["images"] = chosen, images
     st.session_state["rows"], st.session_state["point"] = rows_now, at
-
-
-def _check_images(source: str) -> None:
-    """Raise unless a source of images is one of the demo sets, or this session's own.
-
-    Raises:
-        MissingUploadError: if it is an upload, whose file can be asked for.
-        RecipeError: if it is something else.
-    """
-    if source.startswith("demo:") or own_images.knows(source):
-        return
-    if source.startswith("upload:"):
-        raise MissingUploadError(ImageSource.parse(source).place)
-    raise RecipeError(f"expected demo models and images, got {shown(source)}; open it on the command line")
-
-
-def _check_here(sources: Sequence[str]) -> None:
-    """Raise unless every model is a demo model or one of this session's own.
-
-    Raises:
-        MissingUploadError: if one is an upload, whose file can be asked for.
-        RecipeError: if one is something else.
-    """
-    source = next((source for source in sources if not _is_here(source)), None)
-    if source is None:
-        return
-    try:
-        said = Source.parse(source).trained
-    except CheckpointError as error:
-        raise RecipeError(str(error)) from error
-    if said.kind == "upload":
-        raise MissingUploadError(said.place)
-    if said.kind in ("torchvision", "timm"):
-        raise RecipeError(f"expected a model that is here, got {shown(source)}; bring it by name on the Model view")
-    raise RecipeError(f"expected demo models and images, got {shown(source)}; open it on the command line")
 
 
 def restore(opened: Recipe) -> None:

@@ -7,8 +7,11 @@ import zipfile
 from collections.abc import Sequence
 from pathlib import PurePosixPath
 
-from core.image_collections import Gathered, gather
+import numpy as np
+
+from core.image_collections import Gathered, gather, upright
 from core.image_files import SUFFIXES
+from core.image_previews import preview
 from core.image_sources import ImageSource
 from core.images import ImageError, ImageSet
 from dashboard.brought import Upload, brought
@@ -89,6 +92,30 @@ def own_images(source: str) -> ImageSet:
         ImageError: see `gathered`.
     """
     return gathered(source).images
+
+
+def previews(source: str, rows: Sequence[int]) -> list[np.ndarray]:
+    """Some images of such a set as their files hold them, small, with what is kept of each framed.
+
+    Args:
+        source: of the set.
+        rows: of the images.
+
+    Returns:
+        (height, width, 3) uint8 each.
+
+    Raises:
+        ImageError: see `gathered`.
+    """
+    notes, kept = gathered(source).notes, brought()
+    few = [notes[row] for row in rows]
+
+    def make() -> list[np.ndarray]:
+        pictures = upright(source, [note.name for note in few], uploads=kept.paths)
+        return [preview(picture.pixels, note.box) for picture, note in zip(pictures, few, strict=True)]
+
+    name = f"previews {source} {','.join(map(str, rows))}"
+    return held().get(kept.token, name, make, lambda made: sum(each.nbytes for each in made))
 
 
 def offered() -> tuple[str, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import streamlit as st
 
@@ -53,6 +53,47 @@ def anchors(chosen: Sequence[int], count: int) -> None:
     for place, (column, row) in enumerate(zip(st.columns(3), chosen[:count], strict=False)):
         column.image(enlarged(thumbnails(images[[row]])[0], 64), width=64)
         column.caption(f"{_LETTERS[place]}: {images[[row]].words[0]}, row {row}")
+
+
+def targets(chosen: Sequence[int], most: int, aim: Callable[[tuple[int, ...]], None]) -> None:
+    """Choose the images that something leads to, by clicking: one more, or one less of them.
+
+    Args:
+        chosen: rows of the images in use; the first is the source, the others are the targets.
+        most: how many targets there may be.
+        aim: called with the rows that are chosen from then on, at least one target among them.
+    """
+    images = session.image_set(session.images())
+    source, *others = chosen
+    with st.popover("Choose targets", width="stretch"):
+        st.caption(f"A click adds an image, or takes it away again: 1 to {most} of them.")
+        names = ("all", *images.class_names)
+        kind = st.selectbox("Class", names, key="targets:class", help="Show only images of this class.")
+        labels = images.labels.tolist()
+        rows = [row for row, k in enumerate(labels) if kind == "all" or images.class_names[k] == kind][:180]
+
+        def choose(row: int) -> None:
+            kept = [other for other in others if other != row] if row in others else [*others, row]
+            if row == source:
+                st.toast("This is the source: choose another image.")
+            elif not 1 <= len(kept) <= most:
+                st.toast(f"Expected 1 to {most} targets: this would make {len(kept)}.")
+            else:
+                aim((source, *kept))
+
+        thumbnail_grid(
+            thumbnails(images[rows]),
+            key="targets:grid",
+            rows=rows,
+            labels=images[rows].words,
+            marks={source: "A"} | {row: str(place) for place, row in enumerate(others, 1)},
+            on_choose=choose,
+            height=300,
+        )
+    for start in range(0, len(others), 4):
+        for place, column in zip(range(start, min(start + 4, len(others))), st.columns(4), strict=False):
+            column.image(enlarged(thumbnails(images[[others[place]]])[0], 64), width=64)
+            column.caption(f"{place + 1}: {images[[others[place]]].words[0]}, row {others[place]}")
 
 
 _KINDS = {

@@ -12,9 +12,9 @@ from core.checkpoints import load_classifier
 from core.checkpoints import model_card as card_of_demo
 from core.classifier import Classifier, Predictions
 from core.images import ImageSet, demo_images_of, load_images
-from core.null import untrained
+from core.null import null_of
 from core.result import Result
-from core.sources import UNTRAINED, Source
+from core.sources import ANALYTIC, LINEARISED, NULLS, UNTRAINED, Source
 from core.store import Store
 from dashboard.brought import brought, name_of, own_classifier
 from dashboard.own_images import own_images
@@ -25,16 +25,16 @@ _RECENT_BYTES = 256 << 20
 
 def classifier(source: str) -> Classifier:
     """A model, read-only: a demo model is loaded once for everybody, one that was brought for its session alone."""
-    if source.startswith(f"{UNTRAINED}:"):
+    if source.partition(":")[0] in NULLS:
         return _null(source)
     return _demo_classifier(source) if source.startswith("demo:") else own_classifier(source)
 
 
 @st.cache_resource(scope="session", max_entries=4, show_spinner=False)
 def _null(source: str) -> Classifier:
-    """The null model of one that this session may load."""
+    """The null model of one that this session may load, at an image that it may read."""
     said = Source.parse(source)
-    return untrained(classifier(said.trained.text()), said.seed)
+    return null_of(said, classifier(said.inner.text()), image_set)
 
 
 @st.cache_resource(max_entries=6, show_spinner=False)
@@ -47,11 +47,15 @@ def model_card(source: str) -> str:
     if source.startswith("demo:"):
         return card_of_demo(source)
     asked, said = classifier(source), Source.parse(source)
-    if said.kind == UNTRAINED:
-        return (
-            f"# {literal(asked.name)}\n\nThe null model: the architecture of {literal(said.trained.text())} with its"
-            " weights drawn anew. What it shows as well comes from the architecture."
-        )
+    if said.kind in NULLS:
+        what = {
+            UNTRAINED: "the architecture of {} with its weights drawn anew. What it shows as well comes from the"
+            " architecture.",
+            LINEARISED: "the affine map that {} is to first order at an image. What it shows as well does not come from"
+            " boundaries that bend.",
+            ANALYTIC: "a classifier known on paper, of the images and classes of {}.",
+        }[said.kind]
+        return f"# {literal(asked.name)}\n\nThe null model: {what.format(literal(said.inner.text()))}"
     shape = " x ".join(map(str, asked.input_shape))
     mean, std = (", ".join(f"{value:.4g}" for value in values) for values in (asked.mean, asked.std))
     lines = {

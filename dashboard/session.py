@@ -21,6 +21,7 @@ from core.figures.chart import Chart
 from core.images import ImageSet
 from core.recipe import Recipe
 from core.result import Result
+from core.sources import at_image
 from core.store import key_of
 from dashboard import address, jobs
 from dashboard.jobs import Job, State
@@ -112,8 +113,8 @@ def choose(
         st.session_state["images"] = images
         rows = starting_rows(images) if rows is None else rows
     if rows is not None:
-        st.session_state["rows"] = tuple(rows)
-        st.session_state["point"] = None
+        st.session_state["rows"], st.session_state["point"] = tuple(rows), None
+        st.session_state["models"] = at_image(st.session_state["models"], st.session_state["images"], rows[0])
         for analysis in TABLE:
             change(analysis, extent=None, at=None)
 
@@ -170,7 +171,7 @@ def start_over() -> None:
     """Drop every setting and the picked point; models and images stay."""
     for analysis in TABLE:
         st.session_state[f"settings:{analysis}"] = {}
-    st.session_state["point"], st.session_state["rows"], st.session_state["asked"] = None, starting_rows(images()), ()
+    choose(images=images())
     resume()
 
 
@@ -272,7 +273,7 @@ def _compute(made: Recipe, patience: float, urgent: bool) -> Outcome:
             job = jobs.shared().submit(user(), key, work, device=device, slot=slot, urgent=urgent)
             job.wait(patience)
             if job.state is State.FAILED:
-                _failed()[key] = _told(job.error)
+                _failed()[key] = told(job.error)
                 raise ValueError(_failed()[key]) from job.error
             found = job.result if job.state is State.DONE else job.partial
             if job.result is not None:
@@ -288,7 +289,7 @@ def _work(part: Recipe, models_now: Sequence[Classifier], images_now: ImageSet) 
     return lambda on_progress: store.fetch(part, models_now, images_now, on_progress)
 
 
-def _told(error: BaseException | None) -> str:
+def told(error: BaseException | None) -> str:
     """An error as the page shows it: our own sentences as they are, anything else in general words."""
     if isinstance(error, ValueError):
         return str(error)

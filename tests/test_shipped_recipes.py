@@ -1,17 +1,31 @@
-"""The recipes in assets can be followed: each is complete, of this version, and drawn with fewer images."""
+"""The recipes in assets can be followed: each is complete, of this version, and drawn with fewer images.
+
+Those at the papers' own scale name weights and data sets that are not here: each says in one sentence what it needs,
+and is drawn where both are.
+"""
 
 from __future__ import annotations
 
+import importlib.util
+import sys
+import types
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import torch
+from PIL import Image
+from torch import nn
 
 from core.checkpoints import demo_models, load_classifier
 from core.compute import silent
 from core.figures.paper import figure_bytes, read_recipe
+from core.followed import follow
+from core.image_sources import ImageSource
 from core.images import load_images
 from core.recipe import Recipe
+from core.sources import Source
 
 FOLDER = Path(__file__).resolve().parents[1] / "assets" / "recipes"
 QUICK: dict[str, dict[str, Any]] = {
@@ -33,7 +47,7 @@ QUICK: dict[str, dict[str, Any]] = {
 
 
 def test_every_recipe_is_known_here() -> None:
-    assert {path.stem for path in FOLDER.iterdir()} == set(QUICK)
+    assert {path.stem for path in FOLDER.glob("*.json")} == set(QUICK)
 
 
 @pytest.mark.parametrize("name", QUICK)
@@ -49,3 +63,83 @@ def test_a_recipe_is_complete_and_can_be_followed(name: str) -> None:
     chart = small.chart(results, classifiers, images)
     assert figure_bytes(chart, "pdf", **small.paper()).startswith(b"%PDF")
     assert read_recipe(figure_bytes(chart, "svg", **small.paper())) == small.mapping()
+
+
+# -- at the papers' own scale -----------------------------------------------------------------------------------------
+
+AT_SCALE = FOLDER / "at_scale"
+FEW: dict[str, dict[str, Any]] = {
+    "blind_spots_cifar10": {"steps": 3},
+    "blind_spots_imagenet": {"steps": 3},
+    "frequency_cifar10": {"count": 1, "stride": 12, "slides": 0},
+    "severity_cifar10": {"count": 2, "corruptions": "contrast"},
+}
+
+
+@pytest.mark.parametrize("file", sorted(AT_SCALE.glob("*.json")), ids=lambda file: file.stem)
+def test_a_recipe_at_scale_is_complete_and_says_what_it_needs(
+    file: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    from torchvision.models import WeightsEnum
+
+    def fetch(self: Any, **options: Any) -> Any:
+        raise OSError("no network")
+
+    recipe = Recipe.parse(file.read_text(encoding="utf-8"))
+    assert read_recipe(file) == recipe.mapping()
+    assert {Source.parse(source).kind for source in recipe.models} <= {"robustbench", "torchvision"}
+    assert ImageSource.parse(recipe.images).kind == "torchvision"
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(WeightsEnum, "get_state_dict", fetch)
+    with pytest.raises(
+        ValueError, match=r"^expected (the package robustbench to load|to fetch) .*; .*(\.git|name the file)$"
+    ):
+        follow(recipe, device="cpu")
+    with pytest.raises(ValueError, match=r"^expected \w+ in 'data.*' as torchvision keeps it, it is not there"):
+        load_images(recipe.images)
+
+
+class Pictures:
+    """A data set of torchvision, as it looks where it is on disk."""
+
+    classes = tuple("abcdefghij")
+
+    def __init__(self, root: str, **part: Any) -> None:
+        self.targets = [row % 10 for row in range(60)]
+
+    def __len__(self) -> int:
+        return len(self.targets)
+
+    def __getitem__(self, row: int) -> tuple[Image.Image, int]:
+        levels = np.random.default_rng(row).integers(0, 256, (32, 40, 3), dtype=np.uint8)
+        return Image.fromarray(levels), self.targets[row]
+
+
+@pytest.mark.parametrize("name", FEW)
+def test_a_recipe_at_scale_is_drawn_where_weights_and_images_are(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    from torchvision import datasets
+
+    package, inside = types.ModuleType("robustbench"), types.ModuleType("robustbench.utils")
+
+    def load_model(model_name: str, dataset: str, threat_model: str) -> nn.Module:
+        torch.manual_seed(len(model_name))
+        return nn.Sequential(nn.AdaptiveAvgPool2d(16), nn.Flatten(), nn.Linear(3 * 16 * 16, 10), nn.Tanh())
+
+    inside.load_model = load_model  # type: ignore[attr-defined]
+    package.__spec__ = types.SimpleNamespace()  # type: ignore[assignment]
+    monkeypatch.setitem(sys.modules, "robustbench", package)
+    monkeypatch.setitem(sys.modules, "robustbench.utils", inside)
+    recipe = Recipe.parse((AT_SCALE / f"{name}.json").read_text(encoding="utf-8")).with_settings(**FEW[name])
+    data = ImageSource.parse(recipe.images)
+    monkeypatch.setattr(datasets, data.place, Pictures)
+    if data.place == "CIFAR10":
+        monkeypatch.setattr(Pictures, "__getitem__", lambda self, row: (_square(row), self.targets[row]))
+    made = follow(recipe, device="cpu")
+    assert made.images.pixels.shape[2:] == made.classifiers[0].input_shape[1:]
+    assert [one.name for one in made.classifiers] == [source.rpartition("/")[2] for source in recipe.models]
+    assert made.file(".svg").startswith(b"<?xml")
+
+
+def _square(row: int) -> Image.Image:
+    return Image.fromarray(np.random.default_rng(row).integers(0, 256, (32, 32, 3), dtype=np.uint8))

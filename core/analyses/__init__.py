@@ -15,7 +15,8 @@ from core.analyses.every_image import ENUMERATION, PAINTING
 from core.analyses.level_sets import LEVEL_SET, LEVEL_STAR, LEVEL_TRIANGLE
 from core.analyses.limits import LIMITS, OVERLAY, SURVIVAL
 from core.analyses.local import LOCAL, LOCAL_KINDS, LOCAL_LAYERS, LOCAL_SWEEP
-from core.analyses.maps import MAP, MAP_PATH
+from core.analyses.map_paths import MAP_PATH
+from core.analyses.maps import MAP
 from core.analyses.margins import MARGIN_CURVE, MARGINS
 from core.analyses.planes import FRAGMENTATION, PROFILE, SLICE
 from core.analyses.regions import PATH, REGION_GRAPH

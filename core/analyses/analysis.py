@@ -37,6 +37,7 @@ class Analysis:
             their scales.
         shared: whether, at these parameters, the reference and the whole set of images enter the result.
         joint: whether one result is about all models, instead of one about each.
+        lines: whether its picture is made of lines, so that several seeds can be drawn as one with a band.
     """
 
     name: str
@@ -50,6 +51,7 @@ class Analysis:
     chart: Callable[..., Chart]
     shared: Callable[[Mapping[str, Any]], bool] = field(default=lambda parameters: False)
     joint: bool = False
+    lines: bool = False
 
     def setting(self, name: str) -> Parameter:
         """The setting of a name, of the computation or of the figure."""
@@ -58,9 +60,17 @@ class Analysis:
     @property
     def figure_settings(self) -> tuple[Parameter, ...]:
         """What changes only the picture, on the screen and on paper."""
-        return self.figure + PAPER
+        return self.figure + ((JOINED,) if self.lines else ()) + PAPER
 
 
+JOINED = Parameter(
+    name="joined",
+    kind="choice",
+    default="none",
+    choices=("none", "seeds", "all"),
+    help="Several models as one line: their mean, with the band from the least to the greatest. seeds: demo models"
+    " called alike but for the number at the end, and untrained ones of one model; all: all that are shown.",
+)
 PAPER = (
     Parameter(
         name="width",

@@ -165,7 +165,7 @@ def _walk_chart(
     from core.figures.corruptions import severity_walk_chart
 
     names = [one.name for one in classifiers]
-    return severity_walk_chart(results, models=names, class_names=classifiers[0].class_names, **figure)
+    return severity_walk_chart(results, models=names, class_names=classifiers[0].class_names, beside=beside, **figure)
 
 
 def _sweep_chart(
@@ -180,7 +180,8 @@ def _sweep_chart(
 ) -> Chart:
     from core.figures.corruptions import severity_sweep_chart
 
-    return severity_sweep_chart(results, models=[one.name for one in classifiers], shown=shown, against=against)
+    names = [one.name for one in classifiers]
+    return severity_sweep_chart(results, models=names, shown=shown, against=against, beside=beside)
 
 
 def _noise_chart(
@@ -255,6 +256,7 @@ SEVERITY = Analysis(
         PALETTE,
     ),
     images=_one_to_three,
+    lines=True,
     prepare=_prepare_walk,
     chart=_walk_chart,
 )
@@ -293,6 +295,7 @@ CORRUPTION = Analysis(
         ),
     ),
     images=_one_to_three,
+    lines=True,
     prepare=_prepare_sweep,
     chart=_sweep_chart,
     shared=_whole_set,
@@ -324,6 +327,7 @@ NOISE = Analysis(
     ),
     figure=(),
     images=_one_to_three,
+    lines=True,
     prepare=_prepare_noise,
     chart=_noise_chart,
     shared=_whole_set,

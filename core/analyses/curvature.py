@@ -57,12 +57,23 @@ def _curvature_chart(
 ) -> Chart:
     from core.figures.curvature import curvature_chart
     from core.figures.curvature_gallery import gallery_chart
+    from core.figures.exact import with_exact_curvature
+    from core.geometry.exact import exact_curvature, exact_distance
 
     if show == "gallery":
         return one_per_model(
             results, classifiers, lambda found, one, title: gallery_chart(found, marked=marked, title=title)
         )
-    return curvature_chart(results, models=[one.name for one in classifiers], show=show, **figure)
+    names = [one.name for one in classifiers]
+    chart = curvature_chart(results, models=names, show=show, beside=beside, **figure)
+    unit_free = figure["values"] == "times distance"
+    turn = -1 if figure["positive"] == "towards the image's class" else 1
+    exact = {}
+    for name, one, result in zip(names, classifiers, results, strict=True):
+        value, length = exact_curvature(one, result.image[0]), exact_distance(one, result.image[0])
+        if value is not None and length is not None:
+            exact[name] = turn * value * (length if unit_free else 1)
+    return with_exact_curvature(chart, exact, "" if unit_free else "1/ℓ2")
 
 
 def _section_chart(
@@ -245,6 +256,7 @@ CURVATURE = Analysis(
         ),
     ),
     images=start_images,
+    lines=True,
     prepare=_prepare_curvature,
     chart=_curvature_chart,
     shared=_draws_others,
@@ -316,6 +328,7 @@ CURVATURE_WALK = Analysis(
         PALETTE,
     ),
     images=start_images,
+    lines=True,
     prepare=_prepare_walk,
     chart=_walk_chart,
     shared=start_shared,
@@ -340,6 +353,7 @@ CURVATURE_SCALE = Analysis(
     ),
     figure=(),
     images=start_images,
+    lines=True,
     prepare=_prepare_scale,
     chart=_scale_chart,
     shared=_draws_others,

@@ -38,9 +38,18 @@ def _prepare(
     from core.geometry.detection import detection_exhibit
     from core.geometry.sampling import stratified
 
-    rows = stratified(np.maximum(images.labels.numpy(), 0), count, seed)
-    chosen = images.pixels[rows]
+    clean, adversarial = images.pairs
+    if not attacks and not len(clean):
+        raise ValueError(
+            f"expected pairs of clean and adversarial images, {images.source[:60]} holds none; bring an NPZ with the"
+            " arrays clean and adversarial, or let steps across the boundary perturb the images"
+        )
+    whole = clean if len(clean) else np.arange(len(images))  # an adversarial image is no clean one
+    rows = stratified(np.maximum(images.labels.numpy()[whole], 0), count, seed)
+    chosen = images.pixels[whole[rows]]
     shared: dict[str, Any] = {"attacks": attacks, "seed": seed, "scale": scale or None}
+    if not attacks:
+        shared["perturbed"] = images.pixels[adversarial[rows]]
     start, quick = 0.0, None
     if settings["classes"]:
         start = 0.2
@@ -65,10 +74,11 @@ def _prepare_overshoots(
     images: ImageSet,
     *,
     rows: Sequence[int],
+    perturbed_by: str,
     reference: Classifier | None = None,
     **settings: Any,
 ) -> DetectionExhibit:
-    return _prepare(classifier, images, ("overshoot",), **settings)
+    return _prepare(classifier, images, () if perturbed_by == "pairs" else ("overshoot",), **settings)
 
 
 def _prepare_attacks(
@@ -118,7 +128,7 @@ def _count(default: int) -> Parameter:
         default=default,
         limits=(2, 5000),
         unit="images",
-        help="Images of the set, drawn evenly from the classes.",
+        help="Images of the set, drawn evenly from the classes; of pairs the clean ones.",
     )
 
 
@@ -179,12 +189,21 @@ _FIGURE = (
     ),
 )
 
+_PERTURBED_BY = Parameter(
+    name="perturbed_by",
+    kind="choice",
+    default="steps",
+    choices=("steps", "pairs"),
+    help="What perturbed the images: steps across their nearest boundary; or, where the set holds pairs of clean and"
+    " adversarial images, the attack that they come from.",
+)
+
 DETECTOR = Analysis(
     name="detector",
     version=1,
     question="Does the curvature beside an image give away that it was pushed across a boundary?",
     view="detector",
-    parameters=(_count(18), _overshoots((1.1, 1.5, 2.0, 3.0)), *_SETTINGS),
+    parameters=(_PERTURBED_BY, _count(18), _overshoots((1.1, 1.5, 2.0, 3.0)), *_SETTINGS),
     figure=_FIGURE,
     images=any_image,
     prepare=_prepare_overshoots,

@@ -286,6 +286,7 @@ MARGIN_CURVE = Analysis(
     ),
     figure=(PALETTE,),
     images=_one_to_three,
+    lines=True,
     prepare=_prepare_curve,
     chart=_curve_chart,
     shared=_whole_set,

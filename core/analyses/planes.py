@@ -53,7 +53,9 @@ def _slice_chart(
     **figure: Any,
 ) -> Chart:
     from core.figures.chart import side_by_side
+    from core.figures.exact import with_exact_boundary
     from core.figures.planes import colour_limit, slice_chart, walk_ends
+    from core.geometry.exact import exact_boundary
     from core.geometry.profiles import linearised_distance
 
     ends, leads = walk_ends(results[0]), results[0].targets
@@ -80,7 +82,8 @@ def _slice_chart(
             levels=levels,
             **figure,
         )
-        charts.append(chart)
+        exact = exact_boundary(classifier, plane, result.extent)
+        charts.append(chart if exact is None else with_exact_boundary(chart, exact))
     return side_by_side(charts)
 
 
@@ -149,7 +152,7 @@ def _direction(text: str) -> object:
     return parse_direction(text)
 
 
-def _square(extent: tuple[float, ...]) -> None:
+def square(extent: tuple[float, ...]) -> None:
     x_min, x_max, y_min, y_max = extent
     width, height = x_max - x_min, y_max - y_min
     if width < 1e-9 * max(1.0, *map(abs, extent)) or abs(width - height) > 1e-6 * width:
@@ -232,7 +235,7 @@ SLICE = Analysis(
             default=None,
             count=4,
             limits=(-1e6, 1e6),
-            check=_square,
+            check=square,
             unit="ℓ2 pixel",
             help="x_min, x_max, y_min, y_max of the square that is cut; empty for the plane's own default.",
         ),
@@ -341,6 +344,7 @@ FRAGMENTATION = Analysis(
     ),
     figure=(),
     images=lambda parameters: (1, 1),
+    lines=True,
     prepare=_prepare_fragmentation,
     chart=_fragmentation_chart,
     shared=lambda parameters: True,

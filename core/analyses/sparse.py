@@ -43,7 +43,9 @@ def _sparse_chart(
     return one_per_model(
         results,
         classifiers,
-        lambda found, one, title: sparse_chart(found, class_names=one.class_names, title=title, **figure),
+        lambda found, one, title: sparse_chart(
+            found, class_names=one.class_names, title=title, beside=beside, **figure
+        ),
     )
 
 
@@ -157,6 +159,7 @@ SPARSE = Analysis(
         ),
     ),
     images=start_images,
+    lines=True,
     prepare=_prepare_sparse,
     chart=_sparse_chart,
     shared=start_shared,

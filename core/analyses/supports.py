@@ -193,6 +193,7 @@ SUPPORTS = Analysis(
         PALETTE,
     ),
     images=_any_image,
+    lines=True,
     prepare=_prepare_supports,
     chart=_supports_chart,
     shared=_whole_set,

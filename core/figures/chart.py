@@ -23,6 +23,7 @@ class Axis:
     limits: tuple[float, float] | None = None
     scale: Literal["linear", "log"] = "linear"
     ticks: tuple[tuple[float, str], ...] | None = None  # None: the renderer's own
+    symlog: float = 0.0  # c of `core.figures.symlog` where layers hold its places; 0: they hold the values themselves
 
     @property
     def title(self) -> str:
@@ -73,7 +74,7 @@ class LinesLayer:
     """Polylines in one style; a halo keeps a dark line readable on every colour."""
 
     paths: tuple[np.ndarray, ...]  # each (points, 2)
-    role: Literal["boundary", "contour", "outline", "curve", "reference", "guide"] = "curve"
+    role: Literal["boundary", "contour", "outline", "curve", "reference", "guide", "exact"] = "curve"
     colour: str = ""  # "": the role's own
     dash: Literal["solid", "dashed", "dotted"] = "solid"
     name: str = ""  # shown in the legend when not empty

@@ -36,6 +36,7 @@ def severity_walk_chart(
     class_names: Sequence[str],
     marked: float = 0.0,
     palette: str = "muted",
+    beside: Sequence[SeverityWalk] = (),
     recipe: Mapping[str, Any] | None = None,
 ) -> Chart:
     """A corruption of one image: the film strip, the signed distance, the probabilities.
@@ -46,6 +47,7 @@ def severity_walk_chart(
         class_names: one name per class.
         marked: a severity to mark by a line; 0 for none.
         palette: class palette of `style.PALETTES`.
+        beside: all walks that are seen together, so that they share their axes.
         recipe: makes the picture again.
 
     Returns:
@@ -64,7 +66,7 @@ def severity_walk_chart(
     seen = _said(walks) if several else _likely(first)
     panels = [
         _film_strip(walks, palette),
-        _walk_distances(walks, words, marked),
+        _walk_distances(walks, beside or walks, words, marked),
         _true_probability(walks, words, marked) if several else _probabilities(first, seen, palette, words, marked),
     ]
     legend = [LegendEntry(colour=style.class_colour(k, palette), label=class_names[k]) for k in seen]
@@ -139,8 +141,8 @@ def _mark(at: float, low: float, high: float) -> list[Layer]:
     return [LinesLayer(paths=(np.array([[at, low], [at, high]]),), role="guide")] if at > 0 else []
 
 
-def _walk_distances(walks: Sequence[SeverityWalk], words: str, marked: float) -> Panel:
-    low, high = _room([(walk.distance,) for walk in walks])
+def _walk_distances(walks: Sequence[SeverityWalk], seen: Sequence[SeverityWalk], words: str, marked: float) -> Panel:
+    low, high = _room([(walk.distance,) for walk in seen])
     layers: list[Layer] = [*_mark(marked, low, high), _zero(float(walks[0].severity[-1]))]
     for place, walk in enumerate(walks):
         colour = _INKS[place % len(_INKS)] if len(walks) > 1 else ""
@@ -225,6 +227,7 @@ def severity_sweep_chart(
     models: Sequence[str],
     shown: Shown = "accuracy",
     against: Against = "severity",
+    beside: Sequence[SeveritySweep] = (),
     recipe: Mapping[str, Any] | None = None,
 ) -> Chart:
     """Accuracy, or signed distance, by severity: one panel for each corruption, one line for each model.
@@ -234,6 +237,7 @@ def severity_sweep_chart(
         models: their names.
         shown: "accuracy" with Wilson's 95 % band, or "distance": the median with the band of the middle half.
         against: "severity", or "change": the mean ℓ2 length of the change, so that corruptions compare.
+        beside: all sweeps that are seen together, so that they share their axes.
         recipe: makes the picture again.
 
     Returns:
@@ -256,7 +260,11 @@ def severity_sweep_chart(
     y_axis = (
         Axis(label="accuracy", limits=(0.0, 1.0))
         if shown == "accuracy"
-        else Axis(label="signed distance", unit=unit, limits=_room(curves))
+        else Axis(
+            label="signed distance",
+            unit=unit,
+            limits=_room([_sweep_curves(sweep, shown) for sweep in beside or sweeps]),
+        )
     )
     x_axis = Axis(label="severity") if against == "severity" else Axis(label="mean change", unit=unit)
     panels = []

@@ -39,6 +39,7 @@ def curvature_chart(
     values: Values = "curvature",
     positive: Positive = "towards the other class",
     marked: int = 0,
+    beside: Sequence[CurvatureCard] = (),
     recipe: Mapping[str, Any] | None = None,
 ) -> Chart:
     """The principal curvatures of the boundary near an image, of one model or several.
@@ -52,6 +53,7 @@ def curvature_chart(
         values: the curvature, or the curvature times the distance, which has no unit.
         positive: which class is the convex one where a value is positive.
         marked: number of the direction to outline in a gallery, 0 for none.
+        beside: all results that are seen together, so that they share their scales.
         recipe: makes the picture again.
 
     Returns:
@@ -68,11 +70,12 @@ def curvature_chart(
     legend = model_legend(models) if len(results) > 1 else []
     colours = [entry.colour for entry in legend] or [""]
     several = any(len(result.curvatures) > 1 for result in results)
+    seen = beside or results
     if show == "profile":
-        panel = _profile(results, colours, ranks, values, turn)
+        panel = _profile(results, seen, colours, ranks, values, turn)
         meaning = _profile_words(results, values, several)
     else:
-        panel = _density(results, colours, values, turn, several)
+        panel = _density(results, seen, colours, values, turn, several)
         meaning = "Share of all curvatures per unit, smoothed by a Gaussian of 1 % of the largest; logarithmic." + (
             " Mean over the images." if several else ""
         )
@@ -127,12 +130,18 @@ def _curves(result: CurvatureCard, values: Values, turn: int) -> tuple[np.ndarra
 
 
 def _profile(
-    results: Sequence[CurvatureCard], colours: Sequence[str], ranks: Ranks, values: Values, turn: int
+    results: Sequence[CurvatureCard],
+    seen: Sequence[CurvatureCard],
+    colours: Sequence[str],
+    ranks: Ranks,
+    values: Values,
+    turn: int,
 ) -> Panel:
     curves = [_curves(result, values, turn) for result in results]
-    axis = Symlog.of(*(shown for _, shown in curves))
+    every = [_curves(result, values, turn)[1] for result in seen]
+    axis = Symlog.of(*every)
     dimension = max(result.dimension for result in results)
-    finite = [shown[np.isfinite(shown)] for _, shown in curves]
+    finite = [shown[np.isfinite(shown)] for shown in every]
     low = min(-axis.linear, *(float(each.min(initial=0)) for each in finite)) * _ROOM
     high = max(axis.linear, *(float(each.max(initial=0)) for each in finite)) * _ROOM
     layers: list[Layer] = [_level(axis, 0.0, dimension, ranks, "guide")]
@@ -172,6 +181,7 @@ def _profile(
             unit=unit,
             limits=(axis.place(low), axis.place(high)),
             ticks=axis.ticks(low, high),
+            symlog=axis.linear,
         ),
     )
 
@@ -214,13 +224,18 @@ def _profile_words(results: Sequence[CurvatureCard], values: Values, several: bo
 
 
 def _density(
-    results: Sequence[CurvatureCard], colours: Sequence[str], values: Values, turn: int, several: bool
+    results: Sequence[CurvatureCard],
+    seen: Sequence[CurvatureCard],
+    colours: Sequence[str],
+    values: Values,
+    turn: int,
+    several: bool,
 ) -> Panel:
-    shown = [_curves(result, values, turn)[1] for result in results]
+    shown = [_curves(result, values, turn)[1] for result in seen]
     most = max((float(np.abs(each[np.isfinite(each)]).max(initial=0)) for each in shown), default=0.0) or 1.0
     at = np.linspace(-_ROOM * most, _ROOM * most, _POINTS)
-    curves = []
-    for result in results:
+
+    def curve(result: CurvatureCard) -> np.ndarray:
         lengths = result.distance[:, None] if values == "times distance" else np.ones((len(result.distance), 1))
         rows = np.stack(
             [
@@ -229,8 +244,11 @@ def _density(
             ]
         )
         known = rows[~np.isnan(rows).any(1)]
-        curves.append(known.mean(0) if len(known) else np.full(len(at), np.nan))
-    top = max((float(each[np.isfinite(each)].max(initial=0)) for each in curves), default=0.0) or 1.0
+        return known.mean(0) if len(known) else np.full(len(at), np.nan)
+
+    known = {id(result): curve(result) for result in (*results, *seen)}
+    curves = [known[id(result)] for result in results]
+    top = max((float(each[np.isfinite(each)].max(initial=0)) for each in known.values()), default=0.0) or 1.0
     layers = tuple(
         LinesLayer(paths=known_runs(at, np.where(each > _FLOOR * top, each, np.nan)), colour=colour)
         for each, colour in zip(curves, colours, strict=False)

@@ -22,7 +22,7 @@ SCORES: tuple[Score, ...] = get_args(Score)
 _CLEAN, _PERTURBED = style.class_colour(7), style.class_colour(1)
 _INKS = {"nearest": style.class_colour(0), "all": style.class_colour(5)}
 _WORDS = {"nearest": "nearest boundary", "all": "all class boundaries"}
-_SHORT = {"overshoot": "", "projected gradient": "PGD ", "shortest": "DDN"}
+_SHORT = {"overshoot": "", "projected gradient": "PGD ", "shortest": "DDN", "pairs": "pairs"}
 _BINS = 12
 _CHANCE = 0.5  # area under the curve of a score that knows nothing
 
@@ -92,8 +92,9 @@ def detector_chart(
 
 def perturbation_words(one: DetectionExhibit, place: int) -> str:
     """What a perturbation of a result is called, such as "PGD 1.5" or "1.1": overshoots have no name before."""
-    factor = float(one.overshoot[place])
-    return f"{_SHORT[str(one.attack[place])]}{factor:.3g}" if math.isfinite(factor) else _SHORT[str(one.attack[place])]
+    attack, factor = str(one.attack[place]), float(one.overshoot[place])
+    named = attack == "pairs" or not math.isfinite(factor)  # the length of pairs is a median of many
+    return _SHORT[attack] if named else f"{_SHORT[attack]}{factor:.3g}"
 
 
 def _pair(one: DetectionExhibit, place: int, score: Score) -> tuple[np.ndarray, np.ndarray]:
@@ -187,8 +188,10 @@ def _marks(at: np.ndarray, values: np.ndarray, low: np.ndarray, high: np.ndarray
 def _perturbations(one: DetectionExhibit) -> Axis:
     """The axis of all perturbations; overshoots alone are numbers."""
     ticks = tuple((float(place), perturbation_words(one, place).replace(" ", "\n")) for place in range(len(one.attack)))
-    alone = set(map(str, one.attack)) == {"overshoot"}
-    label = "length over distance to the boundary" if alone else "perturbation, length over distance"
+    label = {
+        frozenset({"overshoot"}): "length over distance to the boundary",
+        frozenset({"pairs"}): "perturbation",
+    }.get(frozenset(map(str, one.attack)), "perturbation, length over distance")
     return Axis(label=label, limits=(-0.6, len(ticks) - 0.4), ticks=ticks)
 
 
@@ -219,6 +222,9 @@ def _caption(
         said = f"{perturbation_words(first, chosen[0])} times the distance to the boundary"
         if first.attack[chosen[0]] == "shortest":
             said = "the shortest perturbation that DDN found"
+        elif first.attack[chosen[0]] == "pairs":
+            lengths = ", ".join(f"{one.overshoot[k]:.3g}" for one, k in zip(results, chosen, strict=True))
+            said = f"the adversarial image of each pair, {lengths} times as far as the boundary in the median"
         words.append(f"Scores and curve: {said}.")
     if "scores" in kinds:
         words.append(f"Scores: mean curvature at the {_WORDS[score]}, above 0 where the image's class is not convex.")
@@ -234,6 +240,12 @@ def _caption(
         )
     counts = (f"{name} {int(np.isfinite(one.clean_nearest).sum())}" for one, name in zip(results, names, strict=True))
     words.append(f"Images with a boundary point: {', '.join(counts)}.")
+    if first.attack[chosen[0]] == "pairs":
+        crossed = (
+            f"{name} {one.changed[k].sum()} of {one.changed.shape[1]}"
+            for one, name, k in zip(results, names, chosen, strict=True)
+        )
+        words.append(f"Pairs whose class differs, the others are left out: {', '.join(crossed)}.")
     return f"{' '.join(words)} {first.caveat}"
 
 

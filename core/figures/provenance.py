@@ -1,7 +1,7 @@
 """The recipe inside a file: every exported figure and saved result says how to make it again.
 
 It is ASCII JSON in the places that PDF, SVG and PNG readers keep: the PDF's Subject, the SVG's dc:description, the
-PNG's text entry Description. Interactive pages carry it in a script element that is no script, tables in their first
+PNG's text entry Description, the GIF's comment. Interactive pages carry it in a script element that is no script, tables in their first
 line, saved results in their header.
 """
 
@@ -38,7 +38,7 @@ def _plain(value: Any) -> Any:
 
 
 def read_recipe(source: Path | str | bytes) -> dict[str, Any]:
-    """Read the recipe out of an exported figure (PDF, SVG, PNG, HTML), a result (.npz, .csv), a JSON file or a kit.
+    """Read the recipe out of an exported figure (PDF, SVG, PNG, GIF, HTML), a result (.npz, .csv), a JSON file or a kit.
 
     Args:
         source: a path, or the bytes of the file. What it is follows from the content, not from the name.
@@ -55,7 +55,9 @@ def read_recipe(source: Path | str | bytes) -> dict[str, Any]:
     if b"%PDF-" in data[:1024]:
         kind, text = "PDF", _in_pdf(data)
     elif data.startswith(b"\x89PNG"):
-        kind, text = "PNG", _in_png(data)
+        kind, text = "PNG", _in_picture(data, "PNG", "Description")
+    elif data.startswith(b"GIF8"):
+        kind, text = "GIF", _in_picture(data, "GIF", "comment")
     elif data.startswith(b"PK"):
         kind, text = ".npz or .zip file", _in_archive(data)
     elif start[:14].lower().startswith((b"<!doctype html", b"<html")):
@@ -91,14 +93,15 @@ def _in_pdf(data: bytes) -> str:
         return ""
 
 
-def _in_png(data: bytes) -> str:
+def _in_picture(data: bytes, format: str, entry: str) -> str:
     from PIL import Image, UnidentifiedImageError
 
     try:
-        with Image.open(io.BytesIO(data), formats=["PNG"]) as image:
-            return str(image.info.get("Description", ""))
-    except (UnidentifiedImageError, Image.DecompressionBombError, ValueError, SyntaxError, OSError):
+        with Image.open(io.BytesIO(data), formats=[format]) as image:
+            found = image.info.get(entry, "")
+    except (UnidentifiedImageError, Image.DecompressionBombError, ValueError, SyntaxError, LookupError, OSError):
         return ""
+    return found.decode("ascii", "replace") if isinstance(found, bytes) else str(found)
 
 
 def _in_archive(data: bytes) -> str:

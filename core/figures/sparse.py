@@ -41,6 +41,7 @@ def sparse_chart(
     class_names: Sequence[str],
     show: SparseShow = "card",
     used: int = -1,
+    beside: Sequence[SparseCard] = (),
     title: str = "",
     recipe: Mapping[str, Any] | None = None,
 ) -> Chart:
@@ -52,6 +53,7 @@ def sparse_chart(
         show: "card" for all pictures and the curve, "curve" for the margin against the pixels used, or one picture.
         used: how many of the pixels the adversarial image and the mark on the curve show changed, in their order; -1
             for all of them.
+        beside: all perturbations that are seen together, so that their maps share their scales.
         title: above the picture.
         recipe: makes the picture again.
 
@@ -66,14 +68,15 @@ def sparse_chart(
     if len(class_names) != found.num_classes:
         raise ValueError(f"expected one name for each of {found.num_classes} classes, got {len(class_names)} names")
     words = _words(found, class_names)
+    seen = beside or (found,)
     if show == "card":
-        panels: tuple[Panel, ...] = (_card(found, class_names, title, used), _curve(found, "", used))
+        panels: tuple[Panel, ...] = (_card(found, seen, class_names, title, used), _curve(found, "", used))
     elif show == "curve":
         panels = (_curve(found, title, used),)
     elif show == "adversarial":
         panels = (Panel(layers=(picture_field(_adversarial(found, used)),), kind="image", title=title),)
     else:
-        values, scale = _map(found, show)
+        values, scale = _map(found, show, seen)
         panels = (map_panel(values, scale, title),)
     return Chart(
         panels=panels,
@@ -167,7 +170,7 @@ def changed(found: SparseCard, used: int = -1) -> np.ndarray:
     return picture
 
 
-def _card(found: SparseCard, class_names: Sequence[str], title: str, used: int) -> Panel:
+def _card(found: SparseCard, seen: Sequence[SparseCard], class_names: Sequence[str], title: str, used: int) -> Panel:
     """Nine pictures: what changes, in which order, and what the geometry says about it."""
     source, target = int(found.source_class[0]), int(found.target_class[0])
     reached = class_names[target] if found.found[0] else str(found.status[0])
@@ -187,7 +190,7 @@ def _card(found: SparseCard, class_names: Sequence[str], title: str, used: int) 
         "difference": "difference ± {high:.2g}",
     }
     for name, label in labels.items():
-        values, scale = _map(found, name)
+        values, scale = _map(found, name, seen)
         high = scale.limits[1]
         shown.append(Picture(colours=scaled(values, scale), label=label.format(high=high)))
     return montage(shown, 3, title)
@@ -223,31 +226,46 @@ def _curve(found: SparseCard, title: str, used: int) -> Panel:
     )
 
 
-def _map(found: SparseCard, name: str) -> tuple[np.ndarray, Scale]:
-    """A map over the pixels of the image with its scale; maps of one quantity share it."""
+def _map(found: SparseCard, name: str, seen: Sequence[SparseCard]) -> tuple[np.ndarray, Scale]:
+    """A map over the pixels of the image with its scale; maps of one quantity share it, with those seen beside."""
+    values = _values(found, name)
+    every = [_values(one, name) for one in seen]
     unit = found.unit("reliance")
     match name:
         case "support":
-            rank = np.where(found.rank[0] >= 0, found.rank[0] + 1.0, math.nan)
-            return rank, Scale(palette="cividis", limits=(1.0, max(2.0, _most(rank))), label="place in the order")
+            limits = (1.0, max(2.0, *map(_most, every)))
+            return values, Scale(palette="cividis", limits=limits, label="place in the order")
+        case "reliance":
+            return values, _positive(every, "reliance", unit)
+        case "change" | "dense" | "difference":
+            limit = max(_most(np.abs(each)) for each in every) or (found.bound if name == "change" else 1.0)
+            label, unit = {
+                "change": ("mean change of the value", ""),
+                "dense": ("dense direction, mean over channels", ""),
+                "difference": ("capacity, boundary - image", unit),
+            }[name]
+            return values, Scale(palette="vik", limits=(-limit, limit), label=label, unit=unit)
+    both = [each for one in seen for each in (one.capacity[0], one.capacity_at_boundary[0])]
+    return values, _positive(both, name, unit)
+
+
+def _values(found: SparseCard, name: str) -> np.ndarray:
+    """The numbers of a map."""
+    values: np.ndarray
+    match name:
+        case "support":
+            values = np.where(found.rank[0] >= 0, found.rank[0] + 1.0, math.nan)
         case "change":
-            change = _change(found)
-            limit = _most(np.abs(change)) or found.bound
-            return change, Scale(palette="vik", limits=(-limit, limit), label="mean change of the value")
+            values = _change(found)
         case "reliance":
             values = found.reliance[0]
-            return values, _positive(values, "reliance", unit)
         case "dense":
             values = found.dense[0].mean(0)
-            limit = _most(np.abs(values)) or 1.0
-            return values, Scale(palette="vik", limits=(-limit, limit), label="dense direction, mean over channels")
         case "difference":
             values = found.capacity_at_boundary[0] - found.capacity[0]
-            limit = _most(np.abs(values)) or 1.0
-            return values, Scale(palette="vik", limits=(-limit, limit), label="capacity, boundary - image", unit=unit)
-    values = found.capacity[0] if name == "capacity" else found.capacity_at_boundary[0]
-    both = np.stack([found.capacity[0], found.capacity_at_boundary[0]])
-    return values, _positive(both, name, unit)
+        case _:
+            values = found.capacity[0] if name == "capacity" else found.capacity_at_boundary[0]
+    return values
 
 
 def _change(found: SparseCard) -> np.ndarray:
@@ -256,8 +274,8 @@ def _change(found: SparseCard) -> np.ndarray:
     return np.where(found.rank[0] >= 0, change, math.nan)
 
 
-def _positive(values: np.ndarray, label: str, unit: str) -> Scale:
-    return Scale(palette="cividis", limits=(0.0, _most(values) or 1.0), label=label, unit=unit)
+def _positive(every: Sequence[np.ndarray], label: str, unit: str) -> Scale:
+    return Scale(palette="cividis", limits=(0.0, max(map(_most, every)) or 1.0), label=label, unit=unit)
 
 
 def _most(values: np.ndarray) -> float:

@@ -192,7 +192,9 @@ STROKES: Mapping[str, Stroke] = {
     "curve": Stroke(colour="ink", width=1.1),
     "reference": Stroke(colour="quiet", width=0.7, dash="dashed"),
     "guide": Stroke(colour="line", width=0.6),
+    "exact": Stroke(colour="ink", width=1.3, dash="dashed"),
 }
+EXACT = "#e0115f"  # of lines that are known on paper, over those that were computed
 HALO = "#ffffff"
 MARKS = 0.9  # points: outlines of marks
 BAND = 0.22  # opacity of bands

@@ -37,6 +37,15 @@ class Symlog:
         places: np.ndarray = np.sign(values) * np.log10(1 + np.abs(values) / self.linear)
         return places
 
+    def values(self, places: np.ndarray) -> np.ndarray:
+        """The values at places.
+
+        >>> Symlog(0.1).values(np.array([-1.0, 0.0, 2.0])).round(9).tolist()
+        [-0.9, 0.0, 9.9]
+        """
+        values: np.ndarray = np.sign(places) * self.linear * (10.0 ** np.abs(places) - 1)
+        return values
+
     def place(self, value: float) -> float:
         """The place of one value."""
         return float(self.at(np.array([value]))[0])

@@ -46,8 +46,9 @@ class CurvatureScale(Result):
 
     @property
     def exponent(self) -> np.ndarray:
-        """(n,) the slope of log max |k| against log scale: 0 where the curvature does not depend on the scale."""
-        size = np.log(np.maximum(np.abs(self.largest), np.abs(self.smallest)))
+        """(n,) the slope of log max |k| against log scale: 0 where k does not depend on it, NaN where k is 0."""
+        most = np.maximum(np.abs(self.largest), np.abs(self.smallest))
+        size = np.log(most, out=np.full(most.shape, np.nan), where=most > 0)
         place = np.log(self.scale) - np.log(self.scale).mean()
         return np.asarray((size * place).sum(1) / (place**2).sum())
 

@@ -2,10 +2,11 @@
 
 Clean images are scored by `core.geometry.detector`, and so is each after a perturbation: a step from x through its
 nearest boundary point z to x + a (z - x) for several overshoots a; projected gradient descent within a ball of radius
-a ||z - x||; and the short perturbations of another kind of search. Calling images with a score above a threshold
-perturbed gives, over all thresholds, the receiver operating characteristic; its area (AUC) is the probability that a
-perturbed image scores higher than a clean one, 0.5 by chance. Bands are percentiles over resampled images. Recovery
-is the share of perturbed images for which the class across their nearest boundary is the one before.
+a ||z - x||; the short perturbations of another kind of search; and images that anyone perturbed by any attack, given
+as pairs. Calling images with a score above a threshold perturbed gives, over all thresholds, the receiver operating
+characteristic; its area (AUC) is the probability that a perturbed image scores higher than a clean one, 0.5 by chance.
+Bands are percentiles over resampled images. Recovery is the share of perturbed images for which the class across their
+nearest boundary is the one before.
 
 References: Fawzi et al., CVPR 2018, section 6; Efron and Tibshirani, An Introduction to the Bootstrap, 1993; attacks as
 in `core.geometry.attacks`.
@@ -33,6 +34,7 @@ from core.result import Result, quantity
 
 Attack = Literal["overshoot", "projected gradient", "shortest"]
 ATTACKS: tuple[Attack, ...] = get_args(Attack)
+PAIRS = "pairs"  # the word for images that were perturbed elsewhere
 NO_DEFENCE = (
     "An exhibit of curvature, not a defence: scores differ between models and attacks, fail for larger perturbations,"
     " and an attacker who knows them evades them."
@@ -45,8 +47,9 @@ _RATES = 101  # of false positives at which curves are kept
 class DetectionExhibit(Result):
     """Scores of n clean images and of the same after p perturbations, and how well they are told apart."""
 
-    attack: np.ndarray = quantity("", "p")  # words of ATTACKS
-    overshoot: np.ndarray = quantity("", "p")  # a: length over the distance to the boundary; NaN for "shortest"
+    attack: np.ndarray = quantity("", "p")  # words of ATTACKS, or PAIRS
+    # a: length over the distance to the boundary; NaN for "shortest", the median over the images for PAIRS
+    overshoot: np.ndarray = quantity("", "p")
     clean_nearest: np.ndarray = quantity("1/ℓ2 pixel", "n")
     clean_all: np.ndarray = quantity("1/ℓ2 pixel", "n")
     score_nearest: np.ndarray = quantity("1/ℓ2 pixel", "p n")  # NaN where the class did not change
@@ -82,6 +85,7 @@ def detection_exhibit(
     *,
     overshoots: Sequence[float] = (1.02, 1.1, 1.5, 2.0, 3.0),
     attacks: Sequence[Attack] = ATTACKS,
+    perturbed: Float[Tensor, "m c h w"] | None = None,
     probes: int = 16,
     classes: int = 9,
     confidence: float = 0.9,
@@ -96,7 +100,8 @@ def detection_exhibit(
         classifier: the classifier.
         images: finite pixel values; those without a boundary point are left out of every comparison.
         overshoots: lengths of the perturbations over the distance to the boundary, above 1.
-        attacks: out of "overshoot", "projected gradient" and "shortest".
+        attacks: out of "overshoot", "projected gradient" and "shortest"; may be none where `perturbed` is given.
+        perturbed: the same m = n images, perturbed elsewhere by any attack; scored too, where their class is another.
         probes: random directions of each score.
         classes: other classes of the second score; 0 leaves it out.
         confidence: of the bands.
@@ -113,13 +118,17 @@ def detection_exhibit(
         ImageError: if a value is not finite or the shape is not the classifier's.
     """
     begin = time.perf_counter()
-    if not all(a > 1 for a in overshoots) or not attacks or not set(attacks) <= set(ATTACKS):
+    none_at_all = not attacks and perturbed is None
+    if not all(a > 1 for a in overshoots) or none_at_all or not set(attacks) <= set(ATTACKS):
         raise ValueError(f"expected overshoots above 1 and attacks out of {ATTACKS}, got {overshoots} and {attacks}")
-    if not overshoots and set(attacks) != {"shortest"}:
+    if not overshoots and not set(attacks) <= {"shortest"}:
         raise ValueError("expected at least one overshoot, such as 1.1 times the distance to the boundary, got none")
     if not (0 < confidence < 1 and resamples >= 1):
         raise ValueError(f"expected a confidence in (0, 1) and resamples, got {confidence} and {resamples}")
     pixels = classifier.accept(images)
+    given = None if perturbed is None else classifier.accept(perturbed)
+    if given is not None and len(given) != len(pixels):
+        raise ValueError(f"expected a perturbed image for each of {len(pixels)}, got {len(given)}; pass them in pairs")
     found = boundary_points(classifier, pixels)
     if found.found.sum() < 2:
         raise ValueError("expected at least two images with a boundary point, got fewer")
@@ -130,19 +139,21 @@ def detection_exhibit(
     clean = scores(pixels, found)
     parts: list[PerturbationScores] = [clean]
     trials = list(_trials(classifier, pixels, found, attacks, overshoots, seed))
+    if given is not None:
+        trials.append(_pairs(classifier, pixels, given, found))
     forwards = found.forwards + sum(trial.perturbed.forwards for trial in trials)
     gradients = found.gradients + sum(trial.perturbed.gradients for trial in trials)
     for number, trial in enumerate(trials):
         on_progress((1 + number) / (1 + len(trials)))
         parts.append(scores(trial.perturbed.images))
     changed = np.stack([trial.perturbed.changed.cpu().numpy() & found.found for trial in trials])
-    perturbed = [
+    after = [
         np.stack([np.where(hit, getattr(part, name), np.nan) for part, hit in zip(parts[1:], changed, strict=True)])
         for name in ("score_nearest", "score_all")
     ]
     curves = [
-        [_curve(own, there, confidence, resamples, seed) for there in after]
-        for own, after in zip((clean.score_nearest, clean.score_all), perturbed, strict=True)
+        [_curve(own, there, confidence, resamples, seed) for there in scored]
+        for own, scored in zip((clean.score_nearest, clean.score_all), after, strict=True)
     ]
     table = {
         name: np.stack([np.stack([getattr(curve, name) for curve in column]) for column in curves], 1)
@@ -154,8 +165,8 @@ def detection_exhibit(
         overshoot=np.array([trial.overshoot for trial in trials]),
         clean_nearest=clean.score_nearest,
         clean_all=clean.score_all,
-        score_nearest=perturbed[0],
-        score_all=perturbed[1],
+        score_nearest=after[0],
+        score_all=after[1],
         changed=changed,
         auc=table["auc"],
         auc_low=table["auc_low"],
@@ -176,12 +187,8 @@ def detection_exhibit(
     )
 
 
-def _share(hits: np.ndarray) -> float:
-    return float(hits.mean()) if len(hits) else float("nan")
-
-
 class _Trial(NamedTuple):
-    attack: Attack
+    attack: str
     overshoot: float
     perturbed: Perturbed
 
@@ -210,6 +217,15 @@ def _trials(
             else:
                 radius = overshoot * way.flatten(1).norm(dim=1)
                 yield _Trial(attack, overshoot, projected_gradient(classifier, pixels, radius, seed=seed))
+
+
+def _pairs(classifier: Classifier, pixels: Tensor, given: Tensor, found: BoundaryPoints) -> _Trial:
+    """Images that were perturbed elsewhere, and how far, over the distance to the boundary."""
+    length = (given - pixels).flatten(1).norm(dim=1).cpu().numpy()
+    changed = torch.as_tensor(classifier.predict(given).label != found.source_class).to(pixels.device)
+    tiny = np.finfo(length.dtype).tiny  # an image may lie on the boundary
+    overshoot = float(np.median(length[found.found] / np.maximum(found.distance[found.found], tiny)))
+    return _Trial(PAIRS, overshoot, Perturbed(given, changed, len(given), 0))
 
 
 class Curve(NamedTuple):

@@ -14,7 +14,8 @@ from core.figures.curvature_gallery import number_at, on_plane, shown_numbers
 from core.geometry.curvature import STATUSES
 from core.geometry.curvature_cards import CurvatureCard
 from core.geometry.curvature_section import CurvatureSection
-from dashboard import controls, exports, plane_controls, session
+from core.geometry.exact import exact_distance
+from dashboard import controls, exports, nulls, plane_controls, session
 from dashboard.session import Outcome
 from dashboard.viewer.viewer import plane_view
 
@@ -125,6 +126,14 @@ def summary(card: CurvatureCard) -> None:
             f"On balance {names[convex]}, {whose}, is the convex one: the boundary curls away from {names[other]}."
         )
     controls.facts(tiles(card))
+
+
+def numbers(outcome: Outcome) -> None:
+    """All numbers of the first model as far as they are known, renewed while the search goes on."""
+    card = session.shown(made, outcome)[0]
+    if isinstance(card, CurvatureCard) and not np.isnan(card.curvatures).all():
+        with st.container(border=True):
+            summary(card)
 
 
 def compared(cards: list[tuple[str, CurvatureCard]]) -> None:
@@ -283,9 +292,15 @@ with left:
         scale(any(card.method != "exact" for _, card in found))
 exports.export(made, outcome)
 with right:
-    if cards and not np.isnan(cards[0][1].curvatures).all():
-        with st.container(border=True):
-            summary(cards[0][1])
+    if not outcome.error:
+        session.live(made, numbers, patience=0.0, urgent=True)
+    nulls.on_paper(
+        "nearest boundary",
+        {
+            source: (float(card.distance[0]), exact_distance(session.classifier(source), card.image[0]))
+            for source, card in cards
+        },
+    )
     with st.container(border=True):
         image_asked()
     with st.container(border=True):

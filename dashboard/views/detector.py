@@ -9,7 +9,7 @@ import streamlit as st
 
 from core.analyses import TABLE
 from core.figures.detector import perturbation_words
-from core.geometry.detection import NO_DEFENCE, DetectionExhibit
+from core.geometry.detection import NO_DEFENCE, PAIRS, DetectionExhibit
 from dashboard import controls, exports, session
 from dashboard.session import Outcome
 
@@ -24,6 +24,9 @@ of the nearest boundary is the guess for what the image was: **recovery**.
 **What to look for.** Whether the two histograms come apart, and whether the band of the AUC stays off 0.5: below it the
 score points the wrong way for this model. Recovery falls with the length of the perturbation whether or not the score
 works: it only asks if the boundary that was crossed is still the nearest one.
+
+**Your own pairs.** An NPZ with `clean` and `adversarial` images, from any attack, is a test set: bring it on the Images
+view, and choose *pairs*. Pairs that this model tells no difference between are left out and counted.
 
 **What this cannot show.** It is an exhibit of curvature and **no defence**. Thresholds do not carry over between
 models, attacks or lengths; whoever knows the score can evade it. Few images make wide bands: ask for more before
@@ -59,6 +62,7 @@ def facts(source: str, found: DetectionExhibit) -> None:
         lines["class before recovered"] = f"{found.recovery[place]:.0%} ({low:.0%} to {high:.0%})"
     lines |= {
         "class changed": f"{found.changed[place].mean():.0%}",
+        **({"length over distance, median": f"{found.overshoot[place]:.3g}"} if found.attack[place] == PAIRS else {}),
         "second derivatives": f"{found.products:,} products",
         "cost": f"{found.forwards:,} forwards, {found.gradients:,} gradients",
     }
@@ -66,7 +70,11 @@ def facts(source: str, found: DetectionExhibit) -> None:
 
 
 def chosen() -> None:
-    """The perturbation whose scores are drawn."""
+    """What perturbed the images, where they come in pairs, and the perturbation whose scores are drawn."""
+    if session.image_set(session.images()).partners or made.parameters["perturbed_by"] == PAIRS:
+        controls.setting(ANALYSIS, "perturbed_by", "Perturbed by")
+    if made.parameters["perturbed_by"] == PAIRS:
+        return
     overshoots = made.parameters["overshoots"]
     key = f"{ANALYSIS}:perturbation:slider"
     st.session_state[key] = overshoots[min(made.figure["perturbation"], len(overshoots) - 1)]
@@ -126,7 +134,7 @@ with right:
         chosen()
         for source, result in known:
             facts(source, result)
-        if known:
+        if known and made.parameters["perturbed_by"] != PAIRS:
             st.caption(f"At {perturbation_words(known[0][1], made.figure['perturbation'])} times the distance.")
     with st.container(border=True):
         asked_for()

@@ -12,8 +12,9 @@ from dashboard import controls, own_images, session
 from dashboard.brought import LARGEST, brought, read_only
 from dashboard.words import literal
 
-SHOWN = 8  # pictures beside what was done to them
+SHOWN, ABREAST = 6, 3  # pictures beside what the model sees of them, in rows of so many
 MOST_ROWS = 500  # of a table
+_NAME = 24  # letters of a file's name under its picture
 _LONGEST = 300  # characters of class names that a link carries
 FITS = {"crop": "its middle", "stretch": "all of it, stretched"}
 NONE, FOLDERS, BY_NAME = "none", "as in the files", "by the model's names"
@@ -31,10 +32,11 @@ and class, goes before; an NPZ may hold `labels` and `class_names`. Numbers are 
 others than the model's, leave them out: accuracies and class means would compare things that have nothing in common.
 
 **Pairs.** An NPZ with `clean` and `adversarial` arrays, from any attack, becomes a set whose second half are the
-partners of its first, row by row.
+partners of its first, row by row: anchors and directions on Slices, and a test set for the Detector.
 
 **Who sees it.** Your files belong to this browser session. Others cannot name them, and they are deleted when you
-delete them here or close the page. A link to a figure holds the digest of the file: whoever opens it is asked for it.
+delete them here, or close or reload the page. A link to a figure holds the digest of the file: whoever opens it, or
+reloads it, is asked for the file, and gets everything else back.
 """
 
 
@@ -132,16 +134,21 @@ def classes(source: ImageSource, found: Gathered) -> ImageSource:
 
 
 def shown(found: Gathered) -> None:
-    """A few pictures with what was done to each, and all of them as a table."""
+    """A few pictures as they came, beside what the model sees of them; and what was done to each as a table."""
     few = list(dict.fromkeys(np.linspace(0, len(found.images) - 1, SHOWN).round().astype(int).tolist()))
     sample = found.images[few]
-    pictures = zip(thumbnails(sample), sample.names, (found.notes[row] for row in few), strict=True)
-    for (picture, name, note), column in zip(pictures, st.columns(SHOWN), strict=False):
-        column.image(controls.enlarged(picture, 128), width="stretch")
-        column.caption(literal(f"{name[-24:]}: {_kept(note)}"))
+    pairs = list(zip(own_images.previews(sample.source, few), thumbnails(sample), few, strict=True))
+    for start in range(0, len(pairs), ABREAST):
+        for (original, picture, row), column in zip(pairs[start:], st.columns(ABREAST, gap="medium"), strict=False):
+            before, after = column.columns(2, gap="small", vertical_alignment="center")
+            before.image(original, width="stretch")
+            after.image(controls.enlarged(picture, 128), width="stretch")
+            column.caption(literal(_became(found.notes[row])))
     height, width = found.images.pixels.shape[2:]
+    cut = any(_kept(note) != "all" for note in found.notes)
     st.caption(
-        f"What the model sees: {found.images.pixels.shape[1]} x {height} x {width}. Below, what was done to each."
+        f"Left the picture as it came{', with what is kept of it framed' if cut else ''}; right what the model sees,"
+        f" {width} x {height} pixels, resized bilinearly with antialiasing."
     )
     notes = found.notes[:MOST_ROWS]
     st.dataframe(
@@ -156,6 +163,13 @@ def shown(found: Gathered) -> None:
         hide_index=True,
         height=min(46 + 35 * len(notes), 260),
     )
+
+
+def _became(note: Note) -> str:
+    """What was done to a picture, in one line."""
+    name = note.name.rpartition("/")[2]
+    name = name if len(name) <= _NAME else f"{name[: _NAME // 2]}…{name[-_NAME // 2 :]}"
+    return f"{name}: {note.came}; {', '.join(note.done) or 'taken as it is'}"
 
 
 def _kept(note: Note) -> str:

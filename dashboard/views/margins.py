@@ -6,8 +6,9 @@ import numpy as np
 import streamlit as st
 
 from core.analyses import TABLE
+from core.geometry.exact import exact_block_distance, exact_distance
 from core.geometry.margins import STATUSES, SubspaceMargins
-from dashboard import controls, exports, plane_controls, session
+from dashboard import controls, exports, nulls, plane_controls, session
 from dashboard.session import Outcome
 from dashboard.viewer.viewer import plane_view
 
@@ -128,6 +129,21 @@ def chosen_block(result: SubspaceMargins | None) -> None:
     st.caption(f"{result.status[0, block].capitalize()}. {STATUSES[result.status[0, block]]}")
 
 
+def on_paper() -> None:
+    """Distances inside the chosen block, or of all changes, beside the exact ones, of models that have such."""
+    block, readings, inside = made.figure["marked"], {}, False
+    image = session.image_set(made.images)[[made.rows[0]]].pixels[0]
+    for source, result in zip(made.models, session.shown(made, outcome), strict=True):
+        if result is None:
+            continue
+        inside = 0 <= block < len(result.labels)
+        computed = float(result.distance[0, block] if inside else result.full_distance[0])
+        model = session.classifier(source)
+        exact = exact_block_distance(model, image, result, block) if inside else exact_distance(model, image)
+        readings[source] = (computed, exact)
+    nulls.on_paper("inside the chosen block" if inside else "nearest boundary of all", readings)
+
+
 def bands(result: SubspaceMargins | None) -> None:
     """A way to the plane of the image along two bands: the lowest one, and the chosen block."""
     if result is None or result.kind != "frequencies":
@@ -199,6 +215,7 @@ with right:
     with st.container(border=True):
         chosen_block(results[0] if results else None)
         bands(results[0] if results else None)
+    on_paper()
     with st.container(border=True):
         subspaces()
     with st.expander("What am I looking at?", expanded=True):

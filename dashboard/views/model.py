@@ -12,10 +12,9 @@ from core.foreign import read_names
 from core.images import demo_images_of
 from core.preprocessing import OWN, Trial, presets, suspicion
 from core.registries import Fit, architectures, made_for
-from core.sources import Source
 from core.state_dicts import SUFFIXES, StateDict
-from dashboard import controls, drafts, session
-from dashboard.brought import LARGEST, brought, name_of, own_classifier, read_only
+from dashboard import controls, drafts, own_models, session
+from dashboard.brought import LARGEST, brought, own_classifier, read_only
 from dashboard.words import literal
 
 MOST_ROWS = 200  # of a table of differences
@@ -35,7 +34,7 @@ normalisation sees numbers far from those of training, or nearly all pictures ge
 it or close the page. A link to a figure holds the digest of the file: whoever opens it is asked for that file.
 
 **What this cannot show.** Demo photographs enlarged from 32 x 32 are not the images that your model was trained on: the
-signs are hints. Several checkpoints of one training cannot yet be loaded as a series.
+signs are hints. Of a series the last checkpoint is checked here; all of them get its architecture and preprocessing.
 """
 
 
@@ -55,19 +54,19 @@ def _from_file() -> None:
     count = st.session_state.setdefault("model:uploads", 0)
     dropped = st.file_uploader(
         "Weights",
-        type=[suffix[1:] for suffix in SUFFIXES],
+        type=[*(suffix[1:] for suffix in SUFFIXES), "zip"],
         accept_multiple_files=True,
         max_upload_size=LARGEST,
         key=f"model:upload:{count}",
-        help="A safetensors file or a state dict; all shards at once, where there are several.",
+        help="A safetensors file or a state dict; all shards at once, where there are several. Several checkpoints of"
+        " one training, or a zip of them, become a series, in the order of the numbers in their names.",
     )
     if not dropped:
         return
     st.session_state["model:uploads"] = count + 1  # a new uploader: the server lets go of its copy
     drafts.drop()
     try:
-        upload = brought().add([(file.name, file.getvalue()) for file in dropped])
-        drafts.begin(upload.digest)
+        st.session_state["model:left_out"] = drafts.bring([(file.name, file.getvalue()) for file in dropped])
         st.session_state["model:refused"] = ""
     except ValueError as error:
         st.session_state["model:refused"] = str(error)
@@ -101,8 +100,15 @@ def weights(found: drafts.Draft) -> None:
     upload, every = brought().files[found["digest"]], drafts.sets(found["digest"])
     chosen = next(each for each in every if each.name == found["weights"])
     files = f", {len(upload.paths)} files" if len(upload.paths) > 1 else ""
+    series = [brought().files[digest] for digest in found.get("series", ()) if digest in brought().files]
+    together = {}
+    if series:
+        size = sum(each.size for each in series)
+        together["series"] = f"{found['name']}, {len(series)} checkpoints, {size / 1e6:,.1f} MB"
+        together["from, to"] = f"{series[0].name}, {series[-1].name}"
     controls.facts(
         {
+            **together,
             "file": f"{upload.name}, {upload.size / 1e6:,.1f} MB{files}",
             "digest": upload.digest[:16],
             "weights": f"{chosen.parameters:,} numbers in {len(chosen.tensors)} tensors",
@@ -310,77 +316,28 @@ def use(source: str, fine: bool) -> None:
         st.info("Views need images of this model's shape: the demo images are square, with 1 or 3 channels.")
         return
     st.button(
-        "Use this model",
+        "Use this series" if "series" in (drafts.draft() or {}) else "Use this model",
         type="primary",
         key="model:use",
         disabled=not fine,
-        on_click=take_draft,
+        on_click=own_models.take_draft,
         help="Chooses it, offers it in the frame of every view, and opens Slices.",
     )
-
-
-def take_draft() -> None:
-    """Use the model as it is chosen at the click, under a name that no other has."""
-    found = drafts.draft()
-    if found is None:
-        return
-    taken = {name_of(each) for each in brought().models if each != drafts.source_of(found)}
-    names = (found["name"], *(f"{found['name']} {number}" for number in range(2, 100)))
-    drafts.choose(name=next(name for name in names if name not in taken))
-    source = drafts.source_of(drafts.draft() or found)
-    st.session_state.pop("draft", None)
-    take(source)
-
-
-def take(source: str) -> None:
-    """Choose a model of this session, and show it."""
-    brought().use(source)
-    session.choose(models=(source,))
-    session.go("slices")
-
-
-def mine() -> None:
-    """The models that this session brought, each with a way to forget it."""
-    st.markdown("**Your models**")
-    if not brought().models:
-        st.caption("None yet.")
-    for place, source in enumerate(brought().models):
-        name, look, drop = st.columns([3, 1.2, 1.4], vertical_alignment="center")
-        said = Source.parse(source)
-        options = [said.options.get(each, "") for each in ("size", "preset")]
-        about = " ".join(filter(None, [said.options.get("arch", said.place), *options]))
-        name.markdown(f"{literal(name_of(source))}  \n:small[{literal(about)}]")
-        look.button("Use", key=f"model:look:{place}", on_click=take, args=(source,), width="stretch")
-        drop.button(
-            "Forget",
-            key=f"model:forget:{place}",
-            on_click=forget,
-            args=(source,),
-            help="Takes it out of memory and deletes its file.",
-            width="stretch",
-        )
-
-
-def forget(source: str) -> None:
-    """Drop a model of this session."""
-    if source in session.models():
-        left = [each for each in session.models() if each != source]
-        session.choose(models=left or session.demo_models()[:1])
-    brought().forget(source)
-    drafts.let_go()
 
 
 controls.heading("Model", "Does your own classifier load, and does it see images as it did in training?")
 left, right = st.columns([640, 380], gap="large")
 with right:
     with st.container(border=True):
-        mine()
+        own_models.mine()
     with st.expander("What am I looking at?", expanded=True):
         st.markdown(ABOUT)
 with left:
     bring()
     if st.session_state.get("model:refused"):
         st.error(literal(st.session_state["model:refused"]))
+    elif st.session_state.get("model:left_out"):
+        st.warning(literal(st.session_state["model:left_out"]))
     found = drafts.draft()
     if found is not None:
         st.subheader("In the file")

@@ -11,10 +11,11 @@ import streamlit as st
 from core.analyses import TABLE
 from core.figures.planes import path_words
 from core.geometry.agreement import agreement
+from core.geometry.exact import exact_distance
 from core.geometry.profiles import BoundaryProfile
 from core.geometry.regions import region_statistics
 from core.geometry.slices import Slice
-from dashboard import controls, exports, plane_controls, session
+from dashboard import controls, exports, nulls, plane_controls, session
 from dashboard.session import Outcome
 from dashboard.viewer.viewer import Extent, plane_view
 
@@ -44,6 +45,9 @@ images anyone took, so confidence there is no evidence. A faint thumbnail lies o
 **What can be missed.** *full* asks the model at every point. *adaptive* follows every boundary it meets from a lattice
 of 16 grid steps: an island thinner than that can be missed. *careful* starts from 8 steps. Zooming in makes steps
 smaller. Where a grid step is too small for float32, the model runs in float64.
+
+**A null beside** (+ null) learned nothing, bends nowhere, or is known on paper: what it shows too is no finding. Of the
+last two the exact boundary is drawn over the computed one, dashed in red.
 
 Reference, for planes through three images: Somepalli et al., *Can Neural Nets Learn the Same Model Twice?*, CVPR 2022
 (arXiv 2203.08124), here with axes that are orthonormal in pixels.
@@ -139,11 +143,27 @@ def picked(result: Slice | None) -> None:
         help="Opens paths from this point inside the region of its class in the view Regions.",
     )
     st.button(
+        "Walks from here",
+        on_click=ask_there,
+        args=("level_set",),
+        help="Opens walks on the level set of this point, put back into the pixel box, in the view Level sets.",
+    )
+    st.button(
         "Small changes here",
         on_click=ask_there,
         args=("local",),
         help="Opens this point in the view Local, put back into the pixel box.",
     )
+
+
+def on_paper(result: Slice, outcome: Outcome) -> None:
+    """The computed and the exact distance in this plane, from the picked point or the first image."""
+    image = result.plane.to_pixels(np.array([session.point() or (0.0, 0.0)]))[0]
+    readings = {}
+    for source, profile in zip(around.models, outcome.results, strict=True):
+        near = profile.nearest_boundary.distance if isinstance(profile, BoundaryProfile) else np.nan
+        readings[source] = (float(near), exact_distance(session.classifier(source), image, result.plane))
+    nulls.on_paper("nearest boundary in this plane", readings)
 
 
 def ask_there(analysis: str) -> None:
@@ -260,6 +280,8 @@ exports.export(made, outcome)
 with right:
     with st.container(border=True):
         picked(slices[0] if slices else None)
+    if slices:
+        on_paper(slices[0], session.compute(around, patience=0.0))
     with st.container(border=True):
         plane()
     with st.container(border=True):

@@ -11,10 +11,11 @@ import streamlit as st
 from core.analyses import TABLE
 from core.figures.pictures import on_axes
 from core.figures.sparse import changed, on_plane
+from core.geometry.exact import exact_distance
 from core.geometry.slices import Slice
 from core.geometry.sparse import STATUSES
 from core.geometry.sparse_cards import SparseCard
-from dashboard import controls, exports, plane_controls, session
+from dashboard import controls, exports, nulls, plane_controls, session
 from dashboard.session import Outcome
 from dashboard.viewer.viewer import plane_view
 
@@ -99,6 +100,16 @@ def facts(found: SparseCard) -> None:
         "cost": f"{found.forwards:,} forwards, {found.gradients:,} gradients",
     }
     controls.facts(lines)
+
+
+def on_paper(cards: tuple[SparseCard | None, ...]) -> None:
+    """DeepFool's distance beside the exact one, of models that have one."""
+    readings = {}
+    for source, found in zip(made.models, cards, strict=True):
+        if found is not None:
+            computed = float(np.linalg.norm(found.boundary[0].astype(np.float64) - found.image[0]))
+            readings[source] = (computed, exact_distance(session.classifier(source), found.image[0]))
+    nulls.on_paper("DeepFool's boundary point", readings)
 
 
 def support(found: SparseCard) -> None:
@@ -239,6 +250,7 @@ with right:
             facts(first)
             if first.found[0]:
                 replay(first)
+        on_paper(session.shown(made, outcome))
         if first.found[0]:
             with st.container(border=True):
                 support(first)

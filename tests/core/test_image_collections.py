@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from core.foreign import by_digest, digest_of
-from core.image_collections import gather, read_table
+from core.image_collections import gather, upright
 from core.image_sources import Fit, ImageSource
 from core.images import ImageError, load_images
 from tests.hostile_images import archive, encoded
@@ -76,6 +76,18 @@ def test_folders_in_a_zip_are_classes(tmp_path: Path) -> None:
         load_images(f"{tmp_path / 'a.zip'}?classes=cat")
 
 
+def test_pictures_are_had_upright_and_whole(tmp_path: Path) -> None:
+    wide = np.arange(4 * 9 * 3, dtype=np.uint8).reshape(4, 9, 3)
+    (tmp_path / "a.zip").write_bytes(archive({**PICTURES, "ant/wide.png": encoded(values=wide)}))
+    source = f"{tmp_path / 'a.zip'}?size=2&channels=1&labels=none"
+    whole, other = upright(source, ["ant/wide.png", "cat/1.png"])
+    np.testing.assert_array_equal(whole.pixels, wide)
+    assert (whole.size, whole.box, whole.done) == ((4, 9), (0.0, 0.0, 9.0, 4.0), ())
+    assert other.pixels[0, 0, 0] == 10
+    with pytest.raises(ImageError, match="expected a picture of a.zip, got 'dog.png'; choose another"):
+        upright(source, ["dog.png"])
+
+
 def test_a_table_names_the_classes(tmp_path: Path) -> None:
     folder = tmp_path / "set"
     folder.mkdir()
@@ -88,12 +100,6 @@ def test_a_table_names_the_classes(tmp_path: Path) -> None:
     (folder / "labels.csv").write_text("a.png,dog\nb.png,cat\n")
     assert load_images(folder).words == ("dog", "cat", "c.png")
     assert load_images(f"{folder}?classes=dog/cat").labels.tolist() == [0, 1, -1]
-
-
-@pytest.mark.parametrize("content", [b"\xff\xfe\xfd", b"a.png\nb.png\n", b"", b'a,"' + b"x" * 200_000 + b'"'])
-def test_a_table_that_is_none(content: bytes) -> None:
-    with pytest.raises(ImageError, match=r"^expected .* in t\.csv, .*; save it as CSV$"):
-        read_table(content, "t.csv")
 
 
 def test_what_is_left_out_is_told_and_the_rest_kept(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -1,4 +1,4 @@
-"""The null model has the architecture and none of the weights, and is drawn again from its seed."""
+"""The null models: the architecture without its weights, drawn again from a seed; the affine map of first order."""
 
 from __future__ import annotations
 
@@ -6,10 +6,15 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from core import null as nulls
 from core.checkpoints import demo_images, load_classifier
 from core.classifier import Classifier
-from core.null import untrained
+from core.compute import silent
+from core.images import load_images
+from core.null import linearised, null_of, untrained
+from core.recipe import Recipe
 from core.sources import CheckpointError, Source
+from tests import truths
 
 SOURCES = ["demo:photos/standard", "demo:photos/vit", "demo:digits/prime"]
 
@@ -99,6 +104,14 @@ def test_a_model_without_weights_has_no_null() -> None:
         ("untrained:net.pt2", "net.pt2", 0, True),
         ("untrained:2:module:net.py:build?size=32", "module:net.py:build?size=32", 2, True),
         ("untrained:untrained:demo:photos/vit", "demo:photos/vit", 0, False),
+        (
+            "linearised:upload:ab12?arch=timm:resnet18&row=3&images=upload:cd",
+            "upload:ab12?arch=timm:resnet18",
+            0,
+            False,
+        ),
+        ("analytic:ball:net.pt2?row=3", "net.pt2", 0, True),
+        ("linearised:untrained:2:demo:photos/vit?row=3", "demo:photos/vit", 0, False),
     ],
 )
 def test_a_source_says_whose_architecture_it_is(text: str, trained: str, seed: int, runs_code: bool) -> None:
@@ -111,3 +124,93 @@ def test_a_null_is_loaded_by_its_source() -> None:
     assert loaded.fingerprint == untrained(load_classifier("demo:digits/flipped", "cpu"), 1).fingerprint
     assert loaded.name == "digits/flipped, untrained 1"
     assert demo_images("untrained:1:demo:digits/flipped") == "demo:digits-flipped"
+
+
+def test_the_linearisation_is_the_model_to_first_order() -> None:
+    model, images = load_classifier("demo:photos/standard", "cpu"), load_images("demo:photos")
+    flat = linearised(model.to(dtype=torch.float64), images.pixels[3])
+    at, way = images.pixels[3:4].double(), truths.unit((3, 32, 32))[None]
+    torch.testing.assert_close(flat(at), model.to(dtype=torch.float64)(at))
+    errors = [float((flat(at + h * way) - model.to(dtype=torch.float64)(at + h * way)).abs().max()) for h in (0.2, 0.1)]
+    assert 3 < errors[0] / errors[1] < 5  # what is left out is of second order
+    assert (flat.class_names, flat.input_shape, flat.name) == (
+        model.class_names,
+        model.input_shape,
+        "photos/standard, linearised",
+    )
+
+
+@pytest.mark.parametrize("most", [64, 2])
+def test_an_affine_model_is_its_own_linearisation(most: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(nulls, "_GRADIENTS", most)  # of five classes
+    generator = torch.Generator().manual_seed(0)
+    weight, bias = (torch.randn(size, generator=generator, dtype=torch.float64) for size in ((5, 12), (5,)))
+    one = truths.classifier(truths.Affine(weight, bias), (3, 2, 2), torch.float64)
+    some = truths.images(4, (3, 2, 2))
+    torch.testing.assert_close(linearised(one, some[0])(some), one(some))
+
+
+def test_what_has_no_linearisation_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Rounded(nn.Module):
+        def forward(self, images: Tensor) -> Tensor:
+            return images.flatten(1)[:, :2].detach().round()
+
+    with pytest.raises(CheckpointError, match="expected logits with a derivative, Rounded has none"):
+        linearised(Classifier(Rounded(), (1, 2, 2), device="cpu"), torch.zeros(1, 2, 2))
+    monkeypatch.setattr(nulls, "MOST_VALUES", 7)
+    with pytest.raises(CheckpointError, match="expected at most 7 derivatives, got 2 classes times 4 pixel values"):
+        linearised(Classifier(Rounded(), (1, 2, 2), device="cpu"), torch.zeros(1, 2, 2))
+
+
+def test_a_null_at_an_image_is_loaded_by_its_source() -> None:
+    said = load_classifier("linearised:untrained:1:demo:digits/flipped?row=3", "cpu")
+    assert said.name == "digits/flipped, untrained 1, linearised at image 3"
+    of, image = load_classifier("untrained:1:demo:digits/flipped", "cpu"), load_images("demo:digits-flipped").pixels[3]
+    assert said.fingerprint == linearised(of, image).fingerprint
+
+
+@pytest.mark.parametrize(
+    ("source", "words"),
+    [
+        ("linearised:demo:digits/standard?row=x", "expected a row such as 3, got 'x'; mend the source"),
+        ("linearised:demo:digits/standard?row=99999", "expected a row below"),
+        ("analytic:cube:demo:digits/standard", "expected an analytic model out of hyperplane, ball, voronoi"),
+        ("analytic:ball", "expected a model behind analytic:ball, got none; name one"),
+        ("demo:digits/standard?row=3", "expected options out of arch"),
+        ("linearised:demo:digits/standard?images=demo:photos", "expected images of n x 1 x 32 x 32"),
+    ],
+)
+def test_what_a_source_cannot_mean_is_told(source: str, words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        load_classifier(source, "cpu")
+
+
+def test_the_images_of_a_model_that_is_no_demo_must_be_named() -> None:
+    with pytest.raises(CheckpointError, match="expected images=SOURCE after . in linearised:upload:ab"):
+        null_of(Source.parse("linearised:upload:ab?row=3"), load_classifier("demo:digits/prime", "cpu"), load_images)
+
+
+def test_a_null_can_be_another_models_at_another_image() -> None:
+    said = Source.parse("analytic:ball:demo:photos/standard?row=3&images=demo:photos")
+    assert said.of(Source.parse("upload:ab?size=64")).at("upload:cd?size=32", 5).text() == (
+        "analytic:ball:upload:ab?size=64&row=5&images=upload:cd%3Fsize%3D32"
+    )
+    seeded = Source.parse("untrained:2:demo:photos/standard")
+    assert seeded.of(Source.parse("demo:photos/vit")).text() == "untrained:2:demo:photos/vit"
+    assert seeded.at("demo:photos", 3) == seeded
+    assert Source.parse("linearised:demo:photos/standard-2?row=3").seedless == "linearised:demo:photos/standard?row=3"
+
+
+@pytest.mark.parametrize(
+    "source", ["linearised:demo:digits/standard?row=3", "analytic:ball:demo:digits/standard?row=3"]
+)
+def test_a_lens_that_looks_inside_takes_a_null_of_one_layer(source: str) -> None:
+    recipe = Recipe.make(
+        "local_layers",
+        models=[source],
+        images="demo:digits",
+        rows=[3],
+        settings={"others": 1, "directions": 4},
+    )
+    result = recipe.run([load_classifier(source, "cpu")], load_images("demo:digits"), silent)
+    assert recipe.chart([result], [load_classifier(source, "cpu")], load_images("demo:digits")).alt

@@ -104,6 +104,10 @@ def test_two_models_share_the_walk_and_have_a_card_each(app: AppTest, settle: Se
     assert facts(app).count("signed distance") == 2
     assert "the class each model predicts" in captions(app)
     assert len(app.get("plotly_chart")) == 2
+    app.segmented_control(key="severity:joined").set_value("seeds")
+    healthy(settle(app))
+    assert "One line for 2 seeds (photos/standard, photos/standard-1)" in captions(app)
+    assert app.query_params["joined"] == "seeds"
 
 
 def test_the_slice_along_a_corruption_is_a_plane_of_slices(app: AppTest, settle: Settle) -> None:

@@ -13,7 +13,7 @@ from streamlit.runtime.caching import clear_session_resource_cache
 from streamlit.testing.v1 import AppTest
 
 from core.image_sources import ImageSource
-from core.images import ImageError
+from core.images import ImageError, load_images
 from dashboard import brought, own_images
 from dashboard.brought import Brought
 from dashboard.held import Held
@@ -71,6 +71,9 @@ def test_a_zip_is_read_shown_used_and_deleted(app: AppTest, settle: Settle, tmp_
     assert list(notes["file"]) == sorted(good)
     assert set(notes["done"]) == {"cut to the middle 36 x 36, resized to 32 x 32"}
     assert set(notes["kept"]) == {"middle 60%"}
+    assert len(app.get("image")) == 12  # as they came, and as the model sees them
+    (first,) = [each.value for each in app.caption if each.value.startswith("1.png")][:1]
+    assert first.endswith("60 x 36 RGB, PNG; cut to the middle 36 x 36, resized to 32 x 32")
     assert app.session_state["images:labels"] == "none"  # cats and dogs are none of the demo model's classes
     (kept,) = left(tmp_path)
     assert kept.stat().st_mode & 0o777 == 0o600
@@ -125,13 +128,27 @@ def test_what_is_refused_is_told_and_deleted(
     assert left(tmp_path) == []
 
 
-def test_pairs_are_counted(app: AppTest) -> None:
+def test_pairs_are_counted_and_test_the_detector(app: AppTest, settle: Settle) -> None:
     buffer = io.BytesIO()
-    clean = np.random.default_rng(0).random((3, 3, 32, 32), dtype=np.float32)
-    np.savez(buffer, clean=clean, adversarial=clean[::-1], labels=np.arange(3))
+    photos = load_images("demo:photos")
+    clean = photos.pixels[[3, 17, 42]].numpy()  # and other pictures as if they were their partners
+    np.savez(
+        buffer, clean=clean, adversarial=photos.pixels[[17, 43, 60]].numpy(), labels=photos.labels[[3, 17, 42]].numpy()
+    )
     healthy(drop(app, ("attack.npz", buffer.getvalue())))
     assert len(app.dataframe[0].value) == 6
     assert app.session_state["images:labels"] == "as in the files"
+    healthy(app.button(key="images:use").click().run())
+    app.session_state["settings:detector"] = {"probes": 2, "classes": 0, "overshoots": (1.1,)}
+    app.switch_page("views/detector.py")
+    healthy(settle(app))
+    app.segmented_control(key="detector:perturbed_by").set_value("pairs")
+    healthy(settle(app))
+    words = " ".join(element.proto.body for element in app.get("html"))
+    assert "<span>class changed</span><b>67%</b>" in words
+    assert "AUC, nearest boundary" in words
+    assert any("photos/standard 2 of 3" in caption.value for caption in app.caption)
+    assert app.query_params["perturbed_by"] == "pairs"
 
 
 def test_another_model_sees_the_same_files_at_its_size(app: AppTest, settle: Settle) -> None:
@@ -166,16 +183,30 @@ def test_a_link_asks_for_its_file(app: AppTest, settle: Settle) -> None:
 
 
 def test_a_session_that_is_gone_takes_its_images_along(app: AppTest, settle: Settle, tmp_path: Path) -> None:
-    healthy(drop(app, ("a.zip", archive({f"{n}.png": shade(n) for n in range(3)}))))
+    content = archive({f"{n}.png": shade(n) for n in range(4)})
+    healthy(drop(app, ("a.zip", content)))
     healthy(app.button(key="images:use").click().run())
     assert len(left(tmp_path)) == 1
+    app.session_state["rows"] = (1, 2, 3)
+    before = (app.session_state["images"], (1, 2, 3))
     clear_session_resource_cache("test session id")  # what Streamlit does when a connection ends
     assert left(tmp_path) == []
     app.switch_page("views/home.py")
     app.run()
     assert not app.exception
-    assert "is no longer here; bring it again" in app.error[0].value
+    assert "is no longer here; bring it again: uploads are forgotten when a page is reloaded" in app.error[0].value
     assert app.session_state["images"] == "demo:photos"
+    app.file_uploader[0].set_value([("a.zip", content, "")])
+    healthy(app.run())
+    assert (app.session_state["images"], app.session_state["rows"]) == before  # and all is as it was
+
+
+def test_too_many_files_at_once_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(own_images, "MOST_FILES", 2)
+    with pytest.raises(ImageError, match="expected 1 to 2 files at once, got 3; pack them into a zip"):
+        own_images.bundle([(f"{n}.png", b"") for n in range(3)])
+    with pytest.raises(ImageError, match=r"expected 'a\.npz' alone, got 1 more files; drop them one after another"):
+        own_images.bundle([("a.npz", b""), ("b.png", b"")])
 
 
 def test_a_server_that_takes_no_uploads(app: AppTest, monkeypatch: pytest.MonkeyPatch) -> None:

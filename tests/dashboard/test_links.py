@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -17,8 +18,11 @@ from streamlit.testing.v1 import AppTest
 from core.analyses import TABLE
 from core.images import load_images
 from core.recipe import RecipeError
-from dashboard import links
+from core.sources import at_image
+from dashboard import links, missing, own_images
+from dashboard.brought import Brought
 from dashboard.links import settings_in
+from dashboard.missing import MissingUploadError, check_here
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 NAMES = st.sampled_from(sorted(TABLE))
@@ -52,6 +56,31 @@ def test_labels_that_the_model_does_not_have_are_told(monkeypatch: pytest.Monkey
     links._check_fit("demo:digits/standard", "own")
 
 
+def test_nulls_at_the_image_follow_it() -> None:
+    chosen = ("demo:photos/vit", "untrained:demo:photos/vit", "linearised:demo:photos/vit?row=3&images=demo:photos")
+    moved = "linearised:demo:photos/vit?row=17&images=upload:ab%3Fsize%3D32"
+    assert at_image(chosen, "upload:ab?size=32", 17) == (*chosen[:2], moved)
+
+
+@pytest.mark.parametrize(
+    ("source", "error"),
+    [
+        ("linearised:demo:photos/vit?images=upload:ab", MissingUploadError),
+        ("analytic:ball:upload:cd?images=demo:photos", MissingUploadError),
+        ("linearised:demo:photos/vit?images=/etc", RecipeError),
+        ("untrained:/etc/passwd", RecipeError),
+    ],
+)
+def test_a_null_of_what_is_not_here_is_refused(
+    source: str, error: type[Exception], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nothing = Brought()
+    for module in (missing, own_images):
+        monkeypatch.setattr(module, "brought", lambda: nothing)
+    with pytest.raises(error):
+        check_here([source])
+
+
 def test_the_null_is_added_beside_and_travels_in_the_link(
     settle: Callable[..., AppTest], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -69,8 +98,25 @@ def test_the_null_is_added_beside_and_travels_in_the_link(
     assert not app.error
     assert app.query_params["models"] == f"demo:photos/standard,{null}"
     assert app.multiselect(key="frame:compare").value == [null]
-    assert "frame:null" not in {button.key for button in app.button}
+    assert app.button(key="frame:null").disabled
     link = dict(app.query_params)
+    app.multiselect(key="frame:compare").set_value([]).run()
+    for kind in ("linearised", "analytic:ball"):
+        app.radio(key="frame:null-kind").set_value(kind).run()
+        app.button(key="frame:null").click().run()
+    settle(app)
+    assert not app.exception
+    assert not app.error
+    end = "demo:photos/standard?row=3&images=demo:photos"
+    assert app.query_params["models"] == f"demo:photos/standard,linearised:{end},analytic:ball:{end}"
+    assert "**Known on paper**" in [each.value for each in app.markdown]
+    legends = [each.proto.body for each in app.get("html")]
+    assert sum("exact boundary" in words for words in legends) == 2
+    lengths = [words for words in legends if "<span>exact</span>" in words]
+    assert len(lengths) == 2
+    for words in lengths:  # what was found in the plane is what is known of it
+        computed, exact = (float(length) for length in re.findall(r"<b>([0-9.]+) ℓ2", words))
+        assert computed == pytest.approx(exact, rel=1e-3)
     again = AppTest.from_file(str(CHECKOUT / "dashboard" / "app.py"), default_timeout=120)
     again.switch_page("views/slices.py")
     for name, value in link.items():
@@ -79,10 +125,10 @@ def test_the_null_is_added_beside_and_travels_in_the_link(
     assert not again.exception
     assert not again.error
     assert dict(again.query_params) == link
-    again.radio(key="frame:model:photos").set_value("demo:photos/vit")
+    again.radio(key="frame:model:photos").set_value("demo:photos/adversarial")
     settle(again)
-    assert again.query_params["models"] == "demo:photos/vit,untrained:demo:photos/vit"
+    assert again.query_params["models"] == "demo:photos/adversarial,untrained:demo:photos/adversarial"
     again.multiselect(key="frame:compare").set_value([])
     settle(again)
-    assert again.query_params["models"] == "demo:photos/vit"
+    assert again.query_params["models"] == "demo:photos/adversarial"
     st_app.cache_resource.clear()

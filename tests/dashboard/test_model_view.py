@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import io
 import pickle
+import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import streamlit as st
 import torch
+from PIL import Image
 from streamlit.runtime.caching import clear_session_resource_cache
 from streamlit.testing.v1 import AppTest
 
+from core.figures.provenance import read_recipe
 from core.registries import untrained
 from core.sources import CheckpointError, Source
 from dashboard import brought
@@ -286,3 +289,94 @@ def test_two_models_of_one_file_stand_side_by_side(app: AppTest, settle: Settle,
     assert [Source.parse(each).options["preset"] for each in (first, second)] == ["half", "none"]
     assert [Source.parse(each).options["name"] for each in (first, second)] == ["net 2", "net"]
     assert sum("forwards" in caption.value for caption in app.caption) >= 2
+
+
+def test_a_zip_of_checkpoints_is_a_series_with_a_slider_and_a_gif(
+    app: AppTest, settle: Settle, weights: bytes, tmp_path: Path
+) -> None:
+    first = torch.load(io.BytesIO(weights))["state_dict"]
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w") as opened:
+        for epoch in (10, 2, 9):
+            buffer = io.BytesIO()
+            torch.save({name: tensor + 0.01 * epoch for name, tensor in first.items()}, buffer)
+            opened.writestr(f"run/epoch-{epoch}.pt", buffer.getvalue())
+        opened.writestr("run/epoch-3.pt", b"broken")
+        opened.writestr("../epoch-4.pt", weights)
+        opened.writestr("log.txt", b"loss")
+    healthy(upload(app, "training.zip", archive.getvalue()))
+    said = app.warning[0].value.replace("\\", "")
+    assert "epoch-3.pt: expected a checkpoint" in said
+    assert "epoch-4.pt: expected a name inside the archive" in said
+    app.number_input(key="model:size").set_value(32)
+    healthy(app.run())
+    app.session_state["settings:slice"] = {"resolution": 16, "dpi": 50, "width": 40}
+    healthy(app.button(key="model:use").click().run())
+    app.session_state["settings:slice"] = {"resolution": 16, "dpi": 50, "width": 40}
+    app.switch_page("views/slices.py")
+    healthy(settle(app))
+    (last,) = app.session_state["models"]
+    slider = app.select_slider(key="frame:checkpoint:training")
+    assert slider.options == ["epoch-2.pt", "epoch-9.pt", "epoch-10.pt"]
+    assert Source.parse(last).options["name"] == "epoch-10.pt"
+    assert "training (3 checkpoints)" in app.radio(key="frame:model:yours").options
+    app.button(key="series:slice:make").click()
+    healthy(settle(app))
+    job = app.session_state["series"]["slice"]
+    assert job.wait(60)
+    with Image.open(io.BytesIO(job.result.gif)) as gif:
+        assert gif.n_frames == 3
+    assert read_recipe(job.result.gif)["models"] == [last]
+    app.select_slider(key="frame:checkpoint:training").set_value(job.result.sources[0])
+    healthy(settle(app))
+    (now,) = app.session_state["models"]
+    assert Source.parse(now).options == {**Source.parse(last).options, "name": "epoch-2.pt"}
+    assert app.query_params["models"] == now
+    app.switch_page("views/model.py")
+    healthy(app.run())
+    app.button(key="model:forget:0").click()
+    healthy(settle(app))
+    assert app.session_state["models"] == ("demo:photos/standard",)
+    assert "series" not in app.session_state
+    assert files(tmp_path) == []
+
+
+def test_files_of_one_checkpoint_are_shards_and_no_series(app: AppTest) -> None:
+    tensors = untrained(ARCHITECTURE, 4).state_dict()
+    halves = [dict(list(tensors.items())[place::2]) for place in range(2)]
+    contents = []
+    for half in halves:
+        buffer = io.BytesIO()
+        torch.save(half, buffer)
+        contents.append(buffer.getvalue())
+    place = next(each for each in app.file_uploader if each.label == "Weights")
+    place.set_value([(f"part-{k}.pt", content, "application/octet-stream") for k, content in enumerate(contents)])
+    healthy(app.run())
+    assert "series" not in app.session_state["draft"]
+    assert "all 52 tensors fit, 4 classes" in str(app.radio(key="model:arch").proto)
+
+
+def test_a_series_counts_as_one_upload_and_is_kept_whole_or_not_at_all(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(brought.tempfile, "tempdir", str(tmp_path))
+    kept = Brought()
+    found = kept.add_series([(f"{k}.pt", lambda k=k: bytes([k]) * 10) for k in range(9)], "run")  # type: ignore[misc]
+    assert [len(kept.paths(each.digest)) for each in found] == [1] * 9
+    for k in range(brought.MOST_FILES - 1):
+        kept.add([("a.pt", bytes([k, k]))])
+    with pytest.raises(CheckpointError, match="expected at most 6 uploads"):
+        kept.add([("b.pt", b"b")])
+
+    def broken() -> bytes:
+        raise CheckpointError("expected a file")
+
+    kept.delete([list(kept.files)[-1]])
+    before = set(kept.files)
+    with pytest.raises(CheckpointError, match="expected a file"):
+        kept.add_series([("1.pt", lambda: b"new"), ("2.pt", broken)], "other")
+    assert set(kept.files) == before
+    with pytest.raises(CheckpointError, match="expected 1 to 100 checkpoints"):
+        kept.add_series([("1.pt", broken)] * 101, "other")
+    kept.close()
+    assert files(tmp_path) == []

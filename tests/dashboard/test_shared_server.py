@@ -90,6 +90,26 @@ def test_a_login_is_asked_for_only_where_one_is_set(app: AppTest, monkeypatch: p
     assert "ada@example.org" in [each.value for each in app.caption]
 
 
+def test_what_fails_unexpectedly_shows_no_path_and_leaves_the_queue_working(
+    app: AppTest, settle: Settle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*args: object) -> None:
+        raise RuntimeError(f"cannot open {CHECKOUT}/secret.key")
+
+    app.session_state["settings:slice"] = {"resolution": 72}  # which no other page has asked for
+    with monkeypatch.context() as broken:
+        broken.setattr(Store, "fetch", fail)
+        app.switch_page("views/slices.py")
+        settle(app)
+    assert not app.exception
+    (said,) = [element.value for element in app.error]
+    assert said == "the computation stopped with an unexpected RuntimeError; the server's log has more"
+    app.button(key="slice:again").click()
+    settle(app)
+    assert (len(app.error), len(app.exception)) == (0, 0)
+    assert app.get("bidi_component")  # the picture
+
+
 def test_uploads_go_when_the_server_ends(tmp_path: Path) -> None:
     script = (
         f"import tempfile; tempfile.tempdir = {str(tmp_path)!r}\n"

@@ -55,7 +55,7 @@ QUICK: dict[str, dict[str, Any]] = {
     "painting": {},
     "enumeration": {"pixels": 2},
     "overlay": {"orders": 1},
-    "map": {"count": 30, "resolution": 6, "seeds": 1},
+    "map": {"count": 30, "resolution": 6, "seeds": 1, "curved": 2},
     "map_path": {"count": 30, "steps": 3},
 }
 

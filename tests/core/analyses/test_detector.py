@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from core.checkpoints import load_classifier
-from core.geometry.detection import DetectionExhibit
+from core.geometry.boundary import boundary_points
+from core.geometry.detection import PAIRS, DetectionExhibit
+from core.geometry.detector import detect_perturbed
 from core.images import load_images
 from core.recipe import Recipe, RecipeError
 
@@ -46,6 +50,39 @@ def test_other_attacks_are_drawn_beside() -> None:
     assert chart.name == "detector_attacks"
     assert chart.panels[2].x.ticks is not None
     assert [words for _, words in chart.panels[2].x.ticks] == ["PGD\n1.1", "DDN"]
+
+
+def test_pairs_of_anyones_attack_are_a_test_set(tmp_path: Path) -> None:
+    classifier, demo = load_classifier("demo:digits/standard", "cpu"), load_images("demo:digits")[range(8)]
+    near = boundary_points(classifier, demo.pixels)
+    away = torch.as_tensor(near.points - demo.pixels.numpy())
+    factor = torch.tensor([1.1] * 7 + [0.5]).view(-1, 1, 1, 1)
+    files = {"clean": demo.pixels, "adversarial": (demo.pixels + factor * away).clip(0, 1), "labels": demo.labels}
+    np.savez(tmp_path / "attack.npz", **{name: np.asarray(values) for name, values in files.items()})
+    images = load_images(tmp_path / "attack.npz")
+    recipe = made("detector", perturbed_by="pairs", classes=0, count=50)
+    assert Recipe.from_query("detector", recipe.query()) == recipe
+    result: Any = recipe.run([classifier], images, lambda part, partial=None: None)
+    assert result.attack.tolist() == [PAIRS]
+    assert result.changed.shape == (1, 8)  # each pair once, and no adversarial image as a clean one
+    assert result.changed.sum() <= 7
+    assert result.auc_low[0, 0] <= result.auc[0, 0] <= result.auc_high[0, 0]
+    direct = detect_perturbed(classifier, images.pixels[8:], probes=4, classes=0)
+    np.testing.assert_allclose(
+        result.score_nearest[0][result.changed[0]], direct.score_nearest[result.changed[0]], rtol=1e-5
+    )
+    chart = recipe.chart([result], [classifier], images)
+    assert f"digits/standard {result.changed.sum()} of 8" in chart.caption
+    assert "the adversarial image of each pair" in chart.caption
+    assert chart.panels[2].x.ticks == ((0.0, "pairs"),)
+    steps: Any = made("detector", classes=0, count=50).run([classifier], images, lambda part, partial=None: None)
+    np.testing.assert_array_equal(steps.clean_nearest, result.clean_nearest)
+
+
+def test_a_set_without_pairs_is_told() -> None:
+    classifier, images = load_classifier("demo:digits/standard", "cpu"), load_images("demo:digits")
+    with pytest.raises(ValueError, match="expected pairs of clean and adversarial images, demo:digits holds none"):
+        made("detector", perturbed_by="pairs").run([classifier], images, lambda part, partial=None: None)
 
 
 @pytest.mark.parametrize("lengths", ["1,2", "0.5"])

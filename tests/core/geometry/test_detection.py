@@ -10,7 +10,7 @@ import torch
 from scipy import stats
 
 from core.checkpoints import load_classifier
-from core.geometry.detection import ATTACKS, DetectionExhibit, _curve, detection_exhibit
+from core.geometry.detection import ATTACKS, PAIRS, DetectionExhibit, _curve, detection_exhibit
 from core.images import load_images
 from core.result import Result
 from tests import curved, truths
@@ -60,6 +60,28 @@ def test_on_a_convex_region_every_small_step_is_found_and_undone() -> None:
     again = Result.from_bytes(found.to_bytes())
     assert isinstance(again, DetectionExhibit)
     np.testing.assert_array_equal(again.auc_high, found.auc_high)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_given_pairs_are_scored_as_a_step_of_their_length_is(dtype: torch.dtype) -> None:
+    """Steps of 1.5 distances made elsewhere, of which every third stays on its side."""
+    radius, middle = 2.0, curved.centre(SHAPE)
+    classifier = curved.classifier(curved.Ball(None, middle, radius), SHAPE, dtype)
+    ways = torch.stack([truths.unit(SHAPE, seed) for seed in range(6)])
+    inside = torch.linspace(1.0, 1.5, 6).view(-1, 1, 1, 1)
+    factor = torch.tensor([1.5, 1.5, 0.5] * 2).view(-1, 1, 1, 1)
+    images, perturbed = middle + inside * ways, middle + (inside + factor * (radius - inside)) * ways
+    found = detection_exhibit(classifier, images, attacks=(), perturbed=perturbed, classes=0, resamples=50)
+    assert found.attack.tolist() == [PAIRS]
+    np.testing.assert_array_equal(found.changed[0], [True, True, False] * 2)
+    np.testing.assert_allclose(found.overshoot, 1.5, rtol=1e-3)
+    np.testing.assert_allclose(found.score_nearest[0], [0.5, 0.5, np.nan] * 2, rtol=1e-2)
+    np.testing.assert_allclose((found.auc[0, 0], found.auc_low[0, 0], found.recovery[0]), 1, rtol=1e-12)
+    stepped = detection_exhibit(classifier, images, attacks=("overshoot",), overshoots=(1.5,), classes=0, resamples=50)
+    np.testing.assert_array_equal(found.clean_nearest, stepped.clean_nearest)
+    np.testing.assert_allclose(found.score_nearest[0, ::3], stepped.score_nearest[0, ::3], rtol=1e-3)
+    with pytest.raises(ValueError, match="expected a perturbed image for each of 6, got 5"):
+        detection_exhibit(classifier, images, perturbed=perturbed[:5])
 
 
 def test_wrong_calls_are_told_what_is_wrong() -> None:

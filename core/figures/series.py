@@ -1,0 +1,207 @@
+"""Charts of one question at several checkpoints: brought to one scale, and joined to a moving picture.
+
+Frames can be compared by eye only where nothing but the data moves: axes, ticks and the legend are those of all frames.
+Colours are finished values; where an analysis gives each frame a scale of its own, `own_colours` says so.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from core.figures.chart import Axis, BandLayer, BarsLayer, Chart, FieldLayer, Layer, LegendEntry, LinesLayer, Panel
+from core.figures.paper import Font, figure_bytes
+from core.figures.provenance import recipe_text
+
+_ROOM = 0.05  # of an axis, beyond what is drawn
+_COLOURS = 256  # of a GIF
+_SAMPLE = 4  # every so many pixels of each frame choose the colours of all
+SHORTEST, LONGEST = 20, 60_000  # milliseconds that a frame stands; viewers slow down what is shorter
+
+
+def on_one_scale(charts: Sequence[Chart]) -> tuple[Chart, ...]:
+    """The charts with the axes and the legend of all of them.
+
+    Args:
+        charts: of one question, at least one.
+
+    Returns:
+        As many charts; those whose panels are not as many as the first one's keep their axes.
+    """
+    first = charts[0]
+    alike = [chart for chart in charts if len(chart.panels) == len(first.panels)]
+    axes = [_axes([chart.panels[place] for chart in alike]) for place in range(len(first.panels))]
+    entries = list(dict.fromkeys((one.colour, one.label) for chart in charts for one in chart.legend))
+    found = []
+    for chart in charts:
+        panels = chart.panels
+        if len(panels) == len(axes):
+            panels = tuple(replace(panel, x=x, y=y) for panel, (x, y) in zip(panels, axes, strict=True))
+        found.append(replace(chart, panels=panels, legend=_legend(chart, entries)))
+    return tuple(found)
+
+
+def own_colours(charts: Sequence[Chart]) -> bool:
+    """Whether a colour means different numbers in different charts; the bar beside each says which."""
+    scales = {tuple(panel.scales for panel in chart.panels) for chart in charts}
+    return len(scales) > 1
+
+
+def gif_bytes(
+    charts: Sequence[Chart],
+    labels: Sequence[str],
+    *,
+    milliseconds: int = 500,
+    recipe: Mapping[str, Any] | None = None,
+    width_mm: float = 89.0,
+    font_size: float = 8.0,
+    font: Font = "sans",
+    dpi: int = 300,
+) -> bytes:
+    """Charts one after the other as a GIF that begins again at its end: the same bytes for the same charts.
+
+    Args:
+        charts: the frames.
+        labels: what stands above each.
+        milliseconds: how long a frame stands, in whole hundredths of a second.
+        recipe: makes the picture again; kept in the file.
+        width_mm: as for `core.figures.paper.figure_bytes`, like the rest.
+        font_size: in points.
+        font: "sans" or "serif".
+        dpi: sharpness.
+
+    Returns:
+        The bytes of the file.
+
+    Raises:
+        ValueError: if there is no frame, a label is missing, or a frame stands too short or too long.
+    """
+    from PIL import Image
+
+    if not charts or len(charts) != len(labels):
+        raise ValueError(f"expected a label for each of at least one frame, got {len(labels)} for {len(charts)}")
+    if not SHORTEST <= milliseconds <= LONGEST:
+        raise ValueError(f"expected {SHORTEST} to {LONGEST} milliseconds for each frame, got {milliseconds}")
+    pages = [
+        figure_bytes(
+            replace(chart, title=label[:80], recipe=None),
+            "png",
+            width_mm=width_mm,
+            font_size=font_size,
+            font=font,
+            dpi=dpi,
+        )
+        for chart, label in zip(charts, labels, strict=True)
+    ]
+    sizes = []
+    for page in pages:
+        with Image.open(io.BytesIO(page)) as opened:
+            sizes.append(opened.size)
+    width, height = (max(side) for side in zip(*sizes, strict=True))
+
+    def frame(page: bytes) -> Image.Image:
+        with Image.open(io.BytesIO(page)) as opened:
+            sheet = Image.new("RGB", (width, height), "white")
+            sheet.paste(opened.convert("RGB"))
+            return sheet
+
+    samples = np.concatenate([np.asarray(frame(page))[::_SAMPLE, ::_SAMPLE].reshape(-1, 3) for page in pages])
+    palette = Image.fromarray(samples[None]).quantize(_COLOURS - 2, dither=Image.Dither.NONE)
+    found = (palette.getpalette() or [])[: 3 * (_COLOURS - 2)]
+    palette.putpalette([*found, *[0] * (3 * (_COLOURS - 1) - len(found)), 255, 255, 255])  # paper stays white
+
+    def indexed(page: bytes) -> Image.Image:
+        sheet = frame(page)
+        numbers = np.array(sheet.quantize(palette=palette, dither=Image.Dither.NONE))
+        numbers[(np.asarray(sheet) == 255).all(2)] = _COLOURS - 1  # Pillow takes a colour that is near
+        found = Image.fromarray(numbers, "P")
+        found.putpalette(palette.getpalette() or [])
+        return found
+
+    frames = [indexed(page) for page in pages]
+    buffer = io.BytesIO()
+    frames[0].save(
+        buffer,
+        format="GIF",
+        save_all=True,
+        append_images=frames[1:],
+        duration=10 * round(milliseconds / 10),
+        loop=0,
+        optimize=False,
+        comment=recipe_text(recipe).encode("ascii") if recipe is not None else b"",
+    )
+    return buffer.getvalue()
+
+
+def _legend(chart: Chart, entries: Sequence[tuple[str, str]]) -> tuple[LegendEntry, ...]:
+    """The entries of all frames in one order; what is not in this one has no share of it."""
+    own = {(one.colour, one.label): one for one in chart.legend}
+    shares = any(one.share is not None for one in chart.legend)
+    absent = 0.0 if shares else None
+    return tuple(own.get(key) or LegendEntry(colour=key[0], label=key[1], share=absent) for key in entries)
+
+
+def _axes(panels: Sequence[Panel]) -> tuple[Axis, Axis]:
+    """The axes that panels at one place share."""
+    first = panels[0]
+    if any(panel.kind != first.kind for panel in panels) or first.kind == "image":
+        return first.x, first.y
+    x = first.x if first.kind == "polar" else _axis(panels, 0)
+    return x, _axis(panels, 1)
+
+
+def _axis(panels: Sequence[Panel], side: int) -> Axis:
+    axes = [(panel.x, panel.y)[side] for panel in panels]
+    first = axes[0]
+    if len({axis.symlog for axis in axes}) > 1 or len({axis.scale for axis in axes}) > 1:
+        return first
+    said = [panel.limits[side] for panel in panels]
+    ends = [limits or _reach(panel, side) for limits, panel in zip(said, panels, strict=True)]
+    known = [each for each in ends if each is not None]
+    if not known:
+        return first
+    low, high = min(low for low, _ in known), max(high for _, high in known)
+    if None in said:
+        low, high = _with_room(low, high, first.scale == "log")
+    if any(axis.ticks is None for axis in axes):
+        ticks = None
+    else:
+        ticks = tuple(sorted({tick for axis in axes for tick in axis.ticks or ()}))
+    return replace(first, limits=(low, high), ticks=ticks)
+
+
+def _with_room(low: float, high: float, logarithmic: bool) -> tuple[float, float]:
+    if logarithmic:
+        factor = (high / low) ** _ROOM if high > low > 0 else 1.1
+        return low / factor, high * factor
+    spare = _ROOM * ((high - low) or 1.0)
+    return low - spare, high + spare
+
+
+def _reach(panel: Panel, side: int) -> tuple[float, float] | None:
+    """From where to where the layers of a panel go; None where nothing is known."""
+    values = np.concatenate([np.empty(0), *(_along(layer, side) for layer in panel.layers)])
+    axis = (panel.x, panel.y)[side]
+    values = values[np.isfinite(values) & ((values > 0) | (axis.scale != "log"))]
+    return (float(values.min()), float(values.max())) if len(values) else None
+
+
+def _along(layer: Layer, side: int) -> np.ndarray:
+    match layer:
+        case FieldLayer():
+            return np.array(layer.edges[2 * side : 2 * side + 2])
+        case LinesLayer():
+            return layer.joined[:, side]
+        case BandLayer():
+            return np.asarray(layer.x) if side == 0 else np.concatenate([layer.low, layer.high])
+        case BarsLayer():
+            half = layer.width / 2
+            ends = [layer.x - half, layer.x + half] if side == 0 else [np.zeros(1), layer.heights]
+            more = [each for each in (layer.low, layer.high) if side == 1 and each is not None]
+            return np.concatenate([*ends, *more])
+        case _:
+            return layer.positions[:, side]

@@ -1,0 +1,297 @@
+"""A series: one recipe at one checkpoint after the other, such as the epochs of a training.
+
+All frames ask the same of the same images. Where a picture needs a plane or another thing that follows a model, it is
+that of one checkpoint, in all frames: the last where no other is named. One checkpoint is computed after the other and
+those that were used last are kept in memory, so that a folder may be larger than the memory.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from core.recipe import Recipe, RecipeError, shown
+from core.sources import CheckpointError, Source
+
+if TYPE_CHECKING:
+    from core.classifier import Classifier
+    from core.compute import OnProgress
+    from core.figures.chart import Chart
+    from core.images import ImageSet
+    from core.result import Result
+    from core.store import Store
+
+MOST = 500  # checkpoints of one series
+_LOADED = 4  # kept in memory at once
+_DIGITS = re.compile(r"([0-9]+)")
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Series:
+    """What came of a recipe at several checkpoints.
+
+    Attributes:
+        recipe: the recipe, at the checkpoint that things follow which follow a model.
+        sources: the checkpoints of the frames, in their order.
+        charts: the frames, all on one scale.
+        left_out: a sentence for each checkpoint that could not be used.
+    """
+
+    recipe: Recipe
+    sources: tuple[str, ...]
+    charts: tuple[Chart, ...]
+    left_out: tuple[str, ...]
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """What each checkpoint is called: its file."""
+        return tuple(map(label_of, self.sources))
+
+    @property
+    def words(self) -> str:
+        """What the frames share, in one or two sentences."""
+        from core.figures.series import own_colours
+
+        many = f"{len(self.charts)} checkpoint{'s' if len(self.charts) > 1 else ''} from {self.labels[0]}"
+        words = f"{many} to {self.labels[-1]}, all on one scale."
+        if own_colours(self.charts):
+            words = f"{many} to {self.labels[-1]}; the bars beside the colours say which scale each frame has."
+        planes = self.recipe.parameters.get("plane") == "directions"
+        return f"{words} Their plane follows {label_of(self.recipe.models[0])}." if planes else words
+
+    def gif(self, milliseconds: int = 500) -> bytes:
+        """All frames as one GIF, each under the name of its file; the recipe is inside.
+
+        Args:
+            milliseconds: how long a frame stands.
+
+        Returns:
+            The bytes of the file.
+
+        Raises:
+            ValueError: if a frame stands too short or too long.
+        """
+        from core.figures.series import gif_bytes
+
+        kept = {**self.recipe.mapping(), "series": list(self.sources), "milliseconds": milliseconds}
+        return gif_bytes(self.charts, self.labels, milliseconds=milliseconds, recipe=kept, **self.recipe.paper())
+
+    def file(self, milliseconds: int = 500) -> SeriesFile:
+        """The GIF with what is said of it, without the frames, which may be large."""
+        return SeriesFile(
+            self.gif(milliseconds), self.sources, f"{self.words} {milliseconds} ms per frame.", self.left_out
+        )
+
+    def frame(self, number: int, ending: str) -> bytes:
+        """One frame as a figure for paper.
+
+        Args:
+            number: of the frame, from 0.
+            ending: .pdf, .svg or .png.
+
+        Returns:
+            The bytes of the file, which holds the recipe of this checkpoint.
+        """
+        from core.figures.paper import figure_bytes
+
+        chart = replace(self.charts[number], title=self.labels[number][:80])
+        return figure_bytes(chart, ending.removeprefix("."), **self.recipe.paper())  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True)
+class SeriesFile:
+    """A series as a GIF: its bytes, its checkpoints, what its frames share, and a sentence for each one left out."""
+
+    gif: bytes
+    sources: tuple[str, ...]
+    words: str
+    left_out: tuple[str, ...]
+
+
+def checkpoints(text: str) -> tuple[str, ...]:
+    """The checkpoints that a line of text names.
+
+    Args:
+        text: a folder, with options for all of its files behind a question mark where they need some, such as
+            `runs/?arch=torchvision:resnet18&size=32`; or sources with commas between them, in their order.
+
+    Returns:
+        Sources; those of a folder by name, numbers in them by size: epoch-2 stands before epoch-10.
+
+    Raises:
+        CheckpointError: if there is no checkpoint in the folder, or they are too many.
+    """
+    said = Source.parse(text)
+    if said.kind == "file" and Path(said.place).is_dir():
+        from core.state_dicts import SUFFIXES
+
+        files = [each for each in Path(said.place).iterdir() if each.is_file() and each.suffix.lower() in SUFFIXES]
+        found = [replace(said, place=str(file)).text() for file in sorted(files, key=lambda file: in_order(file.name))]
+        if not found:
+            raise CheckpointError(
+                f"expected checkpoints ({', '.join(SUFFIXES)}) in {Path(said.place).name[:80]!a}, found none"
+            )
+    else:
+        found = list(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
+    if not 1 <= len(found) <= MOST:
+        raise CheckpointError(f"expected 1 to {MOST} checkpoints, got {len(found)}; choose some of them")
+    return tuple(found)
+
+
+def in_order(name: str) -> tuple[object, ...]:
+    """What names are sorted by: words as words, numbers as numbers.
+
+    >>> sorted(["epoch-10", "epoch-2", "Epoch-1"], key=in_order)
+    ['Epoch-1', 'epoch-2', 'epoch-10']
+    """
+    return tuple(int(part) if part.isdecimal() else part.casefold() for part in _DIGITS.split(name))
+
+
+def label_of(source: str) -> str:
+    """What a frame calls its checkpoint: the file's name, or the name that the source gives.
+
+    >>> label_of("runs/epoch-2.pt?arch=timm:resnet18"), label_of("demo:photos/standard")
+    ('epoch-2.pt', 'photos/standard')
+    """
+    said = Source.parse(source)
+    if "name" in said.options:
+        return said.options["name"]
+    return Path(said.place).name if said.kind == "file" else said.place
+
+
+def series(
+    recipe: Recipe,
+    sources: Sequence[str],
+    load: Callable[[str], Classifier],
+    images: ImageSet,
+    store: Store,
+    *,
+    reference: str = "",
+    on_progress: OnProgress | None = None,
+) -> Series:
+    """Ask a recipe of each checkpoint, and draw all answers on one scale; what the store holds is not computed again.
+
+    Args:
+        recipe: the question; its own models are not looked at.
+        sources: the checkpoints, in their order.
+        load: gives the classifier of a source.
+        images: the recipe's image set, loaded whole.
+        store: where results are kept.
+        reference: the checkpoint that a plane follows where it follows a model; the last one when not given.
+        on_progress: told the fraction done.
+
+    Returns:
+        The frames. A checkpoint that cannot be loaded or asked is left out, with a sentence.
+
+    Raises:
+        RecipeError: if none can be used, or the sources are none.
+    """
+    if not sources:
+        raise RecipeError("expected at least one checkpoint, got none; name a folder or several sources")
+    loaded = lru_cache(maxsize=_LOADED)(load)
+    joint = recipe.definition.joint
+    failed: dict[str, str] = {}
+    wanted = [each for each in (reference, *reversed(sources)) if each]
+    first = next((each for each in wanted if _loads(loaded, each, failed)), "")
+    results: dict[str, Result] = {}
+    for number, source in enumerate(sources):
+        if source in failed:
+            continue
+        part = replace(recipe, models=(source,) if joint or source == first else (first, source))
+
+        def tell(fraction: float, partial: Any = None, done: int = number) -> None:
+            if on_progress is not None:
+                on_progress((done + fraction) / len(sources))
+
+        try:
+            results[source] = store.fetch(part, [loaded(each) for each in part.models], images, tell)
+        except (ValueError, OSError) as error:
+            failed[source] = str(error)
+    charts: dict[str, Chart] = {}
+    for source, result in results.items():
+        alone = replace(recipe, models=(source,))
+        try:
+            charts[source] = alone.chart([result], [loaded(source)], images, list(results.values()))
+        except (ValueError, OSError) as error:
+            failed[source] = str(error)
+    left_out = tuple(f"{label_of(source)}: {failed[source]}" for source in sources if source in failed)
+    if not charts:
+        raise RecipeError(f"expected a checkpoint that can be asked, got none: {left_out[-1]}")
+    from core.figures.series import on_one_scale
+
+    return Series(
+        recipe=replace(recipe, models=(first,)),
+        sources=tuple(charts),
+        charts=on_one_scale(list(charts.values())),
+        left_out=left_out,
+    )
+
+
+def _loads(loaded: Callable[[str], Classifier], source: str, failed: dict[str, str]) -> bool:
+    try:
+        loaded(source)
+    except (ValueError, OSError) as error:
+        failed[source] = str(error)
+        return False
+    return True
+
+
+def follow_series(
+    recipe: Recipe,
+    text: str,
+    *,
+    device: str | None = None,
+    uploads: Sequence[Path] = (),
+    on_progress: OnProgress | None = None,
+) -> Series:
+    """Load what a recipe and a line of checkpoints name, and make the series.
+
+    Args:
+        recipe: the question.
+        text: the checkpoints, see `checkpoints`.
+        device: cuda, mps or cpu; the best one here when not given.
+        uploads: the files that sources name as `upload:DIGEST`.
+        on_progress: told the fraction done.
+
+    Returns:
+        The series.
+
+    Raises:
+        ValueError: if no checkpoint or the images cannot be loaded, or they do not fit together.
+    """
+    from core.checkpoints import load_classifier
+    from core.foreign import by_digest
+    from core.images import load_images
+    from core.store import Store
+
+    found = by_digest(uploads)
+    images = load_images(recipe.images, uploads=found)
+    recipe.check_rows(images)
+    return series(
+        recipe,
+        checkpoints(text),
+        lambda source: load_classifier(source, device, uploads=found),
+        images,
+        Store(),
+        on_progress=on_progress,
+    )
+
+
+def sources_in(file: Path) -> str:
+    """The checkpoints that a GIF of a series was made of, as `checkpoints` reads them.
+
+    Raises:
+        RecipeError: if the file holds none.
+        ValueError: if no recipe is inside.
+        OSError: if it cannot be read.
+    """
+    from core.figures.provenance import read_recipe
+
+    said = read_recipe(file).get("series") if file.is_file() else None
+    if not isinstance(said, list) or not said or not all(isinstance(each, str) for each in said):
+        raise RecipeError(f"expected --models FOLDER or SOURCE,SOURCE,..., got none beside {shown(file.name)}")
+    return ",".join(said)

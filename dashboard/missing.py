@@ -1,0 +1,113 @@
+"""Files that are missing: what was brought belongs to one session, and is asked for where another one needs it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import streamlit as st
+
+from core.image_sources import ImageSource
+from core.recipe import RecipeError, shown
+from core.sources import NULLS, CheckpointError, Source
+from dashboard import own_images
+from dashboard.brought import LARGEST, brought, read_only
+from dashboard.words import literal
+
+FORGOTTEN = "uploads are forgotten when a page is reloaded, closed, or loses its connection"
+
+
+class MissingUploadError(RecipeError):
+    """A link or recipe names a file that this session did not upload; `digest` says which."""
+
+    def __init__(self, digest: str) -> None:
+        super().__init__(
+            f"expected the file that it was made with, whose digest begins with {digest[:8]}, it is not here; "
+            f"drop it below, and the rest comes back with it ({FORGOTTEN}; whoever made a link has its file)"
+        )
+        self.digest = digest
+
+
+def ask_for_file() -> None:
+    """An uploader for the file that a link or recipe was made with, where it asks for one."""
+    wanted = st.session_state.get("wanted")
+    if not wanted or read_only():
+        return
+    digest, go_on = wanted
+    dropped = st.file_uploader(
+        f"The file whose digest begins with {digest[:8]}",
+        accept_multiple_files=True,
+        max_upload_size=LARGEST,
+        key=f"wanted:{digest}",
+        help="Its weights or pictures, and nothing else, are read; other people who use this server cannot see it. All"
+        " shards at once, where there are several.",
+    )
+    if not dropped:
+        return
+    files = [(file.name, file.getvalue()) for file in dropped]
+    try:
+        upload = brought().add(files)
+        if upload.digest != digest and len(files) > 1:  # pictures that were dropped together are kept as one file
+            brought().delete([upload.digest])
+            upload = own_images.bring(files)
+    except ValueError as error:  # too many, or too large
+        st.error(literal(str(error)))
+        return
+    if upload.digest != digest:
+        brought().delete([upload.digest])
+        st.error(literal(f"expected the file {digest[:8]}, got {upload.name} ({upload.digest[:8]}); it is another one"))
+        return
+    try:
+        go_on()
+    except ValueError as error:  # it asks for another file as well
+        st.session_state["refused"] = str(error)
+    st.rerun()
+
+
+def is_here(source: str) -> bool:
+    """Whether a model is a demo model or one of this session's own, with all that it is made of."""
+    if source.partition(":")[0] in NULLS:
+        try:
+            said = Source.parse(source)
+            images = said.options.get("images", "demo:")
+            if not images.startswith("demo:") and not own_images.knows(images):
+                return False
+            source = said.trained.text()
+        except CheckpointError:
+            return False
+    return source.startswith("demo:") or brought().knows(source)
+
+
+def check_here(sources: Sequence[str]) -> None:
+    """Raise unless every model is a demo model or one of this session's own.
+
+    Raises:
+        MissingUploadError: if one is an upload, whose file can be asked for.
+        RecipeError: if one is something else.
+    """
+    source = next((source for source in sources if not is_here(source)), None)
+    if source is None:
+        return
+    try:
+        said = Source.parse(source).trained
+    except CheckpointError as error:
+        raise RecipeError(str(error)) from error
+    if said.kind == "upload" and not brought().knows(said.text()):
+        raise MissingUploadError(said.place)
+    check_images(Source.parse(source).options.get("images", "demo:"))
+    if said.kind in ("torchvision", "timm"):
+        raise RecipeError(f"expected a model that is here, got {shown(source)}; bring it by name on the Model view")
+    raise RecipeError(f"expected demo models and images, got {shown(source)}; open it on the command line")
+
+
+def check_images(source: str) -> None:
+    """Raise unless a source of images is one of the demo sets, or this session's own.
+
+    Raises:
+        MissingUploadError: if it is an upload, whose file can be asked for.
+        RecipeError: if it is something else.
+    """
+    if source.startswith("demo:") or own_images.knows(source):
+        return
+    if source.startswith("upload:"):
+        raise MissingUploadError(ImageSource.parse(source).place)
+    raise RecipeError(f"expected demo models and images, got {shown(source)}; open it on the command line")
