@@ -46,14 +46,14 @@ def recipe(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def test_a_folder_is_read_in_the_order_of_its_numbers(folder: Path) -> None:
+def test_a_folder_is_read_in_the_order_of_its_numbers(folder: Path, tmp_path: Path) -> None:
     found = checkpoints(f"{folder}?arch=timm:resnet18&size=32")
     assert [label_of(each) for each in found] == [f"epoch-{k}.safetensors" for k in (1, 2, 3, 10)]
     assert all(each.endswith("?arch=timm:resnet18&size=32") for each in found)
     assert checkpoints("demo:photos/vit, demo:photos/relu") == ("demo:photos/vit", "demo:photos/relu")
     assert sorted(["b", "a10", "10", "a9"], key=in_order) == ["10", "a9", "a10", "b"]
     with pytest.raises(CheckpointError, match="expected checkpoints"):
-        checkpoints(str(folder.parent))
+        checkpoints(str(tmp_path))
 
 
 def test_a_series_is_a_gif_of_what_can_be_used_and_makes_itself_again(
