@@ -290,6 +290,7 @@ SURVIVAL = Analysis(
     ),
     figure=(_NORM,),
     images=_one_to_three,
+    lines=True,
     prepare=_prepare_survival,
     chart=_survival_chart,
     shared=_whole_set,

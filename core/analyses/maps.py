@@ -1,4 +1,4 @@
-"""Maps of many images, and paths on them: what a corruption, an attack, a walk or a slice passes by."""
+"""Maps of many images: by class, by number or by the curvature near them, with what the model says between them."""
 
 from __future__ import annotations
 
@@ -16,10 +16,8 @@ if TYPE_CHECKING:
     from core.compute import OnProgress
     from core.figures.chart import Chart
     from core.geometry.map_background import DecisionMap
-    from core.geometry.map_paths import MapPaths
     from core.geometry.maps import EmbeddingMap
     from core.images import ImageSet
-    from core.result import Result
 
 MOST_ROWS = 60  # images that a map can hand on to the other views
 
@@ -31,23 +29,30 @@ def _prepare_map(
     rows: Sequence[int],
     reference: Classifier,
     resolution: int,
+    curved: int,
     on_progress: OnProgress,
     **settings: Any,
 ) -> DecisionMap:
     from core.geometry.map_background import decision_map
 
-    def first(fraction: float, partial: Result | None = None) -> None:
-        on_progress(0.7 * fraction)
+    laid, drawn = (0.2, 0.3) if curved else (0.7, 1.0)  # parts of the whole, at its usual settings
 
-    def then(fraction: float, partial: Result | None = None) -> None:
-        on_progress(0.7 + 0.3 * fraction)
+    def part(start: float, end: float) -> OnProgress:
+        return lambda fraction, partial=None: on_progress(start + (end - start) * fraction)
 
-    found = _map_of(classifier, images, on_progress=first, **settings)
-    on_progress(0.7, found)
-    return decision_map(classifier, found, resolution=resolution, on_progress=then)
+    found = map_of(classifier, images, on_progress=part(0.0, laid), **settings)
+    on_progress(laid, found)
+    made = decision_map(classifier, found, resolution=resolution, on_progress=part(laid, drawn))
+    if not curved:
+        return made
+    from core.geometry.map_curvature import curved_map
+
+    on_progress(drawn, made)
+    pixels = images[found.row.tolist()].pixels
+    return curved_map(classifier, made, pixels, count=curved, seed=settings["seed"], on_progress=part(drawn, 1.0))
 
 
-def _map_of(
+def map_of(
     classifier: Classifier, images: ImageSet, *, count: int, on_progress: OnProgress, **settings: Any
 ) -> EmbeddingMap:
     """The map of a set, or of as many of its images; the last ones made are kept, because paths ask for them too."""
@@ -100,55 +105,6 @@ class _Recent:
 _recent = _Recent(4)
 
 
-def _prepare_path(
-    classifier: Classifier,
-    images: ImageSet,
-    *,
-    rows: Sequence[int],
-    reference: Classifier,
-    kind: Any,
-    steps: int,
-    corruption: str,
-    length: float,
-    slice_plane: Any,
-    slice_u: str,
-    slice_v: str,
-    on_progress: OnProgress,
-    **settings: Any,
-) -> MapPaths:
-    from core.geometry.map_paths import map_paths
-    from core.geometry.trails import trails
-
-    def first(fraction: float, partial: Result | None = None) -> None:
-        on_progress(0.5 * fraction)
-
-    found = _map_of(classifier, images, on_progress=first, **settings)
-    followed = trails(
-        classifier,
-        reference,
-        images,
-        rows,
-        kind,
-        steps=steps,
-        corruption=corruption,
-        length=length,
-        plane=slice_plane,
-        u=slice_u,
-        v=slice_v,
-    )
-    on_progress(0.6)
-    placed = map_paths(
-        classifier,
-        found,
-        followed.paths,
-        names=followed.names,
-        kind=kind,
-        tick=lambda part: on_progress(0.6 + 0.4 * part),
-    )
-    spent = placed.forwards + followed.forwards
-    return replace(placed, forwards=spent, gradients=followed.gradients)
-
-
 def _map_chart(
     results: Sequence[EmbeddingMap],
     classifiers: Sequence[Classifier],
@@ -166,51 +122,14 @@ def _map_chart(
     return one_per_model(results, classifiers, draw)
 
 
-def _path_chart(
-    results: Sequence[MapPaths],
-    classifiers: Sequence[Classifier],
-    images: ImageSet,
-    *,
-    rows: tuple[int, ...],
-    beside: Sequence[MapPaths],
-    palette: str,
-) -> Chart:
-    from core.figures.maps import path_chart
-
-    def draw(found: MapPaths, one: Classifier, title: str) -> Chart:
-        return path_chart(found, class_names=one.class_names, marked=rows[:3], palette=palette, title=title)
-
-    return one_per_model(results, classifiers, draw)
-
-
 def _any_rows(parameters: Mapping[str, Any]) -> tuple[int, int]:
     """Chosen images are only marked: a link keeps all of them, where an analysis of one image keeps the first."""
     return 2, MOST_ROWS
 
 
-def _followed(parameters: Mapping[str, Any]) -> tuple[int, int]:
-    """How many images a path needs."""
-    if parameters["kind"] in ("line", "walk"):
-        return 2, 2
-    return (3, 3) if parameters["kind"] == "slice" and parameters["slice_plane"] == "images" else (1, 3)
-
-
-def _whole_set(parameters: Mapping[str, Any]) -> bool:
+def whole_set(parameters: Mapping[str, Any]) -> bool:
     """The map is of the whole set."""
     return True
-
-
-def _direction(text: str) -> object:
-    from core.geometry.directions import parse_direction
-
-    return parse_direction(text)
-
-
-def _corruption(text: str) -> None:
-    from core.geometry.corruptions import CORRUPTIONS
-
-    if text not in CORRUPTIONS:
-        raise ValueError(f"expected a corruption out of {', '.join(CORRUPTIONS)}, got {text[:40]!r}")
 
 
 OF_THE_MAP = (
@@ -284,15 +203,25 @@ MAP = Analysis(
             unit="places per side",
             help="Places at which the model is asked between the images.",
         ),
+        Parameter(
+            name="curved",
+            kind="integer",
+            default=0,
+            limits=(0, 5000),
+            unit="images",
+            help="Near how many of them the curvature of the boundary is measured, drawn evenly from the classes; each"
+            " takes 60 to 330 forwards and 25 to 140 gradients.",
+        ),
     ),
     figure=(
         Parameter(
             name="colour",
             kind="choice",
             default="label",
-            choices=("label", "prediction", "margin", "confidence", "spread"),
+            choices=("label", "prediction", "margin", "confidence", "spread", "curvature"),
             help="What the colour of a point shows: the true class, the predicted one, the margin in logits, its"
-            " probability, or how far the point lies elsewhere on maps of other seeds.",
+            " probability, how far the point lies elsewhere on maps of other seeds, or the bend of the boundary near,"
+            " where that was measured.",
         ),
         Parameter(
             name="background",
@@ -306,72 +235,5 @@ MAP = Analysis(
     images=_any_rows,
     prepare=_prepare_map,
     chart=_map_chart,
-    shared=_whole_set,
-)
-
-MAP_PATH = Analysis(
-    name="map_path",
-    version=1,
-    question="Which images does a corruption, an attack, a walk or a slice come near?",
-    view="map",
-    parameters=(
-        Parameter(
-            name="kind",
-            kind="choice",
-            default="corruption",
-            choices=("corruption", "slice", "attack", "line", "walk"),
-            help="The first image through a corruption or an attack; the plane of a slice as a net; the straight line,"
-            " or a level set walk, from the first image to the second.",
-        ),
-        Parameter(
-            name="steps",
-            kind="integer",
-            default=20,
-            limits=(2, 100),
-            unit="images",
-            help="Along each path; walks keep their own.",
-        ),
-        Parameter(
-            name="corruption",
-            kind="text",
-            default="gaussian_blur",
-            check=_corruption,
-            help="Name of the corruption, which grows from severity 0 to 5.",
-        ),
-        Parameter(
-            name="length",
-            kind="number",
-            default=2.0,
-            limits=(1e-3, 1e3),
-            unit="ℓ2 pixel",
-            help="Length of the attack: steps down the margin of the image's class.",
-        ),
-        Parameter(
-            name="slice_plane",
-            kind="choice",
-            default="images",
-            choices=("images", "directions"),
-            help="The plane of the slice: through three images, or at the first image along two directions.",
-        ),
-        Parameter(
-            name="slice_u",
-            kind="text",
-            default="gradient",
-            check=_direction,
-            help="First direction of a plane of directions, as in Slices.",
-        ),
-        Parameter(
-            name="slice_v",
-            kind="text",
-            default="random:0",
-            check=_direction,
-            help="Second direction of a plane of directions, as in Slices.",
-        ),
-        *OF_THE_MAP,
-    ),
-    figure=(PALETTE,),
-    images=_followed,
-    prepare=_prepare_path,
-    chart=_path_chart,
-    shared=_whole_set,
+    shared=whole_set,
 )

@@ -153,6 +153,14 @@ def _direction(text: str) -> object:
 
 
 def square(extent: tuple[float, ...]) -> None:
+    """Check that an extent is a square.
+
+    Args:
+        extent: x_min, x_max, y_min, y_max.
+
+    Raises:
+        ValueError: if it is none.
+    """
     x_min, x_max, y_min, y_max = extent
     width, height = x_max - x_min, y_max - y_min
     if width < 1e-9 * max(1.0, *map(abs, extent)) or abs(width - height) > 1e-6 * width:

@@ -209,6 +209,12 @@ def _expected(one: LocalCard) -> str:
     return f" ({_said(one.mantel_expected[0])} expected)" if np.isfinite(one.mantel_expected[0]) else ""
 
 
+def _p(one: LocalCard, place: int) -> str:
+    """The permutation p of the score as it is, linearised or against the linearised."""
+    p = float(one.mantel_p[0, place])
+    return f" (p {p:.2g})" if math.isfinite(p) else ""
+
+
 def _said(value: float) -> str:
     return f"{value:.2f}" if math.isfinite(value) else "unknown"
 
@@ -279,15 +285,16 @@ def _words(results: Sequence[LocalCard], names: Sequence[str], show: LocalShow) 
         )
     elif show == "distances":
         numbers = "; ".join(
-            f"{name}: as it is {_said(one.mantel_raw[0])}, linearised {_said(one.mantel_linear[0])}{_expected(one)},"
-            f" random linear map {_said(one.mantel_random[0])}, against the linearised {_said(one.mantel_jacobian[0])}"
+            f"{name}: as it is {_said(one.mantel_raw[0])}{_p(one, 0)}, linearised {_said(one.mantel_linear[0])}"
+            f"{_p(one, 1)}{_expected(one)}, random linear map {_said(one.mantel_random[0])}, against the linearised"
+            f" {_said(one.mantel_jacobian[0])}{_p(one, 2)}"
             for one, name in zip(results, names, strict=True)
         )
         alt = f"Points, one for each pair of images near {who}: distances of outputs against distances. {numbers}."
         caption = (
             f"Pairs of the first 64 points x + r v around {who}, {law}. r: Mantel score of all of them."
             f" A linear map has a low one too: {numbers}. 1 minus the last gauges what bends; the first is mostly"
-            f" anisotropy."
+            f" anisotropy. p, by permutations: of any association, not of distances kept."
         )
     else:
         numbers = "; ".join(

@@ -22,10 +22,11 @@ from core.figures.chart import (
 
 if TYPE_CHECKING:
     from core.geometry.map_background import DecisionMap
+    from core.geometry.map_curvature import CurvedMap
     from core.geometry.map_paths import MapPaths
     from core.geometry.maps import EmbeddingMap
 
-Colour = Literal["label", "prediction", "margin", "confidence", "spread"]
+Colour = Literal["label", "prediction", "margin", "confidence", "spread", "curvature"]
 COLOURS: tuple[Colour, ...] = get_args(Colour)
 
 _LETTERS = "ABC"
@@ -38,13 +39,18 @@ _NUMBERS = {
     "margin": ("margin", "logit"),
     "confidence": ("confidence", ""),
     "spread": ("spread over seeds", "of the map's radius"),
+    "curvature": ("curvature times distance", ""),
 }
+_REACHED = 0.9  # of the curvatures lie within the ends of their colours: few are many times as large
+_BENT = 2.0  # or the colours end here: at 1 a linear estimate of the distance is off by its own size
 _MEANING = {
     "label": "Colour: the true class; a ring marks what the model says otherwise.",
     "prediction": "Colour: the class that the model says; a ring marks where that is not the true one.",
     "margin": "Colour: the margin, the largest logit minus the next.",
     "confidence": "Colour: the probability of the predicted class.",
     "spread": "Colour: how far an image lies elsewhere on maps of other seeds, laid over each other.",
+    "curvature": "Colour: the curvature of largest magnitude at the nearest boundary point, times its distance: below 0"
+    " the boundary closes around the image's class, above 0 around the other; far below 1 it is flat.",
 }
 _WARNING = "Near each other means alike; distances between groups, their sizes and directions mean nothing."
 
@@ -91,19 +97,20 @@ def map_chart(
     else:
         colours = tuple(style.class_colour(int(k), palette) for k in classes)
     sheet = _sheet(found, class_names, palette, background == "shown", scale)
-    layers: list[Layer] = [sheet, PointsLayer(positions=found.positions, colours=colours, size=_SIZE)]
+    layers: list[Layer] = [sheet, *_points(found.positions, colours, np.isnan(values) & (colour == "curvature"))]
     otherwise = (found.label >= 0) & (found.predicted != found.label)
     if otherwise.any() and scale is None:
         layers.append(_rings(found.positions[otherwise]))
     if paths is not None:
         layers += path_layers(paths, palette)
     layers += _marks(found.positions, found.row, marked)
+    said = _caption(found, colour, scale), _background_words(found, background), _WARNING
     return Chart(
         panels=(_panel(layers, sheet, title),),
         name="map",
-        caption=" ".join(filter(None, (_caption(found, colour), _background_words(found, background), _WARNING))),
+        caption=" ".join(filter(None, said)),
         alt=_alt(found, class_names),
-        legend=() if scale is not None else _legend(classes, class_names, palette),
+        legend=_grey(values, colour) if scale is not None else _legend(classes, class_names, palette),
         recipe=recipe,
     )
 
@@ -203,9 +210,39 @@ def _numbers(found: EmbeddingMap, colour: Colour, together: Sequence[EmbeddingMa
     if colour not in _NUMBERS:
         return found.margin, None
     label, unit = _NUMBERS[colour]
-    known = np.concatenate([getattr(one, colour)[np.isfinite(getattr(one, colour))] for one in together])
+    every = np.concatenate([_values(one, colour) for one in together])
+    known = every[np.isfinite(every)]
+    if colour == "curvature":
+        end = min(float(np.quantile(np.abs(known), _REACHED)), _BENT) if len(known) else 1.0
+        return _values(found, colour), Scale(palette="vik", limits=(-(end or 1.0), end or 1.0), label=label, unit=unit)
     high = 1.0 if colour == "confidence" else float(known.max(initial=0.0)) or 1.0
-    return getattr(found, colour), Scale(palette="cividis", limits=(0.0, high), label=label, unit=unit)
+    return _values(found, colour), Scale(palette="cividis", limits=(0.0, high), label=label, unit=unit)
+
+
+def _values(found: EmbeddingMap, colour: Colour) -> np.ndarray:
+    """The number of each image; NaN of all curvatures where none was measured."""
+    values: np.ndarray = getattr(found, colour, np.full(len(found.positions), np.nan))
+    return values
+
+
+def _points(positions: np.ndarray, colours: tuple[str, ...], quiet: np.ndarray) -> list[Layer]:
+    """The images; small, and below the others, where nothing was measured."""
+    if not quiet.any():
+        return [PointsLayer(positions=positions, colours=colours, size=_SIZE)]
+    kept = np.flatnonzero(~quiet)
+    layers: list[Layer] = [PointsLayer(positions=positions[quiet], colours=(style.UNDEFINED[0],), size=_QUIET)]
+    if len(kept):
+        layers.append(
+            PointsLayer(positions=positions[kept], colours=tuple(colours[place] for place in kept), size=_SIZE)
+        )
+    return layers
+
+
+def _grey(values: np.ndarray, colour: Colour) -> tuple[LegendEntry, ...]:
+    """What grey points are, where curvatures are coloured."""
+    if colour != "curvature" or not np.isnan(values).any():
+        return ()
+    return (LegendEntry(colour=style.UNDEFINED[0], label="not measured"),)
 
 
 def _hex(colours: np.ndarray) -> tuple[str, ...]:
@@ -281,12 +318,28 @@ def _legend(classes: np.ndarray, class_names: Sequence[str], palette: str) -> tu
     return tuple(entries)
 
 
-def _caption(found: EmbeddingMap, colour: Colour) -> str:
+def _caption(found: EmbeddingMap, colour: Colour, scale: Scale | None) -> str:
+    measured = f" {_measured(found, scale)}" if colour == "curvature" and scale is not None else ""
     return (
         f"UMAP of {len(found.positions)} images by {found.space_words}, {found.neighbours} neighbours."
-        f" {_MEANING[colour]} Of the 10 nearest images, {found.neighbour_agreement:.0%} are kept (by chance"
+        f" {_MEANING[colour]}{measured} Of the 10 nearest images, {found.neighbour_agreement:.0%} are kept (by chance"
         f" {found.chance:.0%}); trustworthiness {found.trustworthiness:.3f}, continuity {found.continuity:.3f}."
     )
+
+
+def _measured(found: EmbeddingMap, scale: Scale) -> str:
+    """For how many images curvatures are known, how far they reach, and at which scale they were measured."""
+    values = _values(found, "curvature")
+    known = values[np.isfinite(values)]
+    if not hasattr(found, "curvature"):
+        return "No curvature was measured."
+    curved: CurvedMap = found  # type: ignore[assignment]
+    words = f"Known for {len(known)} of {curved.drawn} images drawn"
+    if len(known):
+        words += f", from {known.min():.2g} to {known.max():.2g}; colours end at ±{scale.limits[1]:.2g}"
+    if np.isfinite(curved.scale_of_differences):
+        words += f"; by differences over {curved.scale_of_differences:.2g} ℓ2, since the network has kinks"
+    return f"{words}."
 
 
 def _background_words(found: EmbeddingMap, background: str) -> str:

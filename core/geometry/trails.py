@@ -13,6 +13,7 @@ from core.geometry.closest import SignedMargin, steepest
 from core.geometry.corruptions import WORST, corrupt
 from core.geometry.cuts import PlaneKind, cut_of
 from core.geometry.level_sets import traverse
+from core.geometry.level_steps import Mode
 from core.geometry.planes import Extent
 from core.images import ImageSet
 
@@ -43,6 +44,7 @@ def trails(
     u: str = "gradient",
     v: str = "random:0",
     extent: Extent | None = None,
+    walk: tuple[Mode, float, int] = ("superlevel", 0.05, 100),
 ) -> Trails:
     """Make the rows of images.
 
@@ -61,6 +63,7 @@ def trails(
         u: see there.
         v: see there.
         extent: the square of the plane; its default when None.
+        walk: mode, delta in confidence, and most steps, see `core.geometry.level_sets.traverse`.
 
     Returns:
         The images; of slices and attacks they may leave [0, 1].
@@ -95,7 +98,8 @@ def trails(
             return Trails((path,), (f"{corruption.replace('_', ' ')}, severity 0 to {WORST:g}, {start}",), 0, 0)
         case "attack":
             return _attack(classifier, first, steps, length, start)
-    found = traverse(classifier, first[None], images.pixels[rows[1]][None], keep=1)
+    mode, delta, most = walk
+    found = traverse(classifier, first[None], images.pixels[rows[1]][None], mode, delta, most, keep=1)
     path = torch.from_numpy(found.snapshots[0]).to(first.dtype)
     path = path[torch.isfinite(path.flatten(1)).all(1)]
     name = f"level set walk, {start} towards image {rows[1]}"

@@ -117,7 +117,7 @@ def board(outcome: Outcome) -> None:
         shown,
         key=f"limits-board-{found.side}",
         on_pick=lambda at: toggle(found, at),
-        height=560 if found.side == 3 else 430,
+        height=560,
     )
     controls.legend(shown)
 
@@ -192,6 +192,8 @@ def people() -> None:
         with st.expander("More"):
             controls.setting(OVERLAY, "orders", "Random orders")
             controls.setting(OVERLAY, "seed", "Seed")
+    with right, st.expander("What am I looking at?", expanded=True):
+        st.markdown(ABOUT)
 
 
 def witnesses() -> None:
@@ -252,8 +254,6 @@ with right:
     if isinstance(outcome.results[0], RobustnessBound):
         with st.container(border=True):
             read_off(outcome.results[0])
-    with st.expander("What am I looking at?", expanded=True):
-        st.markdown(ABOUT)
 paint()
 small = replace(session.make(EVERY, session.settings(EVERY)), rows=(0,))
 exports.on_demand(

@@ -15,6 +15,7 @@ from dashboard.session import Outcome
 
 ANALYSIS = "local"
 COLUMNS = ("measured", "linearised", "random map")
+_WIDTHS = 64, 64, 76  # CSS pixels: each name fits
 ABOUT = """
 The image is changed by steps of one length r, in many directions v, each with its opposite. d+ and d- are the changes
 of the logits for r v and -r v.
@@ -91,18 +92,20 @@ def beside_linear(found: LocalCard) -> None:
     rows = {
         "variation of the gain": found.variation[0],
         "5 % over 95 % quantile": found.ratio[0],
-        "least over largest singular value": found.spectral[0],
+        "least over largest slope": found.spectral[0],
         "share of directions that matter": found.effective[0],
         "mean asymmetry": symmetry,
         "Mantel score": scores,
+        "its p, by permutations": (found.mantel_p[0, 0], found.mantel_p[0, 1], math.nan),
         "against linearised distances": (found.mantel_jacobian[0], 1.0, math.nan),
+        "p of that, by permutations": (found.mantel_p[0, 2], math.nan, math.nan),
     }
     columns = {name: [said(float(values[place])) for values in rows.values()] for place, name in enumerate(COLUMNS)}
-    widths = {"": st.column_config.TextColumn(width=190)}
-    widths |= {name: st.column_config.TextColumn(width=62) for name in columns}
+    widths = {"": st.column_config.TextColumn(width=170)}
+    widths |= {name: st.column_config.TextColumn(width=width) for name, width in zip(columns, _WIDTHS, strict=True)}
     st.dataframe({"": list(rows), **columns}, hide_index=True, column_config=widths)
     expected = found.mantel_expected[0]
-    words = [f"p of the Mantel score {said(float(found.mantel_p[0, 0]))}: of any association, not of topology kept."]
+    words = ["p is of any association, not of topology kept."]
     if math.isfinite(expected):
         words.append(f"A linear map with this spectrum has a score of about {expected:.2f}.")
     st.caption(" ".join(words))
@@ -111,10 +114,12 @@ def beside_linear(found: LocalCard) -> None:
 def ladder(found: LocalCard) -> None:
     """The Lipschitz numbers, from below to above."""
     word = "logits" if found.representation == "logits" else "probability"
+    residual = found.lipschitz_residual[0]
+    iterated = f" (residual {residual:.1g})" if residual > 0 else ""
     st.markdown(f"**Steepness** ({word} per ℓ2)")
     lines = {
         "over pairs of points": said(found.lipschitz_pairs[0]),
-        "at the point": said(found.lipschitz_point[0]),
+        "at the point": said(found.lipschitz_point[0]) + iterated,
         "largest met in the ball": said(found.lipschitz_ball[0]),
         "margin, largest met": said(found.lipschitz_margin[0]),
         "product of layers, from above": said(found.product),

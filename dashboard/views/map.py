@@ -13,6 +13,7 @@ from core.analyses.maps import MOST_ROWS, OF_THE_MAP
 from core.figures.maps import map_chart, path_words
 from core.geometry.corruptions import CORRUPTIONS
 from core.geometry.map_background import STATUSES, DecisionMap
+from core.geometry.map_curvature import CurvedMap
 from core.geometry.map_paths import MapPaths
 from core.geometry.maps import EmbeddingMap
 from dashboard import controls, exports, session
@@ -21,6 +22,7 @@ from dashboard.viewer.scatter import apart, scatter_view
 from dashboard.viewer.thumbnails import thumbnail_grid
 
 ANALYSIS, PATH = "map", "map_path"
+FIRST_CURVED = 60  # images: some seconds
 ABOUT = """
 Each point is an image. Images that the model finds alike lie near each other: they are compared by what goes into the
 last layer (features), or by pixels, logits, probabilities or the divergence along the line between them. Each is joined
@@ -28,6 +30,7 @@ to its nearest ones, and UMAP lays the graph out.
 
 **What to look for.** Islands of one class with single points of another; bridges between islands; rings, where the
 model says another class than the true one; small margins at the rims. Which groups a corruption or an attack leads to.
+Coloured by *curvature*: whether the boundary bends alike near all images of an island.
 
 **Background.** Colour between the points: the mean of the nearest images' features, asked of the last layer. It fades
 where a place does not come back to itself on a round trip, and away from images.
@@ -100,6 +103,8 @@ def words(found: EmbeddingMap, names: tuple[str, ...]) -> list[str]:
         lines = [f"image {row}" + (f": {images.class_names[label]}" if label >= 0 else "")]
         lines += [f"predicted {names[predicted]}, {found.confidence[number]:.0%}" if predicted >= 0 else "no class"]
         lines += [f"margin {found.margin[number]:.2f} logits"]
+        if isinstance(found, CurvedMap) and np.isfinite(found.curvature[number]):
+            lines += [f"curvature times distance {found.curvature[number]:.2g}"]
         said.append("\n".join(lines))
     return said
 
@@ -201,21 +206,38 @@ def overlay() -> None:
         )
     if kind != "walk":
         controls.setting(PATH, "steps", "Steps")
-    if kind in ("line", "walk"):
+    if kind == "line":
         st.caption("From image A to image B.")
+    if kind == "walk":
+        words = "From image A towards image B: {walk_mode}, delta {walk_delta:g}, at most {walk_steps} steps."
+        st.caption(words.format(**path.parameters))
+        st.button(
+            "Take the walk of Level sets",
+            key="map:walk",
+            on_click=take_walk,
+            help="Walks as Level sets is set to now.",
+            width="stretch",
+        )
 
 
 def slice_words() -> str:
     """Which plane is drawn."""
+    part = "" if path.parameters["extent"] is None else ", the part that Slices was zoomed to"
     if path.parameters["slice_plane"] == "images":
-        return "The plane through A, B and C."
-    return f"The plane at A along {path.parameters['slice_u']} and {path.parameters['slice_v']}."
+        return f"The plane through A, B and C{part}."
+    return f"The plane at A along {path.parameters['slice_u']} and {path.parameters['slice_v']}{part}."
 
 
 def take_slice() -> None:
-    """Draw the plane that Slices is set to."""
+    """Draw the plane that Slices is set to, as far as it is zoomed in."""
     now = session.make("slice", session.settings("slice")).parameters
-    session.change(PATH, slice_plane=now["plane"], slice_u=now["u"], slice_v=now["v"])
+    session.change(PATH, slice_plane=now["plane"], slice_u=now["u"], slice_v=now["v"], extent=now["extent"])
+
+
+def take_walk() -> None:
+    """Walk as Level sets is set to."""
+    now = session.make("level_set", session.settings("level_set")).parameters
+    session.change(PATH, **{f"walk_{name}": now[name] for name in ("mode", "delta", "steps")})
 
 
 def quality(results: list[EmbeddingMap]) -> None:
@@ -286,8 +308,11 @@ def settings() -> None:
     controls.setting(
         ANALYSIS, "space", "Compare images by", ("features", "pixels", "logits", "probabilities", "divergence")
     )
-    colours = ("label", "prediction", "margin", "confidence") + (("spread",) if made.parameters["seeds"] > 1 else ())
+    colours = TABLE[ANALYSIS].setting("colour").choices
+    colours = colours if made.parameters["seeds"] > 1 else tuple(name for name in colours if name != "spread")
     controls.setting(ANALYSIS, "colour", "Colour", colours)
+    if made.figure["colour"] == "curvature":
+        curvatures()
     controls.setting(ANALYSIS, "background", "Background")
     with st.expander("More"):
         controls.setting(ANALYSIS, "neighbours", "Neighbours")
@@ -299,6 +324,23 @@ def settings() -> None:
         controls.setting(ANALYSIS, "count", "Images")
         controls.setting(ANALYSIS, "resolution", "Background")
         controls.setting(ANALYSIS, "palette", "Palette")
+
+
+def curvatures() -> None:
+    """How many curvatures are measured; the first ones are asked for by a button, because they take a while."""
+    if made.parameters["curved"]:
+        controls.setting(ANALYSIS, "curved", "Curvature near")
+        return
+    count = min(FIRST_CURVED, len(images), made.parameters["count"])
+    st.button(
+        f"Measure the curvature near {count} images",
+        key="map:measure",
+        on_click=session.change,
+        args=(ANALYSIS,),
+        kwargs={"curved": count},
+        help="The boundary point nearest to each, and the strongest bend there: about a tenth of a second an image.",
+        width="stretch",
+    )
 
 
 controls.heading("Map", TABLE[ANALYSIS].question)

@@ -48,7 +48,15 @@ def test_every_number_stands_beside_linear_maps_and_all_plots_are_there(app: App
     assert len(app.get("plotly_chart")) == 3
     table = app.dataframe[0].value
     assert list(table.columns) == ["", "measured", "linearised", "random map"]
-    assert "Mantel score" in list(table[""])
+    numbers = table.set_index("")
+    assert numbers.loc["its p, by permutations", "random map"] == "–"
+    for name, column in (
+        ("its p, by permutations", "measured"),
+        ("its p, by permutations", "linearised"),
+        ("p of that, by permutations", "measured"),
+    ):
+        assert 0 < float(numbers.loc[name, column]) <= 1
+    assert -1 <= float(numbers.loc["Mantel score", "linearised"]) <= 1
     for name in ("at the point", "product of layers, from above", "margin over slope", "rays without another class"):
         assert name in words(app)
     assert app.query_params["count"] == "8"

@@ -51,9 +51,15 @@ def test_the_map_is_drawn_with_its_numbers_beside_chance(app: AppTest, settle: S
     assert dict(app.query_params)["rows"] == "3,17,42"
     assert "image_scatter" in str([element.proto for element in app.get("bidi_component")])
     app.segmented_control(key="map:space").set_value("divergence")
-    app.segmented_control(key="map:colour").set_value("margin")
+    app.selectbox(key="map:colour").set_value("curvature")
+    healthy(settle(app))
+    assert "No curvature was measured." in captions(app)
+    app.button(key="map:measure").click()
     healthy(settle(app))
     said = captions(app)
+    assert "of 40 images drawn" in said
+    assert app.query_params["curved"] == "40"
+    assert app.number_input(key="map:curved").value == 40
     assert "UMAP of 40 images by divergence" in said
     assert "for all pairs, takes 9,360 forwards" in said
     assert "The round trip was not measured" in said
@@ -91,9 +97,18 @@ def test_a_path_is_drawn_across_the_map_and_takes_the_plane_of_slices(app: AppTe
     healthy(settle(app))
     assert "at A along random:3 and random:4" in captions(app)
     assert app.query_params["map_path.slice_u"] == "random:3"
+    app.session_state["settings:level_set"] = {"steps": 7}
+    app.session_state["settings:slice"] = {"extent": (0.0, 1.0, 0.0, 1.0)}
+    healthy(settle(app))
+    app.button(key="map:plane").click()
+    healthy(settle(app))
+    assert "The plane through A, B and C, the part that Slices was zoomed to." in captions(app)
     app.segmented_control(key="map_path:kind").set_value("walk")
     healthy(settle(app))
     assert "level set walk, image 3 towards image 17" in captions(app)
+    app.button(key="map:walk").click()
+    healthy(settle(app))
+    assert "equality, delta 0.05, at most 7 steps." in captions(app)
 
 
 def test_two_models_have_a_map_each_and_their_numbers_side_by_side(app: AppTest, settle: Settle) -> None:

@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 
 from core.analyses import TABLE
-from core.analyses.maps import MAP_PATH
+from core.analyses.map_paths import MAP_PATH
 from core.checkpoints import load_classifier
 from core.compute import silent
 from core.geometry.map_background import DecisionMap
+from core.geometry.map_curvature import CurvedMap
 from core.geometry.map_paths import MapPaths
 from core.geometry.maps import EmbeddingMap
 from core.images import load_images
@@ -39,22 +40,24 @@ def run(recipe: Recipe, on_progress: Any = silent) -> tuple[list[Any], list[Any]
     )
 
 
-def test_a_map_of_a_draw_of_the_set_is_shown_first_without_its_background() -> None:
+def test_a_map_of_a_draw_of_the_set_comes_first_then_its_background_then_curvatures() -> None:
     seen: list[Result] = []
 
     def tell(fraction: float, partial: Result | None = None) -> None:
         assert 0 <= fraction <= 1
         seen.extend([partial] if partial is not None else [])
 
-    recipe = made("map", MODELS, seed=5)
+    recipe = made("map", MODELS, seed=5, curved=3)
     results, classifiers, images = run(recipe, tell)
-    assert all(isinstance(one, DecisionMap) for one in results)
+    assert all(isinstance(one, CurvedMap) for one in results)
+    assert [np.isfinite(one.curvature).sum() for one in results] == [3, 3]
     first, second = results
     assert len(set(first.row.tolist())) == len(first.row) == 40
     assert sorted(first.row) == first.row.tolist()
     np.testing.assert_array_equal(first.row, second.row)  # both models show the same images
     np.testing.assert_array_equal(first.label, images.labels[first.row])
-    assert type(seen[0]) is EmbeddingMap
+    assert [type(one) for one in seen] == [EmbeddingMap, DecisionMap] * 2
+    np.testing.assert_array_equal(seen[1].background, first.background)
     np.testing.assert_array_equal(seen[0].positions, first.positions)
     np.testing.assert_array_equal(seen[0].row, first.row)
     chart = recipe.with_settings(colour="margin").chart(results, classifiers, images)
@@ -75,6 +78,10 @@ def test_every_path_lies_on_the_map_that_is_shown(kind: str) -> None:
     assert paths.kind == kind
     assert len(paths.positions) == (8 if kind == "slice" else 1)
     assert recipe.chart([paths], classifiers, images).alt
+    if kind in ("slice", "walk"):
+        changed = {"extent": (0.0, 1.0, 0.0, 1.0)} if kind == "slice" else {"walk_mode": "equality", "walk_steps": 3}
+        [other], _, _ = run(recipe.with_settings(**changed))
+        assert other.positions.shape != paths.positions.shape or not np.allclose(other.positions, paths.positions)
 
 
 def test_only_what_the_map_depends_on_enters_its_key() -> None:
@@ -82,13 +89,15 @@ def test_only_what_the_map_depends_on_enters_its_key() -> None:
     classifier, images = [load_classifier(MODELS[0], "cpu")], load_images("demo:digits")
     key = key_of(recipe, classifier, images)
     assert key_of(recipe.with_settings(colour="margin", background="hidden"), classifier, images) == key
-    for changed in ({"seed": 1}, {"space": "pixels"}, {"min_dist": 0.2}, {"layer": "5"}, {"seeds": 2}):
+    for changed in ({"seed": 1}, {"curved": 1}, {"space": "pixels"}, {"min_dist": 0.2}, {"layer": "5"}, {"seeds": 2}):
         assert key_of(recipe.with_settings(**changed), classifier, images) != key
 
 
 def test_settings_that_make_no_sense_are_refused() -> None:
     with pytest.raises(RecipeError, match="expected a corruption out of"):
         made("map_path", corruption="rain")
+    with pytest.raises(RecipeError, match="of a square"):
+        made("map_path", extent=(0.0, 1.0, 0.0, 2.0))
     with pytest.raises(RecipeError, match="slice_u"):
         made("map_path", slice_u="north")
     with pytest.raises(RecipeError, match="expected 2 images for map_path"):

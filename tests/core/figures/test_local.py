@@ -136,7 +136,8 @@ def test_scores_are_never_shown_without_those_of_linear_maps() -> None:
     assert "band" not in chart.caption
     hidden = local_chart([a_card(mantel_expected=np.full(1, np.nan))], names=["n"], class_names=NAMES, show="distances")
     assert "expected" not in hidden.caption
-    assert "(0.06 expected)" in chart.caption
+    assert "as it is 0.04 (p 0.1), linearised 0.05 (p 0.1) (0.06 expected), random linear map 0.03" in chart.caption
+    assert "against the linearised 0.90 (p 0.1)" in chart.caption
     assert linear.y.title == "|J (z - w)| (logit)"
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from core.figures.maps import map_chart, path_chart, path_words
 from core.figures.paper import write_figure
 from core.figures.screen import draw
 from core.geometry.map_background import DecisionMap
+from core.geometry.map_curvature import CurvedMap
 from core.geometry.map_paths import MapPaths
 
 NAMES = ("cat", "dog", "owl")
@@ -117,6 +118,36 @@ def test_numbers_share_their_scale_with_maps_beside(colour: Any, high: float, ti
     assert points.colours[4] == style.UNDEFINED[0]
     assert len(set(points.colours[:4])) == 4
     assert len(layers(PointsLayer, chart)) == 1
+
+
+def test_curvatures_have_two_sides_and_what_was_not_measured_is_small_and_grey() -> None:
+    plain = some()
+    known = {entry.name: getattr(plain, entry.name) for entry in fields(DecisionMap)}
+    found = CurvedMap(
+        **known, curvature=np.array([-0.5, 0.5, np.nan, 1.0, np.nan]), drawn=4, scale_of_differences=np.nan
+    )
+    chart = map_chart(found, class_names=NAMES, colour="curvature")
+    quiet, measured = layers(PointsLayer, chart)
+    np.testing.assert_array_equal(quiet.positions[:, 0], [2, 4])
+    np.testing.assert_array_equal(measured.positions[:, 0], [0, 1, 3])
+    assert set(quiet.colours) == {style.UNDEFINED[0]}
+    assert quiet.size < measured.size
+    [sheet] = layers(FieldLayer, chart)
+    assert sheet.scale is not None
+    assert sheet.scale.limits == (pytest.approx(-0.9), pytest.approx(0.9))  # 90 % of 0.5, 0.5 and 1
+    below, above, _ = measured.colours
+    expected = style.scale_colours(np.array([-0.5, 0.5]), "vik", sheet.scale.limits)
+    assert [below, above] == ["#{:02x}{:02x}{:02x}".format(*one) for one in expected.tolist()]
+    assert [entry.label for entry in chart.legend] == ["not measured"]
+    assert "Known for 3 of 4 images drawn, from -0.5 to 1; colours end at ±0.9." in chart.caption
+    strong = replace(found, curvature=np.full(5, 30.0), scale_of_differences=0.1)
+    drawn = map_chart(strong, class_names=NAMES, colour="curvature")
+    assert layers(FieldLayer, drawn)[0].scale.limits == (-2.0, 2.0)
+    assert not drawn.legend
+    assert "by differences over 0.1 ℓ2" in drawn.caption
+    nothing = map_chart(plain, class_names=NAMES, colour="curvature")
+    assert "No curvature was measured." in nothing.caption
+    assert len(layers(PointsLayer, nothing)[0].positions) == 5
 
 
 def test_the_background_fades_where_it_is_not_believed() -> None:

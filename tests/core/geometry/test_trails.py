@@ -42,6 +42,10 @@ def test_a_net_has_the_lines_of_the_slice_in_both_directions() -> None:
     x_min, x_max, y_min, y_max = cut.home
     assert places[:, 0].tolist() == pytest.approx(torch.linspace(x_min, x_max, 4).tolist(), abs=1e-3)
     assert places[:, 1].tolist() == pytest.approx([y_min + (y_max - y_min) / 3] * 4, abs=1e-3)
+    part = made("slice", steps=2, extent=(0.0, 1.0, -0.5, 0.5)).paths[0]
+    torch.testing.assert_close(
+        cut.plane.to_plane(part), torch.tensor([[0.0, -0.5], [1.0, -0.5]]).double(), atol=1e-3, rtol=0
+    )
     other = made("slice", (3,), steps=3, plane="directions", u="gradient", v="random:1")
     assert other.gradients > 0
 
@@ -67,6 +71,8 @@ def test_a_walk_starts_at_its_source_and_keeps_its_class() -> None:
     said = load_classifier("demo:digits/standard", "cpu").predict(path).label
     assert len(path) > 2
     assert set(said.tolist()) == {said[0]}
+    [short] = made("walk", walk=("equality", 0.05, 3)).paths
+    assert 0 < (short[-1] - path[0]).norm() < (path[-1] - path[0]).norm()
 
 
 def test_what_has_too_few_images_or_steps_is_refused() -> None:

@@ -1,0 +1,214 @@
+"""Paths across a map of many images: what a corruption, an attack, a walk or a slice passes by."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from core.analyses.analysis import PALETTE, Analysis, one_per_model
+from core.analyses.maps import OF_THE_MAP, map_of, whole_set
+from core.analyses.planes import square
+from core.parameters import Parameter
+
+if TYPE_CHECKING:
+    from core.classifier import Classifier
+    from core.compute import OnProgress
+    from core.figures.chart import Chart
+    from core.geometry.map_paths import MapPaths
+    from core.geometry.planes import Extent
+    from core.images import ImageSet
+    from core.result import Result
+
+
+def _prepare_path(
+    classifier: Classifier,
+    images: ImageSet,
+    *,
+    rows: Sequence[int],
+    reference: Classifier,
+    kind: Any,
+    steps: int,
+    corruption: str,
+    length: float,
+    slice_plane: Any,
+    slice_u: str,
+    slice_v: str,
+    extent: Extent | None,
+    walk_mode: Any,
+    walk_delta: float,
+    walk_steps: int,
+    on_progress: OnProgress,
+    **settings: Any,
+) -> MapPaths:
+    from core.geometry.map_paths import map_paths
+    from core.geometry.trails import trails
+
+    def first(fraction: float, partial: Result | None = None) -> None:
+        on_progress(0.5 * fraction)
+
+    found = map_of(classifier, images, on_progress=first, **settings)
+    followed = trails(
+        classifier,
+        reference,
+        images,
+        rows,
+        kind,
+        steps=steps,
+        corruption=corruption,
+        length=length,
+        plane=slice_plane,
+        u=slice_u,
+        v=slice_v,
+        extent=extent,
+        walk=(walk_mode, walk_delta, walk_steps),
+    )
+    on_progress(0.6)
+    placed = map_paths(
+        classifier,
+        found,
+        followed.paths,
+        names=followed.names,
+        kind=kind,
+        tick=lambda part: on_progress(0.6 + 0.4 * part),
+    )
+    spent = placed.forwards + followed.forwards
+    return replace(placed, forwards=spent, gradients=followed.gradients)
+
+
+def _path_chart(
+    results: Sequence[MapPaths],
+    classifiers: Sequence[Classifier],
+    images: ImageSet,
+    *,
+    rows: tuple[int, ...],
+    beside: Sequence[MapPaths],
+    palette: str,
+) -> Chart:
+    from core.figures.maps import path_chart
+
+    def draw(found: MapPaths, one: Classifier, title: str) -> Chart:
+        return path_chart(found, class_names=one.class_names, marked=rows[:3], palette=palette, title=title)
+
+    return one_per_model(results, classifiers, draw)
+
+
+def _followed(parameters: Mapping[str, Any]) -> tuple[int, int]:
+    """How many images a path needs."""
+    if parameters["kind"] in ("line", "walk"):
+        return 2, 2
+    return (3, 3) if parameters["kind"] == "slice" and parameters["slice_plane"] == "images" else (1, 3)
+
+
+def _direction(text: str) -> object:
+    from core.geometry.directions import parse_direction
+
+    return parse_direction(text)
+
+
+def _corruption(text: str) -> None:
+    from core.geometry.corruptions import CORRUPTIONS
+
+    if text not in CORRUPTIONS:
+        raise ValueError(f"expected a corruption out of {', '.join(CORRUPTIONS)}, got {text[:40]!r}")
+
+
+MAP_PATH = Analysis(
+    name="map_path",
+    version=1,
+    question="Which images does a corruption, an attack, a walk or a slice come near?",
+    view="map",
+    parameters=(
+        Parameter(
+            name="kind",
+            kind="choice",
+            default="corruption",
+            choices=("corruption", "slice", "attack", "line", "walk"),
+            help="The first image through a corruption or an attack; the plane of a slice as a net; the straight line,"
+            " or a level set walk, from the first image to the second.",
+        ),
+        Parameter(
+            name="steps",
+            kind="integer",
+            default=20,
+            limits=(2, 100),
+            unit="images",
+            help="Along each path; walks keep their own.",
+        ),
+        Parameter(
+            name="corruption",
+            kind="text",
+            default="gaussian_blur",
+            check=_corruption,
+            help="Name of the corruption, which grows from severity 0 to 5.",
+        ),
+        Parameter(
+            name="length",
+            kind="number",
+            default=2.0,
+            limits=(1e-3, 1e3),
+            unit="ℓ2 pixel",
+            help="Length of the attack: steps down the margin of the image's class.",
+        ),
+        Parameter(
+            name="slice_plane",
+            kind="choice",
+            default="images",
+            choices=("images", "directions"),
+            help="The plane of the slice: through three images, or at the first image along two directions.",
+        ),
+        Parameter(
+            name="slice_u",
+            kind="text",
+            default="gradient",
+            check=_direction,
+            help="First direction of a plane of directions, as in Slices.",
+        ),
+        Parameter(
+            name="slice_v",
+            kind="text",
+            default="random:0",
+            check=_direction,
+            help="Second direction of a plane of directions, as in Slices.",
+        ),
+        Parameter(
+            name="extent",
+            kind="numbers",
+            default=None,
+            count=4,
+            limits=(-1e6, 1e6),
+            check=square,
+            unit="ℓ2 pixel",
+            help="x_min, x_max, y_min, y_max of the part of that plane; empty for its own default.",
+        ),
+        Parameter(
+            name="walk_mode",
+            kind="choice",
+            default="superlevel",
+            choices=("equality", "superlevel", "paper"),
+            help="How a walk goes, as in Level sets.",
+        ),
+        Parameter(
+            name="walk_delta",
+            kind="number",
+            default=0.05,
+            limits=(0, 0.99),
+            unit="confidence",
+            help="What the confidence may lose on a walk, as in Level sets.",
+        ),
+        Parameter(
+            name="walk_steps",
+            kind="integer",
+            default=100,
+            limits=(1, 2000),
+            unit="at most",
+            help="Steps of a walk, as in Level sets.",
+        ),
+        *OF_THE_MAP,
+    ),
+    figure=(PALETTE,),
+    images=_followed,
+    prepare=_prepare_path,
+    chart=_path_chart,
+    shared=whole_set,
+)

@@ -1,0 +1,86 @@
+"""How strongly the boundary bends near the images of a map.
+
+Of some images, drawn by turns from the classes, the nearest boundary point at a distance D is found, and there the
+principal curvature k of largest magnitude (`core.geometry.curvature`, with its sign: k < 0 where the boundary closes
+around the image's class). The product k D has no unit: far below 1 the boundary is flat at the scale that matters, at 1
+every linear estimate of the distance is off by its own size; and at a nearest point k D >= -1.
+
+Reference: Fawzi, Moosavi-Dezfooli, Frossard, Soatto, Empirical study of the topology and geometry of deep networks,
+CVPR 2018.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from core.classifier import Classifier
+from core.compute import OnProgress, silent
+from core.geometry.curvature import curvature_profile
+from core.geometry.map_background import DecisionMap
+from core.geometry.sampling import stratified
+from core.result import quantity
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class CurvedMap(DecisionMap):
+    """A map with its background, and the curvature of the boundary near some of its images."""
+
+    curvature: np.ndarray = quantity("", "image")  # k D of largest |k|; NaN where it was not asked for, or not found
+    drawn: int = quantity("images")  # for how many it was asked
+    scale_of_differences: float = quantity("ℓ2 pixel")  # h, for networks of kinks; NaN where derivatives are exact
+
+
+def curved_map(
+    classifier: Classifier,
+    found: DecisionMap,
+    images: Float[Tensor, "n c h w"],
+    *,
+    count: int,
+    seed: int = 0,
+    on_progress: OnProgress = silent,
+) -> CurvedMap:
+    """Add the curvature of the boundary near some of the images to a map.
+
+    Args:
+        classifier: the one that the map is of.
+        found: the map.
+        images: those of the map, in its order.
+        count: of how many the curvature is measured, drawn by turns from the predicted classes.
+        seed: of the draw, and of the search.
+        on_progress: told the fraction done.
+
+    Returns:
+        The map with curvatures; NaN where no regular boundary point was found or the search did not converge.
+        `forwards`, `gradients` and `seconds` of both.
+
+    Raises:
+        ValueError: if the classifier or the images are others, or the count is below 1.
+    """
+    begin = time.perf_counter()
+    if found.fingerprint != classifier.fingerprint or len(images) != len(found.positions):
+        raise ValueError(
+            f"expected the classifier and the {len(found.positions)} images that the map is of, got"
+            f" {classifier.name} and {len(images)}; make a map of them"
+        )
+    if count < 1:
+        raise ValueError(f"expected at least one image to measure the curvature of, got {count}")
+    rows = stratified(found.predicted, count, seed)
+    curvature, forwards, gradients, scale = np.full(len(images), np.nan), 0, 0, np.nan
+    if len(rows):
+        profile = curvature_profile(classifier, images[torch.from_numpy(rows)], 1, seed=seed, on_progress=on_progress)
+        curvature[rows] = np.where(profile.converged, profile.unit_free[:, 0], np.nan)
+        forwards, gradients, scale = profile.forwards, profile.gradients, profile.scale
+    values: dict[str, Any] = {entry.name: getattr(found, entry.name) for entry in fields(DecisionMap)}
+    values |= {
+        "forwards": found.forwards + forwards,
+        "gradients": found.gradients + gradients,
+        "seconds": found.seconds + time.perf_counter() - begin,
+    }
+    return CurvedMap(**values, curvature=curvature, drawn=len(rows), scale_of_differences=float(scale))
