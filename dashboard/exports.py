@@ -11,6 +11,7 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from core.figures import style
+from core.figures.chart import LinesLayer
 from core.followed import Followed
 from core.recipe import Recipe
 from core.series import SeriesFile, series
@@ -182,7 +183,8 @@ def chart(made: Recipe, outcome: Outcome) -> None:
     st.plotly_chart(figure, theme=None, key=f"chart:{drawn.name}", alt=drawn.alt, config={"displayModeBar": False})
     legend(drawn, ramps=False)
     st.caption(drawn.caption)
-    if made.definition.lines and len(made.models) > 1:
+    lines = any(isinstance(layer, LinesLayer) for panel in drawn.panels for layer in panel.layers)
+    if made.definition.lines and len(made.models) > 1 and lines:
         setting(made.analysis, "joined", "Models as one line")
 
 

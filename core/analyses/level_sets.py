@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from core.analyses.analysis import PALETTE, Analysis
+from core.analyses.planes import START, start_shared
 from core.parameters import Parameter
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ def _chart(
         models=[one.name for one in classifiers],
         class_names=classifiers[0].class_names,
         targets=images[list(rows[1:])].pixels.clamp(0, 1).numpy(),
-        target_words=_words(images, rows[1:]),
+        target_words=words_of(images, rows[1:]),
         **figure,
     )
 
@@ -70,7 +71,7 @@ def _triangle_chart(
     from core.figures.level_triangles import level_triangle_chart
 
     names = [one.name for one in classifiers]
-    return level_triangle_chart(results, models=names, target_words=_words(images, rows[1:]), show=show)
+    return level_triangle_chart(results, models=names, target_words=words_of(images, rows[1:]), show=show)
 
 
 def _star_chart(
@@ -88,7 +89,17 @@ def _star_chart(
     return level_star_chart(results, models=names, class_names=classifiers[0].class_names, palette=palette)
 
 
-def _words(images: ImageSet, rows: Sequence[int]) -> tuple[str, ...]:
+def _images(fewest: int, most: int) -> Callable[[Mapping[str, Any]], tuple[int, int]]:
+    """How many images are chosen; a point on a plane through images needs all three of these."""
+
+    def images(parameters: Mapping[str, Any]) -> tuple[int, int]:
+        three = parameters["at"] is not None and parameters["plane"] == "images"
+        return max(fewest, 3 if three else 1), most
+
+    return images
+
+
+def words_of(images: ImageSet, rows: Sequence[int]) -> tuple[str, ...]:
     """What images are called: by their class, with the row where two are of one."""
     words = images[list(rows)].words
     return tuple(f"{word} {row}" if words.count(word) > 1 else word for word, row in zip(words, rows, strict=True))
@@ -127,7 +138,7 @@ LEVEL_SET = Analysis(
     version=1,
     question="How much may an image change towards another one while the model stays as sure as before?",
     view="level_sets",
-    parameters=(_MODE, *_WALK),
+    parameters=(*START, _MODE, *_WALK),
     figure=(
         Parameter(
             name="show",
@@ -151,9 +162,11 @@ LEVEL_SET = Analysis(
             help="A step to mark in the curves; 0 for none.",
         ),
     ),
-    images=lambda parameters: (2, MOST_TARGETS + 1),
+    images=_images(2, MOST_TARGETS + 1),
+    lines=True,
     prepare=_prepare,
     chart=_chart,
+    shared=start_shared,
 )
 
 LEVEL_TRIANGLE = Analysis(
@@ -162,6 +175,7 @@ LEVEL_TRIANGLE = Analysis(
     question="Is the model as sure between a source and the ends of two walks?",
     view="level_sets",
     parameters=(
+        *START,
         _MODE,
         *_WALK,
         Parameter(
@@ -198,9 +212,10 @@ LEVEL_TRIANGLE = Analysis(
             help="x_min, x_max, y_min, y_max of the part of the plane that is looked at; empty for all of it.",
         ),
     ),
-    images=lambda parameters: (3, 3),
+    images=_images(3, 3),
     prepare=_prepare_triangle,
     chart=_triangle_chart,
+    shared=start_shared,
 )
 
 LEVEL_STAR = Analysis(
@@ -209,6 +224,7 @@ LEVEL_STAR = Analysis(
     question="Are the blind spots of an image seen from it, and from one another?",
     view="level_sets",
     parameters=(
+        *START,
         Parameter(
             name="mode",
             kind="choice",
@@ -249,7 +265,7 @@ LEVEL_STAR = Analysis(
         ),
     ),
     figure=(PALETTE,),
-    images=lambda parameters: (1, MOST_TARGETS + 1),
+    images=_images(1, MOST_TARGETS + 1),
     prepare=_prepare_star,
     chart=_star_chart,
     shared=lambda parameters: True,

@@ -201,9 +201,8 @@ def _scale(one: DirectionSharing | DirectionSensitivity) -> str:
 def _sharing_alt(results: Sequence[DirectionSharing], names: Sequence[str], show: SharingShow) -> str:
     said = []
     for one, name in zip(results, names, strict=True):
-        middles = (
-            (words, float(np.nanmean(_middle(getattr(one, field))))) for field, words, _ in _KINDS if one.complete
-        )
+        known = ((words, _middle(getattr(one, field))) for field, words, _ in _KINDS if one.complete)
+        middles = [(words, float(np.nanmean(middle))) for words, middle in known if np.isfinite(middle).any()]
         said.append(f"{name}: {len(one.curvatures)} directions" + "".join(f", {w} {v:.3g}" for w, v in middles))
     what = "Pictures of shared curved directions." if show == "pictures" else "Curves of curvature over chance."
     return f"{what} {'; '.join(said)}."

@@ -73,7 +73,7 @@ def level_set_chart(
     if show == "ends":
         panels = _ends(cards, models, targets, target_words)
         meaning = (
-            f"Targets, where the walks from {_name(class_names, int(cards[0].source_class[0]))} ended, with the"
+            f"Targets, where the walks from {_source(cards[0], class_names)} ended, with the"
             " confidence in the source's class there, and how end and target differ: the most of all channels, in pixel"
             " values."
         )
@@ -85,7 +85,7 @@ def level_set_chart(
         colours = [entry.colour for entry in legend] or [""]
         panels += [_confidences(cards, pair, colours, step), _distances(cards, pair, colours, step)]
         meaning = (
-            f"A walk from {_name(class_names, int(cards[0].source_class[pair]))} towards {target_words[pair]}; below"
+            f"A walk from {_source(cards[0], class_names)} towards {target_words[pair]}; below"
             " each frame the confidence in the source's class. Confidence: solid in the source's class, dotted in the"
             " target's. Distance: root mean square over pixels in [0, 1]; dashed: what the schedule alone leaves of"
             " it, (1 − η)ᵏ after k steps, on a flat level set: at it, more steps would come nearer."
@@ -105,6 +105,12 @@ def _name(class_names: Sequence[str], k: int) -> str:
     return class_names[k] if k >= 0 else "undefined"
 
 
+def _source(card: LevelSetCard, class_names: Sequence[str]) -> str:
+    """What the source of all walks of a card is called: its class, after the point where it was picked."""
+    name = _name(class_names, int(card.source_class[0]))
+    return f"{card.words} ({name})" if card.words else name
+
+
 def _walking(cards: Sequence[LevelSetCard]) -> str:
     """What is to be known about how the walks went."""
     first = cards[0]
@@ -122,7 +128,7 @@ def _told(card: LevelSetCard, pair: int, model: str, class_names: Sequence[str],
     if not math.isfinite(card.end_distance[pair]):
         return f"{model}: no walk towards {target_words[pair]}, {card.status[pair]}."
     return (
-        f"{model}: from {_name(class_names, int(card.source_class[pair]))} towards {target_words[pair]} in"
+        f"{model}: from {_source(card, class_names)} towards {target_words[pair]} in"
         f" {card.taken[pair]} steps ({card.status[pair]}), confidence {card.source_confidence[pair]:.3f} to"
         f" {card.end_confidence[pair]:.3f}, root mean square to the target {card.start_rmse[pair]:.3g} to"
         f" {card.rmse[pair]:.3g}."

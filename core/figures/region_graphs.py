@@ -238,5 +238,5 @@ def _graph(graph: RegionGraph, class_names: Sequence[str], pictures: np.ndarray,
         kind="image",
         title=title,
         x=Axis(limits=(-1.35, (across - 1) * _APART[0] + 1.35)),
-        y=Axis(limits=(-(down - 1) * _APART[1] - 1.45, 1.55)),
+        y=Axis(limits=(-(down - 1) * _APART[1] - 1.75, 1.55)),
     )

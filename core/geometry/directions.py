@@ -36,8 +36,8 @@ from torch import Tensor
 from core.classifier import Classifier
 from core.geometry.boundary import boundary_points
 from core.geometry.corruptions import CORRUPTIONS, corrupt
-from core.geometry.level_cards import DEFAULT, way_to
 from core.geometry.level_steps import MODES, Mode
+from core.geometry.level_ways import DEFAULT, way_to
 from core.geometry.margins import subspace_margins
 from core.geometry.planes import Plane
 from core.geometry.sparse import sparse_perturbation

@@ -12,14 +12,19 @@ For images x and t of d values,
 How near a walk came to its target means little by itself: two photographs are 0.35 to 0.4 apart by RMSE, two digits
 less. So each is also given between where the walk began and its target.
 
+LPIPS is an extra: it needs the package lpips and the weights of AlexNet on this machine, and nothing is downloaded for
+it. Where they are not there it is NaN, and one sentence says what is missing.
+
 References: Wang, Bovik, Sheikh, Simoncelli, Image quality assessment, IEEE TIP 13, 2004, as scikit-image computes it;
 Zhang, Isola, Efros, Shechtman, Wang, The unreasonable effectiveness of deep features as a perceptual metric, CVPR 2018.
 """
 
 from __future__ import annotations
 
+import importlib.util
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -44,11 +49,12 @@ class ImageDistances(Result):
     rmse: np.ndarray = quantity("pixel", "n")
     largest: np.ndarray = quantity("pixel", "n")
     ssim: np.ndarray = quantity("", "n")  # NaN for images smaller than its window
-    lpips: np.ndarray = quantity("", "n")  # NaN where not asked for
+    lpips: np.ndarray = quantity("", "n")  # NaN where not asked for, or not there
     start_rmse: np.ndarray = quantity("pixel", "n")
     start_largest: np.ndarray = quantity("pixel", "n")
     start_ssim: np.ndarray = quantity("", "n")
     start_lpips: np.ndarray = quantity("", "n")
+    missing: str = quantity("", default="")  # what LPIPS was asked for without, in one sentence
 
     def ratio(self, measure: Measure) -> np.ndarray:
         """(n,) the distance over that of the start; NaN where the start was at the target.
@@ -80,13 +86,14 @@ def image_distances(
         images: in [0, 1], as a rule the ends of walks; rows of NaN, walks that never began, have distances NaN.
         targets: in [0, 1].
         starts: in [0, 1].
-        perceptual: LPIPS, too: needs the package lpips and its weights; made for images of 64 pixels a side and more.
+        perceptual: LPIPS, too, where the package lpips and its weights are there; made for images of 64 pixels a side
+            and more.
 
     Returns:
         The distances.
 
     Raises:
-        ValueError: if there is no image, counts or shapes differ, or LPIPS is asked for and not installed.
+        ValueError: if there is no image, or counts or shapes differ.
         ImageError: if a pixel is outside of [0, 1].
     """
     begin = time.perf_counter()
@@ -97,7 +104,8 @@ def image_distances(
     for each in (ends, aims, first):
         if bool(((each < 0) | (each > 1)).any()):
             raise ImageError("expected images in [0, 1], got others; SSIM and LPIPS are made for these: clip them")
-    perceived = _perceived if perceptual else _not_perceived
+    missing = perceptual_missing() if perceptual else ""
+    perceived = _perceived if perceptual and not missing else _not_perceived
     return ImageDistances(
         rmse=(ends - aims).flatten(1).square().mean(1).sqrt().numpy(),
         largest=(ends - aims).flatten(1).abs().amax(1).numpy(),
@@ -107,6 +115,7 @@ def image_distances(
         start_largest=(first - aims).flatten(1).abs().amax(1).numpy(),
         start_ssim=_structure(first, aims),
         start_lpips=perceived(first, aims),
+        missing=missing,
         forwards=0,
         gradients=0,
         seconds=time.perf_counter() - begin,
@@ -144,19 +153,34 @@ def _not_perceived(images: Tensor, targets: Tensor) -> np.ndarray:
 
 
 def _perceived(images: Tensor, targets: Tensor) -> np.ndarray:
-    """LPIPS of each pair.
+    """LPIPS of each pair; NaN where a pixel is."""
+    import lpips
 
-    Raises:
-        ValueError: if the package is not there.
-    """
-    try:
-        import lpips
-    except ImportError as error:
-        raise ValueError("expected the package lpips for perceptual distances, found none; install lpips") from error
     network = lpips.LPIPS(net="alex", verbose=False).eval()
-    found = []
+    known = torch.isfinite(images).flatten(1).all(1)
+    found = torch.full((len(images),), torch.nan, dtype=torch.float64)
+    if not known.any():
+        return found.numpy()
     with torch.no_grad():
-        for first, second in zip(images.split(_PERCEIVED), targets.split(_PERCEIVED), strict=True):
+        measured = []
+        for first, second in zip(images[known].split(_PERCEIVED), targets[known].split(_PERCEIVED), strict=True):
             colours = [2 * each.float().expand(-1, 3, -1, -1) - 1 for each in (first, second)]
-            found.append(network(*colours).flatten())
-    return torch.cat(found).double().numpy()
+            measured.append(network(*colours).flatten().double())
+    found[known] = torch.cat(measured)
+    return found.numpy()
+
+
+def perceptual_missing() -> str:
+    """What LPIPS lacks on this machine.
+
+    Returns:
+        One sentence; "" where LPIPS can be measured.
+    """
+    if importlib.util.find_spec("lpips") is None:
+        return "LPIPS is not measured: the package lpips is not installed (pip install lpips)."
+    from torchvision.models import AlexNet_Weights
+
+    folder, name = Path(torch.hub.get_dir()) / "checkpoints", Path(AlexNet_Weights.IMAGENET1K_V1.url).name
+    if not (folder / name).is_file():
+        return f"LPIPS is not measured: AlexNet's weights {name} are not in torch's folder of checkpoints."
+    return ""

@@ -1,6 +1,7 @@
 """From the words of a recipe to walks on level sets: one source, its targets, and what the ways there tell.
 
-A card holds walks from one image of a set to others, with how far each came and what the straight way back says. A
+A card holds walks from one image of a set to others, with how far each came and what the straight way back says; the
+source may also be the point of a plane where a slice was picked, put back into the pixel box, where walks stay. A
 triangle has the source and the ends of two walks as corners. Its shares are those of walks along the level set
 ("equality" or "paper"): a walk in "superlevel" uses up its delta, so that next to its end nothing is left to lose.
 
@@ -11,9 +12,9 @@ Reference: Balasubramanian, Sriramanan, Sadasivan, Feizi, Exploring Geometry of 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,7 +22,8 @@ from torch import Tensor
 
 from core.classifier import Classifier
 from core.compute import OnProgress, silent
-from core.geometry.image_distances import image_distances
+from core.geometry.cuts import PlaneKind, Start, start_of
+from core.geometry.image_distances import ImageDistances, image_distances
 from core.geometry.level_sets import LevelSetPaths, traverse
 from core.geometry.level_steps import Mode
 from core.geometry.segments import linear_paths
@@ -30,17 +32,15 @@ from core.geometry.triangles import Triangle, triangle
 from core.images import ImageError, ImageSet
 from core.result import Result, quantity
 
-DEFAULT: tuple[Mode, float, int] = ("equality", 0.05, 100)  # mode, delta and steps of a walk that names none
-
 _ON_THE_WAY = 21  # points of the straight way from the source to an end
 _WALKED = 0.8  # of the work of a triangle, about
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class LevelSetCard(LevelSetPaths):
-    """Walks from one image of a set to others, with distances of the ends from their targets; NaN where there is none.
+    """Walks from one image to others of a set, with distances of the ends from their targets; NaN where there is none.
 
-    `source_row` and `target_row` are rows of the set.
+    `source_row` and `target_row` are rows of the set, -1 for a point that was picked on a plane.
     """
 
     largest: np.ndarray = quantity("pixel", "n")  # difference of an end and its target
@@ -48,6 +48,7 @@ class LevelSetCard(LevelSetPaths):
     start_largest: np.ndarray = quantity("pixel", "n")  # the same of the source
     start_ssim: np.ndarray = quantity("", "n")
     straight: np.ndarray = quantity("", "n")  # least confidence on the straight way from the source to the end
+    words: str = quantity("", default="")  # how a figure calls the source where it is no image of the set
 
     @property
     def start_rmse(self) -> np.ndarray:
@@ -120,15 +121,6 @@ class LevelTriangle(Triangle):
         return np.where(inside, values, np.nan)
 
 
-class Way(NamedTuple):
-    """A walk as a direction: its end, and images on the way there, the source first and the end last."""
-
-    images: Tensor
-    forwards: int
-    gradients: int
-    status: str
-
-
 def confidence_on(cut: Slice, k: int) -> np.ndarray:
     """The confidence in one class on a slice.
 
@@ -148,38 +140,6 @@ def confidence_on(cut: Slice, k: int) -> np.ndarray:
     return np.where(cut.label >= 0, cut.confidence * np.exp(np.minimum(behind, 0.0)), np.nan)
 
 
-def way_to(
-    classifier: Classifier, images: ImageSet, row: int, target: int, mode: Mode, delta: float, steps: int
-) -> Way:
-    """The walk from one image of a set towards another.
-
-    Args:
-        classifier: whose level set is walked on.
-        images: the whole set.
-        row: of the source.
-        target: row of the target.
-        mode: see `core.geometry.level_sets.traverse`.
-        delta: see there.
-        steps: see there.
-
-    Returns:
-        Where it came by, on the CPU.
-
-    Raises:
-        ImageError: if it never began or the target is not in the set.
-    """
-    if target >= len(images):
-        raise ImageError(f"expected a target below {len(images)}, the size of the set, got {target}")
-    found = traverse(classifier, images.pixels[[row]], images.pixels[[target]], mode, delta, steps)
-    if not np.isfinite(found.endpoints).all():
-        raise ImageError(
-            f"expected a walk from image {row} to {target}, it never began ({found.status[0]}); choose another"
-        )
-    passed = found.frames < found.taken[0]
-    way = np.concatenate([found.snapshots[0][passed], found.endpoints])
-    return Way(torch.from_numpy(way), found.forwards, found.gradients, str(found.status[0]))
-
-
 def prepare(
     classifier: Classifier,
     images: ImageSet,
@@ -189,6 +149,10 @@ def prepare(
     delta: float = 0.05,
     steps: int = 100,
     reference: Classifier | None = None,
+    plane: PlaneKind = "images",
+    u: str = "gradient",
+    v: str = "random:0",
+    at: Sequence[float] | None = None,
     on_progress: OnProgress = silent,
 ) -> LevelSetCard:
     """What the recipe `level_set` computes.
@@ -196,11 +160,15 @@ def prepare(
     Args:
         classifier: the model.
         images: the whole set.
-        rows: of the source, then of the targets.
+        rows: of the source, unless `at` says otherwise, then of the targets.
         mode: see `core.geometry.level_sets.traverse`.
         delta: see there.
         steps: see there.
-        reference: not used: each model walks for itself.
+        reference: the recipe's first model, which lays the plane; each model walks for itself.
+        plane: see `core.geometry.cuts.start_of`.
+        u: see there.
+        v: see there.
+        at: see there; the point is put back into the pixel box.
         on_progress: told the fraction done and the walks so far.
 
     Returns:
@@ -209,8 +177,10 @@ def prepare(
     Raises:
         ValueError: what those functions raise.
     """
-    found = walks_of(classifier, images, rows, mode, delta, steps, _shown(images, rows, on_progress))
-    source, targets = pixels_of(images, rows)
+    start = source_of(reference or classifier, images, rows, plane, u, v, at)
+    source, targets = start.image[None], targets_of(images, rows)
+    whose = {"source_row": rows[0], "words": ""} if at is None else {"source_row": -1, "words": start.words}
+    found = walks_of(classifier, source, targets, mode, delta, steps, _shown(rows, whose, on_progress))
     apart = image_distances(torch.from_numpy(found.endpoints), targets, source.expand_as(targets))
     there = np.isfinite(found.endpoints).all((1, 2, 3))
     straight, forwards = np.full(len(there), np.nan), 0
@@ -222,7 +192,9 @@ def prepare(
     return _card(
         found,
         rows,
-        forwards=found.forwards + forwards,
+        **whose,
+        forwards=found.forwards + forwards + start.forwards,
+        gradients=found.gradients + start.gradients,
         largest=apart.largest,
         ssim=apart.ssim,
         start_largest=apart.start_largest,
@@ -231,51 +203,101 @@ def prepare(
     )
 
 
-def pixels_of(images: ImageSet, rows: Sequence[int]) -> tuple[Tensor, Tensor]:
-    """The source, and the targets, on the CPU.
+def source_of(
+    reference: Classifier,
+    images: ImageSet,
+    rows: Sequence[int],
+    plane: PlaneKind,
+    u: str,
+    v: str,
+    at: Sequence[float] | None,
+) -> Start:
+    """Where walks start, in the pixel box and on the CPU.
+
+    Args:
+        reference: see `core.geometry.cuts.start_of`.
+        images: see there.
+        rows: see there.
+        plane: see there.
+        u: see there.
+        v: see there.
+        at: see there.
+
+    Returns:
+        The start.
+    """
+    start = start_of(reference, images, rows, plane=plane, u=u, v=v, at=at)
+    return start._replace(image=start.image.cpu().clamp(0, 1))
+
+
+def targets_of(images: ImageSet, rows: Sequence[int]) -> Tensor:
+    """The targets, on the CPU.
+
+    Args:
+        images: the whole set.
+        rows: of the source, then of the targets.
+
+    Returns:
+        (n, c, h, w) images.
 
     Raises:
         ImageError: if there is no target.
     """
     if len(rows) < 2:
         raise ImageError(f"expected a source and at least one target, got {len(rows)} image; choose another one")
-    pixels = images.pixels[list(rows)].cpu()
-    return pixels[:1], pixels[1:]
+    return images.pixels[list(rows[1:])].cpu()
 
 
 def walks_of(
     classifier: Classifier,
-    images: ImageSet,
-    rows: Sequence[int],
+    source: Tensor,
+    targets: Tensor,
     mode: Mode,
     delta: float,
     steps: int,
     on_progress: OnProgress,
 ) -> LevelSetPaths:
-    """Walks from the first image of these rows to all others, every one with images on the way."""
-    source, targets = pixels_of(images, rows)
+    """Walks from one source to all targets, every one with images on the way."""
     return traverse(
         classifier, source, targets, mode, delta, steps, pairing="all", keep=len(targets), on_progress=on_progress
+    )
+
+
+def perceptual_distances(card: LevelSetCard, images: ImageSet) -> ImageDistances:
+    """Distances of the ends of walks from their targets, LPIPS with them where it can be measured.
+
+    Not kept in the card: whether LPIPS is there is a matter of the machine, not of the recipe.
+
+    Args:
+        card: the walks.
+        images: the whole set.
+
+    Returns:
+        The distances, and of the source; `missing` says why LPIPS is not measured.
+    """
+    sources = torch.from_numpy(card.snapshots[:, 0])
+    return image_distances(
+        torch.from_numpy(card.endpoints), images.pixels[card.target_row.tolist()].cpu(), sources, perceptual=True
     )
 
 
 def _card(found: LevelSetPaths, rows: Sequence[int], **values: Any) -> LevelSetCard:
     """Walks as a card; what is not given is not known yet."""
     count = len(found.status)
-    own = {entry.name for entry in fields(LevelSetCard)} - {entry.name for entry in fields(LevelSetPaths)}
+    own = {entry.name for entry in fields(LevelSetCard)} - {entry.name for entry in fields(LevelSetPaths)} - {"words"}
     merged: dict[str, Any] = {entry.name: getattr(found, entry.name) for entry in fields(found)}
     merged |= {name: np.full(count, np.nan) for name in own} | values
-    merged["source_row"] = np.full(count, rows[0], np.int32)
+    merged["source_row"] = np.full(count, merged["source_row"], np.int32)
     merged["target_row"] = np.array(rows[1:], np.int32)
     return LevelSetCard(**merged)
 
 
-def _shown(images: ImageSet, rows: Sequence[int], on_progress: OnProgress) -> OnProgress:
+def _shown(rows: Sequence[int], whose: Mapping[str, Any], on_progress: OnProgress) -> OnProgress:
     """Tell of walks under way as of cards."""
 
     def tell(fraction: float, partial: Result | None = None) -> None:
         walking = isinstance(partial, LevelSetPaths)
-        on_progress(min(fraction, 0.99), _card(partial, rows) if walking else None)  # type: ignore[arg-type]
+        on_progress(min(fraction, 0.99), _card(partial, rows, **whose) if walking else None)  # type: ignore[arg-type]
 
     return tell
 
@@ -290,6 +312,10 @@ def prepare_triangle(
     steps: int = 100,
     resolution: int = 40,
     reference: Classifier | None = None,
+    plane: PlaneKind = "images",
+    u: str = "gradient",
+    v: str = "random:0",
+    at: Sequence[float] | None = None,
     on_progress: OnProgress = silent,
 ) -> LevelTriangle:
     """What the recipe `level_triangle` computes.
@@ -297,12 +323,16 @@ def prepare_triangle(
     Args:
         classifier: the model.
         images: the whole set.
-        rows: of the source, then of the two targets.
+        rows: see `prepare`; two targets.
         mode: see `core.geometry.level_sets.traverse`.
         delta: see there.
         steps: see there.
         resolution: see `core.geometry.triangles.triangle`.
-        reference: not used: each model walks for itself.
+        reference: see `prepare`.
+        plane: see `prepare`.
+        u: see `prepare`.
+        v: see `prepare`.
+        at: see `prepare`.
         on_progress: told the fraction done.
 
     Returns:
@@ -315,17 +345,18 @@ def prepare_triangle(
     begin = time.perf_counter()
     if len(rows) != 3:
         raise ImageError(f"expected a source and two targets for a triangle, got {len(rows)} images")
-    found = walks_of(classifier, images, rows, mode, delta, steps, part_of(on_progress, 0.0, _WALKED))
+    start = source_of(reference or classifier, images, rows, plane, u, v, at)
+    source, told = start.image[None], part_of(on_progress, 0.0, _WALKED)
+    found = walks_of(classifier, source, targets_of(images, rows), mode, delta, steps, told)
     if not np.isfinite(found.endpoints).all():
         words = ", ".join(found.status.tolist())
         raise ImageError(f"expected two walks for a triangle, got {words}; choose another source or a smaller delta")
-    source, _ = pixels_of(images, rows)
     b, c = torch.from_numpy(found.endpoints).split(1)
     corners = triangle(classifier, source, b, c, resolution, on_progress=part_of(on_progress, _WALKED, 1.0))
     kept = {entry.name: getattr(corners, entry.name) for entry in fields(corners)}
     kept |= {
-        "forwards": corners.forwards + found.forwards,
-        "gradients": found.gradients,
+        "forwards": corners.forwards + found.forwards + start.forwards,
+        "gradients": found.gradients + start.gradients,
         "seconds": time.perf_counter() - begin,
     }
     return LevelTriangle(

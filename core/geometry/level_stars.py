@@ -20,7 +20,8 @@ from torch import Tensor
 
 from core.classifier import Classifier
 from core.compute import OnProgress, silent
-from core.geometry.level_cards import part_of, pixels_of, walks_of
+from core.geometry.cuts import PlaneKind
+from core.geometry.level_cards import part_of, source_of, targets_of, walks_of
 from core.geometry.level_steps import Mode
 from core.geometry.star_likeness import StarLikeness, star_likeness
 from core.geometry.widths import level_set_widths
@@ -58,6 +59,10 @@ def prepare(
     directions: int = 32,
     seed: int = 0,
     reference: Classifier | None = None,
+    plane: PlaneKind = "images",
+    u: str = "gradient",
+    v: str = "random:0",
+    at: Sequence[float] | None = None,
     on_progress: OnProgress = silent,
 ) -> LevelStar:
     """What the recipe `level_star` computes.
@@ -65,7 +70,7 @@ def prepare(
     Args:
         classifier: the model.
         images: the whole set.
-        rows: of the source, then of targets that are surely taken.
+        rows: of the source, unless `at` says otherwise, then of targets that are surely taken.
         mode: see `core.geometry.level_sets.traverse`; along the level set.
         delta: see there.
         steps: see there.
@@ -73,7 +78,12 @@ def prepare(
         within: what the confidence may lose on straight ways, and sideways of the ends.
         directions: in which widths are measured.
         seed: of the targets and the directions.
-        reference: the recipe's first model, which says of what class a target is: the targets are the same for all.
+        reference: the recipe's first model, which says of what class a target is: the targets are the same for all. It
+            lays the plane, too.
+        plane: see `core.geometry.level_cards.prepare`.
+        u: see there.
+        v: see there.
+        at: see there.
         on_progress: told the fraction done.
 
     Returns:
@@ -84,14 +94,16 @@ def prepare(
         ValueError: what those functions raise.
     """
     begin = time.perf_counter()
-    taken = _targets(reference or classifier, images, rows, count, seed)
-    found = walks_of(classifier, images, [rows[0], *taken], mode, delta, steps, part_of(on_progress, 0.0, 0.5))
+    start = source_of(reference or classifier, images, rows, plane, u, v, at)
+    source = start.image[None]
+    taken = _targets(reference or classifier, images, source, rows, count, seed)
+    targets = targets_of(images, [rows[0], *taken])
+    found = walks_of(classifier, source, targets, mode, delta, steps, part_of(on_progress, 0.0, 0.5))
     there = np.isfinite(found.endpoints).all((1, 2, 3))
     if not there.any():
         raise ImageError(
             f"expected a walk that begins, got {found.status[0]}; choose another source or a smaller delta"
         )
-    source, targets = pixels_of(images, [rows[0], *taken])
     ends, aims = torch.from_numpy(found.endpoints[there]), targets[torch.from_numpy(there)]
     star = star_likeness(
         classifier,
@@ -116,8 +128,8 @@ def prepare(
     )
     kept = {entry.name: getattr(star, entry.name) for entry in fields(star)}
     kept |= {
-        "forwards": star.forwards + found.forwards + wide.forwards,
-        "gradients": found.gradients + wide.gradients,
+        "forwards": star.forwards + found.forwards + wide.forwards + start.forwards,
+        "gradients": found.gradients + wide.gradients + start.gradients,
         "seconds": time.perf_counter() - begin,
     }
     return LevelStar(
@@ -139,16 +151,18 @@ def _apart(images: Tensor, source: Tensor) -> np.ndarray:
     return lengths
 
 
-def _targets(classifier: Classifier, images: ImageSet, rows: Sequence[int], count: int, seed: int) -> list[int]:
+def _targets(
+    classifier: Classifier, images: ImageSet, source: Tensor, rows: Sequence[int], count: int, seed: int
+) -> list[int]:
     """The chosen targets, then others of the set that the classifier calls something else than the source.
 
     Raises:
         ImageError: if there is none.
     """
-    said = classifier.predict(images.pixels).label
+    said, own = classifier.predict(images.pixels).label, int(classifier.predict(source).label[0])
     order = torch.randperm(len(images), generator=torch.Generator().manual_seed(seed)).tolist()
     chosen = [row for row in dict.fromkeys(rows[1:]) if row != rows[0]]
-    others = [row for row in order if said[row] != said[rows[0]] and row not in chosen]
+    others = [row for row in order if said[row] != own and row not in chosen]
     taken = [*chosen, *others][:count]
     if not taken:
         raise ImageError("expected an image of another class to walk to, got none; choose another set")

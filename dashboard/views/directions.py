@@ -95,6 +95,19 @@ def facts(source: str, found: DirectionSharing) -> None:
         st.caption("A network of kinks: gradients were differenced over this length, and the matrix made symmetric.")
 
 
+def known(outcome: Outcome) -> None:
+    """The numbers of all models that have some by now, renewed while the search goes on."""
+    found = [
+        (source, result)
+        for source, result in zip(made.models, outcome.results, strict=True)
+        if isinstance(result, DirectionSharing)
+    ]
+    if found:
+        with st.container(border=True):
+            for source, result in found:
+                facts(source, result)
+
+
 def asked_for() -> None:
     """Which images, how many directions."""
     st.markdown("**Directions**")
@@ -121,15 +134,8 @@ with left:
             st.caption("With one model: how alike its directions from two samples of images are. Compare, above, adds.")
 exports.export(made, outcome)
 with right:
-    known = [
-        (source, result)
-        for source, result in zip(made.models, outcome.results, strict=True)
-        if isinstance(result, DirectionSharing)
-    ]
-    if known:
-        with st.container(border=True):
-            for source, result in known:
-                facts(source, result)
+    if not outcome.error:
+        session.live(made, known, patience=0.0, urgent=True)
     with st.container(border=True):
         asked_for()
     with st.expander("What am I looking at?", expanded=True):

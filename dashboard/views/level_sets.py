@@ -10,9 +10,11 @@ import numpy as np
 import streamlit as st
 
 from core.analyses import TABLE
+from core.analyses.level_sets import MOST_TARGETS, words_of
 from core.figures.level_triangles import level_plane_chart
 from core.geometry.directions import walk_direction
-from core.geometry.level_cards import LevelSetCard, confidence_on
+from core.geometry.image_distances import ImageDistances, perceptual_missing
+from core.geometry.level_cards import LevelSetCard, confidence_on, perceptual_distances
 from core.geometry.level_sets import STATUSES
 from core.geometry.level_stars import LevelStar
 from core.geometry.slices import Slice
@@ -22,6 +24,7 @@ from dashboard.viewer.viewer import Extent, plane_view
 
 ANALYSIS, TRIANGLE, STAR = "level_set", "level_triangle", "level_star"
 WALK = ("mode", "delta", "steps")
+SHARED = (*session.OF_THE_PLANE, *WALK)
 _SIDE = 192  # pixels of points of the plane along each side
 ABOUT = """
 A **level set** holds all images on which the model is as sure of a class as it is of the source. A walk goes from the
@@ -30,11 +33,12 @@ target, people see the target and the model still sees the source: a **blind spo
 
 **Distance** is the root mean square over pixels. The dashed floor is what the number of steps alone explains, on a flat
 level set; a walk at its floor says how long it was, not how far the level set reaches. *l-infinity* is the largest
-difference of a value, *SSIM* a likeness of structure, 1 for equal images; each stands beside that of the source.
+difference of a value, *SSIM* a likeness of structure, 1 for equal images; each stands beside that of the source, and so
+does *LPIPS*, calibrated on people's judgements, where its package and its weights are on this machine.
 
-**The plane** goes through the source and the ends, or through one end and its target; the dotted path is the walk, seen
-from above. Straight ways from the source that keep the confidence make the set **star-like**; where the way between two
-ends leaves it, it is not convex.
+**The plane** goes through the source and the ends of the first two walks, or through one end and its target; the dotted
+path is the walk, seen from above. Straight ways from the source that keep the confidence make the set **star-like**;
+where the way between two ends leaves it, it is not convex.
 
 **What to look for.** Models that walk further at the same confidence; ends of adversarially trained models that look
 like the target and keep their class: robust and blind at once.
@@ -61,16 +65,14 @@ def film(outcome: Outcome) -> None:
 def ends(outcome: Outcome, cards: list[LevelSetCard]) -> None:
     """Where the walks ended: pictures, and the distances with those of the source."""
     st.subheader("Where the walks ended")
-    exports.chart(made.with_settings(show="ends"), outcome)
-    images = session.image_set(made.images)[list(made.rows[1:])].words
-    words = [
-        f"{word} {row}" if images.count(word) > 1 else word for word, row in zip(images, made.rows[1:], strict=True)
-    ]
+    exports.chart(made.with_settings(show="ends", joined="none"), outcome)
+    words = words_of(session.image_set(made.images), made.rows[1:])
     columns: dict[str, list[str]] = {}
     for source, card in zip(made.models, cards, strict=True):
+        seen = None if perceptual_missing() else perceived(source, card)
         for place in range(len(words)):
             whose = f"{session.classifier(source).name} → " if len(cards) > 1 else ""
-            lines = _line(card, place)
+            lines = _line(card, place, seen)
             columns.setdefault("walk towards", list(lines))
             columns[f"{whose}{words[place]}"] = list(lines.values())
     st.dataframe(columns, hide_index=True, height="content")
@@ -82,7 +84,13 @@ def ends(outcome: Outcome, cards: list[LevelSetCard]) -> None:
         st.caption(f"*{status}*: {STATUSES[status]}")
 
 
-def _line(card: LevelSetCard, place: int) -> dict[str, str]:
+def perceived(source: str, card: LevelSetCard) -> ImageDistances:
+    """LPIPS of the ends of one model's walks."""
+    images = session.image_set(made.images)
+    return session.kept(("perceived", source), [card], lambda: perceptual_distances(card, images))
+
+
+def _line(card: LevelSetCard, place: int, seen: ImageDistances | None) -> dict[str, str]:
     """What is known about one walk, by name."""
     names = session.classifier(made.models[0]).class_names
     walked = math.isfinite(card.rmse[place])
@@ -94,6 +102,7 @@ def _line(card: LevelSetCard, place: int) -> dict[str, str]:
         "left of the way": f"{card.ratio[place]:.0%}; floor {card.floor[place]:.0%}",
         "l-infinity": f"{card.start_largest[place]:.2f} → {card.largest[place]:.2f}",
         "SSIM": f"{card.start_ssim[place]:.2f} → {card.ssim[place]:.2f}",
+        **({"LPIPS": f"{seen.start_lpips[place]:.3f} → {seen.lpips[place]:.3f}"} if seen else {}),
         "least on the straight way": f"{card.straight[place]:.3f}",
         "in 8 bits": "allowed" if card.survives_rounding[place] else "no longer",
     }
@@ -102,21 +111,26 @@ def _line(card: LevelSetCard, place: int) -> dict[str, str]:
 
 def directions() -> tuple[str, str] | None:
     """The plane's two directions; None where a recipe cannot name it."""
+    if made.parameters["at"] is not None:
+        return None
     walked = tuple(made.parameters[name] for name in WALK)
     through = triangle.figure["through"]
     u = walk_direction(made.rows[1], *walked)
-    v = walk_direction(made.rows[2], *walked) if through == "ends" else f"image:{made.rows[1]}"
+    ends = through == "ends" and len(made.rows) > 2
+    v = walk_direction(made.rows[2], *walked) if ends else f"image:{made.rows[1]}"
     return (u, v) if u and v else None
 
 
 def plane(cards: list[LevelSetCard]) -> None:
     """The slice through the source and the ends of the first model's walks, shaded by the source's class."""
     st.subheader("The plane of the walks")
-    controls.setting(TRIANGLE, "through", "Through the source and")
     along = directions()
     if along is None:
-        st.caption("Drawn where delta is a whole percentage: other walks have no name that a link could hold.")
+        which = "with a delta of whole percents" if made.parameters["at"] is None else "from an image of the set"
+        st.caption(f"Drawn for walks {which}: others have no name that a link could hold.")
         return
+    if len(made.rows) > 2:
+        controls.setting(TRIANGLE, "through", "Through the source and")
     chosen = {"plane": "directions", "u": along[0], "v": along[1], "resolution": _SIDE, "shading": "entropy"}
     extent = triangle.figure["extent"]
     cut = replace(session.make("slice", {**chosen, "extent": extent}), rows=made.rows[:1])
@@ -200,8 +214,8 @@ def towards_slices(along: tuple[str, str]) -> None:
 def shares() -> None:
     """What share of the triangle between the ends stays, beside how far the walks came."""
     st.subheader("The triangle between the ends")
-    several = len(made.models) > 1
-    shown = triangle if several else triangle.with_settings(show="shares")  # of one model the plane shows the rest
+    shows_rest = len(made.models) == 1 and directions() is not None  # of one model the plane shows the rest
+    shown = triangle.with_settings(show="shares") if shows_rest else triangle
 
     def draw(there: Outcome) -> None:
         exports.chart(shown, there)
@@ -213,7 +227,7 @@ def shares() -> None:
 def star() -> None:
     """The ends of many walks around the source, once someone has asked for it."""
     st.subheader("A star of blind spots", help=TABLE[STAR].question)
-    walked = {name: made.parameters[name] for name in WALK}
+    walked = {name: made.parameters[name] for name in SHARED}
     if walked["mode"] == "superlevel":  # which ends where nothing is left to lose
         walked["mode"] = "equality"
     asked = session.make(STAR, {**session.settings(STAR), **walked})
@@ -303,7 +317,7 @@ def mixed(card: LevelSetCard) -> None:
     if along is None or at is None or not _same_plane(along) or not np.isfinite(card.endpoints[:2]).all():
         return
     source, target = session.image_set(made.images).pixels[list(made.rows[:2])].numpy()
-    corners = card.endpoints[:2] if triangle.figure["through"] == "ends" else (card.endpoints[0], target)
+    corners = (card.endpoints[0], target) if along[1].startswith("image:") else card.endpoints[:2]
     u, v = (np.asarray(corner, np.float64) - source for corner in corners)
     u /= np.linalg.norm(u)
     v -= (v * u).sum() * u
@@ -315,13 +329,19 @@ def mixed(card: LevelSetCard) -> None:
 
 def question() -> None:
     """From where to where, and how."""
-    st.markdown("**Images**")
-    st.caption("A is the source; B and C are the targets.")
-    plane_controls.anchors(made.rows, 3)
-    words = [session.image_set(made.images)[[row]].words[0] for row in made.rows[1:]]
+    st.markdown("**Source**")
+    if (at := made.parameters["at"]) is None:
+        plane_controls.anchors(made.rows, 1)
+    else:
+        st.caption(f"The point {at[0]:.2f}, {at[1]:.2f} that was picked on a slice, put back into the pixel box.")
+        st.button("Back to the image itself", on_click=session.change, args=(ANALYSIS,), kwargs={"at": None})
+    st.markdown("**Targets**")
+    plane_controls.targets(made.rows, MOST_TARGETS, aim)
+    words = words_of(session.image_set(made.images), made.rows[1:])
     key = f"{ANALYSIS}:shown"
     st.session_state[key] = min(made.figure["shown"], len(words))
-    st.segmented_control(
+    chooser: Any = st.segmented_control if len(words) <= 4 else st.selectbox
+    chooser(
         "Film towards",
         list(range(1, len(words) + 1)),
         format_func=lambda number: words[number - 1],
@@ -339,10 +359,18 @@ def question() -> None:
         controls.setting(STAR, "palette", "Palette of the star")
 
 
+def aim(rows: tuple[int, ...]) -> None:
+    """Walk to other targets; a picked point stays where its plane does."""
+    session.choose(rows=rows)
+    if made.parameters["plane"] == "directions" or rows[:3] == made.rows[:3]:
+        session.change(ANALYSIS, at=made.parameters["at"])
+
+
 controls.heading("Level sets", TABLE[ANALYSIS].question)
 made = session.recipe(ANALYSIS)
-settings: dict[str, Any] = {**session.settings(TRIANGLE), **{name: made.parameters[name] for name in WALK}}
-triangle = replace(session.make(TRIANGLE, settings), rows=made.rows[:3])
+settings: dict[str, Any] = {**session.settings(TRIANGLE), **{name: made.parameters[name] for name in SHARED}}
+triangle = session.make(TRIANGLE, settings)  # of one target there is none
+triangle = replace(triangle, rows=made.rows[:3]) if len(made.rows) > 2 else triangle
 left, right = st.columns([640, 380] if len(made.models) == 1 else [1040, 380], gap="large")
 with left:
     outcome = session.live(made, film, patience=0.25, urgent=True)
@@ -352,7 +380,8 @@ with left:
         ends(outcome, cards)
         if all(np.isfinite(card.endpoints[:2]).all() for card in cards):
             plane(cards)
-            shares()
+            if len(made.rows) > 2:
+                shares()
         star()
 exports.export(made, outcome)
 with right:

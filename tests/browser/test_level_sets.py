@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from urllib.parse import urlencode
 
@@ -32,3 +33,11 @@ def test_walk_pick_and_cut(page: Page, new_context: Callable[..., BrowserContext
     expect(page.get_by_role("heading", name="Slices", exact=True)).to_be_visible()
     expect(page.get_by_text("walk on its level set towards image 1")).to_be_visible()
     assert (link(page, "u"), link(page, "v")) == ("walk:1,equality,5,12", "walk:2,equality,5,12")
+
+    page.get_by_role("button", name="Walks from here").click()
+    expect(page.get_by_text("put back into the pixel box").first).to_be_visible()
+    expect(page.get_by_text("A walk from point", exact=False).first).to_be_visible()
+    page.get_by_role("button", name="Choose targets").click()
+    page.get_by_role("button", name=re.compile("image 9$")).click()
+    page.wait_for_url(lambda url: "rows=5%2C1%2C2%2C9" in url)
+    assert link(page, "at")  # its plane stays, as the first image and the directions do

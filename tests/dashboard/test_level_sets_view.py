@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import streamlit as st
 from streamlit.testing.v1 import AppTest
+
+from core.geometry import image_distances
+from dashboard import plane_controls
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 Settle = Callable[..., AppTest]
@@ -39,7 +44,10 @@ def captions(app: AppTest) -> str:
     return " ".join(caption.value for caption in app.caption)
 
 
-def test_walks_their_ends_the_plane_and_the_shares_are_shown(app: AppTest, settle: Settle) -> None:
+def test_walks_their_ends_the_plane_and_the_shares_are_shown(
+    app: AppTest, settle: Settle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "lpips", None)
     healthy(settle(app))
     said = captions(app)
     assert "A walk from hubble towards flower" in said
@@ -50,6 +58,7 @@ def test_walks_their_ends_the_plane_and_the_shares_are_shown(app: AppTest, settl
     (table,) = app.dataframe
     assert table.value.columns.tolist() == ["walk towards", "flower", "rocket"]
     assert "left of the way" in table.value["walk towards"].tolist()
+    assert "LPIPS" not in table.value["walk towards"].tolist()
     assert dict(app.query_params)["steps"] == "12"
     app.select_slider(key="level_set:step:slider").set_value(10)
     healthy(settle(app))
@@ -76,11 +85,52 @@ def test_a_point_of_the_plane_is_picked_and_belongs_to_slices_too(app: AppTest, 
     assert app.session_state["point"] == (1.0, 0.5)
 
 
-def test_the_plane_of_other_walks_has_other_names_or_none(app: AppTest, settle: Settle) -> None:
+def test_the_plane_of_other_walks_has_other_names_or_none_and_people_judge_where_they_can(
+    app: AppTest, settle: Settle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    perceived = SimpleNamespace(eval=lambda: lambda first, second: (first - second).abs().mean((1, 2, 3)))
+    monkeypatch.setitem(sys.modules, "lpips", SimpleNamespace(LPIPS=lambda **options: perceived))
+    monkeypatch.setattr(image_distances, "perceptual_missing", lambda: "")
     app.session_state["settings:level_set"] = {**QUICK, "mode": "superlevel", "delta": 0.123}
     healthy(settle(app))
-    assert "Drawn where delta is a whole percentage" in captions(app)
+    assert "Drawn for walks with a delta of whole percents: others have no name" in captions(app)
     assert "Below a delta of the walks' own a share says nothing" in captions(app)
+    assert app.dataframe[0].value["walk towards"].tolist()[5:8] == ["l-infinity", "SSIM", "LPIPS"]
+
+
+def test_walks_start_at_a_point_that_was_picked_and_lead_to_the_targets_that_are_clicked(
+    app: AppTest, settle: Settle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clicks: list[tuple[int, ...]] = []  # AppTest fires no event of a grid
+    drawn = plane_controls.targets
+
+    def clicked(chosen: tuple[int, ...], most: int, aim: Callable[[tuple[int, ...]], None]) -> None:
+        drawn(chosen, most, aim)
+        if clicks:
+            aim(clicks.pop())
+            st.rerun()
+
+    monkeypatch.setattr(plane_controls, "targets", clicked)
+    app.session_state["settings:level_set"] = {**QUICK, "plane": "images", "at": (1.5, 0.25)}
+    healthy(settle(app))
+    said = captions(app)
+    assert "The point 1.50, 0.25 that was picked on a slice" in said
+    assert "A walk from point 1.50, 0.25 (hubble) towards flower" in said
+    assert "Drawn for walks from an image of the set" in said
+    assert "Confidence in the source's class on all mixes" in said  # the triangle itself: no plane shows it
+    assert app.query_params["at"] == "1.5,0.25"
+    app.session_state["settings:slice"] = {"resolution": 64}
+    clicks.append((3, 17, 42, 60))
+    healthy(settle(app.run()))
+    assert app.query_params["rows"] == "3,17,42,60"
+    assert app.query_params["at"] == "1.5,0.25"  # the plane is the same
+    assert len(app.dataframe[0].value.columns) == 4
+    clicks.append((3, 42))
+    healthy(settle(app.run()))
+    assert "at" not in app.query_params
+    assert app.dataframe[0].value.columns.tolist() == ["walk towards", "rocket"]
+    assert "Share of the triangle" not in captions(app)
+    assert "Colour: confidence in the source's class" in captions(app)
 
 
 def test_models_stand_side_by_side_and_the_star_is_asked_for(app: AppTest, settle: Settle) -> None:

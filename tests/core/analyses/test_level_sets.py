@@ -61,6 +61,19 @@ def test_only_the_star_depends_on_the_reference_and_the_set() -> None:
         assert (second != alone) == shared
 
 
+def test_a_picked_point_is_told_and_needs_the_images_of_its_plane() -> None:
+    """The reference lays a plane of directions: then it enters the key, too."""
+    recipe = made("level_set", MODELS[:1], steps=5, at=(0.5, 0.25))
+    results, classifiers, images = run(recipe)
+    assert "from point 0.50, 0.25 (" in recipe.chart(results, classifiers, images).alt
+    assert Recipe.from_query("level_set", recipe.query()) == recipe
+    with pytest.raises(RecipeError, match="expected 3 to 13 images for level_set, got 2"):
+        made("level_set", rows=(3, 17), at=(0.5, 0.25))
+    for plane, depends in (("images", False), ("directions", True)):
+        parameters = made("level_triangle", plane=plane, at=(0.5, 0.25)).parameters
+        assert TABLE["level_triangle"].shared(parameters) == depends
+
+
 def test_figure_settings_cause_no_computation_and_rows_are_checked() -> None:
     images, classifiers = load_images("demo:photos"), [load_classifier(MODELS[0], "cpu")]
     keys = {

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import sys
-from types import SimpleNamespace
+from importlib.machinery import ModuleSpec
+from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -70,23 +72,42 @@ def test_small_images_and_walks_that_never_began_have_no_structure() -> None:
         assert np.isfinite(getattr(found, f"start_{name}")).all()
 
 
-def test_perceptual_distances_see_colours_from_minus_one_to_one(monkeypatch: pytest.MonkeyPatch) -> None:
+class Network(torch.nn.Module):
+    """Stands in for a network whose weights would have to be fetched."""
+
+    def forward(self, first: Tensor, second: Tensor) -> Tensor:
+        assert first.shape[1:] == second.shape[1:] == (3, 16, 16)
+        assert bool(torch.isfinite(first).all())
+        assert float(first.min()) < -0.9
+        return (first - second).abs().mean((1, 2, 3), keepdim=True)
+
+
+def test_perceptual_distances_need_the_package_and_its_weights(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Nothing is downloaded: what is not there is said in one sentence, and the other distances stay."""
     images = truths.images(3, (1, 16, 16))
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
     monkeypatch.setitem(sys.modules, "lpips", None)
-    with pytest.raises(ValueError, match="install lpips"):
-        image_distances(images, images, images, perceptual=True)
-
-    class Network(torch.nn.Module):
-        """Stands in for a network whose weights would have to be fetched."""
-
-        def forward(self, first: Tensor, second: Tensor) -> Tensor:
-            assert first.shape[1:] == second.shape[1:] == (3, 16, 16)
-            assert float(first.min()) < -0.9
-            return (first - second).abs().mean((1, 2, 3), keepdim=True)
-
-    monkeypatch.setitem(sys.modules, "lpips", SimpleNamespace(LPIPS=lambda **options: Network()))
-    found = image_distances(images, images.flip(0), images, perceptual=True)
-    np.testing.assert_allclose(found.lpips, 2 * (images - images.flip(0)).abs().mean((1, 2, 3)), rtol=1e-5)
+    without = image_distances(images, images.flip(0), images, perceptual=True)
+    assert "the package lpips is not installed" in without.missing
+    assert np.isnan(without.lpips).all()
+    assert np.isfinite(without.rmse).all()
+    package = ModuleType("lpips")
+    package.__spec__ = ModuleSpec("lpips", None)
+    package.LPIPS = lambda **options: Network()  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "lpips", package)
+    without = image_distances(images, images.flip(0), images, perceptual=True)
+    assert "AlexNet's weights" in without.missing
+    assert np.isnan(without.start_lpips).all()
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "checkpoints" / "alexnet-owt-7be5be79.pth").touch()
+    ends = images.clone()
+    ends[1] = torch.nan  # a walk that never began
+    found = image_distances(ends, images.flip(0), images, perceptual=True)
+    assert found.missing == ""
+    expected = 2 * (images - images.flip(0)).abs().mean((1, 2, 3)).double()
+    np.testing.assert_allclose(found.start_lpips, expected, rtol=1e-5)
+    np.testing.assert_allclose(found.lpips, torch.where(torch.tensor([True, False, True]), expected, torch.nan), 1e-5)
+    assert image_distances(images, images.flip(0), images).missing == ""
 
 
 def test_they_are_read_back_and_wrong_calls_are_told_what_is_wrong() -> None:

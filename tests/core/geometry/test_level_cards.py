@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import numpy as np
@@ -15,11 +16,12 @@ from core.geometry.level_cards import (
     LevelSetCard,
     LevelTriangle,
     confidence_on,
+    perceptual_distances,
     prepare,
     prepare_triangle,
-    way_to,
 )
 from core.geometry.level_sets import traverse
+from core.geometry.level_stars import prepare as prepare_star
 from core.geometry.planes import Plane
 from core.geometry.slices import slice_plane
 from core.images import ImageError, ImageSet, load_images
@@ -82,6 +84,36 @@ def test_a_card_holds_the_walks_and_what_lies_between(
     assert Result.from_bytes(card.to_bytes()).to_bytes() == card.to_bytes()
 
 
+def test_walks_start_at_the_point_of_a_plane_put_back_into_the_box(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same walks as from that image; LPIPS is not there, and the other distances are those of the card."""
+    classifier, normal = half_space(torch.float64)
+    images = image_set(normal)
+    options: dict[str, Any] = {"mode": "equality", "delta": 0.1, "steps": 20}
+    at = (-3.0, 1.0)
+    spot = Plane.through(*images.pixels[[0, 3, 4]]).to_pixels(np.array([at]))
+    source = spot.float().clamp(0, 1)
+    assert float((spot - source).abs().max()) > 0.01
+    card = prepare(classifier, images, rows=[0, 3, 4], at=at, **options)
+    alone = traverse(classifier, source.expand(2, -1, -1, -1), images.pixels[[3, 4]], **options)
+    np.testing.assert_allclose(card.endpoints, alone.endpoints, atol=1e-10)
+    np.testing.assert_array_equal(card.snapshots[:, 0], source.expand(2, -1, -1, -1).numpy())
+    assert card.source_row.tolist() == [-1, -1]
+    assert card.words == "point -3.00, 1.00"
+    assert prepare(classifier, images, rows=[0, 3, 4], **options).words == ""
+    corners = prepare_triangle(classifier, images, rows=[0, 3, 4], at=at, resolution=4, **options)
+    np.testing.assert_allclose(corners.images, np.concatenate([source.numpy(), card.endpoints]), atol=1e-10)
+    spots = prepare_star(classifier, images, rows=[0, 3, 4], at=at, count=2, directions=4, **options)
+    lengths = np.linalg.norm((card.endpoints - source.numpy()).reshape(2, -1), axis=1)
+    np.testing.assert_allclose(spots.length, lengths, rtol=1e-6)
+
+    monkeypatch.setitem(sys.modules, "lpips", None)
+    apart = perceptual_distances(card, images)
+    assert "the package lpips is not installed" in apart.missing
+    assert np.isnan(apart.lpips).all()
+    np.testing.assert_allclose(apart.ssim, card.ssim)
+    np.testing.assert_allclose(apart.start_rmse, card.start_rmse, rtol=1e-6)
+
+
 def test_a_walk_that_never_begins_is_said_and_has_no_distances() -> None:
     classifier, normal = half_space()
     images = image_set(normal)
@@ -91,14 +123,10 @@ def test_a_walk_that_never_begins_is_said_and_has_no_distances() -> None:
     assert np.isnan(card.largest).all()
     with pytest.raises(ImageError, match="expected two walks for a triangle, got no level, no level"):
         prepare_triangle(classifier, images, rows=[0, 3, 4], mode="superlevel", delta=0.95)
-    with pytest.raises(ImageError, match="expected a walk from image 0 to 3, it never began .no level."):
-        way_to(classifier, images, 0, 3, "superlevel", 0.95, 10)
     with pytest.raises(ImageError, match="at least one target, got 1 image"):
         prepare(classifier, images, rows=[0])
     with pytest.raises(ImageError, match="a source and two targets"):
         prepare_triangle(classifier, images, rows=[0, 3])
-    with pytest.raises(ImageError, match="expected a target below 6"):
-        way_to(classifier, images, 0, 6, "equality", 0.05, 10)
 
 
 def test_a_triangle_in_a_half_space_stays_and_is_as_its_corners_say() -> None:
@@ -159,17 +187,6 @@ def test_a_raster_is_linear_between_lattice_points(resolution: int) -> None:
     np.testing.assert_allclose(values[inside], confidence(i, j)[inside], atol=1e-9)
     assert np.isnan(values[(i < -0.6 / resolution) | (i + j > 1 + 0.6 / resolution)]).all()
     assert abs(x[1] - x[0] - (y[1] - y[0])) < 1e-12
-
-
-def test_the_way_leads_from_the_source_to_the_end() -> None:
-    classifier, images = load_classifier("demo:photos/standard", "cpu"), load_images("demo:photos")
-    way = way_to(classifier, images, 3, 17, "equality", 0.05, 30)
-    alone = traverse(classifier, images.pixels[[3]], images.pixels[[17]], "equality", 0.05, 30)
-    np.testing.assert_array_equal(way.images[0], images.pixels[3])
-    np.testing.assert_array_equal(way.images[-1], alone.endpoints[0])
-    assert (way.forwards, way.gradients, way.status) == (alone.forwards, alone.gradients, alone.status[0])
-    far = (way.images - images.pixels[17]).flatten(1).norm(dim=1)
-    assert (far.diff() < 0).all()
 
 
 def test_the_confidence_on_a_slice_is_the_classifiers() -> None:
