@@ -1,8 +1,8 @@
 """The recipe inside a file: every exported figure and saved result says how to make it again.
 
 It is ASCII JSON in the places that PDF, SVG and PNG readers keep: the PDF's Subject, the SVG's dc:description, the
-PNG's text entry Description, the GIF's comment. Interactive pages carry it in a script element that is no script, tables in their first
-line, saved results in their header.
+PNG's text entry Description, the GIF's comment. Interactive pages carry it in a script element that is no script,
+tables in their first line, saved results in their header.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def _plain(value: Any) -> Any:
 
 
 def read_recipe(source: Path | str | bytes) -> dict[str, Any]:
-    """Read the recipe out of an exported figure (PDF, SVG, PNG, GIF, HTML), a result (.npz, .csv), a JSON file or a kit.
+    """Read the recipe out of a figure (PDF, SVG, PNG, GIF, HTML), a result (.npz, .csv), a JSON file or a kit.
 
     Args:
         source: a path, or the bytes of the file. What it is follows from the content, not from the name.
