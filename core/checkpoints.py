@@ -20,8 +20,8 @@ from torch import Tensor, nn
 from core.classifier import Classifier
 from core.compute import atomic_write, choose_device
 from core.demo import ARCHITECTURES, SHIPPED, demo_spec
-from core.images import ASSETS, METADATA_KEY, load_images
-from core.sources import NULLS, Source
+from core.images import METADATA_KEY, load_images
+from core.sources import ASSETS, NULLS, Source, nearest
 from core.sources import CheckpointError as CheckpointError
 
 if TYPE_CHECKING:
@@ -150,8 +150,10 @@ def _ours(source: Source, uploads: Uploads | None) -> Path | None:
     """
     if source.kind == "demo":
         if f"demo:{source.place}" not in demo_models():
-            known = ", ".join(demo_models())
-            raise CheckpointError(f"expected one of {known}, got demo:{source.place[:80]}; choose one of these")
+            wanted = f"demo:{source.place[:80]}"
+            raise CheckpointError(
+                f"expected one of {nearest(wanted, demo_models())}, got {wanted}; choose one of these"
+            )
         return _demo_path(source.place)
     if "arch" in source.options or source.kind not in ("file", "upload"):
         return None

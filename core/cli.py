@@ -195,7 +195,8 @@ def _list() -> None:
     for each in gallery():
         if each.paper != paper:
             paper = each.paper
-            print(f"\n{paper} ({each.authors}; {each.key})")
+            key = "" if each.key in each.authors else f"; {each.key}"  # the authors may name the place already
+            print(f"\n{paper} ({each.authors}{key})")
         print(f"  {each.name:<20} {each.line}")
     print("\nshow NAME prints one, run NAME --out FILE makes its figure.")
 
@@ -204,6 +205,9 @@ def _show(name: str, changes: Sequence[str]) -> None:
     recipe = _changed(_found(name, trust=True), changes)  # it is read, and nothing is run
     print(json.dumps(recipe.mapping(), indent=1, sort_keys=True, ensure_ascii=True))
     print(f"asks: {recipe.definition.question}", file=sys.stderr)
+    for entry in (*recipe.definition.parameters, *recipe.definition.figure_settings):
+        value = entry.text({**recipe.parameters, **recipe.figure}[entry.name]) or "empty"
+        print(f"{entry.name}: {value}{f' {entry.unit}' if entry.unit else ''}. {entry.help}", file=sys.stderr)
 
 
 def _report(options: argparse.Namespace) -> None:

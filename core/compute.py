@@ -12,6 +12,7 @@ import json
 import logging
 import os
 import sys
+import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -43,6 +44,30 @@ class OnProgress(Protocol):
 
 def silent(fraction: float, partial: Result | None = None) -> None:
     """The progress report of someone who does not listen."""
+
+
+_here = threading.local()
+
+
+@contextmanager
+def before_each_batch(call: Callable[[], None]) -> Iterator[None]:
+    """Have `call` called in this thread before each batch that a classifier is asked about.
+
+    There work can rest, or end by `Cancelled`, also where it has no progress to report.
+    """
+    before = getattr(_here, "call", None)
+    _here.call = call
+    try:
+        yield
+    finally:
+        _here.call = before
+
+
+def batch_begins() -> None:
+    """Told by whoever puts a batch through a classifier, before it does."""
+    call = getattr(_here, "call", None)
+    if call is not None:
+        call()
 
 
 def choose_device(name: str | torch.device | None = None) -> torch.device:
@@ -272,6 +297,7 @@ class Batches:
         outputs: torch.Tensor | None = None
         start, total = 0, len(inputs)
         while start < total:
+            batch_begins()
             if on_progress is not None:
                 on_progress(start / total)
             rows = inputs[start : start + self.size]

@@ -20,8 +20,8 @@ from pathlib import Path
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # threads that wait must not starve others on a shared machine
 
-from core.images import ASSETS
 from core.recipe import Recipe, RecipeError, shown
+from core.sources import ASSETS, nearest
 
 RECIPES, PICTURES = ASSETS / "recipes", ASSETS / "gallery"
 SIZE = (640, 420)  # of a picture, in pixels
@@ -86,7 +86,7 @@ def exhibit(name: str) -> Exhibit:
     """
     found = {each.name: each for each in gallery()}
     if name not in found:
-        raise RecipeError(f"expected a file or one of {', '.join(found)}, got {shown(name)}")
+        raise RecipeError(f"expected a file or one of {nearest(name, found)}, got {shown(name)}")
     return found[name]
 
 

@@ -22,12 +22,13 @@ import torch
 from PIL import Image, ImageOps
 from torch import Tensor
 
+from core.sources import ASSETS
+
 if TYPE_CHECKING:
     from core.image_collections import Uploads
 
 logger = logging.getLogger(__name__)
 
-ASSETS = Path(__file__).resolve().parents[1] / "assets"
 DEMO_SETS = ("photos", "digits", "digits-lowpass", "digits-flipped")
 METADATA_KEY = "boundary-atlas"  # one key holding one JSON text: safetensors writes several keys in random order
 

@@ -14,26 +14,24 @@ from __future__ import annotations
 
 import io
 import platform
-import re
 import tomllib
 import unicodedata
 import zipfile
-from collections.abc import Iterator
-from dataclasses import fields
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from core.geometry.proportions import wilson
-from core.images import ASSETS
+from core.headlines import headlines
+from core.number import Number
 from core.references import entries, references
+from core.settings import used_settings
+from core.sources import ASSETS
 
 if TYPE_CHECKING:
     from core.followed import Followed
-    from core.result import Result
 
-_SAMPLES = ("n", "image", "source", "plane")  # axes along which values are samples, so that a mean has an interval
 _DRAWS = 2000  # of the bootstrap
 _MEANT = {
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
@@ -100,11 +98,7 @@ def methods(made: Followed) -> str:
     recipe, known = made.recipe, made.recipe.definition
     program, engine, *others = references(recipe)
     used = versions()
-    settings = []
-    for entry in known.parameters:
-        value = recipe.parameters[entry.name]
-        text = "the default" if value is None or value == "" else entry.text(value).replace(",", ", ")
-        settings.append(f"{entry.name.replace('_', ' ')} {text}{f' ({entry.unit})' if entry.unit else ''}")
+    settings = used_settings(recipe, made.results)
     models = [
         f"{one.name} ({', '.join(filter(None, [source, one.fingerprint and f'fingerprint {one.fingerprint[:12]}']))})"
         for source, one in zip(recipe.models, made.classifiers, strict=True)
@@ -112,15 +106,22 @@ def methods(made: Followed) -> str:
     rows = ", ".join(map(str, recipe.rows))
     cost = sum(result.forwards for result in made.results), sum(result.gradients for result in made.results)
     cited = f" The analysis follows or tests \\cite{{{','.join(others)}}}." if others else ""
-    lines = [
-        f"We asked: {latex(known.question)} The figure is the analysis {latex(known.name)} (version {known.version}) of"
-        f" Boundary Atlas {latex(used['Boundary Atlas'])}~\\cite{{{program}}}, with PyTorch"
-        f" {latex(used['torch'])}~\\cite{{{engine}}}.{cited}",
+    asked = [
         f"Classifiers: {latex('; '.join(models))}.",
         f"Images: {latex(recipe.images)}, chosen rows {rows}; pixels lie in [0, 1], and normalisation belongs to the"
         " classifier.",
+    ]
+    spent = f"It took {cost[0]} forwards and {cost[1]} gradients, counted in images."
+    if not any(cost) and not any(getattr(result, "fingerprint", "") for result in made.results):
+        asked, spent = [], "No classifier was asked: what is shown holds whatever the classifier is."
+    lines = [
+        f"% {latex(known.question)}",
+        f"The figure shows the analysis \\emph{{{latex(known.name.replace('_', ' '))}}} (version {known.version}) of"
+        f" Boundary Atlas {latex(used['Boundary Atlas'])}~\\cite{{{program}}}, computed with PyTorch"
+        f" {latex(used['torch'])}~\\cite{{{engine}}}.{cited}",
+        *asked,
         *([f"Settings: {latex('; '.join(settings))}."] if settings else []),
-        f"It took {cost[0]} forwards and {cost[1]} gradients, counted in images.",
+        spent,
     ]
     return "\n".join(lines) + "\n"
 
@@ -131,17 +132,18 @@ def numbers(made: Followed) -> str:
     lines = []
     for place, result in enumerate(made.results):
         name = made.classifiers[place].name if several else ""
+        asked = made.classifiers if made.recipe.definition.joint else made.classifiers[place : place + 1]
         lines += [
             " & ".join(([latex(name)] if several else []) + [latex(cell) for cell in cells]) + r" \\"
-            for cells in _rows(result)
+            for cells in map(_cells, headlines(made.recipe, result, asked))
         ]
     heads = [*(["model"] if several else []), "quantity", "unit", "$n$", "value or mean", r"95\,\% interval", "median"]
     said = ", ".join(f"{name} {number}" for name, number in versions().items())
     return "\n".join([
         f"% Boundary Atlas; {said}",
-        "% A quantity with n finite values is given by their mean and median. Where the first axis holds samples, it",
-        f"% is the mean over samples with a percentile bootstrap ({_DRAWS} draws) as interval; a share has Wilson's.",
-        "% Intervals say nothing about other models or image sets.",
+        "% A quantity with n is that of n samples: their mean, its percentile bootstrap",
+        f"% ({_DRAWS} draws), and their median; a share has Wilson's interval. One without n is a single number, with",
+        "% the interval of its analysis where there is one. Intervals say nothing about other models or image sets.",
         rf"\begin{{tabular}}{{{'l' * (len(heads) - 4)}rrrr}}",
         r"\hline",
         " & ".join(heads) + r" \\",
@@ -152,27 +154,18 @@ def numbers(made: Followed) -> str:
     ]) + "\n"  # fmt: skip
 
 
-def _rows(result: Result) -> Iterator[tuple[str, ...]]:
-    """Name, unit, count, value or mean, interval and median of each quantity; labels and indices have none."""
-    for entry in fields(result):
-        value, unit, axes = getattr(result, entry.name), result.unit(entry.name), result.axes(entry.name)
-        name = re.sub("_+", " ", entry.name).strip()
-        if entry.name in result.timed or isinstance(value, bool):
-            continue
-        if isinstance(value, int | float) and (unit or isinstance(value, float)):
-            yield name, unit, "", _short(value), "", ""
-        if not isinstance(value, np.ndarray) or not value.size or value.ndim != len(axes):
-            continue
-        samples = axes[0] in _SAMPLES
-        if value.dtype == bool:
-            hits, n = int(value.sum()), value.size
-            interval = _between(*map(float, wilson(hits, n))) if samples and value.ndim == 1 else ""
-            yield f"share {name}", unit, str(n), _short(hits / n), interval, ""
-        elif value.dtype.kind == "f" or (value.dtype.kind in "iu" and unit):
-            finite = value[np.isfinite(value)]
-            if finite.size:
-                mean, interval = _bootstrap(value) if samples else (float(finite.mean()), "")
-                yield name, unit, str(finite.size), _short(mean), interval, _short(float(np.median(finite)))
+def _cells(each: Number) -> tuple[str, ...]:
+    """Name, unit, count, value or mean, interval and median of a number."""
+    value, interval = each.value, _between(*each.interval) if each.interval else ""
+    if not isinstance(value, np.ndarray) or value.size == 1:
+        return each.name, each.unit, "", _short(np.asarray(value).item()), interval, ""
+    if value.dtype == bool:
+        hits, n = int(value.sum()), value.size
+        within = _between(*map(float, wilson(hits, n))) if n > 1 else ""
+        return f"{each.name} (share)", "", str(n), _short(hits / n), within, ""
+    finite = value[np.isfinite(value)]
+    mean, within = _bootstrap(value)
+    return each.name, each.unit, str(finite.size), _short(mean), within, _short(float(np.median(finite)))
 
 
 def _short(value: float) -> str:
@@ -184,11 +177,8 @@ def _between(low: float, high: float) -> str:
 
 
 def _bootstrap(value: np.ndarray) -> tuple[float, str]:
-    """The mean over samples, each the mean of its finite values, and its 95 % interval; none for a single sample."""
-    flat = value.reshape(len(value), -1).astype(np.float64)
-    finite = np.isfinite(flat)
-    kept = finite.any(1)
-    means = np.where(finite, flat, 0.0).sum(1)[kept] / finite.sum(1)[kept]
+    """The mean over samples with a finite value, and its 95 % interval; none for a single sample."""
+    means = value[np.isfinite(value)].astype(np.float64)
     if len(means) < 2:
         return float(means.mean()), ""
     drawn = np.random.default_rng(0).integers(0, len(means), (_DRAWS, len(means)))

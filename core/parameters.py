@@ -76,7 +76,7 @@ class Parameter:
 
     def _check(self, value: Any) -> None:
         try:
-            if self.check is not None:
+            if self.check is not None and value != self.default:  # checks may load what computes
                 self.check(value)
         except ValueError as error:
             raise RecipeError(f"{self.name}: {error}") from error

@@ -6,8 +6,10 @@ the variance s² of what it saw in training; with the wrong input its channels h
 
     KL(N(mean, var) ‖ N(m, s²)) = (var / s² + (mean - m)² / s² - 1 - log(var / s²)) / 2
 
-says how unlike they are, in nats, median over channels. And predictions collapse: nearly all pictures get one class, or
-the confidence falls. Both are compared between presets: the best of them is a hint, never a proof.
+says how unlike they are, in nats, median over channels. And predictions collapse: nearly all pictures get one class.
+Both are compared between presets: the best of them is a hint, never a proof. Confidence is none: larger numbers make
+any network surer, right or wrong. A network whose batch normalisations are as built looks untrained, and gives nothing
+away.
 """
 
 from __future__ import annotations
@@ -55,7 +57,6 @@ PRESETS: Mapping[str, Preset] = {
 OWN = "own"  # what the architecture's library says of its own weights
 
 _COLLAPSED = 0.9  # of the pictures in one class
-_LESS = 0.75  # of the best preset's mean confidence
 _CLEARLY_NATS = 0.25  # nearer to what the batch normalisation saw; a wrong preset is 0.1 to 10 off
 
 
@@ -174,12 +175,25 @@ def trials(
     return tuple(found)
 
 
-def suspicion(tried: Sequence[Trial]) -> str:
+def looks_untrained(classifier: Classifier) -> bool:
+    """Whether it has batch normalisations, and all of them are as built: every mean 0, every variance 1."""
+    parts = [part for part in classifier.module.modules() if isinstance(part, nn.BatchNorm2d)]
+    kept = [part for part in parts if part.running_mean is not None]
+    return bool(kept) and not any(map(_has_seen, kept))
+
+
+def suspicion(tried: Sequence[Trial], *, untrained: bool = False) -> str:
     """One sentence where the chosen normalisation looks like a mistake; "" where nothing speaks against it.
 
     Args:
         tried: what `trials` returned.
+        untrained: whether the model looks so; then that is said instead.
     """
+    if untrained:
+        return (
+            "This model looks untrained: every batch normalisation is as built, mean 0 and variance 1. Nothing here"
+            " says which normalisation is right."
+        )
     chosen, *others = tried
     measured = [each for each in others if each.mismatch is not None]
     if chosen.mismatch is not None and measured:
@@ -190,16 +204,11 @@ def suspicion(tried: Sequence[Trial]) -> str:
                 f"({chosen.mismatch:.2g} nats away); with {best.name} it is {best.mismatch:.2g}. Was it trained so?"
             )
         return ""
-    best = max(others, key=lambda each: (each.commonest < _COLLAPSED, each.confidence), default=chosen)
+    best = min(others, key=lambda each: each.commonest, default=chosen)
     if chosen.commonest >= _COLLAPSED and best.commonest <= 0.7 * chosen.commonest:
         return (
             f"With this normalisation {chosen.commonest:.0%} of the pictures get one class; with {best.name} "
             f"{best.commonest:.0%}. Was it trained so?"
-        )
-    if best.commonest < _COLLAPSED and chosen.confidence < _LESS * best.confidence:
-        return (
-            f"With this normalisation the model is less sure (mean confidence {chosen.confidence:.2f}) than with "
-            f"{best.name} ({best.confidence:.2f}). Was it trained so?"
         )
     return ""
 

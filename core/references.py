@@ -6,7 +6,7 @@ import re
 from functools import cache
 from typing import TYPE_CHECKING
 
-from core.images import ASSETS
+from core.sources import ASSETS
 
 if TYPE_CHECKING:
     from core.recipe import Recipe

@@ -21,7 +21,7 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 
 from core.compute import atomic_write
-from core.images import ASSETS
+from core.sources import ASSETS
 
 SKETCHES = ASSETS / "architectures.json"
 EXACT, LOOSE = 24, 8  # values per sketch: of names with shapes, and of names without numbers

@@ -28,15 +28,18 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from difflib import get_close_matches
 from pathlib import Path
 from urllib.parse import quote, unquote
 
+ASSETS = Path(__file__).resolve().parents[1] / "assets"
 KINDS = (
     "demo", "torchvision", "timm", "hf-hub", "robustbench", "module", "upload", "untrained", "linearised", "analytic",
 )  # fmt: skip
 OPTIONS = ("arch", "weights", "size", "preset", "mean", "std", "names", "name")
+_ALIKE = 0.85  # a misspelling: from 1 for the same letters to 0
 UNTRAINED, LINEARISED, ANALYTIC = NULLS = ("untrained", "linearised", "analytic")
 AT_IMAGE = ("images", "row")  # options of the last two
 ANALYTIC_KINDS = ("hyperplane", "ball", "voronoi")
@@ -51,6 +54,17 @@ _SAFE = "/:.-_+"  # signs that a value keeps; commas go, since a link joins its 
 
 class CheckpointError(ValueError):
     """A checkpoint cannot be used: one sentence says what was expected, what came and what to do."""
+
+
+def nearest(name: str, known: Collection[str]) -> str:
+    """Names for a sentence about one that is not among them: the few that are like it, else all.
+
+    >>> nearest("standrad", ["standard", "prime", "vit"]), nearest("x", ["standard", "prime"])
+    ('standard or 2 others', 'standard, prime')
+    """
+    like = get_close_matches(name, known, cutoff=_ALIKE)
+    others = len(known) - len(like)
+    return f"{', '.join(like)} or {others} other{'s' if others > 1 else ''}" if like and others else ", ".join(known)
 
 
 @dataclass(frozen=True)

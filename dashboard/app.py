@@ -2,8 +2,8 @@
 
 import streamlit as st
 
-from dashboard import controls, garbage, links, login, missing, session, warm
-from dashboard.words import literal
+from dashboard import controls, garbage, jobs, links, login, missing, session, warm
+from dashboard.words import LENSES, literal
 
 LOOK = """
 <style>
@@ -35,6 +35,12 @@ h1 { padding: 0.1rem 0 0 !important; }
 .bar b, .fact b { font-weight: 500; text-align: right; font-variant-numeric: tabular-nums; }
 .fact { display: grid; grid-template-columns: 1fr auto; font-size: 0.87rem; line-height: 1.55; }
 .fact span { opacity: 0.7; }
+.stMain [data-testid="stPageLink"] p { text-decoration: underline; text-underline-offset: 3px; }
+.facts { width: 100%; border-collapse: collapse; font-size: 0.87rem; line-height: 1.3; }
+.facts th, .facts td { padding: 0.15rem 0 0.15rem 0.6rem; text-align: right; vertical-align: baseline; font-weight: 500;
+  font-variant-numeric: tabular-nums; }
+.facts th { font-weight: 400; opacity: 0.7; }
+.facts td:first-child { padding-left: 0; text-align: left; font-weight: 400; opacity: 0.7; }
 .legend .key { display: inline-flex; align-items: center; gap: 6px; margin: 0 14px 4px 0; font-size: 0.87rem; }
 .legend i { width: 11px; height: 11px; border-radius: 3px; }
 .legend .ramp { display: inline-flex; align-items: center; gap: 8px; font-size: 0.87rem; margin: 0 14px 4px 0; }
@@ -56,25 +62,15 @@ page = st.navigation(
             st.Page("views/model.py", title="Model", url_path="model"),
             st.Page("views/images.py", title="Images", url_path="images"),
         ],
-        "Lenses": [
-            st.Page("views/slices.py", title="Slices", url_path="slices"),
-            st.Page("views/sparse.py", title="Sparse", url_path="sparse"),
-            st.Page("views/margins.py", title="Margins", url_path="margins"),
-            st.Page("views/corruptions.py", title="Corruptions", url_path="corruptions"),
-            st.Page("views/curvature.py", title="Curvature", url_path="curvature"),
-            st.Page("views/directions.py", title="Shared directions", url_path="directions"),
-            st.Page("views/detector.py", title="Detector", url_path="detector"),
-            st.Page("views/regions.py", title="Regions", url_path="regions"),
-            st.Page("views/level_sets.py", title="Level sets", url_path="level_sets"),
-            st.Page("views/local.py", title="Local", url_path="local"),
-            st.Page("views/limits.py", title="Limits", url_path="limits"),
-            st.Page("views/map.py", title="Map", url_path="map"),
-        ],
+        "Lenses": [st.Page(f"views/{view}.py", title=title, url_path=view) for view, title in LENSES.items()],
     },
     expanded=True,
 )
 with st.sidebar, st.container(key="brand"):
     st.markdown("**Boundary Atlas**  \n:small[where it changes its mind]")
+if st.session_state.get("view", page.url_path) != page.url_path:  # what was wanted there is not waited for here
+    jobs.shared().leave(session.user(), keep=("series",))
+st.session_state["view"] = page.url_path
 links.open_link(page.url_path)
 controls.frame()
 if links.refused():

@@ -175,6 +175,19 @@ class Brought:
         gone = self.together(source)
         self.series.pop(self.series_of(source), None)
         self.models = [each for each in self.models if each not in gone]
+        self._delete_unused(gone)
+
+    def replace(self, source: str, changed: Sequence[str]) -> None:
+        """Offer a model, or the series that it belongs to, as it was changed, in the place that it had."""
+        gone, series = self.together(source), self.series_of(source)
+        if series:
+            self.series[series] = tuple(changed)
+        else:
+            self.models = list(dict.fromkeys(changed[0] if each == source else each for each in self.models))
+        self._delete_unused(gone)
+
+    def _delete_unused(self, gone: Iterable[str]) -> None:
+        """Delete the files of these sources that no model is made of."""
         left = (*self.models, *(each for sources in self.series.values() for each in sources))
         wanted = {digest for each in left for digest in _digests(each)}
         self.delete({digest for each in gone for digest in _digests(each)} - wanted)

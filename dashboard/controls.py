@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -20,11 +21,21 @@ from core.images import DEMO_SETS
 from core.sources import Source
 from dashboard import nulls, own_images, session
 from dashboard.brought import brought, name_of
-from dashboard.session import Outcome
+from dashboard.under_way import progress as progress
+from dashboard.under_way import progress_words as progress_words
+from dashboard.under_way import stop_or_resume as stop_or_resume
 from dashboard.viewer.copy_link import copy_link
-from dashboard.viewer.viewer import Busy
 
 YOURS = "yours"  # what the frame calls the models that a session brought
+_CHOICES = {  # by setting and choice
+    "method sparsefool": "SparseFool",
+    "method sigma_zero": "sigma-zero",
+    "order pixel": "pixels",
+    "order l0": "values",
+    "order l1": "sum of changes",
+    "norm inf": "∞",
+}
+_ROW = 30  # letters of choices that fit into one row beside several models
 
 
 def setting(analysis: str, name: str, label: str, choices: Sequence[Any] | None = None) -> Any:
@@ -53,7 +64,7 @@ def setting(analysis: str, name: str, label: str, choices: Sequence[Any] | None 
             st.toast(str(error))
 
     words: dict[str, Any] = {
-        "label": f"{label} ({entry.unit})" if entry.unit else label,
+        "label": f"{label} ({entry.unit})" if entry.unit and entry.unit != label.lower() else label,
         "help": entry.help,
         "on_change": changed,
     }
@@ -65,12 +76,12 @@ def setting(analysis: str, name: str, label: str, choices: Sequence[Any] | None 
             words.pop("on_change")
             st.text_input(key=key, placeholder=entry.text(value) or "none", **words)
             st.form_submit_button("Set", key=f"{key}:set", on_click=changed)
-    elif offered and len(offered) <= 5:
+    elif offered and len(offered) <= 5 and not (len(session.models()) > 1 and sum(map(len, map(str, offered))) > _ROW):
         st.session_state[key] = value if value in offered else None
-        st.segmented_control(options=offered, key=key, width="stretch", **words)
+        st.segmented_control(options=offered, key=key, width="stretch", format_func=partial(_said, name), **words)
     elif offered:
         st.session_state[key] = value if value in offered else offered[0]
-        st.selectbox(options=offered, key=key, **words)
+        st.selectbox(options=offered, key=key, format_func=partial(_said, name), **words)
     else:
         number = int if entry.kind == "integer" else float
         st.session_state[key] = number(value)
@@ -78,6 +89,11 @@ def setting(analysis: str, name: str, label: str, choices: Sequence[Any] | None 
             words |= {"min_value": number(entry.limits[0]), "max_value": number(entry.limits[1])}
         st.number_input(key=key, **words)
     return value
+
+
+def _said(name: str, choice: Any) -> str:
+    """A choice of a setting in the words of its help."""
+    return _CHOICES.get(f"{name} {choice}", str(choice).replace("_", " "))
 
 
 def slider(analysis: str, name: str, label: str, step: float) -> None:
@@ -102,36 +118,6 @@ def slider(analysis: str, name: str, label: str, step: float) -> None:
         help=entry.help,
         on_change=lambda: session.change(analysis, **{name: st.session_state[key]}),
     )
-
-
-def progress_words(outcome: Outcome, what: str) -> Busy | None:
-    """The line under a picture while it is computed; None when nothing is under way.
-
-    Args:
-        outcome: what is there.
-        what: the size of the work, e.g. "512 x 512".
-    """
-    if not outcome.waiting:
-        return None
-    job = outcome.waiting[0]
-    if job.position:
-        return {"text": f"{what}, waiting: {job.position} in the queue", "fraction": 0.0}
-    left = job.remaining
-    words = f"{what}, {job.fraction:.0%}"
-    return {"text": words if left is None else f"{words}, about {max(1, round(left))} s left", "fraction": job.fraction}
-
-
-def stop_or_resume(outcome: Outcome, name: str = "") -> None:
-    """A cancel button while something is computed, and a way to go on after it was stopped.
-
-    Args:
-        outcome: what is there.
-        name: tells it from the page's own buttons, where it is about something beside.
-    """
-    if outcome.waiting:
-        st.button("Cancel", key=f"cancel{name}", on_click=session.cancel, args=(outcome,))
-    elif outcome.cancelled:
-        st.button("Stopped here. Go on", key=f"resume{name}", on_click=session.resume)
 
 
 def enlarged(image: np.ndarray, size: int) -> np.ndarray:
@@ -173,6 +159,16 @@ def facts(lines: Mapping[str, str]) -> None:
     )
 
 
+def table(columns: Sequence[str], lines: Mapping[str, Sequence[str]]) -> None:
+    """Names with several values each, in a table narrow enough for a card: long names take two lines."""
+    head = "".join(f"<th>{html.escape(name)}</th>" for name in ("", *columns))
+    rows = "".join(
+        f"<tr><td>{html.escape(name)}</td>{''.join(f'<td>{html.escape(value)}</td>' for value in values)}</tr>"
+        for name, values in lines.items()
+    )
+    st.html(f"<table class='facts'><tr>{head}</tr>{rows}</table>")
+
+
 def legend(chart: Chart, *, ramps: bool = True) -> None:
     """The chart's colours with their meaning and share.
 
@@ -182,9 +178,10 @@ def legend(chart: Chart, *, ramps: bool = True) -> None:
     """
     fields = [layer for panel in chart.panels for layer in panel.layers if isinstance(layer, FieldLayer)]
     scales = [field.scale for field in fields if ramps and field.scale and field.scale.palette != "paleness"]
+    theme = style.DARK if st.context.theme.type == "dark" and not fields else style.LIGHT
     entries = [
         "<span class='key'>"
-        + (f"<i style='background:{entry.colour}'></i>" if entry.colour else "")
+        + (f"<i style='background:{style.lifted(entry.colour, theme)}'></i>" if entry.colour else "")
         + html.escape(entry.label)
         + ("" if entry.share is None else f"<b>{_percent(entry.share)}</b>")
         + "</span>"
@@ -199,8 +196,8 @@ def _ramp(scale: Scale) -> str:
     colours = style.scale_colours(np.linspace(low, high, 9)[None], scale.palette, scale.limits)[0]
     stops = ", ".join(f"rgb({red},{green},{blue})" for red, green, blue in colours)
     return (
-        f"<span class='ramp'>{html.escape(scale.title)}<b>{low:.3g}</b>"
-        f"<i style='background:linear-gradient(90deg, {stops})'></i><b>{high:.3g}</b></span>"
+        f"<span class='ramp'>{html.escape(scale.title)}<b>{scale.ends[0]:.3g}</b>"
+        f"<i style='background:linear-gradient(90deg, {stops})'></i><b>{scale.ends[1]:.3g}</b></span>"
     )
 
 
@@ -215,7 +212,7 @@ def frame() -> None:
     """The line above every view: models, images, the picked point."""
     chosen = session.models()
     with st.container(horizontal=True, vertical_alignment="center", key="frame"):
-        with st.popover(f"model **{_short(chosen[0])}**"):
+        with st.popover(f"model **{brought().series_of(chosen[0]) or _short(chosen[0])}**"):
             _model(chosen[0])
         _checkpoint(chosen[0])
         others = [source for source in _offered() if source != chosen[0] and _alike(source, chosen[0])]
@@ -231,13 +228,23 @@ def frame() -> None:
                     key="frame:compare",
                     format_func=_short,
                     max_selections=session.MOST_MODELS - 1,
-                    help="Models drawn side by side, on the same plane and in the same colours.",
+                    select_all=False,
+                    placeholder="up to two",
+                    help="Up to two models drawn beside the first, on the same plane and in the same colours.",
                     on_change=lambda: session.choose(models=(session.models()[0], *st.session_state["frame:compare"])),
                 )
-        with st.popover("+ null"):
+        else:
+            st.popover(
+                "+ compare",
+                disabled=True,
+                help="Nothing to compare with: no other model here tells the same classes apart in images of this"
+                " shape. Bring one on the Model view, or choose a demo model.",
+            )
+        with st.popover("+ null", key=f"frame:nulls:{len(chosen)}"):  # with another count it is another one, and closed
             nulls.choose(chosen)
         images = session.image_set(session.images())
-        with st.popover(f"images **{len(session.rows())} of {len(images)}**"):
+        chosen_of = f"images **{len(session.rows())} of {len(images)}**"
+        with st.popover(chosen_of, help="How many images are chosen, of all that the set holds."):
             sets = [f"demo:{name}" for name in DEMO_SETS if name.split("-")[0] == _family(chosen[0])]
             shape = tuple(images.pixels.shape[1:])
             sets = sets or [session.demo_images(chosen[0])]
@@ -255,7 +262,11 @@ def frame() -> None:
                     " frequencies flipped.",
                     on_change=lambda: session.choose(images=st.session_state["frame:images"]),
                 )
-            resized = " Resized bilinearly to the model's input, without labels." if "@" in session.images() else ""
+            resized = (
+                f" Its first {len(images)} pictures, all that are kept at this size, resized bilinearly to the model's"
+                " input. The model has other classes, so they carry no labels: hubble #0 is the name of a picture."
+            )
+            resized = resized if "@" in session.images() else ""
             whose = f"From {session.images()}" if session.images().startswith("demo:") else "Yours"
             st.caption(f"{whose}.{resized} Choose the anchors in the view itself.")
         point = session.point()
@@ -305,6 +316,7 @@ def _checkpoint(chosen: str) -> None:
         f"checkpoint of {brought().series_of(chosen)}",
         checkpoints,
         key=key,
+        label_visibility="collapsed",
         format_func=lambda source: names.get(source, source),
         width=260,
         help="Which of the series is the model of all views.",

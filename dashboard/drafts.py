@@ -34,8 +34,8 @@ Shapes = dict[str, tuple[int, ...]]
 def draft() -> Draft | None:
     """What has been chosen so far; None before a file.
 
-    By name: digest, weights, arch, size, preset, mean, std, names, name; and of a series the digests of all
-    checkpoints, of which the last is the one looked at.
+    By name: digest, weights, arch, size, preset, mean, std, names, name; of a series the digests of all checkpoints, of
+    which the last is the one looked at; and `editing`, the source that is changed, where it was used before.
     """
     found = cast(Draft | None, st.session_state.get("draft"))
     return found if found is not None and found["digest"] in brought().files else None
@@ -128,6 +128,33 @@ def begin(digest: str) -> None:
     st.session_state["draft"] = {"digest": digest, "weights": first, "name": name, "preset": preprocessing.OWN}
     if best is not None:
         choose(arch=best.architecture)
+
+
+def edit(source: str) -> None:
+    """Take a model of this session, or the series that it belongs to, as the draft again.
+
+    Raises:
+        CheckpointError: if its file cannot be read.
+    """
+    kept = brought()
+    series, said = kept.series_of(source), Source.parse(source)
+    names = said.options.get("names", "")
+    found = {
+        "digest": said.place,
+        "weights": said.options.get("weights", sets(said.place)[0].name),
+        "arch": said.options["arch"],
+        "size": int(said.options["size"].rpartition("x")[2]),
+        "preset": said.options.get("preset", NUMBERS if "mean" in said.options else preprocessing.OWN),
+        "names": names,
+        "name": series or said.options.get("name", ""),
+        "editing": source,
+    }
+    found |= {name: said.options[name].replace("/", ", ") for name in ("mean", "std") if name in said.options}
+    if series:
+        found["series"] = tuple(Source.parse(each).place for each in kept.series[series])
+    drop()
+    st.session_state["draft"] = found
+    st.session_state["model:names:how"] = "ImageNet's" if names == "imagenet" else "a list" if names else "numbered"
 
 
 def _plain(name: str) -> str:

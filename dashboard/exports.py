@@ -17,7 +17,7 @@ from core.recipe import Recipe
 from core.series import SeriesFile, series
 from dashboard import jobs, session
 from dashboard.brought import brought, own_loader
-from dashboard.controls import legend, progress_words, setting, stop_or_resume
+from dashboard.controls import legend, progress, setting, stop_or_resume
 from dashboard.jobs import Job, State
 from dashboard.resources import shelf
 from dashboard.session import Outcome
@@ -166,8 +166,7 @@ def chart(made: Recipe, outcome: Outcome) -> None:
     from core.figures import screen
 
     results = [result for result in outcome.results if result is not None]
-    if len(results) < len(outcome.results):
-        st.caption("On its way.")
+    if len(results) < len(outcome.results):  # `drawn` says how far it is
         return
     classifiers = [session.classifier(source) for source in made.models]
     dark = st.context.theme.type == "dark"
@@ -188,6 +187,20 @@ def chart(made: Recipe, outcome: Outcome) -> None:
         setting(made.analysis, "joined", "Models as one line")
 
 
+def drawn(made: Recipe, outcome: Outcome, what: str, *, main: bool = False) -> None:
+    """A chart of curves with its progress and a way to stop it.
+
+    Args:
+        made: the recipe of the picture.
+        outcome: what is there of it.
+        what: the size of the work, e.g. "one image".
+        main: whether the view is about this picture; its cancel button is then the page's own.
+    """
+    progress(outcome, what)
+    chart(made, outcome)
+    stop_or_resume(outcome, "" if main else f":{made.analysis}")
+
+
 def on_demand(made: Recipe, title: str, words: str, settings: Sequence[tuple[str, str]]) -> None:
     """An analysis that takes a while, under a heading of its own: a button, and once it was pressed the chart.
 
@@ -203,14 +216,8 @@ def on_demand(made: Recipe, title: str, words: str, settings: Sequence[tuple[str
         st.button(words, key=f"ask:{name}", on_click=session.ask, args=(name,))
         return
 
-    def draw(there: Outcome) -> None:
-        busy = progress_words(there, words)
-        if busy:
-            st.progress(busy["fraction"] or 0.0, busy["text"])
-        chart(made, there)
-        stop_or_resume(there, f":{name}")
-
-    export(made, session.live(made, draw, patience=0.0), st.container())
+    there = session.live(made, lambda there: drawn(made, there, words), patience=0.0)
+    export(made, there, st.container())
     with st.expander("Settings"):
         for entry, label in settings:
             setting(name, entry, label)

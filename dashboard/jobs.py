@@ -1,10 +1,11 @@
 """Long work beside the pages: one job at a time on each device, a fair queue, progress, cancel.
 
-A page asks for work and goes on drawing; a worker thread does it and never calls Streamlit. Five rules:
+A page asks for work and goes on drawing; a worker thread does it and never calls Streamlit. Six rules:
 
 * users take turns, and within a user the oldest request goes first;
-* urgent work (the picture someone looks at) passes lesser work, and lesser work under way pauses for it at its next
-  progress report; but nobody passes the same lesser work of somebody else twice: after that, turns decide;
+* urgent work (the picture someone looks at) passes lesser work, and lesser work under way pauses for it before its next
+  batch; but nobody passes the same lesser work of somebody else twice: after that, turns decide;
+* urgent work that takes long becomes lesser work, so that the quick pictures of others pass it;
 * in one slot (a page's picture, say) a user wants one thing at a time: the newest request replaces the older one,
   waiting or running, and keeps its turn in the queue;
 * equal requests, by key and device, are computed once for everyone who asked;
@@ -23,12 +24,14 @@ from enum import StrEnum
 from functools import cache
 from typing import Any, Generic, TypeVar
 
-from core.compute import Cancelled, OnProgress
+from core.compute import Cancelled, OnProgress, before_each_batch
 from core.result import Result
 
 T = TypeVar("T")
 
 logger = logging.getLogger(__name__)
+
+QUICK_SECONDS = 5.0  # urgent work is urgent for so long
 
 
 class State(StrEnum):
@@ -90,7 +93,7 @@ class Job(Generic[T]):
         return self._jobs.remaining(self)
 
     def cancel(self, user: str) -> None:
-        """`user` wants this no more; the work stops, at its next progress report, when nobody does."""
+        """`user` wants this no more; the work stops, before its next batch, when nobody does."""
         self._jobs.cancel(self, user)
 
     def wait(self, timeout: float | None = None) -> bool:
@@ -157,11 +160,8 @@ class Jobs:
                     self._turns[device].append(user)
             if older is not None and older is not job:
                 self._release(older, claim)
-            worker = device, job.urgent
-            if worker not in self._workers:
-                name = f"worker {device}{', urgent' if job.urgent else ''}"
-                self._workers[worker] = threading.Thread(target=self._work, args=worker, name=name, daemon=True)
-                self._workers[worker].start()
+            if (device, job.urgent) not in self._workers:
+                self._start_worker(device, job.urgent)
             self._changed.notify_all()
             return job
 
@@ -176,10 +176,12 @@ class Jobs:
             for claim in [claim for claim in job._wanted_by if claim[0] == user]:
                 self._release(job, claim)
 
-    def leave(self, user: str) -> None:
-        """`user` has gone and wants nothing more."""
-        for job in self.pending(user):
-            self.cancel(job, user)
+    def leave(self, user: str, keep: Sequence[str] = ()) -> None:
+        """`user` has gone, or has gone elsewhere, and wants nothing more but what is in the slots to keep."""
+        with self._changed:
+            for claim, job in list(self._wanted.items()):
+                if claim[0] == user and claim[1] not in keep:
+                    self._release(job, claim)
 
     def position(self, job: Job[Any]) -> int:
         """The place of `job` in its queue: 1 is next, 0 no longer waiting."""
@@ -247,8 +249,17 @@ class Jobs:
         return order[0] if order and order[0][1].urgent == urgent else None
 
     def _gives_way(self, job: Job[Any]) -> bool:
-        """Whether lesser work under way waits: urgent work runs in its pause, or is the next to."""
-        return len(self._running[job.device]) > 1 or self._passing(job.device) is not None
+        """Whether lesser work under way waits: other work runs in its pause, or is the next to."""
+        running = self._running[job.device]
+        first = next((one for one in running if one.urgent), running[0])  # of what has paused, what began first
+        return first is not job or self._passing(job.device) is not None
+
+    def _start_worker(self, device: str, urgent: bool) -> None:
+        name = f"worker {device}{', urgent' if urgent else ''}"
+        self._workers[device, urgent] = threading.Thread(
+            target=self._work, args=(device, urgent), name=name, daemon=True
+        )
+        self._workers[device, urgent].start()
 
     def _release(self, job: Job[Any], claim: tuple[str, str]) -> None:
         job._wanted_by.discard(claim)
@@ -281,7 +292,7 @@ class Jobs:
     # -- on the worker ------------------------------------------------------------------------------------------------
 
     def _work(self, device: str, urgent: bool) -> None:
-        while True:
+        while self._workers[device, urgent] is threading.current_thread():  # else another has taken its place
             job = self._take(device, urgent)
             self._run(job)
             del job  # an idle worker keeps no result alive
@@ -315,6 +326,18 @@ class Jobs:
         away = self._clock() - paused
         job._began, job._reported = job._began + away, job._reported + away
 
+    def _go_on(self, job: Job[Any]) -> None:
+        """Where work may rest or end: at each of its reports, and before each of its batches."""
+        with self._changed:
+            if job.urgent and self._clock() - job._began > QUICK_SECONDS:
+                job.urgent = False
+                self._start_worker(job.device, urgent=True)  # for what is urgent while this one rests
+            if job._wanted_by and not job.urgent and self._gives_way(job):
+                self._pause(job)
+            if not job._wanted_by:
+                job._stopping = True  # from here on an equal request starts afresh
+                raise Cancelled
+
     def _run(self, job: Job[T]) -> None:
         def on_progress(fraction: float, partial: Result | None = None) -> None:
             with self._changed:
@@ -322,16 +345,13 @@ class Jobs:
                 job._reported = self._clock()
                 if partial is not None:
                     job.partial = partial
-                if job._wanted_by and not job.urgent and self._gives_way(job):
-                    self._pause(job)
-                if not job._wanted_by:
-                    job._stopping = True  # from here on an equal request starts afresh
-                    raise Cancelled
+            self._go_on(job)
 
         work, state = job._work, State.FAILED
         assert work is not None
         try:
-            job.result = work(on_progress)
+            with before_each_batch(lambda: self._go_on(job)):
+                job.result = work(on_progress)
             state = State.DONE
         except Cancelled:
             state = State.CANCELLED

@@ -12,7 +12,7 @@ from core.analyses import TABLE
 from core.parameters import Parameter
 from core.recipe import Recipe, RecipeError, shown
 from core.sources import Source
-from dashboard import address, own_images
+from dashboard import address, own_images, pace
 from dashboard.brought import brought
 from dashboard.missing import FORGOTTEN, MissingUploadError, check_here, check_images, is_here
 from dashboard.session import (
@@ -288,6 +288,7 @@ def _choose(chosen: tuple[str, ...], images: str, rows_now: tuple[int, ...], at:
         own_images.offer(images)
     st.session_state["models"], st.session_state["images"] = chosen, images
     st.session_state["rows"], st.session_state["point"] = rows_now, at
+    pace.as_said()
 
 
 def restore(opened: Recipe) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
+from core.preprocessing import OWN
 from core.sources import Source
 from dashboard import controls, drafts, session
 from dashboard.brought import brought, name_of
@@ -15,17 +16,24 @@ def take_draft() -> None:
     found = drafts.draft()
     if found is None:
         return
+    before = found.get("editing", "")
     if "series" in found:
         sources = drafts.sources_of(found)
-        brought().use_series(found["name"], sources)
+        if before:
+            brought().replace(before, sources)
+            st.session_state.pop("series", None)  # the files that were made of it
+        else:
+            brought().use_series(found["name"], sources)
         st.session_state.pop("draft", None)
         take(sources[-1])
         return
-    taken = {name_of(each) for each in brought().models if each != drafts.source_of(found)}
+    taken = {name_of(each) for each in brought().models if each not in (before, drafts.source_of(found))}
     names = (found["name"], *(f"{found['name']} {number}" for number in range(2, 100)))
     drafts.choose(name=next(name for name in names if name not in taken))
     source = drafts.source_of(drafts.draft() or found)
     st.session_state.pop("draft", None)
+    if before:
+        brought().replace(before, [source])
     take(source)
 
 
@@ -37,18 +45,26 @@ def take(source: str) -> None:
 
 
 def mine() -> None:
-    """The models that this session brought, each with a way to forget it."""
+    """The models that this session brought, each with a way to change it and to forget it."""
     st.markdown("**Your models**")
     offered = (*brought().models, *(sources[-1] for sources in brought().series.values()))
     if not offered:
         st.caption("None yet.")
     for place, source in enumerate(offered):
-        name, look, drop = st.columns([3, 1.2, 1.4], vertical_alignment="center")
         said = Source.parse(source)
-        options = [said.options.get(each, "") for each in ("size", "preset")]
-        about = " ".join(filter(None, [said.options.get("arch", said.place), *options]))
-        name.markdown(f"{literal(controls.listed(source))}  \n:small[{literal(about)}]")
+        st.markdown(f"{literal(controls.listed(source))}  \n:small[{literal(_about(said))}]")
+        look, change, drop = st.columns(3)
         look.button("Use", key=f"model:look:{place}", on_click=take, args=(source,), width="stretch")
+        change.button(
+            "Edit",
+            key=f"model:edit:{place}",
+            on_click=drafts.edit,
+            args=(source,),
+            disabled=said.kind != "upload" or "arch" not in said.options,
+            help="Changes its architecture, preprocessing or class names; nothing is uploaded again. A library's own"
+            " weights keep their library's.",
+            width="stretch",
+        )
         drop.button(
             "Forget",
             key=f"model:forget:{place}",
@@ -57,6 +73,23 @@ def mine() -> None:
             help="Takes it out of memory and deletes its files.",
             width="stretch",
         )
+
+
+def _about(said: Source) -> str:
+    """Architecture, input size and normalisation in words.
+
+    >>> _about(Source.parse("upload:ab?arch=timm:resnet18&size=1x28x28&preset=bytes"))
+    'timm:resnet18, 28 x 28, 1 channel, normalisation: bytes'
+    """
+    words = [said.options.get("arch", said.place)]
+    if "size" in said.options:
+        *channels, side = said.options["size"].split("x")
+        words.append(f"{side} x {side}")
+        words += [f"{channels[0]} channel{'s' if channels[0] != '1' else ''}"] if channels else []
+    preset = said.options.get("preset", "mean and std of your own" if "mean" in said.options else "")
+    library = words[0].partition(":")[0]
+    words += [f"normalisation: {f'as {library} has it' if preset == OWN else preset}"] if preset else []
+    return ", ".join(words)
 
 
 def forget(source: str) -> None:

@@ -53,6 +53,8 @@ def anchors(chosen: Sequence[int], count: int) -> None:
     for place, (column, row) in enumerate(zip(st.columns(3), chosen[:count], strict=False)):
         column.image(enlarged(thumbnails(images[[row]])[0], 64), width=64)
         column.caption(f"{_LETTERS[place]}: {images[[row]].words[0]}, row {row}")
+    if any(images.labels[row] < 0 for row in chosen[:count]):
+        st.caption("Names are the pictures' own: the model's classes are others, or not known of these.")
 
 
 def targets(chosen: Sequence[int], most: int, aim: Callable[[tuple[int, ...]], None]) -> None:

@@ -1,8 +1,23 @@
-"""Words that come from outside, on their way to a page."""
+"""What views are called, and words that come from outside, on their way to a page."""
 
 from __future__ import annotations
 
 import re
+
+LENSES = {  # views and their titles, in the order of the sidebar
+    "slices": "Slices",
+    "sparse": "Sparse",
+    "margins": "Margins",
+    "corruptions": "Corruptions",
+    "curvature": "Curvature",
+    "directions": "Shared directions",
+    "detector": "Detector",
+    "regions": "Regions",
+    "level_sets": "Level sets",
+    "local": "Local",
+    "limits": "Limits",
+    "map": "Map",
+}
 
 
 def literal(words: str) -> str:

@@ -202,10 +202,10 @@ CURVATURE = Analysis(
         Parameter(
             name="spectrum",
             kind="choice",
-            default="auto",
-            choices=("auto", "all", "ends"),
-            help="All curvatures, or both ends alone; auto: all where images have at most 3072 values, else the ends"
-            " and the density of all.",
+            default="ends",
+            choices=("ends", "auto", "all"),
+            help="Both ends alone, in about 80 products; all curvatures, in as many more as an image has values; auto:"
+            " all where images have at most 3072 values, else the ends and the density of all.",
         ),
         Parameter(
             name="keep",
@@ -243,9 +243,10 @@ CURVATURE = Analysis(
         Parameter(
             name="ranks",
             kind="choice",
-            default="even",
-            choices=("even", "ends"),
-            help="Ranks evenly spaced, or from either end on logarithmic axes, which shows the few curved ones.",
+            default="auto",
+            choices=("auto", "even", "ends"),
+            help="Ranks evenly spaced, or from either end on logarithmic axes, which shows the few curved ones; auto:"
+            " even where all curvatures are known.",
         ),
         Parameter(
             name="marked",

@@ -71,7 +71,8 @@ def _triangle_chart(
     from core.figures.level_triangles import level_triangle_chart
 
     names = [one.name for one in classifiers]
-    return level_triangle_chart(results, models=names, target_words=words_of(images, rows[1:]), show=show)
+    words = words_of(images, rows[1:])
+    return level_triangle_chart(results, models=names, target_words=words, show=show, beside=beside)
 
 
 def _star_chart(

@@ -157,7 +157,7 @@ def _curve_chart(
     palette: str,
 ) -> Chart:
     from core.figures.chart import side_by_side
-    from core.figures.margins import margin_curve_chart
+    from core.figures.margins import class_words, margin_curve_chart
 
     alike = _alike([*results, *beside])
     shown, seen = alike[: len(results)], alike[len(results) :]
@@ -166,7 +166,7 @@ def _curve_chart(
             margin_curve_chart(
                 result,
                 used=_used(seen),
-                image_name=f"image {rows[0]}, {images[[rows[0]]].words[0]}",
+                image_name=f"row {rows[0]} ({class_words(images[[rows[0]]].words[0])})",
                 class_names=one.class_names,
                 beside=seen,
                 palette=palette,

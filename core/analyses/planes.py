@@ -124,13 +124,9 @@ def _profile_chart(
             for result, one in pairs
         ]
     )
-    panels = list(chart.panels)  # one plane, one set of words: to the right of the last, where there is room
-    for place, panel in enumerate(panels):
-        inner = panel is not panels[-1]
-        ticks = tuple((angle, "" if inner and not angle else words) for angle, words in panel.x.ticks or ())
-        y = replace(panel.y, label="distance", unit=panel.y.unit) if named else panel.y
-        panels[place] = replace(panel, x=replace(panel.x, ticks=ticks or None), y=y)
-    return replace(chart, panels=tuple(panels))
+    if not named:
+        return chart
+    return replace(chart, panels=tuple(replace(panel, y=replace(panel.y, label="distance")) for panel in chart.panels))
 
 
 def _fragmentation_chart(

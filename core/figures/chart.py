@@ -7,6 +7,8 @@ nothing is sampled, smoothed or computed while drawing.
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
@@ -39,11 +41,27 @@ class Scale:
     limits: tuple[float, float]
     label: str
     unit: str = ""
+    exponents: bool = False  # the colours stand for the decimal exponents of what the bar names
 
     @property
     def title(self) -> str:
         """The words with the unit behind them, as they stand beside the colour bar."""
         return Axis(label=self.label, unit=self.unit).title
+
+    @property
+    def ends(self) -> tuple[float, float]:
+        """What the first and the last colour stand for."""
+        low, high = self.limits
+        return (10**low, 10**high) if self.exponents else (low, high)
+
+    @property
+    def ticks(self) -> tuple[tuple[float, str], ...]:
+        """Places and words beside the bar where it holds exponents: 1, 2 and 5 times powers of ten; else none."""
+        if not self.exponents:
+            return ()
+        powers = range(math.floor(self.limits[0]), math.ceil(self.limits[1]) + 1)
+        steps = [(math.log10(lead) + power, f"{lead * 10.0**power:.3g}") for power in powers for lead in (1, 2, 5)]
+        return tuple((at, words) for at, words in steps if self.limits[0] <= at <= self.limits[1])
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -155,6 +173,8 @@ class BarsLayer:
     name: str = ""
 
 
+MORE = "more classes"  # ends the name of what a legend counts together
+
 Layer = FieldLayer | LinesLayer | PointsLayer | ImagesLayer | BandLayer | BarsLayer
 
 
@@ -172,7 +192,7 @@ class Panel:
     x: Axis = field(default_factory=Axis)
     y: Axis = field(default_factory=Axis)
     isometric: bool = False
-    scale_bar: str = ""  # what stands beside the bar, e.g. "ℓ2, pixels in [0, 1]"; "" for no bar
+    scale_bar: str = ""  # the unit that stands beside the bar, e.g. "ℓ2"; "" for no bar
 
     @property
     def limits(self) -> tuple[tuple[float, float] | None, tuple[float, float] | None]:
@@ -184,14 +204,18 @@ class Panel:
         return self.x.limits or (min(x_low), max(x_high)), self.y.limits or (min(y_low), max(y_high))
 
     @property
-    def scale_bar_right(self) -> bool:
-        """Whether the scale bar stands in the lower right corner, because a thumbnail lies in the lower left one."""
+    def scale_bar_corner(self) -> tuple[int, int]:
+        """The corner of the scale bar, (0, 0) for lower left, (1, 1) for upper right: the one with least in it."""
         x, y = self.limits
         if x is None or y is None:
-            return False
-        positions = [layer.positions for layer in self.layers if isinstance(layer, ImagesLayer)]
-        across, up = ((np.concatenate([np.empty((0, 2)), *positions]) - [x[0], y[0]]) / [x[1] - x[0], y[1] - y[0]]).T
-        return bool(((across >= 0) & (across < 0.45) & (up >= 0) & (up < 0.2)).any())
+            return 0, 0
+        named = (layer for layer in self.layers if isinstance(layer, ImagesLayer | PointsLayer))
+        positions = [layer.positions for layer in named if isinstance(layer, ImagesLayer) or layer.labels]
+        at = (np.concatenate([np.empty((0, 2)), *positions]) - [x[0], y[0]]) / [x[1] - x[0], y[1] - y[0]]
+        at = at[((at >= 0) & (at <= 1)).all(1)]
+        # shares of the panel that the bar and a thumbnail take; words hang below theirs
+        reach = {corner: (0.45, 0.2 if corner[1] else 0.4) for corner in ((0, 0), (1, 0), (0, 1), (1, 1))}
+        return min(reach, key=lambda corner: int((np.abs(at - corner) < reach[corner]).all(1).sum()))
 
     @property
     def scales(self) -> tuple[Scale, ...]:
@@ -207,17 +231,13 @@ class LegendEntry:
     colour: str  # "" for words without a swatch
     label: str
     share: float | None = None  # 0..1
+    shares: tuple[float, ...] = ()  # the same in each of several pictures, in their order; NaN where not told
 
     @property
     def share_words(self) -> str:
         """The share in whole percent; what is there, or missing, in part never reads 0 % or 100 %."""
-        if self.share is None:
-            return ""
-        if 0 < self.share <= 0.005:  # which rounds to 0
-            return "<1 %"
-        if 0.995 <= self.share < 1:
-            return ">99 %"
-        return f"{100 * self.share:.0f} %"
+        given = self.shares or (() if self.share is None else (self.share,))
+        return " / ".join(map(_percent, given))
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -243,6 +263,16 @@ class Chart:
         return -(-len(self.panels) // self.columns)
 
 
+def _percent(share: float) -> str:
+    if math.isnan(share):
+        return "\N{EN DASH}"
+    if 0 < share <= 0.005:  # which rounds to 0
+        return "<1 %"
+    if 0.995 <= share < 1:
+        return ">99 %"
+    return f"{100 * share:.0f} %"
+
+
 def _outer_edges(centres: np.ndarray) -> tuple[float, float]:
     """The ends of evenly spaced cells; a single cell is one step wide."""
     step = (centres[-1] - centres[0]) / (len(centres) - 1) if len(centres) > 1 else 1.0
@@ -256,23 +286,36 @@ def side_by_side(charts: Sequence[Chart]) -> Chart:
         charts: at least one; of one kind, so that name, caption and colours agree.
 
     Returns:
-        The first chart where it is the only one; else all panels, and one legend without shares, which differ.
+        The first chart where it is the only one; else all panels, one legend with the shares in each of them, and of
+        the captions what all have in common once, then what each says alone.
     """
     first = charts[0]
     if len(charts) == 1:
         return first
-    entries = {entry.label: replace(entry, share=None) for chart in charts for entry in chart.legend}
-    captions = dict.fromkeys(chart.caption for chart in charts)
-    if len(captions) > 1:
-        captions = dict.fromkeys(f"{chart.panels[0].title}: {chart.caption}" for chart in charts)
+    entries = {entry.label: entry for chart in charts for entry in chart.legend}
+    sentences = [re.split(r"(?<=[.;]) (?=[A-Z])", chart.caption) for chart in charts]
+    shared = [each for each in sentences[0] if all(each in other for other in sentences)]
+    own = [" ".join(each for each in said if each not in shared) for said in sentences]
+    captions = [f"{chart.panels[0].title}: {words}" for chart, words in zip(charts, own, strict=True) if words]
     return replace(
         first,
         panels=tuple(_same_radius([panel for chart in charts for panel in chart.panels])),
         columns=sum(chart.columns for chart in charts),
-        legend=tuple(entries.values()),
-        caption=" ".join(captions),
+        legend=tuple(_in_each(entry, charts) for entry in entries.values()),
+        caption=" ".join([*shared, *captions]),
         alt=" ".join(chart.alt for chart in charts),
     )
+
+
+def _in_each(entry: LegendEntry, charts: Sequence[Chart]) -> LegendEntry:
+    """An entry with its shares in all charts; without any where some chart does not tell shares."""
+    own = [{each.label: each.share for each in chart.legend if each.share is not None} for chart in charts]
+    if entry.share is None or not all(own):
+        return replace(entry, share=None)
+    # what is missing is not there, unless a chart counts its small shares together
+    missing = (math.nan if any(label.endswith(MORE) for label in shares) else 0.0 for shares in own)
+    shares = tuple(shares.get(entry.label, none) for shares, none in zip(own, missing, strict=True))
+    return replace(entry, share=None, shares=shares)
 
 
 def _same_radius(panels: list[Panel]) -> list[Panel]:

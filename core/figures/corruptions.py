@@ -267,6 +267,7 @@ def severity_sweep_chart(
         )
     )
     x_axis = Axis(label="severity") if against == "severity" else Axis(label="mean change", unit=unit)
+    whole = tuple((float(at), str(at)) for at in range(math.floor(far[1]) + 1)) if against == "severity" else None
     panels = []
     for place, name in enumerate(names):
         layers: list[Layer] = []
@@ -282,7 +283,9 @@ def severity_sweep_chart(
             Panel(
                 layers=(*bands, *layers),
                 title=name.replace("_", " "),
-                x=Axis(label=x_axis.label if lowest else "", unit=x_axis.unit if lowest else "", limits=far),
+                x=Axis(
+                    label=x_axis.label if lowest else "", unit=x_axis.unit if lowest else "", limits=far, ticks=whole
+                ),
                 y=Axis(
                     label=y_axis.label if leftmost else "", unit=y_axis.unit if leftmost else "", limits=y_axis.limits
                 ),

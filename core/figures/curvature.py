@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 CurvatureShow = Literal["profile", "density", "gallery"]
 CURVATURE_SHOWS: tuple[CurvatureShow, ...] = get_args(CurvatureShow)
-Ranks = Literal["even", "ends"]
+Ranks = Literal["auto", "even", "ends"]
 Values = Literal["curvature", "times distance"]
 Positive = Literal["towards the other class", "towards the image's class"]
 
@@ -35,7 +35,7 @@ def curvature_chart(
     *,
     models: Sequence[str],
     show: CurvatureShow = "profile",
-    ranks: Ranks = "even",
+    ranks: Ranks = "auto",
     values: Values = "curvature",
     positive: Positive = "towards the other class",
     marked: int = 0,
@@ -49,7 +49,7 @@ def curvature_chart(
         models: their names.
         show: "profile": rank against curvature, with mean and band where others of the set were measured; "density" of
             all curvatures; "gallery" of the directions, of the first model.
-        ranks: "even", or from both "ends" on a logarithmic axis each.
+        ranks: "even", or from both "ends" on a logarithmic axis each; "auto": even where all curvatures are known.
         values: the curvature, or the curvature times the distance, which has no unit.
         positive: which class is the convex one where a value is positive.
         marked: number of the direction to outline in a gallery, 0 for none.
@@ -72,6 +72,8 @@ def curvature_chart(
     several = any(len(result.curvatures) > 1 for result in results)
     seen = beside or results
     if show == "profile":
+        whole = any(result.whole for result in results)  # both ends alone are too narrow for even ranks
+        ranks = ranks if ranks != "auto" else "even" if whole else "ends"
         panel = _profile(results, seen, colours, ranks, values, turn)
         meaning = _profile_words(results, values, several)
     else:
@@ -217,6 +219,8 @@ def _profile_words(results: Sequence[CurvatureCard], values: Values, several: bo
         words.append(
             "Dashed: |curvature| × distance = 0.1; between them the boundary is flat at the scale of the distance."
         )
+    if not any(result.whole for result in results):
+        words.append("Both ends alone: the many between them were not measured one by one.")
     if several:
         counts = [int((~np.isnan(result.curvatures).any(1)).sum()) for result in results]
         words.append(f"Dotted and band: mean and 10th to 90th percentile, rank by rank, over {min(counts)} images.")

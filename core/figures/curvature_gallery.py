@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from core.figures import style
-from core.figures.chart import Chart, FieldLayer, Layer, LinesLayer, PointsLayer
+from core.figures.chart import Axis, Chart, FieldLayer, Layer, LinesLayer, PointsLayer
 from core.figures.pictures import Picture, montage
 
 if TYPE_CHECKING:
@@ -66,13 +66,8 @@ def on_plane(chart: Chart) -> Chart:
     """The gallery as the plane viewer shows it, so that it can be clicked."""
     (panel,) = chart.panels
     (left, right), (low, high) = panel.x.limits or (0.0, 1.0), panel.y.limits or (0.0, 1.0)
-    half = max(right - left, high - low) / 2
-    paper = np.array([int(style.LIGHT.paper[place : place + 2], 16) for place in (1, 3, 5)], np.uint8)
-    ground = FieldLayer(  # the viewer's words are dark on light, in both themes
-        x=(left + right) / 2 + np.array([-half / 2, half / 2]),
-        y=(low + high) / 2 + np.array([-half / 2, half / 2]),
-        colours=np.broadcast_to(paper, (2, 2, 3)),
-    )
+    middle, half = (left + right) / 2, max(right - left, high - low) / 2
+    top = (high - 2 * half, high)  # nothing is left free above the first row
     fields = [layer for layer in panel.layers if isinstance(layer, FieldLayer)]
     middles = np.array([(field.edges[0] + field.edges[1]) / 2 for field in fields])  # where the viewer centres words
     heights = sorted({float(field.y.mean()) for field in fields}, reverse=True)  # the first row on top
@@ -84,11 +79,11 @@ def on_plane(chart: Chart) -> Chart:
     )
     plain = replace(
         panel,
-        layers=(ground, *layers),
+        layers=layers,
         kind="cartesian",
         isometric=True,
-        x=replace(panel.x, label="across", ticks=tuple((at, "") for at in sorted(set(middles.tolist())))),
-        y=replace(panel.y, label="down", ticks=tuple((at, "") for at in heights)),
+        x=Axis(limits=(middle - half, middle + half), ticks=tuple((at, "") for at in sorted(set(middles.tolist())))),
+        y=Axis(limits=top, ticks=tuple((at, "") for at in heights)),
     )
     return replace(chart, panels=(plain,))
 

@@ -32,6 +32,7 @@ SHARING_SHOWS: tuple[SharingShow, ...] = get_args(SharingShow)
 OverlapShow = Literal["share", "angles"]
 OVERLAP_SHOWS: tuple[OverlapShow, ...] = get_args(OverlapShow)
 
+_SURE = 0.6  # share of signs that return: below it they are hardly better than chance
 _INKS = tuple(style.class_colour(k) for k in (0, 1, 5, 7, 3, 2))
 _KINDS: tuple[tuple[str, str, str], ...] = (  # field, words, colour
     ("seen", "images they come from", style.class_colour(7)),
@@ -119,12 +120,11 @@ def _transfer(one: DirectionSharing, title: str, together: Sequence[DirectionSha
         if not np.isfinite(middle).any():
             continue
         if field == "unseen":
-            layers.append(BandLayer(x=rank, low=_middle(ratio, 0.1), high=_middle(ratio, 0.9), colour=colour))
-        dash: Literal["solid", "dashed"] = "dashed" if field == "scrambled" else "solid"
-        path = np.stack([rank, middle], 1)
-        layers.append(LinesLayer(paths=(path,), colour=colour, dash=dash))
-        if dash == "solid":
-            layers.append(PointsLayer(positions=path, colours=(colour,), size=3.5))
+            ends = np.stack([_middle(ratio, 0.1), _middle(ratio, 0.9)])
+            bars = tuple(np.stack([[at, at], ends[:, k]], 1) for k, at in enumerate(rank))
+            layers.insert(1, LinesLayer(paths=bars, role="guide", colour=colour))  # below all dots
+        marker: Literal["ring", "circle"] = "ring" if field == "scrambled" else "circle"
+        layers.append(PointsLayer(positions=np.stack([rank, middle], 1), colours=(colour,), marker=marker, size=5.0))
     low, high = _reach(together)
     step = max(1, len(order) // 6)
     ticks = tuple((float(at), f"{at}") for at in range(1, len(order) + 1, step))
@@ -173,7 +173,7 @@ def _sharing_caption(results: Sequence[DirectionSharing], names: Sequence[str], 
     if show != "pictures":
         words.append(
             "Curvature along the shared directions over that along random tangent directions, median over boundary"
-            " points; band: 10th to 90th percentile of the other images. 1, dotted: like any other direction. Dashed:"
+            " points; bars: 10th to 90th percentile of the other images. 1, dotted: like any other direction. Rings:"
             " the directions after one random filter that keeps every frequency and loses all shapes."
         )
     if show != "transfer":
@@ -181,6 +181,8 @@ def _sharing_caption(results: Sequence[DirectionSharing], names: Sequence[str], 
             "Pictures: the directions, grey is 0, each with the curvature of the mean shape operator along it, in 1/ℓ2;"
             " negative where the images' own classes are convex on average."
         )
+        if any(one.complete and one.same_sign < _SURE for one in results):
+            words.append("The signs below the pictures are not to be relied on: hardly more than chance return.")
     for one, name in zip(results, names, strict=True):
         used, others = (int(np.isfinite(part).all(1).sum()) for part in (one.seen, one.unseen))
         if one.complete:

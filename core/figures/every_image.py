@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
@@ -136,6 +137,14 @@ def _board(found: PaintedClass, radius: int, title: str) -> Panel:
         ),
         isometric=True,
     )
+
+
+def on_dark(panel: Panel) -> Panel:
+    """The board with the ground of a dark page between its images."""
+    (field,) = (layer for layer in panel.layers if isinstance(layer, FieldLayer))
+    between = np.asarray(field.hover_index)[..., None] < 0
+    colours = np.where(between, _rgb(style.LIGHT.ink), field.colours)
+    return replace(panel, layers=(replace(field, colours=colours),))
 
 
 def _places(count: int, step: float) -> tuple[tuple[float, str], ...]:

@@ -24,7 +24,7 @@ from core.figures.chart import (
 )
 from core.figures.corruptions import known_runs, model_legend
 from core.figures.pictures import photograph
-from core.figures.planes import path_words, walk_ends
+from core.figures.planes import path_words, round_up, walk_ends
 
 if TYPE_CHECKING:
     from core.geometry.level_cards import LevelTriangle
@@ -37,6 +37,7 @@ PUBLISHED = (0.0, 0.1, 0.2, 0.3)  # what the confidence may lose in the publicat
 _MOST = 0.5  # of the curve of shares
 _DELTAS = 51  # points of it
 _SCALE = Scale(palette="cividis", limits=(0.0, 1.0), label="confidence in the source's class")
+_LEAST = 0.01  # change of the confidence with the last colour, at least: what is less stays pale
 _OUTSIDE = 238  # of 255, in every channel
 _ROOM = 0.12  # around a triangle, in shares of its longer side
 _CORNER = 20.0  # points: a thumbnail
@@ -48,6 +49,7 @@ def level_triangle_chart(
     models: Sequence[str],
     target_words: Sequence[str],
     show: TriangleShow = "card",
+    beside: Sequence[LevelTriangle] = (),
     recipe: Mapping[str, Any] | None = None,
 ) -> Chart:
     """The triangles of one source and the ends of two walks.
@@ -57,10 +59,12 @@ def level_triangle_chart(
         models: their names.
         target_words: what the two targets are called.
         show: "triangle" for the confidence on the triangles, "shares" for the curves, "card" for both.
+        beside: all triangles that are seen together, so that they share axes and colours.
         recipe: makes the picture again.
 
     Returns:
-        A chart: triangles in their true shape side by side, then the share that stays against what the confidence may
+        A chart: triangles in their true shape side by side, coloured by how the confidence changes from the source's,
+        then the share that stays against what the confidence may
         lose, and how far the walks came.
 
     Raises:
@@ -72,11 +76,17 @@ def level_triangle_chart(
     legend = model_legend(models) if len(models) > 1 else []
     colours = [entry.colour for entry in legend] or [style.class_colour(0)]
     several = len(models) > 1
-    heat = [_triangle(one, target_words, name if several else "") for one, name in zip(triangles, models, strict=True)]
+    seen = [*triangles, *beside]
+    scale, room = _changes(seen), _room(seen)
+    heat = [
+        _triangle(one, target_words, name if several else "", scale, room)
+        for one, name in zip(triangles, models, strict=True)
+    ]
     curves = [_shares(triangles, colours), _reached(triangles, colours, target_words, models)]
     meanings = {
-        "triangle": "Confidence in the source's class on all mixes of the source and the ends of two walks; sides and"
-        " angles as they are, linear between lattice points.",
+        "triangle": "Colour: how the confidence in the source's class changes on all mixes of the source and the ends"
+        " of two walks, blue where it falls below the source's; sides and angles as they are, linear between lattice"
+        f" points. {_confidences(triangles, models)}",
         "shares": "Share of the triangle whose confidence is at most so much below the source's: lines by area, rings"
         " the published count of lattice points. Bars: how much of the way to each target is left, by length; the mark"
         " is what the schedule alone would leave. A walk that stays put wins the share: compare shares of walks that"
@@ -101,21 +111,54 @@ def level_triangle_chart(
     )
 
 
-def _triangle(one: LevelTriangle, target_words: Sequence[str], title: str) -> Panel:
+def _confidences(triangles: Sequence[LevelTriangle], models: Sequence[str]) -> str:
+    """The confidence at the source and its range on each triangle."""
+    told = []
+    for one, name in zip(triangles, models, strict=True):
+        known = one.confidence[0][np.isfinite(one.confidence[0])]
+        span = f", from {known.min():.4f} to {known.max():.4f} on the triangle" if len(known) else ""
+        whose = f"{name}: confidence" if len(models) > 1 else "Confidence"
+        told.append(f"{whose} {one.source_confidence[0]:.4f} at the source{span}.")
+    return " ".join(told)
+
+
+def _changes(seen: Sequence[LevelTriangle]) -> Scale:
+    """The scale of what triangles seen together lose and gain: its ends are equally far from 0, and round."""
+    changes = np.concatenate([(one.confidence - one.source_confidence[:, None]).ravel() for one in seen])
+    most = round_up(float(np.abs(changes[np.isfinite(changes)]).max(initial=_LEAST)))
+    return Scale(palette="vik", limits=(-most, most), label="change of the confidence in the source's class")
+
+
+def _room(seen: Sequence[LevelTriangle]) -> tuple[tuple[float, float], tuple[float, float]]:
+    """What x and y reach over, for all triangles that are seen together."""
+    corners = np.concatenate([one.corners[0] for one in seen]).astype(np.float64)
+    low, high = corners.min(0), corners.max(0)
+    spare = _ROOM * (float((high - low).max()) or 1.0)
+    (left, below), (right, above) = (low - spare).tolist(), (high + spare).tolist()
+    return (left, right), (below - spare / 2, above)  # words stand below the lower corners
+
+
+def _triangle(
+    one: LevelTriangle,
+    target_words: Sequence[str],
+    title: str,
+    scale: Scale,
+    room: tuple[tuple[float, float], tuple[float, float]],
+) -> Panel:
     corners = one.corners[0].astype(np.float64)
-    x, y, confidence = _in_a_square(*one.raster())
-    colours = style.scale_colours(confidence, _SCALE.palette, _SCALE.limits)
+    x, y, confidence = _with_room(*one.raster(), room)
+    colours = style.scale_colours(confidence - one.source_confidence[0], scale.palette, scale.limits)
     colours[np.isnan(confidence)] = _OUTSIDE
-    percent = np.rint(100 * np.nan_to_num(confidence)).astype(np.int64).clip(0, 100)
+    thousandth = np.rint(1000 * np.nan_to_num(confidence)).astype(np.int64).clip(0, 1000)
     return Panel(
         layers=(
             FieldLayer(
                 x=x,
                 y=y,
                 colours=colours,
-                scale=_SCALE,
-                hover=tuple(f"confidence {part / 100:.2f}" for part in range(101)),
-                hover_index=np.where(np.isnan(confidence), -1, percent),
+                scale=scale,
+                hover=tuple(f"confidence {part / 1000:.3f}" for part in range(1001)),
+                hover_index=np.where(np.isnan(confidence), -1, thousandth),
                 name="confidence",
             ),
             LinesLayer(paths=(corners[[0, 1, 2, 0]],), role="boundary"),
@@ -127,20 +170,23 @@ def _triangle(one: LevelTriangle, target_words: Sequence[str], title: str) -> Pa
             ),
         ),
         title=title,
-        x=Axis(label="from the source", unit="ℓ2"),
-        y=Axis(unit="ℓ2"),
+        x=Axis(label="from the source", unit="ℓ2", limits=room[0]),
+        y=Axis(unit="ℓ2", limits=room[1]),
         isometric=True,
     )
 
 
-def _in_a_square(x: np.ndarray, y: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """A raster in the middle of a square with some room around it, NaN there; one step along both sides."""
+def _with_room(
+    x: np.ndarray, y: np.ndarray, values: np.ndarray, room: tuple[tuple[float, float], tuple[float, float]]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """A raster that covers the room, NaN around what it was before; one step along both sides."""
     step = float(x[1] - x[0])
-    side = math.ceil((1 + 2 * _ROOM) * max(len(x), len(y)))
-    padding = [((side - count) // 2, side - count - (side - count) // 2) for count in (len(y), len(x))]
-    padded = np.pad(values, padding, constant_values=np.nan)
-    (below, _), (left, _) = padding
-    return x[0] + step * (np.arange(side) - left), y[0] + step * (np.arange(side) - below), padded
+    ends = [
+        (max(0, math.ceil((at[0] - low) / step)), max(0, math.ceil((high - at[-1]) / step)))
+        for at, (low, high) in zip((x, y), room, strict=True)
+    ]
+    wide, tall = (np.arange(len(at) + sum(end)) - end[0] for at, end in zip((x, y), ends, strict=True))
+    return x[0] + step * wide, y[0] + step * tall, np.pad(values, ends[::-1], constant_values=np.nan)
 
 
 def _shares(triangles: Sequence[LevelTriangle], colours: Sequence[str]) -> Panel:

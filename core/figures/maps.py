@@ -319,9 +319,10 @@ def _legend(classes: np.ndarray, class_names: Sequence[str], palette: str) -> tu
 
 
 def _caption(found: EmbeddingMap, colour: Colour, scale: Scale | None) -> str:
+    space = found.space_words.replace("input of ", "what goes into layer ")
     measured = f" {_measured(found, scale)}" if colour == "curvature" and scale is not None else ""
     return (
-        f"UMAP of {len(found.positions)} images by {found.space_words}, {found.neighbours} neighbours."
+        f"UMAP of {len(found.positions)} images by {space}, {found.neighbours} neighbours."
         f" {_MEANING[colour]}{measured} Of the 10 nearest images, {found.neighbour_agreement:.0%} are kept (by chance"
         f" {found.chance:.0%}); trustworthiness {found.trustworthiness:.3f}, continuity {found.continuity:.3f}."
     )

@@ -189,12 +189,12 @@ def _ticks(size: int, downwards: bool = False) -> tuple[tuple[float, str], ...]:
 
 def _scale(colour: Colour, limits: tuple[float, float]) -> Scale:
     label, unit, palette = {
-        "distance": ("log₁₀ of the median distance", "ℓ2", "cividis"),
+        "distance": ("median distance", "ℓ2", "cividis"),
         "chance": ("log₂ of distance over chance", "", "vik"),
         "share": ("share of sensitivity", "", "cividis"),
         "ratio": ("log₂ of the ratio of distances", "", "vik"),
     }[colour]
-    return Scale(palette=palette, limits=limits, label=label, unit=unit)
+    return Scale(palette=palette, limits=limits, label=label, unit=unit, exponents=colour == "distance")
 
 
 def _hover(result: SubspaceMargins, used: np.ndarray, values: np.ndarray, colour: Colour) -> tuple[str, ...]:
@@ -334,9 +334,21 @@ def margin_curve_chart(
             + ", ".join(f"{words} {_far(value)}" for words, value in zip(result.labels, far, strict=True))
             + " ℓ2."
         ),
-        legend=tuple(LegendEntry(colour=style.class_colour(k, palette), label=class_names[k]) for k in classes),
+        legend=tuple(
+            LegendEntry(colour=style.class_colour(k, palette), label=f"reaches {class_words(class_names[k])}")
+            for k in classes
+        ),
         recipe=recipe,
     )
+
+
+def class_words(name: str) -> str:
+    """A class in words, also where its name is a bare number.
+
+    >>> class_words("7"), class_words("hubble")
+    ('class 7', 'hubble')
+    """
+    return f"class {name}" if name.isdigit() else name
 
 
 def _powers(low: float, high: float) -> tuple[tuple[float, str], ...]:

@@ -7,6 +7,7 @@ and colour bars take around them is measured; the panels get the width that is l
 from __future__ import annotations
 
 import math
+import textwrap
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,6 +30,9 @@ _GAP = 0.12  # inches between panels
 _SPACE = 0.06  # inches above the legend and below the title
 _BAR = 0.07  # inches: the width of a colour bar, and its distance from the panel
 _TALLEST = 8.8  # inches: a panel that would be higher becomes narrower, so that it fits on a page
+_THUMBNAIL = 180.0  # points: in panels narrower than this thumbnails shrink with the panel
+_FILLED = 0.8  # of a column: about what its panel takes
+_SETTLED = 0.02  # of a panel's width: a change after which no word moves off the page
 _ASPECT = 0.68  # height / width of a panel of curves, where no other panel of its row sets the height
 
 
@@ -73,10 +77,15 @@ class Page:
         self.figure = Figure(figsize=(width, width), dpi=dpi)
         self._canvas: Any = FigureCanvasAgg(self.figure)  # not typed
         self._groups = [self._draw(place, panel) for place, panel in enumerate(chart.panels)]
+        self._taken = np.zeros((len(chart.panels), 4))  # inches around each panel
         entries = self._entries()
         title = self._measure(chart.title, 1.15 * font_size)[1] + _SPACE if chart.title else 0.0
-        for _ in range(2):  # the second time with the ticks that fit the sizes found the first time
+        left, lines = self._arrange(width, title, entries)
+        for _ in range(3):  # again with the ticks that fit the sizes found before, until these stay
+            before = self._groups[0][0].get_window_extent().width
             left, lines = self._arrange(width, title, entries)
+            if abs(self._groups[0][0].get_window_extent().width / before - 1) < _SETTLED:
+                break
         if chart.title:
             top = float(self.figure.get_size_inches()[1]) - _EDGE
             self._write(chart.title, left, top, size=1.15 * font_size, va="top")
@@ -85,11 +94,15 @@ class Page:
 
     def _draw(self, place: int, panel: Panel) -> list[Axes]:
         """The axes of a panel, and of its colour bars."""
-        axes = draw_panel(self.figure, panel, self.small)
+        width = _FILLED * float(self.figure.get_size_inches()[0]) / self.chart.columns
+        axes = draw_panel(self.figure, panel, self.small, max(0.4, min(1.0, width / _POINT / _THUMBNAIL)))
         # panels side by side with the same scales share the bars of the last one
         after = self.chart.panels[place + 1 : place + 2] if (place + 1) % self.chart.columns else ()
         shared = bool(after) and after[0].scales == panel.scales
-        return [axes] if shared else [axes, *(colour_bar(self.figure, scale) for scale in panel.scales)]
+        group = [axes] if shared else [axes, *(colour_bar(self.figure, scale) for scale in panel.scales)]
+        aspect = _aspect(panel, axes)
+        self._put(group, 0.0, 0.0, width, width * (_ASPECT if math.isnan(aspect) else aspect))  # about its size
+        return group
 
     # -- layout --
 
@@ -98,7 +111,10 @@ class Page:
         rows, columns = self.chart.rows, self.chart.columns
         around, aspects = np.zeros((rows, columns, 4)), np.full((rows, columns), np.nan)
         for place, (panel, group) in enumerate(zip(self.chart.panels, self._groups, strict=True)):
-            around[divmod(place, columns)] = self._around(group)
+            self._fold(group)
+            # ticks change with the size: room for those of all times
+            self._taken[place] = np.maximum(self._taken[place], self._around(group))
+            around[divmod(place, columns)] = self._taken[place]
             aspects[divmod(place, columns)] = _aspect(panel, group[0])
         # panels of curves fill the height of their row
         fixed = np.nan_to_num(aspects).max(1, keepdims=True)
@@ -118,6 +134,19 @@ class Page:
             h = heights[row, column]
             self._put(group, x, height - _EDGE - title - above - h, h / aspects[row, column], h)
         return float(_EDGE + left[0]), lines
+
+    def _fold(self, group: list[Axes]) -> None:
+        """Break titles that are longer than their axis into lines, so that they stay on the page."""
+        renderer = self._canvas.get_renderer()
+        for axes in group:
+            room = axes.get_window_extent(renderer)
+            for title, most in ((axes.xaxis.label, room.width), (axes.yaxis.label, room.height)):
+                words = title.get_text().replace("\n", " ")
+                title.set_text(words)
+                box = title.get_window_extent(renderer)
+                lines = math.ceil((box.width if title is axes.xaxis.label else box.height) / most)
+                if lines > 1:
+                    title.set_text(_folded(words, lines))
 
     def _around(self, group: list[Axes]) -> np.ndarray:
         """Inches that ticks, titles and colour bars take left, right, below and above a panel."""
@@ -215,6 +244,13 @@ class Page:
                 self._write(entry.label, x, y, size=self.small)
                 if entry.share:
                     self._write(entry.share, x + item.label + 0.04, y, size=self.small, colour=style.PRINT.quiet)
+
+
+def _folded(words: str, lines: int) -> str:
+    """Words in so many lines of about the same length, or in fewer."""
+    lengths = range(-(-len(words) // lines), len(words) + 1)
+    folded = (textwrap.wrap(words, length, break_long_words=False) for length in lengths)
+    return "\n".join(next(parts for parts in folded if len(parts) <= lines))
 
 
 def _aspect(panel: Panel, axes: Axes) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import textwrap
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -15,6 +16,7 @@ from matplotlib.offsetbox import AnnotationBbox, OffsetImage
 from matplotlib.patheffects import Normal, Stroke
 from matplotlib.projections.polar import PolarAxes
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
+from mpl_toolkits.axes_grid1.anchored_artists import AnchoredSizeBar
 
 from core.figures import style
 from core.figures.chart import (
@@ -35,13 +37,14 @@ _DASHES: dict[str, Any] = {"solid": "-", "dashed": (0, (4.0, 2.5)), "dotted": (0
 _MARKERS = {"circle": "o", "ring": "o", "cross": "x", "square": "s", "diamond": "D", "none": ""}
 
 
-def draw_panel(figure: Figure, panel: Panel, small: float) -> Axes:
+def draw_panel(figure: Figure, panel: Panel, small: float, thumbnail: float = 1.0) -> Axes:
     """Draw a panel somewhere on a figure; the page moves it to its place.
 
     Args:
         figure: what to draw on.
         panel: what to draw.
         small: size of words on the picture, in points.
+        thumbnail: factor for the size of thumbnails, less than 1 in a small panel.
 
     Returns:
         The panel's axes.
@@ -63,13 +66,17 @@ def draw_panel(figure: Figure, panel: Panel, small: float) -> Axes:
         _plain_axes(axes, panel)
     # thumbnails last: their words keep inside the limits, which the other layers may set
     for number, layer in sorted(enumerate(panel.layers), key=lambda item: isinstance(item[1], ImagesLayer)):
+        if isinstance(layer, ImagesLayer):
+            layer = replace(layer, size=thumbnail * layer.size)
         _draw_layer(axes, layer, small, zorder=1 + number / 100)
         _set_limits(axes, panel)
     if panel.scale_bar:
         _scale_bar(axes, panel, small)
     for side, axis in ((axes.xaxis, panel.x), (axes.yaxis, panel.y)):
-        if axis.scale == "log" and axis.ticks is None:
-            _log_ticks(side)
+        if axis.scale == "log":
+            if axis.ticks is None:
+                _log_ticks(side)
+            side.set_minor_formatter(NullFormatter())  # else ticks that nobody asked for get words
     return axes
 
 
@@ -92,6 +99,8 @@ def colour_bar(figure: Figure, scale: Scale) -> Axes:
     axes.yaxis.tick_right()
     axes.yaxis.set_label_position("right")
     axes.yaxis.set_major_locator(MaxNLocator(nbins=5, steps=[1, 2, 5, 10]))
+    if scale.ticks:
+        axes.set_yticks(*zip(*scale.ticks, strict=True))
     return axes
 
 
@@ -168,7 +177,6 @@ def _log_ticks(side: Any) -> None:
     low, high = side.get_view_interval()
     side.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if high < 150 * low else (1.0,)))
     side.set_major_formatter(FuncFormatter(lambda value, place: f"{value:g}"))
-    side.set_minor_formatter(NullFormatter())
 
 
 def _set_ticks(side: Any, axis: Axis) -> None:
@@ -185,14 +193,27 @@ def _set_limits(axes: Axes, panel: Panel) -> None:
 
 
 def _scale_bar(axes: Axes, panel: Panel, small: float) -> None:
-    (left, right), (low, high) = axes.get_xlim(), axes.get_ylim()
-    length, margin, y = style.round_length(right - left), 0.03 * (right - left), low + 0.03 * (high - low)
-    x = right - margin - length if panel.scale_bar_right else left + margin
-    for colour, width, ends in ((style.HALO, 2.8, "projecting"), (_INK, 1.4, "butt")):
-        axes.plot([x, x + length], [y, y], color=colour, lw=width, solid_capstyle=ends, zorder=3)
-    words = f"{style.number_words(length)} {panel.scale_bar}"
-    end, ha = (x + length, "right") if panel.scale_bar_right else (x, "left")
-    _label(axes, words, (end, y), small, offset=(0, 2.5), ha=ha, va="bottom")
+    """A bar with its length on a white plate, so that no line runs through the words."""
+    left, right = axes.get_xlim()
+    length = style.round_length(right - left)
+    across, up = panel.scale_bar_corner
+    bar = AnchoredSizeBar(
+        axes.transData,
+        length,
+        literal(f"{style.number_words(length)} {panel.scale_bar}"),
+        loc=f"{('lower', 'upper')[up]} {('left', 'right')[across]}",
+        pad=0.25,
+        borderpad=0.4,
+        sep=2.0,
+        label_top=True,
+        color=_INK,
+        fontproperties=font_manager.FontProperties(family=rcParams["font.family"], size=small),
+    )
+    bar.size_bar.get_children()[0].set_linewidth(1.4)
+    bar.patch.set(facecolor=style.HALO, edgecolor="none")
+    bar.set_zorder(3)
+    bar.set_in_layout(False)
+    axes.add_artist(bar)
 
 
 def _label(

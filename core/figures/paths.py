@@ -71,8 +71,9 @@ def path_chart(
 _MEANING = {
     "strip": "Frames: equal steps along the path, where there is one, with the margin there in logits; below it along"
     " the straight segment, with the class where it is another.",
-    "margin": "Solid: along the path, a mark at each corner; dashed: along the straight segment. Margin: the logit of"
-    " the class minus the largest other one; below 0 the model says another class.",
+    "margin": "Solid: along the path, a mark at each corner; dashed: along the straight segment, where the path is"
+    " another. Margin: the logit of the class minus the largest other one, each model on a scale of its own; below 0,"
+    " dotted, the model says another class.",
     "projection": "Projection: onto the plane through the straight segment in which corners spread most.",
 }
 _ALT = {
@@ -158,14 +159,22 @@ def _strip(found: PathCard, class_names: Sequence[str], title: str) -> Panel:
     return montage([*upper, *lower], len(lower), title)
 
 
+def _is_straight(found: PathCard) -> bool:
+    """Whether the path is the straight segment itself, so that one line stands for both."""
+    return bool(found.found[0]) and str(found.status[0]) == "straight"
+
+
 def _margin(found: PathCard, class_names: Sequence[str], title: str) -> Panel:
     """The margin along both ways."""
     far = float(max(found.at.max(initial=0.0), found.straight_at.max(initial=0.0)))
     straight = np.stack([found.straight_at, found.straight_margin], 1)
     layers: list[Layer] = [
-        LinesLayer(paths=(np.array([[0.0, 0.0], [far, 0.0]]),), role="reference"),
-        LinesLayer(paths=(straight,), role="curve", colour=style.PRINT.quiet, dash="dashed", name=_STRAIGHT),
+        LinesLayer(paths=(np.array([[0.0, 0.0], [far, 0.0]]),), role="reference", dash="dotted"),
     ]
+    if not _is_straight(found):
+        layers.append(
+            LinesLayer(paths=(straight,), role="curve", colour=style.PRINT.quiet, dash="dashed", name=_STRAIGHT)
+        )
     if found.found[0]:
         layers.append(LinesLayer(paths=(np.stack([found.at, found.margin], 1),), role="curve", name="path"))
         corners = np.stack([found.corner_at, found.anchor_margin], 1)
@@ -184,15 +193,12 @@ def _projection(found: PathCard, title: str) -> Panel:
     """The polyline in the plane of the straight segment in which its corners spread most."""
     far = float(found.distance[0]) or 1.0
     points = found.projection
-    layers: list[Layer] = [
-        LinesLayer(
-            paths=(np.array([[0.0, 0.0], [far, 0.0]]),),
-            role="curve",
-            colour=style.PRINT.quiet,
-            dash="dashed",
-            name=_STRAIGHT,
+    layers: list[Layer] = []
+    if not _is_straight(found):
+        segment = np.array([[0.0, 0.0], [far, 0.0]])
+        layers.append(
+            LinesLayer(paths=(segment,), role="curve", colour=style.PRINT.quiet, dash="dashed", name=_STRAIGHT)
         )
-    ]
     if found.found[0]:
         layers.append(LinesLayer(paths=(points,), role="curve", name="path"))
         layers.append(PointsLayer(positions=points, size=4.0, name="images and corners"))

@@ -11,6 +11,7 @@ import numpy as np
 
 from core.figures import style
 from core.figures.chart import (
+    MORE,
     Axis,
     Chart,
     FieldLayer,
@@ -112,7 +113,7 @@ def slice_chart(
         x=Axis(label=slice.x_label, unit=unit, limits=field.edges[:2]),
         y=Axis(label=slice.y_label, unit=unit, limits=field.edges[2:]),
         isometric=True,
-        scale_bar=f"{unit}, pixels in [0, 1]",
+        scale_bar=unit,
     )
     return Chart(
         panels=(panel,),
@@ -268,10 +269,10 @@ def colour_limit(slice: Slice, distance: np.ndarray | None = None) -> float:
     most = float(np.quantile(defined, 0.99)) if len(defined) else 0.0
     if distance is not None:  # where the slope vanishes it has no bound: beyond half the picture it says nothing
         most = min(most, float(slice.x[-1] - slice.x[0]) / 2)
-    return _round_up(most)
+    return round_up(most)
 
 
-def _round_up(value: float) -> float:
+def round_up(value: float) -> float:
     """The next 1, 1.5, 2, 3, 5 or 7 times a power of ten; 1 for 0."""
     if value <= 0:
         return 1.0
@@ -365,7 +366,7 @@ def _legend(
     ]
     rest = list(shares.values())[_LISTED:]
     if rest:
-        entries.append(LegendEntry(colour="", label=f"{len(rest)} more classes", share=sum(rest)))
+        entries.append(LegendEntry(colour="", label=f"{len(rest)} {MORE}", share=sum(rest)))
     if undefined:
         entries.append(LegendEntry(colour=style.UNDEFINED[0], label="undefined", share=undefined))
     return tuple(entries)

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from core.geometry.regions import Fragmentation
 
 _LISTED = 12  # classes named in the legend before the rest is counted together
+_FAR = 3.0  # medians: rays beyond end at the rim
 _ROOM = 1.08  # radius of the picture over the largest distance shown
 
 
@@ -46,6 +47,8 @@ def boundary_profile_chart(
         raise ValueError(f"expected one name for each of {profile.num_classes} classes, got {len(class_names)} names")
     unit = profile.unit("distance").removesuffix(" pixel")
     farthest = profile.largest if profile.found.any() else float(profile.reach.max())
+    if profile.found.any():
+        farthest = min(farthest, _FAR * profile.median)  # a few long rays would leave a crumb of all others
     top = farthest * _ROOM or 1.0  # the boundary fills the picture: the pixel range may reach far beyond it
     layers: list[Layer] = []
     limits, _ = _runs(profile.limit <= top, profile.angle, profile.limit)
@@ -133,9 +136,11 @@ def _profile_caption(profile: BoundaryProfile, class_names: Sequence[str], unit:
     ]
     if profile.found.any():
         words.append(
-            f"Smallest {profile.smallest:.3g}, median {profile.median:.3g}, largest {profile.largest:.3g};"
-            f" anisotropy {profile.anisotropy:.3g}."
+            f"Smallest {profile.smallest:.3g}, median {profile.median:.3g}, largest {profile.largest:.3g} ({unit});"
+            f" anisotropy, largest over smallest, {profile.anisotropy:.3g}."
         )
+        if profile.largest > _FAR * profile.median:
+            words.append(f"Rays that leave the picture are longer than {_FAR:g} medians.")
     words.append(f"Distances are {unit} over pixels in [0, 1].")
     return " ".join(words)
 

@@ -159,16 +159,23 @@ def _height(chart: Chart, row: int, side: float) -> float:
     if all(panel.kind == "image" for panel in panels):  # as high as its pictures, on a page of usual width
         spans = [(x, y) for x, y in (panel.limits for panel in panels) if x is not None and y is not None]
         shapes = [(y[1] - y[0]) / (x[1] - x[0]) for x, y in spans]
-        return min(side, max(shapes, default=1.0) * (side if only else _PAGE / chart.columns))
+        return min(side, max(shapes, default=1.0) * (side if only else _room(chart)))
     if all(panel.kind == "cartesian" and not panel.isometric for panel in panels):
         small = chart.columns >= _SMALL_FROM and chart.rows > 1
         return min(side, _SMALL_CURVES if small else _LOW_CURVES if chart.rows >= _SMALL_FROM else _CURVES)
     curves = any(panel.kind == "cartesian" and not panel.isometric for panel in chart.panels)
-    if curves and all(panel.isometric for panel in panels):  # no higher than their shape, on a page of usual width
+    if all(panel.isometric for panel in panels):  # no higher than their shape, beside curves on a page of usual width
         spans = [(x, y) for x, y in (panel.limits for panel in panels) if x is not None and y is not None]
         shapes = [(y[1] - y[0]) / (x[1] - x[0]) for x, y in spans]
-        return min(side, max(shapes, default=1.0) * _PAGE / chart.columns)
+        return min(side, max(shapes, default=1.0) * (_room(chart) if curves else side))
     return side
+
+
+def _room(chart: Chart) -> float:
+    """The width of one panel on a page of usual width, without what stands around and between panels."""
+    bars = _BARS if any(panel.scales for panel in chart.panels) else 0
+    gaps = (chart.columns - 1) * (_gaps(chart)[0] + bars)
+    return (_PAGE - _LEFT - _RIGHT - bars - gaps) / chart.columns
 
 
 def _gaps(chart: Chart) -> tuple[float, float]:
@@ -176,7 +183,8 @@ def _gaps(chart: Chart) -> tuple[float, float]:
     inner_y = any(panel.y.title for place, panel in enumerate(chart.panels) if place % chart.columns)
     inner_x = any(panel.x.title for panel in chart.panels[: -chart.columns])
     grid = chart.columns > 1 and chart.rows > 1
-    return (_GAP if inner_y or not grid else _GAP // 2), (_GAP + 20 if inner_x or not grid else _GAP - 24)
+    side = _BESIDE if any(panel.kind == "polar" for panel in chart.panels) else _GAP
+    return (side if inner_y or not grid else _GAP // 2), (_GAP + 20 if inner_x or not grid else _GAP - 24)
 
 
 def _kinds(chart: Chart) -> list[list[dict[str, str] | None]]:

@@ -7,6 +7,8 @@ Colours are finished values; where an analysis gives each frame a scale of its o
 from __future__ import annotations
 
 import io
+import re
+import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -19,6 +21,10 @@ from core.figures.provenance import recipe_text
 
 _ROOM = 0.05  # of an axis, beyond what is drawn
 _COLOURS = 256  # of a GIF
+_WIDEST = 900  # pixels of a GIF: it is for slides and pages, and every frame is a whole picture
+_SIGN = 0.58  # width of a letter of a title, of the font's size: an upper estimate
+_POINT = 25.4 / 72  # in mm
+_SAID = 3  # lines of a caption above a frame
 _SAMPLE = 4  # every so many pixels of each frame choose the colours of all
 SHORTEST, LONGEST = 20, 60_000  # milliseconds that a frame stands; viewers slow down what is shorter
 
@@ -66,13 +72,13 @@ def gif_bytes(
 
     Args:
         charts: the frames.
-        labels: what stands above each.
+        labels: what stands above each, with the first sentence of its caption below.
         milliseconds: how long a frame stands, in whole hundredths of a second.
         recipe: makes the picture again; kept in the file.
         width_mm: as for `core.figures.paper.figure_bytes`, like the rest.
         font_size: in points.
         font: "sans" or "serif".
-        dpi: sharpness.
+        dpi: sharpness; less where the picture would be wider than 900 pixels.
 
     Returns:
         The bytes of the file.
@@ -86,16 +92,19 @@ def gif_bytes(
         raise ValueError(f"expected a label for each of at least one frame, got {len(labels)} for {len(charts)}")
     if not SHORTEST <= milliseconds <= LONGEST:
         raise ValueError(f"expected {SHORTEST} to {LONGEST} milliseconds for each frame, got {milliseconds}")
+    wide = max(20, int(width_mm / (_SIGN * font_size * _POINT)))
+    dpi = min(dpi, int(_WIDEST * 25.4 / width_mm))
+    titles = _titles(labels, [chart.caption for chart in charts], wide)
     pages = [
         figure_bytes(
-            replace(chart, title=label[:80], recipe=None),
+            replace(chart, title=title, recipe=None),
             "png",
             width_mm=width_mm,
             font_size=font_size,
             font=font,
             dpi=dpi,
         )
-        for chart, label in zip(charts, labels, strict=True)
+        for chart, title in zip(charts, titles, strict=True)
     ]
     sizes = []
     for page in pages:
@@ -135,6 +144,14 @@ def gif_bytes(
         comment=recipe_text(recipe).encode("ascii") if recipe is not None else b"",
     )
     return buffer.getvalue()
+
+
+def _titles(labels: Sequence[str], captions: Sequence[str], wide: int) -> list[str]:
+    """What stands above each frame: its checkpoint, and what its caption says first, in as many lines each."""
+    firsts = [re.split(r"(?<=\.)\s", caption.strip(), maxsplit=1)[0] for caption in captions]
+    lines = [[label[:wide], *textwrap.wrap(first, wide)[:_SAID]] for label, first in zip(labels, firsts, strict=True)]
+    most = max(map(len, lines))
+    return ["\n".join(each + [" "] * (most - len(each))) for each in lines]
 
 
 def _legend(chart: Chart, entries: Sequence[tuple[str, str]]) -> tuple[LegendEntry, ...]:

@@ -25,6 +25,10 @@ SPARSE_SHOWS: tuple[SparseShow, ...] = get_args(SparseShow)
 _COUNTED = 8  # pixels: so many ticks are named one by one
 
 _MAPS = {
+    "card": "Change: of the value, the mean over channels. Order: the place at which a pixel enters. Reliance: the"
+    " margin that comes back when this pixel alone is restored. Dense direction: the normal at DeepFool's boundary"
+    " point. Capacity: how far the linearised margin falls when this pixel alone moves as far as it may, its slope"
+    " taken at the image; at boundary: at that boundary point; difference: at boundary less at the image.",
     "support": "Colour: the place at which a pixel enters, 1 first; grey: unchanged.",
     "change": "Colour: change of the value, the mean over channels.",
     "reliance": "Colour: the margin that comes back when this pixel alone is restored; grey: unchanged.",

@@ -196,6 +196,7 @@ STROKES: Mapping[str, Stroke] = {
 }
 EXACT = "#e0115f"  # of lines that are known on paper, over those that were computed
 HALO = "#ffffff"
+_TOLD_APART = 3.4  # contrast of a line with the paper below it
 MARKS = 0.9  # points: outlines of marks
 BAND = 0.22  # opacity of bands
 
@@ -204,6 +205,33 @@ def stroke_colour(role: str, theme: Theme) -> str:
     """The colour of a role's lines in a theme; on a picture they stay dark, because the picture stays light."""
     stroke = STROKES[role]
     return str(getattr(LIGHT if stroke.halo else theme, stroke.colour))
+
+
+def lifted(colour: str, theme: Theme) -> str:
+    """A colour on bare paper of a theme: lightened on dark paper, where it would hardly be told from it.
+
+    Args:
+        colour: "#rrggbb"; anything else stays as it is.
+        theme: whose paper lies below.
+
+    Returns:
+        The colour itself, or the first blend with white whose contrast with the paper is 3.4 to 1.
+    """
+    if theme is not DARK or len(colour) != 7:
+        return colour
+    ground, own = _luminance(_rgb(theme.paper)), _rgb(colour)
+    for part in np.linspace(0, 1, 21):
+        blend = own + part * (255 - own)
+        if (_luminance(blend) + 0.05) / (ground + 0.05) >= _TOLD_APART:
+            break
+    return "#{:02x}{:02x}{:02x}".format(*np.rint(blend).astype(int).tolist())
+
+
+def _luminance(colour: np.ndarray) -> float:
+    """The relative luminance of sRGB, 0 to 1."""
+    part = colour / 255
+    linear = np.where(part <= 0.04045, part / 12.92, ((part + 0.055) / 1.055) ** 2.4)
+    return float(linear @ [0.2126, 0.7152, 0.0722])
 
 
 def faded(picture: np.ndarray) -> np.ndarray:

@@ -29,6 +29,7 @@ from core.figures.chart import (
 
 _STROKE = 2.4  # pixels per point of a line: on a screen a picture of 75 mm on paper is about 600 pixels wide
 _MARK = 1.5  # pixels per point of a mark
+_EDGED = 7.0  # pixels: smaller marks would be all edge
 _PICTURE = 300.0  # points: a thumbnail of 18 points takes 18 / 300 of a picture's width, because Plotly knows no others
 _HOVER_CELLS = 96  # per side: the words under the pointer are one string per cell, and 256^2 of them take megabytes
 _OUTLINE = ", ".join(f"{x}px {y}px 0 {style.HALO}" for x in (-1, 0, 1) for y in (-1, 0, 1) if x or y)
@@ -53,7 +54,7 @@ def line_style(layer: LinesLayer, theme: style.Theme) -> dict[str, Any]:
     """What Plotly draws a layer's lines with; the colour of a line on bare paper."""
     stroke = style.STROKES[layer.role]
     dash = layer.dash if layer.dash != "solid" else stroke.dash
-    colour = layer.colour or getattr(theme, stroke.colour)
+    colour = style.lifted(layer.colour, theme) if layer.colour else getattr(theme, stroke.colour)
     return {"color": colour, "width": _STROKE * stroke.width, "dash": _DASHES[dash]}
 
 
@@ -61,7 +62,8 @@ def mark_style(layer: PointsLayer, colours: list[str]) -> dict[str, Any]:
     """What Plotly draws a layer's marks with."""
     colour = colours if len(colours) > 1 else colours[0]
     hollow = layer.marker in ("ring", "cross")
-    outline = {"width": 2, "color": colour} if hollow else {"width": 1, "color": style.HALO}
+    edge = {"width": int(_MARK * layer.size >= _EDGED), "color": style.HALO}
+    outline = {"width": 2, "color": colour} if hollow else edge
     return {"symbol": _MARKERS[layer.marker], "size": _MARK * layer.size, "color": colour, "line": outline}
 
 
@@ -82,6 +84,10 @@ class PanelTraces:
     column: int
     size: tuple[float, float]  # pixels of the plots of the whole figure, about, for what stands beside the panel
     bars: bool = True  # draw the colour bars, unless the panel to the right has the same
+
+    @property
+    def _pictured(self) -> bool:
+        return any(isinstance(layer, FieldLayer) for layer in self.panel.layers)
 
     @property
     def _polar(self) -> bool:
@@ -112,20 +118,11 @@ class PanelTraces:
         left, right, bottom, top = self._domain
         beside = {"xref": "paper", "yref": "paper", "showarrow": False, "borderpad": 0}
         if self.panel.title:
-            self.figure.add_annotation(
-                x=left,
-                y=top,
-                xanchor="left",
-                yanchor="bottom",
-                yshift=34 if self._polar else 6,
-                **beside,
-                text=literal(self.panel.title),
-                font={"size": 14},
-            )
+            above = {"xanchor": "left", "yanchor": "bottom", "yshift": 34 if self._polar else 6, "font": {"size": 14}}
+            self.figure.add_annotation(x=left, y=top, text=literal(self.panel.title), **beside, **above)
         if self._polar and self.panel.y.title:
-            self.figure.add_annotation(
-                x=(left + right) / 2, y=bottom, yanchor="top", yshift=-24, text=literal(self.panel.y.title), **beside
-            )
+            beside |= {"xanchor": "center", "yanchor": "top", "yshift": -24}
+            self.figure.add_annotation(x=(left + right) / 2, y=bottom, text=literal(self.panel.y.title), **beside)
 
     # -- axes --
 
@@ -249,7 +246,8 @@ class PanelTraces:
                 self._label(words, path[len(path) // 2], yanchor="middle")
 
     def _points(self, layer: PointsLayer) -> None:
-        colours = list(layer.colours) or [self.theme.ink]
+        paper = style.LIGHT if self._pictured else self.theme  # a picture stays light in a dark theme
+        colours = [style.lifted(colour, paper) for colour in layer.colours] or [self.theme.ink]
         labels = [literal(words) for words in layer.labels] or None
         if layer.marker == "none":
             left, right = self._span(layer.positions)[0]
@@ -271,7 +269,7 @@ class PanelTraces:
     def _images(self, layer: ImagesLayer) -> None:
         (left, right), (low, high) = self._span(layer.positions)
         across = layer.size / _PICTURE * (right - left)
-        up = layer.size / _PICTURE * (high - low)
+        up = across if self.panel.isometric else layer.size / _PICTURE * (high - low)
         for index, (picture, (x, y)) in enumerate(zip(layer.images, layer.positions, strict=True)):
             box = {"x0": x - across / 2, "x1": x + across / 2, "y0": y - up / 2, "y1": y + up / 2}
             place = {"row": self.row, "col": self.column}
@@ -352,16 +350,17 @@ class PanelTraces:
     def _scale_bar(self) -> None:
         (left, right), (low, high) = self._span(np.empty((0, 2)))
         length = style.round_length(right - left)
-        margin, y = 0.03 * (right - left), low + 0.03 * (high - low)
-        x = right - margin - length if self.panel.scale_bar_right else left + margin
-        for colour, width in ((style.HALO, 7), (style.LIGHT.ink, 3)):
-            line = {"color": colour, "width": width}
-            self.figure.add_shape(
-                type="line", x0=x, x1=x + length, y0=y, y1=y, line=line, row=self.row, col=self.column
-            )
+        across, up = self.panel.scale_bar_corner
+        margin, room = 0.03 * (right - left), 0.03 * (high - low)
+        x = right - margin - length if across else left + margin
+        y = high - 3 * room if up else low + room
+        plate = {"type": "rect", "fillcolor": style.HALO, "line": {"width": 0}}
+        box = {"x0": x - margin / 2, "x1": x + length + margin / 2, "y0": y - room / 2, "y1": y + 2 * room}
+        line = {"color": style.LIGHT.ink, "width": 3}
+        for shape in (plate | box, {"type": "line", "line": line, "x0": x, "x1": x + length, "y0": y, "y1": y}):
+            self.figure.add_shape(**shape, row=self.row, col=self.column)
         words = f"{style.number_words(length)} {self.panel.scale_bar}"
-        end, anchor = (x + length, "right") if self.panel.scale_bar_right else (x, "left")
-        self._label(words, (end, y), xanchor=anchor, yanchor="bottom", yshift=4)
+        self._label(words, (x + length / 2, y), xanchor="center", yanchor="bottom", yshift=3, bgcolor=style.HALO)
 
     def _colour_bar(self, scale: Scale, number: int) -> None:
         """A bar to the right of the panel, carried by a trace that shows nothing else."""
@@ -382,7 +381,7 @@ class PanelTraces:
             "len": top - bottom,
             "ypad": 0,
             "nticks": 6,
-        }
+        } | (dict(zip(("tickvals", "ticktext"), zip(*scale.ticks, strict=True), strict=True)) if scale.ticks else {})
         marker = {"color": [low], "cmin": low, "cmax": high, "colorscale": colours, "showscale": True, "colorbar": bar}
         self._add(go.Scatter(x=[None], y=[None], mode="markers", marker=marker, showlegend=False, hoverinfo="skip"))
 

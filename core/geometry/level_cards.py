@@ -106,7 +106,7 @@ class LevelTriangle(Triangle):
         n = self.resolution
         table = np.full((n + 2, n + 2), np.nan)
         table[tuple(self.lattice.T)] = self.confidence[0]
-        inside = (i > -0.5) & (j > -0.5) & (i + j < n + 0.5)
+        inside = (i > -1e-9) & (j > -1e-9) & (i + j < n + 1e-9)
         i, j = i.clip(0, n), j.clip(0, n)
         over = np.maximum(i + j - n, 0) / 2
         i, j = (i - over).clip(0, n), (j - over).clip(0, n)

@@ -118,11 +118,12 @@ def _rise(measured: Sequence[Measured]) -> Claim | None:
         )
     if not evidence:
         return None
+    null = any(entry.holds is None for entry in evidence)
     return Claim(
         statement="Margins rise with frequency: models are more invariant to high frequencies than to low ones.",
         reference=MARGINS,
         evidence=tuple(evidence),
-        note="an untrained model stands beside: what it shows comes from the architecture alone",
+        note="an untrained model stands beside: what it shows comes from the architecture alone" if null else "",
     )
 
 

@@ -110,6 +110,7 @@ class PlaneDrawing {
 
   drawData(data) {
     this.figure.style.setProperty("--side", `${data.side ?? 720}px`);
+    this.figure.classList.toggle("bare", !data.axes.x && !data.axes.y);
     this.title.textContent = data.title;
     this.picture.setAttribute("aria-label", data.alt || "A plane of images");
     this.drawBusy(data.busy);
@@ -279,8 +280,10 @@ class PlaneDrawing {
     const width = widthOf(this.shown), length = roundLength(width / 4), y = this.size - 14;
     const d = `M14 ${y}h${(length / width) * this.size}`, digits = digitsOf(length);
     const text = digits > 3 ? `${written(length / 10 ** -digits, 0)} × ${raised(-digits)}` : written(length, digits);
-    this.bar.append(make("path", { class: "under", d }), make("path", { d }));
-    this.bar.append(make("text", { x: 14, y: y - 8 }, `${text} (${this.data.scale_bar})`));
+    const words = make("text", { x: 14, y: y - 7 }, `${text} ${this.data.scale_bar}`);
+    this.bar.append(make("path", { d }), words);
+    const wide = Math.max((length / width) * this.size, words.getComputedTextLength());
+    this.bar.prepend(make("rect", { x: 8, y: y - 21, width: wide + 12, height: 27, rx: 2 })); // no line runs through the words
   }
 
   /** The quiet line beneath: what lies under the pointer, or under the crosshair while the keyboard has the picture. */
@@ -295,6 +298,7 @@ class PlaneDrawing {
   }
 
   placed(world) {
+    if (this.figure.classList.contains("bare")) return "";
     if (this.data.ticks.x?.length && this.data.ticks.y?.length) { // columns and rows are counted, and some from the top
       const named = (axis, at) => `${this.data.axes[axis]} ${Math.round(axis === "y" && this.data.ticks.y[0][0] > this.data.ticks.y.at(-1)[0] ? -at : at)}`;
       return `${named("x", world[0])}, ${named("y", world[1])}`;
@@ -305,7 +309,7 @@ class PlaneDrawing {
   }
 
   hint() {
-    const words = "drag a box or turn the wheel to zoom · arrows move · 0 shows all";
-    return this.data.picks ? `click to pick · ${words}` : words;
+    const words = this.size < 440 ? "drag or wheel zooms · 0 shows all" : "drag a box or turn the wheel to zoom · arrows move · 0 shows all";
+    return this.data.picks ? `${this.size < 440 ? "click picks" : "click to pick"} · ${words}` : words;
   }
 }

@@ -1,6 +1,7 @@
 // A map of images: a card beside the image under the pointer; `choose` and `lasso` tell Python what was chosen.
 // Words are set as text, never as markup: file and class names come from users.
 const SIDE = 1000; // of the drawing, in its own units
+const INK = "#23262d"; // words and marks, which the page's theme turns
 const NEAR = 14; // CSS pixels: an image within that of the pointer is meant
 const UNITS = 1e6; // of a line's coordinates per side of the frame; `UNITS` in viewer.py
 
@@ -48,6 +49,7 @@ class ImageMap {
       Object.assign(this, { text, data });
       this.drawAll();
     }
+    this.sheet.parentElement.classList.toggle("dark", Boolean(data.dark));
     this.busy.textContent = data.busy?.text ?? "";
     const ways = [data.chooses && "click an image", data.lassoes && "draw around some", "wheel zooms", "double click shows all"];
     this.hint.textContent = ways.filter(Boolean).join(" · ");
@@ -93,7 +95,7 @@ class ImageMap {
     const d = (SHAPES[marker] ?? circle)(size), open = marker === "ring" || marker === "cross", paths = [];
     if (open) paths.push(make("path", { d, class: "under" }));
     const shape = make("path", { d, class: open ? "open" : "" });
-    shape.style[open ? "stroke" : "fill"] = colour || "#23262d";
+    shape.style[open ? "stroke" : "fill"] = colour && colour !== INK ? colour : "var(--ink)";
     const node = make("g", {}, ...paths, shape);
     if (label) node.append(make("text", { x: size + 4, y: 4.5 }, label));
     return node;

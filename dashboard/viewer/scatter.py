@@ -73,7 +73,9 @@ def scatter_view(
 
     _mount(
         key=key,
-        data=data | {"busy": busy, "chooses": on_choose is not None, "lassoes": on_lasso is not None, "side": height},
+        data=data
+        | {"busy": busy, "chooses": on_choose is not None, "lassoes": on_lasso is not None, "side": height}
+        | {"dark": st.context.theme.type == "dark"},
         on_choose_change=chosen,
         on_lasso_change=lassoed,
     )

@@ -47,11 +47,7 @@ Fawzi, Moosavi-Dezfooli, Frossard, NeurIPS 2016 (arXiv 1608.08967).
 
 def walk(outcome: Outcome) -> None:
     """The film strip, distances and probabilities of all chosen models."""
-    busy = controls.progress_words(outcome, f"{made.parameters['steps']} severities")
-    if busy:
-        st.progress(busy["fraction"] or 0.0, busy["text"])
-    exports.chart(made, outcome)
-    controls.stop_or_resume(outcome)
+    exports.drawn(made, outcome, f"{made.parameters['steps']} severities", main=True)
 
 
 def marked(results: tuple[SeverityWalk | None, ...]) -> None:
@@ -120,7 +116,7 @@ def lab() -> None:
     """What PRIME's primitives make of the image."""
     st.subheader("Augmentation lab")
     drawn = replace(session.make(LAB, session.settings(LAB)), models=made.models[:1])
-    outcome = session.live(drawn, lambda there: exports.chart(drawn, there), patience=1.0)
+    outcome = session.live(drawn, lambda there: exports.drawn(drawn, there, "the draws"), patience=1.0)
     left, right = st.columns(2, gap="large")
     with left:
         controls.setting(LAB, "spectral", "Filters, s", (0.0, 1.0, 2.0, 4.0, 8.0))
@@ -175,15 +171,8 @@ def noise() -> None:
 
 def beside(asked: Recipe, size: str) -> None:
     """A chart that takes a while, with its progress and its export menu."""
-
-    def draw(there: Outcome) -> None:
-        busy = controls.progress_words(there, size)
-        if busy:
-            st.progress(busy["fraction"] or 0.0, busy["text"])
-        exports.chart(asked, there)
-        controls.stop_or_resume(there, f":{asked.analysis}")
-
-    exports.export(asked, session.live(asked, draw, patience=0.0), st.container())
+    there = session.live(asked, lambda there: exports.drawn(asked, there, size), patience=0.0)
+    exports.export(asked, there, st.container())
 
 
 controls.heading("Corruptions", TABLE[ANALYSIS].question)

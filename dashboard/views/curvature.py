@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -11,8 +11,9 @@ import streamlit as st
 
 from core.analyses import TABLE
 from core.figures.curvature_gallery import number_at, on_plane, shown_numbers
-from core.geometry.curvature import STATUSES
+from core.geometry.curvature import MOST_FULL, STATUSES
 from core.geometry.curvature_cards import CurvatureCard
+from core.geometry.curvature_search import PROBES, STEPS
 from core.geometry.curvature_section import CurvatureSection
 from core.geometry.exact import exact_distance
 from dashboard import controls, exports, nulls, plane_controls, session
@@ -28,8 +29,10 @@ closes around the image's class, which is convex in that direction; a straight s
 **k > 0**: the other class is the convex one. The product of k with the distance D has no unit: where |k| D is far below
 1 the boundary is flat at the scale that matters, near 1 a linear estimate of the distance is off by its own size.
 
-**What to look for.** A long flat middle with few curved directions at both ends; which end is the stronger one
-(asymmetry below -1: the image's class is the convex one on balance); whether the curved directions look like anything.
+**What to look for.** A long flat middle with few curved directions at both ends. Which end reaches further: the most
+positive beside the most negative one. Which side outweighs the other in sum: where *sum of negative / sum of positive*
+is below -1, the image's class is the convex one on balance; the two may disagree. Whether the curved directions look
+like anything.
 The random direction, number 0, shows what a typical slice sees: almost nothing.
 
 **Quality.** The angle between image and normal is 0° at a nearest point. The focal test 1 + k D of the smallest k is
@@ -61,18 +64,39 @@ def profile(outcome: Outcome) -> None:
     elif not busy:
         st.caption("No picture yet.")
     controls.stop_or_resume(outcome)
+    if made.parameters["spectrum"] == "ends" and outcome.finished and any(map(shown_numbers, known.values())):
+        most = max(int(np.prod(session.classifier(source).input_shape)) for source in made.models)
+        words = f"all {most - 1:,} curvatures" if most <= MOST_FULL else "the density of all curvatures"
+        more = most if most <= MOST_FULL else PROBES * STEPS
+        st.button(
+            f"Measure {words}",
+            key="curvature:all",
+            on_click=session.change,
+            args=(ANALYSIS,),
+            kwargs={"spectrum": "auto"},
+            help=f"About {more:,} products more; these took {spent(known)}. Adds how flat the boundary is, the mean and"
+            " the balance of both sides.",
+        )
+
+
+def spent(known: Mapping[str, CurvatureCard]) -> str:
+    """What both ends took, of all models together."""
+    return f"{sum(card.products for card in known.values()):,}, {sum(card.seconds for card in known.values()):.1f} s"
 
 
 def tiles(card: CurvatureCard) -> dict[str, str]:
     """What the curvatures of the image come to, how well they are known, and what they took."""
     first, last, distance = card.curvatures[0, 0], card.curvatures[0, -1], card.distance[0]
     largest = max(abs(first), abs(last)) or math.nan
-    lines = {
+    of_all = {
         "flat: |k| × distance < 0.1": percent(card.flat_fraction[0]),
         "flat: |k| < 5 % of the largest": percent(card.relatively_flat_fraction[0]),
         "directions that share it": f"{number(card.participation[0])} of {card.dimension:,}",
-        "asymmetry: negative / positive": number(card.asymmetry[0]),
+        "sum of negative / sum of positive": number(card.asymmetry[0]),
         "mean curvature": number(card.mean[0], "1/ℓ2"),
+    }
+    lines = {} if math.isnan(card.mean[0]) else of_all
+    lines |= {
         "most positive": number(first, "1/ℓ2"),
         "most positive × distance": number(first * distance),
         "most negative": number(last, "1/ℓ2"),
@@ -220,7 +244,8 @@ def image_asked() -> None:
 def picture() -> None:
     """What the first picture shows."""
     st.markdown("**Picture**")
-    controls.setting(ANALYSIS, "show", "Show", ("profile", "density"))
+    if made.parameters["spectrum"] != "ends":
+        controls.setting(ANALYSIS, "show", "Show", ("profile", "density"))
     controls.setting(ANALYSIS, "values", "Values")
     controls.setting(ANALYSIS, "ranks", "Ranks")
     controls.setting(ANALYSIS, "positive", "Positive: convex")
@@ -269,6 +294,8 @@ def scale(kinked: bool) -> None:
 controls.heading("Curvature", TABLE[ANALYSIS].question)
 AT = (*session.OF_THE_PLANE, "seed")
 made = session.recipe(ANALYSIS)
+if made.parameters["spectrum"] == "ends":  # which have no density
+    made = made.with_settings(show="profile")
 several = made.parameters["count"] > 0
 section = session.make(SECTION, {**session.settings(SECTION), **{name: made.parameters[name] for name in SHARED}})
 along = {name: section.parameters[name] for name in (*SHARED, "number", "reach")}

@@ -19,8 +19,8 @@ images, each divided by the length of its own gradient, this gives one operator 
 largest curvature, by magnitude, are the **shared directions**. They come from one half of the images and are tested on
 the other half: how much more does the boundary bend along them than along random directions?
 
-**What to look for.** Whether the line of *other images* lies as high as that of the *images they come from*: then the
-directions are shared. Whether it lies above the dashed line: the same frequencies without the shapes. Whether *uniform
+**What to look for.** Whether the dots of *other images* lie as high as those of the *images they come from*: then the
+directions are shared. Whether they lie above the rings: the same frequencies without the shapes. Whether *uniform
 noise* is as high: then they belong to the model, not to images. Then the pictures, and whether noise along the
 directions of **negative** curvature, where the boundary closes around the image's class, flips sooner than noise
 along those of positive curvature, of which it bends away.
@@ -104,6 +104,7 @@ def known(outcome: Outcome) -> None:
     ]
     if found:
         with st.container(border=True):
+            st.markdown("**Curvature over chance**")
             for source, result in found:
                 facts(source, result)
 

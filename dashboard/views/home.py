@@ -1,5 +1,7 @@
 """What this is, what the chosen model is, and what it says about the images."""
 
+from pathlib import Path
+
 import streamlit as st
 
 from core.analyses import TABLE, thumbnails
@@ -8,20 +10,34 @@ from core.figures.provenance import read_recipe
 from core.recipe import Recipe
 from dashboard import controls, links, session
 from dashboard.viewer.thumbnails import thumbnail_grid
-from dashboard.words import literal
+from dashboard.words import LENSES, literal
 
+PICTURE = Path(__file__).resolve().parents[2] / "assets" / "slice.png"
+ARROW = ":material/arrow_forward:"
 SHOWN = 120
 LARGEST = 200  # MB of a dropped file
 
 
+def start() -> None:
+    """A picture of what there is to see, and the three first steps."""
+    picture, steps = st.columns([2, 3], gap="medium", vertical_alignment="center")
+    picture.image(str(PICTURE), caption="A slice through three images: the colour is what the model says there.")
+    with steps:
+        st.markdown("**Start here**")
+        st.page_link("views/slices.py", label="1. Cut a slice of the demo model, and click into it", icon=ARROW)
+        st.page_link("views/gallery.py", label="2. See in the Gallery what five papers ask", icon=ARROW)
+        st.page_link("views/model.py", label="3. Bring your own model, and ask the same", icon=ARROW)
+
+
 def lenses() -> None:
-    """One line per view, with the questions it answers."""
+    """One line per view, as the sidebar lists and calls them, with the first of the questions it answers."""
     questions: dict[str, list[str]] = {}
     for analysis in TABLE.values():
         questions.setdefault(analysis.view, []).append(analysis.question)
-    for view, asked in questions.items():
-        st.page_link(f"views/{view}.py", label=f"**{view.replace('_', ' ').capitalize()}**")
-        st.caption(" ".join(asked))
+    for view, title in LENSES.items():
+        name, asked = st.columns([1, 3], vertical_alignment="center")
+        name.page_link(f"views/{view}.py", label=f":blue[**{title}**]", icon=ARROW)
+        asked.caption(questions[view][0], help=" ".join(questions[view][1:]) or None)
 
 
 def reopen() -> None:
@@ -72,6 +88,7 @@ def predictions() -> None:
 controls.heading("Boundary Atlas", "See where, and how, an image classifier changes its mind.")
 left, right = st.columns([640, 380], gap="large")
 with left:
+    start()
     st.subheader("Lenses")
     lenses()
     reopen()

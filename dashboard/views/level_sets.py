@@ -18,7 +18,7 @@ from core.geometry.level_cards import LevelSetCard, confidence_on, perceptual_di
 from core.geometry.level_sets import STATUSES
 from core.geometry.level_stars import LevelStar
 from core.geometry.slices import Slice
-from dashboard import controls, exports, plane_controls, session
+from dashboard import controls, exports, pace, plane_controls, session
 from dashboard.session import Outcome, Point
 from dashboard.viewer.viewer import Extent, plane_view
 
@@ -131,7 +131,8 @@ def plane(cards: list[LevelSetCard]) -> None:
         return
     if len(made.rows) > 2:
         controls.setting(TRIANGLE, "through", "Through the source and")
-    chosen = {"plane": "directions", "u": along[0], "v": along[1], "resolution": _SIDE, "shading": "entropy"}
+    side = pace.beside(_SIDE)
+    chosen = {"plane": "directions", "u": along[0], "v": along[1], "resolution": side, "shading": "entropy"}
     extent = triangle.figure["extent"]
     cut = replace(session.make("slice", {**chosen, "extent": extent}), rows=made.rows[:1])
 
@@ -144,7 +145,7 @@ def plane(cards: list[LevelSetCard]) -> None:
                 if len(results) > 1:
                     st.markdown(f"**{session.classifier(source).name}**")
                 if not isinstance(result, Slice):
-                    st.caption("On its way.")
+                    controls.progress(there, f"{side} x {side}")
                     continue
                 captions.append(_one_plane(place, source, result, there))
         if captions:
@@ -167,7 +168,7 @@ def plane(cards: list[LevelSetCard]) -> None:
             view=extent or result.home,
             home=result.home,
             pick=session.point() if _same_plane(along) else None,
-            busy=controls.progress_words(there, f"{_SIDE} x {_SIDE}"),
+            busy=controls.progress_words(there, f"{side} x {side}"),
             on_zoom=zoom,
             on_pick=lambda at: pick(along, at),
             linked="level-plane",
@@ -218,8 +219,7 @@ def shares() -> None:
     shown = triangle.with_settings(show="shares") if shows_rest else triangle
 
     def draw(there: Outcome) -> None:
-        exports.chart(shown, there)
-        controls.stop_or_resume(there, ":triangle")
+        exports.drawn(shown, there, "the triangle")
 
     exports.export(triangle, session.live(shown, draw, patience=1.0), st.container())
 

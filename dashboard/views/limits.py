@@ -10,6 +10,7 @@ import numpy as np
 import streamlit as st
 
 from core.analyses import TABLE
+from core.figures.every_image import on_dark
 from core.geometry.limits import BOUNDS, RobustnessBound, size_at
 from core.geometry.painting import NAMED, PaintedClass, painted_words
 from core.geometry.survival import Survival
@@ -110,9 +111,13 @@ def board(outcome: Outcome) -> None:
     """All images of the tiny format; a click paints one, or takes it away."""
     [found] = outcome.results
     if not isinstance(found, PaintedClass):
-        st.caption("On its way.")
+        controls.progress(outcome, "all images")
+        controls.stop_or_resume(outcome, f":{PAINTING}")
         return
     shown = painting.with_settings(show="board").chart([found], [one], images)
+    dark = st.context.theme.type == "dark"
+    plain = [replace(panel, x=replace(panel.x, label=""), y=replace(panel.y, label="")) for panel in shown.panels]
+    shown = replace(shown, panels=tuple(map(on_dark, plain) if dark else plain))
     plane_view(
         shown,
         key=f"limits-board-{found.side}",
@@ -171,7 +176,7 @@ def people() -> None:
     drawn = session.make(OVERLAY, session.settings(OVERLAY))
     left, right = st.columns([640, 380] if len(drawn.models) == 1 else [1040, 380], gap="large")
     with left:
-        outcome = session.live(drawn, lambda there: exports.chart(drawn, there))
+        outcome = session.live(drawn, lambda there: exports.drawn(drawn, there, "two images"))
         exports.export(drawn, outcome, st.container())
     with right, st.container(border=True):
         st.markdown("**Two images**")
@@ -231,7 +236,9 @@ painting = replace(session.make(PAINTING, session.settings(PAINTING)), models=ma
 measured = replace(session.make(FOUND, session.settings(FOUND)), rows=(0,))
 left, right = st.columns([640, 380], gap="large")
 with left:
-    outcome = session.live(made, lambda there: exports.chart(made, there), patience=1.0, urgent=True)
+    outcome = session.live(
+        made, lambda there: exports.drawn(made, there, "the bounds", main=True), patience=1.0, urgent=True
+    )
     exports.on_demand(
         measured,
         "Measured on noise",

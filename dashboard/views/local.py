@@ -15,7 +15,6 @@ from dashboard.session import Outcome
 
 ANALYSIS = "local"
 COLUMNS = ("measured", "linearised", "random map")
-_WIDTHS = 64, 64, 76  # CSS pixels: each name fits
 ABOUT = """
 The image is changed by steps of one length r, in many directions v, each with its opposite. d+ and d- are the changes
 of the logits for r v and -r v.
@@ -25,7 +24,7 @@ step and its opposite do opposite things: |d+ + d-| over |d+| + |d-| is 0 for an
 **Mantel score**: the correlation of distances between the points with distances between their outputs. **Lipschitz
 numbers** say how steep the model is; each rung of the ladder is a bound from below, only the last one from above.
 
-**What to look for.** The column beside. A *linear* map from thousands of values to ten outputs is far from isotropic
+**What to look for.** The column beside. A *linear* map from thousands of values to a few outputs is far from isotropic
 too, and its Mantel score is near 0: a low score needs no bending. What bends shows where *measured* leaves
 *linearised*, and as 1 minus the score against the linearised distances. In the plane, the gap between the solid and the
 dashed curve is asymmetry; the dotted curve is the linearisation, which has none.
@@ -100,10 +99,7 @@ def beside_linear(found: LocalCard) -> None:
         "against linearised distances": (found.mantel_jacobian[0], 1.0, math.nan),
         "p of that, by permutations": (found.mantel_p[0, 2], math.nan, math.nan),
     }
-    columns = {name: [said(float(values[place])) for values in rows.values()] for place, name in enumerate(COLUMNS)}
-    widths = {"": st.column_config.TextColumn(width=170)}
-    widths |= {name: st.column_config.TextColumn(width=width) for name, width in zip(columns, _WIDTHS, strict=True)}
-    st.dataframe({"": list(rows), **columns}, hide_index=True, column_config=widths)
+    controls.table(COLUMNS, {name: [said(float(value)) for value in values] for name, values in rows.items()})
     expected = found.mantel_expected[0]
     words = ["p is of any association, not of topology kept."]
     if math.isfinite(expected):
@@ -116,7 +112,7 @@ def ladder(found: LocalCard) -> None:
     word = "logits" if found.representation == "logits" else "probability"
     residual = found.lipschitz_residual[0]
     iterated = f" (residual {residual:.1g})" if residual > 0 else ""
-    st.markdown(f"**Steepness** ({word} per ℓ2)")
+    controls.card_title(f"Steepness, {word} per ℓ2")
     lines = {
         "over pairs of points": said(found.lipschitz_pairs[0]),
         "at the point": said(found.lipschitz_point[0]) + iterated,
@@ -201,10 +197,10 @@ exports.export(session.make(ANALYSIS, session.settings(ANALYSIS)), outcome)
 with right:
     if isinstance(first, LocalCard):
         with st.container(border=True):
-            st.markdown(f"**Around {first.words}**")
+            controls.card_title(f"Around {first.words}")
             facts(first)
         with st.container(border=True):
-            st.markdown("**Beside linear maps**")
+            controls.card_title("Beside linear maps")
             beside_linear(first)
         with st.container(border=True):
             ladder(first)

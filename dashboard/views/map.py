@@ -35,10 +35,10 @@ Coloured by *curvature*: whether the boundary bends alike near all images of an 
 **Background.** Colour between the points: the mean of the nearest images' features, asked of the last layer. It fades
 where a place does not come back to itself on a round trip, and away from images.
 
-**What this cannot show.** A plane cannot hold the neighbours of so many dimensions: the numbers below say how many are
-kept and lost. Distances between groups, their sizes, gaps and directions mean nothing. Images put on the map later land
-near others, however far they are from all: the path's words say how far. The background is one curved sheet through the
-space, not the boundary. A slice has none of these faults: choose three points and cut it.
+**What this cannot show.** A plane cannot hold the neighbours of so many dimensions: *How faithful is this map?* says
+how many are kept and lost. Distances between groups, their sizes, gaps and directions mean nothing. Images put on the
+map later land near others, however far they are from all: the path's words say how far. The background is one curved
+sheet through the space, not the boundary. A slice has none of these faults: choose three points and cut it.
 
 References: McInnes, Healy, Melville, *UMAP*, arXiv 1802.03426; Schulz, Hinder, Hammer, *DeepView*, IJCAI 2020 (arXiv
 1909.09154); Wang, Telea, *Fundamental limitations of inverse projections and decision maps*, IVAPP 2024.
@@ -357,7 +357,7 @@ with left:
         quality(known)
     if PATH in session.asked():
         with st.expander("The path alone"):
-            following = session.live(path, lambda there: exports.chart(path, there), patience=0.0)
+            following = session.live(path, lambda there: exports.drawn(path, there, "the path"), patience=0.0)
             exports.export(path, following, st.container())
 exports.export(made, outcome)
 with right:

@@ -33,7 +33,7 @@ that is longer than the box's diagonal is no image at all. Windows on the diagon
 oriented edges; the map has them. Misclassified images are left out of medians: their distance means the opposite.
 
 Reference: Ortiz-Jimenez, Modas, Moosavi-Dezfooli, Frossard, *Hold me tight! Influence of discriminative features on
-deep network boundaries*, NeurIPS 2020 (arXiv 2002.06349), which reports DeepFool's points (here: 0 slides).
+deep network boundaries*, NeurIPS 2020 (arXiv 2002.06349), which reports DeepFool's points.
 """
 
 
@@ -208,7 +208,7 @@ with left:
         st.subheader("Ratio of distances")
         exports.chart(made.with_settings(colour="ratio"), outcome)
     st.subheader("From low to high")
-    along = session.live(curve, lambda there: exports.chart(curve, there))
+    along = session.live(curve, lambda there: exports.drawn(curve, there, "the windows"))
     exports.export(curve, along, st.container())
 exports.export(made, outcome)
 with right:

@@ -10,10 +10,10 @@ import streamlit as st
 from core.analyses import thumbnails
 from core.foreign import read_names
 from core.images import demo_images_of
-from core.preprocessing import OWN, Trial, presets, suspicion
+from core.preprocessing import OWN, Trial, looks_untrained, presets, suspicion
 from core.registries import Fit, architectures, made_for
 from core.state_dicts import SUFFIXES, StateDict
-from dashboard import controls, drafts, own_models, session
+from dashboard import controls, drafts, own_models, pace, session
 from dashboard.brought import LARGEST, brought, own_classifier, read_only
 from dashboard.words import literal
 
@@ -29,6 +29,7 @@ not say paddings, activations or pooling: where several fit, take the one that i
 **Preprocessing.** A model that is given images normalised otherwise than in training answers all the same, only
 worse. Below each picture stands what the model says. The table tries other normalisations: where the first batch
 normalisation sees numbers far from those of training, or nearly all pictures get one class, something is wrong.
+Confidence says nothing of the kind: larger numbers, such as bytes, make any network surer.
 
 **Who sees it.** Your upload belongs to this browser session. Others cannot name it, and it is deleted when you forget
 it or close the page. A link to a figure holds the digest of the file: whoever opens it is asked for that file.
@@ -169,7 +170,7 @@ def architecture(found: drafts.Draft) -> Fit:
             f"{len(chosen.differences)} of {chosen.total} tensors do not fit {chosen.architecture}. Choose another, or"
             " bring the model on the command line with its own Python, as module:net.py:factory."
         )
-        st.dataframe(_differences(chosen), hide_index=True, height=240)
+        st.dataframe(_differences(chosen), hide_index=True, height="content" if len(chosen.differences) < 7 else 240)
     return chosen
 
 
@@ -235,7 +236,9 @@ def preprocessing(found: drafts.Draft, fit: Fit) -> None:
 def classes(found: drafts.Draft, fit: Fit) -> None:
     """Class names."""
     offered = ["numbered", *(["ImageNet's"] if fit.num_classes == 1000 else []), "a list"]
-    how = st.segmented_control("Class names", offered, default="numbered", key="model:names:how") or "numbered"
+    if st.session_state.get("model:names:how") not in offered:
+        st.session_state["model:names:how"] = "numbered"
+    how = st.segmented_control("Class names", offered, key="model:names:how") or "numbered"
     try:
         if how == "a list":
             with st.form("model:names:form", border=False):
@@ -270,7 +273,7 @@ def shown(source: str) -> None:
     if not tried:
         st.caption("No demo images have this model's shape, so nothing can be shown here.")
         return
-    warning = suspicion(tried)
+    warning = suspicion(tried, untrained=looks_untrained(classifier))
     if warning:
         st.warning(warning)
     sample = session.image_set(images)[range(len(tried[0].labels))]
@@ -307,6 +310,7 @@ def checklist(source: str) -> bool:
         "found": [each.words for each in found],
     }
     st.dataframe(table, hide_index=True)
+    pace.note(source, max(each.seconds for each in found))
     return all(each.verdict != "bad" for each in found)
 
 
@@ -315,14 +319,20 @@ def use(source: str, fine: bool) -> None:
     if not demo_images_of(own_classifier(source).input_shape):
         st.info("Views need images of this model's shape: the demo images are square, with 1 or 3 channels.")
         return
+    found = drafts.draft() or {}
+    what = "series" if "series" in found else "model"
     st.button(
-        "Use this series" if "series" in (drafts.draft() or {}) else "Use this model",
+        f"Use the changed {what}" if "editing" in found else f"Use this {what}",
         type="primary",
         key="model:use",
         disabled=not fine,
         on_click=own_models.take_draft,
         help="Chooses it, offers it in the frame of every view, and opens Slices.",
     )
+    taken = pace.words(pace.of(source))
+    if taken:
+        side = pace.first_side(pace.of(source))
+        st.caption(f"{taken} The first is cut at {side} x {side}.")
 
 
 controls.heading("Model", "Does your own classifier load, and does it see images as it did in training?")
@@ -352,4 +362,5 @@ with left:
             shown(source)
             st.subheader("Does it work?")
             use(source, checklist(source))
-        st.button("Drop this file", key="model:drop", on_click=drafts.drop)
+        leave = "Leave it as it was" if "editing" in found else "Drop this file"
+        st.button(leave, key="model:drop", on_click=drafts.drop)

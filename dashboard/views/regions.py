@@ -148,7 +148,7 @@ def pairs() -> None:
         results = session.shown(many, there)
         for place, (source, result) in enumerate(zip(many.models, results, strict=True)):
             if not isinstance(result, RegionGraph):
-                st.caption("On its way.")
+                controls.progress(there, f"{many.parameters['count']} images, pair by pair")
                 continue
             one_graph(source, result, place, there)
         controls.stop_or_resume(there, f":{GRAPH}")

@@ -15,7 +15,7 @@ from core.geometry.exact import exact_distance
 from core.geometry.profiles import BoundaryProfile
 from core.geometry.regions import region_statistics
 from core.geometry.slices import Slice
-from dashboard import controls, exports, nulls, plane_controls, session
+from dashboard import controls, exports, nulls, pace, plane_controls, session
 from dashboard.session import Outcome
 from dashboard.viewer.viewer import Extent, plane_view
 
@@ -189,7 +189,12 @@ def picture() -> None:
     st.markdown("**Picture**")
     controls.setting(ANALYSIS, "shading", "Shading")
     controls.setting(ANALYSIS, "method", "Method")
-    controls.setting(ANALYSIS, "resolution", "Resolution", (128, 256, 512, 1024))
+    slowest = max(map(pace.of, made.models))
+    controls.setting(
+        ANALYSIS, "resolution", "Resolution", (*((64,) if pace.words(slowest) else ()), 128, 256, 512, 1024)
+    )
+    if pace.words(slowest):
+        st.caption(pace.words(slowest))
     with st.expander("More"):
         controls.setting(ANALYSIS, "extent", "Extent")
         controls.setting(ANALYSIS, "levels", "Contour levels")
@@ -257,6 +262,7 @@ def compared(results: tuple[Slice, ...]) -> None:
 
 
 controls.heading("Slices", TABLE[ANALYSIS].question)
+pace.begin()
 made = session.recipe(ANALYSIS)
 shared = {name: made.parameters[name] for name in ("plane", "u", "v")}
 around = session.make("profile", {**session.settings("profile"), **shared, "at": session.point() or (0.0, 0.0)})
@@ -270,7 +276,8 @@ with left:
         compared(slices)
     if slices and not outcome.error:
         st.subheader("Nearest boundary, all round")
-        around_it = session.live(around, lambda there: exports.chart(around, there), patience=0.0)
+        rays = f"{around.parameters['rays']} rays"
+        around_it = session.live(around, lambda there: exports.drawn(around, there, rays), patience=0.0)
         exports.export(around, around_it, st.container())
         st.subheader("Regions" + (f" of {session.classifier(made.models[0]).name}" if len(slices) > 1 else ""))
         region_table(slices[0])

@@ -15,7 +15,7 @@ from core.geometry.exact import exact_distance
 from core.geometry.slices import Slice
 from core.geometry.sparse import STATUSES
 from core.geometry.sparse_cards import SparseCard
-from dashboard import controls, exports, nulls, plane_controls, session
+from dashboard import controls, exports, nulls, pace, plane_controls, session
 from dashboard.session import Outcome
 from dashboard.viewer.viewer import plane_view
 
@@ -53,11 +53,7 @@ SETTINGS = {
 
 def card(outcome: Outcome) -> None:
     """The pictures of all chosen models."""
-    busy = controls.progress_words(outcome, "one image")
-    if busy:
-        st.progress(busy["fraction"] or 0.0, busy["text"])
-    exports.chart(made, outcome)
-    controls.stop_or_resume(outcome)
+    exports.drawn(made, outcome, "one image", main=True)
 
 
 def replay(found: SparseCard) -> None:
@@ -96,7 +92,7 @@ def facts(found: SparseCard) -> None:
         "DeepFool's boundary point": f"{np.linalg.norm(found.boundary[0] - found.image[0]):.3g} ℓ2",
         "share of the change needed": f"{found.amplitude[0]:.0%}",
         "in 8 bits": "still another class" if found.survives_rounding[0] else "the class comes back",
-        "planes" if found.method == "sparsefool" else "steps": f"{found.loops[0]}",
+        "planes, one after another" if found.method == "sparsefool" else "steps": f"{found.loops[0]}",
         "cost": f"{found.forwards:,} forwards, {found.gradients:,} gradients",
     }
     controls.facts(lines)
@@ -131,7 +127,7 @@ def support(found: SparseCard) -> None:
         st.caption("Click a pixel to see what the model says when it takes other values.")
         return
     st.markdown(f"**Pixel at row {one.parameters['row']}, column {one.parameters['column']}**")
-    exports.export(one, session.live(one, lambda there: exports.chart(one, there)), st.container())
+    exports.export(one, session.live(one, lambda there: exports.drawn(one, there, "one pixel")), st.container())
 
 
 def choose(point: tuple[float, float]) -> None:
@@ -158,7 +154,7 @@ def plane_of(found: SparseCard) -> dict[str, Any] | None:
         "u": "adversarial",
         "v": "sparse",
         "extent": (x - half, x + half, y - half, y + half),
-        "resolution": 256,
+        "resolution": pace.beside(256),
     }
 
 
@@ -173,15 +169,19 @@ def plane(found: SparseCard) -> None:
         return
     cut = replace(session.make("slice", chosen), models=made.models[:1], rows=made.rows[:1])
 
+    size = "{0} x {0}".format(chosen["resolution"])
+
     def draw(there: Outcome) -> None:
         result = there.results[0]
         if not isinstance(result, Slice):
-            st.caption("On its way.")
+            controls.progress(there, size)
+            controls.stop_or_resume(there, ":plane")
             return
         chart = session.chart(cut, cut.models[0], result, [result])
         drawn = on_plane(chart, result, found)
-        plane_view(drawn, key="sparse-plane", busy=controls.progress_words(there, "256 x 256"), height=560)
+        plane_view(drawn, key="sparse-plane", busy=controls.progress_words(there, size), height=560)
         controls.legend(drawn)
+        controls.stop_or_resume(there, ":plane")
 
     session.live(cut, draw)
     st.caption(

@@ -61,7 +61,7 @@ def chart(view, resolution):
                 title=st.query_params.get("title", ""),
                 x=Axis(label="towards coffee", unit="ℓ2"),
                 y=Axis(label="away from both", unit="ℓ2"),
-                scale_bar="ℓ2, pixels in [0, 1]",
+                scale_bar="ℓ2",
                 layers=(
                     FieldLayer(x=x, y=y, colours=colours, smooth=True, hover=NAMES, hover_index=label),
                     LinesLayer(paths=(box,), role="outline"),
@@ -336,7 +336,7 @@ def test_linked_viewers_move_together(visit: Open) -> None:
     assert heard(page, "zooms", 1)["view"] == close(-4, 4, -2, 6)
     for viewer in (page.locator(".plane").first, other):
         expect(viewer.locator(".picture")).to_have_attribute("data-loaded", "2")
-        expect(viewer.locator(".bar")).to_contain_text("2 (ℓ2, pixels in [0, 1])")
+        expect(viewer.locator(".bar")).to_contain_text("2 ℓ2")
     other.locator(".picture").focus()
     page.keyboard.press("-")
     assert heard(page, "zooms", 2)["view"] == close(*HOME)
@@ -353,7 +353,7 @@ def test_what_is_drawn_has_words(visit: Open) -> None:
     expect(page.get_by_role("application", name="Seven classes on a plane, chelsea in the middle")).to_be_visible()
     expect(page.locator(".plane .title")).to_have_text("<img src=x>")  # a name is never markup
     expect(page.locator(".axes")).to_contain_text("towards coffee (ℓ2)")
-    expect(page.locator(".bar")).to_contain_text("2 (ℓ2, pixels in [0, 1])")
+    expect(page.locator(".bar")).to_contain_text("2 ℓ2")
     expect(page.locator(".marks .level")).to_have_text(["3.0"])
     expect(page.locator(".marks .anchor title")).to_have_text(
         ["flower, 2.31 ℓ2 off the plane", "coffee", "chelsea"], use_inner_text=False

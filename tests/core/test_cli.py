@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -84,10 +86,15 @@ def test_two_models_stand_side_by_side(tmp_path: Path) -> None:
             ["slice", "--model", "demo:no", "--images", "1,2,3", "--out", "a.pdf"],
             "expected one of demo:photos/standard",
         ),
+        (
+            ["slice", "--model", "demo:photos/standrad", "--images", "1,2,3", "--out", "a.pdf"],
+            "expected one of demo:photos/standard, demo:photos/standard-2, demo:photos/standard-1 or 21 others",
+        ),
         (["slice", "--model", "net.safetensors", "--images", "1,2,3", "--out", "a.pdf"], "expected --image-set"),
         ([*SLICE, "--method", "clever", "--out", "a.pdf"], "expected one of adaptive, careful, full"),
         (["run", "no-such.pdf", "--out", "a.pdf"], "no-such.pdf"),
         (["run", "no-such", "--out", "a.pdf"], "expected a file or one of few_pixels, frequency"),
+        (["run", "limts", "--out", "a.pdf"], "expected a file or one of limits or 13 others, got 'limts'"),
         (["run", "limits", "--out", "limits.docx"], "expected a file ending in .pdf"),
         (["run", "limits", "--set", "side", "--out", "a.pdf"], "expected --set NAME=VALUE, got 'side'"),
         (["run", "limits", "--set", "size=3", "--out", "a.pdf"], "expected settings of limits"),
@@ -116,12 +123,18 @@ def test_every_recipe_that_comes_along_is_listed_under_its_paper(capsys: pytest.
     said = capsys.readouterr().out
     assert all(f"  {each.name} " in said and each.line in said for each in gallery())
     assert [said.count(f"\n{paper} (") for paper in {each.paper for each in gallery()}] == [1] * 5
+    assert said.count("VISAPP 2017") == 1
+    asked = "main(['list']); main(['show', 'limits'])"
+    light = f"import sys; from core.cli import main; {asked}; assert 'torch' not in sys.modules"
+    subprocess.run([sys.executable, "-c", light], check=True, capture_output=True)
 
 
 def test_a_recipe_is_shown_with_other_values_and_read_back(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     changes = ["--set", "bits=2", "--set", "font-size=10", "--set", "models=demo:digits/standard,demo:digits/prime"]
     assert main(["show", "limits", *changes]) == 0
-    shown = Recipe.parse(capsys.readouterr().out)
+    printed = capsys.readouterr()
+    assert "bits: 2 bits per value. Bit depth: every value" in printed.err
+    shown = Recipe.parse(printed.out)
     assert shown.models == ("demo:digits/standard", "demo:digits/prime")
     assert (shown.parameters["bits"], shown.figure["font_size"]) == (2, 10.0)
     assert shown.rows == exhibit("limits").recipe.rows

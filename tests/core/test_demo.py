@@ -11,7 +11,8 @@ import pytest
 import torch
 
 from core import demo, demo_cards, demo_data
-from core.images import ASSETS, load_images
+from core.images import load_images
+from core.sources import ASSETS
 
 TINY = replace(demo.RECIPES["digits/standard"], epochs=1)
 

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from core.demo_data import PHOTOS
-from core.images import ASSETS, ImageError, ImageSet, load_images
+from core.images import ImageError, ImageSet, load_images
 
 
 def image_set(n: int = 5) -> ImageSet:

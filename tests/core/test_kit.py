@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import re
 import zipfile
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -17,10 +16,11 @@ from core.cli import main
 from core.figures.paper import read_recipe
 from core.followed import Followed, follow
 from core.gallery import exhibit
-from core.kit import _bootstrap, _rows, latex, numbers
+from core.headlines import HEADLINES
+from core.kit import _bootstrap, _cells, latex, methods, numbers
+from core.number import Number
 from core.recipe import Recipe
 from core.references import METHODS, entries, references
-from core.result import Result, quantity
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +53,8 @@ def test_a_kit_holds_everything_and_is_the_same_each_time(made: Followed, kit: d
 
 def test_the_paragraph_says_what_was_done_and_cites_what_is_there(made: Followed, kit: dict[str, bytes]) -> None:
     said = kit["methods.tex"].decode()
-    assert made.recipe.definition.question in said
+    assert said.startswith(f"% {made.recipe.definition.question}\n")
+    assert "plane images; extent -" in said  # where the default came to lie, and no directions, which it does not have
     assert all(one.name.replace("_", r"\_") in said and one.fingerprint[:12] in said for one in made.classifiers)
     assert "resolution 32 (points per side)" in said
     forwards = sum(result.forwards for result in made.results)
@@ -65,58 +66,49 @@ def test_the_paragraph_says_what_was_done_and_cites_what_is_there(made: Followed
     assert "version = {0.1.0}" in kit["references.bib"].decode()
 
 
-def test_every_line_of_the_table_has_its_columns(kit: dict[str, bytes]) -> None:
+def test_every_line_of_the_table_has_its_columns(made: Followed, kit: dict[str, bytes]) -> None:
     table = kit["numbers.tex"].decode()
     assert table.startswith("% Boundary Atlas; Boundary Atlas 0.1.0, Python 3.")
     assert "torch 2." in table
     lines = [line for line in table.splitlines() if line.endswith(r"\\")]
     columns = {len(re.findall(r"(?<!\\)&", line)) for line in lines}
     assert columns == {6}
-    assert sum("photos/vit, untrained" in line for line in lines) == sum("photos/standard &" in line for line in lines)
+    for one, cut in zip(made.classifiers, made.results, strict=True):  # its classes, side, step and angle
+        assert sum(line.startswith(f"{one.name} &") for line in lines) == len(np.unique(cut.label)) + 3
     assert table.count("{") == table.count("}")
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Measured(Result):
-    """A result whose numbers are known."""
-
-    distance: np.ndarray = quantity("ℓ2 pixel", "n")
-    found: np.ndarray = quantity("", "n")
-    label: np.ndarray = quantity("", "n")
-    pixels: np.ndarray = quantity("pixels", "n")
-    curve: np.ndarray = quantity("logit", "step")
-    share: float = quantity("")
 
 
 def test_numbers_and_intervals_are_those_of_closed_forms() -> None:
     values = np.arange(400) / 399
-    rows = {
-        name: cells
-        for name, *cells in _rows(
-            Measured(
-                distance=np.append(values, np.nan),
-                found=np.arange(401) < 300,
-                label=np.zeros(401, int),
-                pixels=np.full(401, 7),
-                curve=np.array([1.0, 3.0]),
-                share=0.25,
-                forwards=10,
-                gradients=0,
-                seconds=1.0,
-            )
-        )
-    }
-    assert "label" not in rows
-    assert "seconds" not in rows
-    assert rows["distance"][:3] == ["ℓ2 pixel", "400", "0.5"]
-    low, high = (float(end) for end in rows["distance"][3].strip("[]").split(", "))
+    name, unit, n, mean, interval, median = _cells(Number(name="d", value=np.append(values, np.nan), unit="ℓ2 pixel"))
+    assert (name, unit, n, mean, median) == ("d", "ℓ2 pixel", "400", "0.5", "0.5")
+    low, high = (float(end) for end in interval.strip("[]").split(", "))
     half = 1.96 * values.std() / 20  # of the mean of 400 samples
     assert (low, high) == pytest.approx((0.5 - half, 0.5 + half), abs=0.1 * half)
     wilson = binomtest(300, 401).proportion_ci(method="wilson")
-    assert rows["share found"][2:4] == [f"{300 / 401:.4g}", f"[{wilson.low:.4g}, {wilson.high:.4g}]"]
-    assert rows["pixels"] == ["pixels", "401", "7", "[7, 7]", "7"]
-    assert rows["curve"] == ["logit", "2", "2", "", "2"]
-    assert rows["share"] == ["", "", "0.25", "", ""]
+    between = f"[{wilson.low:.4g}, {wilson.high:.4g}]"
+    share = Number(name="found", value=np.arange(401) < 300)
+    assert _cells(share) == ("found (share)", "", "401", f"{300 / 401:.4g}", between, "")
+    assert _cells(Number(name="a", value=0.25, interval=(0.1, 0.5))) == ("a", "", "", "0.25", "[0.1, 0.5]", "")
+    assert _cells(Number(name="one", value=np.array([7.0]))) == ("one", "", "", "7", "", "")
+
+
+def test_a_slice_is_given_by_the_shares_of_its_classes(made: Followed, kit: dict[str, bytes]) -> None:
+    cut, one = made.results[0], made.classifiers[0]
+    table = kit["numbers.tex"].decode()
+    for k in np.unique(cut.label):
+        share = f"{(cut.label == k).mean():.4g}"
+        assert f"photos/standard & share of {one.class_names[k]} &  &  & {share} &  &" in table
+    assert not re.search(r"& (x|y|u|v|origin|logits) &", table)
+
+
+def test_limits_name_no_classifier_and_the_format_that_they_hold_for() -> None:
+    followed = follow(exhibit("limits").recipe, device="cpu")
+    said, table = methods(followed), numbers(followed)
+    assert "No classifier was asked" in said
+    assert "Classifiers:" not in said
+    assert r"side 32 (pixels); channels 3 (values per pixel); bits 8 (bits per value); norm $\ell$0;" in said
+    assert "keeps more than 0.01 of a class & values changed &  & 122 &" in table
 
 
 def test_one_sample_has_no_interval() -> None:
@@ -133,7 +125,7 @@ def test_all_words_of_the_table_of_analyses_can_be_set() -> None:
 
 
 def test_every_analysis_has_its_references_and_every_reference_is_used() -> None:
-    assert set(METHODS) == set(TABLE)
+    assert set(METHODS) == set(HEADLINES) == set(TABLE)
     used = {key for keys in METHODS.values() for key in keys}
     always = {"boundaryatlas", "paszke2019pytorch", "torchvision", "wightman2019timm", "modas2022prime"}
     assert used | always == set(entries())

@@ -48,6 +48,11 @@ def facts(app: AppTest) -> str:
 def test_all_curvatures_their_numbers_and_a_section_are_shown(app: AppTest, settle: Settle) -> None:
     app.session_state["settings:curvature"] = {"keep": 4}
     healthy(settle(app))
+    assert "Both ends alone" in words(app)
+    assert "sum of negative" not in facts(app)
+    app.button(key="curvature:all").click()
+    healthy(settle(app))
+    assert "Both ends alone" not in words(app)
     for name in ("flat: |k| × distance &lt; 0.1", "directions that share it", "focal test", "products with directions"):
         assert name in facts(app)
     assert "of 1,023" in facts(app)

@@ -10,9 +10,9 @@ from collections.abc import Callable
 
 import pytest
 
-from core.compute import Cancelled, OnProgress
+from core.compute import Cancelled, OnProgress, batch_begins
 from core.result import Result
-from dashboard.jobs import Job, Jobs, State, shared
+from dashboard.jobs import QUICK_SECONDS, Job, Jobs, State, shared
 
 SOON = 30.0  # seconds after which a test that should have moved on fails
 
@@ -442,6 +442,45 @@ def test_urgent_work_pauses_for_nothing() -> None:
     assert (first.state, second.state) == (State.RUNNING, State.QUEUED)
     gate.open()
     assert ended(first, second)
+
+
+def test_urgent_work_that_takes_long_lets_quick_work_of_others_pass() -> None:
+    now = [0.0]
+    jobs, log = Jobs(clock=lambda: now[0]), []
+    slow, slower, go = Gate("slow"), Gate("slower"), threading.Event()
+    first = jobs.submit("ada", "slow", slow, urgent=True)
+    assert slow.started.wait(SOON)
+    quick = urgently(jobs, "bob", log)
+    slow.report(0.1)
+    assert log == []
+    now[0] += 2 * QUICK_SECONDS
+    slow.report(0.2)  # from here on it is lesser work, which bob's has passed
+    assert ended(quick)
+    assert (first.state, first.urgent) == (State.RUNNING, False)
+    second = jobs.submit("cleo", "slower", slower, urgent=True)
+    slow.poke()
+    assert slower.started.wait(SOON)
+    now[0] += 2 * QUICK_SECONDS
+    slower.poke()  # as long as the first, which goes on
+    slow.open()
+    assert ended(first)
+    slower.open()
+    assert ended(second)
+
+    def quiet(on_progress: OnProgress) -> None:
+        for _ in range(2):
+            batch_begins()
+            go.wait(SOON)
+
+    silent = jobs.submit("ada", "quiet", quiet)
+    jobs.submit("ada", "kept", at_once("kept", log), slot="series")
+    while silent.state is State.QUEUED:
+        silent.wait(0.01)
+    jobs.leave("ada", keep=("series",))
+    go.set()
+    assert ended(silent)
+    assert silent.state is State.CANCELLED  # it ends where a batch begins, though it never reports
+    assert ended(jobs.submit("ada", "kept", at_once("kept", log), slot="series"))
 
 
 def test_nobody_passes_the_same_lesser_work_of_another_twice() -> None:

@@ -41,7 +41,7 @@ def captions(app: AppTest) -> str:
 def test_the_map_is_drawn_with_its_numbers_beside_chance(app: AppTest, settle: Settle) -> None:
     healthy(settle(app))
     said = captions(app)
-    assert "UMAP of 40 images by features, input of 10, 6 neighbours" in said
+    assert "UMAP of 40 images by features, what goes into layer 10, 6 neighbours" in said
     assert "laid out by umap-learn" in said
     table = app.dataframe[0].value
     assert table.columns.tolist() == ["of 10 neighbours, or of all pairs", "value", "by chance"]

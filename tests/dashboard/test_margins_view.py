@@ -43,7 +43,7 @@ def test_the_map_and_the_curve_are_drawn_and_say_what_they_took(app: AppTest, se
     captions = [caption.value for caption in app.caption]
     assert any("3 images in 4 subspaces" in words for words in captions)
     assert any("median distance to the boundary inside each block" in words for words in captions)
-    assert any("Line with marks: image 3" in words for words in captions)
+    assert any("Line with marks: row 3" in words for words in captions)
     assert any("Click a block" in words for words in captions)
     assert len(app.get("plotly_chart")) == 1
     assert dict(app.query_params)["count"] == "2"

@@ -105,6 +105,21 @@ def test_a_file_is_read_guessed_shown_used_and_forgotten(
     assert any("my net" in card and ARCHITECTURE in card for card in cards)
     app.switch_page("views/model.py")
     healthy(app.run())
+    shown = [element.value.replace("\\", "") for element in app.markdown]
+    assert any(f"{ARCHITECTURE}, 32 x 32, normalisation: half" in words for words in shown)
+    healthy(app.button(key="model:edit:0").click().run())
+    assert (app.number_input(key="model:size").value, app.selectbox(key="model:preset").value) == (32, "half")
+    app.selectbox(key="model:preset").set_value("none")
+    healthy(app.run())
+    assert app.button(key="model:use").label == "Use the changed model"
+    app.session_state["settings:slice"] = {"resolution": 64}
+    healthy(app.button(key="model:use").click().run())
+    (changed,) = app.session_state["models"]
+    assert Source.parse(changed).options == {**said.options, "preset": "none"}
+    assert len(files(tmp_path)) == 1  # nothing was uploaded again
+    app.switch_page("views/model.py")
+    healthy(app.run())
+    assert [each.key for each in app.button if str(each.key).startswith("model:edit")] == ["model:edit:0"]
     app.button(key="model:forget:0").click()
     healthy(settle(app))
     assert app.session_state["models"] == ("demo:photos/standard",)

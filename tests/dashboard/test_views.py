@@ -363,12 +363,21 @@ def test_what_a_session_wanted_is_dropped_when_its_browser_goes(app: AppTest, se
         assert go.wait(60)
         on_progress(0.5)
 
-    job = jobs.shared().submit(app.session_state["user"], "a long one", work, device="elsewhere")
+    left = jobs.shared().submit(app.session_state["user"], "left", work, device="elsewhere", slot="slice/0")
     assert started.wait(60)
+    app.switch_page("views/home.py")
+    app.run()
+    assert left not in jobs.shared().pending()  # another view wants it no more
+    started.clear()
+    job = jobs.shared().submit(app.session_state["user"], "a long one", work, device="elsewhere", slot="series")
+    app.switch_page("views/gallery.py")
+    app.run()
+    assert job in jobs.shared().pending()  # a series is made beside all views
     clear_session_resource_cache("test session id")  # what Streamlit does when a connection ends; AppTest's own id
     go.set()
+    assert left.wait(60)
     assert job.wait(60)
-    assert job.state is jobs.State.CANCELLED
+    assert (left.state, job.state) == (jobs.State.CANCELLED, jobs.State.CANCELLED)
 
 
 def test_an_address_that_was_just_replaced_undoes_nothing(

@@ -12,9 +12,11 @@ from core.checkpoints import load_classifier
 from core.compute import silent
 from core.figures.paper import figure_bytes
 from core.figures.screen import page_bytes
+from core.headlines import headlines
 from core.images import load_images
 from core.recipe import Recipe
 from core.result import Result
+from core.settings import used_settings
 from core.tables import data_bytes
 
 QUICK: dict[str, dict[str, Any]] = {
@@ -84,6 +86,10 @@ def test_every_analysis_runs_and_is_drawn_and_exported(name: str) -> None:
     assert page_bytes(chart) == page_bytes(chart)
     assert type(Result.from_bytes(data_bytes(result, ".npz"))) is type(result)
     assert data_bytes(result, ".csv")
+    if name != "direction_overlap":  # says nothing of one model
+        said = headlines(recipe, result, [classifier])
+        assert len({each.name for each in said}) == len(said) > 0
+    assert "default" not in " ".join(used_settings(recipe, [result]))
 
 
 def test_thumbnails_of_grey_images_have_three_channels() -> None:

@@ -96,7 +96,7 @@ def test_every_curve_is_drawn(along: str) -> None:
     assert results[0].distance.shape == (3, count)
     chart = recipe.chart(results, classifiers, images)
     assert chart.panels[0].y.limits == chart.panels[1].y.limits
-    assert "image 3, " in chart.caption
+    assert "row 3 (" in chart.caption
 
 
 def test_the_set_and_the_seed_enter_the_key() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from core.figures.chart import Axis, Chart, FieldLayer, ImagesLayer, LegendEntry, LinesLayer, Panel, Scale
+from core.figures.chart import Axis, Chart, FieldLayer, ImagesLayer, LegendEntry, LinesLayer, Panel, Scale, side_by_side
 
 
 def field(x: np.ndarray, y: np.ndarray, scale: Scale | None = None) -> FieldLayer:
@@ -34,14 +34,31 @@ def test_limits_are_those_of_the_axes_or_of_the_pictures() -> None:
 
 
 def test_the_scale_bar_makes_way_for_a_thumbnail() -> None:
-    def stands_right(*position: float) -> bool:
-        thumbnail = ImagesLayer(positions=np.array([position]), images=np.zeros((1, 2, 2, 3), np.uint8))
-        return Panel(layers=(field(np.arange(9.0), np.arange(9.0)), thumbnail)).scale_bar_right
+    def corner(*positions: tuple[float, float]) -> tuple[int, int]:
+        images = np.zeros((len(positions), 2, 2, 3), np.uint8)
+        thumbnails = ImagesLayer(positions=np.array(positions), images=images)
+        return Panel(layers=(field(np.arange(9.0), np.arange(9.0)), thumbnails)).scale_bar_corner
 
-    assert stands_right(1.0, 0.5)
-    assert not stands_right(1.0, 5.0)
-    assert not stands_right(-7.0, 0.5)
-    assert not Panel(layers=(LinesLayer(paths=()),)).scale_bar_right
+    assert corner((1.0, 0.5)) == (1, 0)
+    assert corner((1.0, 0.5), (7.0, 2.5)) == (0, 1)  # its words hang down into the corner
+    assert corner((1.0, 0.5), (7.0, 0.5), (1.0, 8.0)) == (1, 1)
+    assert corner((1.0, 5.0)) == (0, 0)
+    assert corner((-7.0, 0.5)) == (0, 0)
+    assert Panel(layers=(LinesLayer(paths=()),)).scale_bar_corner == (0, 0)
+
+
+def test_side_by_side_the_legend_tells_the_shares_of_each() -> None:
+    def chart(**shares: float) -> Chart:
+        entries = tuple(
+            LegendEntry(colour="", label=label.replace("_", " "), share=share) for label, share in shares.items()
+        )
+        return Chart(panels=(Panel(layers=()),), name="slice", legend=entries)
+
+    both = side_by_side([chart(cat=0.4, dog=0.6), chart(dog=0.001, **{"3_more_classes": 0.999})])
+    told = {entry.label: entry.share_words for entry in both.legend}
+    assert told == {"cat": "40 % / –", "dog": "60 % / <1 %", "3 more classes": "0 % / >99 %"}
+    untold = side_by_side([chart(cat=1.0), Chart(panels=(Panel(layers=()),), name="slice")])
+    assert [entry.share_words for entry in untold.legend] == [""]
 
 
 def test_scales_are_those_of_the_pictures() -> None:

@@ -98,7 +98,8 @@ def test_values_may_be_turned_and_multiplied_by_the_distance() -> None:
 
 def test_ends_alone_leave_a_gap_and_ranks_may_be_counted_from_them() -> None:
     ends = card([3.0, 2.0, 1.0, -1.0, -2.0], dimension=1000, complete=False)
-    (curve,) = lines(curvature_chart([ends], models=["a"]))
+    assert curvature_chart([ends], models=["a"]).panels[0].x.label == "rank, counted from either end"
+    (curve,) = lines(curvature_chart([ends], models=["a"], ranks="even"))
     np.testing.assert_array_equal(curve.paths[0][:, 0], [1, 2, 3])
     np.testing.assert_array_equal(curve.paths[1][:, 0], [999, 1000])
     assert curve.said == (*curve.hover[:3], "", *curve.hover[3:])

@@ -114,12 +114,12 @@ def test_ratios_are_ordered_by_magnitude_and_stand_beside_chance() -> None:
     (panel,) = chart.panels
     curves = [layer.paths[0] for layer in panel.layers if isinstance(layer, LinesLayer)]
     np.testing.assert_array_equal(curves[0][:, 1], 1)  # random directions
-    np.testing.assert_array_equal(curves[1], [[1, 10], [2, 4], [3, 2]])  # -0.5, 0.2, 0.1
-    np.testing.assert_array_equal(curves[3][:, 1], 1)  # noise
-    np.testing.assert_array_equal(curves[4][:, 1], 1.5)  # scrambled
-    (band,) = [layer for layer in panel.layers if isinstance(layer, BandLayer)]
-    assert (band.low < curves[2][:, 1]).all()
-    assert (band.high > curves[2][:, 1]).all()
+    dots = [layer.positions for layer in panel.layers if isinstance(layer, PointsLayer)]  # ranks are joined by no line
+    np.testing.assert_array_equal(dots[0], [[1, 10], [2, 4], [3, 2]])  # -0.5, 0.2, 0.1
+    np.testing.assert_array_equal(dots[2][:, 1], 1)  # noise
+    np.testing.assert_array_equal(dots[3][:, 1], 1.5)  # scrambled
+    (bars,) = [layer for layer in panel.layers if isinstance(layer, LinesLayer) and layer.role != "reference"]
+    assert all(bar[0, 1] < at < bar[1, 1] for bar, at in zip(bars.paths, dots[1][:, 1], strict=True))
     assert panel.y.scale == "log"
     assert panel.y.ticks is not None
     assert "in 80 % (by chance 50 %)" in chart.caption

@@ -35,6 +35,15 @@ def test_a_card_holds_the_triangle_the_shares_and_how_far_the_walks_came() -> No
     (thumbnails,) = (layer for layer in heat.layers if isinstance(layer, ImagesLayer))
     assert thumbnails.labels == ("source", "end, dog", "end, owl")
     np.testing.assert_allclose(thumbnails.positions, [[0, 0], [4, 0], [1, 3]])
+    field = heat.layers[0]
+    assert isinstance(field, FieldLayer)
+    assert field.scale is not None
+    assert field.scale.limits == (-0.5, 0.5)  # what is lost at the first end
+    row, inside = len(field.y) // 2, field.hover_index is not None and field.hover_index >= 0
+    beyond = field.x > 4 - field.y[row] + 1e-6  # the side from (4, 0) to (1, 3)
+    assert not inside[row][beyond].any()
+    assert inside[row].any()
+    assert "Confidence 0.9000 at the source, from 0.4000 to 0.9000" in made.caption
     (line,) = (layer for layer in shares.layers if isinstance(layer, LinesLayer))
     # within delta: i <= 2 delta, an area of 1 - (1 - 2 delta)^2
     at = line.paths[0]
@@ -53,6 +62,7 @@ def test_parts_of_two_models(show: str, panels: int, tmp_path: Path) -> None:
     made = level_triangle_chart([falling(), falling()], models=["a", "b"], target_words=WORDS, show=show)  # type: ignore[arg-type]
     assert len(made.panels) == panels
     assert made.columns == 2
+    assert made.panels[0].limits == made.panels[1].limits or show == "shares"
     write_figure(replace(made, recipe={"recipe": 1}), tmp_path / "triangle.svg")
     assert draw(made).data
     assert [entry.label for entry in made.legend] == ([] if show == "triangle" else ["a", "b"])

@@ -64,7 +64,8 @@ def test_a_map_shows_each_block_where_its_frequencies_are() -> None:
     np.testing.assert_array_equal(field.hover_index[3], [2, 2, 3, 3])
     scale = field.scale
     assert scale is not None
-    assert (scale.title, scale.limits) == ("log₁₀ of the median distance (ℓ2)", (0.0, 2.0))
+    assert (scale.title, scale.limits) == ("median distance (ℓ2)", (0.0, 2.0))
+    assert [words for _, words in scale.ticks] == ["1", "2", "5", "10", "20", "50", "100"]
     expected = style.scale_colours(np.array([0.0, 1, 2, np.nan]), "cividis", (0, 2))
     np.testing.assert_array_equal(field.colours[[0, 0, 3, 3], [0, 3, 0, 3]], expected)
     np.testing.assert_array_equal(outline.paths[0].min(0), [1.5, -0.5])
@@ -146,7 +147,7 @@ def test_a_curve_lies_over_the_band_of_the_set_and_beside_the_isotropic_line() -
     assert expected.dash == "dashed"
     np.testing.assert_array_equal(curve.paths[0][:, 1], [1, 10, 100])
     assert marks.colours == (style.class_colour(1),) * 2 + (style.class_colour(2),)
-    assert [entry.label for entry in chart.legend] == ["dog", "owl"]
+    assert [entry.label for entry in chart.legend] == ["reaches dog", "reaches owl"]
     assert "four beyond reach" in chart.alt
     assert panel.x.title == "window of frequencies (half waves)"
 

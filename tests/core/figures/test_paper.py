@@ -15,7 +15,9 @@ import numpy as np
 import pypdf
 import pytest
 from matplotlib.figure import Figure
+from matplotlib.offsetbox import OffsetImage
 from matplotlib.text import Text
+from mpl_toolkits.axes_grid1.anchored_artists import AnchoredSizeBar
 from PIL import Image
 
 from core.figures import paper, style
@@ -61,7 +63,7 @@ def a_chart(*more: Layer, **change: Any) -> Chart:
         x=Axis(label="towards $x_1$", unit="ℓ2"),
         y=Axis(label="towards 猫", unit="ℓ2"),
         isometric=True,
-        scale_bar="ℓ2, pixels in [0, 1]",
+        scale_bar="ℓ2",
     )
     legend = tuple(LegendEntry(colour=style.class_colour(k), label=NAMES[k], share=0.3) for k in range(3))
     given: dict[str, Any] = {"panels": (panel,), "name": "slice", "legend": legend, "recipe": RECIPE, **change}
@@ -124,8 +126,22 @@ def test_isometric_axes_have_equal_steps(rows: int) -> None:
     assert len(axes.get_xticks()) > 2
 
 
-def test_nothing_leaves_the_page_and_the_picture_takes_most_of_it() -> None:
-    figure = paper.draw(a_chart(title="a title"))
+def wordy(columns: int) -> Chart:
+    """Titles longer than their axes, a logarithmic axis with ticks of its own, and a last tick on the right edge."""
+    ends = ((0.2, "0.2"), (5.0, "5.0"))
+    panel = Panel(
+        layers=(LinesLayer(paths=(np.array([[0.2, 0.2], [5.0, 5.0]]),)),),
+        x=Axis(label="shared direction, by magnitude of curvature", scale="log", limits=(0.2, 5.0), ticks=ends),
+        y=Axis(label="share of the noise that changes the class", limits=(0.2, 5.0), ticks=ends),
+    )
+    return Chart(panels=(panel,) * columns, columns=columns, name="wordy")
+
+
+@pytest.mark.parametrize(
+    ("chart", "width_mm", "least"), [(a_chart(title="a title"), 89.0, 0.7), (wordy(3), 183.0, 0.2)]
+)
+def test_nothing_leaves_the_page_and_the_picture_takes_most_of_it(chart: Chart, width_mm: float, least: float) -> None:
+    figure = paper.draw(chart, width_mm=width_mm)
     renderer = figure.canvas.get_renderer()  # type: ignore[attr-defined]
     box = figure.get_tightbbox(renderer)
     width, height = figure.get_size_inches()
@@ -133,7 +149,8 @@ def test_nothing_leaves_the_page_and_the_picture_takes_most_of_it() -> None:
     assert box.y0 >= 0
     assert box.x1 <= width
     assert box.y1 <= height
-    assert figure.axes[0].get_position().width > 0.7
+    assert figure.axes[0].get_position().width > least
+    assert not any("mathdefault" in text.get_text() for text in figure.findobj(Text))  # of ticks nobody asked for
 
 
 @pytest.mark.parametrize("format", paper.FORMATS)
@@ -292,6 +309,16 @@ def test_a_logarithmic_axis_of_less_than_a_decade_has_ticks() -> None:
     figure = paper.draw(curves())
     shown = [text.get_text() for text in figure.axes[1].get_xticklabels()]
     assert {"1", "2", "5"} <= set(shown)
+
+
+def test_thumbnails_shrink_with_small_panels_and_the_scale_bar_has_a_plate() -> None:
+    def zoom(chart: Chart) -> float:
+        return float(paper.draw(chart).findobj(OffsetImage)[0].get_zoom())  # type: ignore[union-attr]
+
+    one = a_chart()
+    assert zoom(replace(one, panels=one.panels * 2, columns=2)) == pytest.approx(0.56 * zoom(one), abs=0.05)
+    (bar,) = paper.draw(one).findobj(AnchoredSizeBar)
+    assert bar.patch.get_facecolor() == (1.0, 1.0, 1.0, 1.0)  # type: ignore[union-attr]
 
 
 def test_equal_scales_side_by_side_share_a_bar() -> None:

@@ -122,6 +122,9 @@ def test_what_was_found_is_said_with_its_resolution() -> None:
     assert "stays dog" in chart.alt
     straight = a_card(status=np.array(["straight"]), segments=np.array([1]), length_ratio=np.array([1.0]))
     assert path_words(straight, NAMES) == "The straight segment between dog, row 3 and noise stays dog all the way."
+    drawn = [layer.name for panel in path_chart(straight, class_names=NAMES).panels for layer in panel.layers]
+    assert "path" in drawn
+    assert "straight segment" not in drawn  # they are one line
 
 
 @pytest.mark.parametrize(

@@ -78,7 +78,7 @@ def test_axes_are_true_distances_with_units() -> None:
     assert (panel.x.title, panel.y.title) == ("towards right (ℓ2)", "towards disc (ℓ2)")
     half = 6 / (SIDE - 1)
     assert panel.x.limits == pytest.approx((-6 - half, 6 + half))
-    assert panel.scale_bar == "ℓ2, pixels in [0, 1]"
+    assert panel.scale_bar == "ℓ2"
 
 
 def test_colours_follow_the_class_and_its_confidence() -> None:

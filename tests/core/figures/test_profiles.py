@@ -71,7 +71,7 @@ def test_the_panel_is_polar_and_says_what_is_measured() -> None:
         (3 * math.pi / 2, ""),
     )
     assert [(entry.label, entry.share) for entry in chart.legend] == [("dog", 0.75), ("owl", 0.25)]
-    assert "Smallest 0.5, median 0.75, largest 1; anisotropy 2." in chart.caption
+    assert "Smallest 0.5, median 0.75, largest 1 (ℓ2); anisotropy, largest over smallest, 2." in chart.caption
     assert "dog in 75 % of directions, owl in 25 %" in chart.alt
     assert "nearest at 90 degrees" in chart.alt
     marks = {layer.name: layer for layer in panel.layers if isinstance(layer, PointsLayer)}

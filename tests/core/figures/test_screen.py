@@ -150,14 +150,16 @@ def test_thumbnails_lie_at_their_positions(residual: float) -> None:
         assert np.asarray(drawn)[0, 0, 0] == (155 if residual else 55)
     words = [note.text for note in figure.layout.annotations]
     assert LITERAL + ("<br>2 off the plane" if residual else "") in words
-    assert [shape.type for shape in figure.layout.shapes].count("rect") == 2  # its frame
+    assert [shape.type for shape in figure.layout.shapes].count("rect") == 3  # its frame, a plate
 
 
 def test_a_scale_bar_has_its_length() -> None:
     figure = screen.draw(a_chart())
     assert "1 ℓ2" in [note.text for note in figure.layout.annotations]
     bars = [shape for shape in figure.layout.shapes if shape.type == "line"]
-    assert [bar.x1 - bar.x0 for bar in bars] == pytest.approx([1.0, 1.0])
+    assert [bar.x1 - bar.x0 for bar in bars] == pytest.approx([1.0])
+    (plate,) = (shape for shape in figure.layout.shapes if shape.type == "rect")
+    assert plate.x0 < bars[0].x0 < bars[0].x1 < plate.x1
 
 
 def test_a_colour_bar_shows_the_scale() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -61,6 +62,15 @@ def test_legends_hold_the_entries_of_all_frames() -> None:
 def test_colours_of_different_scales_are_told() -> None:
     assert not own_colours([field(10), field(200)])
     assert own_colours([field(10), field(200, high=2.0)])
+
+
+def test_a_gif_is_no_wider_than_a_page_and_says_what_its_captions_say_first() -> None:
+    charts = [replace(field(10), caption="14 of 1,024 pixels take a to b; ℓ2 4.85. More."), field(120)]
+    plain = gif_bytes([replace(chart, caption="") for chart in charts], ["a", "b"], width_mm=183)
+    data = gif_bytes(charts, ["a", "b"], width_mm=183)
+    with Image.open(io.BytesIO(data)) as gif, Image.open(io.BytesIO(plain)) as untold:
+        assert 850 <= gif.width <= 900
+        assert gif.height > untold.height
 
 
 def test_a_gif_shows_every_frame_with_its_recipe() -> None:

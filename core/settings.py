@@ -1,0 +1,89 @@
+"""Settings as a paragraph on methods says them: those that were used, with the values that they came to."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from core.parameters import Parameter
+
+if TYPE_CHECKING:
+    from core.recipe import Recipe
+    from core.result import Result
+
+# A setting that enters only where another one has one of these values.
+_ONLY: Mapping[str, tuple[str, tuple[str, ...]]] = {
+    "u": ("plane", ("directions",)),
+    "v": ("plane", ("directions",)),
+    "slice_plane": ("kind", ("slice",)),
+    "slice_u": ("slice_plane", ("directions",)),
+    "slice_v": ("slice_plane", ("directions",)),
+    "corruption": ("kind", ("corruption",)),
+    "length": ("kind", ("attack",)),
+    "walk_mode": ("kind", ("walk",)),
+    "walk_delta": ("kind", ("walk",)),
+    "walk_steps": ("kind", ("walk",)),
+    "extent": ("kind", ("slice",)),
+    "dimension": ("sampler", ("subspace",)),
+    "grey_levels": ("method", ("differences",)),
+    "sharpness": ("method", ("softplus",)),
+    "target_rule": ("method", ("sparsefool",)),
+    "lambdas": ("method", ("sparsefool",)),
+    "overshoots": ("perturbed_by", ("steps",)),
+    "of_class": ("among", ("one class",)),
+    "layer": ("space", ("features",)),
+}
+_OWN = (None, "", 0, "auto")  # what stands for the analysis's own choice in these, of which the result says which
+_RESOLVED = ("extent", "side", "channels", "layers", "layer", "method", "scale")
+_NORMS = {"0": "ℓ0", "1": "ℓ1", "2": "ℓ2", "inf": "ℓ∞"}
+
+
+def used_settings(recipe: Recipe, results: Sequence[Result]) -> tuple[str, ...]:
+    """Name, value and unit of each setting that entered the computation.
+
+    Args:
+        recipe: what was asked.
+        results: its results, which know what a default came to.
+
+    Returns:
+        A few words for each setting, in the order of the analysis.
+    """
+    values = {name: _came_to(name, value, results) for name, value in recipe.parameters.items()}
+    said = []
+    for entry in recipe.definition.parameters:
+        value = values[entry.name]
+        if _enters(entry.name, values) and value is not None and value != "":
+            unit = f" ({entry.unit})" if entry.unit else ""
+            said.append(f"{entry.name.replace('_', ' ')} {_text(entry, value)}{unit}")
+    return tuple(said)
+
+
+def _enters(name: str, values: Mapping[str, Any]) -> bool:
+    """Whether a setting matters at the others' values."""
+    if name in ("plane", "u", "v") and "at" in values and values["at"] is None:
+        return False  # the first image itself, whatever the plane
+    other, needed = _ONLY.get(name, ("", ()))
+    return other not in values or (values[other] in needed and _enters(other, values))
+
+
+def _came_to(name: str, value: Any, results: Sequence[Result]) -> Any:
+    """The value itself, or what it stood for, as the results say."""
+    if name == "share" and value == 0:
+        return "the worst up to one half"
+    if name == "spectrum" and value == "auto":
+        return "all" if getattr(results[0], "whole", False) else "ends"
+    found = getattr(results[0], name, value) if name in _RESOLVED and value in _OWN else value
+    if isinstance(found, float) and math.isnan(found):
+        return None  # second derivatives were exact
+    return found
+
+
+def _text(entry: Parameter, value: Any) -> str:
+    if entry.name == "norm":
+        return _NORMS.get(value, str(value))
+    if entry.name == "of_class" and value == -1:
+        return "that of the first chosen image"
+    if isinstance(value, tuple | list):
+        return ", ".join(f"{each:.6g}" if isinstance(each, float) else str(each) for each in value)
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
