@@ -202,10 +202,10 @@ CURVATURE = Analysis(
         Parameter(
             name="spectrum",
             kind="choice",
-            default="ends",
-            choices=("ends", "auto", "all"),
-            help="Both ends alone, in about 80 products; all curvatures, in as many more as an image has values; auto:"
-            " all where images have at most 3072 values, else the ends and the density of all.",
+            default="auto",
+            choices=("auto", "all", "ends"),
+            help="All curvatures, in as many products as an image has values, or both ends alone, in about 80; auto:"
+            " all where images have at most 3072 values, else the ends and the density of all. The ends come first.",
         ),
         Parameter(
             name="keep",

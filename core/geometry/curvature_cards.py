@@ -54,7 +54,7 @@ def prepare(
     v: str = "random:0",
     at: Sequence[float] | None = None,
     count: int = 0,
-    spectrum: Spectrum = "ends",
+    spectrum: Spectrum = "auto",
     keep: int = 20,
     method: Method = "auto",
     grey_levels: float = 1.0,

@@ -46,7 +46,7 @@ def test_two_sessions_do_not_see_each_others_images(
     other.goto(path)
     expect(other.get_by_text("whose digest begins with").first).to_be_visible()
     expect(other.get_by_text("cleo.png")).to_have_count(0)
-    expect(other.get_by_text("images 3 of 540")).to_be_visible()
+    expect(other.get_by_text("images 3 of 540").first).to_be_visible()
     other.goto("/images")
     expect(other.get_by_text("None yet.")).to_be_visible()
     other.goto(f"/slices?images={quote('/etc/passwd')}")

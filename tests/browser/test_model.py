@@ -5,11 +5,13 @@ from __future__ import annotations
 import pickle
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 import torch
 from playwright.sync_api import BrowserContext, Page, expect
+from playwright.sync_api import TimeoutError as PlaywrightTimeout
 from torch import nn
 from torchvision import models
 
@@ -113,5 +115,10 @@ def test_bring_mend_slice_export_and_ask_again(
 
 
 def choose(page: Page, preset: str) -> None:
-    page.get_by_role("combobox", name="Normalisation").click()
-    page.get_by_role("option", name=preset).click()
+    option = page.get_by_role("option", name=preset)
+    for _ in range(3):  # a page that is drawn anew in between closes the list
+        page.get_by_role("combobox", name="Normalisation").click()
+        with suppress(PlaywrightTimeout):
+            option.wait_for(timeout=10_000)
+            break
+    option.click()

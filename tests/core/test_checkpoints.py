@@ -31,6 +31,7 @@ from core.checkpoints import (
 )
 from core.classifier import Classifier
 from core.images import METADATA_KEY, load_images
+from core.sources import ASSETS
 
 # Least accuracy: 3 points below what the cards say; an untrained network can only guess.
 FLOORS = {"digits": 0.95, "photos": 0.92, "photos/adversarial": 0.85, "photos/prime": 0.9, "photos/untrained": 0.0}

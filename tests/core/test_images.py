@@ -18,6 +18,7 @@ from PIL import Image
 
 from core.demo_data import PHOTOS
 from core.images import ImageError, ImageSet, load_images
+from core.sources import ASSETS
 
 
 def image_set(n: int = 5) -> ImageSet:

@@ -46,7 +46,7 @@ def facts(app: AppTest) -> str:
 
 
 def test_all_curvatures_their_numbers_and_a_section_are_shown(app: AppTest, settle: Settle) -> None:
-    app.session_state["settings:curvature"] = {"keep": 4}
+    app.session_state["settings:curvature"] = {"keep": 4, "spectrum": "ends"}
     healthy(settle(app))
     assert "Both ends alone" in words(app)
     assert "sum of negative" not in facts(app)

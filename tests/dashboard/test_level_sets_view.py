@@ -117,7 +117,7 @@ def test_walks_start_at_a_point_that_was_picked_and_lead_to_the_targets_that_are
     assert "The point 1.50, 0.25 that was picked on a slice" in said
     assert "A walk from point 1.50, 0.25 (hubble) towards flower" in said
     assert "Drawn for walks from an image of the set" in said
-    assert "Confidence in the source's class on all mixes" in said  # the triangle itself: no plane shows it
+    assert "how the confidence in the source's class changes on all mixes" in said
     assert app.query_params["at"] == "1.5,0.25"
     app.session_state["settings:slice"] = {"resolution": 64}
     clicks.append((3, 17, 42, 60))
@@ -138,7 +138,7 @@ def test_models_stand_side_by_side_and_the_star_is_asked_for(app: AppTest, settl
     app.multiselect(key="frame:compare").set_value(["demo:photos/adversarial"])
     healthy(settle(app))
     assert "photos/adversarial → rocket" in app.dataframe[0].value.columns.tolist()
-    assert "Confidence in the source's class on all mixes" in captions(app)
+    assert "how the confidence in the source's class changes on all mixes" in captions(app)
     app.button(key="ask:level_star").click()
     healthy(settle(app))
     star = app.dataframe[-1].value

@@ -22,7 +22,8 @@ def test_a_line_without_a_colour_takes_the_theme_s_ink(theme: style.Theme) -> No
     plain = line_style(LinesLayer(paths=PATH, role="curve"), theme)
     assert plain["color"] == getattr(theme, style.STROKES["curve"].colour)
     dashed = line_style(LinesLayer(paths=PATH, role="curve", colour="#123456", dash="dashed"), theme)
-    assert (dashed["color"], dashed["dash"]) == ("#123456", "dash")
+    assert (dashed["color"], dashed["dash"]) == (style.lifted("#123456", theme), "dash")
+    assert (dashed["color"] == "#123456") == (theme is style.LIGHT)
     assert dashed["width"] == plain["width"]
 
 
