@@ -65,7 +65,6 @@ STATUSES: Mapping[str, str] = MappingProxyType(
 )
 _WORDS = tuple(STATUSES)  # in the order of the numbers in core.geometry.sparsefool
 _JITTER = 2 / 255  # pixel: how far from the image other seeds than 0 begin
-_ROUNDS = 1  # of exchange: a second one takes a sixth of the time and saves a twentieth of the pixels
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -120,6 +119,7 @@ def sparse_perturbation(
     target_rule: TargetRule = "l2",
     lambdas: Sequence[float] = (1.5, 3.0),
     reverse: bool = True,
+    exchanges: int = 1,
     bound: float = 1.0,
     max_loops: int = 50,
     steps: int = 100,
@@ -139,14 +139,14 @@ def sparse_perturbation(
         target_rule: SparseFool heads for the class whose linearised boundary is nearest ("l2"), or is crossed with the
             fewest items ("l0"); it may meet any.
         lambdas: pushes of SparseFool's plane, each at least 1; the attempt with the fewest items is kept.
-        reverse: give back what is not needed and look for smaller supports nearby.
+        reverse: give back what is not needed.
+        exchanges: how often smaller supports are then looked for nearby; each takes about a fifth of the time.
         bound: D, the largest change of one entry.
         max_loops: planes of SparseFool before an attempt is given up.
         steps: of sigma-zero.
         kappa: the margin demanded, of logits: at the boundary itself rounding decides.
         tied: the channels of an image are equal and stay so, as in a grey image with three channels.
-        seed: 0 begins at the image; any other number at a point drawn within 2/255 of it. Supports are not unique, and
-            several seeds show how much of one is the search's choice.
+        seed: 0 begins at the image; another number at a point within 2/255 of it, which shows what the search chose.
         on_progress: told the fraction done.
 
     Returns:
@@ -159,7 +159,7 @@ def sparse_perturbation(
     """
     begin = time.perf_counter()
     options = _Options(
-        method, order, unit, target_rule, tuple(lambdas), reverse, bound, max_loops, steps, kappa, tied, seed
+        method, order, unit, target_rule, tuple(lambdas), reverse, exchanges, bound, max_loops, steps, kappa, tied, seed
     )
     options.check()
     pixels = classifier.accept(images)
@@ -195,6 +195,7 @@ class _Options(NamedTuple):
     rule: TargetRule
     lambdas: tuple[float, ...]
     reverse: bool
+    exchanges: int
     bound: float
     max_loops: int
     steps: int
@@ -212,8 +213,8 @@ class _Options(NamedTuple):
             raise ValueError(f"expected at least one lambda, each at least 1, got {self.lambdas}")
         if not 0 < self.bound <= 1:
             raise ValueError(f"expected a value bound in (0, 1], got {self.bound}")
-        if self.max_loops < 1 or self.steps < 1:
-            raise ValueError(f"expected at least one loop and one step, got {self.max_loops} and {self.steps}")
+        if min(self.max_loops, self.steps, self.exchanges + 1) < 1:
+            raise ValueError(f"expected at least one loop and step, got {self.max_loops} and {self.steps}")
         if not 0 < self.kappa < math.inf:
             raise ValueError(f"expected a positive margin kappa, got {self.kappa}")
 
@@ -325,7 +326,7 @@ class _Search:
             multiplier = torch.full_like(images[:, 0, 0, 0], torch.nan)
         rows = (status == FOUND).nonzero()[:, 0]
         if options.reverse and len(rows):
-            smaller = exchange(problem, rows, give_back(problem, rows, adversarial[rows]), rounds=_ROUNDS)
+            smaller = exchange(problem, rows, give_back(problem, rows, adversarial[rows]), rounds=options.exchanges)
             adversarial[rows] = smaller.adversarial
         tick(0.9)
         spent = {
