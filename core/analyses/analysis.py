@@ -63,6 +63,16 @@ class Analysis:
         return self.figure + ((JOINED,) if self.lines else ()) + PAPER
 
 
+def any_image(parameters: Mapping[str, Any]) -> tuple[int, int]:
+    """What is chosen does not matter: the images are drawn from the whole set."""
+    return (1, 3)
+
+
+def whole_set(parameters: Mapping[str, Any]) -> bool:
+    """The whole set enters, whatever is chosen: other images are drawn from it, or all of it is asked about."""
+    return True
+
+
 JOINED = Parameter(
     name="joined",
     kind="choice",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from core.analyses.analysis import PALETTE, Analysis
+from core.analyses.analysis import PALETTE, Analysis, whole_set
 from core.parameters import Parameter
 
 if TYPE_CHECKING:
@@ -202,11 +202,6 @@ def _one_to_three(parameters: Mapping[str, Any]) -> tuple[int, int]:
     return 1, 3
 
 
-def _whole_set(parameters: Mapping[str, Any]) -> bool:
-    """Images are drawn from the set."""
-    return True
-
-
 _SEED = Parameter(
     name="seed",
     kind="integer",
@@ -298,7 +293,7 @@ CORRUPTION = Analysis(
     lines=True,
     prepare=_prepare_sweep,
     chart=_sweep_chart,
-    shared=_whole_set,
+    shared=whole_set,
 )
 
 NOISE = Analysis(
@@ -330,5 +325,5 @@ NOISE = Analysis(
     lines=True,
     prepare=_prepare_noise,
     chart=_noise_chart,
-    shared=_whole_set,
+    shared=whole_set,
 )

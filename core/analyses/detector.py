@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from core.analyses.analysis import Analysis
-from core.analyses.shared_directions import SCALE, SEED, any_image, whole_set
+from core.analyses.analysis import Analysis, any_image, whole_set
+from core.analyses.shared_directions import SCALE, SEED
 from core.parameters import Parameter
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from core.analyses.analysis import Analysis, one_per_model
+from core.analyses.analysis import Analysis, one_per_model, whole_set
 from core.parameters import Parameter
 
 if TYPE_CHECKING:
@@ -175,11 +175,6 @@ def _two(parameters: Mapping[str, Any]) -> tuple[int, int]:
     return 2, 2
 
 
-def _whole_set(parameters: Mapping[str, Any]) -> bool:
-    """Other images than the chosen ones are drawn from the set."""
-    return True
-
-
 _BITS = Parameter(
     name="bits",
     kind="integer",
@@ -293,7 +288,7 @@ SURVIVAL = Analysis(
     lines=True,
     prepare=_prepare_survival,
     chart=_survival_chart,
-    shared=_whole_set,
+    shared=whole_set,
 )
 
 OVERLAY = Analysis(

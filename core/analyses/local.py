@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from core.analyses.analysis import PALETTE, Analysis
+from core.analyses.analysis import PALETTE, Analysis, whole_set
 from core.analyses.planes import START, start_images
 from core.parameters import Parameter
 
@@ -173,11 +173,6 @@ def _plane_is_laid(parameters: Mapping[str, Any]) -> bool:
     return parameters["at"] is None or bool(parameters["plane"] == "directions")
 
 
-def _whole_set(parameters: Mapping[str, Any]) -> bool:
-    """Other images than the chosen one are drawn from the set."""
-    return True
-
-
 _RADIUS = Parameter(
     name="radius",
     kind="number",
@@ -314,7 +309,7 @@ LOCAL_LAYERS = Analysis(
     lines=True,
     prepare=_prepare_layers,
     chart=_layers_chart,
-    shared=_whole_set,
+    shared=whole_set,
 )
 
 LOCAL_SWEEP = Analysis(
@@ -341,7 +336,7 @@ LOCAL_SWEEP = Analysis(
     lines=True,
     prepare=_prepare_sweep,
     chart=_sweep_chart,
-    shared=_whole_set,
+    shared=whole_set,
 )
 
 LOCAL_KINDS = Analysis(
@@ -375,5 +370,5 @@ LOCAL_KINDS = Analysis(
     images=lambda parameters: (1, 3),
     prepare=_prepare_kinds,
     chart=_kinds_chart,
-    shared=_whole_set,
+    shared=whole_set,
 )

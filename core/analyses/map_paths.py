@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from core.analyses.analysis import PALETTE, Analysis, one_per_model
-from core.analyses.maps import OF_THE_MAP, map_of, whole_set
+from core.analyses.analysis import PALETTE, Analysis, one_per_model, whole_set
+from core.analyses.maps import OF_THE_MAP, map_of
 from core.analyses.planes import square
 from core.parameters import Parameter
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from core.analyses.analysis import PALETTE, Analysis, one_per_model
+from core.analyses.analysis import PALETTE, Analysis, one_per_model, whole_set
 from core.parameters import Parameter
 
 if TYPE_CHECKING:
@@ -125,11 +125,6 @@ def _map_chart(
 def _any_rows(parameters: Mapping[str, Any]) -> tuple[int, int]:
     """Chosen images are only marked: a link keeps all of them, where an analysis of one image keeps the first."""
     return 2, MOST_ROWS
-
-
-def whole_set(parameters: Mapping[str, Any]) -> bool:
-    """The map is of the whole set."""
-    return True
 
 
 OF_THE_MAP = (

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from core.analyses.analysis import PALETTE, Analysis
+from core.analyses.analysis import PALETTE, Analysis, whole_set
 from core.parameters import Parameter
 
 if TYPE_CHECKING:
@@ -181,11 +181,6 @@ def _one_to_three(parameters: Mapping[str, Any]) -> tuple[int, int]:
     return 1, 3
 
 
-def _whole_set(parameters: Mapping[str, Any]) -> bool:
-    """Other images than the chosen ones are drawn from the set."""
-    return True
-
-
 _BLOCK = Parameter(
     name="block",
     kind="integer",
@@ -257,7 +252,7 @@ MARGINS = Analysis(
     images=_one_to_three,
     prepare=_prepare_map,
     chart=_map_chart,
-    shared=_whole_set,
+    shared=whole_set,
 )
 
 MARGIN_CURVE = Analysis(
@@ -289,5 +284,5 @@ MARGIN_CURVE = Analysis(
     lines=True,
     prepare=_prepare_curve,
     chart=_curve_chart,
-    shared=_whole_set,
+    shared=whole_set,
 )

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from core.analyses.analysis import Analysis
+from core.analyses.analysis import Analysis, any_image, whole_set
 from core.parameters import Parameter
 
 if TYPE_CHECKING:
@@ -116,16 +116,6 @@ def _overlap_chart(
 
     (result,) = results
     return overlap_chart(result, **figure)
-
-
-def any_image(parameters: Mapping[str, Any]) -> tuple[int, int]:
-    """What is chosen does not matter: the images are drawn from the whole set."""
-    return (1, 3)
-
-
-def whole_set(parameters: Mapping[str, Any]) -> bool:
-    """Images are drawn from the whole set."""
-    return True
 
 
 SCALE = Parameter(

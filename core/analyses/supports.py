@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from core.analyses.analysis import PALETTE, Analysis
+from core.analyses.analysis import PALETTE, Analysis, any_image, whole_set
 from core.analyses.sparse import BOUND, METHOD, ORDER, REVERSE, SEED
 from core.parameters import Parameter
 
@@ -123,16 +123,6 @@ def _transfer_chart(
     return transfer_chart(result, **figure)
 
 
-def _any_image(parameters: Mapping[str, Any]) -> tuple[int, int]:
-    """What is chosen does not matter: the images are drawn from the whole set."""
-    return (1, 3)
-
-
-def _whole_set(parameters: Mapping[str, Any]) -> bool:
-    """Images are drawn from the whole set, among those that the reference classifies correctly."""
-    return True
-
-
 def _count(default: int) -> Parameter:
     return Parameter(
         name="count",
@@ -192,11 +182,11 @@ SUPPORTS = Analysis(
         ),
         PALETTE,
     ),
-    images=_any_image,
+    images=any_image,
     lines=True,
     prepare=_prepare_supports,
     chart=_supports_chart,
-    shared=_whole_set,
+    shared=whole_set,
 )
 
 RACE = Analysis(
@@ -218,10 +208,10 @@ RACE = Analysis(
         SEED,
     ),
     figure=(),
-    images=_any_image,
+    images=any_image,
     prepare=_prepare_race,
     chart=_race_chart,
-    shared=_whole_set,
+    shared=whole_set,
 )
 
 TRANSFER = Analysis(
@@ -254,9 +244,9 @@ TRANSFER = Analysis(
             " of supports.",
         ),
     ),
-    images=_any_image,
+    images=any_image,
     prepare=_prepare_transfer,
     chart=_transfer_chart,
-    shared=_whole_set,
+    shared=whole_set,
     joint=True,
 )
