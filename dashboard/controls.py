@@ -25,6 +25,7 @@ from dashboard.under_way import progress as progress
 from dashboard.under_way import progress_words as progress_words
 from dashboard.under_way import stop_or_resume as stop_or_resume
 from dashboard.viewer.copy_link import copy_link
+from dashboard.widgets import showing
 
 YOURS = "yours"  # what the frame calls the models that a session brought
 _CHOICES = {  # by setting and choice
@@ -54,8 +55,7 @@ def setting(analysis: str, name: str, label: str, choices: Sequence[Any] | None 
     value = session.settings(analysis).get(name, entry.parse(entry.default))
     key = f"{analysis}:{name}"
 
-    def changed() -> None:
-        chosen = st.session_state[key]
+    def take(chosen: Any) -> None:
         if chosen is None:  # a segment was clicked off: keep what was
             return
         try:
@@ -66,28 +66,26 @@ def setting(analysis: str, name: str, label: str, choices: Sequence[Any] | None 
     words: dict[str, Any] = {
         "label": f"{label} ({entry.unit})" if entry.unit and entry.unit != label.lower() else label,
         "help": entry.help,
-        "on_change": changed,
     }
     offered = tuple(choices if choices is not None else entry.choices)
     if entry.kind in ("numbers", "text"):
         # a form, empty but for what is being typed: a zoom sets the extent too, and what a browser still holds of an
         # older one is no wish
         with st.form(f"{key}:form", clear_on_submit=True, border=False):
-            words.pop("on_change")
             st.text_input(key=key, placeholder=entry.text(value) or "none", **words)
-            st.form_submit_button("Set", key=f"{key}:set", on_click=changed)
+            st.form_submit_button("Set", key=f"{key}:set", on_click=lambda: take(st.session_state[key]))
     elif offered and len(offered) <= 5 and not (len(session.models()) > 1 and sum(map(len, map(str, offered))) > _ROW):
-        st.session_state[key] = value if value in offered else None
-        st.segmented_control(options=offered, key=key, width="stretch", format_func=partial(_said, name), **words)
+        words |= showing(key, value if value in offered else None, take)
+        st.segmented_control(options=offered, width="stretch", format_func=partial(_said, name), **words)
     elif offered:
-        st.session_state[key] = value if value in offered else offered[0]
-        st.selectbox(options=offered, key=key, format_func=partial(_said, name), **words)
+        words |= showing(key, value if value in offered else offered[0], take)
+        st.selectbox(options=offered, format_func=partial(_said, name), **words)
     else:
         number = int if entry.kind == "integer" else float
-        st.session_state[key] = number(value)
+        words |= showing(key, number(value), take)
         if entry.limits is not None:
             words |= {"min_value": number(entry.limits[0]), "max_value": number(entry.limits[1])}
-        st.number_input(key=key, **words)
+        st.number_input(**words)
     return value
 
 
@@ -106,17 +104,15 @@ def slider(analysis: str, name: str, label: str, step: float) -> None:
         step: of the slider.
     """
     entry = TABLE[analysis].setting(name)
-    key = f"{analysis}:{name}:slider"
+    value = float(session.settings(analysis).get(name, entry.default))
     low, high = entry.limits or (0.0, 1.0)
-    st.session_state[key] = float(session.settings(analysis).get(name, entry.default))
     st.slider(
         f"{label} ({entry.unit})" if entry.unit else label,
         min_value=low if low % step == 0 else step,
         max_value=float(high),
         step=step,
-        key=key,
         help=entry.help,
-        on_change=lambda: session.change(analysis, **{name: st.session_state[key]}),
+        **showing(f"{analysis}:{name}:slider", value, lambda chosen: session.change(analysis, **{name: chosen})),
     )
 
 
@@ -221,17 +217,19 @@ def frame() -> None:
         if others:
             compared = ", ".join(_short(source) for source in chosen[1:])
             with st.popover(f"compare with **{compared}**" if compared else "+ compare"):
-                st.session_state["frame:compare"] = [source for source in chosen[1:] if source in others]
                 st.multiselect(
                     "Compare with",
                     others,
-                    key="frame:compare",
                     format_func=_short,
                     max_selections=session.MOST_MODELS - 1,
                     select_all=False,
                     placeholder="up to two",
                     help="Up to two models drawn beside the first, on the same plane and in the same colours.",
-                    on_change=lambda: session.choose(models=(session.models()[0], *st.session_state["frame:compare"])),
+                    **showing(
+                        "frame:compare",
+                        [source for source in chosen[1:] if source in others],
+                        lambda compared: session.choose(models=(session.models()[0], *compared)),
+                    ),
                 )
         else:
             st.popover(
@@ -252,15 +250,13 @@ def frame() -> None:
             names |= {own_images.fitted(source, shape): own_images.name_of(source) for source in own_images.offered()}
             sets = list(names)
             if len(sets) > 1 and session.images() in sets:
-                st.session_state["frame:images"] = session.images()
                 st.radio(
                     "Image set",
                     sets,
-                    key="frame:images",
                     format_func=lambda source: names.get(source, source),
                     help="Yours come from the Images view. Of digits also as some models saw them: low-passed, or with"
                     " frequencies flipped.",
-                    on_change=lambda: session.choose(images=st.session_state["frame:images"]),
+                    **showing("frame:images", session.images(), lambda which: session.choose(images=which)),
                 )
             resized = (
                 f" Its first {len(images)} pictures, all that are kept at this size, resized bilinearly to the model's"
@@ -291,16 +287,18 @@ def _model(chosen: str) -> None:
     ) or _family(chosen)
     offered = [source for source in _offered() if _family(source) == family]
     names = {source: listed(source) for source in offered}
-    key = f"frame:model:{family}"
     st.radio(
         "Model",
         offered,
-        index=offered.index(chosen) if chosen in offered else None,
-        key=key,
+        index=None,
         format_func=lambda source: names.get(source, source),
         help="A number is another seed of the same training; each model's card is on the home view. Yours come from the"
         " Model view.",
-        on_change=lambda: session.choose(models=_with_first(st.session_state[key])),
+        **showing(
+            f"frame:model:{family}",
+            chosen if chosen in offered else None,
+            lambda source: session.choose(models=_with_first(source)),
+        ),
     )
 
 
@@ -309,18 +307,19 @@ def _checkpoint(chosen: str) -> None:
     checkpoints = brought().together(chosen)
     if len(checkpoints) < 2:
         return
-    key = f"frame:checkpoint:{brought().series_of(chosen)}"
     names = {source: name_of(source) for source in checkpoints}
-    st.session_state[key] = chosen
     st.select_slider(
         f"checkpoint of {brought().series_of(chosen)}",
         checkpoints,
-        key=key,
         label_visibility="collapsed",
         format_func=lambda source: names.get(source, source),
         width=260,
         help="Which of the series is the model of all views.",
-        on_change=lambda: session.choose(models=_with_first(st.session_state[key])),
+        **showing(
+            f"frame:checkpoint:{brought().series_of(chosen)}",
+            chosen,
+            lambda source: session.choose(models=_with_first(source)),
+        ),
     )
 
 

@@ -15,7 +15,7 @@ from core.figures.chart import LinesLayer
 from core.followed import Followed
 from core.recipe import Recipe
 from core.series import SeriesFile, series
-from dashboard import jobs, session
+from dashboard import address, jobs, session
 from dashboard.brought import brought, own_loader
 from dashboard.controls import legend, progress, setting, stop_or_resume
 from dashboard.jobs import Job, State
@@ -123,7 +123,7 @@ def _series(made: Recipe) -> None:
 
     def progress() -> None:
         if job.state.ended:
-            st.rerun()
+            address.rerun()
         st.progress(job.fraction, f"{len(checkpoints)} checkpoints, {job.fraction:.0%}")
         st.button("Cancel", key=f"{asked}:cancel", on_click=job.cancel, args=(session.user(),))
 

@@ -21,12 +21,14 @@ from dashboard.session import (
     OF_THE_PLANE,
     Point,
     beside,
+    choose,
     classifier,
     demo_images,
     demo_models,
     image_set,
     models,
     point,
+    resume,
     rows,
     settings,
     starting_rows,
@@ -47,11 +49,20 @@ def open_link(view: str) -> None:
     """
     _let_go()
     link = dict(st.query_params)
+    stale = address.stale(link)
     analysis = next((name for name, entry in TABLE.items() if entry.view == view), None)
-    if analysis is None or not link or link == st.session_state.get("link") or address.stale(link):
+    if analysis is None or not link or link == st.session_state.get("link") or stale:
         return
     st.session_state["link"] = link
     _try(analysis, link)
+
+
+def start_over() -> None:
+    """Drop every setting and the picked point; models and images stay."""
+    for analysis in TABLE:
+        st.session_state[f"settings:{analysis}"] = {}
+    choose(images=st.session_state["images"])
+    resume()
 
 
 def _try(analysis: str, link: dict[str, str]) -> None:

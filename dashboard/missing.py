@@ -9,7 +9,7 @@ import streamlit as st
 from core.image_sources import ImageSource
 from core.recipe import RecipeError, shown
 from core.sources import NULLS, CheckpointError, Source
-from dashboard import own_images
+from dashboard import address, own_images
 from dashboard.brought import LARGEST, brought, read_only
 from dashboard.words import literal
 
@@ -60,7 +60,7 @@ def ask_for_file() -> None:
         go_on()
     except ValueError as error:  # it asks for another file as well
         st.session_state["refused"] = str(error)
-    st.rerun()
+    address.rerun()
 
 
 def is_here(source: str) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import streamlit as st
 
@@ -11,6 +12,7 @@ from core.geometry.corruptions import CORRUPTIONS
 from dashboard import session
 from dashboard.controls import enlarged
 from dashboard.viewer.thumbnails import thumbnail_grid
+from dashboard.widgets import showing
 
 _LETTERS = "ABC"
 
@@ -172,60 +174,53 @@ def direction(analysis: str, name: str, label: str) -> None:
     key = f"{analysis}:{name}"
     taken = {str(session.settings(analysis).get(other.name, other.default)) for other in TABLE[analysis].parameters}
 
-    def chosen() -> None:
-        picked = st.session_state[f"{key}:kind"]
+    def chosen(picked: str) -> None:
         free = next((spec for spec in _FIRST[picked] if spec not in taken), None)  # two equal ones span no plane
         if free is None:
             st.toast(f"The other direction is {_KINDS[picked]} already.")
             return
         session.change(analysis, **{name: free})
 
-    def numbered() -> None:
-        values = [st.session_state[f"{key}:{place}"] for place in range(len(numbers) or 1)]
-        words = "" if values[0] in (None, _RUNNER_UP) else ":" + ",".join(str(int(value)) for value in values)
+    def numbered(place: int, value: int | None) -> None:
+        values = numbers.copy() or [_RUNNER_UP]
+        values[place] = _RUNNER_UP if value is None else int(value)
+        words = "" if values[0] == _RUNNER_UP else ":" + ",".join(map(str, values))
         session.change(analysis, **{name: kind.partition(":")[0] + words + (f",{walked}" if walked else "")})
 
-    def corrupted() -> None:
-        session.change(analysis, **{name: f"corruption:{st.session_state[f'{key}:corruption']}"})
+    def corrupted(word: str) -> None:
+        session.change(analysis, **{name: f"corruption:{word}"})
 
-    st.session_state[f"{key}:kind"] = kind
     first, second = st.columns([3, 2])
     first.selectbox(
-        label, _offered(kind), format_func=_KINDS.__getitem__, key=f"{key}:kind", help=entry.help, on_change=chosen
+        label, _offered(kind), format_func=_KINDS.__getitem__, help=entry.help, **showing(f"{key}:kind", kind, chosen)
     )
     with second:
         if kind in ("gradient", "mean"):
             options = [*([_RUNNER_UP] if kind == "gradient" else []), *range(len(classes))]
-            st.session_state[f"{key}:0"] = numbers[0] if numbers else _RUNNER_UP
             st.selectbox(
                 "towards class",
                 options,
                 format_func=lambda k: "runner-up" if k == _RUNNER_UP else classes[k],
-                key=f"{key}:0",
-                on_change=numbered,
                 help="The class whose side the direction leads to.",
+                **showing(f"{key}:0", numbers[0] if numbers else _RUNNER_UP, partial(numbered, 0)),
             )
         elif kind == "corruption":
-            st.session_state[f"{key}:corruption"] = rest
             st.selectbox(
                 "of this kind",
                 list(CORRUPTIONS),
                 format_func=lambda word: word.replace("_", " "),
-                key=f"{key}:corruption",
-                on_change=corrupted,
                 help="The direction leads to the image at severity 3; the picture shows the true path of the severity.",
+                **showing(f"{key}:corruption", rest, corrupted),
             )
         elif kind in _NUMBERED:
             words = _NUMBERED[kind]
             for place, (column, word) in enumerate(zip(st.columns(len(words)), words, strict=True)):
-                st.session_state[f"{key}:{place}"] = numbers[place]
                 least = 1 if kind == "pca" else 0
                 column.number_input(
                     word,
                     min_value=least,
                     max_value=10**6,
                     step=1,
-                    key=f"{key}:{place}",
-                    on_change=numbered,
                     help=_NUMBERS[word],
+                    **showing(f"{key}:{place}", numbers[place], partial(numbered, place)),
                 )

@@ -94,6 +94,7 @@ def choose(
         images: source of the image set.
         rows: the chosen images.
     """
+    address.no_wish()
     if models is not None or images is not None:
         st.session_state["asked"] = ()
     if models is not None:
@@ -130,6 +131,7 @@ def starting_rows(source: str) -> tuple[int, ...]:
 def pick(chosen: Point | None) -> None:
     """Choose a point of the plane; it belongs to the session, so that other views can open there."""
     st.session_state["point"] = chosen
+    address.no_wish()
 
 
 def go(view: str) -> None:
@@ -145,6 +147,7 @@ def asked() -> tuple[str, ...]:
 def ask(analysis: str) -> None:
     """Ask for an analysis beside; for these models and images."""
     st.session_state["asked"] = tuple(dict.fromkeys((*asked(), analysis)))
+    address.no_wish()
 
 
 def change(analysis: str, **changed: Any) -> None:
@@ -165,14 +168,7 @@ def change(analysis: str, **changed: Any) -> None:
     if changed.keys() & {"over", "block"} and "marked" not in changed:
         kept.pop("marked", None)  # a block of another map
     st.session_state[f"settings:{analysis}"] = {name: value for name, value in kept.items() if value is not None}
-
-
-def start_over() -> None:
-    """Drop every setting and the picked point; models and images stay."""
-    for analysis in TABLE:
-        st.session_state[f"settings:{analysis}"] = {}
-    choose(images=images())
-    resume()
+    address.no_wish()
 
 
 def make(analysis: str, chosen: Mapping[str, Any]) -> Recipe:
@@ -380,10 +376,10 @@ def live(
 
     def body() -> None:
         if _choice() != chosen:
-            st.rerun()
+            address.rerun()
         now = compute(made, patience=0.0, urgent=urgent)
         if bool(now.waiting) != polling:
-            st.rerun()
+            address.rerun()
         if now.error:
             st.error(literal(now.error))
             st.button("Try again", key=f"{made.analysis}:again", on_click=resume)

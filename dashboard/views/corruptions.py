@@ -14,6 +14,7 @@ from core.geometry.walk import SeverityWalk
 from core.recipe import Recipe
 from dashboard import controls, exports, plane_controls, session
 from dashboard.session import Outcome
+from dashboard.widgets import showing
 
 ANALYSIS, SETS, NOISE, LAB = "severity", "corruption", "noise", "augmentation"
 ABOUT = """
@@ -54,15 +55,13 @@ def marked(results: tuple[SeverityWalk | None, ...]) -> None:
     """The image at the marked severity, and what each model says of it."""
     name, at = made.parameters["corruption"], made.figure["marked"]
     st.markdown("**At one severity**")
-    st.session_state["severity:at"] = at
     st.slider(
         "Severity",
         0.0,
         5.0,
         step=0.25,
-        key="severity:at",
         help="The image at this severity; a line marks it in the curves.",
-        on_change=lambda: session.change(ANALYSIS, marked=st.session_state["severity:at"]),
+        **showing("severity:at", at, lambda chosen: session.change(ANALYSIS, marked=chosen)),
     )
     images = session.image_set(made.images)
     changed = corrupt(images.pixels[[made.rows[0]]], name, at, made.parameters["seed"])

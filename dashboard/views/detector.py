@@ -12,6 +12,7 @@ from core.figures.detector import perturbation_words
 from core.geometry.detection import NO_DEFENCE, PAIRS, DetectionExhibit
 from dashboard import controls, exports, session
 from dashboard.session import Outcome
+from dashboard.widgets import showing
 
 ANALYSIS, ATTACKS = "detector", "detector_attacks"
 ABOUT = """
@@ -76,15 +77,17 @@ def chosen() -> None:
     if made.parameters["perturbed_by"] == PAIRS:
         return
     overshoots = made.parameters["overshoots"]
-    key = f"{ANALYSIS}:perturbation:slider"
-    st.session_state[key] = overshoots[min(made.figure["perturbation"], len(overshoots) - 1)]
+    drawn = overshoots[min(made.figure["perturbation"], len(overshoots) - 1)]
     st.select_slider(
         "Overshoot (distances)",
         overshoots,
-        key=key,
         format_func=lambda value: f"{value:.3g}",
         help="The length of the perturbation over the distance to the boundary, whose scores and curve are drawn.",
-        on_change=lambda: session.change(ANALYSIS, perturbation=overshoots.index(st.session_state[key])),
+        **showing(
+            f"{ANALYSIS}:perturbation:slider",
+            drawn,
+            lambda chosen: session.change(ANALYSIS, perturbation=overshoots.index(chosen)),
+        ),
     )
 
 

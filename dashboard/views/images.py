@@ -8,7 +8,7 @@ import streamlit as st
 from core.analyses import thumbnails
 from core.image_collections import Gathered, Note
 from core.image_sources import ImageSource
-from dashboard import controls, own_images, session
+from dashboard import address, controls, own_images, session
 from dashboard.brought import LARGEST, brought, read_only
 from dashboard.words import literal
 
@@ -66,7 +66,7 @@ def bring() -> None:
             st.session_state.pop(name, None)
     except ValueError as error:
         st.session_state["images:refused"] = str(error)
-    st.rerun()
+    address.rerun()
 
 
 def draft() -> ImageSource | None:
@@ -85,7 +85,7 @@ def read(source: ImageSource) -> Gathered | None:
     except ValueError as error:
         own_images.forget(source.text())
         st.session_state["images:refused"] = str(error)
-        st.rerun()
+        address.rerun()
     return None
 
 

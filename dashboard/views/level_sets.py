@@ -21,6 +21,7 @@ from core.geometry.slices import Slice
 from dashboard import controls, exports, pace, plane_controls, session
 from dashboard.session import Outcome, Point
 from dashboard.viewer.viewer import Extent, plane_view
+from dashboard.widgets import showing
 
 ANALYSIS, TRIANGLE, STAR = "level_set", "level_triangle", "level_star"
 WALK = ("mode", "delta", "steps")
@@ -286,16 +287,14 @@ def moment(cards: list[LevelSetCard]) -> None:
     st.markdown("**At one step**")
     pair = min(made.figure["shown"], len(cards[0].status)) - 1
     steps = [int(at) for at in cards[0].frames]
-    key = f"{ANALYSIS}:step:slider"
-    st.session_state[key] = min(steps, key=lambda at: abs(at - made.figure["step"]))
+    step = min(steps, key=lambda at: abs(at - made.figure["step"]))
     st.select_slider(
         "Step",
         steps,
-        key=key,
         help="An image kept on the way; a line marks its step in the curves.",
-        on_change=lambda: session.change(ANALYSIS, step=st.session_state[key]),
+        **showing(f"{ANALYSIS}:step:slider", step, lambda chosen: session.change(ANALYSIS, step=chosen)),
     )
-    place = steps.index(st.session_state[key])
+    place = steps.index(step)
     for source, card in zip(made.models, cards, strict=True):
         classifier = session.classifier(source)
         if len(made.models) > 1:
@@ -338,17 +337,18 @@ def question() -> None:
     st.markdown("**Targets**")
     plane_controls.targets(made.rows, MOST_TARGETS, aim)
     words = words_of(session.image_set(made.images), made.rows[1:])
-    key = f"{ANALYSIS}:shown"
-    st.session_state[key] = min(made.figure["shown"], len(words))
     chooser: Any = st.segmented_control if len(words) <= 4 else st.selectbox
     chooser(
         "Film towards",
         list(range(1, len(words) + 1)),
         format_func=lambda number: words[number - 1],
-        key=key,
         help=TABLE[ANALYSIS].setting("shown").help,
-        on_change=lambda: session.change(ANALYSIS, shown=st.session_state[key] or made.figure["shown"]),
         width="stretch",
+        **showing(
+            f"{ANALYSIS}:shown",
+            min(made.figure["shown"], len(words)),
+            lambda chosen: session.change(ANALYSIS, shown=chosen or made.figure["shown"]),
+        ),
     )
     st.markdown("**Walk**")
     controls.setting(ANALYSIS, "mode", "Mode")

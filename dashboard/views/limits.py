@@ -17,6 +17,7 @@ from core.geometry.survival import Survival
 from dashboard import controls, exports, plane_controls, session
 from dashboard.session import Outcome
 from dashboard.viewer.viewer import plane_view
+from dashboard.widgets import showing
 
 ANALYSIS, FOUND, PAINTING, EVERY, OVERLAY = "limits", "survival", "painting", "enumeration", "overlay"
 SIDES = (0, 4, 8, 16, 28, 32, 64, 128, 224, 256, 512, 1024)
@@ -52,14 +53,11 @@ bounds and constants here are our own derivations by McDiarmid's, Harper's and G
 
 def adjusted(label: str, name: str, value: Any, widget: Callable[..., Any], **options: Any) -> None:
     """A slider of a setting of the bound."""
-    key = f"{ANALYSIS}:{name}:slider"
     entry = TABLE[ANALYSIS].setting(name)
-    st.session_state[key] = value
     widget(
         f"{label} ({entry.unit})",
-        key=key,
         help=entry.help,
-        on_change=lambda: session.change(ANALYSIS, **{name: st.session_state[key]}),
+        **showing(f"{ANALYSIS}:{name}:slider", value, lambda chosen: session.change(ANALYSIS, **{name: chosen})),
         **options,
     )
 
@@ -143,15 +141,17 @@ def paint() -> None:
     left, right = st.columns([640, 380], gap="large")
     with right:
         controls.setting(PAINTING, "side", "Pixels per side")
-        key = f"{PAINTING}:radius:slider"
-        st.session_state[key] = min(painting.figure["radius"], int(painting.parameters["side"]) ** 2)
+        most = int(painting.parameters["side"]) ** 2
         st.slider(
             "Radius (pixels that may change)",
             0,
-            int(painting.parameters["side"]) ** 2,
-            key=key,
+            most,
             help=TABLE[PAINTING].setting("radius").help,
-            on_change=lambda: session.change(PAINTING, radius=st.session_state[key]),
+            **showing(
+                f"{PAINTING}:radius:slider",
+                min(painting.figure["radius"], most),
+                lambda radius: session.change(PAINTING, radius=radius),
+            ),
         )
         st.caption("Click an image to put it into the class, or to take it out. Or start from one of these:")
         for column, name in zip(st.columns(len(NAMED)), NAMED, strict=True):
@@ -182,17 +182,18 @@ def people() -> None:
         st.markdown("**Two images**")
         st.caption("A is painted over with pixels of B.")
         plane_controls.anchors(drawn.rows, 2)
-        key = f"{OVERLAY}:times:slider"
-        st.session_state[key] = drawn.figure["times"]
         side = max(session.classifier(drawn.models[0]).input_shape[1:])
         st.slider(
             "Overlay (sides of the image)",
             0.0,
             float(side),
             step=0.25,
-            key=key,
             help=f"Painted pixels, in multiples of the side of {side} pixels: a fixed multiple is O(n).",
-            on_change=lambda: session.change(OVERLAY, times=st.session_state[key]),
+            **showing(
+                f"{OVERLAY}:times:slider",
+                drawn.figure["times"],
+                lambda times: session.change(OVERLAY, times=times),
+            ),
         )
         with st.expander("More"):
             controls.setting(OVERLAY, "orders", "Random orders")

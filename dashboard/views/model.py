@@ -13,7 +13,7 @@ from core.images import demo_images_of
 from core.preprocessing import OWN, Trial, looks_untrained, presets, suspicion
 from core.registries import Fit, architectures, made_for
 from core.state_dicts import SUFFIXES, StateDict
-from dashboard import controls, drafts, own_models, pace, session
+from dashboard import address, controls, drafts, own_models, pace, session
 from dashboard.brought import LARGEST, brought, own_classifier, read_only
 from dashboard.words import literal
 
@@ -71,7 +71,7 @@ def _from_file() -> None:
         st.session_state["model:refused"] = ""
     except ValueError as error:
         st.session_state["model:refused"] = str(error)
-    st.rerun()
+    address.rerun()
 
 
 def _from_library() -> None:
@@ -93,7 +93,7 @@ def _from_library() -> None:
         except ValueError as error:
             brought().forget(name)
             st.session_state["model:refused"] = str(error)
-        st.rerun()
+        address.rerun()
 
 
 def weights(found: drafts.Draft) -> None:
@@ -246,10 +246,10 @@ def classes(found: drafts.Draft, fit: Fit) -> None:
                 file = st.file_uploader("or a file: text or JSON", type=["txt", "json", "csv"], key="model:names:file")
                 if st.form_submit_button("Set", key="model:names:set"):
                     drafts.name_classes(_listed(typed, file))
-                    st.rerun()
+                    address.rerun()
         elif (wanted := "imagenet" if how == "ImageNet's" else "") != found.get("names", ""):
             drafts.choose(names=wanted)
-            st.rerun()
+            address.rerun()
     except ValueError as error:
         st.error(literal(str(error)))
 

@@ -18,6 +18,7 @@ from core.geometry.sparse_cards import SparseCard
 from dashboard import controls, exports, nulls, pace, plane_controls, session
 from dashboard.session import Outcome
 from dashboard.viewer.viewer import plane_view
+from dashboard.widgets import showing
 
 ANALYSIS, PIXEL = "sparse", "pixel"
 ABOUT = """
@@ -59,18 +60,16 @@ def card(outcome: Outcome) -> None:
 def replay(found: SparseCard) -> None:
     """The image with the first pixels changed, and what the model says about it."""
     most = int(found.pixels[0])
-    key = f"{ANALYSIS}:used"
     used = made.figure["used"]
-    st.session_state[key] = most if used < 0 else min(used, most)
+    used = most if used < 0 else min(used, most)
     st.slider(
         "Pixels used",
         0,
         most,
-        key=key,
-        on_change=lambda: session.change(ANALYSIS, used=st.session_state[key]),
         help="Changes the pixels one after the other, those that enter first first.",
+        **showing(f"{ANALYSIS}:used", used, lambda chosen: session.change(ANALYSIS, used=chosen)),
     )
-    image = changed(found, st.session_state[key])
+    image = changed(found, used)
     controls.image_card(session.classifier(made.models[0]), image[None])
 
 

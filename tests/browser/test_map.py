@@ -22,7 +22,7 @@ QUERY = {
 
 def test_look_choose_draw_around_share_and_cut(page: Page, new_context: Callable[..., BrowserContext]) -> None:
     page.goto(f"/map?{urlencode(QUERY)}")
-    expect(page.get_by_text("How faithful is this map?")).to_be_visible()
+    expect(page.get_by_role("heading", name="How faithful is this map?")).to_be_visible()
     sheet = page.locator(".map .sheet")
     expect(sheet.locator(".points g").nth(59)).to_be_attached()
     card = page.locator(".map .card")

@@ -9,6 +9,8 @@ import pytest
 import streamlit as st
 from streamlit.testing.v1 import AppTest
 
+from tests.pages import healthy
+
 CHECKOUT = Path(__file__).resolve().parents[2]
 QUICK = {"spectrum": "ends", "keep": 4}
 Settle = Callable[..., AppTest]
@@ -29,12 +31,6 @@ def app(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[AppTest]:
     app.switch_page("views/curvature.py")
     yield app
     st.cache_resource.clear()
-
-
-def healthy(app: AppTest) -> AppTest:
-    assert not app.exception, [element.value for element in app.exception]
-    assert not app.error, [element.value for element in app.error]
-    return app
 
 
 def words(app: AppTest) -> str:

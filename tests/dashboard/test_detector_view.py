@@ -10,6 +10,7 @@ import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 from core.geometry.detection import NO_DEFENCE
+from tests.pages import healthy
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 Settle = Callable[..., AppTest]
@@ -29,12 +30,6 @@ def app(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[AppTest]:
     app.switch_page("views/detector.py")
     yield app
     st.cache_resource.clear()
-
-
-def healthy(app: AppTest) -> AppTest:
-    assert not app.exception, [element.value for element in app.exception]
-    assert not app.error, [element.value for element in app.error]
-    return app
 
 
 def facts(app: AppTest) -> str:

@@ -10,6 +10,7 @@ import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 from core.gallery import exhibit, gallery
+from tests.pages import healthy
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 Settle = Callable[..., AppTest]
@@ -25,12 +26,6 @@ def app(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, settle: Settle) -> Iter
     app.switch_page("views/gallery.py")
     yield healthy(settle(app))
     st.cache_resource.clear()
-
-
-def healthy(app: AppTest) -> AppTest:
-    assert not app.exception, [element.value for element in app.exception]
-    assert not app.error, [element.value for element in app.error]
-    return app
 
 
 def test_every_recipe_is_shown_under_its_paper(app: AppTest) -> None:

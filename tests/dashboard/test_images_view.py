@@ -18,6 +18,7 @@ from dashboard import brought, own_images
 from dashboard.brought import Brought
 from dashboard.held import Held
 from tests.hostile_images import archive, encoded, png
+from tests.pages import healthy
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 
@@ -38,12 +39,6 @@ def app(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[AppTest]:
     yield app
     clear_session_resource_cache("test session id")
     st.cache_resource.clear()
-
-
-def healthy(app: AppTest) -> AppTest:
-    assert not app.exception, [element.value for element in app.exception]
-    assert not app.error, [element.value for element in app.error]
-    return app
 
 
 def drop(app: AppTest, *files: tuple[str, bytes]) -> AppTest:

@@ -13,6 +13,7 @@ from streamlit.testing.v1 import AppTest
 
 from core.geometry import image_distances
 from dashboard import plane_controls
+from tests.pages import healthy
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 Settle = Callable[..., AppTest]
@@ -32,12 +33,6 @@ def app(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[AppTest]:
     app.switch_page("views/level_sets.py")
     yield app
     st.cache_resource.clear()
-
-
-def healthy(app: AppTest) -> AppTest:
-    assert not app.exception, [element.value for element in app.exception]
-    assert not app.error, [element.value for element in app.error]
-    return app
 
 
 def captions(app: AppTest) -> str:

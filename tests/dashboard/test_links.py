@@ -23,6 +23,7 @@ from dashboard import links, missing, own_images
 from dashboard.brought import Brought
 from dashboard.links import settings_in
 from dashboard.missing import MissingUploadError, check_here
+from tests.pages import widget
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 NAMES = st.sampled_from(sorted(TABLE))
@@ -97,10 +98,10 @@ def test_the_null_is_added_beside_and_travels_in_the_link(
     assert not app.exception
     assert not app.error
     assert app.query_params["models"] == f"demo:photos/standard,{null}"
-    assert app.multiselect(key="frame:compare").value == [null]
+    assert widget(app.multiselect, "frame:compare").value == [null]
     assert app.button(key="frame:null").disabled
     link = dict(app.query_params)
-    app.multiselect(key="frame:compare").set_value([]).run()
+    widget(app.multiselect, "frame:compare").set_value([]).run()
     for kind in ("linearised", "analytic:ball"):
         app.radio(key="frame:null-kind").set_value(kind).run()
         app.button(key="frame:null").click().run()
@@ -128,7 +129,7 @@ def test_the_null_is_added_beside_and_travels_in_the_link(
     again.radio(key="frame:model:photos").set_value("demo:photos/adversarial")
     settle(again)
     assert again.query_params["models"] == "demo:photos/adversarial,untrained:demo:photos/adversarial"
-    again.multiselect(key="frame:compare").set_value([])
+    widget(again.multiselect, "frame:compare").set_value([])
     settle(again)
     assert again.query_params["models"] == "demo:photos/adversarial"
     st_app.cache_resource.clear()

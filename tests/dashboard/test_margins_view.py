@@ -9,6 +9,8 @@ import pytest
 import streamlit as st
 from streamlit.testing.v1 import AppTest
 
+from tests.pages import healthy
+
 CHECKOUT = Path(__file__).resolve().parents[2]
 Settle = Callable[..., AppTest]
 QUICK = {"count": 2, "slides": 0, "block": 16}
@@ -26,12 +28,6 @@ def app(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[AppTest]:
     app.switch_page("views/margins.py")
     yield app
     st.cache_resource.clear()
-
-
-def healthy(app: AppTest) -> AppTest:
-    assert not app.exception, [element.value for element in app.exception]
-    assert not app.error, [element.value for element in app.error]
-    return app
 
 
 def facts(app: AppTest) -> str:

@@ -20,6 +20,7 @@ from core.registries import untrained
 from core.sources import CheckpointError, Source
 from dashboard import brought
 from dashboard.brought import Brought
+from tests.pages import healthy
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 ARCHITECTURE = "torchvision:squeezenet1_1"
@@ -48,12 +49,6 @@ def app(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[AppTest]:
     yield app
     clear_session_resource_cache("test session id")
     st.cache_resource.clear()
-
-
-def healthy(app: AppTest) -> AppTest:
-    assert not app.exception, [element.value for element in app.exception]
-    assert not app.error, [element.value for element in app.error]
-    return app
 
 
 def upload(app: AppTest, name: str, content: bytes) -> AppTest:

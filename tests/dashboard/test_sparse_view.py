@@ -9,6 +9,8 @@ import pytest
 import streamlit as st
 from streamlit.testing.v1 import AppTest
 
+from tests.pages import healthy
+
 CHECKOUT = Path(__file__).resolve().parents[2]
 
 Settle = Callable[..., AppTest]
@@ -28,12 +30,6 @@ def app(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, settle: Settle) -> Iter
     app.query_params["rows"] = "5"
     yield healthy(settle(app))
     st.cache_resource.clear()
-
-
-def healthy(app: AppTest) -> AppTest:
-    assert not app.exception, [element.value for element in app.exception]
-    assert not app.error, [element.value for element in app.error]
-    return app
 
 
 def words(app: AppTest) -> str:

@@ -14,6 +14,7 @@ from streamlit.testing.v1 import AppTest
 from core.compute import OnProgress
 from core.recipe import Recipe
 from dashboard import address, jobs, session
+from tests.pages import healthy, widget
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 TESTED = {
@@ -39,12 +40,6 @@ def opened(app: AppTest, view: str, settle: Settle) -> AppTest:
     app.run()
     app.switch_page(f"views/{view}.py")
     return settle(app)
-
-
-def healthy(app: AppTest) -> AppTest:
-    assert not app.exception, [element.value for element in app.exception]
-    assert not app.error, [element.value for element in app.error]
-    return app
 
 
 @pytest.mark.parametrize("view", VIEWS)
@@ -79,7 +74,7 @@ def test_settings_change_the_link_and_the_picture(app: AppTest, settle: Settle) 
     app.segmented_control(key="slice:shading").set_value("entropy")
     healthy(settle(app))
     assert app.query_params["shading"] == "entropy"
-    app.segmented_control(key="slice:resolution").set_value(128)
+    widget(app.segmented_control, "slice:resolution").set_value(128)
     healthy(settle(app))
     assert app.query_params["resolution"] == "128"
     assert any("16,384 points" in caption.value for caption in app.caption)
@@ -143,7 +138,7 @@ def test_one_bad_value_of_a_link_is_told_in_one_sentence_and_the_rest_is_followe
         assert app.session_state["rows"] == rows
         assert app.query_params["resolution"] == "64"
         assert any("4,096 points" in caption.value for caption in app.caption)
-        app.segmented_control(key="slice:resolution").set_value(128)
+        widget(app.segmented_control, "slice:resolution").set_value(128)
         healthy(settle(app))  # told until something else is chosen
 
 
@@ -178,7 +173,7 @@ def test_planes_of_directions_are_cut(app: AppTest, settle: Settle) -> None:
     assert app.query_params["plane"] == "directions"
     assert not app.exception
     assert any("parallel" in element.value for element in app.error)
-    app.selectbox(key="slice:v:0").set_value(5)
+    widget(app.selectbox, "slice:v:0").set_value(5)
     healthy(settle(app))
     assert app.query_params["v"] == "gradient:5"
 
@@ -202,7 +197,7 @@ def test_another_model_brings_its_own_images(app: AppTest, settle: Settle) -> No
     app.radio(key="frame:model:digits").set_value("demo:digits/flipped")
     healthy(settle(app))
     assert app.query_params["images"] == "demo:digits-flipped"
-    app.radio(key="frame:images").set_value("demo:digits")
+    widget(app.radio, "frame:images").set_value("demo:digits")
     healthy(settle(app))
     assert app.query_params["images"] == "demo:digits"
     assert app.query_params["models"] == "demo:digits/flipped"
@@ -292,11 +287,11 @@ def test_a_link_holds_what_is_shown_beside_the_slice(
 ) -> None:
     monkeypatch.setattr(address, "STALE_SECONDS", 0.0)  # it goes back to links that were just replaced
     opened(app, "slices", settle)
-    app.number_input(key="profile:rays").set_value(48)
+    widget(app.number_input, "profile:rays").set_value(48)
     healthy(settle(app))
     link = dict(app.query_params)
     assert link["profile.rays"] == "48"
-    app.number_input(key="profile:rays").set_value(120)
+    widget(app.number_input, "profile:rays").set_value(120)
     healthy(settle(app))
     assert "profile.rays" not in app.query_params
     app.query_params.clear()
@@ -304,7 +299,7 @@ def test_a_link_holds_what_is_shown_beside_the_slice(
         app.query_params[name] = value
     healthy(settle(app))
     assert app.session_state["settings:profile"] == {"rays": 48}
-    assert app.number_input(key="profile:rays").value == 48
+    assert widget(app.number_input, "profile:rays").value == 48
     app.button[[button.label for button in app.button].index("Count regions on 2 random planes")].click()
     healthy(settle(app))
     asked = dict(app.query_params)
@@ -393,7 +388,11 @@ def test_an_address_that_was_just_replaced_undoes_nothing(
         app.query_params[name] = value[0] if isinstance(value, list) else value
     healthy(settle(app))
     assert app.query_params["method"] == "careful"
-    monkeypatch.setattr(address, "STALE_SECONDS", 0.0)  # later, it is someone who goes back
+    monkeypatch.setattr(address, "STALE_SECONDS", 0.0)
+    app.session_state["of the page"] = True  # as after a picture is complete, however late that request came
     del app.query_params["method"]
+    healthy(settle(app))
+    assert app.query_params["method"] == "careful"
+    del app.query_params["method"]  # and now it is someone who goes back
     healthy(settle(app))
     assert "method" not in app.query_params
