@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any
 
@@ -37,9 +38,10 @@ _CELLS = 16  # per side of a plane's square: in each, classes that cannot win th
 _ARC = 181  # points of an arc
 
 
-class Known(nn.Module):
+class Known(nn.Module, ABC):
     """A classifier that knows its own geometry; all answers are float64."""
 
+    @abstractmethod
     def distance(self, images: Float[Tensor, "n c h w"], project: Projection | None = None) -> Float[Tensor, " n"]:
         """The exact ℓ2 distance of each image to the boundary.
 
@@ -50,15 +52,15 @@ class Known(nn.Module):
         Returns:
             ℓ2 lengths; infinite where the boundary is not reached.
         """
-        raise NotImplementedError
 
+    @abstractmethod
     def curvature(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, " n"]:
         """All principal curvatures at the boundary point nearest to each image: here they are equal, in 1 / ℓ2.
 
         Negative where the class of the image is the convex one.
         """
-        raise NotImplementedError
 
+    @abstractmethod
     def lines(
         self, origin: Float[Tensor, "c h w"], axes: Float[Tensor, "2 c h w"], extent: Extent
     ) -> tuple[np.ndarray, ...]:
@@ -72,7 +74,6 @@ class Known(nn.Module):
         Returns:
             Polylines (points, 2) in plane coordinates.
         """
-        raise NotImplementedError
 
 
 class Affine(Known):

@@ -23,9 +23,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, get_args
-from urllib.parse import quote, unquote
 
 from core.images import ImageError
+from core.options import is_there, read_options, with_options
 from core.sources import MOST_CLASSES
 
 How = Literal["crop", "stretch"]
@@ -34,7 +34,6 @@ KINDS = ("demo", "torchvision", "upload")
 OPTIONS = ("size", "fit", "channels", "classes", "labels", "most", "root", "split")
 
 _AT_THE_END = re.compile(rf"\?((?:{'|'.join(OPTIONS)})=[^?]*)$")
-_SAFE = "/:.-_+"  # signs that a value keeps, as in sources of models
 _LARGEST = 4096  # pixels per side
 
 
@@ -82,16 +81,9 @@ class ImageSource:
         text = str(text)
         place, mark, said = text.rpartition("?")
         found = _AT_THE_END.search(text)
-        if _is_there(text) or (found is None and not (mark and "=" in said)):
+        if is_there(text) or (found is None and not (mark and "=" in said)):
             place, said = text, ""
-        options: dict[str, str] = {}
-        for pair in filter(None, said.split("&")):
-            name, _, value = pair.partition("=")
-            if name not in OPTIONS or name in options or not value:
-                raise ImageError(
-                    f"expected options out of {', '.join(OPTIONS)}, each once, got {pair[:60]!a}; mend the source"
-                )
-            options[name] = unquote(value)
+        options = read_options(said, OPTIONS, ImageError)
         kind, colon, rest = place.partition(":")
         made = cls(kind, rest, options) if colon and kind in KINDS else cls("file", place, options)
         made.fit  # noqa: B018 - to find what is out of range now, not when it is used
@@ -106,8 +98,7 @@ class ImageSource:
         'upload:ab12?size=32&classes=big%20cat/dog'
         """
         place = self.place if self.kind == "file" else f"{self.kind}:{self.place}"
-        said = "&".join(f"{name}={quote(value, safe=_SAFE)}" for name, value in self.options.items())
-        return f"{place}?{said}" if said else place
+        return with_options(place, self.options)
 
     @property
     def fit(self) -> Fit:
@@ -170,10 +161,3 @@ class ImageSource:
 def _number(text: str, most: int) -> int:
     """A whole number from 1 on; 0 where it is none."""
     return int(text) if text.isascii() and text.isdecimal() and len(text) < 9 and int(text) <= most else 0
-
-
-def _is_there(text: str) -> bool:
-    try:
-        return Path(text).exists()
-    except (OSError, ValueError):  # a name too long, or with a zero byte
-        return False

@@ -32,7 +32,8 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from pathlib import Path
-from urllib.parse import quote, unquote
+
+from core.options import is_there, read_options, with_options
 
 ASSETS = Path(__file__).resolve().parents[1] / "assets"
 KINDS = (
@@ -49,7 +50,6 @@ MOST_CLASSES = 100_000  # more than any public data set has
 _OPTIONS_AT_THE_END = re.compile(rf"\?((?:{'|'.join((*OPTIONS, *AT_IMAGE))})=[^?]*)$")
 _SEEDED = re.compile(r"[0-9]{1,9}:")
 _NUMBERED = re.compile(r"-[0-9]{1,9}$")  # of a demo model: another seed of its training
-_SAFE = "/:.-_+"  # signs that a value keeps; commas go, since a link joins its models with them
 
 
 class CheckpointError(ValueError):
@@ -92,20 +92,13 @@ class Source:
             CheckpointError: if an option is unknown, said twice or empty.
         """
         text = str(text)
-        found = None if _is_there(text) else _OPTIONS_AT_THE_END.search(text)
+        found = None if is_there(text) else _OPTIONS_AT_THE_END.search(text)
         place, said = (text, "") if found is None else (text[: found.start()], found[1])
-        if found is None and "?" in text and "=" in text.rpartition("?")[2] and not _is_there(text):
+        if found is None and "?" in text and "=" in text.rpartition("?")[2] and not is_there(text):
             said, place = text.rpartition("?")[2], text.rpartition("?")[0]
         kind, colon, rest = place.partition(":")
         allowed = (*OPTIONS, *AT_IMAGE) if kind in (LINEARISED, ANALYTIC) else OPTIONS
-        options: dict[str, str] = {}
-        for pair in filter(None, said.split("&")):
-            name, _, value = pair.partition("=")
-            if name not in allowed or name in options or not value:
-                raise CheckpointError(
-                    f"expected options out of {', '.join(allowed)}, each once, got {pair[:60]!r}; mend the source"
-                )
-            options[name] = unquote(value)
+        options = read_options(said, allowed, CheckpointError)
         if colon and kind in KINDS:
             return cls(kind, rest, options)
         return cls("file", place, options)
@@ -117,8 +110,7 @@ class Source:
         'upload:ab12?names=cat%2C%20big/dog'
         """
         place = self.place if self.kind == "file" else f"{self.kind}:{self.place}"
-        said = "&".join(f"{name}={quote(value, safe=_SAFE)}" for name, value in self.options.items())
-        return f"{place}?{said}" if said else place
+        return with_options(place, self.options)
 
     @property
     def runs_code(self) -> bool:
@@ -272,10 +264,3 @@ def at_image(sources: Sequence[str], images: str, row: int) -> tuple[str, ...]:
 def _plain(source: Source) -> str:
     """A source without its options."""
     return replace(source, options={}).text()
-
-
-def _is_there(text: str) -> bool:
-    try:
-        return Path(text).exists()
-    except (OSError, ValueError):  # a name too long, or with a zero byte
-        return False

@@ -35,11 +35,11 @@ def folded(classifier: Classifier) -> Classifier:
         The same function up to rounding, on the CPU with convolutions channels last; the classifier itself where there
         is nothing to fold or to lay out.
     """
+    if (known := _folded.get(classifier)) is not None:
+        return known
     laid_out = classifier.device.type == "cpu" and any(_can_be_laid_out(part) for part in classifier.module.modules())
     if not laid_out and not any(_pairs(part) for part in classifier.module.modules()):
         return classifier
-    if (known := _folded.get(classifier)) is not None:
-        return known
     same = copy.copy(classifier)
     same.module = copy.deepcopy(classifier.module, {id(weight): weight for weight in classifier.module.parameters()})
     for part in list(same.module.modules()):

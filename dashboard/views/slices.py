@@ -27,6 +27,16 @@ PLANES = (
     ("seed", "Seed"),
     ("finer", "Check at twice the resolution"),
 )
+FROM_HERE = {  # what else can be asked at a picked point: the button and its help
+    "sparse": ("Find few pixels here", "Opens this point in the view Sparse, put back into the pixel box"),
+    "curvature": ("Curvature here", "Opens the boundary point nearest to this one in the view Curvature"),
+    "path": ("Path from here", "Opens paths from this point inside the region of its class in the view Regions"),
+    "level_set": (
+        "Walks from here",
+        "Opens walks on the level set of this point, put back into the pixel box, in the view Level sets",
+    ),
+    "local": ("Small changes here", "Opens this point in the view Local, put back into the pixel box"),
+}
 ABOUT = """
 Each position is an image: the origin, plus its x times one direction, plus its y times another of length 1 at a right
 angle to it. Colour is the predicted class, paleness low confidence. Dark lines are the decision boundary: where the
@@ -124,36 +134,8 @@ def picked(result: Slice | None) -> None:
         near = f"{crossing.distance:.2f} ℓ2" if np.isfinite(crossing.distance) else "none found"
     outside = float((image - image.clamp(0, 1)).norm())
     controls.facts({"nearest boundary in this plane": near, "outside the pixel box": f"{outside:.2f} ℓ2"})
-    st.button(
-        "Find few pixels here",
-        on_click=ask_there,
-        args=("sparse",),
-        help="Opens this point in the view Sparse, put back into the pixel box.",
-    )
-    st.button(
-        "Curvature here",
-        on_click=ask_there,
-        args=("curvature",),
-        help="Opens the boundary point nearest to this one in the view Curvature.",
-    )
-    st.button(
-        "Path from here",
-        on_click=ask_there,
-        args=("path",),
-        help="Opens paths from this point inside the region of its class in the view Regions.",
-    )
-    st.button(
-        "Walks from here",
-        on_click=ask_there,
-        args=("level_set",),
-        help="Opens walks on the level set of this point, put back into the pixel box, in the view Level sets.",
-    )
-    st.button(
-        "Small changes here",
-        on_click=ask_there,
-        args=("local",),
-        help="Opens this point in the view Local, put back into the pixel box.",
-    )
+    for analysis, (label, words) in FROM_HERE.items():
+        st.button(label, on_click=ask_there, args=(analysis,), help=f"{words}.")
 
 
 def on_paper(result: Slice, outcome: Outcome) -> None:
