@@ -22,6 +22,8 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests import sparing
+
 if TYPE_CHECKING:
     from streamlit.testing.v1 import AppTest
 
@@ -36,7 +38,13 @@ def pytest_configure(config: pytest.Config) -> None:
     settings.register_profile("patient", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
     settings.load_profile("patient")
     os.environ.setdefault("OMP_NUM_THREADS", "1" if "PYTEST_XDIST_WORKER" in os.environ else "2")
+    sparing.install()
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as in the command line and the dashboard
+
+
+def pytest_runtest_setup() -> None:
+    """Check every function anew."""
+    sparing.next_test()
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
