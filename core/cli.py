@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import re
 import sys
 import time
@@ -23,13 +22,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # threads that wait must not starve others on a shared machine
-
 from core import reproduce
 from core.analyses import TABLE, Analysis
 from core.followed import ENDINGS, follow, read
 from core.recipe import Recipe, RecipeError, shown
 from core.reproduce.report import plain
+from core.threads import wait_briefly
 
 if TYPE_CHECKING:
     from core.compute import OnProgress
@@ -44,6 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit status: 0, or 1 after an error that was told in one sentence.
     """
+    wait_briefly()
     options = _parser().parse_args(arguments)
     threads = getattr(options, "threads", None)  # of commands that compute
     if threads is not None:

@@ -11,17 +11,15 @@ from __future__ import annotations
 
 import io
 import json
-import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # threads that wait must not starve others on a shared machine
-
 from core.recipe import Recipe, RecipeError, shown
 from core.sources import ASSETS, nearest
+from core.threads import wait_briefly
 
 RECIPES, PICTURES = ASSETS / "recipes", ASSETS / "gallery"
 SIZE = (640, 420)  # of a picture, in pixels
@@ -144,6 +142,7 @@ def main(names: Sequence[str]) -> None:
     Args:
         names: of exhibits; all of them when there are none.
     """
+    wait_briefly()
     for each in [exhibit(name) for name in names] or gallery():
         data = picture(each.recipe)
         each.picture.write_bytes(data)

@@ -17,6 +17,8 @@ import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from core.threads import wait_briefly
+
 CHECKOUT = Path(__file__).resolve().parents[1]
 APP = CHECKOUT / "dashboard" / "app.py"
 READ_ONLY = "BOUNDARY_ATLAS_READ_ONLY"  # `dashboard.brought` reads it
@@ -48,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     chosen = _parse(arguments)
     if chosen.threads is not None:
         os.environ["OMP_NUM_THREADS"] = str(chosen.threads)  # read by torch when it is first imported
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # workers that wait leave the processor to the pages
+    wait_briefly()
     if chosen.read_only:
         os.environ[READ_ONLY] = "1"
     else:

@@ -39,7 +39,13 @@ def pytest_configure(config: pytest.Config) -> None:
     settings.load_profile("patient")
     os.environ.setdefault("OMP_NUM_THREADS", "1" if "PYTEST_XDIST_WORKER" in os.environ else "2")
     sparing.install()
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as in the command line and the dashboard
+
+
+def pytest_sessionstart() -> None:
+    """Threads wait as in the command line and the dashboard."""
+    from core.threads import wait_briefly
+
+    wait_briefly()
 
 
 def pytest_runtest_setup() -> None:
