@@ -100,6 +100,11 @@ class Classifier:
         logits: Tensor = self.module(self._normalised(images))
         return logits
 
+    @property
+    def normalisation(self) -> tuple[Tensor, Tensor] | None:
+        """Shift and scale of each channel, which come before the module: (x - shift) * scale; None where none does."""
+        return (self._shift, self._scale) if self._normalises else None
+
     def _normalised(self, images: Tensor) -> Tensor:
         return (images - self._shift) * self._scale if self._normalises else images
 

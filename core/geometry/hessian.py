@@ -31,6 +31,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from core.classifier import Classifier
 from core.compute import atomic_write, cache_folder, logger, out_of_memory
+from core.geometry.chain import Tape, steps_of
 from core.geometry.folding import folded
 from core.geometry.second_backward import eased
 
@@ -92,6 +93,8 @@ class HessianProducts:
         self.step = _SMALL_STEP[self.dtype] if step is None else step
         self.cost = Cost() if cost is None else cost
         self._kept: tuple[int, Any] = (0, None)
+        self._tape: Tape | None = None
+        self._may_be_chain = True  # until it is looked at
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -107,7 +110,7 @@ class HessianProducts:
 
     def select(self, rows: Int[Tensor, " m"]) -> HessianProducts:
         """The same at some of the points."""
-        return HessianProducts(
+        chosen = HessianProducts(
             self.classifier,
             self.points[rows],
             self.source[rows],
@@ -116,6 +119,9 @@ class HessianProducts:
             step=self.step,
             cost=self.cost,
         )
+        if self._tape is not None:
+            chosen._tape = self._tape.select(rows)
+        return chosen
 
     def gradient(self, points: Float[Tensor, "n c h w"] | None = None) -> Float[Tensor, "n d"]:
         """The gradient of F at the points, or at others."""
@@ -156,8 +162,13 @@ class HessianProducts:
         return found
 
     def _double_backward(self, vectors: Tensor) -> Tensor:
-        """One graph of the gradient on every point so many times as there are directions, kept from call to call."""
+        """One graph of the gradient on every point so many times as there are directions, kept from call to call.
+
+        Of a plain chain of layers, what the graph would hold is kept without it.
+        """
         rows, block, _ = vectors.shape
+        if (tape := self._chained()) is not None:
+            return tape.products(vectors)
         with torch.enable_grad():
             if self._kept[0] != block:
                 self._kept = (0, None)  # its memory goes first
@@ -177,6 +188,17 @@ class HessianProducts:
             )
         found: Tensor = products.detach().reshape(vectors.shape)
         return found
+
+    def _chained(self) -> Tape | None:
+        """The tape of a plain chain of layers, made when it is first asked for."""
+        if self._tape is None and self._may_be_chain:
+            steps = steps_of(eased(self._folded)) if self.classifier.dtype == self.dtype else None
+            self._may_be_chain = steps is not None
+            if steps is not None:
+                self.cost.forwards += len(self.points)
+                self.cost.gradients += len(self.points)
+                self._tape = Tape(steps, self.points, self.source, self.target)
+        return self._tape
 
     def _slope(self, points: Tensor) -> Tensor:
         slope: Tensor = torch.func.grad(lambda at: self._lead(at, 1).sum())(points)

@@ -133,13 +133,13 @@ class _Convolved(torch.autograd.Function):
     def forward(ctx: Any, images: Tensor, convolution: nn.Conv2d) -> Tensor:
         """W * x + b."""
         ctx.convolution, ctx.size = convolution, images.shape
-        return _convolve(images, convolution, convolution.bias)
+        return convolve(images, convolution, convolution.bias)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
         """W^T g."""
         if not torch.is_grad_enabled():
-            return _transpose(gradients[0], ctx.convolution, ctx.size), None
+            return transpose(gradients[0], ctx.convolution, ctx.size), None
         return _Transposed.apply(gradients[0], ctx.convolution, ctx.size), None
 
 
@@ -148,16 +148,16 @@ class _Transposed(torch.autograd.Function):
     def forward(ctx: Any, gradient: Tensor, convolution: nn.Conv2d, size: torch.Size) -> Tensor:
         """W^T g."""
         ctx.convolution = convolution
-        return _transpose(gradient, convolution, size)
+        return transpose(gradient, convolution, size)
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, *vectors: Tensor) -> tuple[Tensor, None, None]:
         """W v."""
-        return _convolve(vectors[0], ctx.convolution, None), None, None
+        return convolve(vectors[0], ctx.convolution, None), None, None
 
 
-def _transpose(gradient: Tensor, convolution: nn.Conv2d, size: torch.Size) -> Tensor:
+def transpose(gradient: Tensor, convolution: nn.Conv2d, size: torch.Size) -> Tensor:
     """W^T g, as a transposed convolution: a sixth faster here than torch's backward of a convolution."""
     padding = [int(each) for each in convolution.padding]  # given in numbers
     lost = []  # rows and columns at the end that strides leave out
@@ -178,7 +178,8 @@ def _transpose(gradient: Tensor, convolution: nn.Conv2d, size: torch.Size) -> Te
     return back
 
 
-def _convolve(images: Tensor, convolution: nn.Conv2d, bias: Tensor | None) -> Tensor:
+def convolve(images: Tensor, convolution: nn.Conv2d, bias: Tensor | None) -> Tensor:
+    """W * x, with a shift or without."""
     return nn.functional.conv2d(
         images,
         convolution.weight,

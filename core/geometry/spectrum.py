@@ -166,11 +166,12 @@ class _Krylov:
         self._generator = torch.Generator().manual_seed(seed)
         most += block
         across = operator.across
+        self._across = across.shape[1]
         self._whole = torch.empty(  # with what is across first: one pass takes it out of a vector as well
-            (rows, across.shape[1] + most, dimension), dtype=operator.dtype, device=operator.device
+            (rows, self._across + most, dimension), dtype=operator.dtype, device=operator.device
         )
-        self._whole[:, : across.shape[1]] = across
-        self._basis = self._whole[:, across.shape[1] :]
+        self._whole[:, : self._across] = across
+        self._basis = self._whole[:, self._across :]
         self._bent = torch.empty_like(self._basis)
         self._lost = _LOST * torch.finfo(operator.dtype).eps
         self._small = torch.zeros((rows, most, most), dtype=torch.float64, device=operator.device)
@@ -188,7 +189,7 @@ class _Krylov:
 
     def _outside(self, vectors: Tensor) -> Tensor:
         """What of the vectors is tangential and outside of the basis."""
-        known = self._whole[:, : self._whole.shape[1] - self._basis.shape[1] + self.size]
+        known = self._whole[:, : self._across + self.size]
         return torch.baddbmm(vectors, vectors @ known.mT, known, alpha=-1)
 
     def _orthonormal(self, vectors: Tensor) -> Tensor:
@@ -258,10 +259,12 @@ class _Krylov:
         measured = (basis @ bent.mT).double()
         values, small = _chosen((measured + measured.mT) / 2, count, side)
         mixed = small.mT.to(basis.dtype)
-        vectors = (mixed @ basis).double()
-        ends.values[where], ends.vectors[where] = values, vectors
-        shaped = self._operator.select(done.nonzero()[:, 0]).tangential((mixed @ bent).double())
-        ends.residual[where] = (shaped - values[:, :, None] * vectors).norm(dim=2)
+        vectors, shaped = mixed @ basis, mixed @ bent
+        across = self._whole[done, : self._across]
+        shaped = torch.baddbmm(shaped, shaped @ across.mT, across, alpha=-1)
+        off = shaped.addcmul_(values.to(basis.dtype)[:, :, None], vectors, value=-1)
+        ends.values[where], ends.vectors[where] = values, vectors.double()
+        ends.residual[where] = off.norm(dim=2).double()
         ends.converged[where] = converged[done]
         total = (measured + measured.mT).flatten(1).norm(dim=1)
         skew = (measured - measured.mT).flatten(1).norm(dim=1) / total.where(total > 0, 1.0)
@@ -273,7 +276,7 @@ class _Krylov:
         order = torch.arange(left, device=rows.device)
         free = (~rows[:left]).nonzero()[:, 0]
         order[free] = left + rows[left:].nonzero()[:, 0]
-        used = self._whole.shape[1] - self._basis.shape[1] + self.size
+        used = self._across + self.size
         self._whole[free, :used] = self._whole[order[free], :used]  # in place: other memory would have to be made first
         self._bent[free, : self.size] = self._bent[order[free], : self.size]
         self._whole, self._basis, self._bent = self._whole[:left], self._basis[:left], self._bent[:left]
