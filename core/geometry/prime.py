@@ -80,15 +80,15 @@ class Prime:
         """Where each chain ends: (n, width, c, h, w)."""
         width = self.kind.shape[1]
         states = images.repeat_interleave(width, 0)
-        kind, place = self.kind.flatten(0, 1), self.place.flatten(0, 1)
+        kind, place = self.kind.flatten(0, 1).cpu().numpy(), self.place.flatten(0, 1).cpu().numpy()
         primitives: tuple[Spectral | Spatial | Colour, ...] = (self.spectral, self.spatial, self.colour)
         for step in range(kind.shape[1]):
             for number, primitive in enumerate(primitives):
-                rows = (kind[:, step] == number).nonzero()[:, 0]
-                if len(rows):
-                    drawn = place[rows, step]
-                    rows = rows.to(states.device)
-                    states[rows] = primitive(states[rows], drawn)
+                chosen = (kind[:, step] == number).nonzero()[0]
+                if len(chosen):
+                    drawn = torch.from_numpy(place[chosen, step]).to(states.device)
+                    rows = torch.from_numpy(chosen).to(states.device)
+                    states.index_copy_(0, rows, primitive(states.index_select(0, rows), drawn))
         return states.view(len(images), width, *images.shape[1:])
 
 

@@ -60,6 +60,8 @@ class Spectral:
         """The filtered images, each by its filter, or by those of these rows."""
         height, width = images.shape[2:]
         kernel, side = _of(self.kernel, rows).to(images), self.kernel.shape[-1]
+        if _compiled(images):
+            return torch.from_numpy(primitive_kernels.filtered(images.contiguous().numpy(), kernel.numpy()))
         framed = F.pad(images, (side // 2,) * 4, mode="replicate")
         filtered = torch.zeros_like(images)
         # sums of shifted images: conv2d would prepare anew for each number of images, which takes longer than these
@@ -124,6 +126,9 @@ class Colour:
         """The images after their curves, read from a table with 1,025 entries and lines between them."""
         waves = _table(self.coefficients.shape[2], images.dtype, images.device)
         added = _of(self.coefficients, rows).to(images) @ waves
+        if _compiled(images):
+            values = images.flatten(2).contiguous().numpy()
+            return torch.from_numpy(primitive_kernels.curved(values, added.numpy())).view_as(images)
         place = (images * _ENTRIES).flatten(2)
         entry = place.long()
         change = added.gather(2, entry).addcmul_(added.diff(dim=2).gather(2, entry), place.frac_())
@@ -217,13 +222,12 @@ def draw_spatial(
     least = 1 / (math.pi * side**2 * q.log())
     most = (4 / (math.pi**3 * q**2 * q.log())).maximum(least)
     variance = strength * torch.lerp(least, most, torch.rand(count, generator=generator, device=device))
-    number = torch.arange(1, waves + 1, device=device)
-    squares = number[:, None] ** 2 + number**2
+    squares = _squares(waves, device)
     inside = squares <= q[:, None, None] ** 2
-    spread = (variance[:, None, None] / squares).sqrt() * inside
+    spread = (side**2 * variance[:, None, None] / squares).sqrt_().mul_(inside)
     coefficients = spread[:, None] * torch.randn(count, 2, waves, waves, generator=generator, device=device)
-    down, across = (_sines(waves, torch.linspace(0, 1, extent, device=device)) for extent in shape)
-    field = side * (down.T @ (coefficients @ across))
+    down, across = (_standing(waves, extent, device) for extent in shape)
+    field = down.T @ (coefficients @ across)
     shrunk = torch.ones(count, device=device)
     if invertible:
         shrunk = (_OF_FOLDING / _compression(field)).clamp(max=1)
@@ -260,6 +264,11 @@ def draw_colour(
     return Colour(coefficients, q, variance)
 
 
+def _compiled(images: Tensor) -> bool:
+    """Whether compiled passes over plain arrays do."""
+    return images.device.type == "cpu" and images.dtype in (torch.float32, torch.float64) and not images.requires_grad
+
+
 def _of(drawn: Tensor, rows: Rows) -> Tensor:
     return drawn if rows is None else drawn[rows]
 
@@ -275,6 +284,19 @@ def _sines(count: int, values: Tensor) -> Tensor:
     k = torch.arange(1, count + 1, dtype=values.dtype, device=values.device)
     waves = torch.sin(math.pi * k[:, None] * values)
     return waves.where((values > 0) & (values < 1), 0.0)
+
+
+@lru_cache(maxsize=8)
+def _squares(count: int, device: torch.device) -> Tensor:
+    """i² + j² for i and j = 1 .. count; not to be changed in place."""
+    number = torch.arange(1, count + 1, device=device)
+    return number[:, None] ** 2 + number**2
+
+
+@lru_cache(maxsize=8)
+def _standing(count: int, extent: int, device: torch.device) -> Tensor:
+    """The sines from frame to frame of so many pixels; not to be changed in place."""
+    return _sines(count, torch.linspace(0, 1, extent, device=device))
 
 
 @lru_cache(maxsize=8)
