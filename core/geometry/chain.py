@@ -179,6 +179,7 @@ class Tape:
         )
         return chosen
 
+    @torch.no_grad()
     def products(self, vectors: Float[Tensor, "n b d"]) -> Float[Tensor, "n b d"]:
         """H v of b directions at each point."""
         compute.batch_begins()

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -136,9 +136,19 @@ class HessianProducts:
             "differences": self._differences,
         }[self.backend]
         self.cost.products += vectors.shape[0] * vectors.shape[1]
-        with torch.inference_mode(False), torch.autocast(self.points.device.type, enabled=False), _math_attention():
-            vectors = vectors.to(self.dtype)
-            parts = [run(part) for part in vectors.split(self.width, 1)]
+        device = self.points.device.type
+        plain = self.backend == "double backward" and not torch.is_autocast_enabled(device)
+        if plain and (tape := self._chained()) is not None:
+            return self._in_pieces(tape.products, vectors)
+        with torch.inference_mode(False), torch.autocast(device, enabled=False), _math_attention():
+            return self._in_pieces(run, vectors)
+
+    def _in_pieces(self, run: Callable[[Tensor], Tensor], vectors: Tensor) -> Tensor:
+        """As many directions at once as fit."""
+        vectors = vectors.to(self.dtype)
+        if vectors.shape[1] == 1:
+            return run(vectors)
+        parts = [run(part) for part in vectors.split(self.width, 1)]
         return torch.cat(parts, 1) if len(parts) > 1 else parts[0]
 
     def _lead(self, points: Tensor, times: int) -> Tensor:

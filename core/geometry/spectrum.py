@@ -245,12 +245,12 @@ class _Krylov:
             self._next = torch.where(empty[:, None, None], fresh, self._next)
 
     def estimate(self, count: int, side: Side) -> tuple[Tensor, Tensor]:
-        """Eigenvalues (n, m) of the small matrices, and estimates of their residuals.
+        """Eigenvalues (n, m) of the small matrices, and estimates of their residuals, no finer than S is known.
 
         For a symmetric map S V - V T has entries in the last block alone, there those of the block after it.
         """
-        values, small = _chosen(self._small[:, : self.size, : self.size], count, side)
-        return values, (self._factor.mT @ small[:, -self._block :]).norm(dim=1)
+        values, small = _chosen(self._small[:, : self.size, : self.size].to(self._basis.dtype), count, side)
+        return values.double(), (self._factor.mT @ small[:, -self._block :].double()).norm(dim=1)
 
     def finish(self, ends: Ends, active: Tensor, done: Tensor, converged: Tensor, side: Side) -> None:
         """Write the rows that are done, from the whole of V^T S V and with their true residuals."""
