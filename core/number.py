@@ -50,22 +50,19 @@ def _said(result: Result, spec: str) -> tuple[Any, str, str]:
 
 def known(*specs: str) -> Maker:
     """Values that are known as they stand."""
-
-    def make(result: Result, recipe: Recipe, classifiers: Sequence[Classifier]) -> Numbers:
-        for spec in specs:
-            value, words, unit = _said(result, spec)
-            yield Number(name=words, value=float(value), unit=unit)
-
-    return make
+    return _read(float, specs)
 
 
 def samples(*specs: str) -> Maker:
     """Values of samples along the first axis; each sample stands with the mean of its values."""
+    return _read(per_sample, specs)
 
+
+def _read(value_of: Callable[[Any], float | np.ndarray], specs: Sequence[str]) -> Maker:
     def make(result: Result, recipe: Recipe, classifiers: Sequence[Classifier]) -> Numbers:
         for spec in specs:
             value, words, unit = _said(result, spec)
-            yield Number(name=words, value=per_sample(value), unit=unit)
+            yield Number(name=words, value=value_of(value), unit=unit)
 
     return make
 

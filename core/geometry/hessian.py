@@ -20,6 +20,7 @@ import json
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -93,8 +94,6 @@ class HessianProducts:
         self.step = _SMALL_STEP[self.dtype] if step is None else step
         self.cost = Cost() if cost is None else cost
         self._kept: tuple[int, Any] = (0, None)
-        self._tape: Tape | None = None
-        self._may_be_chain = True  # until it is looked at
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -119,8 +118,8 @@ class HessianProducts:
             step=self.step,
             cost=self.cost,
         )
-        if self._tape is not None:
-            chosen._tape = self._tape.select(rows)
+        if (tape := vars(self).get("_tape")) is not None:  # made already
+            chosen._tape = tape.select(rows)
         return chosen
 
     def gradient(self, points: Float[Tensor, "n c h w"] | None = None) -> Float[Tensor, "n d"]:
@@ -136,12 +135,11 @@ class HessianProducts:
             "differences": self._differences,
         }[self.backend]
         self.cost.products += vectors.shape[0] * vectors.shape[1]
-        device = self.points.device.type
-        plain = self.backend == "double backward" and not torch.is_autocast_enabled(device)
-        if plain and (tape := self._chained()) is not None:
-            return self._in_pieces(tape.products, vectors)
-        with torch.inference_mode(False), torch.autocast(device, enabled=False), _math_attention():
-            return self._in_pieces(run, vectors)
+        with torch.autocast(self.points.device.type, enabled=False):
+            if self.backend == "double backward" and self._tape is not None:
+                return self._in_pieces(self._tape.products, vectors)
+            with torch.inference_mode(False), _math_attention():
+                return self._in_pieces(run, vectors)
 
     def _in_pieces(self, run: Callable[[Tensor], Tensor], vectors: Tensor) -> Tensor:
         """As many directions at once as fit."""
@@ -172,13 +170,8 @@ class HessianProducts:
         return found
 
     def _double_backward(self, vectors: Tensor) -> Tensor:
-        """One graph of the gradient on every point so many times as there are directions, kept from call to call.
-
-        Of a plain chain of layers, what the graph would hold is kept without it.
-        """
+        """One graph of the gradient on every point so many times as there are directions, kept from call to call."""
         rows, block, _ = vectors.shape
-        if (tape := self._chained()) is not None:
-            return tape.products(vectors)
         with torch.enable_grad():
             if self._kept[0] != block:
                 self._kept = (0, None)  # its memory goes first
@@ -199,16 +192,15 @@ class HessianProducts:
         found: Tensor = products.detach().reshape(vectors.shape)
         return found
 
-    def _chained(self) -> Tape | None:
-        """The tape of a plain chain of layers, made when it is first asked for."""
-        if self._tape is None and self._may_be_chain:
-            steps = steps_of(eased(self._folded)) if self.classifier.dtype == self.dtype else None
-            self._may_be_chain = steps is not None
-            if steps is not None:
-                self.cost.forwards += len(self.points)
-                self.cost.gradients += len(self.points)
-                self._tape = Tape(steps, self.points, self.source, self.target)
-        return self._tape
+    @cached_property
+    def _tape(self) -> Tape | None:
+        """Of a plain chain of layers what the graph would hold, without it; None of other networks."""
+        steps = steps_of(eased(self._folded)) if self.classifier.dtype == self.dtype else None
+        if steps is None:
+            return None
+        self.cost.forwards += len(self.points)
+        self.cost.gradients += len(self.points)
+        return Tape(steps, self.points, self.source, self.target)
 
     def _slope(self, points: Tensor) -> Tensor:
         slope: Tensor = torch.func.grad(lambda at: self._lead(at, 1).sum())(points)
