@@ -7,8 +7,10 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from core.classifier import Classifier
+from core.geometry.hessian import HessianProducts
 from tests import truths
 
 
@@ -132,3 +134,17 @@ class Kinked(nn.Module):
         hidden = self.pool(self.act(self.hidden(images - 0.5)))
         logits: Tensor = self.head(self.also(self.middle(hidden.flatten(1))))
         return logits
+
+
+def second_derivatives(products: HessianProducts) -> Tensor:
+    """All second derivatives (n, d, d) of the margins, by torch in float64, one image after another."""
+    found, exact = [], products.classifier.to(dtype=torch.float64)
+    for point, source, target in zip(products.points.double(), products.source, products.target, strict=True):
+
+        def lead(flat: Tensor, source: Tensor = source, target: Tensor = target) -> Tensor:
+            logits: Tensor = exact(flat.view(1, *exact.input_shape))[0]
+            return logits[source] - logits[target]
+
+        with sdpa_kernel(SDPBackend.MATH):  # the one that has them
+            found.append(torch.func.hessian(lead)(point.flatten()))
+    return torch.stack(found)

@@ -63,6 +63,11 @@ class Analysis:
         return self.figure + ((JOINED,) if self.lines else ()) + PAPER
 
 
+def one_to_three(parameters: Mapping[str, Any]) -> tuple[int, int]:
+    """The first one is looked at; the others are chosen for other views."""
+    return 1, 3
+
+
 def any_image(parameters: Mapping[str, Any]) -> tuple[int, int]:
     """What is chosen does not matter: the images are drawn from the whole set."""
     return (1, 3)

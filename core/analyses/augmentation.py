@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from core.analyses.analysis import Analysis
+from core.analyses.analysis import Analysis, one_to_three
 from core.parameters import Parameter
 
 if TYPE_CHECKING:
@@ -50,11 +50,6 @@ def _draws_chart(
             for result, one in pairs
         ]
     )
-
-
-def _one_to_three(parameters: Mapping[str, Any]) -> tuple[int, int]:
-    """The first one is looked at; the others are chosen for other views."""
-    return 1, 3
 
 
 AUGMENTATION = Analysis(
@@ -113,7 +108,7 @@ AUGMENTATION = Analysis(
         ),
     ),
     figure=(),
-    images=_one_to_three,
+    images=one_to_three,
     prepare=_prepare_draws,
     chart=_draws_chart,
 )

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from core.analyses.analysis import PALETTE, Analysis, whole_set
+from core.analyses.analysis import PALETTE, Analysis, one_to_three, whole_set
 from core.parameters import Parameter
 
 if TYPE_CHECKING:
@@ -197,11 +197,6 @@ def _noise_chart(
     return noise_forecast_chart(results, models=[one.name for one in classifiers])
 
 
-def _one_to_three(parameters: Mapping[str, Any]) -> tuple[int, int]:
-    """The first one is looked at; the others are chosen for other views."""
-    return 1, 3
-
-
 _SEED = Parameter(
     name="seed",
     kind="integer",
@@ -250,7 +245,7 @@ SEVERITY = Analysis(
         ),
         PALETTE,
     ),
-    images=_one_to_three,
+    images=one_to_three,
     lines=True,
     prepare=_prepare_walk,
     chart=_walk_chart,
@@ -289,7 +284,7 @@ CORRUPTION = Analysis(
             " of strengths.",
         ),
     ),
-    images=_one_to_three,
+    images=one_to_three,
     lines=True,
     prepare=_prepare_sweep,
     chart=_sweep_chart,
@@ -321,7 +316,7 @@ NOISE = Analysis(
         _SEED,
     ),
     figure=(),
-    images=_one_to_three,
+    images=one_to_three,
     lines=True,
     prepare=_prepare_noise,
     chart=_noise_chart,

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from core.analyses.analysis import PALETTE, Analysis, one_per_model
+from core.analyses.analysis import PALETTE, Analysis, one_per_model, one_to_three
 from core.parameters import Parameter
 
 if TYPE_CHECKING:
@@ -83,10 +83,6 @@ def _enumeration_chart(
     return one_per_model(results, classifiers, draw)
 
 
-def _one_to_three(parameters: Mapping[str, Any]) -> tuple[int, int]:
-    return 1, 3
-
-
 def _known(painted: str) -> None:
     """Raise unless a text can stand for a painted class.
 
@@ -139,7 +135,7 @@ PAINTING = Analysis(
             help="The board of all images, the curve of survivors, or both.",
         ),
     ),
-    images=_one_to_three,
+    images=one_to_three,
     prepare=_prepare_painting,
     chart=_painting_chart,
 )
@@ -160,7 +156,7 @@ ENUMERATION = Analysis(
         ),
     ),
     figure=(PALETTE,),
-    images=_one_to_three,
+    images=one_to_three,
     prepare=_prepare_enumeration,
     chart=_enumeration_chart,
 )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from core.analyses.analysis import Analysis, one_per_model, whole_set
+from core.analyses.analysis import Analysis, one_per_model, one_to_three, whole_set
 from core.parameters import Parameter
 
 if TYPE_CHECKING:
@@ -167,10 +167,6 @@ def _overlay_chart(
     )
 
 
-def _one_to_three(parameters: Mapping[str, Any]) -> tuple[int, int]:
-    return 1, 3
-
-
 def _two(parameters: Mapping[str, Any]) -> tuple[int, int]:
     return 2, 2
 
@@ -237,7 +233,7 @@ LIMITS = Analysis(
             help="A share at which the size is read off.",
         ),
     ),
-    images=_one_to_three,
+    images=one_to_three,
     prepare=_prepare_limits,
     chart=_limits_chart,
 )
@@ -284,7 +280,7 @@ SURVIVAL = Analysis(
         _SEED,
     ),
     figure=(_NORM,),
-    images=_one_to_three,
+    images=one_to_three,
     lines=True,
     prepare=_prepare_survival,
     chart=_survival_chart,

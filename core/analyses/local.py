@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from core.analyses.analysis import PALETTE, Analysis, whole_set
+from core.analyses.analysis import PALETTE, Analysis, one_to_three, whole_set
 from core.analyses.planes import START, start_images
 from core.parameters import Parameter
 
@@ -305,7 +305,7 @@ LOCAL_LAYERS = Analysis(
         _SEED,
     ),
     figure=(),
-    images=lambda parameters: (1, 3),
+    images=one_to_three,
     lines=True,
     prepare=_prepare_layers,
     chart=_layers_chart,
@@ -332,7 +332,7 @@ LOCAL_SWEEP = Analysis(
         _SEED,
     ),
     figure=(),
-    images=lambda parameters: (1, 3),
+    images=one_to_three,
     lines=True,
     prepare=_prepare_sweep,
     chart=_sweep_chart,
@@ -367,7 +367,7 @@ LOCAL_KINDS = Analysis(
             " of margins of logits there.",
         ),
     ),
-    images=lambda parameters: (1, 3),
+    images=one_to_three,
     prepare=_prepare_kinds,
     chart=_kinds_chart,
     shared=whole_set,

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from core.analyses.analysis import PALETTE, Analysis, whole_set
+from core.analyses.analysis import PALETTE, Analysis, one_to_three, whole_set
 from core.parameters import Parameter
 
 if TYPE_CHECKING:
@@ -177,10 +177,6 @@ def _curve_chart(
     )
 
 
-def _one_to_three(parameters: Mapping[str, Any]) -> tuple[int, int]:
-    return 1, 3
-
-
 _BLOCK = Parameter(
     name="block",
     kind="integer",
@@ -249,7 +245,7 @@ MARGINS = Analysis(
             help="The number of a block to outline, row by row from 0; -1 for none.",
         ),
     ),
-    images=_one_to_three,
+    images=one_to_three,
     prepare=_prepare_map,
     chart=_map_chart,
     shared=whole_set,
@@ -280,7 +276,7 @@ MARGIN_CURVE = Analysis(
         *_SAMPLE,
     ),
     figure=(PALETTE,),
-    images=_one_to_three,
+    images=one_to_three,
     lines=True,
     prepare=_prepare_curve,
     chart=_curve_chart,

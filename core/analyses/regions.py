@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from core.analyses.analysis import PALETTE, Analysis, one_per_model, thumbnails
+from core.analyses.analysis import PALETTE, Analysis, one_per_model, one_to_three, thumbnails
 from core.analyses.planes import START, start_shared
 from core.parameters import Parameter
 
@@ -191,7 +191,7 @@ REGION_GRAPH = Analysis(
         ),
         PALETTE,
     ),
-    images=lambda parameters: (1, 3),
+    images=one_to_three,
     prepare=_prepare_graph,
     chart=_graph_chart,
     shared=lambda parameters: True,

@@ -15,7 +15,7 @@ from core.geometry.chain import Tape, steps_of
 from core.geometry.folding import folded
 from core.geometry.hessian import HessianProducts
 from core.geometry.second_backward import eased
-from tests import truths
+from tests import curved, truths
 
 SHAPE = (2, 6, 6)
 CHAINS = {
@@ -61,19 +61,6 @@ def products(classifier: Classifier, rows: int) -> HessianProducts:
     return HessianProducts(classifier, points, source, (source + 1) % 3, backend="double backward")
 
 
-def whole(ours: HessianProducts) -> Tensor:
-    """All second derivatives (n, d, d), by torch."""
-    found, exact = [], ours.classifier.to(dtype=torch.float64)
-    for point, source, target in zip(ours.points.double(), ours.source, ours.target, strict=True):
-
-        def lead(flat: Tensor, source: Tensor = source, target: Tensor = target) -> Tensor:
-            logits: Tensor = exact(flat.view(1, *SHAPE))[0]
-            return logits[source] - logits[target]
-
-        found.append(torch.autograd.functional.hessian(lead, point.flatten()))
-    return torch.stack(found)
-
-
 @pytest.mark.parametrize("dtype", truths.DTYPES)
 @pytest.mark.parametrize("name", CHAINS)
 @pytest.mark.parametrize(("rows", "block"), [(1, 1), (1, 4), (3, 1), (3, 4)])
@@ -84,7 +71,7 @@ def test_products_are_those_of_the_whole_matrix(name: str, dtype: torch.dtype, r
     found = ours(given_in)
     assert isinstance(ours._tape, Tape)
     assert torch.equal(given_in, vectors.to(dtype))  # what comes in is left as it is
-    matrix = whole(ours)
+    matrix = curved.second_derivatives(ours)
     slack = {torch.float32: 1e-5, torch.float64: 1e-12}[dtype] * max(1.0, float(matrix.abs().max()))
     np.testing.assert_allclose(found, (matrix @ vectors.mT).mT, atol=slack * 72**0.5)
     assert (ours.cost.products, ours.cost.forwards, ours.cost.gradients) == (rows * block, rows, rows)

@@ -43,20 +43,6 @@ def products(backend: Backend, dtype: torch.dtype = torch.float64, step: float |
     )
 
 
-def whole(ours: HessianProducts) -> Tensor:
-    """All second derivatives (n, d, d), formed one image after another with the math attention kernel."""
-    found, exact = [], ours.classifier.to(dtype=torch.float64)
-    for point, source, target in zip(ours.points.double(), ours.source, ours.target, strict=True):
-
-        def lead(flat: Tensor, source: Tensor = source, target: Tensor = target) -> Tensor:
-            logits: Tensor = exact(flat.view(1, *SHAPE))[0]
-            return logits[source] - logits[target]
-
-        with hessian._math_attention():
-            found.append(torch.func.hessian(lead)(point.flatten()))
-    return torch.stack(found)
-
-
 CASES = [(backend, dtype, block) for backend in BACKENDS[1:] for dtype in truths.DTYPES for block in (1, 5)]
 
 
@@ -65,7 +51,7 @@ def test_every_way_gives_the_same_products(backend: Backend, dtype: torch.dtype,
     ours = products(backend, dtype)
     vectors = torch.randn((3, block, 32), generator=torch.Generator().manual_seed(1), dtype=torch.float64)
     found = ours(vectors.to(dtype)), ours(2 * vectors.to(dtype))
-    expected = (whole(ours) @ vectors.mT).mT
+    expected = (curved.second_derivatives(ours) @ vectors.mT).mT
     slack = {torch.float32: 2e-3 if backend == "differences" else 1e-5, torch.float64: 1e-6}[dtype]
     for factor, each in zip((1, 2), found, strict=True):
         np.testing.assert_allclose(each, factor * expected, atol=factor * slack * float(expected.abs().max()))
