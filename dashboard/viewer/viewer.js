@@ -104,11 +104,15 @@ class PlaneViewer extends PlaneDrawing {
     this.tell("pick", { x: world[0], y: world[1] });
   }
 
+  /** Move together with the viewers of this name, and mark at once where a pointer already is over one of them. */
   join(name) {
     if (this.group === name) return;
+    if (this.pointer) this.hover(null);
     groups.get(this.group)?.delete(this);
     this.group = name;
     if (name) groups.set(name, (groups.get(name) ?? new Set()).add(this));
+    const under = this.peers().find((viewer) => viewer.pointer);
+    this.ghost = under ? under.toWorld(under.pointer) : null;
   }
 
   peers() { return [...(groups.get(this.group) ?? [])].filter((viewer) => viewer !== this); }

@@ -87,7 +87,8 @@ def picked(point):
 st.set_page_config(layout="wide")
 view = st.session_state.setdefault("view", HOME)
 drawing, beside = st.columns([1.9, 1], gap="large")
-for index, column in enumerate([drawing, beside] if "pair" in st.query_params else [drawing]):
+pair = "pair" in st.query_params or ("late" in st.query_params and "zooms" in st.session_state)
+for index, column in enumerate([drawing, beside] if pair else [drawing]):
     with column:
         plane_view(
             chart(view, int(st.query_params.get("resolution", 64))),
@@ -329,6 +330,7 @@ def test_without_an_answer_the_picture_itself_zooms(visit: Open) -> None:
 def test_linked_viewers_move_together(visit: Open) -> None:
     page = visit("pair=1")
     other = page.locator(".plane").nth(1)
+    expect(other.locator(".picture")).to_have_attribute("data-loaded", "1")
     page.mouse.move(*on_screen(page, 0.2, 0.2))
     expect(other.locator(".readout")).to_contain_text("flower")
     expect(other.locator(".here")).to_have_class("here shown")
@@ -340,6 +342,15 @@ def test_linked_viewers_move_together(visit: Open) -> None:
     other.locator(".picture").focus()
     page.keyboard.press("-")
     assert heard(page, "zooms", 2)["view"] == close(*HOME)
+
+
+def test_a_linked_viewer_that_comes_late_marks_where_the_pointer_is(visit: Open) -> None:
+    page = visit("late=1")
+    page.mouse.move(*on_screen(page, 0.2, 0.2))
+    page.mouse.wheel(0, -100)
+    other = page.locator(".plane").nth(1)
+    expect(other.locator(".here")).to_have_class("here shown")
+    expect(other.locator(".readout")).to_contain_text("flower")
 
 
 def test_work_under_way_is_said_in_words(visit: Open) -> None:
