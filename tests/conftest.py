@@ -26,6 +26,8 @@ from tests import sparing
 
 if TYPE_CHECKING:
     from streamlit.testing.v1 import AppTest
+    from xdist.remote import Producer
+    from xdist.scheduler import LoadFileScheduling
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 _cache = pytest.StashKey[str]()
@@ -39,6 +41,20 @@ def pytest_configure(config: pytest.Config) -> None:
     settings.load_profile("patient")
     os.environ.setdefault("OMP_NUM_THREADS", "1" if "PYTEST_XDIST_WORKER" in os.environ else "2")
     sparing.install()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadFileScheduling | None:
+    """With `--dist loadfile`, one worker takes all browser journeys: they wait a lot, and share a dashboard."""
+    if config.getoption("dist") != "loadfile":
+        return None
+    from xdist.scheduler import LoadFileScheduling
+
+    class OneBrowser(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return "tests/browser" if nodeid.startswith("tests/browser/") else super()._split_scope(nodeid)
+
+    return OneBrowser(config, log)
 
 
 def pytest_sessionstart() -> None:

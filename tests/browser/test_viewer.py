@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Locator, Page, expect
+from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect
 
 HOME = (-8.0, 8.0, -6.0, 10.0)
 APP = '''
@@ -113,22 +113,32 @@ def address(serve_page: Callable[..., str]) -> str:
     return serve_page(APP)
 
 
-@pytest.fixture
-def visit(browser: Browser, address: str) -> Iterator[Open]:
-    """Open the page with some query; nothing may fail in it, nor complain."""
+@pytest.fixture(scope="module")
+def profile(browser: Browser) -> Iterator[BrowserContext]:
+    """A browser's own profile, which has read Streamlit's scripts once for all tests."""
     context = browser.new_context(viewport={"width": 1280, "height": 900}, color_scheme="light", has_touch=True)
+    yield context
+    context.close()
+
+
+@pytest.fixture
+def visit(profile: BrowserContext, address: str) -> Iterator[Open]:
+    """Open the page with some query; nothing may fail in it, nor complain."""
     complaints: list[str] = []
-    context.on("weberror", lambda error: complaints.append(str(error.error)))
-    context.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
+    pages: list[Page] = []
 
     def visit(query: str = "") -> Page:
-        page = context.new_page()
+        page = profile.new_page()
+        pages.append(page)
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
         page.goto(f"{address}/?{query}")
         expect(picture(page)).to_have_attribute("data-loaded", "1")
         return page
 
     yield visit
-    context.close()
+    for page in pages:
+        page.close()
     assert complaints == []
 
 

@@ -378,6 +378,7 @@ def test_what_a_session_wanted_is_dropped_when_its_browser_goes(app: AppTest, se
 def test_an_address_that_was_just_replaced_undoes_nothing(
     app: AppTest, settle: Settle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(address, "STALE_SECONDS", 600.0)  # however slow the machine
     healthy(opened(app, "slices", settle))
     before = dict(app.query_params)
     app.segmented_control(key="slice:method").set_value("careful")
