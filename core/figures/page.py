@@ -90,7 +90,6 @@ class Page:
             top = float(self.figure.get_size_inches()[1]) - _EDGE
             self._write(chart.title, left, top, size=1.15 * font_size, va="top")
         self._legend(lines)
-        self.figure.draw_without_rendering()  # makes the last ticks under the settings of now
 
     def _draw(self, place: int, panel: Panel) -> list[Axes]:
         """The axes of a panel, and of its colour bars."""

@@ -57,7 +57,9 @@ def draw(
         ValueError: if a size or the font is not one of those above, or a polar panel holds a field or thumbnails.
     """
     with page_settings(font, font_size):
-        return _page(chart, width_mm, font_size, dpi).figure
+        figure = _page(chart, width_mm, font_size, dpi).figure
+        figure.draw_without_rendering()  # makes the last ticks under the settings of now, not of whoever saves it
+    return figure
 
 
 def figure_bytes(
