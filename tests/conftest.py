@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 import socket
@@ -62,6 +63,12 @@ def pytest_sessionstart() -> None:
     from core.threads import wait_briefly
 
     wait_briefly()
+
+
+def pytest_collection_finish() -> None:
+    """Collections of garbage pass over what was imported: Streamlit asks for one after every run of a page."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_runtest_setup() -> None:

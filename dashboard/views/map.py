@@ -351,7 +351,7 @@ shared = {entry.name: made.parameters[entry.name] for entry in OF_THE_MAP}
 path = session.make(PATH, {**session.settings(PATH), **shared})
 left, right = st.columns([680, 380] if len(made.models) == 1 else [1040, 380], gap="large")
 with left:
-    outcome = session.live(base, maps, urgent=True)
+    outcome = session.live(base, maps, urgent=True, over=path if PATH in session.asked() else None)
     known = [result for result in session.shown(base, outcome) if isinstance(result, EmbeddingMap)]
     if known and not outcome.error:
         quality(known)

@@ -3,7 +3,9 @@
 from collections.abc import Callable, Iterator
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect
+from playwright.sync_api import Browser, Locator, Page, expect
+
+from tests.browser.visits import START, Visits
 
 APP = """
 import numpy as np
@@ -15,9 +17,10 @@ from dashboard.viewer.thumbnails import thumbnail_grid
 
 def choose(row):
     st.session_state["row"] = row
-    st.session_state["times"] = st.session_state.get("times", 0) + 1
+    st.session_state["clicks"] = st.session_state.get("clicks", 0) + 1
 
 
+START
 with st.container(horizontal=True):
     copy_link("link")
     st.button("Export")
@@ -27,22 +30,23 @@ levels = np.arange(n)[:, None, None, None] % 256
 images = np.broadcast_to(levels, (n, 32, 32, 3)).astype(np.uint8)
 labels = ["<img src=x>" if i == 1 else "cat" for i in range(n)]
 notes = ["dog" if i % 5 == 2 else "cat" for i in range(n)]
-thumbnail_grid(
-    images,
-    key="grid",
-    rows=rows,
-    labels=labels,
-    notes=notes,
-    frames=["#b84f4b"] * n,
-    selected=[8],
-    marks={0: "A", 6: "B", st.session_state.get("row", 600): "C"},
-    on_choose=choose,
-    height=240,
-)
+with st.container(key="grid"):
+    thumbnail_grid(
+        images,
+        key=f"images-{times}",
+        rows=rows,
+        labels=labels,
+        notes=notes,
+        frames=["#b84f4b"] * n,
+        selected=[8],
+        marks={0: "A", 6: "B", st.session_state.get("row", 600): "C"},
+        on_choose=choose,
+        height=240,
+    )
 thumbnail_grid(images[:3], key="look", rows=[0, 1, 2])
 thumbnail_grid(images[:0], key="none", rows=[])
-st.text(f"chose {st.session_state.get('row')}, {st.session_state.get('times', 0)} times")
-"""
+st.text(f"chose {st.session_state.get('row')}, {st.session_state.get('clicks', 0)} times")
+""".replace("START", START)
 
 Open = Callable[..., Page]
 
@@ -53,30 +57,26 @@ def address(serve_page: Callable[..., str]) -> str:
     return serve_page(APP, themed=True)
 
 
-@pytest.fixture
-def profile(browser: Browser, address: str) -> Iterator[BrowserContext]:
-    """A browser's own profile, in which nothing may fail, nor complain."""
-    context = browser.new_context(viewport={"width": 1000, "height": 800}, color_scheme="light")
-    context.grant_permissions(["clipboard-read", "clipboard-write"], origin=address)
-    complaints: list[str] = []
-    context.on("weberror", lambda error: complaints.append(str(error.error)))
-    context.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
-    yield context
-    context.close()
-    assert complaints == []
+@pytest.fixture(scope="module")
+def visits(browser: Browser, address: str) -> Iterator[Visits]:
+    """A small window that lends its clipboard."""
+    visits = Visits(browser, 1000, 800)
+    visits.context.grant_permissions(["clipboard-read", "clipboard-write"], origin=address)
+    yield visits
+    visits.context.close()
 
 
 @pytest.fixture
-def visit(profile: BrowserContext, address: str) -> Open:
-    """Open the page with some query."""
+def visit(visits: Visits, address: str) -> Iterator[Open]:
+    """Begin anew on the page with some query; nothing may fail in it, nor complain."""
 
     def visit(query: str = "") -> Page:
-        page = profile.new_page()
-        page.goto(f"{address}/{query}")
-        expect(thumbnails(page)).to_have_count(540)
+        page, times = visits(f"{address}/{query}")
+        expect(page.locator(f".st-key-images-{times} button")).to_have_count(540)
         return page
 
-    return visit
+    yield visit
+    assert visits.complaints() == []
 
 
 def thumbnails(page: Page) -> Locator:
@@ -194,8 +194,8 @@ def test_a_grid_to_look_at_chooses_nothing(visit: Open) -> None:
 
 
 @pytest.mark.parametrize("clipboard", ["lent", "refused", "missing"])
-def test_the_link_is_copied_with_its_query(visit: Open, profile: BrowserContext, clipboard: str) -> None:
-    read = profile.new_page()  # whose clipboard stays whole
+def test_the_link_is_copied_with_its_query(visit: Open, visits: Visits, clipboard: str) -> None:
+    read = visits.context.new_page()  # whose clipboard stays whole
     refusal = {
         "lent": "",
         "refused": "navigator.clipboard.writeText = () => Promise.reject(new Error('not allowed'))",
@@ -224,15 +224,15 @@ def test_the_link_is_copied_with_its_query(visit: Open, profile: BrowserContext,
 
 
 def test_a_link_that_cannot_be_copied_is_said_so(visit: Open) -> None:
-    page = visit()
+    page = visit("?clipboard=locked")
     page.evaluate("navigator.clipboard.writeText = () => Promise.reject(); document.execCommand = () => false")
     page.get_by_role("button", name="Copy link").click()
     expect(page.locator(".st-key-link").get_by_role("status")).to_have_text("Copy it from the address bar")
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_the_button_looks_like_its_neighbour(visit: Open, profile: BrowserContext, scheme: str) -> None:
-    page = visit()
+def test_the_button_looks_like_its_neighbour(visit: Open, scheme: str) -> None:
+    page = visit(f"?scheme={scheme}")
     page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
     page.reload()
     looks = (

@@ -5,7 +5,9 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect
+from playwright.sync_api import Browser, Locator, Page, expect
+
+from tests.browser.visits import START, Visits
 
 HOME = (-8.0, 8.0, -6.0, 10.0)
 APP = '''
@@ -85,6 +87,7 @@ def picked(point):
 
 
 st.set_page_config(layout="wide")
+START
 view = st.session_state.setdefault("view", HOME)
 drawing, beside = st.columns([1.9, 1], gap="large")
 pair = "pair" in st.query_params or ("late" in st.query_params and "zooms" in st.session_state)
@@ -92,7 +95,7 @@ for index, column in enumerate([drawing, beside] if pair else [drawing]):
     with column:
         plane_view(
             chart(view, int(st.query_params.get("resolution", 64))),
-            key=f"plane{index}",
+            key=f"plane{index}-{times}",
             view=view,
             home=HOME,
             pick=st.session_state.get("pick"),
@@ -102,7 +105,7 @@ for index, column in enumerate([drawing, beside] if pair else [drawing]):
             linked="pair",
         )
 beside.text(json.dumps({name: st.session_state.get(name) for name in ("view", "pick", "zooms", "picks")}))
-'''
+'''.replace("START", START)
 
 Open = Callable[..., Page]
 
@@ -114,32 +117,24 @@ def address(serve_page: Callable[..., str]) -> str:
 
 
 @pytest.fixture(scope="module")
-def profile(browser: Browser) -> Iterator[BrowserContext]:
-    """A browser's own profile, which has read Streamlit's scripts once for all tests."""
-    context = browser.new_context(viewport={"width": 1280, "height": 900}, color_scheme="light", has_touch=True)
-    yield context
-    context.close()
+def visits(browser: Browser) -> Iterator[Visits]:
+    """A laptop that hears fingers."""
+    visits = Visits(browser, 1280, 900, has_touch=True)
+    yield visits
+    visits.context.close()
 
 
 @pytest.fixture
-def visit(profile: BrowserContext, address: str) -> Iterator[Open]:
-    """Open the page with some query; nothing may fail in it, nor complain."""
-    complaints: list[str] = []
-    pages: list[Page] = []
+def visit(visits: Visits, address: str) -> Iterator[Open]:
+    """Begin anew on the page with some query; nothing may fail in it, nor complain."""
 
     def visit(query: str = "") -> Page:
-        page = profile.new_page()
-        pages.append(page)
-        page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
-        page.goto(f"{address}/?{query}")
-        expect(picture(page)).to_have_attribute("data-loaded", "1")
+        page, times = visits(f"{address}/?{query}")
+        expect(page.locator(f".st-key-plane0-{times} .picture")).to_have_attribute("data-loaded", "1")
         return page
 
     yield visit
-    for page in pages:
-        page.close()
-    assert complaints == []
+    assert visits.complaints() == []
 
 
 def picture(page: Page) -> Locator:
@@ -249,6 +244,8 @@ def test_a_drag_pans(visit: Open, button: str, held: str | None) -> None:
     if held:
         page.keyboard.down(held)
     drag(page, (0.5, 0.5), (0.25, 0.75), button)
+    if held:
+        page.keyboard.up(held)
     assert heard(page, "zooms", 1)["view"] == close(-4, 12, -2, 14)
 
 

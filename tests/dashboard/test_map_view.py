@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import streamlit as st
@@ -105,6 +107,35 @@ def test_a_path_is_drawn_across_the_map_and_takes_the_plane_of_slices(app: AppTe
     app.button(key="map:walk").click()
     healthy(settle(app))
     assert "equality, delta 0.05, at most 7 steps." in captions(app)
+
+
+def test_the_map_is_polled_until_the_path_across_it_is_there(
+    app: AppTest, settle: Settle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from dashboard import session
+
+    healthy(settle(app))
+    go, polled, fragment, work = threading.Event(), [], st.fragment, session._work
+
+    def watched(body: Any, run_every: float | None) -> Any:
+        polled.append(run_every)
+        return fragment(body, run_every=run_every)
+
+    def held(part: Any, *others: Any) -> Any:
+        run = work(part, *others)
+        return (lambda tell: go.wait(60) and run(tell)) if part.analysis == "map_path" else run
+
+    monkeypatch.setattr(st, "fragment", watched)
+    monkeypatch.setattr(session, "_work", held)
+    app.session_state["settings:map_path"] = {"steps": 4}
+    healthy(app.button(key="map:path").click().run())
+    assert polled[0]  # the map: else a path that comes before the page has ended would not be drawn across it
+    go.set()
+    healthy(settle(app))
+    polled.clear()
+    healthy(app.run())
+    assert polled
+    assert not any(polled)
 
 
 def test_two_models_have_a_map_each_and_their_numbers_side_by_side(app: AppTest, settle: Settle) -> None:
