@@ -3,8 +3,8 @@ PYTHON ?= python3
 HOST   ?= 127.0.0.1
 PORT   ?= 8501
 SEEDS  ?=
-# of the tests; each takes about 2 GB, and two cores keep three busy: browsers wait a lot
-WORKERS ?= 3
+# of the tests; each takes about 2 GB, and one of them has the browser, which is busy with a dashboard meanwhile
+WORKERS ?= 2
 
 VENV := .venv
 BIN  := $(VENV)/bin
@@ -32,7 +32,7 @@ help: ## show this list
 app: $(VENV)/.installed ## start the dashboard (HOST=127.0.0.1 PORT=8501)
 	@exec $(RUN) dashboard --host $(HOST) --port $(PORT)
 
-test: $(VENV)/.installed-test chromium ## run every test, browser journeys included (WORKERS=3)
+test: $(VENV)/.installed-test chromium ## run every test, browser journeys included (WORKERS=2)
 	$(RUN) pytest -n $(WORKERS) --dist loadfile
 
 check: $(VENV)/.installed-test ## ruff, mypy, import-linter
