@@ -39,6 +39,7 @@ Point = tuple[float, float]
 
 MOST_MODELS = 3  # side by side
 OF_THE_PLANE = ("plane", "u", "v", "at")  # settings that a view's analyses share, said once
+
 DEFAULT_ROWS = (3, 17, 42)  # until others are chosen
 _POLL_SECONDS = 0.3
 _PATIENCE_SECONDS = 0.4  # a result that comes within this is drawn at once, without a coarser picture before it
@@ -321,13 +322,16 @@ def shown(made: Recipe, outcome: Outcome) -> tuple[Any, ...]:
     """What to draw for each part: its result, or the last one of the same models and images until that is there."""
     pictures: list[Any] = []
     for part, result in zip(made.parts(), outcome.results, strict=True):
-        plane = part.models, made.models[0], made.images, made.rows, *map(made.parameters.get, ("plane", "u", "v"))
-        place = f"last:{made.analysis}:{len(pictures)}"
+        place, plane = f"last:{made.analysis}:{len(pictures)}", (part.models, made.images, made.rows, _plane(made))
         if result is not None:
             st.session_state[place] = plane, result
         of, last = st.session_state.get(place, (None, None))
         pictures.append(last if of == plane else None)
     return tuple(pictures)
+
+
+def _plane(made: Recipe) -> tuple[Any, ...]:
+    return made.models[0], *(made.parameters.get(name) for name in ("plane", "u", "v"))
 
 
 def chart(made: Recipe, source: str, result: Result, beside: Sequence[Result]) -> Chart:
@@ -351,12 +355,7 @@ def chart(made: Recipe, source: str, result: Result, beside: Sequence[Result]) -
 
 
 def live(
-    made: Recipe,
-    draw: Callable[[Outcome], None],
-    *,
-    patience: float = _PATIENCE_SECONDS,
-    urgent: bool = False,
-    over: Recipe | None = None,
+    made: Recipe, draw: Callable[[Outcome], None], *, patience: float = _PATIENCE_SECONDS, urgent: bool = False
 ) -> Outcome:
     """Draw what is there of a recipe, again and again until it is complete.
 
@@ -368,20 +367,18 @@ def live(
         draw: draws an outcome; may call widgets.
         patience: see `compute`.
         urgent: see `compute`.
-        over: another recipe, which `draw` computes too: nothing is complete before both are.
 
     Returns:
         The outcome that was drawn first.
     """
-
-    def under_way(there: Outcome) -> bool:
-        return bool(there.waiting or (over and compute(over, patience=0.0).waiting))
-
     outcome = compute(made, patience=patience, urgent=urgent)
-    polling, chosen = under_way(outcome), _choice()
+    polling, chosen = bool(outcome.waiting), _choice()
 
     def body() -> None:
-        if _choice() != chosen or under_way(now := compute(made, patience=0.0, urgent=urgent)) != polling:
+        if _choice() != chosen:
+            address.rerun()
+        now = compute(made, patience=0.0, urgent=urgent)
+        if bool(now.waiting) != polling:
             address.rerun()
         if now.error:
             st.error(literal(now.error))

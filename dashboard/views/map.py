@@ -16,7 +16,7 @@ from core.geometry.map_background import STATUSES, DecisionMap
 from core.geometry.map_curvature import CurvedMap
 from core.geometry.map_paths import MapPaths
 from core.geometry.maps import EmbeddingMap
-from dashboard import controls, exports, session
+from dashboard import address, controls, exports, session
 from dashboard.session import Outcome
 from dashboard.viewer.scatter import apart, scatter_view
 from dashboard.viewer.thumbnails import thumbnail_grid
@@ -175,6 +175,7 @@ def towards_slices() -> None:
 def overlaid() -> tuple[MapPaths | None, ...]:
     """The paths on the maps of all models, as far as they are there."""
     there = session.compute(path)
+    st.session_state["map:unfinished"] = bool(there.waiting)
     if there.error:
         st.error(there.error)
     return there.results  # type: ignore[return-value]
@@ -351,7 +352,7 @@ shared = {entry.name: made.parameters[entry.name] for entry in OF_THE_MAP}
 path = session.make(PATH, {**session.settings(PATH), **shared})
 left, right = st.columns([680, 380] if len(made.models) == 1 else [1040, 380], gap="large")
 with left:
-    outcome = session.live(base, maps, urgent=True, over=path if PATH in session.asked() else None)
+    outcome = session.live(base, maps, urgent=True)
     known = [result for result in session.shown(base, outcome) if isinstance(result, EmbeddingMap)]
     if known and not outcome.error:
         quality(known)
@@ -359,6 +360,8 @@ with left:
         with st.expander("The path alone"):
             following = session.live(path, lambda there: exports.drawn(path, there, "the path"), patience=0.0)
             exports.export(path, following, st.container())
+        if st.session_state.pop("map:unfinished", False) and not following.waiting:
+            address.rerun()  # it came since the map was drawn
 exports.export(made, outcome)
 with right:
     with st.container(border=True):

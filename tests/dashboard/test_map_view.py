@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ import pytest
 import streamlit as st
 from streamlit.testing.v1 import AppTest
 
+from core.recipe import Recipe
 from tests.pages import healthy
 
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -109,33 +110,28 @@ def test_a_path_is_drawn_across_the_map_and_takes_the_plane_of_slices(app: AppTe
     assert "equality, delta 0.05, at most 7 steps." in captions(app)
 
 
-def test_the_map_is_polled_until_the_path_across_it_is_there(
+def test_a_path_that_comes_while_the_page_is_drawn_is_drawn_across_the_map(
     app: AppTest, settle: Settle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from dashboard import session
 
-    healthy(settle(app))
-    go, polled, fragment, work = threading.Event(), [], st.fragment, session._work
-
-    def watched(body: Any, run_every: float | None) -> Any:
-        polled.append(run_every)
-        return fragment(body, run_every=run_every)
-
-    def held(part: Any, *others: Any) -> Any:
-        run = work(part, *others)
-        return (lambda tell: go.wait(60) and run(tell)) if part.analysis == "map_path" else run
-
-    monkeypatch.setattr(st, "fragment", watched)
-    monkeypatch.setattr(session, "_work", held)
     app.session_state["settings:map_path"] = {"steps": 4}
-    healthy(app.button(key="map:path").click().run())
-    assert polled[0]  # the map: else a path that comes before the page has ended would not be drawn across it
-    go.set()
+    app.session_state["asked"] = ("map_path",)
     healthy(settle(app))
-    polled.clear()
+    said, compute, asked = captions(app), session.compute, []
+    assert said.count("Squares: gaussian blur") == 2  # of the map, and of the path alone
+
+    def late(made: Recipe, **options: Any) -> session.Outcome:
+        there = compute(made, **options)
+        asked.append(made.analysis)
+        if made.analysis != "map_path" or asked.count("map_path") > 1:
+            return there
+        job: Any = object()
+        return replace(there, results=(None,), waiting=(job,))
+
+    monkeypatch.setattr(session, "compute", late)
     healthy(app.run())
-    assert polled
-    assert not any(polled)
+    assert captions(app) == said
 
 
 def test_two_models_have_a_map_each_and_their_numbers_side_by_side(app: AppTest, settle: Settle) -> None:
