@@ -310,12 +310,14 @@ def cancel(outcome: Outcome) -> None:
         job.cancel(user())
     while len(kept) > 2 * MOST_MODELS:  # of the last pictures only: it holds results
         del kept[next(iter(kept))]
+    address.no_wish()
 
 
 def resume() -> None:
     """Compute again what was stopped or failed."""
     _cancelled().clear()
     _failed().clear()
+    address.no_wish()
 
 
 def shown(made: Recipe, outcome: Outcome) -> tuple[Any, ...]:
