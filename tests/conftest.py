@@ -70,8 +70,9 @@ def pytest_collection_finish() -> None:
 
     Streamlit asks for one after every run of a page.
     """
-    gc.collect()
-    gc.freeze()
+    from dashboard.garbage import spare_imports
+
+    spare_imports()
     gc.set_threshold(20_000, 20, 20)
 
 

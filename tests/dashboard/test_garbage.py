@@ -6,7 +6,6 @@ import gc
 import sys
 import types
 import weakref
-from collections.abc import Iterator
 
 import pytest
 
@@ -14,10 +13,9 @@ from dashboard import garbage
 
 
 @pytest.fixture(autouse=True)
-def thawed(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def begun(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As at the start of a process; what is passed over stays so, for the tests that follow."""
     monkeypatch.setattr(garbage, "_spared", 0)
-    yield
-    gc.unfreeze()
 
 
 class Node:
