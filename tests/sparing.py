@@ -12,7 +12,7 @@ from typing import Any
 
 import jaxtyping
 
-FIRST, THEN = 3, 50  # calls of a test that are checked, and of how many later ones one is
+FIRST, THEN = 8, 50  # calls of a test that are checked, and of how many later ones one is
 _checked = jaxtyping.jaxtyped
 _test = 0
 
