@@ -27,6 +27,7 @@ from core.result import Result
 
 logger = logging.getLogger(__name__)
 
+_MOST_SCRATCH = 64 << 20  # bytes
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # of mallopt
 
 
@@ -103,6 +104,27 @@ def _keep_freed_memory() -> None:
     if mallopt is not None:
         for setting, size in ((_MMAP_THRESHOLD, 32 << 20), (_TRIM_THRESHOLD, 512 << 20)):
             mallopt(setting, size)
+
+
+def scratch(count: int, dtype: torch.dtype, device: torch.device) -> torch.Tensor:
+    """Memory for so many values, for one thing at a time: this thread's next call returns the same memory.
+
+    New memory of 38 MB, a matrix of 3072 x 3072, takes as long to come as a sixth of its eigenvalues to be computed:
+    0.06 s on a machine whose system hands it out page by page. Up to 64 MiB are kept from call to call.
+
+    Args:
+        count: of values.
+        dtype: of the values.
+        device: where.
+
+    Returns:
+        (count,) whatever values it had.
+    """
+    kept: torch.Tensor | None = getattr(_here, "scratch", None)
+    if kept is None or kept.dtype != dtype or kept.device != device or len(kept) < count:
+        kept = torch.empty(count, dtype=dtype, device=device)
+        _here.scratch = kept if kept.nbytes <= _MOST_SCRATCH else None
+    return kept[:count]
 
 
 def set_threads(count: int | None = None) -> int:

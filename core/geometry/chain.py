@@ -42,32 +42,40 @@ class Affine(Protocol):
         """A^T g, of the size (c, h, w), or (values,), that one x has."""
 
 
-class _Normalised(NamedTuple):
+class Normalised(NamedTuple):
     """What comes before the first layer."""
 
     shift: Tensor
     scale: Tensor
 
     def forward(self, values: Tensor) -> Tensor:
+        """A x + b."""
         return (values - self.shift) * self.scale
 
     def along(self, vectors: Tensor) -> Tensor:
+        """A v."""
         return vectors * self.scale
 
     def back(self, gradient: Tensor, size: torch.Size) -> Tensor:
+        """A^T g."""
         return gradient * self.scale
 
 
-class _Convolution(NamedTuple):
+class Convolution(NamedTuple):
+    """A convolution with zeros around."""
+
     layer: nn.Conv2d
 
     def forward(self, values: Tensor) -> Tensor:
+        """A x + b."""
         return convolve(values, self.layer, self.layer.bias)
 
     def along(self, vectors: Tensor) -> Tensor:
+        """A v."""
         return convolve(vectors, self.layer, None)
 
     def back(self, gradient: Tensor, size: torch.Size) -> Tensor:
+        """A^T g."""
         return transpose(gradient, self.layer, torch.Size((len(gradient), *size)))
 
 
@@ -110,7 +118,7 @@ def steps_of(eased: Classifier) -> tuple[Step, ...] | None:
     layers = _layers(eased.module)
     if layers is None:
         return None
-    normalised = [_Normalised(*eased.normalisation)] if eased.normalisation is not None else []
+    normalised = [Normalised(*eased.normalisation)] if eased.normalisation is not None else []
     return *normalised, *layers
 
 
@@ -123,7 +131,7 @@ def _layers(module: nn.Module) -> list[Step] | None:
     if isinstance(module, TwiceDifferentiable):
         return [module]
     if isinstance(module, LinearConvolution):
-        return [_Convolution(module.convolution)]
+        return [Convolution(module.convolution)]
     if type(module) is nn.Linear:
         return [_Matrix(module)]
     if type(module) is nn.Flatten and (module.start_dim, module.end_dim) == (1, -1):
@@ -141,6 +149,12 @@ class Tape:
         points: (n, c, h, w) where.
         source: (n,) the class whose logit counts for.
         target: (n,) the class whose logit counts against.
+
+    Attributes:
+        steps: the layers up to the last activation; behind it nothing bends.
+        sizes: (c, h, w), or (values,), of what enters each.
+        slopes: φ'(z) of the activations, by their place.
+        bends: g φ''(z).
     """
 
     def __init__(
@@ -169,13 +183,13 @@ class Tape:
                     gradient = gradient * slopes[place]
                 else:
                     gradient = step.back(gradient, sizes[place])
-        self._steps, self._sizes, self._slopes, self._bends = steps[: last + 1], sizes, slopes, bends
+        self.steps, self.sizes, self.slopes, self.bends = steps[: last + 1], sizes, slopes, bends
 
     def select(self, rows: Int[Tensor, " m"]) -> Tape:
         """The same of some of the points."""
         chosen = copy.copy(self)
-        chosen._slopes, chosen._bends = (
-            {place: kept[rows] for place, kept in every.items()} for every in (self._slopes, self._bends)
+        chosen.slopes, chosen.bends = (
+            {place: kept[rows] for place, kept in every.items()} for every in (self.slopes, self.bends)
         )
         return chosen
 
@@ -184,7 +198,7 @@ class Tape:
         """H v of b directions at each point."""
         compute.batch_begins()
         rows, block, _ = vectors.shape
-        if not self._steps:
+        if not self.steps:
             return torch.zeros_like(vectors)
 
         def of_points(kept: Tensor) -> Tensor:
@@ -196,23 +210,23 @@ class Tape:
         def one_by_one(values: Tensor) -> Tensor:
             return values if block == 1 else values.flatten(0, 1)
 
-        along = vectors.reshape(rows * block, *self._sizes[0])
+        along = vectors.reshape(rows * block, *self.sizes[0])
         bent: list[Tensor] = []
-        last = len(self._steps) - 1
-        for place, step in enumerate(self._steps):
+        last = len(self.steps) - 1
+        for place, step in enumerate(self.steps):
             if not isinstance(step, TwiceDifferentiable):
                 along = step.along(along)
                 continue
             each = by_points(along)
-            bent.append(each * of_points(self._bends[place]))
+            bent.append(each * of_points(self.bends[place]))
             if place < last:
-                along = one_by_one(each * of_points(self._slopes[place]))
+                along = one_by_one(each * of_points(self.slopes[place]))
         back = along
-        for place, step in reversed(list(enumerate(self._steps))):
+        for place, step in reversed(list(enumerate(self.steps))):
             if not isinstance(step, TwiceDifferentiable):
-                back = step.back(back, self._sizes[place])
+                back = step.back(back, self.sizes[place])
             elif place == last:
                 back = one_by_one(bent.pop())
             else:
-                back = one_by_one(torch.addcmul(bent.pop(), by_points(back), of_points(self._slopes[place])))
+                back = one_by_one(torch.addcmul(bent.pop(), by_points(back), of_points(self.slopes[place])))
         return back.reshape(vectors.shape)

@@ -13,15 +13,13 @@ import torch
 from torch import Tensor
 
 from core.classifier import Classifier
+from core.compute import scratch
 from core.geometry.hessian import Cost, HessianProducts, choose_backend
 from core.geometry.second_derivatives import Plan
 from core.geometry.shape_operator import ShapeOperator
 from core.geometry.spectrum import Ends, Side, Watch, extreme_eigenvalues, quadrature
 
 PROBES, STEPS = 8, 40  # of the density
-_MOST_STEPS = 16  # products with a matrix at hand for each direction kept
-_BLOCK = 4  # directions that share a pass over such a matrix
-_EXACT_ENDS = 1e-5  # of the largest |k|: such products cost little
 
 
 class Extent(NamedTuple):
@@ -83,26 +81,18 @@ class CurvatureSearch:
             )
             return ends.values, ends
         every, kept = [], []
-        rows = operator.shape[0]
+        rows, values = operator.shape
+        memory = scratch(values**2, operator.dtype, operator.device)
         for row in range(rows):  # a matrix each, all of whose columns are one batch after another
 
             def column(part: float, row: int = row) -> None:
                 tick((row + 0.95 * part) / rows)
 
-            matrix = operator.matrix(row, self._seed, column)
-            every.append(matrix.eigenvalues())
-            watch(torch.tensor([row], device=operator.device), every[-1][None], torch.zeros_like(every[-1])[None])
-            ends = extreme_eigenvalues(
-                matrix,
-                extent.kept,
-                side=extent.side,
-                tolerance=_EXACT_ENDS,
-                block=_BLOCK,
-                seed=self._seed,
-                budget=_MOST_STEPS * extent.kept,
-            )
-            skew = torch.full_like(ends.skew, matrix.skew)
-            kept.append(ends._replace(vectors=matrix.pixels(ends.vectors[0])[None], skew=skew))
+            matrix = operator.matrix(row, self._seed, column, memory)
+            found, ends = matrix.eigenvalues(extent.kept, extent.side, self._seed)
+            every.append(found)
+            watch(torch.tensor([row], device=operator.device), found[None], torch.zeros_like(found)[None])
+            kept.append(ends)
             tick((row + 1) / rows)
         return torch.stack(every), Ends(*(torch.cat(parts) for parts in zip(*kept, strict=True)))
 

@@ -136,8 +136,8 @@ class HessianProducts:
         }[self.backend]
         self.cost.products += vectors.shape[0] * vectors.shape[1]
         with torch.autocast(self.points.device.type, enabled=False):
-            if self.backend == "double backward" and self._tape is not None:
-                return self._in_pieces(self._tape.products, vectors)
+            if (tape := self.tape) is not None:
+                return self._in_pieces(tape.products, vectors)
             with torch.inference_mode(False), _math_attention():
                 return self._in_pieces(run, vectors)
 
@@ -191,6 +191,11 @@ class HessianProducts:
             )
         found: Tensor = products.detach().reshape(vectors.shape)
         return found
+
+    @property
+    def tape(self) -> Tape | None:
+        """What double backward runs of a plain chain of layers; None of other networks and ways."""
+        return self._tape if self.backend == "double backward" else None
 
     @cached_property
     def _tape(self) -> Tape | None:

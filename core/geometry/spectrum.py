@@ -139,7 +139,7 @@ def extreme_eigenvalues(
         tick(search.size / most)
         if full or bool(finished.all()) or float(finished.double().mean()) >= _COMPACT:
             done = torch.ones_like(finished) if full else finished
-            search.finish(ends, active, done, finished, side)
+            search.finish(ends, active, done, finished)
             if full or bool(done.all()):
                 return ends
             active = active[search.keep(~done)]
@@ -177,6 +177,7 @@ class _Krylov:
         self._small = torch.zeros((rows, most, most), dtype=torch.float64, device=operator.device)
         self._factor = torch.zeros((rows, block, block), dtype=torch.float64, device=operator.device)
         self._scale = self._small.new_zeros(rows)
+        self._found = self._small[:, :0]  # eigenvectors of the small matrices that were estimated last
         self.size = 0
         self._next = self._orthonormal(self._random(rows))
 
@@ -226,11 +227,12 @@ class _Krylov:
         recent = slice(max(0, start - self._block), end)
         near = self._basis[:, recent]
         coordinates = bent @ near.mT
-        self._small[:, start:end, recent] = coordinates.double()
-        self._small[:, recent, start:end] = coordinates.double().mT
+        fine = coordinates.double()
+        self._small[:, start:end, recent] = fine
+        self._small[:, recent, start:end] = fine.mT
         left = self._outside(torch.baddbmm(bent, coordinates, near, alpha=-1))
         self._next, self._factor = self._split(left)
-        self._scale = self._scale.maximum(coordinates.abs().amax((1, 2)).double())
+        self._scale = self._scale.maximum(fine.abs().amax((1, 2)))
         sizes = self._factor.diagonal(dim1=1, dim2=2)
         empty = ~(sizes.amin(1) > self._lost * self._scale)
         if self._block > 1:
@@ -249,16 +251,21 @@ class _Krylov:
 
         For a symmetric map S V - V T has entries in the last block alone, there those of the block after it.
         """
-        values, small = _chosen(self._small[:, : self.size, : self.size].to(self._basis.dtype), count, side)
-        return values.double(), (self._factor.mT @ small[:, -self._block :].double()).norm(dim=1)
+        values, self._found = _chosen(self._small[:, : self.size, : self.size].to(self._basis.dtype), count, side)
+        return values.double(), (self._factor.mT @ self._found[:, -self._block :].double()).norm(dim=1)
 
-    def finish(self, ends: Ends, active: Tensor, done: Tensor, converged: Tensor, side: Side) -> None:
-        """Write the rows that are done, from the whole of V^T S V and with their true residuals."""
-        where, count = active[done], ends.values.shape[1]
+    def finish(self, ends: Ends, active: Tensor, done: Tensor, converged: Tensor) -> None:
+        """Write the rows that are done, from the whole of V^T S V and with their true residuals.
+
+        The eigenvectors that were estimated last span the space in which those of the whole are found in float64.
+        """
+        where = active[done]
         basis, bent = self._basis[done, : self.size], self._bent[done, : self.size]
         measured = (basis @ bent.mT).double()
-        values, small = _chosen((measured + measured.mT) / 2, count, side)
-        mixed = small.mT.to(basis.dtype)
+        span = torch.linalg.qr(self._found[done].double())[0]
+        values, turned = torch.linalg.eigh(span.mT @ ((measured + measured.mT) / 2) @ span)
+        values = values.flip(1)
+        mixed = (span @ turned.flip(2)).mT.to(basis.dtype)
         vectors, shaped = mixed @ basis, mixed @ bent
         across = self._whole[done, : self._across]
         shaped = torch.baddbmm(shaped, shaped @ across.mT, across, alpha=-1)

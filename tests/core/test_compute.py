@@ -2,6 +2,7 @@
 
 import resource
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core import compute
-from core.compute import Batches, BatchShapes, Cancelled
+from core.compute import Batches, BatchShapes, Cancelled, scratch
 
 
 @given(rows=st.integers(1, 40), size=st.integers(1, 16))
@@ -151,3 +152,23 @@ def test_batch_shapes_that_cannot_be_kept_are_measured_all_the_same(tmp_path: Pa
     (tmp_path / "file").write_text("in the way")
     shapes = BatchShapes(tmp_path / "file" / "shapes.json")
     assert shapes.get("net", lambda size: None, torch.device("cpu")) >= 16
+
+
+def test_scratch_memory_is_the_same_again_up_to_a_size() -> None:
+    cpu = torch.device("cpu")
+    first = scratch(1000, torch.float32, cpu)
+    assert scratch(10, torch.float32, cpu).data_ptr() == first.data_ptr()
+    assert len(scratch(10, torch.float32, cpu)) == 10
+    longer = scratch(2000, torch.float32, cpu)
+    assert len(longer) == 2000
+    assert scratch(1000, torch.float32, cpu).data_ptr() == longer.data_ptr()
+    assert scratch(1000, torch.float64, cpu).dtype == torch.float64
+    vast = scratch((64 << 20) // 8 + 1, torch.float64, cpu)
+    assert scratch(1, torch.float64, cpu).data_ptr() != vast.data_ptr()
+
+
+def test_every_thread_has_its_own_scratch_memory() -> None:
+    ours = scratch(100, torch.float32, torch.device("cpu"))
+    with ThreadPoolExecutor(1) as pool:
+        theirs = pool.submit(scratch, 100, torch.float32, torch.device("cpu")).result()
+    assert ours.data_ptr() != theirs.data_ptr()

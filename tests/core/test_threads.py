@@ -1,4 +1,4 @@
-"""How threads wait is said before torch is imported, and what the environment says stays."""
+"""How threads wait is said before torch and SciPy are imported, and what the environment says stays."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+NAMES = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "OPENBLAS_THREAD_TIMEOUT")
+
 
 @pytest.mark.parametrize(
     ("module", "arguments"),
@@ -18,7 +20,7 @@ import pytest
         ("dashboard.__main__", ["--host", "203.0.113.1"]),
     ],
 )
-def test_threads_wait_briefly_before_torch_is_there(module: str, arguments: list[str], checkout: Path) -> None:
+def test_it_is_said_before_torch_and_scipy_are_there(module: str, arguments: list[str], checkout: Path) -> None:
     script = f"""
 import os, sys
 from {module} import main
@@ -26,11 +28,12 @@ try:
     main({arguments})
 except (SystemExit, ValueError):
     pass
-print(os.environ["OMP_WAIT_POLICY"], os.environ["GOMP_SPINCOUNT"], "torch" in sys.modules)
+loaded = {{"torch", "scipy"}} & set(sys.modules)
+print(*(os.environ[name] for name in {NAMES}), *loaded)
 """
 
     def said(**environment: str) -> str:
-        rest = {name: value for name, value in os.environ.items() if name not in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")}
+        rest = {name: value for name, value in os.environ.items() if name not in NAMES}
         return subprocess.run(
             [sys.executable, "-c", script],
             cwd=checkout,
@@ -41,5 +44,5 @@ print(os.environ["OMP_WAIT_POLICY"], os.environ["GOMP_SPINCOUNT"], "torch" in sy
             check=True,
         ).stdout.splitlines()[-1]
 
-    assert said() == "PASSIVE 2000 False"
-    assert said(OMP_WAIT_POLICY="ACTIVE", GOMP_SPINCOUNT="7") == "ACTIVE 7 False"
+    assert said() == "PASSIVE 2000 17"
+    assert said(OMP_WAIT_POLICY="ACTIVE", GOMP_SPINCOUNT="7", OPENBLAS_THREAD_TIMEOUT="20") == "ACTIVE 7 20"

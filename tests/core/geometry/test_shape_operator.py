@@ -51,14 +51,31 @@ def test_the_matrix_is_the_operator(backend: Backend) -> None:
         matrix = shape_operator.matrix(row, seed=4)
         assert matrix.values.shape == (35, 35)
         coordinates = torch.randn((2, 35), generator=torch.Generator().manual_seed(row), dtype=torch.float64)
-        pixels = matrix.pixels(coordinates)
+        pixels = matrix.basis.pixels(coordinates)
         np.testing.assert_allclose(pixels @ pixels.T, coordinates @ coordinates.T, rtol=1e-10, atol=1e-10)
         np.testing.assert_allclose(pixels @ shape_operator.normals[row], 0, atol=1e-10)
         expected = shape_operator.select(torch.tensor([row]))(pixels[None])[0]
-        np.testing.assert_allclose(matrix.pixels(matrix(coordinates[None])[0]), expected, atol=slack)
+        np.testing.assert_allclose(matrix.basis.pixels(matrix(coordinates[None])[0]), expected, atol=slack)
         assert matrix.skew < slack
-        assert (matrix.eigenvalues() < 1e-3).all()  # the inside is convex
-        assert int((matrix.eigenvalues() < -0.01).sum()) == 3
+        every, ends = matrix.eigenvalues(3, "largest magnitude")
+        assert (every < 1e-3).all()  # the inside is convex
+        assert int((every < -0.01).sum()) == 3
+        np.testing.assert_allclose(ends.values[0], every[-3:], rtol=1e-10)
+        np.testing.assert_allclose(
+            shape_operator.select(torch.tensor([row]))(ends.vectors)[0],
+            ends.values[0, :, None] * ends.vectors[0],
+            atol=slack,
+        )
+
+
+def test_matrices_share_memory_that_is_given() -> None:
+    shape_operator, _ = operator()
+    memory = torch.empty(36**2 + 5, dtype=torch.float64)
+    first = shape_operator.matrix(0)
+    for row in (1, 0):
+        found = shape_operator.matrix(row, memory=memory)
+        assert found.values.data_ptr() == memory.data_ptr()
+    np.testing.assert_array_equal(found.values, first.values)
 
 
 def test_normal_curvatures_follow_euler_and_are_undefined_along_the_normal() -> None:

@@ -1,0 +1,260 @@
+"""A shape operator at one point as a matrix in coordinates of its tangent space, with all of its eigenvalues.
+
+On the CPU the matrix is brought to tridiagonal form T = Q^T S Q by LAPACK, in the memory it is in, which takes longest.
+All eigenvalues of T follow by QR steps; vectors of those at both ends by bisection and inverse iteration on T, and
+times Q they are those of S: far less work than a second search in S. Inverse iteration may return one vector twice
+where both ends share an eigenvalue, as on a ball: where the vectors found are not orthonormal, and on a GPU, block
+Lanczos finds them instead.
+
+References: Golub and Van Loan, Matrix Computations, 8.3 (reduction to tridiagonal form), 8.4 (bisection).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from core.geometry.hessian_matrix import tiles
+from core.geometry.spectrum import Ends, Side, Vectors, extreme_eigenvalues
+
+_TOGETHER = 256  # rows of a matrix that are moved together
+_MOST_STEPS = 16  # of block Lanczos: products with the matrix for each direction wanted
+_BLOCK = 4  # directions that share a pass over the matrix
+_EXACT = 1e-5  # residuals of the ends, relative to the largest |k|: such products cost little
+
+
+@dataclass(frozen=True, eq=False)
+class TangentMatrix:
+    """S in coordinates of a tangent space, made symmetric."""
+
+    values: Tensor  # (d - 1, d - 1)
+    skew: float  # norm of the antisymmetric part over that of the symmetric one, before; NaN where a value is
+    basis: TangentBasis
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(1, d - 1): as an operator."""
+        return 1, len(self.values)
+
+    @property
+    def freedom(self) -> int:
+        """The dimension of the tangent space."""
+        return len(self.values)
+
+    @property
+    def device(self) -> torch.device:
+        """Where it is."""
+        return self.values.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """In which precision it is."""
+        return self.values.dtype
+
+    def select(self, rows: Tensor) -> TangentMatrix:
+        """The same."""
+        return self
+
+    @property
+    def across(self) -> Float[Tensor, "1 0 k"]:
+        """None."""
+        return self.values.new_empty((1, 0, len(self.values)))
+
+    def tangential(self, vectors: Vectors) -> Vectors:
+        """The vectors: all of them are tangential."""
+        return vectors
+
+    def untrimmed(self, vectors: Vectors) -> Vectors:
+        """As called."""
+        return self(vectors)
+
+    def __call__(self, vectors: Vectors) -> Vectors:
+        """S v of vectors in these coordinates."""
+        shaped: Tensor = (vectors[0].to(self.values.dtype) @ self.values).to(vectors.dtype)[None]
+        return shaped
+
+    def eigenvalues(self, count: int, side: Side, seed: int = 0) -> tuple[Float[Tensor, " k"], Ends]:
+        """All principal curvatures, and those of some with their directions in image space.
+
+        Args:
+            count: how many directions.
+            side: "largest magnitude" or "both ends", half from each.
+            seed: of the directions block Lanczos starts from, where it is needed.
+
+        Returns:
+            The curvatures, descending, in float64 but computed in the classifier's precision; and the chosen ones. All
+            are NaN where S is not finite.
+        """
+        if not math.isfinite(self.skew):
+            return self._unknown(min(count, self.freedom))
+        count = min(count, self.freedom)
+        if self.device.type != "cpu" or self.freedom < 2:
+            every, ends = torch.linalg.eigvalsh(self.values).flip(0).double(), None
+        else:
+            every, ends = self._reduced(count, side)
+        if ends is None:
+            budget = _MOST_STEPS * count
+            ends = extreme_eigenvalues(self, count, side=side, tolerance=_EXACT, block=_BLOCK, seed=seed, budget=budget)
+        skew = torch.full_like(ends.skew, self.skew)
+        return every, ends._replace(vectors=self.basis.pixels(ends.vectors[0])[None], skew=skew)
+
+    def _unknown(self, count: int) -> tuple[Tensor, Ends]:
+        nan = torch.full((self.freedom,), torch.nan, dtype=torch.float64, device=self.device)
+        some = nan.new_full((1, count), torch.nan)
+        vectors = nan.new_full((1, count, self.freedom + 1), torch.nan)
+        none = torch.zeros(1, dtype=torch.int64, device=self.device)
+        return nan, Ends(some, vectors, some, none > 0, some[:, 0], none)
+
+    def _reduced(self, count: int, side: Side) -> tuple[Tensor, Ends | None]:
+        """By way of a tridiagonal matrix; no ends where the vectors found are not orthonormal."""
+        from scipy.linalg import get_lapack_funcs
+
+        matrix = self.values.numpy().T  # symmetric; in LAPACK's order of memory, so that it works in this very memory
+        diagonal = self.values.diagonal().clone()
+        reduce, room, find = get_lapack_funcs(("sytrd", "sytrd_lwork", "sterf"), (matrix,))
+        _, main, beside, scales, _ = reduce(matrix, lwork=int(room(self.freedom)[0]), overwrite_a=1)
+        every, failed = find(main, beside)
+        chosen = _ends_of(main, beside, *_sides(every, count, side))
+        vectors = None if chosen is None else _reflected(torch.from_numpy(chosen[1]), self.values, scales)
+        mirror(self.values)  # the half that was written over, from the other one
+        self.values.diagonal().copy_(diagonal)
+        if failed:
+            return torch.linalg.eigvalsh(self.values).flip(0).double(), None
+        found = torch.from_numpy(every[::-1].astype(np.float64))
+        return found, None if chosen is None or vectors is None else self._ends(torch.from_numpy(chosen[0]), vectors)
+
+    def _ends(self, values: Float[Tensor, " m"], vectors: Float[Tensor, "m k"]) -> Ends | None:
+        """With their residuals; None where they are not orthonormal."""
+        slack = 100 * torch.finfo(vectors.dtype).eps
+        if bool(((vectors @ vectors.T - torch.eye(len(vectors)).to(vectors)).abs() > slack).any()):
+            return None
+        off = self(vectors[None])[0] - values.to(vectors.dtype)[:, None] * vectors
+        residual = off.norm(dim=1).double()
+        return Ends(
+            values[None],
+            vectors.double()[None],
+            residual[None],
+            (residual.amax() <= _EXACT * values.abs().amax())[None],
+            residual.new_zeros(1),
+            torch.tensor([self.freedom]),
+        )
+
+
+def _sides(values: np.ndarray, count: int, side: Side) -> tuple[int, int]:
+    """How many of the ascending values are wanted from the lower end, and from the upper one."""
+    if side == "both ends":
+        return count // 2, count - count // 2
+    largest = values[np.argsort(-np.abs(values), kind="stable")[:count]]
+    lower = int((largest < 0).sum())
+    return lower, count - lower
+
+
+def _ends_of(main: np.ndarray, beside: np.ndarray, lower: int, upper: int) -> tuple[np.ndarray, np.ndarray] | None:
+    """Eigenvalues (m,) of a tridiagonal matrix from its two ends, descending, and their vectors (m, k)."""
+    from scipy.linalg import LinAlgError, eigh_tridiagonal
+
+    size, scale = len(main), max(np.abs(main).max(), np.abs(beside).max()) or 1.0  # squares are taken of what is small
+    try:
+        parts = [
+            eigh_tridiagonal(main / scale, beside / scale, select="i", select_range=places, lapack_driver="stebz")
+            for places in ((0, lower - 1), (size - upper, size - 1))
+            if places[0] <= places[1]
+        ]
+    except LinAlgError:  # a value or vector that inverse iteration did not find
+        return None
+    values, vectors = (np.concatenate(each, -1) for each in zip(*parts, strict=True))
+    return values[::-1] * np.float64(scale), vectors.T[::-1].copy()
+
+
+def _reflected(vectors: Float[Tensor, "m k"], reduced: Float[Tensor, "k k"], scales: np.ndarray) -> Tensor:
+    """Q y of vectors y, with Q as LAPACK's reduction leaves it: H_(k-1) ... H_1 for H_i = 1 - s_i v_i v_i^T.
+
+    v_i stands in row i left of the diagonal, with 1 for what the matrix holds beside the diagonal. Of a run of rows V,
+    with the lower triangle L of V V^T, y loses V^T c where c_i = s_i (v_i y - sum over j < i of L_ij c_j).
+    """
+    turned, size = vectors.clone(), len(reduced)
+    every = torch.from_numpy(scales).to(vectors)
+    for start in range(1, size, _TOGETHER // 2):
+        end = min(start + _TOGETHER // 2, size)
+        rows = reduced[start:end, : end - 1].tril(start - 2)
+        rows.diagonal(start - 1).fill_(1.0)
+        scale = every[start - 1 : end - 1, None]
+        system = scale * (rows @ rows.T).tril(-1)
+        parts = torch.linalg.solve_triangular(
+            system, scale * (rows @ turned[:, : end - 1].T), upper=False, unitriangular=True
+        )
+        turned[:, : end - 1] -= parts.T @ rows
+    return turned
+
+
+def mirror(matrix: Float[Tensor, "k k"]) -> None:
+    """Write what is above the diagonal below it."""
+    for rows, columns in tiles(len(matrix)):
+        below = matrix[rows, columns]
+        if rows == columns:
+            below.copy_(below.triu() + below.triu(1).T)
+        else:
+            below.copy_(matrix[columns, rows].T)
+
+
+class TangentBasis:
+    """An orthonormal basis of what is orthogonal to a unit vector: a Householder reflection, mixed at random or not."""
+
+    def __init__(self, normal: Tensor, seed: int | None) -> None:
+        self._mirror = normal.clone()
+        self._mirror[0] += 1.0 if normal[0] >= 0 else -1.0
+        self._mirror /= self._mirror.norm()
+        self._mix: Tensor | None = None
+        if seed is not None:
+            from scipy.fft import dct
+
+            size = len(normal) - 1
+            generator = torch.Generator().manual_seed(seed)
+            signs = torch.randint(0, 2, (size,), generator=generator).double() * 2 - 1
+            cosines = torch.from_numpy(dct(torch.eye(size, dtype=torch.float64).numpy(), norm="ortho", axis=0))
+            self._mix = (cosines * signs).to(normal.device)  # rows: cosines with random signs, an orthonormal basis
+
+    def columns(self, start: int, end: int, dtype: torch.dtype) -> Tensor:
+        """Basis vectors in image space."""
+        size = len(self._mirror) - 1
+        if self._mix is not None:
+            return self._reflected(self._mix[start:end]).to(dtype)
+        rows = torch.zeros((end - start, size), dtype=dtype, device=self._mirror.device)
+        rows[torch.arange(end - start), torch.arange(start, end)] = 1
+        return self._reflected(rows)
+
+    def inside(self, matrix: Float[Tensor, "d d"], factor: float) -> Float[Tensor, "k k"]:
+        """A symmetric matrix M of image space times a number, in these coordinates; the memory of M is used for it.
+
+        With the reflection I - 2 m m^T and w = 2 M m - 2 (m^T M m) m, M reflected from both sides is M - m w^T - w m^T.
+        """
+        mirror = self._mirror.to(matrix.dtype)
+        turned = 2 * (matrix @ mirror)
+        turned -= (mirror @ turned) * mirror
+        left, right = torch.stack([mirror, turned])[:, 1:], torch.stack([turned, mirror])[:, 1:]
+        size = len(matrix) - 1
+        inner = matrix.view(-1)[: size * size].view(size, size)
+        for start in range(0, size, _TOGETHER):  # what is written lies before all that is still to be read
+            rows = slice(start, min(start + _TOGETHER, size))
+            inner[rows] = torch.addmm(matrix[1:, 1:][rows], left[:, rows].T, right, beta=factor, alpha=-factor)
+        return inner
+
+    def coordinates(self, vectors: Tensor) -> Tensor:
+        """Coordinates of the tangential parts of vectors."""
+        mirror = self._mirror.to(vectors.dtype)
+        inner = (vectors - 2 * (vectors @ mirror)[:, None] * mirror)[:, 1:]
+        return inner if self._mix is None else inner @ self._mix.to(vectors.dtype).T
+
+    def pixels(self, coordinates: Tensor) -> Tensor:
+        """Back to image space."""
+        return self._reflected(coordinates if self._mix is None else coordinates @ self._mix)
+
+    def _reflected(self, inner: Tensor) -> Tensor:
+        padded = torch.nn.functional.pad(inner, (1, 0))
+        mirror = self._mirror.to(padded.dtype)
+        return padded - 2 * (padded @ mirror)[:, None] * mirror
