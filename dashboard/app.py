@@ -49,6 +49,7 @@ h1 { padding: 0.1rem 0 0 !important; }
 </style>
 """
 
+warm.at_once()
 st.set_page_config(page_title="Boundary Atlas", layout="wide", initial_sidebar_state=216)
 st.html(LOOK)
 login.required()

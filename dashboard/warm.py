@@ -1,9 +1,10 @@
-"""What takes seconds once for a process is done before somebody asks for it: umap-learn and walks are compiled."""
+"""What is loaded and compiled once for a process: before a page is drawn, or before somebody asks for it."""
 
 from __future__ import annotations
 
 import sys
 import threading
+from importlib import import_module
 
 from dashboard import jobs
 
@@ -11,8 +12,16 @@ _QUIET_SECONDS = 20.0  # after the first page; and again where somebody waits fo
 _started = threading.Event()
 
 
+def at_once() -> None:
+    """Load what has to be there whole before anything is drawn.
+
+    Plotly uses of pandas whatever another thread has loaded of it so far, and fails where that is half of it.
+    """
+    import_module("pandas")
+
+
 def later() -> None:
-    """Warm up when nobody waits, once; only in a server, which lives long enough."""
+    """Have umap-learn and walks compiled when nobody waits, once; only in a server, which lives long enough."""
     if "streamlit.web.bootstrap" in sys.modules and not _started.is_set():
         _started.set()
         _wait()
