@@ -155,6 +155,7 @@ class Tape:
         sizes: (c, h, w), or (values,), of what enters each.
         slopes: φ'(z) of the activations, by their place.
         bends: g φ''(z).
+        gradient: (n, c, h, w) of the margin.
     """
 
     def __init__(
@@ -184,6 +185,7 @@ class Tape:
                 else:
                     gradient = step.back(gradient, sizes[place])
         self.steps, self.sizes, self.slopes, self.bends = steps[: last + 1], sizes, slopes, bends
+        self.gradient = gradient
 
     def select(self, rows: Int[Tensor, " m"]) -> Tape:
         """The same of some of the points."""
@@ -191,6 +193,7 @@ class Tape:
         chosen.slopes, chosen.bends = (
             {place: kept[rows] for place, kept in every.items()} for every in (self.slopes, self.bends)
         )
+        chosen.gradient = self.gradient[rows]
         return chosen
 
     @torch.no_grad()

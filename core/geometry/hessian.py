@@ -124,6 +124,8 @@ class HessianProducts:
 
     def gradient(self, points: Float[Tensor, "n c h w"] | None = None) -> Float[Tensor, "n d"]:
         """The gradient of F at the points, or at others."""
+        if points is None and (tape := self.tape) is not None:
+            return tape.gradient.flatten(1)
         return self._gradients(self.points if points is None else points, 1).flatten(1)
 
     def __call__(self, vectors: Vectors) -> Vectors:

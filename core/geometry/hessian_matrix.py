@@ -26,7 +26,7 @@ from torch import Tensor, nn
 from core import compute
 from core.geometry.chain import Convolution, Normalised, Tape
 from core.geometry.hessian import HessianProducts
-from core.geometry.second_backward import TwiceDifferentiable
+from core.geometry.second_backward import TwiceDifferentiable, spread
 
 _TILE = 256  # rows and columns that stay in the cache while they are transposed
 _TOGETHER = 192  # columns that go through a plain chain at once on the CPU, where its parts still fit the cache
@@ -209,10 +209,13 @@ def _back(layer: nn.Conv2d, gradient: Tensor, rows: _Rows, first: int, width: in
     """W^T g in the rows from the first of these on, from the rows of g from another first one on."""
     _, stride, padding = _reach(layer, 0)
     across, step, beside = _reach(layer, 1)
-    lost = width + 2 * beside - (gradient.shape[3] - 1) * step - across  # columns that strides leave out
-    found = nn.functional.conv_transpose2d(
-        gradient, layer.weight, None, layer.stride, (0, beside), (0, lost), layer.groups, layer.dilation
-    )
+    if (found := spread(gradient, layer)) is not None:
+        found = nn.functional.pad(found, (-beside, width + beside - found.shape[3]))
+    else:
+        lost = width + 2 * beside - (gradient.shape[3] - 1) * step - across  # columns that strides leave out
+        found = nn.functional.conv_transpose2d(
+            gradient, layer.weight, None, layer.stride, (0, beside), (0, lost), layer.groups, layer.dilation
+        )
     top = first * stride - padding
     return _padded(found, top - rows.start, rows.total - top - found.shape[2])
 

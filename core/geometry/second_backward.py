@@ -9,7 +9,14 @@ that a product costs two multiplications per value:
 A convolution x -> W * x is linear: backwards it is its transpose g -> W^T g, and the derivative of that W again. torch
 also computes the part that belongs to the weights, which nobody asks for: a third convolution beside these two.
 
-References: SiLU, Elfwing, Uchibe and Doya, Neural Networks 107, 2018; GELU, Hendrycks and Gimpel, 2016.
+The transpose of a convolution of stride s with few channels, as a first layer is, wastes most of a vector unit. Of many
+images at once it is therefore run as one plain convolution of g, in which the s² ways of a row and a column to lie to
+the kernel's steps are channels:
+
+    x[s b + q - p] = sum over e of g[b - e] W[q + s e],    q = 0 .. s - 1.
+
+References: such channels, Shi et al., Real-time single image super-resolution, CVPR 2016; SiLU, Elfwing, Uchibe and
+Doya, Neural Networks 107, 2018; GELU, Hendrycks and Gimpel, 2016.
 """
 
 from __future__ import annotations
@@ -27,7 +34,10 @@ from core.classifier import Classifier
 
 Derivatives = Callable[[Tensor], tuple[Tensor, Tensor, Tensor]]  # x -> f, f', f''
 
+_FEW_CHANNELS, _MANY_IMAGES = 16, 16  # values of a vector unit in float32; below, it takes longer
+
 _eased: WeakKeyDictionary[Classifier, Classifier] = WeakKeyDictionary()
+_by_phase: WeakKeyDictionary[nn.Conv2d, Tensor] = WeakKeyDictionary()
 
 
 def eased(classifier: Classifier) -> Classifier:
@@ -160,6 +170,9 @@ class _Transposed(torch.autograd.Function):
 def transpose(gradient: Tensor, convolution: nn.Conv2d, size: torch.Size) -> Tensor:
     """W^T g, as a transposed convolution: a sixth faster here than torch's backward of a convolution."""
     padding = [int(each) for each in convolution.padding]  # given in numbers
+    if (found := spread(gradient, convolution)) is not None:
+        (top, left), (height, width) = padding, size[2:]
+        return nn.functional.pad(found, (-left, width + left - found.shape[3], -top, height + top - found.shape[2]))
     lost = []  # rows and columns at the end that strides leave out
     for axis in range(2):
         reach = convolution.dilation[axis] * (convolution.kernel_size[axis] - 1) + 1
@@ -176,6 +189,33 @@ def transpose(gradient: Tensor, convolution: nn.Conv2d, size: torch.Size) -> Ten
         convolution.dilation,
     )
     return back
+
+
+def spread(gradient: Tensor, convolution: nn.Conv2d) -> Tensor | None:
+    """W^T g from row and column -p on, where padding is taken away, to the last that is not 0 or somewhat further.
+
+    None where a convolution's own transpose is as fast: of stride 1, of many channels or of few images.
+    """
+    stride = convolution.stride[0]
+    if len(gradient) < _MANY_IMAGES or gradient.is_cuda or convolution.in_channels * stride**2 > _FEW_CHANNELS:
+        return None
+    if stride == 1 or convolution.stride[1] != stride or convolution.groups != 1 or max(convolution.dilation) > 1:
+        return None
+    if (kernel := _by_phase.get(convolution)) is None:
+        kernel = _by_phase[convolution] = _phases(convolution.weight.detach(), stride)
+    room = [side - 1 for side in kernel.shape[2:]]
+    found: Tensor = nn.functional.pixel_shuffle(nn.functional.conv2d(gradient, kernel, None, 1, room), stride)
+    return found
+
+
+def _phases(weight: Tensor, stride: int) -> Tensor:
+    """The kernel of that plain convolution, (channels s², outputs, height / s, width / s); torch runs correlations."""
+    outputs, channels, height, width = weight.shape
+    rows, columns = -(-height // stride), -(-width // stride)
+    padded = nn.functional.pad(weight, (0, columns * stride - width, 0, rows * stride - height))
+    steps = padded.view(outputs, channels, rows, stride, columns, stride).flip(2, 4)
+    kernel = steps.permute(1, 3, 5, 0, 2, 4).reshape(channels * stride**2, outputs, rows, columns)
+    return kernel.contiguous(memory_format=torch.channels_last)
 
 
 def convolve(images: Tensor, convolution: nn.Conv2d, bias: Tensor | None) -> Tensor:

@@ -23,6 +23,7 @@ from core.geometry.hessian_matrix import tiles
 from core.geometry.spectrum import Ends, Side, Vectors, extreme_eigenvalues
 
 _TOGETHER = 256  # rows of a matrix that are moved together
+_REFLECTIONS = 64  # that are applied together
 _MOST_STEPS = 16  # of block Lanczos: products with the matrix for each direction wanted
 _BLOCK = 4  # directions that share a pass over the matrix
 _EXACT = 1e-5  # residuals of the ends, relative to the largest |k|: such products cost little
@@ -179,8 +180,8 @@ def _reflected(vectors: Float[Tensor, "m k"], reduced: Float[Tensor, "k k"], sca
     """
     turned, size = vectors.clone(), len(reduced)
     every = torch.from_numpy(scales).to(vectors)
-    for start in range(1, size, _TOGETHER // 2):
-        end = min(start + _TOGETHER // 2, size)
+    for start in range(1, size, _REFLECTIONS):
+        end = min(start + _REFLECTIONS, size)
         rows = reduced[start:end, : end - 1].tril(start - 2)
         rows.diagonal(start - 1).fill_(1.0)
         scale = every[start - 1 : end - 1, None]

@@ -5,10 +5,22 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from core.checkpoints import load_classifier
-from core.geometry.second_backward import LinearConvolution, TwiceDifferentiable, eased, gelu, sigmoid, silu, tanh
+from core.geometry.second_backward import (
+    LinearConvolution,
+    TwiceDifferentiable,
+    eased,
+    gelu,
+    sigmoid,
+    silu,
+    spread,
+    tanh,
+    transpose,
+)
 from tests import truths
 
 ACTIVATIONS = ((nn.SiLU(), silu), (nn.GELU(), gelu), (nn.Tanh(), tanh), (nn.Sigmoid(), sigmoid))
@@ -68,3 +80,33 @@ def test_what_has_no_known_activation_is_returned_as_it_is() -> None:
     assert eased(hooked) is hooked
     demo = load_classifier("demo:photos/standard", "cpu")
     assert not any(isinstance(part, nn.SiLU) for part in eased(demo).module.modules())
+
+
+@given(
+    st.tuples(st.integers(1, 3), st.integers(1, 4), st.integers(1, 4)),
+    st.tuples(st.integers(0, 2), st.integers(0, 2)),
+    st.integers(1, 5),
+    st.sampled_from([1, 16, 20]),
+)
+def test_the_transpose_of_a_convolution_is_torchs(
+    sizes: tuple[int, int, int], padding: tuple[int, int], stride: int, images: int
+) -> None:
+    channels, *kernel = sizes
+    convolution = nn.Conv2d(channels, 2, (kernel[0], kernel[1]), stride, padding, bias=False).double()
+    image = torch.randn((images, channels, 9, 7), generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    image.requires_grad_()
+    there = convolution(image)
+    gradient = torch.randn(there.shape, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    (expected,) = torch.autograd.grad(there, image, gradient)
+    with torch.no_grad():
+        np.testing.assert_allclose(transpose(gradient, convolution, image.shape), expected, atol=1e-12)
+
+
+def test_many_images_of_few_channels_are_spread_by_a_plain_convolution() -> None:
+    few, many = nn.Conv2d(3, 8, 3, 2, 1), nn.Conv2d(5, 8, 3, 2, 1)
+    assert spread(torch.zeros(16, 8, 4, 4), few) is not None
+    assert spread(torch.zeros(15, 8, 4, 4), few) is None
+    assert spread(torch.zeros(16, 8, 4, 4), many) is None
+    for other in (nn.Conv2d(3, 8, 3), nn.Conv2d(3, 9, 3, 2, groups=3), nn.Conv2d(3, 8, 3, 2, dilation=2)):
+        assert spread(torch.zeros(16, other.out_channels, 4, 4), other) is None
+    assert spread(torch.zeros(16, 8, 4, 4), nn.Conv2d(3, 8, 3, (2, 1))) is None
