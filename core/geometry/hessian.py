@@ -8,8 +8,8 @@ formed: z is fixed while many products H v are asked for, and each costs about a
     double backward       the graph of the gradient is kept and run backwards; works where nothing else does
     differences           (g(z + h v) - g(z - h v)) / 2h for unit v: not exact, but defined at a scale
 
-Networks of ReLU and max-pooling are linear between their kinks: there H is 0, all that bends is in the kinks, and only
-differences over a length h see it. `kinks` finds them in the operations a classifier runs.
+Networks of ReLU and max-pooling are linear between their kinks (`core.geometry.kinks`): there H is 0, all that bends is
+in the kinks, and only differences over a length h see it.
 
 References: Pearlmutter, Fast exact multiplication by the Hessian, Neural Computation 6, 1994.
 """
@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -28,7 +28,6 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from core.classifier import Classifier
 from core.compute import atomic_write, cache_folder, logger, out_of_memory
@@ -42,15 +41,9 @@ BACKENDS: tuple[Backend, ...] = get_args(Backend)
 Vectors = Float[Tensor, "n b d"]
 Classes = Int[Tensor, " n"]
 
-_KINKED = {  # operations of torch whose first derivative jumps
-    *("relu", "relu_", "leaky_relu", "prelu", "_prelu_kernel", "rrelu", "threshold", "hardtanh", "hardsigmoid"),
-    *("hardswish", "hardshrink", "softshrink", "abs", "amax", "amin", "maximum", "minimum", "sort", "topk"),
-    *("max_pool2d_with_indices", "max_pool3d_with_indices", "adaptive_max_pool2d", "mkldnn_max_pool2d"),
-}
 _WORTH_MEASURING = 32  # products per image: below that, trying each way costs more than the best one saves
-_WORTH_TRACING = 4.0  # seconds of products: a trace takes 0.3 to 2 s on the demo models
+_WORTH = {"forward over reverse": 2.0, "linearize": 4.0}  # seconds: torch's compiler is imported first, then a trace
 _SMALL_STEP = {torch.float32: 1e-2, torch.float64: 1e-4}  # ℓ2 pixel: rounding and curvature of g err about alike
-_PROBES = (0.1, 1.0, 10.0)  # ℓ2 pixel: how far from a point a gradient that is constant there is compared
 _MOST_VALUES = 1 << 22  # pixels of all images that are put through at once
 
 
@@ -255,61 +248,15 @@ def _math_attention() -> Any:
     return sdpa_kernel(SDPBackend.MATH)
 
 
-# -- kinks ------------------------------------------------------------------------------------------------------------
-
-
-class _Operations(TorchDispatchMode):
-    """Notes the operations of torch that are run."""
-
-    def __init__(self) -> None:
-        TorchDispatchMode.__init__(self)
-        self.seen: set[str] = set()
-
-    def __torch_dispatch__(
-        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
-    ) -> Any:
-        """Note one and run it."""
-        name = func.overloadpacket.__name__
-        self.seen.add("max" if name == "max" and len(args) > 1 else name)
-        return func(*args, **(kwargs or {}))
-
-
-def kinks(classifier: Classifier) -> tuple[str, ...]:
-    """The operations of a classifier whose first derivative jumps, such as `relu`; none in a smooth one."""
-    grey = torch.full((1, *classifier.input_shape), 0.5, device=classifier.device, dtype=classifier.dtype)
-    with torch.no_grad(), _Operations() as operations:
-        classifier(grey)
-    return tuple(sorted(operations.seen & (_KINKED | {"max"})))
-
-
-def is_piecewise_linear(products: HessianProducts, seed: int = 0) -> bool:
-    """Whether exact products vanish although the gradient changes nearby: a kinked model by unusual operations.
-
-    Of an affine model the gradient is constant, and 0 is the true second derivative.
-    """
-    generator = torch.Generator().manual_seed(seed)
-    rows, values = products.shape
-    directions = torch.randn((rows, 1, values), generator=generator, dtype=torch.float64)
-    directions = (directions / directions.norm(dim=2, keepdim=True)).to(products.points)
-    if bool((products(directions) != 0).any()):
-        return False
-    here = products.gradient()
-    for step in _PROBES:
-        nearby = products.points + step * directions.view_as(products.points)
-        there = products.gradient(nearby)
-        if bool(((there - here).norm(dim=1) > 1e-4 * here.norm(dim=1)).any()):
-            return True
-    return False
-
-
 # -- choosing ---------------------------------------------------------------------------------------------------------
 
 
 def choose_backend(products: HessianProducts, block: int, wanted: int) -> Backend:
     """The fastest exact way on this machine for so many products per point, `block` at a time.
 
-    Each way is run twice and the second run timed; one that the model does not support is left out. The choice is kept
-    on disk, since another way rounds differently. Differences with a small step remain where no derivative exists.
+    Each way is run twice and the second run timed; one that the model does not support is left out, and so are those
+    that take longer to be tried than they could save. The choice is kept on disk, since another way rounds
+    differently. Differences with a small step remain where no derivative exists.
 
     Args:
         products: points and classes; its own backend is not used.
@@ -327,7 +274,7 @@ def choose_backend(products: HessianProducts, block: int, wanted: int) -> Backen
     for backend in BACKENDS[:3][::-1]:
         if taken and wanted < _WORTH_MEASURING:
             break
-        if backend == "linearize" and taken and min(taken.values()) * wanted / block < _WORTH_TRACING:
+        if taken and min(taken.values()) * wanted / block < _WORTH[backend]:
             break
         if (seconds := _seconds(products, backend, block)) is not None:
             taken[backend] = seconds

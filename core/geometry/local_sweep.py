@@ -26,7 +26,7 @@ from torch import Tensor
 from core.classifier import Classifier
 from core.compute import OnProgress, silent
 from core.geometry import isotropy
-from core.geometry.hessian import kinks as kinks_of
+from core.geometry.kinks import kinks as kinks_of
 from core.geometry.layers import Watch, watched
 from core.geometry.linearised import Linearised, Outputs, math_attention
 from core.geometry.local import precise

@@ -16,7 +16,8 @@ import torch
 from core.classifier import Classifier
 from core.compute import out_of_memory
 from core.geometry.boundary import BoundaryPoints
-from core.geometry.hessian import Backend, Cost, HessianProducts, choose_backend, is_piecewise_linear, kinks
+from core.geometry.hessian import Backend, Cost, HessianProducts, choose_backend
+from core.geometry.kinks import is_piecewise_linear, kinks
 from core.geometry.shape_operator import ShapeOperator
 
 Method = Literal["auto", "exact", "differences", "softplus"]

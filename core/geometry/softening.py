@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from core.classifier import Classifier
-from core.geometry.hessian import kinks
+from core.geometry.kinks import kinks
 
 
 class RoundedRelu(nn.Module):

@@ -79,7 +79,7 @@ def measure_curvature(source: str, device: str | None, count: int, seed: int) ->
         One entry, or two for a network of kinks, with the same paths.
     """
     from core.checkpoints import load_classifier
-    from core.geometry.hessian import kinks
+    from core.geometry.kinks import kinks
     from core.geometry.second_derivatives import grey_level
     from core.images import load_images
 

@@ -12,7 +12,7 @@ from core import compute
 from core.checkpoints import load_classifier
 from core.classifier import Classifier
 from core.geometry import hessian
-from core.geometry.hessian import BACKENDS, Backend, HessianProducts, choose_backend, is_piecewise_linear, kinks
+from core.geometry.hessian import BACKENDS, Backend, HessianProducts, choose_backend
 from tests import curved, truths
 
 SHAPE = (2, 4, 4)
@@ -81,21 +81,6 @@ def test_affine_logits_have_no_second_derivative_and_that_is_exact() -> None:
         affine, truths.images(2, SHAPE), torch.tensor([0, 1]), torch.tensor([1, 2]), backend="double backward"
     )
     assert (ours(torch.ones(2, 2, 32, dtype=torch.float64)) == 0).all()
-    assert not is_piecewise_linear(ours)
-    assert kinks(affine) == ()
-
-
-def test_kinks_are_named_and_make_exact_products_vanish() -> None:
-    kinked = truths.classifier(curved.Kinked((1, 8, 8)), (1, 8, 8), torch.float64)
-    assert kinks(kinked) == ("leaky_relu", "relu")
-    assert "max_pool2d_with_indices" in kinks(truths.classifier(curved.Kinked((1, 8, 8), pool=True), (1, 8, 8)))
-    ours = HessianProducts(
-        kinked, truths.images(2, (1, 8, 8)), torch.tensor([0, 1]), torch.tensor([1, 2]), backend="double backward"
-    )
-    assert (ours(torch.ones(2, 1, 64, dtype=torch.float64)) == 0).all()
-    assert is_piecewise_linear(ours)
-    assert not is_piecewise_linear(products("double backward"))
-    assert kinks(truths.classifier(Attention(), SHAPE)) == ()
 
 
 class NoForward(torch.autograd.Function):
@@ -123,7 +108,7 @@ def test_ways_that_a_model_does_not_support_are_left_out(monkeypatch: pytest.Mon
     ours = HessianProducts(
         classifier, truths.images(2, SHAPE), torch.zeros(2).long(), torch.ones(2).long(), backend="linearize"
     )
-    monkeypatch.setattr(hessian, "_WORTH_TRACING", 0.0)
+    monkeypatch.setattr(hessian, "_WORTH", dict.fromkeys(hessian._WORTH, 0.0))
     assert choose_backend(ours, 1, 64) == "double backward"
     with pytest.raises(RuntimeError):
         ours(torch.ones(2, 1, 32, dtype=torch.float64))
@@ -157,3 +142,17 @@ def test_parameters_get_no_gradients() -> None:
     )
     ours(torch.ones(2, 1, 3072))
     assert all(parameter.grad is None for parameter in classifier.module.parameters())
+
+
+def test_ways_that_take_longer_to_be_tried_than_they_save_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Backend] = []
+
+    def seconds(_: HessianProducts, backend: Backend, block: int) -> float:
+        asked.append(backend)
+        return 0.03
+
+    monkeypatch.setattr(hessian, "_seconds", seconds)
+    for wanted, tried in ((64, 1), (100, 2), (200, 3)):  # 0.03 s for each of them
+        asked.clear()
+        choose_backend(products("differences"), 1, wanted)
+        assert len(asked) == tried

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from core.geometry.hessian import kinks
+from core.geometry.kinks import kinks
 from core.geometry.softening import RoundedMaxPool, RoundedRelu, softened
 from tests import curved, truths
 
