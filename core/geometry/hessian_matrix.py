@@ -153,15 +153,11 @@ def _columns(tape: Tape, rows: _Rows) -> Float[Tensor, "b d"]:
         now, size = seen[place], tape.sizes[place]
         if isinstance(step, TwiceDifferentiable):
             here = bent.pop()
-            if now is not None and place == len(tape.steps) - 1:
-                back = _padded(here, 0, now.total - now.end)
-            elif place == len(tape.steps) - 1:
-                back = here
-            elif now is not None:
-                back = back * tape.slopes[place][:, :, now.start :]
-                back[:, :, : now.end - now.start] += here
+            if place == len(tape.steps) - 1:
+                back = here if now is None else _padded(here, 0, now.total - now.end)
             else:
-                back = torch.addcmul(here, back, tape.slopes[place])
+                back = back * (tape.slopes[place] if now is None else tape.slopes[place][:, :, now.start :])
+                (back if now is None else back[:, :, : now.end - now.start]).add_(here)
         elif now is None or isinstance(step, Normalised):
             back = step.back(back, size)
         elif isinstance(step, Convolution) and (behind := seen[place + 1]) is not None:
