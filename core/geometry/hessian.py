@@ -200,7 +200,8 @@ class HessianProducts:
             return None
         self.cost.forwards += len(self.points)
         self.cost.gradients += len(self.points)
-        return Tape(steps, self.points, self.source, self.target)
+        with torch.autocast(self.points.device.type, enabled=False):  # whoever asks first: products, gradient or matrix
+            return Tape(steps, self.points, self.source, self.target)
 
     def _slope(self, points: Tensor) -> Tensor:
         slope: Tensor = torch.func.grad(lambda at: self._lead(at, 1).sum())(points)

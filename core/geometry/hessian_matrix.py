@@ -55,7 +55,8 @@ def hessian_matrix(
     together = max(products.width, _TOGETHER)
     if (tape := products.tape) is not None and tape.steps and values <= together * products.points.shape[2]:
         products.cost.products += values
-        return matrix, _by_rows(tape, matrix, together, tick)
+        with torch.autocast(matrix.device.type, enabled=False):
+            return matrix, _by_rows(tape, matrix, together, tick)
     for start in range(0, values, products.width):
         tick(start / values)
         end = min(start + products.width, values)

@@ -108,6 +108,17 @@ def test_a_demo_model_gives_the_products_of_its_pixels() -> None:
     assert 0 < skew < 1e-5
 
 
+def test_autocast_around_it_changes_nothing() -> None:
+    expected, _ = hessian_matrix(products(made("convolutions", torch.float32), 1))
+    ours = products(made("convolutions", torch.float32), 1)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        gradient = ours.gradient()  # which makes the tape
+        matrix, _ = hessian_matrix(ours)
+    assert torch.equal(matrix, expected)
+    assert torch.equal(gradient, ours.gradient())
+    assert gradient.dtype == torch.float32
+
+
 def test_what_is_not_a_number_is_said() -> None:
     ours = products(made("convolutions"), 1)
     tape = ours.tape
