@@ -28,8 +28,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from core.classifier import Classifier
+from core.errors import CheckpointError
 from core.images import ImageSet
-from core.sources import ANALYTIC_KINDS, CheckpointError
+from core.sources import ANALYTIC_KINDS
 
 Extent = tuple[float, float, float, float]  # x_min, x_max, y_min, y_max in plane coordinates
 Projection = Callable[[Float[Tensor, "n c h w"]], Float[Tensor, "n c h w"]]

@@ -20,9 +20,9 @@ from torch import Tensor, nn
 from core.classifier import Classifier
 from core.compute import atomic_write, choose_device
 from core.demo import ARCHITECTURES, SHIPPED, demo_spec
+from core.errors import CheckpointError
 from core.images import METADATA_KEY, load_images
 from core.sources import ASSETS, NULLS, Source, nearest
-from core.sources import CheckpointError as CheckpointError
 
 if TYPE_CHECKING:
     from core.foreign import Uploads

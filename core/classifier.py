@@ -21,7 +21,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from core import compute
-from core.images import ImageError
+from core.errors import ImageError
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -24,8 +24,9 @@ from typing import TYPE_CHECKING
 
 from core import reproduce
 from core.analyses import TABLE, Analysis
+from core.errors import RecipeError
 from core.followed import ENDINGS, follow, read
-from core.recipe import Recipe, RecipeError, shown
+from core.recipe import Recipe, shown
 from core.reproduce.report import plain
 from core.threads import wait_briefly
 

@@ -14,7 +14,7 @@ from typing import TypeVar
 from urllib.parse import urlsplit
 from urllib.request import getproxies
 
-from core.sources import CheckpointError
+from core.errors import CheckpointError
 
 T = TypeVar("T")
 

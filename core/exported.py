@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from core.sources import CheckpointError
+from core.errors import CheckpointError
 
 ONNX_CLOSE = 1e-3  # of the largest logit: convolutions summed in another order differ by 1e-6 to 1e-4
 _LARGEST_BATCH = 1024

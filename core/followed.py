@@ -12,7 +12,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from core.recipe import Recipe, RecipeError
+from core.errors import RecipeError
+from core.recipe import Recipe
 
 if TYPE_CHECKING:
     from core.classifier import Classifier

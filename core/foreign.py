@@ -16,8 +16,9 @@ from torch import nn
 from core import exported, preprocessing, registries, state_dicts
 from core.classifier import Classifier
 from core.downloads import fetched
+from core.errors import CheckpointError
 from core.inspection import require_classifier
-from core.sources import DIGEST_LENGTH, MOST_CLASSES, UNTRAINED, CheckpointError, Source
+from core.sources import DIGEST_LENGTH, MOST_CLASSES, UNTRAINED, Source
 
 Uploads = Callable[[str], Sequence[Path]]  # the files of an upload, by its digest
 

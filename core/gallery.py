@@ -17,7 +17,8 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from core.recipe import Recipe, RecipeError, shown
+from core.errors import RecipeError
+from core.recipe import Recipe, shown
 from core.sources import ASSETS, nearest
 from core.threads import wait_briefly
 

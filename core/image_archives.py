@@ -17,8 +17,8 @@ from typing import IO, NamedTuple
 
 import numpy as np
 
+from core.errors import ImageError
 from core.image_files import MOST_BYTES, SUFFIXES, short_name
-from core.images import ImageError
 
 MOST_ENTRIES = 50_000  # of a zip, below where its format changes
 MOST_UNPACKED = 4 << 30  # bytes of all entries together

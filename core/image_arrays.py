@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from core.images import ImageError
+from core.errors import ImageError
 
 # What arrays of pictures, of their adversarial partners, of classes and of names are called; the first that is there
 _PIXELS = (

@@ -16,12 +16,13 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
+from core.errors import ImageError
 from core.image_archives import Entry, Refused, open_zip, read_arrays, zip_entries
 from core.image_arrays import Arrays, arrays_of
 from core.image_files import MOST_BYTES, SUFFIXES, Picture, fitted_array, read_picture, short_name
 from core.image_sources import Fit, ImageSource
 from core.image_tables import class_in_table, read_table
-from core.images import ImageError, ImageSet, to_pixels
+from core.images import ImageSet, to_pixels
 from core.sources import MOST_CLASSES
 
 Uploads = Callable[[str], Sequence[Path]]  # the files of an upload, by its digest

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from core.errors import ImageError
 from core.image_sources import ImageSource
-from core.images import ImageError
 
 # Each data set with its parts and how torchvision asks for them; the first part is the default
 _TRAIN = {"test": {"train": False}, "train": {"train": True}}

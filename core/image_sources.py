@@ -24,7 +24,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, get_args
 
-from core.images import ImageError
+from core.errors import ImageError
 from core.options import is_there, read_options, with_options
 from core.sources import MOST_CLASSES
 

@@ -7,8 +7,8 @@ import io
 from collections.abc import Mapping
 from pathlib import PurePosixPath
 
+from core.errors import ImageError
 from core.image_files import SUFFIXES, short_name
-from core.images import ImageError
 
 _TABLE_BYTES = 16 << 20
 

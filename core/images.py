@@ -22,6 +22,7 @@ import torch
 from PIL import Image, ImageOps
 from torch import Tensor
 
+from core.errors import ImageError
 from core.sources import ASSETS
 
 if TYPE_CHECKING:
@@ -35,10 +36,6 @@ METADATA_KEY = "boundary-atlas"  # one key holding one JSON text: safetensors wr
 _MOST_TOLD = 10  # files that were left out, each with its reason
 
 Rows = int | slice | Sequence[int] | np.ndarray | Tensor
-
-
-class ImageError(ValueError):
-    """An image cannot be used: one sentence says what was expected, what came and what to do."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,7 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from core.recipe import RecipeError, shown
+from core.errors import RecipeError
+from core.recipe import shown
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,7 +13,7 @@ import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from core.sources import CheckpointError
+from core.errors import CheckpointError
 
 MOST_INSTRUCTIONS_BYTES = 64 << 20  # of the pickle itself, tensors apart: a state dict of 10,000 tensors takes 2 MB
 MOST_ENTRIES = 200_000  # of an archive: one per tensor

@@ -24,7 +24,8 @@ import torch
 from torch import Tensor, nn
 
 from core.classifier import Classifier
-from core.sources import CheckpointError, Source
+from core.errors import CheckpointError
+from core.sources import Source
 
 
 @dataclass(frozen=True)

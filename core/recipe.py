@@ -12,6 +12,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from core.errors import RecipeError
+
 if TYPE_CHECKING:
     from core.analyses import Analysis
     from core.classifier import Classifier
@@ -21,10 +23,6 @@ if TYPE_CHECKING:
     from core.result import Result
 
 FORMAT = 1  # of the mapping; raised when its shape changes
-
-
-class RecipeError(ValueError):
-    """A recipe cannot be followed: one sentence says what was expected, what came and what to do."""
 
 
 def shown(value: Any) -> str:

@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING
 
 from core.analyses import TABLE
 from core.compute import silent
+from core.errors import RecipeError
 from core.followed import Followed, follow
 from core.kit import versions
-from core.recipe import Recipe, RecipeError, shown
+from core.recipe import Recipe, shown
 
 if TYPE_CHECKING:
     from core.compute import OnProgress

@@ -14,8 +14,9 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from core.recipe import Recipe, RecipeError, shown
-from core.sources import CheckpointError, Source
+from core.errors import CheckpointError, RecipeError
+from core.recipe import Recipe, shown
+from core.sources import Source
 
 if TYPE_CHECKING:
     from core.classifier import Classifier

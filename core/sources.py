@@ -33,6 +33,7 @@ from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from pathlib import Path
 
+from core.errors import CheckpointError
 from core.options import is_there, read_options, with_options
 
 ASSETS = Path(__file__).resolve().parents[1] / "assets"
@@ -50,10 +51,6 @@ MOST_CLASSES = 100_000  # more than any public data set has
 _OPTIONS_AT_THE_END = re.compile(rf"\?((?:{'|'.join((*OPTIONS, *AT_IMAGE))})=[^?]*)$")
 _SEEDED = re.compile(r"[0-9]{1,9}:")
 _NUMBERED = re.compile(r"-[0-9]{1,9}$")  # of a demo model: another seed of its training
-
-
-class CheckpointError(ValueError):
-    """A checkpoint cannot be used: one sentence says what was expected, what came and what to do."""
 
 
 def nearest(name: str, known: Collection[str]) -> str:

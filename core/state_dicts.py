@@ -17,8 +17,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from core.errors import CheckpointError
 from core.pickles import check
-from core.sources import CheckpointError
 
 SUFFIXES = (".safetensors", ".pt", ".pth", ".bin", ".ckpt")
 INDEX_SUFFIX = ".index.json"  # beside shards, as Hugging Face writes it

@@ -20,8 +20,9 @@ from pathlib import Path
 import streamlit as st
 
 from core.classifier import Classifier
+from core.errors import CheckpointError
 from core.foreign import digest_of
-from core.sources import CheckpointError, Source
+from core.sources import Source
 from dashboard.held import held
 
 READ_ONLY = "BOUNDARY_ATLAS_READ_ONLY"  # set by `python -m dashboard --read-only`

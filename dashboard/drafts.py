@@ -11,13 +11,14 @@ from typing import Any, cast
 import streamlit as st
 
 from core import inspection, preprocessing, registries, state_dicts
+from core.errors import CheckpointError, ImageError
 from core.image_archives import Refused, open_zip, zip_entries
-from core.images import ImageError, demo_images_of
+from core.images import demo_images_of
 from core.inspection import Check
 from core.preprocessing import Trial
 from core.registries import Fit
 from core.series import in_order
-from core.sources import CheckpointError, Source
+from core.sources import Source
 from core.state_dicts import StateDict
 from dashboard.brought import LARGEST, brought, own_classifier
 from dashboard.held import held

@@ -9,8 +9,9 @@ from typing import Any, cast
 import streamlit as st
 
 from core.analyses import TABLE
+from core.errors import RecipeError
 from core.parameters import Parameter
-from core.recipe import Recipe, RecipeError, shown
+from core.recipe import Recipe, shown
 from core.sources import Source
 from dashboard import address, own_images, pace
 from dashboard.brought import brought

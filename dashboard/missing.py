@@ -6,9 +6,10 @@ from collections.abc import Sequence
 
 import streamlit as st
 
+from core.errors import CheckpointError, RecipeError
 from core.image_sources import ImageSource
-from core.recipe import RecipeError, shown
-from core.sources import NULLS, CheckpointError, Source
+from core.recipe import shown
+from core.sources import NULLS, Source
 from dashboard import address, own_images
 from dashboard.brought import LARGEST, brought, read_only
 from dashboard.words import literal

@@ -9,11 +9,12 @@ from pathlib import PurePosixPath
 
 import numpy as np
 
+from core.errors import ImageError
 from core.image_collections import Gathered, gather, upright
 from core.image_files import SUFFIXES
 from core.image_previews import preview
 from core.image_sources import ImageSource
-from core.images import ImageError, ImageSet
+from core.images import ImageSet
 from dashboard.brought import Upload, brought
 from dashboard.held import held
 

@@ -120,7 +120,7 @@ def labelled_sample(images: ImageSet, count: int, seed: int) -> tuple[torch.Tens
     """
     import torch
 
-    from core.images import ImageError
+    from core.errors import ImageError
 
     known = (images.labels >= 0).nonzero()[:, 0]
     if not len(known):

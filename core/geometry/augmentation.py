@@ -25,9 +25,9 @@ from torch.utils.data import get_worker_info
 from torchvision import tv_tensors
 from torchvision.transforms import v2
 
+from core.errors import ImageError
 from core.geometry.prime import Prime, draw_prime
 from core.geometry.primitives import Colour, Spatial, Spectral, draw_colour, draw_spatial, draw_spectral
-from core.images import ImageError
 
 
 def _plain(value: Any) -> bool:

@@ -30,6 +30,7 @@ from torch import Tensor
 
 from core.classifier import Classifier
 from core.compute import OnProgress, out_of_memory, silent
+from core.errors import ImageError
 from core.geometry.closest import (
     NORMS,
     Norm,
@@ -42,7 +43,6 @@ from core.geometry.closest import (
     steepest,
     zero_between,
 )
-from core.images import ImageError
 from core.result import Result, quantity
 
 STATUSES: Mapping[str, str] = MappingProxyType(

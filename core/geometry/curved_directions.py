@@ -30,12 +30,12 @@ from torch import Tensor
 
 from core.classifier import Classifier
 from core.compute import OnProgress, silent
+from core.errors import ImageError
 from core.geometry.boundary import BoundaryPoints, boundary_points
 from core.geometry.hessian import Cost
 from core.geometry.second_derivatives import operators_at
 from core.geometry.shape_operator import ShapeOperator
 from core.geometry.spectrum import Side, extreme_eigenvalues, random_tangents
-from core.images import ImageError
 from core.result import Result, quantity
 
 

@@ -19,12 +19,13 @@ from torch import Tensor
 
 from core.classifier import Classifier
 from core.compute import OnProgress, silent
+from core.errors import ImageError
 from core.geometry.corruptions import WORST, corrupt
 from core.geometry.directions import parse_direction, partner, plane_of_directions
 from core.geometry.planes import Extent, Plane
 from core.geometry.profiles import BoundaryProfile, boundary_profile
 from core.geometry.slices import Method, Slice, slice_plane
-from core.images import ImageError, ImageSet
+from core.images import ImageSet
 from core.result import Result
 
 PlaneKind = Literal["images", "directions"]

@@ -34,6 +34,7 @@ import torch
 from torch import Tensor
 
 from core.classifier import Classifier
+from core.errors import ImageError
 from core.geometry.boundary import boundary_points
 from core.geometry.corruptions import CORRUPTIONS, corrupt
 from core.geometry.level_steps import MODES, Mode
@@ -42,7 +43,7 @@ from core.geometry.margins import subspace_margins
 from core.geometry.planes import Plane
 from core.geometry.sparse import sparse_perturbation
 from core.geometry.subspaces import frequency_band
-from core.images import ImageError, ImageSet
+from core.images import ImageSet
 
 Kind = Literal[
     "gradient", "adversarial", "sparse", "random", "image", "pair", "walk", "mean", "pca", "dct", "band", "corruption"

@@ -20,8 +20,8 @@ import torch
 
 from core.classifier import Classifier
 from core.compute import OnProgress, silent
+from core.errors import ImageError
 from core.geometry.limits import robustness_bound
-from core.images import ImageError
 from core.result import Result, quantity
 
 MOST_IMAGES = 1 << 16

@@ -32,7 +32,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from core.images import ImageError
+from core.errors import ImageError
 from core.result import Result, quantity
 
 Measure = Literal["rmse", "largest", "ssim", "lpips"]

@@ -22,6 +22,7 @@ from torch import Tensor
 
 from core.classifier import Classifier
 from core.compute import OnProgress, silent
+from core.errors import ImageError
 from core.geometry.cuts import PlaneKind, Start, start_of
 from core.geometry.image_distances import ImageDistances, image_distances
 from core.geometry.level_sets import LevelSetPaths, traverse
@@ -29,7 +30,7 @@ from core.geometry.level_steps import Mode
 from core.geometry.segments import linear_paths
 from core.geometry.slices import Slice
 from core.geometry.triangles import Triangle, triangle
-from core.images import ImageError, ImageSet
+from core.images import ImageSet
 from core.result import Result, quantity
 
 _ON_THE_WAY = 21  # points of the straight way from the source to an end

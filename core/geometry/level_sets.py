@@ -33,6 +33,7 @@ from torch import Tensor
 
 from core.classifier import Classifier
 from core.compute import OnProgress, silent
+from core.errors import ImageError
 from core.geometry.level_steps import (
     BLOCKED,
     BUDGET,
@@ -48,7 +49,6 @@ from core.geometry.level_steps import (
 )
 from core.geometry.level_walks import Pairs, Table, walk
 from core.geometry.log_odds import LogOdds
-from core.images import ImageError
 from core.result import Result, quantity
 
 STATUSES: Mapping[str, str] = MappingProxyType(

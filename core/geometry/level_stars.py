@@ -20,12 +20,13 @@ from torch import Tensor
 
 from core.classifier import Classifier
 from core.compute import OnProgress, silent
+from core.errors import ImageError
 from core.geometry.cuts import PlaneKind
 from core.geometry.level_cards import part_of, source_of, targets_of, walks_of
 from core.geometry.level_steps import Mode
 from core.geometry.star_likeness import StarLikeness, star_likeness
 from core.geometry.widths import level_set_widths
-from core.images import ImageError, ImageSet
+from core.images import ImageSet
 from core.result import quantity
 
 _POINTS = 15  # of spokes and chords

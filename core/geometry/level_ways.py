@@ -13,9 +13,10 @@ import torch
 from torch import Tensor
 
 from core.classifier import Classifier
+from core.errors import ImageError
 from core.geometry.level_sets import traverse
 from core.geometry.level_steps import Mode
-from core.images import ImageError, ImageSet
+from core.images import ImageSet
 
 DEFAULT: tuple[Mode, float, int] = ("equality", 0.05, 100)  # mode, delta and steps of a walk that names none
 

@@ -17,7 +17,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from core.classifier import Classifier
-from core.images import ImageError
+from core.errors import ImageError
 from core.result import Result, quantity
 
 

@@ -15,7 +15,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from core.images import ImageError
+from core.errors import ImageError
 
 Extent = tuple[float, float, float, float]  # x_min, x_max, y_min, y_max in plane coordinates
 

@@ -20,8 +20,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from core.errors import ImageError
 from core.geometry.primitives import Colour, Spatial, Spectral, draw_colour, draw_spatial, draw_spectral
-from core.images import ImageError
 
 PRIMITIVES = ("spectral", "spatial", "colour")
 

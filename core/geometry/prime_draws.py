@@ -19,9 +19,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from core.classifier import Classifier
+from core.errors import ImageError
 from core.geometry.prime import PRIMITIVES, draw_prime
 from core.geometry.primitives import Colour, Spatial, Spectral, draw_colour, draw_spatial, draw_spectral
-from core.images import ImageError
 from core.result import Result, quantity
 
 ROWS = (*PRIMITIVES, "mixture")

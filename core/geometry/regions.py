@@ -26,9 +26,10 @@ from torch import Tensor
 
 from core.classifier import Classifier
 from core.compute import OnProgress, silent
+from core.errors import ImageError
 from core.geometry.planes import Plane
 from core.geometry.slices import Slice
-from core.images import ImageError, ImageSet
+from core.images import ImageSet
 from core.result import Result, quantity
 
 _SMALLEST_RESOLVED = 4  # cells

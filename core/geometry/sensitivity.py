@@ -22,8 +22,8 @@ from torch import Tensor
 
 from core.classifier import Classifier
 from core.compute import OnProgress, silent
+from core.errors import ImageError
 from core.geometry.curvature import CurvatureProfile
-from core.images import ImageError
 from core.result import Result, quantity
 
 _MOST_VALUES = 1 << 24  # of noise made at once

@@ -31,6 +31,7 @@ from torch import Tensor
 
 from core.classifier import Classifier
 from core.compute import OnProgress, out_of_memory, silent
+from core.errors import ImageError
 from core.geometry.box_solver import SPARSE_ORDERS, SparseOrder
 from core.geometry.closest import length
 from core.geometry.ledger import UNITS, Ledger, Problem, Unit, batch_size
@@ -47,7 +48,6 @@ from core.geometry.sparsefool import (
     sparsefool,
 )
 from core.geometry.support import pictures
-from core.images import ImageError
 from core.result import Result, quantity
 
 Method = Literal["sparsefool", "sigma_zero"]

@@ -28,8 +28,8 @@ from torch import Tensor
 
 from core.classifier import Classifier
 from core.compute import OnProgress, silent
+from core.errors import ImageError
 from core.geometry.log_odds import LogOdds, log_odds
-from core.images import ImageError
 from core.result import Result, quantity
 
 _Rays = Callable[[Tensor], Tensor]  # from numbers to unit vectors (m, pixels): the first point's, the second's, ...

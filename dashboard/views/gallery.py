@@ -4,8 +4,8 @@ from itertools import groupby
 
 import streamlit as st
 
+from core.errors import RecipeError
 from core.gallery import Exhibit, gallery, on_models
-from core.recipe import RecipeError
 from dashboard import controls, links, session
 from dashboard.words import literal
 

@@ -13,6 +13,7 @@ from torch import Tensor
 from core.analytic import Affine, Ball, Known, analytic_classifier, known
 from core.checkpoints import load_classifier
 from core.classifier import Classifier
+from core.errors import CheckpointError
 from core.geometry.boundary import boundary_points
 from core.geometry.curvature import curvature_profile
 from core.geometry.exact import exact_block_distance, exact_boundary, exact_curvature, exact_distance
@@ -21,7 +22,7 @@ from core.geometry.planes import Plane
 from core.geometry.slices import slice_plane
 from core.geometry.subspaces import frequency_blocks, patches
 from core.images import ImageSet, load_images
-from core.sources import ANALYTIC_KINDS, CheckpointError
+from core.sources import ANALYTIC_KINDS
 from tests import truths
 
 SHAPE = (1, 4, 4)

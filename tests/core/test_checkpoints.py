@@ -20,16 +20,9 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from core import demo
-from core.checkpoints import (
-    CheckpointError,
-    _digest,
-    demo_images,
-    demo_models,
-    load_classifier,
-    model_card,
-    write_checkpoint,
-)
+from core.checkpoints import _digest, demo_images, demo_models, load_classifier, model_card, write_checkpoint
 from core.classifier import Classifier
+from core.errors import CheckpointError
 from core.images import METADATA_KEY, load_images
 from core.sources import ASSETS
 

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from core.classifier import Classifier
-from core.images import ImageError
+from core.errors import ImageError
 from tests import truths
 
 SHAPE = (3, 8, 8)

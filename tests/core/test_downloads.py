@@ -18,8 +18,8 @@ from safetensors.torch import save
 
 from core import downloads
 from core.checkpoints import load_classifier
+from core.errors import CheckpointError
 from core.registries import untrained
-from core.sources import CheckpointError
 
 Serve = Callable[[dict[str, bytes]], str]
 

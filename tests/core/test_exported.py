@@ -15,8 +15,8 @@ from torch import nn
 
 from core import exported
 from core.checkpoints import load_classifier
+from core.errors import CheckpointError
 from core.exported import Exported, call_factory, load_onnx, load_pt2
-from core.sources import CheckpointError
 
 
 def net() -> nn.Module:

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from core.errors import RecipeError
 from core.gallery import PICTURES, RECIPES, SIZE, exhibit, gallery, on_models, picture
-from core.recipe import Recipe, RecipeError
+from core.recipe import Recipe
 
 
 def test_every_recipe_is_in_the_gallery_once_with_a_picture() -> None:

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from core import registries
-from core.checkpoints import CheckpointError, load_classifier
+from core.checkpoints import load_classifier
+from core.errors import CheckpointError
 from core.pickles import look
 from tests.hostile import MARK, TRIPPED, Calls, hostile, saved
 

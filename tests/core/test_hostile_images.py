@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from core.errors import ImageError
 from core.image_collections import gather
-from core.images import ImageError
 from tests.hostile_images import archive, encoded, hostile
 
 MOST_RESIDENT = 400 << 10  # kB above what the process had: one picture of 50 million pixels; bombs claim terabytes

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from core.errors import ImageError
 from core.image_arrays import arrays_of
-from core.images import ImageError
 
 RANDOM = np.random.default_rng(0)
 CHANNELS_LAST = RANDOM.random((4, 8, 6, 3), np.float32)

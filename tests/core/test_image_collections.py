@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 import torch
 
+from core.errors import ImageError
 from core.foreign import by_digest, digest_of
 from core.image_collections import gather, upright
 from core.image_sources import Fit, ImageSource
-from core.images import ImageError, load_images
+from core.images import load_images
 from tests.hostile_images import archive, encoded
 
 

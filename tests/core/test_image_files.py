@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
+from core.errors import ImageError
 from core.image_files import Picture, read_picture
 from core.image_sources import Fit
-from core.images import ImageError
 
 RAMP = np.arange(4 * 6 * 3, dtype=np.uint8).reshape(4, 6, 3)
 

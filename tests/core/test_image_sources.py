@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from core.errors import ImageError
 from core.image_sources import Fit, ImageSource
-from core.images import ImageError
 
 VALUES = {
     "size": st.sampled_from(["8", "224", "224x160"]),

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from core.errors import ImageError
 from core.image_tables import class_in_table, read_table
-from core.images import ImageError
 
 
 def test_a_file_is_found_by_path_by_name_and_without_its_ending() -> None:

@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from core.demo_data import PHOTOS
-from core.images import ImageError, ImageSet, load_images
+from core.errors import ImageError
+from core.images import ImageSet, load_images
 from core.sources import ASSETS
 
 

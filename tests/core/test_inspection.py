@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from core.checkpoints import load_classifier
 from core.classifier import Classifier
+from core.errors import CheckpointError
 from core.inspection import inspect, require_classifier
-from core.sources import CheckpointError
 
 
 class Does(nn.Module):

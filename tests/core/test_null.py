@@ -10,10 +10,11 @@ from core import null as nulls
 from core.checkpoints import demo_images, load_classifier
 from core.classifier import Classifier
 from core.compute import silent
+from core.errors import CheckpointError
 from core.images import load_images
 from core.null import linearised, null_of, untrained
 from core.recipe import Recipe
-from core.sources import CheckpointError, Source
+from core.sources import Source
 from tests import truths
 
 SOURCES = ["demo:photos/standard", "demo:photos/vit", "demo:digits/prime"]

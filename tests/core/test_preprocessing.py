@@ -9,9 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from core.classifier import Classifier
+from core.errors import CheckpointError
 from core.images import load_images
 from core.preprocessing import PRESETS, Trial, looks_untrained, normalisation, presets, suspicion, trials
-from core.sources import CheckpointError, Source
+from core.sources import Source
 
 IMAGES = load_images("demo:photos").pixels[:27]
 

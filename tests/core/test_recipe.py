@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.analyses import PAPER, TABLE
+from core.errors import RecipeError
 from core.parameters import Parameter
-from core.recipe import Recipe, RecipeError
+from core.recipe import Recipe
 
 
 def a_recipe(**settings: Any) -> Recipe:

@@ -12,8 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core.analyses import TABLE
+from core.errors import RecipeError
 from core.parameters import Parameter
-from core.recipe import Recipe, RecipeError
+from core.recipe import Recipe
 
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=30)
 ANYTHING = st.recursive(

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from core import registries
+from core.errors import CheckpointError
 from core.registries import build, fit, guess, search, untrained
-from core.sources import CheckpointError
 
 
 def weights(architecture: str, **options: object) -> dict[str, Tensor]:

@@ -12,8 +12,9 @@ from pypdf import PdfReader
 
 from core.analyses import TABLE
 from core.cli import main
+from core.errors import RecipeError
 from core.figures.paper import read_recipe
-from core.recipe import Recipe, RecipeError
+from core.recipe import Recipe
 from core.report import report
 
 MODEL, IMAGES, LENSES = "demo:photos/standard", "demo:photos", ("limits", "slice", "overlay")

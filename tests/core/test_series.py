@@ -10,11 +10,11 @@ from PIL import Image
 
 from core.checkpoints import load_classifier, write_checkpoint
 from core.cli import main
+from core.errors import CheckpointError
 from core.figures.provenance import read_recipe
 from core.followed import read
 from core.recipe import Recipe
 from core.series import checkpoints, in_order, label_of
-from core.sources import CheckpointError
 
 FACTS = {
     "architecture": "strided",

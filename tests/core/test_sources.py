@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from core.errors import CheckpointError
 from core.recipe import Recipe
-from core.sources import OPTIONS, CheckpointError, Source
+from core.sources import OPTIONS, Source
 
 VALUES = st.text(st.characters(blacklist_categories=("Cs",)), min_size=1, max_size=20)
 

@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from core.sources import CheckpointError
+from core.errors import CheckpointError
 from core.state_dicts import choose, read_state_dicts, shards
 
 

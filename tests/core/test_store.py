@@ -19,9 +19,10 @@ import torch
 
 from core.checkpoints import load_classifier
 from core.classifier import Classifier
+from core.errors import RecipeError
 from core.geometry.slices import Slice
 from core.images import ImageSet, load_images
-from core.recipe import Recipe, RecipeError
+from core.recipe import Recipe
 from core.store import Store, key_of
 from tests import truths
 

@@ -12,8 +12,9 @@ import streamlit as st
 from streamlit.runtime.caching import clear_session_resource_cache
 from streamlit.testing.v1 import AppTest
 
+from core.errors import ImageError
 from core.image_sources import ImageSource
-from core.images import ImageError, load_images
+from core.images import load_images
 from dashboard import brought, own_images
 from dashboard.brought import Brought
 from dashboard.held import Held

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from streamlit.testing.v1 import AppTest
 
 from core.analyses import TABLE
+from core.errors import RecipeError
 from core.images import load_images
-from core.recipe import RecipeError
 from core.sources import at_image
 from dashboard import links, missing, own_images
 from dashboard.brought import Brought

@@ -15,9 +15,10 @@ from PIL import Image
 from streamlit.runtime.caching import clear_session_resource_cache
 from streamlit.testing.v1 import AppTest
 
+from core.errors import CheckpointError
 from core.figures.provenance import read_recipe
 from core.registries import untrained
-from core.sources import CheckpointError, Source
+from core.sources import Source
 from dashboard import brought
 from dashboard.brought import Brought
 from tests.pages import healthy

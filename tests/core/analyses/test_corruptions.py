@@ -11,10 +11,11 @@ import torch
 from core.analyses.corruptions import NAMES, labelled_sample, listed
 from core.checkpoints import load_classifier
 from core.compute import silent
+from core.errors import ImageError, RecipeError
 from core.figures.paper import figure_bytes
 from core.geometry.corruptions import CORRUPTIONS
-from core.images import ImageError, ImageSet, load_images
-from core.recipe import Recipe, RecipeError
+from core.images import ImageSet, load_images
+from core.recipe import Recipe
 
 MODELS = ["demo:photos/standard", "demo:photos/standard-1"]
 

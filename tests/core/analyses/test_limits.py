@@ -10,12 +10,13 @@ import pytest
 from core.analyses.every_image import NAMED
 from core.checkpoints import load_classifier
 from core.compute import silent
+from core.errors import RecipeError
 from core.figures.chart import Chart
 from core.geometry import painting
 from core.geometry.limits import RobustnessBound
 from core.geometry.painting import PaintedClass
 from core.images import load_images
-from core.recipe import Recipe, RecipeError
+from core.recipe import Recipe
 
 IMAGES = load_images("demo:digits")
 MODELS = ("demo:digits/standard", "demo:digits/prime")

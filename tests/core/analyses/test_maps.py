@@ -11,12 +11,13 @@ from core.analyses import TABLE
 from core.analyses.map_paths import MAP_PATH
 from core.checkpoints import load_classifier
 from core.compute import silent
+from core.errors import RecipeError
 from core.geometry.map_background import DecisionMap
 from core.geometry.map_curvature import CurvedMap
 from core.geometry.map_paths import MapPaths
 from core.geometry.maps import EmbeddingMap
 from core.images import load_images
-from core.recipe import Recipe, RecipeError
+from core.recipe import Recipe
 from core.result import Result
 from core.store import key_of
 

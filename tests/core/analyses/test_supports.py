@@ -9,12 +9,13 @@ import pytest
 
 from core.checkpoints import load_classifier
 from core.compute import silent
+from core.errors import RecipeError
 from core.figures.races import TRANSFER_SHOWS
 from core.figures.supports import SUPPORTS_SHOWS
 from core.geometry.race import CONTESTS
 from core.geometry.sampling import correct_rows
 from core.images import load_images
-from core.recipe import Recipe, RecipeError
+from core.recipe import Recipe
 from core.store import key_of
 
 SMALL: dict[str, dict[str, Any]] = {

@@ -12,6 +12,7 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision import tv_tensors
 from torchvision.transforms import v2
 
+from core.errors import ImageError
 from core.geometry.augmentation import (
     ColourTransform,
     PerImage,
@@ -19,7 +20,6 @@ from core.geometry.augmentation import (
     SpatialTransform,
     SpectralTransform,
 )
-from core.images import ImageError
 from tests import truths
 
 KINDS = (SpectralTransform, SpatialTransform, ColourTransform, PrimeTransform)

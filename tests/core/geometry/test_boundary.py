@@ -14,10 +14,11 @@ from torch import Tensor, nn
 from core import compute
 from core.checkpoints import load_classifier
 from core.compute import Cancelled
+from core.errors import ImageError
 from core.geometry import boundary
 from core.geometry.boundary import STATUSES, BoundaryPoints, boundary_points
 from core.geometry.closest import NORMS, Norm
-from core.images import ImageError, load_images
+from core.images import load_images
 from core.result import Result
 from tests import truths
 

@@ -14,10 +14,11 @@ from torch import Tensor, nn
 from core import compute
 from core.checkpoints import load_classifier
 from core.compute import Cancelled
+from core.errors import ImageError
 from core.geometry import curvature
 from core.geometry.boundary import boundary_points
 from core.geometry.curvature import STATUSES, CurvatureProfile, curvature_profile
-from core.images import ImageError, load_images
+from core.images import load_images
 from core.result import Result
 from tests import curved, truths
 

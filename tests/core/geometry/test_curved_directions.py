@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from core.checkpoints import load_classifier
+from core.errors import ImageError
 from core.geometry.curved_directions import (
     CurvatureTransfer,
     SharedDirections,
@@ -16,7 +17,7 @@ from core.geometry.curved_directions import (
     shared_directions,
     subspace_overlap,
 )
-from core.images import ImageError, load_images
+from core.images import load_images
 from core.result import Result
 from tests import curved, truths
 

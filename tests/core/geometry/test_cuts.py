@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 import torch
 
+from core.errors import ImageError
 from core.geometry.corruptions import corrupt
 from core.geometry.cuts import cut_of, prepare, prepare_profile, start_of
 from core.geometry.slices import Slice
-from core.images import ImageError, ImageSet
+from core.images import ImageSet
 from core.result import Result
 from tests import truths
 

@@ -9,9 +9,10 @@ import pytest
 import torch
 
 from core.checkpoints import load_classifier
+from core.errors import ImageError
 from core.geometry.boundary import boundary_points
 from core.geometry.detector import PerturbationScores, detect_perturbed
-from core.images import ImageError, load_images
+from core.images import load_images
 from core.result import Result
 from tests import curved, truths
 

@@ -14,6 +14,7 @@ from sklearn.decomposition import PCA
 
 from core.checkpoints import load_classifier
 from core.classifier import Classifier
+from core.errors import ImageError
 from core.geometry.corruptions import CORRUPTIONS, corrupt
 from core.geometry.cuts import prepare
 from core.geometry.directions import (
@@ -27,7 +28,7 @@ from core.geometry.directions import (
 )
 from core.geometry.level_sets import traverse
 from core.geometry.level_steps import MODES
-from core.images import ImageError, ImageSet, load_images
+from core.images import ImageSet, load_images
 from tests import truths
 
 SHAPE = (3, 8, 6)

@@ -12,8 +12,8 @@ from torch import nn
 
 from core.checkpoints import load_classifier
 from core.classifier import Classifier
+from core.errors import ImageError
 from core.geometry.enumeration import best_survivors, class_distance, complement_distance, every_class, every_image
-from core.images import ImageError
 from tests.truths import Affine, classifier
 
 

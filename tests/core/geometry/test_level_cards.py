@@ -12,6 +12,7 @@ import torch
 from core import compute
 from core.checkpoints import load_classifier
 from core.classifier import Classifier
+from core.errors import ImageError
 from core.geometry.level_cards import (
     LevelSetCard,
     LevelTriangle,
@@ -24,7 +25,7 @@ from core.geometry.level_sets import traverse
 from core.geometry.level_stars import prepare as prepare_star
 from core.geometry.planes import Plane
 from core.geometry.slices import slice_plane
-from core.images import ImageError, ImageSet, load_images
+from core.images import ImageSet, load_images
 from core.result import Result
 from tests import truths
 

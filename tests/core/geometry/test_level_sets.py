@@ -15,9 +15,10 @@ from torch.nn import functional as F
 from core import compute
 from core.checkpoints import load_classifier
 from core.classifier import Classifier
+from core.errors import ImageError
 from core.geometry.level_sets import STATUSES, LevelSetPaths, traverse
 from core.geometry.level_steps import MODES, Mode
-from core.images import ImageError, load_images
+from core.images import load_images
 from core.result import Result
 from tests import truths
 

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from core.checkpoints import load_classifier
+from core.errors import ImageError
 from core.geometry.level_sets import traverse
 from core.geometry.level_ways import way_to
-from core.images import ImageError, load_images
+from core.images import load_images
 from tests.core.geometry.test_level_cards import half_space, image_set
 
 

@@ -15,9 +15,10 @@ from core import compute
 from core.checkpoints import load_classifier
 from core.classifier import Classifier
 from core.compute import Cancelled
+from core.errors import ImageError
 from core.geometry.maps import EmbeddingMap, embed
 from core.geometry.spaces import SPACES, SpaceName
-from core.images import ImageError, load_images
+from core.images import load_images
 from core.result import Result
 from tests import truths
 

@@ -17,6 +17,7 @@ from core import compute
 from core.checkpoints import load_classifier
 from core.classifier import Classifier
 from core.compute import Cancelled
+from core.errors import ImageError
 from core.geometry import margins
 from core.geometry.boundary import boundary_points
 from core.geometry.margins import STATUSES, SubspaceMargins, subspace_margins
@@ -29,7 +30,7 @@ from core.geometry.subspaces import (
     frequency_windows,
     patches,
 )
-from core.images import ImageError, load_images
+from core.images import load_images
 from core.result import Result
 from tests import truths
 

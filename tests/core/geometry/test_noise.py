@@ -12,8 +12,9 @@ from torch import Tensor, nn
 
 from core import compute
 from core.checkpoints import load_classifier
+from core.errors import ImageError
 from core.geometry.noise import NoiseForecast, noise_forecast
-from core.images import ImageError, load_images
+from core.images import load_images
 from core.result import Result
 from tests import truths
 

@@ -12,8 +12,9 @@ from torch import Tensor, nn
 
 from core.checkpoints import load_classifier
 from core.classifier import Classifier
+from core.errors import ImageError
 from core.geometry.paths import STATUSES, RegionPaths, connect
-from core.images import ImageError, load_images
+from core.images import load_images
 from core.result import Result
 from tests import corridors, curved, truths
 

@@ -9,8 +9,9 @@ from torch import Tensor, nn
 
 from core import compute
 from core.checkpoints import load_classifier
+from core.errors import ImageError
 from core.geometry.pixel_profile import PixelProfile, pixel_profile
-from core.images import ImageError, load_images
+from core.images import load_images
 from core.result import Result
 from tests import truths
 

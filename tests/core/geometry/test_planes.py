@@ -8,8 +8,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from core.errors import ImageError
 from core.geometry.planes import Plane
-from core.images import ImageError
 from tests import truths
 
 

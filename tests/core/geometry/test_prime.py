@@ -11,8 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
+from core.errors import ImageError
 from core.geometry.prime import PRIMITIVES, Prime, draw_prime, prime
-from core.images import ImageError, load_images
+from core.images import load_images
 from tests import truths
 
 CASES = [(shape, dtype) for shape in truths.SHAPES for dtype in truths.DTYPES]

@@ -9,8 +9,9 @@ from scipy.signal import convolve2d
 
 from core.checkpoints import load_classifier
 from core.classifier import Classifier
+from core.errors import ImageError
 from core.geometry.prime_draws import ROWS, prime_draws
-from core.images import ImageError, load_images
+from core.images import load_images
 from tests import truths
 
 SHAPE = (3, 16, 16)

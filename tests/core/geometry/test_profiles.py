@@ -12,11 +12,11 @@ from torch import nn
 from core import compute
 from core.classifier import Classifier
 from core.compute import Cancelled
+from core.errors import ImageError
 from core.geometry import profiles
 from core.geometry.planes import Plane
 from core.geometry.profiles import boundary_profile, linearised_distance
 from core.geometry.slices import Method, Slice, slice_plane
-from core.images import ImageError
 from core.result import Result
 from tests import truths
 

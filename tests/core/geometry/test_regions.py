@@ -13,11 +13,12 @@ from hypothesis import strategies as st
 from core import compute
 from core.checkpoints import load_classifier
 from core.compute import Cancelled
+from core.errors import ImageError
 from core.geometry import regions
 from core.geometry.planes import Plane
 from core.geometry.regions import Fragmentation, RegionStatistics, fragmentation, region_statistics
 from core.geometry.slices import Slice, slice_plane
-from core.images import ImageError, ImageSet, load_images
+from core.images import ImageSet, load_images
 from core.result import Result
 from tests import truths
 

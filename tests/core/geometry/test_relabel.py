@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 
 from core.checkpoints import load_classifier
+from core.errors import ImageError
 from core.geometry.relabel import Entered, RegionMargin, deepen, enter, relabel
-from core.images import ImageError, load_images
+from core.images import load_images
 from tests import curved, truths
 
 

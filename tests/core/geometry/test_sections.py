@@ -9,9 +9,9 @@ import pytest
 import torch
 from torch import Tensor
 
+from core.errors import ImageError
 from core.geometry.boundary import BoundaryPoints, boundary_points
 from core.geometry.sections import Sections, sections
-from core.images import ImageError
 from core.result import Result
 from tests import curved, truths
 

@@ -7,9 +7,9 @@ import pytest
 import torch
 from scipy import stats
 
+from core.errors import ImageError
 from core.geometry.curvature import curvature_profile
 from core.geometry.sensitivity import SubspaceSensitivity, curvature_spans, subspace_sensitivity
-from core.images import ImageError
 from core.result import Result
 from tests import curved, truths
 

@@ -13,10 +13,11 @@ from torch import Tensor, nn
 from core import compute
 from core.checkpoints import load_classifier
 from core.compute import Cancelled
+from core.errors import ImageError
 from core.geometry.boundary import boundary_points
 from core.geometry.corruptions import CORRUPTIONS, corrupt
 from core.geometry.severity import SeveritySweep, severity_sweep
-from core.images import ImageError, load_images
+from core.images import load_images
 from core.result import Result
 from tests import truths
 

@@ -11,10 +11,11 @@ from core import compute
 from core.checkpoints import load_classifier
 from core.classifier import Classifier
 from core.compute import Cancelled
+from core.errors import ImageError
 from core.geometry import slices
 from core.geometry.planes import Extent, Plane
 from core.geometry.slices import Slice, slice_plane
-from core.images import ImageError, load_images
+from core.images import load_images
 from core.result import Result
 from tests import truths
 

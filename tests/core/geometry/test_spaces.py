@@ -6,8 +6,9 @@ import pytest
 import torch
 
 from core.checkpoints import load_classifier
+from core.errors import ImageError
 from core.geometry.spaces import SPACES, Space, SpaceName
-from core.images import ImageError, load_images
+from core.images import load_images
 
 
 @pytest.mark.parametrize("name", SPACES)

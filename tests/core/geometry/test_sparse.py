@@ -16,10 +16,11 @@ from core import compute
 from core.checkpoints import load_classifier
 from core.classifier import Classifier
 from core.compute import Cancelled
+from core.errors import ImageError
 from core.geometry import sparse
 from core.geometry.box_solver import SPARSE_ORDERS
 from core.geometry.sparse import STATUSES, SparsePerturbation, sparse_perturbation
-from core.images import ImageError, load_images
+from core.images import load_images
 from core.result import Result
 from tests import truths
 

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from core import compute
 from core.checkpoints import load_classifier
 from core.compute import Cancelled
+from core.errors import ImageError
 from core.geometry.triangles import Triangle, triangle
-from core.images import ImageError, load_images
+from core.images import load_images
 from core.result import Result
 from tests import truths
 

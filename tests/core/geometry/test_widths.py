@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 
 from core.checkpoints import load_classifier
+from core.errors import ImageError
 from core.geometry.widths import LevelSetWidths, level_set_widths
-from core.images import ImageError, load_images
+from core.images import load_images
 from core.result import Result
 from tests import truths
 from tests.core.geometry.test_segments import Shell
