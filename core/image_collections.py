@@ -162,8 +162,9 @@ def previews(source: str | Path, notes: Sequence[Note], *, uploads: Uploads | No
 
 
 def _limits(path: Path, memory: int, output: int) -> Limits:
-    """What reading may take; of a folder, which is the owner's own, as much as the machine's settings allow."""
-    return Limits.of(path.stat().st_size if path.is_file() else 1 << 60, memory=memory, output=output)
+    """What reading may take; of a folder, which is the owner's own, as long as the machine's settings allow."""
+    size = path.stat().st_size if path.is_file() else 0
+    return Limits.of(size or 1 << 60, memory=memory + size, output=output)
 
 
 def _with_size(fit: Fit, size: int | tuple[int, int] | None) -> Fit:

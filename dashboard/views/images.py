@@ -7,7 +7,8 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from core.analyses import thumbnails
-from core.image_collections import Gathered, Note
+from core.image_collections import Gathered
+from core.image_reading import Note
 from core.image_sources import ImageSource
 from dashboard import address, controls, own_images, session
 from dashboard.brought import LARGEST, brought, read_only
