@@ -4,6 +4,8 @@
       CheckpointError   a model cannot be used
       ImageError        an image or a set of images cannot be used
       RecipeError       a recipe, a link or a setting cannot be followed
+    OSError
+      OutputError       a file cannot be written
 
 A page shows exactly that sentence; the command line prints it behind `error:`.
 """
@@ -21,3 +23,7 @@ class ImageError(ValueError):
 
 class RecipeError(ValueError):
     """A recipe cannot be followed: one sentence says what was expected, what came and what to do."""
+
+
+class OutputError(OSError):
+    """A file cannot be written: one sentence says what was expected, what came and what to do."""

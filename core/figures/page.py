@@ -22,7 +22,8 @@ from matplotlib.transforms import Bbox
 
 from core.figures import style
 from core.figures.chart import BandLayer, Chart, FieldLayer, ImagesLayer, LinesLayer, Panel, PointsLayer
-from core.figures.panels import colour_bar, draw_panel, line_styles, literal, mark_style
+from core.figures.glyphs import readable
+from core.figures.panels import colour_bar, draw_panel, line_styles, mark_style
 
 _POINT = 1 / 72  # inches
 _EDGE = 0.02  # inches kept free around everything
@@ -167,7 +168,7 @@ class Page:
     def _write(
         self, words: str, x: float, y: float, *, size: float, colour: str = style.PRINT.ink, va: str = "baseline"
     ) -> Text:
-        text = Text(x, y, literal(words), fontsize=size, color=colour, va=va, transform=self.figure.dpi_scale_trans)
+        text = Text(x, y, readable(words), fontsize=size, color=colour, va=va, transform=self.figure.dpi_scale_trans)
         self.figure.add_artist(text)
         return text
 

@@ -17,10 +17,11 @@ from core.figures.paper import read_recipe
 from core.followed import Followed, follow
 from core.gallery import exhibit
 from core.headlines import HEADLINES
-from core.kit import _bootstrap, _cells, latex, methods, numbers
+from core.kit import _bootstrap, _cells, methods, numbers
 from core.number import Number
 from core.recipe import Recipe
 from core.references import METHODS, entries, references
+from core.wording import latex
 
 
 @pytest.fixture(scope="module")
