@@ -6,6 +6,8 @@ paper kit: figure, caption, methods, table, references. All of them hold the rec
 from any other. `list` names the recipes that come along, `show` prints one, `series` asks one of a folder of
 checkpoints, and `report` puts every lens on one model and some images into one file.
 
+Files are written whole or not at all. What goes wrong is one sentence; `--debug` adds the traceback.
+
 >>> main(["slice", "--model", "demo:photos/standard", "--images", "3,17"])
 Traceback (most recent call last):
 SystemExit: 2
@@ -14,21 +16,27 @@ SystemExit: 2
 from __future__ import annotations
 
 import argparse
+import io
 import json
+import os
 import re
 import sys
 import time
+import traceback
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from core import reproduce
 from core.analyses import TABLE, Analysis
-from core.errors import RecipeError
+from core.errors import RecipeError, foreseen, told
 from core.followed import ENDINGS, follow, read
 from core.recipe import Recipe, shown
-from core.reproduce.report import plain
+from core.reproduce.report import plain as plain_values
 from core.threads import wait_briefly
+from core.wording import plain
+from core.writing import check_place, write_whole
 
 if TYPE_CHECKING:
     from core.compute import OnProgress
@@ -41,39 +49,76 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: the command line after the program's name; `sys.argv` when not given.
 
     Returns:
-        The exit status: 0, or 1 after an error that was told in one sentence.
+        The exit status: 0; 1 after an error, 130 after Ctrl-C, each told in one sentence; 141 where nobody reads on.
     """
-    wait_briefly()
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # words that a terminal lacks are no error
     options = _parser().parse_args(arguments)
+    try:
+        status = _command(options)
+        sys.stdout.flush()
+    except KeyboardInterrupt as error:
+        _tell("interrupted; what was not finished is not written", error if options.debug else None)
+        return 130
+    except BrokenPipeError:
+        with suppress(OSError):  # or Python complains when it ends, because it cannot write the rest
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+    except Exception as error:  # noqa: BLE001 - a model's own code raises what it likes
+        _tell_error(error, options.debug)
+        return 1
+    return status
+
+
+def _command(options: argparse.Namespace) -> int:
+    wait_briefly()
     threads = getattr(options, "threads", None)  # of commands that compute
     if threads is not None:
         from core.compute import set_threads
 
         set_threads(threads)
-    try:
-        match options.command:
-            case "reproduce":
-                _reproduce(options.topic, options.models, options.out, options.device)
-            case "list":
-                _list()
-            case "show":
-                _show(options.recipe, options.set)
-            case "run":
-                return _run(options)
-            case "report":
-                _report(options)
-            case "series":
-                return _series(options)
-            case _:
-                _write(_named(options), options.out, options.device, options.upload)
-    except (ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+    match options.command:
+        case "reproduce":
+            _reproduce(options.topic, options.models, options.out, options.device)
+        case "list":
+            _list()
+        case "show":
+            _show(options.recipe, options.set)
+        case "run":
+            return _run(options)
+        case "report":
+            _report(options)
+        case "series":
+            return _series(options)
+        case _:
+            _write(_named(options), options.out, options.device, options.upload)
     return 0
 
 
+def _tell(sentence: str, error: BaseException | None = None) -> None:
+    """Print an error in one line, behind its traceback if there is one; nothing in it moves the cursor."""
+    if error is not None:
+        traceback.print_exception(error)
+    print(f"error: {plain(sentence)}", file=sys.stderr)
+
+
+def _tell_error(error: Exception, debug: bool, about: str = "") -> None:
+    more = "" if debug or foreseen(error) else "; add --debug for the traceback"
+    _tell(f"{about}{told(error)}{more}", error if debug else None)
+
+
+def _wrote(out: Path, *words: str) -> None:
+    """Print what was written, and what is said of it."""
+    print(plain(": ".join((f"wrote {out}", *words))))
+
+
 def _parser() -> argparse.ArgumentParser:
-    machine = argparse.ArgumentParser(add_help=False)
+    every = argparse.ArgumentParser(add_help=False)
+    every.add_argument(
+        "--debug", action="store_true", default=argparse.SUPPRESS, help="print the traceback of an error as well"
+    )
+    machine = argparse.ArgumentParser(add_help=False, parents=[every])
     machine.add_argument("--device", help="cuda, mps or cpu; the best one here when not given")
     machine.add_argument("--threads", type=int, help="CPU threads for tensor work")
     loads = argparse.ArgumentParser(add_help=False, parents=[machine])
@@ -83,11 +128,12 @@ def _parser() -> argparse.ArgumentParser:
     shared = argparse.ArgumentParser(add_help=False, parents=[loads])
     shared.add_argument("--out", type=_out, required=True, help=f"file to write: {', '.join(ENDINGS)}")
     parser = argparse.ArgumentParser(prog="python -m core.cli", description=__doc__.split("\n\n")[0])
+    parser.add_argument("--debug", action="store_true", help="print the traceback of an error as well")
     commands = parser.add_subparsers(dest="command", required=True, metavar="command")
     for analysis in TABLE.values():
         command = commands.add_parser(analysis.name, parents=[shared], help=analysis.question)
         _add_settings(command, analysis)
-    commands.add_parser("list", help="the recipes that come along, by paper")
+    commands.add_parser("list", parents=[every], help="the recipes that come along, by paper")
     some = argparse.ArgumentParser(add_help=False)
     some.add_argument("recipe", help=f"a name that `list` says, or a file with a recipe inside: {', '.join(ENDINGS)}")
     some.add_argument(
@@ -97,7 +143,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="NAME=VALUE",
         help="another value of a setting, or of models, images or rows; again for more",
     )
-    commands.add_parser("show", parents=[some], help="print a recipe and what it asks")
+    commands.add_parser("show", parents=[every, some], help="print a recipe and what it asks")
     again = commands.add_parser(
         "run", parents=[loads, some], help="make a figure of a recipe, or of every recipe in a folder"
     )
@@ -121,12 +167,12 @@ def _parser() -> argparse.ArgumentParser:
     through.add_argument(
         "--ending", choices=(".png", ".pdf", ".svg"), default=".png", help="of single frames. Default: .png."
     )
-    every = commands.add_parser("report", parents=[loads], help="every lens on one model and some images in one file")
-    every.add_argument("--model", required=True, help="a source such as demo:photos/standard")
-    every.add_argument("--images", help="a source such as demo:photos; the demo model's own when not given")
-    every.add_argument("--rows", required=True, help="rows of the image set, such as 3,17,42")
-    every.add_argument("--only", help=f"some of the lenses: {','.join(TABLE)}")
-    every.add_argument("--out", type=Path, required=True, help="a file ending in .pdf or .html")
+    whole = commands.add_parser("report", parents=[loads], help="every lens on one model and some images in one file")
+    whole.add_argument("--model", required=True, help="a source such as demo:photos/standard")
+    whole.add_argument("--images", help="a source such as demo:photos; the demo model's own when not given")
+    whole.add_argument("--rows", required=True, help="rows of the image set, such as 3,17,42")
+    whole.add_argument("--only", help=f"some of the lenses: {','.join(TABLE)}")
+    whole.add_argument("--out", type=Path, required=True, help="a file ending in .pdf or .html")
     claims = commands.add_parser(
         "reproduce", parents=[machine], help="test what the papers claim on the demo models, with numbers and controls"
     )
@@ -213,6 +259,7 @@ def _show(name: str, changes: Sequence[str]) -> None:
 def _report(options: argparse.Namespace) -> None:
     from core.report import report
 
+    check_place(options.out)
     with _Bar("report") as bar:
         data = report(
             options.model,
@@ -224,8 +271,8 @@ def _report(options: argparse.Namespace) -> None:
             uploads=options.upload,
             on_progress=bar.update,
         )
-    options.out.write_bytes(data)
-    print(f"wrote {options.out}")
+    write_whole(options.out, data)
+    _wrote(options.out)
 
 
 def _series(options: argparse.Namespace) -> int:
@@ -234,22 +281,24 @@ def _series(options: argparse.Namespace) -> int:
 
     if options.out.suffix in ENDINGS or (options.out.suffix != ".gif" and options.out.is_file()):
         raise RecipeError(f"expected --out FILE.gif, or a folder for single frames, got {str(options.out)!r}")
+    if options.out.suffix == ".gif":
+        check_place(options.out)
     recipe = _changed(_found(options.recipe, trust=True), options.set)  # of its models none is loaded
     models = options.models or sources_in(Path(options.recipe))
     with _Bar(f"series of {recipe.analysis}") as bar:
         made = follow_series(recipe, models, device=options.device, uploads=options.upload, on_progress=bar.update)
     for sentence in made.left_out:
-        print(f"error: {sentence}", file=sys.stderr)
+        _tell(sentence)
     if options.out.suffix == ".gif":
-        options.out.write_bytes(made.gif(options.milliseconds))
-        print(f"wrote {options.out}: {made.words} {options.milliseconds} ms per frame.")
+        write_whole(options.out, made.gif(options.milliseconds))
+        _wrote(options.out, f"{made.words} {options.milliseconds} ms per frame.")
     else:
         options.out.mkdir(parents=True, exist_ok=True)
         for number, label in enumerate(made.labels):
-            plain = re.sub(r"[^A-Za-z0-9._-]", "-", label)[:80]
-            place = options.out / f"{number + 1:03d}-{plain}{options.ending}"
-            place.write_bytes(made.frame(number, options.ending))
-        print(f"wrote {len(made.charts)} frames to {options.out}: {made.words}")
+            word = re.sub(r"[^A-Za-z0-9._-]", "-", label)[:80]
+            place = options.out / f"{number + 1:03d}-{word}{options.ending}"
+            write_whole(place, made.frame(number, options.ending))
+        print(plain(f"wrote {len(made.charts)} frames to {options.out}: {made.words}"))
     return 1 if made.left_out else 0
 
 
@@ -296,17 +345,18 @@ def _run(options: argparse.Namespace) -> int:
     for file, out in zip(files, outs, strict=True):
         try:
             _write(_changed(read(file, trust=options.trust), options.set), out, options.device, options.upload)
-        except (ValueError, OSError) as error:
-            print(f"error: {file.name}: {error}", file=sys.stderr)
+        except Exception as error:  # noqa: BLE001 - see `main`
+            _tell_error(error, options.debug, f"{file.name}: ")
             failed += 1
     return 1 if failed else 0
 
 
 def _write(recipe: Recipe, out: Path, device: str | None, uploads: Sequence[Path] = ()) -> None:
     """Compute what the file's ending asks for, write it, and say what a figure says in its caption."""
+    check_place(out)
     if out.suffix == ".json":
-        out.write_text(recipe.json() + "\n")
-        print(f"wrote {out}")
+        write_whole(out, f"{recipe.json()}\n".encode())
+        _wrote(out)
         return
     bars: list[_Bar] = []
 
@@ -319,14 +369,16 @@ def _write(recipe: Recipe, out: Path, device: str | None, uploads: Sequence[Path
     finally:
         for bar in bars[-1:]:
             bar.clear()
-    out.write_bytes(made.file(out.suffix))
-    print(f"wrote {out}", *([] if out.suffix in (".npz", ".csv") else [made.chart.caption]), sep=": ")
+    write_whole(out, made.file(out.suffix))
+    _wrote(out, *([] if out.suffix in (".npz", ".csv") else [made.chart.caption]))
 
 
 def _reproduce(topic: str, models: Sequence[str] | None, out: Path | None, device: str | None) -> None:
     """Print each claim as soon as its numbers are there, and write them all to a file if one is named."""
     from core.checkpoints import demo_models
 
+    if out is not None:
+        check_place(out)
     found = []
     with _Bar(f"reproduce {topic}") as bar:
         for claim in reproduce.claims_about(topic)(models or demo_models(), device=device, on_progress=bar.update):
@@ -334,7 +386,8 @@ def _reproduce(topic: str, models: Sequence[str] | None, out: Path | None, devic
             bar.clear()
             print(f"{claim.text()}\n", flush=True)
     if out is not None:
-        out.write_text(json.dumps(plain(found), indent=1, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
+        text = json.dumps(plain_values(found), indent=1, ensure_ascii=False, allow_nan=False)
+        write_whole(out, f"{text}\n".encode())
 
 
 class _Bar:

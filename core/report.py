@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from core.analyses import TABLE
 from core.compute import silent
-from core.errors import RecipeError
+from core.errors import RecipeError, told
 from core.followed import Followed, follow
 from core.kit import versions
 from core.recipe import Recipe, shown
@@ -116,8 +116,8 @@ def _parts(
             recipe = Recipe.make(name, models=[model], images=images, rows=enough, settings={"width": _WIDTH})
             made = follow(recipe, device=device, uploads=uploads)
             said = made.chart.caption
-        except ValueError as error:
-            made, said = None, f"No picture: {error}"
+        except Exception as error:  # noqa: BLE001 - a model's own code raises what it likes
+            made, said = None, f"No picture: {told(error)}"
         yield _Part(name=name, question=known.question, made=made, said=said)
 
 

@@ -49,11 +49,11 @@ def check_place(path: Path | str) -> None:
         OutputError: if its folder is missing or not writable, or a folder is there.
     """
     said, real = Path(path), Path(os.path.realpath(path))
-    if said.is_dir():
+    if os.path.isdir(said):  # noqa: PTH112 - `Path` raises for a name that is too long
         raise OutputError(f"expected a file to write, got the folder {str(said)!r}; add a name")
     if _device(said):
         return
-    if not real.parent.is_dir():
+    if not os.path.isdir(real.parent):  # noqa: PTH112
         raise OutputError(
             f"expected a folder for {said.name!r}, got {str(real.parent)!r}, which is none; make it first"
         )

@@ -61,7 +61,10 @@ def with_known_letters(chart: Chart) -> Chart:
     Returns:
         The chart itself where there is nothing to change, as in one that went through here before.
     """
-    known_in("".join({sign for words in words_in(chart) for sign in words}))  # one look for all of them
+    text = "".join(words_in(chart))
+    if text.isascii() and text.replace("\n", "").isprintable():
+        return chart
+    known_in(text)  # one look for all of them
     if all(readable(words) == words for words in words_in(chart)):
         return chart
     runs = dict.fromkeys(run for words in words_in(chart) for run in _unknown(words))
@@ -124,10 +127,10 @@ def known_in(words: str) -> Set[str]:
     Returns:
         Single signs.
     """
-    strange = {sign for sign in words if not _plain(sign)}
-    strange -= {sign for sign in strange if all(sign in _signs(font, _count()) for font in style.FONTS)}
+    strange = {sign for sign in set(words) if not ordinary(sign)}
+    strange -= {sign for sign in strange if all(sign in _signs(font, _state()) for font in style.FONTS)}
     found = _lenders(strange)
-    return {sign for sign in words if sign not in strange or found[sign]}
+    return {sign for sign in set(words) if sign not in strange or found[sign]}
 
 
 def families(font: str, words: str = "") -> tuple[str, ...]:
@@ -140,10 +143,10 @@ def families(font: str, words: str = "") -> tuple[str, ...]:
     Returns:
         Names of installed families; the same on one machine for the same words.
     """
-    strange = sorted({sign for sign in words if not _plain(sign) and sign not in _signs(font, _count())})
+    strange = sorted({sign for sign in set(words) if not ordinary(sign) and sign not in _signs(font, _state())})
     found = _lenders(set(strange))
     lent = (found[sign] for sign in strange)
-    return tuple(dict.fromkeys([*_installed(font, _count()), *filter(None, lent)]))
+    return tuple(dict.fromkeys([*_installed(font, _state()), *filter(None, lent)]))
 
 
 def outlined_by_curves(names: Sequence[str]) -> bool:
@@ -173,19 +176,21 @@ def _nothing(record: logging.LogRecord) -> bool:
     return False
 
 
-def _plain(sign: str) -> bool:
-    return ord(sign) < _LATIN or sign in _OWN or sign.isspace()
+def ordinary(words: str) -> bool:
+    """Whether the fonts of pages have all signs of words in every weight, so that none has to be opened."""
+    return all(ord(sign) < _LATIN or sign in _OWN or sign.isspace() for sign in words)
 
 
-def _count() -> int:
-    """How many fonts matplotlib knows: who adds one gets its letters."""
+def _state() -> tuple[object, ...]:
+    """What tells which fonts matplotlib knows: who adds one gets its letters."""
     from matplotlib import font_manager
 
-    return len(font_manager.fontManager.ttflist)
+    there = font_manager.fontManager.ttflist
+    return len(there), there[-1].fname
 
 
 @cache
-def _installed(font: str, count: int) -> tuple[str, ...]:
+def _installed(font: str, state: tuple[object, ...]) -> tuple[str, ...]:
     from matplotlib import font_manager
 
     there = set(font_manager.get_font_names())
@@ -201,26 +206,26 @@ def _place(family: str) -> Any:
 
 
 @cache
-def _signs(font: str, count: int) -> frozenset[str]:
+def _signs(font: str, state: tuple[object, ...]) -> frozenset[str]:
     """What the page's own families can draw."""
     from matplotlib import font_manager
 
-    codes = (font_manager.get_font(_place(family)).get_charmap() for family in _installed(font, count))
+    codes = (font_manager.get_font(_place(family)).get_charmap() for family in _installed(font, state))
     return frozenset(chr(code) for each in codes for code in each)
 
 
-_found: dict[int, dict[str, str]] = {}  # by how many fonts there are: what lends each sign, "" where nothing does
+_found: dict[tuple[object, ...], dict[str, str]] = {}  # by the fonts there are: what lends each sign, "" for nothing
 
 
 def _lenders(signs: Set[str]) -> Mapping[str, str]:
     """The family that lends each sign, the first by name that draws it; "" where none does."""
-    found = _found.setdefault(_count(), {})
+    found = _found.setdefault(_state(), {})
     wanted = signs - found.keys()
     if wanted:
         lent = _lent(wanted)
         if len(lent) < len(wanted) and _new_fonts():
             lent = _lent(wanted)
-            found = _found.setdefault(_count(), {})
+            found = _found.setdefault(_state(), {})
         found.update({sign: lent.get(sign, "") for sign in wanted})
     return found
 
@@ -271,9 +276,9 @@ def _new_fonts() -> bool:
     """Tell matplotlib once of fonts that were installed since it wrote its list; whether there are any."""
     from matplotlib import font_manager
 
-    before = _count()
+    before = _state()
     known = {entry.fname for entry in font_manager.fontManager.ttflist}
     for path in sorted(set(font_manager.findSystemFonts()) - known):
         with suppress(OSError, RuntimeError, ValueError):  # bitmaps, and what is damaged
             font_manager.fontManager.addfont(path)
-    return _count() > before
+    return _state() != before
