@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import textwrap
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -179,6 +179,14 @@ class Page:
         text.remove()
         return box.width / self.figure.dpi, box.height / self.figure.dpi
 
+    def _shortened(self, words: str, room: float) -> str:
+        """Words with dots in their middle where they are wider than the room, in inches."""
+        short, kept = words, len(words)
+        while kept > 2 and self._measure(short, self.small)[0] > room:
+            kept -= -(-kept // 16)
+            short = f"{words[: kept - kept // 2]}...{words[len(words) - kept // 2 :]}"
+        return short
+
     # -- legend --
 
     @property
@@ -207,9 +215,11 @@ class Page:
         for start in (left, _EDGE):
             placed, x = [], width
             for entry in entries:
+                beside = entry.sample + (0.04 if entry.sample else 0)
+                beside += 0.04 + self._measure(entry.share, self.small)[0] if entry.share else 0
+                entry = replace(entry, label=self._shortened(entry.label, width - 2 * _EDGE - beside))
                 label = self._measure(entry.label, self.small)[0]
-                after = label + (0.04 + self._measure(entry.share, self.small)[0] if entry.share else 0)
-                across = entry.sample + (0.04 if entry.sample else 0) + after
+                across = beside + label
                 if not placed or x + across > width - _EDGE:
                     placed.append([])
                     x = start

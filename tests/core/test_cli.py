@@ -179,7 +179,7 @@ class Net(nn.Module):
         self.calls = 0
     def forward(self, x):
         self.calls += 1
-        if self.calls > 1:
+        if self.calls > 6:
             {what}
         return self.layer(x.flatten(1))
 def net():
@@ -189,7 +189,7 @@ REPORT = ["report", "--images", "demo:photos", "--rows", "3,17,42"]
 
 
 def raising(folder: Path, what: str, more: str = "") -> str:
-    """The source of a model whose own code does something at its second call."""
+    """The source of a model whose own code does something after it was loaded."""
     path = folder / "raising.py"
     path.write_text(RAISING.format(what=what, more=more), encoding="utf-8")
     return f"module:{path}:net?size=3x32x32"

@@ -128,46 +128,10 @@ def test_the_line_of_the_recipe_is_json_without_a_formula_behind_a_comma(text: s
         assert not [each for each in cells if re.match(r"\s*[=+@]|-\D", each)]
 
 
-COMMANDS = [
-    "textbackslash",
-    "textasciitilde",
-    "textasciicircum",
-    "ell",
-    "times",
-    "le",
-    "ge",
-    "sqrt",
-    "infty",
-    "pm",
-    "cdot",
-    "sigma",
-    "alpha",
-    "lambda",
-    "circ",
-    "eta",
-    "varepsilon",
-    "delta",
-    "kappa",
-    "pi",
-    "dots",
-    "ss",
-    "ae",
-    "AE",
-    "oe",
-    "OE",
-    "o",
-    "O",
-    "l",
-    "L",
-    "i",
-    "u",
-    "r",
-    "H",
-    "v",
-    "d",
-    "c",
-    "b",
-]
+COMMANDS = set(re.findall(r"\w+", """
+    textbackslash textasciitilde textasciicircum ell times le ge sqrt infty pm cdot sigma alpha lambda circ eta
+    varepsilon delta kappa pi dots ss ae AE oe OE o O l L i u r H v d c b
+"""))  # fmt: skip
 
 
 @traps

@@ -8,7 +8,9 @@ import re
 import warnings
 from dataclasses import replace
 from html import unescape
+from html.parser import HTMLParser
 from pathlib import Path
+from unicodedata import normalize
 from xml.etree import ElementTree as ET
 
 import numpy as np
@@ -18,6 +20,8 @@ from matplotlib.text import Text
 
 from core.figures import glyphs, paper, screen, style
 from core.figures.chart import Axis, Chart, LegendEntry, Panel, PointsLayer
+from core.wording import names
+from tests.core.test_wording import TRAPS
 from tests.fonts import installed, write_font
 
 NAMES = ("猫", "犬", "ñandú", "🙂", "ゴールデンレトリバー", "ゴールデンハムスター")
@@ -151,3 +155,45 @@ def test_control_signs_never_reach_a_file() -> None:
         json.loads(screen.draw(a_chart(words)).to_json())
     assert glyphs.readable("one\n two \n ") == "one\n two \n "
     assert replace(a_chart("x"), caption="c").caption == "c"
+
+
+class Tags(HTMLParser):
+    """The tags and attributes of a page."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.found: list[tuple[str, tuple[str, ...]]] = []
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.found.append((tag, tuple(name for name, _ in attrs)))
+
+
+def tags(page: bytes) -> list[tuple[str, tuple[str, ...]]]:
+    return Tags(normalize("NFKC", page.decode())).found
+
+
+def test_no_name_is_a_mark_of_the_file_that_it_stands_in() -> None:
+    traps, kinds = names(TRAPS, "class"), names([""] * len(TRAPS), "class")
+    recipe = {"recipe": 1, "models": [trap[:500] for trap in TRAPS]}
+    words = {"caption": " ".join(traps), "alt": "".join(TRAPS[:12]), "title": "\n".join(traps[:9]), "recipe": recipe}
+    chart, harmless = replace(a_chart(*traps), **words), replace(a_chart(*kinds), title="x", recipe={"recipe": 1})
+    page, svg, pdf = screen.page_bytes(chart), paper.figure_bytes(chart, "svg"), paper.figure_bytes(chart, "pdf")
+    assert tags(page) == tags(screen.page_bytes(harmless))
+    marks = {element.tag for element in ET.fromstring(normalize("NFKC", svg.decode())).iter()}
+    assert marks == {element.tag for element in ET.fromstring(paper.figure_bytes(harmless, "svg")).iter()}
+    assert pypdf.PdfReader(io.BytesIO(pdf)).pages[0].extract_text()
+    for data in (svg, pdf, paper.figure_bytes(chart, "png"), page):
+        assert paper.read_recipe(data) == recipe
+
+
+def test_a_long_name_stays_on_the_page_with_its_share() -> None:
+    chart = replace(
+        a_chart("x"), legend=tuple(LegendEntry(colour="", label=f"{k} of {'w' * 70} {k}", share=0.25) for k in range(4))
+    )
+    figure = paper.draw(chart, width_mm=57.0)
+    box = figure.get_tightbbox(figure.canvas.get_renderer())  # type: ignore[attr-defined]
+    assert box.x1 <= figure.get_size_inches()[0]
+    labels = [text.get_text() for text in figure.findobj(Text) if "..." in text.get_text()]
+    assert [(label[:5], label[-3:]) for label in labels] == [(f"{k} of ", f"w {k}") for k in range(4)]
+    assert sum(text.get_text() == "25 %" for text in figure.findobj(Text)) == 4
