@@ -28,17 +28,15 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from core import reproduce
-from core.analyses import TABLE, Analysis
 from core.errors import RecipeError, foreseen, told
 from core.followed import ENDINGS, follow, read
 from core.recipe import Recipe, shown
-from core.reproduce.report import plain as plain_values
 from core.threads import wait_briefly
 from core.wording import plain
 from core.writing import check_place, write_whole
 
 if TYPE_CHECKING:
+    from core.analyses import Analysis
     from core.compute import OnProgress
 
 
@@ -54,19 +52,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # words that a terminal lacks are no error
-    options = _parser().parse_args(arguments)
+    debug = "--debug" in (sys.argv if arguments is None else arguments)
     try:
-        status = _command(options)
+        status = _command(_parser().parse_args(arguments))
         sys.stdout.flush()
     except KeyboardInterrupt as error:
-        _tell("interrupted; what was not finished is not written", error if options.debug else None)
+        _tell("interrupted; what was not finished is not written", error if debug else None)
         return 130
     except BrokenPipeError:
         with suppress(OSError):  # or Python complains when it ends, because it cannot write the rest
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
     except Exception as error:  # noqa: BLE001 - a model's own code raises what it likes
-        _tell_error(error, options.debug)
+        _tell_error(error, debug)
         return 1
     return status
 
@@ -114,6 +112,9 @@ def _wrote(out: Path, *words: str) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
+    from core import reproduce  # here, so that an interrupt meanwhile is told as any other
+    from core.analyses import TABLE
+
     every = argparse.ArgumentParser(add_help=False)
     every.add_argument(
         "--debug", action="store_true", default=argparse.SUPPRESS, help="print the traceback of an error as well"
@@ -375,7 +376,9 @@ def _write(recipe: Recipe, out: Path, device: str | None, uploads: Sequence[Path
 
 def _reproduce(topic: str, models: Sequence[str] | None, out: Path | None, device: str | None) -> None:
     """Print each claim as soon as its numbers are there, and write them all to a file if one is named."""
+    from core import reproduce
     from core.checkpoints import demo_models
+    from core.reproduce.report import plain as values
 
     if out is not None:
         check_place(out)
@@ -386,7 +389,7 @@ def _reproduce(topic: str, models: Sequence[str] | None, out: Path | None, devic
             bar.clear()
             print(f"{claim.text()}\n", flush=True)
     if out is not None:
-        text = json.dumps(plain_values(found), indent=1, ensure_ascii=False, allow_nan=False)
+        text = json.dumps(values(found), indent=1, ensure_ascii=False, allow_nan=False)
         write_whole(out, f"{text}\n".encode())
 
 
