@@ -16,21 +16,17 @@ SystemExit: 2
 from __future__ import annotations
 
 import argparse
-import io
 import json
-import os
 import re
 import sys
-import time
-import traceback
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from core.errors import RecipeError, foreseen, told
+from core.errors import RecipeError
 from core.followed import ENDINGS, follow, read
 from core.recipe import Recipe, shown
+from core.terminal import Bar, say_written, stop_writing, take_every_word, tell, tell_error
 from core.threads import wait_briefly
 from core.wording import plain
 from core.writing import check_place, write_whole
@@ -49,22 +45,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit status: 0; 1 after an error, 130 after Ctrl-C, each told in one sentence; 141 where nobody reads on.
     """
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")  # words that a terminal lacks are no error
+    take_every_word()
     debug = "--debug" in (sys.argv if arguments is None else arguments)
     try:
         status = _command(_parser().parse_args(arguments))
         sys.stdout.flush()
     except KeyboardInterrupt as error:
-        _tell("interrupted; what was not finished is not written", error if debug else None)
+        tell("interrupted; what was not finished is not written", error if debug else None)
         return 130
     except BrokenPipeError:
-        with suppress(OSError):  # or Python complains when it ends, because it cannot write the rest
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        stop_writing()
         return 141
     except Exception as error:  # noqa: BLE001 - a model's own code raises what it likes
-        _tell_error(error, debug)
+        tell_error(error, debug)
         return 1
     return status
 
@@ -92,23 +85,6 @@ def _command(options: argparse.Namespace) -> int:
         case _:
             _write(_named(options), options.out, options.device, options.upload)
     return 0
-
-
-def _tell(sentence: str, error: BaseException | None = None) -> None:
-    """Print an error in one line, behind its traceback if there is one; nothing in it moves the cursor."""
-    if error is not None:
-        traceback.print_exception(error)
-    print(f"error: {plain(sentence)}", file=sys.stderr)
-
-
-def _tell_error(error: Exception, debug: bool, about: str = "") -> None:
-    more = "" if debug or foreseen(error) else "; add --debug for the traceback"
-    _tell(f"{about}{told(error)}{more}", error if debug else None)
-
-
-def _wrote(out: Path, *words: str) -> None:
-    """Print what was written, and what is said of it."""
-    print(plain(": ".join((f"wrote {out}", *words))))
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -261,7 +237,7 @@ def _report(options: argparse.Namespace) -> None:
     from core.report import report
 
     check_place(options.out)
-    with _Bar("report") as bar:
+    with Bar("report") as bar:
         data = report(
             options.model,
             options.images or _own_images(options.model, "--images"),
@@ -273,7 +249,7 @@ def _report(options: argparse.Namespace) -> None:
             on_progress=bar.update,
         )
     write_whole(options.out, data)
-    _wrote(options.out)
+    say_written(options.out)
 
 
 def _series(options: argparse.Namespace) -> int:
@@ -286,13 +262,13 @@ def _series(options: argparse.Namespace) -> int:
         check_place(options.out)
     recipe = _changed(_found(options.recipe, trust=True), options.set)  # of its models none is loaded
     models = options.models or sources_in(Path(options.recipe))
-    with _Bar(f"series of {recipe.analysis}") as bar:
+    with Bar(f"series of {recipe.analysis}") as bar:
         made = follow_series(recipe, models, device=options.device, uploads=options.upload, on_progress=bar.update)
     for sentence in made.left_out:
-        _tell(sentence)
+        tell(sentence)
     if options.out.suffix == ".gif":
         write_whole(options.out, made.gif(options.milliseconds))
-        _wrote(options.out, f"{made.words} {options.milliseconds} ms per frame.")
+        say_written(options.out, f"{made.words} {options.milliseconds} ms per frame.")
     else:
         options.out.mkdir(parents=True, exist_ok=True)
         for number, label in enumerate(made.labels):
@@ -347,7 +323,7 @@ def _run(options: argparse.Namespace) -> int:
         try:
             _write(_changed(read(file, trust=options.trust), options.set), out, options.device, options.upload)
         except Exception as error:  # noqa: BLE001 - see `main`
-            _tell_error(error, options.debug, f"{file.name}: ")
+            tell_error(error, options.debug, f"{file.name}: ")
             failed += 1
     return 1 if failed else 0
 
@@ -357,12 +333,12 @@ def _write(recipe: Recipe, out: Path, device: str | None, uploads: Sequence[Path
     check_place(out)
     if out.suffix == ".json":
         write_whole(out, f"{recipe.json()}\n".encode())
-        _wrote(out)
+        say_written(out)
         return
-    bars: list[_Bar] = []
+    bars: list[Bar] = []
 
     def progress(what: str) -> OnProgress:
-        bars.append(_Bar(what))
+        bars.append(Bar(what))
         return bars[-1].update
 
     try:
@@ -371,7 +347,7 @@ def _write(recipe: Recipe, out: Path, device: str | None, uploads: Sequence[Path
         for bar in bars[-1:]:
             bar.clear()
     write_whole(out, made.file(out.suffix))
-    _wrote(out, *([] if out.suffix in (".npz", ".csv") else [made.chart.caption]))
+    say_written(out, *([] if out.suffix in (".npz", ".csv") else [made.chart.caption]))
 
 
 def _reproduce(topic: str, models: Sequence[str] | None, out: Path | None, device: str | None) -> None:
@@ -383,7 +359,7 @@ def _reproduce(topic: str, models: Sequence[str] | None, out: Path | None, devic
     if out is not None:
         check_place(out)
     found = []
-    with _Bar(f"reproduce {topic}") as bar:
+    with Bar(f"reproduce {topic}") as bar:
         for claim in reproduce.claims_about(topic)(models or demo_models(), device=device, on_progress=bar.update):
             found.append(claim)
             bar.clear()
@@ -391,33 +367,6 @@ def _reproduce(topic: str, models: Sequence[str] | None, out: Path | None, devic
     if out is not None:
         text = json.dumps(values(found), indent=1, ensure_ascii=False, allow_nan=False)
         write_whole(out, f"{text}\n".encode())
-
-
-class _Bar:
-    """A progress line on standard error, if a person is watching."""
-
-    def __init__(self, what: str) -> None:
-        self._what, self._begin, self._shown = what, time.monotonic(), sys.stderr.isatty()
-
-    def __enter__(self) -> _Bar:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.clear()
-
-    def clear(self) -> None:
-        """Take the line away, so that something can be printed in its place."""
-        if self._shown:
-            sys.stderr.write("\r\033[K")
-            sys.stderr.flush()
-
-    def update(self, fraction: float, partial: object = None) -> None:
-        """Draw the fraction done and the time that remains."""
-        if self._shown and fraction > 0:
-            spent = time.monotonic() - self._begin
-            left = spent / fraction - spent
-            sys.stderr.write(f"\r\033[K{self._what}: {fraction:4.0%}, about {left:.0f} s left")
-            sys.stderr.flush()
 
 
 if __name__ == "__main__":
