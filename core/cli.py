@@ -83,7 +83,7 @@ def _command(options: argparse.Namespace) -> int:
         case "series":
             return _series(options)
         case _:
-            _write(_named(options), options.out, options.device, options.upload)
+            _write(_named(options), options.out, options)
     return 0
 
 
@@ -101,6 +101,10 @@ def _parser() -> argparse.ArgumentParser:
     loads = argparse.ArgumentParser(add_help=False, parents=[machine])
     loads.add_argument(
         "--upload", type=Path, action="append", default=[], help="the file that a source names as upload:DIGEST"
+    )
+    trusts = argparse.ArgumentParser(add_help=False)
+    trusts.add_argument(
+        "--trust", action="store_true", help="also models that run code: Python, .pt2 and ONNX files, robustbench"
     )
     shared = argparse.ArgumentParser(add_help=False, parents=[loads])
     shared.add_argument("--out", type=_out, required=True, help=f"file to write: {', '.join(ENDINGS)}")
@@ -122,15 +126,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     commands.add_parser("show", parents=[every, some], help="print a recipe and what it asks")
     again = commands.add_parser(
-        "run", parents=[loads, some], help="make a figure of a recipe, or of every recipe in a folder"
+        "run", parents=[loads, some, trusts], help="make a figure of a recipe, or of every recipe in a folder"
     )
     again.add_argument("--out", type=Path, required=True, help="file to write, or a folder for those of a folder")
     again.add_argument("--ending", choices=ENDINGS, default=".pdf", help="of the files of a folder. Default: .pdf.")
-    again.add_argument(
-        "--trust", action="store_true", help="also where the recipe names Python or .pt2 files to be run"
-    )
     through = commands.add_parser(
-        "series", parents=[loads, some], help="ask a recipe of one checkpoint after the other, on one scale"
+        "series", parents=[loads, some, trusts], help="ask a recipe of one checkpoint after the other, on one scale"
     )
     through.add_argument(
         "--models",
@@ -225,7 +226,7 @@ def _list() -> None:
 
 
 def _show(name: str, changes: Sequence[str]) -> None:
-    recipe = _changed(_found(name, trust=True), changes)  # it is read, and nothing is run
+    recipe = _changed(_found(name), changes)
     print(json.dumps(recipe.mapping(), indent=1, sort_keys=True, ensure_ascii=True))
     print(f"asks: {recipe.definition.question}", file=sys.stderr)
     for entry in (*recipe.definition.parameters, *recipe.definition.figure_settings):
@@ -260,10 +261,17 @@ def _series(options: argparse.Namespace) -> int:
         raise RecipeError(f"expected --out FILE.gif, or a folder for single frames, got {str(options.out)!r}")
     if options.out.suffix == ".gif":
         check_place(options.out)
-    recipe = _changed(_found(options.recipe, trust=True), options.set)  # of its models none is loaded
+    recipe = _changed(_found(options.recipe), options.set)
     models = options.models or sources_in(Path(options.recipe))
     with Bar(f"series of {recipe.analysis}") as bar:
-        made = follow_series(recipe, models, device=options.device, uploads=options.upload, on_progress=bar.update)
+        made = follow_series(
+            recipe,
+            models,
+            device=options.device,
+            uploads=options.upload,
+            trust=options.trust or bool(options.models),  # what is named here is meant
+            on_progress=bar.update,
+        )
     for sentence in made.left_out:
         tell(sentence)
     if options.out.suffix == ".gif":
@@ -279,10 +287,10 @@ def _series(options: argparse.Namespace) -> int:
     return 1 if made.left_out else 0
 
 
-def _found(name: str, trust: bool) -> Recipe:
+def _found(name: str) -> Recipe:
     """The recipe of a file, or one that comes along; a file is meant where there is one, or the name has an ending."""
     if Path(name).exists() or Path(name).suffix or Path(name).name != name:
-        return read(Path(name), trust=trust)
+        return read(Path(name))
     from core.gallery import exhibit
 
     return exhibit(name).recipe
@@ -306,8 +314,7 @@ def _run(options: argparse.Namespace) -> int:
     if not folder.is_dir():
         if options.out.suffix not in ENDINGS:
             raise RecipeError(_another_ending(options.out))
-        recipe = _changed(_found(options.recipe, options.trust), options.set)
-        _write(recipe, options.out, options.device, options.upload)
+        _write(_changed(_found(options.recipe), options.set), options.out, options)
         return 0
     if options.out.suffix in ENDINGS or options.out.is_file():
         raise RecipeError(f"expected --out FOLDER for the figures of a folder, got {str(options.out)!r}")
@@ -321,15 +328,18 @@ def _run(options: argparse.Namespace) -> int:
     failed = 0
     for file, out in zip(files, outs, strict=True):
         try:
-            _write(_changed(read(file, trust=options.trust), options.set), out, options.device, options.upload)
+            _write(_changed(read(file), options.set), out, options)
         except Exception as error:  # noqa: BLE001 - see `main`
             tell_error(error, options.debug, f"{file.name}: ")
             failed += 1
     return 1 if failed else 0
 
 
-def _write(recipe: Recipe, out: Path, device: str | None, uploads: Sequence[Path] = ()) -> None:
-    """Compute what the file's ending asks for, write it, and say what a figure says in its caption."""
+def _write(recipe: Recipe, out: Path, options: argparse.Namespace) -> None:
+    """Compute what the file's ending asks for, write it, and say what a figure says in its caption.
+
+    Models that are named on the command line itself are meant; those of a recipe need `--trust` where they run code.
+    """
     check_place(out)
     if out.suffix == ".json":
         write_whole(out, f"{recipe.json()}\n".encode())
@@ -342,7 +352,8 @@ def _write(recipe: Recipe, out: Path, device: str | None, uploads: Sequence[Path
         return bars[-1].update
 
     try:
-        made = follow(recipe, device=device, uploads=uploads, progress=progress)
+        trust = getattr(options, "trust", True)
+        made = follow(recipe, device=options.device, uploads=options.upload, trust=trust, progress=progress)
     finally:
         for bar in bars[-1:]:
             bar.clear()

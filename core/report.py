@@ -114,7 +114,7 @@ def _parts(
             plain = {entry.name: entry.parse(entry.default) for entry in known.parameters}
             enough = rows[: known.images(plain)[1]]
             recipe = Recipe.make(name, models=[model], images=images, rows=enough, settings={"width": _WIDTH})
-            made = follow(recipe, device=device, uploads=uploads)
+            made = follow(recipe, device=device, uploads=uploads, trust=True)
             said = made.chart.caption
         except Exception as error:  # noqa: BLE001 - a model's own code raises what it likes
             made, said = None, f"No picture: {told(error)}"

@@ -247,6 +247,7 @@ def follow_series(
     *,
     device: str | None = None,
     uploads: Sequence[Path] = (),
+    trust: bool = False,
     on_progress: OnProgress | None = None,
 ) -> Series:
     """Load what a recipe and a line of checkpoints name, and make the series.
@@ -256,6 +257,7 @@ def follow_series(
         text: the checkpoints, see `checkpoints`.
         device: cuda, mps or cpu; the best one here when not given.
         uploads: the files that sources name as `upload:DIGEST`.
+        trust: whether the checkpoints may run code; see `core.trust`.
         on_progress: told the fraction done.
 
     Returns:
@@ -275,7 +277,7 @@ def follow_series(
     return series(
         recipe,
         checkpoints(text),
-        lambda source: load_classifier(source, device, uploads=found),
+        lambda source: load_classifier(source, device, uploads=found, trust=trust),
         images,
         Store(),
         on_progress=on_progress,
