@@ -14,7 +14,6 @@ import os
 import sys
 import threading
 import time
-import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import lru_cache
@@ -24,6 +23,7 @@ from typing import Protocol, runtime_checkable
 import torch
 
 from core.result import Result
+from core.writing import atomic_write as atomic_write
 
 logger = logging.getLogger(__name__)
 
@@ -140,28 +140,6 @@ def cache_folder() -> Path:
     if named:
         return Path(named)
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "boundary-atlas"
-
-
-@contextmanager
-def atomic_write(path: Path) -> Iterator[Path]:
-    """Write a file whole or not at all: to a temporary neighbour, synced, then renamed into place.
-
-    Args:
-        path: the file to write; its folder is made when missing.
-
-    Yields:
-        The temporary file to fill.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f".{path.name}.{uuid.uuid4().hex}.part")  # not mkstemp: others may read the file
-    try:
-        unfinished.touch(exist_ok=False)
-        yield unfinished
-        with unfinished.open("rb") as written:
-            os.fsync(written.fileno())
-        unfinished.replace(path)
-    finally:
-        unfinished.unlink(missing_ok=True)
 
 
 # -- batch shape ------------------------------------------------------------------------------------------------------

@@ -22,6 +22,7 @@ import torch
 from PIL import Image, ImageOps
 from torch import Tensor
 
+from core import wording
 from core.errors import ImageError
 from core.image_arrays import scale_advice
 from core.sources import ASSETS
@@ -46,7 +47,7 @@ class ImageSet:
     Attributes:
         pixels: float32 values in [0, 1], (n, c, h, w), n >= 1; not to be changed in place.
         labels: int64 class of each image, (n,); an index into `class_names`, or -1 where it is not known.
-        names: what to call each image.
+        names: what to call each image; kept as `core.wording.name` cleans them, like those of classes.
         class_names: the classes that labels point to; may be empty.
         source: what `load_images` was asked for.
         partners: of pairs of a clean and an adversarial image, the row of each image's partner, -1 where it is not in
@@ -73,6 +74,8 @@ class ImageSet:
         if low < -1 or high > most:
             came = f"labels from {low} to {high}"
             raise ImageError(f"expected labels from -1 to {most} for {most + 1} classes, got {came}; name every class")
+        object.__setattr__(self, "names", wording.names(self.names, "image"))
+        object.__setattr__(self, "class_names", wording.names(self.class_names, "class"))
         if len(self.names) != n:
             raise ImageError(f"expected {n} names, one per image, got {len(self.names)}; name every image")
 

@@ -266,7 +266,9 @@ class Recipe:
 
             names = [one.name for one in classifiers]
             chart = seeds_in_one_line(chart, names, _seeds(self.models, how), "models" if how == "all" else "seeds")
-        return replace(chart, recipe=self.mapping())
+        from core.figures.glyphs import with_known_letters
+
+        return with_known_letters(replace(chart, recipe=self.mapping()))
 
     def paper(self) -> dict[str, Any]:
         """The settings of the paper renderer."""
