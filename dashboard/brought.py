@@ -20,6 +20,7 @@ from pathlib import Path
 import streamlit as st
 
 from core.classifier import Classifier
+from core.compute import keep_private
 from core.errors import CheckpointError
 from core.foreign import digest_of
 from core.sources import Source
@@ -215,9 +216,9 @@ class Brought:
         """This session's folder, which its owner alone can open."""
         if self._folder is None:
             root = Path(tempfile.gettempdir()) / f"{_FOLDER}-{os.getuid()}"
-            root.mkdir(mode=0o700, exist_ok=True)
-            if root.is_symlink() or root.stat().st_uid != os.getuid():
+            if root.is_symlink() or (root.exists() and root.stat().st_uid != os.getuid()):
                 raise CheckpointError("expected a temporary folder of our own, somebody else owns it; set TMPDIR")
+            keep_private(root)
             _sweep(root)
             atexit.register(_sweep, root, ended=os.getpid())  # what a session does not take along
             self._folder = Path(tempfile.mkdtemp(prefix=f"{os.getpid()}-", dir=root))

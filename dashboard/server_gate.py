@@ -283,7 +283,7 @@ def _page_policy() -> Callable[[str], str]:
     """The Content-Security-Policy of pages, by the name that a browser calls this server.
 
     Nothing is fetched from elsewhere, and no script runs but Streamlit's own files: its one inline script is named by
-    its hash, components arrive as blobs. Styles are inline throughout.
+    its hash, components arrive as blobs, whole numbers of 64 bits are WebAssembly. Styles are inline throughout.
     """
     page = Path(streamlit.__file__).parent / "static" / "index.html"
     scripts = _INLINE_SCRIPT.findall(page.read_text(encoding="utf-8"))
@@ -294,7 +294,7 @@ def _page_policy() -> Callable[[str], str]:
         plain = re.fullmatch(r"[A-Za-z0-9.:\[\]-]{1,255}", host)  # older browsers do not take 'self' for a websocket
         streams = f" ws://{host} wss://{host}" if plain else ""
         return (
-            f"default-src 'self'; script-src 'self' blob: {named}; style-src 'self' 'unsafe-inline'; "
+            f"default-src 'self'; script-src 'self' blob: 'wasm-unsafe-eval' {named}; style-src 'self' 'unsafe-inline'; "
             f"img-src 'self' data: blob:; font-src 'self' data:; media-src 'self' data: blob:; "
             f"connect-src 'self'{streams} data: blob:; worker-src 'self' blob:; frame-src 'self'; object-src 'none'; "
             "base-uri 'self'; form-action 'self'; frame-ancestors 'self'"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -111,14 +112,16 @@ def test_what_fails_unexpectedly_shows_no_path_and_leaves_the_queue_working(
 
 
 def test_uploads_go_when_the_server_ends(tmp_path: Path) -> None:
+    (tmp_path / f"{brought._FOLDER}-{os.getuid()}").mkdir(mode=0o755)  # as if somebody had opened it
     script = (
         f"import tempfile; tempfile.tempdir = {str(tmp_path)!r}\n"
         "from dashboard.brought import Brought\n"
         "upload = Brought().add([('a.png', b'pixels')])\n"
-        "print(upload.paths[0].exists(), oct(upload.paths[0].parent.parent.stat().st_mode & 0o777))\n"
+        "path = upload.paths[0]\n"
+        "print(path.exists(), *(oct(each.stat().st_mode & 0o777) for each in (path, *list(path.parents)[:3])))\n"
     )
     done = subprocess.run([sys.executable, "-c", script], cwd=CHECKOUT, capture_output=True, text=True, check=True)
-    assert done.stdout.split() == ["True", "0o700"]
+    assert done.stdout.split() == ["True", "0o600", "0o700", "0o700", "0o700"]
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
     (root,) = tmp_path.iterdir()
     assert root.name.startswith(brought._FOLDER)
