@@ -294,7 +294,8 @@ def _page_policy() -> Callable[[str], str]:
         plain = re.fullmatch(r"[A-Za-z0-9.:\[\]-]{1,255}", host)  # older browsers do not take 'self' for a websocket
         streams = f" ws://{host} wss://{host}" if plain else ""
         return (
-            f"default-src 'self'; script-src 'self' blob: 'wasm-unsafe-eval' {named}; style-src 'self' 'unsafe-inline'; "
+            f"default-src 'self'; script-src 'self' blob: 'wasm-unsafe-eval' {named}; "
+            "style-src 'self' 'unsafe-inline'; "
             f"img-src 'self' data: blob:; font-src 'self' data:; media-src 'self' data: blob:; "
             f"connect-src 'self'{streams} data: blob:; worker-src 'self' blob:; frame-src 'self'; object-src 'none'; "
             "base-uri 'self'; form-action 'self'; frame-ancestors 'self'"

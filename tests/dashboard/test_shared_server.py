@@ -15,8 +15,9 @@ import streamlit as st
 from streamlit.runtime.caching import clear_session_resource_cache
 from streamlit.testing.v1 import AppTest
 
+from core.errors import CheckpointError
 from core.store import Store
-from dashboard import brought, login
+from dashboard import brought, login, server_limits
 from dashboard.resources import Recent
 from tests import truths
 
@@ -126,6 +127,21 @@ def test_uploads_go_when_the_server_ends(tmp_path: Path) -> None:
     (root,) = tmp_path.iterdir()
     assert root.name.startswith(brought._FOLDER)
     assert list(root.iterdir()) == []
+
+
+def test_uploads_of_all_sessions_together_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    others = sum(each.size for each in brought._everybody)
+    monkeypatch.setattr(server_limits, "_current", server_limits.Limits(all_uploads=others + 100))
+    first, second = brought.Brought(), brought.Brought()
+    try:
+        first.add([("a", bytes(60))])
+        with pytest.raises(CheckpointError, match="all who use this server fill it; try again later"):
+            second.add([("b", bytes(60))])
+        first.close()
+        second.add([("b", bytes(60))])
+    finally:
+        first.close()
+        second.close()
 
 
 def test_results_in_memory_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
