@@ -240,6 +240,8 @@ def _series(options: argparse.Namespace) -> int:
         made = follow_series(recipe, models, device=options.device, uploads=options.upload, on_progress=bar.update)
     for sentence in made.left_out:
         print(f"error: {sentence}", file=sys.stderr)
+    for sentence in made.doubts:
+        print(f"warning: {sentence}", file=sys.stderr)
     if options.out.suffix == ".gif":
         options.out.write_bytes(made.gif(options.milliseconds))
         print(f"wrote {options.out}: {made.words} {options.milliseconds} ms per frame.")
@@ -308,6 +310,8 @@ def _write(recipe: Recipe, out: Path, device: str | None, uploads: Sequence[Path
         out.write_text(recipe.json() + "\n")
         print(f"wrote {out}")
         return
+    from core.inspection import doubts
+
     bars: list[_Bar] = []
 
     def progress(what: str) -> OnProgress:
@@ -319,6 +323,8 @@ def _write(recipe: Recipe, out: Path, device: str | None, uploads: Sequence[Path
     finally:
         for bar in bars[-1:]:
             bar.clear()
+    for sentence in doubts(made.classifiers):
+        print(f"warning: {sentence}", file=sys.stderr)
     out.write_bytes(made.file(out.suffix))
     print(f"wrote {out}", *([] if out.suffix in (".npz", ".csv") else [made.chart.caption]), sep=": ")
 
