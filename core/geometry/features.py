@@ -139,7 +139,7 @@ class Features:
                 handle.remove()
         if not order:
             raise ValueError(
-                f"expected a network with layers, {self._classifier.name} is a single one; choose pixels, logits or"
+                f"expected a network with layers, got {self._classifier.name}, a single one; choose pixels, logits or"
                 " probabilities"
             )
         return order[-1]

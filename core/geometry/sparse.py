@@ -58,7 +58,7 @@ STATUSES: Mapping[str, str] = MappingProxyType(
     {
         "found": "The class changes with these pixels, by the margin demanded.",
         "stalled": "The planes did not lead across the boundary within the loops allowed; allow more of them.",
-        "infeasible": "To first order no change within the value bound reaches the boundary; allow a larger one, or a smaller kappa.",
+        "infeasible": "To first order no change within the bound crosses the boundary; allow more, or a smaller kappa.",
         "not reached": "No other class was met within the steps allowed; allow more of them.",
         "no direction": "The gradient vanished or was not finite: nothing says where the boundary is.",
         "undefined": "A logit is not finite at the image, or on the way.",
