@@ -131,6 +131,48 @@ def zip_entries(
     return entries, refused
 
 
+def inside(
+    progress: Callable[[float], None], path: str, suffixes: Collection[str], most: int
+) -> tuple[list[str], list[Refused]]:
+    """The names of the files in a zip, and those that are refused; for a process of its own (`core.sandbox`).
+
+    Args:
+        progress: not called: a list is read at once.
+        path: of the zip.
+        suffixes: endings of the names that are wanted.
+        most: bytes of one entry.
+
+    Returns:
+        Names in their order, and the refused ones.
+
+    Raises:
+        ImageError: if it is no zip, or more than one.
+    """
+    with open_zip(Path(path)) as opened:
+        entries, refused = zip_entries(opened, suffixes, most)
+        return [entry.name for entry in entries], refused
+
+
+def content(progress: Callable[[float], None], path: str, name: str, suffixes: Collection[str], most: int) -> bytes:
+    """One file in a zip; for a process of its own (`core.sandbox`).
+
+    Args:
+        progress: not called: one file is unpacked in seconds.
+        path: of the zip.
+        name: as `inside` gives it.
+        suffixes: as for `inside`.
+        most: bytes of it.
+
+    Returns:
+        Its bytes.
+
+    Raises:
+        ImageError: if it is damaged, or larger.
+    """
+    with open_zip(Path(path)) as opened:
+        return next(entry for entry in zip_entries(opened, suffixes, most)[0] if entry.name == name).read()
+
+
 def _name(info: zipfile.ZipInfo) -> str:
     """The path of an entry inside its archive, as whoever packed it meant it.
 

@@ -17,6 +17,7 @@ from typing import Any, NoReturn
 MOST_OPERATIONS = 3_000_000  # a state dict of 10,000 tensors takes 400,000
 _MOST_NUMBER = 32  # bytes of one whole number
 _MOST_DIMENSIONS = 32
+_LONGEST_LINE = 2000  # bytes; only pickles of protocol 0 have lines
 
 # dtype of each kind of storage, as the older and the newer names of torch's classes say it
 STORAGES = {
@@ -221,12 +222,12 @@ class _Machine:
             _refuse("it has a number of many digits")
         return int.from_bytes(self.bytes(count), "little", signed=True)
 
-    def line(self) -> str:
+    def line(self, encoding: str = "utf-8") -> str:
         """The rest of a line."""
-        end = self.content.index(b"\n", self.at, self.at + 2000)
+        end = self.content.index(b"\n", self.at, self.at + _LONGEST_LINE)
         taken = self.content[self.at : end]
         self.at = end + 1
-        return taken.decode("utf-8")
+        return taken.decode(encoding)
 
     # -- stack
 
@@ -445,7 +446,7 @@ _STEPS: dict[int, Callable[[_Machine], Any]] = {
         "\x88": _pushes(lambda machine: True),
         "\x89": _pushes(lambda machine: False),
         "S": _pushes(_quoted),
-        "V": _pushes(lambda machine: machine.line()),
+        "V": _pushes(lambda machine: machine.line("raw-unicode-escape")),
         "T": _pushes(lambda machine: machine.bytes(machine.number(4)).decode("latin-1")),
         "U": _pushes(lambda machine: machine.bytes(machine.number(1)).decode("latin-1")),
         "X": _pushes(lambda machine: machine.bytes(machine.number(4)).decode("utf-8", "surrogatepass")),

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import partial
 from itertools import takewhile
 from pathlib import Path
 from typing import Any, cast
@@ -12,11 +13,12 @@ import streamlit as st
 
 from core import inspection, preprocessing, registries, state_dicts
 from core.errors import CheckpointError, ImageError
-from core.image_archives import Refused, open_zip, zip_entries
+from core.image_archives import Refused
 from core.images import demo_images_of
 from core.inspection import Check
 from core.preprocessing import Trial
 from core.registries import Fit
+from core.sandbox import Limits, isolated
 from core.series import in_order
 from core.sources import Source
 from core.state_dicts import StateDict
@@ -25,10 +27,12 @@ from dashboard.held import held
 from dashboard.resources import image_set
 
 PICTURES = 9  # one of each demo photo
+_MOST_LISTED = 64 << 20  # bytes of the names in a zip
 NUMBERS = "numbers"  # mean and std of one's own, instead of a preset
 _INLINE = 150  # characters of class names that a link carries by itself
 
 Draft = dict[str, Any]
+OnFraction = Callable[[float], None]
 Shapes = dict[str, tuple[int, ...]]
 
 
@@ -42,11 +46,12 @@ def draft() -> Draft | None:
     return found if found is not None and found["digest"] in brought().files else None
 
 
-def bring(files: Sequence[tuple[str, bytes]]) -> str:
+def bring(files: Sequence[tuple[str, bytes]], on_progress: OnFraction = lambda fraction: None) -> str:
     """Start with what was dropped: one checkpoint, its shards, or several checkpoints that are one series.
 
     Args:
         files: name and content of each; a zip stands for what is in it.
+        on_progress: called with the fraction done; what it raises ends the reading.
 
     Returns:
         A sentence for each checkpoint of a series that was left out; "" where all are there.
@@ -57,21 +62,55 @@ def bring(files: Sequence[tuple[str, bytes]]) -> str:
     stem = files[0][0].partition(".")[0]
     if len(files) == 1 and files[0][0].lower().endswith(".zip"):
         upload = brought().add(files)
+        packed = _Packed(upload.paths[0], upload.name)
         try:
-            with open_zip(upload.paths[0]) as opened:
-                entries, refused = zip_entries(opened, state_dicts.SUFFIXES, LARGEST << 20)
-                return _several([(entry.name, entry.read) for entry in entries], stem, list(refused))
+            names, refused = packed.ask("inside")
+            return _several(
+                [(name, partial(packed.ask, "content", name=name)) for name in names],
+                stem,
+                [Refused(*each) for each in refused],
+                on_progress,
+            )
         except ImageError as error:
             raise CheckpointError(str(error)) from error
         finally:
             brought().delete([upload.digest])
     if len(files) > 1:
-        return _several([(name, lambda content=content: content) for name, content in files], "", [])  # type: ignore[misc]
-    begin(brought().add(files).digest)
+        return _several(
+            [(name, lambda content=content: content) for name, content in files],  # type: ignore[misc]
+            "",
+            [],
+            on_progress,
+        )
+    begin(brought().add(files).digest, on_progress)
     return ""
 
 
-def _several(files: list[tuple[str, Callable[[], bytes]]], stem: str, refused: list[Refused]) -> str:
+@dataclass(frozen=True)
+class _Packed:
+    """A zip of checkpoints, looked into by a process of its own."""
+
+    path: Path
+    name: str
+
+    def ask(self, function: str, **arguments: Any) -> Any:
+        """What `core.image_archives` finds in it: "inside" or "content"."""
+        size = self.path.stat().st_size
+        return isolated(
+            f"core.image_archives:{function}",
+            name=self.name,
+            limits=Limits.of(size, memory=3 * (LARGEST << 20), output=(LARGEST << 20) + _MOST_LISTED),
+            refusal=CheckpointError,
+            path=self.path,
+            suffixes=list(state_dicts.SUFFIXES),
+            most=LARGEST << 20,
+            **arguments,
+        )
+
+
+def _several(
+    files: list[tuple[str, Callable[[], bytes]]], stem: str, refused: list[Refused], on_progress: OnFraction
+) -> str:
     """Several files: checkpoints of one training where they hold tensors of the same names, else shards of one."""
     if not files:
         raise CheckpointError("expected checkpoints in the zip, found none; pack .safetensors or .pt files")
@@ -79,15 +118,21 @@ def _several(files: list[tuple[str, Callable[[], bytes]]], stem: str, refused: l
     name = _series_name([file[0] for file in files], stem)
     uploads = brought().add_series(files, name)
     shapes: dict[str, Shapes] = {}
-    for upload in uploads:
+    for number, upload in enumerate(uploads):
+
+        def tell(fraction: float, number: int = number) -> None:
+            on_progress((number + fraction) / len(uploads))
+
         try:
-            shapes[upload.digest] = state_dicts.choose(state_dicts.read_state_dicts(upload.paths), None).shapes
+            shapes[upload.digest] = state_dicts.choose(
+                state_dicts.read_state_dicts(upload.paths, on_progress=tell), None
+            ).shapes
         except CheckpointError as error:
             refused.append(Refused(upload.name, str(error)))
     first = next(iter(shapes.values()), {})
     if len(shapes) > 1 and not any(first.keys() & other.keys() for other in list(shapes.values())[1:]):
         brought().delete([upload.digest for upload in uploads])
-        begin(brought().add([(file, read()) for file, read in files]).digest)
+        begin(brought().add([(file, read()) for file, read in files]).digest, on_progress)
         return ""
     for upload in uploads:
         if upload.digest in shapes and shapes[upload.digest] != first:
@@ -113,16 +158,20 @@ def _series_name(files: Sequence[str], stem: str) -> str:
     return next(each for each in names if each not in brought().series)
 
 
-def begin(digest: str) -> None:
+def begin(digest: str, on_progress: OnFraction = lambda fraction: None) -> None:
     """Start with an uploaded file; the likeliest weights and architecture are chosen until others are.
+
+    Args:
+        digest: of the upload.
+        on_progress: called with the fraction done; what it raises ends the reading.
 
     Raises:
         CheckpointError: if it cannot be read, or no weights are in it; then it is deleted.
     """
     try:
-        first = sets(digest)[0].name
+        first = sets(digest, on_progress)[0].name
         best = next(iter(fits(digest, first)), None)
-    except CheckpointError:
+    except BaseException:  # somebody may have cancelled
         brought().delete([digest])
         raise
     name = _plain(brought().files[digest].name.partition(".")[0])
@@ -184,14 +233,23 @@ def drop() -> None:
         brought().delete(set(found.get("series", (found["digest"],))) - used)
 
 
-@st.cache_resource(scope="session", max_entries=1, show_spinner=False)
-def sets(digest: str) -> tuple[StateDict, ...]:
+def sets(digest: str, on_progress: OnFraction = lambda fraction: None) -> tuple[StateDict, ...]:
     """The sets of weights in an uploaded file of this session.
+
+    Args:
+        digest: of the upload.
+        on_progress: called with the fraction done while it is read, which it is once.
 
     Raises:
         CheckpointError: if it cannot be read.
     """
-    return state_dicts.read_state_dicts(brought().paths(digest))
+    kept = brought()
+    return held().get(
+        kept.token,
+        f"weights {digest}",
+        lambda: state_dicts.read_state_dicts(kept.paths(digest), on_progress=on_progress),
+        lambda found: sum(tensor.nbytes for each in found for tensor in each.tensors.values()),
+    )
 
 
 @st.cache_resource(scope="session", max_entries=6, show_spinner=False)
@@ -288,7 +346,7 @@ def _made(module: str) -> list[Trial]:
 
 def let_go() -> None:
     """Drop what was read of files and made of models that are forgotten."""
-    for kept in (sets, fits, _made, checks):
+    for kept in (fits, _made, checks):
         kept.clear()
     held().drop(brought().token)
 

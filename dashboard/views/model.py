@@ -15,6 +15,7 @@ from core.registries import Fit, architectures, made_for
 from core.state_dicts import SUFFIXES, StateDict
 from dashboard import address, controls, drafts, own_models, pace, session
 from dashboard.brought import LARGEST, brought, own_classifier, read_only
+from dashboard.reading import watched
 from dashboard.words import literal
 
 MOST_ROWS = 200  # of a table of differences
@@ -67,7 +68,9 @@ def _from_file() -> None:
     st.session_state["model:uploads"] = count + 1  # a new uploader: the server lets go of its copy
     drafts.drop()
     try:
-        st.session_state["model:left_out"] = drafts.bring([(file.name, file.getvalue()) for file in dropped])
+        with watched(f"model:cancel:{count}", "the weights", drafts.drop) as progress:
+            files = [(file.name, file.getvalue()) for file in dropped]
+            st.session_state["model:left_out"] = drafts.bring(files, progress)
         st.session_state["model:refused"] = ""
     except ValueError as error:
         st.session_state["model:refused"] = str(error)
