@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING
 from core.errors import RecipeError
 from core.followed import ENDINGS, follow, read
 from core.recipe import Recipe, shown
-from core.terminal import Bar, say_written, stop_writing, take_every_word, tell, tell_error
+from core.terminal import Bar, say_written, stop_writing, take_every_word, tell, tell_error, warn
 from core.threads import wait_briefly
 from core.wording import plain
 from core.writing import check_place, write_whole
@@ -274,6 +274,8 @@ def _series(options: argparse.Namespace) -> int:
         )
     for sentence in made.left_out:
         tell(sentence)
+    for sentence in made.doubts:
+        warn(sentence)
     if options.out.suffix == ".gif":
         write_whole(options.out, made.gif(options.milliseconds))
         say_written(options.out, f"{made.words} {options.milliseconds} ms per frame.")
@@ -345,6 +347,8 @@ def _write(recipe: Recipe, out: Path, options: argparse.Namespace) -> None:
         write_whole(out, f"{recipe.json()}\n".encode())
         say_written(out)
         return
+    from core.inspection import doubts
+
     bars: list[Bar] = []
 
     def progress(what: str) -> OnProgress:
@@ -357,6 +361,8 @@ def _write(recipe: Recipe, out: Path, options: argparse.Namespace) -> None:
     finally:
         for bar in bars[-1:]:
             bar.clear()
+    for sentence in doubts(made.classifiers):
+        warn(sentence)
     write_whole(out, made.file(out.suffix))
     say_written(out, *([] if out.suffix in (".npz", ".csv") else [made.chart.caption]))
 

@@ -24,6 +24,7 @@ import torch
 
 from core.result import Result
 from core.writing import atomic_write as atomic_write
+from core.writing import keep_private as keep_private
 
 logger = logging.getLogger(__name__)
 
@@ -196,7 +197,7 @@ class BatchShapes:
     def _remember(self, name: str, size: int) -> None:
         shapes = {**self._read(), name: size}
         try:
-            with atomic_write(self.path) as file:
+            with atomic_write(self.path, private=self.path.parent) as file:
                 file.write_text(json.dumps(shapes, indent=1, sort_keys=True))
         except OSError as error:  # it will be measured again
             logger.warning("a batch shape could not be kept: %s", error)

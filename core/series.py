@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 MOST = 500  # checkpoints of one series
 _LOADED = 4  # kept in memory at once
+_DOUBTS = 2  # said in full
 _DIGITS = re.compile(r"([0-9]+)")
 
 
@@ -41,12 +42,14 @@ class Series:
         sources: the checkpoints of the frames, in their order.
         charts: the frames, all on one scale.
         left_out: a sentence for each checkpoint that could not be used.
+        doubts: why no boundary of a checkpoint is defined, where that is so; at the end of its caption too.
     """
 
     recipe: Recipe
     sources: tuple[str, ...]
     charts: tuple[Chart, ...]
     left_out: tuple[str, ...]
+    doubts: tuple[str, ...] = ()
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -55,15 +58,17 @@ class Series:
 
     @property
     def words(self) -> str:
-        """What the frames share, in one or two sentences."""
+        """What the frames share, in one or two sentences, and why some of them may mean nothing."""
         from core.figures.series import own_colours
 
         many = f"{len(self.charts)} checkpoint{'s' if len(self.charts) > 1 else ''} from {self.labels[0]}"
         words = f"{many} to {self.labels[-1]}, all on one scale."
         if own_colours(self.charts):
             words = f"{many} to {self.labels[-1]}; the bars beside the colours say which scale each frame has."
-        planes = self.recipe.parameters.get("plane") == "directions"
-        return f"{words} Their plane follows {label_of(self.recipe.models[0])}." if planes else words
+        if self.recipe.parameters.get("plane") == "directions":
+            words += f" Their plane follows {label_of(self.recipe.models[0])}."
+        more = len(self.doubts) - _DOUBTS
+        return " ".join([words, *self.doubts[:_DOUBTS], *([f"And {more} more like it."] if more > 0 else [])])
 
     def gif(self, milliseconds: int = 500) -> bytes:
         """All frames as one GIF, each under the name of its file; the recipe is inside.
@@ -191,6 +196,9 @@ def series(
     Raises:
         RecipeError: if none can be used, or the sources are none.
     """
+    from core.figures.series import on_one_scale
+    from core.inspection import doubts
+
     if not sources:
         raise RecipeError("expected at least one checkpoint, got none; name a folder or several sources")
     loaded = lru_cache(maxsize=_LOADED)(load)
@@ -213,22 +221,23 @@ def series(
         except Exception as error:  # noqa: BLE001 - a checkpoint's own code raises what it likes
             failed[source] = told(error)
     charts: dict[str, Chart] = {}
+    unsteady: list[str] = []
     for source, result in results.items():
         alone = replace(recipe, models=(source,))
         try:
             charts[source] = alone.chart([result], [loaded(source)], images, list(results.values()))
+            unsteady.extend(doubts([loaded(source)]))
         except Exception as error:  # noqa: BLE001 - a checkpoint's own code raises what it likes
             failed[source] = told(error)
     left_out = tuple(f"{label_of(source)}: {failed[source]}" for source in sources if source in failed)
     if not charts:
         raise RecipeError(f"expected a checkpoint that can be asked, got none: {left_out[-1]}")
-    from core.figures.series import on_one_scale
-
     return Series(
         recipe=replace(recipe, models=(first,)),
         sources=tuple(charts),
         charts=on_one_scale(list(charts.values())),
         left_out=left_out,
+        doubts=tuple(unsteady),
     )
 
 

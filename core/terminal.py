@@ -39,6 +39,11 @@ def tell(sentence: str, error: BaseException | None = None) -> None:
     print(f"error: {plain(sentence)}", file=sys.stderr)
 
 
+def warn(sentence: str) -> None:
+    """Print, in one line, what somebody should know of what is made all the same."""
+    print(f"warning: {plain(sentence)}", file=sys.stderr)
+
+
 def tell_error(error: Exception, debug: bool, about: str = "") -> None:
     """Print an error in one line, and how to see more of one that nobody foresaw.
 

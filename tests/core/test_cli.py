@@ -315,3 +315,57 @@ def test_every_command_has_debug(command: str, capsys: pytest.CaptureFixture[str
     with pytest.raises(SystemExit, match="0"):
         main([command, "--help"])
     assert "--debug" in capsys.readouterr().out
+
+
+UNSTEADY = """
+import torch
+from torch import nn
+
+
+class Net(nn.Module):
+    def __init__(self, random):
+        super().__init__()
+        torch.manual_seed(0)
+        self.first = nn.Conv2d(3, 4, 3)
+        self.norm = nn.BatchNorm2d(4, track_running_stats=random)
+        self.last, self.random = nn.Linear(3600, 10), random
+
+    def forward(self, images):
+        hidden = self.norm(self.first(images)).relu()
+        hidden = nn.functional.dropout(hidden, 0.5, training=True) if self.random else hidden
+        return self.last(hidden.flatten(1))
+
+
+def drops():
+    return Net(True)
+
+
+def mixes():
+    return Net(False)
+"""
+
+
+@pytest.mark.parametrize(
+    ("factory", "said"), [("drops", "It draws at random or keeps a state"), ("mixes", "The batch changes the answer")]
+)
+def test_a_model_without_a_boundary_is_drawn_with_a_warning(
+    factory: str, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "net.py").write_text(UNSTEADY)
+    model = f"module:{tmp_path}/net.py:{factory}?size=3x32x32&preset=none&name=mine"
+    arguments = ["slice", "--model", model, "--image-set", "demo:photos", "--images", "3,17,42", "--resolution", "16"]
+    figure = tmp_path / "figure.html"
+    assert main([*arguments, "--out", str(figure)]) == 0
+    spoken = capsys.readouterr()
+    (warning,) = spoken.err.splitlines()
+    assert warning.startswith("warning: mine: ")
+    assert f"{said}, so no boundary is defined." in warning
+    assert spoken.out.count("so no boundary is defined.") == 1
+    assert said in figure.read_text(encoding="utf-8")
+
+
+def test_a_steady_model_has_no_warning(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*SLICE, "--resolution", "16", "--out", str(tmp_path / "figure.svg")]) == 0
+    spoken = capsys.readouterr()
+    assert spoken.err == ""
+    assert "no boundary is defined" not in spoken.out
