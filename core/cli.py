@@ -231,7 +231,8 @@ def _show(name: str, changes: Sequence[str]) -> None:
     print(f"asks: {recipe.definition.question}", file=sys.stderr)
     for entry in (*recipe.definition.parameters, *recipe.definition.figure_settings):
         value = entry.text({**recipe.parameters, **recipe.figure}[entry.name]) or "empty"
-        print(f"{entry.name}: {value}{f' {entry.unit}' if entry.unit else ''}. {entry.help}", file=sys.stderr)
+        unit = f" {entry.unit}" if entry.unit else ""
+        print(plain(f"{entry.name}: {value}{unit}. {entry.help}"), file=sys.stderr)
 
 
 def _report(options: argparse.Namespace) -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from unicodedata import normalize
 
+from core import wording
 from core.errors import ImageError
 from core.image_sources import ImageSource
 from core.sources import MOST_CLASSES
@@ -79,7 +79,8 @@ def numbered(labels: Sequence[str], own: Sequence[str], said: ImageSource) -> tu
         raise ImageError(
             f"expected class names of at most {MOST_LETTERS} letters, got {came}; shorten it, or add labels=none"
         )
-    given = tuple(normalize("NFC", name) for name in said.classes)
+    labels = [wording.name(label, "unnamed") if label else "" for label in labels]  # as the set will call them
+    known, own, given = set(labels) - {""}, wording.names(own, "class"), wording.names(said.classes, "class")
     numbers = None if known <= set(given) else whole_numbers(known)
     if numbers is not None:
         listed = own if set(own) & set(given) else given or own  # other names for the same numbers replace its own

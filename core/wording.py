@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 LONGEST = 80  # signs of a name
-_TAIL = 37  # of them, behind the dots, where a name is longer
+_TAIL = 32  # of them, behind the dots, where a name is longer
 _READ = 2000  # signs of a text that become a name: normalising megabytes takes seconds
 _SPELLED = 4  # signs in a row that are all given as code points
 # drawn as nothing, though no control signs: joiners, fillers of Hangul, selectors of variants
@@ -61,7 +61,7 @@ def name(text: str, otherwise: str = "") -> str:
         otherwise: the name where nothing remains.
 
     Returns:
-        The name; of a longer one its beginning and its end, with dots between them.
+        The name; of a longer one its beginning and its end, and four digits of its digest between them.
     """
     if len(text) <= LONGEST and _NAME.fullmatch(text):  # nearly always: sets are cut into rows again and again
         return text
@@ -70,8 +70,13 @@ def name(text: str, otherwise: str = "") -> str:
     if not said.isascii():
         said = plain(unicodedata.normalize("NFKC", said))
     if len(said) > LONGEST:
-        said = f"{said[: LONGEST - _TAIL - 3]}...{said[-_TAIL:]}"
+        said = f"{said[: LONGEST - _TAIL - 8]}..{_digest(said)}..{said[-_TAIL:]}"
     return said or otherwise
+
+
+def _digest(text: str) -> str:
+    """Four digits that tell texts apart which are not shown whole."""
+    return hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()[:4]
 
 
 def names(texts: Iterable[str], kind: str) -> tuple[str, ...]:
@@ -189,6 +194,6 @@ def coded(text: str, known: Callable[[str], bool]) -> str:
         run = "".join(signs)
         codes = [f"U+{ord(sign):04X}" for sign in run]
         if len(codes) > _SPELLED:
-            codes = [*codes[:2], "...", hashlib.sha256(run.encode("utf-8", "replace")).hexdigest()[:4]]
+            codes = [*codes[:2], "...", _digest(run)]
         parts.append(run if fine else f"[{' '.join(codes)}]")
     return "".join(parts)

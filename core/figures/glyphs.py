@@ -128,6 +128,8 @@ def known_in(words: str) -> Set[str]:
         Single signs.
     """
     strange = {sign for sign in set(words) if not ordinary(sign)}
+    if not strange:
+        return set(words)  # matplotlib, which pages do without, is not even imported
     strange -= {sign for sign in strange if all(sign in _signs(font, _state()) for font in style.FONTS)}
     found = _lenders(strange)
     return {sign for sign in set(words) if sign not in strange or found[sign]}

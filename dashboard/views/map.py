@@ -10,6 +10,7 @@ import streamlit as st
 
 from core.analyses import TABLE, thumbnails
 from core.analyses.maps import MOST_ROWS, OF_THE_MAP
+from core.figures.glyphs import with_known_letters
 from core.figures.maps import map_chart, path_words
 from core.geometry.corruptions import CORRUPTIONS
 from core.geometry.map_background import STATUSES, DecisionMap
@@ -72,8 +73,8 @@ def scatter(
     chart = session.kept(
         ("map", source, made.rows, *figure.values()),
         [found, *known, *([paths] if paths else [])],
-        lambda: map_chart(
-            found, class_names=classifier.class_names, marked=made.rows, paths=paths, beside=known, **figure
+        lambda: with_known_letters(
+            map_chart(found, class_names=classifier.class_names, marked=made.rows, paths=paths, beside=known, **figure)
         ),
     )
     rows = found.row.tolist()

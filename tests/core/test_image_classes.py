@@ -52,6 +52,8 @@ def test_texts_that_say_there_is_no_number() -> None:
         (["9", "7"], (), "a?classes=9/8/7", [0, 2], ["9", "8", "7"]),
         (["1", "0"], (), "a?classes=cat/dog", [1, 0], ["cat", "dog"]),
         (["café"], (), "a?classes=cafe%CC%81", [0], ["café"]),
+        (["\uff43at", "d\u200bog"], (), "a?classes=dog/cat", [1, 0], ["dog", "cat"]),  # as they will be called
+        (["\u200b", "cat"], (), "a", [1, 0], ["cat", "unnamed"]),
     ],
 )
 def test_classes_are_counted(labels: list[str], own: tuple[str, ...], source: str, rows: list[int], names: list[str]):

@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import json
 import re
+import subprocess
+import sys
 import warnings
 from dataclasses import replace
 from html import unescape
@@ -140,6 +142,8 @@ def test_a_font_installed_meanwhile_is_found(tmp_path: Path, monkeypatch: pytest
 
 
 def test_our_own_words_need_no_other_font() -> None:
+    asked = "import sys; from core.figures.glyphs import readable; assert readable('2 ℓ2 ≤ ñ\\n') == '2 ℓ2 ≤ ñ\\n'"
+    subprocess.run([sys.executable, "-c", f"{asked}; assert 'matplotlib' not in sys.modules"], check=True)
     for font in style.FONTS:
         own = glyphs._signs(font, glyphs._state())
         latin = {chr(code) for code in range(0x20, glyphs._LATIN) if chr(code).isprintable()}
