@@ -11,11 +11,9 @@ import ctypes
 import json
 import logging
 import os
-import stat
 import sys
 import threading
 import time
-import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import lru_cache
@@ -25,6 +23,8 @@ from typing import Protocol, runtime_checkable
 import torch
 
 from core.result import Result
+from core.writing import atomic_write as atomic_write
+from core.writing import keep_private as keep_private
 
 logger = logging.getLogger(__name__)
 
@@ -141,50 +141,6 @@ def cache_folder() -> Path:
     if named:
         return Path(named)
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "boundary-atlas"
-
-
-def keep_private(folder: Path) -> None:
-    """Make a folder that its owner alone can open; one of ours that others can open is closed to them.
-
-    A folder for everybody's files, as the system's temporary one, stays as it is.
-    """
-    folder.mkdir(mode=0o700, exist_ok=True)
-    state = folder.stat()
-    if (
-        os.name == "posix"
-        and state.st_mode & 0o077
-        and state.st_uid == os.getuid()
-        and not state.st_mode & stat.S_ISVTX
-    ):
-        folder.chmod(0o700)
-
-
-@contextmanager
-def atomic_write(path: Path, *, private: Path | None = None) -> Iterator[Path]:
-    """Write a file whole or not at all: to a temporary neighbour, synced, then renamed into place.
-
-    Args:
-        path: the file to write; its folder is made when missing.
-        private: a folder above the file, from which on down nobody but its owner may look; None: others may read it.
-
-    Yields:
-        The temporary file to fill.
-    """
-    if private is None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    else:
-        private.parent.mkdir(parents=True, exist_ok=True)
-        for depth in range(len(path.parent.relative_to(private).parts), -1, -1):
-            keep_private(path.parents[depth])
-    unfinished = path.with_name(f".{path.name}.{uuid.uuid4().hex}.part")
-    try:
-        unfinished.touch(0o666 if private is None else 0o600, exist_ok=False)
-        yield unfinished
-        with unfinished.open("rb") as written:
-            os.fsync(written.fileno())
-        unfinished.replace(path)
-    finally:
-        unfinished.unlink(missing_ok=True)
 
 
 # -- batch shape ------------------------------------------------------------------------------------------------------

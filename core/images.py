@@ -25,7 +25,9 @@ import torch
 from PIL import Image, ImageOps
 from torch import Tensor
 
+from core import wording
 from core.errors import ImageError
+from core.image_arrays import scale_advice
 from core.image_sources import ImageSource
 from core.sources import ASSETS
 
@@ -37,7 +39,7 @@ logger = logging.getLogger(__name__)
 DEMO_SETS = ("photos", "digits", "digits-lowpass", "digits-flipped")
 METADATA_KEY = "boundary-atlas"  # one key holding one JSON text: safetensors writes several keys in random order
 
-_MOST_TOLD = 10  # files that were left out, each with its reason
+_MOST_TOLD = 20  # files that were left out, each with its reason
 
 Rows = int | slice | Sequence[int] | np.ndarray | Tensor
 
@@ -49,7 +51,7 @@ class ImageSet:
     Attributes:
         pixels: float32 values in [0, 1], (n, c, h, w), n >= 1; not to be changed in place.
         labels: int64 class of each image, (n,); an index into `class_names`, or -1 where it is not known.
-        names: what to call each image.
+        names: what to call each image; kept as `core.wording.name` cleans them, like those of classes.
         class_names: the classes that labels point to; may be empty.
         source: what `load_images` was asked for.
         partners: of pairs of a clean and an adversarial image, the row of each image's partner, -1 where it is not in
@@ -76,6 +78,8 @@ class ImageSet:
         if low < -1 or high > most:
             came = f"labels from {low} to {high}"
             raise ImageError(f"expected labels from -1 to {most} for {most + 1} classes, got {came}; name every class")
+        object.__setattr__(self, "names", wording.names(self.names, "image"))
+        object.__setattr__(self, "class_names", wording.names(self.class_names, "class"))
         if len(self.names) != n:
             raise ImageError(f"expected {n} names, one per image, got {len(self.names)}; name every image")
 
@@ -150,7 +154,7 @@ def load_images(
 
     Files are turned as their EXIF orientation says, transparency is laid over white, animations give their first frame.
     One channel where every file is grey, else three. Folders are read in sorted order, without hidden files. What
-    cannot be used is left out and logged with its reason; `core.image_collections.gather` returns that as well.
+    cannot be used is left out and logged as a warning, with its reason; `core.image_collections.gather` returns it.
 
     Args:
         source: `demo:photos` or another of `DEMO_SETS`, or resized for another model, as `demo:photos@224` (the first
@@ -181,10 +185,11 @@ def load_images(
     from core.image_collections import gather
 
     found = gather(source, size=size, uploads=uploads)
-    for name, reason in found.refused[:_MOST_TOLD]:
-        logger.warning("left out %s: %s", name, reason)
-    if len(found.refused) > _MOST_TOLD:
-        logger.warning("left out %d more", len(found.refused) - _MOST_TOLD)
+    for what, some in (("left out", found.refused), ("left aside", found.left)):
+        for name, reason in some[:_MOST_TOLD]:
+            logger.warning("%s %s: %s", what, name if name.isprintable() else ascii(name), reason)
+        if len(some) > _MOST_TOLD:
+            logger.warning("%s %d more of %s", what, len(some) - _MOST_TOLD, text)
     return found.images
 
 
@@ -204,7 +209,7 @@ def _check_pixels(pixels: Tensor) -> None:
         raise ImageError("expected finite pixels, got NaN or infinity; look at how the images were made")
     low, high = float(pixels.min()), float(pixels.max())
     if low < 0 or high > 1:
-        advice = "divide by 255" if low >= 0 and 2 < high <= 255 else "remove the normalisation or clip"
+        advice = scale_advice(low, high, whole=bool((pixels == pixels.round()).all()))
         raise ImageError(f"expected pixels in [0, 1], got values from {low:.3g} to {high:.3g}; {advice}")
 
 

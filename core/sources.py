@@ -113,12 +113,6 @@ class Source:
         return with_options(place, self.options)
 
     @property
-    def runs_code(self) -> bool:
-        """Whether loading it can run what somebody wrote into a file of this machine."""
-        said = self.trained
-        return said.kind == "module" or (said.kind == "file" and said.place.lower().endswith(".pt2"))
-
-    @property
     def inner(self) -> Source:
         """The source that a null is of; itself of any other.
 

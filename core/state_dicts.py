@@ -1,24 +1,31 @@
 """State dicts: tensors by name, out of a file of anybody's, read without ever running what is in it.
 
 Training programs wrap the weights in their own ways: under `state_dict` or `model`, beside an exponential moving
-average (EMA), with `module.` or `model.` before every name, cut into shards. All of that is taken off here, and nothing
-else is changed: dtype aside, which becomes float32.
+average (EMA), with `module.` or `model.` before every name, beside a loss, a metric or a second network, cut into
+shards. All of that is taken off here, and nothing else is changed: dtype aside, which becomes float32. Which part of a
+table of names is a network is seen by its likeness to those that are known (`core.sketches`).
 """
 
 from __future__ import annotations
 
 import json
-import math
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+import mmap
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from heapq import nlargest
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from core import tensor_files
 from core.errors import CheckpointError
-from core.pickles import check
+from core.sandbox import Limits, isolated
+from core.sketches import likeness
 
 SUFFIXES = (".safetensors", ".pt", ".pth", ".bin", ".ckpt")
 INDEX_SUFFIX = ".index.json"  # beside shards, as Hugging Face writes it
@@ -31,6 +38,10 @@ _SETS = (*_WRAPPERS, "ema.", "ema_model.", "model_ema.", "module_ema.", "teacher
 _EXTRAS = ("num_batches_tracked", "n_averaged", "total_ops", "total_params")  # counters, no weights
 _FIRST = ("", "state_dict", "model_state_dict", "model", "net", "network", "weights", "params", "module")
 _DEEPEST = 4
+_KNOWN = 1.0  # likeness of networks whose bodies are the same, of 1.5; parts of networks are below 0.6
+_FEWEST, _MOST = 8, 10_000  # tensors of a network that is known
+_HEAVIEST = 8  # prefixes of each depth that are looked at
+_MOST_SETS = 50  # of one checkpoint
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,18 +68,30 @@ class StateDict:
         """How many numbers it holds."""
         return sum(tensor.numel() for tensor in self.tensors.values())
 
+    @cached_property
+    def is_known(self) -> bool:
+        """Whether nearly all of its names and shapes are those of one architecture that is known."""
+        if not _FEWEST <= len(self.tensors) <= _MOST:
+            return False
+        return float(likeness(self.shapes)[1].max()) >= _KNOWN
+
     @property
     def is_average(self) -> bool:
         """Whether its name says that it is an average over training (EMA, SWA)."""
         return any(word in self.name.lower() for word in ("ema", "averag", "swa", "teacher"))
 
 
-def read_state_dicts(paths: Sequence[Path], most_bytes: int = MOST_BYTES) -> tuple[StateDict, ...]:
+def read_state_dicts(
+    paths: Sequence[Path],
+    most_bytes: int = MOST_BYTES,
+    on_progress: Callable[[float], None] = lambda fraction: None,
+) -> tuple[StateDict, ...]:
     """Every set of weights in a checkpoint, the likeliest first.
 
     Args:
         paths: one file, or the shards of one checkpoint.
         most_bytes: what all of them may take.
+        on_progress: called with the fraction done; what it raises ends the reading.
 
     Returns:
         At least one set.
@@ -85,15 +108,7 @@ def read_state_dicts(paths: Sequence[Path], most_bytes: int = MOST_BYTES) -> tup
         raise CheckpointError(
             f"expected at most {most_bytes >> 20} MB, {paths[0].name[:80]} has {total >> 20}; save the weights alone"
         )
-    whole: dict[str, Any] = {}
-    for path in paths:
-        read = _read(path)
-        twice = next((name for name in read if name in whole), None)
-        if twice is not None:
-            raise CheckpointError(
-                f"expected shards of one checkpoint, got {twice[:60]!a} twice; choose files that belong"
-            )
-        whole.update(read)
+    whole, _ = read_tensors(paths, on_progress)
     found = _candidates(whole)
     if not found:
         raise CheckpointError(
@@ -113,7 +128,7 @@ def choose(found: Sequence[StateDict], name: str | None) -> StateDict:
     if name is not None and name not in names:
         raise CheckpointError(f"expected weights out of {', '.join(map(ascii, names))}, got {name[:60]!a}; choose one")
     chosen = found[0] if name is None else found[names.index(name)]
-    for key, tensor in chosen.tensors.items():
+    for key, tensor in {id(tensor): (key, tensor) for key, tensor in chosen.tensors.items()}.values():
         if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
             raise CheckpointError(
                 f"expected finite weights, {key[:80]} holds NaN or infinity; take a checkpoint from before"
@@ -147,50 +162,135 @@ def shards(index: Path) -> list[Path]:
 # -- reading ----------------------------------------------------------------------------------------------------------
 
 
-def _read(path: Path) -> dict[str, Any]:
-    """What a file holds: tensors, or whatever a program kept beside them.
+def read_tensors(
+    paths: Sequence[Path],
+    on_progress: Callable[[float], None] = lambda fraction: None,
+    *,
+    ours: bool = False,
+    own: bool = False,
+) -> tuple[dict[str, Any], dict[str, str]]:
+    """What files of weights hold: mappings of tensors by name, over the bytes of the files themselves.
+
+    A process of its own finds out where which tensor lies (`core.tensor_files`); the tensors here are made over those
+    bytes, mapped and not copied where they are float32 or whole numbers, and share them where the file does.
+
+    Args:
+        paths: one file, or the shards of one checkpoint.
+        on_progress: called with the fraction done; what it raises ends the reading.
+        ours: of our own format, whose numbers stay of the type that they are of.
+        own: the files came with the program: no process is started for them.
+
+    Returns:
+        Tensors by name (floating ones as float32), in mappings where a program put containers around them; and the
+        words that a safetensors file says of itself.
 
     Raises:
-        CheckpointError: if it is damaged or wants to run something.
+        CheckpointError: if a file is damaged, wants to run something, or changes while it is read.
     """
-    with path.open("rb") as file:
-        start = file.read(9)
-    if start[8:9] == b"{" or (path.suffix.lower() == ".safetensors" and not start.startswith((b"PK", b"\x80"))):
-        return _safetensors(path)
-    check(path)
+    opened = [os.open(path, os.O_RDONLY) for path in paths]
     try:
-        loaded = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # whatever a damaged file provokes in torch's reader
-        raise CheckpointError(
-            f"expected a whole checkpoint, torch cannot read {path.name[:80]}; fetch it or save it again"
-        ) from error
-    if not isinstance(loaded, Mapping):
-        kind = type(loaded).__name__
-        raise CheckpointError(f"expected a state dict, {path.name[:80]} holds a {kind}; save `model.state_dict()`")
-    return {name: value for name, value in loaded.items() if isinstance(name, str)}
+        before = [_state(file) for file in opened]
+        size = sum(state[0] for state in before)
+        places = [str(path.absolute()) for path in paths]
+        if own:
+            layouts = tensor_files.layouts(places, on_progress)
+        else:
+            layouts = isolated(
+                "core.tensor_files:layouts",
+                name=paths[0].name[:80],
+                limits=Limits.of(size, memory=_READER_BYTES, output=_LAYOUT_BYTES),
+                refusal=CheckpointError,
+                on_progress=on_progress,
+                paths=places,
+            )
+        whole: dict[str, Any] = {}
+        words: dict[str, str] = {}
+        for path, file, layout in zip(paths, opened, layouts, strict=True):
+            read = _over_the_file(path, file, layout, as_stored=ours)
+            twice = next((name for name in read if name in whole), None)
+            if twice is not None:
+                raise CheckpointError(
+                    f"expected shards of one checkpoint, got {twice[:60]!a} twice; choose files that belong"
+                )
+            whole.update(read)
+            words.update(layout["metadata"])
+        if before != [_state(file) for file in opened]:
+            raise CheckpointError(f"expected {paths[0].name[:80]} to stay as it is, it changed while it was read")
+        return whole, words
+    finally:
+        for file in opened:
+            os.close(file)
 
 
-def _safetensors(path: Path) -> dict[str, Tensor]:
-    from safetensors import SafetensorError, safe_open
+_READER_BYTES = 1 << 30  # of memory, while a file is looked through: a pickle of 64 MB makes objects of 500 MB
+_LAYOUT_BYTES = 256 << 20
+_REPEATED = 4  # times the bytes of a file that its tensors may take together: float8 becomes float32
 
-    try:
-        with safe_open(path, framework="pt", device="cpu") as file:
-            return {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118 - no mapping
-    except (SafetensorError, OSError, ValueError, TypeError, LookupError, RuntimeError, OverflowError) as error:
-        raise CheckpointError(
-            f"expected a safetensors file, {path.name[:80]} is none, or cut off or damaged; fetch it again"
-        ) from error
+
+def _state(file: int) -> tuple[int, int]:
+    state = os.fstat(file)
+    return state.st_size, state.st_mtime_ns
+
+
+def _over_the_file(path: Path, file: int, layout: Mapping[str, Any], *, as_stored: bool) -> dict[str, Any]:
+    """Tensors over the bytes of a file, which its layout says where they lie.
+
+    Raises:
+        CheckpointError: if they repeat the same numbers over and over.
+    """
+    size = os.fstat(file).st_size
+    mapped = mmap.mmap(file, 0, access=mmap.ACCESS_COPY)
+    storages = layout["storages"]
+    made: dict[tuple[Any, ...], Tensor] = {}
+    left = _REPEATED * size + (1 << 20)
+
+    def tensor(number: int, dtype: str, offset: int, shape: Sequence[int], stride: Sequence[int]) -> Tensor:
+        nonlocal left
+        place = number, dtype, offset, *shape, *stride
+        if place not in made:
+            kind = getattr(torch, dtype)
+            begin, length = storages[number]
+            numbers = _stored(mapped, kind, begin, length)
+            view = torch.as_strided(numbers, shape, stride, offset)
+            left -= view.numel() * max(view.element_size(), 4 if view.is_floating_point() else 1)
+            if left < 0 or view.numel() * view.element_size() > length:
+                raise CheckpointError(
+                    f"expected whole weights, those of {path.name[:80]} repeat a few numbers; save them with"
+                    " .contiguous(), each once"
+                )
+            made[place] = (view.float() if view.is_floating_point() and not as_stored else view).contiguous()
+        return made[place]
+
+    def tensors(node: Mapping[str, Any]) -> dict[str, Any]:
+        return {name: tensors(inner) if isinstance(inner, Mapping) else tensor(*inner) for name, inner in node.items()}
+
+    return tensors(layout["tree"])
+
+
+def _stored(mapped: mmap.mmap, kind: torch.dtype, begin: int, length: int) -> Tensor:
+    """The numbers of a storage; copied where they do not begin at a multiple of their size."""
+    if not length:
+        return torch.empty(0, dtype=kind)
+    if begin % kind.itemsize:
+        return torch.frombuffer(mapped, dtype=torch.uint8, count=length, offset=begin).clone().view(kind)
+    return torch.frombuffer(mapped, dtype=kind, count=length // kind.itemsize, offset=begin)
 
 
 # -- finding the weights ----------------------------------------------------------------------------------------------
 
 
 def _candidates(whole: Mapping[str, Any]) -> list[StateDict]:
-    """The sets of weights in what was read: named as usual first, averages after them, larger before smaller."""
-    found = [part for name, tensors in _tables(whole, "", 0) for part in _parted(name, tensors)]
-    ranked = sorted(found, key=lambda part: (part.is_average, _place(part.name), -part.parameters))
-    largest = max((part.parameters for part in ranked), default=0)
-    return [part for part in ranked if part.parameters * 20 >= largest]  # an optimiser's odds and ends are no model
+    """The sets of weights in what was read: known ones first, named as usual, larger ones; averages after them."""
+    tables = sorted(_tables(whole, "", 0, set()), key=lambda each: (_place(each[0]), -_numbers(each[1])))
+    found = [part for name, tensors in tables[:_MOST_SETS] for part in _parted(name, tensors)]
+    found.sort(key=lambda part: (part.is_average, not part.is_known, _place(part.name), -part.parameters))
+    largest = max((part.parameters for part in found), default=0)
+    kept = [part for part in found if part.is_known or part.parameters * 20 >= largest]
+    return kept[:_MOST_SETS]  # without an optimiser's odds and ends
+
+
+def _numbers(tensors: Mapping[str, Tensor]) -> int:
+    return sum(tensor.numel() for tensor in tensors.values())
 
 
 def _place(name: str) -> int:
@@ -198,60 +298,64 @@ def _place(name: str) -> int:
     return _FIRST.index(first) if first in _FIRST else len(_FIRST)
 
 
-def _tables(node: Mapping[Any, Any], way: str, depth: int) -> Iterator[tuple[str, dict[str, Tensor]]]:
-    """Every mapping that holds tensors by name, with the way to it."""
+def _tables(node: Mapping[Any, Any], way: str, depth: int, seen: set[int]) -> Iterator[tuple[str, dict[str, Tensor]]]:
+    """Every mapping that holds tensors by name, with the way to it; one that is met again is passed over."""
+    seen.add(id(node))
     tensors = {name: value for name, value in node.items() if isinstance(name, str) and isinstance(value, Tensor)}
     if any(tensor.is_floating_point() for tensor in tensors.values()):
         yield way, tensors
     if depth < _DEEPEST:
         for name, value in node.items():
-            if isinstance(value, Mapping) and isinstance(name, str) and "optim" not in name.lower():
-                yield from _tables(value, f"{way}/{name}" if way else name, depth + 1)
+            is_new = isinstance(value, Mapping) and id(value) not in seen
+            if is_new and isinstance(name, str) and "optim" not in name.lower():
+                yield from _tables(value, f"{way}/{name}" if way else name, depth + 1, seen)
 
 
 def _parted(name: str, tensors: Mapping[str, Tensor]) -> Iterator[StateDict]:
     """A table as a set of weights without its wrapping; as several where prefixes tell several models apart."""
     kept = {key: tensor for key, tensor in tensors.items() if not key.endswith(_EXTRAS)}
-    stripped, removed = _unwrapped(kept)
-    if stripped:
-        yield StateDict(name, _plain(stripped), removed)
-    if removed:
-        return
-    for prefix in _SETS:
-        inside = {key: tensor for key, tensor in kept.items() if key.startswith(prefix)}
-        if len(inside) >= 2 and len(inside) < len(kept):
-            part, removed = _unwrapped({key.removeprefix(prefix): tensor for key, tensor in inside.items()})
-            yield StateDict(f"{name}/{prefix[:-1]}".lstrip("/"), _plain(part), prefix + removed)
+    whole = StateDict(name, *_unwrapped(kept))
+    parts = [] if whole.is_known else list(_inside(whole))
+    same = next((part for part in parts if len(part.tensors) == len(whole.tensors)), None)
+    if same is not None:  # a wrapping of another name
+        yield replace(same, name=name)
+    elif whole.tensors:
+        yield whole
+        yield from parts
+
+
+def _inside(whole: StateDict) -> Iterator[StateDict]:
+    """The networks that are parts of a table: those that are known, and those that are told apart by a usual prefix."""
+    groups: list[dict[str, list[str]]] = [{} for _ in range(_DEEPEST)]
+    for key in whole.tensors:
+        parts = key.split(".", _DEEPEST)[:-1]
+        for group, prefix in zip(groups, accumulate(f"{part}." for part in parts), strict=False):
+            group.setdefault(prefix, []).append(key)
+    known: list[str] = []
+    for depth, group in enumerate(groups):
+        size = {prefix: sum(whole.tensors[key].numel() for key in keys) for prefix, keys in group.items()}
+        usual = [] if depth or whole.removed else [prefix for prefix in _SETS if prefix in group]
+        for prefix in dict.fromkeys((*nlargest(_HEAVIEST, size, key=size.__getitem__), *usual)):
+            if prefix.startswith(tuple(known)):
+                continue
+            part, more = _unwrapped({key[len(prefix) :]: whole.tensors[key] for key in group[prefix]})
+            way = f"{whole.name}/{prefix[:-1]}".lstrip("/")
+            found = StateDict(way, part, whole.removed + prefix + more)
+            if found.is_known:
+                known.append(prefix)
+            elif prefix not in usual or not 2 <= len(part) < len(whole.tensors):
+                continue
+            yield found
 
 
 def _unwrapped(tensors: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], str]:
     """The tensors without the prefixes that all names share."""
-    kept, removed = dict(tensors), ""
-    while kept:
-        shared = next((prefix for prefix in _WRAPPERS if all(key.startswith(prefix) for key in kept)), None)
-        if shared is None or any(key == shared for key in kept):
+    if not tensors:
+        return {}, ""
+    ends = min(tensors), max(tensors)  # what both begin with, all between them do
+    shortest, end = min(map(len, tensors)), 0
+    while shared := next((each for each in _WRAPPERS if all(key.startswith(each, end) for key in ends)), ""):
+        if end + len(shared) >= shortest:  # nothing would be left of a name
             break
-        kept = {key.removeprefix(shared): tensor for key, tensor in kept.items()}
-        removed += shared
-    return kept, removed
-
-
-def _plain(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Dense float32 tensors, or whole numbers as they are.
-
-    Raises:
-        CheckpointError: if one is larger than what the file holds of it, sparse, quantised or complex.
-    """
-    found = {}
-    for name, tensor in tensors.items():
-        odd = tensor.is_sparse or tensor.is_quantized or tensor.is_complex() or tensor.layout != torch.strided
-        if odd or tensor.device.type != "cpu":
-            raise CheckpointError(
-                f"expected dense weights of real numbers, {name[:80]} is not; convert the model to float32 first"
-            )
-        if math.prod(tensor.shape) * tensor.element_size() > tensor.untyped_storage().nbytes():
-            raise CheckpointError(
-                f"expected whole weights, {name[:80]} repeats a few numbers; save it with .contiguous()"
-            )
-        found[name] = (tensor.float() if tensor.is_floating_point() else tensor).contiguous()
-    return found
+        end += len(shared)
+    return {key[end:]: tensor for key, tensor in tensors.items()}, ends[0][:end]

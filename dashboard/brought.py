@@ -286,7 +286,9 @@ def own_loader() -> Callable[[str], Classifier]:
             raise CheckpointError(
                 f"expected a demo model or one of yours, got {source[:80]!a}; bring it on the Model view"
             )
-        return held().get(kept.token, f"model {source}", lambda: load_classifier(source, uploads=kept.paths), _bytes_of)
+        return held().get(
+            kept.token, f"model {source}", lambda: load_classifier(source, uploads=kept.paths, trust=False), _bytes_of
+        )
 
     return load
 

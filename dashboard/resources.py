@@ -39,7 +39,7 @@ def _null(source: str) -> Classifier:
 
 @st.cache_resource(max_entries=6, show_spinner=False)
 def _demo_classifier(source: str) -> Classifier:
-    return load_classifier(source)
+    return load_classifier(source, trust=False)
 
 
 def model_card(source: str) -> str:
