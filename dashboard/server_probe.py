@@ -11,10 +11,12 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Sequence
+from pathlib import Path
 
 _PATIENCE = 10.0  # seconds for one answer: it may be computing
 _TIMES = 3  # that it may stay silent
 _PAUSE = 2.0  # seconds between
+_STARTING = 60.0  # seconds for which nobody expects an answer
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -57,10 +59,11 @@ def ask(port: int) -> tuple[bool, bool, str]:
 def _long_enough(process: int) -> bool:
     """Whether a process has run for a minute: one that starts does not answer yet."""
     try:
-        started = os.stat(f"/proc/{process}").st_mtime  # noqa: PTH116 - a process, not a file
+        began = int(Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[19])  # in ticks since the boot
+        now = float(Path("/proc/uptime").read_text().split()[0])
     except OSError:
         return False
-    return time.time() - started > 60
+    return now - began / os.sysconf("SC_CLK_TCK") > _STARTING
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import http.client
 import json
+import os
 import socket
 import threading
 import time
@@ -272,13 +273,15 @@ def test_who_does_not_answer_is_stopped_only_after_a_while(monkeypatch: pytest.M
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))
         port = silent.getsockname()[1]
-    arguments = ["--port", str(port), "--stop", "4711"]
-    monkeypatch.setattr(server_probe, "_long_enough", lambda process: False)
+    arguments = ["--port", str(port), "--stop", ""]
+    own = str(os.getpid())
+    arguments[-1] = own
+    monkeypatch.setattr(server_probe, "_STARTING", 1e9)
     assert server_probe.main(arguments) == 1
     assert stopped == []
-    monkeypatch.setattr(server_probe, "_long_enough", lambda process: True)
+    monkeypatch.setattr(server_probe, "_STARTING", 0.1)
     assert server_probe.main(arguments) == 1
-    assert stopped == [4711]
+    assert stopped == [os.getpid()] * Path("/proc/self/stat").exists()
 
 
 def test_one_that_is_well_is_left_alone(small: Dashboard) -> None:
