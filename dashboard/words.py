@@ -23,7 +23,7 @@ LENSES = {  # views and their titles, in the order of the sidebar
 
 
 _OF_SOURCES = "|".join((*KINDS, *ANALYTIC_KINDS, r"\d+"))  # what stands between colons in sources
-_MARKS = re.compile(r"([\\`*_\[\]()|<>$~&])|(?m:^([-+=#]))|(?m:^(\d+)[.])")
+_MARKS = re.compile(r"([\\`*_\[\](){}|<>$~&])|(?m:^([-+=#]))|(?m:^(\d+)[.])")
 _JOINED = re.compile(
     r"(?i)(?<=http)(?=:)|(?<=https)(?=:)|(?<=www)(?=\.)|(?<=@)(?=[-\w]+\.[-\w.]*[a-z])"  # addresses
     rf"|(?<=:)(?!(?:{_OF_SOURCES}):)(?=[a-z0-9_+/-]+(?::|\\?[\[{{]))"  # :material/home:, :red[x]
