@@ -47,8 +47,8 @@ demo-models: $(VENV)/.installed ## train the demo models again, in about half an
 bench: $(VENV)/.installed-bench chromium ## measure speed, each figure as a ratio within one run
 	$(RUN) pytest tests/benchmarks -s -o addopts=--import-mode=importlib
 
-docs: $(VENV)/.installed-docs ## write the API reference of `core` into docs/
-	$(RUN) pdoc --docformat google --math --output-directory docs $(DOCUMENTED)
+docs: $(VENV)/.installed-docs ## write the API reference of `core` into docs/api/
+	$(RUN) pdoc --docformat google --math --output-directory docs/api $(DOCUMENTED)
 
 $(VENV)/.made:
 	@$(PYTHON) -c 'import sys; sys.exit("Boundary Atlas needs Python 3.11 or newer; name one with PYTHON=..." if sys.version_info < (3, 11) else 0)'

@@ -86,7 +86,7 @@ class Recipe:
         return cls(
             analysis=analysis,
             models=_sources(models),
-            images=_source(images),
+            images=source_in(images),
             rows=_rows(rows, known, parameters),
             parameters=parameters,
             figure=figure,
@@ -292,7 +292,12 @@ def _analysis(name: Any) -> Analysis:
     return TABLE[name]
 
 
-def _source(value: Any) -> str:
+def source_in(value: Any) -> str:
+    """The name of a source, as recipes hold them.
+
+    Raises:
+        RecipeError: if it is none, or too long for a recipe or a link.
+    """
     if not isinstance(value, str) or not value or len(value) > 500 or not value.isprintable():
         raise RecipeError(f"expected the name of a source, such as demo:photos, got {shown(value)}")
     return value
@@ -301,7 +306,7 @@ def _source(value: Any) -> str:
 def _sources(values: Any) -> tuple[str, ...]:
     if isinstance(values, str) or not isinstance(values, Iterable):
         raise RecipeError(f"expected a list of models, got {shown(values)}")
-    sources = tuple(_source(value) for value in values)
+    sources = tuple(source_in(value) for value in values)
     if not 1 <= len(sources) <= 16:
         raise RecipeError(f"expected 1 to 16 models, got {len(sources)}")
     return sources

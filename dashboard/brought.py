@@ -287,13 +287,14 @@ def own_loader() -> Callable[[str], Classifier]:
                 f"expected a demo model or one of yours, got {source[:80]!a}; bring it on the Model view"
             )
         return held().get(
-            kept.token, f"model {source}", lambda: load_classifier(source, uploads=kept.paths, trust=False), _bytes_of
+            kept.token, f"model {source}", lambda: load_classifier(source, uploads=kept.paths, trust=False), bytes_of
         )
 
     return load
 
 
-def _bytes_of(classifier: Classifier) -> int:
+def bytes_of(classifier: Classifier) -> int:
+    """What the weights and buffers of a model take, in bytes."""
     state = (*classifier.module.parameters(), *classifier.module.buffers())
     return sum(tensor.numel() * tensor.element_size() for tensor in state)
 

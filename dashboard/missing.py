@@ -8,7 +8,7 @@ import streamlit as st
 
 from core.errors import CheckpointError, RecipeError
 from core.image_sources import ImageSource
-from core.recipe import shown
+from core.recipe import shown, source_in
 from core.sources import NULLS, Source
 from dashboard import address, own_images
 from dashboard.brought import LARGEST, brought, read_only
@@ -83,8 +83,10 @@ def check_here(sources: Sequence[str]) -> None:
 
     Raises:
         MissingUploadError: if one is an upload, whose file can be asked for.
-        RecipeError: if one is something else.
+        RecipeError: if one is something else, or its name too long.
     """
+    for each in sources:
+        source_in(each)  # what no recipe takes would make every picture of this session fail
     source = next((source for source in sources if not is_here(source)), None)
     if source is None:
         return
@@ -105,8 +107,9 @@ def check_images(source: str) -> None:
 
     Raises:
         MissingUploadError: if it is an upload, whose file can be asked for.
-        RecipeError: if it is something else.
+        RecipeError: if it is something else, or its name too long.
     """
+    source_in(source)
     if source.startswith("demo:") or own_images.knows(source):
         return
     if source.startswith("upload:"):

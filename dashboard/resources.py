@@ -16,7 +16,8 @@ from core.null import null_of
 from core.result import Result
 from core.sources import ANALYTIC, LINEARISED, NULLS, UNTRAINED, Source
 from core.store import Store
-from dashboard.brought import brought, name_of, own_classifier
+from dashboard.brought import brought, bytes_of, name_of, own_classifier
+from dashboard.held import held
 from dashboard.own_images import own_images
 from dashboard.words import literal
 
@@ -30,11 +31,12 @@ def classifier(source: str) -> Classifier:
     return _demo_classifier(source) if source.startswith("demo:") else own_classifier(source)
 
 
-@st.cache_resource(scope="session", max_entries=4, show_spinner=False)
 def _null(source: str) -> Classifier:
     """The null model of one that this session may load, at an image that it may read."""
     said = Source.parse(source)
-    return null_of(said, classifier(said.inner.text()), image_set)
+    return held().get(
+        brought().token, f"null {source}", lambda: null_of(said, classifier(said.inner.text()), image_set), bytes_of
+    )
 
 
 @st.cache_resource(max_entries=6, show_spinner=False)

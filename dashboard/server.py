@@ -37,7 +37,7 @@ _LOOKED_AFTER = 2.0  # seconds between looks for sessions that are to end
 _DESCRIPTORS = 0.9  # of those that the system allows: from there on a restart is due
 _PINGED = 30.0  # seconds between pings, and until an answer is missed: then a browser is gone
 _FAREWELL = 3  # seconds for requests under way when the server is stopped
-_REQUESTS_EACH = 16  # connections of one session at once: a browser opens up to 6 beside its websocket
+_REQUESTS_EACH = 8  # connections of one session at once: a browser opens up to 6 beside its websocket
 
 
 class Server(App):

@@ -14,7 +14,7 @@ from pathlib import Path
 
 MB = 1 << 20
 _SPARE = 256  # descriptors of libraries, logs, the listening socket and plain requests
-_EACH = 8  # descriptors of one session: three of its event loop, its connection, files that it reads; twice
+_EACH = 16  # descriptors of one session: 8 connections, an event loop of three, that of a lost one, files that it reads
 _CONTROL_GROUPS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from core.sources import ANALYTIC_KINDS, KINDS
+
 LENSES = {  # views and their titles, in the order of the sidebar
     "slices": "Slices",
     "sparse": "Sparse",
@@ -20,10 +22,11 @@ LENSES = {  # views and their titles, in the order of the sidebar
 }
 
 
-_MARKS = re.compile(r"([\\`*_\[\]()|<>$~&])|(?m:^([-+=#]))|(?m:^(\d+)[.])")
+_OF_SOURCES = "|".join((*KINDS, *ANALYTIC_KINDS, r"\d+"))  # what stands between colons in sources
+_MARKS = re.compile(r"([\\`*_\[\](){}|<>$~&])|(?m:^([-+=#]))|(?m:^(\d+)[.])")
 _JOINED = re.compile(
     r"(?i)(?<=http)(?=:)|(?<=https)(?=:)|(?<=www)(?=\.)|(?<=@)(?=[-\w]+\.[-\w.]*[a-z])"  # addresses
-    r"|(?<=:)(?=[a-z0-9_+/-]+(?::|\\[\[{]))"  # :material/home:, :red[words]
+    rf"|(?<=:)(?!(?:{_OF_SOURCES}):)(?=[a-z0-9_+/-]+(?::|\\?[\[{{]))"  # :material/home:, :red[x]
     r"|(?<=-)(?=\\?[->])|(?<=<)(?=[-=])|(?<=[>~])(?==)"  # arrows and dashes
 )
 

@@ -78,3 +78,12 @@ def test_a_recipe_and_a_link_hold_a_source() -> None:
     made = Recipe.make("slice", models=[source], images="demo:photos@64", rows=[1, 2, 3])
     assert Recipe.from_query("slice", made.query()) == made
     assert Recipe.parse(made.json()) == made
+
+
+def test_nulls_of_nulls_are_named_to_a_depth() -> None:
+    deep = Source.parse("untrained:" * 8 + "demo:photos/vit")
+    assert deep.trained.text() == "demo:photos/vit"
+    for count in (9, 200, 20_000):
+        for null in ("untrained:", "untrained:7:", "linearised:", "analytic:ball:"):
+            with pytest.raises(CheckpointError, match=f"^expected at most 8 nulls around a model, got {count}; name"):
+                Source.parse(null * count + "demo:photos/vit")

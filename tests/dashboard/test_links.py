@@ -57,6 +57,40 @@ def test_labels_that_the_model_does_not_have_are_told(monkeypatch: pytest.Monkey
     links._check_fit("demo:digits/standard", "own")
 
 
+@pytest.mark.parametrize(
+    "source",
+    [
+        "demo:photos/standard?name=" + "x" * 500,  # which can be loaded
+        "untrained:demo:photos/standard?name=" + "x" * 500,
+        "demo:" + "x" * 500,
+        "upload:" + "a" * 500,
+        "untrained:" * 200 + "demo:photos/standard",
+        "http://another.example/" + "x" * 500,
+    ],
+)
+def test_a_long_source_is_refused_and_later_links_are_followed(
+    source: str, settle: Callable[..., AppTest], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("BOUNDARY_ATLAS_CACHE", str(tmp_path))
+    app = AppTest.from_file(str(CHECKOUT / "dashboard" / "app.py"), default_timeout=120)
+    app.session_state["settings:limits"] = {"bits": 4}
+    for name, bits in (("models", "3"), ("images", "5")):
+        app.switch_page("views/limits.py")
+        app.query_params[name] = source
+        settle(app)
+        assert not app.exception
+        (said,) = [each.value for each in app.error]
+        assert said.startswith("This link ")
+        assert len(said) < 900
+        assert "http:" not in said
+        app.query_params.clear()
+        app.query_params["bits"] = bits
+        settle(app)
+        assert [each.value for each in (*app.exception, *app.error)] == []
+        assert app.session_state["models"] == ("demo:photos/standard",)
+        app.query_params.clear()
+
+
 def test_images_that_cannot_fit_are_refused_before_they_are_made(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(links, "image_set", lambda source: pytest.fail("images were made"))
     monkeypatch.setattr(links, "demo_images", lambda model: "demo:photos")

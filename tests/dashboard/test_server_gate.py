@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import http.client
 import json
+import os
 import socket
 import threading
 import time
@@ -18,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from websockets.exceptions import InvalidStatus
 
-from dashboard import server_gate
+from dashboard import server_gate, server_probe
 from dashboard.server_gate import Gate
 from dashboard.server_limits import MB, Limits
 from dashboard.server_sessions import HeldUploads
@@ -244,13 +245,47 @@ def test_health_tells_the_numbers_of_the_process(small: Dashboard) -> None:
 
 
 def test_a_server_that_is_to_be_restarted_says_so(
-    serve: Callable[..., Dashboard], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    serve: Callable[..., Dashboard],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setenv("BOUNDARY_ATLAS_CACHE", str(tmp_path))
     tight = serve(tmp_path, "--memory", "20")
     told = health(tight)
     assert (told["status"], told["ok"]) == (503, False)
     assert told["restart"][0].endswith("MB of memory are in use, of 20 MB")
+    assert server_probe.ask(tight.port)[:2] == (False, True)
+    assert server_probe.main(["--port", str(tight.port), "--stop", str(told["process"])]) == 1
+    assert "to be restarted" in capsys.readouterr().out
+    eventually(lambda: not server_probe_answers(tight.port))
+
+
+def server_probe_answers(port: int) -> bool:
+    with socket.socket() as caller:
+        return caller.connect_ex(("127.0.0.1", port)) == 0
+
+
+def test_who_does_not_answer_is_stopped_only_after_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    stopped: list[int] = []
+    monkeypatch.setattr(server_probe, "_PAUSE", 0.0)
+    monkeypatch.setattr(server_probe.os, "kill", lambda process, signal: stopped.append(process))
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        port = silent.getsockname()[1]
+    arguments = ["--port", str(port), "--stop", ""]
+    own = str(os.getpid())
+    arguments[-1] = own
+    monkeypatch.setattr(server_probe, "_STARTING", 1e9)
+    assert server_probe.main(arguments) == 1
+    assert stopped == []
+    monkeypatch.setattr(server_probe, "_STARTING", 0.1)
+    assert server_probe.main(arguments) == 1
+    assert stopped == [os.getpid()] * Path("/proc/self/stat").exists()
+
+
+def test_one_that_is_well_is_left_alone(small: Dashboard) -> None:
+    assert server_probe.main(["--port", str(small.port), "--stop", "4711"]) == 0
 
 
 def test_strangers_hear_of_health_but_no_numbers(small: Dashboard) -> None:

@@ -28,6 +28,7 @@ def test_addresses_do_not_become_links_nor_names_pictures(words: str, kept_apart
     "words",
     [
         "expected rows below 540, the size of demo:photos, got 9999",
+        "untrained:demo:photos/vit, analytic:ball:untrained:upload:ab12 and untrained:7:timm:resnet18",
         "models: expected one of demo:photos, demo:digits@224; 1.5e-3 - 2 + 4 = x, photos/standard #3",
     ],
 )

@@ -1,0 +1,70 @@
+"""Ask a dashboard how it is: `python -m dashboard.server_probe [--port 8501] [--stop PID]`; for what supervises it."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import signal
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Sequence
+from pathlib import Path
+
+_PATIENCE = 10.0  # seconds for one answer: it may be computing
+_TIMES = 3  # that it may stay silent
+_PAUSE = 2.0  # seconds between
+_STARTING = 60.0  # seconds for which nobody expects an answer
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Ask, print the answer, and end what asks for a restart where that is wanted.
+
+    Args:
+        arguments: the command line, `sys.argv[1:]` when None.
+
+    Returns:
+        0 where it does its work, 1 where not.
+    """
+    parser = argparse.ArgumentParser(prog="python -m dashboard.server_probe", description="Ask a dashboard how it is.")
+    parser.add_argument("--port", type=int, default=8501, help="where it listens on this machine (default: 8501)")
+    parser.add_argument("--stop", type=int, metavar="PID", help="its process, ended where it should be restarted")
+    chosen = parser.parse_args(arguments)
+    well, answered, said = ask(chosen.port)
+    print(said)
+    if not well and chosen.stop and (answered or _long_enough(chosen.stop)):
+        os.kill(chosen.stop, signal.SIGTERM)
+    return 0 if well else 1
+
+
+def ask(port: int) -> tuple[bool, bool, str]:
+    """Whether a dashboard is well, whether it answered, and what it said, as one line."""
+    said = "it does not answer"
+    for left in range(_TIMES - 1, -1, -1):
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/healthz", timeout=_PATIENCE) as answer:
+                return True, True, answer.read().decode()
+        except urllib.error.HTTPError as error:
+            with error:
+                told = json.loads(error.read())
+            return False, True, f"to be restarted: {'; '.join(told.get('restart', ())) or 'it does not say why'}"
+        except OSError as error:
+            said = f"it does not answer: {error}"
+            time.sleep(_PAUSE if left else 0)
+    return False, False, said
+
+
+def _long_enough(process: int) -> bool:
+    """Whether a process has run for a minute: one that starts does not answer yet."""
+    try:
+        began = int(Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[19])  # in ticks since the boot
+        now = float(Path("/proc/uptime").read_text().split()[0])
+    except OSError:
+        return False
+    return now - began / os.sysconf("SC_CLK_TCK") > _STARTING
+
+
+if __name__ == "__main__":
+    sys.exit(main())
