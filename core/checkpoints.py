@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from core.classifier import Classifier
@@ -23,6 +22,7 @@ from core.demo import ARCHITECTURES, SHIPPED, demo_spec
 from core.errors import CheckpointError
 from core.images import METADATA_KEY, load_images
 from core.sources import ASSETS, NULLS, Source, nearest
+from core.state_dicts import read_tensors
 
 if TYPE_CHECKING:
     from core.foreign import Uploads
@@ -40,18 +40,24 @@ def demo_images(model: str) -> str:
 
 
 def load_classifier(
-    source: str | Path, device: str | torch.device | None = None, *, uploads: Uploads | None = None
+    source: str | Path,
+    device: str | torch.device | None = None,
+    *,
+    uploads: Uploads | None = None,
+    trust: bool = True,
 ) -> Classifier:
     """Load a classifier.
 
-    Files are read as weights only, never run. What can run code (`.pt2`, ONNX, `module:`) is loaded where you name it
-    here or on the command line, and never from a page.
+    Files are read as weights only, never run. What can run code (`.pt2`, ONNX, `module:`, robustbench) is loaded where
+    you name it here or on the command line, and never from a page.
 
     Args:
         source: a line of text as `core.sources` describes it: a demo model, a name of torchvision, timm or its hub,
             or a file with its architecture, such as `net.pt?arch=torchvision:resnet18&preset=imagenet`.
         device: where it will run; the best device here when not given.
         uploads: finds the files of `upload:DIGEST`; where it is not given, or finds none, those are asked for.
+        trust: whether code of whoever made the model may run, as that of your own may. False for a source out of a
+            recipe, a link or a page: `core.trust` says what may be loaded then.
 
     Returns:
         The classifier, named as the checkpoint or the source names it, with its normalisation inside.
@@ -65,13 +71,13 @@ def load_classifier(
     if said.kind in NULLS:
         from core.null import null_of
 
-        of = load_classifier(said.inner.text(), device, uploads=uploads)
+        of = load_classifier(said.inner.text(), device, uploads=uploads, trust=trust)
         return null_of(said, of, lambda images: load_images(images, uploads=uploads))
     path = _ours(said, uploads)
     if path is None:
         from core.foreign import load_foreign
 
-        return load_foreign(said, device, uploads)
+        return load_foreign(said, device, uploads, trust)
     facts, weights = _read(path)
     module = _fill(path, facts, weights)
     try:
@@ -184,18 +190,16 @@ def _broken(path: Path, what: str) -> str:
 
 
 def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """What a checkpoint says of itself, checked, and its weights, copied out of the file.
+    """What a checkpoint says of itself, checked, and its weights, over the bytes of the file.
 
     Raises:
         CheckpointError: if the file is damaged, foreign or says something else than it should.
     """
     try:
-        with safe_open(path, framework="pt", device="cpu") as file:
-            text = (file.metadata() or {}).get(METADATA_KEY)
-            names: list[str] = file.keys()
-            weights = {name: file.get_tensor(name).clone() for name in names}
-    except (SafetensorError, OSError, ValueError, TypeError, RuntimeError) as error:
-        raise CheckpointError(_broken(path, "it is no safetensors file, or cut off or damaged")) from error
+        weights, words = read_tensors([path], ours=True, own=path.is_relative_to(ASSETS))
+    except CheckpointError as error:
+        raise CheckpointError(_broken(path, str(error))) from error
+    text = words.get(METADATA_KEY)
     if text is None:
         raise CheckpointError(
             f"expected a safetensors file with our metadata, {path.name[:80]} has none; write it again"

@@ -20,7 +20,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from core import compute
+from core import compute, wording
 from core.errors import ImageError
 
 
@@ -42,7 +42,8 @@ class Classifier:
     Args:
         module: any module from normalised images (n, c, h, w) to logits (n, k). It is copied; yours is left as it is.
         input_shape: (c, h, w) of one image.
-        class_names: one name per class; "class 0", "class 1", ... when not given.
+        class_names: one name per class; "class 0", "class 1", ... when not given. Names are kept as `core.wording.name`
+            cleans them.
         mean: per channel, taken from the pixels before the module sees them; 0 when not given.
         std: per channel, what the pixels are then divided by; 1 when not given.
         name: how figures call it; the module's class name when not given.
@@ -70,10 +71,10 @@ class Classifier:
         channels = self.input_shape[0]
         self.mean = _per_channel("mean", mean, 0.0, channels)
         self.std = _per_channel("std", std, 1.0, channels)
-        self.name = name or type(module).__name__
+        self.name = wording.name(name or "", type(module).__name__)
         self._prepare()
         self.num_classes = self._count_classes()
-        names = tuple(class_names) if class_names is not None else tuple(f"class {k}" for k in range(self.num_classes))
+        names = wording.names([""] * self.num_classes if class_names is None else class_names, "class")
         if len(names) != self.num_classes:
             raise ValueError(f"expected {self.num_classes} class names, as many as logits, got {len(names)}")
         self.class_names = names

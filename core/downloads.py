@@ -6,10 +6,12 @@ The libraries show on standard error how far they are: bytes so far and in all, 
 
 from __future__ import annotations
 
+import re
 import socket
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from pathlib import Path, PurePosixPath
 from typing import TypeVar
 from urllib.parse import urlsplit
 from urllib.request import getproxies
@@ -17,6 +19,8 @@ from urllib.request import getproxies
 from core.errors import CheckpointError
 
 T = TypeVar("T")
+
+_HASHED = re.compile(r"-([a-f0-9]{8,})\.")  # as torch writes the hash of a file into its name
 
 
 def fetched(name: str, fetch: Callable[[], T]) -> T:
@@ -60,3 +64,55 @@ def _quick_where_offline() -> Iterator[None]:
         yield
     finally:
         constants.HF_HUB_OFFLINE = before
+
+
+def file_at(name: str, url: str, file: str = "") -> Path:
+    """The file at an address, in torch's folder of what it fetched before; its name may hold the hash it must have.
+
+    Args:
+        name: what it is, for the sentence.
+        url: where it is.
+        file: what it is called here; as there where it is not given.
+
+    Returns:
+        Where it lies on this machine.
+
+    Raises:
+        CheckpointError: if it cannot be fetched, or has another hash.
+    """
+    import torch
+
+    folder = Path(torch.hub.get_dir()) / "checkpoints"
+    path = folder / (file or PurePosixPath(urlsplit(url).path).name)
+    if not path.is_file():
+        hashed = _HASHED.search(path.name)
+        folder.mkdir(parents=True, exist_ok=True)
+        fetched(name, lambda: torch.hub.download_url_to_file(url, str(path), hashed[1] if hashed else None))
+    return path
+
+
+def file_of_hub(name: str, repository: str, files: Sequence[str], revision: str | None = None) -> Path:
+    """The first of some files that a repository of the hub has, in the hub's folder of what was fetched before.
+
+    Args:
+        name: what it is, for the sentence.
+        repository: owner and name.
+        files: their names, the preferred one first.
+        revision: a commit, branch or tag; the newest where none is said.
+
+    Returns:
+        Where it lies on this machine.
+
+    Raises:
+        CheckpointError: if none can be fetched.
+    """
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import EntryNotFoundError
+
+    def fetch() -> str:
+        for file in files[:-1]:
+            with suppress(EntryNotFoundError):
+                return str(hf_hub_download(repository, file, revision=revision))
+        return str(hf_hub_download(repository, files[-1], revision=revision))
+
+    return Path(fetched(name, fetch))

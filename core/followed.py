@@ -102,6 +102,7 @@ def follow(
     *,
     device: str | None = None,
     uploads: Sequence[Path] = (),
+    trust: bool = False,
     progress: Callable[[str], OnProgress] | None = None,
 ) -> Followed:
     """Load what a recipe names, and compute what the store does not hold.
@@ -110,6 +111,7 @@ def follow(
         recipe: the recipe.
         device: cuda, mps or cpu; the best one here when not given.
         uploads: the files that sources name as `upload:DIGEST`.
+        trust: whether models of it may run code; see `core.trust`.
         progress: asked with what is computed, gives what is told of the fraction done; None: nothing is told.
 
     Returns:
@@ -130,9 +132,13 @@ def follow(
     from core.foreign import by_digest
     from core.images import load_images
     from core.store import Store
+    from core.trust import require_trust
 
+    if not trust:
+        for source in recipe.models:
+            require_trust(source)
     found = by_digest(uploads)
-    loaded = {source: load_classifier(source, device, uploads=found) for source in recipe.models}
+    loaded = {source: load_classifier(source, device, uploads=found, trust=trust) for source in recipe.models}
     images = load_images(recipe.images, uploads=found)
     store = Store()
     results = []
@@ -143,25 +149,19 @@ def follow(
     return Followed(recipe=recipe, results=results, classifiers=classifiers, images=images)
 
 
-def read(file: Path, *, trust: bool = False) -> Recipe:
-    """The recipe in a file, which may come from anyone: it runs no code of this machine unless that is trusted.
+def read(file: Path) -> Recipe:
+    """The recipe in a file, which may come from anyone: reading it loads nothing that it names.
 
     Args:
         file: a figure, numbers or a recipe.
-        trust: whether it may name Python or .pt2 files to be run.
 
     Returns:
         The recipe.
 
     Raises:
-        RecipeError: if no recipe is inside, it is of another version, or it runs code.
+        RecipeError: if no recipe is inside, or it is of another version.
         OSError: if the file cannot be read.
     """
     from core.figures.provenance import read_recipe
-    from core.sources import Source
 
-    recipe = Recipe.read(read_recipe(file))
-    running = [source for source in recipe.models if Source.parse(source).runs_code]
-    if running and not trust:
-        raise RecipeError(f"expected weights, {file.name} runs code by {running[0][:80]}; look at it, then add --trust")
-    return recipe
+    return Recipe.read(read_recipe(file))

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import inspect
 import json
-from collections.abc import Callable, Sequence
+import warnings
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,10 +17,11 @@ from torch import nn
 
 from core import exported, preprocessing, registries, state_dicts
 from core.classifier import Classifier
-from core.downloads import fetched
+from core.downloads import fetched, file_at, file_of_hub
 from core.errors import CheckpointError
 from core.inspection import require_classifier
 from core.sources import DIGEST_LENGTH, MOST_CLASSES, UNTRAINED, Source
+from core.trust import is_program, require_trust
 
 Uploads = Callable[[str], Sequence[Path]]  # the files of an upload, by its digest
 
@@ -36,13 +39,14 @@ class _Loaded:
     class_names: Sequence[str] = ()
 
 
-def load_foreign(source: Source, device: str | torch.device | None, uploads: Uploads | None) -> Classifier:
+def load_foreign(source: Source, device: str | torch.device | None, uploads: Uploads | None, trust: bool) -> Classifier:
     """Load a model of somebody else's.
 
     Args:
         source: of any kind but "demo".
         device: where it will run.
         uploads: finds uploaded files by digest; None where there are none.
+        trust: whether code of whoever made it may run; see `core.trust`.
 
     Returns:
         The classifier.
@@ -51,7 +55,9 @@ def load_foreign(source: Source, device: str | torch.device | None, uploads: Upl
         CheckpointError: if it cannot be loaded, with the reason and what to do.
         ValueError: if there is no such device here.
     """
-    loaded = _LOADERS[source.kind](source, uploads)
+    if not trust:
+        require_trust(source)
+    loaded = _LOADERS[source.kind](source, uploads, trust)
     with torch.random.fork_rng(devices=[]):
         count = require_classifier(loaded.module, loaded.shape)
     mean, std = preprocessing.normalisation(source, loaded.shape[0], loaded.own)
@@ -153,7 +159,7 @@ def read_names(path: Path) -> list[str]:
 # -- files ------------------------------------------------------------------------------------------------------------
 
 
-def _file(source: Source, uploads: Uploads | None) -> _Loaded:
+def _file(source: Source, uploads: Uploads | None, trust: bool) -> _Loaded:
     path = Path(source.place)
     suffix = path.suffix.lower()
     files = [path]
@@ -168,13 +174,13 @@ def _file(source: Source, uploads: Uploads | None) -> _Loaded:
         raise CheckpointError(f"expected a checkpoint, found no {path.name[:80]!a}; check the spelling")
     elif path.name.endswith(state_dicts.INDEX_SUFFIX):
         files = state_dicts.shards(path)
-    elif suffix in (".pt2", ".onnx"):
+    elif trust and is_program(path):
         module, shape = exported.load_pt2(path) if suffix == ".pt2" else exported.load_onnx(path)
         return _Loaded(module, _sized(source, shape, fixed=True), None, path.stem)
     return _weights(source, files, path.name.partition(".")[0])
 
 
-def _upload(source: Source, uploads: Uploads | None) -> _Loaded:
+def _upload(source: Source, uploads: Uploads | None, trust: bool) -> _Loaded:
     files = () if uploads is None else uploads(source.place)
     if not files:
         raise CheckpointError(
@@ -224,7 +230,7 @@ def _sized(source: Source, shape: Shape, *, fixed: bool = False) -> Shape:
 # -- names ------------------------------------------------------------------------------------------------------------
 
 
-def _torchvision(source: Source, uploads: Uploads | None) -> _Loaded:
+def _torchvision(source: Source, uploads: Uploads | None, trust: bool) -> _Loaded:
     name, _, wanted = source.place.partition(":")
     architecture = f"torchvision:{name}"
     shape, mean, std = registries.made_for(architecture)
@@ -237,46 +243,141 @@ def _torchvision(source: Source, uploads: Uploads | None) -> _Loaded:
         known = ", ".join((*enum.__members__, UNTRAINED))
         raise CheckpointError(f"expected weights of {name} out of {known}, got {wanted[:40]!a}; choose one of these")
     weights = enum[wanted] if wanted else enum.DEFAULT
-    tensors = fetched(
-        f"{name} {weights.name}", lambda: weights.get_state_dict(progress=True, check_hash=True, weights_only=True)
-    )
-    kept = {key: tensor for key, tensor in tensors.items() if not key.endswith("num_batches_tracked")}
+    file = file_at(f"{name} {weights.name}", weights.url)
+    tensors = state_dicts.choose(state_dicts.read_state_dicts([file]), None).tensors
     side = weights.transforms.keywords.get("crop_size", shape[1])
     shape = _sized(source, (3, side, side))
     names = tuple(weights.meta.get("categories", ()))
-    return _Loaded(registries.build(architecture, kept, shape), shape, (mean, std), name, names)
+    return _Loaded(registries.build(architecture, tensors, shape), shape, (mean, std), name, names)
 
 
-def _timm(source: Source, uploads: Uploads | None) -> _Loaded:
+def _timm(source: Source, uploads: Uploads | None, trust: bool) -> _Loaded:
     if source.place.endswith(f":{UNTRAINED}"):
         name = source.place.removesuffix(f":{UNTRAINED}")
         shape, mean, std = registries.made_for(f"timm:{name}")
         module = registries.untrained(f"timm:{name}")
         return _Loaded(module, _sized(source, shape), (mean, std), f"{name} {UNTRAINED}")
-    registries.made_for(f"timm:{source.place.partition('.')[0]}")  # says so where there is no such architecture
-    return _from_timm(source, source.place, source.place)
+    name = source.place
+    registries.made_for(f"timm:{name.partition('.')[0]}")  # says so where there is no such architecture
+    from timm.models import get_pretrained_cfg, is_model_pretrained
+
+    if not is_model_pretrained(name):
+        raise CheckpointError(f"expected weights that timm knows, got {name[:60]!a}; write timm:{name[:40]}:untrained")
+    said = get_pretrained_cfg(name)
+    assert said is not None  # since there are weights of that name
+    if said.hf_hub_id:
+        files = [said.hf_hub_filename] if said.hf_hub_filename else list(_HUB_FILES)
+        file = file_of_hub(name, said.hf_hub_id, files)
+    elif said.url and not said.custom_load:
+        file = file_at(name, *((said.url,) if isinstance(said.url, str) else said.url))
+    else:
+        raise CheckpointError(
+            f"expected weights as a state dict, timm keeps those of {name[:60]} otherwise; name a file"
+        )
+    return _from_timm(source, name, name.partition(".")[0], file, said.to_dict(), {})
 
 
-def _hub(source: Source, uploads: Uploads | None) -> _Loaded:
-    place, _, revision = source.place.rpartition("@")
-    if not place or not revision or place.count("/") != 1:
+def _hub(source: Source, uploads: Uploads | None, trust: bool) -> _Loaded:
+    """A model of somebody's on the hub: an architecture of timm by its name, and weights that our own reader reads."""
+    repository, _, revision = source.place.rpartition("@")
+    if not repository or not revision or repository.count("/") != 1:
         raise CheckpointError(
             f"expected hf-hub:OWNER/NAME@REVISION, got {source.place[:60]!a}; pin the revision: a hub's files change"
         )
-    return _from_timm(source, f"hf-hub:{source.place}", place.partition("/")[2])
+    name = repository.partition("/")[2]
+    said = _facts(name, file_of_hub(name, repository, ["config.json"], revision))
+    architecture = said["architecture"].partition(".")[0]
+    registries.made_for(f"timm:{architecture}")
+    file = file_of_hub(name, repository, _HUB_FILES, revision)
+    return _from_timm(source, name, architecture, file, said, said["model_args"])
 
 
-def _from_timm(source: Source, place: str, name: str) -> _Loaded:
+_HUB_FILES = ("model.safetensors", "pytorch_model.bin")
+_FACTS_BYTES = 16 << 20  # of a model's configuration, with the names of its classes
+# What a configuration may say about weights; not where they lie, which would be read by another reader
+_OF_WEIGHTS = (
+    "num_classes",
+    "input_size",
+    "mean",
+    "std",
+    "first_conv",
+    "classifier",
+    "label_offset",
+    "fixed_input_size",
+)
+
+
+def _facts(name: str, file: Path) -> dict[str, Any]:
+    """What a configuration of timm says: about the weights, and `architecture`, `model_args` and `label_names`.
+
+    Raises:
+        CheckpointError: if it is none.
+    """
+    wrong = f"expected a configuration of timm in config.json, that of {name[:60]} is none; name a file of weights"
+    if file.stat().st_size > _FACTS_BYTES:
+        raise CheckpointError(wrong)
+    try:
+        said = json.loads(file.read_text(encoding="utf-8"))
+        inside = said.get("pretrained_cfg", said)
+        facts = {key: {**inside, **said}[key] for key in _OF_WEIGHTS if key in {**inside, **said}}
+        facts |= {"architecture": said["architecture"], "model_args": said.get("model_args") or {}}
+        channels, height, width = facts.get("input_size", (3, 224, 224))
+        names = said.get("label_names") or inside.get("label_names") or ()
+        facts["label_names"] = names if isinstance(names, list) else ()
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+        raise CheckpointError(wrong) from error
+    whole = all(isinstance(side, int) and 1 <= side <= 4096 for side in (channels, height, width))
+    if not whole or not isinstance(facts["architecture"], str) or not isinstance(facts["model_args"], dict):
+        raise CheckpointError(wrong)
+    return facts
+
+
+def _from_timm(
+    source: Source, name: str, architecture: str, file: Path, said: Mapping[str, Any], arguments: Mapping[str, Any]
+) -> _Loaded:
+    """An architecture of timm with weights that our reader has read; timm brings their names up to date.
+
+    Raises:
+        CheckpointError: if they do not fit, or the arguments are none of an architecture's.
+    """
     import timm
 
-    made: Any = fetched(name, lambda: timm.create_model(place, pretrained=True))
-    said = made.pretrained_cfg
-    channels, height, width = said["input_size"]
-    own = tuple(said["mean"]), tuple(said["std"])
-    return _Loaded(made.eval(), _sized(source, (channels, height, width)), own, name)
+    own = set(inspect.signature(timm.create_model).parameters)
+    wrong = next((key for key in arguments if key in own or key.startswith(("pretrained", "features", "out_"))), None)
+    if wrong is not None:
+        raise CheckpointError(f"expected arguments of {architecture}, {name[:60]} has {wrong[:40]!a}; name a file")
+    tensors = dict(state_dicts.choose(state_dicts.read_state_dicts([file]), None).tensors)
+    facts = {key: said[key] for key in _OF_WEIGHTS if said.get(key) is not None}
+    options = {"num_classes": facts.get("num_classes", 1000), **arguments}
+    try:
+        with torch.device("meta"), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            size = sum(each.numel() for each in timm.create_model(architecture, **options).parameters())
+        if size > 2 * sum(tensor.numel() for tensor in tensors.values()) + 1_000_000:
+            raise CheckpointError(
+                f"expected weights of {architecture}, {name[:60]} asks for {size:,} of them; check it"
+            )
+        overlay = {**facts, "state_dict": tensors, "hf_hub_id": None, "url": "", "file": None, "source": None}
+        with warnings.catch_warnings(), torch.random.fork_rng(devices=[]):
+            warnings.simplefilter("ignore")
+            module: nn.Module = timm.create_model(
+                architecture, pretrained=True, pretrained_cfg_overlay=overlay, **options
+            )
+    except CheckpointError:
+        raise
+    except Exception as error:  # what an architecture raises for arguments and weights of somebody's
+        reason = " ".join(str(error).split())[:160]
+        raise CheckpointError(
+            f"expected weights of {architecture}, those of {name[:60]} do not fit: {reason}; name the architecture"
+        ) from error
+    channels, height, width = facts.get("input_size", (3, 224, 224))
+    numbers = preprocessing.PRESETS["imagenet"]
+    normalised = tuple(facts.get("mean", numbers.mean)), tuple(facts.get("std", numbers.std))
+    shape = _sized(source, (channels, height, width))
+    return _Loaded(module.eval(), shape, normalised, name, tuple(map(str, said.get("label_names") or ())))
 
 
-def _robustbench(source: Source, uploads: Uploads | None) -> _Loaded:
+def _robustbench(source: Source, uploads: Uploads | None, trust: bool) -> _Loaded:
     parts = source.place.split("/")
     if len(parts) != 3:
         raise CheckpointError(
@@ -296,7 +397,7 @@ def _robustbench(source: Source, uploads: Uploads | None) -> _Loaded:
     return _Loaded(module.eval(), _sized(source, (3, side, side)), (none.mean, none.std), name)
 
 
-def _factory(source: Source, uploads: Uploads | None) -> _Loaded:
+def _factory(source: Source, uploads: Uploads | None, trust: bool) -> _Loaded:
     module = exported.call_factory(source.place)
     if source.size is None or source.size[0] is None:
         raise CheckpointError("expected ?size=CHANNELSxHEIGHTxWIDTH after the name of a factory, got none; say it")
@@ -306,7 +407,7 @@ def _factory(source: Source, uploads: Uploads | None) -> _Loaded:
     )
 
 
-_LOADERS: dict[str, Callable[[Source, Uploads | None], _Loaded]] = {
+_LOADERS: dict[str, Callable[[Source, Uploads | None, bool], _Loaded]] = {
     "file": _file,
     "upload": _upload,
     "torchvision": _torchvision,

@@ -12,20 +12,25 @@ import stat
 import zipfile
 import zlib
 from collections.abc import Callable, Collection
-from pathlib import Path, PurePosixPath
-from typing import IO, NamedTuple
+from contextlib import ExitStack, suppress
+from functools import partial
+from operator import itemgetter
+from pathlib import Path
+from typing import IO, Any, NamedTuple
 
 import numpy as np
 
 from core.errors import ImageError
-from core.image_files import MOST_BYTES, SUFFIXES, short_name
+from core.image_files import MOST_BYTES, ending_of, short_name
 
 MOST_ENTRIES = 50_000  # of a zip, below where its format changes
 MOST_UNPACKED = 4 << 30  # bytes of all entries together
 _DIRECTORY_BYTES = 16 << 20  # of the list of entries, which is read whole: 320 bytes for each
 _MOST_ARRAY = 2 << 30  # bytes of one array
 _HEADER_BYTES = 10_000
-_ENCRYPTED = 1
+_ENCRYPTED, _UTF8 = 1, 1 << 11  # flags of an entry
+_SYSTEM = ("__MACOSX", "Thumbs.db", "desktop.ini")
+ARCHIVES = (".zip", ".tar", ".tgz", ".gz", ".bz2", ".xz", ".zst", ".npz", ".rar", ".7z")
 _BROKEN = (
     zipfile.BadZipFile,
     zlib.error,
@@ -51,7 +56,7 @@ class Entry(NamedTuple):
 
 
 class Refused(NamedTuple):
-    """A file that was left out.
+    """A file that was left out, or of which a part was.
 
     Attributes:
         name: of the file.
@@ -98,13 +103,13 @@ def open_zip(path: Path) -> zipfile.ZipFile:
 
 
 def zip_entries(
-    opened: zipfile.ZipFile, suffixes: Collection[str] = (*SUFFIXES, ".csv"), most: int = MOST_BYTES
+    opened: zipfile.ZipFile, suffixes: Collection[str] | None = None, most: int = MOST_BYTES
 ) -> tuple[list[Entry], list[Refused]]:
-    """The pictures and tables of an archive, and what in it is refused before it is read.
+    """The files of an archive, and those that are refused before they are read; what a system packs along is neither.
 
     Args:
         opened: see `open_zip`.
-        suffixes: endings of the names that are wanted.
+        suffixes: endings of the names that are wanted; None: all.
         most: bytes of one entry.
 
     Returns:
@@ -112,19 +117,30 @@ def zip_entries(
     """
     entries, refused = [], []
     seen: set[str] = set()
-    for info in sorted(opened.infolist(), key=lambda each: each.filename):
-        name = info.filename
-        if info.is_dir() or _is_hidden(name):
+    for name, info in sorted(((_name(info), info) for info in opened.infolist()), key=itemgetter(0)):
+        if name.endswith("/") or is_hidden(name):
             continue
-        reason = _reason(info)
+        reason = _reason(info, name)
         if name in seen:
             reason = f"expected every name once, {short_name(name)} comes twice; pack the archive again"
         seen.add(name)
         if reason:
             refused.append(Refused(_shown(name), reason))
-        elif PurePosixPath(name).suffix.lower() in suffixes:
-            entries.append(Entry(name, lambda info=info: unpacked(opened, info, most)))  # type: ignore[misc]
+        elif suffixes is None or ending_of(name) in suffixes:
+            entries.append(Entry(name, partial(unpacked, opened, info, most)))
     return entries, refused
+
+
+def _name(info: zipfile.ZipInfo) -> str:
+    """The path of an entry inside its archive, as whoever packed it meant it.
+
+    Some write UTF-8 without saying so, which is then taken for code page 437, and some part folders by backslashes.
+    """
+    name = info.filename
+    if not info.flag_bits & _UTF8:
+        with suppress(UnicodeError):
+            name = name.encode("cp437").decode("utf-8")
+    return name.replace("\\", "/")
 
 
 def unpacked(opened: zipfile.ZipFile, info: zipfile.ZipInfo, most: int = MOST_BYTES) -> bytes:
@@ -133,7 +149,7 @@ def unpacked(opened: zipfile.ZipFile, info: zipfile.ZipInfo, most: int = MOST_BY
     Raises:
         ImageError: if it is damaged, or larger than `most`.
     """
-    name = short_name(info.filename)
+    name = short_name(_name(info))
     if info.file_size > most:
         raise ImageError(f"expected at most {most >> 20} MB, {name} has more; save it smaller")
     try:
@@ -145,11 +161,10 @@ def unpacked(opened: zipfile.ZipFile, info: zipfile.ZipInfo, most: int = MOST_BY
         ) from error
 
 
-def _reason(info: zipfile.ZipInfo) -> str:
+def _reason(info: zipfile.ZipInfo, name: str) -> str:
     """Why an entry is not even read; "" where it may be."""
-    name = info.filename
-    short, parts = short_name(name), PurePosixPath(name).parts
-    if name.startswith("/") or "\\" in name or ".." in parts or (len(name) > 1 and name[1] == ":"):
+    short, parts = short_name(name), name.split("/")
+    if name.startswith("/") or ".." in parts or (len(name) > 1 and name[1] == ":"):
         return f"expected a name inside the archive, {short} points outside; pack the archive again"
     if not name.isprintable() or len(name) > 1000:
         return f"expected a printable name, {short} has another; rename the file"
@@ -159,14 +174,14 @@ def _reason(info: zipfile.ZipInfo) -> str:
         return f"expected a file without a password, {short} has one; pack it without"
     if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
         return f"expected a file stored or deflated, {short} is packed otherwise; pack it as a plain zip"
-    if PurePosixPath(name).suffix.lower() in (".zip", ".tar", ".gz", ".npz", ".rar", ".7z"):
+    if ending_of(name) in ARCHIVES:
         return f"expected pictures, {short} is an archive in an archive; unpack it first"
     return ""
 
 
-def _is_hidden(name: str) -> bool:
+def is_hidden(name: str) -> bool:
     """Whether a file is none of the owner's: of the system that packed it."""
-    return any((part.startswith(".") and part != "..") or part == "__MACOSX" for part in PurePosixPath(name).parts)
+    return any((part.startswith(".") and part != "..") or part in _SYSTEM for part in name.split("/"))
 
 
 def _shown(name: str) -> str:
@@ -176,37 +191,85 @@ def _shown(name: str) -> str:
 # -- arrays -----------------------------------------------------------------------------------------------------------
 
 
-def read_arrays(path: Path) -> dict[str, np.ndarray]:
-    """The arrays of an NPZ by name, or the one of an NPY under its file's name.
+class Stored(NamedTuple):
+    """An array that is still to be read.
+
+    Attributes:
+        name: of the array.
+        shape: of it.
+        read: gives it; may raise `ImageError`.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    read: Callable[[], np.ndarray]
+
+
+def open_arrays(path: Path, stack: ExitStack) -> tuple[list[Stored], list[Refused]]:
+    """The arrays of numbers and words in an NPZ, or the one of an NPY under its file's name; of each only the header.
+
+    Args:
+        path: of the file.
+        stack: keeps the file open.
+
+    Returns:
+        The arrays, and those that hold something else than numbers and words, or are damaged.
 
     Raises:
-        ImageError: if it is none, or damaged, or one holds something else than numbers and words.
+        ImageError: if the file is no NPZ as NumPy writes it.
     """
+    members: list[tuple[str, int, Callable[[], Any]]] = []
     if path.suffix.lower() == ".npy":
-        with path.open("rb") as file:
-            return {path.stem: _array(file, path.stat().st_size, short_name(path.name))}
-    opened = open_zip(path)
-    found: dict[str, np.ndarray] = {}
-    with opened:
+        members = [(path.stem, path.stat().st_size, partial(path.open, "rb"))]
+    else:
+        opened = stack.enter_context(open_zip(path))
         for info in opened.infolist():
             name, plain = info.filename, info.compress_type in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
-            if not name.endswith(".npy") or name[:-4] in found or info.flag_bits & _ENCRYPTED or not plain:
+            if not name.endswith(".npy") or info.flag_bits & _ENCRYPTED or not plain:
                 raise ImageError(f"expected an NPZ as numpy writes it, got {short_name(name)!a} in it; save it again")
-            try:
-                with opened.open(info) as file:
-                    found[name[:-4]] = _array(file, info.file_size, short_name(name))
-            except ImageError:
-                raise
-            except _BROKEN as error:
-                raise ImageError(f"expected an array, could not read {short_name(name)}; it is damaged") from error
-    return found
+            members.append((name[:-4], info.file_size, partial(opened.open, info)))
+    if len({name for name, _, _ in members}) < len(members):
+        raise ImageError(f"expected every array once in {short_name(path.name)}, one comes twice; save it again")
+    found, refused = [], []
+    for name, size, member in members:
+        try:
+            shape, _ = _read(member, size, name, header=True)
+            found.append(Stored(name, shape, lambda each=(member, size, name): _read(*each)[1]))  # type: ignore[misc]
+        except ImageError as error:
+            refused.append(Refused(_shown(name), str(error)))
+    return found, refused
 
 
-def _array(file: io.BufferedIOBase | IO[bytes], size: int, name: str) -> np.ndarray:
-    """An array in numpy's format: memory is taken for what the file holds, whatever the header claims.
+def _read(
+    member: Callable[[], IO[bytes]], size: int, name: str, header: bool = False
+) -> tuple[tuple[int, ...], np.ndarray]:
+    """Shape and values of an array in numpy's format; memory is taken for what the file holds, whatever it claims.
 
     Raises:
         ImageError: if it is damaged, or of objects.
+    """
+    short = short_name(name)
+    try:
+        with member() as file:
+            shape, columns_first, dtype = _header(file, size, short)
+            if header:
+                return shape, np.empty(0)
+            count = math.prod(shape) * dtype.itemsize
+            content = file.read(count)
+            if len(content) != count or file.read(1):
+                raise ImageError(f"expected a whole array, {short} is cut off or goes on after its end; save it again")
+    except ImageError:
+        raise
+    except _BROKEN as error:
+        raise ImageError(f"expected an array, could not read {short}; it is damaged, save it again") from error
+    return shape, np.frombuffer(content, dtype=dtype).reshape(shape, order="F" if columns_first else "C")
+
+
+def _header(file: io.BufferedIOBase | IO[bytes], size: int, name: str) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    """Shape, order and kind of an array.
+
+    Raises:
+        ImageError: if they are damaged, of objects, or more than the file holds.
     """
     from numpy.lib import format as npy
 
@@ -214,15 +277,10 @@ def _array(file: io.BufferedIOBase | IO[bytes], size: int, name: str) -> np.ndar
         version = npy.read_magic(file)
         reader = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}[version]
         shape, columns_first, dtype = reader(file, max_header_size=_HEADER_BYTES)
-    except (ValueError, KeyError, TypeError, SyntaxError, MemoryError, RecursionError, OSError, EOFError) as error:
+    except (SyntaxError, TypeError, MemoryError, RecursionError, *_BROKEN) as error:
         raise ImageError(f"expected an array of numpy, could not read the header of {name}; save it again") from error
-    if dtype.kind not in "uifbU" or dtype.itemsize == 0:
+    if dtype.kind not in "uifbUS" or dtype.itemsize == 0:
         raise ImageError(f"expected numbers or words in {name}, got {str(dtype)[:30]}; save it without objects")
-    count = math.prod(shape)
-    if any(side < 0 for side in shape) or count * dtype.itemsize > min(size, _MOST_ARRAY):
+    if any(side < 0 for side in shape) or math.prod(shape) * dtype.itemsize > min(size, _MOST_ARRAY):
         raise ImageError(f"expected an array of at most {_MOST_ARRAY >> 30} GB, {name} claims more than it holds")
-    content = file.read(count * dtype.itemsize)
-    if len(content) != count * dtype.itemsize or file.read(1):
-        raise ImageError(f"expected a whole array, {name} is cut off or goes on after its end; save it again")
-    values = np.frombuffer(content, dtype=dtype)
-    return values.reshape(shape, order="F" if columns_first else "C")
+    return shape, columns_first, dtype

@@ -1,13 +1,20 @@
-"""Arrays as pictures: which array of an NPZ holds what, with its axes and range, and in which pairs."""
+"""Arrays as pictures: which array of an NPZ holds what, with its axes and range, and in which pairs.
+
+What an array means is judged by all of it: one whose axes or whose white could be read in two ways is refused, with
+what to do, and no part of it is guessed.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from core.errors import ImageError
+from core.image_archives import Refused, Stored
+from core.image_classes import UNKNOWN, is_missing, number_in, whole_numbers
+from core.image_files import short_name
 
 # What arrays of pictures, of their adversarial partners, of classes and of names are called; the first that is there
 _PIXELS = (
@@ -25,8 +32,12 @@ _PIXELS = (
 )
 _ADVERSARIAL = ("adversarial", "adversarials", "x_adv", "adv", "adv_images", "adversarial_images", "advs")
 _LABELS = ("labels", "y", "y_test", "test_labels", "label", "targets", "arr_1")
+_OWN_LABELS = {"x": "y", "x_test": "y_test", "test_images": "test_labels"}
 _NAMES = ("class_names", "classes")
 _ROUNDING = 1e-5  # by which an attack's clipping may miss [0, 1] in float32
+_DARK = 16  # the largest whole number of handwritten digits in 4 bits; pictures of 0 to 255 are brighter somewhere
+_WHITES = (255, 1023, 4095, 16383, 65535)
+_CHUNK = 1 << 22  # values
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,131 +45,303 @@ class Arrays:
     """Pictures in arrays.
 
     Attributes:
-        stacks: (n, h, w, c) each, of any kind of number; the clean ones, then their adversarial partners.
-        labels: the class of each picture as text, "" where it is not known.
+        stacks: (n, h, w, c) each, in range; the clean ones, then their adversarial partners where there are any.
+        labels: the class of each clean picture as a number or text, (n,); None where there are none.
         class_names: what the classes are called; may be empty.
-        partners: the row of each picture's partner; empty where there are no pairs.
-        names: what to call each picture.
+        left: what of the file is left aside, in sentences.
     """
 
     stacks: tuple[np.ndarray, ...]
-    labels: tuple[str, ...]
+    labels: np.ndarray | None
     class_names: tuple[str, ...]
-    partners: tuple[int, ...]
-    names: tuple[str, ...]
+    left: tuple[Refused, ...]
 
-    def picture(self, row: int) -> np.ndarray:
-        """One picture: uint8, or float32 in [0, 1].
+    def __len__(self) -> int:
+        return len(self.stacks[0])
+
+    def name(self, row: int, stack: int = 0) -> str:
+        """What to call a picture."""
+        return f"image {row:0{len(str(len(self) - 1))}d}{' adversarial' if stack else ''}"
+
+    def label(self, row: int) -> str:
+        """The class of a picture as text, "" where it is not known."""
+        return "" if self.labels is None else str(self.labels[row])
+
+    def picture(self, row: int, stack: int = 0) -> np.ndarray:
+        """One picture: uint8, or float32 in [0, 1]; numpy's true and false are white and black.
 
         Raises:
-            ImageError: if a value of it is not finite, or out of range.
+            ImageError: if a value of it is not finite.
         """
-        count = len(self.stacks[0])
-        return _in_range(self.stacks[row // count][row % count], self.names[row])
+        values: np.ndarray = self.stacks[stack][row]
+        if values.dtype.kind == "b":
+            return values.astype(np.uint8) * np.uint8(255)
+        if values.dtype.kind in "ui":
+            return np.ascontiguousarray(values, dtype=np.uint8)
+        if not np.isfinite(values).all():
+            raise ImageError(
+                f"expected finite pixels, {self.name(row, stack)} has NaN or infinity; look at how it was made"
+            )
+        return values.astype(np.float32).clip(0, 1)
 
 
-def arrays_of(found: Mapping[str, np.ndarray], name: str) -> Arrays:
+def arrays_of(found: Sequence[Stored], refused: Sequence[Refused], name: str) -> Arrays:
     """Find out which array holds what.
 
     Args:
-        found: arrays by name.
+        found: the arrays of a file.
+        refused: those that hold something else than numbers and words.
         name: of the file.
 
     Returns:
-        The pictures; where the file has adversarial ones, those follow the clean ones, row by row their partners.
+        The pictures.
 
     Raises:
-        ImageError: if no array holds pictures, or they do not fit together.
+        ImageError: if no array holds pictures, they do not fit together, or their axes or range are not clear.
     """
-    lower = {key.lower(): values for key, values in found.items()}
-    adversarial = _first(lower, _ADVERSARIAL)
-    pixels = next(iter(lower.values())) if len(lower) == 1 else _first(lower, _PIXELS)
+    words = [each for each in refused if each.name.lower() in (*_PIXELS, *_ADVERSARIAL)]
+    if words or (refused and not found):
+        raise ImageError((words or refused)[0].reason)
+    wanted = _Wanted(found, name)
+    pixels = found[0] if len(found) == 1 else wanted.first(_PIXELS)
     if pixels is None:
-        listed = ", ".join(f"{key[:20]} {values.shape}" for key, values in list(found.items())[:6])
+        listed = ", ".join(f"{each.name[:20]!a} {each.shape}" for each in found[:6])
         raise ImageError(f"expected an array called images in {name}, got {listed or 'none'}; name it so")
-    stacks = [_stack(pixels, name)]
-    if adversarial is not None:
-        stacks.append(_stack(adversarial, name))
-        if stacks[0].shape != stacks[1].shape:
-            shapes = " and ".join(" x ".join(map(str, stack.shape)) for stack in stacks)
-            raise ImageError(
-                f"expected as many adversarial images as clean ones, of one size, got {shapes}; mend {name}"
-            )
-    count = len(stacks[0])
-    labels = _labels(_first(lower, _LABELS), count, name)
-    width = len(str(count - 1))
-    names = [f"image {row:0{width}d}" for row in range(count)]
-    partners: tuple[int, ...] = ()
-    if adversarial is not None:
-        names += [f"{each} adversarial" for each in names]
-        labels *= 2
-        partners = (*range(count, 2 * count), *range(count))
-    words = _first(lower, _NAMES)
-    class_names = (
-        () if words is None or words.ndim != 1 or words.dtype.kind != "U" else tuple(map(str, words[:100_000]))
+    adversarial, labels = wanted.first(_ADVERSARIAL), _labels_beside(pixels, wanted)
+    names = wanted.first(_NAMES)
+    shapes = [each.shape for each in (pixels, adversarial) if each is not None]
+    if shapes[0] != shapes[-1]:
+        came = " and ".join(map(_words, shapes))
+        raise ImageError(f"expected as many adversarial images as clean ones, of one size, got {came}; mend {name}")
+    labelled = None if labels is None else (*labels.shape, 1)[0]
+    stacks = [_stack(each.read(), name, labelled) for each in (pixels, adversarial) if each is not None]
+    for stack in stacks:
+        _check_range(stack, name)
+    used = {id(each) for each in (pixels, adversarial, labels, names)}
+    left = [*refused, *(Refused(each.name[:80], _ASIDE.format(name)) for each in found if id(each) not in used)]
+    called, told = _class_names(names, name)
+    return Arrays(
+        tuple(stacks),
+        None if labels is None else _labels(labels.read(), len(stacks[0]), name),
+        called,
+        (*left, *told),
     )
-    return Arrays(tuple(stacks), tuple(labels), class_names, partners, tuple(names))
 
 
-def _first(found: Mapping[str, np.ndarray], names: tuple[str, ...]) -> np.ndarray | None:
-    return next((found[name] for name in names if name in found), None)
+_ASIDE = "expected one array of pictures with labels, {} holds this one as well; save it to a file of its own to use it"
 
 
-def _stack(values: np.ndarray, name: str) -> np.ndarray:
+class _Wanted:
+    """Arrays by their names, whose case does not matter."""
+
+    def __init__(self, found: Sequence[Stored], file: str) -> None:
+        self._found: dict[str, list[Stored]] = {}
+        self._file = file
+        for each in found:
+            self._found.setdefault(each.name.lower(), []).append(each)
+
+    def first(self, names: Sequence[str]) -> Stored | None:
+        """The first array of these names.
+
+        Raises:
+            ImageError: if it is there twice.
+        """
+        same = next((self._found[name] for name in names if name in self._found), [])
+        if len(same) > 1:
+            both = " and ".join(each.name[:20] for each in same)
+            raise ImageError(f"expected one array called {names[0]} in {self._file}, got {both}; rename one")
+        return same[0] if same else None
+
+
+def _labels_beside(pixels: Stored, wanted: _Wanted) -> Stored | None:
+    own = _OWN_LABELS.get(pixels.name.lower())
+    return (wanted.first([own]) if own else None) or wanted.first(_LABELS)
+
+
+def _words(shape: Sequence[int]) -> str:
+    return " x ".join(map(str, shape))
+
+
+def _stack(values: np.ndarray, name: str, labelled: int | None) -> np.ndarray:
     """As n x h x w x c.
+
+    Args:
+        values: the array.
+        name: of the file.
+        labelled: how many labels there are, which tells what a first axis of that length is.
+
+    Returns:
+        A view of it.
 
     Raises:
         ImageError: if the axes cannot be told apart.
     """
-    shape = " x ".join(map(str, values.shape))
+    shape = values.shape
+    if values.ndim not in (3, 4) or 0 in shape or values.dtype.kind in "US":
+        raise ImageError(
+            f"expected images as n x h x w x c or n x c x h x w in {name}, got {_words(shape)}; reshape them"
+        )
     if values.ndim == 3:
-        values = values[..., None]
-    if values.ndim != 4 or 0 in values.shape or values.dtype.kind == "U":
-        raise ImageError(f"expected images as n x h x w x c or n x c x h x w in {name}, got {shape}; reshape them")
-    first, last = values.shape[1] in (1, 3), values.shape[3] in (1, 3)
-    if first == last:
-        raise ImageError(f"expected 1 or 3 channels, first or last, in {name}, got {shape}; reshape them")
-    return values.transpose(0, 2, 3, 1) if first else values
+        colours = [axis for axis in (0, 2) if shape[axis] in (1, 3)]
+        if not colours or 1 < shape[0] == labelled or (colours == [0] and shape[0] == 1) or max(shape) == 1:
+            return values[..., None]
+        raise ImageError(
+            f"expected a first axis that counts the images in {name}, got {_words(shape)}, which may be {shape[0]} grey"
+            f" images or one with {shape[colours[0]]} channels; add an axis: images[..., None] or images[None]"
+        )
+    if shape[1:] == (1, 1, 1):
+        return values
+    few = [axis for axis in (1, 2, 3) if shape[axis] in (1, 3)]
+    if few not in ([1], [3]):
+        raise ImageError(
+            f"expected 1 or 3 channels, first or last, and sides of another length in {name}, got {_words(shape)};"
+            " reshape them, or save such small images as PNG"
+        )
+    return values.transpose(0, 2, 3, 1) if few == [1] else values
 
 
-def _labels(values: np.ndarray | None, count: int, name: str) -> list[str]:
-    """Classes as text.
+def _chunks(values: np.ndarray) -> Iterator[np.ndarray]:
+    rows = max(1, _CHUNK // max(1, values[0].size))
+    return (values[start : start + rows] for start in range(0, len(values), rows))
+
+
+def _check_range(values: np.ndarray, name: str) -> None:
+    """Enforce that the range of an array says what is white: of all its images together.
 
     Raises:
-        ImageError: if there is not one for each picture.
+        ImageError: if it does not.
     """
-    if values is None:
-        return [""] * count
-    if values.ndim == 2 and values.shape[0] == count and values.shape[1] > 1 and values.dtype.kind != "U":
-        values = values.argmax(1)  # one-hot
+    if values.dtype.kind == "b":
+        return
+    low, high, whole = np.inf, -np.inf, True
+    for part in _chunks(values):
+        part = part[np.isfinite(part)] if part.dtype.kind == "f" else part
+        if part.size:
+            low, high = min(low, float(part.min())), max(high, float(part.max()))
+            whole = whole and (part.dtype.kind in "ui" or bool((part == part.round()).all()))
+    if low > high:  # no value is finite, which each picture says
+        return
+    came = f"{name} has {low:.6g} to {high:.6g}"
+    if values.dtype.kind in "ui":
+        if low < 0 or high > 255 or 0 < high <= _DARK:
+            advice = scale_advice(low, high, whole=True)
+            raise ImageError(f"expected whole numbers from 0 to 255, or numbers in [0, 1], {came}; {advice}")
+    elif low < -_ROUNDING or high > 1 + _ROUNDING:
+        raise ImageError(f"expected pixels in [0, 1], {came}; {scale_advice(low, high, whole=whole)}")
+
+
+def scale_advice(low: float, high: float, *, whole: bool = False) -> str:
+    """What to do with pixels of another range.
+
+    >>> scale_advice(0, 16, whole=True), scale_advice(-1, 1), scale_advice(0, 4000)
+    ('divide by 16', 'add 1 and divide by 2', 'divide by 4095')
+
+    Args:
+        low: the least value.
+        high: the largest value.
+        whole: whether all values are whole numbers.
+
+    Returns:
+        The advice, in words.
+    """
+    if low < 0:
+        if whole and low >= -128 and high <= 127 and (low, high) != (-1, 1):
+            return "add 128 and divide by 255 if these are signed bytes; else remove the normalisation"
+        if -1 - _ROUNDING <= low < -0.5 and high <= 1 + _ROUNDING:
+            return "add 1 and divide by 2"
+        if low >= -0.5 - _ROUNDING and high <= 0.5 + _ROUNDING:
+            return "add 0.5"
+        return "remove the normalisation or clip"
+    if high <= 1:
+        return "save 0 and 1 as true and false, or divide by what white is"
+    if whole and high <= _DARK:
+        return f"divide by {15 if high <= 15 else 16}" if high > 10 else f"divide by what white is, {high:g} or more"
+    if high <= 2:
+        return "remove the normalisation or clip"
+    if high <= _DARK:
+        return f"divide by what white is, {high:.3g} or more"
+    white = next((each for each in _WHITES if high <= each), None)
+    return f"divide by {white}" if white else "divide by what white is"
+
+
+def _labels(values: np.ndarray, count: int, name: str) -> np.ndarray:
+    """Classes as numbers or text, one for each picture.
+
+    Raises:
+        ImageError: if there is not one class for each picture, or a number is none of a class.
+    """
+    if values.ndim == 2 and values.shape[0] == count and values.shape[1] > 1 and values.dtype.kind not in "US":
+        return _checked(_one_hot(values, name), name)
+    if values.size != count or max(values.shape, default=1) != count:
+        came = _words(values.shape)
+        raise ImageError(f"expected one label for each of {count} images in {name}, got {came}; mend them")
     values = values.reshape(-1)
-    if len(values) != count:
-        raise ImageError(f"expected one label for each of {count} images in {name}, got {len(values)}; mend them")
+    if values.dtype.kind == "S":
+        values = _decoded(values, name)
+    if values.dtype.kind == "U":
+        texts = np.unique(values).tolist()
+        numbers = whole_numbers(texts)
+        if numbers is None and not all(is_missing(text) or number_in(text) is not None for text in texts):
+            return np.char.strip(values)
+        known = {text: number for text, number in (numbers or {}).items() if number is not None}
+        values = np.array([known.get(text, UNKNOWN if numbers else 0.5) for text in values.tolist()])
     if values.dtype.kind == "f":
+        values = np.where(np.isnan(values), UNKNOWN, values)  # pandas' missing value
         if not np.isfinite(values).all() or (values != values.round()).any():
             raise ImageError(f"expected whole numbers as labels in {name}, got others; mend them")
-        values = values.astype(np.int64)
-    return ["" if str(value).startswith("-") else str(value)[:80] for value in values.tolist()]
+    return _checked(values, name)
 
 
-def _in_range(values: np.ndarray, name: str) -> np.ndarray:
-    """A picture as uint8, or as float32 in [0, 1]; numpy's true and false are white and black.
+def _one_hot(values: np.ndarray, name: str) -> np.ndarray:
+    """The classes of rows with a single 1.
 
     Raises:
-        ImageError: if a value is not finite, or out of range.
+        ImageError: if a row has several, or numbers in between.
     """
-    if values.dtype == np.uint8:
-        return np.ascontiguousarray(values)
-    if values.dtype.kind == "b":
-        return values.astype(np.uint8) * np.uint8(255)
-    low, high = float(values.min()), float(values.max())
-    if not np.isfinite(values.astype(np.float64)).all():
-        raise ImageError(f"expected finite pixels, {name} has NaN or infinity; look at how it was made")
-    if values.dtype.kind in "ui":
-        if low < 0 or high > 255:
-            raise ImageError(f"expected whole numbers from 0 to 255, {name} has {low:.6g} to {high:.6g}; scale it")
-        return values.astype(np.uint8)
-    if low < -_ROUNDING or high > 1 + _ROUNDING:
-        advice = "divide by 255" if low >= 0 and 2 < high <= 255 else "remove the normalisation or clip"
-        raise ImageError(f"expected pixels in [0, 1], {name} has {low:.3g} to {high:.3g}; {advice}")
-    return values.astype(np.float32).clip(0, 1)
+    ones = values == 1
+    if (ones.sum(1) > 1).any() or not (ones | (values == 0)).all():
+        raise ImageError(
+            f"expected one class for each image or one-hot rows in {name}, got rows of {values.shape[1]} other numbers;"
+            " keep the class of each, such as labels.argmax(1)"
+        )
+    return np.where(ones.any(1), ones.argmax(1), UNKNOWN)
+
+
+def _checked(values: np.ndarray, name: str) -> np.ndarray:
+    """Numbers of classes as text, "" for -1.
+
+    Raises:
+        ImageError: if one is below.
+    """
+    if values.size and values.min() < UNKNOWN:
+        raise ImageError(f"expected classes from 0 on, or -1 for none, in {name}, got {values.min():.6g}; mend them")
+    return np.array(["" if value == UNKNOWN else str(int(value)) for value in values.tolist()])
+
+
+def _decoded(values: np.ndarray, name: str) -> np.ndarray:
+    """Bytes as text.
+
+    Raises:
+        ImageError: if they are no UTF-8.
+    """
+    try:
+        return np.char.decode(values, "utf-8")
+    except UnicodeDecodeError as error:
+        raise ImageError(f"expected text in UTF-8 in {name}, got other bytes; save it as text") from error
+
+
+def _class_names(stored: Stored | None, name: str) -> tuple[tuple[str, ...], list[Refused]]:
+    """What the classes are called; a sentence where the array is no list of words."""
+    if stored is None:
+        return (), []
+    try:
+        words = stored.read()
+        if words.dtype.kind == "S":
+            words = _decoded(words, name)
+        if words.ndim == 1 and words.dtype.kind == "U":
+            return tuple(str(word).strip()[:80] for word in words[:100_000]), []
+        came = f"{words.dtype} of shape {words.shape}"
+    except ImageError as error:
+        came = str(error)
+    reason = f"expected a list of words in {short_name(stored.name)}, got {came[:100]}; classes are called by number"
+    return (), [Refused(stored.name[:80], reason)]

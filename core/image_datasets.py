@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from core.errors import ImageError
-from core.image_sources import ImageSource
+from core.image_listing import Listed, Named, fitting
+from core.image_sources import ImageSource, rows_of
 
 # Each data set with its parts and how torchvision asks for them; the first part is the default
 _TRAIN = {"test": {"train": False}, "train": {"train": True}}
@@ -35,17 +36,17 @@ _SPLITS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
 }
 
 
-def dataset_pictures(said: ImageSource) -> tuple[list[tuple[str, str, Callable[[], np.ndarray]]], tuple[str, ...]]:
-    """Name, number of the class and reader of each picture of a data set, and what the classes are called.
+def dataset_pictures(said: ImageSource) -> Listed:
+    """The pictures of a data set with their classes.
 
     Args:
         said: a source of the kind `torchvision`, with the folder that torchvision keeps it in as `root`.
 
     Returns:
-        One for each picture that the source asks for; the reader gives (h, w) or (h, w, 3) uint8. And the class names.
+        Those that the source asks for.
 
     Raises:
-        ImageError: if the data set or its part is not known, or not on disk.
+        ImageError: if the data set or its part is not known, or not on disk, or it is too large.
     """
     from torchvision import datasets
 
@@ -69,12 +70,15 @@ def dataset_pictures(said: ImageSource) -> tuple[list[tuple[str, str, Callable[[
         ) from error
     classes = [each if isinstance(each, str) else each[0] for each in getattr(found, "classes", None) or ()]
     width, labels = len(str(count - 1)), _labels(found)
-    every = np.linspace(0, count - 1, min(count, said.most or count)).round().astype(int).tolist()
     pictures = [
-        (f"{name} {part} {row:0{width}d}", str(labels[row] if labels else int(found[row][1])), _reader(found, row))
-        for row in every
+        Named(
+            f"{name} {part} {row:0{width}d}",
+            str(labels[row] if labels else int(found[row][1])),
+            fitting(_reader(found, row)),
+        )
+        for row in rows_of(count, said.most, name)
     ]
-    return pictures, tuple(classes)
+    return Listed(pictures, class_names=tuple(classes))
 
 
 def _labels(found: Any) -> list[int]:

@@ -1,8 +1,9 @@
 """One picture: from the bytes of a file to pixels, with all that was done to it on the way said.
 
 A file is turned as its EXIF orientation says, transparency is laid over white, palettes become colours, 16-bit greys
-keep their 16 bits, animations give their first frame; then it is cut and resized to what is asked for. Nothing but
-pixels leaves a file, and no file is decoded that claims more pixels than fit, or is two things at once.
+keep their 16 bits, animations and files of several pages give their first frame; then it is cut and resized to what is
+asked for. Nothing but pixels leaves a file, and no file is decoded that claims more pixels than fit, or is two things
+at once.
 """
 
 from __future__ import annotations
@@ -12,7 +13,6 @@ import struct
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -26,17 +26,46 @@ MOST_BYTES = 256 << 20  # of one file
 
 # The formats Pillow decodes by itself; EPS, say, would start Ghostscript. With the endings that files of them have.
 _ENDINGS = {
-    "PNG": (".png",),
-    "JPEG": (".jpg", ".jpeg"),
+    "PNG": (".png", ".apng"),
+    "JPEG": (".jpg", ".jpeg", ".jpe", ".jif", ".jfif", ".mpo"),
     "WEBP": (".webp",),
-    "BMP": (".bmp",),
+    "BMP": (".bmp", ".dib"),
     "GIF": (".gif",),
     "TIFF": (".tif", ".tiff"),
-    "PPM": (".ppm", ".pgm", ".pnm"),
+    "PPM": (".ppm", ".pgm", ".pbm", ".pnm", ".pfm"),
 }
 SUFFIXES = frozenset(ending for endings in _ENDINGS.values() for ending in endings)
 _FORMATS = tuple(_ENDINGS)
 _KIN = {"MPO": "JPEG"}  # several JPEGs in one file, as cameras write them; the first is read
+
+# Pictures of other formats: by their ending, and by what they begin with and where
+_NOT_READ = {
+    "HEIC": (".heic", ".heif", ".hif"),
+    "AVIF": (".avif", ".avifs"),
+    "SVG": (".svg", ".svgz"),
+    "JPEG XL": (".jxl",),
+    "JPEG 2000": (".jp2", ".j2k", ".jpx", ".jpf"),
+    "Photoshop": (".psd", ".psb"),
+    "OpenEXR": (".exr",),
+    "DICOM": (".dcm",),
+    "a camera's raw format": (".dng", ".cr2", ".cr3", ".nef", ".arw", ".orf", ".rw2", ".raf"),
+    "TGA": (".tga",),
+    "ICO": (".ico", ".cur"),
+    "PDF": (".pdf",),
+    "a video": (".mp4", ".mov", ".avi", ".webm", ".mkv"),
+}
+_KIND_OF_ENDING = {ending: kind for kind, endings in _NOT_READ.items() for ending in endings}
+_SIGNS = (
+    *((4, b"ftyp" + brand, "HEIC") for brand in (b"heic", b"heix", b"heim", b"heis", b"hevc", b"mif1", b"msf1")),
+    *((4, b"ftyp" + brand, "AVIF") for brand in (b"avif", b"avis")),
+    (0, b"\xff\x0a", "JPEG XL"),
+    (0, b"\0\0\0\x0cJXL ", "JPEG XL"),
+    (0, b"\0\0\0\x0cjP  ", "JPEG 2000"),
+    (0, b"\xff\x4f\xff\x51", "JPEG 2000"),
+    (0, b"8BPS", "Photoshop"),
+    (0, b"v/1\x01", "OpenEXR"),
+    (128, b"DICM", "DICOM"),
+)
 
 _GREY_MODES = ("1", "L", "LA")
 _DEEP_MODES = ("I;16", "I;16L", "I;16B", "I;16N")  # Pillow clips these when it converts them to 8 bits
@@ -63,6 +92,7 @@ class Picture:
         size: height and width of the upright picture before it was fitted, in pixels.
         box: what was kept of it: left, top, right and bottom, in pixels.
         done: what was done to it, in words and in order.
+        stored: bytes of the file, as it lies on disk or in its archive once unpacked.
     """
 
     pixels: np.ndarray
@@ -70,6 +100,7 @@ class Picture:
     size: tuple[int, int]
     box: tuple[float, float, float, float]
     done: tuple[str, ...]
+    stored: int
 
 
 def read_picture(content: bytes, name: str, fit: Fit) -> Picture:
@@ -96,21 +127,31 @@ def read_picture(content: bytes, name: str, fit: Fit) -> Picture:
                 raise ImageError(_too_large(short))
             _check_kind(content, _KIN.get(image.format or "", image.format or ""), name)
             upright, words, done = _upright(image, short)
-        return _fitted(upright, words, done, fit)
+        return _fitted(upright, words, done, fit, len(content))
     except ImageError:
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise ImageError(_too_large(short)) from error
     except _DAMAGED as error:
-        raise ImageError(_unreadable(short)) from error
+        raise ImageError(_unreadable(short, _kind(content, name))) from error
     except MemoryError as error:
         raise ImageError(f"expected an image that fits into memory, {short} does not; make it smaller") from error
 
 
 def short_name(name: str) -> str:
     """The last part of a file's name, printable and no longer than a sentence bears."""
-    last = PurePosixPath(name.replace("\\", "/")).name[:80]
+    last = name.replace("\\", "/").rstrip("/").rpartition("/")[2][:80]
     return last if last.isprintable() else ascii(last)
+
+
+def ending_of(name: str) -> str:
+    """The ending of a file's name, in small letters and with its dot; "" where it has none.
+
+    >>> ending_of("in/a.b.PNG"), ending_of("in.x/.png"), ending_of("a.")
+    ('.png', '', '')
+    """
+    stem, _, ending = name.rpartition("/")[2].rpartition(".")
+    return f".{ending.lower()}" if stem and ending else ""
 
 
 def fitted_array(values: np.ndarray, fit: Fit) -> Picture:
@@ -125,15 +166,34 @@ def fitted_array(values: np.ndarray, fit: Fit) -> Picture:
     """
     values = values[:, :, 0] if values.ndim == 3 and values.shape[2] == 1 else values
     kind = f"{values.shape[1]} x {values.shape[0]} {'grey' if values.ndim == 2 else 'RGB'}"
-    return _fitted(values, kind, [], fit)
+    return _fitted(values, kind, [], fit, values.nbytes)
 
 
 def _too_large(short: str) -> str:
     return f"expected at most {MOST_PIXELS // 10**6} million pixels, {short} has more; make it smaller"
 
 
-def _unreadable(short: str) -> str:
+def _unreadable(short: str, kind: str = "") -> str:
+    if kind:
+        return f"expected PNG, JPEG or another known format, {short} is {kind}, which is not read here; convert it"
     return f"expected an image, could not read {short}; it is damaged or not an image; save it again as PNG or JPEG"
+
+
+def _kind(content: bytes, name: str) -> str:
+    """Which format that is not read here a file has, by what it begins with or else by its ending; "" if none."""
+    found = next((kind for at, sign, kind in _SIGNS if content.startswith(sign, at)), "")
+    if not found and b"<svg" in content[:1000].lower():
+        found = "SVG"
+    return found or _KIND_OF_ENDING.get(ending_of(name), "")
+
+
+def not_read(name: str) -> str:
+    """Why a file beside pictures is left out, in a sentence that its ending tells."""
+    short, kind = short_name(name), _kind(b"", name)
+    if kind:
+        return _unreadable(short, kind)
+    kinds = ", ".join(sorted(ending[1:] for ending in SUFFIXES))
+    return f"expected pictures or a table of classes, {short} is neither; known endings are {kinds}, csv"
 
 
 def _check_kind(content: bytes, format: str, name: str) -> None:
@@ -142,7 +202,7 @@ def _check_kind(content: bytes, format: str, name: str) -> None:
     Raises:
         ImageError: if it is not.
     """
-    short, ending = short_name(name), PurePosixPath(name).suffix.lower()
+    short, ending = short_name(name), ending_of(name)
     if ending in SUFFIXES and ending not in _ENDINGS[format]:
         raise ImageError(
             f"expected {ending[1:].upper()} in {short}, it holds {format}; give it the ending it should have"
@@ -198,25 +258,37 @@ def _upright(image: Image.Image, short: str) -> tuple[np.ndarray, str, list[str]
         ImageError: if it has numbers whose white is not known.
     """
     done = []
-    halved = any("16" in str(tile) for tile in getattr(image, "tile", ())) and image.mode not in (*_DEEP_MODES, "I")
-    if image.format in ("GIF", "PNG", "WEBP") and getattr(image, "is_animated", False):
-        done.append("first frame")
+    raw = _raw_mode(image)  # before it is loaded, which forgets it
+    grey = image.mode in _GREY_MODES or raw.startswith("LA")  # Pillow opens 16-bit grey with alpha as RGBA
+    negative = image.format == "TIFF" and image.tag_v2.get(262) == 0  # type: ignore[attr-defined]  # white is 0
+    if getattr(image, "is_animated", False):
+        done.append(FIRST)
     turned = ImageOps.exif_transpose(image)
     if turned is not image and image.getexif().get(0x0112, 1) != 1:
         done.append("turned as its EXIF says")
-    words = f"{image.size[0]} x {image.size[1]} {_WORDS.get(image.mode, image.mode)}, {image.format}"
+    kind = "grey with alpha" if grey and image.mode == "RGBA" else _WORDS.get(image.mode, image.mode)
+    words = f"{image.size[0]} x {image.size[1]} {kind}, {image.format}"
+    done += _colours_not_applied(image)
     if image.mode in _DEEP_MODES or (image.mode == "I" and image.format == "PPM"):
-        return np.asarray(turned, dtype=np.float32) / np.float32(65535), words, [*done, "16 bits kept"]
+        bits = 12 if raw == "I;12" else 16
+        levels = np.asarray(turned).astype(np.float32)
+        values = levels / np.float32(2**bits - 1)
+        values = 1 - values if negative else values
+        done.append(f"{bits} bits kept")
+        if isinstance(image.info.get("transparency"), int):
+            values[levels == image.info["transparency"]] = 1
+            done.append("laid over white")
+        return values, words, done
     if image.mode == "F":
         values = np.array(turned, dtype=np.float32)
         if not np.isfinite(values).all() or values.min() < 0 or values.max() > 1:
             raise ImageError(f"expected numbers from 0 to 1 in {short}, a picture of floats, got others; scale it")
-        return values, words, [*done, "floats kept"]
+        return (1 - values if negative else values), words, [*done, "floats kept"]
     if image.mode == "I":
-        raise ImageError(f"expected 8 or 16 bits per channel, {short} has 32 with no white said; save it as PNG")
-    if halved:
+        came = "16 bits with a sign" if "16" in raw else "32"
+        raise ImageError(f"expected 8 or 16 bits per channel, {short} has {came} with no white said; save it as PNG")
+    if ";16" in raw and image.format != "BMP":  # whose BGR;16 is 16 bits of all channels
         done.append("upper 8 of 16 bits")
-    grey = image.mode in _GREY_MODES
     if turned.has_transparency_data:
         turned = turned.convert("RGBA")
         turned = Image.alpha_composite(Image.new("RGBA", turned.size, "white"), turned)
@@ -224,6 +296,29 @@ def _upright(image: Image.Image, short: str) -> tuple[np.ndarray, str, list[str]
     if image.mode not in ("L", "LA", "RGB", "RGBA"):
         done.append("made grey" if grey else "made RGB")
     return np.asarray(turned.convert("L" if grey else "RGB")), words, done
+
+
+FIRST = "first frame"  # what is done to an animation, or to a file of several pages
+
+
+def _raw_mode(image: Image.Image) -> str:
+    """How the file lays out its values, as Pillow's decoder is told, which calls 16 bits per channel ";16"."""
+    tiles = getattr(image, "tile", ())
+    told = tiles[0][3] if tiles and len(tiles[0]) > 3 else ""
+    first, *rest = told if isinstance(told, tuple) and told else (told,)
+    if image.format == "PPM" and image.mode == "RGB" and any(isinstance(white, int) and white > 255 for white in rest):
+        return "RGB;16B"
+    return first if isinstance(first, str) else ""
+
+
+def _colours_not_applied(image: Image.Image) -> list[str]:
+    """What a file says about its colours, where it is no sRGB: values are taken as they are."""
+    said, gamma = image.info.get("icc_profile"), image.info.get("gamma")
+    known = not isinstance(said, bytes) or b"sRGB" in said or "sRGB".encode("utf-16-be") in said
+    done = [] if known else ["colour profile not applied"]
+    if isinstance(gamma, float) and not 0.4 < gamma < 0.5 and "srgb" not in image.info:  # of sRGB: 1 / 2.2
+        done.append("gamma not applied")
+    return done
 
 
 _WORDS = {
@@ -238,7 +333,7 @@ _WORDS = {
 }
 
 
-def _fitted(values: np.ndarray, came: str, done: list[str], fit: Fit) -> Picture:
+def _fitted(values: np.ndarray, came: str, done: list[str], fit: Fit, stored: int) -> Picture:
     """Cut, resize and change channels."""
     height, width = values.shape[:2]
     box = (0.0, 0.0, float(width), float(height))
@@ -260,7 +355,7 @@ def _fitted(values: np.ndarray, came: str, done: list[str], fit: Fit) -> Picture
     if fit.channels == 1 and values.ndim == 3:
         values = _grey(values)
         done.append("colours to grey")
-    return Picture(values, came, (height, width), box, tuple(done))
+    return Picture(values, came, (height, width), box, tuple(done), stored)
 
 
 def _grey(values: np.ndarray) -> np.ndarray:

@@ -12,7 +12,7 @@ After `?` come options, `name=value`, joined by `&`; values are percent-encoded 
     channels=3                    1: colours become grey; 3: grey becomes three equal channels
     classes=cat/dog               the order of the classes, as the model counts them; else alphabetical
     labels=none                   the classes are other ones than the model's: leave them out
-    most=500                      that many pictures, spread evenly over the set
+    most=500                      that many pictures, spread evenly over the set; of pairs, that many pairs
     root=data, split=test         folder and part of a data set of torchvision
 """
 
@@ -23,6 +23,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, get_args
+
+import numpy as np
 
 from core.errors import ImageError
 from core.options import is_there, read_options, with_options
@@ -35,6 +37,7 @@ OPTIONS = ("size", "fit", "channels", "classes", "labels", "most", "root", "spli
 
 _AT_THE_END = re.compile(rf"\?((?:{'|'.join(OPTIONS)})=[^?]*)$")
 _LARGEST = 4096  # pixels per side
+MOST_PICTURES = 200_000  # of one set; three times those of the largest parts of MNIST and CIFAR
 
 
 @dataclass(frozen=True)
@@ -161,3 +164,28 @@ class ImageSource:
 def _number(text: str, most: int) -> int:
     """A whole number from 1 on; 0 where it is none."""
     return int(text) if text.isascii() and text.isdecimal() and len(text) < 9 and int(text) <= most else 0
+
+
+def rows_of(count: int, most: int | None, name: str) -> list[int]:
+    """The rows of as many pictures as are asked for, spread evenly.
+
+    >>> rows_of(5, 3, "a.npz")
+    [0, 2, 4]
+
+    Args:
+        count: how many there are.
+        most: how many are asked for; None: all.
+        name: of the set.
+
+    Returns:
+        The rows, in order, each once.
+
+    Raises:
+        ImageError: if they are too many.
+    """
+    taken = min(count, most or count)
+    if taken > MOST_PICTURES:
+        raise ImageError(
+            f"expected at most {MOST_PICTURES:,} pictures, {name} has {count:,}; take fewer with most=500 in the source"
+        )
+    return [int(row) for row in np.linspace(0, count - 1, taken).round()]

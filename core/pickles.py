@@ -1,288 +1,497 @@
-"""Pickles: what a file made by `torch.save` holds and wants, found out without running any of it.
+"""Pickles: what `torch.save` wrote, read into plain values and places of tensors without running any of it.
 
-A pickle is a program, and reading it means running it. So its instructions are only listed (`pickletools`), and what
-they would import is compared with the few names that tensors need; torch's restricted reader comes after that.
+A pickle is a program. Python's own reader, and torch's restricted one, run it; this one follows its instructions and
+makes numbers, words, containers and `TensorPlace`s, whatever it asks for. A name that it would import becomes an inert
+`Stub`, and is listed, so that whoever reads the file can be told.
+
+Nothing here imports torch: it runs in a process of its own (`core.sandbox`).
 """
 
 from __future__ import annotations
 
-import io
-import pickletools
 import struct
-import zipfile
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass, field
+from typing import Any, NoReturn
 
-from core.errors import CheckpointError
+MOST_OPERATIONS = 3_000_000  # a state dict of 10,000 tensors takes 400,000
+_MOST_NUMBER = 32  # bytes of one whole number
+_MOST_DIMENSIONS = 32
 
-MOST_INSTRUCTIONS_BYTES = 64 << 20  # of the pickle itself, tensors apart: a state dict of 10,000 tensors takes 2 MB
-MOST_ENTRIES = 200_000  # of an archive: one per tensor
-_ZIP, _LEGACY_MAGIC = b"PK\x03\x04", b"\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."  # torch's own number, as a pickled integer
-_END = struct.Struct("<4s4H2LH")  # the record at the end of an archive
+# dtype of each kind of storage, as the older and the newer names of torch's classes say it
+STORAGES = {
+    "DoubleStorage": "float64",
+    "FloatStorage": "float32",
+    "HalfStorage": "float16",
+    "BFloat16Storage": "bfloat16",
+    "LongStorage": "int64",
+    "IntStorage": "int32",
+    "ShortStorage": "int16",
+    "CharStorage": "int8",
+    "ByteStorage": "uint8",
+    "BoolStorage": "bool",
+}
+ITEM_BYTES = {
+    "float64": 8,
+    "int64": 8,
+    "float32": 4,
+    "int32": 4,
+    "float16": 2,
+    "bfloat16": 2,
+    "int16": 2,
+    "int8": 1,
+    "uint8": 1,
+    "bool": 1,
+    "float8_e4m3fn": 1,
+    "float8_e5m2": 1,
+}
 
-# Where a pickle may point: containers and tensors, with storages, dtypes and shapes. Less than torch allows itself.
-_ALLOWED = {
-    "collections.OrderedDict",
-    "torch._utils._rebuild_tensor_v2",
-    "torch._utils._rebuild_parameter",
+# Where a pickle may point and still hold tensors and plain values only. None of these is ever imported: what is made of
+# them here stands in `_CALLS`, and of the others a stub.
+_PLAIN = {
+    *(f"torch.{kind}" for kind in STORAGES),
+    *(f"torch.{dtype}" for dtype in ITEM_BYTES),
     "torch.Size",
     "torch.device",
-    *(
-        f"torch.{kind}Storage"
-        for kind in ("Float", "Double", "Half", "BFloat16", "Long", "Int", "Short", "Char", "Byte", "Bool")
-    ),
-    *(
-        f"torch.{kind}"
-        for kind in ("float32", "float64", "float16", "bfloat16", "int64", "int32", "int16", "int8", "uint8", "bool")
-    ),
+    "torch.Tensor",
+    "torch.nn.parameter.Parameter",
+    "torch.nn.parameter.Buffer",
+    "torch._utils._rebuild_tensor",
+    "torch._utils._rebuild_tensor_v2",
+    "torch._utils._rebuild_parameter",
+    "torch._utils._rebuild_parameter_with_state",
+    "torch._tensor._rebuild_from_type_v2",
+    "collections.OrderedDict",
+    "collections.defaultdict",
+    "collections.Counter",
+    "collections.deque",
+    "argparse.Namespace",
+    "datetime.datetime",
+    "datetime.timedelta",
+    "datetime.date",
+    "datetime.timezone",
+    *(f"pathlib.{kind}" for kind in ("Path", "PosixPath", "WindowsPath", "PurePosixPath", "PureWindowsPath")),
+    *(f"pathlib._local.{kind}" for kind in ("Path", "PosixPath", "WindowsPath")),
+    *(f"{home}.{kind}" for home in ("__builtin__", "builtins") for kind in ("set", "frozenset", "complex", "slice")),
+    *(f"{home}.{kind}" for home in ("__builtin__", "builtins") for kind in ("int", "float", "dict", "list", "str")),
+    "_codecs.encode",
+    *(f"numpy.{kind}" for kind in ("dtype", "ndarray", "float64", "float32", "int64", "int32", "bool_")),
+    *(f"numpy.{core}.multiarray.{kind}" for core in ("core", "_core") for kind in ("scalar", "_reconstruct")),
 }
-_HOW = "in the program that made it, `torch.save(model.state_dict(), 'weights.pt')` writes the weights alone"
+
+
+class PickleError(ValueError):
+    """A pickle that cannot be followed: says what of it."""
 
 
 @dataclass(frozen=True)
-class Archive:
-    """What kind of file it is, with the names that its pickles would import.
+class Name:
+    """Something that a pickle would import."""
+
+    text: str
+
+
+class Stub(dict[Hashable, Any]):
+    """What a pickle would make of a name, not made; what it was given by name is kept."""
+
+
+@dataclass(frozen=True)
+class StoragePlace:
+    """Numbers that lie in one piece.
 
     Attributes:
-        kind: "torch" (archive), "legacy" (torch before 1.6), "torchscript", "exported" (.pt2), "pickle" or "other".
-        imports: sorted.
+        key: what the file calls them.
+        dtype: of the numbers, such as "float32".
+        length: how many they are.
     """
 
-    kind: str
-    imports: tuple[str, ...] = ()
+    key: str
+    dtype: str
+    length: int
+
+
+@dataclass(frozen=True)
+class TensorPlace:
+    """A tensor: which numbers of a storage it is made of.
+
+    Attributes:
+        storage: where they lie.
+        offset: of the first one.
+        shape: of the tensor.
+        stride: numbers from one entry to the next, by axis.
+    """
+
+    storage: StoragePlace
+    offset: int
+    shape: tuple[int, ...]
+    stride: tuple[int, ...]
+
+
+@dataclass
+class Unpickled:
+    """What a pickle holds.
+
+    Attributes:
+        value: plain values, containers, `TensorPlace` and `Stub`.
+        end: where in the bytes it stops.
+        imports: every name that it would import, in the order of their coming.
+        storages: by key.
+    """
+
+    value: Any = None
+    end: int = 0
+    imports: dict[str, None] = field(default_factory=dict)
+    storages: dict[str, StoragePlace] = field(default_factory=dict)
 
     @property
     def strange(self) -> tuple[str, ...]:
-        """What it would import beyond tensors and containers."""
-        return tuple(name for name in self.imports if name not in _ALLOWED)
+        """What it would import beyond tensors, containers and plain values."""
+        return tuple(sorted(name for name in self.imports if name not in _PLAIN))
 
 
-def look(path: Path) -> Archive:
-    """Find out what a file holds, without running any of it.
+def unpickle(content: bytes, start: int = 0, progress: Callable[[float], None] = lambda fraction: None) -> Unpickled:
+    """Follow a pickle to its end.
 
     Args:
-        path: any file.
+        content: bytes with a pickle in them.
+        start: where it begins.
+        progress: called now and then with the fraction done.
 
     Returns:
-        Its kind and imports.
+        What it holds.
 
     Raises:
-        CheckpointError: if it is an archive or a pickle that is damaged, or built to deceive or to exhaust its reader.
+        PickleError: if it is no whole pickle, is too long, or does what `torch.save` never writes.
     """
-    with path.open("rb") as file:
-        start = file.read(16)
-        if start.startswith(_ZIP):
-            return _archive(path)
-        file.seek(0)
-        head = io.BytesIO(
-            file.read(MOST_INSTRUCTIONS_BYTES)
-        )  # whatever length an instruction claims: no more than that
-    if _LEGACY_MAGIC in start:
-        return _legacy(path, head)
-    if start[:1] == b"\x80" or path.suffix.lower() in (".pkl", ".pickle"):
-        return Archive("pickle", _imports(head, path))
-    return Archive("other")
-
-
-def check(path: Path) -> None:
-    """Raise unless a file made by `torch.save` holds nothing but tensors in plain containers.
-
-    Raises:
-        CheckpointError: with what it is instead, what it wanted to import, and how to convert it.
-    """
-    name, found = path.name[:80], look(path)
-    if found.kind == "torchscript":
-        raise CheckpointError(
-            f"expected a state dict, {name} is TorchScript, a program of its own that defines "
-            f"{_listed(found.strange) or 'code'} and is never run here; {_HOW}"
-        )
-    if found.kind == "exported":
-        raise CheckpointError(
-            f"expected a state dict, {name} is an exported program, which its reader must trust; "
-            "load your own on the command line, by its path with the ending .pt2"
-        )
-    if found.kind == "other":
-        raise CheckpointError(f"expected a checkpoint, {name} is no file of torch or safetensors, or damaged; check it")
-    if found.strange or found.kind == "pickle":
-        wanted = _listed(found.strange) or "nothing, but is no file of torch"
-        raise CheckpointError(
-            f"expected tensors only, {name} is a pickle that may run code and wants to import {wanted}; "
-            f"it was not opened; {_HOW}"
-        )
-
-
-def _listed(names: tuple[str, ...]) -> str:
-    shown = ", ".join(name if name.isascii() and name.isprintable() else ascii(name) for name in names[:4])[:200]
-    return f"{shown} and {len(names) - 4} more" if len(names) > 4 else shown
-
-
-# -- archives ---------------------------------------------------------------------------------------------------------
-
-
-def _archive(path: Path) -> Archive:
-    """Look into a zip archive, which must be plain, whole and free of tricks.
-
-    Raises:
-        CheckpointError: if it is not.
-    """
+    machine = _Machine(content, start, progress)
     try:
-        with zipfile.ZipFile(path) as archive:
-            entries = archive.infolist()
-            names = [entry.filename for entry in entries]
-            inside = {name.partition("/")[2] for name in names}
-            pickles = [entry for entry in entries if entry.filename.partition("/")[2] == "data.pkl"]
-            if "archive_format" in inside or any(name.startswith("models/") for name in inside):
-                return Archive("exported")
-            if len(pickles) != 1 or pickles[0].file_size > MOST_INSTRUCTIONS_BYTES:
-                raise CheckpointError(_damaged(path, "it has no single data.pkl of bearable size"))
-            if "constants.pkl" in inside or any(name.startswith("code/") for name in inside):
-                return Archive("torchscript", _imports(io.BytesIO(archive.read(pickles[0])), path))
-            _check_plain(path, archive, entries)
-            if archive.testzip() is not None:
-                raise CheckpointError(_damaged(path, "a part of it does not match its checksum"))
-            content = archive.read(pickles[0])
-            imports = _imports(io.BytesIO(content), path)
-            if not set(imports) <= _ALLOWED:
-                return Archive("torch", imports)
-            folder = names[0].partition("/")[0]
-            for key, claimed in _storages(content):
-                there = archive.getinfo(f"{folder}/data/{key}").file_size
-                if claimed != there:
-                    raise CheckpointError(_damaged(path, f"tensor data {key[:20]!a} has {there} bytes, not {claimed}"))
-    except CheckpointError:
-        raise
-    except (zipfile.BadZipFile, OSError, ValueError, LookupError, EOFError, RuntimeError, NotImplementedError) as error:
-        raise CheckpointError(_damaged(path, "the archive cannot be read")) from error
-    return Archive("torch", imports)
+        return machine.run()
+    except (IndexError, struct.error, UnicodeDecodeError, OverflowError, ValueError, TypeError, LookupError) as error:
+        raise error if isinstance(error, PickleError) else PickleError("it is damaged") from error
 
 
-def _check_plain(path: Path, archive: zipfile.ZipFile, entries: list[zipfile.ZipInfo]) -> None:
-    """Raise unless an archive is what torch writes: nothing compressed, overlapping, encrypted, outside or twice.
-
-    Raises:
-        CheckpointError: if it is not.
-    """
-    size = path.stat().st_size
-    names = [entry.filename for entry in entries]
-    with path.open("rb") as file:
-        file.seek(size - _END.size)
-        mark, *_, comment = _END.unpack(file.read(_END.size))
-    if not 1 <= len(entries) <= MOST_ENTRIES:
-        raise CheckpointError(_damaged(path, f"it has {len(entries)} entries"))
-    if any(entry.compress_type != zipfile.ZIP_STORED or entry.flag_bits & 1 for entry in entries):
-        raise CheckpointError(_damaged(path, "its entries are compressed or encrypted, and torch's never are"))
-    if sum(entry.file_size for entry in entries) > size:
-        raise CheckpointError(_damaged(path, "its entries claim more bytes than the file has"))
-    if any(".." in name.split("/") or name.startswith("/") or "\\" in name for name in names):
-        raise CheckpointError(_damaged(path, "an entry points outside of the archive"))
-    if len(set(names)) != len(names) or len({name.partition("/")[0] for name in names}) != 1:
-        raise CheckpointError(_damaged(path, "an entry is there twice, or outside of the one folder that torch makes"))
-    if mark != b"PK\x05\x06" or comment or archive.comment or min(entry.header_offset for entry in entries) != 0:
-        raise CheckpointError(_damaged(path, "something lies before or behind the archive"))
+_MARK = object()
 
 
-def _legacy(path: Path, head: io.BytesIO) -> Archive:
-    """Look into a file of torch before 1.6: five pickles (number, protocol, machine, object, keys), then raw numbers.
+class _Machine:
+    """A stack, a memo and a place in the bytes."""
 
-    Raises:
-        CheckpointError: if it claims more than it holds.
-    """
-    imports = set[str]()
-    for place in range(5):
-        begin = head.tell()
-        imports.update(_imports(head, path))
-        if place == 3:
-            content = head.getvalue()[begin : head.tell()]
-    found = Archive("legacy", tuple(sorted(imports)))
-    try:
-        if not found.strange and sum(dict(_storages(content)).values()) > path.stat().st_size:
-            raise CheckpointError(_damaged(path, "its tensors claim more bytes than the file has"))
-    except CheckpointError:
-        raise
-    except (ValueError, LookupError, TypeError) as error:
-        raise CheckpointError(_damaged(path, "its tensors cannot be counted")) from error
-    return found
+    def __init__(self, content: bytes, start: int, progress: Callable[[float], None]) -> None:
+        self.content = content
+        self.at = start
+        self.progress = progress
+        self.stack: list[Any] = []
+        self.memo: dict[int, Any] = {}
+        self.found = Unpickled()
 
+    def run(self) -> Unpickled:
+        """Follow the instructions until STOP."""
+        content, steps = self.content, _STEPS
+        for operation in range(MOST_OPERATIONS):
+            if operation % 65536 == 0:
+                self.progress(self.at / max(1, len(content)))
+            code = content[self.at]
+            self.at += 1
+            if code == 0x2E:  # STOP
+                self.found.value, self.found.end = self.stack.pop(), self.at
+                return self.found
+            step = steps.get(code)
+            if step is None:
+                _refuse(f"it has an instruction {code:#04x} that torch never writes")
+            step(self)
+        return _refuse(f"it has more than {MOST_OPERATIONS:,} instructions")
 
-def _damaged(path: Path, what: str) -> str:
-    return f"expected a whole checkpoint, got {path.name[:80]}: {what}; fetch it or save it again"
+    # -- bytes
 
+    def bytes(self, count: int) -> bytes:
+        """The next bytes."""
+        if not 0 <= count <= len(self.content) - self.at:
+            _refuse("it claims more than it holds")
+        taken = self.content[self.at : self.at + count]
+        self.at += count
+        return taken
 
-# -- instructions -----------------------------------------------------------------------------------------------------
+    def number(self, count: int) -> int:
+        """A whole number without sign, in so many bytes."""
+        return int.from_bytes(self.bytes(count), "little")
 
+    def signed(self, count: int) -> int:
+        """A whole number, in so many bytes."""
+        if count > _MOST_NUMBER:
+            _refuse("it has a number of many digits")
+        return int.from_bytes(self.bytes(count), "little", signed=True)
 
-class _Values:
-    """The values that a pickle pushed last, and those it keeps under a number."""
+    def line(self) -> str:
+        """The rest of a line."""
+        end = self.content.index(b"\n", self.at, self.at + 2000)
+        taken = self.content[self.at : end]
+        self.at = end + 1
+        return taken.decode("utf-8")
 
-    def __init__(self) -> None:
-        self.recent: list[object] = []
-        self._memo: dict[int, object] = {}
+    # -- stack
 
-    def follow(self, opcode: str, argument: object) -> None:
-        """Take one instruction into account."""
-        match opcode, argument:
-            case (("PUT" | "BINPUT" | "LONG_BINPUT"), int(number)):
-                self._memo[number] = self.recent[-1] if self.recent else None
-            case "MEMOIZE", _:
-                self._memo[len(self._memo)] = self.recent[-1] if self.recent else None
-            case (("GET" | "BINGET" | "LONG_BINGET"), int(number)):
-                self.recent.append(self._memo.get(number))
-            case (("PROTO" | "FRAME" | "MARK" | "TUPLE"), _):
-                pass
+    def push(self, value: Any) -> None:
+        """Put a value on the stack."""
+        self.stack.append(value)
+
+    def above_mark(self) -> list[Any]:
+        """Take everything above the topmost mark, and the mark."""
+        place = len(self.stack) - 1
+        while self.stack[place] is not _MARK:
+            place -= 1
+            if place < 0:
+                _refuse("it is damaged")
+        taken = self.stack[place + 1 :]
+        del self.stack[place:]
+        return taken
+
+    def keep(self, number: int) -> None:
+        """Remember the topmost value under a number."""
+        self.memo[number] = self.stack[-1]
+
+    # -- meaning
+
+    def set_items(self, pairs: list[Any]) -> None:
+        """Put names and values into the dict below."""
+        target = self.stack[-1]
+        if not isinstance(target, dict) or len(pairs) % 2:
+            _refuse("it sets items of something that has none")
+        for key, value in zip(pairs[::2], pairs[1::2], strict=True):
+            if isinstance(key, str | int | float | bytes | None):  # a tuple may be as deep as it likes
+                target[key] = value
+
+    def extend(self, values: list[Any]) -> None:
+        """Put values into the list below; a stub takes none."""
+        if isinstance(self.stack[-1], list):
+            self.stack[-1].extend(values)
+
+    def name(self, module: str, text: str) -> None:
+        """Push a name that would be imported."""
+        name = f"{module}.{text}"
+        self.found.imports[name] = None
+        self.push(Name(name))
+
+    def name_of_two(self) -> None:
+        """Push a name out of two words on the stack."""
+        text, module = self.stack.pop(), self.stack.pop()
+        if isinstance(text, str) and isinstance(module, str):
+            self.name(module, text)
+        else:
+            self.name("a name that it makes up", "while it runs")
+
+    def call(self, function: Any, arguments: Any) -> None:
+        """Push what a call stands for."""
+        arguments = arguments if isinstance(arguments, tuple) else ()
+        made = _CALLS.get(function.text) if isinstance(function, Name) else None
+        self.push(made(arguments) if made is not None else Stub())
+
+    def state(self) -> None:
+        """Give the object below its state: attributes, which for containers of tensors mean nothing."""
+        state = self.stack.pop()
+        if isinstance(self.stack[-1], Stub) and isinstance(state, dict):
+            self.stack[-1].update(state)
+
+    def persistent(self, said: Any) -> None:
+        """Push the storage that an identifier of torch names."""
+        match said:
+            case ("storage", Name(text=text), str(key), str(), int(length)) | (
+                "storage",
+                Name(text=text),
+                str(key),
+                str(),
+                int(length),
+                None,
+            ) if text.removeprefix("torch.") in STORAGES and 0 <= length < 1 << 60:
+                place = StoragePlace(key, STORAGES[text.removeprefix("torch.")], length)
             case _:
-                self.recent.append(argument)
-        del self.recent[:-8]
+                _refuse("it names tensor data in a way that torch never writes")
+        if self.found.storages.setdefault(key, place) != place:
+            _refuse(f"it says two things of tensor data {key[:20]!a}")
+        self.push(place)
 
 
-def _imports(file: io.BytesIO, path: Path) -> tuple[str, ...]:
-    """The names that the pickle at this place of a file would import, sorted; moves to its end.
-
-    Raises:
-        CheckpointError: if its instructions cannot be listed in full.
-    """
-    wanted: set[str] = set()
-    values = _Values()
-    try:
-        for opcode, argument, _ in pickletools.genops(file):
-            match opcode.name:
-                case "GLOBAL" | "INST":
-                    wanted.add(str(argument).replace(" ", ".", 1))
-                case "STACK_GLOBAL":
-                    texts = [text for text in values.recent[-2:] if isinstance(text, str)]
-                    wanted.add(".".join(texts) if len(texts) == 2 else "a name that it makes up while it runs")
-                case "EXT1" | "EXT2" | "EXT4":
-                    wanted.add("a name out of the extension registry")
-            values.follow(opcode.name, argument)
-    except (ValueError, LookupError, EOFError, OverflowError, MemoryError, struct.error) as error:
-        raise CheckpointError(_damaged(path, "the pickle in it is damaged")) from error
-    return tuple(sorted(wanted))
+def _refuse(what: str) -> NoReturn:
+    raise PickleError(what)
 
 
-_ITEM_BYTES = {"Double": 8, "Long": 8, "Float": 4, "Int": 4, "Half": 2, "BFloat16": 2, "Short": 2}
-_NEVER_WRITTEN = {"POP", "POP_MARK", "DUP", "PERSID", "INST", "OBJ", "NEWOBJ", "NEWOBJ_EX", "STACK_GLOBAL", "MEMOIZE"}
-
-
-def _storages(content: bytes) -> list[tuple[str, int]]:
-    """Key and bytes of every storage that a pickle names.
-
-    One is named by "storage", its type, its key, its device and its length (in old files also by a view, None): the
-    last values that were pushed before BINPERSID, because torch writes no instruction that takes one away.
+def _tensor(arguments: tuple[Any, ...]) -> TensorPlace:
+    """A tensor of a storage, all of whose entries lie in it.
 
     Raises:
-        ValueError: if one cannot be told.
+        PickleError: if they do not.
     """
-    found: list[tuple[str, int]] = []
-    values = _Values()
-    for opcode, argument, _ in pickletools.genops(content):
-        if opcode.name in _NEVER_WRITTEN or (opcode.name == "PROTO" and argument != 2):
-            raise ValueError(f"torch writes no {opcode.name} {argument}")
-        if opcode.name == "BINPERSID":
-            recent = values.recent[:-1] if values.recent[-1:] == [None] else values.recent
-            match recent[-5:]:
-                case ["storage", str(kind), str(key), str(), int(length)] if length >= 0:
-                    word = kind.removeprefix("torch ").removesuffix("Storage")
-                    found.append((key, length * _ITEM_BYTES.get(word, 1)))
-                case _:
-                    raise ValueError("no storage")
-        values.follow(opcode.name, argument)
-    return found
+    match arguments:
+        case (StoragePlace() as storage, int(offset), tuple(shape), tuple(stride), *_):
+            pass
+        case _:
+            _refuse("it makes a tensor of something else than numbers")
+    whole = all(type(size) is int and 0 <= size < 1 << 60 for size in (*shape, *stride))
+    if not whole or len(shape) != len(stride) or len(shape) > _MOST_DIMENSIONS or not 0 <= offset < 1 << 60:
+        _refuse("it has a tensor of no shape that there is")
+    last = offset + sum((size - 1) * step for size, step in zip(shape, stride, strict=True))
+    if 0 not in shape and last >= storage.length:
+        _refuse(f"a tensor reaches beyond tensor data {storage.key[:20]!a}")
+    return TensorPlace(storage, offset, shape, stride)
+
+
+def _from_type(arguments: tuple[Any, ...]) -> Any:
+    """A tensor of a class of torch's, or with attributes: the tensor itself."""
+    match arguments:
+        case (Name(text=text), Name(), tuple(inner), *_) if text.startswith("torch._utils._rebuild_tensor"):
+            return _tensor(inner)
+    return Stub()
+
+
+def _ordered(arguments: tuple[Any, ...]) -> dict[Any, Any]:
+    match arguments:
+        case (list(pairs),):
+            return {pair[0]: pair[1] for pair in pairs if isinstance(pair, list | tuple) and len(pair) == 2}
+    return {}
+
+
+_CALLS: dict[str, Callable[[tuple[Any, ...]], Any]] = {
+    "torch._utils._rebuild_tensor": _tensor,
+    "torch._utils._rebuild_tensor_v2": _tensor,
+    "torch._utils._rebuild_parameter": lambda arguments: arguments[0],
+    "torch._utils._rebuild_parameter_with_state": lambda arguments: arguments[0],
+    "torch._tensor._rebuild_from_type_v2": _from_type,
+    "torch.Size": lambda arguments: tuple(arguments[0]),
+    "collections.OrderedDict": _ordered,
+}
+
+
+def _tuple_of(count: int) -> Callable[[_Machine], None]:
+    def step(machine: _Machine) -> None:
+        taken = tuple(machine.stack[len(machine.stack) - count :])
+        if len(taken) != count or _MARK in taken:
+            _refuse("it is damaged")
+        del machine.stack[len(machine.stack) - count :]
+        machine.push(taken)
+
+    return step
+
+
+def _pushes(value: Callable[[_Machine], Any]) -> Callable[[_Machine], None]:
+    return lambda machine: machine.push(value(machine))
+
+
+def _reduce(machine: _Machine) -> None:
+    arguments, function = machine.stack.pop(), machine.stack.pop()
+    machine.call(function, arguments)
+
+
+def _new_with_names(machine: _Machine) -> None:
+    """NEWOBJ_EX: a class with its arguments, some of them by name."""
+    machine.stack.pop()
+    _reduce(machine)
+
+
+def _inst(machine: _Machine) -> None:
+    module, text = machine.line(), machine.line()
+    arguments = tuple(machine.above_mark())
+    machine.name(module, text)
+    machine.call(machine.stack.pop(), arguments)
+
+
+def _obj(machine: _Machine) -> None:
+    taken = machine.above_mark()
+    machine.call(taken[0], tuple(taken[1:]))
+
+
+def _extension(machine: _Machine, count: int) -> None:
+    machine.bytes(count)
+    machine.name("a name", "of the extension registry")
+
+
+def _global(machine: _Machine) -> None:
+    machine.name(machine.line(), machine.line())
+
+
+def _put(machine: _Machine) -> None:
+    machine.keep(int(machine.line()))
+
+
+def _get(machine: _Machine) -> None:
+    machine.push(machine.memo[int(machine.line())])
+
+
+def _quoted(machine: _Machine) -> str:
+    return machine.line().strip("'\"")
+
+
+def _int(machine: _Machine) -> int | bool:
+    text = machine.line()
+    return {"00": False, "01": True}[text] if text in ("00", "01") else int(text)
+
+
+# By instruction: see the module `pickletools` of Python's library for their meaning.
+_STEPS: dict[int, Callable[[_Machine], Any]] = {
+    ord(code): step
+    for code, step in {
+        "(": lambda machine: machine.push(_MARK),
+        "0": lambda machine: machine.stack.pop(),
+        "1": lambda machine: machine.above_mark(),
+        "2": lambda machine: machine.push(machine.stack[-1]),
+        "F": _pushes(lambda machine: float(machine.line())),
+        "I": _pushes(_int),
+        "L": _pushes(lambda machine: int(machine.line().rstrip("L"))),
+        "J": _pushes(lambda machine: machine.signed(4)),
+        "K": _pushes(lambda machine: machine.number(1)),
+        "M": _pushes(lambda machine: machine.number(2)),
+        "\x8a": _pushes(lambda machine: machine.signed(machine.number(1))),
+        "\x8b": _pushes(lambda machine: machine.signed(machine.number(4))),
+        "G": _pushes(lambda machine: struct.unpack(">d", machine.bytes(8))[0]),
+        "N": _pushes(lambda machine: None),
+        "\x88": _pushes(lambda machine: True),
+        "\x89": _pushes(lambda machine: False),
+        "S": _pushes(_quoted),
+        "V": _pushes(lambda machine: machine.line()),
+        "T": _pushes(lambda machine: machine.bytes(machine.number(4)).decode("latin-1")),
+        "U": _pushes(lambda machine: machine.bytes(machine.number(1)).decode("latin-1")),
+        "X": _pushes(lambda machine: machine.bytes(machine.number(4)).decode("utf-8", "surrogatepass")),
+        "\x8c": _pushes(lambda machine: machine.bytes(machine.number(1)).decode("utf-8", "surrogatepass")),
+        "\x8d": _pushes(lambda machine: machine.bytes(machine.number(8)).decode("utf-8", "surrogatepass")),
+        "B": _pushes(lambda machine: machine.bytes(machine.number(4))),
+        "C": _pushes(lambda machine: machine.bytes(machine.number(1))),
+        "\x8e": _pushes(lambda machine: machine.bytes(machine.number(8))),
+        "\x96": _pushes(lambda machine: machine.bytes(machine.number(8))),
+        ")": _pushes(lambda machine: ()),
+        "]": _pushes(lambda machine: []),
+        "}": _pushes(lambda machine: {}),
+        "\x8f": _pushes(lambda machine: []),
+        "l": _pushes(lambda machine: machine.above_mark()),
+        "t": _pushes(lambda machine: tuple(machine.above_mark())),
+        "\x91": _pushes(lambda machine: machine.above_mark()),
+        "\x85": _tuple_of(1),
+        "\x86": _tuple_of(2),
+        "\x87": _tuple_of(3),
+        "a": lambda machine: machine.extend([machine.stack.pop()]),
+        "e": lambda machine: machine.extend(machine.above_mark()),
+        "\x90": lambda machine: machine.extend(machine.above_mark()),
+        "s": lambda machine: machine.set_items([*reversed((machine.stack.pop(), machine.stack.pop()))]),
+        "u": lambda machine: machine.set_items(machine.above_mark()),
+        "d": _pushes(lambda machine: _ordered(([*zip(*[iter(machine.above_mark())] * 2, strict=True)],))),
+        "p": _put,
+        "q": lambda machine: machine.keep(machine.number(1)),
+        "r": lambda machine: machine.keep(machine.number(4)),
+        "\x94": lambda machine: machine.keep(len(machine.memo)),
+        "g": _get,
+        "h": lambda machine: machine.push(machine.memo[machine.number(1)]),
+        "j": lambda machine: machine.push(machine.memo[machine.number(4)]),
+        "c": _global,
+        "\x93": lambda machine: machine.name_of_two(),
+        "\x82": lambda machine: _extension(machine, 1),
+        "\x83": lambda machine: _extension(machine, 2),
+        "\x84": lambda machine: _extension(machine, 4),
+        "R": _reduce,
+        "\x81": _reduce,
+        "\x92": _new_with_names,
+        "i": _inst,
+        "o": _obj,
+        "b": lambda machine: machine.state(),
+        "P": lambda machine: machine.persistent(machine.line()),
+        "Q": lambda machine: machine.persistent(machine.stack.pop()),
+        "\x80": lambda machine: machine.bytes(1),
+        "\x95": lambda machine: machine.bytes(8),
+    }.items()
+}

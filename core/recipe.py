@@ -268,8 +268,10 @@ class Recipe:
 
             names = [one.name for one in classifiers]
             chart = seeds_in_one_line(chart, names, _seeds(self.models, how), "models" if how == "all" else "seeds")
+        from core.figures.glyphs import with_known_letters
+
         caption = " ".join([chart.caption, *doubts(classifiers)]).strip()
-        return replace(chart, caption=caption, recipe=self.mapping())
+        return with_known_letters(replace(chart, caption=caption, recipe=self.mapping()))
 
     def paper(self) -> dict[str, Any]:
         """The settings of the paper renderer."""

@@ -14,7 +14,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from core.errors import CheckpointError, RecipeError
+from core import wording
+from core.errors import CheckpointError, RecipeError, told
 from core.recipe import Recipe, shown
 from core.sources import Source
 
@@ -104,7 +105,7 @@ class Series:
         """
         from core.figures.paper import figure_bytes
 
-        chart = replace(self.charts[number], title=self.labels[number][:80])
+        chart = replace(self.charts[number], title=self.labels[number])
         return figure_bytes(chart, ending.removeprefix("."), **self.recipe.paper())  # type: ignore[arg-type]
 
 
@@ -164,9 +165,8 @@ def label_of(source: str) -> str:
     ('epoch-2.pt', 'photos/standard')
     """
     said = Source.parse(source)
-    if "name" in said.options:
-        return said.options["name"]
-    return Path(said.place).name if said.kind == "file" else said.place
+    own = Path(said.place).name if said.kind == "file" else said.place
+    return wording.name(said.options.get("name", own), "checkpoint")
 
 
 def series(
@@ -218,8 +218,8 @@ def series(
 
         try:
             results[source] = store.fetch(part, [loaded(each) for each in part.models], images, tell)
-        except (ValueError, OSError) as error:
-            failed[source] = str(error)
+        except Exception as error:  # noqa: BLE001 - a checkpoint's own code raises what it likes
+            failed[source] = told(error)
     charts: dict[str, Chart] = {}
     unsteady: list[str] = []
     for source, result in results.items():
@@ -227,8 +227,8 @@ def series(
         try:
             charts[source] = alone.chart([result], [loaded(source)], images, list(results.values()))
             unsteady.extend(doubts([loaded(source)]))
-        except (ValueError, OSError) as error:
-            failed[source] = str(error)
+        except Exception as error:  # noqa: BLE001 - a checkpoint's own code raises what it likes
+            failed[source] = told(error)
     left_out = tuple(f"{label_of(source)}: {failed[source]}" for source in sources if source in failed)
     if not charts:
         raise RecipeError(f"expected a checkpoint that can be asked, got none: {left_out[-1]}")
@@ -244,8 +244,8 @@ def series(
 def _loads(loaded: Callable[[str], Classifier], source: str, failed: dict[str, str]) -> bool:
     try:
         loaded(source)
-    except (ValueError, OSError) as error:
-        failed[source] = str(error)
+    except Exception as error:  # noqa: BLE001 - a checkpoint's own code raises what it likes
+        failed[source] = told(error)
         return False
     return True
 
@@ -256,6 +256,7 @@ def follow_series(
     *,
     device: str | None = None,
     uploads: Sequence[Path] = (),
+    trust: bool = False,
     on_progress: OnProgress | None = None,
 ) -> Series:
     """Load what a recipe and a line of checkpoints name, and make the series.
@@ -265,6 +266,7 @@ def follow_series(
         text: the checkpoints, see `checkpoints`.
         device: cuda, mps or cpu; the best one here when not given.
         uploads: the files that sources name as `upload:DIGEST`.
+        trust: whether the checkpoints may run code; see `core.trust`.
         on_progress: told the fraction done.
 
     Returns:
@@ -284,7 +286,7 @@ def follow_series(
     return series(
         recipe,
         checkpoints(text),
-        lambda source: load_classifier(source, device, uploads=found),
+        lambda source: load_classifier(source, device, uploads=found, trust=trust),
         images,
         Store(),
         on_progress=on_progress,

@@ -9,8 +9,9 @@ table of names is a network is seen by its likeness to those that are known (`co
 from __future__ import annotations
 
 import json
-import math
-from collections.abc import Iterator, Mapping, Sequence
+import mmap
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from heapq import nlargest
@@ -21,8 +22,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from core import tensor_files
 from core.errors import CheckpointError
-from core.pickles import check
+from core.sandbox import Limits, isolated
 from core.sketches import likeness
 
 SUFFIXES = (".safetensors", ".pt", ".pth", ".bin", ".ckpt")
@@ -79,12 +81,17 @@ class StateDict:
         return any(word in self.name.lower() for word in ("ema", "averag", "swa", "teacher"))
 
 
-def read_state_dicts(paths: Sequence[Path], most_bytes: int = MOST_BYTES) -> tuple[StateDict, ...]:
+def read_state_dicts(
+    paths: Sequence[Path],
+    most_bytes: int = MOST_BYTES,
+    on_progress: Callable[[float], None] = lambda fraction: None,
+) -> tuple[StateDict, ...]:
     """Every set of weights in a checkpoint, the likeliest first.
 
     Args:
         paths: one file, or the shards of one checkpoint.
         most_bytes: what all of them may take.
+        on_progress: called with the fraction done; what it raises ends the reading.
 
     Returns:
         At least one set.
@@ -101,15 +108,7 @@ def read_state_dicts(paths: Sequence[Path], most_bytes: int = MOST_BYTES) -> tup
         raise CheckpointError(
             f"expected at most {most_bytes >> 20} MB, {paths[0].name[:80]} has {total >> 20}; save the weights alone"
         )
-    whole: dict[str, Any] = {}
-    for path in paths:
-        read = _read(path)
-        twice = next((name for name in read if name in whole), None)
-        if twice is not None:
-            raise CheckpointError(
-                f"expected shards of one checkpoint, got {twice[:60]!a} twice; choose files that belong"
-            )
-        whole.update(read)
+    whole, _ = read_tensors(paths, on_progress)
     found = _candidates(whole)
     if not found:
         raise CheckpointError(
@@ -129,7 +128,7 @@ def choose(found: Sequence[StateDict], name: str | None) -> StateDict:
     if name is not None and name not in names:
         raise CheckpointError(f"expected weights out of {', '.join(map(ascii, names))}, got {name[:60]!a}; choose one")
     chosen = found[0] if name is None else found[names.index(name)]
-    for key, tensor in chosen.tensors.items():
+    for key, tensor in {id(tensor): (key, tensor) for key, tensor in chosen.tensors.items()}.values():
         if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
             raise CheckpointError(
                 f"expected finite weights, {key[:80]} holds NaN or infinity; take a checkpoint from before"
@@ -163,39 +162,118 @@ def shards(index: Path) -> list[Path]:
 # -- reading ----------------------------------------------------------------------------------------------------------
 
 
-def _read(path: Path) -> dict[str, Any]:
-    """What a file holds: tensors, or whatever a program kept beside them.
+def read_tensors(
+    paths: Sequence[Path],
+    on_progress: Callable[[float], None] = lambda fraction: None,
+    *,
+    ours: bool = False,
+    own: bool = False,
+) -> tuple[dict[str, Any], dict[str, str]]:
+    """What files of weights hold: mappings of tensors by name, over the bytes of the files themselves.
+
+    A process of its own finds out where which tensor lies (`core.tensor_files`); the tensors here are made over those
+    bytes, mapped and not copied where they are float32 or whole numbers, and share them where the file does.
+
+    Args:
+        paths: one file, or the shards of one checkpoint.
+        on_progress: called with the fraction done; what it raises ends the reading.
+        ours: of our own format, whose numbers stay of the type that they are of.
+        own: the files came with the program: no process is started for them.
+
+    Returns:
+        Tensors by name (floating ones as float32), in mappings where a program put containers around them; and the
+        words that a safetensors file says of itself.
 
     Raises:
-        CheckpointError: if it is damaged or wants to run something.
+        CheckpointError: if a file is damaged, wants to run something, or changes while it is read.
     """
-    with path.open("rb") as file:
-        start = file.read(9)
-    if start[8:9] == b"{" or (path.suffix.lower() == ".safetensors" and not start.startswith((b"PK", b"\x80"))):
-        return _safetensors(path)
-    check(path)
+    opened = [os.open(path, os.O_RDONLY) for path in paths]
     try:
-        loaded = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # whatever a damaged file provokes in torch's reader
-        raise CheckpointError(
-            f"expected a whole checkpoint, torch cannot read {path.name[:80]}; fetch it or save it again"
-        ) from error
-    if not isinstance(loaded, Mapping):
-        kind = type(loaded).__name__
-        raise CheckpointError(f"expected a state dict, {path.name[:80]} holds a {kind}; save `model.state_dict()`")
-    return {name: value for name, value in loaded.items() if isinstance(name, str)}
+        before = [_state(file) for file in opened]
+        size = sum(state[0] for state in before)
+        places = [str(path.absolute()) for path in paths]
+        if own:
+            layouts = tensor_files.layouts(places, on_progress)
+        else:
+            layouts = isolated(
+                "core.tensor_files:layouts",
+                name=paths[0].name[:80],
+                limits=Limits.of(size, memory=_READER_BYTES, output=_LAYOUT_BYTES),
+                refusal=CheckpointError,
+                on_progress=on_progress,
+                paths=places,
+            )
+        whole: dict[str, Any] = {}
+        words: dict[str, str] = {}
+        for path, file, layout in zip(paths, opened, layouts, strict=True):
+            read = _over_the_file(path, file, layout, as_stored=ours)
+            twice = next((name for name in read if name in whole), None)
+            if twice is not None:
+                raise CheckpointError(
+                    f"expected shards of one checkpoint, got {twice[:60]!a} twice; choose files that belong"
+                )
+            whole.update(read)
+            words.update(layout["metadata"])
+        if before != [_state(file) for file in opened]:
+            raise CheckpointError(f"expected {paths[0].name[:80]} to stay as it is, it changed while it was read")
+        return whole, words
+    finally:
+        for file in opened:
+            os.close(file)
 
 
-def _safetensors(path: Path) -> dict[str, Tensor]:
-    from safetensors import SafetensorError, safe_open
+_READER_BYTES = 1 << 30  # of memory, while a file is looked through: a pickle of 64 MB makes objects of 500 MB
+_LAYOUT_BYTES = 256 << 20
+_REPEATED = 4  # times the bytes of a file that its tensors may take together: float8 becomes float32
 
-    try:
-        with safe_open(path, framework="pt", device="cpu") as file:
-            return {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118 - no mapping
-    except (SafetensorError, OSError, ValueError, TypeError, LookupError, RuntimeError, OverflowError) as error:
-        raise CheckpointError(
-            f"expected a safetensors file, {path.name[:80]} is none, or cut off or damaged; fetch it again"
-        ) from error
+
+def _state(file: int) -> tuple[int, int]:
+    state = os.fstat(file)
+    return state.st_size, state.st_mtime_ns
+
+
+def _over_the_file(path: Path, file: int, layout: Mapping[str, Any], *, as_stored: bool) -> dict[str, Any]:
+    """Tensors over the bytes of a file, which its layout says where they lie.
+
+    Raises:
+        CheckpointError: if they repeat the same numbers over and over.
+    """
+    size = os.fstat(file).st_size
+    mapped = mmap.mmap(file, 0, access=mmap.ACCESS_COPY)
+    storages = layout["storages"]
+    made: dict[tuple[Any, ...], Tensor] = {}
+    left = _REPEATED * size + (1 << 20)
+
+    def tensor(number: int, dtype: str, offset: int, shape: Sequence[int], stride: Sequence[int]) -> Tensor:
+        nonlocal left
+        place = number, dtype, offset, *shape, *stride
+        if place not in made:
+            kind = getattr(torch, dtype)
+            begin, length = storages[number]
+            numbers = _stored(mapped, kind, begin, length)
+            view = torch.as_strided(numbers, shape, stride, offset)
+            left -= view.numel() * max(view.element_size(), 4 if view.is_floating_point() else 1)
+            if left < 0 or view.numel() * view.element_size() > length:
+                raise CheckpointError(
+                    f"expected whole weights, those of {path.name[:80]} repeat a few numbers; save them with"
+                    " .contiguous(), each once"
+                )
+            made[place] = (view.float() if view.is_floating_point() and not as_stored else view).contiguous()
+        return made[place]
+
+    def tensors(node: Mapping[str, Any]) -> dict[str, Any]:
+        return {name: tensors(inner) if isinstance(inner, Mapping) else tensor(*inner) for name, inner in node.items()}
+
+    return tensors(layout["tree"])
+
+
+def _stored(mapped: mmap.mmap, kind: torch.dtype, begin: int, length: int) -> Tensor:
+    """The numbers of a storage; copied where they do not begin at a multiple of their size."""
+    if not length:
+        return torch.empty(0, dtype=kind)
+    if begin % kind.itemsize:
+        return torch.frombuffer(mapped, dtype=torch.uint8, count=length, offset=begin).clone().view(kind)
+    return torch.frombuffer(mapped, dtype=kind, count=length // kind.itemsize, offset=begin)
 
 
 # -- finding the weights ----------------------------------------------------------------------------------------------
@@ -235,7 +313,7 @@ def _tables(node: Mapping[Any, Any], way: str, depth: int, seen: set[int]) -> It
 
 def _parted(name: str, tensors: Mapping[str, Tensor]) -> Iterator[StateDict]:
     """A table as a set of weights without its wrapping; as several where prefixes tell several models apart."""
-    kept = _plain({key: tensor for key, tensor in tensors.items() if not key.endswith(_EXTRAS)})
+    kept = {key: tensor for key, tensor in tensors.items() if not key.endswith(_EXTRAS)}
     whole = StateDict(name, *_unwrapped(kept))
     parts = [] if whole.is_known else list(_inside(whole))
     same = next((part for part in parts if len(part.tensors) == len(whole.tensors)), None)
@@ -281,24 +359,3 @@ def _unwrapped(tensors: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], str]:
             break
         end += len(shared)
     return {key[end:]: tensor for key, tensor in tensors.items()}, ends[0][:end]
-
-
-def _plain(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Dense float32 tensors, or whole numbers as they are.
-
-    Raises:
-        CheckpointError: if one is larger than what the file holds of it, sparse, quantised or complex.
-    """
-    found = {}
-    for name, tensor in tensors.items():
-        odd = tensor.is_sparse or tensor.is_quantized or tensor.is_complex() or tensor.layout != torch.strided
-        if odd or tensor.device.type != "cpu":
-            raise CheckpointError(
-                f"expected dense weights of real numbers, {name[:80]} is not; convert the model to float32 first"
-            )
-        if math.prod(tensor.shape) * tensor.element_size() > tensor.untyped_storage().nbytes():
-            raise CheckpointError(
-                f"expected whole weights, {name[:80]} repeats a few numbers; save it with .contiguous()"
-            )
-        found[name] = (tensor.float() if tensor.is_floating_point() else tensor).contiguous()
-    return found

@@ -4,28 +4,34 @@ from __future__ import annotations
 
 import io
 import zipfile
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Sequence
 from pathlib import PurePosixPath
 
 import numpy as np
 
+from core import image_collections
 from core.errors import ImageError
-from core.image_collections import Gathered, gather, upright
-from core.image_files import SUFFIXES
-from core.image_previews import preview
+from core.image_collections import Gathered, gather
+from core.image_files import SUFFIXES, ending_of
+from core.image_listing import ARRAYS
 from core.image_sources import ImageSource
+from core.image_tables import TABLES
 from core.images import ImageSet
 from dashboard.brought import Upload, brought
 from dashboard.held import held
 
 MOST_FILES = 5000  # dropped at once
 MOST_VALUES = 2**26  # of one set on a server: 256 MB as float32
-ENDINGS = (*sorted(SUFFIXES), ".zip", ".npz", ".npy", ".csv")
+_ALONE = (".zip", *ARRAYS)
+ENDINGS = (*sorted(SUFFIXES), *_ALONE, *TABLES)
 _FIXED = (1980, 1, 1, 0, 0, 0)  # the same files give the same bundle, whenever they were made
 
 
 def bundle(files: Sequence[tuple[str, bytes]]) -> tuple[str, bytes]:
     """Files as one: a single file as it is, several as a zip that is the same whatever their order.
+
+    Files of one name, from several folders, are numbered: `1.png`, `1 (2).png`.
 
     Args:
         files: name and content of each.
@@ -34,20 +40,46 @@ def bundle(files: Sequence[tuple[str, bytes]]) -> tuple[str, bytes]:
         Name and content.
 
     Raises:
-        ImageError: if there are none, or too many, or several of a kind that stands alone.
+        ImageError: if there are none, or too many, or several of a kind that stands alone, or a table is among files
+            of one name, of which it may mean either.
     """
     if not 1 <= len(files) <= MOST_FILES:
         raise ImageError(f"expected 1 to {MOST_FILES:,} files at once, got {len(files):,}; pack them into a zip")
     if len(files) == 1:
         return files[0]
-    alone = next((name for name, _ in files if PurePosixPath(name).suffix.lower() in (".zip", ".npz", ".npy")), None)
+    alone = next((name for name, _ in files if ending_of(name) in _ALONE), None)
     if alone is not None:
         raise ImageError(f"expected {alone[:80]!a} alone, got {len(files) - 1} more files; drop them one after another")
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as made:
-        for name, content in dict(sorted(files)).items():
-            made.writestr(zipfile.ZipInfo(PurePosixPath(name).name, _FIXED), content)
+        for name, content in _numbered([(PurePosixPath(name).name, content) for name, content in files]):
+            made.writestr(zipfile.ZipInfo(name, _FIXED), content)
     return f"{len(files)} files.zip", buffer.getvalue()
+
+
+def _numbered(files: Sequence[tuple[str, bytes]]) -> list[tuple[str, bytes]]:
+    """Files in order, each of a name of its own.
+
+    Raises:
+        ImageError: if a table is among files of one name.
+    """
+    counts = Counter(name for name, _ in files)
+    twice = next((name for name, count in counts.items() if count > 1), None)
+    if twice is not None and any(ending_of(name) in TABLES for name in counts):
+        raise ImageError(
+            f"expected every name once beside a table, got {twice[:80]!a} twice; drop a zip of their folders instead"
+        )
+    made: list[tuple[str, bytes]] = []
+    taken, last = set(counts), ""
+    for name, content in sorted(files):
+        own, number = name, 2
+        path = PurePosixPath(name)
+        while name == last and own in taken:
+            own, number = f"{path.stem} ({number}){path.suffix}", number + 1
+        taken.add(own)
+        made.append((own, content))
+        last = name
+    return made
 
 
 def bring(files: Sequence[tuple[str, bytes]]) -> Upload:
@@ -69,21 +101,31 @@ def knows(source: str) -> bool:
     return said.kind == "upload" and said.place in brought().files
 
 
-def gathered(source: str) -> Gathered:
+def gathered(source: str, on_progress: Callable[[float], None] = lambda fraction: None) -> Gathered:
     """A set of images that this session brought, with what was done to them; read-only.
+
+    Args:
+        source: of the set.
+        on_progress: told the fraction done while the file is read, which it is once for all of its classes.
+
+    Returns:
+        The set.
 
     Raises:
         ImageError: if this session brought no such file, or nothing of it can be used.
+        BaseException: what `on_progress` raises.
     """
     kept, said = brought(), ImageSource.parse(source)
     if said.kind != "upload":
         raise ImageError(f"expected a demo set or images of yours, got {source[:80]!a}; bring them on the Images view")
-    return held().get(
-        kept.token,
-        f"images {source}",
-        lambda: gather(source, uploads=kept.paths, most_values=MOST_VALUES),
-        lambda found: found.images.pixels.nbytes,
-    )
+    bare = said.changed(classes=None, labels="none").text()
+
+    def read() -> Gathered:
+        if said.text() == bare:
+            return gather(source, uploads=kept.paths, most_values=MOST_VALUES, on_progress=on_progress)
+        return gathered(bare, on_progress).classed(said)
+
+    return held().get(kept.token, f"images {source}", read, lambda found: found.images.pixels.nbytes)
 
 
 def own_images(source: str) -> ImageSet:
@@ -109,11 +151,9 @@ def previews(source: str, rows: Sequence[int]) -> list[np.ndarray]:
         ImageError: see `gathered`.
     """
     notes, kept = gathered(source).notes, brought()
-    few = [notes[row] for row in rows]
 
     def make() -> list[np.ndarray]:
-        pictures = upright(source, [note.name for note in few], uploads=kept.paths)
-        return [preview(picture.pixels, note.box) for picture, note in zip(pictures, few, strict=True)]
+        return image_collections.previews(source, [notes[row] for row in rows], uploads=kept.paths)
 
     name = f"previews {source} {','.join(map(str, rows))}"
     return held().get(kept.token, name, make, lambda made: sum(each.nbytes for each in made))

@@ -39,7 +39,7 @@ def _null(source: str) -> Classifier:
 
 @st.cache_resource(max_entries=6, show_spinner=False)
 def _demo_classifier(source: str) -> Classifier:
-    return load_classifier(source)
+    return load_classifier(source, trust=False)
 
 
 def model_card(source: str) -> str:
@@ -88,12 +88,7 @@ def demo_images(model: str) -> str:
 
 def image_set(source: str) -> ImageSet:
     """A set of images, read-only: a demo set is loaded once for everybody, one that was brought for its session."""
-    return _demo_set(source) if source.startswith("demo:") else own_images(source)
-
-
-@st.cache_resource(max_entries=6, show_spinner=False)
-def _demo_set(source: str) -> ImageSet:
-    return load_images(source)
+    return load_images(source) if source.startswith("demo:") else own_images(source)  # which keeps demo sets itself
 
 
 class Recent:

@@ -83,6 +83,8 @@ def hostile(folder: Path) -> Iterator[tuple[str, bytes]]:
     yield from _headers()
     yield from _damaged()
     yield from _weights()
+    yield from _smuggled(folder / TRIPPED)
+    yield from _amplified()
     yield from _strangers()
 
 
@@ -175,7 +177,6 @@ def _archives() -> Iterator[tuple[str, bytes]]:
         "missing_storage.pt",
         archive({name: content for name, content in good.items() if not name.endswith("data/0")}),
     )
-    yield "pops.pt", with_pickle(good["archive/data.pkl"].replace(b"\x80\x02", b"\x80\x02N0", 1))
     yield "protocol_4.pt", with_pickle(pickle.dumps({"epoch": 3}, 4))
     yield "endless_text.pt", with_pickle(b"\x80\x02X\xff\xff\xff\x7fabc.")
     yield "endless_number.pt", with_pickle(b"\x80\x02\x8b\xff\xff\xff\x7f.")
@@ -220,6 +221,85 @@ def _headers() -> Iterator[tuple[str, bytes]]:
     yield "header_trailing.safetensors", header({"w": entry}, bytes(16))
     for size in (0, 1, 2**31, 2**40, 2**63, 2**64 - 1):
         yield f"header_size_{size}.safetensors", struct.pack("<Q", size) + b'{"w":{}}' + bytes(8)
+
+
+def _smuggled(trace: Path) -> Iterator[tuple[str, bytes]]:
+    """Files in which one reader finds something else than another."""
+    good, whole = entries_of(saved(net())), saved(net())
+    evil = pickle.dumps(Calls(exec, f"open({str(trace)!r}, 'w')"), 2)
+    for other in ("DATA.PKL", "Data.pkl", "data.PKL"):
+        yield f"case_{other}.zip.pt", archive({f"archive/{other}": evil, **good})
+        yield f"case_behind_{other}.zip.pt", archive({**good, f"archive/{other}": evil})
+    yield "case_of_folder.pt", archive({**good, "ARCHIVE/data.pkl": evil})
+    yield "case_of_data.pt", archive({**good, "archive/DATA/0": good["archive/data/0"]})
+    yield "two_directories.pt", archive({"archive/data.pkl": evil}) + whole
+    yield "two_directories_behind.pt", whole + archive({"archive/data.pkl": evil})
+    inner = archive({"archive/data.pkl": evil})
+    yield "directory_in_an_entry.pt", archive({**good, "archive/data/9": inner})[:-2] + b"\0\0" + inner
+    end = whole.rindex(b"PK\x05\x06")
+    yield "two_ends.pt", whole[:end] + whole[end:] + whole[end:]
+    yield "gap.pt", whole[:end] + bytes(100) + whole[end:]
+    renamed = whole.replace(b"archive/data.pkl", b"archive/evil.pkl", 1)  # in the entry's own header, not in the list
+    assert renamed != whole
+    yield "two_names.pt", renamed
+    old = saved(net(), old=True)
+    keys = old.rindex(b"]q\x00(X")
+    yield "old_no_keys.pt", old[:keys] + b"]q\x00."
+    yield "old_one_key.pt", old[:keys] + pickle.dumps(["0"], 2) + bytes(8)
+    yield "old_tail.pt", old + bytes(100)
+    huge = pickle.dumps({}, 2)[:-1]
+    say = b"(X\x07\x00\x00\x00storagectorch\nFloatStorage\nX\x01\x00\x00\x000X\x03\x00\x00\x00cpu%bNtQ"
+    make = b"ctorch._utils\n_rebuild_tensor_v2\n(%bK\x00K\x04\x85K\x01\x85\x89}tR"
+    for name, lengths in {"twice": (b"K\x04", b"J\x00\x00\x00\x10"), "huge": (b"\x8a\x06\0\0\0\0\0\1",)}.items():
+        content = huge + b"".join(
+            b"X\x01\x00\x00\x00" + bytes([97 + place]) + make % (say % length) + b"s"
+            for place, length in enumerate(lengths)
+        )
+        head = old[: old.index(b"}", 40)]
+        yield f"key_{name}.pt", with_pickle(content + b".")
+        yield (
+            f"old_key_{name}.pt",
+            head + content + b"." + pickle.dumps(["0"], 2) + (4).to_bytes(8, "little") + bytes(16),
+        )
+    start = good["archive/data.pkl"]
+    for name, (before, after) in {
+        "offset": (b"K\x00(K\x04K\x03", b"K\x01(K\x04K\x03"),
+        "size": (b"(K\x04K\x03K\x03K\x03t", b"(K\x05K\x03K\x03K\x03t"),
+        "stride": (b"(K\x1bK\tK\x03K\x01t", b"(K\xffK\tK\x03K\x01t"),
+        "negative": (b"(K\x04K\x03K\x03K\x03t", b"(J\xff\xff\xff\xffK\x03K\x03K\x03t"),
+    }.items():
+        assert before in start, name
+        yield f"bounds_{name}.pt", with_pickle(start.replace(before, after, 1))
+    yield "behind_the_pickle.pt", with_pickle(start + evil)
+    yield "big_endian.pt", archive({**good, "archive/byteorder": b"big"})
+
+
+def _amplified() -> Iterator[tuple[str, bytes]]:
+    """Small files that stand for much work or memory."""
+    yield "opcodes.pt", with_pickle(b"\x80\x02" + b"N0" * 10_000_000 + b"}.")
+    yield "marks.pt", with_pickle(b"\x80\x02" + b"(" * 20_000_000 + b"}.")
+    yield "deep_list.pt", with_pickle(b"\x80\x02" + b"]" * 2_000_000 + b"a" * 1_999_999 + b".")
+    yield "deep_tuple_key.pt", with_pickle(b"\x80\x02})" + b"\x85" * 2_000_000 + b"Ns.")
+    double = b"".join(b"h\x00h\x00\x86q\x00" for _ in range(64))
+    yield "laughs.pt", with_pickle(b"\x80\x02]q\x00" + double + b".")
+    inside = b"".join(
+        b"}q" + bytes([n + 1]) + b"(X\x01\0\0\0ah" + bytes([n]) + b"X\x01\0\0\0bh" + bytes([n]) + b"u"
+        for n in range(60)
+    )
+    yield "laughing_dicts.pt", with_pickle(b"\x80\x02}q\x00" + inside + b".")
+    repeated = b"".join(b"X\x08\0\0\0%08dh\x01s" % number for number in range(300_000))
+    yield "names.pt", with_pickle(b"\x80\x02}N" + b"q\x01" + b"0" + repeated + b".")
+    collisions = b"".join(
+        b"\x8a\x10" + (number * ((1 << 61) - 1)).to_bytes(16, "little") + b"Ns" for number in range(2000)
+    )
+    yield "collisions.pt", with_pickle(b"\x80\x02}" + collisions + b".")
+    yield "long_number.pt", with_pickle(b"\x80\x02\x8b\x00\x00\x10\x00" + b"\xff" * (1 << 20) + b".")
+    yield "long_line.pt", with_pickle(b"\x80\x02I" + b"9" * (1 << 20) + b"\n.")
+    base = torch.zeros(100_000)
+    views = {f"w{number}": base[number : number + 90_000].view(300, 300).T for number in range(200)}
+    yield "overlapping_views.pt", saved(views)
+    half = torch.zeros(100_000, dtype=torch.float16)
+    yield "overlapping_halves.pt", saved({f"w{number}": half[number : number + 90_000] for number in range(200)})
 
 
 def _damaged() -> Iterator[tuple[str, bytes]]:

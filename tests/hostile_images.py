@@ -63,6 +63,20 @@ def hostile() -> Iterator[tuple[str, bytes]]:
     yield from _arrays()
 
 
+def floods() -> Iterator[tuple[str, bytes, str]]:
+    """Name and content of files that are small, or are well made, and much once they are read; and what is said."""
+    black = png(7_000, 7_000, bytes(7_000 * 7_001), colours=0)
+    yield "black.zip", archive({f"{row:02}.png": black for row in range(20)}, zipfile.ZIP_STORED), "million pixels"
+    lines = "".join(f"{row}.png,{row % 7}\n" for row in range(1_000_000)).encode()
+    yield "lines.zip", archive({"5.png": encoded(), "labels.csv": lines}), "cells, labels.csv has more"
+    deep = "a/" * 480
+    yield "prefix.zip", archive({f"{deep}{row}.png": b"" for row in range(3_000)}, zipfile.ZIP_STORED), "all 3,000"
+    tiny = array(np.zeros((20_000_000, 1, 1, 1), np.uint8))
+    yield "tiny.npz", archive({"images.npy": tiny}), "expected at most 200,000 pictures, tiny.npz has 20,000,000"
+    tables = {f"{row}.csv": b"a.png,x\n" * 100_000 for row in range(300)}
+    yield "tables.zip", archive({"a.png": encoded(), **tables}), "MB of tables, got more"
+
+
 def _bombs() -> Iterator[tuple[str, bytes]]:
     for side in (8_000, 30_000, 60_000, 2**31 - 1):
         yield f"claims_{side}.png", png(side, side)
@@ -107,6 +121,7 @@ def _mislabelled() -> Iterator[tuple[str, bytes]]:
     endings = list(FORMATS.values())
     for place, kind in enumerate(FORMATS):
         yield f"is_{kind}.{endings[place - 1]}", encoded(kind)
+    yield "phone.jpg", b"\0\0\0\x18ftypheic" + bytes(100)
     others = {
         "page": b"<!doctype html><title>404</title>",
         "postscript": b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n",

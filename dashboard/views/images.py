@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from core.analyses import thumbnails
-from core.image_collections import Gathered, Note
+from core.image_collections import Gathered
+from core.image_reading import Note
 from core.image_sources import ImageSource
 from dashboard import address, controls, own_images, session
 from dashboard.brought import LARGEST, brought, read_only
@@ -21,15 +23,17 @@ NONE, FOLDERS, BY_NAME = "none", "as in the files", "by the model's names"
 ABOUT = """
 **What is read.** PNG, JPEG, WebP, GIF, BMP, TIFF and PPM files; a zip of them; arrays in an NPZ or NPY file (`images`,
 n x h x w x c or n x c x h x w, bytes or numbers in [0, 1]). Nothing but pixels leaves a file. What is damaged, too
-large, not what its ending says, or more than a picture is left out with a sentence, and the rest is kept.
+large, of another format, not what its ending says, or more than a picture is left out with a sentence, and the rest is
+kept. An array whose axes or range could mean two things is asked about, never guessed.
 
 **What is done.** Pictures are turned as their EXIF says, transparency is laid over white, 16-bit greys keep their bits.
 Then each is brought to the model's input: its middle is cut to the input's shape and resized bilinearly with
 antialiasing. The table says what was done to each; that is what the model sees in every view.
 
-**Classes.** Subfolders of a zip are classes, in the order of the alphabet; a table `labels.csv` of two columns, name
-and class, goes before; an NPZ may hold `labels` and `class_names`. Numbers are the model's own. Where classes are
-others than the model's, leave them out: accuracies and class means would compare things that have nothing in common.
+**Classes.** Subfolders of a zip are classes, in the order of the alphabet; a table such as `labels.csv`, a column that
+names the pictures and one of classes, goes before; an NPZ may hold `labels` and `class_names`. Numbers are the model's
+own. Where classes are others than the model's, leave them out: accuracies and class means would compare things that
+have nothing in common.
 
 **Pairs.** An NPZ with `clean` and `adversarial` arrays, from any attack, becomes a set whose second half are the
 partners of its first, row by row: anchors and directions on Slices, and a test set for the Detector.
@@ -80,13 +84,33 @@ def draft() -> ImageSource | None:
 
 def read(source: ImageSource) -> Gathered | None:
     """What is in the file; None where nothing can be used, which is told, and the file is deleted."""
+    place = st.empty()
+    bars: list[DeltaGenerator] = []
+
+    def progress(fraction: float) -> None:
+        """Tell how far it is; Streamlit ends this run here, and the reading with it, when somebody cancels."""
+        if not bars:
+            with place.container():
+                bars.append(st.progress(0.0))
+                st.button("Cancel", key=f"images:cancel:{source.text()}", on_click=cancel, args=(source.text(),))
+        bars[0].progress(fraction, f"Reading the pictures: {fraction:.0%}")
+
     try:
-        return own_images.gathered(source.text())
+        found = own_images.gathered(source.text(), progress)
     except ValueError as error:
         own_images.forget(source.text())
         st.session_state["images:refused"] = str(error)
         address.rerun()
-    return None
+        return None
+    place.empty()
+    return found
+
+
+def cancel(source: str) -> None:
+    """Look at a set no longer, and delete its file unless it is in use."""
+    st.session_state.pop("images:draft", None)
+    if ImageSource.parse(source).place not in {ImageSource.parse(each).place for each in own_images.offered()}:
+        own_images.forget(source)
 
 
 def fit(source: ImageSource) -> ImageSource:
@@ -180,16 +204,19 @@ def _kept(note: Note) -> str:
 
 
 def refused(found: Gathered) -> None:
-    """What was left out, each with its reason."""
-    if not found.refused:
-        return
-    st.warning(f"Left out: {len(found.refused)} of {len(found.refused) + len(found.images)} files. The rest is kept.")
-    rows = found.refused[:MOST_ROWS]
-    st.dataframe(
-        {"file": [each.name for each in rows], "why": [each.reason for each in rows]},
-        hide_index=True,
-        height=min(46 + 35 * len(rows), 200),
-    )
+    """What was left out, files and parts of files, each with its reason."""
+    rows = (*found.refused, *found.left)[:MOST_ROWS]
+    if found.refused:
+        count = len(found.refused)
+        st.warning(f"Left out: {count} of {count + len(found.images)} files. The rest is kept.")
+    if found.left:
+        st.warning("Something in the files that are used was left aside.")
+    if rows:
+        st.dataframe(
+            {"file": [each.name for each in rows], "why": [each.reason for each in rows]},
+            hide_index=True,
+            height=min(46 + 35 * len(rows), 200),
+        )
 
 
 def take(source: str) -> None:
@@ -272,7 +299,10 @@ with left:
         refused(found)
         st.subheader("What the model sees")
         chosen = fit(source)
-        shown(own_images.gathered(chosen.text()))
+        fitted = read(chosen)
+        if fitted is None:
+            st.stop()
+        shown(fitted)
         st.subheader("Classes")
         chosen = classes(chosen, found)
         st.button(

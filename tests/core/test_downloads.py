@@ -164,12 +164,11 @@ def fails(error: Exception) -> Callable[..., Any]:
 
 
 def test_offline_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    import timm
-    from torchvision.models import WeightsEnum
+    import huggingface_hub
 
     monkeypatch.setattr(downloads.socket, "getaddrinfo", fails(OSError("no network")))
-    monkeypatch.setattr(WeightsEnum, "get_state_dict", fails(OSError("Name or service not known")))
-    monkeypatch.setattr(timm, "create_model", fails(OSError("Name or service not known")))
+    monkeypatch.setattr(torch.hub, "download_url_to_file", fails(OSError("Name or service not known")))
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", fails(OSError("Name or service not known")))
     for source in ("torchvision:resnet18", "timm:resnet18.a1_in1k", "hf-hub:timm/resnet18.a1_in1k@0123"):
         with pytest.raises(
             CheckpointError, match=r"got OSError: Name .* known; look at the network and the name, or fetch"

@@ -6,7 +6,6 @@ import json
 import sys
 import types
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -84,18 +83,18 @@ def test_names_of_libraries() -> None:
     assert load_classifier(f"{ARCHITECTURE}:untrained?size=64&names=imagenet", "cpu").class_names[0] == "tench"
 
 
-def test_weights_of_a_library_are_asked_for_as_weights_only(monkeypatch: pytest.MonkeyPatch) -> None:
-    from torchvision.models import WeightsEnum
+def test_weights_of_a_library_go_through_our_own_reader(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    asked: list[tuple[str, str]] = []
 
-    asked: list[dict[str, Any]] = []
+    def fetch(url: str, place: str, hash_prefix: str) -> None:
+        asked.append((url.rpartition("/")[2], hash_prefix))
+        torch.save(untrained(ARCHITECTURE).state_dict(), place)
 
-    def given(self: Any, **kwargs: Any) -> Any:
-        asked.append(kwargs)
-        return untrained(ARCHITECTURE).state_dict()
-
-    monkeypatch.setattr(WeightsEnum, "get_state_dict", given)
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    monkeypatch.setattr(torch.hub, "download_url_to_file", fetch)
+    monkeypatch.setattr(torch, "load", None)
     classifier = load_classifier(ARCHITECTURE, "cpu")
-    assert asked == [{"progress": True, "check_hash": True, "weights_only": True}]
+    assert asked == [("squeezenet1_1-b8a52dc0.pth", "b8a52dc0")]
     assert classifier.class_names[:2] == ("tench", "goldfish")
     assert classifier.mean == (0.485, 0.456, 0.406)
 

@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+import re
+from functools import partial
+
 import numpy as np
 import pytest
 
 from core.errors import ImageError
-from core.image_arrays import arrays_of
+from core.image_archives import Refused, Stored
+from core.image_arrays import Arrays, arrays_of, scale_advice
 
 RANDOM = np.random.default_rng(0)
 CHANNELS_LAST = RANDOM.random((4, 8, 6, 3), np.float32)
+BYTES = RANDOM.integers(0, 256, (4, 8, 6, 3), np.uint8)
+
+
+def found(arrays: dict[str, np.ndarray], refused: list[Refused] | None = None) -> Arrays:
+    stored = [Stored(name, values.shape, partial(np.copy, values)) for name, values in arrays.items()]
+    return arrays_of(stored, refused or [], "a.npz")
 
 
 @pytest.mark.parametrize(
@@ -17,26 +27,102 @@ CHANNELS_LAST = RANDOM.random((4, 8, 6, 3), np.float32)
     [(CHANNELS_LAST, (8, 6, 3)), (CHANNELS_LAST.transpose(0, 3, 1, 2), (8, 6, 3)), (CHANNELS_LAST[..., 0], (8, 6, 1))],
 )
 def test_axes_are_told_apart(values: np.ndarray, shape: tuple[int, ...]) -> None:
-    found = arrays_of({"anything": values}, "a.npz")
-    assert found.picture(2).shape == shape
-    np.testing.assert_array_equal(found.picture(2), CHANNELS_LAST[2][..., : shape[2]])
-    assert found.labels == ("",) * 4
-    assert found.partners == ()
+    arrays = found({"anything": values})
+    assert arrays.picture(2).shape == shape
+    np.testing.assert_array_equal(arrays.picture(2), CHANNELS_LAST[2][..., : shape[2]])
+    assert [arrays.label(row) for row in range(4)] == [""] * 4
+    assert len(arrays.stacks) == 1
 
 
-def test_pairs_follow_the_clean_ones_and_know_each_other() -> None:
-    found = arrays_of({"clean": CHANNELS_LAST, "adv": 1 - CHANNELS_LAST, "y": np.array([3, -1, 0, 2])}, "a.npz")
-    assert found.partners == (4, 5, 6, 7, 0, 1, 2, 3)
-    assert found.labels == ("3", "", "0", "2") * 2
-    np.testing.assert_array_equal(found.picture(5), 1 - CHANNELS_LAST[1])
-    assert found.names[5] == "image 1 adversarial"
+@pytest.mark.parametrize(
+    ("shape", "labels", "stack"),
+    [
+        ((3, 8, 8), 3, (3, 8, 8, 1)),  # as many images as labels
+        ((8, 8, 3), 8, (8, 8, 3, 1)),
+        ((1, 8, 8), None, (1, 8, 8, 1)),  # one grey image either way
+        ((1, 1, 1), None, (1, 1, 1, 1)),
+        ((5, 1, 1, 1), None, (5, 1, 1, 1)),
+        ((3, 3, 8, 8), None, (3, 8, 8, 3)),
+        ((1, 8, 8, 3), None, (1, 8, 8, 3)),
+    ],
+)
+def test_axes_that_another_fact_tells(shape: tuple[int, ...], labels: int | None, stack: tuple[int, ...]) -> None:
+    arrays = {"images": np.zeros(shape, np.uint8)} | ({} if labels is None else {"labels": np.zeros(labels, int)})
+    assert found(arrays).stacks[0].shape == stack
 
 
-def test_one_hot_and_boolean_arrays() -> None:
+@pytest.mark.parametrize(
+    ("shape", "labels"),
+    [((3, 8, 8), None), ((8, 8, 3), None), ((1, 8, 3), 1), ((8, 8, 1), None), ((3, 8, 8), 1), ((5, 1, 1), None)],
+)
+def test_axes_that_may_be_two_things_are_asked_for(shape: tuple[int, ...], labels: int | None) -> None:
+    arrays = {"images": np.zeros(shape)} | ({} if labels is None else {"labels": np.zeros(labels, int)})
+    with pytest.raises(ImageError, match=r"^expected a first axis that counts the images .* images\[\.\.\., None\] or"):
+        found(arrays)
+
+
+def test_pairs_follow_the_clean_ones() -> None:
+    arrays = found({"clean": CHANNELS_LAST, "adv": 1 - CHANNELS_LAST, "y": np.array([3, -1, 0, 2])})
+    assert [arrays.label(row) for row in range(4)] == ["3", "", "0", "2"]
+    np.testing.assert_array_equal(arrays.picture(1, 1), 1 - CHANNELS_LAST[1])
+    assert arrays.name(1, 1) == "image 1 adversarial"
+
+
+@pytest.mark.parametrize(
+    ("labels", "expected"),
+    [
+        (np.eye(4)[[2, 0, 1, 3]], "2 0 1 3"),
+        (np.eye(4, dtype=bool)[[2, 0, 1, 3]], "2 0 1 3"),
+        (np.array([[0, 1], [1, 0], [0, 0], [0, 1]]), "1 0  1"),
+        (np.array([[2], [0], [1], [3]]), "2 0 1 3"),
+        (np.array([[2, 0, 1, 3]]), "2 0 1 3"),
+        (np.array([True, False, True, False]), "1 0 1 0"),
+        (np.array([2.0, 0.0, np.nan, -1.0]), "2 0  "),
+        (np.array([2, 0, 255, 3], np.uint8), "2 0 255 3"),
+        (np.array(["0.0", "10.0", "nan", "1e1"]), "0 10  10"),
+        (np.array([b"cat", b"dog", b"\xc3\xa9", b"cat"]), "cat dog é cat"),
+        (np.array([" cat", "dog ", "7", "x"]), "cat dog 7 x"),
+    ],
+)
+def test_labels_of_many_shapes(labels: np.ndarray, expected: str) -> None:
+    arrays = found({"images": BYTES, "labels": labels})
+    assert [arrays.label(row) for row in range(4)] == expected.split(" ")
+
+
+@pytest.mark.parametrize(
+    ("labels", "words"),
+    [
+        (np.arange(3), "expected one label for each of 4 images in a.npz, got 3"),
+        (np.zeros((2, 2)), "expected one label for each of 4 images in a.npz, got 2 x 2"),
+        (np.full(4, 0.5), "expected whole numbers as labels"),
+        (np.array(["0.5", "1", "2", "3"]), "expected whole numbers as labels"),
+        (np.array([0, 1, 2, np.inf]), "expected whole numbers as labels"),
+        (np.array([0, -7, 2, 3]), "expected classes from 0 on, or -1 for none, in a.npz, got -7"),
+        (np.full((4, 3), 1 / 3), "one-hot rows in a.npz, got rows of 3 other numbers"),
+        (np.ones((4, 3)), "one-hot rows in a.npz, got rows of 3 other numbers"),
+        (np.array([b"\xff", b"a", b"b", b"c"]), "expected text in UTF-8"),
+    ],
+)
+def test_labels_that_are_none(labels: np.ndarray, words: str) -> None:
+    with pytest.raises(ImageError, match=words):
+        found({"images": BYTES, "labels": labels})
+
+
+def test_true_and_false_are_white_and_black() -> None:
     bits = CHANNELS_LAST > 0.5
-    found = arrays_of({"images": bits, "labels": np.eye(4)[[2, 0, 1, 3]]}, "a.npz")
-    assert found.labels == ("2", "0", "1", "3")
-    np.testing.assert_array_equal(found.picture(0), np.where(bits[0], 255, 0))
+    np.testing.assert_array_equal(found({"images": bits}).picture(0), np.where(bits[0], 255, 0))
+
+
+def test_further_arrays_are_left_aside_and_said() -> None:
+    objects = Refused("meta", "expected numbers or words in meta, got object")
+    arrays = found({"x_test": BYTES, "y_test": np.arange(4), "y": np.zeros(9, int), "x_train": BYTES}, [objects])
+    assert [arrays.label(row) for row in range(4)] == ["0", "1", "2", "3"]
+    assert [name for name, _ in arrays.left] == ["meta", "y", "x_train"]
+    assert all(reason.startswith("expected ") for _, reason in arrays.left)
+    named = found({"images": BYTES, "class_names": np.array([b"no", b"yes"])})
+    assert (named.class_names, named.left) == (("no", "yes"), ())
+    other = found({"images": BYTES, "class_names": np.arange(4)})
+    assert (other.class_names, [name for name, _ in other.left]) == ((), ["class_names"])
 
 
 @pytest.mark.parametrize(
@@ -46,25 +132,68 @@ def test_one_hot_and_boolean_arrays() -> None:
         ({"images": CHANNELS_LAST[0, 0]}, "expected images as n x h x w x c"),
         ({"images": np.zeros((4, 3, 5, 3))}, "expected 1 or 3 channels, first or last"),
         ({"images": np.zeros((4, 5, 5, 4))}, "expected 1 or 3 channels, first or last"),
-        ({"images": CHANNELS_LAST, "labels": np.arange(3)}, "expected one label for each of 4 images"),
-        ({"images": CHANNELS_LAST, "labels": np.full(4, 0.5)}, "expected whole numbers as labels"),
+        ({"images": np.zeros((32, 32, 3, 1))}, "expected 1 or 3 channels, first or last"),
+        ({"images": np.zeros((4, 1, 1, 3))}, "expected 1 or 3 channels, first or last"),
         ({"images": CHANNELS_LAST, "adv": CHANNELS_LAST[:3]}, "expected as many adversarial images"),
+        (
+            {"X": CHANNELS_LAST, "x": CHANNELS_LAST},
+            "one array called images in a.npz, got X and x; rename one",
+        ),
     ],
 )
 def test_what_does_not_fit_is_a_sentence(arrays: dict[str, np.ndarray], words: str) -> None:
     with pytest.raises(ImageError, match=words):
-        arrays_of(arrays, "a.npz")
+        found(arrays)
 
 
 @pytest.mark.parametrize(
-    ("values", "words"),
+    ("low", "high", "dtype", "advice"),
     [
-        (np.full((1, 4, 4, 1), np.nan), "expected finite pixels"),
-        (np.full((1, 4, 4, 1), 255.0), "divide by 255"),
-        (np.full((1, 4, 4, 1), -2.0), "remove the normalisation"),
-        (np.full((1, 4, 4, 1), 300), "expected whole numbers from 0 to 255"),
+        (0, 255, np.float32, "divide by 255"),
+        (0, 100, np.float64, "divide by 255"),
+        (0, 16, np.float64, "divide by 16"),
+        (0, 15, np.float64, "divide by 15"),
+        (0, 16, np.int64, "divide by 16"),
+        (0, 16, np.uint8, "divide by 16"),
+        (0, 1, np.uint8, "save 0 and 1 as true and false"),
+        (0, 7.5, np.float32, "divide by what white is, 7.5 or more"),
+        (0, 1000, np.uint16, "divide by 1023"),
+        (0, 4095, np.uint16, "divide by 4095"),
+        (0, 65535, np.uint16, "divide by 65535"),
+        (0, 65535, np.float32, "divide by 65535"),
+        (0, 10**6, np.int64, "divide by what white is"),
+        (-128, 127, np.int8, "add 128 and divide by 255"),
+        (-1, 1, np.float32, "add 1 and divide by 2"),
+        (-1, 0.9, np.float64, "add 1 and divide by 2"),
+        (-0.5, 0.5, np.float32, "add 0.5"),
+        (-2.1, 2.6, np.float32, "remove the normalisation"),
+        (0, 1.2, np.float32, "remove the normalisation or clip"),
     ],
 )
-def test_pixels_out_of_range_are_a_sentence(values: np.ndarray, words: str) -> None:
-    with pytest.raises(ImageError, match=words):
-        arrays_of({"images": values}, "a.npz").picture(0)
+def test_the_range_of_an_array_is_judged_whole(low: float, high: float, dtype: type, advice: str) -> None:
+    values = np.full((3, 4, 4, 1), 0, dtype)  # the first picture fits, by chance
+    values[1, 0, 0], values[2, 0, 0] = low, high
+    with pytest.raises(ImageError, match=rf"^expected .*, a\.npz has {low:g} to .*; {re.escape(advice)}"):
+        found({"images": values})
+
+
+def test_a_picture_that_is_not_finite_is_refused_alone() -> None:
+    values = np.full((3, 4, 4, 1), 0.5)
+    values[1], values[2, 0] = np.nan, np.inf
+    arrays = found({"images": values})
+    assert arrays.picture(0).max() == 0.5
+    for row in (1, 2):
+        with pytest.raises(ImageError, match=f"expected finite pixels, image {row} has NaN or infinity"):
+            arrays.picture(row)
+
+
+def test_advice_fits_what_an_image_set_is_given() -> None:
+    assert scale_advice(0, 200) == "divide by 255"
+    assert scale_advice(-0.1, 0.9) == "remove the normalisation or clip"
+
+
+def test_the_range_of_a_large_array_is_all_of_it() -> None:
+    values = np.zeros((3, 2100, 2000, 1), np.float16)
+    values[2, -1, -1] = 3
+    with pytest.raises(ImageError, match="0 to 3"):
+        found({"images": values})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import struct
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from PIL import Image, ImageOps
 from core.errors import ImageError
 from core.image_files import Picture, read_picture
 from core.image_sources import Fit
+from tests.hostile_images import png
 
 RAMP = np.arange(4 * 6 * 3, dtype=np.uint8).reshape(4, 6, 3)
 
@@ -89,6 +91,112 @@ def test_an_animation_gives_its_first_frame() -> None:
     found = read(frames[0], "GIF", save_all=True, append_images=frames[1:])
     assert found.pixels[0, 0].tolist() == [255, 0, 0]
     assert found.done[0] == "first frame"
+
+
+DEEP = np.array([[0, 4095], [30_000, 65_535]], np.uint16)
+
+
+def tiff(values: np.ndarray, tags: dict[int, int]) -> bytes:
+    """An uncompressed TIFF of one strip with these tags changed."""
+    height, width = values.shape[:2]
+    known = {
+        256: width,
+        257: height,
+        258: 16,
+        259: 1,
+        262: 1,
+        273: 200,
+        277: 1,
+        278: height,
+        279: values.nbytes,
+        **tags,
+    }
+    entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in sorted(known.items()))
+    head = b"II*\0\x08\0\0\0" + struct.pack("<H", len(known)) + entries + bytes(4)
+    return head.ljust(200, b"\0") + values.tobytes()
+
+
+def test_a_tiff_whose_white_is_0_is_no_negative() -> None:
+    found = read_picture(tiff(DEEP, {262: 0}), "a.tif", Fit())
+    np.testing.assert_allclose(found.pixels, 1 - DEEP / 65535, atol=1e-6)
+    assert found.done == ("16 bits kept",)
+
+
+def test_numbers_of_16_bits_with_a_sign_have_no_white() -> None:
+    with pytest.raises(ImageError, match="a.tif has 16 bits with a sign with no white said"):
+        read_picture(tiff(DEEP.astype(np.int16), {339: 2}), "a.tif", Fit())
+
+
+def test_a_transparent_grey_of_16_bits_is_laid_over_white() -> None:
+    image = Image.fromarray(DEEP)
+    found = read(image, transparency=30_000)
+    np.testing.assert_allclose(found.pixels, np.where(DEEP == 30_000, 1, DEEP / 65535), atol=1e-6)
+    assert found.done == ("16 bits kept", "laid over white")
+
+
+@pytest.mark.parametrize("size", [(160, 120), (416, 416), (216, 162), (1600, 16), (16, 16)])
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "BMP", "TIFF", "GIF", "WEBP", "PPM"])
+@pytest.mark.parametrize("mode", ["RGB", "L"])
+def test_16_in_a_side_is_no_word_of_16_bits(size: tuple[int, int], kind: str, mode: str) -> None:
+    found = read(Image.new(mode, size), kind)
+    assert not any("bits" in each for each in found.done)
+
+
+@pytest.mark.parametrize("kind", ["CMYK", "LA", "P", "1", "RGBA", "YCbCr"])
+def test_16_pixels_of_other_modes(kind: str) -> None:
+    ending = {"CMYK": "JPEG", "YCbCr": "JPEG"}.get(kind, "PNG")
+    assert not any("bits" in each for each in read(Image.new(kind, (16, 16)), ending).done)
+
+
+def deep_png(colours: int, channels: int) -> bytes:
+    rows = np.full((2, 2, channels), 0x8000, ">u2")
+    return png(2, 2, b"".join(b"\0" + row.tobytes() for row in rows), bits=16, colours=colours)
+
+
+@pytest.mark.parametrize(
+    ("content", "name", "came", "done"),
+    [
+        (deep_png(2, 3), "a.png", "2 x 2 RGB, PNG", ("upper 8 of 16 bits",)),
+        (deep_png(6, 4), "a.png", "2 x 2 RGB with alpha, PNG", ("upper 8 of 16 bits", "laid over white")),
+        (deep_png(4, 2), "a.png", "2 x 2 grey with alpha, PNG", ("upper 8 of 16 bits", "laid over white")),
+        (deep_png(0, 1), "a.png", "2 x 2 16-bit grey, PNG", ("16 bits kept",)),
+        (b"P6 1 1 65535\n" + bytes(6), "a.ppm", "1 x 1 RGB, PPM", ("upper 8 of 16 bits",)),
+        (b"P5 1 1 4095\n" + b"\x0f\xff", "a.pgm", "1 x 1 deep grey, PPM", ("16 bits kept",)),
+        (b"P6 1 1 255\n" + bytes(3), "a.ppm", "1 x 1 RGB, PPM", ()),
+    ],
+)
+def test_depth_is_said(content: bytes, name: str, came: str, done: tuple[str, ...]) -> None:
+    found = read_picture(content, name, Fit())
+    assert (found.came, found.done) == (came, done)
+
+
+@pytest.mark.parametrize(
+    ("options", "done"),
+    [
+        ({"icc_profile": b"\0" * 128 + b"Display P3"}, ("colour profile not applied",)),
+        ({"icc_profile": b"\0" * 128 + b"sRGB IEC61966-2.1"}, ()),
+        ({}, ()),
+    ],
+)
+def test_colours_that_are_not_applied_are_said(options: dict[str, object], done: tuple[str, ...]) -> None:
+    assert read(RAMP, "TIFF", **options).done == done
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("a.heic", b"\0\0\0\x18ftypheic" + bytes(40), "a.heic is HEIC, which is not read here; convert it"),
+        ("a.jpg", b"\0\0\0\x18ftypmif1" + bytes(40), "a.jpg is HEIC, which is not read here"),
+        ("a.png", b"\0\0\0\x1cftypavif" + bytes(40), "a.png is AVIF, which is not read here"),
+        ("a.svg", b"<?xml version='1.0'?><svg/>", "a.svg is SVG, which is not read here"),
+        ("a.psd", b"8BPS" + bytes(40), "a.psd is Photoshop, which is not read here"),
+        ("a.nef", b"no", "a.nef is a camera's raw format, which is not read here"),
+        ("a.png", b"no", "could not read a.png; it is damaged or not an image"),
+    ],
+)
+def test_another_format_is_called_by_its_name(name: str, content: bytes, message: str) -> None:
+    with pytest.raises(ImageError, match=message):
+        read_picture(content, name, Fit())
 
 
 @pytest.mark.parametrize("target", [(2, 2), (8, 8), (3, 12), (4, 4), (1, 7)])

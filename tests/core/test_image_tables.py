@@ -1,20 +1,145 @@
-"""Tables of classes: what they say of a file, and what is none."""
+"""Tables of classes: which picture a row names, which column holds classes, and what is no such table."""
 
 from __future__ import annotations
+
+import re
 
 import pytest
 
 from core.errors import ImageError
-from core.image_tables import class_in_table, read_table
+from core.image_archives import Entry
+from core.image_tables import Said, classes_in_tables, read_table
+
+ABC = ("a.png", "b.png", "c.png")
+PETS = ("cat/1.png", "dog/2.png")
 
 
-def test_a_file_is_found_by_path_by_name_and_without_its_ending() -> None:
-    table = read_table(b"name\tclass\nin/a.png\tcat\nb.png\t dog \nc\t7\n", "t.csv")
-    found = [class_in_table(table, name) for name in ("in/a.png", "other/b.png", "in/c.jpg", "d.png")]
-    assert found == ["cat", "dog", "7", ""]
+def said(tables: dict[str, str | bytes], pictures: tuple[str, ...] = ABC, folders: bool = False) -> Said:
+    entries = [
+        Entry(name, lambda content=content: content if isinstance(content, bytes) else content.encode())
+        for name, content in tables.items()
+    ]
+    return classes_in_tables(entries, pictures, folders=folders)
+
+
+@pytest.mark.parametrize(
+    ("text", "labels"),
+    [
+        ("a,cat\nb,dog\nc,cat\n", "cat dog cat"),  # without titles
+        ("a.png,cat\nb.png,dog\nc.png,cat\n", "cat dog cat"),
+        ("name;class\na.png;7\nb;2\nc;0\n", "7 2 0"),
+        ("name\tclass\r\na.png\tcat\r\nb.png\t dog \r\nc.png\t7\r\n", "cat dog 7"),
+        ("./a.png,x\nimages\\b.png,y\n/data/x/c.png,z\n", "x y z"),
+        ("A.PNG,x\nC:\\in\\B.png,y\nd:c.PNG,z\n".replace("d:c", "d:\\c"), "x y z"),
+        ("0,a.png,cat\n1,b.png,dog\n2,c.png,cat\n", "cat dog cat"),  # an index goes before
+        (",file,label\n0,a.png,2\n1,b.png,0\n2,c.png,1\n", "2 0 1"),
+        ("cat,a.png\ndog,b.png\ncat,c.png\n", "cat dog cat"),  # the class goes before
+        ("file,score,label\na.png,0.5,cat\nb.png,0.2,dog\nc.png,0.1,cat\n", "cat dog cat"),
+        ("file,date,species\na.png,2024-01-01,cat\nb.png,2024-01-02,dog\nc.png,2024-01-03,cat\n", "cat dog cat"),
+        ("image,mask,kind\na.png,m/x.png,cat\nb.png,m/y.png,dog\nc.png,m/z.png,cat\n", "cat dog cat"),
+        ("id,target\na,1.0\nb,\nc,3.0\n", "1.0  3.0"),  # pandas with a missing value
+        ('"a.png","big, black"\nb.png,dog\nc.png,dog\n', "big, black|dog|dog"),
+        ("\ufeffa.png,x\nb.png,y\nc.png,z\n", "x y z"),
+        ("a.png,x\n\n ,\nb.png,y\nc.png,z", "x y z"),
+    ],
+)
+def test_a_table_is_read_by_what_is_in_it(text: str, labels: str) -> None:
+    found = said({"labels.csv": text})
+    assert found.labels == labels.split("|" if "|" in labels else " ")
+    assert found.refused == []
+
+
+@pytest.mark.parametrize(
+    ("pictures", "text", "labels"),
+    [
+        (("cat/1.png", "dog/1.png"), "cat/1.png,x\ndog/1.png,y\n", ["x", "y"]),
+        (("1.png", "more/1.png"), "1.png,x\nmore/1.png,y\n", ["x", "y"]),
+        (("a.png", "A.png"), "a.png,x\nA.png,y\n", ["x", "y"]),
+        (("caf\u0065\u0301.png", "b.png"), "caf\u00e9.png,x\nb.png,y\n", ["x", "y"]),
+        (("test/1.png",), "train/1.png,x\ntest/1.png,y\n", ["y"]),
+        (("in/a.jpg", "in/a.png"), "a.png,x\na.jpg,y\n", ["y", "x"]),
+        (("1.png", "2.png"), "id,class\n2,1\n1,2\n", ["2", "1"]),
+        (("1.png", "2.png"), "name,class\n1.png,2\n2.png,1\n", ["2", "1"]),
+        (("v1.0.png", "v1.1.png"), "v1.0,x\nv1.1,y\n", ["x", "y"]),
+    ],
+)
+def test_names_that_are_written_otherwise(pictures: tuple[str, ...], text: str, labels: list[str]) -> None:
+    assert said({"labels.csv": text}, pictures).labels == labels
+
+
+@pytest.mark.parametrize(
+    ("tables", "pictures", "message"),
+    [
+        ({"metadata.csv": "date,author\n2024-01-01,ann\n"}, PETS, "no row of it names one"),
+        ({"cat/boxes.csv": "x,y\n1,2\n"}, PETS, "no row of it names one"),
+        ({"boxes.csv": "x,y\n1,2\n"}, ("1.png", "2.png"), "no row of it names one"),
+        ({"metadata.csv": "file,author\n1.png,ann\n2.png,bob\n"}, PETS, "one column of classes .*, got none"),
+        ({"metadata.csv": "file,place\n1.png,sea\n2.png,hill\n"}, PETS, "got place; call it class"),
+        ({"results.csv": "name,score\na.png,0.3\nb.png,0.7\nc.png,0.1\n"}, ABC, "got none; call it class"),
+        ({"labels.csv": "a.png,0.3\nb.png,0.7\nc.png,0.1\n"}, ABC, "got none; call it class"),
+        ({"t.csv": "file,place,maker\na.png,sea,ann\nb.png,hill,bob\n"}, ABC, "got place/maker; call it class"),
+        ({"t.csv": b"\xff\xfe\xfd"}, ABC, "could not read it; save it as CSV"),
+    ],
+)
+def test_a_table_that_is_none_of_classes_is_left_out(
+    tables: dict[str, str | bytes], pictures: tuple[str, ...], message: str
+) -> None:
+    found = said(tables, pictures, folders=pictures == PETS)
+    assert found.labels is None
+    ((name, reason),) = found.refused
+    assert name in tables
+    assert re.match(f"expected .*{message}", reason)
+
+
+def test_scores_beside_labels_are_left_out_and_tables_of_parts_are_put_together() -> None:
+    labels, scores = "name,class\na.png,x\nb.png,y\nc.png,x\n", "name,score\na.png,0.3\nb.png,0.7\nc.png,0.1\n"
+    found = said({"a.csv": scores, "labels.csv": labels})
+    assert found.labels == ["x", "y", "x"]
+    assert [name for name, _ in found.refused] == ["a.csv"]
+    parts = said({"train.csv": "file,class\na.png,x\n", "test.csv": "file,class\nb.png,y\nc.png,x\n"})
+    assert (parts.labels, parts.refused) == (["x", "y", "x"], [])
+    assert all("name none here" in reason for _, reason in parts.left)
+    other = said({"labels.csv": labels, "more.csv": "file,class\na.png,y\n"})
+    assert other.labels == ["x", "y", "x"]
+    assert "more.csv has others than another table for 1" in other.refused[0].reason
+
+
+def test_rows_and_pictures_without_each_other_are_told() -> None:
+    table = "name,class\na.png,x\nzz.png,y\nb.png,x\nb.png,y\n1.png,x\n"
+    found = said({"labels.csv": table}, (*ABC, "q/1.png", "r/1.png"))
+    assert found.labels == ["x", "", "", "", ""]
+    reasons = [reason for _, reason in found.left]
+    assert reasons == [
+        "expected a picture for every row of labels.csv, 1 such as 'zz.png' name none here; they are left aside",
+        "expected one picture for every row of labels.csv, 1 such as '1.png' name several; write their folders",
+        "expected one class for every picture in labels.csv, 1 have several; these have none",
+        "expected a class for every picture, the tables name none for 4, such as this one",
+    ]
+    assert found.left[-1].name == "b.png"
+
+
+def test_tables_are_bounded() -> None:
+    lines = "".join(f"{number}.png,{number % 7}\n" for number in range(600_000))
+    found = said({"labels.csv": lines}, ("5.png",))
+    assert found.labels is None
+    assert "expected tables of at most 1,000,000 cells, labels.csv has more" in found.refused[0].reason
+    ragged = read_rows_of("a,b\n" + "x\n" * 10 + "a,b,c\n", 30)
+    assert "at most 30 cells" in ragged
+    many = said({f"{number}.csv": b"a.png,x\n" * 10**6 for number in range(5)}, ("a.png",))
+    assert sum("cells" in reason or "MB of tables" in reason for _, reason in many.refused) == 5
+
+
+def read_rows_of(text: str, most: int) -> str:
+    with pytest.raises(ImageError) as caught:
+        read_table(text.encode(), "t.csv", most)
+    return str(caught.value)
 
 
 @pytest.mark.parametrize("content", [b"\xff\xfe\xfd", b"a.png\nb.png\n", b"", b'a,"' + b"x" * 200_000 + b'"'])
 def test_a_table_that_is_none(content: bytes) -> None:
     with pytest.raises(ImageError, match=r"^expected .* in t\.csv, .*; save it as CSV$"):
         read_table(content, "t.csv")
+
+
+def test_a_table_in_utf_16() -> None:
+    assert read_table("a.png\tcafé\n".encode("utf-16"), "t.csv") == [["a.png", "café"]]

@@ -97,27 +97,26 @@ def test_a_model_without_weights_has_no_null() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "trained", "seed", "runs_code"),
+    ("text", "trained", "seed"),
     [
-        ("untrained:demo:photos/standard", "demo:photos/standard", 0, False),
-        ("untrained:7:demo:photos/standard", "demo:photos/standard", 7, False),
-        ("untrained:upload:ab12?arch=timm:resnet18", "upload:ab12?arch=timm:resnet18", 0, False),
-        ("untrained:net.pt2", "net.pt2", 0, True),
-        ("untrained:2:module:net.py:build?size=32", "module:net.py:build?size=32", 2, True),
-        ("untrained:untrained:demo:photos/vit", "demo:photos/vit", 0, False),
+        ("untrained:demo:photos/standard", "demo:photos/standard", 0),
+        ("untrained:7:demo:photos/standard", "demo:photos/standard", 7),
+        ("untrained:upload:ab12?arch=timm:resnet18", "upload:ab12?arch=timm:resnet18", 0),
+        ("untrained:net.pt2", "net.pt2", 0),
+        ("untrained:2:module:net.py:build?size=32", "module:net.py:build?size=32", 2),
+        ("untrained:untrained:demo:photos/vit", "demo:photos/vit", 0),
         (
             "linearised:upload:ab12?arch=timm:resnet18&row=3&images=upload:cd",
             "upload:ab12?arch=timm:resnet18",
             0,
-            False,
         ),
-        ("analytic:ball:net.pt2?row=3", "net.pt2", 0, True),
-        ("linearised:untrained:2:demo:photos/vit?row=3", "demo:photos/vit", 0, False),
+        ("analytic:ball:net.pt2?row=3", "net.pt2", 0),
+        ("linearised:untrained:2:demo:photos/vit?row=3", "demo:photos/vit", 0),
     ],
 )
-def test_a_source_says_whose_architecture_it_is(text: str, trained: str, seed: int, runs_code: bool) -> None:
+def test_a_source_says_whose_architecture_it_is(text: str, trained: str, seed: int) -> None:
     said = Source.parse(text)
-    assert (said.trained.text(), said.seed, said.runs_code, said.text()) == (trained, seed, runs_code, text)
+    assert (said.trained.text(), said.seed, said.text()) == (trained, seed, text)
 
 
 def test_a_null_is_loaded_by_its_source() -> None:

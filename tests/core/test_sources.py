@@ -71,13 +71,6 @@ def test_numbers_that_are_none(said: str) -> None:
         Source("file", "net.pt", {"mean": said}).numbers("mean")
 
 
-def test_what_runs_code_says_so() -> None:
-    running = ["module:net.py:build", "net.pt2", "a/NET.PT2?size=32"]
-    assert [Source.parse(text).runs_code for text in running] == [True] * 3
-    quiet = ["demo:photos", "net.pt", "upload:ab", "net.onnx", "timm:resnet18"]
-    assert [Source.parse(text).runs_code for text in quiet] == [False] * 5
-
-
 def test_a_recipe_and_a_link_hold_a_source() -> None:
     source = Source(
         "upload", "0" * 32, {"arch": "torchvision:resnet18", "names": "cat, big/dog", "name": "mine"}

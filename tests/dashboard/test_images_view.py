@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 import streamlit as st
 from streamlit.runtime.caching import clear_session_resource_cache
+from streamlit.runtime.scriptrunner import StopException
 from streamlit.testing.v1 import AppTest
 
 from core.errors import ImageError
@@ -109,7 +111,7 @@ def test_several_files_are_kept_as_one(app: AppTest, tmp_path: Path) -> None:
     [
         ("bomb.png", png(60_000, 60_000), "at most 50 million pixels"),
         ("page.jpg", b"<html>", "could not read page.jpg"),
-        ("none.zip", archive({"run.py": b"1"}), "found none; known endings are"),
+        ("none.zip", archive({"run.py": b"1"}), "run.py is neither; known endings are"),
         ("set.npz", archive({"a.npy": b"1"}), "could not read the header"),
     ],
 )
@@ -195,6 +197,56 @@ def test_a_session_that_is_gone_takes_its_images_along(app: AppTest, settle: Set
     app.file_uploader[0].set_value([("a.zip", content, "")])
     healthy(app.run())
     assert (app.session_state["images"], app.session_state["rows"]) == before  # and all is as it was
+
+
+def test_what_is_left_out_of_files_and_among_them_is_listed(app: AppTest) -> None:
+    table = b"file,class\na.png,cat\nb.png,cat\nz.png,dog\n"
+    entries = {"a.png": shade(1), "b.png": shade(2), "c.heic": b"-", "labels.csv": table, "scores.csv": b"a.png,0.5\n"}
+    healthy(drop(app, ("set.zip", archive(entries))))
+    assert [each.value for each in app.warning] == [
+        "Left out: 2 of 4 files. The rest is kept.",
+        "Something in the files that are used was left aside.",
+    ]
+    refused, notes = (element.value for element in app.dataframe)
+    assert list(refused["file"]) == ["c.heic", "scores.csv", "labels.csv"]
+    assert "c.heic is HEIC, which is not read here; convert it" in refused["why"][0]
+    assert "1 such as 'z.png' name none here" in refused["why"][2]
+    assert list(notes["file"]) == ["a.png", "b.png"]
+
+
+def test_reading_tells_how_far_it_is_and_can_be_cancelled(
+    app: AppTest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A click on the button ends the script at its next word, in the midst of the reading."""
+    told: list[float] = []
+    gather = own_images.gather
+
+    def slowly(source: str, *, on_progress: Callable[[float], None], **options: object) -> object:
+        if not told:
+            told.append(0.5)
+            on_progress(0.5)
+            raise StopException
+        return gather(source, on_progress=on_progress, **options)
+
+    monkeypatch.setattr(own_images, "gather", slowly)
+    healthy(drop(app, ("set.zip", archive({"a.png": shade(1), "b.png": shade(2)}))))
+    assert [each.label for each in app.button if "cancel" in str(each.key)] == ["Cancel"]
+    assert len(left(tmp_path)) == 1
+    (button,) = (each for each in app.button if "cancel" in str(each.key))
+    healthy(button.click().run())
+    assert left(tmp_path) == []
+    assert len(app.dataframe) == 0
+
+
+def test_files_of_one_name_are_all_kept() -> None:
+    files = [("1.png", b"a"), ("2.png", b"b"), ("1.png", b"c"), ("1 (2).png", b"d"), ("1.png", b"a")]
+    _, content = own_images.bundle(files)
+    assert own_images.bundle(files[::-1])[1] == content
+    with zipfile.ZipFile(io.BytesIO(content)) as made:
+        found = {name: made.read(name) for name in made.namelist()}
+    assert found == {"1 (2).png": b"d", "1.png": b"a", "1 (3).png": b"a", "1 (4).png": b"c", "2.png": b"b"}
+    with pytest.raises(ImageError, match=r"expected every name once beside a table, got '1\.png' twice"):
+        own_images.bundle([*files, ("labels.csv", b"1.png,cat")])
 
 
 def test_too_many_files_at_once_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,225 @@
+"""What a file or folder holds: its pictures, each with its class, and what of it is left out, with the reasons.
+
+Classes come from the names of subfolders, from tables of names and classes, or from the arrays of an NPZ.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from functools import partial
+from itertools import takewhile
+from pathlib import Path
+from typing import NamedTuple
+from unicodedata import normalize
+
+import numpy as np
+
+from core.errors import ImageError
+from core.image_archives import ARCHIVES, Entry, Refused, is_hidden, open_arrays, open_zip, zip_entries
+from core.image_arrays import Arrays, arrays_of
+from core.image_files import MOST_BYTES, SUFFIXES, Picture, ending_of, fitted_array, not_read, read_picture, short_name
+from core.image_sources import Fit, rows_of
+from core.image_tables import TABLES, classes_in_tables
+
+ARRAYS = (".npz", ".npy")
+
+
+class Named(NamedTuple):
+    """A picture still to be read.
+
+    Attributes:
+        name: of it.
+        label: its class as text, "" where it has none.
+        read: gives it; may raise `ImageError`.
+    """
+
+    name: str
+    label: str
+    read: Callable[[Fit], Picture]
+
+
+class Listed(NamedTuple):
+    """What a source holds.
+
+    Attributes:
+        files: the pictures that are asked for.
+        refused: files that are left out.
+        left: what is left aside of files that are used.
+        class_names: what the classes are called, where the source lists them.
+        paired: whether the second half of the pictures are the partners of the first, one by one.
+    """
+
+    files: Sequence[Named]
+    refused: Sequence[Refused] = ()
+    left: Sequence[Refused] = ()
+    class_names: tuple[str, ...] = ()
+    paired: bool = False
+
+
+def listed(path: Path, most: int | None, stack: ExitStack) -> Listed:
+    """What a file or folder holds; an archive stays open as long as the stack.
+
+    Args:
+        path: of it; there is something.
+        most: how many pictures are asked for, spread evenly; None: all.
+        stack: closes what is opened.
+
+    Returns:
+        What it holds.
+
+    Raises:
+        ImageError: if there is nothing to read, or too much.
+    """
+    name = short_name(path.name)
+    try:
+        if path.is_dir():
+            entries, refused = _inside(path)
+            return _chosen(_classed(entries, refused, name, loose_and_classes=False), most, name)
+        with path.open("rb") as file:
+            zipped = file.read(2) == b"PK"
+    except OSError as error:  # a folder that may not be listed
+        raise ImageError(f"expected an image or a folder of images, cannot open {name}; check it") from error
+    if path.suffix.lower() in ARRAYS:
+        return _of_arrays(arrays_of(*open_arrays(path, stack), name), most, name)
+    if zipped or path.suffix.lower() == ".zip":
+        entries, refused = zip_entries(stack.enter_context(open_zip(path)))
+        return _chosen(_classed(entries, refused, name, loose_and_classes=True), most, name)
+    return Listed([Named(path.name, "", _decoding(Entry(path.name, partial(read_bytes, path))))])
+
+
+def _chosen(found: Listed, most: int | None, name: str) -> Listed:
+    """As many as are asked for."""
+    return found._replace(files=[found.files[row] for row in rows_of(len(found.files), most, name)])
+
+
+def fitting(make: Callable[[], np.ndarray]) -> Callable[[Fit], Picture]:
+    """A reader of a picture that is an array already."""
+    return lambda fit: fitted_array(make(), fit)
+
+
+def _decoding(entry: Entry) -> Callable[[Fit], Picture]:
+    return lambda fit: read_picture(entry.read(), entry.name, fit)
+
+
+def _of_arrays(arrays: Arrays, most: int | None, name: str) -> Listed:
+    rows = rows_of(len(arrays), most, name)
+    files = [
+        Named(arrays.name(row, stack), arrays.label(row), fitting(partial(arrays.picture, row, stack)))
+        for stack in range(len(arrays.stacks))
+        for row in rows
+    ]
+    return Listed(files, (), arrays.left, arrays.class_names, len(arrays.stacks) > 1)
+
+
+# -- files and folders ------------------------------------------------------------------------------------------------
+
+
+def _inside(folder: Path) -> tuple[list[Entry], list[Refused]]:
+    """The files of a folder, sorted, and those that lead nowhere; nothing hidden, nor in a hidden folder."""
+    names: list[str] = []
+    refused: list[Refused] = []
+
+    def failed(error: OSError) -> None:
+        if Path(error.filename) == folder:
+            raise error
+        name = Path(error.filename).relative_to(folder).as_posix()
+        refused.append(Refused(name, f"expected a folder, cannot open {short_name(name)}; check it"))
+
+    for place, folders, files in os.walk(folder, onerror=failed):
+        inside = Path(place).relative_to(folder).as_posix()
+        start = "" if inside == "." else f"{inside}/"
+        folders[:] = [each for each in folders if not is_hidden(each)]
+        names += [start + each for each in files if not is_hidden(each)]
+        refused += [
+            Refused(
+                start + each,
+                f"expected a folder, {short_name(each)} is a link to one; put the pictures here",
+            )
+            for each in folders
+            if (Path(place) / each).is_symlink()
+        ]
+    entries = []
+    for name in sorted(names, key=lambda each: each.split("/")):
+        path = folder / name
+        if path.is_file():
+            entries.append(Entry(name, partial(read_bytes, path)))
+        else:
+            reason = f"expected a file, {short_name(name)} is a link to nothing, or a device; leave it away"
+            refused.append(Refused(name, reason))
+    return entries, refused
+
+
+def read_bytes(path: Path) -> bytes:
+    """What a file holds.
+
+    Raises:
+        ImageError: if it cannot be opened, or is too large.
+    """
+    try:
+        if path.stat().st_size > MOST_BYTES:
+            raise ImageError(
+                f"expected at most {MOST_BYTES >> 20} MB, {short_name(path.name)} has more; save it smaller"
+            )
+        return path.read_bytes()
+    except OSError as error:
+        raise ImageError(f"expected an image, cannot open {short_name(path.name)}; check it") from error
+
+
+def _classed(entries: Sequence[Entry], refused: Sequence[Refused], where: str, *, loose_and_classes: bool) -> Listed:
+    """Pictures with their classes: from tables where one names them, else from the folders that they lie in.
+
+    Raises:
+        ImageError: if there are pictures both in a folder itself and in its subfolders, and no table.
+    """
+    pictures: list[Entry] = []
+    tables: list[Entry] = []
+    others: list[Entry] = []
+    for entry in entries:
+        ending = ending_of(entry.name)
+        (pictures if ending in SUFFIXES else tables if ending in TABLES else others).append(entry)
+    refused = [*refused, *(Refused(each.name, _not_used(each.name)) for each in others)]
+    if loose_and_classes:
+        pictures = _without_common(pictures)
+    loose = [each for each in pictures if "/" not in each.name]
+    folders = len({each.name.partition("/")[0] for each in pictures if "/" in each.name}) > 1
+    if tables and pictures:
+        said = classes_in_tables(tables, [each.name for each in pictures], folders=folders)
+        refused += said.refused
+        if said.labels is not None:
+            return Listed(_named(pictures, said.labels), refused, said.left)
+    if loose and len(loose) < len(pictures):
+        if not loose_and_classes:
+            raise ImageError(
+                f"expected images either in {where} itself or in one subfolder per class, got both; move them into the"
+                " subfolders"
+            )
+        reason = "expected pictures in one folder per class, {} is in none; move it"
+        refused += [Refused(each.name, reason.format(short_name(each.name))) for each in loose]
+        pictures = [each for each in pictures if "/" in each.name]
+        loose = []
+    labels = ["" if loose else normalize("NFC", each.name.partition("/")[0]) for each in pictures]
+    return Listed(_named(pictures, labels), refused)
+
+
+def _named(pictures: Sequence[Entry], labels: Sequence[str]) -> list[Named]:
+    return [Named(each.name, label, _decoding(each)) for each, label in zip(pictures, labels, strict=True)]
+
+
+def _not_used(name: str) -> str:
+    """Why a file that is neither a picture nor a table is left out."""
+    if ending_of(name) in (*ARCHIVES, *ARRAYS):
+        return f"expected pictures, {short_name(name)} is an archive among them; use it alone, or unpack it"
+    return not_read(name)
+
+
+def _without_common(entries: Sequence[Entry]) -> list[Entry]:
+    """The entries without the folders that all of them lie in, as an archive of one folder has."""
+    folders = [entry.name.split("/")[:-1] for entry in entries]
+    if not folders:
+        return []
+    first, last = min(folders), max(folders)
+    common = takewhile(lambda pair: pair[0] == pair[1], zip(first, last, strict=False))
+    start = sum(len(folder) + 1 for folder, _ in common)
+    return [Entry(entry.name[start:], entry.read) for entry in entries]

@@ -1,0 +1,221 @@
+"""Sets of pictures read: every picture decoded and brought to one size, within bounds of what that may take.
+
+What cannot be used is left out, one by one and each with its reason, and the rest is kept. It is done without torch, so
+that it runs in a small process of its own, see `core.sandbox`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from core.errors import ImageError
+from core.image_archives import Refused
+from core.image_files import FIRST, Picture, short_name
+from core.image_listing import Listed, listed
+from core.image_previews import preview
+from core.image_sources import Fit
+
+MOST_DECODED = 2**28  # pixels of all files of a set, and besides
+PIXELS_PER_BYTE = 16  # of its files; photographs have 3 to 10
+_TOLD = 12  # files with further frames that are named one by one
+
+
+class Note(NamedTuple):
+    """What became of one picture.
+
+    Attributes:
+        name: of its file.
+        came: what the file held.
+        size: height and width of the upright picture, in pixels.
+        box: what was kept of it: left, top, right and bottom, in pixels.
+        done: what was done, in order.
+    """
+
+    name: str
+    came: str
+    size: tuple[int, int]
+    box: tuple[float, float, float, float]
+    done: tuple[str, ...]
+
+
+class Collected(NamedTuple):
+    """Pictures of a set.
+
+    Attributes:
+        pictures: (h, w) or (h, w, 3) each, uint8 or float32 in [0, 1].
+        labels: the class of each as text, "" where it is not known.
+        class_names: what the classes are called, where the source lists them.
+        partners: of pairs, the row of each picture's partner, -1 where it was left out; empty where there are no pairs.
+        notes: one for each picture.
+        refused: files that were left out, with the reasons.
+        left: what was left aside of files that are used, with the reasons.
+    """
+
+    pictures: list[np.ndarray]
+    labels: tuple[str, ...]
+    class_names: tuple[str, ...]
+    partners: tuple[int, ...]
+    notes: tuple[Note, ...]
+    refused: tuple[Refused, ...]
+    left: tuple[Refused, ...]
+
+
+def read_set(
+    path: str, fit: Sequence[Any], most: int | None, most_values: int, progress: Callable[[float], None]
+) -> tuple[Any, ...]:
+    """Read a file or folder.
+
+    Args:
+        path: of it.
+        fit: what every picture is brought to, see `Fit`.
+        most: how many pictures, spread evenly; None: all.
+        most_values: of the set, each of 4 bytes.
+        progress: told the fraction done.
+
+    Returns:
+        The parts of `Collected`.
+
+    Raises:
+        ImageError: if nothing of it can be used, or it is too much.
+    """
+    with ExitStack() as stack:
+        place = Path(path)
+        found = listed(place, most, stack)
+        return tuple(collected(found, Fit(*fit), most_values, short_name(place.name), progress))
+
+
+def collected(found: Listed, fit: Fit, most_values: int, name: str, progress: Callable[[float], None]) -> Collected:
+    """Read what a source holds.
+
+    Args:
+        found: what it holds.
+        fit: what every picture is brought to.
+        most_values: of the set, each of 4 bytes.
+        name: of the source.
+        progress: told the fraction done.
+
+    Returns:
+        The pictures.
+
+    Raises:
+        ImageError: if nothing of it can be used, or it is too much.
+    """
+    pictures, labels, notes, rows = [], [], [], []
+    refused, left = list(found.refused), list(found.left)
+    values = decoded = stored = 0
+    for row, file in enumerate(found.files):
+        progress(row / len(found.files))
+        try:
+            picture = file.read(fit)
+        except ImageError as error:
+            refused.append(Refused(file.name, str(error)))
+            continue
+        values += (fit.channels or 3) * picture.pixels.shape[0] * picture.pixels.shape[1]
+        decoded, stored = decoded + picture.size[0] * picture.size[1], stored + picture.stored
+        _check_size(file.name, row, len(found.files), values, most_values, decoded, stored)
+        pictures.append(picture.pixels)
+        labels.append(file.label)
+        notes.append(Note(file.name, picture.came, picture.size, picture.box, picture.done))
+        rows.append(row)
+    if not pictures:
+        raise ImageError(_none_left(name, found, refused))
+    left += _further_frames(notes)
+    half = len(found.files) // 2
+    place = {row: at for at, row in enumerate(rows)}
+    partners = tuple(place.get((row + half) % (2 * half), -1) for row in rows) if found.paired else ()
+    return Collected(pictures, tuple(labels), found.class_names, partners, tuple(notes), tuple(refused), tuple(left))
+
+
+def _check_size(name: str, row: int, count: int, values: int, most_values: int, decoded: int, stored: int) -> None:
+    """Enforce what a set may take.
+
+    Raises:
+        ImageError: if it takes more.
+    """
+    place = f"{short_name(name)} (image {row + 1} of {count})"
+    if values > most_values:
+        much = f"{4 * most_values / 2**30:.3g} GiB as float32"
+        raise ImageError(f"expected images of at most {much}, got more by {place}; take fewer or a smaller size")
+    most = MOST_DECODED + PIXELS_PER_BYTE * stored
+    if decoded > most:
+        raise ImageError(
+            f"expected files of at most {most / 1e6:,.0f} million pixels together, got more by {place}; make them"
+            " smaller, or take fewer with most=500 in the source"
+        )
+
+
+def _none_left(name: str, found: Listed, refused: Sequence[Refused]) -> str:
+    """Why nothing can be used."""
+    if len(refused) == 1:
+        return refused[0].reason
+    if not refused:
+        return f"expected images in {name}, found none; known are PNG, JPEG, WebP, GIF, BMP, TIFF and PPM files"
+    return f"expected an image that can be used, all {len(refused):,} were refused; the first: {refused[0].reason}"
+
+
+def _further_frames(notes: Sequence[Note]) -> list[Refused]:
+    """Sentences about the frames that were not taken."""
+    names = [note.name for note in notes if FIRST in note.done]
+    told = [
+        Refused(
+            name,
+            f"expected one picture in a file, {short_name(name)} has more; only the first is taken",
+        )
+        for name in names[:_TOLD]
+    ]
+    if len(names) > _TOLD:
+        told.append(Refused("more files", f"expected one picture in a file, {len(names) - _TOLD:,} more have several"))
+    return told
+
+
+def upright(path: Path, names: Sequence[str], most: int | None = None) -> list[Picture]:
+    """Some pictures of a set as their files hold them: turned upright, neither cut nor resized.
+
+    Args:
+        path: of the set.
+        names: of pictures that `read_set` kept.
+        most: how many pictures of the set were asked for; None: all.
+
+    Returns:
+        One for each name.
+
+    Raises:
+        ImageError: if one is not there.
+    """
+    with ExitStack() as stack:
+        files = {file.name: file for file in listed(path, most, stack).files}
+        missing = next((name for name in names if name not in files), None)
+        if missing is not None:
+            raise ImageError(f"expected a picture of {short_name(path.name)}, got {missing[:80]!a}; choose another")
+        return [files[name].read(Fit()) for name in names]
+
+
+def read_previews(
+    path: str,
+    names: Sequence[str],
+    boxes: Sequence[tuple[float, float, float, float]],
+    most: int | None,
+    progress: Callable[[float], None],
+) -> list[np.ndarray]:
+    """Some pictures of a set as their files hold them, small, with what is kept of each framed.
+
+    Args:
+        path: of the set.
+        names: of pictures that `read_set` kept.
+        boxes: what is kept of each: left, top, right and bottom, in pixels.
+        most: how many pictures of the set were asked for; None: all.
+        progress: told the fraction done.
+
+    Returns:
+        (height, width, 3) uint8 each.
+
+    Raises:
+        ImageError: if one is not there.
+    """
+    progress(0.0)
+    return [preview(each.pixels, box) for each, box in zip(upright(Path(path), names, most), boxes, strict=True)]

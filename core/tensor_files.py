@@ -1,0 +1,490 @@
+"""Files of tensors: what kind of file it is, and where in it which tensor lies, found out without running any of it.
+
+Three kinds hold weights and nothing else: safetensors, the archives of `torch.save`, and its files from before torch
+1.6. Their headers are checked to the last byte, and what is checked is what is loaded: the result says where in the
+file each tensor's numbers lie, and the reader maps them from there. No archive and no pickle is handed to torch.
+
+Nothing here imports torch: it runs in a process of its own (`core.sandbox`).
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import struct
+import zipfile
+import zlib
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import IO, Any
+
+from core.errors import CheckpointError
+from core.pickles import ITEM_BYTES, PickleError, StoragePlace, TensorPlace, Unpickled, unpickle
+
+WEIGHTS = ("safetensors", "torch", "legacy")  # the kinds that hold weights and nothing else
+
+MOST_PICKLE_BYTES = 64 << 20  # of the pickle itself, tensors apart: a state dict of 10,000 tensors takes 2 MB
+MOST_HEADER_BYTES = 16 << 20  # of safetensors
+MOST_ENTRIES = 200_000  # of an archive: one per tensor
+MOST_TENSORS = 200_000  # of a file, each counted as often as it has a name
+DEEPEST = 4  # containers around a state dict
+_ZIP, _LEGACY_MAGIC = b"PK\x03\x04", b"\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."  # torch's own number, as a pickled integer
+_LOCAL = struct.Struct("<4s5H3L2H")  # before each entry of an archive
+_END = struct.Struct("<4s4H2LH")  # the record at the end of an archive
+_END_64, _LOCATOR_64 = 56, 20  # bytes of two more records of large archives
+_TOO_LARGE = 0xFFFFFFFF  # in the record at the end: the number stands in one of those two
+_DESCRIPTOR_BYTES = 24  # at most, behind an entry whose sizes stand there again
+_CHUNK = 4 << 20
+
+# dtype by its name in safetensors
+_SAFE = {
+    "F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16", "I64": "int64", "I32": "int32",
+    "I16": "int16", "I8": "int8", "U8": "uint8", "BOOL": "bool", "F8_E4M3": "float8_e4m3fn", "F8_E5M2": "float8_e5m2",
+}  # fmt: skip
+
+_HOW = "in the program that made it, `torch.save(model.state_dict(), 'weights.pt')` writes the weights alone"
+_BIG_ENDIAN = "its numbers have their last byte first; save it on another machine"
+_LISTED = 4  # names that a refusal shows
+
+Progress = Callable[[float], None]
+
+
+def kind(path: str, progress: Progress = lambda fraction: None) -> str:
+    """What a file is, by its bytes; its name says nothing.
+
+    Args:
+        path: of the file.
+        progress: not called: looking takes no time.
+
+    Returns:
+        One of `WEIGHTS`, or "torchscript", "exported" (.pt2), "zip", "pickle" or "other".
+    """
+    with Path(path).open("rb") as file:
+        start = file.read(16)
+    if start.startswith(b"PK"):
+        return _kind_of_zip(path)
+    if _LEGACY_MAGIC in start:
+        return "legacy"
+    if start[8:9] == b"{":
+        return "safetensors"
+    return "pickle" if start[:1] == b"\x80" or Path(path).suffix.lower() in (".pkl", ".pickle") else "other"
+
+
+def layouts(paths: list[str], progress: Progress = lambda fraction: None) -> list[dict[str, Any]]:
+    """Where in each of several files which tensor lies; see `layout`."""
+    return [
+        layout(path, lambda part, number=number: progress((number + part) / len(paths)))  # type: ignore[misc]
+        for number, path in enumerate(paths)
+    ]
+
+
+def layout(path: str, progress: Progress = lambda fraction: None) -> dict[str, Any]:
+    """Where in a file of weights which tensor lies.
+
+    Args:
+        path: of the file.
+        progress: called with the fraction done.
+
+    Returns:
+        `kind`; `tree`: mappings by name, in which a tensor is a tuple of the number of its storage, dtype, offset in
+        it, shape and stride; `storages`: of each its place in the file and its bytes; `metadata`: of safetensors.
+
+    Raises:
+        CheckpointError: if it is anything else, or damaged, or built to deceive: with what it is instead, what it
+            wanted to import, and how to convert it.
+    """
+    name, found = _short(path), kind(path)
+    if found == "safetensors" or (found == "other" and path.lower().endswith(".safetensors")):
+        return _safetensors(path)
+    if found == "exported":
+        raise CheckpointError(
+            f"expected a state dict, {name} is an exported program, which its reader must trust; "
+            "load your own on the command line, by its path with the ending .pt2"
+        )
+    if found == "torchscript":
+        wanted = _listed(tuple(_script_imports(path))) or "code"
+        raise CheckpointError(
+            f"expected a state dict, {name} is TorchScript, a program of its own that defines {wanted} and is never run"
+            f" here; {_HOW}"
+        )
+    if found in ("torch", "zip"):
+        return _torch(path, progress)
+    if found == "legacy":
+        return _legacy(path, progress)
+    if found == "pickle":
+        wanted = _listed(_wanted(path)) or "nothing, but is no file of torch"
+        raise CheckpointError(_runs(name, wanted))
+    raise CheckpointError(f"expected a checkpoint, {name} is no file of torch or safetensors, or damaged; check it")
+
+
+def _short(path: str) -> str:
+    return Path(path).name[:80]
+
+
+def _runs(name: str, wanted: str) -> str:
+    return (
+        f"expected tensors only, {name} is a pickle that may run code and wants to import {wanted}; "
+        f"it was not opened; {_HOW}"
+    )
+
+
+def _listed(names: tuple[str, ...]) -> str:
+    shown = ", ".join(each if each.isascii() and each.isprintable() else ascii(each) for each in names[:_LISTED])[:200]
+    return f"{shown} and {len(names) - _LISTED} more" if len(names) > _LISTED else shown
+
+
+def _damaged(path: str, what: str) -> str:
+    return f"expected a whole checkpoint, got {_short(path)}: {what}; fetch it or save it again"
+
+
+# -- trees ------------------------------------------------------------------------------------------------------------
+
+
+def _tree(path: str, value: Any, numbers: Mapping[StoragePlace, int]) -> dict[str, Any]:
+    """Mappings that hold tensors by name, at most `DEEPEST` containers deep, with everything else left out.
+
+    Raises:
+        CheckpointError: if it is no mapping, or repeats itself without end.
+    """
+    if not isinstance(value, dict):
+        what = "tensor" if isinstance(value, TensorPlace) else type(value).__name__.lower()
+        raise CheckpointError(f"expected a state dict, {_short(path)} holds a {what}; save `model.state_dict()`")
+    left = MOST_TENSORS
+
+    def pruned(node: Mapping[Any, Any], depth: int) -> dict[str, Any]:
+        nonlocal left
+        kept: dict[str, Any] = {}
+        for name, inner in node.items():
+            left -= 1
+            if left < 0:
+                raise CheckpointError(_damaged(path, f"it has more than {MOST_TENSORS:,} entries"))
+            if not isinstance(name, str):
+                continue
+            if isinstance(inner, TensorPlace):
+                place = inner.storage
+                kept[name] = (numbers[place], place.dtype, inner.offset, list(inner.shape), list(inner.stride))
+            elif isinstance(inner, dict) and depth < DEEPEST:
+                found = pruned(inner, depth + 1)
+                if found:
+                    kept[name] = found
+        return kept
+
+    return pruned(value, 0)
+
+
+def _without_strangers(path: str, found: Unpickled) -> None:
+    """Raise where a pickle would import more than tensors need.
+
+    Raises:
+        CheckpointError: with what that is.
+    """
+    if found.strange:
+        raise CheckpointError(_runs(_short(path), _listed(found.strange)))
+
+
+# -- archives of torch ------------------------------------------------------------------------------------------------
+
+_BROKEN = (
+    zipfile.BadZipFile,
+    OSError,
+    ValueError,
+    LookupError,
+    EOFError,
+    RuntimeError,
+    NotImplementedError,
+    zlib.error,
+)
+
+
+def _kind_of_zip(path: str) -> str:
+    try:
+        names = [entry.filename for entry in _entries(path)[0]]
+    except CheckpointError:
+        return "zip"
+    inside = {name.partition("/")[2].lower() for name in names}
+    if "archive_format" in inside or any(name.startswith("models/") for name in names):
+        return "exported"
+    if "constants.pkl" in inside or any(name.startswith("code/") for name in inside):
+        return "torchscript"
+    return "torch" if "data.pkl" in inside else "zip"
+
+
+def _entries(path: str) -> tuple[list[zipfile.ZipInfo], int]:
+    """The entries of an archive in the order of their places, and where their list begins.
+
+    Raises:
+        CheckpointError: if the list cannot be read, or is too long.
+    """
+    size = Path(path).stat().st_size
+    with Path(path).open("rb") as file:
+        file.seek(max(0, size - _END.size))
+        record = file.read(_END.size)
+        if len(record) < _END.size or record[:4] != b"PK\x05\x06" or record[-2:] != b"\0\0":
+            raise CheckpointError(_damaged(path, "something lies before or behind the archive, or it is cut off"))
+        count, listed = _END.unpack(record)[4:6]
+        if (count > MOST_ENTRIES and count != 0xFFFF) or (listed > 64 << 20 and listed != _TOO_LARGE):
+            raise CheckpointError(_damaged(path, "it lists more than a checkpoint has"))
+    try:
+        with zipfile.ZipFile(path) as archive:
+            entries = sorted(archive.infolist(), key=lambda entry: entry.header_offset)
+            begin = archive.start_dir
+    except _BROKEN as error:
+        raise CheckpointError(_damaged(path, "the archive cannot be read")) from error
+    if not 1 <= len(entries) <= MOST_ENTRIES:
+        raise CheckpointError(_damaged(path, f"it has {len(entries):,} entries"))
+    return entries, begin
+
+
+def _checked(path: str, file: IO[bytes]) -> dict[str, tuple[int, zipfile.ZipInfo]]:
+    """Where the bytes of each entry begin, by its name inside the one folder; the archive is plain, whole, without gap.
+
+    Raises:
+        CheckpointError: if it is not what torch writes: something is compressed, encrypted, hidden, outside or twice.
+    """
+    entries, begin = _entries(path)
+    names = [entry.filename for entry in entries]
+    if any(entry.compress_type != zipfile.ZIP_STORED or entry.flag_bits & 1 for entry in entries):
+        raise CheckpointError(_damaged(path, "its entries are compressed or encrypted, and torch's never are"))
+    if any(".." in name.split("/") or name.startswith("/") or "\\" in name for name in names):
+        raise CheckpointError(_damaged(path, "an entry points outside of the archive"))
+    if len({name.lower() for name in names}) != len(names) or len({name.partition("/")[0] for name in names}) != 1:
+        raise CheckpointError(_damaged(path, "an entry is there twice, or outside of the one folder that torch makes"))
+    found: dict[str, tuple[int, zipfile.ZipInfo]] = {}
+    at = 0
+    for entry in entries:
+        file.seek(entry.header_offset)
+        head = file.read(_LOCAL.size)
+        gap = entry.header_offset - at
+        if len(head) < _LOCAL.size or head[:4] != _ZIP or not 0 <= gap <= (_DESCRIPTOR_BYTES if at else 0):
+            raise CheckpointError(_damaged(path, "its entries do not lie one behind the other"))
+        name_length, extra_length = _LOCAL.unpack(head)[-2:]
+        raw = file.read(name_length)
+        if raw.decode("utf-8" if entry.flag_bits & 0x800 else "cp437", "replace") != entry.orig_filename:
+            raise CheckpointError(_damaged(path, "it calls an entry by two names"))
+        start = entry.header_offset + _LOCAL.size + name_length + extra_length
+        at = start + entry.file_size
+        if entry.file_size != entry.compress_size or at > begin:
+            raise CheckpointError(_damaged(path, "its entries claim more bytes than the file has"))
+        found[entry.filename.partition("/")[2]] = start, entry
+    if not 0 <= begin - at <= _DESCRIPTOR_BYTES or not _ends_the_file(file, begin):
+        raise CheckpointError(_damaged(path, "something lies between its entries and its end"))
+    return found
+
+
+def _ends_the_file(file: IO[bytes], begin: int) -> bool:
+    """Whether the list of entries that begins here goes on to the records at the end of the file."""
+    end = file.seek(-_END.size, 2)
+    listed, offset = _END.unpack(file.read(_END.size))[5:7]
+    file.seek(max(0, end - _LOCATOR_64 - _END_64))
+    large = file.read(_END_64 + _LOCATOR_64)
+    if large[:4] == b"PK\x06\x06" and large[_END_64:][:4] == b"PK\x06\x07":
+        end -= _END_64 + _LOCATOR_64
+        said = listed, offset
+        listed, offset = int.from_bytes(large[40:48], "little"), int.from_bytes(large[48:56], "little")
+        if any(small not in (_TOO_LARGE, true) for small, true in zip(said, (listed, offset), strict=True)):
+            return False
+    return bool(begin == offset and begin + listed == end)
+
+
+def _check_sums(path: str, file: IO[bytes], places: Mapping[str, tuple[int, zipfile.ZipInfo]], tell: Progress) -> None:
+    """Raise where an entry does not match its checksum.
+
+    Raises:
+        CheckpointError: if one does not.
+    """
+    total, done = sum(entry.file_size for _, entry in places.values()) or 1, 0
+    for start, entry in places.values():
+        file.seek(start)
+        left, checksum = entry.file_size, 0
+        while left:
+            chunk = file.read(min(left, _CHUNK))
+            if not chunk:
+                raise CheckpointError(_damaged(path, "it is cut off"))
+            checksum = zlib.crc32(chunk, checksum)
+            left -= len(chunk)
+            done += len(chunk)
+            tell(done / total)
+        if checksum != entry.CRC:
+            raise CheckpointError(_damaged(path, "a part of it does not match its checksum"))
+
+
+def _torch(path: str, tell: Progress) -> dict[str, Any]:
+    with Path(path).open("rb") as file:
+        places = _checked(path, file)
+        start, entry = places.get("data.pkl", (0, None))
+        if entry is None or entry.file_size > MOST_PICKLE_BYTES:
+            raise CheckpointError(_damaged(path, "it has no single data.pkl of bearable size"))
+        _check_sums(path, file, places, tell)
+        file.seek(start)
+        found = _unpickled(path, file.read(entry.file_size))
+        if found.end != entry.file_size:
+            raise CheckpointError(_damaged(path, "something lies behind its pickle"))
+        if "byteorder" in places:
+            begin, said = places["byteorder"]
+            file.seek(begin)
+            if file.read(min(said.file_size, 16)) != b"little":
+                raise CheckpointError(_damaged(path, _BIG_ENDIAN))
+    numbers: dict[StoragePlace, int] = {}
+    storages: list[tuple[int, int]] = []
+    for place in found.storages.values():
+        begin, data = places.get(f"data/{place.key}", (0, None))
+        claimed = place.length * ITEM_BYTES[place.dtype]
+        there = -1 if data is None else data.file_size
+        if claimed != there:
+            came = "is missing" if data is None else f"has {there} bytes, not {claimed}"
+            raise CheckpointError(_damaged(path, f"tensor data {place.key[:20]!a} {came}"))
+        numbers[place] = len(storages)
+        storages.append((begin, claimed))
+    return {"kind": "torch", "tree": _tree(path, found.value, numbers), "storages": storages, "metadata": {}}
+
+
+def _unpickled(path: str, content: bytes, start: int = 0) -> Unpickled:
+    """What a pickle holds, and nothing that would have to be imported for it.
+
+    Raises:
+        CheckpointError: if it is damaged, or wants something else than tensors.
+    """
+    try:
+        found = unpickle(content, start)
+    except PickleError as error:
+        raise CheckpointError(_damaged(path, f"the pickle in it cannot be read: {error}")) from error
+    _without_strangers(path, found)
+    return found
+
+
+def _wanted(path: str) -> tuple[str, ...]:
+    """What a bare pickle would import; empty where that cannot be told."""
+    with Path(path).open("rb") as file:
+        content = file.read(MOST_PICKLE_BYTES)
+    try:
+        return unpickle(content).strange
+    except PickleError as error:
+        raise CheckpointError(_damaged(path, f"the pickle in it cannot be read: {error}")) from error
+
+
+def _script_imports(path: str) -> tuple[str, ...]:
+    """The classes that a program of TorchScript defines, as far as they can be told."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            entry = next(each for each in archive.infolist() if each.filename.lower().endswith("/data.pkl"))
+            if entry.file_size > MOST_PICKLE_BYTES:
+                return ()
+            return unpickle(archive.read(entry)).strange
+    except (*_BROKEN, StopIteration):
+        return ()
+
+
+# -- files of torch before 1.6 ----------------------------------------------------------------------------------------
+
+
+def _legacy(path: str, tell: Progress) -> dict[str, Any]:
+    """Five pickles (number, protocol, machine, object, keys), then of each key the count of its numbers and these.
+
+    Raises:
+        CheckpointError: if it is not so, to the last byte.
+    """
+    size = Path(path).stat().st_size
+    with Path(path).open("rb") as file:
+        content = file.read(MOST_PICKLE_BYTES)
+        at, parts = 0, []
+        for _ in range(5):
+            part = _unpickled(path, content, at)
+            parts.append(part)
+            at = part.end
+        found, keys = parts[3], parts[4].value
+        machine = parts[2].value
+        if not isinstance(machine, dict) or machine.get("little_endian", True) is not True:
+            raise CheckpointError(_damaged(path, _BIG_ENDIAN))
+        if not isinstance(keys, list) or sorted(map(str, keys)) != sorted(found.storages):
+            raise CheckpointError(_damaged(path, "it does not list its tensor data, each once"))
+        numbers: dict[StoragePlace, int] = {}
+        storages: list[tuple[int, int]] = []
+        for key in keys:
+            place = found.storages[key]
+            claimed = place.length * ITEM_BYTES[place.dtype]
+            file.seek(at)
+            count = file.read(8)
+            if len(count) < 8 or int.from_bytes(count, "little") != place.length or at + 8 + claimed > size:
+                raise CheckpointError(_damaged(path, f"tensor data {key[:20]!a} is not all there"))
+            numbers[place] = len(storages)
+            storages.append((at + 8, claimed))
+            at += 8 + claimed
+            tell(at / size)
+    if at != size:
+        raise CheckpointError(_damaged(path, "something lies behind its tensor data"))
+    return {"kind": "legacy", "tree": _tree(path, found.value, numbers), "storages": storages, "metadata": {}}
+
+
+# -- safetensors ------------------------------------------------------------------------------------------------------
+
+
+def _safetensors(path: str) -> dict[str, Any]:
+    """The header of a safetensors file: tensors that fill the rest of the file, without gap or overlap.
+
+    Raises:
+        CheckpointError: if it is not so.
+    """
+    size = Path(path).stat().st_size
+    with Path(path).open("rb") as file:
+        start = file.read(8)
+        length = int.from_bytes(start, "little")
+        if len(start) < 8 or not 2 <= length <= min(MOST_HEADER_BYTES, size - 8):
+            raise CheckpointError(_no_safetensors(path))
+        text = file.read(length)
+    try:
+        header = json.loads(text.decode("utf-8"), object_pairs_hook=_each_once)
+    except (ValueError, RecursionError) as error:
+        raise CheckpointError(_no_safetensors(path)) from error
+    if not isinstance(header, dict) or len(header) > MOST_TENSORS:
+        raise CheckpointError(_no_safetensors(path))
+    metadata = header.pop("__metadata__", {})
+    if not isinstance(metadata, dict) or not all(isinstance(value, str) for value in metadata.values()):
+        raise CheckpointError(_no_safetensors(path))
+    tensors = []
+    for name, said in header.items():
+        match said:
+            case {"dtype": str(dtype), "shape": list(shape), "data_offsets": [int(begin), int(end)]}:
+                pass
+            case _:
+                raise CheckpointError(_no_safetensors(path))
+        if dtype not in _SAFE:
+            raise CheckpointError(
+                f"expected weights of real numbers, {name[:80]} is {dtype[:20]!a}; convert the model to float32 first"
+            )
+        if len(shape) > 32 or not all(type(side) is int and 0 <= side < 1 << 60 for side in shape):
+            raise CheckpointError(_no_safetensors(path))
+        if not 0 <= begin <= end or end - begin != math.prod(shape) * ITEM_BYTES[_SAFE[dtype]]:
+            raise CheckpointError(_no_safetensors(path))
+        tensors.append((begin, end, name, _SAFE[dtype], shape))
+    at = 0
+    for begin, end, *_ in sorted(tensors, key=lambda each: each[:2]):
+        if begin != at:
+            raise CheckpointError(_no_safetensors(path))
+        at = end
+    if at != size - 8 - length:
+        raise CheckpointError(_no_safetensors(path))
+    tree = {
+        name: (number, dtype, 0, shape, _contiguous(shape)) for number, (_, _, name, dtype, shape) in enumerate(tensors)
+    }
+    storages = [(8 + length + begin, end - begin) for begin, end, *_ in tensors]
+    return {"kind": "safetensors", "tree": tree, "storages": storages, "metadata": metadata}
+
+
+def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    made = dict(pairs)
+    if len(made) != len(pairs):
+        raise ValueError("expected every name once")
+    return made
+
+
+def _contiguous(shape: list[int]) -> list[int]:
+    """Numbers from one entry to the next, by axis, where the last axis is the fastest."""
+    stride, step = [], 1
+    for side in reversed(shape):
+        stride.append(step)
+        step *= max(1, side)
+    return stride[::-1]
+
+
+def _no_safetensors(path: str) -> str:
+    return f"expected a safetensors file, {_short(path)} is none, or cut off or damaged; fetch it again"

@@ -1,0 +1,70 @@
+"""Trust: which models may be loaded for a recipe, a link or a file that anybody may have made.
+
+The list is short: demo models, uploads, architectures of torchvision and timm by their exact names with the libraries'
+own weights, weights of the hub, and files that hold weights. All of these go through our own reader, and run nothing.
+Everything else may run code of whoever made it, and is loaded only for somebody who says so: who names it on the
+command line or in Python, or adds `--trust`.
+
+A file is judged by what is in it, at the place that its path leads to. How the path is spelled, and what the file is
+called, changes nothing.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from core.errors import CheckpointError
+from core.sandbox import Limits, isolated
+from core.sources import Source
+from core.tensor_files import WEIGHTS
+
+NAMED = ("torchvision", "timm")  # libraries whose architectures and weights are named
+_NAME = re.compile(r"[A-Za-z0-9_]+(\.[A-Za-z0-9_]+)?(:[A-Za-z0-9_]+)?")
+_PROGRAMS = (".pt2", ".onnx")  # endings of files that are loaded by running them, where that is trusted
+
+
+def require_trust(source: str | Source) -> None:
+    """Raise unless a model is one of those that need no trust.
+
+    Args:
+        source: of the model; of a null, the model that it is of is judged.
+
+    Raises:
+        CheckpointError: if loading it may run code, or the source is none.
+    """
+    said = (Source.parse(source) if isinstance(source, str) else source).trained
+    match said.kind:
+        case "demo" | "upload" | "hf-hub":
+            return
+        case "torchvision" | "timm" if _NAME.fullmatch(said.place):
+            return
+        case "file" if not _runs(Path(said.place)):
+            return
+    raise CheckpointError(
+        f"expected weights, got a model that runs code by {said.text()[:80]}; look at it, then add --trust"
+    )
+
+
+def is_program(path: Path) -> bool:
+    """Whether a file's name says that it is to be run: your own, which you name yourself."""
+    return path.suffix.lower() in _PROGRAMS
+
+
+def _runs(path: Path) -> bool:
+    """Whether a file is something else than weights; one that is not there, and a folder of shards, is not run."""
+    try:
+        place = path.resolve()
+        if not place.is_file() or place.name.endswith(".json"):
+            return False
+        size = place.stat().st_size
+    except (OSError, RuntimeError, ValueError):  # a loop of links, a name that no file can have
+        return False
+    found = isolated(
+        "core.tensor_files:kind",
+        name=place.name[:80],
+        limits=Limits.of(size),
+        refusal=CheckpointError,
+        path=str(place),
+    )
+    return found not in WEIGHTS

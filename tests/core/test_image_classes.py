@@ -1,0 +1,74 @@
+"""Classes: numbers keep their numbers however they are written, words are counted, and nothing else passes."""
+
+from __future__ import annotations
+
+import pytest
+
+from core.errors import ImageError
+from core.image_classes import is_missing, number_in, numbered, whole_numbers
+from core.image_sources import ImageSource
+
+FILES = ImageSource.parse("a.zip")
+
+
+@pytest.mark.parametrize(
+    ("texts", "numbers"),
+    [
+        (["0.0", "10.0", "2.0"], [0, 10, 2]),
+        (["1e1", " 3 ", "+4", "007", "5."], [10, 3, 4, 7, 5]),
+        (["1", "nan", "", "<NA>", "None"], [1, None, None, None, None]),
+        (["-1", "-1.0", "2"], [-1, -1, 2]),
+    ],
+)
+def test_whole_numbers_however_they_are_written(texts: list[str], numbers: list[int | None]) -> None:
+    found = whole_numbers(texts)
+    assert found is not None
+    assert [found[text] for text in texts] == numbers
+
+
+@pytest.mark.parametrize("texts", ["0.5 1", "cat 1", "nan", "", "1_0", "٣", "1e400", "inf", "0x1"])
+def test_what_is_no_list_of_whole_numbers(texts: str) -> None:
+    assert whole_numbers(texts.split(" ")) is None
+
+
+def test_texts_that_say_there_is_no_number() -> None:
+    assert is_missing(" NaN ")
+    assert not is_missing("0")
+    assert number_in("1" * 50) is None
+
+
+@pytest.mark.parametrize(
+    ("labels", "own", "source", "rows", "names"),
+    [
+        (["10.0", "2.0", ""], (), "a", [10, 2, -1], [f"class {number}" for number in range(11)]),
+        (["10", "2"], (), "a?labels=none", [-1, -1], []),
+        (["dog", "cat", ""], (), "a", [1, 0, -1], ["cat", "dog"]),
+        (["dog", "cat"], (), "a?classes=dog/cow/cat", [0, 2], ["dog", "cow", "cat"]),
+        (["2", "1.0"], (), "a", [2, 1], ["class 0", "class 1", "class 2"]),
+        (["1.0", "cat"], (), "a", [0, 1], ["1.0", "cat"]),
+        (["0", "1"], ("dog", "cat"), "a", [0, 1], ["dog", "cat"]),
+        (["0", "1"], ("dog", "cat"), "a?classes=cat/dog", [1, 0], ["cat", "dog"]),  # in the model's order
+        (["0", "1"], ("0 - zero", "1 - one"), "a?classes=zero/one", [0, 1], ["zero", "one"]),  # called otherwise
+        (["9", "7"], (), "a?classes=9/8/7", [0, 2], ["9", "8", "7"]),
+        (["1", "0"], (), "a?classes=cat/dog", [1, 0], ["cat", "dog"]),
+        (["café"], (), "a?classes=cafe%CC%81", [0], ["café"]),
+    ],
+)
+def test_classes_are_counted(labels: list[str], own: tuple[str, ...], source: str, rows: list[int], names: list[str]):
+    assert numbered(labels, own, ImageSource.parse(source)) == (rows, tuple(names))
+
+
+@pytest.mark.parametrize(
+    ("labels", "own", "source", "message"),
+    [
+        (["123456"], (), "a", "expected classes from 0 on and below 100,000, got 123,456"),
+        (["-5"], (), "a", "got -5; name every class, or mend the numbers"),
+        (["2"], ("no", "yes"), "a", "below 2, got 2"),
+        (["2"], (), "a?classes=no/yes", "below 2, got 2"),
+        (["ant", "cat"], (), "a?classes=cat", "expected classes out of cat, got 'ant'; name it too"),
+        (["x" * 256], (), "a", "expected class names of at most 255 letters, got one of 256"),
+    ],
+)
+def test_classes_that_are_none(labels: list[str], own: tuple[str, ...], source: str, message: str) -> None:
+    with pytest.raises(ImageError, match=message):
+        numbered(labels, own, ImageSource.parse(source))
