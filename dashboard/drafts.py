@@ -122,7 +122,7 @@ def begin(digest: str) -> None:
     try:
         first = sets(digest)[0].name
         best = next(iter(fits(digest, first)), None)
-    except CheckpointError:
+    except Exception:  # also what nobody foresaw
         brought().delete([digest])
         raise
     name = _plain(brought().files[digest].name.partition(".")[0])
