@@ -77,11 +77,8 @@ controls.frame()
 if links.refused():
     st.error(literal(links.refused()))
 missing.ask_for_file()
-try:
+with session.in_words(links.start_over):
     page.run()
-except ValueError as error:  # what the settings ask for cannot be: said, with a way out
-    st.error(literal(str(error)))
-    st.button("Start over", on_click=links.start_over)
 garbage.spare_imports()
 warm.later()
 if "goto" in st.session_state:  # at the end: what the page draws by itself may be on its way to the browser

@@ -171,7 +171,7 @@ def begin(digest: str, on_progress: OnFraction = lambda fraction: None) -> None:
     try:
         first = sets(digest, on_progress)[0].name
         best = next(iter(fits(digest, first)), None)
-    except BaseException:  # somebody may have cancelled
+    except BaseException:  # somebody may have cancelled; or nobody foresaw it
         brought().delete([digest])
         raise
     name = _plain(brought().files[digest].name.partition(".")[0])

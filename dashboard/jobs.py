@@ -14,7 +14,6 @@ A page asks for work and goes on drawing; a worker thread does it and never call
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 import traceback
@@ -26,10 +25,9 @@ from typing import Any, Generic, TypeVar
 
 from core.compute import Cancelled, OnProgress, before_each_batch
 from core.result import Result
+from dashboard.unforeseen import told
 
 T = TypeVar("T")
-
-logger = logging.getLogger(__name__)
 
 QUICK_SECONDS = 5.0  # urgent work is urgent for so long
 
@@ -355,12 +353,10 @@ class Jobs:
             state = State.DONE
         except Cancelled:
             state = State.CANCELLED
-        except ValueError as error:  # an answer to whoever asked, not a fault of the program
+        except BaseException as error:  # noqa: BLE001 - those who wait must hear of it, and the queue must go on
             job.error = error
-        except BaseException as error:  # whatever it was: those who wait must hear of it, and the queue must go on
-            job.error = error
-            logger.exception("job failed")
         if job.error is not None:
+            told(job.error)  # logged, unless it is an answer to whoever asked and no fault of the program
             traceback.clear_frames(job.error.__traceback__)  # else it keeps every tensor of the failed work alive
         with self._changed:
             self._running[job.device].remove(job)

@@ -7,11 +7,13 @@ recipe, and the recipe is the page's link: opening a link sets the choice, and e
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
 import streamlit as st
+from streamlit.errors import FragmentHandledException
 
 from core.analyses import TABLE
 from core.checkpoints import demo_models as demo_models
@@ -33,6 +35,7 @@ from dashboard.resources import image_set as image_set
 from dashboard.resources import model_card as model_card
 from dashboard.resources import predictions as predictions
 from dashboard.resources import shelf
+from dashboard.unforeseen import told as told
 from dashboard.words import literal
 
 Point = tuple[float, float]
@@ -244,7 +247,7 @@ def compute(made: Recipe, *, patience: float = _PATIENCE_SECONDS, urgent: bool =
     try:
         return _compute(made, patience, urgent)
     except ValueError as error:
-        return Outcome(results=(None,) * len(made.parts()), error=str(error))
+        return Outcome(results=(None,) * len(made.parts()), error=told(error))
 
 
 def _compute(made: Recipe, patience: float, urgent: bool) -> Outcome:
@@ -268,7 +271,7 @@ def _compute(made: Recipe, patience: float, urgent: bool) -> Outcome:
             work = _work(part, models_now, images_now)
             job = jobs.shared().submit(user(), key, work, device=device, slot=slot, urgent=urgent)
             job.wait(patience)
-            if job.state is State.FAILED:
+            if job.state is State.FAILED and job.error is not None:
                 _failed()[key] = told(job.error)
                 raise ValueError(_failed()[key]) from job.error
             found = job.result if job.state is State.DONE else job.partial
@@ -285,11 +288,24 @@ def _work(part: Recipe, models_now: Sequence[Classifier], images_now: ImageSet) 
     return lambda on_progress: store.fetch(part, models_now, images_now, on_progress)
 
 
-def told(error: BaseException | None) -> str:
-    """An error as the page shows it: our own sentences as they are, anything else in general words."""
-    if isinstance(error, ValueError):
-        return str(error)
-    return f"the computation stopped with an unexpected {type(error).__name__}; the server's log has more"
+@contextmanager
+def in_words(way_out: Callable[[], None] | None = None) -> Iterator[None]:
+    """Show an error as one sentence in place of what should have been drawn; reruns and stops of the page pass.
+
+    Args:
+        way_out: what the button "Start over" below it does; None: no button.
+
+    Raises:
+        FragmentHandledException: where a fragment inside has shown its own error.
+    """
+    try:
+        yield
+    except FragmentHandledException:
+        raise
+    except Exception as error:  # noqa: BLE001 - whatever a page raises: it is told, and logged unless it is ours
+        st.error(literal(told(error)))
+        if way_out is not None:
+            st.button("Start over", on_click=way_out)
 
 
 def _cancelled() -> dict[str, Result | None]:
@@ -385,7 +401,8 @@ def live(
         if now.error:
             st.error(literal(now.error))
             st.button("Try again", key=f"{made.analysis}:again", on_click=resume)
-        else:
+            return
+        with in_words():
             draw(now)
 
     leaving = "goto" in st.session_state  # a fragment that came back after the page was left would empty the next one

@@ -47,6 +47,35 @@ def test_a_file_with_its_architecture(file: Path) -> None:
     assert torch.allclose(classifier(images), expected, atol=1e-5)
 
 
+@pytest.mark.parametrize(
+    ("prefix", "beside"),
+    [
+        ("model.", {"criterion.weight": torch.ones(4)}),
+        ("model.", {"train_accuracy.correct": torch.ones(4), "val_accuracy.total": torch.tensor(3)}),
+        ("1.", {"0.mean": torch.zeros(3, 1, 1), "0.std": torch.ones(3, 1, 1)}),
+        ("classifier_a.", {f"critic.{number}.weight": torch.ones(900, 900) for number in range(4)}),
+        ("my.own.net.", {}),
+    ],
+)
+def test_the_network_of_a_training_program_is_found(prefix: str, beside: dict[str, torch.Tensor], file: Path) -> None:
+    plain = untrained(ARCHITECTURE, 4).state_dict()
+    path = file.with_name("trained.ckpt")
+    torch.save({"epoch": 3, "state_dict": {**{prefix + name: plain[name] for name in plain}, **beside}}, path)
+    one, two = (load_classifier(f"{each}{options()}", "cpu") for each in (file, path))
+    assert one.fingerprint == two.fingerprint
+
+
+def test_of_two_networks_the_one_of_the_architecture_is_taken(tmp_path: Path) -> None:
+    small, path = untrained(ARCHITECTURE, 4).state_dict(), tmp_path / "two.pt"
+    large = untrained("torchvision:resnet18", 4).state_dict()
+    both = {f"large.{name}": tensor for name, tensor in large.items()}
+    torch.save({**both, **{f"small.{name}": tensor for name, tensor in small.items()}}, path)
+    classifier = load_classifier(f"{path}{options()}", "cpu")
+    assert classifier.module.state_dict().keys() == small.keys()
+    with pytest.raises(CheckpointError, match="expected weights out of 'large', 'small', '', got 'middle'; choose one"):
+        load_classifier(f"{path}{options(weights='middle')}", "cpu")
+
+
 def test_the_same_file_under_another_name_has_the_same_fingerprint(file: Path, tmp_path: Path) -> None:
     tensors = {f"module.{name}": tensor for name, tensor in untrained(ARCHITECTURE, 4).state_dict().items()}
     save_file(tensors, tmp_path / "other.safetensors")

@@ -6,15 +6,20 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 from PIL import Image
+from torch import Tensor, nn
 
 from core.checkpoints import load_classifier, write_checkpoint
+from core.classifier import Classifier
 from core.cli import main
 from core.errors import CheckpointError
 from core.figures.provenance import read_recipe
 from core.followed import read
+from core.images import load_images
 from core.recipe import Recipe
-from core.series import checkpoints, in_order, label_of
+from core.series import checkpoints, in_order, label_of, series
+from core.store import Store
 
 FACTS = {
     "architecture": "strided",
@@ -128,3 +133,23 @@ def test_a_recipe_that_names_python_is_asked_of_other_models_alone(recipe: Path,
     out = tmp_path / "a.gif"
     assert main(["series", str(path), "--models", "demo:photos/standard", "--out", str(out)]) == 0
     assert out.is_file()
+
+
+class Drops(nn.Module):
+    """Random each time it is asked."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        kept = nn.functional.dropout(images, 0.5, training=True)
+        return torch.stack([kept.sum((1, 2, 3)), kept.square().sum((1, 2, 3))], 1)
+
+
+def test_checkpoints_without_a_boundary_are_drawn_and_doubted(recipe: Path, tmp_path: Path) -> None:
+    def load(source: str) -> Classifier:
+        return Classifier(Drops(), (3, 32, 32), name=source, device="cpu")
+
+    asked = Recipe.parse(recipe.read_text()).with_settings(resolution=16)
+    found = series(asked, ["a", "b", "c"], load, load_images("demo:photos"), Store(tmp_path))
+    assert [sentence.partition(":")[0] for sentence in found.doubts] == ["a", "b", "c"]
+    assert all("so no boundary is defined." in chart.caption for chart in found.charts)
+    assert found.words.count("so no boundary is defined.") == 2
+    assert found.words.endswith("And 1 more like it.")

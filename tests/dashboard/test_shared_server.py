@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -24,6 +25,11 @@ from tests import truths
 CHECKOUT = Path(__file__).resolve().parents[2]
 
 Settle = Callable[..., AppTest]
+
+SENTENCE = re.compile(
+    r"something here failed that nobody foresaw \(reference ([0-9A-F]{4}-[0-9A-F]{2})\);"
+    r" the log has the details under that number"
+)
 
 
 @pytest.fixture
@@ -93,7 +99,7 @@ def test_a_login_is_asked_for_only_where_one_is_set(app: AppTest, monkeypatch: p
 
 
 def test_what_fails_unexpectedly_shows_no_path_and_leaves_the_queue_working(
-    app: AppTest, settle: Settle, monkeypatch: pytest.MonkeyPatch
+    app: AppTest, settle: Settle, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def fail(*args: object) -> None:
         raise RuntimeError(f"cannot open {CHECKOUT}/secret.key")
@@ -105,7 +111,11 @@ def test_what_fails_unexpectedly_shows_no_path_and_leaves_the_queue_working(
         settle(app)
     assert not app.exception
     (said,) = [element.value for element in app.error]
-    assert said == "the computation stopped with an unexpected RuntimeError; the server's log has more"
+    reference = SENTENCE.fullmatch(said.replace("\\", ""))
+    assert reference is not None
+    (logged,) = [record for record in caplog.records if record.name == "dashboard.unforeseen"]
+    assert reference[1] in logged.getMessage()
+    assert "secret.key" in caplog.text
     app.button(key="slice:again").click()
     settle(app)
     assert (len(app.error), len(app.exception)) == (0, 0)

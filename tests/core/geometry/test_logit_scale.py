@@ -108,7 +108,7 @@ def test_one_pixel_is_enough_at_any_temperature(factor: float, method: Any) -> N
     least = 0.75 - 0.5 * IMAGES.flatten(1)[:, 5].numpy()
     assert (found.l2 >= least).all()
     if method == "sparsefool":
-        assert (found.l2 <= 1.03 * least).all()  # 2 % beyond the plane, and the margin demanded
+        assert (found.l2 <= 1.5 * 1.03 * least).all()  # the push, 2 % beyond the plane, and the margin demanded
 
 
 @pytest.mark.parametrize("kappa", [1e4, 1e300])
