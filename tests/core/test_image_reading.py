@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import io
+import warnings
+import zipfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image
 
 from core import image_reading
@@ -96,6 +100,35 @@ def test_pictures_are_had_upright_and_whole(tmp_path: Path) -> None:
     assert (whole.size, whole.box, whole.done) == ((4, 9), (0.0, 0.0, 9.0, 4.0), ())
     (shown,) = read_previews(str(tmp_path / "a.zip"), ["ant/wide.png"], [(0.0, 0.0, 9.0, 4.0)], None, lambda _: None)
     assert shown.shape == (114, 256, 3)
+
+
+def whole(kind: str) -> bytes:
+    """A file of several parts whose bytes are changed below."""
+    if kind == "npz":
+        buffer = io.BytesIO()
+        values = np.random.default_rng(0).integers(0, 256, (4, 6, 6, 3), np.uint8)
+        np.savez(buffer, images=values, labels=np.array(["1.0", "2", "3", "nan"]), class_names=np.array([b"a"] * 4))
+        return buffer.getvalue()
+    entries = {"cat/1.png": encoded(), "dog\\2.gif": frames("GIF"), "labels.csv": b"1,x\n2,y\n"}
+    return archive(entries, zipfile.ZIP_STORED)
+
+
+@settings(max_examples=150, deadline=None, derandomize=True)
+@given(st.sampled_from(["npz", "zip"]), st.data())
+def test_a_damaged_archive_gives_images_or_a_sentence(
+    tmp_path_factory: pytest.TempPathFactory, kind: str, data: st.DataObject
+) -> None:
+    content = bytearray(whole(kind))
+    for _ in range(data.draw(st.integers(1, 6))):
+        content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
+    path = tmp_path_factory.mktemp("damaged") / f"file.{kind}"
+    path.write_bytes(content)
+    with warnings.catch_warnings(action="ignore"):  # what Pillow mentions before it gives up
+        try:
+            said = [reason for _, reason in read(path).refused]
+        except ImageError as error:
+            said = [str(error)]
+    assert all(each.startswith("expected ") and "\n" not in each for each in said)
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 7, 3), (7, 1)])
