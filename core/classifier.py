@@ -20,7 +20,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from core import compute
+from core import compute, wording
 from core.errors import ImageError
 
 
@@ -36,10 +36,14 @@ class Predictions:
 class Classifier:
     """Maps images in [0, 1] to logits; differentiable in the images, frozen in everything else.
 
+    The module is given a tensor of its own each time: one that writes into its input changes nobody's images, and has
+    the derivatives of the same steps out of place.
+
     Args:
         module: any module from normalised images (n, c, h, w) to logits (n, k). It is copied; yours is left as it is.
         input_shape: (c, h, w) of one image.
-        class_names: one name per class; "class 0", "class 1", ... when not given.
+        class_names: one name per class; "class 0", "class 1", ... when not given. Names are kept as `core.wording.name`
+            cleans them.
         mean: per channel, taken from the pixels before the module sees them; 0 when not given.
         std: per channel, what the pixels are then divided by; 1 when not given.
         name: how figures call it; the module's class name when not given.
@@ -47,7 +51,7 @@ class Classifier:
 
     Raises:
         ValueError: if the module does not map such images to finite-sized (n, k) logits with k >= 2, or the names, mean
-            or std do not fit.
+            or std do not fit, or these are no numbers that the module's dtype holds.
     """
 
     def __init__(
@@ -67,22 +71,30 @@ class Classifier:
         channels = self.input_shape[0]
         self.mean = _per_channel("mean", mean, 0.0, channels)
         self.std = _per_channel("std", std, 1.0, channels)
-        if any(value <= 0 for value in self.std):
-            raise ValueError(f"expected a positive std per channel, got {self.std}")
-        self.name = name or type(module).__name__
+        self.name = wording.name(name or "", type(module).__name__)
         self._prepare()
         self.num_classes = self._count_classes()
-        names = tuple(class_names) if class_names is not None else tuple(f"class {k}" for k in range(self.num_classes))
+        names = wording.names([""] * self.num_classes if class_names is None else class_names, "class")
         if len(names) != self.num_classes:
             raise ValueError(f"expected {self.num_classes} class names, as many as logits, got {len(names)}")
         self.class_names = names
 
     def _prepare(self) -> None:
-        """Put the normalisation where the images will be."""
+        """Put the normalisation where the images will be.
+
+        Raises:
+            ValueError: if the dtype cannot hold it.
+        """
         shift = torch.tensor(self.mean, dtype=torch.float64)
-        scale = torch.tensor([1 / value for value in self.std], dtype=torch.float64)
-        self._shift = shift.to(self.device, self.dtype).view(-1, 1, 1)
-        self._scale = scale.to(self.device, self.dtype).view(-1, 1, 1)
+        scale = torch.tensor(self.std, dtype=torch.float64).reciprocal()
+        self._shift = shift.to(self.dtype).to(self.device).view(-1, 1, 1)
+        self._scale = scale.to(self.dtype).to(self.device).view(-1, 1, 1)
+        if not bool((self._shift.isfinite() & self._scale.isfinite() & (self._scale > 0)).all()):
+            dtype = str(self.dtype).removeprefix("torch.")
+            raise ValueError(
+                f"expected a mean, and a positive std, within the range of {dtype}, got mean {_listed(self.mean)} and "
+                f"std {_listed(self.std)}; give both for pixels in [0, 1]"
+            )
         self._normalises = self.mean != (0.0,) * len(self.mean) or self.std != (1.0,) * len(self.std)
 
     def _count_classes(self) -> int:
@@ -106,7 +118,8 @@ class Classifier:
         return (self._shift, self._scale) if self._normalises else None
 
     def _normalised(self, images: Tensor) -> Tensor:
-        return (images - self._shift) * self._scale if self._normalises else images
+        """What the module sees: always a new tensor, since modules may write into what they are given."""
+        return (images - self._shift) * self._scale if self._normalises else images.clone()
 
     def along(
         self, origin: Float[Tensor, "c h w"], axes: Float[Tensor, "a c h w"]
@@ -153,15 +166,16 @@ class Classifier:
         """Check images once, at the door, and bring them to the classifier's device and dtype.
 
         Args:
-            images: (n, c, h, w) finite pixel values, nominally in [0, 1].
+            images: (n, c, h, w) finite pixel values, nominally in [0, 1], of any float type, lying in memory as they
+                like.
 
         Returns:
             The images as a tensor, detached.
 
         Raises:
-            ImageError: if the shape is not the classifier's or a value is not finite.
+            ImageError: if the shape is not the classifier's, or a value is not finite or no float.
         """
-        tensor = torch.as_tensor(images).detach().to(device=self.device, dtype=self.dtype)
+        tensor = _floats(images).detach().to(device=self.device, dtype=self.dtype)
         if tensor.ndim != 4 or tuple(tensor.shape[1:]) != self.input_shape:
             expected = " x ".join(map(str, self.input_shape))
             came = " x ".join(map(str, tensor.shape))
@@ -239,12 +253,51 @@ def _image_shape(shape: Sequence[int]) -> tuple[int, int, int]:
     return channels, height, width
 
 
-def _per_channel(name: str, values: Sequence[float] | None, default: float, channels: int) -> tuple[float, ...]:
+def _per_channel(name: str, values: object, default: float, channels: int) -> tuple[float, ...]:
+    """A statistic of each channel.
+
+    Raises:
+        ValueError: if there are not as many finite numbers as channels.
+    """
     if values is None:
         return (default,) * channels
-    if len(values) != channels:
-        raise ValueError(f"expected {channels} values of {name}, one per channel, got {len(values)}")
-    return tuple(float(value) for value in values)
+    try:
+        array = np.asarray(values)
+    except (ValueError, TypeError):  # lists of unequal lengths, or a tensor elsewhere than on the CPU
+        array = np.array(None)
+    if array.dtype.kind not in "fiu" or array.shape != (channels,) or not np.isfinite(array).all():
+        expected = f"{channels} finite number{'s' if channels > 1 else ''} of {name}, one per channel"
+        raise ValueError(f"expected {expected}, got {_listed(values)}; give them for pixels in [0, 1]")
+    return tuple(float(value) for value in array)
+
+
+def _listed(values: object) -> str:
+    """Values from outside, short enough for one sentence."""
+    text = " ".join(repr(values).split())
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def _floats(images: Tensor | np.ndarray) -> Tensor:
+    """A tensor of floats on a strided memory, whatever came.
+
+    Raises:
+        ImageError: if it holds anything but floats: whole numbers are not said to be of [0, 1].
+    """
+    if isinstance(images, Tensor):
+        if images.is_floating_point() and images.layout == torch.strided:
+            return images
+        kind = str(images.dtype if images.layout == torch.strided else images.layout).removeprefix("torch.")
+    else:
+        try:
+            array = np.asarray(images)
+        except (ValueError, TypeError):  # lists of unequal lengths
+            array = np.array(None)
+        if array.dtype.kind == "f":  # torch takes no negative strides, foreign byte orders or long doubles
+            native = array.dtype.newbyteorder("=") if array.dtype.itemsize <= 8 else np.float64
+            return torch.from_numpy(np.require(array, native, ("C", "W")))
+        kind = str(array.dtype)
+    advice = "divide them by 255" if "int" in kind else "convert them"
+    raise ImageError(f"expected pixel values as floats in [0, 1], got {kind[:40]}; {advice}")
 
 
 # -- fingerprint ------------------------------------------------------------------------------------------------------

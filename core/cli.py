@@ -6,6 +6,8 @@ paper kit: figure, caption, methods, table, references. All of them hold the rec
 from any other. `list` names the recipes that come along, `show` prints one, `series` asks one of a folder of
 checkpoints, and `report` puts every lens on one model and some images into one file.
 
+Files are written whole or not at all. What goes wrong is one sentence; `--debug` adds the traceback.
+
 >>> main(["slice", "--model", "demo:photos/standard", "--images", "3,17"])
 Traceback (most recent call last):
 SystemExit: 2
@@ -17,20 +19,20 @@ import argparse
 import json
 import re
 import sys
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from core import reproduce
-from core.analyses import TABLE, Analysis
 from core.errors import RecipeError
 from core.followed import ENDINGS, follow, read
 from core.recipe import Recipe, shown
-from core.reproduce.report import plain
+from core.terminal import Bar, say_written, stop_writing, take_every_word, tell, tell_error, warn
 from core.threads import wait_briefly
+from core.wording import plain
+from core.writing import check_place, write_whole
 
 if TYPE_CHECKING:
+    from core.analyses import Analysis
     from core.compute import OnProgress
 
 
@@ -41,39 +43,59 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: the command line after the program's name; `sys.argv` when not given.
 
     Returns:
-        The exit status: 0, or 1 after an error that was told in one sentence.
+        The exit status: 0; 1 after an error, 130 after Ctrl-C, each told in one sentence; 141 where nobody reads on.
     """
+    take_every_word()
+    debug = "--debug" in (sys.argv if arguments is None else arguments)
+    try:
+        status = _command(_parser().parse_args(arguments))
+        sys.stdout.flush()
+    except KeyboardInterrupt as error:
+        tell("interrupted; what was not finished is not written", error if debug else None)
+        return 130
+    except BrokenPipeError:
+        stop_writing()
+        return 141
+    except Exception as error:  # noqa: BLE001 - a model's own code raises what it likes
+        tell_error(error, debug)
+        return 1
+    return status
+
+
+def _command(options: argparse.Namespace) -> int:
     wait_briefly()
-    options = _parser().parse_args(arguments)
     threads = getattr(options, "threads", None)  # of commands that compute
     if threads is not None:
         from core.compute import set_threads
 
         set_threads(threads)
-    try:
-        match options.command:
-            case "reproduce":
-                _reproduce(options.topic, options.models, options.out, options.device)
-            case "list":
-                _list()
-            case "show":
-                _show(options.recipe, options.set)
-            case "run":
-                return _run(options)
-            case "report":
-                _report(options)
-            case "series":
-                return _series(options)
-            case _:
-                _write(_named(options), options.out, options)
-    except (ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+    match options.command:
+        case "reproduce":
+            _reproduce(options.topic, options.models, options.out, options.device)
+        case "list":
+            _list()
+        case "show":
+            _show(options.recipe, options.set)
+        case "run":
+            return _run(options)
+        case "report":
+            _report(options)
+        case "series":
+            return _series(options)
+        case _:
+            _write(_named(options), options.out, options)
     return 0
 
 
 def _parser() -> argparse.ArgumentParser:
-    machine = argparse.ArgumentParser(add_help=False)
+    from core import reproduce  # here, so that an interrupt meanwhile is told as any other
+    from core.analyses import TABLE
+
+    every = argparse.ArgumentParser(add_help=False)
+    every.add_argument(
+        "--debug", action="store_true", default=argparse.SUPPRESS, help="print the traceback of an error as well"
+    )
+    machine = argparse.ArgumentParser(add_help=False, parents=[every])
     machine.add_argument("--device", help="cuda, mps or cpu; the best one here when not given")
     machine.add_argument("--threads", type=int, help="CPU threads for tensor work")
     loads = argparse.ArgumentParser(add_help=False, parents=[machine])
@@ -87,11 +109,12 @@ def _parser() -> argparse.ArgumentParser:
     shared = argparse.ArgumentParser(add_help=False, parents=[loads])
     shared.add_argument("--out", type=_out, required=True, help=f"file to write: {', '.join(ENDINGS)}")
     parser = argparse.ArgumentParser(prog="python -m core.cli", description=__doc__.split("\n\n")[0])
+    parser.add_argument("--debug", action="store_true", help="print the traceback of an error as well")
     commands = parser.add_subparsers(dest="command", required=True, metavar="command")
     for analysis in TABLE.values():
         command = commands.add_parser(analysis.name, parents=[shared], help=analysis.question)
         _add_settings(command, analysis)
-    commands.add_parser("list", help="the recipes that come along, by paper")
+    commands.add_parser("list", parents=[every], help="the recipes that come along, by paper")
     some = argparse.ArgumentParser(add_help=False)
     some.add_argument("recipe", help=f"a name that `list` says, or a file with a recipe inside: {', '.join(ENDINGS)}")
     some.add_argument(
@@ -101,7 +124,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="NAME=VALUE",
         help="another value of a setting, or of models, images or rows; again for more",
     )
-    commands.add_parser("show", parents=[some], help="print a recipe and what it asks")
+    commands.add_parser("show", parents=[every, some], help="print a recipe and what it asks")
     again = commands.add_parser(
         "run", parents=[loads, some, trusts], help="make a figure of a recipe, or of every recipe in a folder"
     )
@@ -122,12 +145,12 @@ def _parser() -> argparse.ArgumentParser:
     through.add_argument(
         "--ending", choices=(".png", ".pdf", ".svg"), default=".png", help="of single frames. Default: .png."
     )
-    every = commands.add_parser("report", parents=[loads], help="every lens on one model and some images in one file")
-    every.add_argument("--model", required=True, help="a source such as demo:photos/standard")
-    every.add_argument("--images", help="a source such as demo:photos; the demo model's own when not given")
-    every.add_argument("--rows", required=True, help="rows of the image set, such as 3,17,42")
-    every.add_argument("--only", help=f"some of the lenses: {','.join(TABLE)}")
-    every.add_argument("--out", type=Path, required=True, help="a file ending in .pdf or .html")
+    whole = commands.add_parser("report", parents=[loads], help="every lens on one model and some images in one file")
+    whole.add_argument("--model", required=True, help="a source such as demo:photos/standard")
+    whole.add_argument("--images", help="a source such as demo:photos; the demo model's own when not given")
+    whole.add_argument("--rows", required=True, help="rows of the image set, such as 3,17,42")
+    whole.add_argument("--only", help=f"some of the lenses: {','.join(TABLE)}")
+    whole.add_argument("--out", type=Path, required=True, help="a file ending in .pdf or .html")
     claims = commands.add_parser(
         "reproduce", parents=[machine], help="test what the papers claim on the demo models, with numbers and controls"
     )
@@ -214,7 +237,8 @@ def _show(name: str, changes: Sequence[str]) -> None:
 def _report(options: argparse.Namespace) -> None:
     from core.report import report
 
-    with _Bar("report") as bar:
+    check_place(options.out)
+    with Bar("report") as bar:
         data = report(
             options.model,
             options.images or _own_images(options.model, "--images"),
@@ -225,8 +249,8 @@ def _report(options: argparse.Namespace) -> None:
             uploads=options.upload,
             on_progress=bar.update,
         )
-    options.out.write_bytes(data)
-    print(f"wrote {options.out}")
+    write_whole(options.out, data)
+    say_written(options.out)
 
 
 def _series(options: argparse.Namespace) -> int:
@@ -235,9 +259,11 @@ def _series(options: argparse.Namespace) -> int:
 
     if options.out.suffix in ENDINGS or (options.out.suffix != ".gif" and options.out.is_file()):
         raise RecipeError(f"expected --out FILE.gif, or a folder for single frames, got {str(options.out)!r}")
+    if options.out.suffix == ".gif":
+        check_place(options.out)
     recipe = _changed(_found(options.recipe), options.set)
     models = options.models or sources_in(Path(options.recipe))
-    with _Bar(f"series of {recipe.analysis}") as bar:
+    with Bar(f"series of {recipe.analysis}") as bar:
         made = follow_series(
             recipe,
             models,
@@ -247,17 +273,19 @@ def _series(options: argparse.Namespace) -> int:
             on_progress=bar.update,
         )
     for sentence in made.left_out:
-        print(f"error: {sentence}", file=sys.stderr)
+        tell(sentence)
+    for sentence in made.doubts:
+        warn(sentence)
     if options.out.suffix == ".gif":
-        options.out.write_bytes(made.gif(options.milliseconds))
-        print(f"wrote {options.out}: {made.words} {options.milliseconds} ms per frame.")
+        write_whole(options.out, made.gif(options.milliseconds))
+        say_written(options.out, f"{made.words} {options.milliseconds} ms per frame.")
     else:
         options.out.mkdir(parents=True, exist_ok=True)
         for number, label in enumerate(made.labels):
-            plain = re.sub(r"[^A-Za-z0-9._-]", "-", label)[:80]
-            place = options.out / f"{number + 1:03d}-{plain}{options.ending}"
-            place.write_bytes(made.frame(number, options.ending))
-        print(f"wrote {len(made.charts)} frames to {options.out}: {made.words}")
+            word = re.sub(r"[^A-Za-z0-9._-]", "-", label)[:80]
+            place = options.out / f"{number + 1:03d}-{word}{options.ending}"
+            write_whole(place, made.frame(number, options.ending))
+        print(plain(f"wrote {len(made.charts)} frames to {options.out}: {made.words}"))
     return 1 if made.left_out else 0
 
 
@@ -303,8 +331,8 @@ def _run(options: argparse.Namespace) -> int:
     for file, out in zip(files, outs, strict=True):
         try:
             _write(_changed(read(file), options.set), out, options)
-        except (ValueError, OSError) as error:
-            print(f"error: {file.name}: {error}", file=sys.stderr)
+        except Exception as error:  # noqa: BLE001 - see `main`
+            tell_error(error, options.debug, f"{file.name}: ")
             failed += 1
     return 1 if failed else 0
 
@@ -314,14 +342,17 @@ def _write(recipe: Recipe, out: Path, options: argparse.Namespace) -> None:
 
     Models that are named on the command line itself are meant; those of a recipe need `--trust` where they run code.
     """
+    check_place(out)
     if out.suffix == ".json":
-        out.write_text(recipe.json() + "\n")
-        print(f"wrote {out}")
+        write_whole(out, f"{recipe.json()}\n".encode())
+        say_written(out)
         return
-    bars: list[_Bar] = []
+    from core.inspection import doubts
+
+    bars: list[Bar] = []
 
     def progress(what: str) -> OnProgress:
-        bars.append(_Bar(what))
+        bars.append(Bar(what))
         return bars[-1].update
 
     try:
@@ -330,49 +361,29 @@ def _write(recipe: Recipe, out: Path, options: argparse.Namespace) -> None:
     finally:
         for bar in bars[-1:]:
             bar.clear()
-    out.write_bytes(made.file(out.suffix))
-    print(f"wrote {out}", *([] if out.suffix in (".npz", ".csv") else [made.chart.caption]), sep=": ")
+    for sentence in doubts(made.classifiers):
+        warn(sentence)
+    write_whole(out, made.file(out.suffix))
+    say_written(out, *([] if out.suffix in (".npz", ".csv") else [made.chart.caption]))
 
 
 def _reproduce(topic: str, models: Sequence[str] | None, out: Path | None, device: str | None) -> None:
     """Print each claim as soon as its numbers are there, and write them all to a file if one is named."""
+    from core import reproduce
     from core.checkpoints import demo_models
+    from core.reproduce.report import plain as values
 
+    if out is not None:
+        check_place(out)
     found = []
-    with _Bar(f"reproduce {topic}") as bar:
+    with Bar(f"reproduce {topic}") as bar:
         for claim in reproduce.claims_about(topic)(models or demo_models(), device=device, on_progress=bar.update):
             found.append(claim)
             bar.clear()
             print(f"{claim.text()}\n", flush=True)
     if out is not None:
-        out.write_text(json.dumps(plain(found), indent=1, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
-
-
-class _Bar:
-    """A progress line on standard error, if a person is watching."""
-
-    def __init__(self, what: str) -> None:
-        self._what, self._begin, self._shown = what, time.monotonic(), sys.stderr.isatty()
-
-    def __enter__(self) -> _Bar:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.clear()
-
-    def clear(self) -> None:
-        """Take the line away, so that something can be printed in its place."""
-        if self._shown:
-            sys.stderr.write("\r\033[K")
-            sys.stderr.flush()
-
-    def update(self, fraction: float, partial: object = None) -> None:
-        """Draw the fraction done and the time that remains."""
-        if self._shown and fraction > 0:
-            spent = time.monotonic() - self._begin
-            left = spent / fraction - spent
-            sys.stderr.write(f"\r\033[K{self._what}: {fraction:4.0%}, about {left:.0f} s left")
-            sys.stderr.flush()
+        text = json.dumps(values(found), indent=1, ensure_ascii=False, allow_nan=False)
+        write_whole(out, f"{text}\n".encode())
 
 
 if __name__ == "__main__":

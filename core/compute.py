@@ -14,7 +14,6 @@ import os
 import sys
 import threading
 import time
-import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import lru_cache
@@ -24,6 +23,8 @@ from typing import Protocol, runtime_checkable
 import torch
 
 from core.result import Result
+from core.writing import atomic_write as atomic_write
+from core.writing import keep_private as keep_private
 
 logger = logging.getLogger(__name__)
 
@@ -142,28 +143,6 @@ def cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "boundary-atlas"
 
 
-@contextmanager
-def atomic_write(path: Path) -> Iterator[Path]:
-    """Write a file whole or not at all: to a temporary neighbour, synced, then renamed into place.
-
-    Args:
-        path: the file to write; its folder is made when missing.
-
-    Yields:
-        The temporary file to fill.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f".{path.name}.{uuid.uuid4().hex}.part")  # not mkstemp: others may read the file
-    try:
-        unfinished.touch(exist_ok=False)
-        yield unfinished
-        with unfinished.open("rb") as written:
-            os.fsync(written.fileno())
-        unfinished.replace(path)
-    finally:
-        unfinished.unlink(missing_ok=True)
-
-
 # -- batch shape ------------------------------------------------------------------------------------------------------
 
 _TUNING_SECONDS = 0.3
@@ -218,7 +197,7 @@ class BatchShapes:
     def _remember(self, name: str, size: int) -> None:
         shapes = {**self._read(), name: size}
         try:
-            with atomic_write(self.path) as file:
+            with atomic_write(self.path, private=self.path.parent) as file:
                 file.write_text(json.dumps(shapes, indent=1, sort_keys=True))
         except OSError as error:  # it will be measured again
             logger.warning("a batch shape could not be kept: %s", error)

@@ -4,11 +4,16 @@
       CheckpointError   a model cannot be used
       ImageError        an image or a set of images cannot be used
       RecipeError       a recipe, a link or a setting cannot be followed
+    OSError
+      OutputError       a file cannot be written
 
-A page shows exactly that sentence; the command line prints it behind `error:`.
+A page shows exactly that sentence; the command line prints it behind `error:`. `told` makes one of any other error,
+such as those of a model's own code.
 """
 
 from __future__ import annotations
+
+_REASON = 300  # signs of somebody else's message
 
 
 class CheckpointError(ValueError):
@@ -21,3 +26,34 @@ class ImageError(ValueError):
 
 class RecipeError(ValueError):
     """A recipe cannot be followed: one sentence says what was expected, what came and what to do."""
+
+
+class OutputError(OSError):
+    """A file cannot be written: one sentence says what was expected, what came and what to do."""
+
+
+def told(error: BaseException) -> str:
+    """An error in one sentence: our own and the system's as they are, any other with its type and its reason.
+
+    Args:
+        error: that was raised.
+
+    Returns:
+        One line.
+    """
+    said = " ".join(str(error).split())
+    if foreseen(error):
+        return said
+    short = said if len(said) <= _REASON else f"{said[:_REASON]}..."
+    return f"{type(error).__name__}: {short}" if short else type(error).__name__
+
+
+def foreseen(error: BaseException) -> bool:
+    """Whether an error is a sentence for people: raised by our own code as a `ValueError`, or by the system."""
+    if isinstance(error, OSError | CheckpointError | ImageError | RecipeError):
+        return True
+    place = error.__traceback__
+    while place is not None and place.tb_next is not None:
+        place = place.tb_next
+    ours = place is None or str(place.tb_frame.f_globals.get("__name__")).startswith(("core.", "dashboard."))
+    return isinstance(error, ValueError) and ours

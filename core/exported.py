@@ -18,9 +18,10 @@ import torch
 from torch import Tensor, nn
 
 from core.errors import CheckpointError
+from core.sandbox import Limits, isolated
 
 ONNX_CLOSE = 1e-3  # of the largest logit: convolutions summed in another order differ by 1e-6 to 1e-4
-_LARGEST_BATCH = 1024
+_EXAMINING_BYTES = 4 << 30  # of memory: a graph whose sizes are open is tried within it
 
 
 class Exported(nn.Module):
@@ -97,20 +98,25 @@ def load_onnx(path: Path) -> tuple[nn.Module, tuple[int, int, int]]:
     Raises:
         CheckpointError: if what reads it is not installed, it cannot be converted, or the logits differ.
     """
-    try:
-        import onnx
-        from onnx2torch import convert
-    except ImportError as error:
+    if importlib.util.find_spec("onnx") is None or importlib.util.find_spec("onnx2torch") is None:
         raise CheckpointError(
             f"expected the packages onnx and onnx2torch to read {path.name[:80]}, they are not installed; "
             "`pip install onnx onnx2torch`, or export a .pt2"
-        ) from error
+        )
+    import onnx
+    from onnx2torch import convert
+
+    sizes: list[int] = isolated(
+        "core.onnx_files:examine",
+        name=path.name[:80],
+        limits=Limits.of(path.stat().st_size, memory=_EXAMINING_BYTES),
+        refusal=CheckpointError,
+        path=path,
+    )
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             model = onnx.load(str(path))
-            given = model.graph.input[0].type.tensor_type.shape.dim
-            sizes = [dimension.dim_value for dimension in given]  # 0 where it is open
             graph: nn.Module = convert(model).eval()
     except Exception as error:  # the converter knows some operators and raises what it likes for others
         reason = " ".join(str(error).split())[:120]

@@ -192,8 +192,11 @@ def _upload(source: Source, uploads: Uploads | None, trust: bool) -> _Loaded:
 
 def _weights(source: Source, files: Sequence[Path], name: str) -> _Loaded:
     """An architecture of a registry, filled with the weights of files."""
-    chosen = state_dicts.choose(state_dicts.read_state_dicts(files), source.options.get("weights"))
+    found, wanted = state_dicts.read_state_dicts(files), source.options.get("weights")
     architecture = source.options.get("arch")
+    if architecture is not None and wanted is None:
+        wanted = max(found, key=lambda each: registries.fit(architecture, each.shapes).share).name
+    chosen = state_dicts.choose(found, wanted)
     if architecture is None:
         fits = registries.guess(chosen.shapes, 3)
         best = ", ".join(each.architecture for each in fits if each.share >= 0.5) or "none that is known well"

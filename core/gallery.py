@@ -21,6 +21,7 @@ from core.errors import RecipeError
 from core.recipe import Recipe, shown
 from core.sources import ASSETS, nearest
 from core.threads import wait_briefly
+from core.writing import write_whole
 
 RECIPES, PICTURES = ASSETS / "recipes", ASSETS / "gallery"
 SIZE = (640, 420)  # of a picture, in pixels
@@ -146,7 +147,7 @@ def main(names: Sequence[str]) -> None:
     wait_briefly()
     for each in [exhibit(name) for name in names] or gallery():
         data = picture(each.recipe)
-        each.picture.write_bytes(data)
+        write_whole(each.picture, data)
         print(f"wrote {each.picture.name}: {len(data) / 1e3:.0f} kB", flush=True)
 
 

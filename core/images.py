@@ -11,19 +11,24 @@ import hashlib
 import json
 import logging
 import operator
+import threading
+from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
+from weakref import WeakSet
 
 import numpy as np
 import torch
 from PIL import Image, ImageOps
 from torch import Tensor
 
+from core import wording
 from core.errors import ImageError
 from core.image_arrays import scale_advice
+from core.image_sources import ImageSource
 from core.sources import ASSETS
 
 if TYPE_CHECKING:
@@ -46,7 +51,7 @@ class ImageSet:
     Attributes:
         pixels: float32 values in [0, 1], (n, c, h, w), n >= 1; not to be changed in place.
         labels: int64 class of each image, (n,); an index into `class_names`, or -1 where it is not known.
-        names: what to call each image.
+        names: what to call each image; kept as `core.wording.name` cleans them, like those of classes.
         class_names: the classes that labels point to; may be empty.
         source: what `load_images` was asked for.
         partners: of pairs of a clean and an adversarial image, the row of each image's partner, -1 where it is not in
@@ -73,6 +78,8 @@ class ImageSet:
         if low < -1 or high > most:
             came = f"labels from {low} to {high}"
             raise ImageError(f"expected labels from -1 to {most} for {most + 1} classes, got {came}; name every class")
+        object.__setattr__(self, "names", wording.names(self.names, "image"))
+        object.__setattr__(self, "class_names", wording.names(self.class_names, "class"))
         if len(self.names) != n:
             raise ImageError(f"expected {n} names, one per image, got {len(self.names)}; name every image")
 
@@ -170,7 +177,7 @@ def load_images(
         if name not in DEMO_SETS or (at and not _side(side)):
             known = ", ".join(f"demo:{known}" for known in DEMO_SETS)
             raise ImageError(
-                f"expected one of {known}, or one at another size as demo:photos@224, got {text}; choose one"
+                f"expected one of {known}, or one at another size as demo:photos@224, got {text[:40]}; choose one"
             )
         if at:
             return _fitted(_demo_set(name), _side(side), text)
@@ -249,14 +256,56 @@ def _side(text: str) -> int:
     return int(text) if text.isascii() and text.isdecimal() and len(text) < 5 and 8 <= int(text) <= 1024 else 0
 
 
-@functools.lru_cache(maxsize=4)
+def check_shape(source: str, shape: Sequence[int], name: str) -> None:
+    """Raise where a source says by itself that its images do not fit a model: before any of them is made or read.
+
+    Args:
+        source: of images.
+        shape: of the model's input (c, h, w).
+        name: of the model.
+
+    Raises:
+        ImageError: if their shape is known and is another, or the source is none.
+    """
+    if source.startswith("demo:"):
+        demo, _, side = source.removeprefix("demo:").partition("@")
+        channels, height, width = _demo_set(demo).pixels.shape[1:] if demo in DEMO_SETS else (None, None, None)
+        known = (channels, _side(side) or None, _side(side) or None) if side else (channels, height, width)
+    else:
+        fit = ImageSource.parse(source).fit
+        known = fit.channels, fit.height, fit.width
+    if any(length not in (None, expected) for length, expected in zip(known, shape, strict=True)):
+        came, expected = (" x ".join(str(length or "any") for length in lengths) for lengths in (known, shape))
+        raise ImageError(f"expected images of n x {expected} for {name}, got n x {came}; resize or regroup them")
+
+
+_MOST_KEPT = 1 << 30  # bytes of demo sets at other sizes, for whoever asks next
+_MOST_IN_USE = 4 << 30  # with those that somebody works with
+_sizes: OrderedDict[str, ImageSet] = OrderedDict()  # the one that was asked for longest ago first
+_in_use: WeakSet[ImageSet] = WeakSet()
+_sizing = threading.Lock()  # one at a time is made, so that what is counted is all there is
+
+
 def _fitted(images: ImageSet, side: int, source: str) -> ImageSet:
-    """The first images of a demo set at another size, without labels."""
-    many = max(
-        48, 2**24 // (images.pixels.shape[1] * side * side)
-    )  # 67 MB as float32; 43 rows are asked for by default
-    few = _resized(images[: min(many, len(images))], (side, side))
-    return ImageSet(few.pixels, torch.full((len(few),), -1), few.names, (), source)
+    """The first images of a demo set at another size, without labels.
+
+    Raises:
+        ImageError: if there is no room for them beside those that are in use.
+    """
+    bytes_each = 4 * images.pixels.shape[1] * side * side
+    many = min(max(48, 2**26 // bytes_each), len(images))  # 67 MB, but more than the 43 rows asked for by default
+    with _sizing:
+        if source not in _sizes:
+            while _sizes and sum(each.pixels.nbytes for each in _sizes.values()) + many * bytes_each > _MOST_KEPT:
+                _sizes.popitem(last=False)
+            if sum(each.pixels.nbytes for each in _in_use) + many * bytes_each > _MOST_IN_USE:
+                raise ImageError(f"expected room for {source}, demo images at other sizes fill it; try again later")
+            few = _resized(images[:many], (side, side))
+            made = ImageSet(few.pixels, torch.full((many,), -1), few.names, (), source)
+            _sizes[source] = made
+            _in_use.add(made)
+        _sizes.move_to_end(source)
+        return _sizes[source]
 
 
 def _resized(images: ImageSet, box: tuple[int, int]) -> ImageSet:

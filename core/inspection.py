@@ -1,15 +1,18 @@
 """Inspection: whether a loaded model is a classifier that the geometry can work with, check by check.
 
-Slices, boundaries and curvatures take for granted that an image's logits do not depend on its neighbours in the batch,
-that they are finite, and that they can be differentiated in the image. Each of that is tried here once.
+Slices, boundaries and curvatures take for granted that an image's logits are the same each time, that they do not
+depend on its neighbours in the batch, that they are finite, and that they can be differentiated in the image. Each of
+that is tried here. The first two are tried once for every model that a figure is made of: without them no boundary is
+defined, which the figure then says.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
@@ -19,7 +22,12 @@ from core.errors import CheckpointError
 from core.sources import MOST_CLASSES
 
 WIDE_HEAD = 2000  # classes: from here on analyses that look at every class are slow
-_ROUNDING = 1e-3  # relative: float32 sums of another order differ by 1e-6 to 1e-4
+_ROUNDING = 1e-3  # of the spread of logits: float32 sums of another order differ by 1e-6 to 1e-4
+_NOISE = 1e-5  # of the spread: the same sums on the same device, whose order some kernels leave open
+_BITS = 16.0  # roundings of the largest logit: what is left where a large offset is common to all
+_LEVELS = (0.25, 0.5, 0.75, 1.0)  # the brightest pixel of each image tried: statistics of a batch tell them apart
+_OF_MODELS = (ArithmeticError, AssertionError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
+_ASKED = 3  # times: what drops a tenth of the paths is overlooked in one of 10 million
 _SLOW_SECONDS = 0.5  # per image: a slice of 512 x 512 asks about 10,000
 
 
@@ -95,20 +103,81 @@ def inspect(classifier: Classifier) -> tuple[Check, ...]:
     Returns:
         The checks, in the order in which a reader wants them.
     """
-    generator = torch.Generator().manual_seed(0)
-    images = torch.rand(3, *classifier.input_shape, generator=generator).to(classifier.device, classifier.dtype)
+    images = _noise(classifier)
     with torch.inference_mode():
-        together = classifier(images)
-        alone = torch.cat([classifier(image[None]) for image in images])
+        logits = classifier(images)
     return (
         _count(classifier),
-        _finite(together),
-        _rows(together, alone),
+        _finite(logits),
+        *_steady(classifier),
         _mode(classifier),
-        _first(classifier, images[:1]),
-        _second(classifier, images[:1]),
+        _first(classifier, images[-2:]),
+        _second(classifier, images[-2:]),
         _latency(classifier),
     )
+
+
+def doubts(classifiers: Iterable[Classifier]) -> tuple[str, ...]:
+    """Why no boundary is defined of some classifiers, in a sentence or two each; none of those that answer steadily.
+
+    Args:
+        classifiers: loaded ones; each is tried when first asked about.
+    """
+    return tuple(
+        f"{one.name}: {each.words}"
+        for one in dict.fromkeys(classifiers)
+        for each in _steady(one)
+        if each.verdict == "bad"
+    )
+
+
+_tried: WeakKeyDictionary[Classifier, tuple[Check, Check]] = WeakKeyDictionary()
+
+
+def _steady(classifier: Classifier) -> tuple[Check, Check]:
+    """Whether an image has the same logits each time, and whatever lies beside it; tried once."""
+    found = _tried.get(classifier)
+    if found is None:
+        images = _noise(classifier)
+        with torch.inference_mode(), torch.random.fork_rng(_own_generators(classifier)):
+            asked = torch.stack([classifier(images) for _ in range(_ASKED)]).double()
+            try:
+                alone = torch.cat([classifier(images[:1]), classifier(images[-1:])]).double()
+            except _OF_MODELS:  # such as statistics of one value
+                alone = None
+        known = (asked, *([] if alone is None else [alone]))
+        largest = max(float(each.nan_to_num(0.0, 0.0, 0.0).abs().max()) for each in known)
+        centred = (asked - asked.mean(-1, keepdim=True)).nan_to_num(0.0, 0.0, 0.0)
+        spread = float(centred.abs().max())
+        bits = _BITS * torch.finfo(classifier.dtype).eps * largest
+        again = _repeats(_apart(asked[1:], asked[:1]), spread, _NOISE * spread + bits)
+        if again.verdict == "bad":
+            rows = Check("rows do not mix", "note", "Not known: the answers differ from time to time.")
+        elif alone is None:
+            rows = Check("rows do not mix", "bad", "It takes no image alone, only several at a time.")
+        else:
+            rows = _rows(_apart(asked[0, [0, -1]], alone), spread, _ROUNDING * spread + bits)
+        found = _tried[classifier] = again, rows
+    return found
+
+
+def _noise(classifier: Classifier) -> Tensor:
+    """A few images of noise, each brighter than the one before."""
+    generator = torch.Generator().manual_seed(0)
+    images = torch.rand(len(_LEVELS), *classifier.input_shape, generator=generator, dtype=torch.float64)
+    return (images * torch.tensor(_LEVELS).view(-1, 1, 1, 1)).to(classifier.device, classifier.dtype)
+
+
+def _own_generators(classifier: Classifier) -> list[torch.device]:
+    """The device whose random numbers a try may use up, besides the CPU's."""
+    return [classifier.device] if classifier.device.type == "cuda" else []
+
+
+def _apart(one: Tensor, other: Tensor) -> float:
+    """The largest difference of logits; infinite where one is finite and the other is not."""
+    one, other = torch.broadcast_tensors(one, other)
+    same = (one == other) | (one.isnan() & other.isnan())
+    return float((one - other).abs().nan_to_num(torch.inf, torch.inf).where(~same, 0.0).max())
 
 
 def _count(classifier: Classifier) -> Check:
@@ -125,13 +194,22 @@ def _finite(logits: Tensor) -> Check:
     return Check("finite logits", "bad", "NaN or infinity on noise: the weights or the normalisation are wrong.")
 
 
-def _rows(together: Tensor, alone: Tensor) -> Check:
-    scale = float(together.abs().max()) or 1.0
-    off = float((together - alone).abs().max()) / scale
-    words = f"One image alone and among three: logits differ by {off:.1g} of the largest."
-    if off <= _ROUNDING:
+def _repeats(off: float, spread: float, rounding: float) -> Check:
+    if off <= rounding:
+        return Check("repeats itself", "good", f"The same images {_ASKED} times: the same logits.")
+    words = f"The same images {_ASKED} times: logits differ by {_share(off, spread)} of their spread."
+    return Check("repeats itself", "bad", f"{words} It draws at random or keeps a state, so no boundary is defined.")
+
+
+def _rows(off: float, spread: float, rounding: float) -> Check:
+    words = f"One image alone and among {len(_LEVELS)}: logits differ by {_share(off, spread)} of their spread."
+    if off <= rounding:
         return Check("rows do not mix", "good", words)
     return Check("rows do not mix", "bad", f"{words} The batch changes the answer, so no boundary is defined.")
+
+
+def _share(off: float, spread: float) -> str:
+    return f"{off / spread if spread else off:.1g}"
 
 
 def _mode(classifier: Classifier) -> Check:
@@ -142,9 +220,9 @@ def _mode(classifier: Classifier) -> Check:
     return Check("frozen", "good", "Evaluation mode, and no weight keeps a gradient.")
 
 
-def _first(classifier: Classifier, image: Tensor) -> Check:
+def _first(classifier: Classifier, images: Tensor) -> Check:
     try:
-        slope = _slope(classifier, image.clone().requires_grad_(), create_graph=False)
+        slope = _slope(classifier, images.clone().requires_grad_(), create_graph=False)
     except RuntimeError as error:
         return Check("gradients", "bad", f"None in the image: {str(error)[:100]}.")
     if not bool(torch.isfinite(slope).all()):
@@ -154,8 +232,8 @@ def _first(classifier: Classifier, image: Tensor) -> Check:
     return Check("gradients", "good", "There, finite, and not zero.")
 
 
-def _second(classifier: Classifier, image: Tensor) -> Check:
-    point = image.clone().requires_grad_()
+def _second(classifier: Classifier, images: Tensor) -> Check:
+    point = images.clone().requires_grad_()
     name = "second derivatives"
     try:
         slope = _slope(classifier, point, create_graph=True)
@@ -172,12 +250,13 @@ def _second(classifier: Classifier, image: Tensor) -> Check:
     return Check(name, "good", "There, and finite.")
 
 
-def _slope(classifier: Classifier, image: Tensor, *, create_graph: bool) -> Tensor:
+def _slope(classifier: Classifier, images: Tensor, *, create_graph: bool) -> Tensor:
+    """The gradient of the margin of the first of some images: a few models take none alone."""
     from torch.nn.attention import SDPBackend, sdpa_kernel
 
     with sdpa_kernel(SDPBackend.MATH):  # the fused kernels have no second derivative
-        two = classifier(image)[0].topk(2).values
-        (slope,) = torch.autograd.grad(two[0] - two[1], image, create_graph=create_graph)
+        two = classifier(images)[0].topk(2).values
+        (slope,) = torch.autograd.grad(two[0] - two[1], images, create_graph=create_graph)
     return slope
 
 
@@ -205,7 +284,10 @@ def seconds_per_image(classifier: Classifier) -> tuple[float, float]:
 
 
 def _latency(classifier: Classifier) -> Check:
-    took = seconds_per_image(classifier)
+    try:
+        took = seconds_per_image(classifier)
+    except _OF_MODELS as error:
+        return Check("speed", "note", f"Not measured, for one image alone it raises: {str(error)[:100]}.")
     words = f"{1e3 * took[0]:.3g} ms for one image, {1e3 * took[1]:.3g} ms each among 16, on {classifier.device}."
     slow = min(took) > _SLOW_SECONDS
     words += " Choose a small resolution." if slow else ""

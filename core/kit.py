@@ -15,8 +15,8 @@ from __future__ import annotations
 import io
 import platform
 import tomllib
-import unicodedata
 import zipfile
+from collections.abc import Sequence
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
@@ -28,19 +28,12 @@ from core.number import Number
 from core.references import entries, references
 from core.settings import used_settings
 from core.sources import ASSETS
+from core.wording import latex
 
 if TYPE_CHECKING:
     from core.followed import Followed
 
 _DRAWS = 2000  # of the bootstrap
-_MEANT = {
-    "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
-    "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "ℓ": r"$\ell$", "×": r"$\times$", "²": r"$^2$",
-    "³": r"$^3$", "‖": r"$\|$", "≤": r"$\le$", "≥": r"$\ge$", "√": r"$\sqrt{}$", "∞": r"$\infty$", "±": r"$\pm$",
-    "−": "$-$", "–": "--", "·": r"$\cdot$", "σ": r"$\sigma$", "α": r"$\alpha$", "λ": r"$\lambda$", "°": r"$^\circ$",
-    "η": r"$\eta$", "ε": r"$\varepsilon$", "δ": r"$\delta$", "κ": r"$\kappa$", "π": r"$\pi$", "₀": "$_0$", "₁": "$_1$",
-    "₂": "$_2$", "¹": "$^1$", "⁻": "$^-$", "…": r"\dots{}", "<": "$<$", ">": "$>$", "|": "$|$",
-}  # fmt: skip
 
 
 def kit_bytes(made: Followed) -> bytes:
@@ -67,16 +60,6 @@ def kit_bytes(made: Followed) -> bytes:
     return archive.getvalue()
 
 
-def latex(text: str) -> str:
-    r"""Text as LaTeX sets it, in ASCII.
-
-    >>> latex("50 % of ℓ2_max")
-    '50 \\% of $\\ell$2\\_max'
-    """
-    plain = "".join(_MEANT.get(sign, sign) for sign in text)
-    return unicodedata.normalize("NFKD", plain).encode("ascii", "ignore").decode()
-
-
 def versions() -> dict[str, str]:
     """What the numbers were computed with."""
     project = tomllib.loads((ASSETS.parent / "pyproject.toml").read_text(encoding="utf-8"))["project"]
@@ -89,7 +72,7 @@ def bibliography(made: Followed) -> str:
     known = entries()
     said = versions()["Boundary Atlas"]
     found = [known[key] for key in references(made.recipe)]
-    found[0] = found[0].replace("\n}", f",\n  version = {{{said}}}\n}}")
+    found[0] = found[0].replace("\n}", f",\n  version = {{{latex(said)}}}\n}}")
     return "\n\n".join(found) + "\n"
 
 
@@ -134,8 +117,7 @@ def numbers(made: Followed) -> str:
         name = made.classifiers[place].name if several else ""
         asked = made.classifiers if made.recipe.definition.joint else made.classifiers[place : place + 1]
         lines += [
-            " & ".join(([latex(name)] if several else []) + [latex(cell) for cell in cells]) + r" \\"
-            for cells in map(_cells, headlines(made.recipe, result, asked))
+            _row(([name] if several else []) + [*cells]) for cells in map(_cells, headlines(made.recipe, result, asked))
         ]
     heads = [*(["model"] if several else []), "quantity", "unit", "$n$", "value or mean", r"95\,\% interval", "median"]
     said = ", ".join(f"{name} {number}" for name, number in versions().items())
@@ -152,6 +134,12 @@ def numbers(made: Followed) -> str:
         r"\hline",
         r"\end{tabular}",
     ]) + "\n"  # fmt: skip
+
+
+def _row(cells: Sequence[str]) -> str:
+    r"""A line of the table; what it begins with is no option or star of the line break before."""
+    line = " & ".join(map(latex, cells))
+    return rf"{'{}' if line.startswith(('[', '*')) else ''}{line} \\"
 
 
 def _cells(each: Number) -> tuple[str, ...]:

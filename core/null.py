@@ -23,7 +23,7 @@ from core.analytic import Affine, analytic_classifier
 from core.classifier import Classifier
 from core.compute import Batches
 from core.errors import CheckpointError
-from core.images import ImageSet
+from core.images import ImageSet, check_shape
 from core.sources import ANALYTIC, LINEARISED, Source
 
 MOST_VALUES = 1 << 28  # of a linear map: 1 GB in float32; 1,000 classes of 3 x 224 x 224 are 0.6 GB
@@ -52,7 +52,9 @@ def null_of(source: Source, classifier: Classifier, images: Callable[[str], Imag
 
     if "images" not in source.options and source.trained.kind != "demo":
         raise CheckpointError(f"expected images=SOURCE after ? in {source.text()[:80]}, got none; name an image set")
-    found, row = images(source.options.get("images") or demo_images(source.text())), source.row
+    said = source.options.get("images") or demo_images(source.text())
+    check_shape(said, classifier.input_shape, classifier.name)
+    found, row = images(said), source.row
     if source.kind == ANALYTIC:
         return analytic_classifier(classifier, source.analytic_kind, found, row)
     if row >= len(found):

@@ -380,11 +380,6 @@ def _reduce(machine: _Machine) -> None:
     machine.call(function, arguments)
 
 
-def _new(machine: _Machine) -> None:
-    """NEWOBJ: a class with its arguments."""
-    _reduce(machine)
-
-
 def _new_with_names(machine: _Machine) -> None:
     """NEWOBJ_EX: a class with its arguments, some of them by name."""
     machine.stack.pop()
@@ -489,7 +484,7 @@ _STEPS: dict[int, Callable[[_Machine], Any]] = {
         "\x83": lambda machine: _extension(machine, 2),
         "\x84": lambda machine: _extension(machine, 4),
         "R": _reduce,
-        "\x81": _new,
+        "\x81": _reduce,
         "\x92": _new_with_names,
         "i": _inst,
         "o": _obj,

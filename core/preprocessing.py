@@ -220,7 +220,7 @@ def _trial(module: nn.Module, pixels: Tensor, name: str, mean: tuple[float, ...]
     seen: list[Tensor] = []
 
     def look(part: nn.Module, given: tuple[Any, ...]) -> None:
-        seen.append(given[0].detach())
+        seen.append(given[0].detach().clone())  # later layers may write into it
 
     hook = first.register_forward_pre_hook(look) if first is not None else None
     try:

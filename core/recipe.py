@@ -255,8 +255,10 @@ class Recipe:
             beside: all results that are shown together, where each has a chart of its own.
 
         Returns:
-            The chart.
+            The chart. Its caption ends with why a model has no boundary, where that is so.
         """
+        from core.inspection import doubts
+
         figure = {entry.name: self.figure[entry.name] for entry in self.definition.figure}
         together = beside or results
         chart = self.definition.chart(results, classifiers, images, rows=self.rows, beside=together, **figure)
@@ -266,7 +268,10 @@ class Recipe:
 
             names = [one.name for one in classifiers]
             chart = seeds_in_one_line(chart, names, _seeds(self.models, how), "models" if how == "all" else "seeds")
-        return replace(chart, recipe=self.mapping())
+        from core.figures.glyphs import with_known_letters
+
+        caption = " ".join([chart.caption, *doubts(classifiers)]).strip()
+        return with_known_letters(replace(chart, caption=caption, recipe=self.mapping()))
 
     def paper(self) -> dict[str, Any]:
         """The settings of the paper renderer."""

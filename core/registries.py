@@ -14,6 +14,7 @@ import re
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from typing import Any
 
 import numpy as np
@@ -249,11 +250,43 @@ def _known(architecture: str) -> tuple[str, str]:
     """
     library, _, name = architecture.partition(":")
     if architecture not in _every():
-        close = ", ".join(search(name.replace("_", " "), 3) or ("torchvision:resnet18",))
+        close = " or ".join(_meant(architecture[:200]))
         raise CheckpointError(
-            f"expected an architecture such as {close}, got {architecture[:60]!a}; search for its name"
+            f"expected an architecture such as {close}, got {architecture[:60]!a}; give the library and the name"
         )
     return library, name
+
+
+def _meant(said: str) -> tuple[str, ...]:
+    """The architectures of this name in other spellings: without the library, with other case or signs; else alike.
+
+    >>> _meant("ResNet-18"), _meant("timm/resnet18.a1_in1k")
+    (('torchvision:resnet18', 'timm:resnet18'), ('timm:resnet18',))
+    """
+    words = [word for word in re.split(r"[:/\s]+", said.lower()) if word]
+    last = words[-1] if words else ""
+    library = next((each for each in ("torchvision", "timm") if each in re.split(r"\W", said.lower())), "")
+    spelled = _spelled()
+    names = ["".join(words), "".join(words[1:]), last, last.partition(".")[0], last.rpartition(".")[2]]
+    keys = [key for key in map(_letters, names) if key in spelled]
+    if not keys:
+        keys = get_close_matches(_letters(last), spelled, 3, cutoff=0.7) or ["resnet18"]
+        return tuple(min(spelled[key], key=lambda name: not name.startswith(library)) for key in keys)
+    found = spelled[keys[0]]
+    return tuple(name for name in found if name.startswith(f"{library}:")) or found
+
+
+def _letters(name: str) -> str:
+    return re.sub(r"[^a-z0-9]", "", name.lower())
+
+
+@functools.cache
+def _spelled() -> dict[str, tuple[str, ...]]:
+    """The architectures by the letters and digits of their names."""
+    found: dict[str, list[str]] = {}
+    for name in architectures():
+        found.setdefault(_letters(name.partition(":")[2]), []).append(name)
+    return {key: tuple(names) for key, names in found.items()}
 
 
 @functools.cache

@@ -16,10 +16,11 @@ from typing import TYPE_CHECKING
 
 from core.analyses import TABLE
 from core.compute import silent
-from core.errors import RecipeError
+from core.errors import RecipeError, told
 from core.followed import Followed, follow
 from core.kit import versions
 from core.recipe import Recipe, shown
+from core.wording import markup
 
 if TYPE_CHECKING:
     from core.compute import OnProgress
@@ -115,8 +116,8 @@ def _parts(
             recipe = Recipe.make(name, models=[model], images=images, rows=enough, settings={"width": _WIDTH})
             made = follow(recipe, device=device, uploads=uploads, trust=True)
             said = made.chart.caption
-        except ValueError as error:
-            made, said = None, f"No picture: {error}"
+        except Exception as error:  # noqa: BLE001 - a model's own code raises what it likes
+            made, said = None, f"No picture: {told(error)}"
         yield _Part(name=name, question=known.question, made=made, said=said)
 
 
@@ -148,20 +149,20 @@ img { width: 100%; } p { color: #6d6a61; } pre { white-space: pre-wrap; overflow
 
 def _page(model: str, said: str, parts: Sequence[_Part]) -> bytes:
     """A page of SVG pictures, each an image of its own, so that no name inside one meets that of another."""
-    title = html.escape(f"Boundary Atlas: {model}")
+    title = markup(f"Boundary Atlas: {model}")
     sections = []
     for number, part in enumerate(parts, 1):
         picture = recipe = ""
         if part.made is not None:
             data = base64.b64encode(part.made.file(".svg")).decode()
-            alt = html.escape(part.made.chart.alt, quote=True)
+            alt = markup(part.made.chart.alt)
             picture = f'<img alt="{alt}" src="data:image/svg+xml;base64,{data}">'
             text = html.escape(json.dumps(part.made.recipe.mapping(), sort_keys=True))
             recipe = f"<details><summary>Recipe</summary><pre>{text}</pre></details>"
-        question, words = html.escape(part.question), html.escape(part.said)
+        question, words = markup(part.question), markup(part.said)
         sections.append(
             f'<section id="{part.name}"><h2>{number}. {question}</h2>{picture}<p>{words}</p>{recipe}</section>'
         )
     head = f'<meta charset="utf-8"><title>{title}</title><style>{_LOOK}</style>'
-    body = f"<h1>{title}</h1><p>{html.escape(said)}</p>{''.join(sections)}"
+    body = f"<h1>{title}</h1><p>{markup(said)}</p>{''.join(sections)}"
     return f'<!doctype html><html lang="en"><head>{head}</head><body>{body}</body></html>\n'.encode()

@@ -19,6 +19,8 @@ from typing import Any, ClassVar, Self, cast
 
 import numpy as np
 
+from core.writing import write_whole
+
 _HEADER = "result"  # the member of the archive that holds the JSON
 
 
@@ -128,8 +130,12 @@ class Result:
             raise ValueError(f"expected a {kind.__name__} with all its fields, got one of another version") from error
 
     def save(self, path: Path | str) -> None:
-        """Write the result, without timings, to an `.npz` file: the same bytes each time."""
-        Path(path).write_bytes(self.to_bytes(timings=False, compress=True))
+        """Write the result, without timings, to an `.npz` file, whole or not at all: the same bytes each time.
+
+        Raises:
+            OutputError: if the file cannot be written.
+        """
+        write_whole(path, self.to_bytes(timings=False, compress=True))
 
     @classmethod
     def load(cls, path: Path | str) -> Self:

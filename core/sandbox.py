@@ -442,7 +442,6 @@ def _child() -> None:
     """Answer one request."""
     output = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what a library prints is no answer
-    sys.setrecursionlimit(5000)
 
     def answer(kind: bytes, value: Any) -> None:
         pieces: list[Any] = []
@@ -458,7 +457,9 @@ def _child() -> None:
     request = _received(_Stdin())
     module, _, function = request["function"].partition(":")
     try:
-        read = getattr(importlib.import_module(module), function)
+        reader = importlib.import_module(module)
+        getattr(reader, "prepare", lambda: None)()  # what it imports only when it is asked
+        read = getattr(reader, function)
         _limit(*request["limits"])
         answer(b"R", read(progress=progress, **request["arguments"]))
     except MemoryError:

@@ -14,7 +14,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from core.errors import CheckpointError, RecipeError
+from core import wording
+from core.errors import CheckpointError, RecipeError, told
 from core.recipe import Recipe, shown
 from core.sources import Source
 
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 MOST = 500  # checkpoints of one series
 _LOADED = 4  # kept in memory at once
+_DOUBTS = 2  # said in full
 _DIGITS = re.compile(r"([0-9]+)")
 
 
@@ -40,12 +42,14 @@ class Series:
         sources: the checkpoints of the frames, in their order.
         charts: the frames, all on one scale.
         left_out: a sentence for each checkpoint that could not be used.
+        doubts: why no boundary of a checkpoint is defined, where that is so; at the end of its caption too.
     """
 
     recipe: Recipe
     sources: tuple[str, ...]
     charts: tuple[Chart, ...]
     left_out: tuple[str, ...]
+    doubts: tuple[str, ...] = ()
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -54,15 +58,17 @@ class Series:
 
     @property
     def words(self) -> str:
-        """What the frames share, in one or two sentences."""
+        """What the frames share, in one or two sentences, and why some of them may mean nothing."""
         from core.figures.series import own_colours
 
         many = f"{len(self.charts)} checkpoint{'s' if len(self.charts) > 1 else ''} from {self.labels[0]}"
         words = f"{many} to {self.labels[-1]}, all on one scale."
         if own_colours(self.charts):
             words = f"{many} to {self.labels[-1]}; the bars beside the colours say which scale each frame has."
-        planes = self.recipe.parameters.get("plane") == "directions"
-        return f"{words} Their plane follows {label_of(self.recipe.models[0])}." if planes else words
+        if self.recipe.parameters.get("plane") == "directions":
+            words += f" Their plane follows {label_of(self.recipe.models[0])}."
+        more = len(self.doubts) - _DOUBTS
+        return " ".join([words, *self.doubts[:_DOUBTS], *([f"And {more} more like it."] if more > 0 else [])])
 
     def gif(self, milliseconds: int = 500) -> bytes:
         """All frames as one GIF, each under the name of its file; the recipe is inside.
@@ -99,7 +105,7 @@ class Series:
         """
         from core.figures.paper import figure_bytes
 
-        chart = replace(self.charts[number], title=self.labels[number][:80])
+        chart = replace(self.charts[number], title=self.labels[number])
         return figure_bytes(chart, ending.removeprefix("."), **self.recipe.paper())  # type: ignore[arg-type]
 
 
@@ -159,9 +165,8 @@ def label_of(source: str) -> str:
     ('epoch-2.pt', 'photos/standard')
     """
     said = Source.parse(source)
-    if "name" in said.options:
-        return said.options["name"]
-    return Path(said.place).name if said.kind == "file" else said.place
+    own = Path(said.place).name if said.kind == "file" else said.place
+    return wording.name(said.options.get("name", own), "checkpoint")
 
 
 def series(
@@ -191,6 +196,9 @@ def series(
     Raises:
         RecipeError: if none can be used, or the sources are none.
     """
+    from core.figures.series import on_one_scale
+    from core.inspection import doubts
+
     if not sources:
         raise RecipeError("expected at least one checkpoint, got none; name a folder or several sources")
     loaded = lru_cache(maxsize=_LOADED)(load)
@@ -210,33 +218,34 @@ def series(
 
         try:
             results[source] = store.fetch(part, [loaded(each) for each in part.models], images, tell)
-        except (ValueError, OSError) as error:
-            failed[source] = str(error)
+        except Exception as error:  # noqa: BLE001 - a checkpoint's own code raises what it likes
+            failed[source] = told(error)
     charts: dict[str, Chart] = {}
+    unsteady: list[str] = []
     for source, result in results.items():
         alone = replace(recipe, models=(source,))
         try:
             charts[source] = alone.chart([result], [loaded(source)], images, list(results.values()))
-        except (ValueError, OSError) as error:
-            failed[source] = str(error)
+            unsteady.extend(doubts([loaded(source)]))
+        except Exception as error:  # noqa: BLE001 - a checkpoint's own code raises what it likes
+            failed[source] = told(error)
     left_out = tuple(f"{label_of(source)}: {failed[source]}" for source in sources if source in failed)
     if not charts:
         raise RecipeError(f"expected a checkpoint that can be asked, got none: {left_out[-1]}")
-    from core.figures.series import on_one_scale
-
     return Series(
         recipe=replace(recipe, models=(first,)),
         sources=tuple(charts),
         charts=on_one_scale(list(charts.values())),
         left_out=left_out,
+        doubts=tuple(unsteady),
     )
 
 
 def _loads(loaded: Callable[[str], Classifier], source: str, failed: dict[str, str]) -> bool:
     try:
         loaded(source)
-    except (ValueError, OSError) as error:
-        failed[source] = str(error)
+    except Exception as error:  # noqa: BLE001 - a checkpoint's own code raises what it likes
+        failed[source] = told(error)
         return False
     return True
 

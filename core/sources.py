@@ -46,6 +46,7 @@ UNTRAINED, LINEARISED, ANALYTIC = NULLS = ("untrained", "linearised", "analytic"
 AT_IMAGE = ("images", "row")  # options of the last two
 ANALYTIC_KINDS = ("hyperplane", "ball", "voronoi")
 DIGEST_LENGTH = 32  # hexadecimal digits of a SHA-256, 128 bits: no two files meet by chance
+MOST_NESTED = 8  # nulls of nulls; two are enough for any picture
 MOST_CLASSES = 100_000  # more than any public data set has
 
 _OPTIONS_AT_THE_END = re.compile(rf"\?((?:{'|'.join((*OPTIONS, *AT_IMAGE))})=[^?]*)$")
@@ -86,13 +87,15 @@ class Source:
         {'arch': 'torchvision:resnet18', 'size': '64'}
 
         Raises:
-            CheckpointError: if an option is unknown, said twice or empty.
+            CheckpointError: if an option is unknown, said twice or empty, or nulls are nested too deep.
         """
         text = str(text)
         found = None if is_there(text) else _OPTIONS_AT_THE_END.search(text)
         place, said = (text, "") if found is None else (text[: found.start()], found[1])
         if found is None and "?" in text and "=" in text.rpartition("?")[2] and not is_there(text):
             said, place = text.rpartition("?")[2], text.rpartition("?")[0]
+        if (depth := sum(place.count(f"{null}:") for null in NULLS)) > MOST_NESTED:
+            raise CheckpointError(f"expected at most {MOST_NESTED} nulls around a model, got {depth}; name fewer")
         kind, colon, rest = place.partition(":")
         allowed = (*OPTIONS, *AT_IMAGE) if kind in (LINEARISED, ANALYTIC) else OPTIONS
         options = read_options(said, allowed, CheckpointError)

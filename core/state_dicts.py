@@ -1,8 +1,9 @@
 """State dicts: tensors by name, out of a file of anybody's, read without ever running what is in it.
 
 Training programs wrap the weights in their own ways: under `state_dict` or `model`, beside an exponential moving
-average (EMA), with `module.` or `model.` before every name, cut into shards. All of that is taken off here, and nothing
-else is changed: dtype aside, which becomes float32.
+average (EMA), with `module.` or `model.` before every name, beside a loss, a metric or a second network, cut into
+shards. All of that is taken off here, and nothing else is changed: dtype aside, which becomes float32. Which part of a
+table of names is a network is seen by its likeness to those that are known (`core.sketches`).
 """
 
 from __future__ import annotations
@@ -11,7 +12,10 @@ import json
 import mmap
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
+from heapq import nlargest
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +25,7 @@ from torch import Tensor
 from core import tensor_files
 from core.errors import CheckpointError
 from core.sandbox import Limits, isolated
+from core.sketches import likeness
 
 SUFFIXES = (".safetensors", ".pt", ".pth", ".bin", ".ckpt")
 INDEX_SUFFIX = ".index.json"  # beside shards, as Hugging Face writes it
@@ -33,6 +38,10 @@ _SETS = (*_WRAPPERS, "ema.", "ema_model.", "model_ema.", "module_ema.", "teacher
 _EXTRAS = ("num_batches_tracked", "n_averaged", "total_ops", "total_params")  # counters, no weights
 _FIRST = ("", "state_dict", "model_state_dict", "model", "net", "network", "weights", "params", "module")
 _DEEPEST = 4
+_KNOWN = 1.0  # likeness of networks whose bodies are the same, of 1.5; parts of networks are below 0.6
+_FEWEST, _MOST = 8, 10_000  # tensors of a network that is known
+_HEAVIEST = 8  # prefixes of each depth that are looked at
+_MOST_SETS = 50  # of one checkpoint
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,6 +67,13 @@ class StateDict:
     def parameters(self) -> int:
         """How many numbers it holds."""
         return sum(tensor.numel() for tensor in self.tensors.values())
+
+    @cached_property
+    def is_known(self) -> bool:
+        """Whether nearly all of its names and shapes are those of one architecture that is known."""
+        if not _FEWEST <= len(self.tensors) <= _MOST:
+            return False
+        return float(likeness(self.shapes)[1].max()) >= _KNOWN
 
     @property
     def is_average(self) -> bool:
@@ -234,7 +250,7 @@ def _over_the_file(path: Path, file: int, layout: Mapping[str, Any], *, as_store
         if place not in made:
             kind = getattr(torch, dtype)
             begin, length = storages[number]
-            numbers = _numbers(mapped, kind, begin, length)
+            numbers = _stored(mapped, kind, begin, length)
             view = torch.as_strided(numbers, shape, stride, offset)
             left -= view.numel() * max(view.element_size(), 4 if view.is_floating_point() else 1)
             if left < 0 or view.numel() * view.element_size() > length:
@@ -251,7 +267,7 @@ def _over_the_file(path: Path, file: int, layout: Mapping[str, Any], *, as_store
     return tensors(layout["tree"])
 
 
-def _numbers(mapped: mmap.mmap, kind: torch.dtype, begin: int, length: int) -> Tensor:
+def _stored(mapped: mmap.mmap, kind: torch.dtype, begin: int, length: int) -> Tensor:
     """The numbers of a storage; copied where they do not begin at a multiple of their size."""
     if not length:
         return torch.empty(0, dtype=kind)
@@ -264,11 +280,17 @@ def _numbers(mapped: mmap.mmap, kind: torch.dtype, begin: int, length: int) -> T
 
 
 def _candidates(whole: Mapping[str, Any]) -> list[StateDict]:
-    """The sets of weights in what was read: named as usual first, averages after them, larger before smaller."""
-    found = [part for name, tensors in _tables(whole, "", 0) for part in _parted(name, tensors)]
-    ranked = sorted(found, key=lambda part: (part.is_average, _place(part.name), -part.parameters))
-    largest = max((part.parameters for part in ranked), default=0)
-    return [part for part in ranked if part.parameters * 20 >= largest]  # an optimiser's odds and ends are no model
+    """The sets of weights in what was read: known ones first, named as usual, larger ones; averages after them."""
+    tables = sorted(_tables(whole, "", 0, set()), key=lambda each: (_place(each[0]), -_numbers(each[1])))
+    found = [part for name, tensors in tables[:_MOST_SETS] for part in _parted(name, tensors)]
+    found.sort(key=lambda part: (part.is_average, not part.is_known, _place(part.name), -part.parameters))
+    largest = max((part.parameters for part in found), default=0)
+    kept = [part for part in found if part.is_known or part.parameters * 20 >= largest]
+    return kept[:_MOST_SETS]  # without an optimiser's odds and ends
+
+
+def _numbers(tensors: Mapping[str, Tensor]) -> int:
+    return sum(tensor.numel() for tensor in tensors.values())
 
 
 def _place(name: str) -> int:
@@ -276,39 +298,64 @@ def _place(name: str) -> int:
     return _FIRST.index(first) if first in _FIRST else len(_FIRST)
 
 
-def _tables(node: Mapping[Any, Any], way: str, depth: int) -> Iterator[tuple[str, dict[str, Tensor]]]:
-    """Every mapping that holds tensors by name, with the way to it."""
+def _tables(node: Mapping[Any, Any], way: str, depth: int, seen: set[int]) -> Iterator[tuple[str, dict[str, Tensor]]]:
+    """Every mapping that holds tensors by name, with the way to it; one that is met again is passed over."""
+    seen.add(id(node))
     tensors = {name: value for name, value in node.items() if isinstance(name, str) and isinstance(value, Tensor)}
     if any(tensor.is_floating_point() for tensor in tensors.values()):
         yield way, tensors
     if depth < _DEEPEST:
         for name, value in node.items():
-            if isinstance(value, Mapping) and isinstance(name, str) and "optim" not in name.lower():
-                yield from _tables(value, f"{way}/{name}" if way else name, depth + 1)
+            is_new = isinstance(value, Mapping) and id(value) not in seen
+            if is_new and isinstance(name, str) and "optim" not in name.lower():
+                yield from _tables(value, f"{way}/{name}" if way else name, depth + 1, seen)
 
 
 def _parted(name: str, tensors: Mapping[str, Tensor]) -> Iterator[StateDict]:
     """A table as a set of weights without its wrapping; as several where prefixes tell several models apart."""
     kept = {key: tensor for key, tensor in tensors.items() if not key.endswith(_EXTRAS)}
-    stripped, removed = _unwrapped(kept)
-    if stripped:
-        yield StateDict(name, stripped, removed)
-    if removed:
-        return
-    for prefix in _SETS:
-        inside = {key: tensor for key, tensor in kept.items() if key.startswith(prefix)}
-        if len(inside) >= 2 and len(inside) < len(kept):
-            part, removed = _unwrapped({key.removeprefix(prefix): tensor for key, tensor in inside.items()})
-            yield StateDict(f"{name}/{prefix[:-1]}".lstrip("/"), part, prefix + removed)
+    whole = StateDict(name, *_unwrapped(kept))
+    parts = [] if whole.is_known else list(_inside(whole))
+    same = next((part for part in parts if len(part.tensors) == len(whole.tensors)), None)
+    if same is not None:  # a wrapping of another name
+        yield replace(same, name=name)
+    elif whole.tensors:
+        yield whole
+        yield from parts
+
+
+def _inside(whole: StateDict) -> Iterator[StateDict]:
+    """The networks that are parts of a table: those that are known, and those that are told apart by a usual prefix."""
+    groups: list[dict[str, list[str]]] = [{} for _ in range(_DEEPEST)]
+    for key in whole.tensors:
+        parts = key.split(".", _DEEPEST)[:-1]
+        for group, prefix in zip(groups, accumulate(f"{part}." for part in parts), strict=False):
+            group.setdefault(prefix, []).append(key)
+    known: list[str] = []
+    for depth, group in enumerate(groups):
+        size = {prefix: sum(whole.tensors[key].numel() for key in keys) for prefix, keys in group.items()}
+        usual = [] if depth or whole.removed else [prefix for prefix in _SETS if prefix in group]
+        for prefix in dict.fromkeys((*nlargest(_HEAVIEST, size, key=size.__getitem__), *usual)):
+            if prefix.startswith(tuple(known)):
+                continue
+            part, more = _unwrapped({key[len(prefix) :]: whole.tensors[key] for key in group[prefix]})
+            way = f"{whole.name}/{prefix[:-1]}".lstrip("/")
+            found = StateDict(way, part, whole.removed + prefix + more)
+            if found.is_known:
+                known.append(prefix)
+            elif prefix not in usual or not 2 <= len(part) < len(whole.tensors):
+                continue
+            yield found
 
 
 def _unwrapped(tensors: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], str]:
     """The tensors without the prefixes that all names share."""
-    kept, removed = dict(tensors), ""
-    while kept:
-        shared = next((prefix for prefix in _WRAPPERS if all(key.startswith(prefix) for key in kept)), None)
-        if shared is None or any(key == shared for key in kept):
+    if not tensors:
+        return {}, ""
+    ends = min(tensors), max(tensors)  # what both begin with, all between them do
+    shortest, end = min(map(len, tensors)), 0
+    while shared := next((each for each in _WRAPPERS if all(key.startswith(each, end) for key in ends)), ""):
+        if end + len(shared) >= shortest:  # nothing would be left of a name
             break
-        kept = {key.removeprefix(shared): tensor for key, tensor in kept.items()}
-        removed += shared
-    return kept, removed
+        end += len(shared)
+    return {key[end:]: tensor for key, tensor in tensors.items()}, ends[0][:end]

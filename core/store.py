@@ -2,7 +2,7 @@
 
 An entry is written to a temporary file, synced and renamed, and starts with the checksum of the rest: a reader, in this
 process or another, sees a whole entry or none. A damaged one is dropped and computed again. The store is bounded in
-bytes; the entry that was used longest ago goes first.
+bytes; the entry that was used longest ago goes first. Nobody but its owner can look into it.
 """
 
 from __future__ import annotations
@@ -43,6 +43,7 @@ class Store:
 
     def __init__(self, folder: Path | None = None, most_bytes: int = DEFAULT_BYTES) -> None:
         self.folder = folder or cache_folder() / "results"
+        self._private = folder or cache_folder()
         self.most_bytes = most_bytes
 
     def get(self, key: str) -> Result | None:
@@ -72,7 +73,7 @@ class Store:
         if not key or len(data) > self.most_bytes:
             return
         try:
-            with atomic_write(self._path(key)) as file:
+            with atomic_write(self._path(key), private=self._private) as file:
                 file.write_bytes(hashlib.sha256(data).digest() + data)
             self._make_room()
         except OSError as error:  # a full or read-only disk costs time, not results
@@ -123,6 +124,10 @@ class Store:
             with contextlib.suppress(OSError):
                 if time.time() - part.stat().st_mtime > _LEFT_BEHIND:
                     part.unlink(missing_ok=True)
+        for path in (*self.folder.glob("*"), *self.folder.glob("*/*.entry")):
+            with contextlib.suppress(OSError):
+                if (mode := path.stat().st_mode) & 0o077:  # kept by a version that let others read it
+                    path.chmod(mode & 0o700)
         entries = sorted(self._entries(), key=lambda entry: entry[2])
         total = sum(size for _, size, _ in entries)
         for path, size, _ in entries:

@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from core.result import Result
+from core.wording import cell, comment
 
 
 def table_of(result: Result) -> dict[str, np.ndarray]:
@@ -64,7 +65,7 @@ def csv_bytes(result: Result) -> bytes:
         ValueError: if the result has no array over one or two axes.
     """
     names, lines = _lines(result)
-    return f"# {json.dumps(result.recipe, sort_keys=True)}\n{names}\n{lines}".encode()
+    return f"{comment(result.recipe)}\n{names}\n{lines}".encode()
 
 
 def _lines(result: Result) -> tuple[str, str]:
@@ -123,12 +124,8 @@ def _table_of_several(results: Mapping[str, Result], recipe: Mapping[str, Any]) 
     headings = {names for names, _ in tables.values()}
     if len(headings) > 1:
         raise ValueError(f"expected tables of the same columns, got {len(headings)} kinds; export one model at a time")
-    rows = [f"{_quoted(model)},{line}" for model, (_, lines) in tables.items() for line in lines.splitlines(True)]
-    return f"# {json.dumps(recipe, sort_keys=True)}\nmodel,{headings.pop()}\n{''.join(rows)}".encode()
-
-
-def _quoted(word: str) -> str:
-    return '"' + word.replace('"', '""') + '"' if re.search('[,"\\s]', word) else word
+    rows = [f"{cell(model)},{line}" for model, (_, lines) in tables.items() for line in lines.splitlines(True)]
+    return f"{comment(recipe)}\nmodel,{headings.pop()}\n{''.join(rows)}".encode()
 
 
 def _archive_of_several(results: Mapping[str, Result], recipe: Mapping[str, Any]) -> bytes:

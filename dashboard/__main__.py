@@ -15,9 +15,12 @@ import socket
 import sys
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from core.threads import wait_briefly
+from dashboard import server_limits
+from dashboard.server_limits import MB, Limits
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 APP = CHECKOUT / "dashboard" / "app.py"
@@ -31,14 +34,18 @@ SAFETY = {
     "server.enableXsrfProtection": "true",
     "server.enableStaticServing": "false",
     "server.enableAgentApi": "false",
-    "server.maxUploadSize": "500",
+    "server.scriptHealthCheckEnabled": "false",
     "server.maxMessageSize": "200",
+    "server.maxWidgetStateSize": "10",
     "browser.gatherUsageStats": "false",
     "client.showErrorDetails": "type",
     "client.showErrorLinks": "false",
     "client.toolbarMode": "viewer",
     "global.developmentMode": "false",
 }
+
+_LIMITS = {"sessions": 1, "upload": MB, "session_uploads": MB, "all_uploads": MB, "files": 1, "memory": MB}
+_WAITING = 2048  # connections that are not taken up yet
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -55,6 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         os.environ[READ_ONLY] = "1"
     else:
         os.environ.pop(READ_ONLY, None)
+    limits = limits_of(chosen)
     if not is_loopback(chosen.host):
         uploads = "" if chosen.read_only else "upload files to it "
         print(
@@ -62,18 +70,49 @@ def main(arguments: Sequence[str] | None = None) -> None:
             f"{uploads}and use its processor, because it asks for no password.",
             flush=True,
         )
-    if (reason := _refusal(chosen.host, chosen.port)) is not None:
+    try:
+        server_limits.allow_descriptors(limits.sessions)
+        listening = _listen(chosen.host, chosen.port)
+    except OSError as error:
+        reason = error.strerror or str(error)
         sys.exit(f"cannot listen on {chosen.host} port {chosen.port}: {reason}; choose another with --port")
+    except ValueError as error:
+        sys.exit(str(error))
     print(f"Boundary Atlas: {address(chosen.host, chosen.port)}", flush=True)
 
     sys.path.insert(0, str(CHECKOUT))  # `core` and `dashboard` of this checkout, before any other package of that name
-    from streamlit.web import cli
+    from dashboard import server
 
-    flags = streamlit_flags(chosen.host, chosen.port, headless=chosen.headless, hosts=chosen.allow_host)
-    cli.main(["run", str(APP), *flags], prog_name="streamlit")
+    flags = streamlit_flags(
+        chosen.host,
+        chosen.port,
+        headless=chosen.headless,
+        hosts=chosen.allow_host,
+        origins=chosen.allow_origin,
+        upload=limits.upload,
+    )
+    with listening:
+        server.serve(APP, listening, flags, limits, metrics=chosen.metrics, address=address(chosen.host, chosen.port))
 
 
-def streamlit_flags(host: str, port: int, *, headless: bool = False, hosts: Sequence[str] = ()) -> list[str]:
+def limits_of(chosen: argparse.Namespace) -> Limits:
+    """What the server takes: as the command line says, else more on one's own machine than where others reach it."""
+    alone = is_loopback(chosen.host) and not chosen.allow_host  # behind a proxy it listens on this machine only, too
+    usual = server_limits.OWN_MACHINE if alone else server_limits.SHARED
+    said = {name: value * size for name, size in _LIMITS.items() if (value := getattr(chosen, name)) is not None}
+    memory = int(0.8 * server_limits.memory_here())
+    return replace(usual, **{"memory": memory, "read_only": chosen.read_only, **said})
+
+
+def streamlit_flags(
+    host: str,
+    port: int,
+    *,
+    headless: bool = False,
+    hosts: Sequence[str] = (),
+    origins: Sequence[str] = (),
+    upload: int = server_limits.OWN_MACHINE.upload,
+) -> list[str]:
     """Every option of Streamlit that is not left to chance.
 
     Args:
@@ -81,19 +120,25 @@ def streamlit_flags(host: str, port: int, *, headless: bool = False, hosts: Sequ
         port: the port to listen on.
         headless: open no browser; when False, Streamlit opens one where there is a screen.
         hosts: further names under which browsers may call this server, such as a proxy's.
+        origins: of pages elsewhere that may talk to it.
+        upload: of one file, in bytes.
 
     Returns:
-        `--section.option=value`, one for each option, but for `server.allowedHosts`, which has one for each name.
+        `--section.option=value`, one for each option, but for `server.allowedHosts` and `server.corsAllowedOrigins`,
+        which have one for each name.
     """
     options = dict(_options(tomllib.loads(CONFIG.read_text(encoding="utf-8"))))
     options |= SAFETY
     options |= {"server.address": host, "server.port": str(port), "logger.hideWelcomeMessage": "true"}
+    options["server.maxUploadSize"] = str(-(-upload // MB) + 1)  # Streamlit counts the form around a file with it
     if headless:
         options["server.headless"] = "true"
     flags = [f"--{name}={value}" for name, value in options.items()]
     if is_loopback(host) or hosts:  # a page elsewhere whose name is rebound to this address is turned away
         names = dict.fromkeys((host, "localhost", "127.0.0.1", "::1", *hosts))
         flags += [f"--server.allowedHosts={name}" for name in names]
+    ours = [f"{scheme}://{name}" for name in hosts for scheme in ("http", "https")]
+    flags += [f"--server.corsAllowedOrigins={origin}" for origin in dict.fromkeys((*ours, *origins))]
     return flags
 
 
@@ -127,24 +172,54 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         metavar="NAME",
         help="name under which a proxy serves this dashboard",
     )
+    parser.add_argument(
+        "--allow-origin",
+        action="append",
+        default=[],
+        metavar="ORIGIN",
+        help="page elsewhere that may talk to this dashboard, such as https://atlas.example:8443",
+    )
+    parser.add_argument("--metrics", action="store_true", help="let Streamlit's metrics be read at /_stcore/metrics")
+    parser.add_argument("--sessions", type=int, metavar="N", help="browsers that are let in at once (default: 64)")
+    parser.add_argument("--upload", type=int, metavar="MB", help="largest file (default: 8192, shared: 500)")
+    parser.add_argument(
+        "--session-uploads", type=int, metavar="MB", help="held for one session (default: 16384, shared: 1000)"
+    )
+    parser.add_argument(
+        "--all-uploads", type=int, metavar="MB", help="held for all sessions (default: 16384, shared: 4000)"
+    )
+    parser.add_argument("--files", type=int, metavar="N", help="files held for one session (default: 6000)")
+    parser.add_argument(
+        "--memory",
+        type=int,
+        metavar="MB",
+        help="resident memory from which on /healthz asks for a restart (default: 80 percent of what there is)",
+    )
     chosen = parser.parse_args(arguments)
     if not 1 <= chosen.port <= 65535:
         parser.error(f"expected a port from 1 to 65535, got {chosen.port}")
     if chosen.threads is not None and chosen.threads < 1:
         parser.error(f"expected at least one thread, got {chosen.threads}")
+    for name in _LIMITS:
+        if (value := getattr(chosen, name)) is not None and value < 1:
+            parser.error(f"expected --{name.replace('_', '-')} of at least 1, got {value}")
     return chosen
 
 
-def _refusal(host: str, port: int) -> str | None:
-    """Why nothing can listen there now, or None."""
+def _listen(host: str, port: int) -> socket.socket:
+    """A socket that listens there; on `::` for IPv4 too."""
+    family, kind, protocol, _, place = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    made = socket.socket(family, kind, protocol)
     try:
-        family, kind, protocol, _, place = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        with socket.socket(family, kind, protocol) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind(place)
-    except OSError as error:
-        return error.strerror or str(error)
-    return None
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+        made.bind(place)
+        made.listen(_WAITING)
+    except OSError:
+        made.close()
+        raise
+    return made
 
 
 def _options(table: Mapping[str, object], prefix: str = "") -> Iterator[tuple[str, str]]:

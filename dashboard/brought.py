@@ -16,22 +16,26 @@ import uuid
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from weakref import WeakSet
 
 import streamlit as st
 
 from core.classifier import Classifier
+from core.compute import keep_private
 from core.errors import CheckpointError
 from core.foreign import digest_of
 from core.sources import Source
+from dashboard import server_limits
 from dashboard.held import held
 
 READ_ONLY = "BOUNDARY_ATLAS_READ_ONLY"  # set by `python -m dashboard --read-only`
 MOST_FILES = 6  # of one session; a series of checkpoints counts as one
 MOST_CHECKPOINTS = 100  # of one series
-MOST_BYTES = 2 << 30  # of one session, on disk
-LARGEST = 500  # MB of one file; what the server takes
+MOST_BYTES = server_limits.current().session_uploads  # of one session, on disk; the server sets it before this is here
+LARGEST = server_limits.current().upload // server_limits.MB  # MB of one file
 _FOLDER = "boundary-atlas-uploads"
 _BY_NAME = ("torchvision", "timm")  # what a page may ask a library for
+_everybody: WeakSet[Brought] = WeakSet()
 
 
 @dataclass(frozen=True)
@@ -64,6 +68,12 @@ class Brought:
         self.token = uuid.uuid4().hex  # names this session where sessions are kept apart
         self._folder: Path | None = None
         self._lock = threading.Lock()
+        _everybody.add(self)
+
+    @property
+    def size(self) -> int:
+        """What its files take on disk, in bytes."""
+        return sum(upload.size for upload in list(self.files.values()))
 
     def add(self, files: Sequence[tuple[str, bytes]]) -> Upload:
         """Keep files; the same ones again cost nothing.
@@ -115,11 +125,14 @@ class Brought:
             raise CheckpointError(
                 "expected demo models and images, this server takes no uploads; start your own without --read-only"
             )
-        held = sum(upload.size for upload in self.files.values())
         uploads = {upload.series or upload.digest for upload in self.files.values()} - {series}
-        if not any_files or held + size > MOST_BYTES or len(uploads) >= MOST_FILES:
+        if not any_files or self.size + size > MOST_BYTES or len(uploads) >= MOST_FILES:
             raise CheckpointError(
                 f"expected at most {MOST_FILES} uploads of {MOST_BYTES >> 20} MB together, got one more; forget another"
+            )
+        if sum(each.size for each in list(_everybody)) + size > server_limits.current().all_uploads:
+            raise CheckpointError(
+                "expected room for one more upload, those of all who use this server fill it; try again later"
             )
 
     def _keep(self, files: Sequence[tuple[str, bytes]], series: str = "") -> Upload:
@@ -215,9 +228,9 @@ class Brought:
         """This session's folder, which its owner alone can open."""
         if self._folder is None:
             root = Path(tempfile.gettempdir()) / f"{_FOLDER}-{os.getuid()}"
-            root.mkdir(mode=0o700, exist_ok=True)
-            if root.is_symlink() or root.stat().st_uid != os.getuid():
+            if root.is_symlink() or (root.exists() and root.stat().st_uid != os.getuid()):
                 raise CheckpointError("expected a temporary folder of our own, somebody else owns it; set TMPDIR")
+            keep_private(root)
             _sweep(root)
             atexit.register(_sweep, root, ended=os.getpid())  # what a session does not take along
             self._folder = Path(tempfile.mkdtemp(prefix=f"{os.getpid()}-", dir=root))

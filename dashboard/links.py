@@ -10,6 +10,7 @@ import streamlit as st
 
 from core.analyses import TABLE
 from core.errors import RecipeError
+from core.images import check_shape
 from core.parameters import Parameter
 from core.recipe import Recipe, shown
 from core.sources import Source
@@ -224,7 +225,9 @@ def _check_fit(model: str, images: str) -> None:
         ImageError: if their shape is another.
         RecipeError: if a label is none of the model's classes.
     """
-    one, found = classifier(model), image_set(images)
+    one = classifier(model)
+    check_shape(images, one.input_shape, one.name)
+    found = image_set(images)
     one.accept(found.pixels[:1])
     most = max(found.labels.tolist(), default=-1)
     if most >= one.num_classes:

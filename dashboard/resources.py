@@ -88,12 +88,7 @@ def demo_images(model: str) -> str:
 
 def image_set(source: str) -> ImageSet:
     """A set of images, read-only: a demo set is loaded once for everybody, one that was brought for its session."""
-    return _demo_set(source) if source.startswith("demo:") else own_images(source)
-
-
-@st.cache_resource(max_entries=6, show_spinner=False)
-def _demo_set(source: str) -> ImageSet:
-    return load_images(source)
+    return load_images(source) if source.startswith("demo:") else own_images(source)  # which keeps demo sets itself
 
 
 class Recent:

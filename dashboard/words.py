@@ -20,6 +20,19 @@ LENSES = {  # views and their titles, in the order of the sidebar
 }
 
 
+_MARKS = re.compile(r"([\\`*_\[\]()|<>$~&])|(?m:^([-+=#]))|(?m:^(\d+)[.])")
+_JOINED = re.compile(
+    r"(?i)(?<=http)(?=:)|(?<=https)(?=:)|(?<=www)(?=\.)|(?<=@)(?=[-\w]+\.[-\w.]*[a-z])"  # addresses
+    r"|(?<=:)(?=[a-z0-9_+/-]+(?::|\\[\[{]))"  # :material/home:, :red[words]
+    r"|(?<=-)(?=\\?[->])|(?<=<)(?=[-=])|(?<=[>~])(?==)"  # arrows and dashes
+)
+
+
 def literal(words: str) -> str:
-    """Words as they are, without what Markdown would make of them."""
-    return re.sub(r"([\\`*_\[\]()|<>$])", r"\\\1", words)
+    """Words as they are, without what Markdown would make of them.
+
+    Addresses become links, names between colons pictures, two hyphens a dash, also where their signs are escaped; a
+    word joiner, which nobody sees, keeps them apart.
+    """
+    escaped = _MARKS.sub(lambda mark: f"{mark[3]}\\." if mark[3] else f"\\{mark[0]}", words)
+    return _JOINED.sub("\u2060", escaped)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import textwrap
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -22,7 +22,8 @@ from matplotlib.transforms import Bbox
 
 from core.figures import style
 from core.figures.chart import BandLayer, Chart, FieldLayer, ImagesLayer, LinesLayer, Panel, PointsLayer
-from core.figures.panels import colour_bar, draw_panel, line_styles, literal, mark_style
+from core.figures.glyphs import readable
+from core.figures.panels import colour_bar, draw_panel, line_styles, mark_style
 
 _POINT = 1 / 72  # inches
 _EDGE = 0.02  # inches kept free around everything
@@ -167,7 +168,7 @@ class Page:
     def _write(
         self, words: str, x: float, y: float, *, size: float, colour: str = style.PRINT.ink, va: str = "baseline"
     ) -> Text:
-        text = Text(x, y, literal(words), fontsize=size, color=colour, va=va, transform=self.figure.dpi_scale_trans)
+        text = Text(x, y, readable(words), fontsize=size, color=colour, va=va, transform=self.figure.dpi_scale_trans)
         self.figure.add_artist(text)
         return text
 
@@ -177,6 +178,14 @@ class Page:
         box = text.get_window_extent(self._canvas.get_renderer())
         text.remove()
         return box.width / self.figure.dpi, box.height / self.figure.dpi
+
+    def _shortened(self, words: str, room: float) -> str:
+        """Words with dots in their middle where they are wider than the room, in inches."""
+        short, kept = words, len(words)
+        while kept > 2 and self._measure(short, self.small)[0] > room:
+            kept -= -(-kept // 16)
+            short = f"{words[: kept - kept // 2]}...{words[len(words) - kept // 2 :]}"
+        return short
 
     # -- legend --
 
@@ -206,9 +215,11 @@ class Page:
         for start in (left, _EDGE):
             placed, x = [], width
             for entry in entries:
+                beside = entry.sample + (0.04 if entry.sample else 0)
+                beside += 0.04 + self._measure(entry.share, self.small)[0] if entry.share else 0
+                entry = replace(entry, label=self._shortened(entry.label, width - 2 * _EDGE - beside))
                 label = self._measure(entry.label, self.small)[0]
-                after = label + (0.04 + self._measure(entry.share, self.small)[0] if entry.share else 0)
-                across = entry.sample + (0.04 if entry.sample else 0) + after
+                across = beside + label
                 if not placed or x + across > width - _EDGE:
                     placed.append([])
                     x = start

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import textwrap
 from dataclasses import replace
-from functools import cache
 from typing import Any
 
 import numpy as np
@@ -31,6 +30,7 @@ from core.figures.chart import (
     PointsLayer,
     Scale,
 )
+from core.figures.glyphs import readable
 
 _INK, _QUIET = style.PRINT.ink, style.PRINT.quiet
 _DASHES: dict[str, Any] = {"solid": "-", "dashed": (0, (4.0, 2.5)), "dotted": (0, (1.0, 1.5))}
@@ -56,7 +56,7 @@ def draw_panel(figure: Figure, panel: Panel, small: float, thumbnail: float = 1.
     if polar and any(isinstance(layer, FieldLayer | ImagesLayer) for layer in panel.layers):
         raise ValueError("expected lines, points, bands or bars in a polar panel, got a field or thumbnails")
     axes: Axes = figure.add_axes((0.2, 0.2, 0.6, 0.6), projection="polar" if polar else None)
-    axes.set_title(literal(panel.title))
+    axes.set_title(readable(panel.title))
     if isinstance(axes, PolarAxes):
         _polar_axes(axes, panel)
     elif panel.kind == "image":
@@ -95,26 +95,13 @@ def colour_bar(figure: Figure, scale: Scale) -> Axes:
     ramp = style.scale_colours(np.linspace(low, high, 256)[:, None], scale.palette, scale.limits)
     axes.imshow(ramp, extent=(0, 1, low, high), aspect="auto", origin="lower", interpolation="bilinear")
     axes.set_zorder(-1)  # below the words and thumbnails of the panel beside it
-    axes.set(xticks=[], ylim=(low, high), ylabel=literal(scale.title))
+    axes.set(xticks=[], ylim=(low, high), ylabel=readable(scale.title))
     axes.yaxis.tick_right()
     axes.yaxis.set_label_position("right")
     axes.yaxis.set_major_locator(MaxNLocator(nbins=5, steps=[1, 2, 5, 10]))
     if scale.ticks:
         axes.set_yticks(*zip(*scale.ticks, strict=True))
     return axes
-
-
-def literal(words: str) -> str:
-    """Words as they can be drawn: a blank for each control character, a mark for what no font of the page holds."""
-    known = _characters(tuple(rcParams["font.family"]))
-    signs = (" " if ord(sign) < 32 and sign != "\n" else sign for sign in words)
-    return "".join(sign if sign == "\n" or ord(sign) in known else "\N{REPLACEMENT CHARACTER}" for sign in signs)
-
-
-@cache
-def _characters(families: tuple[str, ...]) -> frozenset[int]:
-    paths = (font_manager.findfont(font_manager.FontProperties(family=[family])) for family in families)
-    return frozenset(code for path in paths for code in font_manager.get_font(path).get_charmap())
 
 
 def line_styles(layer: LinesLayer) -> list[dict[str, Any]]:
@@ -141,7 +128,7 @@ def mark_style(layer: PointsLayer, colour: str) -> dict[str, Any]:
 
 def _plain_axes(axes: Axes, panel: Panel) -> None:
     pictured = panel.isometric or any(isinstance(layer, FieldLayer) for layer in panel.layers)
-    axes.set(xlabel=literal(panel.x.title), ylabel=literal(panel.y.title), xscale=panel.x.scale, yscale=panel.y.scale)
+    axes.set(xlabel=readable(panel.x.title), ylabel=readable(panel.y.title), xscale=panel.x.scale, yscale=panel.y.scale)
     if not pictured:
         axes.spines[["top", "right"]].set_visible(False)
         axes.grid(True, axis="y")
@@ -153,7 +140,7 @@ def _plain_axes(axes: Axes, panel: Panel) -> None:
 
 
 def _polar_axes(axes: PolarAxes, panel: Panel) -> None:
-    axes.set(xlabel=literal(panel.y.title), yscale=panel.y.scale)  # angles need no words, the radius does
+    axes.set(xlabel=readable(panel.y.title), yscale=panel.y.scale)  # angles need no words, the radius does
     axes.grid(True)
     axes.set_axisbelow(True)
     axes.tick_params(axis="y", labelcolor=_QUIET)
@@ -181,7 +168,7 @@ def _log_ticks(side: Any) -> None:
 
 def _set_ticks(side: Any, axis: Axis) -> None:
     if axis.ticks is not None:
-        side.set_ticks([place for place, _ in axis.ticks], labels=[literal(words) for _, words in axis.ticks])
+        side.set_ticks([place for place, _ in axis.ticks], labels=[readable(words) for _, words in axis.ticks])
 
 
 def _set_limits(axes: Axes, panel: Panel) -> None:
@@ -200,7 +187,7 @@ def _scale_bar(axes: Axes, panel: Panel, small: float) -> None:
     bar = AnchoredSizeBar(
         axes.transData,
         length,
-        literal(f"{style.number_words(length)} {panel.scale_bar}"),
+        readable(f"{style.number_words(length)} {panel.scale_bar}"),
         loc=f"{('lower', 'upper')[up]} {('left', 'right')[across]}",
         pad=0.25,
         borderpad=0.4,
@@ -230,7 +217,7 @@ def _label(
     halo = Stroke(linewidth=1.8, foreground=style.HALO, joinstyle="round")
     for zorder, effects in ((3.1, [halo]), (3.2, [])):
         note = axes.annotate(
-            literal(words),
+            readable(words),
             position,
             xytext=offset,
             textcoords="offset points",

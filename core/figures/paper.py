@@ -10,19 +10,19 @@ import io
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import cache
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from matplotlib import font_manager, rc_context, rcParamsDefault
+from matplotlib import rc_context, rcParamsDefault
 from matplotlib.figure import Figure
 
 from core.figures import style
 from core.figures.chart import Chart
+from core.figures.glyphs import families, outlined_by_curves, quiet, readable, with_known_letters, words_in
 from core.figures.page import Page
-from core.figures.panels import literal
 from core.figures.provenance import read_recipe as read_recipe
 from core.figures.provenance import recipe_text
+from core.writing import write_whole
 
 Format = Literal["pdf", "svg", "png"]
 FORMATS: tuple[Format, ...] = get_args(Format)
@@ -56,7 +56,8 @@ def draw(
     Raises:
         ValueError: if a size or the font is not one of those above, or a polar panel holds a field or thumbnails.
     """
-    with page_settings(font, font_size):
+    chart = with_known_letters(chart)
+    with page_settings(font, font_size, "".join(words_in(chart))):
         figure = _page(chart, width_mm, font_size, dpi).figure
         figure.draw_without_rendering()  # makes the last ticks under the settings of now, not of whoever saves it
     return figure
@@ -89,7 +90,8 @@ def figure_bytes(
     """
     if format not in FORMATS:
         raise ValueError(f"expected one of the formats {', '.join(FORMATS)}, got {format!r}")
-    with page_settings(font, font_size):
+    chart = with_known_letters(chart)
+    with page_settings(font, font_size, "".join(words_in(chart))):
         page = _page(chart, width_mm, font_size, dpi)
         buffer = io.BytesIO()
         page.figure.savefig(buffer, format=format, dpi=dpi, metadata=_metadata(chart, format))
@@ -109,7 +111,7 @@ def write_figure(
 
     Args:
         chart: what to draw.
-        path: where to; a file that is there is replaced.
+        path: where to; a file that is there is replaced, whole or not at all.
         width_mm: as for `draw`.
         font_size: as for `draw`.
         font: as for `draw`.
@@ -117,17 +119,18 @@ def write_figure(
 
     Raises:
         ValueError: as for `draw`, or if the name ends in something else.
+        OutputError: if the file cannot be written.
     """
     ending = Path(path).suffix.removeprefix(".").lower()
     if ending not in FORMATS:
         raise ValueError(f"expected a name ending in .pdf, .svg or .png, got {Path(path).name!r}")
     data = figure_bytes(chart, ending, width_mm=width_mm, font_size=font_size, font=font, dpi=dpi)
-    Path(path).write_bytes(data)
+    write_whole(path, data)
 
 
 def _metadata(chart: Chart, format: Format) -> dict[str, str | None]:
     """Everything that says what a file is, and nothing that differs between two runs."""
-    title = literal(chart.title or chart.name)
+    title = readable(chart.title or chart.name)
     recipe = None if chart.recipe is None else recipe_text(chart.recipe)
     program = "Boundary Atlas"
     if format == "pdf":
@@ -138,12 +141,13 @@ def _metadata(chart: Chart, format: Format) -> dict[str, str | None]:
 
 
 @contextmanager
-def page_settings(font: str, font_size: float) -> Iterator[None]:
+def page_settings(font: str, font_size: float, words: str = "") -> Iterator[None]:
     """Matplotlib's settings of a page, while one figure at a time is drawn and saved; the caller's come back.
 
     Args:
         font: "sans" or "serif".
         font_size: in points.
+        words: all that will be set; letters that the fonts of pages lack are lent by others.
 
     Yields:
         Nothing.
@@ -155,15 +159,12 @@ def page_settings(font: str, font_size: float) -> Iterator[None]:
         raise ValueError(f"expected one of the fonts {', '.join(style.FONTS)}, got {font!r}")
     if not 3 <= font_size <= 72:
         raise ValueError(f"expected a font size of 3 to 72 points, got {font_size}")
-    settings: dict[Any, Any] = _DEFAULTS | style.paper_settings(font_size, _families(font))
-    with _LOCK, rc_context(settings):
+    used = families(font, words)
+    settings: dict[Any, Any] = _DEFAULTS | style.paper_settings(font_size, used)
+    if outlined_by_curves([family for family in used if family not in style.FONTS[font]]):
+        settings["pdf.fonttype"] = 3
+    with _LOCK, rc_context(settings), quiet():
         yield
-
-
-@cache
-def _families(font: str) -> tuple[str, ...]:
-    installed = set(font_manager.get_font_names())
-    return tuple(family for family in style.FONTS[font] if family in installed)
 
 
 def _page(chart: Chart, width_mm: float, font_size: float, dpi: int) -> Page:

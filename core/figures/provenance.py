@@ -11,15 +11,20 @@ import io
 import json
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Never
 from xml.parsers import expat
 
 import numpy as np
 
+from core.errors import RecipeError
+from core.sandbox import Limits, isolated
+
 RECIPE_ID = "boundary-atlas-recipe"  # of the script element of an interactive page
 _IN_KITS = "recipe.json"
+_SMALL = 1 << 20  # bytes of a text that is read at once
+_BLANK = b"\xef\xbb\xbf \t\r\n"
 _MOST_BYTES = 16 << 20  # of a member of an archive that is unpacked; headers are a few kilobytes
 
 
@@ -40,6 +45,8 @@ def _plain(value: Any) -> Any:
 def read_recipe(source: Path | str | bytes) -> dict[str, Any]:
     """Read the recipe out of a figure (PDF, SVG, PNG, GIF, HTML), a result (.npz, .csv), a JSON file or a kit.
 
+    Small texts that are the recipe itself are read at once; every other file in a process of its own.
+
     Args:
         source: a path, or the bytes of the file. What it is follows from the content, not from the name.
 
@@ -47,11 +54,45 @@ def read_recipe(source: Path | str | bytes) -> dict[str, Any]:
         The recipe, as JSON gives it: tuples have become lists.
 
     Raises:
-        ValueError: if no recipe is inside, in one sentence fit for a page.
+        RecipeError: if no recipe is inside, or the file takes too much to be read, in one sentence fit for a page.
         OSError: if the path cannot be read.
     """
-    data = source if isinstance(source, bytes) else Path(source).read_bytes()
-    start = data[:1024].lstrip(b"\xef\xbb\xbf \t\r\n")
+    given: dict[str, Any] = {"data": source} if isinstance(source, bytes) else {"path": str(Path(source).absolute())}
+    name, size, start = _start(source)
+    if size <= _SMALL and start.lstrip(_BLANK).startswith((b"{", b"# {")):
+        text = recipe_inside(lambda fraction: None, **given)
+    else:
+        limits = Limits.of(size, memory=(256 << 20) + 4 * size, output=2 * _MOST_BYTES)
+        text = isolated("core.figures.provenance:recipe_inside", name=name, limits=limits, refusal=RecipeError, **given)
+    found: dict[str, Any] = json.loads(text)
+    return found
+
+
+def _start(source: Path | str | bytes) -> tuple[str, int, bytes]:
+    """What a file is called, its bytes in all, and the first of them."""
+    if isinstance(source, bytes):
+        return "the file", len(source), source[:1024]
+    path = Path(source)
+    with path.open("rb") as file:
+        return path.name[:80], path.stat().st_size, file.read(1024)
+
+
+def recipe_inside(progress: Callable[[float], None], data: bytes = b"", path: str = "") -> str:
+    """The recipe inside a file, as JSON.
+
+    Args:
+        progress: not called: there is no telling how far it is.
+        data: the bytes of the file, where there is no path.
+        path: of the file.
+
+    Returns:
+        One line of JSON.
+
+    Raises:
+        RecipeError: if no recipe is inside.
+    """
+    data = Path(path).read_bytes() if path else data
+    start = data[:1024].lstrip(_BLANK)
     if b"%PDF-" in data[:1024]:
         kind, text = "PDF", _in_pdf(data)
     elif data.startswith(b"\x89PNG"):
@@ -69,16 +110,17 @@ def read_recipe(source: Path | str | bytes) -> dict[str, Any]:
     else:
         kind, text = "file", data.decode("utf-8-sig", "replace") if start.startswith(b"{") else ""
     try:
-        found = json.loads(text)
+        found = json.loads(text) if len(text) <= _MOST_BYTES else None
+        if isinstance(found, dict) and isinstance(found.get("fields"), dict):  # the header of a saved result
+            found = found["fields"].get("recipe")
+        written = json.dumps(found)
     except (ValueError, RecursionError):
         found = None
-    if isinstance(found, dict) and isinstance(found.get("fields"), dict):  # the header of a saved result
-        found = found["fields"].get("recipe")
     if not (isinstance(found, dict) and ("recipe" in found or "analysis" in found)):
-        raise ValueError(
+        raise RecipeError(
             f"expected a figure or a result that Boundary Atlas wrote, with its recipe inside, got a {kind} without one"
         )
-    return found
+    return written
 
 
 def _in_pdf(data: bytes) -> str:

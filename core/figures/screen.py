@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import re
 from typing import Any
 
@@ -20,8 +19,10 @@ from core.figures.chart import (
     LinesLayer,
     PointsLayer,
 )
+from core.figures.glyphs import with_known_letters
 from core.figures.provenance import RECIPE_ID, recipe_text
 from core.figures.traces import PanelTraces, line_style, literal, mark_style, transparent
+from core.wording import markup
 
 # pixels
 _SIDE = 560  # of a single picture; of several in a row:
@@ -47,11 +48,12 @@ def page_bytes(chart: Chart) -> bytes:
     Returns:
         UTF-8 HTML with Plotly's script in it, about 5 MB.
     """
+    chart = with_known_letters(chart)
     figure = draw(chart)
     body = figure.to_html(full_html=False, include_plotlyjs=True, div_id="chart", config={"displaylogo": False})
     recipe = recipe_text(chart.recipe or {}).replace("<", "\\u003c")
-    words = html.escape(chart.caption)
-    title = html.escape(f"Boundary Atlas: {chart.name}")
+    words = markup(chart.caption)
+    title = markup(f"Boundary Atlas: {chart.name}")
     page = (
         f'<!DOCTYPE html><html lang="en"><head><meta charset="utf-8"><title>{title}</title>'
         f'<script type="application/json" id="{RECIPE_ID}">{recipe}</script></head>'
@@ -75,6 +77,7 @@ def draw(chart: Chart, *, dark: bool = False, legend: bool = True) -> go.Figure:
     Raises:
         ValueError: if a polar panel holds a field or thumbnails, which have no place there.
     """
+    chart = with_known_letters(chart)
     theme = style.DARK if dark else style.LIGHT
     fixed = all(panel.isometric or panel.kind == "image" for panel in chart.panels)
     pictured = fixed or any(panel.isometric or panel.kind != "cartesian" for panel in chart.panels)

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from pypdf import PageObject, PdfReader, PdfWriter, Transformation
 
 from core.figures import style
-from core.figures.panels import literal
+from core.figures.glyphs import ordinary, readable
 from core.figures.paper import page_settings
 
 WIDTH_MM, HEIGHT_MM, MARGIN_MM = 210.0, 297.0, 13.5  # 183 mm of width for a figure
@@ -29,8 +29,8 @@ def sheet(title: str, words: str, figure: bytes | None = None) -> PageObject:
     Returns:
         The page.
     """
-    heading = textwrap.wrap(title, 72)
-    lines = [line for part in words.split("\n") for line in (textwrap.wrap(part, _SIGNS) or [""])]
+    heading = textwrap.wrap(readable(title), 72)
+    lines = [line for part in readable(words).split("\n") for line in (textwrap.wrap(part, _SIGNS) or [""])]
     top = HEIGHT_MM - MARGIN_MM - 7 * len(heading)
     room = top - MARGIN_MM - 6 - _LINE_MM * len(lines)
     drawn = None if figure is None else PdfReader(io.BytesIO(figure)).pages[0]
@@ -50,17 +50,16 @@ def sheet(title: str, words: str, figure: bytes | None = None) -> PageObject:
 
 
 def _words(heading: list[str], lines: list[str], below: float) -> bytes:
-    with page_settings("sans", 9.0):
+    with page_settings("sans", 9.0, "".join([*heading, *lines])):
         figure = Figure(figsize=(WIDTH_MM / 25.4, HEIGHT_MM / 25.4))
         left = MARGIN_MM / WIDTH_MM
         for number, line in enumerate(heading):
             height = (HEIGHT_MM - MARGIN_MM - 7 * number) / HEIGHT_MM
-            figure.text(
-                left, height, literal(line), size=13, weight="bold", va="top", parse_math=False, color=style.PRINT.ink
-            )
+            weight = "bold" if ordinary(line) else "normal"  # what lends a letter need not have a bold one
+            figure.text(left, height, line, size=13, weight=weight, va="top", color=style.PRINT.ink)
         for number, line in enumerate(lines):
             height = (below - _LINE_MM * number) / HEIGHT_MM
-            figure.text(left, height, literal(line), size=9, va="top", parse_math=False, color=style.PRINT.ink)
+            figure.text(left, height, line, size=9, va="top", color=style.PRINT.ink)
         buffer = io.BytesIO()
         figure.savefig(buffer, format="pdf", metadata=_METADATA)
     return buffer.getvalue()

@@ -31,6 +31,7 @@ from torch import Tensor
 
 from core.classifier import Classifier
 from core.compute import OnProgress, out_of_memory, silent
+from core.errors import ImageError
 from core.geometry.boundary import STATUSES as BOUNDARY_STATUSES
 from core.geometry.boundary import BoundaryPoints, boundary_points
 from core.geometry.closest import SignedMargin, alignment, length
@@ -132,7 +133,7 @@ def curvature_profile(
     Raises:
         ValueError: if an option is not one of those above, or a network of kinks is asked for exact curvatures: they
             are 0 almost everywhere and say nothing.
-        ImageError: if a value is not finite or the shape is not the classifier's.
+        ImageError: if a value is not finite, the shape is not the classifier's, or an image is a single value.
 
     Reference:
         Fawzi et al., Empirical study of the topology and geometry of deep networks, CVPR 2018.
@@ -186,6 +187,8 @@ def _check(
 ) -> None:
     if not rows:
         raise ValueError("expected at least one image, got none")
+    if values < 2:
+        raise ImageError(f"expected images of 2 values or more, got {values}: their boundary, a point, cannot bend")
     if count < 1:
         raise ValueError(f"expected at least one direction, got {count}")
     if whole and values > _MOST_DENSE:

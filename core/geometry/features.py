@@ -89,7 +89,7 @@ class Features:
         return self._head(features)
 
     def _head(self, features: Tensor) -> Tensor:
-        values = features.view(-1, *self.shape)
+        values = features.view(-1, *self.shape).clone()  # layers may write into what they are given
         if self._ends:
             found: Tensor = self._modules[self._path](values)
             return found
@@ -102,7 +102,8 @@ class Features:
         heard: list[Any] = []
 
         def hear(inputs: Any, output: Any) -> None:
-            heard.append(inputs if self._inputs else output)
+            value = inputs if self._inputs else output
+            heard.append(value.clone() if isinstance(value, Tensor) else value)  # later layers may write into it
 
         with _hooked(self._modules[self._path], hear, self._inputs):
             logits = self._classifier(images)
@@ -138,14 +139,14 @@ class Features:
                 handle.remove()
         if not order:
             raise ValueError(
-                f"expected a network with layers, {self._classifier.name} is a single one; choose pixels, logits or"
+                f"expected a network with layers, got {self._classifier.name}, a single one; choose pixels, logits or"
                 " probabilities"
             )
         return order[-1]
 
     def _is_last(self, values: Tensor, logits: Tensor) -> bool:
         """Whether the module's output is the logits themselves."""
-        output = self._modules[self._path](values)
+        output = self._modules[self._path](values.clone())
         return isinstance(output, Tensor) and output.shape == logits.shape and bool(torch.equal(output, logits))
 
     def _decides(self, features: Tensor, logits: Tensor) -> bool:

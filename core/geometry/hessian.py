@@ -341,7 +341,7 @@ class _Choices:
             return
         stored = {**self._read(), f"{self._prefix}/{key}": choice}
         try:
-            with atomic_write(self._path) as file:
+            with atomic_write(self._path, private=self._path.parent) as file:
                 file.write_text(json.dumps(stored, indent=1, sort_keys=True))
         except OSError as error:  # it will be measured again
             logger.warning("a choice could not be kept: %s", error)

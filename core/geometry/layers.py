@@ -123,7 +123,7 @@ def layer_paths(classifier: Classifier, most: int = 8) -> tuple[str, ...]:
         most: of them.
 
     Returns:
-        Paths of modules in the order they are met; the last one gives the logits.
+        Paths of modules in the order they are met, the last one gives the logits; none of a model that is one module.
 
     Raises:
         ValueError: if `most` is below 1.
@@ -131,13 +131,15 @@ def layer_paths(classifier: Classifier, most: int = 8) -> tuple[str, ...]:
     if most < 1:
         raise ValueError(f"expected at least one layer, got {most}")
     found = _cuts(classifier)
+    if not found:
+        return ()
     kinds = dict(classifier.module.named_modules())
     ends = [
         path
         for path, after in zip(found, (*found[1:], ""), strict=True)
         if not (after and (isinstance(kinds[after], _INSIDE) or _is_activation(kinds[after])))
     ]
-    chosen = sorted({round(place * (len(ends) - 1) / max(1, most - 1)) for place in range(most)}) if ends else []
+    chosen = sorted({round(place * (len(ends) - 1) / max(1, most - 1)) for place in range(most)})
     if most == 1:
         chosen = [len(ends) - 1]
     return tuple(ends[place] for place in chosen)

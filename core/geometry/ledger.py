@@ -22,6 +22,7 @@ Numbers = Int[Tensor, " n"]  # of images
 Unit = Literal["pixel", "entry"]
 UNITS: tuple[Unit, ...] = get_args(Unit)
 
+_BITS = 4.0  # roundings of the largest logit in a margin
 _MOST_VALUES = 1 << 22  # pixels of a batch: 27 images of 3 x 224 x 224, for each of which a graph may be kept
 
 
@@ -40,17 +41,24 @@ class Ledger(SignedMargin):
         self.channels = classifier.input_shape[0]
         self.num_classes = classifier.num_classes
         self.source = self.forwards_of = self.gradients_of = torch.empty(0, dtype=torch.int64)
+        self.lead = self.rounding = torch.empty(0)
         self.best = torch.empty(0)
         self.records: list[tuple[Tensor, Tensor]] = []
 
     def open(self, images: Images) -> Float[Tensor, "n k"]:
-        """Begin with these images, numbered in their order: their logits, whose largest names each one's class."""
+        """Begin with these images, numbered in their order: their logits, whose largest names each one's class.
+
+        Its `lead` F(x) and the `rounding` of such margins are kept: they are the scale of each image's logits.
+        """
         self.forwards_of = torch.zeros(len(images), dtype=torch.int64, device=images.device)
         self.gradients_of = torch.zeros_like(self.forwards_of)
         self.best = torch.full((len(images),), torch.nan, dtype=torch.float64, device=images.device)
         self.records = [(self.best.clone(), self.gradients_of.clone())]
         logits = self.all_logits(images, torch.arange(len(images), device=images.device))
         self.source = logits.argmax(1)
+        two = logits.topk(2, 1).values
+        self.lead = two[:, 0] - two[:, 1]
+        self.rounding = _BITS * torch.finfo(self._classifier.dtype).eps * logits.abs().amax(1)
         return logits
 
     def logits(self, images: Images) -> Float[Tensor, "n k"]:
@@ -100,7 +108,7 @@ class Ledger(SignedMargin):
 
 
 class Problem(NamedTuple):
-    """What a search works on: numbered images, their box, the margin demanded, and what is counted."""
+    """What a search works on: numbered images, their box, the margin demanded (a share of F(x)), what is counted."""
 
     ledger: Ledger
     images: Images
@@ -112,6 +120,10 @@ class Problem(NamedTuple):
     def items(self, images: Images) -> Float[Tensor, "n g p"]:
         """Rows as p items of g values: pixels with their channels, or single entries."""
         return images.flatten(2) if self.unit == "pixel" else images.flatten(1)[:, None]
+
+    def demanded(self, numbers: Numbers) -> Rows:
+        """The margin demanded of each row, in logits: kappa F(x), but no less than rounding."""
+        return (self.kappa * self.ledger.lead).maximum(self.ledger.rounding)[numbers]
 
     def margins(self, numbers: Numbers, at: Float[Tensor, "n g p"]) -> Rows:
         """F of rows given by items."""

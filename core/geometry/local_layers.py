@@ -117,6 +117,8 @@ def layer_geometry(
     if not len(pixels):
         raise ValueError("expected at least one image, got none")
     paths = tuple(layers) or layer_paths(exact)
+    if not paths:
+        raise ValueError(f"expected a network with layers, got {classifier.name}, a single one; look at it as a whole")
     size = max(1, min(exact.batches().size, MOST_VALUES // pixels[0].numel()))
     with torch.inference_mode(False), torch.no_grad(), torch.autocast(exact.device.type, enabled=False):
         law = directions(exact, pixels, count, sampler, dimension=dimension, radius=radius, seed=seed)

@@ -30,7 +30,7 @@ from core.geometry.divergence import DivergenceSearch
 from core.geometry.layouts import curve, fuzzy_graph, gpu_layout, lay_out, principal_start
 from core.geometry.map_quality import map_quality, stability
 from core.geometry.neighbours import comparable, distances, nearest
-from core.geometry.placement import distance_ratio, place
+from core.geometry.placement import anchored, distance_ratio, place
 from core.geometry.spaces import Space, SpaceName
 from core.result import Result, quantity
 
@@ -317,8 +317,9 @@ class Placer:
         else:
             with torch.inference_mode():
                 apart, index, _ = self._search.nearest(pixels, logits, count, tick=tick)
+        places = place(self._positions, apart, index, self.map.a, self.map.b)
         return Placement(
-            positions=place(self._positions, apart, index, self.map.a, self.map.b).numpy(),
+            positions=anchored(places, self._positions, *self._told_apart(vectors, logits, apart, index)).numpy(),
             ratio=distance_ratio(apart, self.map.typical).numpy(),
             neighbours=index.numpy(),
             predicted=_said(logits).predicted,
@@ -326,6 +327,17 @@ class Placer:
             gradients=0,
             seconds=time.perf_counter() - begin,
         )
+
+    def _told_apart(self, vectors: Tensor, logits: Tensor, apart: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
+        """The nearest images by what tells them apart best: where the metric is blind, several lie at distance 0."""
+        here, there = vectors, self._vectors
+        if self.map.space == "probabilities":  # of sure answers all are alike
+            here, there = logits, torch.from_numpy(self.map.logits).to(logits.device)
+        elif self.space.metric != "cosine":
+            return apart, index
+        known = torch.isfinite(here).all(1).cpu()
+        apart, index = nearest(here.nan_to_num(), there.nan_to_num(), self.map.neighbours - 1, "euclidean")
+        return apart.where(known[:, None], torch.nan), index
 
     def places_of(self, vectors: Float[Tensor, "m d"], steps: int) -> Float[Tensor, "m 2"]:
         """Where vectors of the space that belong to no image come to; not of the divergence, where there are none.

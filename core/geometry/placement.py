@@ -9,6 +9,10 @@ the second mean over the images of the map: umap-learn's own objective for new i
 replaced by the mean itself. So the same image comes to the same place, whatever else is placed with it, and places
 depend on no seed.
 
+An image of the map stays where it is, and what is nearly that image comes near: where the nearest image is much nearer
+than the others, d_1 / mean_{j>1} d_j = r < 1/2, the place is drawn to y_1 by the share 1 - (2 r)², and is y_1 itself
+where r is rounding.
+
 A place always lies near other images, however far the new image is from all of them: the *ratio* says that, the mean
 distance to its neighbours over what is typical for the images of the map.
 """
@@ -29,6 +33,8 @@ _REPULSION = 5.0  # negative samples per edge there
 _CLIP = 4.0
 _FIELD = 1000  # images that repel: of more, every so-manieth
 _TINY = 1e-12
+_ALIKE = 0.5  # r of near duplicates; of two photographs it is 0.7 or more
+_ROUNDING = 1e-3  # r of the image itself, put through the network in another batch
 _MOST_VALUES = 1 << 17  # pairs of new images and images of the map that are looked at together: they stay in the cache
 
 
@@ -84,6 +90,30 @@ def _descend(near: Tensor, shares: Tensor, field: Tensor, a: float, b: float, st
         ]
         at = at + _STRIDE * (1 - step / steps) * torch.stack(move, 1)
     return at
+
+
+def anchored(
+    places: Float[Tensor, "m 2"],
+    positions: Float[Tensor, "n 2"],
+    apart: Float[Tensor, "m k"],
+    index: Int64[Tensor, "m k"],
+) -> Float[Tensor, "m 2"]:
+    """Draw what is, or nearly is, an image of the map to where that image is.
+
+    Args:
+        places: as `place` finds them.
+        positions: of the images of the map.
+        apart: Euclidean distances of the new images to their nearest ones there, ascending; two at least.
+        index: the numbers of these.
+
+    Returns:
+        Places, float64; NaN stays NaN.
+    """
+    others = apart[:, 1:].mean(1)
+    r = torch.where(apart[:, 0] > 0, apart[:, 0] / others, 0.0)
+    share = (1 - (r / _ALIKE).square()).clamp(0, 1).where(r >= _ROUNDING, 1.0)[:, None]
+    own = positions[index[:, 0]].double().where(torch.isfinite(places), torch.nan)
+    return torch.where(share == 1, own, share * own + (1 - share) * places)
 
 
 def distance_ratio(apart: Float[Tensor, "m k"], typical: float) -> Float[Tensor, " m"]:

@@ -1,8 +1,8 @@
 """Giving back what is not needed: from a sparse change that crosses the boundary to one from which nothing can go.
 
 The items of a change are pixels, each with all its channels, or single entries. Where x' = x + r has the margin
-F(x') < -kappa, an item is free if restoring it alone keeps that margin. `reverse` restores free items until there is
-none: the change is then 1-minimal. It says nothing about two items at once, nor about other supports.
+F(x') < -kappa F(x), an item is free if restoring it alone keeps that margin. `reverse` restores free items until
+there is none: the change is then 1-minimal. It says nothing about two items at once, nor about other supports.
 
 Each round first ranks the items by what restoring them costs. While there are many, the cost is taken from one gradient
 and the cheapest are tried together, several counts side by side; the last rounds measure it, one forward per item, and
@@ -43,7 +43,7 @@ def reverse(problem: Problem, numbers: Numbers, adversarial: Images) -> Reversed
     Args:
         problem: the images and what counts.
         numbers: the image of each row.
-        adversarial: rows with F < -kappa.
+        adversarial: rows with the margin demanded.
 
     Returns:
         1-minimal changes; each changes a subset of the items that it was given, by the same amounts.
@@ -80,7 +80,7 @@ def _drop_measured(problem: Problem, numbers: Tensor, at: Tensor, clean: Tensor)
     while len(rows):
         here, image = at[rows], clean[numbers[rows]]
         cost = losses(problem, numbers[rows], here)
-        free = (cost < -problem.kappa).sum(1)
+        free = (cost < -problem.demanded(numbers[rows])[:, None]).sum(1)
         halvings = max(1, int(free.max()).bit_length())
         sizes = free[:, None] // 2 ** torch.arange(halvings, device=at.device)
         several = sizes.where(sizes > 1, 0)
@@ -128,7 +128,7 @@ def _largest(problem: Problem, numbers: Tensor, at: Tensor, image: Tensor, place
         return torch.where(gone, image[which], at[which]).reshape(-1, *problem.images.shape[1:])
 
     margin = problem.ledger.of(numbers[row], restored)
-    kept = count.where(margin < -problem.kappa, 0)
+    kept = count.where(margin < -problem.demanded(numbers[row]), 0)
     return torch.zeros_like(sizes[:, 0]).scatter_reduce(0, row, kept, "amax")
 
 
@@ -155,12 +155,12 @@ def exchange(problem: Problem, numbers: Numbers, found: Reversed, *, rounds: int
         if not len(rows):
             break
         starts = _extended(problem, numbers[rows], kept.adversarial[rows])
-        crosses = problem.ledger(starts, numbers[rows]) < -problem.kappa
+        crosses = problem.ledger(starts, numbers[rows]) < -problem.demanded(numbers[rows])
         rows, starts = rows[crosses], starts[crosses]
         if not len(rows):
             break
         tried = reverse(problem, numbers[rows], starts)
-        better = _cost(tried) < _cost(kept)[rows]
+        better = _cost(problem, numbers[rows], tried) < _cost(problem, numbers, kept)[rows]
         rows = rows[better]
         for mine, other in zip(kept, tried, strict=True):
             mine[rows] = other[better]
@@ -168,9 +168,10 @@ def exchange(problem: Problem, numbers: Numbers, found: Reversed, *, rounds: int
     return kept
 
 
-def _cost(found: Reversed) -> Tensor:
+def _cost(problem: Problem, numbers: Tensor, found: Reversed) -> Tensor:
     """The items; of equally many, less where the margin is deeper, from which more can be given back."""
-    return found.items + torch.sigmoid(found.margin)
+    depth = found.margin / problem.ledger.lead[numbers].clamp(min=torch.finfo(found.margin.dtype).tiny)
+    return found.items + torch.sigmoid(depth)
 
 
 def _extended(problem: Problem, numbers: Tensor, adversarial: Tensor) -> Tensor:

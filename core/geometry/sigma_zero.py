@@ -3,12 +3,12 @@
 For the change d of an image, with |d_p| the Euclidean length of item p (a pixel over its channels, or one entry), the
 number of changed items is replaced by s(d) = sum |d_p|² / (|d_p|² + sigma), sigma = 1e-3. Adam descends on
 
-    max(F(x + d) + 2 kappa, 0) / F(x) + s(d) / p,
+    max(F(x + d) / F(x) + 2 kappa, 0) + s(d) / p,
 
 with the gradient of each image divided by its largest value, a step length that falls from 1 to 1/10 as a cosine, d
 kept in the pixel box, and items whose largest entry is below tau set to 0. tau begins at 0.3 and moves by 0.01 times
 the step length after each step: up where the other class wins, down where it does not. The change of fewest items with
-F < -kappa is kept. Dividing by F(x) makes the balance of both terms independent of the scale of the logits.
+F < -kappa F(x) is kept. Dividing by F(x) makes the balance of both terms independent of the scale of the logits.
 
 Reference: Cinà, Villani, Pintor, Schönherr, Biggio, Pelillo, σ-zero: gradient-based optimization of ℓ0-norm adversarial
 examples, ICLR 2025 (arXiv 2402.01879), Algorithm 1; there items are entries, and logits are taken as they are.
@@ -78,7 +78,7 @@ def sigma_zero(
         stuck = torch.where(lost, UNDEFINED, torch.where(flat, NO_DIRECTION, NOT_REACHED))
         status[rows] = torch.where(torch.isfinite(count[rows]), FOUND, stuck)
         taken[rows] = step
-        descent = _slope(change[rows], margin, gradient, scale[rows], problem.kappa)
+        descent = _slope(change[rows], margin, gradient, scale[rows], problem.demanded(numbers[rows]))
         descent = descent / descent.flatten(1).abs().amax(1).clamp(min=_TINY)[:, None, None]
         length = _LAST_STEP + (1 - _LAST_STEP) * (1 + math.cos(math.pi * (step - 1) / steps)) / 2
         first[rows] = _MEMORY[0] * first[rows] + (1 - _MEMORY[0]) * descent
@@ -114,7 +114,7 @@ def _keep(
     """Keep the rows that cross with fewer items than before; returns those that cross."""
     changed = at != clean[rows]
     items = changed.any(1).sum(1).to(margin.dtype)
-    crosses = margin < -problem.kappa
+    crosses = margin < -problem.demanded(numbers[rows])
     fewer = crosses & (items < count[rows])
     best[rows] = torch.where(fewer[:, None, None], at, best[rows])
     count[rows] = torch.where(fewer, items, count[rows])
@@ -123,9 +123,9 @@ def _keep(
     return crosses
 
 
-def _slope(change: Tensor, margin: Tensor, gradient: Tensor, scale: Tensor, kappa: float) -> Tensor:
+def _slope(change: Tensor, margin: Tensor, gradient: Tensor, scale: Tensor, demanded: Tensor) -> Tensor:
     """The gradient of the loss; the smooth count's is 2 sigma d / (|d_p|² + sigma)² / p."""
-    hinge = (margin + 2 * kappa > 0) / scale
+    hinge = (margin + 2 * demanded > 0) / scale
     size = change.square().sum(1, keepdim=True)
     count = 2 * _SIGMA * change / (size + _SIGMA).square() / change.shape[2]
     return hinge[:, None, None] * gradient.nan_to_num(0.0) + count

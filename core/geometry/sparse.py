@@ -1,8 +1,9 @@
 """The fewest pixels that change the class, and how they do it.
 
 A sparse change r of an image x keeps to a support, a few pixels, and crosses the boundary: with the signed margin
-F = f_s - max_{k != s} f_k of the image's class s, F(x + r) < -kappa, and x + r is in the pixel box [0, 1], no entry
-further than a bound D from x. To find the smallest support is NP-hard in general; two methods look for small ones,
+F = f_s - max_{k != s} f_k of the image's class s, F(x + r) < -kappa F(x), and x + r is in the pixel box [0, 1], no
+entry further than a bound D from x. To find the smallest support is NP-hard in general; two methods look for small
+ones,
 
 - "sparsefool" by the geometry of the boundary (`core.geometry.sparsefool`), with several pushes lambda side by side,
 - "sigma_zero" by descent on a smooth count (`core.geometry.sigma_zero`),
@@ -57,7 +58,7 @@ STATUSES: Mapping[str, str] = MappingProxyType(
     {
         "found": "The class changes with these pixels, by the margin demanded.",
         "stalled": "The planes did not lead across the boundary within the loops allowed; allow more of them.",
-        "infeasible": "To first order no change within the value bound reaches the boundary; allow a larger bound.",
+        "infeasible": "To first order no change within the bound crosses the boundary; allow more, or a smaller kappa.",
         "not reached": "No other class was met within the steps allowed; allow more of them.",
         "no direction": "The gradient vanished or was not finite: nothing says where the boundary is.",
         "undefined": "A logit is not finite at the image, or on the way.",
@@ -144,7 +145,7 @@ def sparse_perturbation(
         bound: D, the largest change of one entry.
         max_loops: planes of SparseFool before an attempt is given up.
         steps: of sigma-zero.
-        kappa: the margin demanded, of logits: at the boundary itself rounding decides.
+        kappa: the margin demanded, as a share of that of the image: at the boundary itself rounding decides.
         tied: the channels of an image are equal and stay so, as in a grey image with three channels.
         seed: 0 begins at the image; another number at a point within 2/255 of it, which shows what the search chose.
         on_progress: told the fraction done.

@@ -3,10 +3,10 @@
 DeepFool finds a point x_B of the boundary near a point z, with the unit normal n towards the other class. The smallest
 sparse change in the pixel box that gains
 
-    b = lambda <n, x_B - z> + 2 kappa / ||grad F||
+    b = lambda <n, x_B - z> + 2 kappa F(x) / ||grad F||
 
 along n (`core.geometry.box_solver`) leads to the next z. Where the boundary is curved that point may still be on the
-source side: then DeepFool starts again from there, until the margin demanded, F < -kappa, is met at
+source side: then DeepFool starts again from there, until the margin demanded, F < -kappa F(x), is met at
 x + 1.02 (z - x) in the box. lambda >= 1 pushes the plane beyond the boundary: fewer loops, more pixels; several lambdas
 run side by side, and where the box is too small for a push, the plane stays where it is. The order "l1" goes on from z,
 as published; "l0" and "pixel" solve again from the image, with x in place of z in b, since from z they would count only
@@ -206,10 +206,11 @@ class _Search:
         max_loops: int,
     ) -> None:
         self._ledger, self._images, self._low, self._high = problem.ledger, problem.images, problem.low, problem.high
-        self._order, self._kappa, images = order, problem.kappa, problem.images
+        self._order, images = order, problem.images
         count, device = len(images), images.device
         self._number = torch.arange(count, device=device).repeat(len(multipliers))
         self._multiplier = torch.tensor(multipliers, dtype=images.dtype, device=device).repeat_interleave(count)
+        self._demanded = problem.demanded(self._number)
         self._z = images[self._number]
         self._way, self._adversarial = torch.zeros_like(self._z), self._z.clone()
         self._walks = torch.zeros_like(self._number, dtype=torch.bool)
@@ -277,7 +278,7 @@ class _Search:
         base, number = self._base(rows), self._number[rows]
         low, high = self._low[number] - base, self._high[number] - base
         reach = _dot(normal.abs(), torch.where(normal > 0, high, -low))
-        least = depth.clamp(min=0) + 2 * self._kappa / steepness
+        least = depth.clamp(min=0) + 2 * self._demanded[rows] / steepness
         push = self._multiplier[rows] * _EAGER ** self.loops[rows].to(depth.dtype)
         pushed = least + (push - 1) * depth.clamp(min=0)
         found = solve(normal, torch.where(pushed > reach, least, pushed), low, high, self._order)
@@ -306,7 +307,7 @@ class _Search:
         runs = self._status[rows] == _RUNNING
         crossed = runs & walks & (margin < 0)
         solved = runs & ~walks & ~self._again[rows]
-        found = solved & (margin < -self._kappa)
+        found = solved & (margin < -self._demanded[rows])
         self._adversarial[rows] = torch.where(_column(found), test, self._adversarial[rows])
         self._walks[rows] = torch.where(crossed, False, torch.where(solved & ~found, True, walks))
         self._steps[rows] = self._steps[rows].where(walks, 0)

@@ -106,9 +106,10 @@ def serve_page(tmp_path_factory: pytest.TempPathFactory, checkout: Path) -> Iter
 
 @pytest.fixture
 def context(context: BrowserContext) -> Iterator[BrowserContext]:
-    """A browser's own profile, in which no script may fail."""
+    """A browser's own profile, in which no script may fail, and nothing may be asked for that the policy forbids."""
     errors: list[str] = []
     context.on("weberror", lambda error: errors.append(str(error.error)))
+    context.on("console", lambda said: errors.append(said.text) if "Content Security Policy" in said.text else None)
     context.set_default_timeout(60_000)
     yield context
     assert errors == []

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from core.classifier import Classifier
 from core.errors import ImageError
+from core.geometry.boundary import boundary_points
+from core.geometry.curvature import curvature_profile
 from tests import truths
 
 SHAPE = (3, 8, 8)
@@ -94,19 +98,216 @@ def test_images_are_checked_at_the_door(images: torch.Tensor, message: str) -> N
     ("change", "message"),
     [
         ({"class_names": ("a", "b")}, "expected 5 class names"),
-        ({"mean": (0.5,)}, "expected 3 values of mean"),
-        ({"std": (0.5, 0.0, 0.5)}, "expected a positive std"),
+        ({"mean": (0.5,)}, "expected 3 finite numbers of mean"),
+        ({"mean": 0.5}, "expected 3 finite numbers of mean, one per channel, got 0.5; give them"),
+        ({"std": ((0.5, 0.5, 0.5),)}, "expected 3 finite numbers of std"),
+        ({"std": ([0.5], 0.5, 0.5)}, "expected 3 finite numbers of std"),
+        ({"std": (0.5, 0.0, 0.5)}, "expected a mean, and a positive std"),
+        ({"std": (0.5, -0.2, 0.5)}, "expected a mean, and a positive std"),
+        ({"std": (np.nan, 0.5, 0.5)}, "expected 3 finite numbers of std"),
+        ({"mean": (np.inf, 0.5, 0.5)}, "expected 3 finite numbers of mean"),
+        ({"mean": (0.5, 0.5, -np.inf)}, "expected 3 finite numbers of mean"),
+        ({"mean": (0.5, 1e300, 0.5)}, "within the range of float32, got mean"),
+        ({"std": (0.5, 1e300, 0.5)}, "within the range of float32"),
+        ({"std": (0.5, 1e-300, 0.5)}, "within the range of float32"),
+        ({"mean": (10**400, 0.5, 0.5)}, "expected 3 finite numbers of mean"),
+        ({"mean": (0.5, 0.5 + 1j, 0.5)}, "expected 3 finite numbers of mean"),
+        ({"mean": ("0.5", "0.5", "0.5")}, "expected 3 finite numbers of mean"),
+        ({"mean": "555"}, "expected 3 finite numbers of mean"),
+        ({"mean": (None, None, None)}, "expected 3 finite numbers of mean"),
+        ({"mean": (True, False, True)}, "expected 3 finite numbers of mean"),
         ({"input_shape": (8, 8)}, "expected an input shape"),
     ],
 )
 def test_what_does_not_fit_is_said_in_one_sentence(change: dict[str, object], message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        Classifier(**{"module": net(), "input_shape": SHAPE, "device": "cpu", **change})  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match=message) as refused:
+        made(**change)
+    assert "\n" not in str(refused.value)
+
+
+def made(**settings: object) -> Classifier:
+    """A classifier of whatever comes from outside: the checks of types are not asked."""
+    classifier = object.__new__(Classifier)
+    fill: Any = getattr(Classifier.__init__, "__wrapped__", Classifier.__init__)
+    fill(classifier, **{"module": net(), "input_shape": SHAPE, "device": "cpu", **settings})
+    return classifier
+
+
+@pytest.mark.parametrize(
+    "statistic", [np.array([0.1, 0.2, 0.3]), [np.float32(0.1), 0.2, 0.3], torch.tensor([0.1, 0.2, 0.3])]
+)
+def test_numbers_of_any_library_are_statistics(statistic: object) -> None:
+    assert made(mean=statistic).mean == pytest.approx((0.1, 0.2, 0.3))
+
+
+def test_statistics_that_float64_holds_may_be_too_large_for_another_dtype() -> None:
+    classifier = Classifier(net().double(), SHAPE, std=(1e-300,) * 3, device="cpu")
+    with pytest.raises(ValueError, match="within the range of float32"):
+        classifier.to(dtype=torch.float32)
 
 
 def test_what_is_no_classifier_is_refused() -> None:
     with pytest.raises(ValueError, match="is it a classifier"):
         Classifier(nn.Identity(), SHAPE, device="cpu")
+
+
+# -- how images lie in memory ------------------------------------------------------------------------------------------
+
+
+def read_only(array: np.ndarray) -> np.ndarray:
+    array = array.copy()
+    array.flags.writeable = False
+    return array
+
+
+@pytest.mark.parametrize(
+    "laid",
+    [
+        lambda a: a[:, :, ::-1][:, :, ::-1],  # negative strides twice
+        lambda a: np.ascontiguousarray(a[..., ::-1])[..., ::-1],
+        lambda a: a.astype(">f4"),
+        lambda a: a.astype(">f8"),
+        lambda a: a.astype("<f8"),
+        lambda a: a.astype(np.longdouble),
+        lambda a: np.asfortranarray(a),
+        lambda a: np.ascontiguousarray(a.transpose(0, 2, 3, 1)).transpose(0, 3, 1, 2),
+        lambda a: np.repeat(a, 2, axis=3)[..., ::2],
+        lambda a: np.frombuffer(b"\0" + a.tobytes(), np.uint8)[1:].view(a.dtype).reshape(a.shape),  # unaligned
+        read_only,
+        lambda a: torch.from_numpy(a).flip(2).flip(2).to(memory_format=torch.channels_last),
+        lambda a: torch.from_numpy(a).requires_grad_(),
+    ],
+)
+def test_images_may_lie_in_memory_as_they_like(laid: Callable[[np.ndarray], Any]) -> None:
+    classifier = Classifier(net(), SHAPE, device="cpu")
+    pixels = truths.images(3, SHAPE, dtype=torch.float32).numpy()
+    expected = classifier.predict(pixels)
+    given = laid(pixels)
+    np.testing.assert_array_equal(classifier.accept(given).numpy(), pixels)
+    np.testing.assert_allclose(classifier.predict(given).probabilities, expected.probabilities, rtol=1e-5)
+
+
+def test_one_picture_repeated_without_memory_is_accepted() -> None:
+    classifier = Classifier(net(), SHAPE, device="cpu")
+    one = truths.images(1, SHAPE, dtype=torch.float32)
+    expected = classifier.predict(one.repeat(3, 1, 1, 1)).probabilities
+    for given in (one.expand(3, -1, -1, -1), np.broadcast_to(one.numpy(), (3, *SHAPE))):
+        np.testing.assert_allclose(classifier.predict(given).probabilities, expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("images", "message"),
+    [
+        (np.zeros((1, *SHAPE), np.uint8), "got uint8; divide them by 255"),
+        (np.zeros((1, *SHAPE), ">i2"), "got >i2; convert them"),
+        (torch.zeros((1, *SHAPE), dtype=torch.uint8), "got uint8; divide them by 255"),
+        (np.zeros((1, *SHAPE), bool), "got bool; convert them"),
+        (np.zeros((1, *SHAPE), complex), "got complex128; convert them"),
+        (torch.zeros((1, *SHAPE), dtype=torch.complex64), "got complex64; convert them"),
+        (np.full((1, *SHAPE), None), "got object; convert them"),
+        (np.full((1, *SHAPE), "0.5"), "got <U3; convert them"),
+        (torch.zeros(1, *SHAPE).to_sparse(), "got sparse_coo; convert them"),
+        (np.full((1, *SHAPE), 1e300), "expected finite pixel values"),
+        (np.zeros((0, 3, 9, 9), np.float32), "got 0 x 3 x 9 x 9"),
+    ],
+)
+def test_what_are_no_images_is_said_in_one_sentence(images: Any, message: str) -> None:
+    with pytest.raises(ImageError, match=message):
+        Classifier(net(), SHAPE, device="cpu").predict(images)
+
+
+# -- modules that write into what they are given ----------------------------------------------------------------------
+
+MEAN, STD = torch.tensor([0.5, 0.4, 0.3]).view(3, 1, 1), torch.tensor([0.2, 0.3, 0.4]).view(3, 1, 1)
+
+
+class Writes(nn.Module):
+    """A smooth network behind steps that may write into the images."""
+
+    def __init__(self, steps: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.steps, self.net = steps, nn.Sequential(nn.Conv2d(3, 4, 3), nn.Softplus(), nn.Flatten(), nn.Linear(144, 5))
+
+    def forward(self, images: Tensor) -> Tensor:
+        logits: Tensor = self.net(self.steps(images))
+        return logits
+
+
+def through_a_view(images: Tensor) -> Tensor:
+    for channel in range(3):
+        images[:, channel].mul_(2)
+    images[:, 0, 2:5].zero_()
+    return images
+
+
+def out_of_a_view(images: Tensor) -> Tensor:
+    images = images * 2
+    keep = torch.ones_like(images)
+    keep[:, 0, 2:5] = 0
+    return images * keep
+
+
+def through_a_list(images: Tensor) -> Tensor:
+    held = [images]
+    held[0] *= 3
+    return images
+
+
+def only_where_bright(images: Tensor) -> Tensor:
+    return images.div_(2) if images.max() > 0.9 else images
+
+
+WRITES = [
+    (lambda x: x.sub_(MEAN).div_(STD), lambda x: (x - MEAN) / STD),
+    (lambda x: nn.functional.relu(x.sub_(0.5), inplace=True), lambda x: (x - 0.5).relu()),
+    (through_a_view, out_of_a_view),
+    (through_a_list, lambda x: 3 * x),
+]
+
+
+@pytest.mark.parametrize(("writes", "reads"), WRITES)
+@pytest.mark.parametrize("mean", [None, (0.1, 0.2, 0.3)])
+def test_what_writes_into_its_input_is_the_same_function(
+    writes: Callable[[Tensor], Tensor], reads: Callable[[Tensor], Tensor], mean: tuple[float, ...] | None
+) -> None:
+    written, read = (Classifier(Writes(steps), SHAPE, mean=mean, device="cpu") for steps in (writes, reads))
+    images = truths.images(3, SHAPE, dtype=torch.float32)
+    kept = images.clone()
+    np.testing.assert_allclose(written.predict(images).probabilities, read.predict(images).probabilities, rtol=1e-5)
+    at, way = images.clone().requires_grad_(), truths.images(3, SHAPE, seed=1, dtype=torch.float32)
+    gradients, products, forwards, each, along = [], [], [], [], []
+    for classifier in (written, read):
+        (gradient,) = torch.autograd.grad(classifier(at)[:, 0].sum(), at, create_graph=True)
+        gradients.append(gradient.detach())
+        products.append(torch.autograd.grad((gradient * way).sum(), at)[0])
+        forwards.append(torch.func.jvp(classifier, (images,), (way,))[1])
+        each.append(torch.func.vmap(lambda image, asked=classifier: asked(image[None])[0])(images))
+        along.append(classifier.along(images[0], way[:2])(torch.tensor([[0.0, 0.0], [0.3, -0.2]])))
+    for mine, expected in (gradients, products, forwards, each, along):
+        torch.testing.assert_close(mine, expected, rtol=1e-5, atol=1e-5)
+    assert torch.equal(images, kept)
+
+
+def test_what_writes_only_into_some_images_is_found_too() -> None:
+    images = truths.images(2, SHAPE, dtype=torch.float32)
+    kept, at = images.clone(), images.clone().requires_grad_()
+    assert images.max() > 0.9
+    classifier = Classifier(Writes(only_where_bright), SHAPE, device="cpu")
+    torch.autograd.grad(classifier(at).sum(), at)
+    assert classifier.predict(images).label.tolist() == classifier.predict(images).label.tolist()
+    assert torch.equal(images, kept)
+
+
+@pytest.mark.parametrize(("writes", "reads"), WRITES)
+def test_boundary_points_of_what_writes_into_its_input(
+    writes: Callable[[Tensor], Tensor], reads: Callable[[Tensor], Tensor]
+) -> None:
+    images = truths.images(2, SHAPE, dtype=torch.float32)
+    found = [boundary_points(Classifier(Writes(steps), SHAPE, device="cpu"), images) for steps in (writes, reads)]
+    np.testing.assert_allclose(found[0].distance, found[1].distance, rtol=1e-4)
+    bends = [curvature_profile(Classifier(Writes(steps), SHAPE, device="cpu"), images) for steps in (writes, reads)]
+    np.testing.assert_allclose(bends[0].curvatures, bends[1].curvatures, rtol=1e-3, atol=1e-4)
 
 
 # -- fingerprint ------------------------------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -165,3 +166,206 @@ def test_an_unknown_ending_is_refused_before_anything_is_computed(capsys: pytest
     with pytest.raises(SystemExit, match="2"):
         main([*SLICE, "--out", "figure.docx"])
     assert "expected a file ending in .pdf, .svg, .png, .html, .npz, .csv, .json" in capsys.readouterr().err
+
+
+RAISING = """
+import torch
+from torch import nn
+{more}
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(3072, 3)
+        self.calls = 0
+    def forward(self, x):
+        self.calls += 1
+        if self.calls > 6:
+            {what}
+        return self.layer(x.flatten(1))
+def net():
+    return Net()
+"""
+REPORT = ["report", "--images", "demo:photos", "--rows", "3,17,42"]
+
+
+def raising(folder: Path, what: str, more: str = "") -> str:
+    """The source of a model whose own code does something after it was loaded."""
+    path = folder / "raising.py"
+    path.write_text(RAISING.format(what=what, more=more), encoding="utf-8")
+    return f"module:{path}:net?size=3x32x32"
+
+
+@pytest.mark.parametrize(
+    ("what", "told"),
+    [
+        ("raise RuntimeError('mat1 and mat2\\n  do not fit')", "RuntimeError: mat1 and mat2 do not fit"),
+        ("raise ValueError('too many values to unpack')", "ValueError: too many values to unpack"),
+        ("raise KeyError", "KeyError"),
+        ("assert False, 'x' * 9999", "AssertionError: xxx"),
+        ("raise MemoryError", "MemoryError"),
+        ("raise RuntimeError('\\x1b[2J\\u202ehidden')", "RuntimeError: [2Jhidden"),
+    ],
+)
+def test_a_model_that_raises_ends_in_one_sentence(
+    what: str, told: str, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    out = tmp_path / "a.svg"
+    out.write_bytes(b"older")
+    arguments = [
+        "slice",
+        "--model",
+        raising(tmp_path, what),
+        "--image-set",
+        "demo:photos",
+        *SLICE[3:],
+        "--out",
+        str(out),
+    ]
+    assert main(arguments) == 1
+    error = capsys.readouterr().err
+    assert error.startswith(f"error: {told}")
+    assert error.endswith("; add --debug for the traceback\n")
+    assert error.count("\n") == 1
+    assert len(error) < 400
+    assert out.read_bytes() == b"older"
+    for debugged in (["--debug", *arguments], [*arguments, "--debug"]):
+        assert main(debugged) == 1
+        error = capsys.readouterr().err
+        assert "Traceback (most recent call last)" in error
+        assert "raising.py" in error
+        assert error.splitlines()[-1].startswith(f"error: {told}")
+        assert "add --debug" not in error
+
+
+def test_one_that_raises_stops_neither_a_folder_nor_a_report_nor_a_series(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    folder, out = tmp_path / "recipes", tmp_path / "figures"
+    folder.mkdir()
+    bad = raising(tmp_path, "raise RuntimeError('no')")
+    cut = Recipe.make("slice", models=[bad], images="demo:photos", rows=[3, 17, 42], settings={"resolution": 16})
+    (folder / "a.json").write_text(cut.json())
+    (folder / "b.json").write_text(exhibit("limits").recipe.json())
+    assert main(["run", str(folder), "--out", str(out), "--ending", ".svg", "--trust"]) == 1
+    assert capsys.readouterr().err == "error: a.json: RuntimeError: no; add --debug for the traceback\n"
+    assert [path.name for path in out.iterdir()] == ["b.svg"]
+    page = tmp_path / "report.html"
+    assert main([*REPORT, "--model", bad, "--only", "limits,slice", "--out", str(page)]) == 0
+    assert "No picture: RuntimeError: no" in page.read_text()
+    capsys.readouterr()
+    models = f"{bad},demo:photos/standard"
+    (folder / "c.json").write_text(cut.with_settings().json())
+    assert main(["series", str(folder / "c.json"), "--models", models, "--out", str(tmp_path / "s")]) == 1
+    assert "RuntimeError: no" in capsys.readouterr().err
+    assert len(list((tmp_path / "s").iterdir())) == 1
+
+
+INTERRUPTED = """
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # as in a terminal, whoever started the tests
+from core.cli import main
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+@pytest.mark.parametrize("debug", [False, True])
+def test_an_interrupt_ends_in_one_sentence_and_leaves_the_older_file(debug: bool, tmp_path: Path) -> None:
+    out = tmp_path / "a.svg"
+    out.write_bytes(b"older")
+    model = raising(tmp_path, "os.kill(os.getpid(), signal.SIGINT); time.sleep(60)", "import os, signal, time")
+    arguments = ["slice", "--model", model, "--image-set", "demo:photos", *SLICE[3:], "--out", str(out)]
+    command = [sys.executable, "-c", INTERRUPTED, *arguments, *(["--debug"] if debug else [])]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 130
+    *before, last = done.stderr.splitlines()
+    assert last == "error: interrupted; what was not finished is not written"
+    assert any("Traceback" in line for line in before) == debug
+    assert debug or not before
+    assert out.read_bytes() == b"older"
+    assert {path.name for path in tmp_path.iterdir()} - {"__pycache__"} == {"a.svg", "raising.py"}
+
+
+def test_a_reader_that_has_gone_is_no_error() -> None:
+    code = "import sys; from core.cli import main; sys.exit(main(['list']))"
+    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert process.stdout is not None
+    assert process.stderr is not None
+    process.stdout.close()
+    assert process.stderr.read() == b""
+    assert process.wait() == 141
+    process.stderr.close()
+
+
+def test_words_that_a_terminal_lacks_are_no_error(tmp_path: Path) -> None:
+    out = tmp_path / "猫.svg"
+    code = "import sys; from core.cli import main; sys.exit(main(sys.argv[1:]))"
+    done = subprocess.run(
+        [sys.executable, "-c", code, "run", "limits", "--out", str(out)],
+        capture_output=True,
+        check=False,
+        env={**os.environ, "PYTHONIOENCODING": "ascii:strict"},
+    )
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert b"\\u732b.svg: Limit" in done.stdout
+    assert out.is_file()
+
+
+@pytest.mark.parametrize("command", ["slice", "list", "show", "run", "series", "report", "reproduce"])
+def test_every_command_has_debug(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="0"):
+        main([command, "--help"])
+    assert "--debug" in capsys.readouterr().out
+
+
+UNSTEADY = """
+import torch
+from torch import nn
+
+
+class Net(nn.Module):
+    def __init__(self, random):
+        super().__init__()
+        torch.manual_seed(0)
+        self.first = nn.Conv2d(3, 4, 3)
+        self.norm = nn.BatchNorm2d(4, track_running_stats=random)
+        self.last, self.random = nn.Linear(3600, 10), random
+
+    def forward(self, images):
+        hidden = self.norm(self.first(images)).relu()
+        hidden = nn.functional.dropout(hidden, 0.5, training=True) if self.random else hidden
+        return self.last(hidden.flatten(1))
+
+
+def drops():
+    return Net(True)
+
+
+def mixes():
+    return Net(False)
+"""
+
+
+@pytest.mark.parametrize(
+    ("factory", "said"), [("drops", "It draws at random or keeps a state"), ("mixes", "The batch changes the answer")]
+)
+def test_a_model_without_a_boundary_is_drawn_with_a_warning(
+    factory: str, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "net.py").write_text(UNSTEADY)
+    model = f"module:{tmp_path}/net.py:{factory}?size=3x32x32&preset=none&name=mine"
+    arguments = ["slice", "--model", model, "--image-set", "demo:photos", "--images", "3,17,42", "--resolution", "16"]
+    figure = tmp_path / "figure.html"
+    assert main([*arguments, "--out", str(figure)]) == 0
+    spoken = capsys.readouterr()
+    (warning,) = spoken.err.splitlines()
+    assert warning.startswith("warning: mine: ")
+    assert f"{said}, so no boundary is defined." in warning
+    assert spoken.out.count("so no boundary is defined.") == 1
+    assert said in figure.read_text(encoding="utf-8")
+
+
+def test_a_steady_model_has_no_warning(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*SLICE, "--resolution", "16", "--out", str(tmp_path / "figure.svg")]) == 0
+    spoken = capsys.readouterr()
+    assert spoken.err == ""
+    assert "no boundary is defined" not in spoken.out

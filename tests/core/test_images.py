@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import re
 import struct
@@ -9,7 +10,9 @@ import subprocess
 import sys
 import warnings
 import zlib
+from collections import OrderedDict
 from pathlib import Path
+from weakref import WeakSet
 
 import numpy as np
 import pytest
@@ -18,6 +21,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from core import images
 from core.demo_data import PHOTOS
 from core.errors import ImageError
 from core.image_files import read_picture
@@ -68,6 +72,52 @@ def test_demo_sets_can_be_enlarged() -> None:
     small = torch.nn.functional.avg_pool2d(large.pixels, 2)
     assert (small - load_images("demo:digits").pixels).abs().mean() < 0.02
     assert load_images("demo:photos", size=(8, 16)).pixels.shape == (540, 3, 8, 16)
+
+
+def test_demo_sets_at_other_sizes_are_kept_by_bytes_not_by_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(images, "_sizes", OrderedDict())
+    monkeypatch.setattr(images, "_in_use", WeakSet())
+    each = 4 * 3 * 32 * 32 * 540  # the whole set at 32 pixels
+    monkeypatch.setattr(images, "_MOST_KEPT", int(2.5 * each))
+    monkeypatch.setattr(images, "_MOST_IN_USE", int(3.5 * each))
+    first = load_images("demo:photos@32")
+    assert load_images("demo:photos@32") is first
+    load_images("demo:photos@31")
+    load_images("demo:photos@30")
+    assert list(images._sizes) == ["demo:photos@31", "demo:photos@30"]  # the one asked for longest ago is gone
+    for side in range(8, 40):  # none of which stays in use
+        load_images(f"demo:photos@{side}")
+        assert sum(kept.pixels.nbytes for kept in images._sizes.values()) <= 2.5 * each
+    held = [first, load_images("demo:photos@33")]
+    with pytest.raises(ImageError, match=r"^expected room for demo:photos@40, .* fill it; try again later$"):
+        load_images("demo:photos@40")
+    del first, held
+    gc.collect()
+    assert load_images("demo:photos@40").pixels.shape[2:] == (40, 40)
+
+
+@pytest.mark.parametrize(
+    ("source", "fits"),
+    [
+        ("demo:photos", True),
+        ("demo:photos@32", True),
+        ("demo:photos@1024", False),
+        ("demo:digits", False),
+        ("demo:digits@32", False),
+        ("pictures.zip?size=32&channels=3", True),
+        ("pictures.zip?size=32", True),  # for all that is known before it is read
+        ("pictures.zip?size=4096", False),
+        ("upload:ab?size=32x33", False),
+        ("upload:ab?channels=1", False),
+    ],
+)
+def test_what_cannot_fit_is_refused_before_it_is_made(source: str, fits: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(images, "_resized", lambda *args: pytest.fail("images were made"))
+    if fits:
+        images.check_shape(source, (3, 32, 32), "m")
+    else:
+        with pytest.raises(ImageError, match="expected images of n x 3 x 32 x 32 for m, got n x .*; resize"):
+            images.check_shape(source, (3, 32, 32), "m")
 
 
 def test_every_photograph_has_its_licence_on_record() -> None:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from core.checkpoints import load_classifier
 from core.classifier import Classifier
 from core.errors import CheckpointError
-from core.inspection import inspect, require_classifier
+from core.inspection import doubts, inspect, require_classifier
 
 
 class Does(nn.Module):
@@ -51,6 +51,8 @@ def test_a_demo_model_is_good() -> None:
     ("function", "name", "verdict", "words"),
     [
         (lambda x: logits(x) - logits(x).mean(0), "rows do not mix", "bad", "no boundary is defined"),
+        (lambda x: logits(x + torch.rand(())), "repeats itself", "bad", "It draws at random or keeps a state"),
+        (lambda x: logits(x + torch.rand(())), "rows do not mix", "note", "Not known"),
         (lambda x: logits(x).log().sqrt().neg().sqrt(), "finite logits", "bad", "NaN or infinity on noise"),
         (lambda x: x.flatten(1)[:, :3].relu(), "second derivatives", "note", "piecewise linear"),
         (lambda x: logits(x.round()), "gradients", "bad", "logits do not see the image"),
@@ -62,6 +64,104 @@ def test_what_is_wrong_is_said(function: Callable[[Tensor], Any], name: str, ver
     found = verdicts(function)[name]
     assert found[0] == verdict
     assert words in found[1]
+
+
+class Keeps(nn.Module):
+    """Logits that move each time they are asked for: a state that eval mode does not stop."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("times", torch.zeros(()))
+
+    def forward(self, images: Tensor) -> Tensor:
+        self.times += 1
+        return logits(images) * (1 + 0.01 * self.times)
+
+
+def drops(share: float, of: Callable[[Tensor], Tensor] = lambda x: x) -> nn.Module:
+    return Does(lambda x: logits(nn.functional.dropout(of(x), share, training=True)))
+
+
+class Blocks(nn.Module):
+    """A residual block that is left out at random, for the whole batch at once."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        return logits(images + (torch.rand(()) < 0.4) * images.square())
+
+
+def no_statistics(shape: int = 2) -> nn.Module:
+    torch.manual_seed(0)
+    head: list[nn.Module] = [nn.Softplus(), nn.AdaptiveAvgPool2d(shape), nn.Flatten(), nn.Linear(4 * shape**2, 3)]
+    return nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4, track_running_stats=False), *head)
+
+
+def after_pooling() -> nn.Module:
+    """Statistics of one value per channel, which torch refuses for one image alone."""
+    torch.manual_seed(0)
+    norm = nn.BatchNorm1d(4, track_running_stats=False)
+    return nn.Sequential(
+        nn.Conv2d(3, 4, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten(), norm, nn.Softplus(), nn.Linear(4, 3)
+    )
+
+
+UNSTEADY = [
+    (lambda: drops(0.5), "repeats itself"),
+    (lambda: drops(0.01), "repeats itself"),
+    (lambda: Does(lambda x: logits(x + 0.01 * torch.randn_like(x))), "repeats itself"),
+    (lambda: Does(lambda x: logits(x) + 1e-3 * torch.rand(()) + torch.rand(3)), "repeats itself"),
+    (Blocks, "repeats itself"),
+    (Keeps, "repeats itself"),
+    (no_statistics, "rows do not mix"),
+    (after_pooling, "rows do not mix"),
+    (lambda: Does(lambda x: logits(x - x.mean(0))), "rows do not mix"),
+    (lambda: Does(lambda x: logits(x.cumsum(0))), "rows do not mix"),
+    (lambda: Does(lambda x: logits(x + 0.1 * x.roll(1, 0))), "rows do not mix"),
+    (lambda: Does(lambda x: logits(x / x.amax())), "rows do not mix"),
+    (lambda: Does(lambda x: logits(x).softmax(0)), "rows do not mix"),
+    (lambda: Does(lambda x: 1e4 + logits(x - x.mean(0))), "rows do not mix"),
+    (lambda: Does(lambda x: 1e-6 * logits(x - x.mean(0))), "rows do not mix"),
+]
+
+
+@pytest.mark.parametrize(("make", "name"), UNSTEADY)
+@pytest.mark.parametrize("side", [8, 64])
+def test_what_has_no_boundary_is_doubted(make: Callable[[], nn.Module], name: str, side: int) -> None:
+    torch.manual_seed(1)
+    classifier = Classifier(make(), (3, side, side), name="mine", device="cpu")
+    (bad,) = (each for each in inspect(classifier) if each.verdict == "bad" and each.name != "gradients")
+    assert bad.name == name
+    assert doubts([classifier, classifier]) == (f"mine: {bad.words}",)
+    assert bad.words.count("no boundary is defined") + bad.words.count("takes no image alone") == 1
+
+
+@pytest.mark.parametrize(
+    "module",
+    [
+        Does(logits),
+        Does(lambda x: 1e4 + logits(x)),
+        Does(lambda x: 1e-8 * logits(x)),
+        Does(lambda x: logits(x).detach() * torch.nan),
+        Does(lambda x: torch.zeros(len(x), 3)),
+        nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Dropout(0.5), nn.Flatten(), nn.Linear(144, 3)),
+        nn.Sequential(nn.Conv2d(3, 4, 3), nn.InstanceNorm2d(4), nn.GroupNorm(2, 4), nn.Flatten(), nn.Linear(144, 3)),
+    ],
+)
+def test_what_answers_steadily_is_not_doubted(module: nn.Module) -> None:
+    assert doubts([Classifier(module, (3, 8, 8), device="cpu")]) == ()
+
+
+def test_a_model_is_tried_once_and_the_callers_random_numbers_stay() -> None:
+    asked = []
+    classifier = Classifier(Does(lambda x: asked.append(len(x)) or logits(x + torch.rand(()))), (3, 8, 8), device="cpu")
+    asked.clear()
+    torch.manual_seed(3)
+    expected = torch.rand(())
+    torch.manual_seed(3)
+    first = doubts([classifier])
+    assert torch.equal(torch.rand(()), expected)
+    assert len(asked) == 5
+    assert doubts([classifier]) == first
+    assert len(asked) == 5
 
 
 def test_a_classifier_that_learns_is_told() -> None:

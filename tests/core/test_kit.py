@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
+import copy
 import io
 import re
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pypdf
 import pytest
 from scipy.stats import binomtest
 
 from core.analyses import TABLE
 from core.cli import main
+from core.figures.glyphs import readable
 from core.figures.paper import read_recipe
 from core.followed import Followed, follow
 from core.gallery import exhibit
 from core.headlines import HEADLINES
-from core.kit import _bootstrap, _cells, latex, methods, numbers
+from core.kit import _bootstrap, _cells, methods, numbers
 from core.number import Number
 from core.recipe import Recipe
 from core.references import METHODS, entries, references
+from core.wording import latex, names
 
 
 @pytest.fixture(scope="module")
@@ -158,3 +163,31 @@ def test_joint_results_stand_in_one_table(made: Followed) -> None:
     alone = Followed(recipe=made.recipe, results=made.results[:1], classifiers=made.classifiers[:1], images=made.images)
     lines = [line for line in numbers(alone).splitlines() if line.endswith(r"\\")]
     assert {len(re.findall(r"(?<!\\)&", line)) for line in lines} == {5}
+
+
+def test_classes_of_any_letters_are_told_apart_in_every_file_of_the_kit(made: Followed) -> None:
+    one = copy.copy(made.classifiers[0])
+    traps = ("猫", "犬", "ñandú", "🙂", "\uff3cinput{x}", "=1+1", "[x]", "*", "a & b")
+    one.class_names = names(traps, "class")
+    recipe = replace(made.recipe, models=made.recipe.models[:1])
+    named = Followed(recipe=recipe, results=made.results[:1], classifiers=[one], images=made.images)
+    seen = [one.class_names[k] for k in np.unique(made.results[0].label)]
+    with zipfile.ZipFile(io.BytesIO(named.file(".zip"))) as archive:
+        kit = {name: archive.read(name) for name in archive.namelist()}
+    table = kit["numbers.tex"].decode("ascii")
+    shares = re.findall(r"^share of (.*?) &", table, re.MULTILINE)
+    assert sorted(shares) == sorted(map(latex, seen))
+    assert len(set(shares)) == len(seen) > 2
+    figure = pypdf.PdfReader(io.BytesIO(kit["figure.pdf"])).pages[0].extract_text()
+    assert all(readable(word) in figure for word in seen)
+    caption = kit["caption.txt"].decode()
+    assert all(f"{word} as {readable(word)}" in caption for word in seen if word in ("猫", "犬", "🙂"))
+
+
+def test_no_line_of_a_table_begins_with_an_option_of_the_line_break(made: Followed) -> None:
+    both = [copy.copy(one) for one in made.classifiers]
+    both[0].name, both[1].name = "[2cm]", "*"
+    named = Followed(recipe=made.recipe, results=made.results, classifiers=both, images=made.images)
+    lines = numbers(named).splitlines()
+    assert not any(line.startswith(("[", "*")) for line in lines)
+    assert sum(line.startswith(("{}[2cm] &", "{}* &")) for line in lines) > 6

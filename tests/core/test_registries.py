@@ -107,6 +107,37 @@ def test_unknown_architectures(name: str) -> None:
         fit(name, {})
 
 
+@pytest.mark.parametrize(
+    ("said", "meant"),
+    [
+        ("resnet18", "torchvision:resnet18 or timm:resnet18"),
+        ("ResNet18", "torchvision:resnet18 or timm:resnet18"),
+        ("resnet-18", "torchvision:resnet18 or timm:resnet18"),
+        ("resnet_18", "torchvision:resnet18 or timm:resnet18"),
+        ("resnet 18", "torchvision:resnet18 or timm:resnet18"),
+        (":resnet18", "torchvision:resnet18 or timm:resnet18"),
+        ("microsoft/resnet-18", "torchvision:resnet18 or timm:resnet18"),
+        ("torch:resnet18", "torchvision:resnet18 or timm:resnet18"),
+        ("timm/resnet18", "timm:resnet18"),
+        ("timm.resnet18", "timm:resnet18"),
+        ("timm:ResNet-18", "timm:resnet18"),
+        ("TIMM:resnet18", "timm:resnet18"),
+        ("timm:resnet18.a1_in1k", "timm:resnet18"),
+        ("torchvision/resnet18", "torchvision:resnet18"),
+        ("torchvision.models.resnet18", "torchvision:resnet18"),
+        ("torchvision:vit_tiny_patch16_224", "timm:vit_tiny_patch16_224"),
+        ("vit-tiny-patch16-224", "timm:vit_tiny_patch16_224"),
+        ("torchvision:resnet19", "torchvision:resnet18 or .*"),
+        ("EfficientNet-B0", "torchvision:efficientnet_b0 or timm:efficientnet_b0"),
+        ("x" * 5000, "torchvision:resnet18"),
+        ("", "torchvision:resnet18"),
+    ],
+)
+def test_an_architecture_in_another_spelling_is_named(said: str, meant: str) -> None:
+    with pytest.raises(CheckpointError, match=rf"such as {meant}, got '.*'; give the library and the name"):
+        fit(said, {})
+
+
 def test_search_wants_every_word() -> None:
     found = search("vit tiny 224")
     assert found

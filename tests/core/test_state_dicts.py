@@ -13,7 +13,8 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from core.errors import CheckpointError
-from core.state_dicts import choose, read_state_dicts, shards
+from core.registries import template
+from core.state_dicts import _candidates, choose, read_state_dicts, shards
 
 
 def weights() -> dict[str, Tensor]:
@@ -53,6 +54,105 @@ def test_wrapping_is_taken_off(
     found = {each.name: each for each in read_state_dicts([path])}
     assert same(found[name].tensors)
     assert found[name].removed == removed
+
+
+def resnet(seed: int = 0) -> dict[str, Tensor]:
+    torch.manual_seed(seed)
+    return {name: torch.rand(shape) for name, shape in template("torchvision:resnet18").items()}
+
+
+def under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {prefix + name: tensor for name, tensor in tensors.items()}
+
+
+CRITERION = {"criterion.weight": torch.ones(10)}
+
+
+@pytest.mark.parametrize(
+    ("beside", "name", "removed"),
+    [
+        (lambda net: {"state_dict": under("model.", net) | CRITERION}, "state_dict/model", "model."),
+        (lambda net: {"state_dict": CRITERION | under("model.", net)}, "state_dict/model", "model."),
+        (lambda net: under("model.", net) | CRITERION, "model", "model."),
+        (
+            lambda net: {"state_dict": under("classifier.net.", net) | {"train_acc.tp": torch.ones(9)}},
+            "state_dict/classifier",
+            "classifier.net.",
+        ),
+        (lambda net: {"state_dict": under("my_net.", net)}, "state_dict", "my_net."),
+        (lambda net: {"state_dict": under("module.my_net.net.", net)}, "state_dict", "module.my_net.net."),
+        (lambda net: under("module.", under("f.", net) | CRITERION), "f", "module.f."),
+        (lambda net: {"0.mean": torch.ones(3), "0.std": torch.ones(3), **under("1.", net)}, "1", "1."),
+        (
+            lambda net: {"state_dict": under("big.", {"a.weight": torch.ones(4000, 6000)}) | under("small.", net)},
+            "state_dict/small",
+            "small.",
+        ),
+        (lambda net: {"state_dict": {"w": torch.ones(9, 9)}, "nets": {"a": under("b.c.d.", net)}}, "nets/a", "b.c.d."),
+        (
+            lambda net: {"state_dict": under("student.", net) | under("teacher.", resnet(1))},
+            "state_dict/student",
+            "student.",
+        ),
+        (
+            lambda net: {"state_dict": under("target.", resnet(1)) | under("online.", resnet(2)), "net": net},
+            "net",
+            "",
+        ),
+    ],
+)
+def test_a_network_is_found_beside_what_else_was_trained(
+    tmp_path: Path, beside: Callable[[dict[str, Tensor]], dict[str, Any]], name: str, removed: str
+) -> None:
+    net, path = resnet(), tmp_path / "net.ckpt"
+    torch.save(beside(net), path)
+    found = {each.name: each for each in read_state_dicts([path])}
+    assert found[name].removed == removed
+    assert found[name].tensors.keys() == net.keys()
+    assert all(torch.equal(found[name].tensors[key], net[key]) for key in net)
+    first = choose(tuple(found.values()), None)
+    assert first.tensors.keys() == net.keys()
+    assert not first.is_average
+
+
+def test_parts_of_a_network_are_no_networks(tmp_path: Path) -> None:
+    path = tmp_path / "net.pt"
+    torch.save({"state_dict": under("model.", resnet()) | CRITERION}, path)
+    assert {each.name for each in read_state_dicts([path])} == {"state_dict", "state_dict/model"}
+    torch.save(resnet(), path)
+    assert [each.name for each in read_state_dicts([path])] == [""]
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["module." * 50_000 + each for each in "abc"],
+        ["." * 300_000 + each for each in "abc"],
+        [f"{number}.a.b.c.d.e.weight" for number in range(20_000)],
+        [f"model.{number}.weight" for number in range(20_000)],
+    ],
+)
+def test_names_of_any_depth_are_looked_through_once(names: list[str]) -> None:
+    looked = [0]
+
+    class Counted(str):
+        """A name that counts how often it is cut or looked at from a place on."""
+
+        def split(self, *options: Any) -> list[str]:  # type: ignore[override]
+            looked[0] += 1
+            return super().split(*options)
+
+    tensor = torch.ones(2)
+    found = _candidates({Counted(name): tensor for name in names})
+    assert sum(len(each.tensors) for each in found) <= 60 * len(names)
+    assert looked[0] <= 2 * len(names)
+
+
+def test_a_table_that_holds_itself_many_times_is_looked_through_once() -> None:
+    node: dict[str, Any] = {"weight": torch.ones(3)}
+    for _ in range(4):
+        node = {str(number): node for number in range(1000)}
+    assert len(_candidates(node)) == 1
 
 
 def test_averages_are_chosen_by_name_and_come_second(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ import torch
 
 from core.checkpoints import load_classifier
 from core.classifier import Classifier
+from core.compute import atomic_write, batch_shapes
 from core.errors import RecipeError
 from core.geometry.slices import Slice
 from core.images import ImageSet, load_images
@@ -117,6 +118,34 @@ def test_a_store_that_cannot_be_written_costs_no_result(tmp_path: Path, caplog: 
     store = Store(tmp_path / "file" / "results")
     assert isinstance(store.fetch(recipe(), [model()], image_set()), Slice)
     assert "could not be kept" in caplog.text
+
+
+@pytest.mark.parametrize("there", [False, True])
+def test_nobody_else_can_look_into_it(there: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cache = tmp_path / "cache"
+    monkeypatch.setenv("BOUNDARY_ATLAS_CACHE", str(cache))
+    before = os.umask(0)
+    try:
+        if there:  # made by a version that let others in
+            (cache / "results" / "ab").mkdir(parents=True)
+            (cache / "results" / "ab" / "ab12.entry").write_bytes(b"old")
+        Store().fetch(recipe(), [model()], image_set())
+        batch_shapes.get("key", lambda size: None, torch.device("cpu"))
+    finally:
+        os.umask(before)
+    found = [cache, *cache.rglob("*")]
+    assert {each.stat().st_mode & 0o777 for each in found if each.is_dir()} == {0o700}
+    assert {each.stat().st_mode & 0o777 for each in found if each.is_file()} == {0o600}
+    assert sum(each.suffix == ".entry" for each in found) == 1 + there
+    assert cache / "batch-shapes.json" in found
+
+
+def test_a_folder_for_everybody_stays_open(tmp_path: Path) -> None:
+    tmp_path.chmod(0o1777)
+    with atomic_write(tmp_path / "a" / "b", private=tmp_path) as file:
+        file.write_text("x")
+    assert tmp_path.stat().st_mode & 0o7777 == 0o1777
+    assert (tmp_path / "a").stat().st_mode & 0o777 == 0o700
 
 
 def test_without_a_fingerprint_nothing_is_kept(store: Store) -> None:

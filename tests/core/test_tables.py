@@ -100,6 +100,18 @@ def test_the_arrays_of_two_models_are_in_one_archive() -> None:
             assert json.loads(str(archive[f"{folder}/result"]))["units"]["x"] == "ℓ2 pixel"
 
 
+def test_no_name_of_a_model_is_a_formula_or_more_cells_than_one() -> None:
+    result = replace(boundary_profile(CLASSIFIER, PLANE, 3), recipe={})
+    models = ["=cmd|' /C calc'!A0", 'a",=1+1', "\uff1d1", "a\n=1"]
+    recipe = {"recipe": 1, "models": models}
+    data = numbers_bytes([result] * 4, models, recipe, ".csv")
+    comment, head, *rows = csv.reader(io.StringIO(data.decode()))
+    assert not any(cell.strip().startswith("=") for cell in comment)
+    assert {len(row) for row in rows} == {len(head)}
+    assert list(dict.fromkeys(row[0] for row in rows)) == ["'=cmd|' /C calc'!A0", 'a",=1+1', "'=1", "a =1"]
+    assert read_recipe(data) == recipe
+
+
 def test_one_model_alone_has_the_file_of_its_result() -> None:
     result = two_slices()[0]
     for ending in (".npz", ".csv"):

@@ -57,6 +57,16 @@ def test_labels_that_the_model_does_not_have_are_told(monkeypatch: pytest.Monkey
     links._check_fit("demo:digits/standard", "own")
 
 
+def test_images_that_cannot_fit_are_refused_before_they_are_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(links, "image_set", lambda source: pytest.fail("images were made"))
+    monkeypatch.setattr(links, "demo_images", lambda model: "demo:photos")
+    left_out: list[str] = []
+    for side in range(1024, 1000, -1):
+        assert links._images_in(f"demo:photos@{side}", "demo:photos/standard", left_out) == "demo:photos"
+    assert len(left_out) == 24
+    assert re.fullmatch("images: expected images of n x 3 x 32 x 32 .*, got n x 3 x 1024 x 1024; .*", left_out[0])
+
+
 def test_nulls_at_the_image_follow_it() -> None:
     chosen = ("demo:photos/vit", "untrained:demo:photos/vit", "linearised:demo:photos/vit?row=3&images=demo:photos")
     moved = "linearised:demo:photos/vit?row=17&images=upload:ab%3Fsize%3D32"

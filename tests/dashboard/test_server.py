@@ -7,14 +7,16 @@ import os
 import socket
 import tomllib
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 from streamlit import config
-from streamlit.web import cli
 
 from dashboard import __main__ as start
+from dashboard import server, server_limits
+from dashboard.server_limits import MB, OWN_MACHINE, SHARED, Limits
 
 if TYPE_CHECKING:
     from tests.conftest import Dashboard
@@ -68,6 +70,10 @@ def test_it_prints_its_address(elsewhere: Dashboard):
         ("localhost:{port}", "http://localhost:{port}", 101),
         ("rebound.example:{port}", "http://rebound.example:{port}", 403),
         ("127.0.0.1:{port}", "http://another.example", 403),
+        ("127.0.0.1:{port}", "http://localhost:{port}", 403),
+        ("127.0.0.1:{port}", "http://localhost:3000", 403),
+        ("127.0.0.1:{port}", "http://127.0.0.1:3000", 403),
+        ("127.0.0.1:{port}", "null", 403),
     ],
 )
 def test_only_its_own_pages_may_talk_to_it(elsewhere: Dashboard, host: str, origin: str, status: int):
@@ -152,9 +158,11 @@ def test_which_addresses_stay_on_this_machine(host: str, loopback: bool, address
 def test_listening_to_the_network_is_said_in_one_sentence(
     host: str, sentences: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
-    served: list[list[str]] = []
-    monkeypatch.setattr(cli, "main", lambda arguments, **_: served.append(arguments))
-    monkeypatch.setattr(start, "_refusal", lambda host, port: None)
+    served: list[tuple[Path, list[str], Limits]] = []
+    monkeypatch.setattr(
+        server, "serve", lambda script, listening, flags, limits, **_: served.append((script, flags, limits))
+    )
+    monkeypatch.setattr(start, "_listen", lambda host, port: socket.socket())
     monkeypatch.syspath_prepend("")  # `main` adds to the path; this puts it back afterwards
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     start.main(["--host", host, "--port", "8600", "--threads", "3"])
@@ -162,8 +170,11 @@ def test_listening_to_the_network_is_said_in_one_sentence(
     assert said.count("everyone who can reach this machine") == sentences
     assert f"Boundary Atlas: {start.address(host, 8600)}\n" in said
     assert start.os.environ["OMP_NUM_THREADS"] == "3"
-    assert served[0][:2] == ["run", str(start.APP)]
-    assert f"--server.address={host}" in served[0]
+    ((script, flags, limits),) = served
+    assert script == start.APP
+    assert f"--server.address={host}" in flags
+    assert limits.upload == (SHARED if sentences else OWN_MACHINE).upload
+    assert f"--server.maxUploadSize={limits.upload // MB + 1}" in flags
 
 
 def test_a_port_in_use_is_said_in_one_line():
@@ -175,7 +186,10 @@ def test_a_port_in_use_is_said_in_one_line():
             start.main(["--port", str(port), "--headless"])
 
 
-@pytest.mark.parametrize("arguments", [["--port", "0"], ["--port", "70000"], ["--threads", "0"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [["--port", "0"], ["--port", "70000"], ["--threads", "0"], ["--sessions", "0"], ["--all-uploads", "-1"]],
+)
 def test_a_wrong_command_line_is_refused(arguments: list[str]):
     with pytest.raises(SystemExit):
         start.main(arguments)
@@ -183,8 +197,8 @@ def test_a_wrong_command_line_is_refused(arguments: list[str]):
 
 def test_read_only_reaches_the_pages(monkeypatch: pytest.MonkeyPatch):
     ran: list[str | None] = []
-    monkeypatch.setattr(cli, "main", lambda *args, **kwargs: ran.append(os.environ.get(start.READ_ONLY)))
-    monkeypatch.setattr(start, "_refusal", lambda host, port: None)
+    monkeypatch.setattr(server, "serve", lambda *args, **kwargs: ran.append(os.environ.get(start.READ_ONLY)))
+    monkeypatch.setattr(start, "_listen", lambda host, port: socket.socket())
     monkeypatch.setenv(start.READ_ONLY, "left over")
     start.main(["--headless"])
     start.main(["--headless", "--read-only"])
@@ -192,8 +206,8 @@ def test_read_only_reaches_the_pages(monkeypatch: pytest.MonkeyPatch):
 
 
 def test_listening_for_others_says_what_that_means(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
-    monkeypatch.setattr(cli, "main", lambda *args, **kwargs: None)
-    monkeypatch.setattr(start, "_refusal", lambda host, port: None)
+    monkeypatch.setattr(server, "serve", lambda *args, **kwargs: None)
+    monkeypatch.setattr(start, "_listen", lambda host, port: socket.socket())
     monkeypatch.setenv(start.READ_ONLY, "")
     start.main(["--headless", "--host", "0.0.0.0"])
     assert (
@@ -204,3 +218,36 @@ def test_listening_for_others_says_what_that_means(monkeypatch: pytest.MonkeyPat
     said = capsys.readouterr().out
     assert "everyone who can reach this machine" in said
     assert "upload" not in said
+
+
+@pytest.mark.parametrize(
+    ("arguments", "limits"),
+    [
+        ([], OWN_MACHINE),
+        (["--host", "0.0.0.0"], SHARED),
+        (["--allow-host", "atlas.example"], SHARED),  # a proxy is in front
+        (["--host", "0.0.0.0", "--upload", "20", "--sessions", "3"], Limits(20 * MB, 1000 * MB, 4000 * MB, sessions=3)),
+        (["--session-uploads", "5", "--all-uploads", "9", "--files", "7"], Limits(8192 * MB, 5 * MB, 9 * MB, 7)),
+    ],
+)
+def test_what_a_server_takes(arguments: list[str], limits: Limits):
+    found = start.limits_of(start._parse([*arguments, "--read-only"]))
+    assert found == replace(limits, read_only=True, memory=found.memory)
+    assert 0 < found.memory < server_limits.memory_here()
+    assert start.limits_of(start._parse(["--memory", "300"])).memory == 300 * MB
+
+
+def test_pages_of_a_proxy_and_those_asked_for_may_talk_to_it():
+    flags = options(start.streamlit_flags("127.0.0.1", 8501, hosts=["a.example"], origins=["https://b.example:8443"]))
+    assert flags["server.corsAllowedOrigins"] == ["http://a.example", "https://a.example", "https://b.example:8443"]
+    assert "server.corsAllowedOrigins" not in options(start.streamlit_flags("127.0.0.1", 8501))
+
+
+def test_more_sessions_than_the_system_has_descriptors_for_are_refused(monkeypatch: pytest.MonkeyPatch):
+    set_to: list[tuple[int, int]] = []
+    monkeypatch.setattr(server_limits.resource, "getrlimit", lambda kind: (256, 1256))
+    monkeypatch.setattr(server_limits.resource, "setrlimit", lambda kind, pair: set_to.append(pair))
+    server_limits.allow_descriptors(100)
+    assert set_to == [(1056, 1256)]
+    with pytest.raises(ValueError, match="for 1000 sessions, got 1256 at most; .*--sessions 125"):
+        server_limits.allow_descriptors(1000)

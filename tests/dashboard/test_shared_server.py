@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -14,8 +15,9 @@ import streamlit as st
 from streamlit.runtime.caching import clear_session_resource_cache
 from streamlit.testing.v1 import AppTest
 
+from core.errors import CheckpointError
 from core.store import Store
-from dashboard import brought, login
+from dashboard import brought, login, server_limits
 from dashboard.resources import Recent
 from tests import truths
 
@@ -111,18 +113,35 @@ def test_what_fails_unexpectedly_shows_no_path_and_leaves_the_queue_working(
 
 
 def test_uploads_go_when_the_server_ends(tmp_path: Path) -> None:
+    (tmp_path / f"{brought._FOLDER}-{os.getuid()}").mkdir(mode=0o755)  # as if somebody had opened it
     script = (
         f"import tempfile; tempfile.tempdir = {str(tmp_path)!r}\n"
         "from dashboard.brought import Brought\n"
         "upload = Brought().add([('a.png', b'pixels')])\n"
-        "print(upload.paths[0].exists(), oct(upload.paths[0].parent.parent.stat().st_mode & 0o777))\n"
+        "path = upload.paths[0]\n"
+        "print(path.exists(), *(oct(each.stat().st_mode & 0o777) for each in (path, *list(path.parents)[:3])))\n"
     )
     done = subprocess.run([sys.executable, "-c", script], cwd=CHECKOUT, capture_output=True, text=True, check=True)
-    assert done.stdout.split() == ["True", "0o700"]
+    assert done.stdout.split() == ["True", "0o600", "0o700", "0o700", "0o700"]
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
     (root,) = tmp_path.iterdir()
     assert root.name.startswith(brought._FOLDER)
     assert list(root.iterdir()) == []
+
+
+def test_uploads_of_all_sessions_together_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    others = sum(each.size for each in brought._everybody)
+    monkeypatch.setattr(server_limits, "_current", server_limits.Limits(all_uploads=others + 100))
+    first, second = brought.Brought(), brought.Brought()
+    try:
+        first.add([("a", bytes(60))])
+        with pytest.raises(CheckpointError, match="all who use this server fill it; try again later"):
+            second.add([("b", bytes(60))])
+        first.close()
+        second.add([("b", bytes(60))])
+    finally:
+        first.close()
+        second.close()
 
 
 def test_results_in_memory_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,10 +5,13 @@ from __future__ import annotations
 import io
 import json
 import zipfile
+import zlib
 
 import numpy as np
 import pytest
 
+from core import sandbox
+from core.errors import RecipeError
 from core.figures.provenance import RECIPE_ID, read_recipe, recipe_text
 
 RECIPE = {"recipe": 1, "analysis": "slice", "models": ["<b>", "ℓ2"]}
@@ -63,3 +66,51 @@ def test_files_without_one_are_refused_in_one_sentence(data: bytes) -> None:
     with pytest.raises(ValueError, match="expected a figure or a result that Boundary Atlas wrote") as caught:
         read_recipe(data)
     assert "\n" not in str(caught.value)
+
+
+def lzw(rounds: int) -> bytes:
+    """A stream of LZW that unpacks to 7 MB for each round of 6 kB: every code stands for a byte more than the last."""
+    bits, width, stream = 0, 0, bytearray()
+
+    def put(code: int, size: int) -> None:
+        nonlocal bits, width
+        bits, width = (bits << size) | code, width + size
+        while width >= 8:
+            width -= 8
+            stream.append((bits >> width) & 0xFF)
+            bits &= (1 << width) - 1
+
+    for _ in range(rounds):
+        put(256, 9 if not stream else 12)
+        put(0, 9)
+        for code in range(258, 4093):
+            put(code, (code - 1).bit_length() if code < 4096 else 12)
+    return bytes(stream)
+
+
+def pdf(stream: bytes, how: bytes) -> bytes:
+    """A PDF whose table of objects lies in a packed stream, as newer ones have it."""
+    head = b"%PDF-1.5\n"
+    entries = b"/Type /XRef /Size 3 /W [1 8 2] /Root 1 0 R /Info 2 0 R /Filter " + how
+    body = b"3 0 obj <<" + entries + b" /Length %d>> stream\n" % len(stream) + stream + b"\nendstream endobj\n"
+    return head + body + b"startxref\n%d\n%%%%EOF" % len(head)
+
+
+def test_small_files_that_unpack_to_much_end_at_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(sandbox.SECONDS, "2")
+    monkeypatch.setenv(sandbox.MEMORY, "64")
+    zipped = zlib.compress(zlib.compress(bytes(128 << 20)))
+    for data in (pdf(lzw(10), b"/LZWDecode"), pdf(zipped, b"[/FlateDecode /FlateDecode]")):
+        assert len(data) < 500_000
+        with pytest.raises(RecipeError, match="expected a (file that is read within|figure or a result that)") as told:
+            read_recipe(data)
+        assert "\n" not in str(told.value)
+
+
+def test_json_as_deep_as_it_likes_is_none() -> None:
+    for depth in (900, 3000, 100_000):
+        deep = b'{"recipe": ' + b"[" * depth + b"]" * depth + b"}"
+        try:
+            assert list(read_recipe(deep)) == ["recipe"]
+        except RecipeError as error:
+            assert "expected a figure or a result that" in str(error)  # noqa: PT017 - where the reader goes so deep, it is one

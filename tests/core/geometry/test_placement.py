@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from core.geometry import placement
-from core.geometry.placement import distance_ratio, place
+from core.geometry.placement import anchored, distance_ratio, place
 
 A, B = 1.577, 0.895
 
@@ -70,6 +70,22 @@ def test_distances_that_are_not_finite_have_no_place() -> None:
     assert torch.isfinite(placed[0]).all()
     assert torch.isnan(placed[1]).all()
     assert place(grid(), apart[:0], torch.zeros(0, 2, dtype=torch.long), A, B).shape == (0, 2)
+
+
+def test_what_is_nearly_an_image_of_the_map_is_drawn_to_it() -> None:
+    positions, places = torch.tensor([[0.0, 0.0], [8.0, 0.0], [0.0, 8.0]]), torch.full((6, 2), 4.0).double()
+    index = torch.tensor([[0, 1, 2]]).expand(6, -1)
+    first = torch.tensor([0.0, 1e-5, 0.5, 1.0, 1.5, math.nan]).double()
+    apart = torch.stack([first, torch.full_like(first, 1.5), torch.full_like(first, 2.5)], 1)
+    places[5] = math.nan
+    r = torch.tensor([0.0, 0.0, 0.25, 0.5, 0.75, 0.0]).double()
+    expected = 4 * (2 * r).square().clamp(max=1)[:, None].expand(-1, 2)
+    found = anchored(places, positions, apart, index)
+    torch.testing.assert_close(found[:5], expected[:5])
+    assert found[:2].tolist() == [[0.0, 0.0], [0.0, 0.0]]
+    assert torch.isnan(found[5]).all()
+    same = torch.zeros(1, 3).double()
+    assert anchored(places[:1], positions, same, torch.tensor([[1, 0, 2]])).tolist() == [[8.0, 0.0]]
 
 
 def test_the_ratio_says_how_far_a_point_is() -> None:

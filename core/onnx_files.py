@@ -1,0 +1,140 @@
+"""ONNX files: how large the values become between a graph's nodes, found out before anything of it runs.
+
+A graph of 300 bytes can ask for any amount of memory: one node makes a constant of whatever shape stands beside it. So
+every value's shape is inferred first. Where that leaves one open, the graph is tried once, on one image, here: this
+runs in a process of its own (`core.sandbox`), whose memory is limited.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import math
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from core.errors import CheckpointError
+
+MOST_VALUE_BYTES = 1 << 30  # of one value between two nodes, for one image
+MOST_BYTES = 8 << 30  # of all of them
+_BRANCHES = ("If", "Loop", "Scan", "SequenceMap")  # nodes with graphs of their own, whose values nothing infers
+
+
+def prepare() -> None:
+    """Import what is needed, before memory is limited."""
+    for name in ("onnx.shape_inference", "onnxruntime"):
+        if importlib.util.find_spec(name.partition(".")[0]) is not None:
+            importlib.import_module(name)
+
+
+def examine(progress: Callable[[float], None], path: str) -> list[int]:
+    """Check an ONNX file.
+
+    Args:
+        progress: not called: a graph of any size is examined in seconds.
+        path: of the file.
+
+    Returns:
+        The sizes of its input; 0 where one is open.
+
+    Raises:
+        CheckpointError: if it is no graph of ONNX, its data lie elsewhere, or its values are too large.
+    """
+    import onnx
+
+    name = Path(path).name[:80]
+    try:
+        model = onnx.load(path, load_external_data=False)
+        sizes = [dimension.dim_value for dimension in model.graph.input[0].type.tensor_type.shape.dim]
+    except Exception as error:  # of the protocol's parser
+        raise CheckpointError(f"expected a graph of ONNX, {name} is none, or damaged; export it again") from error
+    for tensor in _outside(model.graph):
+        said = {entry.key: entry.value for entry in tensor.external_data}
+        place = said.get("location", "")
+        beside = Path(path).parent / place
+        if not place or Path(place).name != place or beside.is_symlink() or not beside.is_file():
+            raise CheckpointError(f"expected the weights of {name} beside it, got {place[:60]!a}; put them there")
+    if sizes and not sizes[0]:
+        first = model.graph.input[0].type.tensor_type.shape.dim[0]
+        first.ClearField("dim_param")
+        first.dim_value = 1
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        inferred = onnx.shape_inference.infer_shapes(model, data_prop=True)
+    known = {value.name: _bytes(value) for value in (*inferred.graph.value_info, *inferred.graph.output)}
+    largest = max((size for size in known.values() if size is not None), default=0)
+    total = sum(size for size in known.values() if size is not None)
+    if largest > MOST_VALUE_BYTES or total > MOST_BYTES:
+        raise CheckpointError(
+            f"expected values of at most {MOST_VALUE_BYTES >> 20:,} MB between the nodes of a graph, {name} asks for "
+            f"{largest / 2**20:,.0f} MB; export the classifier alone, for a smaller image"
+        )
+    open_ones = [each for node in model.graph.node for each in node.output if each and known.get(each) is None]
+    if (
+        (open_ones or any(node.op_type in _BRANCHES for node in model.graph.node))
+        and len(sizes) == 4
+        and all(sizes[1:])
+    ):
+        _try(path, name, sizes)
+    return sizes
+
+
+def _outside(graph: Any) -> Iterator[Any]:
+    """The tensors of a graph whose numbers lie in another file."""
+    for tensor in graph.initializer:
+        if tensor.data_location == 1:
+            yield tensor
+    for node in graph.node:
+        for attribute in node.attribute:
+            for tensor in (attribute.t, *attribute.tensors):
+                if tensor.data_location == 1:
+                    yield tensor
+            for inner in (attribute.g, *attribute.graphs):
+                yield from _outside(inner)
+
+
+def _bytes(value: Any) -> int | None:
+    """What a value takes; None where its shape is open."""
+    import onnx
+
+    said = value.type.tensor_type
+    if not said.HasField("shape") or not said.elem_type:
+        return None
+    sides = [dimension.dim_value if dimension.HasField("dim_value") else None for dimension in said.shape.dim]
+    if any(side is None for side in sides):
+        return None
+    try:
+        size = onnx.helper.tensor_dtype_to_np_dtype(said.elem_type).itemsize
+    except (KeyError, TypeError):
+        size = 8
+    return int(math.prod(side for side in sides if side is not None) * size)
+
+
+def _try(path: str, name: str, sizes: list[int]) -> None:
+    """Run a graph whose values' sizes cannot be told, once, within the memory of this process.
+
+    Raises:
+        CheckpointError: if what runs it is not installed, or it fails.
+    """
+    if importlib.util.find_spec("onnxruntime") is None:
+        raise CheckpointError(
+            f"expected a graph whose sizes can be told before it runs, {name} leaves some open; "
+            "`pip install onnxruntime`, which tries it first, or export it with fixed sizes"
+        )
+    import numpy as np
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.log_severity_level = 4
+    try:
+        session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        image = np.zeros((sizes[0] or 1, *sizes[1:]), np.float32)
+        session.run(None, {session.get_inputs()[0].name: image})
+    except Exception as error:  # of the runtime: an operator that it does not know, or memory that it does not get
+        reason = " ".join(str(error).split())[:120]
+        raise CheckpointError(
+            f"expected a graph that runs within the memory of its reader, {name} does not: {reason}; export it again"
+        ) from error

@@ -1,0 +1,194 @@
+r"""Words from outside on their way out: class, image, model and file names are anybody's, and some are traps.
+
+`name` cleans a name where it enters, once, so that everything behind the door may draw it. What leaves is escaped for
+its target, always after it was normalised: a full-width backslash is a backslash to programs that normalise.
+
+    page, SVG    `markup`
+    table        `cell`, and `comment` for the line of the recipe
+    LaTeX, BibTeX    `latex`
+    terminal     `plain`
+"""
+
+from __future__ import annotations
+
+import hashlib
+import html
+import itertools
+import json
+import re
+import unicodedata
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+LONGEST = 80  # signs of a name
+_TAIL = 37  # of them, behind the dots, where a name is longer
+_READ = 2000  # signs of a text that become a name: normalising megabytes takes seconds
+_SPELLED = 4  # signs in a row that are all given as code points
+# drawn as nothing, though no control signs: joiners, fillers of Hangul, selectors of variants
+_UNSEEN = re.compile("[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]")
+_NAME = re.compile("[!-~]+( [!-~]+)*")
+_BLANK = re.compile(r"\s+")
+_NO_SIGN = re.compile("[\ud800-\udfff\ufdd0-\ufdef\ufffe\uffff]")  # halves of a pair, and what is no character
+
+
+def plain(text: str) -> str:
+    r"""Text in one line, without signs that control a terminal, a reader or the direction of writing.
+
+    >>> plain("a\x1b[2J\u202eb\nc")
+    'a[2Jb c'
+
+    Args:
+        text: anything.
+
+    Returns:
+        The same signs without control, format, zero-width and direction signs; blanks are single; halves of surrogate
+        pairs are replacement characters.
+    """
+    if not (text.isascii() and text.isprintable()):
+        text = _NO_SIGN.sub("\N{REPLACEMENT CHARACTER}", _UNSEEN.sub("", text))
+        text = "".join(sign for sign in text if sign.isspace() or unicodedata.category(sign) not in ("Cc", "Cf"))
+    return _BLANK.sub(" ", text).strip()
+
+
+def name(text: str, otherwise: str = "") -> str:
+    r"""A name from outside as it is kept: in normal form NFKC, in one line, of at most `LONGEST` signs.
+
+    >>> name("\uff43at\u200b"), name("\u202e", "class 3"), len(name(300 * "x"))
+    ('cat', 'class 3', 80)
+
+    Args:
+        text: anything.
+        otherwise: the name where nothing remains.
+
+    Returns:
+        The name; of a longer one its beginning and its end, with dots between them.
+    """
+    if len(text) <= LONGEST and _NAME.fullmatch(text):  # nearly always: sets are cut into rows again and again
+        return text
+    read = text if len(text) <= _READ else text[: _READ // 2] + text[-_READ // 2 :]
+    said = plain(read)
+    if not said.isascii():
+        said = plain(unicodedata.normalize("NFKC", said))
+    if len(said) > LONGEST:
+        said = f"{said[: LONGEST - _TAIL - 3]}...{said[-_TAIL:]}"
+    return said or otherwise
+
+
+def names(texts: Iterable[str], kind: str) -> tuple[str, ...]:
+    """Names from outside as they are kept, one for each.
+
+    >>> names(["cat", ""], "class")
+    ('cat', 'class 1')
+
+    Args:
+        texts: anything.
+        kind: what they name; with its number it stands where nothing remains of a name.
+    """
+    return tuple(name(text, f"{kind} {number}") for number, text in enumerate(texts))
+
+
+def markup(text: str) -> str:
+    r"""Text between the tags, or in a quoted attribute, of HTML and XML.
+
+    >>> markup("<b> \uff1c")
+    '&lt;b&gt; &#65308;'
+
+    Args:
+        text: anything.
+
+    Returns:
+        Text in which no sign is a mark, nor becomes one when the file is normalised.
+    """
+    return re.sub(r"[^\x00-\x7f]", _as_number, html.escape(plain(text)))
+
+
+def _as_number(found: re.Match[str]) -> str:
+    sign = found.group()
+    return f"&#{ord(sign)};" if set(unicodedata.normalize("NFKC", sign)) & set("<>&\"'") else sign
+
+
+def cell(text: str) -> str:
+    """Text as a cell of a table of comma-separated values, which no spreadsheet takes for a formula.
+
+    >>> cell("demo:photos/standard"), cell("=1+1"), cell("a, b")
+    ('demo:photos/standard', "'=1+1", '"a, b"')
+    """
+    said = plain(unicodedata.normalize("NFKC", plain(text)))
+    if said.startswith(("=", "+", "-", "@", "|")):
+        said = f"'{said}"
+    return said if re.fullmatch(r"'?[\w:/.@=&?+#%~-]*", said) else '"' + said.replace('"', '""') + '"'
+
+
+def comment(values: Mapping[str, Any] | None) -> str:
+    r"""Values as JSON in the first line of a table, in which no spreadsheet finds a second cell inside of a word.
+
+    >>> comment({"a": "x,=1"})
+    '# {"a": "x\\u002c=1"}'
+    """
+    text = json.dumps(values, sort_keys=True)
+    return "# " + re.sub(r'"(?:[^"\\]|\\.)*"', lambda word: re.sub("[,;|]", _as_escape, word.group()), text)
+
+
+def _as_escape(found: re.Match[str]) -> str:
+    return f"\\u{ord(found.group()):04x}"
+
+
+_LATEX = {
+    "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
+    "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "ℓ": r"$\ell$", "×": r"$\times$", "²": r"$^2$",
+    "³": r"$^3$", "‖": r"$\|$", "≤": r"$\le$", "≥": r"$\ge$", "√": r"$\sqrt{}$", "∞": r"$\infty$", "±": r"$\pm$",
+    "−": "$-$", "–": "--", "·": r"$\cdot$", "σ": r"$\sigma$", "α": r"$\alpha$", "λ": r"$\lambda$", "°": r"$^\circ$",
+    "η": r"$\eta$", "ε": r"$\varepsilon$", "δ": r"$\delta$", "κ": r"$\kappa$", "π": r"$\pi$", "₀": "$_0$", "₁": "$_1$",
+    "₂": "$_2$", "¹": "$^1$", "⁻": "$^-$", "…": r"\dots{}", "<": "$<$", ">": "$>$", "|": "$|$", "ß": r"\ss{}",
+    "æ": r"\ae{}", "Æ": r"\AE{}", "œ": r"\oe{}", "Œ": r"\OE{}", "ø": r"\o{}", "Ø": r"\O{}", "ł": r"\l{}", "Ł": r"\L{}",
+    "\u0131": r"\i{}", "—": "---", "\u2018": "`", "\u2019": "'", "“": "``", "”": "''", "\N{REPLACEMENT CHARACTER}": "?",
+}  # fmt: skip
+_ACCENTS = {  # combining signs, as commands on the letter before
+    "\u0300": "`", "\u0301": "'", "\u0302": "^", "\u0303": "~", "\u0304": "=", "\u0306": "u", "\u0307": ".",
+    "\u0308": '"', "\u030a": "r", "\u030b": "H", "\u030c": "v", "\u0323": "d", "\u0327": "c", "\u0331": "b",
+}  # fmt: skip
+
+
+def latex(text: str) -> str:
+    r"""Text as LaTeX and BibTeX set it, in ASCII; letters that they lack are code points.
+
+    >>> latex("50 % of ℓ2_max"), latex("\uff3cinput"), latex("ñandú"), latex("猫 cat")
+    ('50 \\% of $\\ell$2\\_max', '\\textbackslash{}input', "\\~{n}and\\'{u}", '[U+732B] cat')
+    """
+    parts = [_LATEX.get(sign) or _normal(sign) for sign in plain(unicodedata.normalize("NFC", text))]
+    return coded("".join(parts), str.isascii)
+
+
+def _normal(sign: str) -> str:
+    """One sign that LaTeX does not set by itself: its normal form, each part of it escaped, accents as commands."""
+    if sign.isascii():
+        return sign
+    letter, *accents = tuple(unicodedata.normalize("NFKD", sign))
+    if accents and letter.isascii() and letter.isalpha() and all(accent in _ACCENTS for accent in accents):
+        for accent in accents:
+            letter = f"\\{_ACCENTS[accent]}{{{letter}}}"
+        return letter
+    return "".join(_LATEX.get(part, part) for part in unicodedata.normalize("NFKC", sign))
+
+
+def coded(text: str, known: Callable[[str], bool]) -> str:
+    """Text in which signs that cannot be written stand as code points, so that words can still be told apart.
+
+    >>> coded("a猫犬", str.isascii), coded("ゴールデン", str.isascii)
+    ('a[U+732B U+72AC]', '[U+30B4 U+30FC ... 2914]')
+
+    Args:
+        text: the words.
+        known: tells of a sign whether it can be written.
+
+    Returns:
+        The words, each run of other signs in brackets; of a long run the first two and four digits of its digest.
+    """
+    parts = []
+    for fine, signs in itertools.groupby(text, known):
+        run = "".join(signs)
+        codes = [f"U+{ord(sign):04X}" for sign in run]
+        if len(codes) > _SPELLED:
+            codes = [*codes[:2], "...", hashlib.sha256(run.encode("utf-8", "replace")).hexdigest()[:4]]
+        parts.append(run if fine else f"[{' '.join(codes)}]")
+    return "".join(parts)

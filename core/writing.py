@@ -1,0 +1,120 @@
+"""Files that leave: written whole or not at all, so that a full disk destroys no older file.
+
+The bytes go to a neighbour without the file's name, are synced, and take the name last. Devices and pipes have no
+older content and are written directly. A link is followed: what it leads to is replaced, and it stays a link.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from core.errors import OutputError
+
+
+def keep_private(folder: Path) -> None:
+    """Make a folder that its owner alone can open; one of ours that others can open is closed to them.
+
+    A folder for everybody's files, as the system's temporary one, stays as it is.
+    """
+    folder.mkdir(mode=0o700, exist_ok=True)
+    state = folder.stat()
+    if (
+        os.name == "posix"
+        and state.st_mode & 0o077
+        and state.st_uid == os.getuid()
+        and not state.st_mode & stat.S_ISVTX
+    ):
+        folder.chmod(0o700)
+
+
+@contextmanager
+def atomic_write(path: Path, *, private: Path | None = None) -> Iterator[Path]:
+    """Write a file whole or not at all: to a temporary neighbour, synced, then renamed into place.
+
+    Args:
+        path: the file to write, no link; its folder is made when missing.
+        private: a folder above the file, from which on down nobody but its owner may look; None: others may read it.
+
+    Yields:
+        The temporary file to fill.
+    """
+    if private is None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    else:
+        private.parent.mkdir(parents=True, exist_ok=True)
+        for depth in range(len(path.parent.relative_to(private).parts), -1, -1):
+            keep_private(path.parents[depth])
+    unfinished = path.with_name(f".{uuid.uuid4().hex}.part")  # not mkstemp: others may read the file
+    try:
+        unfinished.touch(0o666 if private is None else 0o600, exist_ok=False)
+        yield unfinished
+        with unfinished.open("rb") as written:
+            os.fsync(written.fileno())
+        unfinished.replace(path)
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+def check_place(path: Path | str) -> None:
+    """Refuse a place where no file can be written, before anything is computed for it.
+
+    Args:
+        path: the file to be written.
+
+    Raises:
+        OutputError: if its folder is missing or not writable, or a folder is there.
+    """
+    said, real = Path(path), Path(os.path.realpath(path))
+    if os.path.isdir(said):  # noqa: PTH112 - `Path` raises for a name that is too long
+        raise OutputError(f"expected a file to write, got the folder {str(said)!r}; add a name")
+    if _device(said):
+        return
+    if not os.path.isdir(real.parent):  # noqa: PTH112
+        raise OutputError(
+            f"expected a folder for {said.name!r}, got {str(real.parent)!r}, which is none; make it first"
+        )
+    if not os.access(real.parent, os.W_OK | os.X_OK):
+        raise OutputError(f"expected a folder to write {said.name!r} into, got a closed one; choose another")
+
+
+def write_whole(path: Path | str, data: bytes) -> None:
+    """Write bytes to a file, all of them or none: what was there before survives every failure.
+
+    Args:
+        path: the file to write, or a link to it; its folder must be there.
+        data: what to write.
+
+    Raises:
+        OutputError: if it cannot be written, in one sentence.
+    """
+    said, real = Path(path), Path(os.path.realpath(path))
+    check_place(said)
+    try:
+        if _device(said):
+            said.write_bytes(data)
+            return
+        with atomic_write(real) as file:
+            file.write_bytes(data)
+            with suppress(OSError):  # none there yet, or somebody else's: a new file has the usual rights
+                shutil.copymode(real, file)
+    except OSError as error:
+        reason = (error.strerror or type(error).__name__).lower()
+        raise OutputError(
+            f"expected to write {len(data):,} bytes to {said.name!r}, got {reason!r}; nothing was changed there, free"
+            " some space or choose another place"
+        ) from error
+
+
+def _device(path: Path) -> bool:
+    """Whether something is there that is neither a file nor a folder: a pipe, a terminal, /dev/null."""
+    try:
+        mode = path.stat().st_mode
+    except OSError:
+        return False
+    return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))

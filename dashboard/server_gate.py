@@ -1,0 +1,304 @@
+"""What passes between browsers and the pages: who may ask for what, how much may come in, how answers are headed.
+
+This stands before everything that Streamlit answers, so that no address of it is open that no page of ours uses: it
+takes uploads also where a page shows no uploader, and websockets from any page of the visitor's own machine.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import hashlib
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import streamlit
+from starlette.datastructures import Headers, MutableHeaders
+from streamlit.web.server.server_util import allowlisted_origins
+from streamlit.web.server.starlette.starlette_websocket import is_host_allowed
+
+from dashboard.server_limits import MB, Limits
+from dashboard.server_sessions import HeldUploads
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+_UPLOAD = re.compile(r"/_stcore/upload_file/([^/]+)/([^/]+)\Z")
+_NOT_A_PAGE = re.compile(r"/(_stcore|static|media|component|healthz)(/|\Z)|\.[^/]*\Z")
+_READING = ("GET", "HEAD", "OPTIONS")
+_FRAMING = MB  # of an upload, around the file in it
+_STALLED = 60.0  # seconds without a byte after which an upload is given up
+_DRAINED = 5.0  # seconds for which what was refused is still read, and dropped, so that the refusal is heard
+_INLINE_SCRIPT = re.compile(r"<script>(.*?)</script>", re.DOTALL)
+
+_HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "SAMEORIGIN",
+    "Referrer-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
+}
+_OF_FILES = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; sandbox"  # an SVG that is opened is a page
+
+_FULL = "expected fewer people at once, this server has {most} sessions open, which is all it takes; try again later"
+_FULL_PAGE = """<!DOCTYPE html>
+<html lang="en"><head><meta charset="utf-8"><meta http-equiv="refresh" content="15">
+<meta name="viewport" content="width=device-width, initial-scale=1"><title>Boundary Atlas: full</title>
+<style>body {{ font: 1rem/1.5 sans-serif; max-width: 34rem; margin: 20vh auto; padding: 0 1rem; color: #23262d;
+background: #fbfaf7; }}</style></head>
+<body><h1>Boundary Atlas is full</h1>
+<p>All {most} sessions of this server are taken. This page tries again by itself every 15 seconds, and opens what you
+asked for when somebody has left.</p></body></html>
+"""
+
+
+class Gate:
+    """An ASGI application around another one.
+
+    Attributes:
+        connected: browsers that are connected now.
+
+    Args:
+        app: what is behind it.
+        limits: of this server.
+        uploads: the files that are held in memory.
+        known: whether a session of this name is connected.
+        metrics: whether Streamlit's metrics may be read.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        limits: Limits,
+        uploads: HeldUploads,
+        known: Callable[[str], bool],
+        *,
+        metrics: bool = False,
+    ) -> None:
+        self.connected = 0
+        self._app = app
+        self._limits = limits
+        self._uploads = uploads
+        self._known = known
+        self._metrics = metrics
+        self._arriving: Counter[str] = Counter()  # bytes of uploads under way, by session
+        self._coming: Counter[str] = Counter()  # how many they are
+        self._policy = _page_policy()
+
+    @property
+    def upload_bytes(self) -> int:
+        """Bytes of uploads in memory, those under way among them."""
+        return self._uploads.bytes + self._arriving.total()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on, or refuse it in one sentence."""
+        if scope["type"] == "websocket":
+            await self._stream(scope, receive, send)
+        elif scope["type"] == "http":
+            await self._request(scope, receive, self._headed(scope, send))
+        else:
+            await self._app(scope, receive, send)
+
+    async def _stream(self, scope: Scope, receive: Receive, send: Send) -> None:
+        refused = _stranger(Headers(scope=scope))
+        if refused is None and self.connected >= self._limits.sessions:
+            refused = 503, _FULL.format(most=self._limits.sessions)
+        if refused is not None:
+            await receive()
+            if "websocket.http.response" in scope.get("extensions", {}):
+                await _answer(self._headed(scope, send), *refused, kind="websocket.http.response")
+            else:
+                await send({"type": "websocket.close", "code": 1008})
+            return
+        self.connected += 1
+        try:
+            await self._app(scope, receive, send)
+        finally:
+            self.connected -= 1
+
+    async def _request(self, scope: Scope, receive: Receive, send: Send) -> None:
+        headers, path, method = Headers(scope=scope), scope["path"], scope["method"]
+        upload = _UPLOAD.search(path)
+        if (refused := _stranger(headers)) is not None:
+            await _refuse(receive, send, *refused)
+        elif method not in (*_READING, *(("PUT", "DELETE") if upload else ())):
+            await _refuse(receive, send, 405, f"expected a request to read, got {method[:20]}; nothing is sent here")
+        elif upload is not None and method == "PUT":
+            await self._upload(scope, receive, send, upload[1])
+        elif path.endswith("/_stcore/metrics") and not self._metrics:
+            await _refuse(receive, send, 404, "expected --metrics when this server was started; nothing is here")
+        elif self.connected >= self._limits.sessions and path.endswith("/_stcore/health"):
+            await _answer(send, 503, _FULL.format(most=self._limits.sessions))  # shown where a page waits to connect
+        elif self.connected >= self._limits.sessions and not _NOT_A_PAGE.search(path):
+            await _answer(send, 503, _FULL_PAGE.format(most=self._limits.sessions), "text/html")
+        else:
+            await self._app(scope, receive, send)
+
+    # -- uploads ------------------------------------------------------------------------------------------------------
+
+    async def _upload(self, scope: Scope, receive: Receive, send: Send, session: str) -> None:
+        said = Headers(scope=scope).get("content-length", "0")
+        if self._limits.read_only:
+            sentence = "expected no uploads, this server takes none; start your own without --read-only"
+            await _refuse(receive, send, 403, sentence)
+            return
+        if not self._known(session):
+            await _refuse(receive, send, 403, "expected a page that is open, got one that is not; reload it")
+            return
+        announced = int(said) if said.isascii() and said.isdecimal() and len(said) < 16 else 0
+        refused = self._too_much(session, announced, 1, 0)
+        if refused is not None:
+            await _refuse(receive, send, *refused)
+            return
+        answered, came = False, 0
+
+        async def counted() -> Message:
+            """What arrives, while there is room for it."""
+            nonlocal came
+            async with asyncio.timeout(_STALLED):
+                message = await receive()
+            size = len(message.get("body", b""))
+            came += size
+            self._arriving[session] += size
+            if (over := self._too_much(session, 0, 0, came)) is not None:
+                raise _RefusedError(*over)
+            return message
+
+        async def passed(message: Message) -> None:
+            nonlocal answered
+            answered = True
+            await send(message)
+
+        with self._counted(session):
+            try:
+                await self._app(scope, counted, passed)
+            except (_RefusedError, TimeoutError) as error:
+                over = (
+                    error.refusal if isinstance(error, _RefusedError) else (408, "expected a whole upload; try again")
+                )
+                if not answered:
+                    await _refuse(receive, send, *over)
+            finally:
+                self._arriving[session] -= came
+
+    @contextmanager
+    def _counted(self, session: str) -> Iterator[None]:
+        self._coming[session] += 1
+        try:
+            yield
+        finally:
+            self._coming[session] -= 1
+            self._arriving, self._coming = +self._arriving, +self._coming  # forgets who has nothing under way
+
+    def _too_much(self, session: str, more: int, files: int, came: int) -> tuple[int, str] | None:
+        """Why an upload, of which `came` bytes are counted and `more` announced, is too much; None where it is not."""
+        limits = self._limits
+        count, held = self._uploads.of(session)
+        held += self._arriving[session]
+        if more + came > limits.upload + _FRAMING:
+            return 413, f"expected a file of at most {limits.upload // MB:,} MB, got a larger one; load it by its path"
+        if held + more > limits.session_uploads + _FRAMING:
+            most = f"{limits.session_uploads // MB:,} MB"
+            return 413, f"expected at most {most} of uploads in one session, got more; take some away"
+        if count + self._coming[session] + files > limits.files:
+            return 429, f"expected at most {limits.files:,} uploads in one session, got one more; take some away"
+        if self.upload_bytes + more > limits.all_uploads + _FRAMING:
+            return 507, "expected less at once, the uploads of all who use this server fill its memory; try again later"
+        return None
+
+    # -- answers ------------------------------------------------------------------------------------------------------
+
+    def _headed(self, scope: Scope, send: Send) -> Send:
+        """Send answers with the headers that keep a page to itself."""
+        asked = Headers(scope=scope)
+        file = "/media/" in scope["path"]
+
+        async def headed(message: Message) -> None:
+            if message["type"].endswith("response.start"):
+                headers = MutableHeaders(scope=message)
+                for name, value in _HEADERS.items():
+                    headers[name] = value
+                headers["Content-Security-Policy"] = _OF_FILES if file else self._policy(asked.get("host", ""))
+                if asked.get("origin") not in allowlisted_origins():  # a page of this server needs none of these
+                    for name in [name for name in headers if name.startswith("access-control-")]:
+                        del headers[name]
+            await send(message)
+
+        return headed
+
+
+class _RefusedError(Exception):
+    """Raised where an upload grows beyond what there is room for."""
+
+    def __init__(self, status: int, sentence: str) -> None:
+        super().__init__(sentence)
+        self.refusal = status, sentence
+
+
+def _stranger(headers: Headers) -> tuple[int, str] | None:
+    """Why whoever asks may not, by the name that it calls this server and the page that it comes from; else None."""
+    host, origin = headers.get("host"), headers.get("origin")
+    if not is_host_allowed(host):
+        return 403, "expected this server's own name, got another; start it with --allow-host NAME"
+    if origin is None or origin.partition("://")[2] == host or origin in allowlisted_origins():
+        return None
+    return 403, "expected a page of this server, got one from elsewhere; start it with --allow-origin ORIGIN"
+
+
+async def _answer(
+    send: Send, status: int, words: str, kind_of_text: str = "text/plain", kind: str = "http.response", **more: Any
+) -> None:
+    body = words.encode()
+    headers = [
+        (b"content-type", f"{kind_of_text}; charset=utf-8".encode()),
+        (b"content-length", str(len(body)).encode()),
+        (b"cache-control", b"no-store"),
+        *([(b"retry-after", b"15")] if status == 503 else []),
+        *([(b"connection", b"close")] if more.get("close") else []),
+    ]
+    await send({"type": f"{kind}.start", "status": status, "headers": headers})
+    await send({"type": f"{kind}.body", "body": body, "more_body": bool(more.get("close"))})
+
+
+async def _refuse(receive: Receive, send: Send, status: int, sentence: str) -> None:
+    """Say no at once; what is still on its way is read for a moment, dropped, and then cut off.
+
+    A connection that is closed under a sender loses the answer with it.
+    """
+    await _answer(send, status, sentence, close=True)
+    try:
+        async with asyncio.timeout(_DRAINED):
+            while (message := await receive())["type"] == "http.request" and message.get("more_body"):
+                continue
+    except TimeoutError:
+        pass
+    await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+def _page_policy() -> Callable[[str], str]:
+    """The Content-Security-Policy of pages, by the name that a browser calls this server.
+
+    Nothing is fetched from elsewhere, and no script runs but Streamlit's own files: its one inline script is named by
+    its hash, components arrive as blobs, whole numbers of 64 bits are WebAssembly. Styles are inline throughout.
+    """
+    page = Path(streamlit.__file__).parent / "static" / "index.html"
+    scripts = _INLINE_SCRIPT.findall(page.read_text(encoding="utf-8"))
+    hashes = [base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() for script in scripts]
+    named = " ".join(f"'sha256-{each}'" for each in hashes)
+
+    def policy(host: str) -> str:
+        plain = re.fullmatch(r"[A-Za-z0-9.:\[\]-]{1,255}", host)  # older browsers do not take 'self' for a websocket
+        streams = f" ws://{host} wss://{host}" if plain else ""
+        return (
+            f"default-src 'self'; script-src 'self' blob: 'wasm-unsafe-eval' {named}; "
+            "style-src 'self' 'unsafe-inline'; "
+            f"img-src 'self' data: blob:; font-src 'self' data:; media-src 'self' data: blob:; "
+            f"connect-src 'self'{streams} data: blob:; worker-src 'self' blob:; frame-src 'self'; object-src 'none'; "
+            "base-uri 'self'; form-action 'self'; frame-ancestors 'self'"
+        )
+
+    return policy

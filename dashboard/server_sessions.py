@@ -1,0 +1,98 @@
+"""Sessions whose browser has gone, and what it uploaded: let go of in time, not when it happens to be noticed.
+
+Streamlit keeps a session for a while after its connection is lost, so that a browser that comes back finds its page as
+it was. Left alone, it forgets such sessions only when the next one is lost, and ends them only when their memory is
+collected; until then each holds an event loop, which is three descriptors, and all that its page had in memory. Here
+they end by the clock.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+
+from streamlit.runtime.memory_uploaded_file_manager import MemoryUploadedFileManager
+from streamlit.runtime.session_manager import SessionInfo, SessionStorage
+
+
+class HeldUploads(MemoryUploadedFileManager):
+    """Uploaded files in memory, which can be counted."""
+
+    def of(self, session: str) -> tuple[int, int]:
+        """How many files a session has here, and their bytes."""
+        with self._lock:
+            sizes = [len(file.data) for file in self.file_storage.get(session, {}).values()]
+        return len(sizes), sum(sizes)
+
+    @property
+    def bytes(self) -> int:
+        """What all sessions have here, in bytes."""
+        with self._lock:
+            return sum(len(file.data) for files in self.file_storage.values() for file in files.values())
+
+
+class LostSessions(SessionStorage):
+    """Sessions without a browser, for as long as one may come back.
+
+    What was uploaded goes at once, as pages say.
+
+    Args:
+        uploads: where uploaded files are.
+        seconds: how long a browser may stay away.
+        most: sessions at once; the one that was lost first goes first.
+        clock: seconds.
+    """
+
+    def __init__(
+        self, uploads: HeldUploads, seconds: float, most: int, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._uploads = uploads
+        self._seconds = seconds
+        self._most = most
+        self._clock = clock
+        self._lost: OrderedDict[str, tuple[SessionInfo, float]] = OrderedDict()  # and until when
+        self._lock = threading.Lock()  # counted on other threads
+
+    def __len__(self) -> int:
+        with self._lock:
+            return len(self._lost)
+
+    def get(self, session_id: str) -> SessionInfo | None:
+        """The session of this name; None where there is none, or its time is over."""
+        with self._lock:
+            found = self._lost.get(session_id)
+        return found[0] if found is not None and self._clock() < found[1] else None
+
+    def save(self, session_info: SessionInfo) -> None:
+        """Keep a session whose browser has gone."""
+        session = session_info.session.id
+        self._uploads.remove_session_files(session)
+        with self._lock:
+            self._lost.pop(session, None)
+            self._lost[session] = session_info, self._clock() + self._seconds
+        self.end_old()
+
+    def delete(self, session_id: str) -> None:
+        """Forget a session, without ending it: its browser is back."""
+        with self._lock:
+            self._lost.pop(session_id, None)
+
+    def list(self) -> list[SessionInfo]:
+        """Every session that is kept."""
+        with self._lock:
+            return [session for session, _ in self._lost.values()]
+
+    def end_old(self) -> None:
+        """End sessions whose time is over, and what is too many; on the thread of the server's event loop."""
+        ended = []
+        with self._lock:
+            while self._lost:
+                first, until = next(iter(self._lost.values()))
+                if self._clock() < until and len(self._lost) <= self._most:
+                    break
+                self._lost.popitem(last=False)
+                ended.append(first)
+        for each in ended:
+            each.session.shutdown()  # closes its event loop, at once or when its script has ended

@@ -1,0 +1,119 @@
+"""Small graphs that ask for much memory are refused before they run; others say the sizes of their input."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from core import exported, sandbox
+from core.checkpoints import load_classifier
+from core.errors import CheckpointError
+from core.onnx_files import examine
+
+
+def graph(path: Path, nodes: list[onnx.NodeProto], tensors: list[onnx.TensorProto], batch: int | str = "n") -> Path:
+    """A graph from `images` (n, 3, 8, 8) to `logits` (n, 5)."""
+    made = helper.make_graph(
+        nodes,
+        "net",
+        [helper.make_tensor_value_info("images", TensorProto.FLOAT, [batch, 3, 8, 8])],
+        [helper.make_tensor_value_info("logits", TensorProto.FLOAT, [batch, 5])],
+        tensors,
+    )
+    onnx.save(helper.make_model(made, opset_imports=[helper.make_opsetid("", 13)], ir_version=8), str(path))
+    return path
+
+
+def head(after: str) -> list[onnx.NodeProto]:
+    """From values of any shape to five logits."""
+    return [
+        helper.make_node("ReduceMax", [after], ["most"], keepdims=0),
+        helper.make_node("Flatten", ["images"], ["flat"], axis=1),
+        helper.make_node("MatMul", ["flat", "matrix"], ["product"]),
+        helper.make_node("Add", ["product", "most"], ["logits"]),
+    ]
+
+
+MATRIX = numpy_helper.from_array(np.ones((192, 5), np.float32), "matrix")
+
+
+def shape(*sides: int) -> onnx.TensorProto:
+    return numpy_helper.from_array(np.array(sides, np.int64), "shape")
+
+
+BOMBS: dict[str, tuple[list[onnx.NodeProto], list[onnx.TensorProto]]] = {
+    "constant": ([helper.make_node("ConstantOfShape", ["shape"], ["large"])], [shape(50_000, 50_000)]),
+    "expand": (
+        [helper.make_node("ReduceMax", ["images"], ["one"]), helper.make_node("Expand", ["one", "shape"], ["large"])],
+        [shape(1, 300, 10_000, 1000)],
+    ),
+    "tile": ([helper.make_node("Tile", ["images", "shape"], ["large"])], [shape(1, 1, 10_000, 10_000)]),
+    "pad": (
+        [helper.make_node("Pad", ["images", "shape"], ["large"])],
+        [shape(0, 0, 0, 0, 0, 0, 30_000, 30_000)],
+    ),
+    "counted shape": (
+        [
+            helper.make_node("Mul", ["shape", "shape"], ["square"]),
+            helper.make_node("ConstantOfShape", ["square"], ["large"]),
+        ],
+        [shape(300, 300)],
+    ),
+    "shape of the image": (
+        [
+            helper.make_node("Shape", ["images"], ["sides"]),
+            helper.make_node("Pow", ["sides", "shape"], ["power"]),
+            helper.make_node("Cast", ["power"], ["whole"], to=TensorProto.INT64),
+            helper.make_node("ConstantOfShape", ["whole"], ["large"]),
+        ],
+        [shape(1, 1, 6, 6)],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", BOMBS)
+def test_a_graph_that_asks_for_much_memory_never_runs(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nodes, tensors = BOMBS[name]
+    path = graph(tmp_path / "net.onnx", [*nodes, *head("large")], [*tensors, MATRIX])
+    monkeypatch.setattr(exported.Exported, "forward", lambda self, rows: pytest.fail("it ran"))
+    with pytest.raises(CheckpointError, match="expected (values of at most 1,024 MB|a graph that runs within|a file)"):
+        load_classifier(f"{path}?preset=none", "cpu")
+
+
+def test_a_graph_whose_sizes_are_open_is_tried(tmp_path: Path) -> None:
+    nodes, _ = BOMBS["shape of the image"]
+    path = graph(tmp_path / "net.onnx", [*nodes, *head("large")], [shape(1, 1, 2, 2), MATRIX])
+    assert examine(lambda fraction: None, str(path)) == [0, 3, 8, 8]
+
+
+def test_weights_in_another_file_lie_beside_it(tmp_path: Path) -> None:
+    (tmp_path / "weights").write_bytes(np.ones((192, 5), np.float32).tobytes())
+    for place, refused in {"weights": False, "../weights": True, "/etc/hostname": True, "nothing": True}.items():
+        tensor = TensorProto(name="matrix", data_type=TensorProto.FLOAT, dims=[192, 5], data_location=1)
+        tensor.external_data.add(key="location", value=place)
+        path = graph(tmp_path / "net.onnx", head("images"), [tensor])
+        if refused:
+            with pytest.raises(CheckpointError, match=r"expected the weights of net\.onnx beside it"):
+                examine(lambda fraction: None, str(path))
+        else:
+            assert examine(lambda fraction: None, str(path)) == [0, 3, 8, 8]
+
+
+@pytest.mark.parametrize("content", [b"", b"hello", b"\x08\x08", b"\xff" * 1000])
+def test_what_is_no_graph_is_refused(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "net.onnx").write_bytes(content)
+    with pytest.raises(CheckpointError, match=r"expected a graph of ONNX, net\.onnx is none, or damaged"):
+        load_classifier(tmp_path / "net.onnx", "cpu")
+
+
+def test_limits_hold_here_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(sandbox.MEMORY, "1")
+    path = graph(tmp_path / "net.onnx", head("images"), [MATRIX])
+    with pytest.raises(CheckpointError, match="expected a file that is read within 1 MB"):
+        load_classifier(f"{path}?preset=none", "cpu")
