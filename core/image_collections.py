@@ -18,7 +18,7 @@ from core.errors import ImageError
 from core.image_archives import Refused
 from core.image_classes import numbered
 from core.image_files import short_name
-from core.image_reading import Collected, Note, collected
+from core.image_reading import MOST_DECODED, Collected, Note, collected
 from core.image_sources import Fit, ImageSource
 from core.images import ImageSet, to_pixels
 from core.sandbox import Limits, isolated
@@ -164,7 +164,7 @@ def previews(source: str | Path, notes: Sequence[Note], *, uploads: Uploads | No
 def _limits(path: Path, memory: int, output: int) -> Limits:
     """What reading may take; of a folder, which is the owner's own, as long as the machine's settings allow."""
     size = path.stat().st_size if path.is_file() else 0
-    return Limits.of(size or 1 << 60, memory=memory + size, output=output)
+    return Limits.of(size + MOST_DECODED if path.is_file() else 1 << 60, memory=memory + size, output=output)
 
 
 def _with_size(fit: Fit, size: int | tuple[int, int] | None) -> Fit:

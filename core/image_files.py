@@ -263,15 +263,15 @@ def _upright(image: Image.Image, short: str) -> tuple[np.ndarray, str, list[str]
     negative = image.format == "TIFF" and image.tag_v2.get(262) == 0  # type: ignore[attr-defined]  # white is 0
     if getattr(image, "is_animated", False):
         done.append(FIRST)
-    turned = ImageOps.exif_transpose(image)
-    if turned is not image and image.getexif().get(0x0112, 1) != 1:
+    if image.getexif().get(0x0112) in range(2, 9):  # 1 is upright, and some write 0
         done.append("turned as its EXIF says")
     kind = "grey with alpha" if grey and image.mode == "RGBA" else _WORDS.get(image.mode, image.mode)
     words = f"{image.size[0]} x {image.size[1]} {kind}, {image.format}"
     done += _colours_not_applied(image)
+    ImageOps.exif_transpose(image, in_place=True)
     if image.mode in _DEEP_MODES or (image.mode == "I" and image.format == "PPM"):
         bits = 12 if raw == "I;12" else 16
-        levels = np.asarray(turned).astype(np.float32)
+        levels = np.asarray(image).astype(np.float32)
         values = levels / np.float32(2**bits - 1)
         values = 1 - values if negative else values
         done.append(f"{bits} bits kept")
@@ -280,7 +280,7 @@ def _upright(image: Image.Image, short: str) -> tuple[np.ndarray, str, list[str]
             done.append("laid over white")
         return values, words, done
     if image.mode == "F":
-        values = np.array(turned, dtype=np.float32)
+        values = np.array(image, dtype=np.float32)
         if not np.isfinite(values).all() or values.min() < 0 or values.max() > 1:
             raise ImageError(f"expected numbers from 0 to 1 in {short}, a picture of floats, got others; scale it")
         return (1 - values if negative else values), words, [*done, "floats kept"]
@@ -289,13 +289,14 @@ def _upright(image: Image.Image, short: str) -> tuple[np.ndarray, str, list[str]
         raise ImageError(f"expected 8 or 16 bits per channel, {short} has {came} with no white said; save it as PNG")
     if ";16" in raw and image.format != "BMP":  # whose BGR;16 is 16 bits of all channels
         done.append("upper 8 of 16 bits")
-    if turned.has_transparency_data:
-        turned = turned.convert("RGBA")
-        turned = Image.alpha_composite(Image.new("RGBA", turned.size, "white"), turned)
+    wanted = "L" if grey else "RGB"
+    made = [] if image.mode in ("L", "LA", "RGB", "RGBA") else ["made grey" if grey else "made RGB"]
+    whole: Image.Image = image
+    if image.has_transparency_data:
+        whole = image.convert("RGBA")
+        whole = Image.alpha_composite(Image.new("RGBA", whole.size, "white"), whole)
         done.append("laid over white")
-    if image.mode not in ("L", "LA", "RGB", "RGBA"):
-        done.append("made grey" if grey else "made RGB")
-    return np.asarray(turned.convert("L" if grey else "RGB")), words, done
+    return np.asarray(whole if whole.mode == wanted else whole.convert(wanted)), words, [*done, *made]
 
 
 FIRST = "first frame"  # what is done to an animation, or to a file of several pages

@@ -77,7 +77,7 @@ def read_table(content: bytes, name: str, most: int = _CELLS) -> list[list[str]]
         ) from error
     width = max(map(len, rows), default=0)
     if cells > most or len(rows) * width > most:
-        raise ImageError(f"expected tables of at most {most:,} cells, {short} has more; keep only names and classes")
+        raise ImageError(f"expected tables of at most {_CELLS:,} cells, got more by {short}; keep names and classes")
     if width < 2:
         raise ImageError(f"expected two columns in {short}, a name and a class, got another table; save it as CSV")
     return [row + [""] * (width - len(row)) for row in rows]

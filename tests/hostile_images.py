@@ -63,18 +63,36 @@ def hostile() -> Iterator[tuple[str, bytes]]:
     yield from _arrays()
 
 
-def floods() -> Iterator[tuple[str, bytes, str]]:
-    """Name and content of files that are small, or are well made, and much once they are read; and what is said."""
+def _black() -> bytes:
     black = png(7_000, 7_000, bytes(7_000 * 7_001), colours=0)
-    yield "black.zip", archive({f"{row:02}.png": black for row in range(20)}, zipfile.ZIP_STORED), "million pixels"
+    return archive({f"{row:02}.png": black for row in range(20)}, zipfile.ZIP_STORED)
+
+
+def _lines() -> bytes:
     lines = "".join(f"{row}.png,{row % 7}\n" for row in range(1_000_000)).encode()
-    yield "lines.zip", archive({"5.png": encoded(), "labels.csv": lines}), "cells, labels.csv has more"
-    deep = "a/" * 480
-    yield "prefix.zip", archive({f"{deep}{row}.png": b"" for row in range(3_000)}, zipfile.ZIP_STORED), "all 3,000"
-    tiny = array(np.zeros((20_000_000, 1, 1, 1), np.uint8))
-    yield "tiny.npz", archive({"images.npy": tiny}), "expected at most 200,000 pictures, tiny.npz has 20,000,000"
-    tables = {f"{row}.csv": b"a.png,x\n" * 100_000 for row in range(300)}
-    yield "tables.zip", archive({"a.png": encoded(), **tables}), "MB of tables, got more"
+    return archive({"5.png": encoded(), "labels.csv": lines})
+
+
+def _deep() -> bytes:
+    return archive({f"{'a/' * 480}{row}.png": b"" for row in range(3_000)}, zipfile.ZIP_STORED)
+
+
+def _tiny() -> bytes:
+    return archive({"images.npy": array(np.zeros((20_000_000, 1, 1, 1), np.uint8))})
+
+
+def _tables() -> bytes:
+    return archive({"a.png": encoded(), **{f"{row}.csv": b"a.png,x\n" * 100_000 for row in range(25)}})
+
+
+# Files that are small, or well made, and much once they are read: what makes each, and what is said of it
+FLOODS = {
+    "black.zip": (_black, "million pixels together, got more by 05.png"),
+    "lines.zip": (_lines, "cells, got more by labels.csv"),
+    "deep.zip": (_deep, "all 3,000 were refused"),
+    "tiny.npz": (_tiny, "expected at most 200,000 pictures, tiny.npz has 20,000,000"),
+    "tables.zip": (_tables, "MB of tables, got more"),
+}
 
 
 def _bombs() -> Iterator[tuple[str, bytes]]:

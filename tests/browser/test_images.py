@@ -27,6 +27,17 @@ def drop(page: Page, name: str, content: bytes) -> None:
     page.locator("input[type=file]").first.set_input_files({"name": name, "mimeType": "", "buffer": content})
 
 
+def test_reading_can_be_cancelled(page: Page) -> None:
+    flat = encoded(values=np.full((1200, 1200, 3), 90, np.uint8))
+    page.goto("/images")
+    drop(page, "many.zip", archive({f"{row:03}.png": flat for row in range(150)}))
+    expect(page.get_by_text("Reading the pictures")).to_be_visible()
+    page.get_by_role("button", name="Cancel").click()
+    expect(page.get_by_text("Reading the pictures")).to_have_count(0)
+    expect(page.get_by_text("None yet.")).to_be_visible()
+    expect(page.get_by_text("In the file")).to_have_count(0)
+
+
 def test_two_sessions_do_not_see_each_others_images(
     page: Page, new_context: Callable[..., BrowserContext], pets: bytes
 ) -> None:

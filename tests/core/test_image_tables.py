@@ -5,7 +5,10 @@ from __future__ import annotations
 import re
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from core import image_tables
 from core.errors import ImageError
 from core.image_archives import Entry
 from core.image_tables import Said, classes_in_tables, read_table
@@ -118,21 +121,38 @@ def test_rows_and_pictures_without_each_other_are_told() -> None:
     assert found.left[-1].name == "b.png"
 
 
-def test_tables_are_bounded() -> None:
-    lines = "".join(f"{number}.png,{number % 7}\n" for number in range(600_000))
+def test_tables_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    lines = "".join(f"{number}.png,{number % 7}\n" for number in range(510_000))
     found = said({"labels.csv": lines}, ("5.png",))
     assert found.labels is None
-    assert "expected tables of at most 1,000,000 cells, labels.csv has more" in found.refused[0].reason
+    assert "expected tables of at most 1,000,000 cells, got more by labels.csv" in found.refused[0].reason
     ragged = read_rows_of("a,b\n" + "x\n" * 10 + "a,b,c\n", 30)
-    assert "at most 30 cells" in ragged
-    many = said({f"{number}.csv": b"a.png,x\n" * 10**6 for number in range(5)}, ("a.png",))
-    assert sum("cells" in reason or "MB of tables" in reason for _, reason in many.refused) == 5
+    assert "cells, got more by t.csv" in ragged
+    monkeypatch.setattr(image_tables, "_BYTES", 20)
+    many = said({f"{number}.csv": b"a.png,x\n" for number in range(4)}, ("a.png",))
+    assert (many.labels, [name for name, _ in many.refused]) == (["x"], ["2.csv", "3.csv"])
 
 
 def read_rows_of(text: str, most: int) -> str:
     with pytest.raises(ImageError) as caught:
         read_table(text.encode(), "t.csv", most)
     return str(caught.value)
+
+
+CELLS = st.sampled_from(
+    ["a.png", "A", "c:\\b.PNG", "./x/c.png", "cat", "7", "1e1", "0.5", "nan", "", "class", '"', ";", "\0"]
+)
+
+
+@settings(max_examples=150, deadline=None, derandomize=True)
+@given(st.lists(st.lists(CELLS | st.text(max_size=5), max_size=5), max_size=8), st.sampled_from(",;\t"), st.booleans())
+def test_any_table_is_read_or_left_out(rows: list[list[str]], sign: str, folders: bool) -> None:
+    text = "\n".join(sign.join(row) for row in rows)
+    found = said(
+        {"t.csv": text.encode("utf-8", "surrogatepass"), "labels.csv": text.encode("utf-16", "ignore")}, ABC, folders
+    )
+    assert found.labels is None or len(found.labels) == 3
+    assert all(reason.startswith("expected ") and "\n" not in reason for _, reason in (*found.refused, *found.left))
 
 
 @pytest.mark.parametrize("content", [b"\xff\xfe\xfd", b"a.png\nb.png\n", b"", b'a,"' + b"x" * 200_000 + b'"'])
