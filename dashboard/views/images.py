@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import streamlit as st
-from streamlit.delta_generator import DeltaGenerator
 
 from core.analyses import thumbnails
 from core.image_collections import Gathered
@@ -12,6 +13,7 @@ from core.image_reading import Note
 from core.image_sources import ImageSource
 from dashboard import address, controls, own_images, session
 from dashboard.brought import LARGEST, brought, read_only
+from dashboard.reading import watched
 from dashboard.words import literal
 
 SHOWN, ABREAST = 6, 3  # pictures beside what the model sees of them, in rows of so many
@@ -84,26 +86,15 @@ def draft() -> ImageSource | None:
 
 def read(source: ImageSource) -> Gathered | None:
     """What is in the file; None where nothing can be used, which is told, and the file is deleted."""
-    place = st.empty()
-    bars: list[DeltaGenerator] = []
-
-    def progress(fraction: float) -> None:
-        """Tell how far it is; Streamlit ends this run here, and the reading with it, when somebody cancels."""
-        if not bars:
-            with place.container():
-                bars.append(st.progress(0.0))
-                st.button("Cancel", key=f"images:cancel:{source.text()}", on_click=cancel, args=(source.text(),))
-        bars[0].progress(fraction, f"Reading the pictures: {fraction:.0%}")
-
     try:
-        found = own_images.gathered(source.text(), progress)
+        key = f"images:cancel:{source.text()}"
+        with watched(key, "the pictures", partial(cancel, source.text())) as progress:
+            return own_images.gathered(source.text(), progress)
     except ValueError as error:
         own_images.forget(source.text())
         st.session_state["images:refused"] = str(error)
         address.rerun()
         return None
-    place.empty()
-    return found
 
 
 def cancel(source: str) -> None:
