@@ -48,6 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     take_every_word()
     debug = "--debug" in (sys.argv if arguments is None else arguments)
     try:
+        wait_briefly()
         status = _command(_parser().parse_args(arguments))
         sys.stdout.flush()
     except KeyboardInterrupt as error:
@@ -63,7 +64,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _command(options: argparse.Namespace) -> int:
-    wait_briefly()
     threads = getattr(options, "threads", None)  # of commands that compute
     if threads is not None:
         from core.compute import set_threads

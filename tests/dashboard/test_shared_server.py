@@ -20,6 +20,7 @@ from core.errors import CheckpointError
 from core.store import Store
 from dashboard import brought, login, server_limits
 from dashboard.resources import Recent
+from dashboard.words import literal
 from tests import truths
 
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -95,7 +96,7 @@ def test_a_login_is_asked_for_only_where_one_is_set(app: AppTest, monkeypatch: p
     app.run()
     assert not app.exception
     assert "logout" in [each.key for each in app.button]
-    assert "ada@example.org" in [each.value for each in app.caption]
+    assert literal("ada@example.org") in [each.value for each in app.caption]
 
 
 def test_what_fails_unexpectedly_shows_no_path_and_leaves_the_queue_working(
