@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import streamlit as st
 import uvicorn
 from starlette.middleware import Middleware
 from starlette.requests import Request
@@ -29,6 +30,8 @@ from dashboard import server_limits
 from dashboard.server_gate import Gate
 from dashboard.server_limits import MB, Limits
 from dashboard.server_sessions import HeldUploads, LostSessions
+from dashboard.unforeseen import told
+from dashboard.words import literal
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
@@ -38,6 +41,19 @@ _DESCRIPTORS = 0.9  # of those that the system allows: from there on a restart i
 _PINGED = 30.0  # seconds between pings, and until an answer is missed: then a browser is gone
 _FAREWELL = 3  # seconds for requests under way when the server is stopped
 _REQUESTS_EACH = 8  # connections of one session at once: a browser opens up to 6 beside its websocket
+
+
+def shown(error: Exception) -> bool:
+    """Show on the page what nobody else has caught, of callbacks too, in place of Streamlit's own box.
+
+    Args:
+        error: as Streamlit hands it to its handler of errors.
+
+    Returns:
+        True: Streamlit shows nothing besides.
+    """
+    st.error(literal(told(error)))
+    return True
 
 
 class Server(App):
@@ -83,6 +99,7 @@ class Server(App):
                 uploaded_file_manager=self._held,
                 cache_storage_manager=create_default_cache_storage_manager(),
                 session_storage=self._lost,
+                on_script_error=shown,
             )
         )
 

@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from streamlit.testing.v1 import AppTest
@@ -13,6 +14,7 @@ from streamlit.testing.v1 import AppTest
 from core.errors import CheckpointError, ImageError, RecipeError
 from dashboard import drafts, session
 from dashboard.jobs import Jobs
+from dashboard.server import shown
 from dashboard.unforeseen import told
 
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -116,3 +118,29 @@ def test_a_job_that_fails_has_the_number_of_the_log(caplog: pytest.LogCaptureFix
     assert found is not None
     (record,) = caplog.records
     assert record.getMessage() == f"reference {found[1]}"
+
+
+def test_a_callback_that_fails_is_told_in_one_sentence_too() -> None:
+    """Streamlit hands what nothing has caught to the server's handler."""
+
+    def script() -> None:
+        import streamlit as st
+
+        from dashboard.server import shown
+
+        assert shown(KeyError("secret"))
+        st.caption("after")
+
+    app = AppTest.from_function(script).run()
+    assert not app.exception
+    assert [bool(SENTENCE.fullmatch(each.value.replace("\\", ""))) for each in app.error] == [True]
+    assert [each.value for each in app.caption] == ["after"]
+
+
+def test_the_server_has_that_handler(monkeypatch: pytest.MonkeyPatch) -> None:
+    from dashboard import server, server_limits
+
+    made: list[Any] = []
+    monkeypatch.setattr(server, "Runtime", made.append)
+    server.Server(CHECKOUT / "dashboard" / "app.py", server_limits.OWN_MACHINE)._create_runtime()
+    assert made[0].on_script_error is shown
