@@ -252,9 +252,9 @@ def _checked(path: str, file: IO[bytes]) -> dict[str, tuple[int, zipfile.ZipInfo
     found: dict[str, tuple[int, zipfile.ZipInfo]] = {}
     at = 0
     for entry in entries:
-        file.seek(entry.header_offset)
-        head = file.read(_LOCAL.size)
         gap = entry.header_offset - at
+        file.seek(max(0, entry.header_offset))
+        head = file.read(_LOCAL.size)
         if len(head) < _LOCAL.size or head[:4] != _ZIP or not 0 <= gap <= (_DESCRIPTOR_BYTES if at else 0):
             raise CheckpointError(_damaged(path, "its entries do not lie one behind the other"))
         name_length, extra_length = _LOCAL.unpack(head)[-2:]

@@ -239,6 +239,13 @@ def _smuggled(trace: Path) -> Iterator[tuple[str, bytes]]:
     end = whole.rindex(b"PK\x05\x06")
     yield "two_ends.pt", whole[:end] + whole[end:] + whole[end:]
     yield "gap.pt", whole[:end] + bytes(100) + whole[end:]
+    further = (
+        int.from_bytes(whole[end + 16 : end + 20], "little") + 10_000
+    )  # where the list of entries is said to begin
+    yield "negative_offsets.pt", whole[: end + 16] + further.to_bytes(4, "little") + whole[end + 20 :]
+    moved = archive(good)
+    end = moved.rindex(b"PK\x05\x06")
+    yield "negative_offsets_of_zip.pt", moved[: end + 16] + further.to_bytes(4, "little") + moved[end + 20 :]
     renamed = whole.replace(b"archive/data.pkl", b"archive/evil.pkl", 1)  # in the entry's own header, not in the list
     assert renamed != whole
     yield "two_names.pt", renamed
