@@ -258,6 +258,7 @@ def _fill(path: Path, facts: Mapping[str, Any], weights: Mapping[str, Tensor]) -
     build = ARCHITECTURES[facts["architecture"]]
     try:
         with torch.device("meta"):
+            _check_arguments(facts["arguments"], len(weights))
             module = build(facts["input_shape"], len(facts["class_names"]), **facts["arguments"])
     except (TypeError, ValueError, LookupError, RuntimeError, OverflowError) as error:
         raise CheckpointError(_broken(path, f"its arguments are not those of {facts['architecture']}")) from error
@@ -272,6 +273,18 @@ def _fill(path: Path, facts: Mapping[str, Any], weights: Mapping[str, Tensor]) -
             raise CheckpointError(_broken(path, f"{name} holds NaN or infinity"))
     module.load_state_dict(weights, assign=True)
     return module
+
+
+def _check_arguments(arguments: Mapping[str, Any], tensors: int) -> None:
+    """Raise where an architecture would have more parts than there are tensors: building it takes time for each.
+
+    Raises:
+        ValueError: if it would.
+    """
+    depth = arguments.get("depth", 0)
+    parts = [len(value) for value in arguments.values() if isinstance(value, list)]
+    if max([depth if isinstance(depth, int) else 0, *parts]) > tensors:
+        raise ValueError(f"expected at most {tensors} parts, one for each tensor, got more")
 
 
 def _form(tensor: Tensor) -> str:

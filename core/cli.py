@@ -25,7 +25,9 @@ from typing import TYPE_CHECKING
 
 from core.errors import RecipeError
 from core.followed import ENDINGS, follow, read
+from core.image_sources import ImageSource
 from core.recipe import Recipe, shown
+from core.sources import Source
 from core.terminal import Bar, say_written, stop_writing, take_every_word, tell, tell_error, warn
 from core.threads import wait_briefly
 from core.wording import plain
@@ -49,7 +51,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     debug = "--debug" in (sys.argv if arguments is None else arguments)
     try:
         wait_briefly()
-        status = _command(_parser().parse_args(arguments))
+        options = _parser().parse_args(arguments)
+        try:
+            status = _command(options)
+        except SystemExit as error:  # a model's own code that ends the program
+            tell(
+                f"the code of a model ended the program with {plain(str(error.code))[:40]}; mend it",
+                error if debug else None,
+            )
+            return 1
         sys.stdout.flush()
     except KeyboardInterrupt as error:
         tell("interrupted; what was not finished is not written", error if debug else None)
@@ -201,8 +211,6 @@ def _named(options: argparse.Namespace) -> Recipe:
 
 def _own_images(model: str, option: str = "--image-set") -> str:
     """The image set that a demo model was made for."""
-    from core.sources import Source
-
     said = Source.parse(model).trained
     if said.kind != "demo" or not said.place:
         raise RecipeError(f"expected {option} beside the model {model}, got none; name a set or a folder of images")
@@ -344,6 +352,9 @@ def _write(recipe: Recipe, out: Path, options: argparse.Namespace) -> None:
     Models that are named on the command line itself are meant; those of a recipe need `--trust` where they run code.
     """
     check_place(out)
+    for model in recipe.models:
+        Source.parse(model)
+    ImageSource.parse(recipe.images)
     if out.suffix == ".json":
         write_whole(out, f"{recipe.json()}\n".encode())
         say_written(out)

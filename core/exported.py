@@ -189,11 +189,11 @@ def call_factory(place: str) -> nn.Module:
         made = factory()
     except CheckpointError:
         raise
-    except Exception as error:  # their code
+    except (Exception, SystemExit) as error:  # their code
         reason = " ".join(str(error).split())[:160]
         raise CheckpointError(
             f"expected {path.name[:80]} to build a model, it raised {type(error).__name__}: {reason}; mend it"
         ) from error
     if not isinstance(made, nn.Module):
-        raise CheckpointError(f"expected {name[:60]} to return a torch module, got a {type(made).__name__}; mend it")
+        raise CheckpointError(f"expected {name[:60]!a} to return a torch module, got a {type(made).__name__}; mend it")
     return made.eval()

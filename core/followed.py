@@ -132,11 +132,12 @@ def follow(
     from core.foreign import by_digest
     from core.images import load_images
     from core.store import Store
-    from core.trust import require_trust
+    from core.trust import require_trust, require_trusted_images
 
     if not trust:
         for source in recipe.models:
             require_trust(source)
+        require_trusted_images(recipe.images)
     found = by_digest(uploads)
     loaded = {source: load_classifier(source, device, uploads=found, trust=trust) for source in recipe.models}
     images = load_images(recipe.images, uploads=found)

@@ -20,7 +20,8 @@ from core.classifier import Classifier
 from core.downloads import fetched, file_at, file_of_hub
 from core.errors import CheckpointError
 from core.inspection import require_classifier
-from core.sources import DIGEST_LENGTH, MOST_CLASSES, UNTRAINED, Source
+from core.sandbox import Limits, isolated
+from core.sources import DIGEST_LENGTH, UNTRAINED, Source
 from core.trust import is_program, require_trust
 
 Uploads = Callable[[str], Sequence[Path]]  # the files of an upload, by its digest
@@ -136,23 +137,15 @@ def read_names(path: Path) -> list[str]:
     Raises:
         CheckpointError: if it holds no such list.
     """
-    try:
-        if path.stat().st_size > 8 << 20:
-            raise CheckpointError(f"expected a list of class names, {path.name[:80]} is too long; one name per line")
-        text = path.read_text(encoding="utf-8-sig")
-        if text.lstrip().startswith(("[", "{")):
-            read = json.loads(text)
-            values = [read[key] for key in sorted(read, key=int)] if isinstance(read, dict) else read
-            names = [str(value[-1] if isinstance(value, list) else value) for value in values]
-        else:
-            names = [line.strip() for line in text.splitlines() if line.strip()]
-    except CheckpointError:
-        raise
-    except (OSError, ValueError, TypeError, LookupError, RecursionError) as error:
-        raise CheckpointError(f"expected class names, cannot read {path.name[:80]}; write one name per line") from error
-    names = ["".join(sign for sign in name if sign.isprintable())[:80] for name in names]
-    if not 2 <= len(names) <= MOST_CLASSES or not all(names):
-        raise CheckpointError(f"expected 2 class names or more, {path.name[:80]} has {len(names)}; write one per line")
+    if not path.is_file():
+        raise CheckpointError(f"expected a list of class names, found no file {path.name[:80]!a}; check the spelling")
+    names: list[str] = isolated(
+        "core.name_lists:read",
+        name=path.name[:80],
+        limits=Limits.of(path.stat().st_size),
+        refusal=CheckpointError,
+        path=path,
+    )
     return names
 
 
@@ -293,7 +286,7 @@ def _hub(source: Source, uploads: Uploads | None, trust: bool) -> _Loaded:
 
 
 _HUB_FILES = ("model.safetensors", "pytorch_model.bin")
-_FACTS_BYTES = 16 << 20  # of a model's configuration, with the names of its classes
+_FACTS_BYTES = 2 << 20  # of a model's configuration, with the names of its classes
 # What a configuration may say about weights; not where they lie, which would be read by another reader
 _OF_WEIGHTS = (
     "num_classes",

@@ -153,13 +153,13 @@ def inside(
         return [entry.name for entry in entries], refused
 
 
-def content(progress: Callable[[float], None], path: str, name: str, suffixes: Collection[str], most: int) -> bytes:
+def content(progress: Callable[[float], None], path: str, entry: str, suffixes: Collection[str], most: int) -> bytes:
     """One file in a zip; for a process of its own (`core.sandbox`).
 
     Args:
         progress: not called: one file is unpacked in seconds.
         path: of the zip.
-        name: as `inside` gives it.
+        entry: its name, as `inside` gives it.
         suffixes: as for `inside`.
         most: bytes of it.
 
@@ -170,7 +170,7 @@ def content(progress: Callable[[float], None], path: str, name: str, suffixes: C
         ImageError: if it is damaged, or larger.
     """
     with open_zip(Path(path)) as opened:
-        return next(entry for entry in zip_entries(opened, suffixes, most)[0] if entry.name == name).read()
+        return next(each for each in zip_entries(opened, suffixes, most)[0] if each.name == entry).read()
 
 
 def _name(info: zipfile.ZipInfo) -> str:

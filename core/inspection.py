@@ -66,7 +66,7 @@ def require_classifier(module: nn.Module, input_shape: tuple[int, int, int]) -> 
         reason = " ".join(str(error).split())[:120]
         raise CheckpointError(
             f"expected a model that takes images of {_by(input_shape)}, it raised {type(error).__name__}: {reason}; "
-            "give the size it was made for, as size=..."
+            "mend it, or give the size it was made for, as size=..."
         ) from error
     if isinstance(given, Tensor) and given.ndim == 2 and len(given) == 2 and 2 <= given.shape[1] <= MOST_CLASSES:
         return int(given.shape[1])

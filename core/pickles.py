@@ -31,20 +31,17 @@ STORAGES = {
     "CharStorage": "int8",
     "ByteStorage": "uint8",
     "BoolStorage": "bool",
+    "ComplexFloatStorage": "complex64",
+    "ComplexDoubleStorage": "complex128",
+    "storage.UntypedStorage": "uint8",  # bytes, of tensors that say their dtype themselves
 }
 ITEM_BYTES = {
-    "float64": 8,
-    "int64": 8,
-    "float32": 4,
-    "int32": 4,
-    "float16": 2,
-    "bfloat16": 2,
-    "int16": 2,
-    "int8": 1,
-    "uint8": 1,
-    "bool": 1,
-    "float8_e4m3fn": 1,
-    "float8_e5m2": 1,
+    **dict.fromkeys(("float64", "int64", "uint64", "complex64"), 8),
+    **dict.fromkeys(("float32", "int32", "uint32"), 4),
+    **dict.fromkeys(("float16", "bfloat16", "int16", "uint16"), 2),
+    **dict.fromkeys(("int8", "uint8", "bool", "float8_e4m3fn", "float8_e5m2"), 1),
+    **dict.fromkeys(("float8_e4m3fnuz", "float8_e5m2fnuz"), 1),
+    "complex128": 16,
 }
 
 # Where a pickle may point and still hold tensors and plain values only. None of these is ever imported: what is made of
@@ -57,6 +54,8 @@ _PLAIN = {
     "torch.Tensor",
     "torch.nn.parameter.Parameter",
     "torch.nn.parameter.Buffer",
+    "torch.strided",
+    "torch._utils._rebuild_tensor_v3",
     "torch._utils._rebuild_tensor",
     "torch._utils._rebuild_tensor_v2",
     "torch._utils._rebuild_parameter",
@@ -75,6 +74,7 @@ _PLAIN = {
     *(f"pathlib._local.{kind}" for kind in ("Path", "PosixPath", "WindowsPath")),
     *(f"{home}.{kind}" for home in ("__builtin__", "builtins") for kind in ("set", "frozenset", "complex", "slice")),
     *(f"{home}.{kind}" for home in ("__builtin__", "builtins") for kind in ("int", "float", "dict", "list", "str")),
+    *(f"{home}.Ellipsis" for home in ("__builtin__", "builtins")),
     "_codecs.encode",
     *(f"numpy.{kind}" for kind in ("dtype", "ndarray", "float64", "float32", "int64", "int32", "bool_")),
     *(f"numpy.{core}.multiarray.{kind}" for core in ("core", "_core") for kind in ("scalar", "_reconstruct")),
@@ -117,12 +117,14 @@ class TensorPlace:
 
     Attributes:
         storage: where they lie.
+        dtype: of the numbers, such as "float32".
         offset: of the first one.
         shape: of the tensor.
         stride: numbers from one entry to the next, by axis.
     """
 
     storage: StoragePlace
+    dtype: str
     offset: int
     shape: tuple[int, ...]
     stride: tuple[int, ...]
@@ -217,9 +219,10 @@ class _Machine:
         return int.from_bytes(self.bytes(count), "little")
 
     def signed(self, count: int) -> int:
-        """A whole number, in so many bytes."""
+        """A whole number, in so many bytes; 0 for one of more than there are tensors of."""
         if count > _MOST_NUMBER:
-            _refuse("it has a number of many digits")
+            self.bytes(count)
+            return 0
         return int.from_bytes(self.bytes(count), "little", signed=True)
 
     def line(self, encoding: str = "utf-8") -> str:
@@ -315,29 +318,44 @@ def _refuse(what: str) -> NoReturn:
     raise PickleError(what)
 
 
-def _tensor(arguments: tuple[Any, ...]) -> TensorPlace:
+def _tensor(arguments: tuple[Any, ...], dtype: str = "") -> TensorPlace:
     """A tensor of a storage, all of whose entries lie in it.
 
     Raises:
         PickleError: if they do not.
     """
     match arguments:
-        case (StoragePlace() as storage, int(offset), tuple(shape), tuple(stride), *_):
+        case (StoragePlace() as storage, int(offset), tuple(shape), tuple(stride), *more):
             pass
         case _:
             _refuse("it makes a tensor of something else than numbers")
+    if any(isinstance(each, dict) and (each.get("neg") or each.get("conj")) for each in more):
+        _refuse("it has a tensor that is kept as the negative or conjugate of its numbers; call .resolve_neg() first")
     whole = all(type(size) is int and 0 <= size < 1 << 60 for size in (*shape, *stride))
     if not whole or len(shape) != len(stride) or len(shape) > _MOST_DIMENSIONS or not 0 <= offset < 1 << 60:
         _refuse("it has a tensor of no shape that there is")
+    dtype = dtype or storage.dtype
     last = offset + sum((size - 1) * step for size, step in zip(shape, stride, strict=True))
-    if 0 not in shape and last >= storage.length:
+    if 0 not in shape and (last + 1) * ITEM_BYTES[dtype] > storage.length * ITEM_BYTES[storage.dtype]:
         _refuse(f"a tensor reaches beyond tensor data {storage.key[:20]!a}")
-    return TensorPlace(storage, offset, shape, stride)
+    return TensorPlace(storage, dtype, offset, shape, stride)
+
+
+def _of_dtype(arguments: tuple[Any, ...]) -> TensorPlace:
+    """A tensor whose dtype stands beside its bytes, as those of newer dtypes."""
+    match arguments:
+        case (*before, Name(text=text), dict() | None) | (*before, Name(text=text)):
+            dtype = text.removeprefix("torch.")
+            if len(before) >= 4 and dtype in ITEM_BYTES:
+                return _tensor(tuple(before), dtype)
+    return _refuse("it has a tensor of a dtype that is not known here")
 
 
 def _from_type(arguments: tuple[Any, ...]) -> Any:
     """A tensor of a class of torch's, or with attributes: the tensor itself."""
     match arguments:
+        case (Name(text="torch._utils._rebuild_tensor_v3"), Name(), tuple(inner), *_):
+            return _of_dtype(inner)
         case (Name(text=text), Name(), tuple(inner), *_) if text.startswith("torch._utils._rebuild_tensor"):
             return _tensor(inner)
     return Stub()
@@ -353,6 +371,7 @@ def _ordered(arguments: tuple[Any, ...]) -> dict[Any, Any]:
 _CALLS: dict[str, Callable[[tuple[Any, ...]], Any]] = {
     "torch._utils._rebuild_tensor": _tensor,
     "torch._utils._rebuild_tensor_v2": _tensor,
+    "torch._utils._rebuild_tensor_v3": _of_dtype,
     "torch._utils._rebuild_parameter": lambda arguments: arguments[0],
     "torch._utils._rebuild_parameter_with_state": lambda arguments: arguments[0],
     "torch._tensor._rebuild_from_type_v2": _from_type,

@@ -23,7 +23,7 @@ import threading
 import time
 import traceback
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
@@ -85,6 +85,7 @@ def isolated(
     limits: Limits,
     refusal: type[ValueError],
     on_progress: Callable[[float], None] = lambda fraction: None,
+    files: Sequence[int] = (),
     **arguments: Any,
 ) -> Any:
     """Run a reader in a process of its own.
@@ -96,6 +97,7 @@ def isolated(
         limits: what it may take; past one of them it is ended.
         refusal: the error to raise where a limit is passed, or the reader fails in a way that nobody foresaw.
         on_progress: called every 50 ms with the fraction done; what it raises ends the reader.
+        files: descriptors that the reader has too; `by_descriptor` gives their paths.
         **arguments: plain values, bytes, paths and NumPy arrays, by name.
 
     Returns:
@@ -116,6 +118,7 @@ def isolated(
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
+            pass_fds=tuple(files) if os.name == "posix" else (),
             start_new_session=True,  # Ctrl-C is the parent's to handle
         )
         try:
@@ -126,6 +129,12 @@ def isolated(
             for stream in (child.stdin, child.stdout, child.stderr):
                 with suppress(OSError):  # what was not yet written to a child that is gone
                     stream.close()  # type: ignore[union-attr]
+
+
+def by_descriptor(file: int, path: Path) -> str:
+    """A path that leads to an open file, whatever lies at its own path by now; that one where there is no such way."""
+    place = f"/dev/fd/{file}"
+    return place if os.name == "posix" and os.path.exists(place) else str(path.absolute())  # noqa: PTH110
 
 
 def _setting(name: str, default: int) -> int:

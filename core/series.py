@@ -279,7 +279,10 @@ def follow_series(
     from core.foreign import by_digest
     from core.images import load_images
     from core.store import Store
+    from core.trust import require_trusted_images
 
+    if not trust:
+        require_trusted_images(recipe.images)
     found = by_digest(uploads)
     images = load_images(recipe.images, uploads=found)
     recipe.check_rows(images)

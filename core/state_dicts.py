@@ -8,7 +8,6 @@ table of names is a network is seen by its likeness to those that are known (`co
 
 from __future__ import annotations
 
-import json
 import mmap
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -24,7 +23,7 @@ from torch import Tensor
 
 from core import tensor_files
 from core.errors import CheckpointError
-from core.sandbox import Limits, isolated
+from core.sandbox import Limits, by_descriptor, isolated
 from core.sketches import likeness
 
 SUFFIXES = (".safetensors", ".pt", ".pth", ".bin", ".ckpt")
@@ -85,6 +84,8 @@ def read_state_dicts(
     paths: Sequence[Path],
     most_bytes: int = MOST_BYTES,
     on_progress: Callable[[float], None] = lambda fraction: None,
+    *,
+    kept: bool = False,
 ) -> tuple[StateDict, ...]:
     """Every set of weights in a checkpoint, the likeliest first.
 
@@ -92,6 +93,7 @@ def read_state_dicts(
         paths: one file, or the shards of one checkpoint.
         most_bytes: what all of them may take.
         on_progress: called with the fraction done; what it raises ends the reading.
+        kept: nobody writes to the files while the weights are in use, see `read_tensors`.
 
     Returns:
         At least one set.
@@ -108,7 +110,7 @@ def read_state_dicts(
         raise CheckpointError(
             f"expected at most {most_bytes >> 20} MB, {paths[0].name[:80]} has {total >> 20}; save the weights alone"
         )
-    whole, _ = read_tensors(paths, on_progress)
+    whole, _ = read_tensors(paths, on_progress, kept=kept)
     found = _candidates(whole)
     if not found:
         raise CheckpointError(
@@ -142,17 +144,15 @@ def shards(index: Path) -> list[Path]:
     Raises:
         CheckpointError: if it is no index, or a file is missing or elsewhere.
     """
-    if index.stat().st_size > 64 << 20:
-        raise CheckpointError(f"expected an index of shards, {index.name[:80]} is too long; name a file of weights")
-    try:
-        weight_map = json.loads(index.read_text(encoding="utf-8"))["weight_map"]
-        names = sorted(set(weight_map.values()))
-    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
-        raise CheckpointError(
-            f"expected an index of shards, {index.name[:80]} is none; name a file of weights"
-        ) from error
-    if not names or any(not isinstance(name, str) or Path(name).name != name for name in names):
-        raise CheckpointError(f"expected shards beside {index.name[:80]}, it names other places; put them together")
+    if not index.is_file():
+        raise CheckpointError(f"expected an index of shards, {index.name[:80]} is no file; name a file of weights")
+    names = isolated(
+        "core.tensor_files:shards",
+        name=index.name[:80],
+        limits=Limits.of(index.stat().st_size),
+        refusal=CheckpointError,
+        path=index,
+    )
     missing = [name for name in names if not (index.parent / name).is_file()]
     if missing:
         raise CheckpointError(f"expected {len(names)} shards, found no {missing[0][:80]}; fetch it too")
@@ -168,17 +168,20 @@ def read_tensors(
     *,
     ours: bool = False,
     own: bool = False,
+    kept: bool = False,
 ) -> tuple[dict[str, Any], dict[str, str]]:
     """What files of weights hold: mappings of tensors by name, over the bytes of the files themselves.
 
-    A process of its own finds out where which tensor lies (`core.tensor_files`); the tensors here are made over those
-    bytes, mapped and not copied where they are float32 or whole numbers, and share them where the file does.
+    A process of its own finds out where in the opened files which tensor lies (`core.tensor_files`); the tensors here
+    are made over those bytes, and share them where the file does.
 
     Args:
         paths: one file, or the shards of one checkpoint.
         on_progress: called with the fraction done; what it raises ends the reading.
         ours: of our own format, whose numbers stay of the type that they are of.
         own: the files came with the program: no process is started for them.
+        kept: nobody writes to the files while the tensors are in use: their bytes stay mapped. Else they are copied,
+            each once, since a file that is written anew under a mapping ends the program.
 
     Returns:
         Tensors by name (floating ones as float32), in mappings where a program put containers around them; and the
@@ -187,26 +190,29 @@ def read_tensors(
     Raises:
         CheckpointError: if a file is damaged, wants to run something, or changes while it is read.
     """
-    opened = [os.open(path, os.O_RDONLY) for path in paths]
+    opened = [os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0)) for path in paths]
     try:
         before = [_state(file) for file in opened]
-        size = sum(state[0] for state in before)
-        places = [str(path.absolute()) for path in paths]
         if own:
-            layouts = tensor_files.layouts(places, on_progress)
+            layouts = tensor_files.layouts([str(path) for path in paths], on_progress)
         else:
             layouts = isolated(
                 "core.tensor_files:layouts",
                 name=paths[0].name[:80],
-                limits=Limits.of(size, memory=_READER_BYTES, output=_LAYOUT_BYTES),
+                limits=Limits.of(sum(size for size, _ in before), memory=_READER_BYTES, output=_LAYOUT_BYTES),
                 refusal=CheckpointError,
                 on_progress=on_progress,
-                paths=places,
+                files=opened,
+                paths=[by_descriptor(file, path) for file, path in zip(opened, paths, strict=True)],
+                names=[path.name for path in paths],
             )
         whole: dict[str, Any] = {}
         words: dict[str, str] = {}
         for path, file, layout in zip(paths, opened, layouts, strict=True):
-            read = _over_the_file(path, file, layout, as_stored=ours)
+            mapped = _mapped(file, copied=not (own or kept))
+            if before != [_state(each) for each in opened]:
+                raise CheckpointError(f"expected {path.name[:80]} to stay as it is, it changed while it was read")
+            read = _over_the_file(path, mapped, layout, as_stored=ours)
             twice = next((name for name in read if name in whole), None)
             if twice is not None:
                 raise CheckpointError(
@@ -214,17 +220,31 @@ def read_tensors(
                 )
             whole.update(read)
             words.update(layout["metadata"])
-        if before != [_state(file) for file in opened]:
-            raise CheckpointError(f"expected {paths[0].name[:80]} to stay as it is, it changed while it was read")
         return whole, words
     finally:
         for file in opened:
             os.close(file)
 
 
+def _mapped(file: int, *, copied: bool) -> mmap.mmap:
+    """The bytes of a file, which may be written to without changing it; where they are copied, in other memory."""
+    if not copied:
+        return mmap.mmap(file, 0, access=mmap.ACCESS_COPY)
+    size = os.fstat(file).st_size
+    memory = mmap.mmap(-1, size)
+    view, at = memoryview(memory), 0
+    with os.fdopen(os.dup(file), "rb", buffering=0) as source:
+        source.seek(0)
+        while at < size and (count := source.readinto(view[at:])):
+            at += count
+    view.release()
+    return memory
+
+
 _READER_BYTES = 1 << 30  # of memory, while a file is looked through: a pickle of 64 MB makes objects of 500 MB
 _LAYOUT_BYTES = 256 << 20
-_REPEATED = 4  # times the bytes of a file that its tensors may take together: float8 becomes float32
+_COPIED, _SEEN = 4, 16  # times the bytes of a file that copies of its tensors, and all of its tensors, may take
+_FREE = 64 << 20  # bytes besides
 
 
 def _state(file: int) -> tuple[int, int]:
@@ -232,33 +252,31 @@ def _state(file: int) -> tuple[int, int]:
     return state.st_size, state.st_mtime_ns
 
 
-def _over_the_file(path: Path, file: int, layout: Mapping[str, Any], *, as_stored: bool) -> dict[str, Any]:
+def _over_the_file(path: Path, mapped: mmap.mmap, layout: Mapping[str, Any], *, as_stored: bool) -> dict[str, Any]:
     """Tensors over the bytes of a file, which its layout says where they lie.
 
     Raises:
         CheckpointError: if they repeat the same numbers over and over.
     """
-    size = os.fstat(file).st_size
-    mapped = mmap.mmap(file, 0, access=mmap.ACCESS_COPY)
-    storages = layout["storages"]
+    storages, size = layout["storages"], len(mapped)
     made: dict[tuple[Any, ...], Tensor] = {}
-    left = _REPEATED * size + (1 << 20)
+    copies, seen = _COPIED * size + _FREE, _SEEN * size + _FREE
 
     def tensor(number: int, dtype: str, offset: int, shape: Sequence[int], stride: Sequence[int]) -> Tensor:
-        nonlocal left
+        nonlocal copies, seen
         place = number, dtype, offset, *shape, *stride
         if place not in made:
-            kind = getattr(torch, dtype)
-            begin, length = storages[number]
-            numbers = _stored(mapped, kind, begin, length)
+            numbers = _stored(mapped, getattr(torch, dtype), *storages[number])
             view = torch.as_strided(numbers, shape, stride, offset)
-            left -= view.numel() * max(view.element_size(), 4 if view.is_floating_point() else 1)
-            if left < 0 or view.numel() * view.element_size() > length:
+            wanted = torch.float32 if view.is_floating_point() and not as_stored else view.dtype
+            seen -= view.numel() * wanted.itemsize
+            copies -= 0 if view.is_contiguous() and wanted == view.dtype else view.numel() * wanted.itemsize
+            if copies < 0 or seen < 0:
                 raise CheckpointError(
                     f"expected whole weights, those of {path.name[:80]} repeat a few numbers; save them with"
                     " .contiguous(), each once"
                 )
-            made[place] = (view.float() if view.is_floating_point() and not as_stored else view).contiguous()
+            made[place] = view.to(wanted).contiguous()
         return made[place]
 
     def tensors(node: Mapping[str, Any]) -> dict[str, Any]:

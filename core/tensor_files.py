@@ -14,7 +14,7 @@ import math
 import struct
 import zipfile
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -38,12 +38,24 @@ _CHUNK = 4 << 20
 
 # dtype by its name in safetensors
 _SAFE = {
-    "F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16", "I64": "int64", "I32": "int32",
-    "I16": "int16", "I8": "int8", "U8": "uint8", "BOOL": "bool", "F8_E4M3": "float8_e4m3fn", "F8_E5M2": "float8_e5m2",
+    "F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16", "F8_E4M3": "float8_e4m3fn",
+    "F8_E5M2": "float8_e5m2", "I64": "int64", "I32": "int32", "I16": "int16", "I8": "int8", "U64": "uint64",
+    "U32": "uint32", "U16": "uint16", "U8": "uint8", "BOOL": "bool",
 }  # fmt: skip
 
 _HOW = "in the program that made it, `torch.save(model.state_dict(), 'weights.pt')` writes the weights alone"
 _BIG_ENDIAN = "its numbers have their last byte first; save it on another machine"
+_NO_CHECKSUM = "a part of it does not match its checksum, unless torch.serialization was told to write none"
+_OTHER_TENSORS = {  # of torch, without code of anybody's
+    *(f"torch._utils._rebuild_{kind}" for kind in ("sparse_tensor", "sparse_csr_tensor", "qtensor", "nested_tensor")),
+    *(
+        f"torch.{kind}"
+        for kind in ("sparse_coo", "sparse_csr", "sparse_csc", "per_tensor_affine", "per_channel_affine")
+    ),
+    *(f"torch.{kind}Storage" for kind in ("QInt8", "QUInt8", "QInt32", "QUInt4x2", "QUInt2x4")),
+    *(f"torch.{kind}" for kind in ("qint8", "quint8", "qint32", "sparse_bsr", "sparse_bsc", "jagged")),
+    "torch.serialization._get_layout",
+}
 _LISTED = 4  # names that a refusal shows
 
 Progress = Callable[[float], None]
@@ -60,18 +72,27 @@ def kind(path: str, progress: Progress = lambda fraction: None) -> str:
         One of `WEIGHTS`, or "torchscript", "exported" (.pt2), "zip", "pickle" or "other".
     """
     with Path(path).open("rb") as file:
-        start = file.read(16)
+        start = file.read(32)  # newer protocols put two more instructions before the number
     if start.startswith(b"PK"):
         return _kind_of_zip(path)
     if _LEGACY_MAGIC in start:
         return "legacy"
     if start[8:9] == b"{":
         return "safetensors"
-    return "pickle" if start[:1] == b"\x80" or Path(path).suffix.lower() in (".pkl", ".pickle") else "other"
+    return "pickle" if start[:1] == b"\x80" or _short(path).lower().endswith((".pkl", ".pickle")) else "other"
 
 
-def layouts(paths: list[str], progress: Progress = lambda fraction: None) -> list[dict[str, Any]]:
-    """Where in each of several files which tensor lies; see `layout`."""
+def layouts(
+    paths: list[str], progress: Progress = lambda fraction: None, names: Sequence[str] = ()
+) -> list[dict[str, Any]]:
+    """Where in each of several files which tensor lies; see `layout`.
+
+    Args:
+        paths: of the files, such as those of open descriptors.
+        progress: called with the fraction done.
+        names: what to call them; as their paths say where none are given.
+    """
+    _names.update(zip(paths, names, strict=False))
     return [
         layout(path, lambda part, number=number: progress((number + part) / len(paths)))  # type: ignore[misc]
         for number, path in enumerate(paths)
@@ -94,7 +115,7 @@ def layout(path: str, progress: Progress = lambda fraction: None) -> dict[str, A
             wanted to import, and how to convert it.
     """
     name, found = _short(path), kind(path)
-    if found == "safetensors" or (found == "other" and path.lower().endswith(".safetensors")):
+    if found == "safetensors" or (found == "other" and _short(path).lower().endswith(".safetensors")):
         return _safetensors(path)
     if found == "exported":
         raise CheckpointError(
@@ -117,14 +138,24 @@ def layout(path: str, progress: Progress = lambda fraction: None) -> dict[str, A
     raise CheckpointError(f"expected a checkpoint, {name} is no file of torch or safetensors, or damaged; check it")
 
 
+_names: dict[str, str] = {}  # of files that are opened by their descriptors
+
+
 def _short(path: str) -> str:
-    return Path(path).name[:80]
+    return _names.get(path, Path(path).name)[:80]
 
 
 def _runs(name: str, wanted: str) -> str:
     return (
         f"expected tensors only, {name} is a pickle that may run code and wants to import {wanted}; "
         f"it was not opened; {_HOW}"
+    )
+
+
+def _no_weights(name: str) -> str:
+    return (
+        f"expected dense weights of real numbers, {name[:80]} has sparse, quantised or complex ones; convert the model "
+        "to dense float32 first"
     )
 
 
@@ -135,6 +166,32 @@ def _listed(names: tuple[str, ...]) -> str:
 
 def _damaged(path: str, what: str) -> str:
     return f"expected a whole checkpoint, got {_short(path)}: {what}; fetch it or save it again"
+
+
+def shards(path: str, progress: Progress = lambda fraction: None) -> list[str]:
+    """The names of the files that an index of shards lists, as Hugging Face writes it.
+
+    Args:
+        path: of the index.
+        progress: not called.
+
+    Returns:
+        Sorted names, all of files beside it.
+
+    Raises:
+        CheckpointError: if it is no index, or names other places.
+    """
+    with Path(path).open("rb") as file:
+        content = file.read(MOST_HEADER_BYTES + 1)
+    if len(content) > MOST_HEADER_BYTES:
+        raise CheckpointError(f"expected an index of shards, {_short(path)} is too long; name a file of weights")
+    try:
+        names = {name.removeprefix("") for name in json.loads(content)["weight_map"].values()}
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+        raise CheckpointError(f"expected an index of shards, {_short(path)} is none; name a file of weights") from error
+    if not names or any(Path(name).name != name or not name.isprintable() for name in names):
+        raise CheckpointError(f"expected shards beside {_short(path)}, it names other places; put them together")
+    return sorted(names)
 
 
 # -- trees ------------------------------------------------------------------------------------------------------------
@@ -162,7 +219,9 @@ def _tree(path: str, value: Any, numbers: Mapping[StoragePlace, int]) -> dict[st
                 continue
             if isinstance(inner, TensorPlace):
                 place = inner.storage
-                kept[name] = (numbers[place], place.dtype, inner.offset, list(inner.shape), list(inner.stride))
+                if inner.dtype.startswith("complex"):
+                    raise CheckpointError(_no_weights(name))
+                kept[name] = (numbers[place], inner.dtype, inner.offset, list(inner.shape), list(inner.stride))
             elif isinstance(inner, dict) and depth < DEEPEST:
                 found = pruned(inner, depth + 1)
                 if found:
@@ -178,6 +237,8 @@ def _without_strangers(path: str, found: Unpickled) -> None:
     Raises:
         CheckpointError: with what that is.
     """
+    if found.strange and set(found.strange) <= _OTHER_TENSORS:
+        raise CheckpointError(_no_weights(_short(path)))
     if found.strange:
         raise CheckpointError(_runs(_short(path), _listed(found.strange)))
 
@@ -305,7 +366,7 @@ def _check_sums(path: str, file: IO[bytes], places: Mapping[str, tuple[int, zipf
             done += len(chunk)
             tell(done / total)
         if checksum != entry.CRC:
-            raise CheckpointError(_damaged(path, "a part of it does not match its checksum"))
+            raise CheckpointError(_damaged(path, _NO_CHECKSUM))
 
 
 def _torch(path: str, tell: Progress) -> dict[str, Any]:
@@ -448,9 +509,7 @@ def _safetensors(path: str) -> dict[str, Any]:
             case _:
                 raise CheckpointError(_no_safetensors(path))
         if dtype not in _SAFE:
-            raise CheckpointError(
-                f"expected weights of real numbers, {name[:80]} is {dtype[:20]!a}; convert the model to float32 first"
-            )
+            raise CheckpointError(_no_weights(f"{name[:60]} ({dtype[:20]})"))
         if len(shape) > 32 or not all(type(side) is int and 0 <= side < 1 << 60 for side in shape):
             raise CheckpointError(_no_safetensors(path))
         if not 0 <= begin <= end or end - begin != math.prod(shape) * ITEM_BYTES[_SAFE[dtype]]:

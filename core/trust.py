@@ -5,6 +5,9 @@ own weights, weights of the hub, and files that hold weights. All of these go th
 Everything else may run code of whoever made it, and is loaded only for somebody who says so: who names it on the
 command line or in Python, or adds `--trust`.
 
+Of images, the data sets of torchvision need trust, since that library reads them itself; of class names, those in files
+of this machine.
+
 A file is judged by what is in it, at the place that its path leads to. How the path is spelled, and what the file is
 called, changes nothing.
 """
@@ -33,7 +36,14 @@ def require_trust(source: str | Source) -> None:
     Raises:
         CheckpointError: if loading it may run code, or the source is none.
     """
-    said = (Source.parse(source) if isinstance(source, str) else source).trained
+    whole = Source.parse(source) if isinstance(source, str) else source
+    require_trusted_images(whole.options.get("images", ""))
+    said = whole.trained
+    if said.options.get("names", "").startswith("file:"):
+        raise CheckpointError(
+            f"expected class names in the source itself, got {said.options['names'][:80]}, a file of this machine; look"
+            " at it, then add --trust"
+        )
     match said.kind:
         case "demo" | "upload" | "hf-hub":
             return
@@ -44,6 +54,22 @@ def require_trust(source: str | Source) -> None:
     raise CheckpointError(
         f"expected weights, got a model that runs code by {said.text()[:80]}; look at it, then add --trust"
     )
+
+
+def require_trusted_images(source: str) -> None:
+    """Raise unless a set of images is one that our own readers read.
+
+    Args:
+        source: of the images; "" of none.
+
+    Raises:
+        CheckpointError: if torchvision reads it, some of whose data sets are pickles.
+    """
+    if source.startswith("torchvision:"):
+        raise CheckpointError(
+            f"expected images that are read here, got {source[:80]}, which torchvision reads itself, pickles among them"
+            "; look at it, then add --trust"
+        )
 
 
 def is_program(path: Path) -> bool:

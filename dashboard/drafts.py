@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import takewhile
@@ -22,7 +22,7 @@ from core.sandbox import Limits, isolated
 from core.series import in_order
 from core.sources import Source
 from core.state_dicts import StateDict
-from dashboard.brought import LARGEST, brought, own_classifier
+from dashboard.brought import LARGEST, Upload, brought, own_classifier
 from dashboard.held import held
 from dashboard.resources import image_set
 
@@ -66,7 +66,7 @@ def bring(files: Sequence[tuple[str, bytes]], on_progress: OnFraction = lambda f
         try:
             names, refused = packed.ask("inside")
             return _several(
-                [(name, partial(packed.ask, "content", name=name)) for name in names],
+                [(name, partial(packed.ask, "content", entry=name)) for name in names],
                 stem,
                 [Refused(*each) for each in refused],
                 on_progress,
@@ -117,18 +117,11 @@ def _several(
     files.sort(key=lambda file: in_order(file[0]))
     name = _series_name([file[0] for file in files], stem)
     uploads = brought().add_series(files, name)
-    shapes: dict[str, Shapes] = {}
-    for number, upload in enumerate(uploads):
-
-        def tell(fraction: float, number: int = number) -> None:
-            on_progress((number + fraction) / len(uploads))
-
-        try:
-            shapes[upload.digest] = state_dicts.choose(
-                state_dicts.read_state_dicts(upload.paths, on_progress=tell), None
-            ).shapes
-        except CheckpointError as error:
-            refused.append(Refused(upload.name, str(error)))
+    try:
+        shapes = _shapes(uploads, refused, on_progress)
+    except BaseException:  # somebody may have cancelled
+        brought().delete([upload.digest for upload in uploads])
+        raise
     first = next(iter(shapes.values()), {})
     if len(shapes) > 1 and not any(first.keys() & other.keys() for other in list(shapes.values())[1:]):
         brought().delete([upload.digest for upload in uploads])
@@ -146,6 +139,22 @@ def _several(
     if len(shapes) > 1:
         st.session_state["draft"] |= {"series": tuple(shapes), "name": name}
     return told
+
+
+def _shapes(uploads: Sequence[Upload], refused: list[Refused], on_progress: OnFraction) -> dict[str, Shapes]:
+    """The shapes of the tensors of each checkpoint by its digest; those that cannot be read are added to `refused`."""
+    shapes: dict[str, Shapes] = {}
+    for number, upload in enumerate(uploads):
+
+        def tell(fraction: float, number: int = number) -> None:
+            on_progress((number + fraction) / len(uploads))
+
+        try:
+            found = state_dicts.read_state_dicts(upload.paths, on_progress=tell, kept=True)
+            shapes[upload.digest] = state_dicts.choose(found, None).shapes
+        except CheckpointError as error:
+            refused.append(Refused(upload.name, str(error)))
+    return shapes
 
 
 def _series_name(files: Sequence[str], stem: str) -> str:
@@ -168,13 +177,14 @@ def begin(digest: str, on_progress: OnFraction = lambda fraction: None) -> None:
     Raises:
         CheckpointError: if it cannot be read, or no weights are in it; then it is deleted.
     """
+    called = brought().files[digest].name
     try:
         first = sets(digest, on_progress)[0].name
         best = next(iter(fits(digest, first)), None)
     except BaseException:  # somebody may have cancelled; or nobody foresaw it
         brought().delete([digest])
         raise
-    name = _plain(brought().files[digest].name.partition(".")[0])
+    name = _plain(called.partition(".")[0])
     st.session_state["draft"] = {"digest": digest, "weights": first, "name": name, "preset": preprocessing.OWN}
     if best is not None:
         choose(arch=best.architecture)
@@ -228,9 +238,25 @@ def drop() -> None:
     """Drop the draft, and its file where no model is made of it."""
     found = st.session_state.pop("draft", None)
     if found is not None:
-        kept = (*brought().models, *(each for sources in brought().series.values() for each in sources))
-        used = {Source.parse(model).place for model in kept}
-        brought().delete(set(found.get("series", (found["digest"],))) - used)
+        _delete(found)
+
+
+def replaced(before: Draft | None) -> None:
+    """Delete the files of the draft that another one has replaced, where no model is made of them."""
+    now = st.session_state.get("draft")
+    if before is not None and now is not before:
+        _delete(before, _files(now))
+
+
+def _files(found: Draft | None) -> set[str]:
+    """The digests of the files of a draft."""
+    return set() if found is None else set(found.get("series", (found["digest"],)))
+
+
+def _delete(found: Draft, besides: Iterable[str] = ()) -> None:
+    kept = (*brought().models, *(each for sources in brought().series.values() for each in sources))
+    used = {Source.parse(model).place for model in kept}
+    brought().delete(_files(found) - used - set(besides))
 
 
 def sets(digest: str, on_progress: OnFraction = lambda fraction: None) -> tuple[StateDict, ...]:
@@ -247,7 +273,7 @@ def sets(digest: str, on_progress: OnFraction = lambda fraction: None) -> tuple[
     return held().get(
         kept.token,
         f"weights {digest}",
-        lambda: state_dicts.read_state_dicts(kept.paths(digest), on_progress=on_progress),
+        lambda: state_dicts.read_state_dicts(kept.paths(digest), on_progress=on_progress, kept=True),
         lambda found: sum(tensor.nbytes for each in found for tensor in each.tensors.values()),
     )
 

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 
 import numpy as np
 import streamlit as st
 
 from core.analyses import thumbnails
+from core.image_archives import Refused
 from core.image_collections import Gathered
 from core.image_reading import Note
 from core.image_sources import ImageSource
 from dashboard import address, controls, own_images, session
 from dashboard.brought import LARGEST, brought, read_only
 from dashboard.reading import watched
+from dashboard.unforeseen import told
 from dashboard.words import literal
 
 SHOWN, ABREAST = 6, 3  # pictures beside what the model sees of them, in rows of so many
-MOST_ROWS = 500  # of a table
+MOST_ROWS = 500  # of a table or a list
+_FEW = 6  # lines of a list that is shown whole
 _NAME = 24  # letters of a file's name under its picture
 _LONGEST = 300  # characters of class names that a link carries
 FITS = {"crop": "its middle", "stretch": "all of it, stretched"}
@@ -54,7 +58,6 @@ def bring() -> None:
     count = st.session_state.setdefault("images:uploads", 0)
     dropped = st.file_uploader(
         "Pictures",
-        type=[ending[1:] for ending in own_images.ENDINGS],
         accept_multiple_files=True,
         max_upload_size=LARGEST,
         key=f"images:upload:{count}",
@@ -70,8 +73,8 @@ def bring() -> None:
         st.session_state["images:refused"] = ""
         for name in ("images:fit", "images:labels"):
             st.session_state.pop(name, None)
-    except ValueError as error:
-        st.session_state["images:refused"] = str(error)
+    except Exception as error:  # noqa: BLE001 - also what nobody foresaw
+        st.session_state["images:refused"] = told(error)
     address.rerun()
 
 
@@ -90,9 +93,9 @@ def read(source: ImageSource) -> Gathered | None:
         key = f"images:cancel:{source.text()}"
         with watched(key, "the pictures", partial(cancel, source.text())) as progress:
             return own_images.gathered(source.text(), progress)
-    except ValueError as error:
+    except Exception as error:  # noqa: BLE001 - also what nobody foresaw
         own_images.forget(source.text())
-        st.session_state["images:refused"] = str(error)
+        st.session_state["images:refused"] = told(error)
         address.rerun()
         return None
 
@@ -196,18 +199,20 @@ def _kept(note: Note) -> str:
 
 def refused(found: Gathered) -> None:
     """What was left out, files and parts of files, each with its reason."""
-    rows = (*found.refused, *found.left)[:MOST_ROWS]
     if found.refused:
         count = len(found.refused)
-        st.warning(f"Left out: {count} of {count + len(found.images)} files. The rest is kept.")
+        listed(f"Left out: {count} of {count + len(found.images)} files. The rest is kept.", found.refused)
     if found.left:
-        st.warning("Something in the files that are used was left aside.")
-    if rows:
-        st.dataframe(
-            {"file": [each.name for each in rows], "why": [each.reason for each in rows]},
-            hide_index=True,
-            height=min(46 + 35 * len(rows), 200),
-        )
+        listed("Something in the files that are used was left aside.", found.left)
+
+
+def listed(what: str, each: Sequence[Refused]) -> None:
+    """A warning, and below it the files and the reasons, whole."""
+    st.warning(what)
+    lines = [f"- **{literal(one.name)}**: {literal(one.reason)}" for one in each[:MOST_ROWS]]
+    more = [f"- and {len(each) - MOST_ROWS:,} more"] if len(each) > MOST_ROWS else []
+    with st.container(height=220 if len(lines) > _FEW else "content", border=False):
+        st.markdown("\n".join(lines + more))
 
 
 def take(source: str) -> None:

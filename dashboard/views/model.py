@@ -12,10 +12,11 @@ from core.foreign import read_names
 from core.images import demo_images_of
 from core.preprocessing import OWN, Trial, looks_untrained, presets, suspicion
 from core.registries import Fit, architectures, made_for
-from core.state_dicts import SUFFIXES, StateDict
+from core.state_dicts import StateDict
 from dashboard import address, controls, drafts, own_models, pace, session
 from dashboard.brought import LARGEST, brought, own_classifier, read_only
 from dashboard.reading import watched
+from dashboard.unforeseen import told
 from dashboard.words import literal
 
 MOST_ROWS = 200  # of a table of differences
@@ -56,7 +57,6 @@ def _from_file() -> None:
     count = st.session_state.setdefault("model:uploads", 0)
     dropped = st.file_uploader(
         "Weights",
-        type=[*(suffix[1:] for suffix in SUFFIXES), "zip"],
         accept_multiple_files=True,
         max_upload_size=LARGEST,
         key=f"model:upload:{count}",
@@ -66,14 +66,15 @@ def _from_file() -> None:
     if not dropped:
         return
     st.session_state["model:uploads"] = count + 1  # a new uploader: the server lets go of its copy
-    drafts.drop()
+    before = st.session_state.get("draft")
     try:
-        with watched(f"model:cancel:{count}", "the weights", drafts.drop) as progress:
+        with watched(f"model:cancel:{count}", "the weights", lambda: None) as progress:
             files = [(file.name, file.getvalue()) for file in dropped]
             st.session_state["model:left_out"] = drafts.bring(files, progress)
         st.session_state["model:refused"] = ""
-    except ValueError as error:
-        st.session_state["model:refused"] = str(error)
+        drafts.replaced(before)
+    except Exception as error:  # noqa: BLE001 - also what nobody foresaw: the draft before it stays, and so does the page
+        st.session_state["model:refused"] = told(error)
     address.rerun()
 
 

@@ -1,0 +1,50 @@
+"""Lists of class names in files: one name per line, or a JSON list or mapping from numbers.
+
+Nothing here imports torch: it runs in a process of its own (`core.sandbox`).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+from core.errors import CheckpointError
+
+MOST_BYTES = 8 << 20
+MOST_NAMES = 100_000  # more than any public data set has classes
+_LONGEST = 80
+
+
+def read(progress: Callable[[float], None], path: str) -> list[str]:
+    """Class names out of a file.
+
+    Args:
+        progress: not called: a list is read at once.
+        path: of the file.
+
+    Returns:
+        At least two names.
+
+    Raises:
+        CheckpointError: if it holds no such list.
+    """
+    name = Path(path).name[:80]
+    with Path(path).open("rb") as file:
+        content = file.read(MOST_BYTES + 1)
+    if len(content) > MOST_BYTES:
+        raise CheckpointError(f"expected a list of class names, {name} is too long; one name per line")
+    try:
+        text = content.decode("utf-8-sig")
+        if text.lstrip().startswith(("[", "{")):
+            found = json.loads(text)
+            values = [found[key] for key in sorted(found, key=int)] if isinstance(found, dict) else found
+            names = [str(value[-1] if isinstance(value, list) else value) for value in values]
+        else:
+            names = [line.strip() for line in text.splitlines() if line.strip()]
+    except (ValueError, TypeError, LookupError, RecursionError) as error:
+        raise CheckpointError(f"expected class names, cannot read {name}; write one name per line") from error
+    names = ["".join(sign for sign in each[: 10 * _LONGEST] if sign.isprintable())[:_LONGEST] for each in names]
+    if not 2 <= len(names) <= MOST_NAMES or not all(names):
+        raise CheckpointError(f"expected 2 class names or more, {name} has {len(names)}; write one per line")
+    return names
