@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import math
 import stat
+import struct
 import zipfile
 import zlib
 from collections.abc import Callable, Collection
@@ -21,11 +22,12 @@ from typing import IO, Any, NamedTuple
 import numpy as np
 
 from core.errors import ImageError
-from core.image_files import MOST_BYTES, ending_of, short_name
+from core.image_files import MOST_BYTES, ending_of, short_name, zip_ends
 
 MOST_ENTRIES = 50_000  # of a zip, below where its format changes
 MOST_UNPACKED = 4 << 30  # bytes of all entries together
 _DIRECTORY_BYTES = 16 << 20  # of the list of entries, which is read whole: 320 bytes for each
+_FURTHER = 56 + 20  # bytes of the longer end record of large zips, and of what says where it is
 _MOST_ARRAY = 2 << 30  # bytes of one array
 _HEADER_BYTES = 10_000
 _ENCRYPTED, _UTF8 = 1, 1 << 11  # flags of an entry
@@ -77,19 +79,20 @@ def open_zip(path: Path) -> zipfile.ZipFile:
     with path.open("rb") as file:
         start = file.read(4)
         size = file.seek(0, io.SEEK_END)
-        file.seek(max(0, size - 65_557))
+        file.seek(max(0, size - 65_557 - _FURTHER))
         tail = file.read()
-    at = tail.rfind(b"PK\x05\x06")
-    record = tail[at : at + 22]
-    if start not in (b"PK\x03\x04", b"PK\x05\x06") or at < 0 or len(record) < 22:
+    last, ends = tail.rfind(b"PK\x05\x06"), zip_ends(tail)
+    if start not in (b"PK\x03\x04", b"PK\x05\x06", b"PK\x06\x06") or not (ends or 0 <= last <= len(tail) - 22):
         raise ImageError(f"expected a zip, {name} is none, or cut off; pack it again")
-    entries, listed = int.from_bytes(record[10:12], "little"), int.from_bytes(record[12:16], "little")
+    entries, listed = _claimed(tail, (ends or [last])[0])
     if entries > MOST_ENTRIES or listed > _DIRECTORY_BYTES:
         raise ImageError(f"expected at most {MOST_ENTRIES:,} files in a zip, {name} lists more; take fewer")
-    if len(tail) - at - 22 != int.from_bytes(record[20:22], "little"):
+    if len(ends) != 1:
         raise ImageError(f"expected a zip and nothing besides, {name} goes on after its end; pack it again")
     try:
-        opened = zipfile.ZipFile(path)
+        # zipfile takes the last record, even one that a comment only quotes: it is then shown the file up to the end
+        content = None if last == ends[0] else path.read_bytes()[: size - len(tail) + ends[0] + 22]
+        opened = zipfile.ZipFile(path if content is None else io.BytesIO(content))
     except _BROKEN as error:
         raise ImageError(f"expected a zip, could not read {name}; it is damaged, pack it again") from error
     found = opened.infolist()
@@ -100,6 +103,24 @@ def open_zip(path: Path) -> zipfile.ZipFile:
             f"expected a zip of at most {MOST_UNPACKED >> 30} GB, {name} claims more than it holds; unpack it"
         )
     return opened
+
+
+def _claimed(tail: bytes, at: int) -> tuple[int, int]:
+    """How many entries a zip says that it has, and in how many bytes they are listed.
+
+    Args:
+        tail: the last bytes of the file.
+        at: where its end record lies; a longer one before it counts where numbers do not fit, or were not known yet.
+
+    Returns:
+        Both; -1 entries where the two records contradict each other.
+    """
+    entries, listed = struct.unpack_from("<HI", tail, at + 10)
+    signs = tail[max(0, at - 20) : max(0, at - 16)], tail[max(0, at - _FURTHER) : max(0, at - _FURTHER + 4)]
+    if signs != (b"PK\x06\x07", b"PK\x06\x06"):
+        return entries, listed
+    more, longer = struct.unpack_from("<QQ", tail, at - _FURTHER + 32)
+    return more if entries in (0xFFFF, more) and listed in (0xFFFFFFFF, longer) else -1, longer
 
 
 def zip_entries(

@@ -16,23 +16,39 @@ from core.image_archives import Refused, Stored
 from core.image_classes import UNKNOWN, is_missing, number_in, whole_numbers
 from core.image_files import short_name
 
+_STEMS = ("images", "imgs", "pixels", "x", "data", "image", "img")
+_LABEL_STEMS = ("labels", "lbls", "y", "label", "lbl", "targets", "target")
+
+
+def _of_part(part: str, stems: Sequence[str]) -> tuple[str, ...]:
+    """What arrays of a part of a data set are called."""
+    return tuple(name for stem in stems for name in (f"{stem}_{part}", f"{part}_{stem}"))
+
+
+_PARTS = ("test", "val", "valid", "validation", "train")
 # What arrays of pictures, of their adversarial partners, of classes and of names are called; the first that is there
 _PIXELS = (
     "images",
     "pixels",
     "x",
     "x_test",
-    "test_images",
+    *_of_part("test", _STEMS),
     "clean",
     "x_clean",
     "original",
     "originals",
     "data",
+    "imgs",
+    "image",
+    "img",
+    *(name for part in _PARTS[1:] for name in _of_part(part, _STEMS)),
     "arr_0",
 )
 _ADVERSARIAL = ("adversarial", "adversarials", "x_adv", "adv", "adv_images", "adversarial_images", "advs")
-_LABELS = ("labels", "y", "y_test", "test_labels", "label", "targets", "arr_1")
-_OWN_LABELS = {"x": "y", "x_test": "y_test", "test_images": "test_labels"}
+_WHOLE_LABELS = ("labels", "y", "label", "targets", "target", "lbls", "lbl", "arr_1")
+_LABELS = ("labels", "y", *_of_part("test", _LABEL_STEMS), *_WHOLE_LABELS[2:])
+_OWN_LABELS = {"x": "y", "data": "target", "imgs": "lbls", "img": "lbl"}
+_PART_OF = {name: (part, stem) for part in _PARTS for stem in _STEMS for name in _of_part(part, [stem])}
 _NAMES = ("class_names", "classes")
 _ROUNDING = 1e-5  # by which an attack's clipping may miss [0, 1] in float32
 _DARK = 16  # the largest whole number of handwritten digits in 4 bits; pictures of 0 to 255 are brighter somewhere
@@ -99,11 +115,13 @@ def arrays_of(found: Sequence[Stored], refused: Sequence[Refused], name: str) ->
     Raises:
         ImageError: if no array holds pictures, they do not fit together, or their axes or range are not clear.
     """
-    words = [each for each in refused if each.name.lower() in (*_PIXELS, *_ADVERSARIAL)]
-    if words or (refused and not found):
-        raise ImageError((words or refused)[0].reason)
     wanted = _Wanted(found, name)
     pixels = found[0] if len(found) == 1 else wanted.first(_PIXELS)
+    called = "" if pixels is None else pixels.name.lower()
+    before = _PIXELS[: _PIXELS.index(called) if called in _PIXELS else None]  # would go before, were they readable
+    words = [each for each in refused if each.name.lower() in (*before, *_ADVERSARIAL)]
+    if words or (refused and not found):
+        raise ImageError((words or refused)[0].reason)
     if pixels is None:
         listed = ", ".join(f"{each.name[:20]!a} {each.shape}" for each in found[:6])
         raise ImageError(f"expected an array called images in {name}, got {listed or 'none'}; name it so")
@@ -119,11 +137,11 @@ def arrays_of(found: Sequence[Stored], refused: Sequence[Refused], name: str) ->
         _check_range(stack, name)
     used = {id(each) for each in (pixels, adversarial, labels, names)}
     left = [*refused, *(Refused(each.name[:80], _ASIDE.format(name)) for each in found if id(each) not in used)]
-    called, told = _class_names(names, name)
+    classes, told = _class_names(names, name)
     return Arrays(
         tuple(stacks),
         None if labels is None else _labels(labels.read(), len(stacks[0]), name),
-        called,
+        classes,
         (*left, *told),
     )
 
@@ -154,8 +172,14 @@ class _Wanted:
 
 
 def _labels_beside(pixels: Stored, wanted: _Wanted) -> Stored | None:
-    own = _OWN_LABELS.get(pixels.name.lower())
-    return (wanted.first([own]) if own else None) or wanted.first(_LABELS)
+    """The classes of pictures: of the same part of a data set, or of no part; not those of another part."""
+    called = pixels.name.lower()
+    part, stem = _PART_OF.get(called, ("", called))
+    own = _OWN_LABELS.get(stem, "labels")
+    if part:
+        return wanted.first([*_of_part(part, [own, *_LABEL_STEMS]), *_WHOLE_LABELS])
+    others = wanted.first(_of_part("test", _STEMS))
+    return wanted.first([own, *(_LABELS if others is None else _WHOLE_LABELS)])
 
 
 def _words(shape: Sequence[int]) -> str:

@@ -9,6 +9,7 @@ at once.
 from __future__ import annotations
 
 import io
+import re
 import struct
 import zlib
 from collections.abc import Callable
@@ -16,7 +17,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, TiffImagePlugin
 
 from core.errors import ImageError
 from core.image_sources import Fit
@@ -68,6 +69,8 @@ _SIGNS = (
 )
 
 _GREY_MODES = ("1", "L", "LA")
+_PALETTES = ("P", "PA")
+_SPREAD = {"L;2": 85, "L;4": 17}  # by which Pillow spreads levels of fewer bits to 0 to 255, but not the clear one
 _DEEP_MODES = ("I;16", "I;16L", "I;16B", "I;16N")  # Pillow clips these when it converts them to 8 bits
 _DAMAGED = (OSError, SyntaxError, ValueError, TypeError, LookupError, EOFError, OverflowError, struct.error, zlib.error)
 
@@ -121,7 +124,7 @@ def read_picture(content: bytes, name: str, fit: Fit) -> Picture:
     if len(content) > MOST_BYTES:
         raise ImageError(f"expected at most {MOST_BYTES >> 20} MB, {short} has more; save it smaller")
     try:
-        with Image.open(io.BytesIO(content), formats=_FORMATS) as image:
+        with _opened(content, name) as image:
             width, height = image.size
             if width * height > MOST_PIXELS:
                 raise ImageError(_too_large(short))
@@ -136,6 +139,23 @@ def read_picture(content: bytes, name: str, fit: Fit) -> Picture:
         raise ImageError(_unreadable(short, _kind(content, name))) from error
     except MemoryError as error:
         raise ImageError(f"expected an image that fits into memory, {short} does not; make it smaller") from error
+
+
+def _opened(content: bytes, name: str) -> Image.Image:
+    """A file whose head is read.
+
+    Raises:
+        ImageError: if it is of no kind that is read here.
+    """
+    try:
+        image = Image.open(io.BytesIO(content), formats=_FORMATS)
+    except _DAMAGED as error:
+        kind = _kind(content, name) or _kind_of_tiff(content)
+        raise ImageError(_unreadable(short_name(name), kind)) from error
+    if image.mode == "LAB":  # which Pillow opens, but does not bring to RGB
+        image.close()
+        raise ImageError(_unreadable(short_name(name), _kind_of_tiff(content)))
+    return image
 
 
 def short_name(name: str) -> str:
@@ -187,6 +207,30 @@ def _kind(content: bytes, name: str) -> str:
     return found or _KIND_OF_ENDING.get(ending_of(name), "")
 
 
+def _kind_of_tiff(content: bytes) -> str:
+    """Which kind of TIFF a file is, where that is why it is not read; "" if it is none, or of a usual kind."""
+    if content[:4] not in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
+        return ""
+    try:
+        head = content[: 16 if b"+" in content[:4] else 8]
+        tags = TiffImagePlugin.ImageFileDirectory_v2(head)
+        file = io.BytesIO(content)
+        file.seek(tags.next)
+        tags.load(file)
+        bits, form = int(max(tags.get(258, (1,)))), int(tags.get(339, (1,))[0])
+        channels, colours = int(tags.get(277, 1)), tags.get(262)
+    except _DAMAGED:
+        return ""
+    if colours in (8, 9, 10):
+        return "a TIFF in Lab colours"
+    numbers = {2: "whole numbers with a sign", 3: "floats", 5: "complex numbers", 6: "complex numbers"}
+    usual = form not in numbers and bits in (1, 2, 4, 8, 16) and channels <= 4
+    if usual or (bits, form, channels) == (32, 3, 1):
+        return ""
+    many = f" in {channels:,} channels" if channels > 1 else ""
+    return f"a TIFF of {bits}-bit {numbers.get(form, 'whole numbers')}{many}"
+
+
 def not_read(name: str) -> str:
     """Why a file beside pictures is left out, in a sentence that its ending tells."""
     short, kind = short_name(name), _kind(b"", name)
@@ -223,9 +267,21 @@ def _check_kind(content: bytes, format: str, name: str) -> None:
 
 
 def is_archive(content: bytes) -> bool:
-    """Whether the bytes end as a zip does: a record that says how far it is to the end."""
-    at = content.rfind(b"PK\x05\x06", max(0, len(content) - 65_557))
-    return at >= 0 and at + 22 + int.from_bytes(content[at + 20 : at + 22], "little") == len(content)
+    """Whether the bytes end as a zip does."""
+    return bool(zip_ends(content[-65_557:]))
+
+
+def zip_ends(tail: bytes) -> list[int]:
+    """Where a record lies that ends a zip: one that says how far it is to the end; its comment may look like another.
+
+    Args:
+        tail: the last bytes of a file.
+
+    Returns:
+        Every such place.
+    """
+    places = [found.start() for found in re.finditer(b"PK\x05\x06", tail)]
+    return [at for at in places if at + 22 + int.from_bytes(tail[at + 20 : at + 22], "little") == len(tail)]
 
 
 def _end_of_png(content: bytes) -> int:
@@ -255,17 +311,24 @@ def _upright(image: Image.Image, short: str) -> tuple[np.ndarray, str, list[str]
     """The values of an opened file, turned upright; what it held; what was done.
 
     Raises:
-        ImageError: if it has numbers whose white is not known.
+        ImageError: if it has numbers whose white is not known, or a clear colour that is not.
     """
     done = []
     raw = _raw_mode(image)  # before it is loaded, which forgets it
-    grey = image.mode in _GREY_MODES or raw.startswith("LA")  # Pillow opens 16-bit grey with alpha as RGBA
+    _check_numbers(image, raw, short)
+    clear = image.info.get("transparency")
+    if raw in _SPREAD and isinstance(clear, int):
+        image.info["transparency"] = clear % (255 // _SPREAD[raw] + 1) * _SPREAD[raw]
+    grey_palette = image.mode in _PALETTES and _is_grey(image)
+    deep_alpha = raw.startswith("LA") and image.mode == "RGBA"  # as Pillow opens 16-bit grey with alpha
+    grey = grey_palette or deep_alpha or image.mode in _GREY_MODES
     negative = image.format == "TIFF" and image.tag_v2.get(262) == 0  # type: ignore[attr-defined]  # white is 0
     if getattr(image, "is_animated", False):
         done.append(FIRST)
     if image.getexif().get(0x0112) in range(2, 9):  # 1 is upright, and some write 0
         done.append("turned as its EXIF says")
-    kind = "grey with alpha" if grey and image.mode == "RGBA" else _WORDS.get(image.mode, image.mode)
+    kind = _WORDS.get("LA" if deep_alpha else image.mode, image.mode)
+    kind = f"grey {kind}" if grey_palette else kind
     words = f"{image.size[0]} x {image.size[1]} {kind}, {image.format}"
     done += _colours_not_applied(image)
     ImageOps.exif_transpose(image, in_place=True)
@@ -285,8 +348,7 @@ def _upright(image: Image.Image, short: str) -> tuple[np.ndarray, str, list[str]
             raise ImageError(f"expected numbers from 0 to 1 in {short}, a picture of floats, got others; scale it")
         return (1 - values if negative else values), words, [*done, "floats kept"]
     if image.mode == "I":
-        came = "16 bits with a sign" if "16" in raw else "32"
-        raise ImageError(f"expected 8 or 16 bits per channel, {short} has {came} with no white said; save it as PNG")
+        raise ImageError(f"expected 8 or 16 bits per channel, {short} has 32 with no white said; save it as PNG")
     if ";16" in raw and image.format != "BMP":  # whose BGR;16 is 16 bits of all channels
         done.append("upper 8 of 16 bits")
     wanted = "L" if grey else "RGB"
@@ -297,6 +359,33 @@ def _upright(image: Image.Image, short: str) -> tuple[np.ndarray, str, list[str]
         whole = Image.alpha_composite(Image.new("RGBA", whole.size, "white"), whole)
         done.append("laid over white")
     return np.asarray(whole if whole.mode == wanted else whole.convert(wanted)), words, [*done, *made]
+
+
+def _check_numbers(image: Image.Image, raw: str, short: str) -> None:
+    """Enforce that it is known which numbers of a file are black, white and clear.
+
+    Raises:
+        ImageError: if it is not.
+    """
+    if image.format == "TIFF" and 2 in image.tag_v2.get(339, ()):  # type: ignore[attr-defined]
+        bits = max(image.tag_v2.get(258, (1,)))  # type: ignore[attr-defined]
+        raise ImageError(
+            f"expected 8 or 16 bits per channel, {short} has {bits} bits with a sign with no white said; save it as PNG"
+        )
+    if raw == "RGB;16B" and isinstance(image.info.get("transparency"), tuple):  # Pillow keeps the upper 8 bits only
+        raise ImageError(
+            f"expected an alpha channel, or 8 bits, {short} has one clear colour of 16 bits; save it with alpha"
+        )
+
+
+def _is_grey(image: Image.Image) -> bool:
+    """Whether a palette has greys alone, but for a colour that is clear."""
+    colours = np.array(image.getpalette("RGB") or [0, 0, 1]).reshape(-1, 3)
+    clear = image.info.get("transparency")
+    seen = np.arange(len(colours)) != (clear if isinstance(clear, int) else -1)
+    if isinstance(clear, bytes):
+        seen[: len(clear)] = np.frombuffer(clear, np.uint8)[: len(colours)] > 0
+    return bool((colours == colours[:, :1])[seen].all())
 
 
 FIRST = "first frame"  # what is done to an animation, or to a file of several pages

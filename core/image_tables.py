@@ -25,7 +25,11 @@ _CELLS = 1_000_000  # of all tables of a set
 _DEPTH = 8  # last parts of a path that are compared
 _PREFERRED = ("labels", "classes")  # names of tables that go before others
 _CLASS_TITLES = ("class", "label", "classes", "labels", "class_name", "classname", "class_id", "category", "target")
-_NAME_TITLES = ("name", "file", "filename", "file_name", "image", "image_id", "img", "picture", "path", "id")
+_NO_NAMES = (*_CLASS_TITLES, "targets", "categories", "species", "breed", "diagnosis", "dx", "type", "kind", "y")
+_NAME_TITLES = ("name", "file", "filename", "file_name", "image", "image_id", "img", "picture", "path", "id",
+                "file_path", "filepath", "image_name", "image_path", "img_name", "img_path", "file_id")  # fmt: skip
+_INDEX_TITLES = ("", "index", "unnamed:_0", "row", "nr", "no", "number", "#")
+_PART_TITLES = {"train", "test", "val", "valid", "validation"}  # columns of 0 and 1 that are no classes
 _NO_CLASSES = ("pred", "score", "prob", "conf", "author", "split")  # what titles of other columns begin with
 _DATE = re.compile(r"\d{4}-\d\d?-\d\d?\b.*|\d\d?[./]\d\d?[./]\d{2,4}")
 
@@ -48,7 +52,7 @@ def read_table(content: bytes, name: str, most: int = _CELLS) -> list[list[str]]
     """The rows of a table, without empty ones.
 
     Args:
-        content: text in UTF-8, or UTF-16 that says so, with commas, semicolons or tabs between columns.
+        content: text in UTF-8 or UTF-16, with commas, semicolons, tabs or `|` between columns.
         name: of the table.
         most: cells.
 
@@ -62,8 +66,7 @@ def read_table(content: bytes, name: str, most: int = _CELLS) -> list[list[str]]
     rows: list[list[str]] = []
     cells = 0
     try:
-        wide = content.startswith((b"\xff\xfe", b"\xfe\xff"))
-        text = content.decode("utf-16" if wide else "utf-8-sig")
+        text = _text(content, short)
         for row in csv.reader(io.StringIO(text, newline=""), delimiter=_delimiter(text)):
             cells += len(row)
             if cells > most:
@@ -71,16 +74,41 @@ def read_table(content: bytes, name: str, most: int = _CELLS) -> list[list[str]]
             plain = [cell.strip() for cell in row]
             if any(plain):
                 rows.append(plain)
-    except (ValueError, csv.Error) as error:
+    except csv.Error as error:
         raise ImageError(
-            f"expected a table of names and classes in {short}, could not read it; save it as CSV"
+            f"expected cells of at most {csv.field_size_limit():,} characters in {short}, got a longer one; close its"
+            " quotes, or keep only names and classes"
         ) from error
     width = max(map(len, rows), default=0)
     if cells > most or len(rows) * width > most:
         raise ImageError(f"expected tables of at most {_CELLS:,} cells, got more by {short}; keep names and classes")
     if width < 2:
-        raise ImageError(f"expected two columns in {short}, a name and a class, got another table; save it as CSV")
+        raise ImageError(
+            f"expected two columns in {short}, a name and a class, with commas, semicolons, tabs or | between them, got"
+            f" {'one column' if width else 'nothing'}; save it as CSV"
+        )
     return [row + [""] * (width - len(row)) for row in rows]
+
+
+def _text(content: bytes, name: str) -> str:
+    """The text of a table: UTF-8, or UTF-16, which also the zeros beside its commas and digits give away.
+
+    Raises:
+        ImageError: if it is in another encoding.
+    """
+    high, low = content[::2].count(0), content[1::2].count(0)
+    encoding = "utf-8-sig"
+    if content.startswith((b"\xff\xfe", b"\xfe\xff")):
+        encoding = "utf-16"
+    elif max(high, low) > max(3 * min(high, low), len(content) // 16):
+        encoding = "utf-16-be" if high > low else "utf-16-le"
+    try:
+        text = content.decode(encoding)
+    except UnicodeDecodeError:
+        text = "\0"
+    if "\0" in text:
+        raise ImageError(f'expected a table in UTF-8, {name} has another encoding; save it as "CSV UTF-8"')
+    return text
 
 
 def _delimiter(text: str) -> str:
@@ -90,7 +118,7 @@ def _delimiter(text: str) -> str:
     def alike(sign: str) -> int:
         return sum(line.count(sign) == lines[0].count(sign) > 0 for line in lines)
 
-    return max(",;\t", key=alike)
+    return max(",;\t|", key=alike)
 
 
 def classes_in_tables(tables: Sequence[Entry], pictures: Sequence[str], *, folders: bool) -> Said:
@@ -174,19 +202,52 @@ def _classes(
     """
     columns = list(zip(*rows, strict=True))
     found = [[places.find(cell) for cell in column] for column in columns]
-    naming = max(range(len(columns)), key=lambda at: _names(found[at], columns[at]))
+    naming = _name_column(columns, found, name)
     named = [cell for place, cell in zip(found[naming], columns[naming], strict=True) if place and place.row >= 0]
     titled = found[naming][0] is None and not _has_ending(columns[naming][0])
-    titles = [cell.lower().replace(" ", "_") for cell in rows[0]] if titled else []
+    titles = _titles(rows[0]) if titled else []
+    legend = titled and titles[naming] in _NO_NAMES and not any(map(_has_ending, named))
     sure = asked or (titled and titles[naming] in _NAME_TITLES) or any(number_in(cell) is None for cell in named)
-    if not named or not sure:  # 1 may be picture 1.png, or any other number
+    if not named or legend or not sure:  # 1 may be picture 1.png, or any other number
         raise ImageError(
             f"expected a column that names the pictures in {name}, no row of it names one; where it should, write the"
             " names as the files have them"
         )
-    column = _class_column([each[titled:] for each in columns], titles, naming, name, asked=asked or alone)
-    matched = list(zip(found[naming], columns[naming], columns[column], strict=True))[titled:]
+    below = [each[titled:] for each in columns]
+    labels = _class_column(below, rows[0] if titled else [], naming, name, asked=asked or alone)
+    matched = list(zip(found[naming][titled:], below[naming], labels, strict=True))
     return _by_row(matched, places.count, name)
+
+
+def _titles(row: Sequence[str]) -> list[str]:
+    return [cell.lower().replace(" ", "_") for cell in row]
+
+
+def _name_column(columns: Sequence[Sequence[str]], found: Sequence[Sequence[_Place | None]], name: str) -> int:
+    """The column that names most pictures; titles decide where none names them by their endings and several do so.
+
+    Raises:
+        ImageError: if two columns may be it.
+    """
+    counts = [_names(*each) for each in zip(found, columns, strict=True)]
+    rows = [[place and place.row for place in places] for places in found]
+    some = [at for at, count in enumerate(counts) if count[1]]
+    best = max(counts)
+    if best[0] or not some:
+        return counts.index(best)
+    titled = all(rows[at][0] is None for at in some)
+    titles = _titles([column[0] if titled else "" for column in columns])
+    likely = [at for at in some if titles[at] not in _NO_NAMES] or some
+    called = [at for at in likely if titles[at] in _NAME_TITLES]
+    most = [at for at in likely if counts[at] == max(counts[at] for at in likely)]
+    likely = [at for at in most if at in called] or [*most, *called]
+    if any(rows[at] != rows[likely[0]] for at in likely):
+        both = " and ".join(str(at + 1) for at in sorted(likely)[:2])
+        raise ImageError(
+            f"expected one column that names the pictures in {name}, columns {both} may both do; write the names with"
+            " their endings, or call the columns image and class"
+        )
+    return likely[0]
 
 
 def _names(found: Sequence[_Place | None], column: Sequence[str]) -> tuple[int, int]:
@@ -200,26 +261,62 @@ def _has_ending(cell: str) -> bool:
 
 
 def _class_column(
-    columns: Sequence[Sequence[str]], titles: Sequence[str], naming: int, name: str, *, asked: bool
-) -> int:
-    """The column of classes: the one that is called so, or the only one that may hold classes.
+    columns: Sequence[Sequence[str]], head: Sequence[str], naming: int, name: str, *, asked: bool
+) -> Sequence[str]:
+    """The classes: the column that is called so, the only one that may hold classes, or one column for each class.
 
     Raises:
         ImageError: if there is none, or it is not clear which one it is.
     """
+    titles = _titles(head)
     others = [at for at in range(len(columns)) if at != naming and _may_be_classes(columns[at])]
     for title in _CLASS_TITLES if titles else ():
         if (at := next((at for at in others if titles[at] == title), None)) is not None:
-            return at
+            return columns[at]
     others = [at for at in others if not titles or not titles[at].startswith(_NO_CLASSES)]
     if len({columns[at] for at in others}) > 1:
-        others = [at for at in others if not _counts_rows(columns[at])] or others
+        named_so = [at for at in others if titles and titles[at] in _INDEX_TITLES and _counts_rows(columns[at])]
+        others = [at for at in others if at not in named_so]
+        flags = [at for at in others if {number_in(cell) for cell in columns[at]} <= {0, 1}]
+        several = titles and len({columns[at] for at in flags}) > 1
+        if several and asked:
+            return _one_hot(columns, head, flags, others, name)
+        if not several:
+            others = [at for at in others if not _counts_rows(columns[at])] or others
     if len({columns[at] for at in others}) == 1 and (asked or not titles):
-        return others[0]
-    words = "/".join((titles[at] if titles else f"column {at + 1}")[:30] for at in others[:6])
+        return columns[others[0]]
+    words = "/".join((head[at] if head else f"column {at + 1}")[:30] for at in others[:6])
     raise ImageError(
         f"expected one column of classes in {name}, got {words or 'none'}; call it class, with whole numbers or words"
     )
+
+
+def _one_hot(
+    columns: Sequence[Sequence[str]], head: Sequence[str], flags: Sequence[int], others: Sequence[int], name: str
+) -> list[str]:
+    """The title of the column that has the 1 in each row.
+
+    Args:
+        columns: all columns.
+        head: their titles.
+        flags: columns of 0 and 1.
+        others: all columns that may hold classes.
+        name: of the table.
+
+    Raises:
+        ImageError: if another column may hold the classes as well, or a row has no 1 or several.
+    """
+    words = "/".join(head[at][:30] for at in others[:6])
+    rows = [[at for at, cell in zip(flags, row, strict=True) if number_in(cell) == 1]
+            for row in zip(*(columns[at] for at in flags), strict=True)]  # fmt: skip
+    unlike = sum(len(row) != 1 for row in rows)
+    if len(flags) < len(others) or unlike or set(_titles([head[at] for at in flags])) <= _PART_TITLES:
+        came = f"{words} with none or several in {unlike:,} rows" if unlike else words
+        raise ImageError(
+            f"expected one column of classes in {name}, or one for each class with a single 1 in every row, got {came};"
+            " write the class of each picture into one column and call it class"
+        )
+    return [head[row[0]] for row in rows]
 
 
 def _may_be_classes(column: Sequence[str]) -> bool:

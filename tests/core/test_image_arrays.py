@@ -126,6 +126,49 @@ def test_further_arrays_are_left_aside_and_said() -> None:
 
 
 @pytest.mark.parametrize(
+    "names",
+    [
+        "x_train y_train",
+        "X y",
+        "data target",
+        "imgs lbls",
+        "x_test y_test x_train y_train",
+        "test_images test_labels val_images val_labels train_images train_labels",
+        "data_val labels_val data_train labels_train",
+        "X_valid Y_valid X_train Y_train",
+        "train_x train_y labels",
+        "images_test labels y_train",
+        "clean y_test",
+        "images labels y_test x_test",
+    ],
+)
+def test_pictures_find_the_labels_of_their_part(names: str) -> None:
+    pixels, labels, *others = names.split()
+    values = {
+        each: BYTES // 2 if "x" in each.lower() or "images" in each or "data" in each else np.arange(4)
+        for each in others
+    }
+    arrays = found({**values, labels: np.array([3, 1, 0, 2]), pixels: BYTES})
+    np.testing.assert_array_equal(arrays.picture(1), BYTES[1])
+    assert [arrays.label(row) for row in range(4)] == ["3", "1", "0", "2"]
+    assert [name for name, _ in arrays.left] == others
+
+
+@pytest.mark.parametrize("names", ["x_train y_test", "test_images train_labels", "images x_test y_test"])
+def test_pictures_never_take_the_labels_of_another_part(names: str) -> None:
+    pixels, *others = names.split()
+    arrays = found({pixels: BYTES, **{each: BYTES if "x" in each else np.arange(4) for each in others}})
+    assert [arrays.label(row) for row in range(4)] == [""] * 4
+
+
+def test_only_pictures_that_would_be_taken_must_be_numbers() -> None:
+    train = Refused("x_train", "expected numbers or words in x_train, got object")
+    assert [name for name, _ in found({"x_test": BYTES, "y_test": np.arange(4)}, [train]).left] == ["x_train"]
+    with pytest.raises(ImageError, match="in x_train, got object"):
+        found({"y_train": np.arange(4)}, [train])
+
+
+@pytest.mark.parametrize(
     ("arrays", "words"),
     [
         ({"a": CHANNELS_LAST, "b": CHANNELS_LAST}, "expected an array called images"),

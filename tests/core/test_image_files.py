@@ -12,7 +12,7 @@ from PIL import Image, ImageOps
 from core.errors import ImageError
 from core.image_files import Picture, read_picture
 from core.image_sources import Fit
-from tests.hostile_images import png
+from tests.hostile_images import archive, chunk, png
 
 RAMP = np.arange(4 * 6 * 3, dtype=np.uint8).reshape(4, 6, 3)
 
@@ -134,6 +134,87 @@ def test_a_transparent_grey_of_16_bits_is_laid_over_white() -> None:
     found = read(image, transparency=30_000)
     np.testing.assert_allclose(found.pixels, np.where(DEEP == 30_000, 1, DEEP / 65535), atol=1e-6)
     assert found.done == ("16 bits kept", "laid over white")
+
+
+@pytest.mark.parametrize("values", [np.array([[-128, 127]], np.int8), DEEP.astype(np.int16), DEEP.astype(np.int32)])
+def test_numbers_with_a_sign_are_no_levels(values: np.ndarray) -> None:
+    bits = 8 * values.itemsize
+    with pytest.raises(ImageError, match=f"a.tif has {bits} bits with a sign with no white said; save it as PNG"):
+        read_picture(tiff(values, {258: bits, 339: 2}), "a.tif", Fit())
+
+
+@pytest.mark.parametrize(
+    ("values", "tags", "kind"),
+    [
+        (np.zeros((2, 2), np.float16), {339: 3}, "a TIFF of 16-bit floats"),
+        (np.zeros((2, 2), np.float64), {258: 64, 339: 3}, "a TIFF of 64-bit floats"),
+        (np.zeros((2, 2, 3), np.float32), {258: 32, 339: 3, 277: 3, 262: 2}, "a TIFF of 32-bit floats in 3 channels"),
+        (np.zeros((2, 2), np.uint64), {258: 64}, "a TIFF of 64-bit whole numbers"),
+        (np.zeros((2, 2, 7), np.uint8), {258: 8, 277: 7}, "a TIFF of 8-bit whole numbers in 7 channels"),
+    ],
+)
+def test_a_tiff_that_is_not_read_is_called_by_its_kind(values: np.ndarray, tags: dict[int, int], kind: str) -> None:
+    with pytest.raises(ImageError, match=f"a.tif is {kind}, which is not read here; convert it"):
+        read_picture(tiff(values, tags), "a.tif", Fit())
+
+
+def test_lab_colours_are_called_so_and_damage_is_damage() -> None:
+    with pytest.raises(ImageError, match="a.tiff is a TIFF in Lab colours, which is not read here"):
+        read(Image.new("LAB", (2, 2)), "TIFF")
+    for content in (tiff(DEEP.astype(np.float32), {258: 32, 339: 3})[:-8], tiff(DEEP, {})[:-4]):
+        with pytest.raises(ImageError, match="could not read a.tif; it is damaged or not an image"):
+            read_picture(content, "a.tif", Fit())
+
+
+@pytest.mark.parametrize(
+    ("bits", "levels", "clear", "expected"),
+    [
+        (1, 0b01010000, 1, [0, 255, 0, 255]),
+        (1, 0b01010000, 0, [255, 255, 255, 255]),
+        (2, 0b00011011, 1, [0, 255, 170, 255]),
+        (2, 0b00011011, 0, [255, 85, 170, 255]),
+        (4, 0x0123, 2, [0, 17, 255, 51]),
+        (8, 0x00400180, 0x40, [0, 255, 1, 128]),
+    ],
+)
+def test_a_clear_grey_of_few_bits_is_laid_over_white(bits: int, levels: int, clear: int, expected: list[int]) -> None:
+    row = levels.to_bytes((4 * bits + 7) // 8, "big")
+    content = png(4, 1, b"\0" + row, bits=bits, colours=0, more=chunk(b"tRNS", struct.pack(">H", clear)))
+    found = read_picture(content, "a.png", Fit())
+    assert found.pixels.tolist() == [expected]
+    assert "laid over white" in found.done
+
+
+def test_a_clear_colour_of_16_bits_is_refused() -> None:
+    content = png(1, 1, bytes(7), bits=16, colours=2, more=chunk(b"tRNS", bytes(6)))
+    with pytest.raises(ImageError, match="a.png has one clear colour of 16 bits; save it with alpha"):
+        read_picture(content, "a.png", Fit())
+
+
+@pytest.mark.parametrize("kind", ["PNG", "GIF", "TIFF", "BMP"])
+def test_a_palette_of_greys_is_grey(kind: str) -> None:
+    image = Image.fromarray(np.array([[0, 1], [2, 1]], np.uint8), "P")
+    image.putpalette([10, 10, 10, 90, 90, 90, 40, 40, 40])
+    found = read(image, kind)
+    assert found.pixels.tolist() == [[10, 90], [40, 90]]
+    assert (found.came, found.done) == (f"2 x 2 grey palette, {kind}", ("made grey",))
+
+
+@pytest.mark.parametrize("kind", ["PNG", "GIF"])
+def test_a_clear_colour_of_a_palette_of_greys_is_white(kind: str) -> None:
+    image = Image.fromarray(np.array([[0, 1], [2, 1]], np.uint8), "P")
+    image.putpalette([10, 10, 10, 255, 0, 255, 40, 40, 40])
+    found = read(image, kind, transparency=1)
+    assert found.pixels.tolist() == [[10, 255], [40, 255]]
+    assert found.done == ("laid over white", "made grey")
+
+
+def test_an_archive_behind_a_picture_is_found_by_any_comment() -> None:
+    behind = io.BytesIO()
+    Image.fromarray(RAMP).save(behind, "JPEG")
+    for comment in (b"", b"PK\x05\x06", b"so ends PK\x05\x06" + bytes(40)):
+        with pytest.raises(ImageError, match="a.jpg is an archive as well"):
+            read_picture(behind.getvalue() + archive({"b": b""}, comment=comment), "a.jpg", Fit())
 
 
 @pytest.mark.parametrize("size", [(160, 120), (416, 416), (216, 162), (1600, 16), (16, 16)])

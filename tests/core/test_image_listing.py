@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import struct
 import zipfile
 from contextlib import ExitStack
 from pathlib import Path
@@ -154,3 +155,50 @@ def test_loose_pictures_beside_classes(tmp_path: Path) -> None:
     assert "loose.png is in none; move it" in refused["loose.png"]
     with pytest.raises(ImageError, match="got both; move them into the subfolders"):
         look(unpacked(tmp_path / "set", entries))
+
+
+def streamed(content: bytes, entries: int = 0xFFFF, listed: int = 0xFFFFFFFF, more: int = 0) -> bytes:
+    """A zip with the longer end record that writers add who do not know how much will come."""
+    end = content.rindex(b"PK\x05\x06")
+    count, size, start = struct.unpack("<HII", content[end + 10 : end + 20])
+    longer = struct.pack("<4sQHHIIQQQQ", b"PK\x06\x06", 44, 45, 45, 0, 0, count + more, count + more, size, start)
+    place = struct.pack("<4sIQI", b"PK\x06\x07", 0, end, 1)
+    return (
+        content[:end]
+        + longer
+        + place
+        + struct.pack("<4s4xHHII", b"PK\x05\x06", entries, entries, listed, 2**32 - 1)
+        + bytes(2)
+    )
+
+
+@pytest.mark.parametrize(("entries", "listed"), [(0xFFFF, 0xFFFFFFFF), (2, 0xFFFFFFFF), (0xFFFF, None), (2, None)])
+def test_a_small_zip_with_the_end_of_a_large_one(tmp_path: Path, entries: int, listed: int | None) -> None:
+    content = archive(PETS)
+    size = int.from_bytes(content[-10:-6], "little") if listed is None else listed
+    (tmp_path / "a.zip").write_bytes(streamed(content, entries, size))
+    assert look(tmp_path / "a.zip") == ({"cat/1.png": "cat", "dog/1.png": "dog"}, {})
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (streamed(archive(PETS), more=10**6), "expected at most 50,000 files in a zip, a.zip lists more"),
+        (streamed(archive(PETS), entries=1), "a.zip claims more than it holds"),
+        (streamed(archive(PETS), more=1), "a.zip claims more than it holds"),
+        (archive(PETS, comment=archive({})), "a.zip goes on after its end"),  # two ends, each of which reaches the end
+        (archive(PETS, comment=b"PK\x05\x06" + bytes(40)) + b"more", "a.zip goes on after its end"),
+    ],
+)
+def test_ends_of_zips_that_contradict_each_other(tmp_path: Path, content: bytes, message: str) -> None:
+    (tmp_path / "a.zip").write_bytes(content)
+    with pytest.raises(ImageError, match=message):
+        look(tmp_path / "a.zip")
+
+
+@pytest.mark.parametrize("comment", [b"PK\x05\x06", b"so ends PK\x05\x06" + bytes(40), b"plain", b"PK\x05\x06" * 9])
+@pytest.mark.parametrize("long", [True, False])
+def test_a_comment_may_look_like_an_end(tmp_path: Path, comment: bytes, long: bool) -> None:
+    content = streamed(archive(PETS)) if long else archive(PETS)
+    (tmp_path / "a.zip").write_bytes(content[:-2] + struct.pack("<H", len(comment)) + comment)
+    assert look(tmp_path / "a.zip") == ({"cat/1.png": "cat", "dog/1.png": "dog"}, {})

@@ -14,6 +14,7 @@ from core.image_archives import Entry
 from core.image_tables import Said, classes_in_tables, read_table
 
 ABC = ("a.png", "b.png", "c.png")
+NUMBERED = ("1.png", "2.png", "3.png")
 PETS = ("cat/1.png", "dog/2.png")
 
 
@@ -44,6 +45,12 @@ def said(tables: dict[str, str | bytes], pictures: tuple[str, ...] = ABC, folder
         ('"a.png","big, black"\nb.png,dog\nc.png,dog\n', "big, black|dog|dog"),
         ("\ufeffa.png,x\nb.png,y\nc.png,z\n", "x y z"),
         ("a.png,x\n\n ,\nb.png,y\nc.png,z", "x y z"),
+        ("file|class\na.png|cat\nb.png|dog\nc.png|cat\n", "cat dog cat"),
+        ("image,MEL,NV\na,1.0,0.0\nb,0.0,1.0\nc,1.0,0.0\n", "MEL NV MEL"),
+        ("image,MEL,NV,UNK\na,1,0,0\nb,0,1,0\nc,0,1,0\n", "MEL NV NV"),
+        (",image,MEL,NV\n0,a,0,1\n1,b,1,0\n2,c,0,1\n", "NV MEL NV"),
+        ("image,0,1\na,0,1\nb,1,0\nc,0,1\n", "1 0 1"),
+        ("image,label,MEL,NV\na,x,0,1\nb,y,1,0\nc,x,0,1\n", "x y x"),
     ],
 )
 def test_a_table_is_read_by_what_is_in_it(text: str, labels: str) -> None:
@@ -63,6 +70,15 @@ def test_a_table_is_read_by_what_is_in_it(text: str, labels: str) -> None:
         (("in/a.jpg", "in/a.png"), "a.png,x\na.jpg,y\n", ["y", "x"]),
         (("1.png", "2.png"), "id,class\n2,1\n1,2\n", ["2", "1"]),
         (("1.png", "2.png"), "name,class\n1.png,2\n2.png,1\n", ["2", "1"]),
+        (NUMBERED, "class,id\n2,1\n3,2\n1,3\n", ["2", "3", "1"]),
+        (NUMBERED, "label,image\n2,1\n3,2\n1,3\n", ["2", "3", "1"]),
+        (NUMBERED, "id,class\n1,2\n2,3\n3,1\n", ["2", "3", "1"]),
+        (NUMBERED, "species,stem\n2,1\n3,2\n1,3\n", ["2", "3", "1"]),
+        (NUMBERED, "grade,id\n2,1\n3,2\n1,3\n", ["2", "3", "1"]),
+        (NUMBERED, "class,id\n2,1\n3,7\n", ["2", "", ""]),  # the class would name more pictures
+        (NUMBERED, "3,1\n1,1\n2,2\n", ["1", "2", "1"]),
+        (("1.png", "2.png"), ",file,class\n0,2.png,1\n1,1.png,0\n", ["0", "1"]),
+        (("1.png", "2.png"), "image,MEL,NV\n1,1,0\n2,0,1\n", ["MEL", "NV"]),
         (("v1.0.png", "v1.1.png"), "v1.0,x\nv1.1,y\n", ["x", "y"]),
     ],
 )
@@ -81,7 +97,24 @@ def test_names_that_are_written_otherwise(pictures: tuple[str, ...], text: str, 
         ({"results.csv": "name,score\na.png,0.3\nb.png,0.7\nc.png,0.1\n"}, ABC, "got none; call it class"),
         ({"labels.csv": "a.png,0.3\nb.png,0.7\nc.png,0.1\n"}, ABC, "got none; call it class"),
         ({"t.csv": "file,place,maker\na.png,sea,ann\nb.png,hill,bob\n"}, ABC, "got place/maker; call it class"),
-        ({"t.csv": b"\xff\xfe\xfd"}, ABC, "could not read it; save it as CSV"),
+        ({"t.csv": b"\xff\xfe\xfd"}, ABC, 'another encoding; save it as "CSV UTF-8"'),
+        (
+            {"labels.csv": "2,1\n3,2\n1,3\n"},
+            NUMBERED,
+            "columns 1 and 2 may both do; write the names with their endings",
+        ),
+        ({"labels.csv": "a,b\n2,1\n3,2\n1,3\n"}, NUMBERED, "columns 1 and 2 may both do"),
+        ({"labels.csv": "id,image,class\n1,2,0\n2,1,0\n"}, NUMBERED, "columns 1 and 2 may both do"),
+        ({"labels.csv": "id,frame,class\n1,2,0\n8,1,0\n"}, NUMBERED, "columns 1 and 2 may both do"),
+        ({"labels.csv": "class_id,called\n1,cat\n2,dog\n"}, NUMBERED, "no row of it names one"),
+        (
+            {"t.csv": "image,MEL,NV\na,1,0\nb,1,1\nc,0,0\n"},
+            ABC,
+            "MEL/NV with none or several in 2 rows; write the class",
+        ),
+        ({"t.csv": "image,train,test\na,1,0\nb,0,1\nc,1,0\n"}, ABC, "got train/test; write the class of each"),
+        ({"t.csv": "image,place,MEL,NV\na,x,1,0\nb,y,0,1\nc,z,1,0\n"}, ABC, "got place/MEL/NV; write the class"),
+        ({"t.csv": "image,MEL,NV\ncat/1,1,0\ndog/2,0,1\n"}, PETS, "got MEL/NV; call it class"),
     ],
 )
 def test_a_table_that_is_none_of_classes_is_left_out(
@@ -155,11 +188,25 @@ def test_any_table_is_read_or_left_out(rows: list[list[str]], sign: str, folders
     assert all(reason.startswith("expected ") and "\n" not in reason for _, reason in (*found.refused, *found.left))
 
 
-@pytest.mark.parametrize("content", [b"\xff\xfe\xfd", b"a.png\nb.png\n", b"", b'a,"' + b"x" * 200_000 + b'"'])
-def test_a_table_that_is_none(content: bytes) -> None:
-    with pytest.raises(ImageError, match=r"^expected .* in t\.csv, .*; save it as CSV$"):
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"a.png\nb.png\n", "commas, semicolons, tabs or | between them, got one column; save it as CSV"),
+        (b"a.png cat\nb.png dog\n", "commas, semicolons, tabs or | between them, got one column; save it as CSV"),
+        (b"", "got nothing; save it as CSV"),
+        (b"\xff\xfe\xfd", 'in UTF-8, t.csv has another encoding; save it as "CSV UTF-8"'),
+        ("a.png;Kätzchen\n".encode("cp1252"), 'in UTF-8, t.csv has another encoding; save it as "CSV UTF-8"'),
+        ("a.png;cat\n".encode("utf-32"), 'in UTF-8, t.csv has another encoding; save it as "CSV UTF-8"'),
+        (b"a.png,cat\nb.png,dog\0\n", 'in UTF-8, t.csv has another encoding; save it as "CSV UTF-8"'),
+        (b'a,"' + b"x" * 200_000 + b'"', "cells of at most 131,072 characters in t.csv, got a longer one; close its"),
+    ],
+)
+def test_a_table_that_is_none(content: bytes, message: str) -> None:
+    with pytest.raises(ImageError, match=f"^expected .*{re.escape(message)}"):
         read_table(content, "t.csv")
 
 
-def test_a_table_in_utf_16() -> None:
-    assert read_table("a.png\tcafé\n".encode("utf-16"), "t.csv") == [["a.png", "café"]]
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be"])
+@pytest.mark.parametrize("word", ["café", "cat", "猫猫猫猫", "Ā"])
+def test_encodings_that_are_read(encoding: str, word: str) -> None:
+    assert read_table(f"a.png\t{word}\n".encode(encoding), "t.csv") == [["a.png", word]]
