@@ -33,6 +33,8 @@ STORAGES = {
     "BoolStorage": "bool",
     "ComplexFloatStorage": "complex64",
     "ComplexDoubleStorage": "complex128",
+    **{"QInt8Storage": "int8", "QUInt8Storage": "uint8", "QInt32Storage": "int32"},  # quantised: told, not read
+    **dict.fromkeys(("QUInt4x2Storage", "QUInt2x4Storage"), "uint8"),
     "storage.UntypedStorage": "uint8",  # bytes, of tensors that say their dtype themselves
 }
 ITEM_BYTES = {
