@@ -302,6 +302,20 @@ def test_two_models_of_one_file_stand_side_by_side(app: AppTest, settle: Settle,
     assert sum("forwards" in caption.value for caption in app.caption) >= 2
 
 
+def test_a_file_that_is_refused_leaves_the_draft_before_it(app: AppTest, weights: bytes) -> None:
+    healthy(upload(app, "net.pt", weights))
+    before = dict(app.session_state["draft"])
+    for name, content in {"broken.pt": b"broken", "broken.zip": b"PK\x05\x06" + bytes(18)}.items():
+        upload(app, name, content)
+        assert app.session_state["model:refused"].startswith("expected ")
+        assert app.session_state["draft"] == before
+    other = io.BytesIO()
+    torch.save({name: tensor + 1 for name, tensor in torch.load(io.BytesIO(weights))["state_dict"].items()}, other)
+    healthy(upload(app, "other.pt", other.getvalue()))
+    assert app.session_state["model:refused"] == ""
+    assert app.session_state["draft"]["digest"] != before["digest"]
+
+
 def test_a_zip_of_checkpoints_is_a_series_with_a_slider_and_a_gif(
     app: AppTest, settle: Settle, weights: bytes, tmp_path: Path
 ) -> None:
