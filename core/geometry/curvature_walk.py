@@ -30,6 +30,7 @@ from core.geometry.sections import sections
 from core.result import Result, quantity
 
 _HEIGHTS = 65  # of the grid on each normal ray
+_ON_IT = 1e-9  # of the margin one height on: what is left of a margin of 0 by rounding, with room in float64
 _JUMP = 3.0  # steps of that grid, or the way between two rays, off the line on: beyond, it is another sheet
 _FRAMES = 9
 
@@ -183,6 +184,10 @@ def _heights(bend: Bend, margin: SignedMargin, offset: np.ndarray, most: float) 
         part = (zero - inside).flatten(1).norm(dim=1) / (beyond - inside).flatten(1).norm(dim=1)
         exact = above + part.double().cpu() * (below - above)
         measured[known] = exact.where(closed.cpu(), torch.nan).numpy()
+        # Where a height lies on the boundary to rounding, other batches may see no change of sign: that height is it.
+        ends = np.abs(values.reshape(len(offset), -1)[known[:, None], cells[known, None] + [0, 1]])
+        on = ~closed.cpu().numpy() & (ends.min(1) <= _ON_IT * ends.max(1))
+        measured[known[on]] = heights[cells[known] + ends.argmin(1)][on]
     return measured
 
 

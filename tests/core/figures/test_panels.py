@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from core.figures import style
 from core.figures.chart import Axis, FieldLayer, LinesLayer, Panel, PointsLayer, Scale
-from core.figures.panels import colour_bar, draw_panel, line_styles, literal, mark_style
+from core.figures.panels import colour_bar, draw_panel, line_styles, mark_style
 
 PATH = (np.array([[0.0, 1.0], [1.0, 100.0]]),)
 
@@ -39,11 +39,6 @@ def test_axes_carry_names_units_and_limits() -> None:
     assert axes.get_xlabel() == "radius (ℓ2)"
     assert axes.get_xlim() == (0.0, 2.0)
     assert axes.get_yscale() == "log"
-
-
-def test_control_characters_become_blanks_and_unknown_signs_a_mark() -> None:
-    assert literal("a\tb\nc") == "a b\nc"
-    assert literal(chr(0xE000)) == "\N{REPLACEMENT CHARACTER}"
 
 
 @pytest.mark.parametrize("role", ["boundary", "curve", "reference"])

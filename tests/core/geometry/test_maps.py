@@ -80,7 +80,10 @@ def test_sixty_images_of_a_demo_model_in_every_space(space: SpaceName, monkeypat
     assert found.trustworthiness > LEAST.get(space, 0.85)
     assert found.continuity > LEAST.get(space, 0.85)
     assert found.neighbour_agreement > 3 * found.chance
-    assert found.label_agreement[0] > 0.5 > found.label_agreement[2]
+    in_map, in_space, by_chance = found.label_agreement
+    assert (
+        in_space > in_map > 3 * by_chance
+    )  # how far above it: layouts of 60 images differ from processor to processor
     assert 0 < found.seed_agreement < 1
     assert (found.spread > 0).all()
     assert found.forwards >= 60

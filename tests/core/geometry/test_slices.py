@@ -290,8 +290,11 @@ def test_a_full_slice_is_coarse_first_and_then_refined_in_place(passes: int, mon
         assert fraction == picture.forwards / final.forwards
         for name in ("x", "y"):
             np.testing.assert_allclose(getattr(picture, name), getattr(final, name)[::spacing])
-        for name in ("label", "margin", "confidence", "entropy"):
+        for name in ("label", "margin"):
             np.testing.assert_array_equal(getattr(picture, name), getattr(final, name)[::spacing, ::spacing])
+        for name in ("confidence", "entropy"):  # vectors and what is left of them have exponentials of their own
+            here, there = getattr(picture, name), getattr(final, name)[::spacing, ::spacing]
+            np.testing.assert_allclose(here, there, rtol=4 * np.finfo(np.float32).eps, atol=1e-6)
         assert picture.classes.tolist() == np.unique(picture.label).tolist()
         shared = np.isin(final.classes, picture.classes)
         np.testing.assert_array_equal(picture.logits, final.logits[::spacing, ::spacing, shared])
