@@ -46,6 +46,11 @@ def bundle(files: Sequence[tuple[str, bytes]]) -> tuple[str, bytes]:
     if not 1 <= len(files) <= MOST_FILES:
         raise ImageError(f"expected 1 to {MOST_FILES:,} files at once, got {len(files):,}; pack them into a zip")
     if len(files) == 1:
+        name = files[0][0]
+        if ending_of(name) in TABLES:
+            raise ImageError(
+                f"expected pictures, got the table {name[:80]!a} alone; drop it with the pictures it names"
+            )
         return files[0]
     alone = next((name for name, _ in files if ending_of(name) in _ALONE), None)
     if alone is not None:

@@ -248,6 +248,11 @@ def test_reading_tells_how_far_it_is_and_can_be_cancelled(
     assert len(app.dataframe) == 0
 
 
+def test_a_table_alone_is_no_picture() -> None:
+    with pytest.raises(ImageError, match=r"got the table 'labels\.csv' alone; drop it with the pictures it names"):
+        own_images.bundle([("labels.csv", b"a.png,1\n")])
+
+
 def test_files_of_one_name_are_all_kept() -> None:
     files = [("1.png", b"a"), ("2.png", b"b"), ("1.png", b"c"), ("1 (2).png", b"d"), ("1.png", b"a")]
     _, content = own_images.bundle(files)
