@@ -153,7 +153,7 @@ def test_a_factory_of_ones_own(tmp_path: Path) -> None:
     assert classifier.input_shape == (3, 2, 2)
     for name, message in {
         "broken": "it raised RuntimeError: no weights here",
-        "number": "expected number to return a torch module, got a int",
+        "number": "expected 'number' to return a torch module, got a int",
         "other": r"expected a function of my_net\.py \(.*build, broken, number\), got 'other'",
     }.items():
         with pytest.raises(CheckpointError, match=message):
