@@ -10,9 +10,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from core.errors import CheckpointError
+from core.sources import MOST_CLASSES
 
 MOST_BYTES = 8 << 20
-MOST_NAMES = 100_000  # more than any public data set has classes
 _LONGEST = 80
 
 
@@ -45,6 +45,6 @@ def read(progress: Callable[[float], None], path: str) -> list[str]:
     except (ValueError, TypeError, LookupError, RecursionError) as error:
         raise CheckpointError(f"expected class names, cannot read {name}; write one name per line") from error
     names = ["".join(sign for sign in each[: 10 * _LONGEST] if sign.isprintable())[:_LONGEST] for each in names]
-    if not 2 <= len(names) <= MOST_NAMES or not all(names):
+    if not 2 <= len(names) <= MOST_CLASSES or not all(names):
         raise CheckpointError(f"expected 2 class names or more, {name} has {len(names)}; write one per line")
     return names

@@ -186,10 +186,12 @@ def shards(path: str, progress: Progress = lambda fraction: None) -> list[str]:
     if len(content) > MOST_HEADER_BYTES:
         raise CheckpointError(f"expected an index of shards, {_short(path)} is too long; name a file of weights")
     try:
-        names = {name.removeprefix("") for name in json.loads(content)["weight_map"].values()}
+        names = set(json.loads(content)["weight_map"].values())
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise CheckpointError(f"expected an index of shards, {_short(path)} is none; name a file of weights") from error
-    if not names or any(Path(name).name != name or not name.isprintable() for name in names):
+    if not names or any(
+        not isinstance(name, str) or Path(name).name != name or not name.isprintable() for name in names
+    ):
         raise CheckpointError(f"expected shards beside {_short(path)}, it names other places; put them together")
     return sorted(names)
 
