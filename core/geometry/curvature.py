@@ -39,7 +39,7 @@ from core.geometry.curvature_search import PROBES, STEPS, CurvatureSearch, Exten
 from core.geometry.curvature_summary import CurvatureSummary
 from core.geometry.focal import is_saddle, nearer_points
 from core.geometry.hessian import Backend, Cost
-from core.geometry.second_derivatives import Method, plan_for
+from core.geometry.second_derivatives import Method, plan_for, require_smooth
 from core.geometry.softening import softened
 from core.geometry.spectrum import Side
 from core.result import quantity
@@ -144,6 +144,7 @@ def curvature_profile(
     whole = directions == "all" or (directions == "auto" and values <= MOST_FULL)
     count = directions if isinstance(directions, int) else keep
     _check(count, values, whole, tolerance, method, points, len(pixels))
+    require_smooth(classifier, method)
     cost = Cost()
     with torch.inference_mode(False), torch.no_grad(), torch.autocast(classifier.device.type, enabled=False):
         used, agreement = classifier, 1.0

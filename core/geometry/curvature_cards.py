@@ -23,7 +23,7 @@ from core.geometry.curvature_scale import CurvatureScale, curvature_scale
 from core.geometry.curvature_section import CurvatureSection, curvature_section
 from core.geometry.curvature_walk import CurvatureWalk, curvature_walk
 from core.geometry.cuts import PlaneKind, start_of
-from core.geometry.second_derivatives import Method, grey_level
+from core.geometry.second_derivatives import Method, grey_level, require_smooth
 from core.images import ImageSet
 from core.result import Result, quantity
 
@@ -88,6 +88,7 @@ def prepare(
     Raises:
         ValueError: what those functions raise.
     """
+    require_smooth(classifier, method)
     start = start_of(reference or classifier, images, rows, plane=plane, u=u, v=v, at=at)
     others = drawn(rows, len(images), count, seed)
     pixels = torch.cat([start.image[None], images.pixels[others]])
@@ -115,9 +116,9 @@ def prepare(
 
         return silent if on_progress is silent else tell
 
-    found = None if method == "softplus" else boundary_points(classifier, pixels)
+    found = None if method == "softplus" else boundary_points(classifier, pixels, on_progress=telling(0, _FIRST / 2))
     before = [found] if found is not None else []
-    listen = telling(0, _FIRST if more else 1, *before)
+    listen = telling(0 if found is None else _FIRST / 2, _FIRST if more else 1, *before)
     ends = curvature_profile(classifier, pixels, keep, side="both ends", points=found, on_progress=listen, **options)
     if not more:
         return card(ends, True, *before)

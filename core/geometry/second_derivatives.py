@@ -76,15 +76,29 @@ def plan_for(
             if out_of_memory(error):
                 raise
             bends = ()
+    _refuse(bends, method)
+    if method == "differences" or bends:
+        step = scale if scale is not None else grey_level(math.prod(classifier.input_shape))
+        return Plan("differences", step, "differences", bends)
+    return Plan("exact", None, None if backend == "auto" else backend, bends)
+
+
+def require_smooth(classifier: Classifier, method: Method) -> None:
+    """Refuse what can be refused before anything is searched for: exact curvatures of a network whose kinks show.
+
+    Raises:
+        ValueError: if the method needs second derivatives, which the network does not have.
+    """
+    if method == "exact":
+        _refuse(kinks(classifier), method)
+
+
+def _refuse(bends: tuple[str, ...], method: Method) -> None:
     if method in ("exact", "softplus") and bends:
         raise ValueError(
             f"expected a smooth network, got kinks ({', '.join(bends)}), between which all curvatures are 0; measure it"
             " by differences or with softplus"
         )
-    if method == "differences" or bends:
-        step = scale if scale is not None else grey_level(math.prod(classifier.input_shape))
-        return Plan("differences", step, "differences", bends)
-    return Plan("exact", None, None if backend == "auto" else backend, bends)
 
 
 def products_at(

@@ -32,5 +32,7 @@ def test_words_are_shown_not_followed(page: Page, serve_page: Callable[..., str]
     page.goto(serve_page(PAGE))
     shown = page.get_by_test_id("stAlertContainer").get_by_test_id("stMarkdownContainer")
     expect(shown).to_have_count(len(WORDS))
+    for each in shown.all():  # text is drawn after the box around it
+        expect(each).not_to_be_empty()
     assert [each.replace("\u2060", "") for each in shown.all_text_contents()] == list(WORDS)
     assert shown.locator(MADE).count() == 0
