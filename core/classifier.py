@@ -325,10 +325,16 @@ def _hash_module(digest: hashlib._Hash, module: nn.Module) -> None:
 
 def _hash_class(digest: hashlib._Hash, kind: type) -> None:
     for base in kind.__mro__[:-1]:
-        digest.update(f"class {base.__module__}.{base.__qualname__}\0".encode())
+        digest.update(f"class {_module_of(base)}.{base.__qualname__}\0".encode())
         digest.update(_library_version(base.__module__))
         if not f"{base.__module__}.".startswith((*_LIBRARIES, "builtins.", "collections.", "typing.")):
             digest.update(_source(base))
+
+
+def _module_of(thing: Any) -> str:
+    """The module that defines something; of ours the last name alone: moving a file changes no fingerprint."""
+    module = getattr(thing, "__module__", None) or ""
+    return f"core.{module.rpartition('.')[2]}" if module.startswith("core.") else module
 
 
 def _library_version(module: str) -> bytes:
@@ -385,7 +391,7 @@ def _hash_array(digest: hashlib._Hash, tensor: Tensor) -> None:
 
 def _hash_callable(digest: hashlib._Hash, value: Any) -> None:
     """A function by its name where a library defines it, else by its source and what it closes over."""
-    module = getattr(value, "__module__", None) or ""
+    module = _module_of(value)
     name = getattr(value, "__qualname__", None)
     if name is None:
         raise _CannotHashError(f"cannot hash {value!r}")

@@ -21,6 +21,7 @@ import numpy as np
 
 from core.writing import write_whole
 
+RENAMED: dict[str, str] = {}  # classes by the names that saved results may still hold
 _HEADER = "result"  # the member of the archive that holds the JSON
 
 
@@ -89,9 +90,8 @@ class Result:
                 arrays[name] = value
             elif timings or name not in self.timed:
                 plain[name] = value
-        kind = f"{type(self).__module__}.{type(self).__qualname__}"
         units = {entry.name: entry.metadata["unit"] for entry in fields(self) if entry.metadata.get("unit")}
-        header = json.dumps({"kind": kind, "fields": plain, "units": units}, sort_keys=True)
+        header = json.dumps({"kind": type(self).__name__, "fields": plain, "units": units}, sort_keys=True)
         buffer = io.BytesIO()
         write = np.savez_compressed if compress else np.savez
         write(buffer, allow_pickle=False, **{_HEADER: np.array(header), **arrays})
@@ -148,12 +148,18 @@ class Result:
 
 
 def _class_named(kind: str) -> type[Any]:
-    """The result class with this dotted name; only classes of `core` are ever looked up."""
-    module, _, name = kind.rpartition(".")
-    try:
-        found = getattr(import_module(module), name, None) if module.startswith("core.") else None
-    except ImportError:
-        found = None
+    """The result class of this kind; only the public names of `core` are ever looked up.
+
+    A kind is the name of the class. Version 0.1 wrote its module as well, `core.geometry.slices.Slice`: what it saved
+    is read all the same.
+
+    Raises:
+        ValueError: if there is no such class.
+    """
+    name = kind.rpartition(".")[2] if kind.startswith("core.") else kind
+    name = RENAMED.get(name, name)
+    public = import_module("core")
+    found = getattr(public, name) if name in public.__all__ else None
     if not (isinstance(found, type) and issubclass(found, Result)):
         raise ValueError(f"expected a result of Boundary Atlas, got one called {kind!r}")
     return found

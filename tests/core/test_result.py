@@ -1,16 +1,19 @@
 """Results keep their numbers, units and provenance on the way to disk and back."""
 
+import importlib
 import io
 import json
+import pkgutil
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+import core
 from core.geometry.planes import Plane
 from core.geometry.slices import Slice, slice_plane
-from core.result import Result, quantity
+from core.result import RENAMED, Result, quantity
 from tests import truths
 
 
@@ -58,6 +61,38 @@ def test_units_and_axes_are_known_by_field_and_stand_in_the_file() -> None:
     assert Slice.axes("logits") == ("y", "x", "class")
     with np.load(io.BytesIO(a_slice().to_bytes()), allow_pickle=False) as archive:
         assert json.loads(str(archive["result"]))["units"]["margin"] == "logit"
+
+
+def result_classes() -> list[type[Result]]:
+    """Every class of results that `core` has."""
+    for module in pkgutil.walk_packages(core.__path__, "core."):
+        importlib.import_module(module.name)
+    found, waiting = [], [Result]
+    while waiting:
+        more = waiting.pop().__subclasses__()
+        waiting += more
+        found += [kind for kind in more if kind.__module__.startswith("core.")]
+    return found
+
+
+def test_every_result_is_a_public_name_by_which_files_know_it() -> None:
+    found = result_classes()
+    assert len(found) > 60
+    assert [kind.__name__ for kind in found if getattr(core, kind.__name__, None) is not kind] == []
+    assert [name for name in RENAMED.values() if name not in core.__all__] == []
+    assert [name for name in RENAMED if name in core.__all__] == []
+
+
+@pytest.mark.parametrize("module", ["core.geometry.slices", "core.geometry.planes.slices", "core.gone"])
+def test_results_that_name_the_module_they_once_came_from_are_read(module: str) -> None:
+    data = a_slice().to_bytes()
+    with np.load(io.BytesIO(data), allow_pickle=False) as archive:
+        arrays = dict(archive)
+    header = json.loads(str(arrays.pop("result")))
+    assert header["kind"] == "Slice"
+    buffer = io.BytesIO()
+    np.savez(buffer, result=np.array(json.dumps({**header, "kind": f"{module}.Slice"})), **arrays)
+    assert isinstance(Result.from_bytes(buffer.getvalue()), Slice)
 
 
 def test_what_is_no_result_of_ours_is_refused() -> None:

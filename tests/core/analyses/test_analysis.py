@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -18,48 +17,7 @@ from core.recipe import Recipe
 from core.result import Result
 from core.settings import used_settings
 from core.tables import data_bytes
-
-QUICK: dict[str, dict[str, Any]] = {
-    "curvature": {"spectrum": "ends", "keep": 4, "count": 1},
-    "curvature_section": {"resolution": 16},
-    "curvature_walk": {"steps": 9},
-    "curvature_scale": {},
-    "slice": {"resolution": 32},
-    "profile": {"rays": 16},
-    "fragmentation": {"planes": 3, "resolution": 8},
-    "margins": {"block": 16, "count": 2, "slides": 1},
-    "margin_curve": {"stride": 12, "count": 2, "slides": 1},
-    "level_set": {"steps": 6},
-    "level_triangle": {"steps": 6, "resolution": 4},
-    "level_star": {"steps": 6, "count": 3, "directions": 4},
-    "sparse": {},
-    "pixel": {"row": 5, "column": 7, "resolution": 8},
-    "supports": {"count": 3, "seeds": 1, "draws": 20},
-    "race": {"count": 2},
-    "transfer": {"count": 2, "steps": 2},
-    "severity": {"steps": 3},
-    "corruption": {"corruptions": "contrast,jpeg", "count": 3},
-    "noise": {"count": 2, "draws": 2},
-    "augmentation": {"draws": 1},
-    "path": {},
-    "region_graph": {"count": 4},
-    "local": {"count": 8, "permutations": 9},
-    "local_layers": {"others": 1, "directions": 4},
-    "local_sweep": {"others": 1, "directions": 4, "radii": (0.1, 0.5)},
-    "local_kinds": {"others": 3},
-    "shared_directions": {"count": 2, "directions": 2, "noise": 1},
-    "direction_sensitivity": {"count": 2, "directions": 2, "draws": 2},
-    "direction_overlap": {"count": 2, "directions": 2},
-    "detector": {"count": 3, "overshoots": [1.1], "classes": 0, "probes": 2},
-    "detector_attacks": {"count": 3, "overshoots": [1.1], "classes": 1, "probes": 2},
-    "limits": {},
-    "survival": {"count": 5, "draws": 100, "walks": 1},
-    "painting": {},
-    "enumeration": {"pixels": 2},
-    "overlay": {"orders": 1},
-    "map": {"count": 30, "resolution": 6, "seeds": 1, "curved": 2},
-    "map_path": {"count": 30, "steps": 3},
-}
+from tests.quick import QUICK
 
 
 @pytest.mark.parametrize("name", TABLE)
