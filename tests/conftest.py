@@ -40,7 +40,9 @@ def pytest_configure(config: pytest.Config) -> None:
     # the machine may be busy: how long an example takes says nothing; and a run repeats the one before
     settings.register_profile("patient", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
     settings.load_profile("patient")
-    os.environ.setdefault("OMP_NUM_THREADS", "1" if "PYTEST_XDIST_WORKER" in os.environ else "2")
+    # several workers share the cores: each has one thread, and so has what it starts; workers inherit this
+    several = "PYTEST_XDIST_WORKER" in os.environ or config.getoption("numprocesses", None)
+    os.environ.setdefault("OMP_NUM_THREADS", "1" if several else "2")
     sparing.install()
 
 

@@ -7,17 +7,15 @@ from pathlib import Path
 import pytest
 
 from core.analyses import TABLE, thumbnails
-from core.checkpoints import load_classifier
 from core.compute import silent
 from core.figures.paper import figure_bytes
 from core.figures.screen import page_bytes
 from core.headlines import headlines
 from core.images import load_images
-from core.recipe import Recipe
 from core.result import Result
 from core.settings import used_settings
 from core.tables import data_bytes
-from tests.quick import QUICK
+from tests import golden
 
 
 @pytest.mark.parametrize("name", TABLE)
@@ -32,11 +30,9 @@ def test_every_setting_is_explained_and_every_view_is_there(name: str, checkout:
 
 @pytest.mark.parametrize("name", TABLE)
 def test_every_analysis_runs_and_is_drawn_and_exported(name: str) -> None:
-    settings = {**{entry.name: entry.default for entry in TABLE[name].parameters}, **QUICK[name]}
-    rows = [3, 17, 42, 60][: max(1, TABLE[name].images(settings)[0])]
-    recipe = Recipe.make(name, models=["demo:photos/standard"], images="demo:photos", rows=rows, settings=QUICK[name])
-    classifier, images = load_classifier("demo:photos/standard", "cpu"), load_images("demo:photos")
+    recipe, classifier, images = golden.question(name)
     result = recipe.run([classifier], images, silent)
+    assert golden.differences(name, golden.kept(name), golden.kept_of(result)) == {}
     assert result.recipe == recipe.mapping()
     chart = recipe.chart([result], [classifier], images)
     assert chart.alt
