@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from core.foreign import Uploads
 
 
+@cache  # asked for at every run of a page; the models come with the checkout
 def demo_models() -> tuple[str, ...]:
     """The demo models that are here, as `load_classifier` and `model_card` take them; the first is the default."""
     return tuple(f"demo:{name}" for name in SHIPPED if _demo_path(name).is_file())

@@ -17,6 +17,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
 
 from core.compute import OnProgress, atomic_write, cache_folder, silent
 from core.result import Result
@@ -31,6 +32,8 @@ logger = logging.getLogger(__name__)
 DEFAULT_BYTES = 2 << 30
 _LEFT_BEHIND = 600  # seconds after which a temporary file is one that a killed process left
 _CHECKSUM_BYTES = hashlib.sha256().digest_size
+_MOST_SAID = 256  # choices of rows of a set
+_said: WeakKeyDictionary[ImageSet, dict[tuple[int, ...], list[object]]] = WeakKeyDictionary()
 
 
 class Store:
@@ -157,7 +160,7 @@ def key_of(recipe: Recipe, classifiers: Sequence[Classifier], images: ImageSet) 
         "analysis": analysis.name,
         "version": analysis.version,
         "fingerprints": fingerprints,
-        "images": [_words_and_pixels(images[list(recipe.rows)]), _words_and_pixels(images) if shared else ""],
+        "images": [_words_and_pixels(images, recipe.rows), _words_and_pixels(images) if shared else ""],
         "rows": list(recipe.rows) if shared else [],
         "parameters": {name: list(v) if isinstance(v, tuple) else v for name, v in recipe.parameters.items()},
         "dtype": str(classifiers[-1].dtype),
@@ -166,7 +169,18 @@ def key_of(recipe: Recipe, classifiers: Sequence[Classifier], images: ImageSet) 
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
-def _words_and_pixels(images: ImageSet) -> list[object]:
-    """An image set as results depend on it: labels and names stand on axes and choose neighbours."""
-    pairs = [list(images.partners)] if images.partners else []
-    return [images.digest, images.labels.tolist(), list(images.names), list(images.class_names), *pairs]
+def _words_and_pixels(images: ImageSet, rows: tuple[int, ...] = ()) -> list[object]:
+    """An image set, or these rows of it, as results depend on it: labels and names stand on axes and choose neighbours.
+
+    A page asks for the same key each time it looks for a result, so what was said of a set is kept as long as the set.
+    """
+    said = _said.setdefault(images, {})
+    found = said.get(rows)
+    if found is None:
+        chosen = images[list(rows)] if rows else images
+        pairs = [list(chosen.partners)] if chosen.partners else []
+        found = [chosen.digest, chosen.labels.tolist(), list(chosen.names), list(chosen.class_names), *pairs]
+        if len(said) >= _MOST_SAID:
+            said.clear()
+        said[rows] = found
+    return found

@@ -149,6 +149,8 @@ class Jobs:
                 self._waiting.setdefault(device, []).append(job)
             claim = (user, slot)
             older = self._wanted.get(claim)
+            if older is job and (job.urgent or not urgent):
+                return job  # a page that looks again: nobody has to hear of it
             if not job.state.ended:
                 self._wanted[claim] = job
                 job._wanted_by.add(claim)
@@ -167,6 +169,11 @@ class Jobs:
         """The jobs that `user`, or anybody, still waits for."""
         with self._changed:
             return list(dict.fromkeys(job for claim, job in self._wanted.items() if user in (None, claim[0])))
+
+    def waiting_users(self) -> int:
+        """How many still wait for something."""
+        with self._changed:
+            return len({user for user, _ in self._wanted})
 
     def cancel(self, job: Job[Any], user: str) -> None:
         """`user` wants `job` no more, in any slot."""

@@ -44,7 +44,8 @@ MOST_MODELS = 3  # side by side
 OF_THE_PLANE = ("plane", "u", "v", "at")  # settings that a view's analyses share, said once
 
 DEFAULT_ROWS = (3, 17, 42)  # until others are chosen
-_POLL_SECONDS = 0.3
+_POLL_SECONDS = 0.3  # for each who waits: looking for results may not take the time that these need
+_LONGEST_POLL_SECONDS = 3.0
 _PATIENCE_SECONDS = 0.4  # a result that comes within this is drawn at once, without a coarser picture before it
 
 
@@ -405,8 +406,9 @@ def live(
         with in_words():
             draw(now)
 
+    every = min(_LONGEST_POLL_SECONDS, _POLL_SECONDS * max(1, jobs.shared().waiting_users()))
     leaving = "goto" in st.session_state  # a fragment that came back after the page was left would empty the next one
-    st.fragment(body, run_every=_POLL_SECONDS if polling and not leaving else None)()
+    st.fragment(body, run_every=every if polling and not leaving else None)()
     return outcome
 
 
