@@ -313,7 +313,7 @@ def _sources(values: Any) -> tuple[str, ...]:
 
 
 def _rows(values: Any, analysis: Analysis, parameters: Mapping[str, Any]) -> tuple[int, ...]:
-    if isinstance(values, str) or not isinstance(values, Iterable):
+    if isinstance(values, str | Mapping) or not isinstance(values, Iterable):
         raise RecipeError(f"expected a list of rows, got {shown(values)}")
     from core.parameters import Parameter
 

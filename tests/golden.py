@@ -5,8 +5,8 @@
 
 A field is kept as its shape, its type and at most `PROBES` values at even distances. Processors round differently, and
 where a label hangs on the last digit it may be another one: all but `SHARE` of a field's values have to be within
-`TOLERANCE` of what is kept, relative to the field's largest. `COUNTS` may differ by a tenth, since a search may take a
-step more. Fields of `ROUNDED` hang on rounding as a whole and are compared by type, shape and size alone.
+`TOLERANCE` of what is kept, relative to the field's largest. `COUNTS` hang on the batches that were quickest when
+measured, which are filled up: they may be four times as many, or as few. Fields of `ROUNDED` hang on rounding as a whole and are compared by type, shape and size alone.
 """
 
 from __future__ import annotations
@@ -117,19 +117,22 @@ def differences(name: str, kept: dict[str, Any], found: dict[str, Any]) -> dict[
         elif field in rounded:
             if new["type"] == "f" and not new.get("largest", 0.0) <= 10 * old.get("largest", 0.0) + 1e-6:
                 told[field] = f"up to {old['largest']} -> up to {new['largest']}"
-        elif (share := _share(old, new, 0.1 if field in COUNTS else TOLERANCE)) > SHARE:
+        elif field in COUNTS:
+            if not old["values"][0] <= 4 * new["values"][0] <= 16 * old["values"][0]:
+                told[field] = f"{old['values'][0]} -> {new['values'][0]}"
+        elif (share := _share(old, new)) > SHARE:
             told[field] = f"{share:.0%} of {len(old['values'])} values: {old['values'][:4]} -> {new['values'][:4]}"
     return told
 
 
-def _share(old: dict[str, Any], new: dict[str, Any], tolerance: float) -> float:
+def _share(old: dict[str, Any], new: dict[str, Any]) -> float:
     """The share of kept values that are others now."""
     if old["type"] not in "fiu":
         return float(np.mean([a != b for a, b in zip(old["values"], new["values"], strict=True)] or [0]))
     a, b = (np.array([float(each) for each in side["values"]]) for side in (old, new))
     if not a.size:
         return 0.0
-    near = np.isclose(a, b, rtol=tolerance, atol=tolerance * float(old.get("largest", 0.0)), equal_nan=True)
+    near = np.isclose(a, b, rtol=TOLERANCE, atol=TOLERANCE * float(old.get("largest", 0.0)), equal_nan=True)
     return float(1 - near.mean())
 
 

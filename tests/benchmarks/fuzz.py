@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import io
 import json
+import re
 import sys
 import tempfile
 import warnings
@@ -157,7 +158,7 @@ def main() -> None:
             read(data)
         except (ValueError, PickleError, ImageError) as error:
             ours = type(error).__module__ in ("core.errors", "core.pickles")
-            if not ours or "\n" in str(error) or not str(error).startswith(("expected ", "it ", "tensor", "a tensor")):
+            if not ours or "\n" in str(error) or not re.match(r"(\w+: )?expected |it |(a )?tensor", str(error)):
                 raise
 
     flags = [f"-max_total_time={60 * options.minutes:.0f}", f"-artifact_prefix={options.finds}/{options.reader}-"]

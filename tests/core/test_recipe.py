@@ -110,6 +110,7 @@ def mapping(**changes: Any) -> dict[str, Any]:
         (mapping(images={"source": "demo:photos", "rows": [1, 2, -3]}), "rows: expected a number from 0"),
         (mapping(images={"source": "demo:photos", "rows": [1, 2, 2.5]}), "rows: expected a whole number"),
         (mapping(images={"source": "demo:photos", "rows": "1,2,3"}), "expected a list of rows"),
+        (mapping(images={"source": "demo:photos", "rows": {"1": 2}}), "expected a list of rows"),
         (mapping(parameters=[1]), "expected parameters by name"),
     ],
 )
