@@ -6,7 +6,8 @@
 A field is kept as its shape, its type and at most `PROBES` values at even distances. Processors round differently, and
 where a label hangs on the last digit it may be another one: all but `SHARE` of a field's values have to be within
 `TOLERANCE` of what is kept, relative to the field's largest. `COUNTS` hang on the batches that were quickest when
-measured, which are filled up: they may be four times as many, or as few. Fields of `ROUNDED` hang on rounding as a whole and are compared by type, shape and size alone.
+measured, which are filled up: they may be four times as many, or as few. Fields of `ROUNDED` hang on rounding as a
+whole and are compared by type, shape and size alone.
 """
 
 from __future__ import annotations
