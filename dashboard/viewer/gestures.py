@@ -4,11 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import streamlit as st
+
 Extent = tuple[float, float, float, float]  # x_min, x_max, y_min, y_max, as in `slice_plane`
 Point = tuple[float, float]
 
 FARTHEST = 1e9  # no plane of images reaches as far, so no browser was asked for it
 NARROWEST = 1e-9  # of the largest coordinate: below it float64 has no square to 1e-6, which a slice asks for
+
+
+def received(key: str, event: str) -> object:
+    """What a browser did last with a picture; None where that has left the page before word of it came."""
+    try:
+        value: object = st.session_state[key][event]
+    except KeyError:
+        return None
+    return value
 
 
 def parse_zoom(value: object) -> Extent | None:

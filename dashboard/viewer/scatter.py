@@ -15,6 +15,7 @@ import numpy as np
 import streamlit as st
 
 from core.figures.chart import Chart
+from dashboard.viewer.gestures import received
 from dashboard.viewer.thumbnails import grid_data
 from dashboard.viewer.viewer import Busy, panel_data
 
@@ -63,13 +64,13 @@ def scatter_view(
     def chosen() -> None:
         if on_choose is not None:
             with contextlib.suppress(ValueError):
-                [row] = parse_rows({"rows": [_entry(st.session_state[key]["choose"], "row")]}, rows)
+                [row] = parse_rows({"rows": [_entry(received(key, "choose"), "row")]}, rows)
                 on_choose(row)
 
     def lassoed() -> None:
         if on_lasso is not None:
             with contextlib.suppress(ValueError):
-                on_lasso(parse_rows(st.session_state[key]["lasso"], rows))
+                on_lasso(parse_rows(received(key, "lasso"), rows))
 
     _mount(
         key=key,

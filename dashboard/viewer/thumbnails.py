@@ -18,6 +18,8 @@ import numpy as np
 import streamlit as st
 from PIL import Image
 
+from dashboard.viewer.gestures import received
+
 PIXELS = 600_000  # of a contact sheet: 540 images of 32 x 32, 0.7 MB as text
 LEVELS = 63  # steps of each channel: nobody sees the error of 2/255, and the sheet is 40 % smaller
 NO_MARKS: Mapping[int, str] = {}
@@ -74,7 +76,7 @@ def thumbnail_grid(
     def chosen() -> None:
         if on_choose is not None:
             with contextlib.suppress(ValueError):
-                on_choose(parse_choice(st.session_state[key]["choose"], rows))
+                on_choose(parse_choice(received(key, "choose"), rows))
 
     data = grid_data(images, rows, labels=labels, notes=notes, frames=frames, size=size)
     shown = set(data["rows"])

@@ -22,7 +22,7 @@ from PIL import Image
 from core.figures import style
 from core.figures.chart import Axis, Chart, FieldLayer, ImagesLayer, LinesLayer, Panel, PointsLayer
 from dashboard.viewer.gestures import Extent as Extent
-from dashboard.viewer.gestures import Point, square
+from dashboard.viewer.gestures import Point, received, square
 from dashboard.viewer.gestures import parse_pick as parse_pick
 from dashboard.viewer.gestures import parse_zoom as parse_zoom
 
@@ -88,7 +88,7 @@ def plane_view(
     answered = f"{key}:answered"  # number of the newest gesture that reached Python: the browser's own is newer or not
 
     def receive(event: str) -> Any:
-        value = st.session_state[key][event]
+        value = received(key, event)
         serial = value.get("serial") if isinstance(value, Mapping) else None
         if isinstance(serial, int):
             st.session_state[answered] = max(serial, st.session_state.get(answered, 0))

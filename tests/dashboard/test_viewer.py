@@ -26,6 +26,7 @@ from core.figures.chart import (
     Panel,
     PointsLayer,
 )
+from dashboard.viewer.gestures import received
 from dashboard.viewer.viewer import REACH, UNITS, panel_data, parse_pick, parse_zoom
 
 X = np.linspace(-1.0, 3.0, 5)
@@ -289,3 +290,7 @@ def test_a_page_shows_the_view_it_was_given() -> None:
     assert (whole["view"], whole["home"], whole["pick"], whole["zooms"]) == ([0.0, 4.0, 0.0, 4.0], None, None, False)
     assert (part["view"], part["pick"]) == ([0.5, 2.5, 1.0, 3.0], [1.5, 2.0])
     assert part["busy"] == {"text": "a while", "fraction": None}
+
+
+def test_a_gesture_that_comes_after_its_picture_has_left_is_none() -> None:
+    assert received("a picture that is not on the page", "pick") is None
