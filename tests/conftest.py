@@ -135,7 +135,8 @@ def serve(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Da
             process = subprocess.Popen(
                 [sys.executable, "-m", "dashboard", "--headless", "--port", str(port), *options],
                 cwd=folder,
-                env={**os.environ, "PYTHONPATH": str(CHECKOUT), "PYTHONUNBUFFERED": "1"},
+                # threads of its own: journeys wait for it, while the worker that has the browser does nothing
+                env={**os.environ, "PYTHONPATH": str(CHECKOUT), "PYTHONUNBUFFERED": "1", "OMP_NUM_THREADS": "2"},
                 stdout=output,
                 stderr=subprocess.STDOUT,
             )
