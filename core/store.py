@@ -33,7 +33,7 @@ DEFAULT_BYTES = 2 << 30
 _LEFT_BEHIND = 600  # seconds after which a temporary file is one that a killed process left
 _CHECKSUM_BYTES = hashlib.sha256().digest_size
 _MOST_SAID = 256  # choices of rows of a set
-_said: WeakKeyDictionary[ImageSet, dict[tuple[int, ...], list[object]]] = WeakKeyDictionary()
+_said: WeakKeyDictionary[ImageSet, dict[tuple[int, ...] | None, list[object]]] = WeakKeyDictionary()
 
 
 class Store:
@@ -169,7 +169,7 @@ def key_of(recipe: Recipe, classifiers: Sequence[Classifier], images: ImageSet) 
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
-def _words_and_pixels(images: ImageSet, rows: tuple[int, ...] = ()) -> list[object]:
+def _words_and_pixels(images: ImageSet, rows: tuple[int, ...] | None = None) -> list[object]:
     """An image set, or these rows of it, as results depend on it: labels and names stand on axes and choose neighbours.
 
     A page asks for the same key each time it looks for a result, so what was said of a set is kept as long as the set.
@@ -177,7 +177,7 @@ def _words_and_pixels(images: ImageSet, rows: tuple[int, ...] = ()) -> list[obje
     said = _said.setdefault(images, {})
     found = said.get(rows)
     if found is None:
-        chosen = images[list(rows)] if rows else images
+        chosen = images if rows is None else images[list(rows)]
         pairs = [list(chosen.partners)] if chosen.partners else []
         found = [chosen.digest, chosen.labels.tolist(), list(chosen.names), list(chosen.class_names), *pairs]
         if len(said) >= _MOST_SAID:

@@ -41,8 +41,7 @@ def pytest_configure(config: pytest.Config) -> None:
     settings.register_profile("patient", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
     settings.load_profile("patient")
     # several workers share the cores: each has one thread, and so has what it starts; workers inherit this
-    several = "PYTEST_XDIST_WORKER" in os.environ or config.getoption("numprocesses", None)
-    os.environ.setdefault("OMP_NUM_THREADS", "1" if several else "2")
+    os.environ.setdefault("OMP_NUM_THREADS", "1" if config.getoption("numprocesses", None) else "2")
     sparing.install()
 
 

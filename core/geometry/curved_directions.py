@@ -33,7 +33,7 @@ from core.compute import OnProgress, silent
 from core.errors import ImageError
 from core.geometry.boundary import BoundaryPoints, boundary_points
 from core.geometry.hessian import Cost
-from core.geometry.second_derivatives import operators_at
+from core.geometry.second_derivatives import operators_at, require_smooth
 from core.geometry.shape_operator import ShapeOperator
 from core.geometry.spectrum import Side, extreme_eigenvalues, random_tangents
 from core.result import Result, quantity
@@ -97,6 +97,7 @@ def shared_directions(
     begin, cost = time.perf_counter(), Cost()
     if count < 1:
         raise ValueError(f"expected at least one direction, got {count}")
+    require_smooth(classifier, method)
     found = points if points is not None else boundary_points(classifier, images)
     if not found.found.any():
         raise ValueError("expected at least one image with a boundary point, got none; allow more steps")
@@ -222,6 +223,7 @@ def curvature_transfer(
     if probes < 1:
         raise ValueError(f"expected at least one probe, got {probes}")
     vectors = classifier.accept(directions).double().flatten(1)
+    require_smooth(classifier, method)
     found = points if points is not None else boundary_points(classifier, images)
     along = np.full((len(found.points), len(vectors)), np.nan)
     typical = np.full(len(found.points), np.nan)

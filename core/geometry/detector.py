@@ -32,7 +32,7 @@ from core.compute import OnProgress, silent
 from core.geometry.boundary import BoundaryPoints, boundary_points
 from core.geometry.class_pairs import PairMargin, pair_points
 from core.geometry.hessian import Cost, HessianProducts, choose_backend
-from core.geometry.second_derivatives import Plan, operators_at, plan_for
+from core.geometry.second_derivatives import Plan, operators_at, plan_for, require_smooth
 from core.geometry.shape_operator import ShapeOperator
 from core.geometry.spectrum import hutchinson
 from core.result import Result, quantity
@@ -96,6 +96,7 @@ def detect_perturbed(
     if probes < 1 or classes < 0:
         raise ValueError(f"expected at least one probe and no negative number of classes, got {probes} and {classes}")
     pixels = classifier.accept(images)
+    require_smooth(classifier, method)
     found = points if points is not None else boundary_points(classifier, pixels)
     rows = found.found.nonzero()[0]
     score, error, score_all = (np.full(len(pixels), np.nan) for _ in range(3))

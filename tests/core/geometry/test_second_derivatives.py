@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from core import compute
+from core.classifier import Classifier
 from core.geometry.boundary import boundary_points
+from core.geometry.curvature import curvature_profile
+from core.geometry.curved_directions import curvature_transfer, shared_directions
+from core.geometry.detector import detect_perturbed
 from core.geometry.hessian import Cost
 from core.geometry.second_derivatives import grey_level, operators_at, plan_for, products_at
 from tests import curved, truths
@@ -33,6 +39,26 @@ def test_smooth_classifiers_have_exact_ones_and_kinked_ones_differences() -> Non
         plan_for(kinked, boundary_points(kinked, truths.images(3, SHAPE)), "exact", None, "auto", Cost())
     with pytest.raises(ValueError, match="positive length"):
         plan_for(smooth, boundary_points(smooth, truths.images(3, SHAPE)), "auto", -1.0, "auto", Cost())
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda classifier, images: curvature_profile(classifier, images, 1, method="exact"),
+        lambda classifier, images: shared_directions(classifier, images, 1, method="exact"),
+        lambda classifier, images: curvature_transfer(classifier, images, images, method="exact"),
+        lambda classifier, images: detect_perturbed(classifier, images, method="exact"),
+    ],
+    ids=["profile", "shared directions", "transfer", "detector"],
+)
+def test_kinks_that_show_are_refused_before_anything_is_searched(ask: Callable[..., object]) -> None:
+    torch.manual_seed(0)
+    module = nn.Sequential(nn.Flatten(), nn.Linear(16, 8), nn.ReLU(), nn.Linear(8, 3))
+    classifier, asked = Classifier(module, (1, 4, 4), device="cpu"), []
+    classifier.module.register_forward_hook(lambda *_: asked.append(1))
+    with pytest.raises(ValueError, match="expected a smooth network, got kinks"):
+        ask(classifier, truths.images(2, (1, 4, 4)))
+    assert len(asked) == 1  # the one in which kinks are looked for
 
 
 def test_operators_cover_the_points_found_in_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
