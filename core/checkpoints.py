@@ -18,10 +18,10 @@ import torch
 from torch import Tensor, nn
 
 from core.classifier import Classifier
-from core.compute import atomic_write, choose_device
 from core.demo import ARCHITECTURES, SHIPPED, demo_spec
 from core.errors import CheckpointError
 from core.images import METADATA_KEY, load_images
+from core.runtime.batches import atomic_write, choose_device
 from core.sources import ASSETS, NULLS, Source, nearest
 from core.state_dicts import read_tensors
 

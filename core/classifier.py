@@ -20,8 +20,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from core import compute, wording
+from core import wording
 from core.errors import ImageError
+from core.runtime import batches as compute
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

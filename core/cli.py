@@ -24,18 +24,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from core.errors import RecipeError
+from core.files import check_place, write_whole
 from core.followed import ENDINGS, follow, read
 from core.image_sources import ImageSource
 from core.recipe import Recipe, shown
+from core.runtime.terminal import Bar, say_written, stop_writing, take_every_word, tell, tell_error, warn
+from core.runtime.threads import wait_briefly
 from core.sources import Source
-from core.terminal import Bar, say_written, stop_writing, take_every_word, tell, tell_error, warn
-from core.threads import wait_briefly
 from core.wording import plain
-from core.writing import check_place, write_whole
 
 if TYPE_CHECKING:
     from core.analyses import Analysis
-    from core.compute import OnProgress
+    from core.runtime.batches import OnProgress
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -76,7 +76,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _command(options: argparse.Namespace) -> int:
     threads = getattr(options, "threads", None)  # of commands that compute
     if threads is not None:
-        from core.compute import set_threads
+        from core.runtime.batches import set_threads
 
         set_threads(threads)
     match options.command:

@@ -21,11 +21,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from core.classifier import Classifier
-from core.compute import OnProgress, set_threads, silent
 from core.demo_architectures import strided, transformer
 from core.demo_cards import write_model
 from core.demo_data import DATA, TEST_SEED, DemoData, write_images
 from core.demo_modes import MODES
+from core.runtime.batches import OnProgress, set_threads, silent
 from core.sources import ASSETS
 
 # Each takes the shape (c, h, w) of an image, the number of classes and the recipe's arguments.

@@ -17,9 +17,9 @@ from jaxtyping import Bool
 from torch import Tensor
 
 from core.classifier import Classifier
-from core.compute import atomic_write
 from core.demo_data import BANDWIDTH, CROPS, PATCHES_PER_EPOCH, TEST_SEED, DemoData
 from core.demo_modes import attack
+from core.runtime.batches import atomic_write
 
 if TYPE_CHECKING:
     from core.demo import DemoSpec

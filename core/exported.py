@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from core.errors import CheckpointError
-from core.sandbox import Limits, isolated
+from core.runtime.sandbox import Limits, isolated
 
 ONNX_CLOSE = 1e-3  # of the largest logit: convolutions summed in another order differ by 1e-6 to 1e-4
 _EXAMINING_BYTES = 4 << 30  # of memory: a graph whose sizes are open is tried within it

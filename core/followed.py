@@ -17,10 +17,10 @@ from core.recipe import Recipe
 
 if TYPE_CHECKING:
     from core.classifier import Classifier
-    from core.compute import OnProgress
     from core.figures.chart import Chart
     from core.images import ImageSet
     from core.result import Result
+    from core.runtime.batches import OnProgress
 
 ENDINGS = (".pdf", ".svg", ".png", ".html", ".npz", ".csv", ".json", ".zip")
 
@@ -128,9 +128,9 @@ def follow(
         (0, b'<?xml')
     """
     from core.checkpoints import load_classifier
-    from core.compute import silent
     from core.foreign import by_digest
     from core.images import load_images
+    from core.runtime.batches import silent
     from core.store import Store
     from core.trust import require_trust, require_trusted_images
 

@@ -20,7 +20,7 @@ from core.classifier import Classifier
 from core.downloads import fetched, file_at, file_of_hub
 from core.errors import CheckpointError
 from core.inspection import require_classifier
-from core.sandbox import Limits, isolated
+from core.runtime.sandbox import Limits, isolated
 from core.sources import DIGEST_LENGTH, UNTRAINED, Source
 from core.trust import is_program, require_trust
 

@@ -18,10 +18,10 @@ from functools import cache
 from pathlib import Path
 
 from core.errors import RecipeError
+from core.files import write_whole
 from core.recipe import Recipe, shown
+from core.runtime.threads import wait_briefly
 from core.sources import ASSETS, nearest
-from core.threads import wait_briefly
-from core.writing import write_whole
 
 RECIPES, PICTURES = ASSETS / "recipes", ASSETS / "gallery"
 SIZE = (640, 420)  # of a picture, in pixels

@@ -155,7 +155,7 @@ def zip_entries(
 def inside(
     progress: Callable[[float], None], path: str, suffixes: Collection[str], most: int
 ) -> tuple[list[str], list[Refused]]:
-    """The names of the files in a zip, and those that are refused; for a process of its own (`core.sandbox`).
+    """The names of the files in a zip, and those that are refused; for a process of its own (`core.runtime.sandbox`).
 
     Args:
         progress: not called: a list is read at once.
@@ -175,7 +175,7 @@ def inside(
 
 
 def content(progress: Callable[[float], None], path: str, entry: str, suffixes: Collection[str], most: int) -> bytes:
-    """One file in a zip; for a process of its own (`core.sandbox`).
+    """One file in a zip; for a process of its own (`core.runtime.sandbox`).
 
     Args:
         progress: not called: one file is unpacked in seconds.

@@ -2,7 +2,7 @@
 
 What cannot be used is left out, one by one and each with its reason, and the rest is kept. Classes come from the names
 of subfolders, from a table of names and classes, or from the arrays of an NPZ. Files are read in a process of its own
-with limits of memory and time, see `core.sandbox`; torchvision reads its data sets itself.
+with limits of memory and time, see `core.runtime.sandbox`; torchvision reads its data sets itself.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from core.image_files import short_name
 from core.image_reading import MOST_DECODED, Collected, Note, collected
 from core.image_sources import Fit, ImageSource
 from core.images import ImageSet, to_pixels
-from core.sandbox import Limits, isolated
+from core.runtime.sandbox import Limits, isolated
 
 Uploads = Callable[[str], Sequence[Path]]  # the files of an upload, by its digest
 

@@ -1,7 +1,7 @@
 """Sets of pictures read: every picture decoded and brought to one size, within bounds of what that may take.
 
 What cannot be used is left out, one by one and each with its reason, and the rest is kept. It is done without torch, so
-that it runs in a small process of its own, see `core.sandbox`.
+that it runs in a small process of its own, see `core.runtime.sandbox`.
 """
 
 from __future__ import annotations

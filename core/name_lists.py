@@ -1,6 +1,6 @@
 """Lists of class names in files: one name per line, or a JSON list or mapping from numbers.
 
-Nothing here imports torch: it runs in a process of its own (`core.sandbox`).
+Nothing here imports torch: it runs in a process of its own (`core.runtime.sandbox`).
 """
 
 from __future__ import annotations

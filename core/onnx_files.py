@@ -2,7 +2,7 @@
 
 A graph of 300 bytes can ask for any amount of memory: one node makes a constant of whatever shape stands beside it. So
 every value's shape is inferred first. Where that leaves one open, the graph is tried once, on one image, here: this
-runs in a process of its own (`core.sandbox`), whose memory is limited.
+runs in a process of its own (`core.runtime.sandbox`), whose memory is limited.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ A pickle is a program. Python's own reader, and torch's restricted one, run it; 
 makes numbers, words, containers and `TensorPlace`s, whatever it asks for. A name that it would import becomes an inert
 `Stub`, and is listed, so that whoever reads the file can be told.
 
-Nothing here imports torch: it runs in a process of its own (`core.sandbox`).
+Nothing here imports torch: it runs in a process of its own (`core.runtime.sandbox`).
 """
 
 from __future__ import annotations

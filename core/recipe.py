@@ -17,10 +17,10 @@ from core.errors import RecipeError
 if TYPE_CHECKING:
     from core.analyses import Analysis
     from core.classifier import Classifier
-    from core.compute import OnProgress
     from core.figures.chart import Chart
     from core.images import ImageSet
     from core.result import Result
+    from core.runtime.batches import OnProgress
 
 FORMAT = 1  # of the mapping; raised when its shape changes
 

@@ -15,15 +15,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from core.analyses import TABLE
-from core.compute import silent
 from core.errors import RecipeError, told
 from core.followed import Followed, follow
 from core.kit import versions
 from core.recipe import Recipe, shown
+from core.runtime.batches import silent
 from core.wording import markup
 
 if TYPE_CHECKING:
-    from core.compute import OnProgress
+    from core.runtime.batches import OnProgress
 
 ENDINGS = (".pdf", ".html")
 _WIDTH = 183.0  # mm of each figure

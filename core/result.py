@@ -19,7 +19,7 @@ from typing import Any, ClassVar, Self, cast
 
 import numpy as np
 
-from core.writing import write_whole
+from core.files import write_whole
 
 RENAMED: dict[str, str] = {}  # classes by the names that saved results may still hold
 _HEADER = "result"  # the member of the archive that holds the JSON

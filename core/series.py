@@ -21,10 +21,10 @@ from core.sources import Source
 
 if TYPE_CHECKING:
     from core.classifier import Classifier
-    from core.compute import OnProgress
     from core.figures.chart import Chart
     from core.images import ImageSet
     from core.result import Result
+    from core.runtime.batches import OnProgress
     from core.store import Store
 
 MOST = 500  # checkpoints of one series

@@ -20,7 +20,7 @@ from collections.abc import Iterable, Mapping
 
 import numpy as np
 
-from core.compute import atomic_write
+from core.runtime.batches import atomic_write
 from core.sources import ASSETS
 
 SKETCHES = ASSETS / "architectures.json"

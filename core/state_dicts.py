@@ -23,7 +23,7 @@ from torch import Tensor
 
 from core import tensor_files
 from core.errors import CheckpointError
-from core.sandbox import Limits, by_descriptor, isolated
+from core.runtime.sandbox import Limits, by_descriptor, isolated
 from core.sketches import likeness
 
 SUFFIXES = (".safetensors", ".pt", ".pth", ".bin", ".ckpt")

@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
-from core.compute import OnProgress, atomic_write, cache_folder, silent
 from core.result import Result
+from core.runtime.batches import OnProgress, atomic_write, cache_folder, silent
 
 if TYPE_CHECKING:
     from core.classifier import Classifier

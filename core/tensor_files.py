@@ -4,7 +4,7 @@ Three kinds hold weights and nothing else: safetensors, the archives of `torch.s
 1.6. Their headers are checked to the last byte, and what is checked is what is loaded: the result says where in the
 file each tensor's numbers lie, and the reader maps them from there. No archive and no pickle is handed to torch.
 
-Nothing here imports torch: it runs in a process of its own (`core.sandbox`).
+Nothing here imports torch: it runs in a process of its own (`core.runtime.sandbox`).
 """
 
 from __future__ import annotations

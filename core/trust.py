@@ -18,7 +18,7 @@ import re
 from pathlib import Path
 
 from core.errors import CheckpointError
-from core.sandbox import Limits, isolated
+from core.runtime.sandbox import Limits, isolated
 from core.sources import Source
 from core.tensor_files import WEIGHTS
 

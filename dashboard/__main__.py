@@ -18,7 +18,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from core.threads import wait_briefly
+from core.runtime.threads import wait_briefly
 from dashboard import server_limits
 from dashboard.server_limits import MB, Limits
 

@@ -21,9 +21,9 @@ from weakref import WeakSet
 import streamlit as st
 
 from core.classifier import Classifier
-from core.compute import keep_private
 from core.errors import CheckpointError
 from core.foreign import digest_of
+from core.runtime.batches import keep_private
 from core.sources import Source
 from dashboard import server_limits
 from dashboard.held import held

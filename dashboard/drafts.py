@@ -18,7 +18,7 @@ from core.images import demo_images_of
 from core.inspection import Check
 from core.preprocessing import Trial
 from core.registries import Fit
-from core.sandbox import Limits, isolated
+from core.runtime.sandbox import Limits, isolated
 from core.series import in_order
 from core.sources import Source
 from core.state_dicts import StateDict

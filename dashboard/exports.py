@@ -26,8 +26,8 @@ from dashboard.words import literal
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
 
-    from core.compute import OnProgress
     from core.figures.chart import Chart
+    from core.runtime.batches import OnProgress
 
 _POLL_SECONDS = 0.4  # while a series is made
 

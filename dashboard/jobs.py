@@ -23,8 +23,8 @@ from enum import StrEnum
 from functools import cache
 from typing import Any, Generic, TypeVar
 
-from core.compute import Cancelled, OnProgress, before_each_batch
 from core.result import Result
+from core.runtime.batches import Cancelled, OnProgress, before_each_batch
 from dashboard.unforeseen import told
 
 T = TypeVar("T")

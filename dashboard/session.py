@@ -18,11 +18,11 @@ from streamlit.errors import FragmentHandledException
 from core.analyses import TABLE
 from core.checkpoints import demo_models as demo_models
 from core.classifier import Classifier
-from core.compute import OnProgress
 from core.figures.chart import Chart
 from core.images import ImageSet
 from core.recipe import Recipe
 from core.result import Result
+from core.runtime.batches import OnProgress
 from core.sources import at_image
 from core.store import key_of
 from dashboard import address, jobs

@@ -61,7 +61,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadFil
 
 def pytest_sessionstart() -> None:
     """Threads wait as in the command line and the dashboard."""
-    from core.threads import wait_briefly
+    from core.runtime.threads import wait_briefly
 
     wait_briefly()
 

@@ -23,10 +23,10 @@ import numpy as np
 from core.analyses import TABLE
 from core.checkpoints import load_classifier
 from core.classifier import Classifier
-from core.compute import set_threads, silent
 from core.images import ImageSet, load_images
 from core.recipe import Recipe
 from core.result import Result
+from core.runtime.batches import set_threads, silent
 from tests.quick import QUICK
 
 FOLDER = Path(__file__).parent / "golden"

@@ -1,4 +1,4 @@
-"""Readers that misbehave, for the tests of `core.sandbox`: each runs in a process of its own."""
+"""Readers that misbehave, for the tests of `core.runtime.sandbox`: each runs in a process of its own."""
 
 from __future__ import annotations
 

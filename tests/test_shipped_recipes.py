@@ -19,12 +19,12 @@ from PIL import Image
 from torch import nn
 
 from core.checkpoints import demo_models, load_classifier
-from core.compute import silent
 from core.figures.paper import figure_bytes, read_recipe
 from core.followed import follow
 from core.image_sources import ImageSource
 from core.images import load_images
 from core.recipe import Recipe
+from core.runtime.batches import silent
 from core.sources import Source
 
 FOLDER = Path(__file__).resolve().parents[1] / "assets" / "recipes"

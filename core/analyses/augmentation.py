@@ -10,10 +10,10 @@ from core.parameters import Parameter
 
 if TYPE_CHECKING:
     from core.classifier import Classifier
-    from core.compute import OnProgress
     from core.figures.chart import Chart
     from core.geometry.prime_draws import PrimeDraws
     from core.images import ImageSet
+    from core.runtime.batches import OnProgress
 
 
 def _prepare_draws(

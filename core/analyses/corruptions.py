@@ -12,12 +12,12 @@ if TYPE_CHECKING:
     import torch
 
     from core.classifier import Classifier
-    from core.compute import OnProgress
     from core.figures.chart import Chart
     from core.geometry.noise import NoiseForecast
     from core.geometry.severity import SeveritySweep
     from core.geometry.walk import SeverityWalk
     from core.images import ImageSet
+    from core.runtime.batches import OnProgress
 
 # the table's names, without the import of torch; a test compares them
 NAMES = (

@@ -12,10 +12,10 @@ from core.parameters import Parameter
 
 if TYPE_CHECKING:
     from core.classifier import Classifier
-    from core.compute import OnProgress
     from core.figures.chart import Chart
     from core.geometry.detection import Attack, DetectionExhibit
     from core.images import ImageSet
+    from core.runtime.batches import OnProgress
 
 _FIRST_PROBES = 8  # of the picture that comes first
 _COSTS = ("forwards", "gradients", "products", "seconds")

@@ -12,11 +12,11 @@ from core.parameters import Parameter
 
 if TYPE_CHECKING:
     from core.classifier import Classifier
-    from core.compute import OnProgress
     from core.figures.chart import Chart
     from core.geometry.enumeration import EveryImage
     from core.geometry.painting import PaintedClass
     from core.images import ImageSet
+    from core.runtime.batches import OnProgress
 
 
 def _prepare_painting(

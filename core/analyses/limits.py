@@ -13,12 +13,12 @@ from core.parameters import Parameter
 
 if TYPE_CHECKING:
     from core.classifier import Classifier
-    from core.compute import OnProgress
     from core.figures.chart import Chart
     from core.geometry.limits import RobustnessBound
     from core.geometry.overlay import Overlay
     from core.geometry.survival import Survival
     from core.images import ImageSet
+    from core.runtime.batches import OnProgress
 
 _POINTS = 300  # of curves of survival
 

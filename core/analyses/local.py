@@ -14,13 +14,13 @@ from core.parameters import Parameter
 
 if TYPE_CHECKING:
     from core.classifier import Classifier
-    from core.compute import OnProgress
     from core.figures.chart import Chart
     from core.geometry.local_card import LocalCard
     from core.geometry.local_kinds import LocalKinds
     from core.geometry.local_layers import LayerGeometry
     from core.geometry.local_sweep import RadiusSweep
     from core.images import ImageSet
+    from core.runtime.batches import OnProgress
 
 
 def _prepare_local(*args: Any, **settings: Any) -> LocalCard:

@@ -13,11 +13,11 @@ from core.parameters import Parameter
 
 if TYPE_CHECKING:
     from core.classifier import Classifier
-    from core.compute import OnProgress
     from core.figures.chart import Chart
     from core.geometry.map_background import DecisionMap
     from core.geometry.maps import EmbeddingMap
     from core.images import ImageSet
+    from core.runtime.batches import OnProgress
 
 MOST_ROWS = 60  # images that a map can hand on to the other views
 

@@ -13,12 +13,12 @@ from core.parameters import Parameter
 
 if TYPE_CHECKING:
     from core.classifier import Classifier
-    from core.compute import OnProgress
     from core.figures.chart import Chart
     from core.geometry.margins import SubspaceMargins
     from core.geometry.subspaces import Subspaces
     from core.images import ImageSet
     from core.result import Result
+    from core.runtime.batches import OnProgress
 
 
 def _prepare_map(

@@ -11,12 +11,12 @@ from core.parameters import Parameter
 
 if TYPE_CHECKING:
     from core.classifier import Classifier
-    from core.compute import OnProgress
     from core.figures.chart import Chart
     from core.geometry.race import Race
     from core.geometry.supports import Supports
     from core.geometry.transfer import Transfer
     from core.images import ImageSet
+    from core.runtime.batches import OnProgress
 
 
 def _survey(classifiers: Sequence[Classifier], images: ImageSet, count: int, seed: int) -> Any:

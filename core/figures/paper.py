@@ -22,7 +22,7 @@ from core.figures.glyphs import families, outlined_by_curves, quiet, readable, w
 from core.figures.page import Page
 from core.figures.provenance import read_recipe as read_recipe
 from core.figures.provenance import recipe_text
-from core.writing import write_whole
+from core.files import write_whole
 
 Format = Literal["pdf", "svg", "png"]
 FORMATS: tuple[Format, ...] = get_args(Format)

@@ -19,7 +19,7 @@ from xml.parsers import expat
 import numpy as np
 
 from core.errors import RecipeError
-from core.sandbox import Limits, isolated
+from core.runtime.sandbox import Limits, isolated
 
 RECIPE_ID = "boundary-atlas-recipe"  # of the script element of an interactive page
 _IN_KITS = "recipe.json"

@@ -29,7 +29,6 @@ from jaxtyping import Float
 from torch import Tensor
 
 from core.classifier import Classifier
-from core.compute import OnProgress, out_of_memory, silent
 from core.errors import ImageError
 from core.geometry.closest import (
     NORMS,
@@ -44,6 +43,7 @@ from core.geometry.closest import (
     zero_between,
 )
 from core.result import Result, quantity
+from core.runtime.batches import OnProgress, out_of_memory, silent
 
 STATUSES: Mapping[str, str] = MappingProxyType(
     {

@@ -23,9 +23,9 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from core import compute
 from core.classifier import Classifier
 from core.geometry.second_backward import LinearConvolution, TwiceDifferentiable, convolve, transpose
+from core.runtime import batches
 
 
 @runtime_checkable
@@ -199,7 +199,7 @@ class Tape:
     @torch.no_grad()
     def products(self, vectors: Float[Tensor, "n b d"]) -> Float[Tensor, "n b d"]:
         """H v of b directions at each point."""
-        compute.batch_begins()
+        batches.batch_begins()
         rows, block, _ = vectors.shape
         if not self.steps:
             return torch.zeros_like(vectors)

@@ -30,7 +30,6 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from core.classifier import Classifier
-from core.compute import OnProgress, out_of_memory, silent
 from core.errors import ImageError
 from core.geometry.boundary import STATUSES as BOUNDARY_STATUSES
 from core.geometry.boundary import BoundaryPoints, boundary_points
@@ -43,6 +42,7 @@ from core.geometry.second_derivatives import Method, plan_for, require_smooth
 from core.geometry.softening import softened
 from core.geometry.spectrum import Side
 from core.result import quantity
+from core.runtime.batches import OnProgress, out_of_memory, silent
 
 STATUSES: Mapping[str, str] = MappingProxyType(
     {

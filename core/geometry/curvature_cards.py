@@ -15,7 +15,6 @@ import numpy as np
 import torch
 
 from core.classifier import Classifier
-from core.compute import OnProgress, silent
 from core.geometry.bends import principal_bend, settled
 from core.geometry.boundary import boundary_points
 from core.geometry.curvature import MOST_FULL, CurvatureProfile, curvature_profile
@@ -26,6 +25,7 @@ from core.geometry.cuts import PlaneKind, start_of
 from core.geometry.second_derivatives import Method, grey_level, require_smooth
 from core.images import ImageSet
 from core.result import Result, quantity
+from core.runtime.batches import OnProgress, silent
 
 Spectrum = Literal["auto", "all", "ends"]
 

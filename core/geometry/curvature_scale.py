@@ -22,10 +22,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from core.classifier import Classifier
-from core.compute import OnProgress, silent
 from core.geometry.boundary import boundary_points
 from core.geometry.curvature import CurvatureProfile, curvature_profile
 from core.result import Result, quantity
+from core.runtime.batches import OnProgress, silent
 
 PUBLISHED = 10 / 512  # of sqrt(d): the step of the differences in the NeurIPS 2018 code, per ℓ2 pixel
 

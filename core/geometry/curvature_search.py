@@ -13,11 +13,11 @@ import torch
 from torch import Tensor
 
 from core.classifier import Classifier
-from core.compute import scratch
 from core.geometry.hessian import Cost, HessianProducts, choose_backend
 from core.geometry.second_derivatives import Plan
 from core.geometry.shape_operator import ShapeOperator
 from core.geometry.spectrum import Ends, Side, Watch, extreme_eigenvalues, quadrature
+from core.runtime.batches import scratch
 
 PROBES, STEPS = 8, 40  # of the density
 

@@ -18,12 +18,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from core.compute import OnProgress, silent
 from core.geometry.bends import Bend, orthogonal
 from core.geometry.planes import Plane
 from core.geometry.sections import sections
 from core.geometry.slices import Slice, slice_plane
 from core.result import Result, quantity
+from core.runtime.batches import OnProgress, silent
 
 _STEEPEST = 85.0  # degrees: a plane that leans more is almost tangent
 

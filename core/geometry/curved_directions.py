@@ -29,7 +29,6 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from core.classifier import Classifier
-from core.compute import OnProgress, silent
 from core.errors import ImageError
 from core.geometry.boundary import BoundaryPoints, boundary_points
 from core.geometry.hessian import Cost
@@ -37,6 +36,7 @@ from core.geometry.second_derivatives import operators_at, require_smooth
 from core.geometry.shape_operator import ShapeOperator
 from core.geometry.spectrum import Side, extreme_eigenvalues, random_tangents
 from core.result import Result, quantity
+from core.runtime.batches import OnProgress, silent
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

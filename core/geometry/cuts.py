@@ -18,7 +18,6 @@ import torch
 from torch import Tensor
 
 from core.classifier import Classifier
-from core.compute import OnProgress, silent
 from core.errors import ImageError
 from core.geometry.corruptions import WORST, corrupt
 from core.geometry.directions import parse_direction, partner, plane_of_directions
@@ -27,6 +26,7 @@ from core.geometry.profiles import BoundaryProfile, boundary_profile
 from core.geometry.slices import Method, Slice, slice_plane
 from core.images import ImageSet
 from core.result import Result
+from core.runtime.batches import OnProgress, silent
 
 PlaneKind = Literal["images", "directions"]
 

@@ -28,7 +28,6 @@ from jaxtyping import Float
 from torch import Tensor
 
 from core.classifier import Classifier
-from core.compute import OnProgress, silent
 from core.geometry.boundary import BoundaryPoints, boundary_points
 from core.geometry.class_pairs import PairMargin, pair_points
 from core.geometry.hessian import Cost, HessianProducts, choose_backend
@@ -36,6 +35,7 @@ from core.geometry.second_derivatives import Plan, operators_at, plan_for, requi
 from core.geometry.shape_operator import ShapeOperator
 from core.geometry.spectrum import hutchinson
 from core.result import Result, quantity
+from core.runtime.batches import OnProgress, silent
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

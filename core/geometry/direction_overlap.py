@@ -22,10 +22,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from core.classifier import Classifier
-from core.compute import OnProgress, silent
 from core.geometry.curved_directions import SharedDirections, shared_directions, subspace_overlap
 from core.geometry.sharing import TOLERANCE, scrambled
 from core.result import Result, quantity
+from core.runtime.batches import OnProgress, silent
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

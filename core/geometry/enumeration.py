@@ -19,10 +19,10 @@ import numpy as np
 import torch
 
 from core.classifier import Classifier
-from core.compute import OnProgress, silent
 from core.errors import ImageError
 from core.geometry.limits import robustness_bound
 from core.result import Result, quantity
+from core.runtime.batches import OnProgress, silent
 
 MOST_IMAGES = 1 << 16
 

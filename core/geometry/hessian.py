@@ -30,10 +30,10 @@ from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from core.classifier import Classifier
-from core.compute import atomic_write, cache_folder, logger, out_of_memory
 from core.geometry.chain import Tape, steps_of
 from core.geometry.folding import folded
 from core.geometry.second_backward import eased
+from core.runtime.batches import atomic_write, cache_folder, logger, out_of_memory
 
 Backend = Literal["linearize", "forward over reverse", "double backward", "differences"]
 BACKENDS: tuple[Backend, ...] = get_args(Backend)

@@ -23,10 +23,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from core import compute
 from core.geometry.chain import Convolution, Normalised, Tape
 from core.geometry.hessian import HessianProducts
 from core.geometry.second_backward import TwiceDifferentiable, spread
+from core.runtime import batches
 
 _TILE = 256  # rows and columns that stay in the cache while they are transposed
 _TOGETHER = 192  # columns that go through a plain chain at once on the CPU, where its parts still fit the cache
@@ -129,7 +129,7 @@ def _by_rows(tape: Tape, matrix: Tensor, together: int, tick: Callable[[float], 
 
 def _columns(tape: Tape, rows: _Rows) -> Float[Tensor, "b d"]:
     """H e of all pixels e in some rows of the image, in the rows of the image from the first of these on."""
-    compute.batch_begins()
+    batches.batch_begins()
     channels, _, width = tape.sizes[0]
     count = channels * (rows.end - rows.start) * width
     first = next(iter(tape.slopes.values()))

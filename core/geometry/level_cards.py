@@ -21,7 +21,6 @@ import torch
 from torch import Tensor
 
 from core.classifier import Classifier
-from core.compute import OnProgress, silent
 from core.errors import ImageError
 from core.geometry.cuts import PlaneKind, Start, start_of
 from core.geometry.image_distances import ImageDistances, image_distances
@@ -32,6 +31,7 @@ from core.geometry.slices import Slice
 from core.geometry.triangles import Triangle, triangle
 from core.images import ImageSet
 from core.result import Result, quantity
+from core.runtime.batches import OnProgress, silent
 
 _ON_THE_WAY = 21  # points of the straight way from the source to an end
 _WALKED = 0.8  # of the work of a triangle, about

@@ -10,7 +10,7 @@ import math
 
 import numpy as np
 
-from core.compiled import compiled
+from core.runtime.compiled import compiled
 
 NEWTON_STEPS = 8  # at most
 SUPERLEVEL, EQUALITY, PAPER = range(3)

@@ -32,7 +32,6 @@ from jaxtyping import Float
 from torch import Tensor
 
 from core.classifier import Classifier
-from core.compute import OnProgress, silent
 from core.errors import ImageError
 from core.geometry.level_steps import (
     BLOCKED,
@@ -50,6 +49,7 @@ from core.geometry.level_steps import (
 from core.geometry.level_walks import Pairs, Table, walk
 from core.geometry.log_odds import LogOdds
 from core.result import Result, quantity
+from core.runtime.batches import OnProgress, silent
 
 STATUSES: Mapping[str, str] = MappingProxyType(
     {

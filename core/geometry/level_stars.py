@@ -19,7 +19,6 @@ import torch
 from torch import Tensor
 
 from core.classifier import Classifier
-from core.compute import OnProgress, silent
 from core.errors import ImageError
 from core.geometry.cuts import PlaneKind
 from core.geometry.level_cards import part_of, source_of, targets_of, walks_of
@@ -28,6 +27,7 @@ from core.geometry.star_likeness import StarLikeness, star_likeness
 from core.geometry.widths import level_set_widths
 from core.images import ImageSet
 from core.result import quantity
+from core.runtime.batches import OnProgress, silent
 
 _POINTS = 15  # of spokes and chords
 

@@ -33,7 +33,6 @@ from jaxtyping import Float
 from torch import Tensor
 
 from core.classifier import Classifier
-from core.compute import OnProgress, silent
 from core.geometry import isotropy
 from core.geometry.linearised import REPRESENTATIONS, Linearised, Outputs, Representation
 from core.geometry.lipschitz import steepest_in_ball, steepest_pair
@@ -42,6 +41,7 @@ from core.geometry.norm_product import norm_product
 from core.geometry.rays import label_rays
 from core.geometry.samplers import Directions, Sampler, directions
 from core.result import Result, quantity
+from core.runtime.batches import OnProgress, silent
 
 STATUSES: Mapping[str, str] = MappingProxyType(
     {

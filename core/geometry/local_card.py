@@ -18,7 +18,6 @@ import torch
 from torch import Tensor
 
 from core.classifier import Classifier
-from core.compute import OnProgress, silent
 from core.geometry.cuts import PlaneKind, cut_of, start_of
 from core.geometry.linearised import Linearised, Outputs, Representation
 from core.geometry.local import LocalGeometry, local_geometry, precise
@@ -27,6 +26,7 @@ from core.geometry.rays import label_rays
 from core.geometry.samplers import Sampler
 from core.images import ImageSet
 from core.result import quantity
+from core.runtime.batches import OnProgress, silent
 
 _ANGLES = 64  # all round, an even number: every ray has its opposite
 _RINGS = (0.5, 1.0, 2.0)  # of the radius

@@ -20,12 +20,12 @@ from jaxtyping import Float
 from torch import Tensor
 
 from core.classifier import Classifier
-from core.compute import OnProgress, silent
 from core.geometry.attacks import projected_gradient
 from core.geometry.linearised import Representation
 from core.geometry.local import LocalGeometry, local_geometry
 from core.geometry.samplers import Sampler
 from core.result import Result, quantity
+from core.runtime.batches import OnProgress, silent
 
 KINDS = ("clean", "adversarial", "noise")
 _NUMBERS = (

@@ -33,7 +33,6 @@ from jaxtyping import Float
 from torch import Tensor
 
 from core.classifier import Classifier
-from core.compute import OnProgress, silent
 from core.geometry import isotropy
 from core.geometry.layers import States, Watch, layer_paths, watched
 from core.geometry.linearised import MOST_VALUES, Products, largest_singular_value, math_attention
@@ -42,6 +41,7 @@ from core.geometry.mantel import distances, mantel_where_distinct
 from core.geometry.patterns import pattern
 from core.geometry.samplers import Sampler, directions
 from core.result import Result, quantity
+from core.runtime.batches import OnProgress, silent
 
 _WIDE, _BUCKETS = 1 << 15, 1 << 12
 _ROUNDS = 60

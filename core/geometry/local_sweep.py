@@ -24,7 +24,6 @@ from jaxtyping import Float
 from torch import Tensor
 
 from core.classifier import Classifier
-from core.compute import OnProgress, silent
 from core.geometry import isotropy
 from core.geometry.kinks import kinks as kinks_of
 from core.geometry.layers import Watch, watched
@@ -33,6 +32,7 @@ from core.geometry.local import precise
 from core.geometry.patterns import first_change, pattern
 from core.geometry.samplers import Directions, Sampler, directions
 from core.result import Result, quantity
+from core.runtime.batches import OnProgress, silent
 
 RADII = (0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 _SEEN = {  # kinked operations of torch that the watched modules run

@@ -16,9 +16,9 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from core.classifier import Classifier
-from core.compiled import compiled
-from core.compute import out_of_memory
 from core.geometry.folding import folded
+from core.runtime.batches import out_of_memory
+from core.runtime.compiled import compiled
 
 Images = Float[Tensor, "n c h w"]
 Logits = Float[Tensor, "n k"]

@@ -27,9 +27,9 @@ import torch
 from torch import Tensor
 
 from core.classifier import Classifier
-from core.compute import OnProgress, silent
 from core.geometry.maps import EmbeddingMap, Placer
 from core.result import quantity
+from core.runtime.batches import OnProgress, silent
 
 STATUSES: Mapping[str, str] = MappingProxyType(
     {

@@ -21,11 +21,11 @@ from jaxtyping import Float
 from torch import Tensor
 
 from core.classifier import Classifier
-from core.compute import OnProgress, silent
 from core.geometry.curvature import curvature_profile
 from core.geometry.map_background import DecisionMap
 from core.geometry.sampling import stratified
 from core.result import quantity
+from core.runtime.batches import OnProgress, silent
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

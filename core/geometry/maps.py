@@ -25,7 +25,6 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from core.classifier import Classifier
-from core.compute import OnProgress, silent
 from core.geometry.divergence import DivergenceSearch
 from core.geometry.layouts import curve, fuzzy_graph, gpu_layout, lay_out, principal_start
 from core.geometry.map_quality import map_quality, stability
@@ -33,6 +32,7 @@ from core.geometry.neighbours import comparable, distances, nearest
 from core.geometry.placement import anchored, distance_ratio, place
 from core.geometry.spaces import Space, SpaceName
 from core.result import Result, quantity
+from core.runtime.batches import OnProgress, silent
 
 _FEWEST = 4  # images
 _MOST = 20_000

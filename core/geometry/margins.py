@@ -34,11 +34,11 @@ from jaxtyping import Float
 from torch import Tensor
 
 from core.classifier import Classifier
-from core.compute import OnProgress, silent
 from core.geometry.closest import alignment, closest_points, length, looks, zero_between
 from core.geometry.subspaces import Subspaces, frequency_windows
 from core.geometry.within import Planes, Within
 from core.result import Result, quantity
+from core.runtime.batches import OnProgress, silent
 
 STATUSES: Mapping[str, str] = MappingProxyType(
     {

@@ -26,11 +26,11 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from core.classifier import Classifier
-from core.compute import Batches, OnProgress, silent
 from core.geometry.closest import SignedMargin
 from core.geometry.severity import true_classes
 from core.geometry.streams import Stream
 from core.result import Result, quantity
+from core.runtime.batches import Batches, OnProgress, silent
 
 _MOST_VALUES = 1 << 22  # pixels of a chunk, for each of which there is one gradient per class
 

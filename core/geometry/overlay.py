@@ -19,8 +19,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from core.classifier import Classifier
-from core.compute import OnProgress, silent
 from core.result import Result, quantity
+from core.runtime.batches import OnProgress, silent
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

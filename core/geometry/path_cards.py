@@ -18,7 +18,6 @@ import torch
 from torch import Tensor
 
 from core.classifier import Classifier
-from core.compute import OnProgress, silent
 from core.geometry.cuts import PlaneKind, start_of
 from core.geometry.paths import RegionPaths, connect
 from core.geometry.region_graph import RegionGraph, region_graph
@@ -26,6 +25,7 @@ from core.geometry.relabel import relabel
 from core.geometry.sampling import stratified
 from core.images import ImageSet
 from core.result import Result, quantity
+from core.runtime.batches import OnProgress, silent
 
 End = Literal["relabelled", "image", "nearest", "noise"]
 ENDS: tuple[End, ...] = get_args(End)

@@ -30,10 +30,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from core.classifier import Classifier
-from core.compute import OnProgress, silent
 from core.geometry.path_growth import BUDGET, FOUND, STALLED, Growth, Limits
 from core.geometry.relabel import RegionMargin
 from core.result import Result, quantity
+from core.runtime.batches import OnProgress, silent
 
 STATUSES: Mapping[str, str] = MappingProxyType(
     {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from core.compiled import compiled
+from core.runtime.compiled import compiled
 
 
 @compiled

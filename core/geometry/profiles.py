@@ -22,10 +22,10 @@ import torch
 from torch import Tensor
 
 from core.classifier import Classifier
-from core.compute import OnProgress, silent
 from core.geometry.planes import Plane
 from core.geometry.slices import Slice
 from core.result import Result, quantity
+from core.runtime.batches import OnProgress, silent
 
 _RADII = 32  # per ray, from a thousandth of its reach on: each 25 % beyond the one before
 _SMALLEST_RADIUS = 1e-3

@@ -19,9 +19,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from core.classifier import Classifier
-from core.compute import OnProgress, silent
 from core.geometry.sparse import SparsePerturbation, sparse_perturbation
 from core.result import Result, quantity
+from core.runtime.batches import OnProgress, silent
 
 Contest = Literal["methods", "multipliers"]
 CONTESTS: tuple[Contest, ...] = get_args(Contest)

@@ -20,9 +20,9 @@ from scipy.cluster.hierarchy import DisjointSet
 from torch import Tensor
 
 from core.classifier import Classifier
-from core.compute import OnProgress, silent
 from core.geometry.paths import RegionPaths, connect
 from core.result import Result, quantity
+from core.runtime.batches import OnProgress, silent
 
 OUTCOMES = ("straight", "bent", "searched", "not found", "not tried", "other class")
 _STRAIGHT, _BENT, _SEARCHED, _MISSING, _WAITING, _OTHER = range(6)

@@ -25,12 +25,12 @@ from scipy import ndimage
 from torch import Tensor
 
 from core.classifier import Classifier
-from core.compute import OnProgress, silent
 from core.errors import ImageError
 from core.geometry.planes import Plane
 from core.geometry.slices import Slice
 from core.images import ImageSet
 from core.result import Result, quantity
+from core.runtime.batches import OnProgress, silent
 
 _SMALLEST_RESOLVED = 4  # cells
 _SPREAD = 1.5  # side of a random plane's square over the spread of its three images

@@ -21,9 +21,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from core.classifier import Classifier
-from core.compute import Batches, OnProgress, silent
 from core.geometry.log_odds import level_below, log_odds
 from core.result import Result, quantity
+from core.runtime.batches import Batches, OnProgress, silent
 
 _HALVINGS = 20  # of one step: the reach to a millionth of it
 _ROUNDING = 64  # in units of the last digit: how well log-odds are known

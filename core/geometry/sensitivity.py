@@ -21,10 +21,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from core.classifier import Classifier
-from core.compute import OnProgress, silent
 from core.errors import ImageError
 from core.geometry.curvature import CurvatureProfile
 from core.result import Result, quantity
+from core.runtime.batches import OnProgress, silent
 
 _MOST_VALUES = 1 << 24  # of noise made at once
 

@@ -28,11 +28,11 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from core.classifier import Classifier
-from core.compute import Batches, OnProgress, silent
 from core.geometry.closest import SignedMargin, length
 from core.geometry.corruptions import CORRUPTIONS, WORST, corrupt
 from core.geometry.proportions import wilson
 from core.result import Result, quantity
+from core.runtime.batches import Batches, OnProgress, silent
 
 _MOST_VALUES = 1 << 22  # pixels of a chunk: 27 images of 3 x 224 x 224, for each of which a graph is kept
 

@@ -30,7 +30,6 @@ from jaxtyping import Float
 from torch import Tensor
 
 from core.classifier import Classifier
-from core.compute import OnProgress, silent
 from core.geometry.boundary import boundary_points
 from core.geometry.curvature import curvature_profile
 from core.geometry.curved_directions import (
@@ -42,6 +41,7 @@ from core.geometry.curved_directions import (
 from core.geometry.sampling import stratified
 from core.geometry.sensitivity import SubspaceSensitivity, curvature_spans, subspace_sensitivity
 from core.result import Result, quantity
+from core.runtime.batches import OnProgress, silent
 
 Whose = Literal["shared", "own"]
 

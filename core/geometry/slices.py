@@ -28,11 +28,11 @@ from torch import Tensor
 from torch.nn.functional import softplus
 
 from core.classifier import Classifier
-from core.compute import OnProgress, silent
 from core.geometry.planes import Extent, Plane, float32_floor
 from core.geometry.quadtree import LevelProgress, Quadtree
 from core.geometry.scan import Scan
 from core.result import Result, quantity
+from core.runtime.batches import OnProgress, silent
 
 Method = Literal["adaptive", "careful", "full"]
 METHODS: tuple[Method, ...] = get_args(Method)

@@ -31,7 +31,6 @@ from jaxtyping import Float
 from torch import Tensor
 
 from core.classifier import Classifier
-from core.compute import OnProgress, out_of_memory, silent
 from core.errors import ImageError
 from core.geometry.box_solver import SPARSE_ORDERS, SparseOrder
 from core.geometry.closest import length
@@ -50,6 +49,7 @@ from core.geometry.sparsefool import (
 )
 from core.geometry.support import pictures
 from core.result import Result, quantity
+from core.runtime.batches import OnProgress, out_of_memory, silent
 
 Method = Literal["sparsefool", "sigma_zero"]
 METHODS: tuple[Method, ...] = get_args(Method)

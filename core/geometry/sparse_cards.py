@@ -11,7 +11,6 @@ from dataclasses import dataclass, fields, replace
 import numpy as np
 
 from core.classifier import Classifier
-from core.compute import OnProgress, silent
 from core.geometry.box_solver import SparseOrder
 from core.geometry.cuts import PlaneKind, start_of
 from core.geometry.pixel_profile import PixelProfile, pixel_profile
@@ -20,6 +19,7 @@ from core.geometry.sparsefool import TargetRule
 from core.geometry.supports import unit_of
 from core.images import ImageSet
 from core.result import quantity
+from core.runtime.batches import OnProgress, silent
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -28,9 +28,9 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from core.classifier import Classifier
-from core.compute import OnProgress, silent
 from core.geometry.segments import Segments, check, confidence
 from core.result import Result, quantity
+from core.runtime.batches import OnProgress, silent
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

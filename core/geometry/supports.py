@@ -32,7 +32,6 @@ from jaxtyping import Float
 from torch import Tensor
 
 from core.classifier import Classifier
-from core.compute import Batches, OnProgress, silent
 from core.geometry import overlap
 from core.geometry.box_solver import SparseOrder
 from core.geometry.closest import SignedMargin
@@ -40,6 +39,7 @@ from core.geometry.predictors import PREDICTORS, bright_part, picture_maps, pred
 from core.geometry.proportions import wilson
 from core.geometry.sparse import Method, SparsePerturbation, sparse_perturbation
 from core.result import Result, quantity
+from core.runtime.batches import Batches, OnProgress, silent
 
 _CERTAIN = 0.95
 _LIMITS = 64

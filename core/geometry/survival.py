@@ -24,11 +24,11 @@ from scipy.special import betaincinv
 from torch import Tensor, nn
 
 from core.classifier import Classifier
-from core.compute import OnProgress, silent
 from core.geometry.extremal import EXTREMAL, extremal_size
 from core.geometry.limits import MOST_BITS, NORMS
 from core.geometry.witnesses import Witnesses
 from core.result import Result, quantity
+from core.runtime.batches import OnProgress, silent
 
 Partition = Literal["labels", "halved"]
 PARTITIONS: tuple[Partition, ...] = get_args(Partition)

@@ -26,9 +26,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from core.classifier import Classifier
-from core.compute import OnProgress, silent
 from core.geometry.log_odds import log_odds
 from core.result import Result, quantity
+from core.runtime.batches import OnProgress, silent
 
 Weighting = Literal["area", "lattice"]
 

@@ -18,10 +18,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from core.classifier import Classifier
-from core.compute import OnProgress, silent
 from core.geometry.corruptions import CORRUPTIONS, WORST, corrupt
 from core.geometry.severity import severity_sweep
 from core.result import Result, quantity
+from core.runtime.batches import OnProgress, silent
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

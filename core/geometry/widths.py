@@ -27,10 +27,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from core.classifier import Classifier
-from core.compute import OnProgress, silent
 from core.errors import ImageError
 from core.geometry.log_odds import LogOdds, log_odds
 from core.result import Result, quantity
+from core.runtime.batches import OnProgress, silent
 
 _Rays = Callable[[Tensor], Tensor]  # from numbers to unit vectors (m, pixels): the first point's, the second's, ...
 

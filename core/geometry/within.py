@@ -15,9 +15,9 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from core.classifier import Classifier
-from core.compute import out_of_memory
 from core.geometry.closest import Images, Rows, SignedMargin, Slope
 from core.geometry.subspaces import Subspaces
+from core.runtime.batches import out_of_memory
 
 Numbers = Int[Tensor, " n"]  # of rows
 

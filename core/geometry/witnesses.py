@@ -21,9 +21,9 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from core.classifier import Classifier
-from core.compute import Batches
 from core.geometry.boundary import boundary_points
 from core.geometry.limits import NORMS
+from core.runtime.batches import Batches
 
 SEARCHES = ("walk", "gradient", "nearest")
 

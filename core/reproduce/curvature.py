@@ -20,8 +20,8 @@ from core.reproduce.measured_curvature import CONFIDENCE, NEAR, PAIRS, MeasuredC
 from core.reproduce.report import Claim, Evidence, check_demo
 
 if TYPE_CHECKING:
-    from core.compute import OnProgress
     from core.geometry.detection import DetectionExhibit
+    from core.runtime.batches import OnProgress
 
 REGIONS = "Fawzi, Moosavi-Dezfooli, Frossard, Soatto, CVPR 2018, arXiv 1705.09552"
 UNIVERSAL = "Moosavi-Dezfooli, Fawzi, Fawzi, Frossard, Soatto, ICLR 2018, arXiv 1705.09554"
@@ -58,7 +58,7 @@ def claims(
     Raises:
         ValueError: if a model is no demo model.
     """
-    from core.compute import silent
+    from core.runtime.batches import silent
 
     told = on_progress or silent
     check_demo(models)

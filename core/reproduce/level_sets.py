@@ -20,7 +20,7 @@ from core.reproduce.report import Claim, Evidence, check_demo
 from core.reproduce.walked import DELTA, TRAINED, UNTRAINED, Walked, pairs_of, triangle_shares, walk
 
 if TYPE_CHECKING:
-    from core.compute import OnProgress
+    from core.runtime.batches import OnProgress
 
 PAPER = (
     "Balasubramanian, Sriramanan, Sadasivan, Feizi, Exploring Geometry of Blind Spots in Vision Models, NeurIPS 2023,"
@@ -57,7 +57,7 @@ def claims(
     Raises:
         ValueError: if a model is no demo model, or none is left.
     """
-    from core.compute import silent
+    from core.runtime.batches import silent
 
     told = on_progress or silent
     check_demo(models)

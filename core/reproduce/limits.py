@@ -27,7 +27,7 @@ from core.reproduce.measured_limits import (
 from core.reproduce.report import Claim, Evidence, check_demo
 
 if TYPE_CHECKING:
-    from core.compute import OnProgress
+    from core.runtime.batches import OnProgress
 
 LIMITS = "Dai, Gifford, Fundamental limits on the robustness of image classifiers, ICLR 2023, arXiv 2112.04033"
 
@@ -61,8 +61,8 @@ def claims(
         ValueError: if a model is no demo model.
     """
     from core.checkpoints import load_classifier
-    from core.compute import silent
     from core.images import load_images
+    from core.runtime.batches import silent
 
     told = on_progress or silent
     check_demo(models)

@@ -18,12 +18,12 @@ from core.reproduce.report import Claim, Evidence, check_demo
 
 if TYPE_CHECKING:
     from core.classifier import Classifier
-    from core.compute import OnProgress
     from core.geometry.box_solver import SparseOrder
     from core.geometry.sparse import SparsePerturbation
     from core.geometry.supports import Supports
     from core.geometry.transfer import Transfer
     from core.images import ImageSet
+    from core.runtime.batches import OnProgress
 
 PAPER = "Modas, Moosavi-Dezfooli, Frossard, SparseFool, CVPR 2019, arXiv 1811.02248"
 
@@ -72,7 +72,7 @@ def claims(
     Raises:
         ValueError: if a model is no demo model.
     """
-    from core.compute import silent
+    from core.runtime.batches import silent
 
     told = on_progress or silent
     check_demo(models)

@@ -16,12 +16,12 @@ import pytest
 import torch
 
 from core.checkpoints import load_classifier
-from core.compute import silent
 from core.geometry.divergence import DivergenceSearch
 from core.geometry.layouts import lay_out, principal_start, warm_up
 from core.geometry.maps import embed
 from core.images import load_images
 from core.recipe import Recipe
+from core.runtime.batches import silent
 from core.store import Store
 
 PAIRED = 300  # images whose divergences of all pairs are computed for the recall

@@ -16,13 +16,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from core import compute
 from core.checkpoints import load_classifier
 from core.classifier import Classifier
 from core.geometry.planes import Extent, Plane, float32_floor
 from core.geometry.profiles import boundary_profile
 from core.geometry.slices import Slice, slice_plane
 from core.images import load_images
+from core.runtime import batches
 
 ROWS = ((3, 17, 42), (5, 100, 400), (61, 250, 330), (10, 185, 520), (200, 310, 460))
 pytestmark = pytest.mark.timeout(1800)
@@ -144,7 +144,7 @@ def test_bookkeeping_is_small(
 ) -> None:
     classifier, plane, extent = make()
     size = classifier.batches().size
-    monkeypatch.setattr(compute.batch_shapes, "get", lambda *args: size)  # not measured again, nor read from the disk
+    monkeypatch.setattr(batches.batch_shapes, "get", lambda *args: size)  # not measured again, nor read from the disk
     resolution = 512 if make is demo else 128
     cut = slice_plane(classifier, plane, extent, resolution, "adaptive")
 

@@ -10,7 +10,7 @@ import torch
 
 from core.checkpoints import load_classifier
 from core.errors import CheckpointError
-from core.sandbox import Limits, isolated
+from core.runtime.sandbox import Limits, isolated
 from core.state_dicts import read_state_dicts
 from tests.hostile import MARK, TRIPPED, Calls, hostile, saved
 

@@ -9,11 +9,11 @@ from torch import Tensor, nn
 from core import null as nulls
 from core.checkpoints import demo_images, load_classifier
 from core.classifier import Classifier
-from core.compute import silent
 from core.errors import CheckpointError
 from core.images import load_images
 from core.null import linearised, null_of, untrained
 from core.recipe import Recipe
+from core.runtime.batches import silent
 from core.sources import Source
 from tests import truths
 

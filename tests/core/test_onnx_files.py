@@ -9,10 +9,11 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from core import exported, sandbox
+from core import exported
 from core.checkpoints import load_classifier
 from core.errors import CheckpointError
 from core.onnx_files import examine
+from core.runtime import sandbox
 
 
 def graph(path: Path, nodes: list[onnx.NodeProto], tensors: list[onnx.TensorProto], batch: int | str = "n") -> Path:

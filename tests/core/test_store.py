@@ -19,11 +19,11 @@ import torch
 
 from core.checkpoints import load_classifier
 from core.classifier import Classifier
-from core.compute import atomic_write, batch_shapes
 from core.errors import RecipeError
 from core.geometry.slices import Slice
 from core.images import ImageSet, load_images
 from core.recipe import Recipe
+from core.runtime.batches import atomic_write, batch_shapes
 from core.store import Store, key_of
 from tests import truths
 

@@ -10,8 +10,8 @@ from collections.abc import Callable
 
 import pytest
 
-from core.compute import Cancelled, OnProgress, batch_begins
 from core.result import Result
+from core.runtime.batches import Cancelled, OnProgress, batch_begins
 from dashboard.jobs import QUICK_SECONDS, Job, Jobs, State, shared
 
 SOON = 30.0  # seconds after which a test that should have moved on fails

@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 
 from core.analyses import TABLE, thumbnails
-from core.compute import silent
 from core.figures.paper import figure_bytes
 from core.figures.screen import page_bytes
 from core.headlines import headlines
 from core.images import load_images
 from core.result import Result
+from core.runtime.batches import silent
 from core.settings import used_settings
 from core.tables import data_bytes
 from tests import golden

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 
 from core.checkpoints import load_classifier
-from core.compute import silent
 from core.figures.paper import figure_bytes
 from core.images import load_images
 from core.recipe import Recipe
+from core.runtime.batches import silent
 
 MODELS = ["demo:photos/standard", "demo:photos/standard-1"]
 

@@ -10,12 +10,12 @@ import torch
 
 from core.analyses.corruptions import NAMES, labelled_sample, listed
 from core.checkpoints import load_classifier
-from core.compute import silent
 from core.errors import ImageError, RecipeError
 from core.figures.paper import figure_bytes
 from core.geometry.corruptions import CORRUPTIONS
 from core.images import ImageSet, load_images
 from core.recipe import Recipe
+from core.runtime.batches import silent
 
 MODELS = ["demo:photos/standard", "demo:photos/standard-1"]
 

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from core.checkpoints import load_classifier
-from core.compute import silent
 from core.errors import RecipeError
 from core.figures.paper import figure_bytes
 from core.images import load_images
 from core.recipe import Recipe
+from core.runtime.batches import silent
 from core.store import key_of
 
 MODELS = ["demo:digits/standard", "demo:digits/prime"]

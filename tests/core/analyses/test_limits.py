@@ -9,7 +9,6 @@ import pytest
 
 from core.analyses.every_image import NAMED
 from core.checkpoints import load_classifier
-from core.compute import silent
 from core.errors import RecipeError
 from core.figures.chart import Chart
 from core.geometry import painting
@@ -17,6 +16,7 @@ from core.geometry.limits import RobustnessBound
 from core.geometry.painting import PaintedClass
 from core.images import load_images
 from core.recipe import Recipe
+from core.runtime.batches import silent
 
 IMAGES = load_images("demo:digits")
 MODELS = ("demo:digits/standard", "demo:digits/prime")

@@ -8,9 +8,9 @@ import numpy as np
 
 from core.analyses.local import LOCAL
 from core.checkpoints import load_classifier
-from core.compute import silent
 from core.images import load_images
 from core.recipe import Recipe
+from core.runtime.batches import silent
 from core.store import key_of
 
 MODELS = ["demo:digits/standard", "demo:digits/adversarial"]

@@ -10,7 +10,6 @@ import pytest
 from core.analyses import TABLE
 from core.analyses.map_paths import MAP_PATH
 from core.checkpoints import load_classifier
-from core.compute import silent
 from core.errors import RecipeError
 from core.geometry.map_background import DecisionMap
 from core.geometry.map_curvature import CurvedMap
@@ -19,6 +18,7 @@ from core.geometry.maps import EmbeddingMap
 from core.images import load_images
 from core.recipe import Recipe
 from core.result import Result
+from core.runtime.batches import silent
 from core.store import key_of
 
 MODELS = ["demo:digits/standard", "demo:digits/adversarial"]

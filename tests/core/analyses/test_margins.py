@@ -9,13 +9,13 @@ import pytest
 
 from core.analyses.margins import MARGINS
 from core.checkpoints import load_classifier
-from core.compute import silent
 from core.figures.paper import figure_bytes
 from core.geometry import margins
 from core.geometry.margins import SubspaceMargins
 from core.images import load_images
 from core.recipe import Recipe
 from core.result import Result
+from core.runtime.batches import silent
 from core.store import key_of
 
 MODELS = ["demo:photos/standard", "demo:photos/standard-1"]

@@ -7,13 +7,13 @@ from typing import Any
 import pytest
 
 from core.checkpoints import load_classifier
-from core.compute import silent
 from core.errors import RecipeError
 from core.figures.chart import ImagesLayer
 from core.figures.paper import figure_bytes
 from core.figures.screen import page_bytes
 from core.images import load_images
 from core.recipe import Recipe
+from core.runtime.batches import silent
 from core.store import key_of
 
 SMALL: dict[str, dict[str, Any]] = {"slice": {"resolution": 32}, "profile": {"rays": 16}}

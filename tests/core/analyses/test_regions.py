@@ -7,13 +7,13 @@ from typing import Any
 import pytest
 
 from core.checkpoints import load_classifier
-from core.compute import silent
 from core.errors import RecipeError
 from core.figures.paths import PATH_SHOWS
 from core.figures.region_graphs import GRAPH_SHOWS
 from core.geometry.path_cards import ENDS
 from core.images import load_images
 from core.recipe import Recipe
+from core.runtime.batches import silent
 from core.store import key_of
 
 MODELS = ["demo:photos/standard", "demo:photos/relu"]

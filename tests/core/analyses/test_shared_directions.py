@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from core.checkpoints import load_classifier
-from core.compute import silent
 from core.geometry.direction_overlap import DirectionOverlap
 from core.geometry.sharing import DirectionSharing
 from core.images import load_images
 from core.recipe import Recipe
+from core.runtime.batches import silent
 from core.store import key_of
 
 MODELS = ["demo:digits/standard", "demo:digits/standard-1"]

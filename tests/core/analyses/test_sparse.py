@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 
 from core.checkpoints import load_classifier
-from core.compute import silent
 from core.errors import RecipeError
 from core.figures.sparse import SPARSE_SHOWS
 from core.images import load_images
 from core.recipe import Recipe
+from core.runtime.batches import silent
 from core.store import key_of
 
 SMALL: dict[str, dict[str, Any]] = {

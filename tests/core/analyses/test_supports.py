@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from core.checkpoints import load_classifier
-from core.compute import silent
 from core.errors import RecipeError
 from core.figures.races import TRANSFER_SHOWS
 from core.figures.supports import SUPPORTS_SHOWS
@@ -16,6 +15,7 @@ from core.geometry.race import CONTESTS
 from core.geometry.sampling import correct_rows
 from core.images import load_images
 from core.recipe import Recipe
+from core.runtime.batches import silent
 from core.store import key_of
 
 SMALL: dict[str, dict[str, Any]] = {

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from core.checkpoints import load_classifier
-from core.compute import silent
 from core.figures import style
 from core.figures.chart import LinesLayer, Panel
 from core.figures.exact import with_exact_boundary
@@ -15,6 +14,7 @@ from core.figures.screen import page_bytes
 from core.figures.symlog import Symlog
 from core.images import load_images
 from core.recipe import Recipe
+from core.runtime.batches import silent
 
 BALL = "analytic:ball:demo:digits/standard?row=3&images=demo:digits"
 

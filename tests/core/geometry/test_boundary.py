@@ -11,15 +11,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from core import compute
 from core.checkpoints import load_classifier
-from core.compute import Cancelled
 from core.errors import ImageError
 from core.geometry import boundary
 from core.geometry.boundary import STATUSES, BoundaryPoints, boundary_points
 from core.geometry.closest import NORMS, Norm
 from core.images import load_images
 from core.result import Result
+from core.runtime import batches
+from core.runtime.batches import Cancelled
 from tests import truths
 
 CASES = [(shape, dtype) for shape in truths.SHAPES for dtype in truths.DTYPES]
@@ -30,7 +30,7 @@ CLOSE = {torch.float32: 2e-5, torch.float64: 1e-9}  # of a length: float32 logit
 def batch(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
     """A fixed batch size instead of the measured one."""
     size: int = request.param
-    monkeypatch.setattr(compute.batch_shapes, "get", lambda *args: size)
+    monkeypatch.setattr(batches.batch_shapes, "get", lambda *args: size)
     return size
 
 
@@ -318,7 +318,7 @@ class Small(truths.Affine):
 
 
 def test_chunks_are_halved_when_memory_runs_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(compute.batch_shapes, "get", lambda *args: 16)
+    monkeypatch.setattr(batches.batch_shapes, "get", lambda *args: 16)
     plain, images = affine((1, 4, 4)), truths.images(9, (1, 4, 4))
     small = Small(plain.weight.detach(), plain.bias.detach())
     found = boundary_points(truths.classifier(small, (1, 4, 4), torch.float64), images)

@@ -11,15 +11,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from core import compute
 from core.checkpoints import load_classifier
-from core.compute import Cancelled
 from core.errors import ImageError
 from core.geometry import curvature
 from core.geometry.boundary import boundary_points
 from core.geometry.curvature import STATUSES, CurvatureProfile, curvature_profile
 from core.images import load_images
 from core.result import Result
+from core.runtime import batches
+from core.runtime.batches import Cancelled
 from tests import curved, truths
 
 SHAPE = (3, 32, 32)
@@ -31,7 +31,7 @@ CLOSE = {torch.float32: 2e-5, torch.float64: 1e-8}  # of 1 / length, for points 
 def batch(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
     """A fixed batch size instead of the measured one."""
     size: int = request.param
-    monkeypatch.setattr(compute.batch_shapes, "get", lambda *args: size)
+    monkeypatch.setattr(batches.batch_shapes, "get", lambda *args: size)
     return size
 
 
@@ -341,7 +341,7 @@ class Cramped(curved.Ball):
 
 
 def test_chunks_are_halved_when_memory_runs_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(compute.batch_shapes, "get", lambda *args: 8)
+    monkeypatch.setattr(batches.batch_shapes, "get", lambda *args: 8)
     surface = Cramped(curved.rows(36, SMALL), curved.centre(SMALL), 2.0)
     images = curved.centre(SMALL) + torch.stack([truths.unit(SMALL, seed) for seed in range(7)])
     classifier = curved.classifier(surface, SMALL, torch.float64)

@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 import torch
 
-from core import compute
 from core.checkpoints import load_classifier
-from core.compute import Cancelled
 from core.geometry.curvature import curvature_profile
 from core.geometry.curvature_cards import CurvatureCard, drawn, prepare, prepare_scale, prepare_section, prepare_walk
 from core.geometry.cuts import start_of
 from core.images import ImageSet, load_images
 from core.result import Result
+from core.runtime import batches
+from core.runtime.batches import Cancelled
 from tests import curved, truths
 
 SMALL = (1, 6, 6)
@@ -123,7 +123,7 @@ def test_sections_walks_and_scales_start_at_the_same_point() -> None:
 
 
 def test_a_search_is_cancelled_while_the_matrix_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(compute.batch_shapes, "get", lambda *args: 64)  # columns of 255 at a time
+    monkeypatch.setattr(batches.batch_shapes, "get", lambda *args: 64)  # columns of 255 at a time
     shape = (1, 16, 16)
     classifier = truths.classifier(curved.Ball(None, curved.centre(shape), 2.0), shape, torch.float64)
     pixels = (curved.centre(shape) + truths.unit(shape, 1))[None].float()

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import torch
 
-from core import compute
 from core.geometry.bends import principal_bend
 from core.geometry.curvature_walk import CurvatureWalk, curvature_walk
 from core.result import Result
+from core.runtime import batches
 from tests import curved, truths
 
 SHAPE = (3, 32, 32)
@@ -21,7 +21,7 @@ SHAPE = (3, 32, 32)
 @pytest.mark.parametrize("dtype", truths.DTYPES)
 def test_a_ball_is_followed_along_its_circle(dtype: torch.dtype, batch: int, monkeypatch: pytest.MonkeyPatch) -> None:
     shape = SHAPE if batch == 64 else (1, 6, 6)
-    monkeypatch.setattr(compute.batch_shapes, "get", lambda *args: batch)
+    monkeypatch.setattr(batches.batch_shapes, "get", lambda *args: batch)
     surface = curved.Ball(None, curved.centre(shape), 2.0)
     image = (curved.centre(shape) + truths.unit(shape, 3)).to(dtype)  # 1 from the surface
     walk = curvature_walk(principal_bend(curved.classifier(surface, shape, dtype), image, 1), reach=1.5, steps=13)

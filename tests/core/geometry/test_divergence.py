@@ -69,9 +69,9 @@ def test_a_line_with_a_gentle_slope_is_the_sum_of_its_parts() -> None:
 
 @pytest.mark.parametrize("batch", [1, 5])
 def test_neighbours_are_those_of_all_pairs(batch: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    from core import compute
+    from core.runtime import batches
 
-    monkeypatch.setattr(compute.batch_shapes, "get", lambda *args: batch)
+    monkeypatch.setattr(batches.batch_shapes, "get", lambda *args: batch)
     images = truths.images(40, SHAPE).double()
     centres = truths.images(4, SHAPE, seed=5).double()
     found, logits = search(truths.NearestCentre(centres), images, segments=4)

@@ -8,11 +8,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from core import compute
 from core.checkpoints import load_classifier
 from core.classifier import Classifier
 from core.geometry import hessian
 from core.geometry.hessian import BACKENDS, Backend, HessianProducts, choose_backend
+from core.runtime import batches
 from tests import curved, truths
 
 SHAPE = (2, 4, 4)
@@ -130,7 +130,7 @@ def test_the_choice_is_measured_once_and_kept(monkeypatch: pytest.MonkeyPatch) -
     assert asked == ["double backward", "double backward", "forward over reverse", "linearize"]
     assert choose_backend(ours, 2, 100) == "linearize"
     assert len(asked) == 4
-    (compute.cache_folder() / "hessian-backends.json").write_text("damaged")
+    (batches.cache_folder() / "hessian-backends.json").write_text("damaged")
     assert choose_backend(ours, 2, 100) == "linearize"
     assert len(asked) == 7
 

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 import torch
 
-from core import compute
 from core.checkpoints import load_classifier
 from core.classifier import Classifier
 from core.errors import ImageError
@@ -27,6 +26,7 @@ from core.geometry.planes import Plane
 from core.geometry.slices import slice_plane
 from core.images import ImageSet, load_images
 from core.result import Result
+from core.runtime import batches
 from tests import truths
 
 SHAPE = (3, 12, 12)
@@ -56,7 +56,7 @@ def image_set(normal: torch.Tensor) -> ImageSet:
 def test_a_card_holds_the_walks_and_what_lies_between(
     batch: int, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(compute.batch_shapes, "get", lambda *args: batch)
+    monkeypatch.setattr(batches.batch_shapes, "get", lambda *args: batch)
     classifier, normal = half_space(dtype)
     images = image_set(normal)
     partial: list[Result] = []

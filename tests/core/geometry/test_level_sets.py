@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from core import compute
 from core.checkpoints import load_classifier
 from core.classifier import Classifier
 from core.errors import ImageError
@@ -20,6 +19,7 @@ from core.geometry.level_sets import STATUSES, LevelSetPaths, traverse
 from core.geometry.level_steps import MODES, Mode
 from core.images import load_images
 from core.result import Result
+from core.runtime import batches
 from tests import truths
 
 CASES = [(shape, dtype) for shape in truths.SHAPES for dtype in truths.DTYPES]
@@ -30,7 +30,7 @@ CLOSE = {torch.float32: 2e-5, torch.float64: 1e-10}
 def batch(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
     """A fixed batch size instead of the measured one."""
     size: int = request.param
-    monkeypatch.setattr(compute.batch_shapes, "get", lambda *args: size)
+    monkeypatch.setattr(batches.batch_shapes, "get", lambda *args: size)
     return size
 
 
@@ -218,9 +218,9 @@ def test_a_batch_is_its_pairs_one_by_one_whatever_waits_for_its_slots(
 ) -> None:
     classifier, sources, targets = demo_pairs("digits", 7, torch.float64)
     targets[1] = sources[1]
-    monkeypatch.setattr(compute.batch_shapes, "get", lambda *args: 16)
+    monkeypatch.setattr(batches.batch_shapes, "get", lambda *args: 16)
     together = traverse(classifier, sources, targets, mode, 0.05, 20)
-    monkeypatch.setattr(compute.batch_shapes, "get", lambda *args: 3)
+    monkeypatch.setattr(batches.batch_shapes, "get", lambda *args: 3)
     queued = traverse(classifier, sources.flip(0), targets.flip(0), mode, 0.05, 20)
     for row in (0, 1, 5):
         alone = traverse(classifier, sources[row : row + 1], targets[row : row + 1], mode, 0.05, 20)

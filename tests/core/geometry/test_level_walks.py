@@ -7,13 +7,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from core import compute
 from core.checkpoints import load_classifier
-from core.compute import Cancelled
 from core.geometry import level_walks
 from core.geometry.level_sets import LevelSetPaths, traverse
 from core.images import load_images
 from core.result import Result
+from core.runtime import batches
+from core.runtime.batches import Cancelled
 from tests import truths
 
 
@@ -25,7 +25,7 @@ def pairs() -> tuple[Tensor, Tensor]:
 
 def test_walks_are_shown_while_they_go_on(pairs: tuple[Tensor, Tensor], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(level_walks, "_SECONDS", 0.0)
-    monkeypatch.setattr(compute.batch_shapes, "get", lambda *args: 4)
+    monkeypatch.setattr(batches.batch_shapes, "get", lambda *args: 4)
     classifier = load_classifier("demo:digits/standard", "cpu")
     fractions: list[float] = []
     shown: list[LevelSetPaths] = []
@@ -63,7 +63,7 @@ def test_it_can_be_called_off(pairs: tuple[Tensor, Tensor]) -> None:
 def test_slots_are_filled_again_and_dropped_when_nobody_waits(
     pairs: tuple[Tensor, Tensor], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(compute.batch_shapes, "get", lambda *args: 3)
+    monkeypatch.setattr(batches.batch_shapes, "get", lambda *args: 3)
     sources, targets = pairs
     targets[:3] = sources[:3]  # there at once
     widths: list[int] = []

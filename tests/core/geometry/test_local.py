@@ -12,11 +12,11 @@ import torch
 
 from core.checkpoints import load_classifier
 from core.classifier import Classifier
-from core.compute import Cancelled
 from core.geometry import local
 from core.geometry.local import LocalGeometry, local_geometry, precise
 from core.images import load_images
 from core.result import Result
+from core.runtime.batches import Cancelled
 from tests import local_maps, truths
 
 QUICK: dict[str, Any] = {"count": 12, "rays": 4, "permutations": 9, "samples": 2, "ascents": 1}

@@ -9,13 +9,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from core import compute
 from core.checkpoints import load_classifier
 from core.classifier import Classifier
 from core.geometry.map_background import DecisionMap
 from core.geometry.map_curvature import CurvedMap, curved_map
 from core.images import load_images
 from core.result import Result
+from core.runtime import batches
 from tests import truths
 from tests.core.figures.test_maps import some
 
@@ -33,7 +33,7 @@ def laid_out(classifier: Classifier, images: Tensor) -> DecisionMap:
 def test_near_a_ball_the_product_is_the_distance_over_its_radius(
     dtype: torch.dtype, batch: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(compute.batch_shapes, "get", lambda *args: batch)
+    monkeypatch.setattr(batches.batch_shapes, "get", lambda *args: batch)
     centre = torch.full(SHAPE, 0.5, dtype=torch.float64)
     far = torch.tensor([0.5, 0.8, 1.1, 1.3, 1.8, 2.1, 2.5, 3.0], dtype=torch.float64)
     away = torch.stack([truths.unit(SHAPE, seed) for seed in range(8)])

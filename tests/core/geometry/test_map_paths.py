@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from core import compute
 from core.geometry.map_paths import MapPaths, map_paths
 from core.geometry.maps import embed
 from core.result import Result
+from core.runtime import batches
 from tests.core.geometry.test_maps import clusters
 
 
@@ -47,7 +47,7 @@ def test_a_line_from_one_cluster_to_the_other_is_one_jump() -> None:
 
 
 def test_a_path_that_stands_still_has_no_jump_and_equal_images_are_placed_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(compute.batch_shapes, "get", lambda *args: 16)  # not the measured one
+    monkeypatch.setattr(batches.batch_shapes, "get", lambda *args: 16)  # not the measured one
     classifier, images, _ = clusters(20)
     found = embed(classifier, images, "pixels", neighbours=6)
     still = images[:1].expand(500, -1, -1, -1)

@@ -11,15 +11,15 @@ import torch
 from sklearn.manifold import trustworthiness
 from torch import Tensor
 
-from core import compute
 from core.checkpoints import load_classifier
 from core.classifier import Classifier
-from core.compute import Cancelled
 from core.errors import ImageError
 from core.geometry.maps import EmbeddingMap, embed
 from core.geometry.spaces import SPACES, SpaceName
 from core.images import load_images
 from core.result import Result
+from core.runtime import batches
+from core.runtime.batches import Cancelled
 from tests import truths
 
 SHAPE = (1, 32, 32)
@@ -73,7 +73,7 @@ LEAST = {"probabilities": 0.6, "divergence": 0.7}  # most images have the same p
 
 @pytest.mark.parametrize("space", SPACES)
 def test_sixty_images_of_a_demo_model_in_every_space(space: SpaceName, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(compute.batch_shapes, "get", lambda *args: 32)  # not the measured one
+    monkeypatch.setattr(batches.batch_shapes, "get", lambda *args: 32)  # not the measured one
     classifier, images = demo()
     found = embed(classifier, images.pixels, space, labels=images.labels, neighbours=8, seeds=2)
     assert found.positions.shape == (60, 2)

@@ -13,10 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from core import compute
 from core.checkpoints import load_classifier
 from core.classifier import Classifier
-from core.compute import Cancelled
 from core.errors import ImageError
 from core.geometry import margins
 from core.geometry.boundary import boundary_points
@@ -32,6 +30,8 @@ from core.geometry.subspaces import (
 )
 from core.images import load_images
 from core.result import Result
+from core.runtime import batches
+from core.runtime.batches import Cancelled
 from tests import truths
 
 CASES = [(shape, dtype) for shape in truths.SHAPES for dtype in truths.DTYPES]
@@ -42,7 +42,7 @@ CLOSE = {torch.float32: 2e-5, torch.float64: 1e-9}
 def batch(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
     """A fixed batch size instead of the measured one."""
     size: int = request.param
-    monkeypatch.setattr(compute.batch_shapes, "get", lambda *args: size)
+    monkeypatch.setattr(batches.batch_shapes, "get", lambda *args: size)
     return size
 
 

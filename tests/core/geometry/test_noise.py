@@ -10,12 +10,12 @@ import torch
 from scipy import stats
 from torch import Tensor, nn
 
-from core import compute
 from core.checkpoints import load_classifier
 from core.errors import ImageError
 from core.geometry.noise import NoiseForecast, noise_forecast
 from core.images import load_images
 from core.result import Result
+from core.runtime import batches
 from tests import truths
 
 CASES = [(shape, dtype) for shape in truths.SHAPES for dtype in truths.DTYPES]
@@ -25,7 +25,7 @@ CASES = [(shape, dtype) for shape in truths.SHAPES for dtype in truths.DTYPES]
 def batch(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
     """A fixed batch size instead of the measured one."""
     size: int = request.param
-    monkeypatch.setattr(compute.batch_shapes, "get", lambda *args: size)
+    monkeypatch.setattr(batches.batch_shapes, "get", lambda *args: size)
     return size
 
 

@@ -7,12 +7,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from core import compute
 from core.checkpoints import load_classifier
 from core.errors import ImageError
 from core.geometry.pixel_profile import PixelProfile, pixel_profile
 from core.images import load_images
 from core.result import Result
+from core.runtime import batches
 from tests import truths
 
 
@@ -21,7 +21,7 @@ from tests import truths
 def test_lines_of_a_plane_are_straight(
     shape: tuple[int, int, int], dtype: torch.dtype, size: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(compute.batch_shapes, "get", lambda *args: size)
+    monkeypatch.setattr(batches.batch_shapes, "get", lambda *args: size)
     weight = 3 * truths.unit(shape, 1)
     image = truths.images(1, shape)[0]
     bias = 0.1 + (weight * image).sum()

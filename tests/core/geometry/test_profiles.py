@@ -9,15 +9,15 @@ import pytest
 import torch
 from torch import nn
 
-from core import compute
 from core.classifier import Classifier
-from core.compute import Cancelled
 from core.errors import ImageError
 from core.geometry import profiles
 from core.geometry.planes import Plane
 from core.geometry.profiles import boundary_profile, linearised_distance
 from core.geometry.slices import Method, Slice, slice_plane
 from core.result import Result
+from core.runtime import batches
+from core.runtime.batches import Cancelled
 from tests import truths
 
 CASES = [(shape, dtype) for shape in truths.SHAPES for dtype in truths.DTYPES]
@@ -27,7 +27,7 @@ CASES = [(shape, dtype) for shape in truths.SHAPES for dtype in truths.DTYPES]
 def batch(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
     """A fixed batch size instead of the measured one."""
     size: int = request.param
-    monkeypatch.setattr(compute.batch_shapes, "get", lambda *args: size)
+    monkeypatch.setattr(batches.batch_shapes, "get", lambda *args: size)
     return size
 
 
@@ -209,7 +209,7 @@ def test_a_plane_of_another_shape_is_refused() -> None:
 
 
 def test_progress_rises_and_can_cancel(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(compute.batch_shapes, "get", lambda *args: 64)
+    monkeypatch.setattr(batches.batch_shapes, "get", lambda *args: 64)
     plane = a_plane((1, 32, 32))
     classifier, _, _ = affine((1, 32, 32), plane, torch.float32)
     fractions: list[float] = []

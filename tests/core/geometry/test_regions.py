@@ -10,9 +10,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core import compute
 from core.checkpoints import load_classifier
-from core.compute import Cancelled
 from core.errors import ImageError
 from core.geometry import regions
 from core.geometry.planes import Plane
@@ -20,6 +18,8 @@ from core.geometry.regions import Fragmentation, RegionStatistics, fragmentation
 from core.geometry.slices import Slice, slice_plane
 from core.images import ImageSet, load_images
 from core.result import Result
+from core.runtime import batches
+from core.runtime.batches import Cancelled
 from tests import truths
 
 STEP = 0.5
@@ -205,7 +205,7 @@ def test_persistence_counts_the_regions_of_at_least_a_share() -> None:
 
 @pytest.mark.parametrize("batch", [5, 64])
 def test_counts_are_those_of_the_slices(batch: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(compute.batch_shapes, "get", lambda *args: batch)
+    monkeypatch.setattr(batches.batch_shapes, "get", lambda *args: batch)
     images = load_images("demo:photos")
     classifier = load_classifier("demo:photos/standard", "cpu")
     found = fragmentation(classifier, images, 3, 24, finer=True)

@@ -10,7 +10,6 @@ import pytest
 import torch
 from torch import nn
 
-from core import compute
 from core.classifier import Classifier
 from core.geometry.boundary import boundary_points
 from core.geometry.curvature import curvature_profile
@@ -18,6 +17,7 @@ from core.geometry.curved_directions import curvature_transfer, shared_direction
 from core.geometry.detector import detect_perturbed
 from core.geometry.hessian import Cost
 from core.geometry.second_derivatives import grey_level, operators_at, plan_for, products_at
+from core.runtime import batches
 from tests import curved, truths
 
 SHAPE = (1, 8, 8)
@@ -62,7 +62,7 @@ def test_kinks_that_show_are_refused_before_anything_is_searched(ask: Callable[.
 
 
 def test_operators_cover_the_points_found_in_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(compute.batch_shapes, "get", lambda *args: 2)
+    monkeypatch.setattr(batches.batch_shapes, "get", lambda *args: 2)
     classifier = curved.classifier(curved.Ball(None, curved.centre(SHAPE), 2.0), SHAPE, torch.float64)
     images = curved.centre(SHAPE) + torch.stack([(0.5 + seed / 4) * truths.unit(SHAPE, seed) for seed in range(5)])
     found, cost = boundary_points(classifier, images), Cost()

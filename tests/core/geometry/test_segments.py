@@ -7,11 +7,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from core import compute
 from core.checkpoints import load_classifier
 from core.geometry.segments import LinearPaths, linear_paths
 from core.images import load_images
 from core.result import Result
+from core.runtime import batches
 from tests import truths
 
 SHAPE = (1, 32, 32)
@@ -41,7 +41,7 @@ class Shell(nn.Module):
 @pytest.mark.parametrize("batch", [1, 5])
 @pytest.mark.parametrize("dtype", truths.DTYPES)
 def test_a_segment_ends_where_the_ball_does(dtype: torch.dtype, batch: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(compute.batch_shapes, "get", lambda *args: batch)
+    monkeypatch.setattr(batches.batch_shapes, "get", lambda *args: batch)
     module = truths.Ball(torch.full(SHAPE, 0.5, dtype=torch.float64), 2.0)
     classifier = truths.classifier(module, SHAPE, dtype)
     starts, ends = plane([[0, 0], [0, 0], [0, 0]], dtype), plane([[3, 0], [0.5, 0], [0, 0]], dtype)

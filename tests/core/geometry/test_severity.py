@@ -10,15 +10,15 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from core import compute
 from core.checkpoints import load_classifier
-from core.compute import Cancelled
 from core.errors import ImageError
 from core.geometry.boundary import boundary_points
 from core.geometry.corruptions import CORRUPTIONS, corrupt
 from core.geometry.severity import SeveritySweep, severity_sweep
 from core.images import load_images
 from core.result import Result
+from core.runtime import batches
+from core.runtime.batches import Cancelled
 from tests import truths
 
 CASES = [(shape, dtype) for shape in truths.SHAPES for dtype in truths.DTYPES]
@@ -29,7 +29,7 @@ SEVERITIES = (0, 0.5, 2, 5)
 def batch(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
     """A fixed batch size instead of the measured one."""
     size: int = request.param
-    monkeypatch.setattr(compute.batch_shapes, "get", lambda *args: size)
+    monkeypatch.setattr(batches.batch_shapes, "get", lambda *args: size)
     return size
 
 

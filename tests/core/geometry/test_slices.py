@@ -7,16 +7,16 @@ import pytest
 import torch
 from torch import nn
 
-from core import compute
 from core.checkpoints import load_classifier
 from core.classifier import Classifier
-from core.compute import Cancelled
 from core.errors import ImageError
 from core.geometry import slices
 from core.geometry.planes import Extent, Plane
 from core.geometry.slices import Slice, slice_plane
 from core.images import load_images
 from core.result import Result
+from core.runtime import batches
+from core.runtime.batches import Cancelled
 from tests import truths
 
 SQUARE: Extent = (-4.0, 6.0, -5.0, 5.0)
@@ -27,7 +27,7 @@ CASES = [(shape, dtype) for shape in truths.SHAPES for dtype in truths.DTYPES]
 def batch(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
     """A fixed batch size instead of the measured one."""
     size: int = request.param
-    monkeypatch.setattr(compute.batch_shapes, "get", lambda *args: size)
+    monkeypatch.setattr(batches.batch_shapes, "get", lambda *args: size)
     return size
 
 
@@ -232,7 +232,7 @@ def test_contours_follow_confidence_and_never_the_kink_of_the_margin() -> None:
 
 @pytest.mark.parametrize("method", slices.METHODS)
 def test_progress_rises_and_can_cancel(method: slices.Method, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(compute.batch_shapes, "get", lambda *args: 64)
+    monkeypatch.setattr(batches.batch_shapes, "get", lambda *args: 64)
     plane = a_plane((1, 32, 32))
     classifier = truths.classifier(truths.NearestCentre(truths.images(5, (1, 32, 32), seed=4)), (1, 32, 32))
     fractions: list[float] = []
@@ -270,7 +270,7 @@ def test_every_level_of_an_adaptive_slice_is_a_complete_picture() -> None:
 
 @pytest.mark.parametrize("passes", [1, 2])
 def test_a_full_slice_is_coarse_first_and_then_refined_in_place(passes: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(compute.batch_shapes, "get", lambda *args: 4)
+    monkeypatch.setattr(batches.batch_shapes, "get", lambda *args: 4)
     if passes == 2:
         monkeypatch.setattr(slices, "_MOST_VALUES", 1000)
     plane = a_plane((1, 32, 32))
@@ -305,7 +305,7 @@ def test_a_full_slice_is_coarse_first_and_then_refined_in_place(passes: int, mon
 def test_pictures_on_the_way_have_at_least_two_points_a_side(
     method: slices.Method, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(compute.batch_shapes, "get", lambda *args: 4)
+    monkeypatch.setattr(batches.batch_shapes, "get", lambda *args: 4)
     plane = a_plane((1, 32, 32))
     classifier = truths.classifier(truths.NearestCentre(truths.images(5, (1, 32, 32), seed=4)), (1, 32, 32))
     sides: list[int] = []

@@ -12,16 +12,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from core import compute
 from core.checkpoints import load_classifier
 from core.classifier import Classifier
-from core.compute import Cancelled
 from core.errors import ImageError
 from core.geometry import sparse
 from core.geometry.box_solver import SPARSE_ORDERS
 from core.geometry.sparse import STATUSES, SparsePerturbation, sparse_perturbation
 from core.images import load_images
 from core.result import Result
+from core.runtime import batches
+from core.runtime.batches import Cancelled
 from tests import truths
 
 KAPPA = 1e-4
@@ -35,7 +35,7 @@ WAYS = (
 def batch(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
     """A fixed batch size instead of the measured one."""
     size: int = request.param
-    monkeypatch.setattr(compute.batch_shapes, "get", lambda *args: size)
+    monkeypatch.setattr(batches.batch_shapes, "get", lambda *args: size)
     return size
 
 
@@ -364,7 +364,7 @@ class Small(Pixels):
 
 
 def test_chunks_are_halved_when_memory_runs_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(compute.batch_shapes, "get", lambda *args: 16)
+    monkeypatch.setattr(batches.batch_shapes, "get", lambda *args: 16)
     images = truths.images(9, (3, 4, 4)) / 3
     small, plain = (truths.classifier(kind((5, 9)), (3, 4, 4), torch.float64) for kind in (Small, Pixels))
     found, expected = sparse_perturbation(small, images), sparse_perturbation(plain, images)

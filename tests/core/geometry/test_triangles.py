@@ -8,13 +8,13 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from core import compute
 from core.checkpoints import load_classifier
-from core.compute import Cancelled
 from core.errors import ImageError
 from core.geometry.triangles import Triangle, triangle
 from core.images import load_images
 from core.result import Result
+from core.runtime import batches
+from core.runtime.batches import Cancelled
 from tests import truths
 
 CASES = [(shape, dtype) for shape in truths.SHAPES for dtype in truths.DTYPES]
@@ -34,7 +34,7 @@ def corners(values: list[list[float]], shape: tuple[int, ...]) -> tuple[truths.A
 def test_log_odds_are_linear_where_the_model_is(
     shape: tuple[int, ...], dtype: torch.dtype, batch: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(compute.batch_shapes, "get", lambda *args: batch)
+    monkeypatch.setattr(batches.batch_shapes, "get", lambda *args: batch)
     values = [[3.0, 1.0, -2.0], [1.0, 1.5, 0.25]]
     module, images = corners(values, shape)
     found = triangle(truths.classifier(module, shape, dtype), *images.to(dtype).unbind(1), resolution=6)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from core import compute
 from core.geometry.subspaces import frequency_blocks
 from core.geometry.within import Within
+from core.runtime import batches
 from tests import truths
 
 SHAPE = (1, 8, 8)
@@ -25,7 +25,7 @@ def within(classes: int = 4) -> tuple[Within, truths.Affine, torch.Tensor, torch
 
 @pytest.mark.parametrize("batch", [1, 4, 64])
 def test_rows_have_their_own_class_and_subspace(batch: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(compute.batch_shapes, "get", lambda *args: batch)
+    monkeypatch.setattr(batches.batch_shapes, "get", lambda *args: batch)
     margin, module, images, logits = within()
     owner, which = torch.tensor([0, 0, 1, 1, 2, 2]), torch.tensor([0, 1, 2, 3, 0, 3])
     source = torch.tensor([0, 1, 2, 3, 0, 1])
@@ -66,7 +66,7 @@ def test_planes_from_an_image_are_those_at_each_row() -> None:
 
 
 def test_memory_that_runs_out_halves_the_batch(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(compute.batch_shapes, "get", lambda *args: 64)
+    monkeypatch.setattr(batches.batch_shapes, "get", lambda *args: 64)
     margin, _, images, logits = within()
     plain = type(margin).logits
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from core.errors import OutputError, RecipeError
-from core.terminal import Bar, say_written, tell, tell_error
+from core.runtime.terminal import Bar, say_written, tell, tell_error
 
 
 def raised(error: Exception) -> Exception:

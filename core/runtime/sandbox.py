@@ -32,7 +32,7 @@ from typing import IO, Any
 
 from core import errors
 
-CHECKOUT = Path(__file__).resolve().parents[1]
+CHECKOUT = Path(__file__).resolve().parents[2]
 MEMORY = "BOUNDARY_ATLAS_READ_MEMORY"  # MB, the most that one file from outside may take while it is read
 SECONDS = "BOUNDARY_ATLAS_READ_SECONDS"  # of processor time, the most that one file from outside may take
 TOGETHER = 4  # files from outside that are read at the same time; others wait
@@ -112,7 +112,7 @@ def isolated(
     head = _encoded(_plain(request), pieces)
     with _slot(on_progress):
         child = subprocess.Popen(
-            [sys.executable, "-m", "core.sandbox"],
+            [sys.executable, "-m", "core.runtime.sandbox"],
             cwd=CHECKOUT,
             env=_environment(),
             stdin=subprocess.PIPE,

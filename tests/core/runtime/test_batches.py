@@ -10,8 +10,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core import compute
-from core.compute import Batches, BatchShapes, Cancelled, scratch
+from core.runtime import batches as compute
+from core.runtime.batches import Batches, BatchShapes, Cancelled, scratch
 
 
 @given(rows=st.integers(1, 40), size=st.integers(1, 16))

@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 
 from core.errors import OutputError
+from core.files import atomic_write, check_place, write_whole
 from core.followed import ENDINGS
 from core.result import Result
-from core.writing import atomic_write, check_place, write_whole
 
 OLDER = b"an older good figure"
 
@@ -119,7 +119,7 @@ def test_devices_and_pipes_are_written_and_stay_what_they_are(tmp_path: Path) ->
     link.symlink_to("/dev/null")
     write_whole(link, b"away")
     assert Path("/dev/null").is_char_device()
-    said = child("import sys; from core.writing import write_whole; write_whole('/dev/stdout', b'out')")
+    said = child("import sys; from core.files import write_whole; write_whole('/dev/stdout', b'out')")
     assert said.stdout == "out"
     full = tmp_path / "full.bin"
     full.symlink_to("/dev/full")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from core.compiled import compiled
+from core.runtime.compiled import compiled
 
 
 def total(values: np.ndarray) -> float:

@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from core import sandbox
 from core.errors import CheckpointError, ImageError
-from core.sandbox import Limits, isolated
+from core.runtime import sandbox
+from core.runtime.sandbox import Limits, isolated
 
 QUICK = Limits(memory=256 << 20, seconds=3, output=32 << 20)
 

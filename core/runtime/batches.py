@@ -22,9 +22,9 @@ from typing import Protocol, runtime_checkable
 
 import torch
 
+from core.files import atomic_write as atomic_write
+from core.files import keep_private as keep_private
 from core.result import Result
-from core.writing import atomic_write as atomic_write
-from core.writing import keep_private as keep_private
 
 logger = logging.getLogger(__name__)
 
