@@ -30,7 +30,7 @@ from torch import Tensor, nn
 from core.classifier import Classifier
 from core.errors import CheckpointError
 from core.images import ImageSet
-from core.sources import ANALYTIC_KINDS
+from core.sources.models import ANALYTIC_KINDS
 
 Extent = tuple[float, float, float, float]  # x_min, x_max, y_min, y_max in plane coordinates
 Projection = Callable[[Float[Tensor, "n c h w"]], Float[Tensor, "n c h w"]]

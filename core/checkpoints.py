@@ -1,4 +1,4 @@
-"""Checkpoints: classifiers by name or from a file; `core.sources` says how they are named.
+"""Checkpoints: classifiers by name or from a file; `core.sources.models` says how they are named.
 
 `load_classifier` is the one door. A checkpoint of ours is a safetensors file. Under one metadata key it holds one JSON
 text with all that is needed to load it: architecture and arguments, input shape, class names, normalisation, measured
@@ -22,7 +22,7 @@ from core.demo import ARCHITECTURES, SHIPPED, demo_spec
 from core.errors import CheckpointError
 from core.images import METADATA_KEY, load_images
 from core.runtime.batches import atomic_write, choose_device
-from core.sources import ASSETS, NULLS, Source, nearest
+from core.sources.models import ASSETS, NULLS, Source, nearest
 from core.state_dicts import read_tensors
 
 if TYPE_CHECKING:
@@ -54,8 +54,8 @@ def load_classifier(
     you name it here or on the command line, and never from a page.
 
     Args:
-        source: a line of text as `core.sources` describes it: a demo model, a name of torchvision, timm or its hub,
-            or a file with its architecture, such as `net.pt?arch=torchvision:resnet18&preset=imagenet`.
+        source: a line of text as `core.sources.models` describes it: a demo model, a name of torchvision, timm or its
+            hub, or a file with its architecture, such as `net.pt?arch=torchvision:resnet18&preset=imagenet`.
         device: where it will run; the best device here when not given.
         uploads: finds the files of `upload:DIGEST`; where it is not given, or finds none, those are asked for.
         trust: whether code of whoever made the model may run, as that of your own may. False for a source out of a

@@ -26,11 +26,11 @@ from typing import TYPE_CHECKING
 from core.errors import RecipeError
 from core.files import check_place, write_whole
 from core.followed import ENDINGS, follow, read
-from core.image_sources import ImageSource
 from core.recipe import Recipe, shown
 from core.runtime.terminal import Bar, say_written, stop_writing, take_every_word, tell, tell_error, warn
 from core.runtime.threads import wait_briefly
-from core.sources import Source
+from core.sources.images import ImageSource
+from core.sources.models import Source
 from core.wording import plain
 
 if TYPE_CHECKING:

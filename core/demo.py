@@ -26,7 +26,7 @@ from core.demo_cards import write_model
 from core.demo_data import DATA, TEST_SEED, DemoData, write_images
 from core.demo_modes import MODES
 from core.runtime.batches import OnProgress, set_threads, silent
-from core.sources import ASSETS
+from core.sources.models import ASSETS
 
 # Each takes the shape (c, h, w) of an image, the number of classes and the recipe's arguments.
 ARCHITECTURES: Mapping[str, Callable[..., nn.Module]] = {"strided": strided, "transformer": transformer}

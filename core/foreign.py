@@ -1,4 +1,4 @@
-"""Foreign models: classifiers out of registries, hubs and files that are not ours; see `core.sources` for the names."""
+"""Foreign models: classifiers out of registries, hubs and files that are not ours; see `core.sources.models` for the names."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from core.downloads import fetched, file_at, file_of_hub
 from core.errors import CheckpointError
 from core.inspection import require_classifier
 from core.runtime.sandbox import Limits, isolated
-from core.sources import DIGEST_LENGTH, UNTRAINED, Source
+from core.sources.models import DIGEST_LENGTH, UNTRAINED, Source
 from core.trust import is_program, require_trust
 
 Uploads = Callable[[str], Sequence[Path]]  # the files of an upload, by its digest

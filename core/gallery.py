@@ -21,7 +21,7 @@ from core.errors import RecipeError
 from core.files import write_whole
 from core.recipe import Recipe, shown
 from core.runtime.threads import wait_briefly
-from core.sources import ASSETS, nearest
+from core.sources.models import ASSETS, nearest
 
 RECIPES, PICTURES = ASSETS / "recipes", ASSETS / "gallery"
 SIZE = (640, 420)  # of a picture, in pixels

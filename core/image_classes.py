@@ -7,8 +7,8 @@ from collections.abc import Iterable, Sequence
 
 from core import wording
 from core.errors import ImageError
-from core.image_sources import ImageSource
-from core.sources import MOST_CLASSES
+from core.sources.images import ImageSource
+from core.sources.models import MOST_CLASSES
 
 UNKNOWN = -1  # the class of a picture of which none is known
 MOST_LETTERS = 255  # of a class name; as many as a folder's name may have

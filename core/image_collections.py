@@ -19,9 +19,9 @@ from core.image_archives import Refused
 from core.image_classes import numbered
 from core.image_files import short_name
 from core.image_reading import MOST_DECODED, Collected, Note, collected
-from core.image_sources import Fit, ImageSource
 from core.images import ImageSet, to_pixels
 from core.runtime.sandbox import Limits, isolated
+from core.sources.images import Fit, ImageSource
 
 Uploads = Callable[[str], Sequence[Path]]  # the files of an upload, by its digest
 
@@ -80,7 +80,7 @@ def gather(
     """Read a set of images; what cannot be read is left out, and the rest is kept.
 
     Args:
-        source: see `core.image_sources`; any but a demo set.
+        source: see `core.sources.images`; any but a demo set.
         size: height and width in pixels (one number: both), where the source says none.
         uploads: finds the files of `upload:DIGEST`.
         most_values: of the set, each of 4 bytes.

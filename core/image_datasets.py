@@ -9,7 +9,7 @@ import numpy as np
 
 from core.errors import ImageError
 from core.image_listing import Listed, Named, fitting
-from core.image_sources import ImageSource, rows_of
+from core.sources.images import ImageSource, rows_of
 
 # Each data set with its parts and how torchvision asks for them; the first part is the default
 _TRAIN = {"test": {"train": False}, "train": {"train": True}}

@@ -20,7 +20,7 @@ import numpy as np
 from PIL import Image, ImageOps, TiffImagePlugin
 
 from core.errors import ImageError
-from core.image_sources import Fit
+from core.sources.images import Fit
 
 MOST_PIXELS = 50_000_000  # of one file: 600 MB as float32 RGB; a small file can claim far more
 MOST_BYTES = 256 << 20  # of one file

@@ -20,8 +20,8 @@ from core.errors import ImageError
 from core.image_archives import ARCHIVES, Entry, Refused, is_hidden, open_arrays, open_zip, zip_entries
 from core.image_arrays import Arrays, arrays_of
 from core.image_files import MOST_BYTES, SUFFIXES, Picture, ending_of, fitted_array, not_read, read_picture, short_name
-from core.image_sources import Fit, rows_of
 from core.image_tables import TABLES, classes_in_tables
+from core.sources.images import Fit, rows_of
 
 ARRAYS = (".npz", ".npy")
 

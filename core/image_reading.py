@@ -18,7 +18,7 @@ from core.image_archives import Refused
 from core.image_files import FIRST, Picture, short_name
 from core.image_listing import Listed, listed
 from core.image_previews import preview
-from core.image_sources import Fit
+from core.sources.images import Fit
 
 MOST_DECODED = 2**28  # pixels of all files of a set, and besides
 PIXELS_PER_BYTE = 16  # of its files; photographs have 3 to 10

@@ -28,8 +28,8 @@ from torch import Tensor
 from core import wording
 from core.errors import ImageError
 from core.image_arrays import scale_advice
-from core.image_sources import ImageSource
-from core.sources import ASSETS
+from core.sources.images import ImageSource
+from core.sources.models import ASSETS
 
 if TYPE_CHECKING:
     from core.image_collections import Uploads
@@ -160,7 +160,7 @@ def load_images(
         source: `demo:photos` or another of `DEMO_SETS`, or resized for another model, as `demo:photos@224` (the first
             67 MB of the set, 48 images at least, without labels, because its classes are others); an image file; a
             folder or zip: of images (labels -1 without a `labels.csv`), or of one subfolder of images per class; an
-            NPZ; a data set of torchvision on disk; with options as `core.image_sources` describes them.
+            NPZ; a data set of torchvision on disk; with options as `core.sources.images` describes them.
         size: height and width in pixels (one number: both); larger sides are cropped about the centre, then the image
             is resized bilinearly with antialiasing. As they are when not given.
         uploads: finds the file of `upload:DIGEST`; where it is not given, or finds none, that is asked for.

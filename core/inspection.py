@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from core.classifier import Classifier
 from core.errors import CheckpointError
-from core.sources import MOST_CLASSES
+from core.sources.models import MOST_CLASSES
 
 WIDE_HEAD = 2000  # classes: from here on analyses that look at every class are slow
 _ROUNDING = 1e-3  # of the spread of logits: float32 sums of another order differ by 1e-6 to 1e-4

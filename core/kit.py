@@ -27,7 +27,7 @@ from core.headlines import headlines
 from core.number import Number
 from core.references import entries, references
 from core.settings import used_settings
-from core.sources import ASSETS
+from core.sources.models import ASSETS
 from core.wording import latex
 
 if TYPE_CHECKING:

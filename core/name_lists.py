@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from core.errors import CheckpointError
-from core.sources import MOST_CLASSES
+from core.sources.models import MOST_CLASSES
 
 MOST_BYTES = 8 << 20
 _LONGEST = 80

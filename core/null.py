@@ -24,7 +24,7 @@ from core.classifier import Classifier
 from core.errors import CheckpointError
 from core.images import ImageSet, check_shape
 from core.runtime.batches import Batches
-from core.sources import ANALYTIC, LINEARISED, Source
+from core.sources.models import ANALYTIC, LINEARISED, Source
 
 MOST_VALUES = 1 << 28  # of a linear map: 1 GB in float32; 1,000 classes of 3 x 224 x 224 are 0.6 GB
 _GRADIENTS = 64  # images that are put through together: halved where memory runs out

@@ -25,7 +25,7 @@ from torch import Tensor, nn
 
 from core.classifier import Classifier
 from core.errors import CheckpointError
-from core.sources import Source
+from core.sources.models import Source
 
 
 @dataclass(frozen=True)

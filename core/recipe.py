@@ -328,7 +328,7 @@ def _rows(values: Any, analysis: Analysis, parameters: Mapping[str, Any]) -> tup
 
 def _seeds(models: Sequence[str], how: str) -> list[list[int]]:
     """Numbers of the models that are seeds of one training, in the order of their first: all of them where asked."""
-    from core.sources import Source
+    from core.sources.models import Source
 
     groups: dict[str, list[int]] = {}
     for number, model in enumerate(models):

@@ -6,7 +6,7 @@ import re
 from functools import cache
 from typing import TYPE_CHECKING
 
-from core.sources import ASSETS
+from core.sources.models import ASSETS
 
 if TYPE_CHECKING:
     from core.recipe import Recipe
@@ -77,7 +77,7 @@ def references(recipe: Recipe) -> tuple[str, ...]:
     Returns:
         This program, PyTorch, the libraries that its models come from, and the papers of its analysis.
     """
-    from core.sources import Source
+    from core.sources.models import Source
 
     words = []
     for source in recipe.models:

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 from core.errors import CheckpointError
 from core.sketches import likeness
-from core.sources import MOST_CLASSES
+from core.sources.models import MOST_CLASSES
 
 PROBE_CLASSES = 1009  # a prime that is no width: a tensor of that many rows belongs to the head
 _COMPARED = 8  # architectures built and compared for one guess, about 50 ms each; more where they look the same

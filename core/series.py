@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from core import wording
 from core.errors import CheckpointError, RecipeError, told
 from core.recipe import Recipe, shown
-from core.sources import Source
+from core.sources.models import Source
 
 if TYPE_CHECKING:
     from core.classifier import Classifier

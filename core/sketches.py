@@ -21,7 +21,7 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 
 from core.runtime.batches import atomic_write
-from core.sources import ASSETS
+from core.sources.models import ASSETS
 
 SKETCHES = ASSETS / "architectures.json"
 EXACT, LOOSE = 24, 8  # values per sketch: of names with shapes, and of names without numbers

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from core.errors import CheckpointError
 from core.runtime.sandbox import Limits, isolated
-from core.sources import Source
+from core.sources.models import Source
 from core.tensor_files import WEIGHTS
 
 NAMED = ("torchvision", "timm")  # libraries whose architectures and weights are named

@@ -24,7 +24,7 @@ from core.classifier import Classifier
 from core.errors import CheckpointError
 from core.foreign import digest_of
 from core.runtime.batches import keep_private
-from core.sources import Source
+from core.sources.models import Source
 from dashboard import server_limits
 from dashboard.held import held
 

@@ -18,7 +18,7 @@ from core.classifier import Classifier
 from core.figures import style
 from core.figures.chart import Chart, FieldLayer, Scale
 from core.images import DEMO_SETS
-from core.sources import Source
+from core.sources.models import Source
 from dashboard import nulls, own_images, session
 from dashboard.brought import brought, name_of
 from dashboard.under_way import progress as progress

@@ -20,7 +20,7 @@ from core.preprocessing import Trial
 from core.registries import Fit
 from core.runtime.sandbox import Limits, isolated
 from core.series import in_order
-from core.sources import Source
+from core.sources.models import Source
 from core.state_dicts import StateDict
 from dashboard.brought import LARGEST, Upload, brought, own_classifier
 from dashboard.held import held

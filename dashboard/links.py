@@ -13,7 +13,7 @@ from core.errors import RecipeError
 from core.images import check_shape
 from core.parameters import Parameter
 from core.recipe import Recipe, shown
-from core.sources import Source
+from core.sources.models import Source
 from dashboard import address, own_images, pace
 from dashboard.brought import brought
 from dashboard.missing import FORGOTTEN, MissingUploadError, check_here, check_images, is_here

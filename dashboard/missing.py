@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import streamlit as st
 
 from core.errors import CheckpointError, RecipeError
-from core.image_sources import ImageSource
 from core.recipe import shown, source_in
-from core.sources import NULLS, Source
+from core.sources.images import ImageSource
+from core.sources.models import NULLS, Source
 from dashboard import address, own_images
 from dashboard.brought import LARGEST, brought, read_only
 from dashboard.words import literal

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 
 import streamlit as st
 
-from core.sources import ANALYTIC, LINEARISED, NULLS, UNTRAINED, Source
+from core.sources.models import ANALYTIC, LINEARISED, NULLS, UNTRAINED, Source
 from dashboard import session
 
 # source, name and one line of each kind

@@ -15,9 +15,9 @@ from core.errors import ImageError
 from core.image_collections import Gathered, gather
 from core.image_files import SUFFIXES, ending_of
 from core.image_listing import ARRAYS
-from core.image_sources import ImageSource
 from core.image_tables import TABLES
 from core.images import ImageSet
+from core.sources.images import ImageSource
 from dashboard.brought import Upload, brought
 from dashboard.held import held
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from core.preprocessing import OWN
-from core.sources import Source
+from core.sources.models import Source
 from dashboard import controls, drafts, session
 from dashboard.brought import brought, name_of
 from dashboard.words import literal

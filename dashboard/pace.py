@@ -11,7 +11,7 @@ from typing import cast
 import streamlit as st
 
 from core.inspection import seconds_per_image
-from core.sources import Source
+from core.sources.models import Source
 from dashboard import session
 
 SIDES = (64, 128, 256, 512)  # points per side that a first slice may have

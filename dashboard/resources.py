@@ -14,7 +14,7 @@ from core.classifier import Classifier, Predictions
 from core.images import ImageSet, demo_images_of, load_images
 from core.null import null_of
 from core.result import Result
-from core.sources import ANALYTIC, LINEARISED, NULLS, UNTRAINED, Source
+from core.sources.models import ANALYTIC, LINEARISED, NULLS, UNTRAINED, Source
 from core.store import Store
 from dashboard.brought import brought, bytes_of, name_of, own_classifier
 from dashboard.held import held

@@ -23,7 +23,7 @@ from core.images import ImageSet
 from core.recipe import Recipe
 from core.result import Result
 from core.runtime.batches import OnProgress
-from core.sources import at_image
+from core.sources.models import at_image
 from core.store import key_of
 from dashboard import address, jobs
 from dashboard.jobs import Job, State

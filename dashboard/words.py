@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from core.sources import ANALYTIC_KINDS, KINDS
+from core.sources.models import ANALYTIC_KINDS, KINDS
 
 LENSES = {  # views and their titles, in the order of the sidebar
     "slices": "Slices",

@@ -21,11 +21,11 @@ from torch import nn
 from core.checkpoints import demo_models, load_classifier
 from core.figures.paper import figure_bytes, read_recipe
 from core.followed import follow
-from core.image_sources import ImageSource
 from core.images import load_images
 from core.recipe import Recipe
 from core.runtime.batches import silent
-from core.sources import Source
+from core.sources.images import ImageSource
+from core.sources.models import Source
 
 FOLDER = Path(__file__).resolve().parents[1] / "assets" / "recipes"
 QUICK: dict[str, dict[str, Any]] = {

@@ -12,7 +12,7 @@ from core.analyses import thumbnails
 from core.image_archives import Refused
 from core.image_collections import Gathered
 from core.image_reading import Note
-from core.image_sources import ImageSource
+from core.sources.images import ImageSource
 from dashboard import address, controls, own_images, session
 from dashboard.brought import LARGEST, brought, read_only
 from dashboard.reading import watched

@@ -25,12 +25,12 @@ with atheris.instrument_imports(include=["core", "zipfile", "pypdf", "PIL", "csv
     from core.figures.provenance import recipe_inside
     from core.foreign import read_names
     from core.image_reading import read_set
-    from core.image_sources import ImageSource
     from core.image_tables import read_table
     from core.onnx_files import examine
     from core.pickles import PickleError, unpickle
     from core.recipe import Recipe
-    from core.sources import Source
+    from core.sources.images import ImageSource
+    from core.sources.models import Source
     from core.tensor_files import kind, layout
 
 from tests.hostile import entries_of, hostile, net, saved

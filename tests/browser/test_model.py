@@ -19,7 +19,7 @@ from core.figures.paper import read_recipe
 from core.images import load_images
 from core.preprocessing import PRESETS
 from core.recipe import Recipe
-from core.sources import Source
+from core.sources.models import Source
 from tests.links import link
 
 SIDE = 32

@@ -22,7 +22,7 @@ from core.geometry.planes import Plane
 from core.geometry.slices import slice_plane
 from core.geometry.subspaces import frequency_blocks, patches
 from core.images import ImageSet, load_images
-from core.sources import ANALYTIC_KINDS
+from core.sources.models import ANALYTIC_KINDS
 from tests import truths
 
 SHAPE = (1, 4, 4)

@@ -24,7 +24,7 @@ from core.checkpoints import _digest, demo_images, demo_models, load_classifier,
 from core.classifier import Classifier
 from core.errors import CheckpointError
 from core.images import METADATA_KEY, load_images
-from core.sources import ASSETS
+from core.sources.models import ASSETS
 
 # Least accuracy: 3 points below what the cards say; an untrained network can only guess.
 FLOORS = {"digits": 0.95, "photos": 0.92, "photos/adversarial": 0.85, "photos/prime": 0.9, "photos/untrained": 0.0}

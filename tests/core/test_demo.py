@@ -12,7 +12,7 @@ import torch
 
 from core import demo, demo_cards, demo_data
 from core.images import load_images
-from core.sources import ASSETS
+from core.sources.models import ASSETS
 
 TINY = replace(demo.RECIPES["digits/standard"], epochs=1)
 

@@ -11,7 +11,7 @@ from core import demo, demo_cards, demo_data
 from core.checkpoints import load_classifier, model_card
 from core.classifier import Classifier
 from core.geometry.corruptions import CORRUPTIONS
-from core.sources import ASSETS
+from core.sources.models import ASSETS
 
 README = (ASSETS.parent / "README.md").read_text(encoding="utf-8")
 

@@ -10,7 +10,7 @@ import torch
 from torch.nn import functional as F
 
 from core import demo_data
-from core.sources import ASSETS
+from core.sources.models import ASSETS
 
 
 @pytest.fixture(scope="module")

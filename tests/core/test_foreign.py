@@ -18,7 +18,7 @@ from core.errors import CheckpointError
 from core.foreign import by_digest, digest_of
 from core.images import demo_images_of, load_images
 from core.registries import untrained
-from core.sources import Source
+from core.sources.models import Source
 from tests.core.test_checkpoints import FACTS, small
 
 ARCHITECTURE = "torchvision:squeezenet1_1"

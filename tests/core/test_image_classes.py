@@ -6,7 +6,7 @@ import pytest
 
 from core.errors import ImageError
 from core.image_classes import is_missing, number_in, numbered, whole_numbers
-from core.image_sources import ImageSource
+from core.sources.images import ImageSource
 
 FILES = ImageSource.parse("a.zip")
 

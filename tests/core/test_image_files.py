@@ -11,7 +11,7 @@ from PIL import Image, ImageOps
 
 from core.errors import ImageError
 from core.image_files import Picture, read_picture
-from core.image_sources import Fit
+from core.sources.images import Fit
 from tests.hostile_images import archive, chunk, png
 
 RAMP = np.arange(4 * 6 * 3, dtype=np.uint8).reshape(4, 6, 3)

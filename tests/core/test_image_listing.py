@@ -13,7 +13,7 @@ import pytest
 
 from core.errors import ImageError
 from core.image_listing import Listed, listed
-from core.image_sources import Fit
+from core.sources.images import Fit
 from tests.hostile_images import archive, encoded
 
 PNG = encoded(values=np.zeros((2, 2, 3), np.uint8))

@@ -25,9 +25,9 @@ from core import images
 from core.demo_data import PHOTOS
 from core.errors import ImageError
 from core.image_files import read_picture
-from core.image_sources import Fit
 from core.images import ImageSet, load_images
-from core.sources import ASSETS
+from core.sources.images import Fit
+from core.sources.models import ASSETS
 
 
 def image_set(n: int = 5) -> ImageSet:

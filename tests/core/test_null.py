@@ -14,7 +14,7 @@ from core.images import load_images
 from core.null import linearised, null_of, untrained
 from core.recipe import Recipe
 from core.runtime.batches import silent
-from core.sources import Source
+from core.sources.models import Source
 from tests import truths
 
 SOURCES = ["demo:photos/standard", "demo:photos/vit", "demo:digits/prime"]

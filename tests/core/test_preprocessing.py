@@ -12,7 +12,7 @@ from core.classifier import Classifier
 from core.errors import CheckpointError
 from core.images import load_images
 from core.preprocessing import PRESETS, Trial, looks_untrained, normalisation, presets, suspicion, trials
-from core.sources import Source
+from core.sources.models import Source
 
 IMAGES = load_images("demo:photos").pixels[:27]
 

@@ -18,7 +18,7 @@ from safetensors.torch import save as safetensors_bytes
 from core import cli, exported, foreign
 from core.checkpoints import load_classifier
 from core.errors import CheckpointError
-from core.sources import Source
+from core.sources.models import Source
 from core.trust import require_trust
 from tests.hostile import archive, entries_of, net, saved
 

@@ -15,8 +15,8 @@ from streamlit.runtime.scriptrunner import StopException
 from streamlit.testing.v1 import AppTest
 
 from core.errors import ImageError
-from core.image_sources import ImageSource
 from core.images import load_images
+from core.sources.images import ImageSource
 from dashboard import brought, own_images
 from dashboard.brought import Brought
 from dashboard.held import Held

@@ -18,7 +18,7 @@ from streamlit.testing.v1 import AppTest
 from core.errors import CheckpointError
 from core.figures.provenance import read_recipe
 from core.registries import untrained
-from core.sources import Source
+from core.sources.models import Source
 from dashboard import brought
 from dashboard.brought import Brought
 from tests.pages import healthy

@@ -11,7 +11,7 @@ import pytest
 from core.figures.chart import Axis, BandLayer, Chart, FieldLayer, LegendEntry, LinesLayer, Panel, PointsLayer
 from core.figures.seeds import seeds_in_one_line
 from core.figures.symlog import Symlog
-from core.sources import Source
+from core.sources.models import Source
 
 NAMES = ("net", "net-1", "other")
 INKS = ("#111111", "#222222", "#333333")

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.options import is_there, read_options, with_options
+from core.sources.options import is_there, read_options, with_options
 
 NAMES = ("arch", "size", "names")
 

@@ -34,9 +34,9 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from core.errors import CheckpointError
-from core.options import is_there, read_options, with_options
+from core.sources.options import is_there, read_options, with_options
 
-ASSETS = Path(__file__).resolve().parents[1] / "assets"
+ASSETS = Path(__file__).resolve().parents[2] / "assets"
 KINDS = (
     "demo", "torchvision", "timm", "hf-hub", "robustbench", "module", "upload", "untrained", "linearised", "analytic",
 )  # fmt: skip

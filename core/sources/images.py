@@ -27,8 +27,8 @@ from typing import Literal, get_args
 import numpy as np
 
 from core.errors import ImageError
-from core.options import is_there, read_options, with_options
-from core.sources import MOST_CLASSES
+from core.sources.models import MOST_CLASSES
+from core.sources.options import is_there, read_options, with_options
 
 How = Literal["crop", "stretch"]
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.errors import ImageError
-from core.image_sources import Fit, ImageSource
+from core.sources.images import Fit, ImageSource
 
 VALUES = {
     "size": st.sampled_from(["8", "224", "224x160"]),
