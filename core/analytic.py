@@ -29,7 +29,7 @@ from torch import Tensor, nn
 
 from core.classifier import Classifier
 from core.errors import CheckpointError
-from core.images import ImageSet
+from core.images.image_set import ImageSet
 from core.sources.models import ANALYTIC_KINDS
 
 Extent = tuple[float, float, float, float]  # x_min, x_max, y_min, y_max in plane coordinates

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from core.classifier import Classifier
 from core.demo import ARCHITECTURES, SHIPPED, demo_spec
 from core.errors import CheckpointError
-from core.images import METADATA_KEY, load_images
+from core.images.image_set import METADATA_KEY, load_images
 from core.runtime.batches import atomic_write, choose_device
 from core.sources.models import ASSETS, NULLS, Source, nearest
 from core.state_dicts import read_tensors

@@ -25,7 +25,7 @@ from jaxtyping import Float64, Int64, UInt8
 from torch import Tensor
 from torch.nn import functional as F
 
-from core.images import METADATA_KEY
+from core.images.image_set import METADATA_KEY
 from core.runtime.batches import atomic_write
 
 PHOTOS = ("astronaut", "chelsea", "coffee", "hubble", "ihc", "retina", "rocket", "china", "flower")

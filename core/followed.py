@@ -18,7 +18,7 @@ from core.recipe import Recipe
 if TYPE_CHECKING:
     from core.classifier import Classifier
     from core.figures.chart import Chart
-    from core.images import ImageSet
+    from core.images.image_set import ImageSet
     from core.result import Result
     from core.runtime.batches import OnProgress
 
@@ -129,7 +129,7 @@ def follow(
     """
     from core.checkpoints import load_classifier
     from core.foreign import by_digest
-    from core.images import load_images
+    from core.images.image_set import load_images
     from core.runtime.batches import silent
     from core.store import Store
     from core.trust import require_trust, require_trusted_images

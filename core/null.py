@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from core.analytic import Affine, analytic_classifier
 from core.classifier import Classifier
 from core.errors import CheckpointError
-from core.images import ImageSet, check_shape
+from core.images.image_set import ImageSet, check_shape
 from core.runtime.batches import Batches
 from core.sources.models import ANALYTIC, LINEARISED, Source
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from core.analyses import Analysis
     from core.classifier import Classifier
     from core.figures.chart import Chart
-    from core.images import ImageSet
+    from core.images.image_set import ImageSet
     from core.result import Result
     from core.runtime.batches import OnProgress
 

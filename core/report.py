@@ -89,7 +89,7 @@ def _check(model: str, images: str, rows: Sequence[object], device: str | None, 
     """Raise at once what would be said in every part."""
     from core.checkpoints import load_classifier
     from core.foreign import by_digest
-    from core.images import load_images
+    from core.images.image_set import load_images
 
     if not rows:
         raise RecipeError("expected rows of the image set, got none")

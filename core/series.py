@@ -22,7 +22,7 @@ from core.sources.models import Source
 if TYPE_CHECKING:
     from core.classifier import Classifier
     from core.figures.chart import Chart
-    from core.images import ImageSet
+    from core.images.image_set import ImageSet
     from core.result import Result
     from core.runtime.batches import OnProgress
     from core.store import Store
@@ -277,7 +277,7 @@ def follow_series(
     """
     from core.checkpoints import load_classifier
     from core.foreign import by_digest
-    from core.images import load_images
+    from core.images.image_set import load_images
     from core.store import Store
     from core.trust import require_trusted_images
 

@@ -24,7 +24,7 @@ from core.runtime.batches import OnProgress, atomic_write, cache_folder, silent
 
 if TYPE_CHECKING:
     from core.classifier import Classifier
-    from core.images import ImageSet
+    from core.images.image_set import ImageSet
     from core.recipe import Recipe
 
 logger = logging.getLogger(__name__)

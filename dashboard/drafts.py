@@ -13,8 +13,8 @@ import streamlit as st
 
 from core import inspection, preprocessing, registries, state_dicts
 from core.errors import CheckpointError, ImageError
-from core.image_archives import Refused
-from core.images import demo_images_of
+from core.images.archives import Refused
+from core.images.image_set import demo_images_of
 from core.inspection import Check
 from core.preprocessing import Trial
 from core.registries import Fit
@@ -94,10 +94,10 @@ class _Packed:
     name: str
 
     def ask(self, function: str, **arguments: Any) -> Any:
-        """What `core.image_archives` finds in it: "inside" or "content"."""
+        """What `core.images.archives` finds in it: "inside" or "content"."""
         size = self.path.stat().st_size
         return isolated(
-            f"core.image_archives:{function}",
+            f"core.images.archives:{function}",
             name=self.name,
             limits=Limits.of(size, memory=3 * (LARGEST << 20), output=(LARGEST << 20) + _MOST_LISTED),
             refusal=CheckpointError,

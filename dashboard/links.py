@@ -10,7 +10,7 @@ import streamlit as st
 
 from core.analyses import TABLE
 from core.errors import RecipeError
-from core.images import check_shape
+from core.images.image_set import check_shape
 from core.parameters import Parameter
 from core.recipe import Recipe, shown
 from core.sources.models import Source

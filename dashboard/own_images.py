@@ -10,13 +10,13 @@ from pathlib import PurePosixPath
 
 import numpy as np
 
-from core import image_collections
 from core.errors import ImageError
-from core.image_collections import Gathered, gather
-from core.image_files import SUFFIXES, ending_of
-from core.image_listing import ARRAYS
-from core.image_tables import TABLES
-from core.images import ImageSet
+from core.images import collections
+from core.images.collections import Gathered, gather
+from core.images.files import SUFFIXES, ending_of
+from core.images.image_set import ImageSet
+from core.images.listing import ARRAYS
+from core.images.tables import TABLES
 from core.sources.images import ImageSource
 from dashboard.brought import Upload, brought
 from dashboard.held import held
@@ -158,7 +158,7 @@ def previews(source: str, rows: Sequence[int]) -> list[np.ndarray]:
     notes, kept = gathered(source).notes, brought()
 
     def make() -> list[np.ndarray]:
-        return image_collections.previews(source, [notes[row] for row in rows], uploads=kept.paths)
+        return collections.previews(source, [notes[row] for row in rows], uploads=kept.paths)
 
     name = f"previews {source} {','.join(map(str, rows))}"
     return held().get(kept.token, name, make, lambda made: sum(each.nbytes for each in made))

@@ -11,7 +11,7 @@ from core.checkpoints import demo_images as images_of_demo
 from core.checkpoints import load_classifier
 from core.checkpoints import model_card as card_of_demo
 from core.classifier import Classifier, Predictions
-from core.images import ImageSet, demo_images_of, load_images
+from core.images.image_set import ImageSet, demo_images_of, load_images
 from core.null import null_of
 from core.result import Result
 from core.sources.models import ANALYTIC, LINEARISED, NULLS, UNTRAINED, Source

@@ -19,7 +19,7 @@ from core.analyses import TABLE
 from core.checkpoints import demo_models as demo_models
 from core.classifier import Classifier
 from core.figures.chart import Chart
-from core.images import ImageSet
+from core.images.image_set import ImageSet
 from core.recipe import Recipe
 from core.result import Result
 from core.runtime.batches import OnProgress

@@ -13,7 +13,7 @@ from core.parameters import Parameter
 if TYPE_CHECKING:
     from core.classifier import Classifier
     from core.figures.chart import Chart
-    from core.images import ImageSet
+    from core.images.image_set import ImageSet
     from core.result import Result
 
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from core.classifier import Classifier
     from core.figures.chart import Chart
     from core.geometry.prime_draws import PrimeDraws
-    from core.images import ImageSet
+    from core.images.image_set import ImageSet
     from core.runtime.batches import OnProgress
 
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from core.geometry.noise import NoiseForecast
     from core.geometry.severity import SeveritySweep
     from core.geometry.walk import SeverityWalk
-    from core.images import ImageSet
+    from core.images.image_set import ImageSet
     from core.runtime.batches import OnProgress
 
 # the table's names, without the import of torch; a test compares them

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from core.geometry.curvature_scale import CurvatureScale
     from core.geometry.curvature_section import CurvatureSection
     from core.geometry.curvature_walk import CurvatureWalk
-    from core.images import ImageSet
+    from core.images.image_set import ImageSet
 
 
 def _prepare_curvature(*args: Any, **settings: Any) -> CurvatureCard:

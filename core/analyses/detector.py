@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from core.classifier import Classifier
     from core.figures.chart import Chart
     from core.geometry.detection import Attack, DetectionExhibit
-    from core.images import ImageSet
+    from core.images.image_set import ImageSet
     from core.runtime.batches import OnProgress
 
 _FIRST_PROBES = 8  # of the picture that comes first

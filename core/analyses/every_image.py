@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from core.figures.chart import Chart
     from core.geometry.enumeration import EveryImage
     from core.geometry.painting import PaintedClass
-    from core.images import ImageSet
+    from core.images.image_set import ImageSet
     from core.runtime.batches import OnProgress
 
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from core.figures.chart import Chart
     from core.geometry.level_cards import LevelSetCard, LevelTriangle
     from core.geometry.level_stars import LevelStar
-    from core.images import ImageSet
+    from core.images.image_set import ImageSet
 
 MOST_TARGETS = 12
 

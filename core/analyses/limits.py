@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from core.geometry.limits import RobustnessBound
     from core.geometry.overlay import Overlay
     from core.geometry.survival import Survival
-    from core.images import ImageSet
+    from core.images.image_set import ImageSet
     from core.runtime.batches import OnProgress
 
 _POINTS = 300  # of curves of survival

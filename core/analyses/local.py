@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from core.geometry.local_kinds import LocalKinds
     from core.geometry.local_layers import LayerGeometry
     from core.geometry.local_sweep import RadiusSweep
-    from core.images import ImageSet
+    from core.images.image_set import ImageSet
     from core.runtime.batches import OnProgress
 
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from core.figures.chart import Chart
     from core.geometry.map_paths import MapPaths
     from core.geometry.planes import Extent
-    from core.images import ImageSet
+    from core.images.image_set import ImageSet
     from core.result import Result
     from core.runtime.batches import OnProgress
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from core.figures.chart import Chart
     from core.geometry.map_background import DecisionMap
     from core.geometry.maps import EmbeddingMap
-    from core.images import ImageSet
+    from core.images.image_set import ImageSet
     from core.runtime.batches import OnProgress
 
 MOST_ROWS = 60  # images that a map can hand on to the other views

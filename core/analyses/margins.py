@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from core.figures.chart import Chart
     from core.geometry.margins import SubspaceMargins
     from core.geometry.subspaces import Subspaces
-    from core.images import ImageSet
+    from core.images.image_set import ImageSet
     from core.result import Result
     from core.runtime.batches import OnProgress
 

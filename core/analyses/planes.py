@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from core.geometry.profiles import BoundaryProfile
     from core.geometry.regions import Fragmentation
     from core.geometry.slices import Slice
-    from core.images import ImageSet
+    from core.images.image_set import ImageSet
 
 
 def _prepare_slice(*args: Any, **settings: Any) -> Slice:

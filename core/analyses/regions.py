@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from core.figures.chart import Chart
     from core.geometry.path_cards import PathCard
     from core.geometry.region_graph import RegionGraph
-    from core.images import ImageSet
+    from core.images.image_set import ImageSet
 
 
 def _prepare_path(*args: Any, **settings: Any) -> PathCard:

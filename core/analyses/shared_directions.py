@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from core.figures.chart import Chart
     from core.geometry.direction_overlap import DirectionOverlap
     from core.geometry.sharing import DirectionSensitivity, DirectionSharing
-    from core.images import ImageSet
+    from core.images.image_set import ImageSet
 
 
 def _halves(images: ImageSet, count: int, seed: int) -> tuple[Tensor, Tensor]:

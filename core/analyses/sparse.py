@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from core.figures.chart import Chart
     from core.geometry.pixel_profile import PixelProfile
     from core.geometry.sparse_cards import SparseCard
-    from core.images import ImageSet
+    from core.images.image_set import ImageSet
 
 
 def _prepare_sparse(*args: Any, **settings: Any) -> SparseCard:

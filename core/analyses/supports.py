@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from core.geometry.race import Race
     from core.geometry.supports import Supports
     from core.geometry.transfer import Transfer
-    from core.images import ImageSet
+    from core.images.image_set import ImageSet
     from core.runtime.batches import OnProgress
 
 

@@ -23,7 +23,7 @@ from core.geometry.curvature_section import CurvatureSection, curvature_section
 from core.geometry.curvature_walk import CurvatureWalk, curvature_walk
 from core.geometry.cuts import PlaneKind, start_of
 from core.geometry.second_derivatives import Method, grey_level, require_smooth
-from core.images import ImageSet
+from core.images.image_set import ImageSet
 from core.result import Result, quantity
 from core.runtime.batches import OnProgress, silent
 

@@ -24,7 +24,7 @@ from core.geometry.directions import parse_direction, partner, plane_of_directio
 from core.geometry.planes import Extent, Plane
 from core.geometry.profiles import BoundaryProfile, boundary_profile
 from core.geometry.slices import Method, Slice, slice_plane
-from core.images import ImageSet
+from core.images.image_set import ImageSet
 from core.result import Result
 from core.runtime.batches import OnProgress, silent
 

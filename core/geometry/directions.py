@@ -43,7 +43,7 @@ from core.geometry.margins import subspace_margins
 from core.geometry.planes import Plane
 from core.geometry.sparse import sparse_perturbation
 from core.geometry.subspaces import frequency_band
-from core.images import ImageSet
+from core.images.image_set import ImageSet
 
 Kind = Literal[
     "gradient", "adversarial", "sparse", "random", "image", "pair", "walk", "mean", "pca", "dct", "band", "corruption"

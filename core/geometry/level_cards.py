@@ -29,7 +29,7 @@ from core.geometry.level_steps import Mode
 from core.geometry.segments import linear_paths
 from core.geometry.slices import Slice
 from core.geometry.triangles import Triangle, triangle
-from core.images import ImageSet
+from core.images.image_set import ImageSet
 from core.result import Result, quantity
 from core.runtime.batches import OnProgress, silent
 

@@ -25,7 +25,7 @@ from core.geometry.level_cards import part_of, source_of, targets_of, walks_of
 from core.geometry.level_steps import Mode
 from core.geometry.star_likeness import StarLikeness, star_likeness
 from core.geometry.widths import level_set_widths
-from core.images import ImageSet
+from core.images.image_set import ImageSet
 from core.result import quantity
 from core.runtime.batches import OnProgress, silent
 

@@ -16,7 +16,7 @@ from core.classifier import Classifier
 from core.errors import ImageError
 from core.geometry.level_sets import traverse
 from core.geometry.level_steps import Mode
-from core.images import ImageSet
+from core.images.image_set import ImageSet
 
 DEFAULT: tuple[Mode, float, int] = ("equality", 0.05, 100)  # mode, delta and steps of a walk that names none
 

@@ -24,7 +24,7 @@ from core.geometry.local import LocalGeometry, local_geometry, precise
 from core.geometry.planes import Plane
 from core.geometry.rays import label_rays
 from core.geometry.samplers import Sampler
-from core.images import ImageSet
+from core.images.image_set import ImageSet
 from core.result import quantity
 from core.runtime.batches import OnProgress, silent
 

@@ -23,7 +23,7 @@ from core.geometry.paths import RegionPaths, connect
 from core.geometry.region_graph import RegionGraph, region_graph
 from core.geometry.relabel import relabel
 from core.geometry.sampling import stratified
-from core.images import ImageSet
+from core.images.image_set import ImageSet
 from core.result import Result, quantity
 from core.runtime.batches import OnProgress, silent
 

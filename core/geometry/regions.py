@@ -28,7 +28,7 @@ from core.classifier import Classifier
 from core.errors import ImageError
 from core.geometry.planes import Plane
 from core.geometry.slices import Slice
-from core.images import ImageSet
+from core.images.image_set import ImageSet
 from core.result import Result, quantity
 from core.runtime.batches import OnProgress, silent
 

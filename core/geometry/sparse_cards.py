@@ -17,7 +17,7 @@ from core.geometry.pixel_profile import PixelProfile, pixel_profile
 from core.geometry.sparse import Method, SparsePerturbation, sparse_perturbation
 from core.geometry.sparsefool import TargetRule
 from core.geometry.supports import unit_of
-from core.images import ImageSet
+from core.images.image_set import ImageSet
 from core.result import quantity
 from core.runtime.batches import OnProgress, silent
 

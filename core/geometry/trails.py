@@ -15,7 +15,7 @@ from core.geometry.cuts import PlaneKind, cut_of
 from core.geometry.level_sets import traverse
 from core.geometry.level_steps import Mode
 from core.geometry.planes import Extent
-from core.images import ImageSet
+from core.images.image_set import ImageSet
 
 TrailKind = Literal["line", "slice", "corruption", "attack", "walk"]
 TRAILS: tuple[TrailKind, ...] = get_args(TrailKind)

@@ -61,7 +61,7 @@ def claims(
         ValueError: if a model is no demo model.
     """
     from core.checkpoints import load_classifier
-    from core.images import load_images
+    from core.images.image_set import load_images
     from core.runtime.batches import silent
 
     told = on_progress or silent

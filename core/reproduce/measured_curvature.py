@@ -81,7 +81,7 @@ def measure_curvature(source: str, device: str | None, count: int, seed: int) ->
     from core.checkpoints import load_classifier
     from core.geometry.kinks import kinks
     from core.geometry.second_derivatives import grey_level
-    from core.images import load_images
+    from core.images.image_set import load_images
 
     name = source.removeprefix("demo:")
     classifier, images = load_classifier(source, device), load_images(f"demo:{name.split('/')[0]}")

@@ -12,7 +12,7 @@ from core.reproduce.report import Evidence
 if TYPE_CHECKING:
     from core.classifier import Classifier
     from core.geometry.survival import Survival
-    from core.images import ImageSet
+    from core.images.image_set import ImageSet
 
 LEFT = 0.01  # of a class: where sizes are read off
 FEW = 4.0  # sides of an image: so many pixels are still few

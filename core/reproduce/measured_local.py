@@ -53,7 +53,7 @@ def measure(source: str, device: str | None, count: int, seed: int) -> Measured:
     from core.geometry.local_layers import layer_geometry
     from core.geometry.local_sweep import radius_sweep
     from core.geometry.sampling import stratified
-    from core.images import load_images
+    from core.images.image_set import load_images
 
     name = source.removeprefix("demo:")
     data = name.split("/")[0]

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from core.geometry.sparse import SparsePerturbation
     from core.geometry.supports import Supports
     from core.geometry.transfer import Transfer
-    from core.images import ImageSet
+    from core.images.image_set import ImageSet
     from core.runtime.batches import OnProgress
 
 PAPER = "Modas, Moosavi-Dezfooli, Frossard, SparseFool, CVPR 2019, arXiv 1811.02248"
@@ -100,7 +100,7 @@ def _measure(source: str, device: str | None, count: int, seed: int) -> _Measure
     from core.geometry.sampling import correct_rows
     from core.geometry.sparse import sparse_perturbation
     from core.geometry.supports import supports
-    from core.images import load_images
+    from core.images.image_set import load_images
 
     name = source.removeprefix("demo:")
     classifier, images = load_classifier(source, device), load_images(f"demo:{name.split('/')[0]}")
@@ -263,7 +263,7 @@ def _between(measured: Sequence[_Measured], data: str, seed: int) -> Transfer | 
     """Transfer between models of one data set; None with fewer than two."""
     from core.geometry.sampling import correct_rows
     from core.geometry.transfer import transfer
-    from core.images import load_images
+    from core.images.image_set import load_images
 
     chosen = _some_of([one for one in measured if one.data == data])
     if len(chosen) < 2:

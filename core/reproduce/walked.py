@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from core.geometry.image_distances import ImageDistances
     from core.geometry.level_sets import LevelSetPaths
     from core.geometry.star_likeness import StarLikeness
-    from core.images import ImageSet
+    from core.images.image_set import ImageSet
 
 TRAINED = ("standard", "adversarial", "prime", "relu", "vit")
 UNTRAINED = "untrained"

@@ -9,9 +9,9 @@ import numpy as np
 import streamlit as st
 
 from core.analyses import thumbnails
-from core.image_archives import Refused
-from core.image_collections import Gathered
-from core.image_reading import Note
+from core.images.archives import Refused
+from core.images.collections import Gathered
+from core.images.reading import Note
 from core.sources.images import ImageSource
 from dashboard import address, controls, own_images, session
 from dashboard.brought import LARGEST, brought, read_only

@@ -9,7 +9,7 @@ import streamlit as st
 
 from core.analyses import thumbnails
 from core.foreign import read_names
-from core.images import demo_images_of
+from core.images.image_set import demo_images_of
 from core.preprocessing import OWN, Trial, looks_untrained, presets, suspicion
 from core.registries import Fit, architectures, made_for
 from core.state_dicts import StateDict

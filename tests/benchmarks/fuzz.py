@@ -24,8 +24,8 @@ with atheris.instrument_imports(include=["core", "zipfile", "pypdf", "PIL", "csv
     from core.errors import ImageError
     from core.figures.provenance import recipe_inside
     from core.foreign import read_names
-    from core.image_reading import read_set
-    from core.image_tables import read_table
+    from core.images.reading import read_set
+    from core.images.tables import read_table
     from core.onnx_files import examine
     from core.pickles import PickleError, unpickle
     from core.recipe import Recipe

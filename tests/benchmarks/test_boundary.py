@@ -18,7 +18,7 @@ from torch import Tensor
 from core.checkpoints import load_classifier
 from core.classifier import Classifier
 from core.geometry.boundary import BoundaryPoints, boundary_points
-from core.images import load_images
+from core.images.image_set import load_images
 
 IMAGES = 32
 

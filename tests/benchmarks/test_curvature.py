@@ -17,7 +17,7 @@ from core.classifier import Classifier
 from core.geometry.boundary import BoundaryPoints, boundary_points
 from core.geometry.curvature import CurvatureProfile, curvature_profile
 from core.geometry.hessian import HessianProducts
-from core.images import load_images
+from core.images.image_set import load_images
 
 IMAGES, TOP = 16, 20
 pytestmark = pytest.mark.timeout(1800)

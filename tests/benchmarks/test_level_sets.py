@@ -22,7 +22,7 @@ from core.geometry.level_sets import LevelSetPaths, traverse
 from core.geometry.level_steps import MODES, Stepper
 from core.geometry.level_walks import Pairs
 from core.geometry.log_odds import LogOdds
-from core.images import load_images
+from core.images.image_set import load_images
 
 pytestmark = pytest.mark.timeout(3600)
 

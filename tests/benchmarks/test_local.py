@@ -16,7 +16,7 @@ from core.checkpoints import load_classifier
 from core.geometry.linearised import Outputs
 from core.geometry.local import local_geometry
 from core.geometry.mantel import distances, mantel
-from core.images import load_images
+from core.images.image_set import load_images
 
 
 @pytest.mark.parametrize("dataset", ["digits", "photos"])

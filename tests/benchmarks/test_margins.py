@@ -15,7 +15,7 @@ import torch
 
 from core.checkpoints import load_classifier
 from core.geometry.margins import SubspaceMargins, subspace_margins
-from core.images import load_images
+from core.images.image_set import load_images
 
 PASSES, IMAGES = 15_000, 40
 SHAPES = (32, 64, 128, 256, 512)

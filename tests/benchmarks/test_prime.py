@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from core.checkpoints import load_classifier
 from core.geometry.corruptions import CORRUPTIONS, corrupt
 from core.geometry.prime import prime
-from core.images import load_images
+from core.images.image_set import load_images
 
 BATCH = 64
 

@@ -17,7 +17,7 @@ from core.checkpoints import demo_images, demo_models, load_classifier
 from core.classifier import Classifier
 from core.geometry.paths import RegionPaths, connect
 from core.geometry.relabel import relabel
-from core.images import ImageSet, load_images
+from core.images.image_set import ImageSet, load_images
 
 PAIRS = 50
 LEAST = 48  # of them: all but for photos/vit, of which up to two of a kind are listed as not found

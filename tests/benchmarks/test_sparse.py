@@ -21,7 +21,7 @@ from core.checkpoints import load_classifier
 from core.classifier import Classifier
 from core.geometry.box_solver import SPARSE_ORDERS
 from core.geometry.sparse import SparsePerturbation, sparse_perturbation
-from core.images import load_images
+from core.images.image_set import load_images
 
 IMAGES = 32
 ROUNDING = 1e-6  # of a pixel: peers leave differences of float noise

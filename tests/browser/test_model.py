@@ -16,7 +16,7 @@ from torch import nn
 from torchvision import models
 
 from core.figures.paper import read_recipe
-from core.images import load_images
+from core.images.image_set import load_images
 from core.preprocessing import PRESETS
 from core.recipe import Recipe
 from core.sources.models import Source

@@ -21,7 +21,7 @@ from core.geometry.margins import subspace_margins
 from core.geometry.planes import Plane
 from core.geometry.slices import slice_plane
 from core.geometry.subspaces import frequency_blocks, patches
-from core.images import ImageSet, load_images
+from core.images.image_set import ImageSet, load_images
 from core.sources.models import ANALYTIC_KINDS
 from tests import truths
 

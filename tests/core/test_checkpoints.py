@@ -23,7 +23,7 @@ from core import demo
 from core.checkpoints import _digest, demo_images, demo_models, load_classifier, model_card, write_checkpoint
 from core.classifier import Classifier
 from core.errors import CheckpointError
-from core.images import METADATA_KEY, load_images
+from core.images.image_set import METADATA_KEY, load_images
 from core.sources.models import ASSETS
 
 # Least accuracy: 3 points below what the cards say; an untrained network can only guess.

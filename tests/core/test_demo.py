@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from core import demo, demo_cards, demo_data
-from core.images import load_images
+from core.images.image_set import load_images
 from core.sources.models import ASSETS
 
 TINY = replace(demo.RECIPES["digits/standard"], epochs=1)

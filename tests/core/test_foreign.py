@@ -16,7 +16,7 @@ from core import cli, foreign
 from core.checkpoints import load_classifier, write_checkpoint
 from core.errors import CheckpointError
 from core.foreign import by_digest, digest_of
-from core.images import demo_images_of, load_images
+from core.images.image_set import demo_images_of, load_images
 from core.registries import untrained
 from core.sources.models import Source
 from tests.core.test_checkpoints import FACTS, small

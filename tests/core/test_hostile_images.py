@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from core.errors import ImageError
-from core.image_collections import gather
-from core.image_reading import Collected, read_set
+from core.images.collections import gather
+from core.images.reading import Collected, read_set
 from tests.hostile_images import archive, encoded, hostile
 
 MOST_RESIDENT = 400 << 10  # kB above what the process had: one picture of 50 million pixels; bombs claim terabytes

@@ -10,7 +10,7 @@ from core import null as nulls
 from core.checkpoints import demo_images, load_classifier
 from core.classifier import Classifier
 from core.errors import CheckpointError
-from core.images import load_images
+from core.images.image_set import load_images
 from core.null import linearised, null_of, untrained
 from core.recipe import Recipe
 from core.runtime.batches import silent

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from core.classifier import Classifier
 from core.errors import CheckpointError
-from core.images import load_images
+from core.images.image_set import load_images
 from core.preprocessing import PRESETS, Trial, looks_untrained, normalisation, presets, suspicion, trials
 from core.sources.models import Source
 

@@ -16,7 +16,7 @@ from core.cli import main
 from core.errors import CheckpointError
 from core.figures.provenance import read_recipe
 from core.followed import read
-from core.images import load_images
+from core.images.image_set import load_images
 from core.recipe import Recipe
 from core.series import checkpoints, in_order, label_of, series
 from core.store import Store

@@ -17,7 +17,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from core.classifier import Classifier
-from core.images import ImageSet
+from core.images.image_set import ImageSet
 from core.wording import LONGEST, cell, coded, comment, latex, markup, name, names, plain
 
 TRAPS = (

@@ -15,7 +15,7 @@ from streamlit.runtime.scriptrunner import StopException
 from streamlit.testing.v1 import AppTest
 
 from core.errors import ImageError
-from core.images import load_images
+from core.images.image_set import load_images
 from core.sources.images import ImageSource
 from dashboard import brought, own_images
 from dashboard.brought import Brought

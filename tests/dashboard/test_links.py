@@ -17,7 +17,7 @@ from streamlit.testing.v1 import AppTest
 
 from core.analyses import TABLE
 from core.errors import RecipeError
-from core.images import load_images
+from core.images.image_set import load_images
 from core.sources.models import at_image
 from dashboard import links, missing, own_images
 from dashboard.brought import Brought

@@ -10,7 +10,7 @@ from core.analyses import TABLE, thumbnails
 from core.figures.paper import figure_bytes
 from core.figures.screen import page_bytes
 from core.headlines import headlines
-from core.images import load_images
+from core.images.image_set import load_images
 from core.result import Result
 from core.runtime.batches import silent
 from core.settings import used_settings

@@ -13,7 +13,7 @@ from core.checkpoints import load_classifier
 from core.errors import ImageError, RecipeError
 from core.figures.paper import figure_bytes
 from core.geometry.corruptions import CORRUPTIONS
-from core.images import ImageSet, load_images
+from core.images.image_set import ImageSet, load_images
 from core.recipe import Recipe
 from core.runtime.batches import silent
 

@@ -14,7 +14,7 @@ from core.figures.chart import Chart
 from core.geometry import painting
 from core.geometry.limits import RobustnessBound
 from core.geometry.painting import PaintedClass
-from core.images import load_images
+from core.images.image_set import load_images
 from core.recipe import Recipe
 from core.runtime.batches import silent
 

@@ -15,7 +15,7 @@ from core.geometry.map_background import DecisionMap
 from core.geometry.map_curvature import CurvedMap
 from core.geometry.map_paths import MapPaths
 from core.geometry.maps import EmbeddingMap
-from core.images import load_images
+from core.images.image_set import load_images
 from core.recipe import Recipe
 from core.result import Result
 from core.runtime.batches import silent

@@ -12,7 +12,7 @@ from core.checkpoints import load_classifier
 from core.figures.paper import figure_bytes
 from core.geometry import margins
 from core.geometry.margins import SubspaceMargins
-from core.images import load_images
+from core.images.image_set import load_images
 from core.recipe import Recipe
 from core.result import Result
 from core.runtime.batches import silent

@@ -13,7 +13,7 @@ from core.figures.races import TRANSFER_SHOWS
 from core.figures.supports import SUPPORTS_SHOWS
 from core.geometry.race import CONTESTS
 from core.geometry.sampling import correct_rows
-from core.images import load_images
+from core.images.image_set import load_images
 from core.recipe import Recipe
 from core.runtime.batches import silent
 from core.store import key_of

@@ -12,7 +12,7 @@ from core.figures.exact import with_exact_boundary
 from core.figures.paper import figure_bytes
 from core.figures.screen import page_bytes
 from core.figures.symlog import Symlog
-from core.images import load_images
+from core.images.image_set import load_images
 from core.recipe import Recipe
 from core.runtime.batches import silent
 

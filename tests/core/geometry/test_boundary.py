@@ -16,7 +16,7 @@ from core.errors import ImageError
 from core.geometry import boundary
 from core.geometry.boundary import STATUSES, BoundaryPoints, boundary_points
 from core.geometry.closest import NORMS, Norm
-from core.images import load_images
+from core.images.image_set import load_images
 from core.result import Result
 from core.runtime import batches
 from core.runtime.batches import Cancelled

@@ -16,7 +16,7 @@ from core.errors import ImageError
 from core.geometry import curvature
 from core.geometry.boundary import boundary_points
 from core.geometry.curvature import STATUSES, CurvatureProfile, curvature_profile
-from core.images import load_images
+from core.images.image_set import load_images
 from core.result import Result
 from core.runtime import batches
 from core.runtime.batches import Cancelled

@@ -12,7 +12,7 @@ from core.checkpoints import load_classifier
 from core.geometry.curvature import curvature_profile
 from core.geometry.curvature_cards import CurvatureCard, drawn, prepare, prepare_scale, prepare_section, prepare_walk
 from core.geometry.cuts import start_of
-from core.images import ImageSet, load_images
+from core.images.image_set import ImageSet, load_images
 from core.result import Result
 from core.runtime import batches
 from core.runtime.batches import Cancelled

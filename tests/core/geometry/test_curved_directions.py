@@ -17,7 +17,7 @@ from core.geometry.curved_directions import (
     shared_directions,
     subspace_overlap,
 )
-from core.images import load_images
+from core.images.image_set import load_images
 from core.result import Result
 from tests import curved, truths
 

@@ -12,7 +12,7 @@ from core.errors import ImageError
 from core.geometry.corruptions import corrupt
 from core.geometry.cuts import cut_of, prepare, prepare_profile, start_of
 from core.geometry.slices import Slice
-from core.images import ImageSet
+from core.images.image_set import ImageSet
 from core.result import Result
 from tests import truths
 

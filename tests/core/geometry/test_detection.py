@@ -11,7 +11,7 @@ from scipy import stats
 
 from core.checkpoints import load_classifier
 from core.geometry.detection import ATTACKS, PAIRS, DetectionExhibit, _curve, detection_exhibit
-from core.images import load_images
+from core.images.image_set import load_images
 from core.result import Result
 from tests import curved, truths
 

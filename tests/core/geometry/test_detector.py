@@ -12,7 +12,7 @@ from core.checkpoints import load_classifier
 from core.errors import ImageError
 from core.geometry.boundary import boundary_points
 from core.geometry.detector import PerturbationScores, detect_perturbed
-from core.images import load_images
+from core.images.image_set import load_images
 from core.result import Result
 from tests import curved, truths
 

@@ -28,7 +28,7 @@ from core.geometry.directions import (
 )
 from core.geometry.level_sets import traverse
 from core.geometry.level_steps import MODES
-from core.images import ImageSet, load_images
+from core.images.image_set import ImageSet, load_images
 from tests import truths
 
 SHAPE = (3, 8, 6)

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from core.checkpoints import load_classifier
 from core.geometry.features import Features
-from core.images import load_images
+from core.images.image_set import load_images
 from tests import truths
 
 SHAPE = (1, 32, 32)

@@ -24,7 +24,7 @@ from core.geometry.level_sets import traverse
 from core.geometry.level_stars import prepare as prepare_star
 from core.geometry.planes import Plane
 from core.geometry.slices import slice_plane
-from core.images import ImageSet, load_images
+from core.images.image_set import ImageSet, load_images
 from core.result import Result
 from core.runtime import batches
 from tests import truths

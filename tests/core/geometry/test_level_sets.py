@@ -17,7 +17,7 @@ from core.classifier import Classifier
 from core.errors import ImageError
 from core.geometry.level_sets import STATUSES, LevelSetPaths, traverse
 from core.geometry.level_steps import MODES, Mode
-from core.images import load_images
+from core.images.image_set import load_images
 from core.result import Result
 from core.runtime import batches
 from tests import truths

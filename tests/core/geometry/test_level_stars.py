@@ -9,7 +9,7 @@ import torch
 from core.checkpoints import load_classifier
 from core.errors import ImageError
 from core.geometry.level_stars import LevelStar, prepare
-from core.images import ImageSet, load_images
+from core.images.image_set import ImageSet, load_images
 from core.result import Result
 from tests import truths
 

@@ -9,7 +9,7 @@ from core.checkpoints import load_classifier
 from core.errors import ImageError
 from core.geometry.level_sets import traverse
 from core.geometry.level_ways import way_to
-from core.images import load_images
+from core.images.image_set import load_images
 from tests.core.geometry.test_level_cards import half_space, image_set
 
 

@@ -14,7 +14,7 @@ from core.checkpoints import load_classifier
 from core.classifier import Classifier
 from core.geometry import local
 from core.geometry.local import LocalGeometry, local_geometry, precise
-from core.images import load_images
+from core.images.image_set import load_images
 from core.result import Result
 from core.runtime.batches import Cancelled
 from tests import local_maps, truths

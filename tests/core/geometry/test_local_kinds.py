@@ -8,7 +8,7 @@ import torch
 
 from core.checkpoints import load_classifier
 from core.geometry.local_kinds import KINDS, LocalKinds, local_kinds
-from core.images import load_images
+from core.images.image_set import load_images
 from core.result import Result
 from tests import local_maps, truths
 

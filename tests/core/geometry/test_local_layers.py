@@ -12,7 +12,7 @@ from torch import nn
 from core.checkpoints import load_classifier
 from core.geometry import local_layers
 from core.geometry.local_layers import LayerGeometry, layer_geometry
-from core.images import load_images
+from core.images.image_set import load_images
 from core.result import Result
 from tests import local_maps, truths
 

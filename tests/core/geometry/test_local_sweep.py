@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from core.checkpoints import load_classifier
 from core.geometry.local_sweep import RadiusSweep, radius_sweep
-from core.images import load_images
+from core.images.image_set import load_images
 from core.result import Result
 from tests import curved, local_maps, truths
 

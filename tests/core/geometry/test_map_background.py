@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from core.checkpoints import load_classifier
 from core.geometry.map_background import STATUSES, DecisionMap, decision_map
 from core.geometry.maps import embed
-from core.images import load_images
+from core.images.image_set import load_images
 from core.result import Result
 from tests.core.geometry.test_maps import clusters
 

@@ -13,7 +13,7 @@ from core.checkpoints import load_classifier
 from core.classifier import Classifier
 from core.geometry.map_background import DecisionMap
 from core.geometry.map_curvature import CurvedMap, curved_map
-from core.images import load_images
+from core.images.image_set import load_images
 from core.result import Result
 from core.runtime import batches
 from tests import truths

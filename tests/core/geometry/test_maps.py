@@ -16,7 +16,7 @@ from core.classifier import Classifier
 from core.errors import ImageError
 from core.geometry.maps import EmbeddingMap, embed
 from core.geometry.spaces import SPACES, SpaceName
-from core.images import load_images
+from core.images.image_set import load_images
 from core.result import Result
 from core.runtime import batches
 from core.runtime.batches import Cancelled

@@ -28,7 +28,7 @@ from core.geometry.subspaces import (
     frequency_windows,
     patches,
 )
-from core.images import load_images
+from core.images.image_set import load_images
 from core.result import Result
 from core.runtime import batches
 from core.runtime.batches import Cancelled

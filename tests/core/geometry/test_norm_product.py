@@ -12,7 +12,7 @@ from core.checkpoints import load_classifier
 from core.classifier import Classifier
 from core.geometry.linearised import Linearised, Outputs
 from core.geometry.norm_product import norm_product
-from core.images import load_images
+from core.images.image_set import load_images
 from tests import local_maps, truths
 
 SHAPE = (3, 8, 8)

@@ -8,7 +8,7 @@ import torch
 
 from core.checkpoints import load_classifier
 from core.geometry.overlay import overlay
-from core.images import load_images
+from core.images.image_set import load_images
 from tests.truths import DTYPES, Affine, classifier
 
 

@@ -10,7 +10,7 @@ from core.checkpoints import load_classifier
 from core.geometry.cuts import start_of
 from core.geometry.path_cards import FRAMES, PathCard, prepare, prepare_graph
 from core.geometry.paths import connect
-from core.images import load_images
+from core.images.image_set import load_images
 from core.result import Result
 
 ROWS = (3, 17, 42)

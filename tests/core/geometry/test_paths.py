@@ -14,7 +14,7 @@ from core.checkpoints import load_classifier
 from core.classifier import Classifier
 from core.errors import ImageError
 from core.geometry.paths import STATUSES, RegionPaths, connect
-from core.images import load_images
+from core.images.image_set import load_images
 from core.result import Result
 from tests import corridors, curved, truths
 

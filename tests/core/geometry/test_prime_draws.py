@@ -11,7 +11,7 @@ from core.checkpoints import load_classifier
 from core.classifier import Classifier
 from core.errors import ImageError
 from core.geometry.prime_draws import ROWS, prime_draws
-from core.images import load_images
+from core.images.image_set import load_images
 from tests import truths
 
 SHAPE = (3, 16, 16)

@@ -10,7 +10,7 @@ import torch
 
 from core.checkpoints import load_classifier
 from core.geometry.region_graph import OUTCOMES, RegionGraph, region_graph
-from core.images import load_images
+from core.images.image_set import load_images
 from core.result import Result
 from tests import corridors, curved
 

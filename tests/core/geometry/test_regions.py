@@ -16,7 +16,7 @@ from core.geometry import regions
 from core.geometry.planes import Plane
 from core.geometry.regions import Fragmentation, RegionStatistics, fragmentation, region_statistics
 from core.geometry.slices import Slice, slice_plane
-from core.images import ImageSet, load_images
+from core.images.image_set import ImageSet, load_images
 from core.result import Result
 from core.runtime import batches
 from core.runtime.batches import Cancelled

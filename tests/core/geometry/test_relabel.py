@@ -12,7 +12,7 @@ from torch import Tensor
 from core.checkpoints import load_classifier
 from core.errors import ImageError
 from core.geometry.relabel import Entered, RegionMargin, deepen, enter, relabel
-from core.images import load_images
+from core.images.image_set import load_images
 from tests import curved, truths
 
 

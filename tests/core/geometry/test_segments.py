@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from core.checkpoints import load_classifier
 from core.geometry.segments import LinearPaths, linear_paths
-from core.images import load_images
+from core.images.image_set import load_images
 from core.result import Result
 from core.runtime import batches
 from tests import truths

@@ -15,7 +15,7 @@ from core.errors import ImageError
 from core.geometry.boundary import boundary_points
 from core.geometry.corruptions import CORRUPTIONS, corrupt
 from core.geometry.severity import SeveritySweep, severity_sweep
-from core.images import load_images
+from core.images.image_set import load_images
 from core.result import Result
 from core.runtime import batches
 from core.runtime.batches import Cancelled

@@ -20,7 +20,7 @@ from core.geometry.sharing import (
     scrambled,
     shared_spans,
 )
-from core.images import load_images
+from core.images.image_set import load_images
 from core.result import Result
 from tests import curved, truths
 

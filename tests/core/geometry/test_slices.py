@@ -13,7 +13,7 @@ from core.errors import ImageError
 from core.geometry import slices
 from core.geometry.planes import Extent, Plane
 from core.geometry.slices import Slice, slice_plane
-from core.images import load_images
+from core.images.image_set import load_images
 from core.result import Result
 from core.runtime import batches
 from core.runtime.batches import Cancelled

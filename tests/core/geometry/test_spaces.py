@@ -8,7 +8,7 @@ import torch
 from core.checkpoints import load_classifier
 from core.errors import ImageError
 from core.geometry.spaces import SPACES, Space, SpaceName
-from core.images import load_images
+from core.images.image_set import load_images
 
 
 @pytest.mark.parametrize("name", SPACES)

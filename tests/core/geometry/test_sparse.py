@@ -18,7 +18,7 @@ from core.errors import ImageError
 from core.geometry import sparse
 from core.geometry.box_solver import SPARSE_ORDERS
 from core.geometry.sparse import STATUSES, SparsePerturbation, sparse_perturbation
-from core.images import load_images
+from core.images.image_set import load_images
 from core.result import Result
 from core.runtime import batches
 from core.runtime.batches import Cancelled

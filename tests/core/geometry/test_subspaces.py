@@ -22,7 +22,7 @@ from core.geometry.subspaces import (
     patches,
     principal_components,
 )
-from core.images import load_images
+from core.images.image_set import load_images
 from tests import truths
 
 ODD = (3, 10, 14)

@@ -12,7 +12,7 @@ from core.checkpoints import load_classifier
 from core.geometry.proportions import wilson
 from core.geometry.sampling import correct_rows
 from core.geometry.supports import Supports, statistics, supports
-from core.images import load_images
+from core.images.image_set import load_images
 from core.result import Result
 from tests import truths
 from tests.perturbations import a_perturbation

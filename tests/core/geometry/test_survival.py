@@ -16,7 +16,7 @@ from core.geometry.extremal import EXTREMAL, Extremal, extremal_classifier, extr
 from core.geometry.limits import NORMS, robustness_bound
 from core.geometry.survival import clopper_pearson, halved, survival, survivors, uniform_levels
 from core.geometry.witnesses import SEARCHES, Witnesses
-from core.images import load_images
+from core.images.image_set import load_images
 from tests.truths import Affine, classifier
 
 

@@ -12,7 +12,7 @@ import torch
 import core
 from core.classifier import Classifier
 from core.errors import ImageError
-from core.images import ImageSet
+from core.images.image_set import ImageSet
 from tests import truths
 
 SHAPES = ((1, 1, 1), (3, 1, 1), (1, 1, 2), (1, 2, 1), (1, 2, 2))

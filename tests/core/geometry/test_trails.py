@@ -9,7 +9,7 @@ from core.checkpoints import load_classifier
 from core.geometry.corruptions import corrupt
 from core.geometry.cuts import cut_of
 from core.geometry.trails import TrailKind, Trails, trails
-from core.images import load_images
+from core.images.image_set import load_images
 
 ROWS = (3, 17, 42)
 

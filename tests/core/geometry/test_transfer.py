@@ -12,7 +12,7 @@ from core.classifier import Classifier
 from core.geometry.closest import SignedMargin
 from core.geometry.sampling import correct_rows
 from core.geometry.transfer import CONDITIONS, CONTROLS, Transfer, cross_on_support, transfer
-from core.images import load_images
+from core.images.image_set import load_images
 from core.result import Result
 from tests import truths
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from core.checkpoints import load_classifier
 from core.errors import ImageError
 from core.geometry.triangles import Triangle, triangle
-from core.images import load_images
+from core.images.image_set import load_images
 from core.result import Result
 from core.runtime import batches
 from core.runtime.batches import Cancelled

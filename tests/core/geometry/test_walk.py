@@ -11,7 +11,7 @@ from core.errors import ImageError
 from core.geometry.corruptions import corrupt
 from core.geometry.severity import severity_sweep
 from core.geometry.walk import severity_walk
-from core.images import load_images
+from core.images.image_set import load_images
 from tests import truths
 
 SHAPE = (1, 16, 16)

@@ -17,7 +17,7 @@ from core.geometry.curvature_summary import CurvatureSummary
 from core.geometry.detection import DetectionExhibit
 from core.geometry.paths import RegionPaths
 from core.geometry.sharing import DirectionSensitivity, DirectionSharing
-from core.images import load_images
+from core.images.image_set import load_images
 from core.reproduce import claims_about, curvature
 from core.reproduce.measured_curvature import PAIRS, MeasuredCurvature, connected, spectra
 from core.reproduce.report import plain

@@ -12,7 +12,7 @@ import torch
 from core.geometry.image_distances import image_distances
 from core.geometry.level_sets import traverse
 from core.geometry.star_likeness import star_likeness
-from core.images import ImageSet
+from core.images.image_set import ImageSet
 from core.reproduce import level_sets
 from core.reproduce.walked import DELTAS, LATTICE, Pairs, Walked, pairs_of, triangle_shares
 from tests import truths

@@ -17,10 +17,10 @@ from unicodedata import normalize
 import numpy as np
 
 from core.errors import ImageError
-from core.image_archives import ARCHIVES, Entry, Refused, is_hidden, open_arrays, open_zip, zip_entries
-from core.image_arrays import Arrays, arrays_of
-from core.image_files import MOST_BYTES, SUFFIXES, Picture, ending_of, fitted_array, not_read, read_picture, short_name
-from core.image_tables import TABLES, classes_in_tables
+from core.images.archives import ARCHIVES, Entry, Refused, is_hidden, open_arrays, open_zip, zip_entries
+from core.images.arrays import Arrays, arrays_of
+from core.images.files import MOST_BYTES, SUFFIXES, Picture, ending_of, fitted_array, not_read, read_picture, short_name
+from core.images.tables import TABLES, classes_in_tables
 from core.sources.images import Fit, rows_of
 
 ARRAYS = (".npz", ".npy")

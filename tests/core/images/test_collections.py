@@ -12,8 +12,8 @@ import torch
 
 from core.errors import ImageError
 from core.foreign import by_digest, digest_of
-from core.image_collections import gather, previews
-from core.images import load_images
+from core.images.collections import gather, previews
+from core.images.image_set import load_images
 from core.sources.images import Fit, ImageSource
 from tests.hostile_images import archive, encoded
 

@@ -22,7 +22,7 @@ from typing import IO, Any, NamedTuple
 import numpy as np
 
 from core.errors import ImageError
-from core.image_files import MOST_BYTES, ending_of, short_name, zip_ends
+from core.images.files import MOST_BYTES, ending_of, short_name, zip_ends
 
 MOST_ENTRIES = 50_000  # of a zip, below where its format changes
 MOST_UNPACKED = 4 << 30  # bytes of all entries together

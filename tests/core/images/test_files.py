@@ -10,7 +10,7 @@ import pytest
 from PIL import Image, ImageOps
 
 from core.errors import ImageError
-from core.image_files import Picture, read_picture
+from core.images.files import Picture, read_picture
 from core.sources.images import Fit
 from tests.hostile_images import archive, chunk, png
 

@@ -15,9 +15,9 @@ from typing import NamedTuple
 from unicodedata import normalize
 
 from core.errors import ImageError
-from core.image_archives import Entry, Refused
-from core.image_classes import is_missing, number_in
-from core.image_files import SUFFIXES, ending_of, short_name
+from core.images.archives import Entry, Refused
+from core.images.classes import is_missing, number_in
+from core.images.files import SUFFIXES, ending_of, short_name
 
 TABLES = (".csv", ".tsv")
 _BYTES = 16 << 20  # of all tables of a set

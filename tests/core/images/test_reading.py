@@ -14,10 +14,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from core import image_reading
 from core.errors import ImageError
-from core.image_collections import gather
-from core.image_reading import Collected, read_previews, read_set, upright
+from core.images import reading
+from core.images.collections import gather
+from core.images.reading import Collected, read_previews, read_set, upright
 from tests.hostile_images import FLOODS, archive, encoded
 
 
@@ -59,10 +59,10 @@ def test_some_of_many_tiny_pictures_can_be_had(tmp_path: Path) -> None:
 def test_decoded_pixels_are_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     content = encoded(values=np.zeros((60, 60, 3), np.uint8))
     (tmp_path / "a.zip").write_bytes(archive({f"{row}.png": content for row in range(4)}))
-    monkeypatch.setattr(image_reading, "PIXELS_PER_BYTE", 1)
-    monkeypatch.setattr(image_reading, "MOST_DECODED", 4 * 3600 - 4 * len(content))
+    monkeypatch.setattr(reading, "PIXELS_PER_BYTE", 1)
+    monkeypatch.setattr(reading, "MOST_DECODED", 4 * 3600 - 4 * len(content))
     assert len(read(tmp_path / "a.zip").pictures) == 4
-    monkeypatch.setattr(image_reading, "MOST_DECODED", 4 * 3600 - 4 * len(content) - 1)
+    monkeypatch.setattr(reading, "MOST_DECODED", 4 * 3600 - 4 * len(content) - 1)
     with pytest.raises(ImageError, match=r"pixels together, got more by 3\.png \(image 4 of 4\); make them smaller"):
         read(tmp_path / "a.zip")
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from core.errors import ImageError
-from core.image_archives import Refused, Stored
-from core.image_arrays import Arrays, arrays_of, scale_advice
+from core.images.archives import Refused, Stored
+from core.images.arrays import Arrays, arrays_of, scale_advice
 
 RANDOM = np.random.default_rng(0)
 CHANNELS_LAST = RANDOM.random((4, 8, 6, 3), np.float32)

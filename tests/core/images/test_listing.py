@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from core.errors import ImageError
-from core.image_listing import Listed, listed
+from core.images.listing import Listed, listed
 from core.sources.images import Fit
 from tests.hostile_images import archive, encoded
 

@@ -14,10 +14,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from core.errors import ImageError
-from core.image_archives import Refused
-from core.image_files import FIRST, Picture, short_name
-from core.image_listing import Listed, listed
-from core.image_previews import preview
+from core.images.archives import Refused
+from core.images.files import FIRST, Picture, short_name
+from core.images.listing import Listed, listed
+from core.images.previews import preview
 from core.sources.images import Fit
 
 MOST_DECODED = 2**28  # pixels of all files of a set, and besides

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from core import image_tables
 from core.errors import ImageError
-from core.image_archives import Entry
-from core.image_tables import Said, classes_in_tables, read_table
+from core.images import tables as image_tables
+from core.images.archives import Entry
+from core.images.tables import Said, classes_in_tables, read_table
 
 ABC = ("a.png", "b.png", "c.png")
 NUMBERED = ("1.png", "2.png", "3.png")

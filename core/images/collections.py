@@ -15,11 +15,11 @@ import numpy as np
 import torch
 
 from core.errors import ImageError
-from core.image_archives import Refused
-from core.image_classes import numbered
-from core.image_files import short_name
-from core.image_reading import MOST_DECODED, Collected, Note, collected
-from core.images import ImageSet, to_pixels
+from core.images.archives import Refused
+from core.images.classes import numbered
+from core.images.files import short_name
+from core.images.image_set import ImageSet, to_pixels
+from core.images.reading import MOST_DECODED, Collected, Note, collected
 from core.runtime.sandbox import Limits, isolated
 from core.sources.images import Fit, ImageSource
 
@@ -96,7 +96,7 @@ def gather(
     said = ImageSource.parse(source)
     fit = _with_size(said.fit, size)
     if said.kind == "torchvision":
-        from core.image_datasets import dataset_pictures
+        from core.images.datasets import dataset_pictures
 
         found = collected(dataset_pictures(said), fit, most_values, said.place, on_progress)
     else:
@@ -111,7 +111,7 @@ def gather(
 def _read(path: Path, said: ImageSource, fit: Fit, most_values: int, on_progress: Callable[[float], None]) -> Collected:
     """A file or folder, read in a process of its own."""
     pictures, labels, class_names, partners, notes, refused, left = isolated(
-        "core.image_reading:read_set",
+        "core.images.reading:read_set",
         name=short_name(path.name),
         limits=_limits(path, _MEMORY + 4 * most_values, 4 * most_values + _WORDS),
         refusal=ImageError,
@@ -149,7 +149,7 @@ def previews(source: str | Path, notes: Sequence[Note], *, uploads: Uploads | No
     said = ImageSource.parse(source)
     path = _place(said, uploads)
     found: list[np.ndarray] = isolated(
-        "core.image_reading:read_previews",
+        "core.images.reading:read_previews",
         name=short_name(path.name),
         limits=_limits(path, _MEMORY, _WORDS),
         refusal=ImageError,

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from core.errors import ImageError
-from core.image_listing import Listed, Named, fitting
+from core.images.listing import Listed, Named, fitting
 from core.sources.images import ImageSource, rows_of
 
 # Each data set with its parts and how torchvision asks for them; the first part is the default

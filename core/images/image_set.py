@@ -1,7 +1,7 @@
 """Images: what goes into a classifier, checked once, at the door.
 
 An `ImageSet` holds pixels in [0, 1] with their labels and names. It comes from the demo sets in `assets/images`, or
-from files, as `core.image_collections` reads them.
+from files, as `core.images.collections` reads them.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ from torch import Tensor
 
 from core import wording
 from core.errors import ImageError
-from core.image_arrays import scale_advice
+from core.images.arrays import scale_advice
 from core.sources.images import ImageSource
 from core.sources.models import ASSETS
 
 if TYPE_CHECKING:
-    from core.image_collections import Uploads
+    from core.images.collections import Uploads
 
 logger = logging.getLogger(__name__)
 
@@ -154,7 +154,7 @@ def load_images(
 
     Files are turned as their EXIF orientation says, transparency is laid over white, animations give their first frame.
     One channel where every file is grey, else three. Folders are read in sorted order, without hidden files. What
-    cannot be used is left out and logged as a warning, with its reason; `core.image_collections.gather` returns it.
+    cannot be used is left out and logged as a warning, with its reason; `core.images.collections.gather` returns it.
 
     Args:
         source: `demo:photos` or another of `DEMO_SETS`, or resized for another model, as `demo:photos@224` (the first
@@ -182,7 +182,7 @@ def load_images(
         if at:
             return _fitted(_demo_set(name), _side(side), text)
         return _demo_set(name) if size is None else _resized(_demo_set(name), _box(size))
-    from core.image_collections import gather
+    from core.images.collections import gather
 
     found = gather(source, size=size, uploads=uploads)
     for what, some in (("left out", found.refused), ("left aside", found.left)):

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from core.errors import ImageError
-from core.image_archives import Refused, Stored
-from core.image_classes import UNKNOWN, is_missing, number_in, whole_numbers
-from core.image_files import short_name
+from core.images.archives import Refused, Stored
+from core.images.classes import UNKNOWN, is_missing, number_in, whole_numbers
+from core.images.files import short_name
 
 _STEMS = ("images", "imgs", "pixels", "x", "data", "image", "img")
 _LABEL_STEMS = ("labels", "lbls", "y", "label", "lbl", "targets", "target")

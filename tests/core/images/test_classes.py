@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from core.errors import ImageError
-from core.image_classes import is_missing, number_in, numbered, whole_numbers
+from core.images.classes import is_missing, number_in, numbered, whole_numbers
 from core.sources.images import ImageSource
 
 FILES = ImageSource.parse("a.zip")

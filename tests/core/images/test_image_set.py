@@ -21,11 +21,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from core import images
 from core.demo_data import PHOTOS
 from core.errors import ImageError
-from core.image_files import read_picture
-from core.images import ImageSet, load_images
+from core.images import image_set as images
+from core.images.files import read_picture
+from core.images.image_set import ImageSet, load_images
 from core.sources.images import Fit
 from core.sources.models import ASSETS
 
@@ -342,7 +342,7 @@ def test_what_is_left_out_is_printed_where_nobody_logs(tmp_path: Path, checkout:
     (tmp_path / "c.heic").write_bytes(b"-")
     for number in range(25):
         (tmp_path / f"{number:02}.txt").write_bytes(b"-")
-    script = "import sys; from core.images import load_images; load_images(sys.argv[1])"
+    script = "import sys; from core.images.image_set import load_images; load_images(sys.argv[1])"
     told = subprocess.run(
         [sys.executable, "-c", script, str(tmp_path)], cwd=checkout, capture_output=True, text=True, check=True
     )
