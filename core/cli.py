@@ -214,7 +214,7 @@ def _own_images(model: str, option: str = "--image-set") -> str:
     said = Source.parse(model).trained
     if said.kind != "demo" or not said.place:
         raise RecipeError(f"expected {option} beside the model {model}, got none; name a set or a folder of images")
-    from core.checkpoints import demo_images
+    from core.models.checkpoints import demo_images
 
     return demo_images(model)
 
@@ -359,7 +359,7 @@ def _write(recipe: Recipe, out: Path, options: argparse.Namespace) -> None:
         write_whole(out, f"{recipe.json()}\n".encode())
         say_written(out)
         return
-    from core.inspection import doubts
+    from core.models.inspection import doubts
 
     bars: list[Bar] = []
 
@@ -382,7 +382,7 @@ def _write(recipe: Recipe, out: Path, options: argparse.Namespace) -> None:
 def _reproduce(topic: str, models: Sequence[str] | None, out: Path | None, device: str | None) -> None:
     """Print each claim as soon as its numbers are there, and write them all to a file if one is named."""
     from core import reproduce
-    from core.checkpoints import demo_models
+    from core.models.checkpoints import demo_models
     from core.reproduce.report import plain as values
 
     if out is not None:

@@ -20,11 +20,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from core.classifier import Classifier
-from core.demo_architectures import strided, transformer
 from core.demo_cards import write_model
 from core.demo_data import DATA, TEST_SEED, DemoData, write_images
 from core.demo_modes import MODES
+from core.models.classifier import Classifier
+from core.models.demo_architectures import strided, transformer
 from core.runtime.batches import OnProgress, set_threads, silent
 from core.sources.models import ASSETS
 

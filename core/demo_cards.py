@@ -16,9 +16,9 @@ import torch
 from jaxtyping import Bool
 from torch import Tensor
 
-from core.classifier import Classifier
 from core.demo_data import BANDWIDTH, CROPS, PATCHES_PER_EPOCH, TEST_SEED, DemoData
 from core.demo_modes import attack
+from core.models.classifier import Classifier
 from core.runtime.batches import atomic_write
 
 if TYPE_CHECKING:
@@ -108,7 +108,7 @@ def _robust(classifier: Classifier, pixels: Tensor, labels: Tensor, radius: floa
 
 def write_model(path: Path, classifier: Classifier, spec: DemoSpec, data: DemoData) -> Measured:
     """Measure a model on the held-out images, write it and, beside it, its card."""
-    from core.checkpoints import write_checkpoint  # which reads the architectures from core.demo
+    from core.models.checkpoints import write_checkpoint  # which reads the architectures from core.demo
 
     measured = measure(classifier, data, RADII[spec.data])
     facts = {

@@ -16,9 +16,9 @@ from core.errors import RecipeError
 from core.recipe import Recipe
 
 if TYPE_CHECKING:
-    from core.classifier import Classifier
     from core.figures.chart import Chart
     from core.images.image_set import ImageSet
+    from core.models.classifier import Classifier
     from core.result import Result
     from core.runtime.batches import OnProgress
 
@@ -111,7 +111,7 @@ def follow(
         recipe: the recipe.
         device: cuda, mps or cpu; the best one here when not given.
         uploads: the files that sources name as `upload:DIGEST`.
-        trust: whether models of it may run code; see `core.trust`.
+        trust: whether models of it may run code; see `core.models.trust`.
         progress: asked with what is computed, gives what is told of the fraction done; None: nothing is told.
 
     Returns:
@@ -127,12 +127,12 @@ def follow(
         >>> made.results[0].forwards, made.file(".svg")[:5]
         (0, b'<?xml')
     """
-    from core.checkpoints import load_classifier
-    from core.foreign import by_digest
     from core.images.image_set import load_images
+    from core.models.checkpoints import load_classifier
+    from core.models.third_party import by_digest
+    from core.models.trust import require_trust, require_trusted_images
     from core.runtime.batches import silent
     from core.store import Store
-    from core.trust import require_trust, require_trusted_images
 
     if not trust:
         for source in recipe.models:

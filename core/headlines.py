@@ -11,7 +11,7 @@ from core import own_numbers
 from core.number import Maker, Number, columns, known, samples
 
 if TYPE_CHECKING:
-    from core.classifier import Classifier
+    from core.models.classifier import Classifier
     from core.recipe import Recipe
     from core.result import Result
 

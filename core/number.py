@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
-    from core.classifier import Classifier
+    from core.models.classifier import Classifier
     from core.recipe import Recipe
     from core.result import Result
 

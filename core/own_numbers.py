@@ -11,7 +11,7 @@ import numpy as np
 from core.number import Number, Numbers, per_sample
 
 if TYPE_CHECKING:
-    from core.classifier import Classifier
+    from core.models.classifier import Classifier
     from core.recipe import Recipe
 
 _MOST = 24  # subspaces that are named one by one; of more, the nearest and the farthest

@@ -16,9 +16,9 @@ from core.errors import RecipeError
 
 if TYPE_CHECKING:
     from core.analyses import Analysis
-    from core.classifier import Classifier
     from core.figures.chart import Chart
     from core.images.image_set import ImageSet
+    from core.models.classifier import Classifier
     from core.result import Result
     from core.runtime.batches import OnProgress
 
@@ -257,7 +257,7 @@ class Recipe:
         Returns:
             The chart. Its caption ends with why a model has no boundary, where that is so.
         """
-        from core.inspection import doubts
+        from core.models.inspection import doubts
 
         figure = {entry.name: self.figure[entry.name] for entry in self.definition.figure}
         together = beside or results

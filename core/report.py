@@ -87,9 +87,9 @@ def report(
 
 def _check(model: str, images: str, rows: Sequence[object], device: str | None, uploads: Sequence[Path]) -> None:
     """Raise at once what would be said in every part."""
-    from core.checkpoints import load_classifier
-    from core.foreign import by_digest
     from core.images.image_set import load_images
+    from core.models.checkpoints import load_classifier
+    from core.models.third_party import by_digest
 
     if not rows:
         raise RecipeError("expected rows of the image set, got none")

@@ -20,9 +20,9 @@ from core.recipe import Recipe, shown
 from core.sources.models import Source
 
 if TYPE_CHECKING:
-    from core.classifier import Classifier
     from core.figures.chart import Chart
     from core.images.image_set import ImageSet
+    from core.models.classifier import Classifier
     from core.result import Result
     from core.runtime.batches import OnProgress
     from core.store import Store
@@ -134,7 +134,7 @@ def checkpoints(text: str) -> tuple[str, ...]:
     """
     said = Source.parse(text)
     if said.kind == "file" and Path(said.place).is_dir():
-        from core.state_dicts import SUFFIXES
+        from core.models.state_dicts import SUFFIXES
 
         files = [each for each in Path(said.place).iterdir() if each.is_file() and each.suffix.lower() in SUFFIXES]
         found = [replace(said, place=str(file)).text() for file in sorted(files, key=lambda file: in_order(file.name))]
@@ -197,7 +197,7 @@ def series(
         RecipeError: if none can be used, or the sources are none.
     """
     from core.figures.series import on_one_scale
-    from core.inspection import doubts
+    from core.models.inspection import doubts
 
     if not sources:
         raise RecipeError("expected at least one checkpoint, got none; name a folder or several sources")
@@ -266,7 +266,7 @@ def follow_series(
         text: the checkpoints, see `checkpoints`.
         device: cuda, mps or cpu; the best one here when not given.
         uploads: the files that sources name as `upload:DIGEST`.
-        trust: whether the checkpoints may run code; see `core.trust`.
+        trust: whether the checkpoints may run code; see `core.models.trust`.
         on_progress: told the fraction done.
 
     Returns:
@@ -275,11 +275,11 @@ def follow_series(
     Raises:
         ValueError: if no checkpoint or the images cannot be loaded, or they do not fit together.
     """
-    from core.checkpoints import load_classifier
-    from core.foreign import by_digest
     from core.images.image_set import load_images
+    from core.models.checkpoints import load_classifier
+    from core.models.third_party import by_digest
+    from core.models.trust import require_trusted_images
     from core.store import Store
-    from core.trust import require_trusted_images
 
     if not trust:
         require_trusted_images(recipe.images)

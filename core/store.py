@@ -23,8 +23,8 @@ from core.result import Result
 from core.runtime.batches import OnProgress, atomic_write, cache_folder, silent
 
 if TYPE_CHECKING:
-    from core.classifier import Classifier
     from core.images.image_set import ImageSet
+    from core.models.classifier import Classifier
     from core.recipe import Recipe
 
 logger = logging.getLogger(__name__)

@@ -20,9 +20,9 @@ from weakref import WeakSet
 
 import streamlit as st
 
-from core.classifier import Classifier
 from core.errors import CheckpointError
-from core.foreign import digest_of
+from core.models.classifier import Classifier
+from core.models.third_party import digest_of
 from core.runtime.batches import keep_private
 from core.sources.models import Source
 from dashboard import server_limits
@@ -43,7 +43,7 @@ class Upload:
     """Uploaded files that are one checkpoint, or a list of class names.
 
     Attributes:
-        digest: see `core.foreign.digest_of`.
+        digest: see `core.models.third_party.digest_of`.
         name: of the first file, as its owner called it.
         paths: where they lie, mode 0600.
         size: in bytes.
@@ -276,7 +276,7 @@ def own_classifier(source: str) -> Classifier:
 
 def own_loader() -> Callable[[str], Classifier]:
     """What gives the models of this session, also on a worker, where Streamlit knows no session."""
-    from core.checkpoints import load_classifier
+    from core.models.checkpoints import load_classifier
 
     kept = brought()
 

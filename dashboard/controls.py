@@ -13,11 +13,11 @@ import torch
 from torch import Tensor
 
 from core.analyses import TABLE
-from core.checkpoints import demo_models
-from core.classifier import Classifier
 from core.figures import style
 from core.figures.chart import Chart, FieldLayer, Scale
 from core.images.image_set import DEMO_SETS
+from core.models.checkpoints import demo_models
+from core.models.classifier import Classifier
 from core.sources.models import Source
 from dashboard import nulls, own_images, session
 from dashboard.brought import brought, name_of

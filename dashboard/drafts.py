@@ -11,17 +11,17 @@ from typing import Any, cast
 
 import streamlit as st
 
-from core import inspection, preprocessing, registries, state_dicts
 from core.errors import CheckpointError, ImageError
 from core.images.archives import Refused
 from core.images.image_set import demo_images_of
-from core.inspection import Check
-from core.preprocessing import Trial
-from core.registries import Fit
+from core.models import inspection, preprocessing, registries, state_dicts
+from core.models.inspection import Check
+from core.models.preprocessing import Trial
+from core.models.registries import Fit
+from core.models.state_dicts import StateDict
 from core.runtime.sandbox import Limits, isolated
 from core.series import in_order
 from core.sources.models import Source
-from core.state_dicts import StateDict
 from dashboard.brought import LARGEST, Upload, brought, own_classifier
 from dashboard.held import held
 from dashboard.resources import image_set

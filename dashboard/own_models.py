@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from core.preprocessing import OWN
+from core.models.preprocessing import OWN
 from core.sources.models import Source
 from dashboard import controls, drafts, session
 from dashboard.brought import brought, name_of

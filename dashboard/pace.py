@@ -10,7 +10,7 @@ from typing import cast
 
 import streamlit as st
 
-from core.inspection import seconds_per_image
+from core.models.inspection import seconds_per_image
 from core.sources.models import Source
 from dashboard import session
 

@@ -7,12 +7,12 @@ from collections import OrderedDict
 
 import streamlit as st
 
-from core.checkpoints import demo_images as images_of_demo
-from core.checkpoints import load_classifier
-from core.checkpoints import model_card as card_of_demo
-from core.classifier import Classifier, Predictions
 from core.images.image_set import ImageSet, demo_images_of, load_images
-from core.null import null_of
+from core.models.checkpoints import demo_images as images_of_demo
+from core.models.checkpoints import load_classifier
+from core.models.checkpoints import model_card as card_of_demo
+from core.models.classifier import Classifier, Predictions
+from core.models.null import null_of
 from core.result import Result
 from core.sources.models import ANALYTIC, LINEARISED, NULLS, UNTRAINED, Source
 from core.store import Store

@@ -16,10 +16,10 @@ import streamlit as st
 from streamlit.errors import FragmentHandledException
 
 from core.analyses import TABLE
-from core.checkpoints import demo_models as demo_models
-from core.classifier import Classifier
 from core.figures.chart import Chart
 from core.images.image_set import ImageSet
+from core.models.checkpoints import demo_models as demo_models
+from core.models.classifier import Classifier
 from core.recipe import Recipe
 from core.result import Result
 from core.runtime.batches import OnProgress

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from core.classifier import Classifier
 from core.geometry.hessian import HessianProducts
+from core.models.classifier import Classifier
 from tests import truths
 
 

@@ -21,9 +21,9 @@ from typing import Any
 import numpy as np
 
 from core.analyses import TABLE
-from core.checkpoints import load_classifier
-from core.classifier import Classifier
 from core.images.image_set import ImageSet, load_images
+from core.models.checkpoints import load_classifier
+from core.models.classifier import Classifier
 from core.recipe import Recipe
 from core.result import Result
 from core.runtime.batches import set_threads, silent

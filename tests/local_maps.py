@@ -9,7 +9,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from core.classifier import Classifier
+from core.models.classifier import Classifier
 from tests import truths
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from core.errors import CheckpointError, ImageError
-from core.tensor_files import layout
+from core.models.tensor_files import layout
 
 
 def back(progress: Any, **arguments: Any) -> Any:

@@ -18,10 +18,10 @@ import torch
 from PIL import Image
 from torch import nn
 
-from core.checkpoints import demo_models, load_classifier
 from core.figures.paper import figure_bytes, read_recipe
 from core.followed import follow
 from core.images.image_set import load_images
+from core.models.checkpoints import demo_models, load_classifier
 from core.recipe import Recipe
 from core.runtime.batches import silent
 from core.sources.images import ImageSource

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from core.classifier import Classifier
+from core.models.classifier import Classifier
 
 SHAPES = ((1, 32, 32), (3, 32, 32))
 DTYPES = (torch.float32, torch.float64)

@@ -11,9 +11,9 @@ import numpy as np
 from core.parameters import Parameter
 
 if TYPE_CHECKING:
-    from core.classifier import Classifier
     from core.figures.chart import Chart
     from core.images.image_set import ImageSet
+    from core.models.classifier import Classifier
     from core.result import Result
 
 

@@ -9,10 +9,10 @@ from core.analyses.analysis import Analysis, one_to_three
 from core.parameters import Parameter
 
 if TYPE_CHECKING:
-    from core.classifier import Classifier
     from core.figures.chart import Chart
     from core.geometry.prime_draws import PrimeDraws
     from core.images.image_set import ImageSet
+    from core.models.classifier import Classifier
     from core.runtime.batches import OnProgress
 
 

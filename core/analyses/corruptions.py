@@ -11,12 +11,12 @@ from core.parameters import Parameter
 if TYPE_CHECKING:
     import torch
 
-    from core.classifier import Classifier
     from core.figures.chart import Chart
     from core.geometry.noise import NoiseForecast
     from core.geometry.severity import SeveritySweep
     from core.geometry.walk import SeverityWalk
     from core.images.image_set import ImageSet
+    from core.models.classifier import Classifier
     from core.runtime.batches import OnProgress
 
 # the table's names, without the import of torch; a test compares them

@@ -11,13 +11,13 @@ from core.analyses.planes import START, start_images, start_shared
 from core.parameters import Parameter
 
 if TYPE_CHECKING:
-    from core.classifier import Classifier
     from core.figures.chart import Chart
     from core.geometry.curvature_cards import CurvatureCard
     from core.geometry.curvature_scale import CurvatureScale
     from core.geometry.curvature_section import CurvatureSection
     from core.geometry.curvature_walk import CurvatureWalk
     from core.images.image_set import ImageSet
+    from core.models.classifier import Classifier
 
 
 def _prepare_curvature(*args: Any, **settings: Any) -> CurvatureCard:

@@ -11,10 +11,10 @@ from core.analyses.shared_directions import SCALE, SEED
 from core.parameters import Parameter
 
 if TYPE_CHECKING:
-    from core.classifier import Classifier
     from core.figures.chart import Chart
     from core.geometry.detection import Attack, DetectionExhibit
     from core.images.image_set import ImageSet
+    from core.models.classifier import Classifier
     from core.runtime.batches import OnProgress
 
 _FIRST_PROBES = 8  # of the picture that comes first

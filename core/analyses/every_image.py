@@ -11,11 +11,11 @@ from core.analyses.analysis import PALETTE, Analysis, one_per_model, one_to_thre
 from core.parameters import Parameter
 
 if TYPE_CHECKING:
-    from core.classifier import Classifier
     from core.figures.chart import Chart
     from core.geometry.enumeration import EveryImage
     from core.geometry.painting import PaintedClass
     from core.images.image_set import ImageSet
+    from core.models.classifier import Classifier
     from core.runtime.batches import OnProgress
 
 

@@ -10,11 +10,11 @@ from core.analyses.planes import START, start_shared
 from core.parameters import Parameter
 
 if TYPE_CHECKING:
-    from core.classifier import Classifier
     from core.figures.chart import Chart
     from core.geometry.level_cards import LevelSetCard, LevelTriangle
     from core.geometry.level_stars import LevelStar
     from core.images.image_set import ImageSet
+    from core.models.classifier import Classifier
 
 MOST_TARGETS = 12
 

@@ -12,12 +12,12 @@ from core.analyses.analysis import Analysis, one_per_model, one_to_three, whole_
 from core.parameters import Parameter
 
 if TYPE_CHECKING:
-    from core.classifier import Classifier
     from core.figures.chart import Chart
     from core.geometry.limits import RobustnessBound
     from core.geometry.overlay import Overlay
     from core.geometry.survival import Survival
     from core.images.image_set import ImageSet
+    from core.models.classifier import Classifier
     from core.runtime.batches import OnProgress
 
 _POINTS = 300  # of curves of survival

@@ -13,13 +13,13 @@ from core.analyses.planes import START, start_images
 from core.parameters import Parameter
 
 if TYPE_CHECKING:
-    from core.classifier import Classifier
     from core.figures.chart import Chart
     from core.geometry.local_card import LocalCard
     from core.geometry.local_kinds import LocalKinds
     from core.geometry.local_layers import LayerGeometry
     from core.geometry.local_sweep import RadiusSweep
     from core.images.image_set import ImageSet
+    from core.models.classifier import Classifier
     from core.runtime.batches import OnProgress
 
 

@@ -12,11 +12,11 @@ from core.analyses.planes import square
 from core.parameters import Parameter
 
 if TYPE_CHECKING:
-    from core.classifier import Classifier
     from core.figures.chart import Chart
     from core.geometry.map_paths import MapPaths
     from core.geometry.planes import Extent
     from core.images.image_set import ImageSet
+    from core.models.classifier import Classifier
     from core.result import Result
     from core.runtime.batches import OnProgress
 

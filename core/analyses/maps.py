@@ -12,11 +12,11 @@ from core.analyses.analysis import PALETTE, Analysis, one_per_model, whole_set
 from core.parameters import Parameter
 
 if TYPE_CHECKING:
-    from core.classifier import Classifier
     from core.figures.chart import Chart
     from core.geometry.map_background import DecisionMap
     from core.geometry.maps import EmbeddingMap
     from core.images.image_set import ImageSet
+    from core.models.classifier import Classifier
     from core.runtime.batches import OnProgress
 
 MOST_ROWS = 60  # images that a map can hand on to the other views

@@ -12,11 +12,11 @@ from core.analyses.analysis import PALETTE, Analysis, one_to_three, whole_set
 from core.parameters import Parameter
 
 if TYPE_CHECKING:
-    from core.classifier import Classifier
     from core.figures.chart import Chart
     from core.geometry.margins import SubspaceMargins
     from core.geometry.subspaces import Subspaces
     from core.images.image_set import ImageSet
+    from core.models.classifier import Classifier
     from core.result import Result
     from core.runtime.batches import OnProgress
 

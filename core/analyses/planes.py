@@ -12,13 +12,13 @@ from core.analyses.analysis import PALETTE, Analysis, thumbnails
 from core.parameters import Parameter
 
 if TYPE_CHECKING:
-    from core.classifier import Classifier
     from core.figures.chart import Chart
     from core.geometry.planes import Plane
     from core.geometry.profiles import BoundaryProfile
     from core.geometry.regions import Fragmentation
     from core.geometry.slices import Slice
     from core.images.image_set import ImageSet
+    from core.models.classifier import Classifier
 
 
 def _prepare_slice(*args: Any, **settings: Any) -> Slice:

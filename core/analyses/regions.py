@@ -11,11 +11,11 @@ from core.analyses.planes import START, start_shared
 from core.parameters import Parameter
 
 if TYPE_CHECKING:
-    from core.classifier import Classifier
     from core.figures.chart import Chart
     from core.geometry.path_cards import PathCard
     from core.geometry.region_graph import RegionGraph
     from core.images.image_set import ImageSet
+    from core.models.classifier import Classifier
 
 
 def _prepare_path(*args: Any, **settings: Any) -> PathCard:

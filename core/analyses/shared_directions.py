@@ -11,11 +11,11 @@ from core.parameters import Parameter
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from core.classifier import Classifier
     from core.figures.chart import Chart
     from core.geometry.direction_overlap import DirectionOverlap
     from core.geometry.sharing import DirectionSensitivity, DirectionSharing
     from core.images.image_set import ImageSet
+    from core.models.classifier import Classifier
 
 
 def _halves(images: ImageSet, count: int, seed: int) -> tuple[Tensor, Tensor]:

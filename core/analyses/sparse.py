@@ -10,11 +10,11 @@ from core.analyses.planes import START, start_images, start_shared
 from core.parameters import Parameter
 
 if TYPE_CHECKING:
-    from core.classifier import Classifier
     from core.figures.chart import Chart
     from core.geometry.pixel_profile import PixelProfile
     from core.geometry.sparse_cards import SparseCard
     from core.images.image_set import ImageSet
+    from core.models.classifier import Classifier
 
 
 def _prepare_sparse(*args: Any, **settings: Any) -> SparseCard:

@@ -10,12 +10,12 @@ from core.analyses.sparse import BOUND, METHOD, ORDER, REVERSE, SEED
 from core.parameters import Parameter
 
 if TYPE_CHECKING:
-    from core.classifier import Classifier
     from core.figures.chart import Chart
     from core.geometry.race import Race
     from core.geometry.supports import Supports
     from core.geometry.transfer import Transfer
     from core.images.image_set import ImageSet
+    from core.models.classifier import Classifier
     from core.runtime.batches import OnProgress
 
 

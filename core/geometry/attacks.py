@@ -18,8 +18,8 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from core.classifier import Classifier
 from core.geometry.closest import SignedMargin, length, steepest
+from core.models.classifier import Classifier
 
 
 class Perturbed(NamedTuple):

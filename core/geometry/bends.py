@@ -16,11 +16,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from core.classifier import Classifier
 from core.geometry.boundary import BoundaryPoints, boundary_points
 from core.geometry.curvature import STATUSES, CurvatureProfile, curvature_profile
 from core.geometry.second_derivatives import Method, grey_level
 from core.geometry.softening import softened
+from core.models.classifier import Classifier
 
 _KEPT = 20  # directions looked for, half from each end, or as many as the number needs
 

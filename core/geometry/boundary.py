@@ -28,7 +28,6 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from core.classifier import Classifier
 from core.errors import ImageError
 from core.geometry.closest import (
     NORMS,
@@ -42,6 +41,7 @@ from core.geometry.closest import (
     steepest,
     zero_between,
 )
+from core.models.classifier import Classifier
 from core.result import Result, quantity
 from core.runtime.batches import OnProgress, out_of_memory, silent
 
@@ -103,7 +103,7 @@ def boundary_points(
     The distance is never below that to the boundary; of an affine classifier it is that, up to rounding.
 
     Args:
-        classifier: any `core.classifier.Classifier`.
+        classifier: any `core.models.classifier.Classifier`.
         images: finite pixel values, nominally in [0, 1].
         norm: 1, 2 or "inf": the norm in which to be near.
         clipped: stay inside the pixel box [0, 1]. That is another problem: its nearest point may lie at a wall, off the

@@ -23,8 +23,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from core.classifier import Classifier
 from core.geometry.second_backward import LinearConvolution, TwiceDifferentiable, convolve, transpose
+from core.models.classifier import Classifier
 from core.runtime import batches
 
 

@@ -15,8 +15,8 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from core.classifier import Classifier
 from core.geometry.closest import Images, Rows, SignedMargin, Slope, closest_points, length, looks, zero_between
+from core.models.classifier import Classifier
 
 _OVERSHOOT = 0.02
 _FLOOR = 1e-4  # ℓ2 pixel

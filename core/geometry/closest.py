@@ -24,8 +24,8 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from core.classifier import Classifier
 from core.geometry.folding import folded
+from core.models.classifier import Classifier
 
 Norm = Literal[1, 2, "inf"]
 NORMS: tuple[Norm, ...] = get_args(Norm)

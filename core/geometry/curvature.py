@@ -29,7 +29,6 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from core.classifier import Classifier
 from core.errors import ImageError
 from core.geometry.boundary import STATUSES as BOUNDARY_STATUSES
 from core.geometry.boundary import BoundaryPoints, boundary_points
@@ -41,6 +40,7 @@ from core.geometry.hessian import Backend, Cost
 from core.geometry.second_derivatives import Method, plan_for, require_smooth
 from core.geometry.softening import softened
 from core.geometry.spectrum import Side
+from core.models.classifier import Classifier
 from core.result import quantity
 from core.runtime.batches import OnProgress, out_of_memory, silent
 
@@ -108,7 +108,7 @@ def curvature_profile(
     """Measure how the boundary bends at the point nearest to each image.
 
     Args:
-        classifier: any `core.classifier.Classifier`.
+        classifier: any `core.models.classifier.Classifier`.
         images: finite pixel values, nominally in [0, 1].
         directions: "all" principal curvatures; a number: that many of largest magnitude; "auto": all of them for images
             of at most 3072 values, else the density of all and `keep` of both ends.

@@ -14,7 +14,6 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
-from core.classifier import Classifier
 from core.geometry.bends import principal_bend, settled
 from core.geometry.boundary import boundary_points
 from core.geometry.curvature import MOST_FULL, CurvatureProfile, curvature_profile
@@ -24,6 +23,7 @@ from core.geometry.curvature_walk import CurvatureWalk, curvature_walk
 from core.geometry.cuts import PlaneKind, start_of
 from core.geometry.second_derivatives import Method, grey_level, require_smooth
 from core.images.image_set import ImageSet
+from core.models.classifier import Classifier
 from core.result import Result, quantity
 from core.runtime.batches import OnProgress, silent
 

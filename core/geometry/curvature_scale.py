@@ -21,9 +21,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from core.classifier import Classifier
 from core.geometry.boundary import boundary_points
 from core.geometry.curvature import CurvatureProfile, curvature_profile
+from core.models.classifier import Classifier
 from core.result import Result, quantity
 from core.runtime.batches import OnProgress, silent
 

@@ -12,11 +12,11 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from core.classifier import Classifier
 from core.geometry.hessian import Cost, HessianProducts, choose_backend
 from core.geometry.second_derivatives import Plan
 from core.geometry.shape_operator import ShapeOperator
 from core.geometry.spectrum import Ends, Side, Watch, extreme_eigenvalues, quadrature
+from core.models.classifier import Classifier
 from core.runtime.batches import scratch
 
 PROBES, STEPS = 8, 40  # of the density

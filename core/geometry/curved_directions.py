@@ -28,13 +28,13 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from core.classifier import Classifier
 from core.errors import ImageError
 from core.geometry.boundary import BoundaryPoints, boundary_points
 from core.geometry.hessian import Cost
 from core.geometry.second_derivatives import operators_at, require_smooth
 from core.geometry.shape_operator import ShapeOperator
 from core.geometry.spectrum import Side, extreme_eigenvalues, random_tangents
+from core.models.classifier import Classifier
 from core.result import Result, quantity
 from core.runtime.batches import OnProgress, silent
 

@@ -17,7 +17,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from core.classifier import Classifier
 from core.errors import ImageError
 from core.geometry.corruptions import WORST, corrupt
 from core.geometry.directions import parse_direction, partner, plane_of_directions
@@ -25,6 +24,7 @@ from core.geometry.planes import Extent, Plane
 from core.geometry.profiles import BoundaryProfile, boundary_profile
 from core.geometry.slices import Method, Slice, slice_plane
 from core.images.image_set import ImageSet
+from core.models.classifier import Classifier
 from core.result import Result
 from core.runtime.batches import OnProgress, silent
 

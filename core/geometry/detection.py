@@ -24,11 +24,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from core.classifier import Classifier
 from core.geometry.attacks import Perturbed, projected_gradient, shortest_perturbation
 from core.geometry.boundary import BoundaryPoints, boundary_points
 from core.geometry.detector import PerturbationScores, detect_perturbed
 from core.geometry.proportions import wilson
+from core.models.classifier import Classifier
 from core.result import Result, quantity
 from core.runtime.batches import OnProgress, silent
 

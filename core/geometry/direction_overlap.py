@@ -21,9 +21,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from core.classifier import Classifier
 from core.geometry.curved_directions import SharedDirections, shared_directions, subspace_overlap
 from core.geometry.sharing import TOLERANCE, scrambled
+from core.models.classifier import Classifier
 from core.result import Result, quantity
 from core.runtime.batches import OnProgress, silent
 

@@ -33,7 +33,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from core.classifier import Classifier
 from core.errors import ImageError
 from core.geometry.boundary import boundary_points
 from core.geometry.corruptions import CORRUPTIONS, corrupt
@@ -44,6 +43,7 @@ from core.geometry.planes import Plane
 from core.geometry.sparse import sparse_perturbation
 from core.geometry.subspaces import frequency_band
 from core.images.image_set import ImageSet
+from core.models.classifier import Classifier
 
 Kind = Literal[
     "gradient", "adversarial", "sparse", "random", "image", "pair", "walk", "mean", "pca", "dct", "band", "corruption"

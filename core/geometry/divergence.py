@@ -25,8 +25,8 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from core.classifier import Classifier
 from core.geometry.neighbours import comparable, distances
+from core.models.classifier import Classifier
 
 _DRAWN = 400  # pairs whose largest L is M
 _FLOOR = 1e-9  # of M: a classifier that says the same everywhere
@@ -54,7 +54,7 @@ class DivergenceSearch:
     """Nearest neighbours by the distance above, among the images of a set.
 
     Args:
-        classifier: any `core.classifier.Classifier`.
+        classifier: any `core.models.classifier.Classifier`.
         images: of the set, as `accept` returns them.
         logits: of these images.
         balance: lambda, the share of the Euclidean distance.

@@ -18,9 +18,9 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from core.classifier import Classifier
 from core.errors import ImageError
 from core.geometry.limits import robustness_bound
+from core.models.classifier import Classifier
 from core.result import Result, quantity
 from core.runtime.batches import OnProgress, silent
 
@@ -81,8 +81,8 @@ def every_image(classifier: Classifier, side: int, *, bits: int = 1, on_progress
     """Ask a classifier about every image of a small format, and measure all distances between its classes.
 
     Args:
-        classifier: any `core.classifier.Classifier`; if its images are larger, small ones are enlarged to them by
-            repeating pixels, grey in all channels: that, too, is a classifier of small images.
+        classifier: any `core.models.classifier.Classifier`; if its images are larger, small ones are enlarged to them
+            by repeating pixels, grey in all channels: that, too, is a classifier of small images.
         side: pixels per side of the small images, which have one channel.
         bits: of each value.
         on_progress: told the fraction done.

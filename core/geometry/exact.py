@@ -1,4 +1,4 @@
-"""What is exact about one image, for classifiers that are known on paper (`core.analytic`); None for others."""
+"""What is exact about one image, for classifiers that are known on paper (`core.models.analytic`); None for others."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from core.analytic import Known, known
-from core.classifier import Classifier
 from core.geometry.subspaces import frequency_blocks, patches
+from core.models.analytic import Known, known
+from core.models.classifier import Classifier
 
 if TYPE_CHECKING:
     from core.geometry.margins import SubspaceMargins

@@ -27,8 +27,8 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from core.classifier import Classifier
 from core.geometry.limits import NORMS, robustness_bound
+from core.models.classifier import Classifier
 
 Extremal = Literal["majority", "sum", "one value"]
 EXTREMAL: tuple[Extremal, ...] = get_args(Extremal)

@@ -19,7 +19,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from core.classifier import Classifier
+from core.models.classifier import Classifier
 
 _SAME = 1e-3  # of the largest logit: rounding of another batch, in half precision too
 _NAMED = 8  # so many modules are named when one is not found
@@ -31,7 +31,7 @@ class Features:
     The network is copied: what listens to its layers never hears a run of somebody else.
 
     Args:
-        classifier: any `core.classifier.Classifier`.
+        classifier: any `core.models.classifier.Classifier`.
         layer: path of a module, as `named_modules` gives it, whose output is taken; "" for the penultimate layer.
 
     Raises:

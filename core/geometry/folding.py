@@ -20,7 +20,7 @@ import torch
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from core.classifier import Classifier
+from core.models.classifier import Classifier
 
 _folded: WeakKeyDictionary[Classifier, Classifier] = WeakKeyDictionary()
 

@@ -29,10 +29,10 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from core.classifier import Classifier
 from core.geometry.chain import Tape, steps_of
 from core.geometry.folding import folded
 from core.geometry.second_backward import eased
+from core.models.classifier import Classifier
 from core.runtime.batches import atomic_write, cache_folder, logger, out_of_memory
 
 Backend = Literal["linearize", "forward over reverse", "double backward", "differences"]

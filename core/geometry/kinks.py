@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from core.classifier import Classifier
 from core.geometry.hessian import HessianProducts
+from core.models.classifier import Classifier
 
 _KINKED = {  # operations of torch whose first derivative jumps
     *("relu", "relu_", "leaky_relu", "prelu", "_prelu_kernel", "rrelu", "threshold", "hardtanh", "hardsigmoid"),

@@ -20,9 +20,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from core.classifier import Classifier
 from core.geometry.linearised import math_attention
 from core.geometry.patterns import KINKED, Kink
+from core.models.classifier import Classifier
 
 _INSIDE = (nn.modules.batchnorm._BatchNorm, nn.LayerNorm, nn.GroupNorm)  # these belong to the layer before them
 _SHAPES = (nn.Flatten, nn.Identity, nn.Dropout, nn.Dropout2d)  # change no value

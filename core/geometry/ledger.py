@@ -15,8 +15,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from core.classifier import Classifier
 from core.geometry.closest import Images, Rows, SignedMargin, Slope
+from core.models.classifier import Classifier
 
 Numbers = Int[Tensor, " n"]  # of images
 Unit = Literal["pixel", "entry"]

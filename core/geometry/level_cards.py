@@ -20,7 +20,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from core.classifier import Classifier
 from core.errors import ImageError
 from core.geometry.cuts import PlaneKind, Start, start_of
 from core.geometry.image_distances import ImageDistances, image_distances
@@ -30,6 +29,7 @@ from core.geometry.segments import linear_paths
 from core.geometry.slices import Slice
 from core.geometry.triangles import Triangle, triangle
 from core.images.image_set import ImageSet
+from core.models.classifier import Classifier
 from core.result import Result, quantity
 from core.runtime.batches import OnProgress, silent
 

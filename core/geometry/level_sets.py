@@ -31,7 +31,6 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from core.classifier import Classifier
 from core.errors import ImageError
 from core.geometry.level_steps import (
     BLOCKED,
@@ -48,6 +47,7 @@ from core.geometry.level_steps import (
 )
 from core.geometry.level_walks import Pairs, Table, walk
 from core.geometry.log_odds import LogOdds
+from core.models.classifier import Classifier
 from core.result import Result, quantity
 from core.runtime.batches import OnProgress, silent
 
@@ -166,7 +166,7 @@ def traverse(
     below that of its source by more than `delta`.
 
     Args:
-        classifier: any `core.classifier.Classifier`.
+        classifier: any `core.models.classifier.Classifier`.
         sources: images in [0, 1].
         targets: images in [0, 1].
         mode: "superlevel", "equality" or "paper".

@@ -18,7 +18,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from core.classifier import Classifier
 from core.errors import ImageError
 from core.geometry.cuts import PlaneKind
 from core.geometry.level_cards import part_of, source_of, targets_of, walks_of
@@ -26,6 +25,7 @@ from core.geometry.level_steps import Mode
 from core.geometry.star_likeness import StarLikeness, star_likeness
 from core.geometry.widths import level_set_widths
 from core.images.image_set import ImageSet
+from core.models.classifier import Classifier
 from core.result import quantity
 from core.runtime.batches import OnProgress, silent
 

@@ -12,11 +12,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from core.classifier import Classifier
 from core.errors import ImageError
 from core.geometry.level_sets import traverse
 from core.geometry.level_steps import Mode
 from core.images.image_set import ImageSet
+from core.models.classifier import Classifier
 
 DEFAULT: tuple[Mode, float, int] = ("equality", 0.05, 100)  # mode, delta and steps of a walk that names none
 

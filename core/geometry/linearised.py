@@ -25,8 +25,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from core.classifier import Classifier
 from core.geometry.closest import looks
+from core.models.classifier import Classifier
 
 Representation = Literal["logits", "probabilities"]
 REPRESENTATIONS: tuple[Representation, ...] = get_args(Representation)

@@ -32,7 +32,6 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from core.classifier import Classifier
 from core.geometry import isotropy
 from core.geometry.linearised import REPRESENTATIONS, Linearised, Outputs, Representation
 from core.geometry.lipschitz import steepest_in_ball, steepest_pair
@@ -40,6 +39,7 @@ from core.geometry.mantel import distances, expected_of_linear, mantel_where_dis
 from core.geometry.norm_product import norm_product
 from core.geometry.rays import label_rays
 from core.geometry.samplers import Directions, Sampler, directions
+from core.models.classifier import Classifier
 from core.result import Result, quantity
 from core.runtime.batches import OnProgress, silent
 
@@ -159,7 +159,7 @@ def local_geometry(
     """Measure isotropy, symmetry, Mantel scores and Lipschitz numbers around images.
 
     Args:
-        classifier: any `core.classifier.Classifier`.
+        classifier: any `core.models.classifier.Classifier`.
         images: finite pixel values, nominally in [0, 1].
         radius: r, the length of all perturbations, in ℓ2 pixel.
         sampler: the law of the directions, see `core.geometry.samplers.directions`.

@@ -17,7 +17,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from core.classifier import Classifier
 from core.geometry.cuts import PlaneKind, cut_of, start_of
 from core.geometry.linearised import Linearised, Outputs, Representation
 from core.geometry.local import LocalGeometry, local_geometry, precise
@@ -25,6 +24,7 @@ from core.geometry.planes import Plane
 from core.geometry.rays import label_rays
 from core.geometry.samplers import Sampler
 from core.images.image_set import ImageSet
+from core.models.classifier import Classifier
 from core.result import quantity
 from core.runtime.batches import OnProgress, silent
 

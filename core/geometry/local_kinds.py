@@ -19,11 +19,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from core.classifier import Classifier
 from core.geometry.attacks import projected_gradient
 from core.geometry.linearised import Representation
 from core.geometry.local import LocalGeometry, local_geometry
 from core.geometry.samplers import Sampler
+from core.models.classifier import Classifier
 from core.result import Result, quantity
 from core.runtime.batches import OnProgress, silent
 
@@ -87,7 +87,7 @@ def local_kinds(
     """Measure local properties around images, adversarial points and noise.
 
     Args:
-        classifier: any `core.classifier.Classifier`.
+        classifier: any `core.models.classifier.Classifier`.
         images: finite pixel values, nominally in [0, 1].
         radius: of the perturbations around each point, in ℓ2 pixel.
         strength: of the attack: the radius of its ball, in ℓ2 pixel.

@@ -32,7 +32,6 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from core.classifier import Classifier
 from core.geometry import isotropy
 from core.geometry.layers import States, Watch, layer_paths, watched
 from core.geometry.linearised import MOST_VALUES, Products, largest_singular_value, math_attention
@@ -40,6 +39,7 @@ from core.geometry.local import precise
 from core.geometry.mantel import distances, mantel_where_distinct
 from core.geometry.patterns import pattern
 from core.geometry.samplers import Sampler, directions
+from core.models.classifier import Classifier
 from core.result import Result, quantity
 from core.runtime.batches import OnProgress, silent
 
@@ -91,7 +91,7 @@ def layer_geometry(
     """Measure local properties at hidden layers.
 
     Args:
-        classifier: any `core.classifier.Classifier` that can be differentiated twice.
+        classifier: any `core.models.classifier.Classifier` that can be differentiated twice.
         images: finite pixel values, nominally in [0, 1].
         radius: r, in ℓ2 pixel.
         layers: paths of modules, in the order they are met, the last giving the logits; `layer_paths` when empty.

@@ -23,7 +23,6 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from core.classifier import Classifier
 from core.geometry import isotropy
 from core.geometry.kinks import kinks as kinks_of
 from core.geometry.layers import Watch, watched
@@ -31,6 +30,7 @@ from core.geometry.linearised import Linearised, Outputs, math_attention
 from core.geometry.local import precise
 from core.geometry.patterns import first_change, pattern
 from core.geometry.samplers import Directions, Sampler, directions
+from core.models.classifier import Classifier
 from core.result import Result, quantity
 from core.runtime.batches import OnProgress, silent
 
@@ -75,7 +75,7 @@ def radius_sweep(
     """Measure symmetry, linearity and changed units at growing radii.
 
     Args:
-        classifier: any `core.classifier.Classifier`.
+        classifier: any `core.models.classifier.Classifier`.
         images: finite pixel values, nominally in [0, 1].
         radii: in ℓ2 pixel, growing.
         sampler: the law of the directions, see `core.geometry.samplers.directions`.

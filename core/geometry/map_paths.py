@@ -17,8 +17,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from core.classifier import Classifier
 from core.geometry.maps import EmbeddingMap, Placer
+from core.models.classifier import Classifier
 from core.result import Result, quantity
 
 _JUMP = 3.0  # median steps

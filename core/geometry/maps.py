@@ -24,13 +24,13 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from core.classifier import Classifier
 from core.geometry.divergence import DivergenceSearch
 from core.geometry.layouts import curve, fuzzy_graph, gpu_layout, lay_out, principal_start
 from core.geometry.map_quality import map_quality, stability
 from core.geometry.neighbours import comparable, distances, nearest
 from core.geometry.placement import anchored, distance_ratio, place
 from core.geometry.spaces import Space, SpaceName
+from core.models.classifier import Classifier
 from core.result import Result, quantity
 from core.runtime.batches import OnProgress, silent
 
@@ -127,7 +127,7 @@ def embed(
     """Make a map of images.
 
     Args:
-        classifier: any `core.classifier.Classifier`.
+        classifier: any `core.models.classifier.Classifier`.
         images: finite pixel values, nominally in [0, 1].
         space: what images are compared in, see `core.geometry.spaces`.
         seed: of the layout: the same one gives the same map.

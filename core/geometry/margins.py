@@ -33,10 +33,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from core.classifier import Classifier
 from core.geometry.closest import alignment, closest_points, length, looks, zero_between
 from core.geometry.subspaces import Subspaces, frequency_windows
 from core.geometry.within import Planes, Within
+from core.models.classifier import Classifier
 from core.result import Result, quantity
 from core.runtime.batches import OnProgress, silent
 
@@ -169,7 +169,7 @@ def subspace_margins(
     pixel box: distances are about the function, not about possible images, and `outside` says by how much.
 
     Args:
-        classifier: any `core.classifier.Classifier`.
+        classifier: any `core.models.classifier.Classifier`.
         images: finite pixel values, nominally in [0, 1].
         block: frequencies per side of a window, see `frequency_windows`.
         stride: from one window to the next.

@@ -25,10 +25,10 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from core.classifier import Classifier
 from core.geometry.closest import SignedMargin
 from core.geometry.severity import true_classes
 from core.geometry.streams import Stream
+from core.models.classifier import Classifier
 from core.result import Result, quantity
 from core.runtime.batches import Batches, OnProgress, silent
 
@@ -87,7 +87,7 @@ def noise_forecast(
     """Forecast how often images are classified correctly under white noise, and measure it.
 
     Args:
-        classifier: any `core.classifier.Classifier`.
+        classifier: any `core.models.classifier.Classifier`.
         images: finite pixel values, nominally in [0, 1]; noise is not clipped to that range.
         labels: the true class of each.
         deviations: standard deviations of the noise.

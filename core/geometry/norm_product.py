@@ -24,8 +24,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from core.classifier import Classifier
 from core.geometry.linearised import Products
+from core.models.classifier import Classifier
 
 _ROUNDS = 10
 _TOLERANCE = 1e-9  # relative, of squares

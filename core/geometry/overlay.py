@@ -18,7 +18,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from core.classifier import Classifier
+from core.models.classifier import Classifier
 from core.result import Result, quantity
 from core.runtime.batches import OnProgress, silent
 
@@ -75,7 +75,7 @@ def overlay(
     """Paint the pixels of images over others, in order, and ask the classifier on the way.
 
     Args:
-        classifier: any `core.classifier.Classifier`.
+        classifier: any `core.models.classifier.Classifier`.
         first: the images that are painted over.
         second: those whose pixels are taken, one for each.
         orders: random orders beside that by difference.

@@ -29,9 +29,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from core.classifier import Classifier
 from core.geometry.path_growth import BUDGET, FOUND, STALLED, Growth, Limits
 from core.geometry.relabel import RegionMargin
+from core.models.classifier import Classifier
 from core.result import Result, quantity
 from core.runtime.batches import OnProgress, silent
 
@@ -106,7 +106,7 @@ def connect(
     """Look for a path between each start and its end on which the predicted class never changes.
 
     Args:
-        classifier: any `core.classifier.Classifier`.
+        classifier: any `core.models.classifier.Classifier`.
         starts: finite pixel values; the class is the one the classifier gives them.
         ends: as many, of the same class each; a pair of two classes is a row with the status "other class".
         step: widest gap between samples of a segment, relative to the distance between start and end; gaps are finer

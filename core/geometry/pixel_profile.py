@@ -16,8 +16,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from core.classifier import Classifier
 from core.errors import ImageError
+from core.models.classifier import Classifier
 from core.result import Result, quantity
 
 
@@ -49,7 +49,7 @@ def pixel_profile(
     """Follow the margin while a channel of one pixel goes from 0 to 1, the others staying as they are.
 
     Args:
-        classifier: any `core.classifier.Classifier`.
+        classifier: any `core.models.classifier.Classifier`.
         image: finite pixel values, nominally in [0, 1].
         row: of the pixel, 0 at the top.
         column: of the pixel, 0 at the left.

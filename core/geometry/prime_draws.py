@@ -18,10 +18,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from core.classifier import Classifier
 from core.errors import ImageError
 from core.geometry.prime import PRIMITIVES, draw_prime
 from core.geometry.primitives import Colour, Spatial, Spectral, draw_colour, draw_spatial, draw_spectral
+from core.models.classifier import Classifier
 from core.result import Result, quantity
 
 ROWS = (*PRIMITIVES, "mixture")
@@ -73,7 +73,7 @@ def prime_draws(
     """Draw PRIME's primitives and mixtures for one image.
 
     Args:
-        classifier: any `core.classifier.Classifier`.
+        classifier: any `core.models.classifier.Classifier`.
         image: values in [0, 1].
         draws: of each primitive.
         spectral: the largest standard deviation s of a filter's coefficients.

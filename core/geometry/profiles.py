@@ -21,9 +21,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from core.classifier import Classifier
 from core.geometry.planes import Plane
 from core.geometry.slices import Slice
+from core.models.classifier import Classifier
 from core.result import Result, quantity
 from core.runtime.batches import OnProgress, silent
 
@@ -117,7 +117,7 @@ def boundary_profile(
     """Measure how far the class stays the same in every direction of a plane.
 
     Args:
-        classifier: any `core.classifier.Classifier`.
+        classifier: any `core.models.classifier.Classifier`.
         plane: the plane, of the classifier's input shape.
         rays: directions, evenly spaced over the whole turn.
         at: where the rays start, in plane coordinates (ℓ2 pixel units).

@@ -18,8 +18,8 @@ import numpy as np
 from jaxtyping import Float
 from torch import Tensor
 
-from core.classifier import Classifier
 from core.geometry.sparse import SparsePerturbation, sparse_perturbation
+from core.models.classifier import Classifier
 from core.result import Result, quantity
 from core.runtime.batches import OnProgress, silent
 
@@ -61,7 +61,7 @@ def race(
     """Run several methods on the same images.
 
     Args:
-        classifier: any `core.classifier.Classifier`.
+        classifier: any `core.models.classifier.Classifier`.
         images: values in [0, 1].
         contest: "methods" for SparseFool in its three orders and sigma-zero, "multipliers" for SparseFool in pixel
             order with one lambda at a time.

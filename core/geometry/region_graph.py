@@ -19,8 +19,8 @@ from jaxtyping import Float
 from scipy.cluster.hierarchy import DisjointSet
 from torch import Tensor
 
-from core.classifier import Classifier
 from core.geometry.paths import RegionPaths, connect
+from core.models.classifier import Classifier
 from core.result import Result, quantity
 from core.runtime.batches import OnProgress, silent
 
@@ -82,7 +82,7 @@ def region_graph(
     """Look for paths between all pairs of images of one predicted class.
 
     Args:
-        classifier: any `core.classifier.Classifier`.
+        classifier: any `core.models.classifier.Classifier`.
         images: finite pixel values; the class of each is the one the classifier gives it.
         step: see `core.geometry.paths.connect`.
         max_levels: see there.

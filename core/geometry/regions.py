@@ -24,11 +24,11 @@ import torch
 from scipy import ndimage
 from torch import Tensor
 
-from core.classifier import Classifier
 from core.errors import ImageError
 from core.geometry.planes import Plane
 from core.geometry.slices import Slice
 from core.images.image_set import ImageSet
+from core.models.classifier import Classifier
 from core.result import Result, quantity
 from core.runtime.batches import OnProgress, silent
 
@@ -195,7 +195,7 @@ def fragmentation(
     the points of all planes go through one batch runner. Plane i depends on the seed and i alone: more planes only add.
 
     Args:
-        classifier: any `core.classifier.Classifier`.
+        classifier: any `core.models.classifier.Classifier`.
         images: the set that triplets are drawn from.
         planes: how many.
         resolution: points along each side, at least 2.

@@ -21,8 +21,8 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from core.classifier import Classifier
 from core.geometry.closest import Images, Rows, SignedMargin, Slope, length, looks, steepest
+from core.models.classifier import Classifier
 from core.result import Result, quantity
 
 _MOST_VALUES = 1 << 22  # pixels of a batch: 27 images of 3 x 224 x 224, for each of which a graph is kept
@@ -233,7 +233,7 @@ def relabel(
     """Move images as little as DeepFool does until the classifier gives them a wanted class.
 
     Args:
-        classifier: any `core.classifier.Classifier`.
+        classifier: any `core.models.classifier.Classifier`.
         images: finite pixel values, nominally in [0, 1]; what is found may leave that range.
         classes: the class wanted of each.
         max_steps: steps before an image is given up.

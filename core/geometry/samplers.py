@@ -19,9 +19,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from core.classifier import Classifier
 from core.geometry.closest import SignedMargin, length, steepest
 from core.geometry.subspaces import frequency_blocks
+from core.models.classifier import Classifier
 
 Sampler = Literal["sphere", "subspace", "pixels", "dct", "attack"]
 SAMPLERS: tuple[Sampler, ...] = get_args(Sampler)

@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from core.classifier import Classifier
+from core.models.classifier import Classifier
 
 
 def correct_rows(

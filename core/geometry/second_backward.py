@@ -30,7 +30,7 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import Tensor, nn
 
-from core.classifier import Classifier
+from core.models.classifier import Classifier
 
 Derivatives = Callable[[Tensor], tuple[Tensor, Tensor, Tensor]]  # x -> f, f', f''
 

@@ -13,11 +13,11 @@ from typing import Literal, NamedTuple
 import numpy as np
 import torch
 
-from core.classifier import Classifier
 from core.geometry.boundary import BoundaryPoints
 from core.geometry.hessian import Backend, Cost, HessianProducts, choose_backend
 from core.geometry.kinks import is_piecewise_linear, kinks
 from core.geometry.shape_operator import ShapeOperator
+from core.models.classifier import Classifier
 from core.runtime.batches import out_of_memory
 
 Method = Literal["auto", "exact", "differences", "softplus"]

@@ -25,12 +25,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from core.classifier import Classifier
 from core.errors import ImageError
 from core.geometry.boundary import BoundaryPoints
 from core.geometry.hessian import Cost
 from core.geometry.second_derivatives import plan_for, products_at
 from core.geometry.shape_operator import ShapeOperator
+from core.models.classifier import Classifier
 from core.result import Result, quantity
 
 _ALONG = 1e-6  # of a normal outside of its plane: the plane is tangent there, and cuts out no curve

@@ -20,8 +20,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from core.classifier import Classifier
 from core.geometry.log_odds import level_below, log_odds
+from core.models.classifier import Classifier
 from core.result import Result, quantity
 from core.runtime.batches import Batches, OnProgress, silent
 
@@ -78,7 +78,7 @@ def linear_paths(
     """Follow the confidence along straight segments of images.
 
     Args:
-        classifier: any `core.classifier.Classifier`.
+        classifier: any `core.models.classifier.Classifier`.
         starts: where the segments begin; the class is the one the classifier gives to them.
         ends: where they end.
         delta: what the confidence may lose.

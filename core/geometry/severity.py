@@ -27,10 +27,10 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from core.classifier import Classifier
 from core.geometry.closest import SignedMargin, length
 from core.geometry.corruptions import CORRUPTIONS, WORST, corrupt
 from core.geometry.proportions import wilson
+from core.models.classifier import Classifier
 from core.result import Result, quantity
 from core.runtime.batches import Batches, OnProgress, silent
 
@@ -96,7 +96,7 @@ def severity_sweep(
     """Measure accuracy and signed distance to the boundary along corruptions of growing severity.
 
     Args:
-        classifier: any `core.classifier.Classifier`.
+        classifier: any `core.models.classifier.Classifier`.
         images: values in [0, 1].
         labels: the true class of each.
         names: of corruptions, see `core.geometry.corruptions.CORRUPTIONS`.

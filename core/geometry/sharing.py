@@ -29,7 +29,6 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from core.classifier import Classifier
 from core.geometry.boundary import boundary_points
 from core.geometry.curvature import curvature_profile
 from core.geometry.curved_directions import (
@@ -40,6 +39,7 @@ from core.geometry.curved_directions import (
 )
 from core.geometry.sampling import stratified
 from core.geometry.sensitivity import SubspaceSensitivity, curvature_spans, subspace_sensitivity
+from core.models.classifier import Classifier
 from core.result import Result, quantity
 from core.runtime.batches import OnProgress, silent
 

@@ -27,10 +27,10 @@ from skimage.measure import find_contours
 from torch import Tensor
 from torch.nn.functional import softplus
 
-from core.classifier import Classifier
 from core.geometry.planes import Extent, Plane, float32_floor
 from core.geometry.quadtree import LevelProgress, Quadtree
 from core.geometry.scan import Scan
+from core.models.classifier import Classifier
 from core.result import Result, quantity
 from core.runtime.batches import OnProgress, silent
 
@@ -182,7 +182,7 @@ def slice_plane(
     """Evaluate a classifier on a square grid of a plane.
 
     Args:
-        classifier: any `core.classifier.Classifier`.
+        classifier: any `core.models.classifier.Classifier`.
         plane: the plane, of the classifier's input shape.
         extent: (x_min, x_max, y_min, y_max) in plane coordinates (ℓ2 pixel units), square; both ends are sampled.
         resolution: points along each side, at least 2.

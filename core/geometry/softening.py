@@ -17,8 +17,8 @@ from collections.abc import Callable
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from core.classifier import Classifier
 from core.geometry.kinks import kinks
+from core.models.classifier import Classifier
 
 
 class RoundedRelu(nn.Module):

@@ -18,9 +18,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from core.classifier import Classifier
 from core.geometry.features import Features
 from core.geometry.neighbours import Metric
+from core.models.classifier import Classifier
 
 SpaceName = Literal["features", "pixels", "logits", "probabilities", "divergence"]
 SPACES: tuple[SpaceName, ...] = get_args(SpaceName)
@@ -30,7 +30,7 @@ class Space:
     """From images to the vectors of a space, and from vectors to logits.
 
     Args:
-        classifier: any `core.classifier.Classifier`.
+        classifier: any `core.models.classifier.Classifier`.
         name: one of SPACES.
         layer: for features: path of a module, "" for the penultimate layer.
 

@@ -30,7 +30,6 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from core.classifier import Classifier
 from core.errors import ImageError
 from core.geometry.box_solver import SPARSE_ORDERS, SparseOrder
 from core.geometry.closest import length
@@ -48,6 +47,7 @@ from core.geometry.sparsefool import (
     sparsefool,
 )
 from core.geometry.support import pictures
+from core.models.classifier import Classifier
 from core.result import Result, quantity
 from core.runtime.batches import OnProgress, out_of_memory, silent
 
@@ -132,7 +132,7 @@ def sparse_perturbation(
     """Find a small set of pixels that changes the class of each image.
 
     Args:
-        classifier: any `core.classifier.Classifier`.
+        classifier: any `core.models.classifier.Classifier`.
         images: pixel values in [0, 1].
         method: "sparsefool" or "sigma_zero".
         order: what SparseFool's solver minimises: "pixel", "l0" (entries) or "l1" (as published).

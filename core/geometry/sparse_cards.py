@@ -10,7 +10,6 @@ from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
-from core.classifier import Classifier
 from core.geometry.box_solver import SparseOrder
 from core.geometry.cuts import PlaneKind, start_of
 from core.geometry.pixel_profile import PixelProfile, pixel_profile
@@ -18,6 +17,7 @@ from core.geometry.sparse import Method, SparsePerturbation, sparse_perturbation
 from core.geometry.sparsefool import TargetRule
 from core.geometry.supports import unit_of
 from core.images.image_set import ImageSet
+from core.models.classifier import Classifier
 from core.result import quantity
 from core.runtime.batches import OnProgress, silent
 

@@ -27,8 +27,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from core.classifier import Classifier
 from core.geometry.segments import Segments, check, confidence
+from core.models.classifier import Classifier
 from core.result import Result, quantity
 from core.runtime.batches import OnProgress, silent
 
@@ -68,7 +68,7 @@ def star_likeness(
     All spokes and chords, m (m + 1) / 2 of a source with m spots, are one batch.
 
     Args:
-        classifier: any `core.classifier.Classifier`.
+        classifier: any `core.models.classifier.Classifier`.
         sources: images; a class is the one the classifier gives to its source.
         spots: other images of the same classes, as a rule ends of walks in mode "equality" or "paper".
         owner: the row of each spot's source.

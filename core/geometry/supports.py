@@ -31,13 +31,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from core.classifier import Classifier
 from core.geometry import overlap
 from core.geometry.box_solver import SparseOrder
 from core.geometry.closest import SignedMargin
 from core.geometry.predictors import PREDICTORS, bright_part, picture_maps, predictions
 from core.geometry.proportions import wilson
 from core.geometry.sparse import Method, SparsePerturbation, sparse_perturbation
+from core.models.classifier import Classifier
 from core.result import Result, quantity
 from core.runtime.batches import Batches, OnProgress, silent
 
@@ -137,7 +137,7 @@ def supports(
     """Find the supports of images and what they have in common.
 
     Args:
-        classifier: any `core.classifier.Classifier`.
+        classifier: any `core.models.classifier.Classifier`.
         images: values in [0, 1]; of one shape, for maps of positions aligned.
         method: "sparsefool" or "sigma_zero"; the other one is the first that stability is measured against.
         order: of SparseFool, see `core.geometry.sparse`.

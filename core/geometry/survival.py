@@ -23,10 +23,10 @@ from jaxtyping import Float, Int
 from scipy.special import betaincinv
 from torch import Tensor, nn
 
-from core.classifier import Classifier
 from core.geometry.extremal import EXTREMAL, extremal_size
 from core.geometry.limits import MOST_BITS, NORMS
 from core.geometry.witnesses import Witnesses
+from core.models.classifier import Classifier
 from core.result import Result, quantity
 from core.runtime.batches import OnProgress, silent
 
@@ -139,7 +139,7 @@ def halved(classifier: Classifier, bits: int, *, seed: int = 0, draws: int = 400
     classes of about one half each, to which the limits apply as to any other.
 
     Args:
-        classifier: any `core.classifier.Classifier`.
+        classifier: any `core.models.classifier.Classifier`.
         bits: of each value.
         seed: of the images drawn for the median.
         draws: how many.
@@ -182,7 +182,7 @@ def survival(
     """Search for small changes of the label, of uniformly drawn images and of a set.
 
     Args:
-        classifier: any `core.classifier.Classifier`.
+        classifier: any `core.models.classifier.Classifier`.
         images: of a set, in [0, 1]; they are rounded to the grid and searched in the same way.
         bits: of each value.
         partition: the "labels" of the classifier, or `halved` at the median of its leading logit.

@@ -8,7 +8,6 @@ from typing import Literal, NamedTuple, get_args
 import torch
 from torch import Tensor
 
-from core.classifier import Classifier
 from core.geometry.closest import SignedMargin, steepest
 from core.geometry.corruptions import WORST, corrupt
 from core.geometry.cuts import PlaneKind, cut_of
@@ -16,6 +15,7 @@ from core.geometry.level_sets import traverse
 from core.geometry.level_steps import Mode
 from core.geometry.planes import Extent
 from core.images.image_set import ImageSet
+from core.models.classifier import Classifier
 
 TrailKind = Literal["line", "slice", "corruption", "attack", "walk"]
 TRAILS: tuple[TrailKind, ...] = get_args(TrailKind)

@@ -27,13 +27,13 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from core.classifier import Classifier
 from core.geometry.box_solver import SparseOrder
 from core.geometry.closest import SignedMargin, looks
 from core.geometry.overlap import chance_iou, iou, random_supports
 from core.geometry.proportions import wilson
 from core.geometry.sparse import Method, SparsePerturbation, sparse_perturbation
 from core.geometry.supports import flat, mean, unit_of
+from core.models.classifier import Classifier
 from core.result import Result, quantity
 from core.runtime.batches import Batches, OnProgress, out_of_memory, silent
 

@@ -25,8 +25,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from core.classifier import Classifier
 from core.geometry.log_odds import log_odds
+from core.models.classifier import Classifier
 from core.result import Result, quantity
 from core.runtime.batches import OnProgress, silent
 
@@ -136,7 +136,7 @@ def triangle(
     """Evaluate the classifier on the lattices of triangles of images.
 
     Args:
-        classifier: any `core.classifier.Classifier`.
+        classifier: any `core.models.classifier.Classifier`.
         a: sources; the confidence is that in the class the classifier gives to them.
         b: second corners.
         c: third corners.

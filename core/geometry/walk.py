@@ -17,9 +17,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from core.classifier import Classifier
 from core.geometry.corruptions import CORRUPTIONS, WORST, corrupt
 from core.geometry.severity import severity_sweep
+from core.models.classifier import Classifier
 from core.result import Result, quantity
 from core.runtime.batches import OnProgress, silent
 
@@ -63,7 +63,7 @@ def severity_walk(
     """Follow one image through growing severities of a corruption.
 
     Args:
-        classifier: any `core.classifier.Classifier`.
+        classifier: any `core.models.classifier.Classifier`.
         image: values in [0, 1].
         name: one of `core.geometry.corruptions.CORRUPTIONS`.
         label: the image's true class; -1 where it is not known: then the class predicted for it is taken.

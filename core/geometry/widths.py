@@ -26,9 +26,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from core.classifier import Classifier
 from core.errors import ImageError
 from core.geometry.log_odds import LogOdds, log_odds
+from core.models.classifier import Classifier
 from core.result import Result, quantity
 from core.runtime.batches import OnProgress, silent
 
@@ -82,7 +82,7 @@ def level_set_widths(
     """Measure how wide superlevel sets are around points.
 
     Args:
-        classifier: any `core.classifier.Classifier`.
+        classifier: any `core.models.classifier.Classifier`.
         points: images in [0, 1], as a rule on a walk.
         ways: where the walk goes from each, of any length: directions are orthogonal to it. 0 for none.
         source_class: (n,) the class whose confidence counts.

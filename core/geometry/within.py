@@ -14,9 +14,9 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from core.classifier import Classifier
 from core.geometry.closest import Images, Rows, SignedMargin, Slope
 from core.geometry.subspaces import Subspaces
+from core.models.classifier import Classifier
 from core.runtime.batches import out_of_memory
 
 Numbers = Int[Tensor, " n"]  # of rows

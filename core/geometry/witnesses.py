@@ -20,9 +20,9 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from core.classifier import Classifier
 from core.geometry.boundary import boundary_points
 from core.geometry.limits import NORMS
+from core.models.classifier import Classifier
 from core.runtime.batches import Batches
 
 SEARCHES = ("walk", "gradient", "nearest")
@@ -47,7 +47,7 @@ class Witnesses:
     """The three searches over flat images on a grid of levels, and the count of what they cost.
 
     Args:
-        classifier: any `core.classifier.Classifier`.
+        classifier: any `core.models.classifier.Classifier`.
         bits: of each value.
         walks: random walks from each image.
         seed: of what is random.

@@ -85,8 +85,8 @@ def _training(name: str) -> str:
 
 def _measured(names: Sequence[str], device: str | None, count: int, seed: int) -> Iterator[Walked]:
     """All models of one data set; an untrained one walks between the same images."""
-    from core.checkpoints import load_classifier
     from core.images.image_set import load_images
+    from core.models.checkpoints import load_classifier
 
     images = load_images(f"demo:{names[0].split('/')[0]}")
     classifiers = {name: load_classifier(f"demo:{name}", device) for name in names}

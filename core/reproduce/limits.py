@@ -60,8 +60,8 @@ def claims(
     Raises:
         ValueError: if a model is no demo model.
     """
-    from core.checkpoints import load_classifier
     from core.images.image_set import load_images
+    from core.models.checkpoints import load_classifier
     from core.runtime.batches import silent
 
     told = on_progress or silent
@@ -218,8 +218,8 @@ def _exact(seed: int) -> Claim:
     import torch
     from torch import nn
 
-    from core.classifier import Classifier
     from core.geometry.enumeration import every_class, every_image
+    from core.models.classifier import Classifier
 
     every = every_class(4)
     evidence = [

@@ -9,9 +9,9 @@ import numpy as np
 import torch
 
 if TYPE_CHECKING:
-    from core.classifier import Classifier
     from core.geometry.margins import SubspaceMargins
     from core.images.image_set import ImageSet
+    from core.models.classifier import Classifier
 
 _BLOCK = 8  # frequencies per side of a window; windows do not overlap
 RADIUS = {"photos": 0.5, "digits": 1.0}  # ℓ2 pixel: half of what adversarial training was given
@@ -63,11 +63,11 @@ def measure(source: str, device: str | None, count: int, seed: int) -> Measured:
     Returns:
         What was measured; empty arrays where nothing was corrupted.
     """
-    from core.checkpoints import load_classifier
     from core.geometry.margins import subspace_margins
     from core.geometry.sampling import stratified
     from core.geometry.subspaces import frequency_windows
     from core.images.image_set import load_images
+    from core.models.checkpoints import load_classifier
 
     name = source.removeprefix("demo:")
     classifier, images = load_classifier(source, device), load_images(f"demo:{name.split('/')[0]}")

@@ -19,11 +19,11 @@ from core.reproduce.measured import as_trained
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from core.classifier import Classifier
     from core.geometry.curvature_summary import CurvatureSummary
     from core.geometry.detection import Attack, DetectionExhibit
     from core.geometry.paths import RegionPaths
     from core.geometry.sharing import DirectionSensitivity, DirectionSharing
+    from core.models.classifier import Classifier
 
 OVERSHOOTS = (1.1, 1.5, 2.0, 3.0)  # times the distance to the boundary
 NEAR = 0  # of these, the one that a detector has to find
@@ -78,10 +78,10 @@ def measure_curvature(source: str, device: str | None, count: int, seed: int) ->
     Returns:
         One entry, or two for a network of kinks, with the same paths.
     """
-    from core.checkpoints import load_classifier
     from core.geometry.kinks import kinks
     from core.geometry.second_derivatives import grey_level
     from core.images.image_set import load_images
+    from core.models.checkpoints import load_classifier
 
     name = source.removeprefix("demo:")
     classifier, images = load_classifier(source, device), load_images(f"demo:{name.split('/')[0]}")

@@ -10,9 +10,9 @@ import numpy as np
 from core.reproduce.report import Evidence
 
 if TYPE_CHECKING:
-    from core.classifier import Classifier
     from core.geometry.survival import Survival
     from core.images.image_set import ImageSet
+    from core.models.classifier import Classifier
 
 LEFT = 0.01  # of a class: where sizes are read off
 FEW = 4.0  # sides of an image: so many pixels are still few
@@ -167,8 +167,8 @@ def growth(name: str, classifier: Classifier, images: ImageSet, count: int, seed
     from torch import nn
     from torch.nn import functional as F
 
-    from core.classifier import Classifier
     from core.geometry.overlay import overlay
+    from core.models.classifier import Classifier
 
     first, second = _pairs(classifier, images, count, seed)
     sides, needed = (8, 16, 32), []

@@ -47,13 +47,13 @@ def measure(source: str, device: str | None, count: int, seed: int) -> Measured:
         count: images, drawn evenly from the classes.
         seed: of what is random.
     """
-    from core.checkpoints import load_classifier
     from core.geometry.local import local_geometry
     from core.geometry.local_kinds import local_kinds
     from core.geometry.local_layers import layer_geometry
     from core.geometry.local_sweep import radius_sweep
     from core.geometry.sampling import stratified
     from core.images.image_set import load_images
+    from core.models.checkpoints import load_classifier
 
     name = source.removeprefix("demo:")
     data = name.split("/")[0]

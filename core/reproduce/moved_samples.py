@@ -18,9 +18,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from core.classifier import Classifier
 from core.geometry.margins import subspace_margins
 from core.geometry.subspaces import Components, Subspaces
+from core.models.classifier import Classifier
 
 SIDE = 10  # of an "image": 100 dimensions
 NEAR, FAR = 0.5, 3.0  # a and b: half the distance between the classes along e_1, and along e_2 after the move

@@ -17,12 +17,12 @@ from core.reproduce.estimates import above, median, median_interval, rate
 from core.reproduce.report import Claim, Evidence, check_demo
 
 if TYPE_CHECKING:
-    from core.classifier import Classifier
     from core.geometry.box_solver import SparseOrder
     from core.geometry.sparse import SparsePerturbation
     from core.geometry.supports import Supports
     from core.geometry.transfer import Transfer
     from core.images.image_set import ImageSet
+    from core.models.classifier import Classifier
     from core.runtime.batches import OnProgress
 
 PAPER = "Modas, Moosavi-Dezfooli, Frossard, SparseFool, CVPR 2019, arXiv 1811.02248"
@@ -96,11 +96,11 @@ def claims(
 
 
 def _measure(source: str, device: str | None, count: int, seed: int) -> _Measured:
-    from core.checkpoints import load_classifier
     from core.geometry.sampling import correct_rows
     from core.geometry.sparse import sparse_perturbation
     from core.geometry.supports import supports
     from core.images.image_set import load_images
+    from core.models.checkpoints import load_classifier
 
     name = source.removeprefix("demo:")
     classifier, images = load_classifier(source, device), load_images(f"demo:{name.split('/')[0]}")

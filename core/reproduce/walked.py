@@ -15,11 +15,11 @@ import torch
 from torch import Tensor
 
 if TYPE_CHECKING:
-    from core.classifier import Classifier
     from core.geometry.image_distances import ImageDistances
     from core.geometry.level_sets import LevelSetPaths
     from core.geometry.star_likeness import StarLikeness
     from core.images.image_set import ImageSet
+    from core.models.classifier import Classifier
 
 TRAINED = ("standard", "adversarial", "prime", "relu", "vit")
 UNTRAINED = "untrained"

@@ -8,11 +8,11 @@ from pathlib import Path
 import streamlit as st
 
 from core.analyses import thumbnails
-from core.foreign import read_names
 from core.images.image_set import demo_images_of
-from core.preprocessing import OWN, Trial, looks_untrained, presets, suspicion
-from core.registries import Fit, architectures, made_for
-from core.state_dicts import StateDict
+from core.models.preprocessing import OWN, Trial, looks_untrained, presets, suspicion
+from core.models.registries import Fit, architectures, made_for
+from core.models.state_dicts import StateDict
+from core.models.third_party import read_names
 from dashboard import address, controls, drafts, own_models, pace, session
 from dashboard.brought import LARGEST, brought, own_classifier, read_only
 from dashboard.reading import watched

@@ -23,15 +23,15 @@ import numpy as np
 with atheris.instrument_imports(include=["core", "zipfile", "pypdf", "PIL", "csv", "json"]):
     from core.errors import ImageError
     from core.figures.provenance import recipe_inside
-    from core.foreign import read_names
     from core.images.reading import read_set
     from core.images.tables import read_table
-    from core.onnx_files import examine
-    from core.pickles import PickleError, unpickle
+    from core.models.onnx_files import examine
+    from core.models.pickles import PickleError, unpickle
+    from core.models.tensor_files import kind, layout
+    from core.models.third_party import read_names
     from core.recipe import Recipe
     from core.sources.images import ImageSource
     from core.sources.models import Source
-    from core.tensor_files import kind, layout
 
 from tests.hostile import entries_of, hostile, net, saved
 from tests.hostile import header as safetensors
@@ -157,7 +157,7 @@ def main() -> None:
         try:
             read(data)
         except (ValueError, PickleError, ImageError) as error:
-            ours = type(error).__module__ in ("core.errors", "core.pickles")
+            ours = type(error).__module__ in ("core.errors", "core.models.pickles")
             if not ours or "\n" in str(error) or not re.match(r"(\w+: )?expected |it |(a )?tensor", str(error)):
                 raise
 

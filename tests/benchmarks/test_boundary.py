@@ -15,10 +15,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from core.checkpoints import load_classifier
-from core.classifier import Classifier
 from core.geometry.boundary import BoundaryPoints, boundary_points
 from core.images.image_set import load_images
+from core.models.checkpoints import load_classifier
+from core.models.classifier import Classifier
 
 IMAGES = 32
 

@@ -12,12 +12,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from core.checkpoints import load_classifier
-from core.classifier import Classifier
 from core.geometry.boundary import BoundaryPoints, boundary_points
 from core.geometry.curvature import CurvatureProfile, curvature_profile
 from core.geometry.hessian import HessianProducts
 from core.images.image_set import load_images
+from core.models.checkpoints import load_classifier
+from core.models.classifier import Classifier
 
 IMAGES, TOP = 16, 20
 pytestmark = pytest.mark.timeout(1800)

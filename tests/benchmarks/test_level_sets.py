@@ -16,13 +16,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from core.checkpoints import load_classifier
-from core.classifier import Classifier
 from core.geometry.level_sets import LevelSetPaths, traverse
 from core.geometry.level_steps import MODES, Stepper
 from core.geometry.level_walks import Pairs
 from core.geometry.log_odds import LogOdds
 from core.images.image_set import load_images
+from core.models.checkpoints import load_classifier
+from core.models.classifier import Classifier
 
 pytestmark = pytest.mark.timeout(3600)
 

@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 import torch
 
-from core.checkpoints import load_classifier
 from core.geometry.linearised import Outputs
 from core.geometry.local import local_geometry
 from core.geometry.mantel import distances, mantel
 from core.images.image_set import load_images
+from core.models.checkpoints import load_classifier
 
 
 @pytest.mark.parametrize("dataset", ["digits", "photos"])

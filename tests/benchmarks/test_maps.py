@@ -15,11 +15,11 @@ import numpy as np
 import pytest
 import torch
 
-from core.checkpoints import load_classifier
 from core.geometry.divergence import DivergenceSearch
 from core.geometry.layouts import lay_out, principal_start, warm_up
 from core.geometry.maps import embed
 from core.images.image_set import load_images
+from core.models.checkpoints import load_classifier
 from core.recipe import Recipe
 from core.runtime.batches import silent
 from core.store import Store

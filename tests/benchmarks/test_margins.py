@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 import torch
 
-from core.checkpoints import load_classifier
 from core.geometry.margins import SubspaceMargins, subspace_margins
 from core.images.image_set import load_images
+from core.models.checkpoints import load_classifier
 
 PASSES, IMAGES = 15_000, 40
 SHAPES = (32, 64, 128, 256, 512)

@@ -12,10 +12,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from core.checkpoints import load_classifier
 from core.geometry.corruptions import CORRUPTIONS, corrupt
 from core.geometry.prime import prime
 from core.images.image_set import load_images
+from core.models.checkpoints import load_classifier
 
 BATCH = 64
 

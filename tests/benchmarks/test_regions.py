@@ -13,11 +13,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from core.checkpoints import demo_images, demo_models, load_classifier
-from core.classifier import Classifier
 from core.geometry.paths import RegionPaths, connect
 from core.geometry.relabel import relabel
 from core.images.image_set import ImageSet, load_images
+from core.models.checkpoints import demo_images, demo_models, load_classifier
+from core.models.classifier import Classifier
 
 PAIRS = 50
 LEAST = 48  # of them: all but for photos/vit, of which up to two of a kind are listed as not found

@@ -16,12 +16,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from core.checkpoints import load_classifier
-from core.classifier import Classifier
 from core.geometry.planes import Extent, Plane, float32_floor
 from core.geometry.profiles import boundary_profile
 from core.geometry.slices import Slice, slice_plane
 from core.images.image_set import load_images
+from core.models.checkpoints import load_classifier
+from core.models.classifier import Classifier
 from core.runtime import batches
 
 ROWS = ((3, 17, 42), (5, 100, 400), (61, 250, 330), (10, 185, 520), (200, 310, 460))

@@ -17,11 +17,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from core.checkpoints import load_classifier
-from core.classifier import Classifier
 from core.geometry.box_solver import SPARSE_ORDERS
 from core.geometry.sparse import SparsePerturbation, sparse_perturbation
 from core.images.image_set import load_images
+from core.models.checkpoints import load_classifier
+from core.models.classifier import Classifier
 
 IMAGES = 32
 ROUNDING = 1e-6  # of a pixel: peers leave differences of float noise

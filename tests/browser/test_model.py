@@ -17,7 +17,7 @@ from torchvision import models
 
 from core.figures.paper import read_recipe
 from core.images.image_set import load_images
-from core.preprocessing import PRESETS
+from core.models.preprocessing import PRESETS
 from core.recipe import Recipe
 from core.sources.models import Source
 from tests.links import link

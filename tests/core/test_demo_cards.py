@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from core import demo, demo_cards, demo_data
-from core.checkpoints import load_classifier, model_card
-from core.classifier import Classifier
 from core.geometry.corruptions import CORRUPTIONS
+from core.models.checkpoints import load_classifier, model_card
+from core.models.classifier import Classifier
 from core.sources.models import ASSETS
 
 README = (ASSETS.parent / "README.md").read_text(encoding="utf-8")

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from core.checkpoints import load_classifier
 from core.errors import CheckpointError
+from core.models.checkpoints import load_classifier
+from core.models.state_dicts import read_state_dicts
 from core.runtime.sandbox import Limits, isolated
-from core.state_dicts import read_state_dicts
 from tests.hostile import MARK, TRIPPED, Calls, hostile, saved
 
 LIMITS = Limits(memory=700 << 20, seconds=120, output=4 << 20)  # of all files together; bombs claim up to exabytes

@@ -10,13 +10,13 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from core.checkpoints import load_classifier, write_checkpoint
-from core.classifier import Classifier
 from core.cli import main
 from core.errors import CheckpointError
 from core.figures.provenance import read_recipe
 from core.followed import read
 from core.images.image_set import load_images
+from core.models.checkpoints import load_classifier, write_checkpoint
+from core.models.classifier import Classifier
 from core.recipe import Recipe
 from core.series import checkpoints, in_order, label_of, series
 from core.store import Store

@@ -17,11 +17,11 @@ import numpy as np
 import pytest
 import torch
 
-from core.checkpoints import load_classifier
-from core.classifier import Classifier
 from core.errors import RecipeError
 from core.geometry.slices import Slice
 from core.images.image_set import ImageSet, load_images
+from core.models.checkpoints import load_classifier
+from core.models.classifier import Classifier
 from core.recipe import Recipe
 from core.runtime.batches import atomic_write, batch_shapes
 from core.store import Store, key_of

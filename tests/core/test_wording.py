@@ -16,8 +16,8 @@ import torch
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from core.classifier import Classifier
 from core.images.image_set import ImageSet
+from core.models.classifier import Classifier
 from core.wording import LONGEST, cell, coded, comment, latex, markup, name, names, plain
 
 TRAPS = (

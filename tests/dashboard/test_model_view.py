@@ -17,7 +17,7 @@ from streamlit.testing.v1 import AppTest
 
 from core.errors import CheckpointError
 from core.figures.provenance import read_recipe
-from core.registries import untrained
+from core.models.registries import untrained
 from core.sources.models import Source
 from dashboard import brought
 from dashboard.brought import Brought

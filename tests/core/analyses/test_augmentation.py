@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from core.checkpoints import load_classifier
 from core.figures.paper import figure_bytes
 from core.images.image_set import load_images
+from core.models.checkpoints import load_classifier
 from core.recipe import Recipe
 from core.runtime.batches import silent
 

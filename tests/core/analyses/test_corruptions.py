@@ -9,11 +9,11 @@ import pytest
 import torch
 
 from core.analyses.corruptions import NAMES, labelled_sample, listed
-from core.checkpoints import load_classifier
 from core.errors import ImageError, RecipeError
 from core.figures.paper import figure_bytes
 from core.geometry.corruptions import CORRUPTIONS
 from core.images.image_set import ImageSet, load_images
+from core.models.checkpoints import load_classifier
 from core.recipe import Recipe
 from core.runtime.batches import silent
 

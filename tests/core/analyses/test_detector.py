@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 import torch
 
-from core.checkpoints import load_classifier
 from core.errors import RecipeError
 from core.geometry.boundary import boundary_points
 from core.geometry.detection import PAIRS, DetectionExhibit
 from core.geometry.detector import detect_perturbed
 from core.images.image_set import load_images
+from core.models.checkpoints import load_classifier
 from core.recipe import Recipe
 
 QUICK = {"count": 4, "probes": 4, "classes": 2, "overshoots": "1.1"}

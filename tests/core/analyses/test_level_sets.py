@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from core.analyses import TABLE
-from core.checkpoints import load_classifier
 from core.errors import RecipeError
 from core.figures.paper import figure_bytes
 from core.images.image_set import load_images
+from core.models.checkpoints import load_classifier
 from core.recipe import Recipe
 from core.runtime.batches import silent
 from core.store import key_of

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from core.analyses.local import LOCAL
-from core.checkpoints import load_classifier
 from core.images.image_set import load_images
+from core.models.checkpoints import load_classifier
 from core.recipe import Recipe
 from core.runtime.batches import silent
 from core.store import key_of

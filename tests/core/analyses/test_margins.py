@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from core.analyses.margins import MARGINS
-from core.checkpoints import load_classifier
 from core.figures.paper import figure_bytes
 from core.geometry import margins
 from core.geometry.margins import SubspaceMargins
 from core.images.image_set import load_images
+from core.models.checkpoints import load_classifier
 from core.recipe import Recipe
 from core.result import Result
 from core.runtime.batches import silent

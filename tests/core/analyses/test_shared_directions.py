@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from core.checkpoints import load_classifier
 from core.geometry.direction_overlap import DirectionOverlap
 from core.geometry.sharing import DirectionSharing
 from core.images.image_set import load_images
+from core.models.checkpoints import load_classifier
 from core.recipe import Recipe
 from core.runtime.batches import silent
 from core.store import key_of

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from core.checkpoints import load_classifier
 from core.errors import RecipeError
 from core.figures.sparse import SPARSE_SHOWS
 from core.images.image_set import load_images
+from core.models.checkpoints import load_classifier
 from core.recipe import Recipe
 from core.runtime.batches import silent
 from core.store import key_of

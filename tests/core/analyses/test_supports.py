@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from core.checkpoints import load_classifier
 from core.errors import RecipeError
 from core.figures.races import TRANSFER_SHOWS
 from core.figures.supports import SUPPORTS_SHOWS
 from core.geometry.race import CONTESTS
 from core.geometry.sampling import correct_rows
 from core.images.image_set import load_images
+from core.models.checkpoints import load_classifier
 from core.recipe import Recipe
 from core.runtime.batches import silent
 from core.store import key_of

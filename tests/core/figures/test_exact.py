@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from core.checkpoints import load_classifier
 from core.figures import style
 from core.figures.chart import LinesLayer, Panel
 from core.figures.exact import with_exact_boundary
@@ -13,6 +12,7 @@ from core.figures.paper import figure_bytes
 from core.figures.screen import page_bytes
 from core.figures.symlog import Symlog
 from core.images.image_set import load_images
+from core.models.checkpoints import load_classifier
 from core.recipe import Recipe
 from core.runtime.batches import silent
 

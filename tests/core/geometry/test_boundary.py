@@ -11,12 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from core.checkpoints import load_classifier
 from core.errors import ImageError
 from core.geometry import boundary
 from core.geometry.boundary import STATUSES, BoundaryPoints, boundary_points
 from core.geometry.closest import NORMS, Norm
 from core.images.image_set import load_images
+from core.models.checkpoints import load_classifier
 from core.result import Result
 from core.runtime import batches
 from core.runtime.batches import Cancelled

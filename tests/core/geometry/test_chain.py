@@ -9,12 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from core.checkpoints import load_classifier
-from core.classifier import Classifier
 from core.geometry.chain import Tape, steps_of
 from core.geometry.folding import folded
 from core.geometry.hessian import HessianProducts
 from core.geometry.second_backward import eased
+from core.models.checkpoints import load_classifier
+from core.models.classifier import Classifier
 from tests import curved, truths
 
 SHAPE = (2, 6, 6)

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import torch
 
-from core.checkpoints import load_classifier
 from core.geometry.curvature import curvature_profile
 from core.geometry.curvature_cards import CurvatureCard, drawn, prepare, prepare_scale, prepare_section, prepare_walk
 from core.geometry.cuts import start_of
 from core.images.image_set import ImageSet, load_images
+from core.models.checkpoints import load_classifier
 from core.result import Result
 from core.runtime import batches
 from core.runtime.batches import Cancelled

@@ -7,7 +7,6 @@ import pytest
 import torch
 from torch import Tensor
 
-from core.checkpoints import load_classifier
 from core.errors import ImageError
 from core.geometry.curved_directions import (
     CurvatureTransfer,
@@ -18,6 +17,7 @@ from core.geometry.curved_directions import (
     subspace_overlap,
 )
 from core.images.image_set import load_images
+from core.models.checkpoints import load_classifier
 from core.result import Result
 from tests import curved, truths
 

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import torch
 
-from core.checkpoints import load_classifier
 from core.errors import ImageError
 from core.geometry.boundary import boundary_points
 from core.geometry.detector import PerturbationScores, detect_perturbed
 from core.images.image_set import load_images
+from core.models.checkpoints import load_classifier
 from core.result import Result
 from tests import curved, truths
 

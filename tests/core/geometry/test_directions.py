@@ -12,8 +12,6 @@ from hypothesis import strategies as st
 from scipy.fft import dctn, idctn
 from sklearn.decomposition import PCA
 
-from core.checkpoints import load_classifier
-from core.classifier import Classifier
 from core.errors import ImageError
 from core.geometry.corruptions import CORRUPTIONS, corrupt
 from core.geometry.cuts import prepare
@@ -29,6 +27,8 @@ from core.geometry.directions import (
 from core.geometry.level_sets import traverse
 from core.geometry.level_steps import MODES
 from core.images.image_set import ImageSet, load_images
+from core.models.checkpoints import load_classifier
+from core.models.classifier import Classifier
 from tests import truths
 
 SHAPE = (3, 8, 6)

@@ -10,10 +10,10 @@ import torch
 from scipy.stats import binom
 from torch import nn
 
-from core.checkpoints import load_classifier
-from core.classifier import Classifier
 from core.errors import ImageError
 from core.geometry.enumeration import best_survivors, class_distance, complement_distance, every_class, every_image
+from core.models.checkpoints import load_classifier
+from core.models.classifier import Classifier
 from tests.truths import Affine, classifier
 
 

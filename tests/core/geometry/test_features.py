@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from core.checkpoints import load_classifier
 from core.geometry.features import Features
 from core.images.image_set import load_images
+from core.models.checkpoints import load_classifier
 from tests import truths
 
 SHAPE = (1, 32, 32)

@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from core.checkpoints import load_classifier
 from core.geometry.folding import folded
+from core.models.checkpoints import load_classifier
 from tests import truths
 
 

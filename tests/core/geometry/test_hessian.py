@@ -8,10 +8,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from core.checkpoints import load_classifier
-from core.classifier import Classifier
 from core.geometry import hessian
 from core.geometry.hessian import BACKENDS, Backend, HessianProducts, choose_backend
+from core.models.checkpoints import load_classifier
+from core.models.classifier import Classifier
 from core.runtime import batches
 from tests import curved, truths
 

@@ -9,11 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from core.checkpoints import load_classifier
-from core.classifier import Classifier
 from core.geometry import hessian_matrix as module
 from core.geometry.hessian import Backend, HessianProducts
 from core.geometry.hessian_matrix import hessian_matrix, symmetrise
+from core.models.checkpoints import load_classifier
+from core.models.classifier import Classifier
 from tests import curved, truths
 from tests.core.geometry.test_chain import CHAINS, Squared, made, products
 

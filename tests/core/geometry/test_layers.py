@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from core.checkpoints import load_classifier
-from core.classifier import Classifier
 from core.geometry.layers import layer_paths, private, watched
+from core.models.checkpoints import load_classifier
+from core.models.classifier import Classifier
 from tests import local_maps, truths
 
 SHAPE = (3, 8, 8)

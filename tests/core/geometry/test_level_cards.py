@@ -9,8 +9,6 @@ import numpy as np
 import pytest
 import torch
 
-from core.checkpoints import load_classifier
-from core.classifier import Classifier
 from core.errors import ImageError
 from core.geometry.level_cards import (
     LevelSetCard,
@@ -25,6 +23,8 @@ from core.geometry.level_stars import prepare as prepare_star
 from core.geometry.planes import Plane
 from core.geometry.slices import slice_plane
 from core.images.image_set import ImageSet, load_images
+from core.models.checkpoints import load_classifier
+from core.models.classifier import Classifier
 from core.result import Result
 from core.runtime import batches
 from tests import truths

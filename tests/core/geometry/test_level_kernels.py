@@ -7,11 +7,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from core.checkpoints import load_classifier
 from core.geometry.level_sets import traverse
 from core.geometry.level_steps import MODES, Mode, Stepper
 from core.geometry.level_walkers import Walkers
 from core.images.image_set import load_images
+from core.models.checkpoints import load_classifier
 
 
 @pytest.mark.parametrize("mode", MODES)

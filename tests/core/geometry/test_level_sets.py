@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from core.checkpoints import load_classifier
-from core.classifier import Classifier
 from core.errors import ImageError
 from core.geometry.level_sets import STATUSES, LevelSetPaths, traverse
 from core.geometry.level_steps import MODES, Mode
 from core.images.image_set import load_images
+from core.models.checkpoints import load_classifier
+from core.models.classifier import Classifier
 from core.result import Result
 from core.runtime import batches
 from tests import truths

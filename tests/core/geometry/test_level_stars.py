@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from core.checkpoints import load_classifier
 from core.errors import ImageError
 from core.geometry.level_stars import LevelStar, prepare
 from core.images.image_set import ImageSet, load_images
+from core.models.checkpoints import load_classifier
 from core.result import Result
 from tests import truths
 

@@ -7,10 +7,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from core.checkpoints import load_classifier
 from core.geometry import level_walks
 from core.geometry.level_sets import LevelSetPaths, traverse
 from core.images.image_set import load_images
+from core.models.checkpoints import load_classifier
 from core.result import Result
 from core.runtime import batches
 from core.runtime.batches import Cancelled

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from core.checkpoints import load_classifier
 from core.errors import ImageError
 from core.geometry.level_sets import traverse
 from core.geometry.level_ways import way_to
 from core.images.image_set import load_images
+from core.models.checkpoints import load_classifier
 from tests.core.geometry.test_level_cards import half_space, image_set
 
 

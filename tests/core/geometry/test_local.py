@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 import torch
 
-from core.checkpoints import load_classifier
-from core.classifier import Classifier
 from core.geometry import local
 from core.geometry.local import LocalGeometry, local_geometry, precise
 from core.images.image_set import load_images
+from core.models.checkpoints import load_classifier
+from core.models.classifier import Classifier
 from core.result import Result
 from core.runtime.batches import Cancelled
 from tests import local_maps, truths

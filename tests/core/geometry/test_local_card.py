@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import torch
 
-from core.checkpoints import load_classifier
 from core.geometry.linearised import Outputs
 from core.geometry.local_card import _all_round, prepare
 from core.geometry.planes import Plane
 from core.images.image_set import load_images
+from core.models.checkpoints import load_classifier
 from tests import local_maps, truths
 
 QUICK = {"count": 8, "permutations": 9}

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from core.checkpoints import load_classifier
 from core.geometry.local_kinds import KINDS, LocalKinds, local_kinds
 from core.images.image_set import load_images
+from core.models.checkpoints import load_classifier
 from core.result import Result
 from tests import local_maps, truths
 

@@ -9,10 +9,10 @@ import pytest
 import torch
 from torch import nn
 
-from core.checkpoints import load_classifier
 from core.geometry import local_layers
 from core.geometry.local_layers import LayerGeometry, layer_geometry
 from core.images.image_set import load_images
+from core.models.checkpoints import load_classifier
 from core.result import Result
 from tests import local_maps, truths
 

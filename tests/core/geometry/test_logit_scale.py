@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 import core
-from core.classifier import Classifier
+from core.models.classifier import Classifier
 from tests import truths
 
 SHAPE = (1, 4, 4)

@@ -9,11 +9,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from core.checkpoints import load_classifier
-from core.classifier import Classifier
 from core.geometry.map_background import DecisionMap
 from core.geometry.map_curvature import CurvedMap, curved_map
 from core.images.image_set import load_images
+from core.models.checkpoints import load_classifier
+from core.models.classifier import Classifier
 from core.result import Result
 from core.runtime import batches
 from tests import truths

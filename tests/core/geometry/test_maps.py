@@ -11,12 +11,12 @@ import torch
 from sklearn.manifold import trustworthiness
 from torch import Tensor
 
-from core.checkpoints import load_classifier
-from core.classifier import Classifier
 from core.errors import ImageError
 from core.geometry.maps import EmbeddingMap, embed
 from core.geometry.spaces import SPACES, SpaceName
 from core.images.image_set import load_images
+from core.models.checkpoints import load_classifier
+from core.models.classifier import Classifier
 from core.result import Result
 from core.runtime import batches
 from core.runtime.batches import Cancelled

@@ -13,8 +13,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from core.checkpoints import load_classifier
-from core.classifier import Classifier
 from core.errors import ImageError
 from core.geometry import margins
 from core.geometry.boundary import boundary_points
@@ -29,6 +27,8 @@ from core.geometry.subspaces import (
     patches,
 )
 from core.images.image_set import load_images
+from core.models.checkpoints import load_classifier
+from core.models.classifier import Classifier
 from core.result import Result
 from core.runtime import batches
 from core.runtime.batches import Cancelled

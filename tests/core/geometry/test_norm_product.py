@@ -8,11 +8,11 @@ import pytest
 import torch
 from torch import nn
 
-from core.checkpoints import load_classifier
-from core.classifier import Classifier
 from core.geometry.linearised import Linearised, Outputs
 from core.geometry.norm_product import norm_product
 from core.images.image_set import load_images
+from core.models.checkpoints import load_classifier
+from core.models.classifier import Classifier
 from tests import local_maps, truths
 
 SHAPE = (3, 8, 8)

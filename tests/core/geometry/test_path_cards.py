@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from core.checkpoints import load_classifier
 from core.geometry.cuts import start_of
 from core.geometry.path_cards import FRAMES, PathCard, prepare, prepare_graph
 from core.geometry.paths import connect
 from core.images.image_set import load_images
+from core.models.checkpoints import load_classifier
 from core.result import Result
 
 ROWS = (3, 17, 42)

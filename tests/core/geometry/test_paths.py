@@ -10,11 +10,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from core.checkpoints import load_classifier
-from core.classifier import Classifier
 from core.errors import ImageError
 from core.geometry.paths import STATUSES, RegionPaths, connect
 from core.images.image_set import load_images
+from core.models.checkpoints import load_classifier
+from core.models.classifier import Classifier
 from core.result import Result
 from tests import corridors, curved, truths
 

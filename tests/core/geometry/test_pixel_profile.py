@@ -7,10 +7,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from core.checkpoints import load_classifier
 from core.errors import ImageError
 from core.geometry.pixel_profile import PixelProfile, pixel_profile
 from core.images.image_set import load_images
+from core.models.checkpoints import load_classifier
 from core.result import Result
 from core.runtime import batches
 from tests import truths

@@ -7,11 +7,11 @@ import pytest
 import torch
 from scipy.signal import convolve2d
 
-from core.checkpoints import load_classifier
-from core.classifier import Classifier
 from core.errors import ImageError
 from core.geometry.prime_draws import ROWS, prime_draws
 from core.images.image_set import load_images
+from core.models.checkpoints import load_classifier
+from core.models.classifier import Classifier
 from tests import truths
 
 SHAPE = (3, 16, 16)

@@ -9,12 +9,12 @@ import pytest
 import torch
 from torch import nn
 
-from core.classifier import Classifier
 from core.errors import ImageError
 from core.geometry import profiles
 from core.geometry.planes import Plane
 from core.geometry.profiles import boundary_profile, linearised_distance
 from core.geometry.slices import Method, Slice, slice_plane
+from core.models.classifier import Classifier
 from core.result import Result
 from core.runtime import batches
 from core.runtime.batches import Cancelled

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from core.checkpoints import load_classifier
 from core.geometry.region_graph import OUTCOMES, RegionGraph, region_graph
 from core.images.image_set import load_images
+from core.models.checkpoints import load_classifier
 from core.result import Result
 from tests import corridors, curved
 

@@ -9,10 +9,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from core.checkpoints import load_classifier
 from core.errors import ImageError
 from core.geometry.relabel import Entered, RegionMargin, deepen, enter, relabel
 from core.images.image_set import load_images
+from core.models.checkpoints import load_classifier
 from tests import curved, truths
 
 

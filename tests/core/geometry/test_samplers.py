@@ -7,9 +7,9 @@ import math
 import pytest
 import torch
 
-from core.checkpoints import load_classifier
 from core.geometry.samplers import SAMPLERS, directions
 from core.images.image_set import load_images
+from core.models.checkpoints import load_classifier
 from tests import local_maps, truths
 
 SHAPE = (1, 16, 16)

@@ -9,7 +9,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from core.checkpoints import load_classifier
 from core.geometry.second_backward import (
     LinearConvolution,
     TwiceDifferentiable,
@@ -21,6 +20,7 @@ from core.geometry.second_backward import (
     tanh,
     transpose,
 )
+from core.models.checkpoints import load_classifier
 from tests import truths
 
 ACTIVATIONS = ((nn.SiLU(), silu), (nn.GELU(), gelu), (nn.Tanh(), tanh), (nn.Sigmoid(), sigmoid))

@@ -10,13 +10,13 @@ import pytest
 import torch
 from torch import nn
 
-from core.classifier import Classifier
 from core.geometry.boundary import boundary_points
 from core.geometry.curvature import curvature_profile
 from core.geometry.curved_directions import curvature_transfer, shared_directions
 from core.geometry.detector import detect_perturbed
 from core.geometry.hessian import Cost
 from core.geometry.second_derivatives import grey_level, operators_at, plan_for, products_at
+from core.models.classifier import Classifier
 from core.runtime import batches
 from tests import curved, truths
 

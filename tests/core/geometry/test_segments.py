@@ -7,9 +7,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from core.checkpoints import load_classifier
 from core.geometry.segments import LinearPaths, linear_paths
 from core.images.image_set import load_images
+from core.models.checkpoints import load_classifier
 from core.result import Result
 from core.runtime import batches
 from tests import truths

@@ -10,12 +10,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from core.checkpoints import load_classifier
 from core.errors import ImageError
 from core.geometry.boundary import boundary_points
 from core.geometry.corruptions import CORRUPTIONS, corrupt
 from core.geometry.severity import SeveritySweep, severity_sweep
 from core.images.image_set import load_images
+from core.models.checkpoints import load_classifier
 from core.result import Result
 from core.runtime import batches
 from core.runtime.batches import Cancelled

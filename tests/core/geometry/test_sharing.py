@@ -9,7 +9,6 @@ import pytest
 import torch
 from torch import Tensor
 
-from core.checkpoints import load_classifier
 from core.geometry.curved_directions import shared_directions
 from core.geometry.sharing import (
     DirectionSensitivity,
@@ -21,6 +20,7 @@ from core.geometry.sharing import (
     shared_spans,
 )
 from core.images.image_set import load_images
+from core.models.checkpoints import load_classifier
 from core.result import Result
 from tests import curved, truths
 

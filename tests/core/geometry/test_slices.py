@@ -7,13 +7,13 @@ import pytest
 import torch
 from torch import nn
 
-from core.checkpoints import load_classifier
-from core.classifier import Classifier
 from core.errors import ImageError
 from core.geometry import slices
 from core.geometry.planes import Extent, Plane
 from core.geometry.slices import Slice, slice_plane
 from core.images.image_set import load_images
+from core.models.checkpoints import load_classifier
+from core.models.classifier import Classifier
 from core.result import Result
 from core.runtime import batches
 from core.runtime.batches import Cancelled

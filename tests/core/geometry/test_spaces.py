@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 
-from core.checkpoints import load_classifier
 from core.errors import ImageError
 from core.geometry.spaces import SPACES, Space, SpaceName
 from core.images.image_set import load_images
+from core.models.checkpoints import load_classifier
 
 
 @pytest.mark.parametrize("name", SPACES)

@@ -12,13 +12,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from core.checkpoints import load_classifier
-from core.classifier import Classifier
 from core.errors import ImageError
 from core.geometry import sparse
 from core.geometry.box_solver import SPARSE_ORDERS
 from core.geometry.sparse import STATUSES, SparsePerturbation, sparse_perturbation
 from core.images.image_set import load_images
+from core.models.checkpoints import load_classifier
+from core.models.classifier import Classifier
 from core.result import Result
 from core.runtime import batches
 from core.runtime.batches import Cancelled

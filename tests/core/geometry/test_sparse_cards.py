@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from core.checkpoints import load_classifier
 from core.geometry.cuts import start_of
 from core.geometry.sparse import sparse_perturbation
 from core.geometry.sparse_cards import SparseCard, prepare, prepare_pixel
 from core.images.image_set import load_images
+from core.models.checkpoints import load_classifier
 from core.result import Result
 
 PLANE = {"plane": "directions", "u": "gradient", "v": "random:0"}

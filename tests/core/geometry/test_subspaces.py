@@ -10,7 +10,6 @@ import pytest
 import torch
 from scipy.fft import dctn
 
-from core.checkpoints import load_classifier
 from core.geometry.directions import direction, parse_direction
 from core.geometry.subspaces import (
     Cosines,
@@ -23,6 +22,7 @@ from core.geometry.subspaces import (
     principal_components,
 )
 from core.images.image_set import load_images
+from core.models.checkpoints import load_classifier
 from tests import truths
 
 ODD = (3, 10, 14)

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import torch
 
-from core.checkpoints import load_classifier
 from core.geometry.proportions import wilson
 from core.geometry.sampling import correct_rows
 from core.geometry.supports import Supports, statistics, supports
 from core.images.image_set import load_images
+from core.models.checkpoints import load_classifier
 from core.result import Result
 from tests import truths
 from tests.perturbations import a_perturbation

@@ -10,13 +10,13 @@ import torch
 from scipy.stats import beta
 from torch import Tensor, nn
 
-from core.checkpoints import load_classifier
-from core.classifier import Classifier
 from core.geometry.extremal import EXTREMAL, Extremal, extremal_classifier, extremal_size
 from core.geometry.limits import NORMS, robustness_bound
 from core.geometry.survival import clopper_pearson, halved, survival, survivors, uniform_levels
 from core.geometry.witnesses import SEARCHES, Witnesses
 from core.images.image_set import load_images
+from core.models.checkpoints import load_classifier
+from core.models.classifier import Classifier
 from tests.truths import Affine, classifier
 
 

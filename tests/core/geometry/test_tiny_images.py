@@ -10,9 +10,9 @@ import pytest
 import torch
 
 import core
-from core.classifier import Classifier
 from core.errors import ImageError
 from core.images.image_set import ImageSet
+from core.models.classifier import Classifier
 from tests import truths
 
 SHAPES = ((1, 1, 1), (3, 1, 1), (1, 1, 2), (1, 2, 1), (1, 2, 2))

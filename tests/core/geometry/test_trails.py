@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 import torch
 
-from core.checkpoints import load_classifier
 from core.geometry.corruptions import corrupt
 from core.geometry.cuts import cut_of
 from core.geometry.trails import TrailKind, Trails, trails
 from core.images.image_set import load_images
+from core.models.checkpoints import load_classifier
 
 ROWS = (3, 17, 42)
 

@@ -7,12 +7,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from core.checkpoints import load_classifier
-from core.classifier import Classifier
 from core.geometry.closest import SignedMargin
 from core.geometry.sampling import correct_rows
 from core.geometry.transfer import CONDITIONS, CONTROLS, Transfer, cross_on_support, transfer
 from core.images.image_set import load_images
+from core.models.checkpoints import load_classifier
+from core.models.classifier import Classifier
 from core.result import Result
 from tests import truths
 

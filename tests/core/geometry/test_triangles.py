@@ -8,10 +8,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from core.checkpoints import load_classifier
 from core.errors import ImageError
 from core.geometry.triangles import Triangle, triangle
 from core.images.image_set import load_images
+from core.models.checkpoints import load_classifier
 from core.result import Result
 from core.runtime import batches
 from core.runtime.batches import Cancelled

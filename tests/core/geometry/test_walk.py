@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 import torch
 
-from core.checkpoints import load_classifier
 from core.errors import ImageError
 from core.geometry.corruptions import corrupt
 from core.geometry.severity import severity_sweep
 from core.geometry.walk import severity_walk
 from core.images.image_set import load_images
+from core.models.checkpoints import load_classifier
 from tests import truths
 
 SHAPE = (1, 16, 16)

@@ -9,10 +9,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from core.checkpoints import load_classifier
 from core.errors import ImageError
 from core.geometry.widths import LevelSetWidths, level_set_widths
 from core.images.image_set import load_images
+from core.models.checkpoints import load_classifier
 from core.result import Result
 from tests import truths
 from tests.core.geometry.test_segments import Shell

@@ -11,9 +11,9 @@ import pytest
 import torch
 
 from core.errors import ImageError
-from core.foreign import by_digest, digest_of
 from core.images.collections import gather, previews
 from core.images.image_set import load_images
+from core.models.third_party import by_digest, digest_of
 from core.sources.images import Fit, ImageSource
 from tests.hostile_images import archive, encoded
 

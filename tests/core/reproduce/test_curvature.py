@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 import torch
 
-from core.checkpoints import load_classifier
 from core.geometry.curvature import curvature_profile
 from core.geometry.curvature_summary import CurvatureSummary
 from core.geometry.detection import DetectionExhibit
 from core.geometry.paths import RegionPaths
 from core.geometry.sharing import DirectionSensitivity, DirectionSharing
 from core.images.image_set import load_images
+from core.models.checkpoints import load_classifier
 from core.reproduce import claims_about, curvature
 from core.reproduce.measured_curvature import PAIRS, MeasuredCurvature, connected, spectra
 from core.reproduce.report import plain

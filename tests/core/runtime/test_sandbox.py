@@ -87,7 +87,11 @@ def test_errors_of_ours_come_back_and_others_get_a_reference(caplog: pytest.LogC
 def test_what_cannot_be_opened_is_told(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="cannot open it.pt: No such file or directory; check it"):
         isolated(
-            "core.tensor_files:kind", name="it.pt", limits=QUICK, refusal=CheckpointError, path=tmp_path / "nothing"
+            "core.models.tensor_files:kind",
+            name="it.pt",
+            limits=QUICK,
+            refusal=CheckpointError,
+            path=tmp_path / "nothing",
         )
 
 
@@ -152,7 +156,7 @@ def test_readers_need_no_torch() -> None:
     assert not {"torch", "streamlit", "matplotlib"} & set(read("modules"))
 
 
-@pytest.mark.parametrize("reader", ["core.tensor_files", "core.pickles"])
+@pytest.mark.parametrize("reader", ["core.models.tensor_files", "core.models.pickles"])
 def test_modules_of_readers_import_no_torch(reader: str) -> None:
     program = f"import sys, {reader}; print(*sys.modules)"
     told = subprocess.run(

@@ -9,10 +9,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from core.checkpoints import load_classifier
-from core.classifier import Classifier
 from core.errors import CheckpointError
-from core.inspection import doubts, inspect, require_classifier
+from core.models.checkpoints import load_classifier
+from core.models.classifier import Classifier
+from core.models.inspection import doubts, inspect, require_classifier
 
 
 class Does(nn.Module):

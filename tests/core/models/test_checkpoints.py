@@ -20,10 +20,10 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from core import demo
-from core.checkpoints import _digest, demo_images, demo_models, load_classifier, model_card, write_checkpoint
-from core.classifier import Classifier
 from core.errors import CheckpointError
 from core.images.image_set import METADATA_KEY, load_images
+from core.models.checkpoints import _digest, demo_images, demo_models, load_classifier, model_card, write_checkpoint
+from core.models.classifier import Classifier
 from core.sources.models import ASSETS
 
 # Least accuracy: 3 points below what the cards say; an untrained network can only guess.
@@ -278,7 +278,7 @@ def test_a_change_without_a_new_digest_is_damage(file) -> None:
 
 def test_importing_stays_light() -> None:
     slow = ["sklearn", "skimage", "torchvision", "timm", "matplotlib", "plotly", "streamlit"]
-    script = f"import sys, core.checkpoints; print(*(name for name in {slow} if name in sys.modules))"
+    script = f"import sys, core.models.checkpoints; print(*(name for name in {slow} if name in sys.modules))"
     shown = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert shown.stdout.strip() == ""
 

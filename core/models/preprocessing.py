@@ -23,8 +23,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from core.classifier import Classifier
 from core.errors import CheckpointError
+from core.models.classifier import Classifier
 from core.sources.models import Source
 
 

@@ -15,11 +15,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import save as safetensors_bytes
 
-from core import cli, exported, foreign
-from core.checkpoints import load_classifier
+from core import cli
 from core.errors import CheckpointError
+from core.models import exported, third_party
+from core.models.checkpoints import load_classifier
+from core.models.trust import require_trust
 from core.sources.models import Source
-from core.trust import require_trust
 from tests.hostile import archive, entries_of, net, saved
 
 PROGRAM = archive({"net/archive_format": b"pt2", "net/models/model.json": b"{}", "net/data/weights/0": bytes(8)})
@@ -163,7 +164,7 @@ def ran(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
     for name in ("load_pt2", "load_onnx", "call_factory"):
         monkeypatch.setattr(exported, name, running(name))
-    monkeypatch.setattr(foreign.importlib.util, "find_spec", running("robustbench"))
+    monkeypatch.setattr(third_party.importlib.util, "find_spec", running("robustbench"))
     monkeypatch.setattr(torch, "load", running("torch.load"))
     return found
 

@@ -107,7 +107,7 @@ def load_onnx(path: Path) -> tuple[nn.Module, tuple[int, int, int]]:
     from onnx2torch import convert
 
     sizes: list[int] = isolated(
-        "core.onnx_files:examine",
+        "core.models.onnx_files:examine",
         name=path.name[:80],
         limits=Limits.of(path.stat().st_size, memory=_EXAMINING_BYTES),
         refusal=CheckpointError,

@@ -6,12 +6,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from core import null as nulls
-from core.checkpoints import demo_images, load_classifier
-from core.classifier import Classifier
 from core.errors import CheckpointError
 from core.images.image_set import load_images
-from core.null import linearised, null_of, untrained
+from core.models import null as nulls
+from core.models.checkpoints import demo_images, load_classifier
+from core.models.classifier import Classifier
+from core.models.null import linearised, null_of, untrained
 from core.recipe import Recipe
 from core.runtime.batches import silent
 from core.sources.models import Source

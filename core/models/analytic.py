@@ -27,9 +27,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from core.classifier import Classifier
 from core.errors import CheckpointError
 from core.images.image_set import ImageSet
+from core.models.classifier import Classifier
 from core.sources.models import ANALYTIC_KINDS
 
 Extent = tuple[float, float, float, float]  # x_min, x_max, y_min, y_max in plane coordinates
@@ -227,7 +227,7 @@ def analytic_classifier(classifier: Classifier, kind: str, images: ImageSet, row
         ImageError: if the images are not of the classifier's shape.
 
     Example:
-        >>> from core.checkpoints import load_classifier
+        >>> from core.models.checkpoints import load_classifier
         >>> ball = load_classifier("analytic:ball:demo:digits/standard?row=3", "cpu")
         >>> ball.name, sorted(set(ball.class_names) - set(map(str, range(10))))
         ('ball around the mean image', ['inside', 'outside'])

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from core.demo import ARCHITECTURES, demo_spec
-from core.demo_architectures import strided, transformer
+from core.models.demo_architectures import strided, transformer
 
 TINY = {"patch": 4, "width": 8, "depth": 2, "heads": 2}
 

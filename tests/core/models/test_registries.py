@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from core import registries
 from core.errors import CheckpointError
-from core.registries import build, fit, guess, search, untrained
+from core.models import registries
+from core.models.registries import build, fit, guess, search, untrained
 
 
 def weights(architecture: str, **options: object) -> dict[str, Tensor]:

@@ -9,10 +9,10 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from core import exported
-from core.checkpoints import load_classifier
 from core.errors import CheckpointError
-from core.onnx_files import examine
+from core.models import exported
+from core.models.checkpoints import load_classifier
+from core.models.onnx_files import examine
 from core.runtime import sandbox
 
 

@@ -13,8 +13,8 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from core.errors import CheckpointError
-from core.registries import template
-from core.state_dicts import _candidates, choose, read_state_dicts, shards
+from core.models.registries import template
+from core.models.state_dicts import _candidates, choose, read_state_dicts, shards
 
 
 def weights() -> dict[str, Tensor]:

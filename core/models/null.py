@@ -1,7 +1,8 @@
 """Null models of a classifier: what is seen in them too is no sign of what was looked for.
 
 `untrained` is the same architecture with its weights drawn anew, which learned nothing; `linearised` the affine map
-that the classifier is to first order at an image, which bends nowhere; `core.analytic` holds those known on paper.
+that the classifier is to first order at an image, which bends nowhere; `core.models.analytic` holds those known on
+paper.
 
 What the untrained shows as well comes from the architecture, and is no sign of what was learned. Layers that know how
 they are initialised (`reset_parameters`, as in torch and timm) do it again. Weights that belong to no such layer
@@ -19,10 +20,10 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from core.analytic import Affine, analytic_classifier
-from core.classifier import Classifier
 from core.errors import CheckpointError
 from core.images.image_set import ImageSet, check_shape
+from core.models.analytic import Affine, analytic_classifier
+from core.models.classifier import Classifier
 from core.runtime.batches import Batches
 from core.sources.models import ANALYTIC, LINEARISED, Source
 
@@ -48,7 +49,7 @@ def null_of(source: Source, classifier: Classifier, images: Callable[[str], Imag
     """
     if source.kind not in (LINEARISED, ANALYTIC):
         return untrained(classifier, source.seed)
-    from core.checkpoints import demo_images
+    from core.models.checkpoints import demo_images
 
     if "images" not in source.options and source.trained.kind != "demo":
         raise CheckpointError(f"expected images=SOURCE after ? in {source.text()[:80]}, got none; name an image set")
@@ -65,8 +66,8 @@ def null_of(source: Source, classifier: Classifier, images: Callable[[str], Imag
 def linearised(classifier: Classifier, image: Tensor, name: str = "") -> Classifier:
     """The affine map f(x0) + J (x - x0) that a classifier is to first order at an image x0.
 
-    Its boundaries are flat, its distances known exactly (`core.analytic.Affine`). J takes one gradient per class, of
-    the pixels: the normalisation is inside the map.
+    Its boundaries are flat, its distances known exactly (`core.models.analytic.Affine`). J takes one gradient per
+    class, of the pixels: the normalisation is inside the map.
 
     Args:
         classifier: any classifier that is differentiable in the images.
@@ -119,7 +120,7 @@ def untrained(classifier: Classifier, seed: int = 0) -> Classifier:
         CheckpointError: if it has no weights, or the new ones give NaN or infinite logits.
 
     Example:
-        >>> from core.checkpoints import load_classifier
+        >>> from core.models.checkpoints import load_classifier
         >>> untrained(load_classifier("demo:digits/standard", "cpu"), seed=2).name
         'digits/standard, untrained 2'
     """

@@ -10,9 +10,6 @@ import pytest
 import torch
 from torch import Tensor
 
-from core.analytic import Affine, Ball, Known, analytic_classifier, known
-from core.checkpoints import load_classifier
-from core.classifier import Classifier
 from core.errors import CheckpointError
 from core.geometry.boundary import boundary_points
 from core.geometry.curvature import curvature_profile
@@ -22,6 +19,9 @@ from core.geometry.planes import Plane
 from core.geometry.slices import slice_plane
 from core.geometry.subspaces import frequency_blocks, patches
 from core.images.image_set import ImageSet, load_images
+from core.models.analytic import Affine, Ball, Known, analytic_classifier, known
+from core.models.checkpoints import load_classifier
+from core.models.classifier import Classifier
 from core.sources.models import ANALYTIC_KINDS
 from tests import truths
 

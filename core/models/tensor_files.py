@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from core.errors import CheckpointError
-from core.pickles import ITEM_BYTES, PickleError, StoragePlace, TensorPlace, Unpickled, unpickle
+from core.models.pickles import ITEM_BYTES, PickleError, StoragePlace, TensorPlace, Unpickled, unpickle
 
 WEIGHTS = ("safetensors", "torch", "legacy")  # the kinds that hold weights and nothing else
 

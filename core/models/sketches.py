@@ -3,7 +3,7 @@
 MinHash: of a set, each of several hash functions keeps its smallest value; two sets keep the same one as often as they
 share elements. One part of a sketch is of tensors with name and shape, the other of names without their numbers, which
 networks of one kind share at any depth and width. `assets/architectures.json` holds the sketches of all architectures;
-`python -m core.sketches` writes them again for the versions that are installed.
+`python -m core.models.sketches` writes them again for the versions that are installed.
 
 Reference:
     Broder, On the resemblance and containment of documents, SEQUENCES 1997.
@@ -79,7 +79,7 @@ def write_sketches() -> int:
     import timm
     import torchvision
 
-    from core.registries import PROBE_CLASSES, architectures, template
+    from core.models.registries import PROBE_CLASSES, architectures, template
 
     stored = {}
     for name in architectures():

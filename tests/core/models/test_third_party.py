@@ -12,12 +12,13 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from core import cli, foreign
-from core.checkpoints import load_classifier, write_checkpoint
+from core import cli
 from core.errors import CheckpointError
-from core.foreign import by_digest, digest_of
 from core.images.image_set import demo_images_of, load_images
-from core.registries import untrained
+from core.models import third_party
+from core.models.checkpoints import load_classifier, write_checkpoint
+from core.models.registries import untrained
+from core.models.third_party import by_digest, digest_of
 from core.sources.models import Source
 from tests.core.test_checkpoints import FACTS, small
 
@@ -185,14 +186,14 @@ def test_a_list_of_names_that_is_not_here_leaves_numbers(file: Path, tmp_path: P
 )
 def test_lists_of_names(tmp_path: Path, text: str, names: list[str]) -> None:
     (tmp_path / "names.txt").write_text(text)
-    assert foreign.read_names(tmp_path / "names.txt") == names
+    assert third_party.read_names(tmp_path / "names.txt") == names
 
 
 @pytest.mark.parametrize("content", [b"one", b"", b"[1", b'{"a": 1, "b": 2}', b"\xff\xfe\xff", b"[[], []]"])
 def test_lists_that_are_none(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "names.txt").write_bytes(content)
     with pytest.raises(CheckpointError, match="expected"):
-        foreign.read_names(tmp_path / "names.txt")
+        third_party.read_names(tmp_path / "names.txt")
 
 
 def test_a_recipe_asks_for_its_file_and_runs_no_code_unasked(

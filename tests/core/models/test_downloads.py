@@ -16,10 +16,10 @@ import pytest
 import torch
 from safetensors.torch import save
 
-from core import downloads
-from core.checkpoints import load_classifier
 from core.errors import CheckpointError
-from core.registries import untrained
+from core.models import downloads
+from core.models.checkpoints import load_classifier
+from core.models.registries import untrained
 
 Serve = Callable[[dict[str, bytes]], str]
 

@@ -17,16 +17,16 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from core.classifier import Classifier
 from core.demo import ARCHITECTURES, SHIPPED, demo_spec
 from core.errors import CheckpointError
 from core.images.image_set import METADATA_KEY, load_images
+from core.models.classifier import Classifier
+from core.models.state_dicts import read_tensors
 from core.runtime.batches import atomic_write, choose_device
 from core.sources.models import ASSETS, NULLS, Source, nearest
-from core.state_dicts import read_tensors
 
 if TYPE_CHECKING:
-    from core.foreign import Uploads
+    from core.models.third_party import Uploads
 
 
 @cache  # asked for at every run of a page; the models come with the checkout
@@ -59,7 +59,7 @@ def load_classifier(
         device: where it will run; the best device here when not given.
         uploads: finds the files of `upload:DIGEST`; where it is not given, or finds none, those are asked for.
         trust: whether code of whoever made the model may run, as that of your own may. False for a source out of a
-            recipe, a link or a page: `core.trust` says what may be loaded then.
+            recipe, a link or a page: `core.models.trust` says what may be loaded then.
 
     Returns:
         The classifier, named as the checkpoint or the source names it, with its normalisation inside.
@@ -71,13 +71,13 @@ def load_classifier(
     device = choose_device(device)
     said = Source.parse(source)
     if said.kind in NULLS:
-        from core.null import null_of
+        from core.models.null import null_of
 
         of = load_classifier(said.inner.text(), device, uploads=uploads, trust=trust)
         return null_of(said, of, lambda images: load_images(images, uploads=uploads))
     path = _ours(said, uploads)
     if path is None:
-        from core.foreign import load_foreign
+        from core.models.third_party import load_foreign
 
         return load_foreign(said, device, uploads, trust)
     facts, weights = _read(path)

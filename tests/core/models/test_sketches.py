@@ -7,8 +7,8 @@ import json
 
 import numpy as np
 
-from core import registries, sketches
-from core.registries import architectures
+from core.models import registries, sketches
+from core.models.registries import architectures
 
 
 def test_the_sketches_are_those_of_what_is_installed() -> None:

@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 import torch
 
-from core import state_dicts
-from core.checkpoints import load_classifier
 from core.errors import CheckpointError
-from core.name_lists import read as read_name_list
-from core.state_dicts import read_state_dicts, read_tensors, shards
+from core.models import state_dicts
+from core.models.checkpoints import load_classifier
+from core.models.name_lists import read as read_name_list
+from core.models.state_dicts import read_state_dicts, read_tensors, shards
 from tests.core.test_checkpoints import FACTS, small
 from tests.hostile import net, saved
 
@@ -139,7 +139,7 @@ def test_a_list_that_is_too_long_is_told(tmp_path: Path) -> None:
 
 
 def test_our_own_format_builds_no_more_parts_than_it_has_tensors(tmp_path: Path) -> None:
-    from core.checkpoints import write_checkpoint
+    from core.models.checkpoints import write_checkpoint
 
     write_checkpoint(tmp_path / "net.safetensors", small(), {**FACTS, "arguments": {"widths": [1] * 10_000}})
     with pytest.raises(CheckpointError, match="its arguments are not those of strided"):

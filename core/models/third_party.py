@@ -15,14 +15,14 @@ from typing import Any
 import torch
 from torch import nn
 
-from core import exported, preprocessing, registries, state_dicts
-from core.classifier import Classifier
-from core.downloads import fetched, file_at, file_of_hub
 from core.errors import CheckpointError
-from core.inspection import require_classifier
+from core.models import exported, preprocessing, registries, state_dicts
+from core.models.classifier import Classifier
+from core.models.downloads import fetched, file_at, file_of_hub
+from core.models.inspection import require_classifier
+from core.models.trust import is_program, require_trust
 from core.runtime.sandbox import Limits, isolated
 from core.sources.models import DIGEST_LENGTH, UNTRAINED, Source
-from core.trust import is_program, require_trust
 
 Uploads = Callable[[str], Sequence[Path]]  # the files of an upload, by its digest
 
@@ -47,7 +47,7 @@ def load_foreign(source: Source, device: str | torch.device | None, uploads: Upl
         source: of any kind but "demo".
         device: where it will run.
         uploads: finds uploaded files by digest; None where there are none.
-        trust: whether code of whoever made it may run; see `core.trust`.
+        trust: whether code of whoever made it may run; see `core.models.trust`.
 
     Returns:
         The classifier.
@@ -140,7 +140,7 @@ def read_names(path: Path) -> list[str]:
     if not path.is_file():
         raise CheckpointError(f"expected a list of class names, found no file {path.name[:80]!a}; check the spelling")
     names: list[str] = isolated(
-        "core.name_lists:read",
+        "core.models.name_lists:read",
         name=path.name[:80],
         limits=Limits.of(path.stat().st_size),
         refusal=CheckpointError,

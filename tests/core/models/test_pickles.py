@@ -17,8 +17,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from core.pickles import MOST_OPERATIONS, PickleError, Stub, TensorPlace, unpickle
-from core.state_dicts import read_tensors
+from core.models.pickles import MOST_OPERATIONS, PickleError, Stub, TensorPlace, unpickle
+from core.models.state_dicts import read_tensors
 from tests.hostile import Calls, entries_of, saved
 
 PLAIN = st.recursive(

@@ -14,10 +14,10 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 from torch import nn
 
-from core import exported
-from core.checkpoints import load_classifier
 from core.errors import CheckpointError
-from core.exported import Exported, call_factory, load_onnx, load_pt2
+from core.models import exported
+from core.models.checkpoints import load_classifier
+from core.models.exported import Exported, call_factory, load_onnx, load_pt2
 
 
 def net() -> nn.Module:

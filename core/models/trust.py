@@ -18,9 +18,9 @@ import re
 from pathlib import Path
 
 from core.errors import CheckpointError
+from core.models.tensor_files import WEIGHTS
 from core.runtime.sandbox import Limits, isolated
 from core.sources.models import Source
-from core.tensor_files import WEIGHTS
 
 NAMED = ("torchvision", "timm")  # libraries whose architectures and weights are named
 _NAME = re.compile(r"[A-Za-z0-9_]+(\.[A-Za-z0-9_]+)?(:[A-Za-z0-9_]+)?")
@@ -87,7 +87,7 @@ def _runs(path: Path) -> bool:
     except (OSError, RuntimeError, ValueError):  # a loop of links, a name that no file can have
         return False
     found = isolated(
-        "core.tensor_files:kind",
+        "core.models.tensor_files:kind",
         name=place.name[:80],
         limits=Limits.of(size),
         refusal=CheckpointError,

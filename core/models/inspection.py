@@ -17,8 +17,8 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import Tensor, nn
 
-from core.classifier import Classifier
 from core.errors import CheckpointError
+from core.models.classifier import Classifier
 from core.sources.models import MOST_CLASSES
 
 WIDE_HEAD = 2000  # classes: from here on analyses that look at every class are slow

@@ -8,10 +8,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from core.classifier import Classifier
 from core.errors import CheckpointError
 from core.images.image_set import load_images
-from core.preprocessing import PRESETS, Trial, looks_untrained, normalisation, presets, suspicion, trials
+from core.models.classifier import Classifier
+from core.models.preprocessing import PRESETS, Trial, looks_untrained, normalisation, presets, suspicion, trials
 from core.sources.models import Source
 
 IMAGES = load_images("demo:photos").pixels[:27]

@@ -3,7 +3,7 @@
 Training programs wrap the weights in their own ways: under `state_dict` or `model`, beside an exponential moving
 average (EMA), with `module.` or `model.` before every name, beside a loss, a metric or a second network, cut into
 shards. All of that is taken off here, and nothing else is changed: dtype aside, which becomes float32. Which part of a
-table of names is a network is seen by its likeness to those that are known (`core.sketches`).
+table of names is a network is seen by its likeness to those that are known (`core.models.sketches`).
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from core import tensor_files
 from core.errors import CheckpointError
+from core.models import tensor_files
+from core.models.sketches import likeness
 from core.runtime.sandbox import Limits, by_descriptor, isolated
-from core.sketches import likeness
 
 SUFFIXES = (".safetensors", ".pt", ".pth", ".bin", ".ckpt")
 INDEX_SUFFIX = ".index.json"  # beside shards, as Hugging Face writes it
@@ -147,7 +147,7 @@ def shards(index: Path) -> list[Path]:
     if not index.is_file():
         raise CheckpointError(f"expected an index of shards, {index.name[:80]} is no file; name a file of weights")
     names = isolated(
-        "core.tensor_files:shards",
+        "core.models.tensor_files:shards",
         name=index.name[:80],
         limits=Limits.of(index.stat().st_size),
         refusal=CheckpointError,
@@ -172,8 +172,8 @@ def read_tensors(
 ) -> tuple[dict[str, Any], dict[str, str]]:
     """What files of weights hold: mappings of tensors by name, over the bytes of the files themselves.
 
-    A process of its own finds out where in the opened files which tensor lies (`core.tensor_files`); the tensors here
-    are made over those bytes, and share them where the file does.
+    A process of its own finds out where in the opened files which tensor lies (`core.models.tensor_files`); the tensors
+    here are made over those bytes, and share them where the file does.
 
     Args:
         paths: one file, or the shards of one checkpoint.
@@ -197,7 +197,7 @@ def read_tensors(
             layouts = tensor_files.layouts([str(path) for path in paths], on_progress)
         else:
             layouts = isolated(
-                "core.tensor_files:layouts",
+                "core.models.tensor_files:layouts",
                 name=paths[0].name[:80],
                 limits=Limits.of(sum(size for size, _ in before), memory=_READER_BYTES, output=_LAYOUT_BYTES),
                 refusal=CheckpointError,

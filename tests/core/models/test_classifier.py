@@ -11,10 +11,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from core.classifier import Classifier
 from core.errors import ImageError
 from core.geometry.boundary import boundary_points
 from core.geometry.curvature import curvature_profile
+from core.models.classifier import Classifier
 from tests import truths
 
 SHAPE = (3, 8, 8)

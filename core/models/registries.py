@@ -1,9 +1,9 @@
 """Registries: the architectures of torchvision and timm, and which of them a set of weights belongs to.
 
-Weights say much about their architecture: every one has a name and a shape. Sketches of both (`core.sketches`) tell in
-milliseconds which architectures are alike; those are then built without memory (torch's meta device) and compared name
-by name. What the weights do not say, such as paddings and activations, has to be known: architectures that fit equally
-well may compute otherwise.
+Weights say much about their architecture: every one has a name and a shape. Sketches of both (`core.models.sketches`)
+tell in milliseconds which architectures are alike; those are then built without memory (torch's meta device) and
+compared name by name. What the weights do not say, such as paddings and activations, has to be known: architectures
+that fit equally well may compute otherwise.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import torch
 from torch import Tensor, nn
 
 from core.errors import CheckpointError
-from core.sketches import likeness
+from core.models.sketches import likeness
 from core.sources.models import MOST_CLASSES
 
 PROBE_CLASSES = 1009  # a prime that is no width: a tensor of that many rows belongs to the head

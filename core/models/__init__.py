@@ -1,0 +1,1 @@
+"""Classifiers: our own format, other people's checkpoints, registries, exported graphs, models known on paper."""
