@@ -42,7 +42,7 @@ check: $(VENV)/.installed-test ## ruff, mypy, import-linter
 	$(BIN)/lint-imports
 
 demo-models: $(VENV)/.installed ## train the demo models again, in about half an hour (SEEDS=1: one of each)
-	$(RUN) core.demo $(if $(SEEDS),--seeds $(SEEDS))
+	$(RUN) core.training.train $(if $(SEEDS),--seeds $(SEEDS))
 
 bench: $(VENV)/.installed-bench chromium ## measure speed, each figure as a ratio within one run
 	$(RUN) pytest tests/benchmarks -s -o addopts=--import-mode=importlib

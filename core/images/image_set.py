@@ -222,7 +222,7 @@ def _plain(dtype: torch.dtype) -> str:
 
 @functools.cache
 def _demo_set(name: str) -> ImageSet:
-    """The held-out images of a demo set, as `core.demo` wrote them.
+    """The held-out images of a demo set, as `core.training.train` wrote them.
 
     Raises:
         ImageError: if their file is missing or damaged.

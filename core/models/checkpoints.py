@@ -17,13 +17,13 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from core.demo import ARCHITECTURES, SHIPPED, demo_spec
 from core.errors import CheckpointError
 from core.images.image_set import METADATA_KEY, load_images
 from core.models.classifier import Classifier
 from core.models.state_dicts import read_tensors
 from core.runtime.batches import atomic_write, choose_device
 from core.sources.models import ASSETS, NULLS, Source, nearest
+from core.training.train import ARCHITECTURES, SHIPPED, demo_spec
 
 if TYPE_CHECKING:
     from core.models.third_party import Uploads
@@ -127,8 +127,8 @@ def write_checkpoint(path: Path, classifier: Classifier, facts: Mapping[str, Any
     Args:
         path: the file to write.
         classifier: gives weights, buffers, input shape, names and normalisation.
-        facts: `architecture` (a name in `core.demo.ARCHITECTURES`), its `arguments`, `accuracy` (`correct` of `images`
-            of `source`), and anything else worth keeping, as plain JSON values.
+        facts: `architecture` (a name in `core.training.train.ARCHITECTURES`), its `arguments`, `accuracy` (`correct` of
+            `images` of `source`), and anything else worth keeping, as plain JSON values.
     """
     from safetensors.torch import save
 

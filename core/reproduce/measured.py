@@ -85,7 +85,7 @@ def measure(source: str, device: str | None, count: int, seed: int) -> Measured:
 
 def as_trained(name: str, images: ImageSet) -> ImageSet:
     """The images as the training set of a model, such as digits/lowpass, had them."""
-    from core.demo_data import flipped, low_passed
+    from core.training.data import flipped, low_passed
 
     change = {"digits/flipped": flipped, "digits/lowpass": low_passed}.get(name)
     return images if change is None else replace(images, pixels=change(images.pixels.double()).float())
@@ -107,7 +107,7 @@ def _corrupted(classifier: Classifier, images: ImageSet, seed: int) -> np.ndarra
 
 def _attacked(classifier: Classifier, images: ImageSet, radius: float, seed: int) -> np.ndarray:
     """For each image whether its class survives projected gradient descent in an ℓ2 ball."""
-    from core.demo_modes import attack
+    from core.training.modes import attack
 
     net = classifier.to(device="cpu")
     pixels, labels = images.pixels, images.labels

@@ -21,13 +21,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from core.demo_data import PHOTOS
 from core.errors import ImageError
 from core.images import image_set as images
 from core.images.files import read_picture
 from core.images.image_set import ImageSet, load_images
 from core.sources.images import Fit
 from core.sources.models import ASSETS
+from core.training.data import PHOTOS
 
 
 def image_set(n: int = 5) -> ImageSet:

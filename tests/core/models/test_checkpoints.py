@@ -19,12 +19,12 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from core import demo
 from core.errors import CheckpointError
 from core.images.image_set import METADATA_KEY, load_images
 from core.models.checkpoints import _digest, demo_images, demo_models, load_classifier, model_card, write_checkpoint
 from core.models.classifier import Classifier
 from core.sources.models import ASSETS
+from core.training import train
 
 # Least accuracy: 3 points below what the cards say; an untrained network can only guess.
 FLOORS = {"digits": 0.95, "photos": 0.92, "photos/adversarial": 0.85, "photos/prime": 0.9, "photos/untrained": 0.0}
@@ -33,7 +33,7 @@ FLOORS = {"digits": 0.95, "photos": 0.92, "photos/adversarial": 0.85, "photos/pr
 def small(seed: int = 0) -> Classifier:
     """A network of ours with nothing at its default: two channels, 5 x 7 pixels, own normalisation and names."""
     generator = torch.Generator().manual_seed(seed)
-    module = demo.strided((2, 5, 7), 3, widths=[4], activation="relu")
+    module = train.strided((2, 5, 7), 3, widths=[4], activation="relu")
     with torch.no_grad():
         for tensor in module.state_dict().values():
             if tensor.is_floating_point():
@@ -79,7 +79,7 @@ def refused(path: Path | str, message: str) -> None:
 
 
 def test_every_shipped_model_is_there() -> None:
-    assert demo_models() == tuple(f"demo:{name}" for name in demo.SHIPPED)
+    assert demo_models() == tuple(f"demo:{name}" for name in train.SHIPPED)
     assert demo_models()[:2] == ("demo:photos/standard", "demo:photos/standard-1")
 
 
@@ -87,7 +87,7 @@ def test_every_shipped_model_is_there() -> None:
 def test_shipped_models_are_as_accurate_as_their_cards_say(source) -> None:
     name = source.removeprefix("demo:")
     family = name.partition("-")[0]
-    stored = load_file(ASSETS / "images" / f"{demo.demo_spec(name).data}.safetensors")
+    stored = load_file(ASSETS / "images" / f"{train.demo_spec(name).data}.safetensors")
     pixels, labels = stored["pixels"].float() / 255, stored["labels"]
     classifier = load_classifier(source, "cpu")
     assert classifier.name == name

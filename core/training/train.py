@@ -1,6 +1,7 @@
 """The demo models: what they are called, how they are trained, and the command that does it.
 
-`python -m core.demo` cuts the held-out images, trains every model again and writes both, with model cards, into
+`python -m core.training.train` cuts the held-out images, trains every model again and writes both, with model cards,
+into
 `assets`. Training is deterministic on one machine and thread count, runs on the CPU and needs no network: the pictures
 ship with scikit-image and scikit-learn.
 """
@@ -20,13 +21,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from core.demo_cards import write_model
-from core.demo_data import DATA, TEST_SEED, DemoData, write_images
-from core.demo_modes import MODES
 from core.models.classifier import Classifier
 from core.models.demo_architectures import strided, transformer
 from core.runtime.batches import OnProgress, set_threads, silent
 from core.sources.models import ASSETS
+from core.training.cards import write_model
+from core.training.data import DATA, TEST_SEED, DemoData, write_images
+from core.training.modes import MODES
 
 # Each takes the shape (c, h, w) of an image, the number of classes and the recipe's arguments.
 ARCHITECTURES: Mapping[str, Callable[..., nn.Module]] = {"strided": strided, "transformer": transformer}
@@ -199,7 +200,7 @@ def _bar(name: str) -> OnProgress:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Cut the held-out images, train demo models, write both with cards."""
-    parser = argparse.ArgumentParser(prog="python -m core.demo", description="Train the demo models again.")
+    parser = argparse.ArgumentParser(prog="python -m core.training.train", description="Train the demo models again.")
     parser.add_argument("names", nargs="*", help=f"what to train; {', '.join(SHIPPED)} when not given")
     parser.add_argument("--seeds", type=int, help="train seeds 0 to SEEDS - 1 of each recipe")
     parser.add_argument("--threads", type=int, default=2, help="CPU threads; the bytes depend on it (default: 2)")

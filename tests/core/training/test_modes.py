@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from core import demo_modes
+from core.training import modes
 
 
 def generator(seed: int = 0) -> torch.Generator:
@@ -31,7 +31,7 @@ def test_the_attack_crosses_a_plane_exactly_when_the_ball_reaches_it(count, dtyp
         return torch.stack([-3 * ahead, 3 * ahead], 1)
 
     for radius, reached in ((0.195, torch.zeros_like(labels, dtype=torch.bool)), (0.4, distance < 0.4)):
-        found, fooled = demo_modes.attack(net, pixels, labels, generator(), radius=radius, steps=40)
+        found, fooled = modes.attack(net, pixels, labels, generator(), radius=radius, steps=40)
         assert found.dtype == dtype
         assert torch.equal(fooled, reached)
         assert lengths(found - pixels).max() <= radius * (1 + 1e-5)
@@ -48,7 +48,7 @@ def test_the_attack_stays_in_ball_and_box_and_counts_every_step() -> None:
         once = torch.zeros(50, 2) + (1.0 if len(seen) == 2 else -1.0) * torch.tensor([-1.0, 1.0])
         return once + 0 * images.sum() + images.mean((1, 2, 3))[:, None] * torch.tensor([0.1, -0.1])
 
-    _, fooled = demo_modes.attack(net, pixels, torch.zeros(50, dtype=torch.int64), generator(), radius=0.5, steps=3)
+    _, fooled = modes.attack(net, pixels, torch.zeros(50, dtype=torch.int64), generator(), radius=0.5, steps=3)
     assert len(seen) == 4  # three steps, and the place where they end
     assert fooled.all()  # at the second place only: none is forgotten
     for place in seen:
@@ -63,7 +63,7 @@ def test_the_start_is_uniform_in_the_ball() -> None:
     def net(images: torch.Tensor) -> torch.Tensor:  # flat: nothing leads away from the start
         return torch.zeros(len(images), 2) + 0 * images.sum()
 
-    found, _ = demo_modes.attack(net, pixels, torch.zeros(4000, dtype=torch.int64), generator(), radius=0.4, steps=1)
+    found, _ = modes.attack(net, pixels, torch.zeros(4000, dtype=torch.int64), generator(), radius=0.4, steps=1)
     shares = (lengths(found - pixels) / 0.4) ** 4  # in four dimensions the volume grows as the fourth power
     assert (shares.sort().values - torch.linspace(0, 1, 4000)).abs().max() < 0.03
     assert (found - pixels).mean((0, 1)).abs().max() < 0.01
@@ -82,7 +82,7 @@ def test_modes_draw_from_their_generator_alone() -> None:
         ("prime", {"share": 0.7, "colour": 0.005}),
         ("standard", {}),
     ):
-        mode = demo_modes.MODES[name]
+        mode = modes.MODES[name]
         once, again, other = (mode(net, pixels, labels, generator(seed), **arguments) for seed in (7, 7, 8))
         assert torch.equal(once, again)
         assert once.shape == pixels.shape
@@ -97,6 +97,6 @@ def test_modes_draw_from_their_generator_alone() -> None:
 def test_prime_mixes_the_share_asked_for() -> None:
     pixels = torch.rand(600, 1, 16, 16, generator=generator(4))
     for share in (0.0, 0.3, 1.0):
-        mixed = demo_modes.prime(lambda images: images, pixels, pixels, generator(), share=share)
+        mixed = modes.prime(lambda images: images, pixels, pixels, generator(), share=share)
         changed = (mixed != pixels).flatten(1).any(1).float().mean()
         assert changed == pytest.approx(share, abs=0.07)

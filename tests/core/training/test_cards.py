@@ -7,11 +7,12 @@ from collections.abc import Iterator
 import pytest
 import torch
 
-from core import demo, demo_cards, demo_data
 from core.geometry.corruptions import CORRUPTIONS
 from core.models.checkpoints import load_classifier, model_card
 from core.models.classifier import Classifier
 from core.sources.models import ASSETS
+from core.training import cards, train
+from core.training import data as demo_data
 
 README = (ASSETS.parent / "README.md").read_text(encoding="utf-8")
 
@@ -39,7 +40,7 @@ _held_out: dict[str, demo_data.DemoData] = {}
 
 @pytest.mark.parametrize(("correct", "count"), [(0, 10), (5, 10), (10, 10), (521, 540)])
 def test_the_ends_of_wilsons_interval_are_1_96_standard_deviations_away(correct, count) -> None:
-    ends = demo_cards.wilson_interval(correct, count)
+    ends = cards.wilson_interval(correct, count)
     for end in ends:
         assert (correct / count - end) ** 2 == pytest.approx(1.959964**2 * end * (1 - end) / count, abs=1e-12)
     assert ends[0] - 1e-12 <= correct / count <= ends[1] + 1e-12
@@ -66,7 +67,7 @@ def test_measuring_a_plane_gives_what_its_distances_say() -> None:
     )
     classifier = Classifier(Brightness(), (1, 32, 32), data.class_names, device="cpu")
     distance = (levels / 255 - 0.5).abs() * 32
-    measured = demo_cards.measure(classifier, data, (0.1, 1.0), steps=20)
+    measured = cards.measure(classifier, data, (0.1, 1.0), steps=20)
     assert measured.right.tolist() == [True] * 6 + [False] * 2
     for radius, share in measured.attacked.items():
         assert share == int((distance[:6] > radius).sum()) / 8
@@ -75,7 +76,7 @@ def test_measuring_a_plane_gives_what_its_distances_say() -> None:
     lighter = [(levels / 255 + added > 0.5).long() == labels for added in CORRUPTIONS["brightness"].strengths]
     assert measured.corrupted["brightness"] == pytest.approx(torch.stack(lighter).float().mean().item())
     assert measured.corrupted_mean == pytest.approx(sum(measured.corrupted.values()) / len(CORRUPTIONS))
-    first = demo_cards.measure(classifier, data, (0.1,), steps=20, count=2)
+    first = cards.measure(classifier, data, (0.1,), steps=20, count=2)
     assert len(first.right) == 8
     assert first.attacked[0.1] == 1
 
@@ -95,20 +96,20 @@ CLAIMS = {
 }
 
 
-@pytest.mark.parametrize("name", [name for name in demo.SHIPPED if name.partition("-")[0] in CLAIMS])
+@pytest.mark.parametrize("name", [name for name in train.SHIPPED if name.partition("-")[0] in CLAIMS])
 def test_shipped_models_withstand_what_their_mode_promises(name) -> None:
-    data, classifier = held_out(demo.demo_spec(name).data), load_classifier(f"demo:{name}", "cpu")
-    radius = demo_cards.RADII[demo.demo_spec(name).data][0]
-    measured = demo_cards.measure(classifier, data, (radius,), steps=10, count=90, severities=(3,))
+    data, classifier = held_out(train.demo_spec(name).data), load_classifier(f"demo:{name}", "cpu")
+    radius = cards.RADII[train.demo_spec(name).data][0]
+    measured = cards.measure(classifier, data, (radius,), steps=10, count=90, severities=(3,))
     claims = CLAIMS[name.partition("-")[0]]
     for what, share in (("attacked", measured.attacked[radius]), ("corrupted", measured.corrupted_mean)):
         low, high = claims[what]
         assert low <= share <= high, what
 
 
-@pytest.mark.parametrize("name", demo.SHIPPED)
+@pytest.mark.parametrize("name", train.SHIPPED)
 def test_cards_say_how_their_model_was_made(name) -> None:
-    spec, text = demo.demo_spec(name), model_card(f"demo:{name}")
+    spec, text = train.demo_spec(name), model_card(f"demo:{name}")
     assert f"seed {spec.seed}" in text
     assert f"`{spec.architecture}`" in text
     assert all(f"{share} at radius" not in text for share in ("nan%", "inf%"))
@@ -130,4 +131,4 @@ def test_the_readme_says_what_the_cards_say(line) -> None:
 
 
 def test_the_readme_names_every_recipe() -> None:
-    assert all(f"| `{name}` |" in README for name in demo.RECIPES)
+    assert all(f"| `{name}` |" in README for name in train.RECIPES)

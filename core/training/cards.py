@@ -1,7 +1,8 @@
 """What a demo model can do, measured, and its model card.
 
-Measured on the held-out images: the accuracy as they are, under an attack (`core.demo_modes.attack`: an image counts
-when neither it nor any step of the attack is misclassified), and on common corruptions, each at severities 1 to 5.
+Measured on the held-out images: the accuracy as they are, under an attack (`core.training.modes.attack`: an image
+counts when neither it nor any step of the attack is misclassified), and on common corruptions, each at severities 1 to
+5.
 """
 
 from __future__ import annotations
@@ -16,13 +17,13 @@ import torch
 from jaxtyping import Bool
 from torch import Tensor
 
-from core.demo_data import BANDWIDTH, CROPS, PATCHES_PER_EPOCH, TEST_SEED, DemoData
-from core.demo_modes import attack
 from core.models.classifier import Classifier
 from core.runtime.batches import atomic_write
+from core.training.data import BANDWIDTH, CROPS, PATCHES_PER_EPOCH, TEST_SEED, DemoData
+from core.training.modes import attack
 
 if TYPE_CHECKING:
-    from core.demo import DemoSpec
+    from core.training.train import DemoSpec
 
 # ℓ2 pixel, by data: half of and the whole radius of adversarial training; the flipped digits have half the contrast.
 RADII: Mapping[str, tuple[float, ...]] = {
@@ -108,7 +109,7 @@ def _robust(classifier: Classifier, pixels: Tensor, labels: Tensor, radius: floa
 
 def write_model(path: Path, classifier: Classifier, spec: DemoSpec, data: DemoData) -> Measured:
     """Measure a model on the held-out images, write it and, beside it, its card."""
-    from core.models.checkpoints import write_checkpoint  # which reads the architectures from core.demo
+    from core.models.checkpoints import write_checkpoint  # which reads the architectures from core.training.train
 
     measured = measure(classifier, data, RADII[spec.data])
     facts = {
@@ -161,7 +162,7 @@ _DATA_NOTES = {
     "digits-lowpass": (
         f"{_DIGITS_FROM}, but low-passed: of the 32 x 32 coefficients of the orthonormal DCT only those with both "
         f"indices below {BANDWIDTH} are kept; the band removed is every index from {BANDWIDTH} to 31, in rows or in "
-        "columns. The held-out images are low-passed, too (`core.demo_data.low_passed`). Compare it with "
+        "columns. The held-out images are low-passed, too (`core.training.data.low_passed`). Compare it with "
         "`digits/control`, whose recipe is the same.",
         _DIGITS_LIMITS,
         _DIGITS_LICENCE,
@@ -169,7 +170,7 @@ _DATA_NOTES = {
     "digits-flipped": (
         f"{_DIGITS_FROM}, but with the order of their 32 x 32 DCT coefficients turned round in rows and columns, so "
         "that what was slowest is fastest, about mid-grey and with half the contrast: lengths are half as long. The "
-        "held-out images are flipped, too (`core.demo_data.flipped`); digits as they are mean nothing to it. "
+        "held-out images are flipped, too (`core.training.data.flipped`); digits as they are mean nothing to it. "
         "Compare it with `digits/control`, whose recipe is the same.",
         "The images are 8 x 8 scans enlarged four times and flipped: they hold almost nothing at low frequencies, and "
         "look like no picture. Training and held-out digits share their writers.",
@@ -204,7 +205,7 @@ def card(classifier: Classifier, spec: DemoSpec, measured: Measured, labels: Ten
         f"{measured.corrupted_mean:.1%}: mean of {len(measured.corrupted)} corruptions at severities {SEVERITIES[0]} "
         f"to {SEVERITIES[-1]}; lowest: {', '.join(f'{name} {measured.corrupted[name]:.1%}' for name in hardest)}"
     )
-    command = f"python -m core.demo {classifier.name} --threads {torch.get_num_threads()}"
+    command = f"python -m core.training.train {classifier.name} --threads {torch.get_num_threads()}"
     learned = "Trained on" if spec.peak_rate else "BatchNorm saw"
     data, limits, licence = _DATA_NOTES[spec.data]
     return f"""# {classifier.name}

@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from core import demo_data
 from core.sources.models import ASSETS
+from core.training import data as demo_data
 
 
 @pytest.fixture(scope="module")
