@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from core.geometry.proportions import wilson
+from core.geometry.common.intervals import wilson
 from core.headlines import headlines
 from core.number import Number
 from core.references import entries, references

@@ -35,8 +35,8 @@ def _prepare(
     """The scores of the nearest boundary first, which cost a tenth, then those of all."""
     import numpy as np
 
+    from core.geometry.common.sampling import stratified
     from core.geometry.detection import detection_exhibit
-    from core.geometry.sampling import stratified
 
     clean, adversarial = images.pairs
     if not attacks and not len(clean):

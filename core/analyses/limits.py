@@ -67,7 +67,7 @@ def _limits_chart(
 def _prepare_survival(
     classifier: Classifier, images: ImageSet, *, rows: Sequence[int], reference: Classifier, **settings: Any
 ) -> Survival:
-    from core.geometry.sampling import stratified
+    from core.geometry.common.sampling import stratified
     from core.geometry.survival import survival
 
     chosen = images[stratified(images.labels.numpy(), min(settings["count"], len(images)), settings["seed"])]

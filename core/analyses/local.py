@@ -31,7 +31,7 @@ def _prepare_local(*args: Any, **settings: Any) -> LocalCard:
 
 def _drawn(images: ImageSet, rows: Sequence[int], count: int, seed: int) -> list[int]:
     """The chosen image, then others drawn by turns from the classes: the same for every model."""
-    from core.geometry.sampling import stratified
+    from core.geometry.common.sampling import stratified
 
     others = stratified(images.labels.numpy(), len(images), seed).tolist() if count else []
     first = rows[0]

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 def _survey(classifiers: Sequence[Classifier], images: ImageSet, count: int, seed: int) -> Any:
     """Pixels of images that all models classify correctly, drawn evenly from the classes."""
-    from core.geometry.sampling import correct_rows
+    from core.geometry.common.sampling import correct_rows
 
     return images.pixels[correct_rows(classifiers, images.pixels, images.labels.numpy(), count, seed)]
 

@@ -24,7 +24,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from core.geometry.folding import folded
+from core.geometry.common.fused_inference import folded
 from core.models.classifier import Classifier
 
 Norm = Literal[1, 2, "inf"]

@@ -30,8 +30,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from core.errors import ImageError
+from core.geometry.common.random_streams import Stream
 from core.geometry.primitives import displaced
-from core.geometry.streams import Stream
 
 WORST = 5.0  # the largest severity
 _SIDE = 32  # lengths are in parts of the shorter side, this many to it

@@ -26,8 +26,8 @@ from torch import Tensor
 
 from core.geometry.attacks import Perturbed, projected_gradient, shortest_perturbation
 from core.geometry.boundary import BoundaryPoints, boundary_points
+from core.geometry.common.intervals import wilson
 from core.geometry.detector import PerturbationScores, detect_perturbed
-from core.geometry.proportions import wilson
 from core.models.classifier import Classifier
 from core.result import Result, quantity
 from core.runtime.batches import OnProgress, silent

@@ -30,7 +30,7 @@ from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from core.geometry.chain import Tape, steps_of
-from core.geometry.folding import folded
+from core.geometry.common.fused_inference import folded
 from core.geometry.second_backward import eased
 from core.models.classifier import Classifier
 from core.runtime.batches import atomic_write, cache_folder, logger, out_of_memory

@@ -15,7 +15,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from core.geometry.folding import folded
+from core.geometry.common.fused_inference import folded
 from core.models.classifier import Classifier
 from core.runtime.batches import out_of_memory
 from core.runtime.compiled import compiled

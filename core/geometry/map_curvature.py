@@ -20,9 +20,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from core.geometry.common.sampling import stratified
 from core.geometry.curvature import curvature_profile
 from core.geometry.map_background import DecisionMap
-from core.geometry.sampling import stratified
 from core.models.classifier import Classifier
 from core.result import quantity
 from core.runtime.batches import OnProgress, silent

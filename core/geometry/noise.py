@@ -26,8 +26,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from core.geometry.closest import SignedMargin
+from core.geometry.common.random_streams import Stream
 from core.geometry.severity import true_classes
-from core.geometry.streams import Stream
 from core.models.classifier import Classifier
 from core.result import Result, quantity
 from core.runtime.batches import Batches, OnProgress, silent

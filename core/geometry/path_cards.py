@@ -17,11 +17,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from core.geometry.common.sampling import stratified
 from core.geometry.cuts import PlaneKind, start_of
 from core.geometry.paths import RegionPaths, connect
 from core.geometry.region_graph import RegionGraph, region_graph
 from core.geometry.relabel import relabel
-from core.geometry.sampling import stratified
 from core.images.image_set import ImageSet
 from core.models.classifier import Classifier
 from core.result import Result, quantity

@@ -14,9 +14,9 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from core.geometry.closest import Images, steepest
+from core.geometry.common.random_streams import Stream
 from core.geometry.relabel import RegionMargin, deepen, enter
 from core.geometry.segment_checks import Checked, check_segments
-from core.geometry.streams import Stream
 from core.geometry.tree_search import Gaps, TreeSearch
 
 GROWING, FOUND, STALLED, BUDGET = 0, 1, 2, 3

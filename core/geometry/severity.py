@@ -28,8 +28,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from core.geometry.closest import SignedMargin, length
+from core.geometry.common.intervals import wilson
 from core.geometry.corruptions import CORRUPTIONS, WORST, corrupt
-from core.geometry.proportions import wilson
 from core.models.classifier import Classifier
 from core.result import Result, quantity
 from core.runtime.batches import Batches, OnProgress, silent

@@ -30,6 +30,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from core.geometry.boundary import boundary_points
+from core.geometry.common.sampling import stratified
 from core.geometry.curvature import curvature_profile
 from core.geometry.curved_directions import (
     SharedDirections,
@@ -37,7 +38,6 @@ from core.geometry.curved_directions import (
     noise_images,
     shared_directions,
 )
-from core.geometry.sampling import stratified
 from core.geometry.sensitivity import SubspaceSensitivity, curvature_spans, subspace_sensitivity
 from core.models.classifier import Classifier
 from core.result import Result, quantity

@@ -34,8 +34,8 @@ from torch import Tensor
 from core.geometry import overlap
 from core.geometry.box_solver import SparseOrder
 from core.geometry.closest import SignedMargin
+from core.geometry.common.intervals import wilson
 from core.geometry.predictors import PREDICTORS, bright_part, picture_maps, predictions
-from core.geometry.proportions import wilson
 from core.geometry.sparse import Method, SparsePerturbation, sparse_perturbation
 from core.models.classifier import Classifier
 from core.result import Result, quantity

@@ -29,8 +29,8 @@ from torch import Tensor
 
 from core.geometry.box_solver import SparseOrder
 from core.geometry.closest import SignedMargin, looks
+from core.geometry.common.intervals import wilson
 from core.geometry.overlap import chance_iou, iou, random_supports
-from core.geometry.proportions import wilson
 from core.geometry.sparse import Method, SparsePerturbation, sparse_perturbation
 from core.geometry.supports import flat, mean, unit_of
 from core.models.classifier import Classifier

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from core.geometry.proportions import wilson
+from core.geometry.common.intervals import wilson
 from core.reproduce.estimates import above, median_interval
 from core.reproduce.measured_curvature import CONFIDENCE, NEAR, PAIRS, MeasuredCurvature, measure_curvature
 from core.reproduce.report import Claim, Evidence, check_demo

@@ -63,8 +63,8 @@ def measure(source: str, device: str | None, count: int, seed: int) -> Measured:
     Returns:
         What was measured; empty arrays where nothing was corrupted.
     """
+    from core.geometry.common.sampling import stratified
     from core.geometry.margins import subspace_margins
-    from core.geometry.sampling import stratified
     from core.geometry.subspaces import frequency_windows
     from core.images.image_set import load_images
     from core.models.checkpoints import load_classifier

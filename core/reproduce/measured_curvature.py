@@ -106,8 +106,8 @@ def _at_scale(
     seed: int,
 ) -> MeasuredCurvature:
     from core.geometry.boundary import boundary_points
+    from core.geometry.common.sampling import stratified
     from core.geometry.detection import detection_exhibit
-    from core.geometry.sampling import stratified
     from core.geometry.sharing import direction_sensitivity, direction_sharing, halves
 
     first, second = (pixels[rows] for rows in halves(labels, count, seed))
@@ -206,10 +206,10 @@ def connected(classifier: Classifier, images: Tensor, pairs: int, seed: int) -> 
     Returns:
         Paths by kind; a kind of which there is no pair is left out.
     """
+    from core.geometry.common.sampling import stratified
     from core.geometry.curved_directions import noise_images
     from core.geometry.paths import connect
     from core.geometry.relabel import relabel
-    from core.geometry.sampling import stratified
 
     said = classifier.predict(images).label
     rows = stratified(said, pairs, seed)

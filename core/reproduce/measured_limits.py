@@ -31,7 +31,7 @@ def largest_half(counts: np.ndarray, total: int) -> int:
 
 def searched(classifier: Classifier, images: ImageSet, count: int, seed: int, bits: int) -> Survival:
     """The smallest changes found for drawn images, the noise cut into halves, and for images of the set."""
-    from core.geometry.sampling import stratified
+    from core.geometry.common.sampling import stratified
     from core.geometry.survival import survival
 
     chosen = images[stratified(images.labels.numpy(), count, seed)]
@@ -122,7 +122,7 @@ def enumerated(name: str, classifier: Classifier) -> Evidence:
 
 def _pairs(classifier: Classifier, images: ImageSet, count: int, seed: int) -> tuple[ImageSet, ImageSet]:
     """Images of two classes each, as the model sees them."""
-    from core.geometry.sampling import stratified
+    from core.geometry.common.sampling import stratified
 
     chosen = stratified(images.labels.numpy(), min(4 * count, len(images)), seed)
     label = classifier.predict(images[chosen].pixels).label

@@ -47,11 +47,11 @@ def measure(source: str, device: str | None, count: int, seed: int) -> Measured:
         count: images, drawn evenly from the classes.
         seed: of what is random.
     """
+    from core.geometry.common.sampling import stratified
     from core.geometry.local import local_geometry
     from core.geometry.local_kinds import local_kinds
     from core.geometry.local_layers import layer_geometry
     from core.geometry.local_sweep import radius_sweep
-    from core.geometry.sampling import stratified
     from core.images.image_set import load_images
     from core.models.checkpoints import load_classifier
 

@@ -96,7 +96,7 @@ def claims(
 
 
 def _measure(source: str, device: str | None, count: int, seed: int) -> _Measured:
-    from core.geometry.sampling import correct_rows
+    from core.geometry.common.sampling import correct_rows
     from core.geometry.sparse import sparse_perturbation
     from core.geometry.supports import supports
     from core.images.image_set import load_images
@@ -261,7 +261,7 @@ def _shared_by_images(measured: Sequence[_Measured]) -> Claim:
 
 def _between(measured: Sequence[_Measured], data: str, seed: int) -> Transfer | None:
     """Transfer between models of one data set; None with fewer than two."""
-    from core.geometry.sampling import correct_rows
+    from core.geometry.common.sampling import correct_rows
     from core.geometry.transfer import transfer
     from core.images.image_set import load_images
 

@@ -95,7 +95,7 @@ def pairs_of(classifiers: Sequence[Classifier], images: ImageSet, count: int, sp
     Raises:
         ValueError: if the models agree on too few images.
     """
-    from core.geometry.sampling import stratified
+    from core.geometry.common.sampling import stratified
 
     label = images.labels.numpy()
     said = [classifier.predict(images.pixels) for classifier in classifiers]

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from core.geometry.chain import Tape, steps_of
-from core.geometry.folding import folded
+from core.geometry.common.fused_inference import folded
 from core.geometry.hessian import HessianProducts
 from core.geometry.second_backward import eased
 from core.models.checkpoints import load_classifier

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
+from core.geometry.common.sampling import correct_rows
 from core.geometry.race import CONTESTS, Contest, Race, best_within, race
-from core.geometry.sampling import correct_rows
 from core.images.image_set import load_images
 from core.models.checkpoints import load_classifier
 from core.result import Result

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from core.geometry.proportions import wilson
-from core.geometry.sampling import correct_rows
+from core.geometry.common.intervals import wilson
+from core.geometry.common.sampling import correct_rows
 from core.geometry.supports import Supports, statistics, supports
 from core.images.image_set import load_images
 from core.models.checkpoints import load_classifier

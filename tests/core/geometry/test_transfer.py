@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from core.geometry.closest import SignedMargin
-from core.geometry.sampling import correct_rows
+from core.geometry.common.sampling import correct_rows
 from core.geometry.transfer import CONDITIONS, CONTROLS, Transfer, cross_on_support, transfer
 from core.images.image_set import load_images
 from core.models.checkpoints import load_classifier

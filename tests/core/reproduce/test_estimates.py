@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy.stats import binom
 
-from core.geometry.proportions import wilson
+from core.geometry.common.intervals import wilson
 from core.geometry.transfer import CONDITIONS, Transfer
 from core.reproduce.estimates import above, median, median_interval, rate
 

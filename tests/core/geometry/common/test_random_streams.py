@@ -10,7 +10,7 @@ import torch
 from scipy import stats
 from torch import Tensor
 
-from core.geometry.streams import Stream
+from core.geometry.common.random_streams import Stream
 from tests import truths
 
 SHAPE = (3, 8, 8)

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from core.geometry.folding import folded
+from core.geometry.common.fused_inference import folded
 from core.models.checkpoints import load_classifier
 from tests import truths
 

@@ -8,7 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.geometry.sampling import correct_rows, stratified
+from core.geometry.common.sampling import correct_rows, stratified
 from tests import truths
 
 

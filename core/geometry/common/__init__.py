@@ -1,0 +1,1 @@
+"""Samples, intervals, streams of random numbers, and inference with fused layers."""
