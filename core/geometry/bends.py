@@ -16,7 +16,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from core.geometry.boundary import BoundaryPoints, boundary_points
+from core.geometry.boundary.deepfool import BoundaryPoints, boundary_points
 from core.geometry.curvature import STATUSES, CurvatureProfile, curvature_profile
 from core.geometry.second_derivatives import Method, grey_level
 from core.geometry.softening import softened

@@ -30,9 +30,9 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from core.errors import ImageError
-from core.geometry.boundary import STATUSES as BOUNDARY_STATUSES
-from core.geometry.boundary import BoundaryPoints, boundary_points
-from core.geometry.closest import SignedMargin, alignment, length
+from core.geometry.boundary.closest_point import SignedMargin, alignment, length
+from core.geometry.boundary.deepfool import STATUSES as BOUNDARY_STATUSES
+from core.geometry.boundary.deepfool import BoundaryPoints, boundary_points
 from core.geometry.curvature_search import PROBES, STEPS, CurvatureSearch, Extent
 from core.geometry.curvature_summary import CurvatureSummary
 from core.geometry.focal import is_saddle, nearer_points

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from core.geometry.bends import principal_bend, settled
-from core.geometry.boundary import boundary_points
+from core.geometry.boundary.deepfool import boundary_points
 from core.geometry.curvature import MOST_FULL, CurvatureProfile, curvature_profile
 from core.geometry.curvature_scale import CurvatureScale, curvature_scale
 from core.geometry.curvature_section import CurvatureSection, curvature_section

@@ -21,7 +21,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from core.geometry.boundary import boundary_points
+from core.geometry.boundary.deepfool import boundary_points
 from core.geometry.curvature import CurvatureProfile, curvature_profile
 from core.models.classifier import Classifier
 from core.result import Result, quantity

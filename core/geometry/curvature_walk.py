@@ -25,7 +25,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from core.geometry.bends import Bend
-from core.geometry.closest import SignedMargin, zero_between
+from core.geometry.boundary.closest_point import SignedMargin, zero_between
 from core.geometry.sections import sections
 from core.result import Result, quantity
 

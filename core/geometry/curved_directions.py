@@ -29,7 +29,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from core.errors import ImageError
-from core.geometry.boundary import BoundaryPoints, boundary_points
+from core.geometry.boundary.deepfool import BoundaryPoints, boundary_points
 from core.geometry.hessian import Cost
 from core.geometry.second_derivatives import operators_at, require_smooth
 from core.geometry.shape_operator import ShapeOperator

@@ -9,7 +9,7 @@ Bands are percentiles over resampled images. Recovery is the share of perturbed 
 nearest boundary is the one before.
 
 References: Fawzi et al., CVPR 2018, section 6; Efron and Tibshirani, An Introduction to the Bootstrap, 1993; attacks as
-in `core.geometry.attacks`.
+in `core.geometry.boundary.attacks`.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from core.geometry.attacks import Perturbed, projected_gradient, shortest_perturbation
-from core.geometry.boundary import BoundaryPoints, boundary_points
+from core.geometry.boundary.attacks import Perturbed, projected_gradient, shortest_perturbation
+from core.geometry.boundary.deepfool import BoundaryPoints, boundary_points
 from core.geometry.common.intervals import wilson
 from core.geometry.detector import PerturbationScores, detect_perturbed
 from core.models.classifier import Classifier

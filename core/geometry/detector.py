@@ -27,8 +27,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from core.geometry.boundary import BoundaryPoints, boundary_points
-from core.geometry.class_pairs import PairMargin, pair_points
+from core.geometry.boundary.class_pairs import PairMargin, pair_points
+from core.geometry.boundary.deepfool import BoundaryPoints, boundary_points
 from core.geometry.hessian import Cost, HessianProducts, choose_backend
 from core.geometry.second_derivatives import Plan, operators_at, plan_for, require_smooth
 from core.geometry.shape_operator import ShapeOperator

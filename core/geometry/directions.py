@@ -4,7 +4,7 @@ A direction is a vector d of image space with ||d||_2 = 1 over pixels in [0, 1]:
 
 - `gradient`: of the margin z_a - z_b at the image, a and b being its two largest logits: away from the runner-up;
 - `gradient:K`: of z_K - z_a: towards class K;
-- `adversarial`: to the nearest boundary point of `core.geometry.boundary`, where it found one;
+- `adversarial`: to the nearest boundary point of `core.geometry.boundary.deepfool`, where it found one;
 - `sparse`: to an image of another class in which few pixels differ, as `core.geometry.sparse` finds it by default;
 - `random:SEED`: Gaussian, so uniform on the sphere;
 - `image:ROW`: towards another image of the set;
@@ -34,7 +34,7 @@ import torch
 from torch import Tensor
 
 from core.errors import ImageError
-from core.geometry.boundary import boundary_points
+from core.geometry.boundary.deepfool import boundary_points
 from core.geometry.corruptions import CORRUPTIONS, corrupt
 from core.geometry.level_steps import MODES, Mode
 from core.geometry.level_ways import DEFAULT, way_to

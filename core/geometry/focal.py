@@ -17,7 +17,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from core.geometry.closest import SignedMargin, closest_points, length, zero_between
+from core.geometry.boundary.closest_point import SignedMargin, closest_points, length, zero_between
 
 Images = Float[Tensor, "n c h w"]
 

@@ -19,7 +19,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from core.geometry.attacks import projected_gradient
+from core.geometry.boundary.attacks import projected_gradient
 from core.geometry.linearised import Representation
 from core.geometry.local import LocalGeometry, local_geometry
 from core.geometry.samplers import Sampler

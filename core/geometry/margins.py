@@ -17,7 +17,7 @@ sensitive than by chance, above it less. On subspaces that make up the space wit
 sum is the share of sensitivity: of a flat boundary, the share of the normal's squared length.
 
 References: Ortiz-Jimenez, Modas, Moosavi-Dezfooli, Frossard, Hold me tight! Influence of discriminative features on
-deep network boundaries, NeurIPS 2020 (arXiv 2002.06349). DeepFool: see `core.geometry.boundary`.
+deep network boundaries, NeurIPS 2020 (arXiv 2002.06349). DeepFool: see `core.geometry.boundary.deepfool`.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from core.geometry.closest import alignment, closest_points, length, looks, zero_between
+from core.geometry.boundary.closest_point import alignment, closest_points, length, looks, zero_between
 from core.geometry.subspaces import Subspaces, frequency_windows
 from core.geometry.within import Planes, Within
 from core.models.classifier import Classifier

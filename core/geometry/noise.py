@@ -25,7 +25,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from core.geometry.closest import SignedMargin
+from core.geometry.boundary.closest_point import SignedMargin
 from core.geometry.common.random_streams import Stream
 from core.geometry.severity import true_classes
 from core.models.classifier import Classifier

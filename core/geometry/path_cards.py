@@ -1,7 +1,8 @@
 """From the words of a recipe to one path inside a region, with all that a figure shows of it.
 
 The start is the first chosen image, or the point of a plane where a slice was picked. The end is another image of the
-set, or a twin: an image, or noise, moved until the model gives it the class of the start (`core.geometry.relabel`).
+set, or a twin: an image, or noise, moved until the model gives it the class of the start
+(`core.geometry.boundary.relabel`).
 
 Paths lie in thousands of dimensions. The picture of one is its projection onto the plane through the start along the
 straight segment and, at right angles to it, along the direction in which its corners spread most.
@@ -17,11 +18,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from core.geometry.boundary.relabel import relabel
 from core.geometry.common.sampling import stratified
 from core.geometry.cuts import PlaneKind, start_of
 from core.geometry.paths import RegionPaths, connect
 from core.geometry.region_graph import RegionGraph, region_graph
-from core.geometry.relabel import relabel
 from core.images.image_set import ImageSet
 from core.models.classifier import Classifier
 from core.result import Result, quantity

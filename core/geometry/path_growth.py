@@ -13,9 +13,9 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from core.geometry.closest import Images, steepest
+from core.geometry.boundary.closest_point import Images, steepest
+from core.geometry.boundary.relabel import RegionMargin, deepen, enter
 from core.geometry.common.random_streams import Stream
-from core.geometry.relabel import RegionMargin, deepen, enter
 from core.geometry.segment_checks import Checked, check_segments
 from core.geometry.tree_search import Gaps, TreeSearch
 

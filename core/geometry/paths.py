@@ -29,8 +29,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from core.geometry.boundary.relabel import RegionMargin
 from core.geometry.path_growth import BUDGET, FOUND, STALLED, Growth, Limits
-from core.geometry.relabel import RegionMargin
 from core.models.classifier import Classifier
 from core.result import Result, quantity
 from core.runtime.batches import OnProgress, silent

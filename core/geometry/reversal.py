@@ -22,7 +22,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from core.geometry.closest import Images, Rows
+from core.geometry.boundary.closest_point import Images, Rows
 from core.geometry.ledger import Numbers, Problem
 
 _MEASURED = 12  # items: with as many or fewer, all are measured rather than estimated

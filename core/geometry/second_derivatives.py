@@ -13,7 +13,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 import torch
 
-from core.geometry.boundary import BoundaryPoints
+from core.geometry.boundary.deepfool import BoundaryPoints
 from core.geometry.hessian import Backend, Cost, HessianProducts, choose_backend
 from core.geometry.kinks import is_piecewise_linear, kinks
 from core.geometry.shape_operator import ShapeOperator

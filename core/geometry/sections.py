@@ -26,7 +26,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from core.errors import ImageError
-from core.geometry.boundary import BoundaryPoints
+from core.geometry.boundary.deepfool import BoundaryPoints
 from core.geometry.hessian import Cost
 from core.geometry.second_derivatives import plan_for, products_at
 from core.geometry.shape_operator import ShapeOperator

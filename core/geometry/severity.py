@@ -7,7 +7,7 @@ of y, to first order, is
 
 positive while the image is classified correctly, negative afterwards. Of affine logits it is, inside the region, the
 distance itself; outside, that to the furthest of the planes to be crossed, which bounds the distance from below. It
-costs one gradient per class where a boundary point (`core.geometry.boundary`) takes dozens; see there for what
+costs one gradient per class where a boundary point (`core.geometry.boundary.deepfool`) takes dozens; see there for what
 linearisation leaves out.
 
 Accuracies carry 95 % intervals for the share of all images that these are a sample of.
@@ -27,7 +27,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from core.geometry.closest import SignedMargin, length
+from core.geometry.boundary.closest_point import SignedMargin, length
 from core.geometry.common.intervals import wilson
 from core.geometry.corruptions import CORRUPTIONS, WORST, corrupt
 from core.models.classifier import Classifier

@@ -29,7 +29,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from core.geometry.boundary import boundary_points
+from core.geometry.boundary.deepfool import boundary_points
 from core.geometry.common.sampling import stratified
 from core.geometry.curvature import curvature_profile
 from core.geometry.curved_directions import (

@@ -24,7 +24,7 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from core.geometry.closest import Images, looks
+from core.geometry.boundary.closest_point import Images, looks
 from core.geometry.ledger import Numbers, Problem
 from core.geometry.sparsefool import FOUND, NO_DIRECTION, NOT_REACHED, UNDEFINED
 

@@ -31,8 +31,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from core.errors import ImageError
+from core.geometry.boundary.closest_point import length
 from core.geometry.box_solver import SPARSE_ORDERS, SparseOrder
-from core.geometry.closest import length
 from core.geometry.ledger import UNITS, Ledger, Problem, Unit, batch_size
 from core.geometry.reversal import exchange
 from core.geometry.reversal import reverse as give_back

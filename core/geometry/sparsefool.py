@@ -18,7 +18,7 @@ margin's linearisation at x_B is 0, so that what DeepFool left of it is counted 
 fifth; and DeepFool heads for the class chosen at the image, later for the runner-up at the point where it stands.
 
 References: Modas, Moosavi-Dezfooli, Frossard, SparseFool: a few pixels make a big difference, CVPR 2019 (arXiv
-1811.02248), Algorithm 2; DeepFool: see `core.geometry.boundary`.
+1811.02248), Algorithm 2; DeepFool: see `core.geometry.boundary.deepfool`.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from core.geometry.boundary.closest_point import Images, Rows, length, looks, steepest, zero_between
 from core.geometry.box_solver import SparseOrder, solve
-from core.geometry.closest import Images, Rows, length, looks, steepest, zero_between
 from core.geometry.ledger import Numbers, Problem
 
 TargetRule = Literal["l2", "l0"]

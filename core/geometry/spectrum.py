@@ -25,7 +25,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from core.geometry.closest import looks
+from core.geometry.boundary.closest_point import looks
 
 Side = Literal["largest magnitude", "both ends"]
 

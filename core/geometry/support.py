@@ -17,7 +17,7 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from core.geometry.closest import Images, length, zero_between
+from core.geometry.boundary.closest_point import Images, length, zero_between
 from core.geometry.ledger import Problem
 from core.geometry.reversal import first_places, losses
 from core.geometry.sparsefool import FOUND, FirstPlane

@@ -32,8 +32,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from core.geometry import overlap
+from core.geometry.boundary.closest_point import SignedMargin
 from core.geometry.box_solver import SparseOrder
-from core.geometry.closest import SignedMargin
 from core.geometry.common.intervals import wilson
 from core.geometry.predictors import PREDICTORS, bright_part, picture_maps, predictions
 from core.geometry.sparse import Method, SparsePerturbation, sparse_perturbation

@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple, get_args
 import torch
 from torch import Tensor
 
-from core.geometry.closest import SignedMargin, steepest
+from core.geometry.boundary.closest_point import SignedMargin, steepest
 from core.geometry.corruptions import WORST, corrupt
 from core.geometry.cuts import PlaneKind, cut_of
 from core.geometry.level_sets import traverse

@@ -27,8 +27,8 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from core.geometry.boundary.closest_point import SignedMargin, looks
 from core.geometry.box_solver import SparseOrder
-from core.geometry.closest import SignedMargin, looks
 from core.geometry.common.intervals import wilson
 from core.geometry.overlap import chance_iou, iou, random_supports
 from core.geometry.sparse import Method, SparsePerturbation, sparse_perturbation

@@ -5,7 +5,7 @@
   given back as long as the label still differs, and what is left is shortened towards the image.
 - The gradient's walk: towards the corner of the box that the gradient of a rival's lead points to, the value of largest
   capacity (slope times room) first, bisected between 1, 2, 4, ... values.
-- The nearest boundary point of `core.geometry.boundary`, rounded to the grid beyond it.
+- The nearest boundary point of `core.geometry.boundary.deepfool`, rounded to the grid beyond it.
 
 A witness bounds the distance of its image from above. All images of a call go through every step together.
 """
@@ -20,7 +20,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from core.geometry.boundary import boundary_points
+from core.geometry.boundary.deepfool import boundary_points
 from core.geometry.limits import NORMS
 from core.models.classifier import Classifier
 from core.runtime.batches import Batches

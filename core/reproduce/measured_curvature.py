@@ -105,7 +105,7 @@ def _at_scale(
     count: int,
     seed: int,
 ) -> MeasuredCurvature:
-    from core.geometry.boundary import boundary_points
+    from core.geometry.boundary.deepfool import boundary_points
     from core.geometry.common.sampling import stratified
     from core.geometry.detection import detection_exhibit
     from core.geometry.sharing import direction_sensitivity, direction_sharing, halves
@@ -166,7 +166,7 @@ def spectra(classifier: Classifier, images: Tensor, scale: float | None, seed: i
     Returns:
         A summary, without the images that have no boundary point.
     """
-    from core.geometry.boundary import boundary_points
+    from core.geometry.boundary.deepfool import boundary_points
     from core.geometry.curvature import curvature_profile
     from core.geometry.curvature_summary import CurvatureSummary
     from core.geometry.hessian import Cost
@@ -206,10 +206,10 @@ def connected(classifier: Classifier, images: Tensor, pairs: int, seed: int) -> 
     Returns:
         Paths by kind; a kind of which there is no pair is left out.
     """
+    from core.geometry.boundary.relabel import relabel
     from core.geometry.common.sampling import stratified
     from core.geometry.curved_directions import noise_images
     from core.geometry.paths import connect
-    from core.geometry.relabel import relabel
 
     said = classifier.predict(images).label
     rows = stratified(said, pairs, seed)

@@ -15,7 +15,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from core.geometry.boundary import BoundaryPoints, boundary_points
+from core.geometry.boundary.deepfool import BoundaryPoints, boundary_points
 from core.images.image_set import load_images
 from core.models.checkpoints import load_classifier
 from core.models.classifier import Classifier

@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from core.geometry.boundary import BoundaryPoints, boundary_points
+from core.geometry.boundary.deepfool import BoundaryPoints, boundary_points
 from core.geometry.curvature import CurvatureProfile, curvature_profile
 from core.geometry.hessian import HessianProducts
 from core.images.image_set import load_images

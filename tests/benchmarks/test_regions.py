@@ -13,8 +13,8 @@ import pytest
 import torch
 from torch import Tensor
 
+from core.geometry.boundary.relabel import relabel
 from core.geometry.paths import RegionPaths, connect
-from core.geometry.relabel import relabel
 from core.images.image_set import ImageSet, load_images
 from core.models.checkpoints import demo_images, demo_models, load_classifier
 from core.models.classifier import Classifier

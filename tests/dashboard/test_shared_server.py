@@ -156,7 +156,7 @@ def test_uploads_of_all_sessions_together_are_bounded(monkeypatch: pytest.Monkey
 
 
 def test_results_in_memory_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from core.geometry.boundary import boundary_points
+    from core.geometry.boundary.deepfool import boundary_points
 
     classifier = truths.classifier(truths.NearestCentre(truths.images(3, (1, 8, 8), 1)), (1, 8, 8))
     found = boundary_points(classifier, truths.images(4, (1, 8, 8), 2).float())

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from core.errors import RecipeError
-from core.geometry.boundary import boundary_points
+from core.geometry.boundary.deepfool import boundary_points
 from core.geometry.detection import PAIRS, DetectionExhibit
 from core.geometry.detector import detect_perturbed
 from core.images.image_set import load_images

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from core.errors import ImageError
 from core.geometry import curvature
-from core.geometry.boundary import boundary_points
+from core.geometry.boundary.deepfool import boundary_points
 from core.geometry.curvature import STATUSES, CurvatureProfile, curvature_profile
 from core.images.image_set import load_images
 from core.models.checkpoints import load_classifier

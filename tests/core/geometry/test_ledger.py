@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from core.geometry.closest import SignedMargin
+from core.geometry.boundary.closest_point import SignedMargin
 from core.geometry.ledger import Ledger, Problem, batch_size
 from tests import truths
 

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from core.errors import ImageError
 from core.geometry import margins
-from core.geometry.boundary import boundary_points
+from core.geometry.boundary.deepfool import boundary_points
 from core.geometry.margins import STATUSES, SubspaceMargins, subspace_margins
 from core.geometry.subspaces import (
     Components,

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import nn
 
-from core.geometry.boundary import boundary_points
+from core.geometry.boundary.deepfool import boundary_points
 from core.geometry.curvature import curvature_profile
 from core.geometry.curved_directions import curvature_transfer, shared_directions
 from core.geometry.detector import detect_perturbed

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from core.errors import ImageError
-from core.geometry.boundary import BoundaryPoints, boundary_points
+from core.geometry.boundary.deepfool import BoundaryPoints, boundary_points
 from core.geometry.sections import Sections, sections
 from core.result import Result
 from tests import curved, truths

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from core.geometry.relabel import RegionMargin
+from core.geometry.boundary.relabel import RegionMargin
 from core.geometry.segment_checks import FINEST, Checked, check_segments
 from tests import truths
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from core.errors import ImageError
-from core.geometry.boundary import boundary_points
+from core.geometry.boundary.deepfool import boundary_points
 from core.geometry.corruptions import CORRUPTIONS, corrupt
 from core.geometry.severity import SeveritySweep, severity_sweep
 from core.images.image_set import load_images

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from core.geometry.closest import SignedMargin
+from core.geometry.boundary.closest_point import SignedMargin
 from core.geometry.common.sampling import correct_rows
 from core.geometry.transfer import CONDITIONS, CONTROLS, Transfer, cross_on_support, transfer
 from core.images.image_set import load_images

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from core.geometry.relabel import RegionMargin
+from core.geometry.boundary.relabel import RegionMargin
 from core.geometry.tree_search import Bridge, Gaps, TreeSearch
 from tests import corridors, curved, truths
 

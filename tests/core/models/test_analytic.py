@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from core.errors import CheckpointError
-from core.geometry.boundary import boundary_points
+from core.geometry.boundary.deepfool import boundary_points
 from core.geometry.curvature import curvature_profile
 from core.geometry.exact import exact_block_distance, exact_boundary, exact_curvature, exact_distance
 from core.geometry.margins import subspace_margins

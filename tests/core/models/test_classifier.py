@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from core.errors import ImageError
-from core.geometry.boundary import boundary_points
+from core.geometry.boundary.deepfool import boundary_points
 from core.geometry.curvature import curvature_profile
 from core.models.classifier import Classifier
 from tests import truths

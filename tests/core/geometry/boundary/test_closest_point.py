@@ -10,8 +10,17 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from core.geometry import closest
-from core.geometry.closest import Norm, SignedMargin, alignment, closest_points, dual_length, length, looks, steepest
+from core.geometry.boundary import closest_point
+from core.geometry.boundary.closest_point import (
+    Norm,
+    SignedMargin,
+    alignment,
+    closest_points,
+    dual_length,
+    length,
+    looks,
+    steepest,
+)
 from tests import truths
 
 CASES = [(shape, dtype) for shape in truths.SHAPES for dtype in truths.DTYPES]
@@ -106,7 +115,7 @@ def test_undamped_steps_outside_a_convex_region_would_not_arrive(monkeypatch: py
     start = centre + RADIUS * (math.cos(0.7) * u + math.sin(0.7) * v)
     _, slides = slide(truths.Ball(centre, RADIUS), centre + 3 * RADIUS * u, start, 1, torch.float64)
     monkeypatch.setattr(
-        closest._Slide, "direction", lambda here, *before: (here.toward, torch.ones_like(here.distance))
+        closest_point._Slide, "direction", lambda here, *before: (here.toward, torch.ones_like(here.distance))
     )
     _, undamped = slide(truths.Ball(centre, RADIUS), centre + 3 * RADIUS * u, start, 1, torch.float64)
     assert undamped > 2 * slides  # backtracking alone has to find the length again and again
@@ -143,7 +152,7 @@ def test_a_ball_in_other_norms_seen_from_outside_only_gets_nearer(norm: Norm) ->
     assert truth * (1 - 1e-6) <= size < 0.95 * first
 
 
-@pytest.mark.parametrize("norm", closest.NORMS)
+@pytest.mark.parametrize("norm", closest_point.NORMS)
 def test_the_steepest_step_has_length_1_and_gains_the_dual_length(norm: Norm) -> None:
     gradient = torch.stack([truths.unit((3, 4, 4), seed) for seed in range(4)])
     step = steepest(gradient, norm)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from core.errors import ImageError
-from core.geometry.relabel import Entered, RegionMargin, deepen, enter, relabel
+from core.geometry.boundary.relabel import Entered, RegionMargin, deepen, enter, relabel
 from core.images.image_set import load_images
 from core.models.checkpoints import load_classifier
 from tests import curved, truths

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from core.geometry.attacks import projected_gradient, shortest_perturbation
+from core.geometry.boundary.attacks import projected_gradient, shortest_perturbation
 from tests import curved, truths
 
 SHAPE = (1, 6, 6)

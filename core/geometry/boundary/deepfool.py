@@ -7,8 +7,8 @@ signed margin F = f_s - max_{k != s} f_k changes its sign, and its zero is enclo
 the two classes that meet at the zero are the two largest, whichever of them DeepFool was heading for.
 
 DeepFool's point is on the boundary but not the nearest one: its distance bounds the distance to the boundary from
-above. `core.geometry.closest` slides it along the boundary to where image - point is parallel to the normal. F > 0 on
-the source side, and normals point to the source side.
+above. `core.geometry.boundary.closest_point` slides it along the boundary to where image - point is parallel to the
+normal. F > 0 on the source side, and normals point to the source side.
 
 References: Moosavi-Dezfooli, Fawzi, Frossard, DeepFool: a simple and accurate method to fool deep neural networks,
 CVPR 2016 (arXiv 1511.04599), Algorithm 2 and, for other norms, its section on the ℓp norm.
@@ -29,7 +29,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from core.errors import ImageError
-from core.geometry.closest import (
+from core.geometry.boundary.closest_point import (
     NORMS,
     Norm,
     SignedMargin,

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from core.errors import ImageError
-from core.geometry import boundary
-from core.geometry.boundary import STATUSES, BoundaryPoints, boundary_points
-from core.geometry.closest import NORMS, Norm
+from core.geometry.boundary import deepfool
+from core.geometry.boundary.closest_point import NORMS, Norm
+from core.geometry.boundary.deepfool import STATUSES, BoundaryPoints, boundary_points
 from core.images.image_set import load_images
 from core.models.checkpoints import load_classifier
 from core.result import Result
@@ -324,7 +324,7 @@ def test_chunks_are_halved_when_memory_runs_out(monkeypatch: pytest.MonkeyPatch)
     found = boundary_points(truths.classifier(small, (1, 4, 4), torch.float64), images)
     expected = boundary_points(truths.classifier(plain, (1, 4, 4), torch.float64), images)
     np.testing.assert_allclose(found.points, expected.points, rtol=1e-12)
-    monkeypatch.setattr(boundary, "out_of_memory", lambda error: False)
+    monkeypatch.setattr(deepfool, "out_of_memory", lambda error: False)
     with pytest.raises(torch.OutOfMemoryError):
         boundary_points(truths.classifier(small, (1, 4, 4), torch.float64), images)
 

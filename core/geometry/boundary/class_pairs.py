@@ -2,7 +2,7 @@
 
 F_t = f_s - f_t is zero where the classes s and t draw; a third class may win there, so that this is a boundary of the
 two-class problem and not always one of the classifier. Newton steps x - F g / ||g||² lead across it, its zero is
-enclosed, and the point slides along F_t = 0 towards the image, as in `core.geometry.boundary`.
+enclosed, and the point slides along F_t = 0 towards the image, as in `core.geometry.boundary.deepfool`.
 
 References: the two-class case of Moosavi-Dezfooli, Fawzi, Frossard, DeepFool, CVPR 2016, Algorithm 1.
 """
@@ -15,7 +15,16 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from core.geometry.closest import Images, Rows, SignedMargin, Slope, closest_points, length, looks, zero_between
+from core.geometry.boundary.closest_point import (
+    Images,
+    Rows,
+    SignedMargin,
+    Slope,
+    closest_points,
+    length,
+    looks,
+    zero_between,
+)
 from core.models.classifier import Classifier
 
 _OVERSHOOT = 0.02

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from core.geometry.class_pairs import PairMargin, pair_points
+from core.geometry.boundary.class_pairs import PairMargin, pair_points
 from tests import curved, truths
 
 SHAPE = (1, 6, 6)

@@ -21,7 +21,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from core.geometry.closest import Images, Rows, SignedMargin, Slope, length, looks, steepest
+from core.geometry.boundary.closest_point import Images, Rows, SignedMargin, Slope, length, looks, steepest
 from core.models.classifier import Classifier
 from core.result import Result, quantity
 

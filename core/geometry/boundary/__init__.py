@@ -1,0 +1,1 @@
+"""Where the decision changes: signed margins, and the nearest points at which they are zero."""
