@@ -58,7 +58,7 @@ def _curvature_chart(
     from core.figures.curvature import curvature_chart
     from core.figures.curvature_gallery import gallery_chart
     from core.figures.exact import with_exact_curvature
-    from core.geometry.exact import exact_curvature, exact_distance
+    from core.geometry.planes.exact import exact_curvature, exact_distance
 
     if show == "gallery":
         return one_per_model(

@@ -14,7 +14,7 @@ from core.parameters import Parameter
 if TYPE_CHECKING:
     from core.figures.chart import Chart
     from core.geometry.map_paths import MapPaths
-    from core.geometry.planes import Extent
+    from core.geometry.planes.planes import Extent
     from core.images.image_set import ImageSet
     from core.models.classifier import Classifier
     from core.result import Result

@@ -13,10 +13,10 @@ from core.parameters import Parameter
 
 if TYPE_CHECKING:
     from core.figures.chart import Chart
-    from core.geometry.planes import Plane
-    from core.geometry.profiles import BoundaryProfile
-    from core.geometry.regions import Fragmentation
-    from core.geometry.slices import Slice
+    from core.geometry.planes.boundary_profile import BoundaryProfile
+    from core.geometry.planes.fragmentation import Fragmentation
+    from core.geometry.planes.planes import Plane
+    from core.geometry.planes.slices import Slice
     from core.images.image_set import ImageSet
     from core.models.classifier import Classifier
 
@@ -36,7 +36,7 @@ def _prepare_profile(*args: Any, **settings: Any) -> BoundaryProfile:
 def _prepare_fragmentation(
     classifier: Classifier, images: ImageSet, *, rows: object, reference: object, finer: str, **settings: Any
 ) -> Fragmentation:
-    from core.geometry.regions import fragmentation
+    from core.geometry.planes.fragmentation import fragmentation
 
     return fragmentation(classifier, images, finer=finer == "yes", **settings)
 
@@ -55,8 +55,8 @@ def _slice_chart(
     from core.figures.chart import side_by_side
     from core.figures.exact import with_exact_boundary
     from core.figures.planes import colour_limit, slice_chart, walk_ends
-    from core.geometry.exact import exact_boundary
-    from core.geometry.profiles import linearised_distance
+    from core.geometry.planes.boundary_profile import linearised_distance
+    from core.geometry.planes.exact import exact_boundary
 
     ends, leads = walk_ends(results[0]), results[0].targets
     anchors = images[list(dict.fromkeys((*(row for row in rows if row not in ends), *leads)))]

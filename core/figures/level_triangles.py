@@ -28,7 +28,7 @@ from core.figures.planes import path_words, round_up, walk_ends
 
 if TYPE_CHECKING:
     from core.geometry.level_cards import LevelTriangle
-    from core.geometry.slices import Slice
+    from core.geometry.planes.slices import Slice
 
 TriangleShow = Literal["card", "triangle", "shares"]
 TRIANGLE_SHOWS: tuple[TriangleShow, ...] = get_args(TriangleShow)

@@ -25,7 +25,7 @@ from core.figures.chart import (
 )
 
 if TYPE_CHECKING:
-    from core.geometry.slices import Slice
+    from core.geometry.planes.slices import Slice
 
 Shading = Literal["confidence", "class", "margin", "entropy", "distance"]
 SHADINGS: tuple[Shading, ...] = get_args(Shading)

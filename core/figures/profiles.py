@@ -12,8 +12,8 @@ from core.figures import style
 from core.figures.chart import Axis, BandLayer, Chart, Layer, LegendEntry, LinesLayer, Panel, PointsLayer
 
 if TYPE_CHECKING:
-    from core.geometry.profiles import BoundaryProfile
-    from core.geometry.regions import Fragmentation
+    from core.geometry.planes.boundary_profile import BoundaryProfile
+    from core.geometry.planes.fragmentation import Fragmentation
 
 _LISTED = 12  # classes named in the legend before the rest is counted together
 _FAR = 3.0  # medians: rays beyond end at the rim

@@ -14,7 +14,7 @@ from core.figures.chart import Axis, Chart, Layer, LinesLayer, Panel, PointsLaye
 from core.figures.pictures import Picture, map_panel, montage, photograph, picture_field, scaled
 
 if TYPE_CHECKING:
-    from core.geometry.slices import Slice
+    from core.geometry.planes.slices import Slice
     from core.geometry.sparse_cards import SparseCard
 
 SparseShow = Literal[

@@ -19,9 +19,9 @@ import torch
 from torch import Tensor
 
 from core.geometry.bends import Bend, orthogonal
-from core.geometry.planes import Plane
+from core.geometry.planes.planes import Plane
+from core.geometry.planes.slices import Slice, slice_plane
 from core.geometry.sections import sections
-from core.geometry.slices import Slice, slice_plane
 from core.result import Result, quantity
 from core.runtime.batches import OnProgress, silent
 

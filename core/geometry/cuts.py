@@ -20,9 +20,9 @@ from torch import Tensor
 from core.errors import ImageError
 from core.geometry.corruptions import WORST, corrupt
 from core.geometry.directions import parse_direction, partner, plane_of_directions
-from core.geometry.planes import Extent, Plane
-from core.geometry.profiles import BoundaryProfile, boundary_profile
-from core.geometry.slices import Method, Slice, slice_plane
+from core.geometry.planes.boundary_profile import BoundaryProfile, boundary_profile
+from core.geometry.planes.planes import Extent, Plane
+from core.geometry.planes.slices import Method, Slice, slice_plane
 from core.images.image_set import ImageSet
 from core.models.classifier import Classifier
 from core.result import Result

@@ -39,7 +39,7 @@ from core.geometry.corruptions import CORRUPTIONS, corrupt
 from core.geometry.level_steps import MODES, Mode
 from core.geometry.level_ways import DEFAULT, way_to
 from core.geometry.margins import subspace_margins
-from core.geometry.planes import Plane
+from core.geometry.planes.planes import Plane
 from core.geometry.sparse import sparse_perturbation
 from core.geometry.subspaces import frequency_band
 from core.images.image_set import ImageSet

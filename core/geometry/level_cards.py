@@ -25,8 +25,8 @@ from core.geometry.cuts import PlaneKind, Start, start_of
 from core.geometry.image_distances import ImageDistances, image_distances
 from core.geometry.level_sets import LevelSetPaths, traverse
 from core.geometry.level_steps import Mode
+from core.geometry.planes.slices import Slice
 from core.geometry.segments import linear_paths
-from core.geometry.slices import Slice
 from core.geometry.triangles import Triangle, triangle
 from core.images.image_set import ImageSet
 from core.models.classifier import Classifier

@@ -20,7 +20,7 @@ from torch import Tensor
 from core.geometry.cuts import PlaneKind, cut_of, start_of
 from core.geometry.linearised import Linearised, Outputs, Representation
 from core.geometry.local import LocalGeometry, local_geometry, precise
-from core.geometry.planes import Plane
+from core.geometry.planes.planes import Plane
 from core.geometry.rays import label_rays
 from core.geometry.samplers import Sampler
 from core.images.image_set import ImageSet

@@ -13,7 +13,7 @@ from core.geometry.corruptions import WORST, corrupt
 from core.geometry.cuts import PlaneKind, cut_of
 from core.geometry.level_sets import traverse
 from core.geometry.level_steps import Mode
-from core.geometry.planes import Extent
+from core.geometry.planes.planes import Extent
 from core.images.image_set import ImageSet
 from core.models.classifier import Classifier
 

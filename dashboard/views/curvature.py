@@ -15,7 +15,7 @@ from core.geometry.curvature import MOST_FULL, STATUSES
 from core.geometry.curvature_cards import CurvatureCard
 from core.geometry.curvature_search import PROBES, STEPS
 from core.geometry.curvature_section import CurvatureSection
-from core.geometry.exact import exact_distance
+from core.geometry.planes.exact import exact_distance
 from dashboard import controls, exports, nulls, plane_controls, session
 from dashboard.session import Outcome
 from dashboard.viewer.viewer import plane_view

@@ -17,7 +17,7 @@ from core.geometry.image_distances import ImageDistances, perceptual_missing
 from core.geometry.level_cards import LevelSetCard, confidence_on, perceptual_distances
 from core.geometry.level_sets import STATUSES
 from core.geometry.level_stars import LevelStar
-from core.geometry.slices import Slice
+from core.geometry.planes.slices import Slice
 from dashboard import controls, exports, pace, plane_controls, session
 from dashboard.session import Outcome, Point
 from dashboard.viewer.viewer import Extent, plane_view

@@ -10,11 +10,11 @@ import streamlit as st
 
 from core.analyses import TABLE
 from core.figures.planes import path_words
-from core.geometry.agreement import agreement
-from core.geometry.exact import exact_distance
-from core.geometry.profiles import BoundaryProfile
-from core.geometry.regions import region_statistics
-from core.geometry.slices import Slice
+from core.geometry.planes.agreement import agreement
+from core.geometry.planes.boundary_profile import BoundaryProfile
+from core.geometry.planes.exact import exact_distance
+from core.geometry.planes.fragmentation import region_statistics
+from core.geometry.planes.slices import Slice
 from dashboard import controls, exports, nulls, pace, plane_controls, session
 from dashboard.session import Outcome
 from dashboard.viewer.viewer import Extent, plane_view

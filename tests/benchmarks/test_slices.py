@@ -16,9 +16,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from core.geometry.planes import Extent, Plane, float32_floor
-from core.geometry.profiles import boundary_profile
-from core.geometry.slices import Slice, slice_plane
+from core.geometry.planes.boundary_profile import boundary_profile
+from core.geometry.planes.planes import Extent, Plane, float32_floor
+from core.geometry.planes.slices import Slice, slice_plane
 from core.images.image_set import load_images
 from core.models.checkpoints import load_classifier
 from core.models.classifier import Classifier

@@ -13,7 +13,7 @@ import pytest
 from core.cli import main
 from core.figures.paper import read_recipe
 from core.gallery import exhibit, gallery
-from core.geometry.slices import Slice
+from core.geometry.planes.slices import Slice
 from core.recipe import Recipe
 from core.result import Result
 

@@ -18,7 +18,7 @@ import pytest
 import torch
 
 from core.errors import RecipeError
-from core.geometry.slices import Slice
+from core.geometry.planes.slices import Slice
 from core.images.image_set import ImageSet, load_images
 from core.models.checkpoints import load_classifier
 from core.models.classifier import Classifier
@@ -105,7 +105,7 @@ def test_a_result_of_another_version_is_dropped(store: Store) -> None:
     classifier = model()
     store.fetch(recipe(), [classifier], image_set())
     (path,) = store.folder.glob("*/*.entry")
-    data = json.dumps({"kind": "core.geometry.slices.Slice", "fields": {"forwards": 1}})
+    data = json.dumps({"kind": "core.geometry.planes.slices.Slice", "fields": {"forwards": 1}})
     buffer = io.BytesIO()
     np.savez(buffer, result=np.array(data))
     path.write_bytes(hashlib.sha256(buffer.getvalue()).digest() + buffer.getvalue())

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from core.figures.provenance import read_recipe
-from core.geometry.planes import Plane
-from core.geometry.profiles import boundary_profile
-from core.geometry.slices import slice_plane
+from core.geometry.planes.boundary_profile import boundary_profile
+from core.geometry.planes.planes import Plane
+from core.geometry.planes.slices import slice_plane
 from core.recipe import Recipe
 from core.result import Result
 from core.tables import csv_bytes, data_bytes, numbers_bytes, table_of

@@ -14,8 +14,8 @@ from core.figures.paper import write_figure
 from core.figures.planes import slice_chart
 from core.figures.screen import draw
 from core.geometry.level_cards import LevelTriangle, confidence_on
-from core.geometry.planes import Plane
-from core.geometry.slices import Slice, slice_plane
+from core.geometry.planes.planes import Plane
+from core.geometry.planes.slices import Slice, slice_plane
 from tests import truths
 from tests.core.geometry.test_level_cards import made_triangle
 

@@ -11,7 +11,7 @@ import pytest
 from core.figures import paper, screen, style
 from core.figures.chart import Chart, FieldLayer, ImagesLayer, LinesLayer, PointsLayer
 from core.figures.planes import SHADINGS, slice_chart
-from core.geometry.slices import Slice
+from core.geometry.planes.slices import Slice
 
 NAMES = ("left$", "right_<b>", "disc & co", "never")
 SIDE = 65

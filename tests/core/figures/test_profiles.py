@@ -14,8 +14,8 @@ from core.figures.chart import BandLayer, LinesLayer, PointsLayer
 from core.figures.paper import write_figure
 from core.figures.profiles import boundary_profile_chart, fragmentation_chart
 from core.figures.screen import draw
-from core.geometry.profiles import BoundaryProfile
-from core.geometry.regions import Fragmentation
+from core.geometry.planes.boundary_profile import BoundaryProfile
+from core.geometry.planes.fragmentation import Fragmentation
 
 NAMES = ("cat", "dog", "owl")
 

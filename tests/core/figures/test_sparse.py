@@ -12,8 +12,8 @@ from core.figures.chart import Chart, FieldLayer, LinesLayer, Panel, PointsLayer
 from core.figures.paper import write_figure
 from core.figures.screen import draw
 from core.figures.sparse import SPARSE_SHOWS, changed, on_plane, sparse_chart
-from core.geometry.planes import Plane
-from core.geometry.slices import slice_plane
+from core.geometry.planes.planes import Plane
+from core.geometry.planes.slices import slice_plane
 from tests import truths
 from tests.perturbations import a_card
 

@@ -10,7 +10,7 @@ import torch
 
 from core.geometry.bends import principal_bend
 from core.geometry.curvature_section import CurvatureSection, curvature_section
-from core.geometry.slices import Slice
+from core.geometry.planes.slices import Slice
 from core.result import Result
 from tests import curved, truths
 

@@ -11,7 +11,7 @@ import torch
 from core.errors import ImageError
 from core.geometry.corruptions import corrupt
 from core.geometry.cuts import cut_of, prepare, prepare_profile, start_of
-from core.geometry.slices import Slice
+from core.geometry.planes.slices import Slice
 from core.images.image_set import ImageSet
 from core.result import Result
 from tests import truths

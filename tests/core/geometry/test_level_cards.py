@@ -20,8 +20,8 @@ from core.geometry.level_cards import (
 )
 from core.geometry.level_sets import traverse
 from core.geometry.level_stars import prepare as prepare_star
-from core.geometry.planes import Plane
-from core.geometry.slices import slice_plane
+from core.geometry.planes.planes import Plane
+from core.geometry.planes.slices import slice_plane
 from core.images.image_set import ImageSet, load_images
 from core.models.checkpoints import load_classifier
 from core.models.classifier import Classifier

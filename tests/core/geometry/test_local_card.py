@@ -10,7 +10,7 @@ import torch
 
 from core.geometry.linearised import Outputs
 from core.geometry.local_card import _all_round, prepare
-from core.geometry.planes import Plane
+from core.geometry.planes.planes import Plane
 from core.images.image_set import load_images
 from core.models.checkpoints import load_classifier
 from tests import local_maps, truths

@@ -8,9 +8,9 @@ import torch
 from torch import nn
 
 from core.errors import ImageError
-from core.geometry import slices
-from core.geometry.planes import Extent, Plane
-from core.geometry.slices import Slice, slice_plane
+from core.geometry.planes import slices
+from core.geometry.planes.planes import Extent, Plane
+from core.geometry.planes.slices import Slice, slice_plane
 from core.images.image_set import load_images
 from core.models.checkpoints import load_classifier
 from core.models.classifier import Classifier

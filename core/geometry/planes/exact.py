@@ -14,7 +14,7 @@ from core.models.classifier import Classifier
 
 if TYPE_CHECKING:
     from core.geometry.margins import SubspaceMargins
-    from core.geometry.planes import Extent, Plane
+    from core.geometry.planes.planes import Extent, Plane
 
 
 def exact_distance(classifier: Classifier, image: np.ndarray | Tensor, plane: Plane | None = None) -> float | None:

@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.errors import ImageError
-from core.geometry import regions
-from core.geometry.planes import Plane
-from core.geometry.regions import Fragmentation, RegionStatistics, fragmentation, region_statistics
-from core.geometry.slices import Slice, slice_plane
+from core.geometry.planes import fragmentation as regions
+from core.geometry.planes.fragmentation import Fragmentation, RegionStatistics, fragmentation, region_statistics
+from core.geometry.planes.planes import Plane
+from core.geometry.planes.slices import Slice, slice_plane
 from core.images.image_set import ImageSet, load_images
 from core.models.checkpoints import load_classifier
 from core.result import Result

@@ -5,8 +5,8 @@ s_k = z_k - max_{j != k} z_j is positive; the zero set of s_k is the boundary of
 The plain margin top1 - top2 >= 0 has a kink there and is never contoured.
 
 `full` evaluates every point. `adaptive` and `careful` evaluate a lattice and refine it towards the boundaries they find
-(`core.geometry.quadtree`): elsewhere labels are filled by cell, logits and log-odds are bilinear, and `evaluated` says
-where.
+(`core.geometry.planes.quadtree`): elsewhere labels are filled by cell, logits and log-odds are bilinear, and
+`evaluated` says where.
 
 Reference: planes through three images follow Somepalli et al., Can Neural Nets Learn the Same Model Twice?, CVPR 2022
 (arXiv 2203.08124), here with axes that are orthonormal in pixels.
@@ -27,9 +27,9 @@ from skimage.measure import find_contours
 from torch import Tensor
 from torch.nn.functional import softplus
 
-from core.geometry.planes import Extent, Plane, float32_floor
-from core.geometry.quadtree import LevelProgress, Quadtree
-from core.geometry.scan import Scan
+from core.geometry.planes.planes import Extent, Plane, float32_floor
+from core.geometry.planes.progressive import Scan
+from core.geometry.planes.quadtree import LevelProgress, Quadtree
 from core.models.classifier import Classifier
 from core.result import Result, quantity
 from core.runtime.batches import OnProgress, silent

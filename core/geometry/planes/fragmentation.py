@@ -25,8 +25,8 @@ from scipy import ndimage
 from torch import Tensor
 
 from core.errors import ImageError
-from core.geometry.planes import Plane
-from core.geometry.slices import Slice
+from core.geometry.planes.planes import Plane
+from core.geometry.planes.slices import Slice
 from core.images.image_set import ImageSet
 from core.models.classifier import Classifier
 from core.result import Result, quantity

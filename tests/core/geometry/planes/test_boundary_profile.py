@@ -10,10 +10,10 @@ import torch
 from torch import nn
 
 from core.errors import ImageError
-from core.geometry import profiles
-from core.geometry.planes import Plane
-from core.geometry.profiles import boundary_profile, linearised_distance
-from core.geometry.slices import Method, Slice, slice_plane
+from core.geometry.planes import boundary_profile as profiles
+from core.geometry.planes.boundary_profile import boundary_profile, linearised_distance
+from core.geometry.planes.planes import Plane
+from core.geometry.planes.slices import Method, Slice, slice_plane
 from core.models.classifier import Classifier
 from core.result import Result
 from core.runtime import batches

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.errors import ImageError
-from core.geometry.planes import Plane
+from core.geometry.planes.planes import Plane
 from tests import truths
 
 

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import torch
 
-from core.geometry.agreement import Agreement, agreement
-from core.geometry.planes import Extent, Plane
-from core.geometry.slices import Slice, slice_plane
+from core.geometry.planes.agreement import Agreement, agreement
+from core.geometry.planes.planes import Extent, Plane
+from core.geometry.planes.slices import Slice, slice_plane
 from core.images.image_set import load_images
 from core.models.checkpoints import load_classifier
 from core.result import Result

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from core.geometry.quadtree import LevelProgress, Quadtree
+from core.geometry.planes.quadtree import LevelProgress, Quadtree
 
 CPU = torch.device("cpu")
 Field = Callable[[Tensor, Tensor], Tensor]

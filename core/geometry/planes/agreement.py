@@ -22,7 +22,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.spatial import cKDTree
 
-from core.geometry.slices import Slice
+from core.geometry.planes.slices import Slice
 from core.result import Result, quantity
 
 _SAME = 1e-9  # two planes or extents closer than this are one: rounding after a file is far below

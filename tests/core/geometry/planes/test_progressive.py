@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from core.geometry.scan import Scan
+from core.geometry.planes.progressive import Scan
 
 CPU = torch.device("cpu")
 

@@ -21,8 +21,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from core.geometry.planes import Plane
-from core.geometry.slices import Slice
+from core.geometry.planes.planes import Plane
+from core.geometry.planes.slices import Slice
 from core.models.classifier import Classifier
 from core.result import Result, quantity
 from core.runtime.batches import OnProgress, silent

@@ -1,0 +1,1 @@
+"""Planes through image space, and what a classifier decides on them."""
