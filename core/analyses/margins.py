@@ -13,8 +13,8 @@ from core.parameters import Parameter
 
 if TYPE_CHECKING:
     from core.figures.chart import Chart
-    from core.geometry.margins import SubspaceMargins
-    from core.geometry.subspaces import Subspaces
+    from core.geometry.subspaces.subspace_distances import SubspaceMargins
+    from core.geometry.subspaces.subspaces import Subspaces
     from core.images.image_set import ImageSet
     from core.models.classifier import Classifier
     from core.result import Result
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 def _prepare_map(
     classifier: Classifier, images: ImageSet, *, over: str, block: int, reference: Classifier, **settings: Any
 ) -> SubspaceMargins:
-    from core.geometry.subspaces import frequency_blocks, patches
+    from core.geometry.subspaces.subspaces import frequency_blocks, patches
 
     cut = patches if over == "patches" else frequency_blocks
     return _measure(classifier, images, cut(classifier.input_shape, block), **settings)
@@ -40,7 +40,7 @@ def _prepare_curve(
     reference: Classifier,
     **settings: Any,
 ) -> SubspaceMargins:
-    from core.geometry.subspaces import colour_axes, frequency_windows, principal_components
+    from core.geometry.subspaces.subspaces import colour_axes, frequency_windows, principal_components
 
     if along == "frequencies":
         family = frequency_windows(classifier.input_shape, block, stride)
@@ -61,7 +61,7 @@ def _measure(
     on_progress: OnProgress,
 ) -> SubspaceMargins:
     """The distances of the chosen images, then of others of the set; the perturbations of the chosen ones."""
-    from core.geometry.margins import SubspaceMargins, subspace_margins
+    from core.geometry.subspaces.subspace_distances import SubspaceMargins, subspace_margins
 
     taken = _drawn(rows, len(images), count, seed)
     chosen = images[taken]

@@ -23,7 +23,7 @@ from core.figures.chart import (
 )
 
 if TYPE_CHECKING:
-    from core.geometry.margins import SubspaceMargins
+    from core.geometry.subspaces.subspace_distances import SubspaceMargins
 
 Colour = Literal["distance", "chance", "share", "ratio"]
 

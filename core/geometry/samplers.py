@@ -20,7 +20,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from core.geometry.boundary.closest_point import SignedMargin, length, steepest
-from core.geometry.subspaces import frequency_blocks
+from core.geometry.subspaces.subspaces import frequency_blocks
 from core.models.classifier import Classifier
 
 Sampler = Literal["sphere", "subspace", "pixels", "dct", "attack"]

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 if TYPE_CHECKING:
-    from core.geometry.margins import SubspaceMargins
+    from core.geometry.subspaces.subspace_distances import SubspaceMargins
     from core.images.image_set import ImageSet
     from core.models.classifier import Classifier
 
@@ -64,8 +64,8 @@ def measure(source: str, device: str | None, count: int, seed: int) -> Measured:
         What was measured; empty arrays where nothing was corrupted.
     """
     from core.geometry.common.sampling import stratified
-    from core.geometry.margins import subspace_margins
-    from core.geometry.subspaces import frequency_windows
+    from core.geometry.subspaces.subspace_distances import subspace_margins
+    from core.geometry.subspaces.subspaces import frequency_windows
     from core.images.image_set import load_images
     from core.models.checkpoints import load_classifier
 

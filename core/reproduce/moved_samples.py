@@ -18,8 +18,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from core.geometry.margins import subspace_margins
-from core.geometry.subspaces import Components, Subspaces
+from core.geometry.subspaces.subspace_distances import subspace_margins
+from core.geometry.subspaces.subspaces import Components, Subspaces
 from core.models.classifier import Classifier
 
 SIDE = 10  # of an "image": 100 dimensions

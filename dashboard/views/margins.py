@@ -6,8 +6,8 @@ import numpy as np
 import streamlit as st
 
 from core.analyses import TABLE
-from core.geometry.margins import STATUSES, SubspaceMargins
 from core.geometry.planes.exact import exact_block_distance, exact_distance
+from core.geometry.subspaces.subspace_distances import STATUSES, SubspaceMargins
 from dashboard import controls, exports, nulls, plane_controls, session
 from dashboard.session import Outcome
 from dashboard.viewer.viewer import plane_view

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 
-from core.geometry.margins import SubspaceMargins, subspace_margins
+from core.geometry.subspaces.subspace_distances import SubspaceMargins, subspace_margins
 from core.images.image_set import load_images
 from core.models.checkpoints import load_classifier
 

@@ -8,13 +8,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from core.geometry.subspaces import frequency_blocks, patches
+from core.geometry.subspaces.subspaces import frequency_blocks, patches
 from core.models.analytic import Known, known
 from core.models.classifier import Classifier
 
 if TYPE_CHECKING:
-    from core.geometry.margins import SubspaceMargins
     from core.geometry.planes.planes import Extent, Plane
+    from core.geometry.subspaces.subspace_distances import SubspaceMargins
 
 
 def exact_distance(classifier: Classifier, image: np.ndarray | Tensor, plane: Plane | None = None) -> float | None:

@@ -9,8 +9,8 @@ import pytest
 
 from core.analyses.margins import MARGINS
 from core.figures.paper import figure_bytes
-from core.geometry import margins
-from core.geometry.margins import SubspaceMargins
+from core.geometry.subspaces import subspace_distances
+from core.geometry.subspaces.subspace_distances import SubspaceMargins
 from core.images.image_set import load_images
 from core.models.checkpoints import load_classifier
 from core.recipe import Recipe
@@ -59,7 +59,7 @@ def test_models_are_measured_at_the_same_images_and_drawn_on_one_scale() -> None
 
 
 def test_a_result_that_is_on_its_way_is_drawn_beside_a_finished_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(margins, "_MOST_VALUES", 8 * 3072)  # 8 of 15 rows are searched together
+    monkeypatch.setattr(subspace_distances, "_MOST_VALUES", 8 * 3072)  # 8 of 15 rows are searched together
     seen: list[Result] = []
 
     def tell(fraction: float, partial: Result | None = None) -> None:

@@ -14,7 +14,7 @@ from core.figures.chart import BandLayer, FieldLayer, LinesLayer, PointsLayer
 from core.figures.margins import map_limits, map_values, margin_curve_chart, margins_map_chart
 from core.figures.paper import write_figure
 from core.figures.screen import draw
-from core.geometry.margins import SubspaceMargins
+from core.geometry.subspaces.subspace_distances import SubspaceMargins
 
 NAMES = ("cat", "dog", "owl")
 BLOCKS = [(0, 2, 0, 2), (0, 2, 2, 4), (2, 4, 0, 2), (2, 4, 2, 4)]

@@ -13,11 +13,11 @@ from torch import Tensor
 from core.errors import CheckpointError
 from core.geometry.boundary.deepfool import boundary_points
 from core.geometry.curvature import curvature_profile
-from core.geometry.margins import subspace_margins
 from core.geometry.planes.exact import exact_block_distance, exact_boundary, exact_curvature, exact_distance
 from core.geometry.planes.planes import Plane
 from core.geometry.planes.slices import slice_plane
-from core.geometry.subspaces import frequency_blocks, patches
+from core.geometry.subspaces.subspace_distances import subspace_margins
+from core.geometry.subspaces.subspaces import frequency_blocks, patches
 from core.images.image_set import ImageSet, load_images
 from core.models.analytic import Affine, Ball, Known, analytic_classifier, known
 from core.models.checkpoints import load_classifier

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from core.geometry.margins import SubspaceMargins
+from core.geometry.subspaces.subspace_distances import SubspaceMargins
 from core.reproduce import margins
 from core.reproduce.measured import Measured, measure
 

@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from core.errors import ImageError
-from core.geometry import margins
 from core.geometry.boundary.deepfool import boundary_points
-from core.geometry.margins import STATUSES, SubspaceMargins, subspace_margins
-from core.geometry.subspaces import (
+from core.geometry.subspaces import subspace_distances
+from core.geometry.subspaces.subspace_distances import STATUSES, SubspaceMargins, subspace_margins
+from core.geometry.subspaces.subspaces import (
     Components,
     Cosines,
     Subspaces,
@@ -341,7 +341,7 @@ def test_chunks_do_not_show_and_partial_results_are_the_first_images(monkeypatch
     images = load_images("demo:digits").pixels[:3]
     whole = subspace_margins(classifier, images, keep=2)
     assert whole.perturbation.shape == (2, 7, 1, 32, 32)
-    monkeypatch.setattr(margins, "_MOST_VALUES", 11 * 1024)  # 11 of 24 rows
+    monkeypatch.setattr(subspace_distances, "_MOST_VALUES", 11 * 1024)  # 11 of 24 rows
     seen: list[tuple[float, Result | None]] = []
     parts = subspace_margins(
         classifier, images, keep=2, on_progress=lambda *said: seen.append((said[0], *said[1:])[:2])

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from core.geometry.subspaces import frequency_blocks
-from core.geometry.within import Within
+from core.geometry.subspaces.subspace_margin import Within
+from core.geometry.subspaces.subspaces import frequency_blocks
 from core.runtime import batches
 from tests import truths
 

@@ -11,7 +11,7 @@ import torch
 from scipy.fft import dctn
 
 from core.geometry.directions import direction, parse_direction
-from core.geometry.subspaces import (
+from core.geometry.subspaces.subspaces import (
     Cosines,
     Subspaces,
     colour_axes,

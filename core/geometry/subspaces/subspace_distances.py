@@ -34,8 +34,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from core.geometry.boundary.closest_point import alignment, closest_points, length, looks, zero_between
-from core.geometry.subspaces import Subspaces, frequency_windows
-from core.geometry.within import Planes, Within
+from core.geometry.subspaces.subspace_margin import Planes, Within
+from core.geometry.subspaces.subspaces import Subspaces, frequency_windows
 from core.models.classifier import Classifier
 from core.result import Result, quantity
 from core.runtime.batches import OnProgress, silent

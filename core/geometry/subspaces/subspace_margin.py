@@ -15,7 +15,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from core.geometry.boundary.closest_point import Images, Rows, SignedMargin, Slope
-from core.geometry.subspaces import Subspaces
+from core.geometry.subspaces.subspaces import Subspaces
 from core.models.classifier import Classifier
 from core.runtime.batches import out_of_memory
 

@@ -1,0 +1,1 @@
+"""Subspaces of image space, and how far the boundary lies within each."""
