@@ -166,7 +166,7 @@ def corruption(result: Any, recipe: Recipe, classifiers: Sequence[Classifier]) -
 
 def augmentation(result: Any, recipe: Recipe, classifiers: Sequence[Classifier]) -> Numbers:
     """What each primitive changes."""
-    from core.geometry.prime_draws import ROWS
+    from core.geometry.corruptions.prime_draws import ROWS
 
     yield Number(name=f"probability of {_named(classifiers, result.clean_class)}", value=result.clean_confidence)
     for place, words in enumerate(ROWS):

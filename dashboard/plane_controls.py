@@ -8,7 +8,7 @@ from functools import partial
 import streamlit as st
 
 from core.analyses import TABLE, thumbnails
-from core.geometry.corruptions import CORRUPTIONS
+from core.geometry.corruptions.corruptions import CORRUPTIONS
 from dashboard import session
 from dashboard.controls import enlarged
 from dashboard.viewer.thumbnails import thumbnail_grid

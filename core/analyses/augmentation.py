@@ -10,7 +10,7 @@ from core.parameters import Parameter
 
 if TYPE_CHECKING:
     from core.figures.chart import Chart
-    from core.geometry.prime_draws import PrimeDraws
+    from core.geometry.corruptions.prime_draws import PrimeDraws
     from core.images.image_set import ImageSet
     from core.models.classifier import Classifier
     from core.runtime.batches import OnProgress
@@ -25,7 +25,7 @@ def _prepare_draws(
     on_progress: OnProgress,
     **settings: Any,
 ) -> PrimeDraws:
-    from core.geometry.prime_draws import prime_draws
+    from core.geometry.corruptions.prime_draws import prime_draws
 
     return prime_draws(classifier, images.pixels[rows[0]], **settings)
 

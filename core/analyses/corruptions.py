@@ -12,9 +12,9 @@ if TYPE_CHECKING:
     import torch
 
     from core.figures.chart import Chart
-    from core.geometry.noise import NoiseForecast
-    from core.geometry.severity import SeveritySweep
-    from core.geometry.walk import SeverityWalk
+    from core.geometry.corruptions.noise import NoiseForecast
+    from core.geometry.corruptions.severity_path import SeverityWalk
+    from core.geometry.corruptions.severity_sweep import SeveritySweep
     from core.images.image_set import ImageSet
     from core.models.classifier import Classifier
     from core.runtime.batches import OnProgress
@@ -50,7 +50,7 @@ def _prepare_walk(
     seed: int,
     on_progress: OnProgress,
 ) -> SeverityWalk:
-    from core.geometry.walk import severity_walk
+    from core.geometry.corruptions.severity_path import severity_walk
 
     label = int(images.labels[rows[0]])
     return severity_walk(
@@ -69,7 +69,7 @@ def _prepare_sweep(
     seed: int,
     on_progress: OnProgress,
 ) -> SeveritySweep:
-    from core.geometry.severity import severity_sweep
+    from core.geometry.corruptions.severity_sweep import severity_sweep
 
     pixels, labels = labelled_sample(images, count, seed)
     names = listed(corruptions)
@@ -97,7 +97,7 @@ def _prepare_noise(
     seed: int,
     on_progress: OnProgress,
 ) -> NoiseForecast:
-    from core.geometry.noise import noise_forecast
+    from core.geometry.corruptions.noise import noise_forecast
 
     pixels, labels = labelled_sample(images, count, seed)
     deviations = [strongest * (place + 1) / _DEVIATIONS for place in range(_DEVIATIONS)]

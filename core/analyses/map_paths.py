@@ -107,7 +107,7 @@ def _direction(text: str) -> object:
 
 
 def _corruption(text: str) -> None:
-    from core.geometry.corruptions import CORRUPTIONS
+    from core.geometry.corruptions.corruptions import CORRUPTIONS
 
     if text not in CORRUPTIONS:
         raise ValueError(f"expected a corruption out of {', '.join(CORRUPTIONS)}, got {text[:40]!r}")

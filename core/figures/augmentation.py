@@ -12,9 +12,9 @@ from core.figures.chart import Axis, Chart, FieldLayer, Layer, LinesLayer, Panel
 from core.figures.pictures import photograph, scaled
 
 if TYPE_CHECKING:
-    from core.geometry.prime_draws import PrimeDraws
+    from core.geometry.corruptions.prime_draws import PrimeDraws
 
-_NAMES = ("spectral", "spatial", "colour", "mixture")  # the rows, as `core.geometry.prime_draws` has them
+_NAMES = ("spectral", "spatial", "colour", "mixture")  # the rows, as `core.geometry.corruptions.prime_draws` has them
 _PITCH = 1.08  # from one cell to the next, in sides
 _BETWEEN = 0.24  # more between draws
 _WORDS = 0.56  # below each row, for its words

@@ -13,9 +13,9 @@ from core.figures.chart import Axis, BandLayer, Chart, FieldLayer, Layer, Legend
 from core.figures.pictures import photograph
 
 if TYPE_CHECKING:
-    from core.geometry.noise import NoiseForecast
-    from core.geometry.severity import SeveritySweep
-    from core.geometry.walk import SeverityWalk
+    from core.geometry.corruptions.noise import NoiseForecast
+    from core.geometry.corruptions.severity_path import SeverityWalk
+    from core.geometry.corruptions.severity_sweep import SeveritySweep
 
 Shown = Literal["accuracy", "distance"]
 Against = Literal["severity", "change"]

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from core.errors import ImageError
-from core.geometry.corruptions import WORST, corrupt
+from core.geometry.corruptions.corruptions import WORST, corrupt
 from core.geometry.directions import parse_direction, partner, plane_of_directions
 from core.geometry.planes.boundary_profile import BoundaryProfile, boundary_profile
 from core.geometry.planes.planes import Extent, Plane

@@ -17,7 +17,8 @@ A direction is a vector d of image space with ||d||_2 = 1 over pixels in [0, 1]:
 - `dct:P,Q`: the 2D-DCT-II atom cos(pi (2 y + 1) P / 2 h) cos(pi (2 x + 1) Q / 2 w), the same in every channel;
 - `band:P,Q`: to the nearest boundary inside the band of 8 x 8 frequencies from P half waves down and Q across on, as
   `core.geometry.subspaces.subspace_distances` finds it; `band:P,Q,SEED`: Gaussian inside that band;
-- `corruption:NAME`: to the image itself at severity 3 of a corruption of `core.geometry.corruptions`, with seed 0.
+- `corruption:NAME`: to the image itself at severity 3 of a corruption of `core.geometry.corruptions.corruptions`, with
+  seed 0.
 
 Signs are fixed: a principal direction's component of largest magnitude is positive.
 """
@@ -35,7 +36,7 @@ from torch import Tensor
 
 from core.errors import ImageError
 from core.geometry.boundary.deepfool import boundary_points
-from core.geometry.corruptions import CORRUPTIONS, corrupt
+from core.geometry.corruptions.corruptions import CORRUPTIONS, corrupt
 from core.geometry.level_steps import MODES, Mode
 from core.geometry.level_ways import DEFAULT, way_to
 from core.geometry.planes.planes import Plane

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from core.geometry.boundary.closest_point import SignedMargin, steepest
-from core.geometry.corruptions import WORST, corrupt
+from core.geometry.corruptions.corruptions import WORST, corrupt
 from core.geometry.cuts import PlaneKind, cut_of
 from core.geometry.level_sets import traverse
 from core.geometry.level_steps import Mode

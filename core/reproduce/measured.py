@@ -93,7 +93,7 @@ def as_trained(name: str, images: ImageSet) -> ImageSet:
 
 def _corrupted(classifier: Classifier, images: ImageSet, seed: int) -> np.ndarray:
     """For each image the share of all corruptions at severities 1 to 5 that leave its class."""
-    from core.geometry.corruptions import CORRUPTIONS, corrupt
+    from core.geometry.corruptions.corruptions import CORRUPTIONS, corrupt
 
     labels = images.labels.numpy()
     kept = [

@@ -73,7 +73,7 @@ def measure(
     Returns:
         What was measured; the same each time.
     """
-    from core.geometry.corruptions import CORRUPTIONS, corrupt
+    from core.geometry.corruptions.corruptions import CORRUPTIONS, corrupt
 
     pixels, labels = data.test_images.float() / 255, data.test_labels
     right = _right(classifier, pixels, labels)

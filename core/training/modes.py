@@ -43,7 +43,7 @@ def prime(
     colour: float = 0.01,
 ) -> Tensor:
     """About this `share` of the images mixed with PRIME's primitives of these strengths, drawn anew for every one."""
-    from core.geometry.prime import draw_prime
+    from core.geometry.corruptions.prime import draw_prime
 
     chosen = torch.ones(len(pixels)) if share == 1 else torch.rand(len(pixels), generator=generator) < share
     rows = chosen.nonzero()[:, 0]

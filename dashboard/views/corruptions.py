@@ -8,9 +8,9 @@ import numpy as np
 import streamlit as st
 
 from core.analyses import TABLE
-from core.geometry.corruptions import CORRUPTIONS, corrupt
-from core.geometry.prime_draws import PrimeDraws
-from core.geometry.walk import SeverityWalk
+from core.geometry.corruptions.corruptions import CORRUPTIONS, corrupt
+from core.geometry.corruptions.prime_draws import PrimeDraws
+from core.geometry.corruptions.severity_path import SeverityWalk
 from core.recipe import Recipe
 from dashboard import controls, exports, plane_controls, session
 from dashboard.session import Outcome

@@ -12,7 +12,7 @@ from core.analyses import TABLE, thumbnails
 from core.analyses.maps import MOST_ROWS, OF_THE_MAP
 from core.figures.glyphs import with_known_letters
 from core.figures.maps import map_chart, path_words
-from core.geometry.corruptions import CORRUPTIONS
+from core.geometry.corruptions.corruptions import CORRUPTIONS
 from core.geometry.map_background import STATUSES, DecisionMap
 from core.geometry.map_curvature import CurvedMap
 from core.geometry.map_paths import MapPaths

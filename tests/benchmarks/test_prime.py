@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from core.geometry.corruptions import CORRUPTIONS, corrupt
-from core.geometry.prime import prime
+from core.geometry.corruptions.corruptions import CORRUPTIONS, corrupt
+from core.geometry.corruptions.prime import prime
 from core.images.image_set import load_images
 from core.models.checkpoints import load_classifier
 

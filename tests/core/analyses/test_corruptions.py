@@ -11,7 +11,7 @@ import torch
 from core.analyses.corruptions import NAMES, labelled_sample, listed
 from core.errors import ImageError, RecipeError
 from core.figures.paper import figure_bytes
-from core.geometry.corruptions import CORRUPTIONS
+from core.geometry.corruptions.corruptions import CORRUPTIONS
 from core.images.image_set import ImageSet, load_images
 from core.models.checkpoints import load_classifier
 from core.recipe import Recipe

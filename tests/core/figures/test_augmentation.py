@@ -11,7 +11,7 @@ from core.figures.augmentation import augmentation_chart
 from core.figures.chart import Chart, FieldLayer, LinesLayer, PointsLayer
 from core.figures.paper import figure_bytes
 from core.figures.screen import draw
-from core.geometry.prime_draws import PrimeDraws, prime_draws
+from core.geometry.corruptions.prime_draws import PrimeDraws, prime_draws
 from tests import truths
 
 NAMES = ("cat", "dog", "owl", "fox")

@@ -13,9 +13,9 @@ from core.figures.chart import BandLayer, Chart, FieldLayer, LinesLayer, PointsL
 from core.figures.corruptions import known_runs, noise_forecast_chart, severity_sweep_chart, severity_walk_chart
 from core.figures.paper import figure_bytes
 from core.figures.screen import draw
-from core.geometry.noise import NoiseForecast
-from core.geometry.severity import SeveritySweep
-from core.geometry.walk import SeverityWalk
+from core.geometry.corruptions.noise import NoiseForecast
+from core.geometry.corruptions.severity_path import SeverityWalk
+from core.geometry.corruptions.severity_sweep import SeveritySweep
 
 NAMES = ("cat", "dog", "owl")
 COST = {"forwards": 0, "gradients": 0, "seconds": 0.0, "num_classes": 3}

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from core.errors import ImageError
-from core.geometry.corruptions import corrupt
+from core.geometry.corruptions.corruptions import corrupt
 from core.geometry.cuts import cut_of, prepare, prepare_profile, start_of
 from core.geometry.planes.slices import Slice
 from core.images.image_set import ImageSet

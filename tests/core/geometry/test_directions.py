@@ -13,7 +13,7 @@ from scipy.fft import dctn, idctn
 from sklearn.decomposition import PCA
 
 from core.errors import ImageError
-from core.geometry.corruptions import CORRUPTIONS, corrupt
+from core.geometry.corruptions.corruptions import CORRUPTIONS, corrupt
 from core.geometry.cuts import prepare
 from core.geometry.directions import (
     ARGUMENTS,

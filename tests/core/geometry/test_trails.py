@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from core.geometry.corruptions import corrupt
+from core.geometry.corruptions.corruptions import corrupt
 from core.geometry.cuts import cut_of
 from core.geometry.trails import TrailKind, Trails, trails
 from core.images.image_set import load_images

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 import torch
 
-from core.geometry.corruptions import CORRUPTIONS
+from core.geometry.corruptions.corruptions import CORRUPTIONS
 from core.models.checkpoints import load_classifier, model_card
 from core.models.classifier import Classifier
 from core.sources.models import ASSETS

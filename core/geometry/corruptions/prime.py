@@ -1,7 +1,7 @@
 """PRIME: images mixed with chains of random primitives, to train classifiers that endure common corruptions.
 
 Each image x runs through `width` chains; chain i applies d_i ~ U{1 .. depth} primitives, each drawn anew and uniformly
-from the three of `core.geometry.primitives`, and ends at a_i. The mixture is
+from the three of `core.geometry.corruptions.primitives`, and ends at a_i. The mixture is
 
     x̂ = (1 - m) x + m sum_i w_i a_i,    w ~ Dirichlet(1, ..., 1), m ~ Beta(1, 1),
 
@@ -21,7 +21,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from core.errors import ImageError
-from core.geometry.primitives import Colour, Spatial, Spectral, draw_colour, draw_spatial, draw_spectral
+from core.geometry.corruptions.primitives import Colour, Spatial, Spectral, draw_colour, draw_spatial, draw_spectral
 
 PRIMITIVES = ("spectral", "spatial", "colour")
 

@@ -26,8 +26,8 @@ from torchvision import tv_tensors
 from torchvision.transforms import v2
 
 from core.errors import ImageError
-from core.geometry.prime import Prime, draw_prime
-from core.geometry.primitives import Colour, Spatial, Spectral, draw_colour, draw_spatial, draw_spectral
+from core.geometry.corruptions.prime import Prime, draw_prime
+from core.geometry.corruptions.primitives import Colour, Spatial, Spectral, draw_colour, draw_spatial, draw_spectral
 
 
 def _plain(value: Any) -> bool:

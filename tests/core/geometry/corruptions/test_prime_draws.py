@@ -8,7 +8,7 @@ import torch
 from scipy.signal import convolve2d
 
 from core.errors import ImageError
-from core.geometry.prime_draws import ROWS, prime_draws
+from core.geometry.corruptions.prime_draws import ROWS, prime_draws
 from core.images.image_set import load_images
 from core.models.checkpoints import load_classifier
 from core.models.classifier import Classifier

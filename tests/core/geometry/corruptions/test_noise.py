@@ -11,7 +11,7 @@ from scipy import stats
 from torch import Tensor, nn
 
 from core.errors import ImageError
-from core.geometry.noise import NoiseForecast, noise_forecast
+from core.geometry.corruptions.noise import NoiseForecast, noise_forecast
 from core.images.image_set import load_images
 from core.models.checkpoints import load_classifier
 from core.result import Result

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from scipy import ndimage, stats
 from torch import Tensor
 
-from core.geometry.primitives import (
+from core.geometry.corruptions.primitives import (
     Spatial,
     Spectral,
     displaced,

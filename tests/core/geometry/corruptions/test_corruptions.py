@@ -12,7 +12,7 @@ from scipy import stats
 from torch import Tensor
 
 from core.errors import ImageError
-from core.geometry.corruptions import CORRUPTIONS, WORST, corrupt, severity_at
+from core.geometry.corruptions.corruptions import CORRUPTIONS, WORST, corrupt, severity_at
 from core.images.image_set import load_images
 from tests import truths
 

@@ -1,8 +1,8 @@
 """What PRIME makes of one image: its three primitives drawn one by one, their mixture, and what a classifier says.
 
 Draw number j uses the seed s + j for each primitive, so that another strength shows the same filter, displacement or
-curve, larger: the drawn object and its effect can be compared. The mixture is that of `core.geometry.prime`, with the
-share of the chains beside the image itself fixed instead of drawn.
+curve, larger: the drawn object and its effect can be compared. The mixture is that of
+`core.geometry.corruptions.prime`, with the share of the chains beside the image itself fixed instead of drawn.
 
 Reference: Modas, Rade, Ortiz-Jimenez, Moosavi-Dezfooli, Frossard, PRIME: a few primitives can boost robustness to
 common corruptions, ECCV 2022 (arXiv 2112.13547).
@@ -19,8 +19,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from core.errors import ImageError
-from core.geometry.prime import PRIMITIVES, draw_prime
-from core.geometry.primitives import Colour, Spatial, Spectral, draw_colour, draw_spatial, draw_spectral
+from core.geometry.corruptions.prime import PRIMITIVES, draw_prime
+from core.geometry.corruptions.primitives import Colour, Spatial, Spectral, draw_colour, draw_spatial, draw_spectral
 from core.models.classifier import Classifier
 from core.result import Result, quantity
 

@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from core.errors import ImageError
-from core.geometry.corruptions import corrupt
-from core.geometry.severity import severity_sweep
-from core.geometry.walk import severity_walk
+from core.geometry.corruptions.corruptions import corrupt
+from core.geometry.corruptions.severity_path import severity_walk
+from core.geometry.corruptions.severity_sweep import severity_sweep
 from core.images.image_set import load_images
 from core.models.checkpoints import load_classifier
 from tests import truths

@@ -29,7 +29,7 @@ from torch import Tensor
 
 from core.geometry.boundary.closest_point import SignedMargin, length
 from core.geometry.common.intervals import wilson
-from core.geometry.corruptions import CORRUPTIONS, WORST, corrupt
+from core.geometry.corruptions.corruptions import CORRUPTIONS, WORST, corrupt
 from core.models.classifier import Classifier
 from core.result import Result, quantity
 from core.runtime.batches import Batches, OnProgress, silent
@@ -99,7 +99,7 @@ def severity_sweep(
         classifier: any `core.models.classifier.Classifier`.
         images: values in [0, 1].
         labels: the true class of each.
-        names: of corruptions, see `core.geometry.corruptions.CORRUPTIONS`.
+        names: of corruptions, see `core.geometry.corruptions.corruptions.CORRUPTIONS`.
         severities: from 0, the clean image, to 5.
         candidates: how many other classes the distance looks at: those with the largest logits. With the true one, 9
             are the usual 10 classes.

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from core.errors import ImageError
-from core.geometry.prime import PRIMITIVES, Prime, draw_prime, prime
+from core.geometry.corruptions.prime import PRIMITIVES, Prime, draw_prime, prime
 from core.images.image_set import load_images
 from tests import truths
 

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from core.errors import ImageError
 from core.geometry.boundary.deepfool import boundary_points
-from core.geometry.corruptions import CORRUPTIONS, corrupt
-from core.geometry.severity import SeveritySweep, severity_sweep
+from core.geometry.corruptions.corruptions import CORRUPTIONS, corrupt
+from core.geometry.corruptions.severity_sweep import SeveritySweep, severity_sweep
 from core.images.image_set import load_images
 from core.models.checkpoints import load_classifier
 from core.result import Result

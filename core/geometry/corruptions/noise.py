@@ -27,7 +27,7 @@ from torch import Tensor
 
 from core.geometry.boundary.closest_point import SignedMargin
 from core.geometry.common.random_streams import Stream
-from core.geometry.severity import true_classes
+from core.geometry.corruptions.severity_sweep import true_classes
 from core.models.classifier import Classifier
 from core.result import Result, quantity
 from core.runtime.batches import Batches, OnProgress, silent

@@ -31,7 +31,7 @@ from torch.nn import functional as F
 
 from core.errors import ImageError
 from core.geometry.common.random_streams import Stream
-from core.geometry.primitives import displaced
+from core.geometry.corruptions.primitives import displaced
 
 WORST = 5.0  # the largest severity
 _SIDE = 32  # lengths are in parts of the shorter side, this many to it

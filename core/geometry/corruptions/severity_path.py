@@ -1,10 +1,10 @@
 """One image on its way through a corruption: what it looks like, what the classifier says, how far the boundary is.
 
 The severity s runs from 0, the image itself, in even steps. What is random stays the same along the way
-(`core.geometry.corruptions`), so x(s) is a path in image space, continuous but for JPEG and pixelation, and seldom
-straight. The signed distance along it is that of `core.geometry.severity`: to first order, to the boundary of the
-region of the image's class, positive while the classifier says that class. It shows the boundary coming before the
-label changes.
+(`core.geometry.corruptions.corruptions`), so x(s) is a path in image space, continuous but for JPEG and pixelation, and
+seldom straight. The signed distance along it is that of `core.geometry.corruptions.severity_sweep`: to first order, to
+the boundary of the region of the image's class, positive while the classifier says that class. It shows the boundary
+coming before the label changes.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from core.geometry.corruptions import CORRUPTIONS, WORST, corrupt
-from core.geometry.severity import severity_sweep
+from core.geometry.corruptions.corruptions import CORRUPTIONS, WORST, corrupt
+from core.geometry.corruptions.severity_sweep import severity_sweep
 from core.models.classifier import Classifier
 from core.result import Result, quantity
 from core.runtime.batches import OnProgress, silent
@@ -65,7 +65,7 @@ def severity_walk(
     Args:
         classifier: any `core.models.classifier.Classifier`.
         image: values in [0, 1].
-        name: one of `core.geometry.corruptions.CORRUPTIONS`.
+        name: one of `core.geometry.corruptions.corruptions.CORRUPTIONS`.
         label: the image's true class; -1 where it is not known: then the class predicted for it is taken.
         steps: severities looked at, evenly spaced from 0 to 5, both included.
         candidates: see `severity_sweep`.

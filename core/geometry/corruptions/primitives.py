@@ -32,7 +32,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional as F
 
-from core.geometry import primitive_kernels
+from core.geometry.corruptions import primitives_compiled
 
 Rows = Int[Tensor, " m"] | None  # which of the drawn ones; None for all in their order
 
@@ -61,7 +61,7 @@ class Spectral:
         height, width = images.shape[2:]
         kernel, side = _of(self.kernel, rows).to(images), self.kernel.shape[-1]
         if _compiled(images):
-            return torch.from_numpy(primitive_kernels.filtered(images.contiguous().numpy(), kernel.numpy()))
+            return torch.from_numpy(primitives_compiled.filtered(images.contiguous().numpy(), kernel.numpy()))
         framed = F.pad(images, (side // 2,) * 4, mode="replicate")
         filtered = torch.zeros_like(images)
         # sums of shifted images: conv2d would prepare anew for each number of images, which takes longer than these
@@ -128,7 +128,7 @@ class Colour:
         added = _of(self.coefficients, rows).to(images) @ waves
         if _compiled(images):
             values = images.flatten(2).contiguous().numpy()
-            return torch.from_numpy(primitive_kernels.curved(values, added.numpy())).view_as(images)
+            return torch.from_numpy(primitives_compiled.curved(values, added.numpy())).view_as(images)
         place = (images * _ENTRIES).flatten(2)
         entry = place.long()
         change = added.gather(2, entry).addcmul_(added.diff(dim=2).gather(2, entry), place.frac_())
@@ -312,7 +312,7 @@ def _compression(field: Tensor) -> Tensor:
     cell that meet in it.
     """
     if field.device.type == "cpu":
-        return torch.from_numpy(primitive_kernels.compression(field.numpy()))
+        return torch.from_numpy(primitives_compiled.compression(field.numpy()))
     down, across = field.diff(dim=2).unbind(1), field.diff(dim=3).unbind(1)  # rows and columns of tau, along the edges
     largest = field.new_zeros(len(field))
     for side in (slice(None, -1), slice(1, None)):

@@ -13,7 +13,7 @@ from torchvision import tv_tensors
 from torchvision.transforms import v2
 
 from core.errors import ImageError
-from core.geometry.augmentation import (
+from core.geometry.corruptions.transforms import (
     ColourTransform,
     PerImage,
     PrimeTransform,

@@ -8,8 +8,15 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.geometry import primitive_kernels
-from core.geometry.primitives import Colour, Spectral, _compression, draw_colour, draw_spatial, draw_spectral
+from core.geometry.corruptions import primitives_compiled
+from core.geometry.corruptions.primitives import (
+    Colour,
+    Spectral,
+    _compression,
+    draw_colour,
+    draw_spatial,
+    draw_spectral,
+)
 from tests import truths
 
 SHAPES = ((1, 1, 1), (3, 7, 5), (1, 32, 32), (2, 1, 9))
@@ -55,7 +62,7 @@ def test_a_view_of_images_will_do() -> None:
 def test_values_that_are_no_pixels_read_nothing_beyond_a_table(values: list[float]) -> None:
     images = np.array(values, np.float32)[None, None]
     table = np.linspace(0, 0.5, 6, dtype=np.float32)[None, None]
-    found = primitive_kernels.curved(images, table)
+    found = primitives_compiled.curved(images, table)
     assert ((found >= 0) & (found <= 1)).all()
 
 

@@ -1,0 +1,1 @@
+"""Corruptions, their primitives and mixtures, and what they do to a decision."""
