@@ -13,7 +13,7 @@ from core.parameters import Parameter
 if TYPE_CHECKING:
     from core.figures.chart import Chart
     from core.geometry.path_cards import PathCard
-    from core.geometry.region_graph import RegionGraph
+    from core.geometry.regions.region_graph import RegionGraph
     from core.images.image_set import ImageSet
     from core.models.classifier import Classifier
 

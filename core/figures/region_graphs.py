@@ -23,12 +23,12 @@ from core.figures.chart import (
 )
 
 if TYPE_CHECKING:
-    from core.geometry.region_graph import RegionGraph
+    from core.geometry.regions.region_graph import RegionGraph
 
 GraphShow = Literal["both", "matrix", "graph"]
 GRAPH_SHOWS: tuple[GraphShow, ...] = get_args(GraphShow)
 
-# in the order of `core.geometry.region_graph.OUTCOMES`: colour and words
+# in the order of `core.geometry.regions.region_graph.OUTCOMES`: colour and words
 _OUTCOMES = (
     ("#3b678e", "straight segment"),
     ("#82bcca", "path over corners"),

@@ -21,8 +21,8 @@ from torch import Tensor
 from core.geometry.boundary.relabel import relabel
 from core.geometry.common.sampling import stratified
 from core.geometry.cuts import PlaneKind, start_of
-from core.geometry.paths import RegionPaths, connect
-from core.geometry.region_graph import RegionGraph, region_graph
+from core.geometry.regions.connect import RegionPaths, connect
+from core.geometry.regions.region_graph import RegionGraph, region_graph
 from core.images.image_set import ImageSet
 from core.models.classifier import Classifier
 from core.result import Result, quantity
@@ -90,7 +90,7 @@ def prepare(
         at: see there.
         end: "image" for the second chosen image, "relabelled" for its twin of the start's class, "nearest" for the
             nearest image of the set of that class, "noise" for a twin of uniform noise.
-        step: see `core.geometry.paths.connect`.
+        step: see `core.geometry.regions.connect.connect`.
         search: see there.
         seed: of the noise, and see there.
         on_progress: told the fraction done.
@@ -300,7 +300,7 @@ def prepare_graph(
         among: "one class" for images that the model gives one class, "all classes" for as many of each.
         of_class: that class; -1 for the one of the first chosen image.
         count: images drawn from the set at random, at most.
-        step: see `core.geometry.paths.connect`.
+        step: see `core.geometry.regions.connect.connect`.
         search: see there.
         seed: of the draw, and see there.
         on_progress: told the fraction done, and the graph so far.

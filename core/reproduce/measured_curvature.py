@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from core.geometry.curvature_summary import CurvatureSummary
     from core.geometry.detection import Attack, DetectionExhibit
-    from core.geometry.paths import RegionPaths
+    from core.geometry.regions.connect import RegionPaths
     from core.geometry.sharing import DirectionSensitivity, DirectionSharing
     from core.models.classifier import Classifier
 
@@ -209,7 +209,7 @@ def connected(classifier: Classifier, images: Tensor, pairs: int, seed: int) -> 
     from core.geometry.boundary.relabel import relabel
     from core.geometry.common.sampling import stratified
     from core.geometry.curved_directions import noise_images
-    from core.geometry.paths import connect
+    from core.geometry.regions.connect import connect
 
     said = classifier.predict(images).label
     rows = stratified(said, pairs, seed)

@@ -10,8 +10,8 @@ from core.analyses import TABLE
 from core.figures.paths import path_words
 from core.figures.region_graphs import graph_words, on_plane
 from core.geometry.path_cards import PathCard
-from core.geometry.paths import STATUSES
-from core.geometry.region_graph import OUTCOMES, RegionGraph
+from core.geometry.regions.connect import STATUSES
+from core.geometry.regions.region_graph import OUTCOMES, RegionGraph
 from dashboard import controls, exports, plane_controls, session
 from dashboard.session import Outcome
 from dashboard.viewer.viewer import plane_view

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from core.geometry.boundary.relabel import relabel
-from core.geometry.paths import RegionPaths, connect
+from core.geometry.regions.connect import RegionPaths, connect
 from core.images.image_set import ImageSet, load_images
 from core.models.checkpoints import demo_images, demo_models, load_classifier
 from core.models.classifier import Classifier

@@ -12,7 +12,7 @@ from core.figures.chart import FieldLayer, ImagesLayer, LinesLayer, PointsLayer
 from core.figures.paper import write_figure
 from core.figures.region_graphs import GRAPH_SHOWS, graph_words, on_plane, region_graph_chart
 from core.figures.screen import draw
-from core.geometry.region_graph import OUTCOMES, RegionGraph
+from core.geometry.regions.region_graph import OUTCOMES, RegionGraph
 from dashboard.viewer.viewer import panel_data
 
 NAMES = ("cat", "dog")

@@ -8,7 +8,7 @@ import torch
 
 from core.geometry.cuts import start_of
 from core.geometry.path_cards import FRAMES, PathCard, prepare, prepare_graph
-from core.geometry.paths import connect
+from core.geometry.regions.connect import connect
 from core.images.image_set import load_images
 from core.models.checkpoints import load_classifier
 from core.result import Result

@@ -14,7 +14,7 @@ import torch
 from core.geometry.curvature import curvature_profile
 from core.geometry.curvature_summary import CurvatureSummary
 from core.geometry.detection import DetectionExhibit
-from core.geometry.paths import RegionPaths
+from core.geometry.regions.connect import RegionPaths
 from core.geometry.sharing import DirectionSensitivity, DirectionSharing
 from core.images.image_set import load_images
 from core.models.checkpoints import load_classifier

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from core.geometry.region_graph import OUTCOMES, RegionGraph, region_graph
+from core.geometry.regions.region_graph import OUTCOMES, RegionGraph, region_graph
 from core.images.image_set import load_images
 from core.models.checkpoints import load_classifier
 from core.result import Result

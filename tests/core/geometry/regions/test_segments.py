@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from core.geometry.boundary.relabel import RegionMargin
-from core.geometry.segment_checks import FINEST, Checked, check_segments
+from core.geometry.regions.segments import FINEST, Checked, check_segments
 from tests import truths
 
 SHAPE = (1, 8, 8)

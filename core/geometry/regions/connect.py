@@ -5,9 +5,9 @@ straight segments that stay inside. It is built from the straight segment: where
 moved into the region (DeepFool, aimed at k) and becomes an anchor, and both halves are looked at in turn. A level of
 this is one batch: all segments of all pairs are checked together, and all middles moved together. Where a middle does
 not shorten the gap it was to close, it is tried again from places around it; where that fails too, trees search for a
-way around (`core.geometry.tree_search`).
+way around (`core.geometry.regions.rrt_connect`).
 
-A path found is evidence at a stated resolution (`core.geometry.segment_checks`). A path not found is none of the
+A path found is evidence at a stated resolution (`core.geometry.regions.segments`). A path not found is none of the
 contrary: the construction and its budget may have missed a way. No result of this says that a region is disconnected.
 
 Reference: Fawzi, Moosavi-Dezfooli, Frossard, Soatto, Classification regions of deep neural networks, 2017 (arXiv
@@ -30,7 +30,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from core.geometry.boundary.relabel import RegionMargin
-from core.geometry.path_growth import BUDGET, FOUND, STALLED, Growth, Limits
+from core.geometry.regions.recursive_bisection import BUDGET, FOUND, STALLED, Growth, Limits
 from core.models.classifier import Classifier
 from core.result import Result, quantity
 from core.runtime.batches import OnProgress, silent

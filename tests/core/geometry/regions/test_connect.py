@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from core.errors import ImageError
-from core.geometry.paths import STATUSES, RegionPaths, connect
+from core.geometry.regions.connect import STATUSES, RegionPaths, connect
 from core.images.image_set import load_images
 from core.models.checkpoints import load_classifier
 from core.models.classifier import Classifier

@@ -1,8 +1,9 @@
 """Which images of a set are joined by paths inside the region of their class: the component graph.
 
-Images are nodes; a path found between two of one predicted class is an edge (`core.geometry.paths`). Images joined by a
-chain of edges lie in one connected region, up to the resolution of the paths. The number of components of a class is an
-upper bound: two components are images between which no path has been found so far, never a proof that there is none.
+Images are nodes; a path found between two of one predicted class is an edge (`core.geometry.regions.connect`). Images
+joined by a chain of edges lie in one connected region, up to the resolution of the paths. The number of components of a
+class is an upper bound: two components are images between which no path has been found so far, never a proof that there
+is none.
 
 Reference: the paths are those of Fawzi, Moosavi-Dezfooli, Frossard, Soatto, Classification regions of deep neural
 networks, 2017 (arXiv 1705.09552).
@@ -19,7 +20,7 @@ from jaxtyping import Float
 from scipy.cluster.hierarchy import DisjointSet
 from torch import Tensor
 
-from core.geometry.paths import RegionPaths, connect
+from core.geometry.regions.connect import RegionPaths, connect
 from core.models.classifier import Classifier
 from core.result import Result, quantity
 from core.runtime.batches import OnProgress, silent
@@ -84,7 +85,7 @@ def region_graph(
     Args:
         classifier: any `core.models.classifier.Classifier`.
         images: finite pixel values; the class of each is the one the classifier gives it.
-        step: see `core.geometry.paths.connect`.
+        step: see `core.geometry.regions.connect.connect`.
         max_levels: see there.
         max_anchors: see there.
         restarts: see there.

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from core.geometry.boundary.relabel import RegionMargin
-from core.geometry.tree_search import Bridge, Gaps, TreeSearch
+from core.geometry.regions.rrt_connect import Bridge, Gaps, TreeSearch
 from tests import corridors, curved, truths
 
 SHAPE = (3, 32, 32)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from core.geometry.boundary.relabel import RegionMargin
-from core.geometry.path_growth import BUDGET, FOUND, STALLED, Growth, Limits
+from core.geometry.regions.recursive_bisection import BUDGET, FOUND, STALLED, Growth, Limits
 from tests import corridors, curved
 
 SHAPE = (3, 32, 32)

@@ -1,7 +1,7 @@
 """The growth of paths inside regions: which segments are still open, and how their middles become anchors.
 
 Every pair of images has a chain of vertices, at first both images. An open segment is checked; where it leaves the
-region, a middle inside the region splits it into two open ones. See `core.geometry.paths`.
+region, a middle inside the region splits it into two open ones. See `core.geometry.regions.connect`.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from torch import Tensor
 from core.geometry.boundary.closest_point import Images, steepest
 from core.geometry.boundary.relabel import RegionMargin, deepen, enter
 from core.geometry.common.random_streams import Stream
-from core.geometry.segment_checks import Checked, check_segments
-from core.geometry.tree_search import Gaps, TreeSearch
+from core.geometry.regions.rrt_connect import Gaps, TreeSearch
+from core.geometry.regions.segments import Checked, check_segments
 
 GROWING, FOUND, STALLED, BUDGET = 0, 1, 2, 3
 
