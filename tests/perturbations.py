@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from core.geometry.sparse import SparsePerturbation
+from core.geometry.sparse.sparse_perturbation import SparsePerturbation
 from core.geometry.sparse_cards import SparseCard
 
 

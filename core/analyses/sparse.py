@@ -11,7 +11,7 @@ from core.parameters import Parameter
 
 if TYPE_CHECKING:
     from core.figures.chart import Chart
-    from core.geometry.pixel_profile import PixelProfile
+    from core.geometry.sparse.pixel_profile import PixelProfile
     from core.geometry.sparse_cards import SparseCard
     from core.images.image_set import ImageSet
     from core.models.classifier import Classifier

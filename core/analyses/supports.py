@@ -11,9 +11,9 @@ from core.parameters import Parameter
 
 if TYPE_CHECKING:
     from core.figures.chart import Chart
-    from core.geometry.race import Race
-    from core.geometry.supports import Supports
-    from core.geometry.transfer import Transfer
+    from core.geometry.sparse.benchmark import Race
+    from core.geometry.sparse.support_statistics import Supports
+    from core.geometry.sparse.transfer import Transfer
     from core.images.image_set import ImageSet
     from core.models.classifier import Classifier
     from core.runtime.batches import OnProgress
@@ -37,7 +37,7 @@ def _prepare_supports(
     on_progress: OnProgress,
     **settings: Any,
 ) -> Supports:
-    from core.geometry.supports import supports
+    from core.geometry.sparse.support_statistics import supports
 
     chosen = _survey([reference or classifier], images, count, seed)
     return supports(classifier, chosen, seed=seed, on_progress=on_progress, **settings)
@@ -55,7 +55,7 @@ def _prepare_race(
     on_progress: OnProgress,
     **settings: Any,
 ) -> Race:
-    from core.geometry.race import race
+    from core.geometry.sparse.benchmark import race
 
     chosen = _survey([reference or classifier], images, count, seed)
     return race(classifier, chosen, reverse=reverse == "yes", on_progress=on_progress, **settings)
@@ -71,7 +71,7 @@ def _prepare_transfer(
     on_progress: OnProgress,
     **settings: Any,
 ) -> Transfer:
-    from core.geometry.transfer import transfer
+    from core.geometry.sparse.transfer import transfer
 
     chosen = _survey(classifiers, images, count, seed)
     return transfer(classifiers, chosen, seed=seed, on_progress=on_progress, **settings)

@@ -11,7 +11,7 @@ from core.figures import style
 from core.figures.chart import Axis, Chart, Layer, LegendEntry, LinesLayer, Panel, PointsLayer
 
 if TYPE_CHECKING:
-    from core.geometry.pixel_profile import PixelProfile
+    from core.geometry.sparse.pixel_profile import PixelProfile
 
 _RED, _GREEN, _BLUE = (style.class_colour(k) for k in (5, 7, 0))  # the palette's red, green and blue
 _GREY = style.LIGHT.quiet

@@ -12,8 +12,8 @@ from core.figures.chart import Axis, BandLayer, Chart, Layer, LegendEntry, Lines
 from core.figures.matrices import matrix_panel
 
 if TYPE_CHECKING:
-    from core.geometry.race import Race
-    from core.geometry.transfer import Transfer
+    from core.geometry.sparse.benchmark import Race
+    from core.geometry.sparse.transfer import Transfer
 
 TransferShow = Literal["change", "support", "patch", "agreement"]
 TRANSFER_SHOWS: tuple[TransferShow, ...] = get_args(TransferShow)

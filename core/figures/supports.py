@@ -27,7 +27,7 @@ from core.figures.matrices import matrix_panel
 from core.figures.pictures import map_panel
 
 if TYPE_CHECKING:
-    from core.geometry.supports import Supports
+    from core.geometry.sparse.support_statistics import Supports
 
 SupportsShow = Literal["maps", "frequency", "deviation", "pairs", "robustness", "classes", "predictors", "stability"]
 SUPPORTS_SHOWS: tuple[SupportsShow, ...] = get_args(SupportsShow)

@@ -5,7 +5,8 @@ A direction is a vector d of image space with ||d||_2 = 1 over pixels in [0, 1]:
 - `gradient`: of the margin z_a - z_b at the image, a and b being its two largest logits: away from the runner-up;
 - `gradient:K`: of z_K - z_a: towards class K;
 - `adversarial`: to the nearest boundary point of `core.geometry.boundary.deepfool`, where it found one;
-- `sparse`: to an image of another class in which few pixels differ, as `core.geometry.sparse` finds it by default;
+- `sparse`: to an image of another class in which few pixels differ, as `core.geometry.sparse.sparse_perturbation` finds
+  it by default;
 - `random:SEED`: Gaussian, so uniform on the sphere;
 - `image:ROW`: towards another image of the set;
 - `pair`: towards the image's partner, where the set holds pairs of clean and adversarial images;
@@ -40,7 +41,7 @@ from core.geometry.corruptions.corruptions import CORRUPTIONS, corrupt
 from core.geometry.level_steps import MODES, Mode
 from core.geometry.level_ways import DEFAULT, way_to
 from core.geometry.planes.planes import Plane
-from core.geometry.sparse import sparse_perturbation
+from core.geometry.sparse.sparse_perturbation import sparse_perturbation
 from core.geometry.subspaces.subspace_distances import subspace_margins
 from core.geometry.subspaces.subspaces import frequency_band
 from core.images.image_set import ImageSet

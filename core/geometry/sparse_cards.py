@@ -10,12 +10,12 @@ from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
-from core.geometry.box_solver import SparseOrder
 from core.geometry.cuts import PlaneKind, start_of
-from core.geometry.pixel_profile import PixelProfile, pixel_profile
-from core.geometry.sparse import Method, SparsePerturbation, sparse_perturbation
-from core.geometry.sparsefool import TargetRule
-from core.geometry.supports import unit_of
+from core.geometry.sparse.box_solver import SparseOrder
+from core.geometry.sparse.pixel_profile import PixelProfile, pixel_profile
+from core.geometry.sparse.sparse_perturbation import Method, SparsePerturbation, sparse_perturbation
+from core.geometry.sparse.sparsefool import TargetRule
+from core.geometry.sparse.support_statistics import unit_of
 from core.images.image_set import ImageSet
 from core.models.classifier import Classifier
 from core.result import quantity
@@ -60,7 +60,7 @@ def prepare(
         u: see there.
         v: see there.
         at: see there.
-        method: see `core.geometry.sparse.sparse_perturbation`.
+        method: see `core.geometry.sparse.sparse_perturbation.sparse_perturbation`.
         order: see there.
         target_rule: see there.
         lambdas: see there.

@@ -10,7 +10,7 @@ import numpy as np
 from core.reproduce.report import Evidence
 
 if TYPE_CHECKING:
-    from core.geometry.transfer import Transfer
+    from core.geometry.sparse.transfer import Transfer
 
 _CERTAIN = 0.025  # level of one-sided tests, that of one end of a 95 % interval
 

@@ -17,10 +17,10 @@ from core.reproduce.estimates import above, median, median_interval, rate
 from core.reproduce.report import Claim, Evidence, check_demo
 
 if TYPE_CHECKING:
-    from core.geometry.box_solver import SparseOrder
-    from core.geometry.sparse import SparsePerturbation
-    from core.geometry.supports import Supports
-    from core.geometry.transfer import Transfer
+    from core.geometry.sparse.box_solver import SparseOrder
+    from core.geometry.sparse.sparse_perturbation import SparsePerturbation
+    from core.geometry.sparse.support_statistics import Supports
+    from core.geometry.sparse.transfer import Transfer
     from core.images.image_set import ImageSet
     from core.models.classifier import Classifier
     from core.runtime.batches import OnProgress
@@ -97,8 +97,8 @@ def claims(
 
 def _measure(source: str, device: str | None, count: int, seed: int) -> _Measured:
     from core.geometry.common.sampling import correct_rows
-    from core.geometry.sparse import sparse_perturbation
-    from core.geometry.supports import supports
+    from core.geometry.sparse.sparse_perturbation import sparse_perturbation
+    from core.geometry.sparse.support_statistics import supports
     from core.images.image_set import load_images
     from core.models.checkpoints import load_classifier
 
@@ -262,7 +262,7 @@ def _shared_by_images(measured: Sequence[_Measured]) -> Claim:
 def _between(measured: Sequence[_Measured], data: str, seed: int) -> Transfer | None:
     """Transfer between models of one data set; None with fewer than two."""
     from core.geometry.common.sampling import correct_rows
-    from core.geometry.transfer import transfer
+    from core.geometry.sparse.transfer import transfer
     from core.images.image_set import load_images
 
     chosen = _some_of([one for one in measured if one.data == data])
@@ -334,7 +334,7 @@ def _transferred(pairs: Sequence[Transfer]) -> Claim:
 
 
 def _across_images(measured: Sequence[_Measured], pairs: Sequence[Transfer], seed: int) -> Claim:
-    from core.geometry.transfer import transfer
+    from core.geometry.sparse.transfer import transfer
 
     seen = {str(name) for pair in pairs for name in pair.models}
     alone = [one for one in measured if one.name not in seen]

@@ -13,7 +13,7 @@ from core.figures.pictures import on_axes
 from core.figures.sparse import changed, on_plane
 from core.geometry.planes.exact import exact_distance
 from core.geometry.planes.slices import Slice
-from core.geometry.sparse import STATUSES
+from core.geometry.sparse.sparse_perturbation import STATUSES
 from core.geometry.sparse_cards import SparseCard
 from dashboard import controls, exports, nulls, pace, plane_controls, session
 from dashboard.session import Outcome

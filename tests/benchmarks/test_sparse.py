@@ -17,8 +17,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from core.geometry.box_solver import SPARSE_ORDERS
-from core.geometry.sparse import SparsePerturbation, sparse_perturbation
+from core.geometry.sparse.box_solver import SPARSE_ORDERS
+from core.geometry.sparse.sparse_perturbation import SparsePerturbation, sparse_perturbation
 from core.images.image_set import load_images
 from core.models.checkpoints import load_classifier
 from core.models.classifier import Classifier

@@ -11,7 +11,7 @@ from core.errors import RecipeError
 from core.figures.races import TRANSFER_SHOWS
 from core.figures.supports import SUPPORTS_SHOWS
 from core.geometry.common.sampling import correct_rows
-from core.geometry.race import CONTESTS
+from core.geometry.sparse.benchmark import CONTESTS
 from core.images.image_set import load_images
 from core.models.checkpoints import load_classifier
 from core.recipe import Recipe

@@ -11,7 +11,7 @@ from core.figures.chart import LinesLayer, PointsLayer
 from core.figures.paper import write_figure
 from core.figures.pixels import pixel_chart
 from core.figures.screen import draw
-from core.geometry.pixel_profile import PixelProfile
+from core.geometry.sparse.pixel_profile import PixelProfile
 
 NAMES = ("cat", "dog")
 

@@ -12,8 +12,8 @@ from core.figures.chart import BandLayer, LinesLayer, PointsLayer
 from core.figures.paper import write_figure
 from core.figures.races import TRANSFER_SHOWS, race_chart, transfer_chart
 from core.figures.screen import draw
-from core.geometry.race import Race
-from core.geometry.transfer import CONDITIONS, Transfer
+from core.geometry.sparse.benchmark import Race
+from core.geometry.sparse.transfer import CONDITIONS, Transfer
 
 COST: dict[str, Any] = {"forwards": 0, "gradients": 0, "seconds": 0.0, "num_classes": 4, "bound": 1.0}
 

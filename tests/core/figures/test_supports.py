@@ -13,7 +13,7 @@ from core.figures.chart import BandLayer, BarsLayer, FieldLayer, LinesLayer, Poi
 from core.figures.paper import write_figure
 from core.figures.screen import draw
 from core.figures.supports import SUPPORTS_SHOWS, SupportsShow, supports_chart
-from core.geometry.supports import Supports, statistics
+from core.geometry.sparse.support_statistics import Supports, statistics
 from tests.perturbations import a_perturbation
 
 NAMES = ("cat", "dog", "owl", "fox")

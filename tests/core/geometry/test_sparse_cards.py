@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from core.geometry.cuts import start_of
-from core.geometry.sparse import sparse_perturbation
+from core.geometry.sparse.sparse_perturbation import sparse_perturbation
 from core.geometry.sparse_cards import SparseCard, prepare, prepare_pixel
 from core.images.image_set import load_images
 from core.models.checkpoints import load_classifier

@@ -9,7 +9,7 @@ import pytest
 from scipy.stats import binom
 
 from core.geometry.common.intervals import wilson
-from core.geometry.transfer import CONDITIONS, Transfer
+from core.geometry.sparse.transfer import CONDITIONS, Transfer
 from core.reproduce.estimates import above, median, median_interval, rate
 
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from scipy.optimize import linprog
 from torch import Tensor
 
-from core.geometry.box_solver import ORDERS, Order, solve
+from core.geometry.sparse.box_solver import ORDERS, Order, solve
 
 X, W = (0.99, 0.95, 0.5), (1.0, 0.9, 0.8)
 

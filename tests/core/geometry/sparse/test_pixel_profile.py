@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from core.errors import ImageError
-from core.geometry.pixel_profile import PixelProfile, pixel_profile
+from core.geometry.sparse.pixel_profile import PixelProfile, pixel_profile
 from core.images.image_set import load_images
 from core.models.checkpoints import load_classifier
 from core.result import Result

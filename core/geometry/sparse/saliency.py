@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from core.geometry import overlap
+from core.geometry.sparse import support_overlap
 
 PREDICTORS = ("gradient", "capacity", "capacity at the boundary", "brightness", "local contrast")
 DECILES = 10
@@ -70,16 +70,16 @@ def predictions(maps: Sequence[np.ndarray], support: np.ndarray, reliance: np.nd
     scores = [np.nan_to_num(each.reshape(flat.shape).astype(np.float64)) for each in maps]
     trust = np.nan_to_num(reliance.reshape(flat.shape).astype(np.float64))
     sizes = flat.sum(1)
-    hits = np.stack([overlap.hits_among_largest(each, flat) for each in scores])
+    hits = np.stack([support_overlap.hits_among_largest(each, flat) for each in scores])
     full = np.where(sizes > 0, sizes, np.nan)
     deciles, chance = zip(*(_deciles(each, flat) for each in scores), strict=True)
     return {
         "precision": hits / full,
         "precision_chance": full / flat.shape[1],
         "iou": hits / (2 * full - hits),
-        "iou_chance": overlap.chance_iou(sizes, sizes, flat.shape[1]),
-        "auc": np.stack([overlap.auc(each, flat) for each in scores]),
-        "rank_correlation": np.stack([overlap.rank_correlation(each, trust, flat) for each in scores]),
+        "iou_chance": support_overlap.chance_iou(sizes, sizes, flat.shape[1]),
+        "auc": np.stack([support_overlap.auc(each, flat) for each in scores]),
+        "rank_correlation": np.stack([support_overlap.rank_correlation(each, trust, flat) for each in scores]),
         "deciles": np.stack(deciles),
         "deciles_chance": np.stack(chance),
     }

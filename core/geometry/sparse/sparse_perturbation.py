@@ -5,12 +5,13 @@ F = f_s - max_{k != s} f_k of the image's class s, F(x + r) < -kappa F(x), and x
 entry further than a bound D from x. To find the smallest support is NP-hard in general; two methods look for small
 ones,
 
-- "sparsefool" by the geometry of the boundary (`core.geometry.sparsefool`), with several pushes lambda side by side,
-- "sigma_zero" by descent on a smooth count (`core.geometry.sigma_zero`),
+- "sparsefool" by the geometry of the boundary (`core.geometry.sparse.sparsefool`), with several pushes lambda side by
+  side,
+- "sigma_zero" by descent on a smooth count (`core.geometry.sparse.sigma_zero`),
 
-and both end in reversal and exchange (`core.geometry.reversal`), after which no item can be given back alone. A count
-found is a bound from above: another support may be smaller. Pixels are places, entries are their channels' values; the
-order "pixel" (or unit) moves all channels of a pixel, the others ("l0", "l1", "entry") single entries.
+and both end in reversal and exchange (`core.geometry.sparse.pruning`), after which no item can be given back alone. A
+count found is a bound from above: another support may be smaller. Pixels are places, entries are their channels'
+values; the order "pixel" (or unit) moves all channels of a pixel, the others ("l0", "l1", "entry") single entries.
 
 References: Modas, Moosavi-Dezfooli, Frossard, SparseFool: a few pixels make a big difference, CVPR 2019 (arXiv
 1811.02248); Cinà et al., σ-zero, ICLR 2025 (arXiv 2402.01879).
@@ -32,12 +33,13 @@ from torch import Tensor
 
 from core.errors import ImageError
 from core.geometry.boundary.closest_point import length
-from core.geometry.box_solver import SPARSE_ORDERS, SparseOrder
-from core.geometry.ledger import UNITS, Ledger, Problem, Unit, batch_size
-from core.geometry.reversal import exchange
-from core.geometry.reversal import reverse as give_back
-from core.geometry.sigma_zero import sigma_zero
-from core.geometry.sparsefool import (
+from core.geometry.sparse.attribution import pictures
+from core.geometry.sparse.box_solver import SPARSE_ORDERS, SparseOrder
+from core.geometry.sparse.counted_margin import UNITS, Ledger, Problem, Unit, batch_size
+from core.geometry.sparse.pruning import exchange
+from core.geometry.sparse.pruning import reverse as give_back
+from core.geometry.sparse.sigma_zero import sigma_zero
+from core.geometry.sparse.sparsefool import (
     FOUND,
     TARGET_RULES,
     UNDEFINED,
@@ -46,7 +48,6 @@ from core.geometry.sparsefool import (
     first_planes,
     sparsefool,
 )
-from core.geometry.support import pictures
 from core.models.classifier import Classifier
 from core.result import Result, quantity
 from core.runtime.batches import OnProgress, out_of_memory, silent
@@ -64,7 +65,7 @@ STATUSES: Mapping[str, str] = MappingProxyType(
         "undefined": "A logit is not finite at the image, or on the way.",
     }
 )
-_WORDS = tuple(STATUSES)  # in the order of the numbers in core.geometry.sparsefool
+_WORDS = tuple(STATUSES)  # in the order of the numbers in core.geometry.sparse.sparsefool
 _JITTER = 2 / 255  # pixel: how far from the image other seeds than 0 begin
 
 

@@ -28,11 +28,11 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from core.geometry.boundary.closest_point import SignedMargin, looks
-from core.geometry.box_solver import SparseOrder
 from core.geometry.common.intervals import wilson
-from core.geometry.overlap import chance_iou, iou, random_supports
-from core.geometry.sparse import Method, SparsePerturbation, sparse_perturbation
-from core.geometry.supports import flat, mean, unit_of
+from core.geometry.sparse.box_solver import SparseOrder
+from core.geometry.sparse.sparse_perturbation import Method, SparsePerturbation, sparse_perturbation
+from core.geometry.sparse.support_overlap import chance_iou, iou, random_supports
+from core.geometry.sparse.support_statistics import flat, mean, unit_of
 from core.models.classifier import Classifier
 from core.result import Result, quantity
 from core.runtime.batches import Batches, OnProgress, out_of_memory, silent
@@ -93,8 +93,8 @@ def transfer(
     Args:
         classifiers: models of the same images and classes.
         images: values in [0, 1], classified by all as they should be.
-        method: see `core.geometry.sparse`.
-        order: see `core.geometry.sparse`.
+        method: see `core.geometry.sparse.sparse_perturbation`.
+        order: see `core.geometry.sparse.sparse_perturbation`.
         bound: how far each value may change, also when colours are painted elsewhere.
         steps: gradients with which colours are found anew for a support.
         seed: of shifts, random pixels and other images.

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from core.geometry.common.sampling import correct_rows
-from core.geometry.race import CONTESTS, Contest, Race, best_within, race
+from core.geometry.sparse.benchmark import CONTESTS, Contest, Race, best_within, race
 from core.images.image_set import load_images
 from core.models.checkpoints import load_classifier
 from core.result import Result

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from scipy.stats import spearmanr
 from sklearn.metrics import roc_auc_score
 
-from core.geometry.overlap import (
+from core.geometry.sparse.support_overlap import (
     auc,
     chance_iou,
     deviation,
@@ -123,7 +123,7 @@ def test_the_largest_deviation_follows_the_seed_and_passes_memory_bounds(monkeyp
     whole = largest_deviations(sizes, 20, 50, 0)
     np.testing.assert_array_equal(whole, largest_deviations(sizes, 20, 50, 0))
     assert (whole != largest_deviations(sizes, 20, 50, 1)).any()
-    monkeypatch.setattr("core.geometry.overlap._MOST_MARKS", 80 * 7)
+    monkeypatch.setattr("core.geometry.sparse.support_overlap._MOST_MARKS", 80 * 7)
     pieces = largest_deviations(sizes, 20, 50, 0)
     assert len(pieces) == 50
     assert (np.diff(pieces) >= 0).all()

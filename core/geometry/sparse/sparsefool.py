@@ -5,8 +5,8 @@ sparse change in the pixel box that gains
 
     b = lambda <n, x_B - z> + 2 kappa F(x) / ||grad F||
 
-along n (`core.geometry.box_solver`) leads to the next z. Where the boundary is curved that point may still be on the
-source side: then DeepFool starts again from there, until the margin demanded, F < -kappa F(x), is met at
+along n (`core.geometry.sparse.box_solver`) leads to the next z. Where the boundary is curved that point may still be on
+the source side: then DeepFool starts again from there, until the margin demanded, F < -kappa F(x), is met at
 x + 1.02 (z - x) in the box. lambda >= 1 pushes the plane beyond the boundary: fewer loops, more pixels; several lambdas
 run side by side, and where the box is too small for a push, the plane stays where it is. The order "l1" goes on from z,
 as published; "l0" and "pixel" solve again from the image, with x in place of z in b, since from z they would count only
@@ -31,8 +31,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from core.geometry.boundary.closest_point import Images, Rows, length, looks, steepest, zero_between
-from core.geometry.box_solver import SparseOrder, solve
-from core.geometry.ledger import Numbers, Problem
+from core.geometry.sparse.box_solver import SparseOrder, solve
+from core.geometry.sparse.counted_margin import Numbers, Problem
 
 TargetRule = Literal["l2", "l0"]
 TARGET_RULES: tuple[TargetRule, ...] = get_args(TargetRule)

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from core.geometry.boundary.closest_point import SignedMargin
-from core.geometry.ledger import Ledger, Problem, batch_size
+from core.geometry.sparse.counted_margin import Ledger, Problem, batch_size
 from tests import truths
 
 SHAPE = (3, 4, 5)

@@ -9,9 +9,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from core.geometry import reversal
-from core.geometry.ledger import Ledger, Problem, Unit
-from core.geometry.reversal import exchange, first_places, losses, reverse
+from core.geometry.sparse import pruning
+from core.geometry.sparse.counted_margin import Ledger, Problem, Unit
+from core.geometry.sparse.pruning import exchange, first_places, losses, reverse
 from tests import truths
 
 KAPPA = 1e-4
@@ -73,7 +73,7 @@ def test_two_pixels_that_must_agree_stay_and_of_two_that_suffice_one_stays(
 @pytest.mark.parametrize("unit", ["pixel", "entry"])
 @pytest.mark.parametrize("measured", [0, 12])
 def test_nothing_more_can_be_given_back(unit: Unit, measured: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reversal, "_MEASURED", measured)
+    monkeypatch.setattr(pruning, "_MEASURED", measured)
     images = truths.images(4, (2, 3, 4))
     task = problem(network(1, (2, 3, 4)), images, unit)
     numbers, corners = crossing(task)

@@ -31,12 +31,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from core.geometry import overlap
 from core.geometry.boundary.closest_point import SignedMargin
-from core.geometry.box_solver import SparseOrder
 from core.geometry.common.intervals import wilson
-from core.geometry.predictors import PREDICTORS, bright_part, picture_maps, predictions
-from core.geometry.sparse import Method, SparsePerturbation, sparse_perturbation
+from core.geometry.sparse import support_overlap
+from core.geometry.sparse.box_solver import SparseOrder
+from core.geometry.sparse.saliency import PREDICTORS, bright_part, picture_maps, predictions
+from core.geometry.sparse.sparse_perturbation import Method, SparsePerturbation, sparse_perturbation
 from core.models.classifier import Classifier
 from core.result import Result, quantity
 from core.runtime.batches import Batches, OnProgress, silent
@@ -140,7 +140,7 @@ def supports(
         classifier: any `core.models.classifier.Classifier`.
         images: values in [0, 1]; of one shape, for maps of positions aligned.
         method: "sparsefool" or "sigma_zero"; the other one is the first that stability is measured against.
-        order: of SparseFool, see `core.geometry.sparse`.
+        order: of SparseFool, see `core.geometry.sparse.sparse_perturbation`.
         bound: how far each value may change.
         seeds: how many times the method finds supports, each from another start beside the image; the first, from the
             image itself, is what all other statistics are about.
@@ -266,14 +266,14 @@ def _positions(support: np.ndarray, draws: int, seed: int) -> dict[str, Any]:
     marks = flat(support)
     sizes, counts = marks.sum(1), support.sum(0)
     low, high = wilson(counts, len(support))
-    strayed = overlap.largest_deviations(sizes, marks.shape[1], draws, seed)
+    strayed = support_overlap.largest_deviations(sizes, marks.shape[1], draws, seed)
     weighted = (support / np.maximum(sizes, 1)[:, None, None]).sum(0) / max(1, len(support))
     return {
         "frequency": _frequency(support),
         "frequency_low": low,
         "frequency_high": high,
         "weighted": weighted if len(support) else np.full(support.shape[1:], np.nan),
-        "z": overlap.deviation(counts, sizes, marks.shape[1]),
+        "z": support_overlap.deviation(counts, sizes, marks.shape[1]),
         "z_limit": float(np.quantile(strayed, _CERTAIN)),
     }
 
@@ -331,8 +331,8 @@ def _stability(runs: Mapping[str, SparsePerturbation]) -> dict[str, Any]:
     agreement, chance = np.ones((2, len(marks), len(marks)))
     for one, other in itertools.combinations(range(len(marks)), 2):
         both = (sizes[one] > 0) & (sizes[other] > 0)
-        shared = overlap.iou(marks[one][both], marks[other][both])
-        expected = overlap.chance_iou(sizes[one][both], sizes[other][both], marks[one].shape[1])
+        shared = support_overlap.iou(marks[one][both], marks[other][both])
+        expected = support_overlap.chance_iou(sizes[one][both], sizes[other][both], marks[one].shape[1])
         agreement[one, other] = agreement[other, one] = mean(shared)
         chance[one, other] = chance[other, one] = mean(expected)
     return {"runs": np.array(list(runs)), "agreement": agreement, "agreement_chance": chance}
@@ -342,7 +342,10 @@ def _sharing(support: np.ndarray, source: np.ndarray) -> dict[str, Any]:
     """How far the supports of different images agree: of one class, of two, and by chance."""
     marks = flat(support)
     sizes = marks.sum(1)
-    shared, expected = overlap.pairwise_iou(marks), overlap.chance_iou(sizes[:, None], sizes, marks.shape[1])
+    shared, expected = (
+        support_overlap.pairwise_iou(marks),
+        support_overlap.chance_iou(sizes[:, None], sizes, marks.shape[1]),
+    )
     pairs = np.triu(np.ones(shared.shape, bool), 1)
     alike = source[:, None] == source
     return {

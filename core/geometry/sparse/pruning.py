@@ -23,7 +23,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from core.geometry.boundary.closest_point import Images, Rows
-from core.geometry.ledger import Numbers, Problem
+from core.geometry.sparse.counted_margin import Numbers, Problem
 
 _MEASURED = 12  # items: with as many or fewer, all are measured rather than estimated
 _TRIED = 8  # counts of items restored together, side by side

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from core.geometry.overlap import random_supports
-from core.geometry.predictors import bright_part, picture_maps, predictions
+from core.geometry.sparse.saliency import bright_part, picture_maps, predictions
+from core.geometry.sparse.support_overlap import random_supports
 
 
 def random_support(count: int = 60, side: int = 12, size: int = 9) -> np.ndarray:

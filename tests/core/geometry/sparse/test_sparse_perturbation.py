@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from core.errors import ImageError
-from core.geometry import sparse
-from core.geometry.box_solver import SPARSE_ORDERS
-from core.geometry.sparse import STATUSES, SparsePerturbation, sparse_perturbation
+from core.geometry.sparse import sparse_perturbation as sparse
+from core.geometry.sparse.box_solver import SPARSE_ORDERS
+from core.geometry.sparse.sparse_perturbation import STATUSES, SparsePerturbation, sparse_perturbation
 from core.images.image_set import load_images
 from core.models.checkpoints import load_classifier
 from core.models.classifier import Classifier

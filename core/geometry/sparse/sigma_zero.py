@@ -25,8 +25,8 @@ from jaxtyping import Int
 from torch import Tensor
 
 from core.geometry.boundary.closest_point import Images, looks
-from core.geometry.ledger import Numbers, Problem
-from core.geometry.sparsefool import FOUND, NO_DIRECTION, NOT_REACHED, UNDEFINED
+from core.geometry.sparse.counted_margin import Numbers, Problem
+from core.geometry.sparse.sparsefool import FOUND, NO_DIRECTION, NOT_REACHED, UNDEFINED
 
 _SIGMA = 1e-3
 _THRESHOLD, _THRESHOLD_STEP = 0.3, 0.01

@@ -7,9 +7,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from core.geometry.ledger import Ledger, Problem
-from core.geometry.sparsefool import FirstPlane, first_planes
-from core.geometry.support import pictures
+from core.geometry.sparse.attribution import pictures
+from core.geometry.sparse.counted_margin import Ledger, Problem
+from core.geometry.sparse.sparsefool import FirstPlane, first_planes
 from tests import truths
 
 SHAPE = (3, 4, 4)

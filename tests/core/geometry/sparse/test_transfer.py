@@ -9,7 +9,7 @@ from torch import Tensor
 
 from core.geometry.boundary.closest_point import SignedMargin
 from core.geometry.common.sampling import correct_rows
-from core.geometry.transfer import CONDITIONS, CONTROLS, Transfer, cross_on_support, transfer
+from core.geometry.sparse.transfer import CONDITIONS, CONTROLS, Transfer, cross_on_support, transfer
 from core.images.image_set import load_images
 from core.models.checkpoints import load_classifier
 from core.models.classifier import Classifier

@@ -7,9 +7,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from core.geometry.box_solver import SPARSE_ORDERS, SparseOrder
-from core.geometry.ledger import Ledger, Problem
-from core.geometry.sparsefool import (
+from core.geometry.sparse.box_solver import SPARSE_ORDERS, SparseOrder
+from core.geometry.sparse.counted_margin import Ledger, Problem
+from core.geometry.sparse.sparsefool import (
     FOUND,
     INFEASIBLE,
     NO_DIRECTION,

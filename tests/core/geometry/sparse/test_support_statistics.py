@@ -10,7 +10,7 @@ import torch
 
 from core.geometry.common.intervals import wilson
 from core.geometry.common.sampling import correct_rows
-from core.geometry.supports import Supports, statistics, supports
+from core.geometry.sparse.support_statistics import Supports, statistics, supports
 from core.images.image_set import load_images
 from core.models.checkpoints import load_classifier
 from core.result import Result

@@ -5,7 +5,7 @@ gradients that the image has cost. At a budget of g gradients an image counts wi
 without any counts as infinitely many, so that the median and the quartiles are those of all images, and a curve begins
 where half of them (a quarter, three quarters) are flipped.
 
-References: see `core.geometry.sparse`.
+References: see `core.geometry.sparse.sparse_perturbation`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import numpy as np
 from jaxtyping import Float
 from torch import Tensor
 
-from core.geometry.sparse import SparsePerturbation, sparse_perturbation
+from core.geometry.sparse.sparse_perturbation import SparsePerturbation, sparse_perturbation
 from core.models.classifier import Classifier
 from core.result import Result, quantity
 from core.runtime.batches import OnProgress, silent

@@ -7,9 +7,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from core.geometry.ledger import Ledger, Problem, Unit
-from core.geometry.sigma_zero import Descent, sigma_zero
-from core.geometry.sparsefool import FOUND, NO_DIRECTION, NOT_REACHED, UNDEFINED
+from core.geometry.sparse.counted_margin import Ledger, Problem, Unit
+from core.geometry.sparse.sigma_zero import Descent, sigma_zero
+from core.geometry.sparse.sparsefool import FOUND, NO_DIRECTION, NOT_REACHED, UNDEFINED
 from tests import truths
 
 KAPPA = 1e-4

@@ -18,9 +18,9 @@ from jaxtyping import Int
 from torch import Tensor
 
 from core.geometry.boundary.closest_point import Images, length, zero_between
-from core.geometry.ledger import Problem
-from core.geometry.reversal import first_places, losses
-from core.geometry.sparsefool import FOUND, FirstPlane
+from core.geometry.sparse.counted_margin import Problem
+from core.geometry.sparse.pruning import first_places, losses
+from core.geometry.sparse.sparsefool import FOUND, FirstPlane
 
 _ENCLOSED = 1e-4  # of the amplitude
 _LEVELS = 255  # values of a channel in an image file
@@ -43,8 +43,8 @@ def pictures(
         planes: the boundary near each image.
 
     Returns:
-        Arrays by the names of the fields of `core.geometry.sparse.SparsePerturbation`; NaN, or -1, where there is no
-        change or no boundary point. One forward per pixel for each of curve and reliance.
+        Arrays by the names of the fields of `core.geometry.sparse.sparse_perturbation.SparsePerturbation`; NaN, or -1,
+        where there is no change or no boundary point. One forward per pixel for each of curve and reliance.
     """
     images, low, high = problem.images, problem.low, problem.high
     places = torch.full_like(images[:, 0], torch.nan)

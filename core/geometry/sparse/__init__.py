@@ -1,0 +1,1 @@
+"""Perturbations of few pixels, and what their supports tell."""
