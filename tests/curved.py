@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from core.geometry.hessian import HessianProducts
+from core.geometry.hessian.products import HessianProducts
 from core.models.classifier import Classifier
 from tests import truths
 

@@ -18,8 +18,8 @@ from torch import Tensor
 
 from core.geometry.boundary.deepfool import BoundaryPoints, boundary_points
 from core.geometry.curvature import STATUSES, CurvatureProfile, curvature_profile
-from core.geometry.second_derivatives import Method, grey_level
-from core.geometry.softening import softened
+from core.geometry.hessian.second_derivatives import Method, grey_level
+from core.geometry.hessian.softening import softened
 from core.models.classifier import Classifier
 
 _KEPT = 20  # directions looked for, half from each end, or as many as the number needs

@@ -1,10 +1,10 @@
 """Principal curvatures of the decision boundary at the point nearest to each image.
 
-At a boundary point z between the classes s (of the image) and t, `core.geometry.shape_operator` defines the principal
-curvatures k_1 >= ... >= k_{d-1}, in 1 / length. The sign: k < 0 where the boundary closes around the image's class,
-which is convex in that direction; k > 0 where that class wraps around the other one. With the distance D = ||x - z||,
-the product k D has no unit: where |k| D is far below 1 the boundary is flat at the scale that matters, near 1 every
-linear estimate of distance is off by its own size.
+At a boundary point z between the classes s (of the image) and t, `core.geometry.hessian.shape_operator` defines the
+principal curvatures k_1 >= ... >= k_{d-1}, in 1 / length. The sign: k < 0 where the boundary closes around the image's
+class, which is convex in that direction; k > 0 where that class wraps around the other one. With the distance D = ||x -
+z||, the product k D has no unit: where |k| D is far below 1 the boundary is flat at the scale that matters, near 1
+every linear estimate of distance is off by its own size.
 
 All curvatures are computed where images have at most 3072 values, else the density of all and both ends. Networks of
 kinks have no second derivative: theirs is measured at a stated scale, by differences of the gradient over h or with
@@ -36,10 +36,10 @@ from core.geometry.boundary.deepfool import BoundaryPoints, boundary_points
 from core.geometry.curvature_search import PROBES, STEPS, CurvatureSearch, Extent
 from core.geometry.curvature_summary import CurvatureSummary
 from core.geometry.focal import is_saddle, nearer_points
-from core.geometry.hessian import Backend, Cost
-from core.geometry.second_derivatives import Method, plan_for, require_smooth
-from core.geometry.softening import softened
-from core.geometry.spectrum import Side
+from core.geometry.hessian.lanczos import Side
+from core.geometry.hessian.products import Backend, Cost
+from core.geometry.hessian.second_derivatives import Method, plan_for, require_smooth
+from core.geometry.hessian.softening import softened
 from core.models.classifier import Classifier
 from core.result import quantity
 from core.runtime.batches import OnProgress, out_of_memory, silent
@@ -116,7 +116,7 @@ def curvature_profile(
             network with its kinks rounded, at its own boundary. "auto": exact, but differences where there are kinks.
         scale: h of differences in ℓ2 pixel; when None, the step that moves a value by one of 255 grey levels on
             average, sqrt(d) / 255.
-        sharpness: of rounded kinks, see `core.geometry.softening`.
+        sharpness: of rounded kinks, see `core.geometry.hessian.softening`.
         points: boundary points of these images by this classifier, when they are known already; not for "softplus".
         keep: how many principal directions are kept; not used when `directions` is a number.
         side: "largest magnitude" or "both ends", half from each; when None, the first for a number of directions, the

@@ -21,7 +21,7 @@ from core.geometry.curvature_scale import CurvatureScale, curvature_scale
 from core.geometry.curvature_section import CurvatureSection, curvature_section
 from core.geometry.curvature_walk import CurvatureWalk, curvature_walk
 from core.geometry.cuts import PlaneKind, start_of
-from core.geometry.second_derivatives import Method, grey_level, require_smooth
+from core.geometry.hessian.second_derivatives import Method, grey_level, require_smooth
 from core.images.image_set import ImageSet
 from core.models.classifier import Classifier
 from core.result import Result, quantity

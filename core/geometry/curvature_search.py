@@ -1,7 +1,8 @@
 """How much of a spectrum of curvatures is computed, and by which way.
 
 All of it by a matrix for each point, whose columns are one batch after another; a number of curvatures, or both ends,
-by block Lanczos for all points at once, with the density of all of them by quadrature (`core.geometry.spectrum`).
+by block Lanczos for all points at once, with the density of all of them by quadrature
+(`core.geometry.hessian.lanczos`).
 """
 
 from __future__ import annotations
@@ -12,10 +13,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from core.geometry.hessian import Cost, HessianProducts, choose_backend
-from core.geometry.second_derivatives import Plan
-from core.geometry.shape_operator import ShapeOperator
-from core.geometry.spectrum import Ends, Side, Watch, extreme_eigenvalues, quadrature
+from core.geometry.hessian.lanczos import Ends, Side, Watch, extreme_eigenvalues, quadrature
+from core.geometry.hessian.products import Cost, HessianProducts, choose_backend
+from core.geometry.hessian.second_derivatives import Plan
+from core.geometry.hessian.shape_operator import ShapeOperator
 from core.models.classifier import Classifier
 from core.runtime.batches import scratch
 

@@ -30,10 +30,10 @@ from torch import Tensor
 
 from core.errors import ImageError
 from core.geometry.boundary.deepfool import BoundaryPoints, boundary_points
-from core.geometry.hessian import Cost
-from core.geometry.second_derivatives import operators_at, require_smooth
-from core.geometry.shape_operator import ShapeOperator
-from core.geometry.spectrum import Side, extreme_eigenvalues, random_tangents
+from core.geometry.hessian.lanczos import Side, extreme_eigenvalues, random_tangents
+from core.geometry.hessian.products import Cost
+from core.geometry.hessian.second_derivatives import operators_at, require_smooth
+from core.geometry.hessian.shape_operator import ShapeOperator
 from core.models.classifier import Classifier
 from core.result import Result, quantity
 from core.runtime.batches import OnProgress, silent

@@ -29,10 +29,10 @@ from torch import Tensor
 
 from core.geometry.boundary.class_pairs import PairMargin, pair_points
 from core.geometry.boundary.deepfool import BoundaryPoints, boundary_points
-from core.geometry.hessian import Cost, HessianProducts, choose_backend
-from core.geometry.second_derivatives import Plan, operators_at, plan_for, require_smooth
-from core.geometry.shape_operator import ShapeOperator
-from core.geometry.spectrum import hutchinson
+from core.geometry.hessian.lanczos import hutchinson
+from core.geometry.hessian.products import Cost, HessianProducts, choose_backend
+from core.geometry.hessian.second_derivatives import Plan, operators_at, plan_for, require_smooth
+from core.geometry.hessian.shape_operator import ShapeOperator
 from core.models.classifier import Classifier
 from core.result import Result, quantity
 from core.runtime.batches import OnProgress, silent

@@ -24,7 +24,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from core.geometry import isotropy
-from core.geometry.kinks import kinks as kinks_of
+from core.geometry.hessian.kinks import kinks as kinks_of
 from core.geometry.layers import Watch, watched
 from core.geometry.linearised import Linearised, Outputs, math_attention
 from core.geometry.local import precise

@@ -27,9 +27,9 @@ from torch import Tensor
 
 from core.errors import ImageError
 from core.geometry.boundary.deepfool import BoundaryPoints
-from core.geometry.hessian import Cost
-from core.geometry.second_derivatives import plan_for, products_at
-from core.geometry.shape_operator import ShapeOperator
+from core.geometry.hessian.products import Cost
+from core.geometry.hessian.second_derivatives import plan_for, products_at
+from core.geometry.hessian.shape_operator import ShapeOperator
 from core.models.classifier import Classifier
 from core.result import Result, quantity
 

@@ -78,8 +78,8 @@ def measure_curvature(source: str, device: str | None, count: int, seed: int) ->
     Returns:
         One entry, or two for a network of kinks, with the same paths.
     """
-    from core.geometry.kinks import kinks
-    from core.geometry.second_derivatives import grey_level
+    from core.geometry.hessian.kinks import kinks
+    from core.geometry.hessian.second_derivatives import grey_level
     from core.images.image_set import load_images
     from core.models.checkpoints import load_classifier
 
@@ -169,9 +169,9 @@ def spectra(classifier: Classifier, images: Tensor, scale: float | None, seed: i
     from core.geometry.boundary.deepfool import boundary_points
     from core.geometry.curvature import curvature_profile
     from core.geometry.curvature_summary import CurvatureSummary
-    from core.geometry.hessian import Cost
-    from core.geometry.second_derivatives import operators_at
-    from core.geometry.spectrum import quadrature
+    from core.geometry.hessian.lanczos import quadrature
+    from core.geometry.hessian.products import Cost
+    from core.geometry.hessian.second_derivatives import operators_at
 
     if scale is not None:
         return curvature_profile(classifier, images[:_WHOLE], "all", scale=scale, keep=2, seed=seed)

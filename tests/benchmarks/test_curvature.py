@@ -14,7 +14,7 @@ from torch import Tensor
 
 from core.geometry.boundary.deepfool import BoundaryPoints, boundary_points
 from core.geometry.curvature import CurvatureProfile, curvature_profile
-from core.geometry.hessian import HessianProducts
+from core.geometry.hessian.products import HessianProducts
 from core.images.image_set import load_images
 from core.models.checkpoints import load_classifier
 from core.models.classifier import Classifier

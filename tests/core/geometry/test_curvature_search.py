@@ -6,8 +6,8 @@ import numpy as np
 import torch
 
 from core.geometry.curvature_search import PROBES, STEPS, CurvatureSearch, Extent
-from core.geometry.hessian import Cost
-from core.geometry.second_derivatives import Plan
+from core.geometry.hessian.products import Cost
+from core.geometry.hessian.second_derivatives import Plan
 from tests import curved
 
 SHAPE = (1, 6, 6)

@@ -17,7 +17,7 @@ from collections.abc import Callable
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from core.geometry.kinks import kinks
+from core.geometry.hessian.kinks import kinks
 from core.models.classifier import Classifier
 
 

@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from core.geometry.kinks import kinks
-from core.geometry.softening import RoundedMaxPool, RoundedRelu, softened
+from core.geometry.hessian.kinks import kinks
+from core.geometry.hessian.softening import RoundedMaxPool, RoundedRelu, softened
 from tests import curved, truths
 
 

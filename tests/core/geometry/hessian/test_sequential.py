@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from core.geometry.chain import Tape, steps_of
 from core.geometry.common.fused_inference import folded
-from core.geometry.hessian import HessianProducts
-from core.geometry.second_backward import eased
+from core.geometry.hessian.products import HessianProducts
+from core.geometry.hessian.sequential import Tape, steps_of
+from core.geometry.hessian.smooth_layers import eased
 from core.models.checkpoints import load_classifier
 from core.models.classifier import Classifier
 from tests import curved, truths

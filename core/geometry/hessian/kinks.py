@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from core.geometry.hessian import HessianProducts
+from core.geometry.hessian.products import HessianProducts
 from core.models.classifier import Classifier
 
 _KINKED = {  # operations of torch whose first derivative jumps

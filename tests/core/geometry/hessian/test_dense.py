@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from core.geometry import hessian_matrix as module
-from core.geometry.hessian import Backend, HessianProducts
-from core.geometry.hessian_matrix import hessian_matrix, symmetrise
+from core.geometry.hessian import dense as module
+from core.geometry.hessian.dense import hessian_matrix, symmetrise
+from core.geometry.hessian.products import Backend, HessianProducts
 from core.models.checkpoints import load_classifier
 from core.models.classifier import Classifier
 from tests import curved, truths

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from core.geometry.second_backward import (
+from core.geometry.hessian.smooth_layers import (
     LinearConvolution,
     TwiceDifferentiable,
     eased,

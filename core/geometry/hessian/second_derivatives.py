@@ -14,9 +14,9 @@ import numpy as np
 import torch
 
 from core.geometry.boundary.deepfool import BoundaryPoints
-from core.geometry.hessian import Backend, Cost, HessianProducts, choose_backend
-from core.geometry.kinks import is_piecewise_linear, kinks
-from core.geometry.shape_operator import ShapeOperator
+from core.geometry.hessian.kinks import is_piecewise_linear, kinks
+from core.geometry.hessian.products import Backend, Cost, HessianProducts, choose_backend
+from core.geometry.hessian.shape_operator import ShapeOperator
 from core.models.classifier import Classifier
 from core.runtime.batches import out_of_memory
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import torch
 
-from core.geometry import kinks as module
-from core.geometry.hessian import HessianProducts
-from core.geometry.kinks import is_piecewise_linear, kinks
+from core.geometry.hessian import kinks as module
+from core.geometry.hessian.kinks import is_piecewise_linear, kinks
+from core.geometry.hessian.products import HessianProducts
 from tests import curved, truths
 from tests.core.geometry.test_hessian import SHAPE, Attention, products
 

@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from core.geometry.hessian import Backend, HessianProducts
-from core.geometry.shape_operator import ShapeOperator
+from core.geometry.hessian.products import Backend, HessianProducts
+from core.geometry.hessian.shape_operator import ShapeOperator
 from tests import curved, truths
 
 SHAPE = (1, 6, 6)

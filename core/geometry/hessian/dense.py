@@ -1,10 +1,10 @@
 """All second derivatives of a margin at one point, as a matrix.
 
 Its columns are the products with the pixels, so many at a time as go through together. Of a plain chain of layers
-(`core.geometry.chain`) much of that need not be run: a step along the pixels of a few rows of the image changes only
-some rows of what the next layers see, and since the matrix is symmetric, the columns of a row of the image are needed
-from that row downwards alone. Every layer therefore runs forwards on the rows a step reaches, and backwards on those
-that what is still needed can reach.
+(`core.geometry.hessian.sequential`) much of that need not be run: a step along the pixels of a few rows of the image
+changes only some rows of what the next layers see, and since the matrix is symmetric, the columns of a row of the image
+are needed from that row downwards alone. Every layer therefore runs forwards on the rows a step reaches, and backwards
+on those that what is still needed can reach.
 
     forwards    a convolution of kernel k, stride s and padding p takes the rows [a, b) to
                 [⌈(a + p - k + 1) / s⌉, ⌊(b - 1 + p) / s⌋ + 1)
@@ -23,9 +23,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from core.geometry.chain import Convolution, Normalised, Tape
-from core.geometry.hessian import HessianProducts
-from core.geometry.second_backward import TwiceDifferentiable, spread
+from core.geometry.hessian.products import HessianProducts
+from core.geometry.hessian.sequential import Convolution, Normalised, Tape
+from core.geometry.hessian.smooth_layers import TwiceDifferentiable, spread
 from core.runtime import batches
 
 _TILE = 256  # rows and columns that stay in the cache while they are transposed

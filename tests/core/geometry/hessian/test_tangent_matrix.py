@@ -7,10 +7,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from core.geometry import tangent_matrix as module
-from core.geometry.hessian_matrix import symmetrise
-from core.geometry.spectrum import Side
-from core.geometry.tangent_matrix import TangentBasis, TangentMatrix, mirror
+from core.geometry.hessian import tangent_matrix as module
+from core.geometry.hessian.dense import symmetrise
+from core.geometry.hessian.lanczos import Side
+from core.geometry.hessian.tangent_matrix import TangentBasis, TangentMatrix, mirror
 from tests import truths
 
 SIZE = 300

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from jaxtyping import Int
 from torch import Tensor
 
-from core.geometry.spectrum import Operator, Side, extreme_eigenvalues, hutchinson, quadrature
+from core.geometry.hessian.lanczos import Operator, Side, extreme_eigenvalues, hutchinson, quadrature
 
 DIMENSION = 300
 

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from core.geometry import hessian
-from core.geometry.hessian import BACKENDS, Backend, HessianProducts, choose_backend
+from core.geometry.hessian import products as hessian
+from core.geometry.hessian.products import BACKENDS, Backend, HessianProducts, choose_backend
 from core.models.checkpoints import load_classifier
 from core.models.classifier import Classifier
 from core.runtime import batches

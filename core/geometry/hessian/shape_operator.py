@@ -26,9 +26,9 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from core.geometry.hessian import HessianProducts, Vectors
-from core.geometry.hessian_matrix import hessian_matrix, symmetrise
-from core.geometry.tangent_matrix import TangentBasis, TangentMatrix
+from core.geometry.hessian.dense import hessian_matrix, symmetrise
+from core.geometry.hessian.products import HessianProducts, Vectors
+from core.geometry.hessian.tangent_matrix import TangentBasis, TangentMatrix
 
 
 class ShapeOperator:

@@ -8,8 +8,8 @@ formed: z is fixed while many products H v are asked for, and each costs about a
     double backward       the graph of the gradient is kept and run backwards; works where nothing else does
     differences           (g(z + h v) - g(z - h v)) / 2h for unit v: not exact, but defined at a scale
 
-Networks of ReLU and max-pooling are linear between their kinks (`core.geometry.kinks`): there H is 0, all that bends is
-in the kinks, and only differences over a length h see it.
+Networks of ReLU and max-pooling are linear between their kinks (`core.geometry.hessian.kinks`): there H is 0, all that
+bends is in the kinks, and only differences over a length h see it.
 
 References: Pearlmutter, Fast exact multiplication by the Hessian, Neural Computation 6, 1994.
 """
@@ -29,9 +29,9 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from core.geometry.chain import Tape, steps_of
 from core.geometry.common.fused_inference import folded
-from core.geometry.second_backward import eased
+from core.geometry.hessian.sequential import Tape, steps_of
+from core.geometry.hessian.smooth_layers import eased
 from core.models.classifier import Classifier
 from core.runtime.batches import atomic_write, cache_folder, logger, out_of_memory
 

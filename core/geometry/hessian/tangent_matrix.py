@@ -19,8 +19,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from core.geometry.hessian_matrix import tiles
-from core.geometry.spectrum import Ends, Side, Vectors, extreme_eigenvalues
+from core.geometry.hessian.dense import tiles
+from core.geometry.hessian.lanczos import Ends, Side, Vectors, extreme_eigenvalues
 
 _TOGETHER = 256  # rows of a matrix that are moved together
 _REFLECTIONS = 64  # that are applied together

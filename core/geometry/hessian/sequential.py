@@ -23,7 +23,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from core.geometry.second_backward import LinearConvolution, TwiceDifferentiable, convolve, transpose
+from core.geometry.hessian.smooth_layers import LinearConvolution, TwiceDifferentiable, convolve, transpose
 from core.models.classifier import Classifier
 from core.runtime import batches
 
