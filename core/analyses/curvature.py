@@ -12,10 +12,10 @@ from core.parameters import Parameter
 
 if TYPE_CHECKING:
     from core.figures.chart import Chart
+    from core.geometry.curvature.scale import CurvatureScale
+    from core.geometry.curvature.section import CurvatureSection
+    from core.geometry.curvature.walk import CurvatureWalk
     from core.geometry.curvature_cards import CurvatureCard
-    from core.geometry.curvature_scale import CurvatureScale
-    from core.geometry.curvature_section import CurvatureSection
-    from core.geometry.curvature_walk import CurvatureWalk
     from core.images.image_set import ImageSet
     from core.models.classifier import Classifier
 

@@ -13,7 +13,7 @@ from core.figures.chart import Axis, BandLayer, Chart, Layer, LegendEntry, Lines
 from core.figures.corruptions import known_runs, model_legend
 
 if TYPE_CHECKING:
-    from core.geometry.curvature_scale import CurvatureScale
+    from core.geometry.curvature.scale import CurvatureScale
 
 
 def curvature_scale_chart(

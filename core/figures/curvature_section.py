@@ -14,7 +14,7 @@ from core.figures.pictures import photograph
 from core.figures.planes import slice_chart
 
 if TYPE_CHECKING:
-    from core.geometry.curvature_section import CurvatureSection
+    from core.geometry.curvature.section import CurvatureSection
 
 _ARC = 361  # points of a circle
 _FARTHEST = 1.5  # half sides of the picture that curves are drawn out to

@@ -14,7 +14,7 @@ from core.figures.corruptions import known_runs
 from core.figures.pictures import photograph
 
 if TYPE_CHECKING:
-    from core.geometry.curvature_walk import CurvatureWalk
+    from core.geometry.curvature.walk import CurvatureWalk
 
 WalkShow = Literal["margin", "logits"]
 

@@ -14,12 +14,12 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
-from core.geometry.bends import principal_bend, settled
 from core.geometry.boundary.deepfool import boundary_points
-from core.geometry.curvature import MOST_FULL, CurvatureProfile, curvature_profile
-from core.geometry.curvature_scale import CurvatureScale, curvature_scale
-from core.geometry.curvature_section import CurvatureSection, curvature_section
-from core.geometry.curvature_walk import CurvatureWalk, curvature_walk
+from core.geometry.curvature.principal_direction import principal_bend, settled
+from core.geometry.curvature.profile import MOST_FULL, CurvatureProfile, curvature_profile
+from core.geometry.curvature.scale import CurvatureScale, curvature_scale
+from core.geometry.curvature.section import CurvatureSection, curvature_section
+from core.geometry.curvature.walk import CurvatureWalk, curvature_walk
 from core.geometry.cuts import PlaneKind, start_of
 from core.geometry.hessian.second_derivatives import Method, grey_level, require_smooth
 from core.images.image_set import ImageSet
@@ -76,7 +76,7 @@ def prepare(
         count: how many others of the set are measured too, drawn at random, the same for every model.
         spectrum: "all" curvatures, "ends" alone, or "auto": all up to 3072 values, else the ends and the density.
         keep: directions kept, half of them from each end.
-        method: see `core.geometry.curvature.curvature_profile`.
+        method: see `core.geometry.curvature.profile.curvature_profile`.
         grey_levels: the step of differences, in grey levels of 255 by which it moves each value on average.
         sharpness: of rounded kinks.
         seed: of the others drawn, and of random starting directions.
@@ -197,7 +197,7 @@ def prepare_scale(
         The curves.
 
     Raises:
-        ValueError: what `core.geometry.curvature_scale.curvature_scale` raises.
+        ValueError: what `core.geometry.curvature.scale.curvature_scale` raises.
     """
     start = start_of(reference or classifier, images, rows, plane=plane, u=u, v=v, at=at)
     pixels = torch.cat([start.image[None], images.pixels[drawn(rows, len(images), count, seed)]])
@@ -236,11 +236,11 @@ def prepare_section(
         u: see `prepare`.
         v: see `prepare`.
         at: see `prepare`.
-        number: see `core.geometry.bends.principal_bend`.
+        number: see `core.geometry.curvature.principal_direction.principal_bend`.
         method: see there.
         grey_levels: see there.
         sharpness: see there.
-        tilt: see `core.geometry.curvature_section.curvature_section`.
+        tilt: see `core.geometry.curvature.section.curvature_section`.
         reach: see there.
         resolution: see there.
         seed: see there.
@@ -293,13 +293,13 @@ def prepare_walk(
         u: see `prepare`.
         v: see `prepare`.
         at: see `prepare`.
-        number: see `core.geometry.bends.principal_bend`.
+        number: see `core.geometry.curvature.principal_direction.principal_bend`.
         method: see there.
         grey_levels: see there.
         sharpness: see there.
-        reach: see `core.geometry.curvature_walk.curvature_walk`.
+        reach: see `core.geometry.curvature.walk.curvature_walk`.
         steps: see there.
-        seed: see `core.geometry.bends.principal_bend`.
+        seed: see `core.geometry.curvature.principal_direction.principal_bend`.
         on_progress: told the fraction done.
 
     Returns:

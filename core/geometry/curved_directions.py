@@ -80,7 +80,7 @@ def shared_directions(
         count: how many directions.
         points: boundary points of these images, when they are known already.
         side: the curvatures of largest magnitude, or half of them from each end.
-        method: as in `core.geometry.curvature.curvature_profile`.
+        method: as in `core.geometry.curvature.profile.curvature_profile`.
         scale: of differences, in ℓ2 pixel.
         tolerance: of ||S_mean v - k v||, relative to the largest |k|.
         seed: of random starting directions.
@@ -208,7 +208,7 @@ def curvature_transfer(
         directions: v_m, of any length.
         points: boundary points of these images, when they are known already.
         probes: random directions u.
-        method: as in `core.geometry.curvature.curvature_profile`.
+        method: as in `core.geometry.curvature.profile.curvature_profile`.
         scale: of differences, in ℓ2 pixel.
         seed: of the random directions.
 

@@ -75,7 +75,7 @@ def detect_perturbed(
         probes: random directions T, one product each.
         classes: over how many other classes the second score averages, those with the largest logits; 0 leaves it out.
         points: boundary points of these images, when they are known already.
-        method: as in `core.geometry.curvature.curvature_profile`.
+        method: as in `core.geometry.curvature.profile.curvature_profile`.
         scale: of differences, in ℓ2 pixel.
         seed: of the random directions.
         on_progress: told the fraction done.

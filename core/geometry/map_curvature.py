@@ -1,9 +1,9 @@
 """How strongly the boundary bends near the images of a map.
 
 Of some images, drawn by turns from the classes, the nearest boundary point at a distance D is found, and there the
-principal curvature k of largest magnitude (`core.geometry.curvature`, with its sign: k < 0 where the boundary closes
-around the image's class). The product k D has no unit: far below 1 the boundary is flat at the scale that matters, at 1
-every linear estimate of the distance is off by its own size; and at a nearest point k D >= -1.
+principal curvature k of largest magnitude (`core.geometry.curvature.profile`, with its sign: k < 0 where the boundary
+closes around the image's class). The product k D has no unit: far below 1 the boundary is flat at the scale that
+matters, at 1 every linear estimate of the distance is off by its own size; and at a nearest point k D >= -1.
 
 Reference: Fawzi, Moosavi-Dezfooli, Frossard, Soatto, Empirical study of the topology and geometry of deep networks,
 CVPR 2018.
@@ -21,7 +21,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from core.geometry.common.sampling import stratified
-from core.geometry.curvature import curvature_profile
+from core.geometry.curvature.profile import curvature_profile
 from core.geometry.map_background import DecisionMap
 from core.models.classifier import Classifier
 from core.result import quantity

@@ -21,7 +21,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from core.errors import ImageError
-from core.geometry.curvature import CurvatureProfile
+from core.geometry.curvature.profile import CurvatureProfile
 from core.models.classifier import Classifier
 from core.result import Result, quantity
 from core.runtime.batches import OnProgress, silent

@@ -31,7 +31,7 @@ from torch import Tensor
 
 from core.geometry.boundary.deepfool import boundary_points
 from core.geometry.common.sampling import stratified
-from core.geometry.curvature import curvature_profile
+from core.geometry.curvature.profile import curvature_profile
 from core.geometry.curved_directions import (
     SharedDirections,
     curvature_transfer,

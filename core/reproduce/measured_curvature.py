@@ -19,7 +19,7 @@ from core.reproduce.measured import as_trained
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from core.geometry.curvature_summary import CurvatureSummary
+    from core.geometry.curvature.summary import CurvatureSummary
     from core.geometry.detection import Attack, DetectionExhibit
     from core.geometry.regions.connect import RegionPaths
     from core.geometry.sharing import DirectionSensitivity, DirectionSharing
@@ -167,8 +167,8 @@ def spectra(classifier: Classifier, images: Tensor, scale: float | None, seed: i
         A summary, without the images that have no boundary point.
     """
     from core.geometry.boundary.deepfool import boundary_points
-    from core.geometry.curvature import curvature_profile
-    from core.geometry.curvature_summary import CurvatureSummary
+    from core.geometry.curvature.profile import curvature_profile
+    from core.geometry.curvature.summary import CurvatureSummary
     from core.geometry.hessian.lanczos import quadrature
     from core.geometry.hessian.products import Cost
     from core.geometry.hessian.second_derivatives import operators_at

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from core.geometry.boundary.deepfool import BoundaryPoints, boundary_points
-from core.geometry.curvature import CurvatureProfile, curvature_profile
+from core.geometry.curvature.profile import CurvatureProfile, curvature_profile
 from core.geometry.hessian.products import HessianProducts
 from core.images.image_set import load_images
 from core.models.checkpoints import load_classifier

@@ -12,7 +12,7 @@ from core.figures.chart import BandLayer, LinesLayer
 from core.figures.curvature_scale import curvature_scale_chart
 from core.figures.paper import write_figure
 from core.figures.screen import draw
-from core.geometry.curvature_scale import CurvatureScale
+from core.geometry.curvature.scale import CurvatureScale
 
 H = np.array([0.1, 0.2, 0.4])
 

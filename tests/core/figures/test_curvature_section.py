@@ -12,8 +12,8 @@ from core.figures.chart import ImagesLayer, LinesLayer, PointsLayer
 from core.figures.curvature_section import curvature_section_chart
 from core.figures.paper import write_figure
 from core.figures.screen import draw
-from core.geometry.bends import principal_bend
-from core.geometry.curvature_section import CurvatureSection, curvature_section
+from core.geometry.curvature.principal_direction import principal_bend
+from core.geometry.curvature.section import CurvatureSection, curvature_section
 from tests import curved, truths
 
 SHAPE = (1, 8, 8)

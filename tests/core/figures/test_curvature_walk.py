@@ -14,7 +14,7 @@ from core.figures.chart import FieldLayer, LinesLayer, PointsLayer
 from core.figures.curvature_walk import curvature_walk_chart
 from core.figures.paper import write_figure
 from core.figures.screen import draw
-from core.geometry.curvature_walk import CurvatureWalk
+from core.geometry.curvature.walk import CurvatureWalk
 
 NAMES = ("in", "out", "other")
 T = np.linspace(-1, 1, 5)

@@ -8,7 +8,7 @@ import torch
 from scipy import stats
 
 from core.errors import ImageError
-from core.geometry.curvature import curvature_profile
+from core.geometry.curvature.profile import curvature_profile
 from core.geometry.sensitivity import SubspaceSensitivity, curvature_spans, subspace_sensitivity
 from core.result import Result
 from tests import curved, truths

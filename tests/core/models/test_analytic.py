@@ -12,7 +12,7 @@ from torch import Tensor
 
 from core.errors import CheckpointError
 from core.geometry.boundary.deepfool import boundary_points
-from core.geometry.curvature import curvature_profile
+from core.geometry.curvature.profile import curvature_profile
 from core.geometry.planes.exact import exact_block_distance, exact_boundary, exact_curvature, exact_distance
 from core.geometry.planes.planes import Plane
 from core.geometry.planes.slices import slice_plane

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from core.errors import ImageError
 from core.geometry.boundary.deepfool import boundary_points
-from core.geometry.curvature import curvature_profile
+from core.geometry.curvature.profile import curvature_profile
 from core.models.classifier import Classifier
 from tests import truths
 

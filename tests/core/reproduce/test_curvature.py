@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 import torch
 
-from core.geometry.curvature import curvature_profile
-from core.geometry.curvature_summary import CurvatureSummary
+from core.geometry.curvature.profile import curvature_profile
+from core.geometry.curvature.summary import CurvatureSummary
 from core.geometry.detection import DetectionExhibit
 from core.geometry.regions.connect import RegionPaths
 from core.geometry.sharing import DirectionSensitivity, DirectionSharing

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from core.geometry.boundary.deepfool import boundary_points
-from core.geometry.curvature import curvature_profile
+from core.geometry.curvature.profile import curvature_profile
 from core.geometry.curved_directions import curvature_transfer, shared_directions
 from core.geometry.detector import detect_perturbed
 from core.geometry.hessian.products import Cost

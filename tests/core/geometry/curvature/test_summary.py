@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
-from core.geometry.curvature_summary import CurvatureSummary
+from core.geometry.curvature.summary import CurvatureSummary
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -3,7 +3,7 @@
 On the plane of the tangent direction v and the normal n the boundary is a curve that touches the line y = 0 at the
 point. To second order it is the parabola y = -k x² / 2, and the circle of radius 1 / |k|: it curls up, around the class
 of the image, where k < 0. A plane through v that leans away from the normal by an angle cuts out a curve that bends
-more, by one over its cosine (Meusnier, see `core.geometry.sections`).
+more, by one over its cosine (Meusnier, see `core.geometry.curvature.normal_sections`).
 
 References: do Carmo, Differential Geometry of Curves and Surfaces, sections 1-5 and 3-2.
 """
@@ -18,10 +18,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from core.geometry.bends import Bend, orthogonal
+from core.geometry.curvature.normal_sections import sections
+from core.geometry.curvature.principal_direction import Bend, orthogonal
 from core.geometry.planes.planes import Plane
 from core.geometry.planes.slices import Slice, slice_plane
-from core.geometry.sections import sections
 from core.result import Result, quantity
 from core.runtime.batches import OnProgress, silent
 
@@ -44,7 +44,7 @@ class CurvatureSection(Slice):
     distance: float = quantity("ℓ2 pixel")  # from the image to the point
     source_class: int = quantity("")
     target_class: int = quantity("")
-    status: str = quantity("")  # of the boundary point, a word of `core.geometry.curvature.STATUSES`
+    status: str = quantity("")  # of the boundary point, a word of `core.geometry.curvature.profile.STATUSES`
     route: str = quantity("")  # exact, differences or softplus
     scale: float = quantity("ℓ2 pixel")  # h of differences, else NaN
     products: int = quantity("")

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from core.geometry.boundary.closest_point import SignedMargin
-from core.geometry.focal import is_saddle, nearer_points
+from core.geometry.curvature.focal import is_saddle, nearer_points
 from tests import curved, truths
 
 SHAPE = (1, 6, 6)

@@ -17,7 +17,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from core.geometry.boundary.deepfool import BoundaryPoints, boundary_points
-from core.geometry.curvature import STATUSES, CurvatureProfile, curvature_profile
+from core.geometry.curvature.profile import STATUSES, CurvatureProfile, curvature_profile
 from core.geometry.hessian.second_derivatives import Method, grey_level
 from core.geometry.hessian.softening import softened
 from core.models.classifier import Classifier
@@ -76,7 +76,7 @@ def principal_bend(
         classifier: any classifier.
         image: finite pixel values.
         number: of the direction, from either end; 0 for a random one.
-        method: see `core.geometry.curvature.curvature_profile`.
+        method: see `core.geometry.curvature.profile.curvature_profile`.
         grey_levels: the step of differences, in grey levels of 255 by which it moves each value on average.
         sharpness: of rounded kinks.
         seed: of random directions.

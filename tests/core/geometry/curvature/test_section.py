@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from core.geometry.bends import principal_bend
-from core.geometry.curvature_section import CurvatureSection, curvature_section
+from core.geometry.curvature.principal_direction import principal_bend
+from core.geometry.curvature.section import CurvatureSection, curvature_section
 from core.geometry.planes.slices import Slice
 from core.result import Result
 from tests import curved, truths

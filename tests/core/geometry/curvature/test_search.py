@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from core.geometry.curvature_search import PROBES, STEPS, CurvatureSearch, Extent
+from core.geometry.curvature.search import PROBES, STEPS, CurvatureSearch, Extent
 from core.geometry.hessian.products import Cost
 from core.geometry.hessian.second_derivatives import Plan
 from tests import curved

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from core.errors import ImageError
 from core.geometry.boundary.deepfool import BoundaryPoints, boundary_points
-from core.geometry.sections import Sections, sections
+from core.geometry.curvature.normal_sections import Sections, sections
 from core.result import Result
 from tests import curved, truths
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from core.geometry.bends import orthogonal, principal_bend
+from core.geometry.curvature.principal_direction import orthogonal, principal_bend
 from tests import curved, truths
 
 SHAPE = (3, 32, 32)

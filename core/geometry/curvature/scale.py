@@ -22,7 +22,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from core.geometry.boundary.deepfool import boundary_points
-from core.geometry.curvature import CurvatureProfile, curvature_profile
+from core.geometry.curvature.profile import CurvatureProfile, curvature_profile
 from core.models.classifier import Classifier
 from core.result import Result, quantity
 from core.runtime.batches import OnProgress, silent

@@ -24,9 +24,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from core.geometry.bends import Bend
 from core.geometry.boundary.closest_point import SignedMargin, zero_between
-from core.geometry.sections import sections
+from core.geometry.curvature.normal_sections import sections
+from core.geometry.curvature.principal_direction import Bend
 from core.result import Result, quantity
 
 _HEIGHTS = 65  # of the grid on each normal ray
@@ -49,7 +49,7 @@ class CurvatureWalk(Result):
     circle: np.ndarray = quantity("ℓ2 pixel", "offset")  # NaN beyond its radius
     frames: np.ndarray = quantity("pixel", "frame c h w")  # images on the way
     frame_offset: np.ndarray = quantity("ℓ2 pixel", "frame")
-    number: int = quantity("")  # of the direction, see `core.geometry.bends`
+    number: int = quantity("")  # of the direction, see `core.geometry.curvature.principal_direction`
     curvature: float = quantity("1/ℓ2 pixel")  # as the search found it; NaN for a random direction
     normal_curvature: float = quantity("1/ℓ2 pixel")  # measured along the direction: what foretells
     distance: float = quantity("ℓ2 pixel")  # from the image to the point

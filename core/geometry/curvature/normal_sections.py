@@ -66,7 +66,7 @@ def sections(
         classifier: the classifier.
         points: boundary points of it.
         axes: two directions that span the plane of each; they are made orthonormal, the first one keeps its direction.
-        method: as in `core.geometry.curvature.curvature_profile`.
+        method: as in `core.geometry.curvature.profile.curvature_profile`.
         scale: of differences, in ℓ2 pixel.
 
     Returns:

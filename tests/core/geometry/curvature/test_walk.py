@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from core.geometry.bends import principal_bend
-from core.geometry.curvature_walk import CurvatureWalk, curvature_walk
+from core.geometry.curvature.principal_direction import principal_bend
+from core.geometry.curvature.walk import CurvatureWalk, curvature_walk
 from core.result import Result
 from core.runtime import batches
 from tests import curved, truths

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from core.geometry.curvature_scale import PUBLISHED, CurvatureScale, curvature_scale
+from core.geometry.curvature.scale import PUBLISHED, CurvatureScale, curvature_scale
 from core.result import Result
 from tests import curved, truths
 

@@ -8,7 +8,7 @@ every linear estimate of distance is off by its own size.
 
 All curvatures are computed where images have at most 3072 values, else the density of all and both ends. Networks of
 kinks have no second derivative: theirs is measured at a stated scale, by differences of the gradient over h or with
-every kink rounded; it is a function of that scale (`core.geometry.curvature_scale`), never a single number.
+every kink rounded; it is a function of that scale (`core.geometry.curvature.scale`), never a single number.
 
 References: Fawzi, Moosavi-Dezfooli, Frossard, Soatto, Empirical study of the topology and geometry of deep networks,
 CVPR 2018 (arXiv 1705.09552); differences: Jetley, Lord, Torr, With friends like these, who needs adversaries?, NeurIPS
@@ -33,9 +33,9 @@ from core.errors import ImageError
 from core.geometry.boundary.closest_point import SignedMargin, alignment, length
 from core.geometry.boundary.deepfool import STATUSES as BOUNDARY_STATUSES
 from core.geometry.boundary.deepfool import BoundaryPoints, boundary_points
-from core.geometry.curvature_search import PROBES, STEPS, CurvatureSearch, Extent
-from core.geometry.curvature_summary import CurvatureSummary
-from core.geometry.focal import is_saddle, nearer_points
+from core.geometry.curvature.focal import is_saddle, nearer_points
+from core.geometry.curvature.search import PROBES, STEPS, CurvatureSearch, Extent
+from core.geometry.curvature.summary import CurvatureSummary
 from core.geometry.hessian.lanczos import Side
 from core.geometry.hessian.products import Backend, Cost
 from core.geometry.hessian.second_derivatives import Method, plan_for, require_smooth

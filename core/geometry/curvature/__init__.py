@@ -1,0 +1,1 @@
+"""Principal curvatures of the boundary, and how far they can be trusted."""
