@@ -12,15 +12,15 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from core.figures.chart import Chart
-    from core.geometry.direction_overlap import DirectionOverlap
-    from core.geometry.sharing import DirectionSensitivity, DirectionSharing
+    from core.geometry.shared_directions.principal_angles import DirectionOverlap
+    from core.geometry.shared_directions.sharing import DirectionSensitivity, DirectionSharing
     from core.images.image_set import ImageSet
     from core.models.classifier import Classifier
 
 
 def _halves(images: ImageSet, count: int, seed: int) -> tuple[Tensor, Tensor]:
     """Two samples of the set without a common image: the same ones for every model."""
-    from core.geometry.sharing import halves
+    from core.geometry.shared_directions.sharing import halves
 
     first, second = halves(images.labels.numpy(), count, seed)
     return images.pixels[first], images.pixels[second]
@@ -37,7 +37,7 @@ def _prepare_sharing(
     scale: float,
     **settings: Any,
 ) -> DirectionSharing:
-    from core.geometry.sharing import direction_sharing
+    from core.geometry.shared_directions.sharing import direction_sharing
 
     first, second = _halves(images, count, seed)
     return direction_sharing(classifier, first, second, seed=seed, scale=scale or None, **settings)
@@ -54,7 +54,7 @@ def _prepare_sensitivity(
     scale: float,
     **settings: Any,
 ) -> DirectionSensitivity:
-    from core.geometry.sharing import direction_sensitivity
+    from core.geometry.shared_directions.sharing import direction_sensitivity
 
     first, second = _halves(images, count, seed)
     return direction_sensitivity(classifier, first, second, seed=seed, scale=scale or None, **settings)
@@ -70,7 +70,7 @@ def _prepare_overlap(
     scale: float,
     **settings: Any,
 ) -> DirectionOverlap:
-    from core.geometry.direction_overlap import direction_overlap
+    from core.geometry.shared_directions.principal_angles import direction_overlap
 
     first, second = _halves(images, count, seed)
     return direction_overlap(classifiers, first, second, seed=seed, scale=scale or None, **settings)

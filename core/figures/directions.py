@@ -24,8 +24,8 @@ from core.figures.matrices import matrix_panel
 from core.figures.pictures import Picture, montage, photograph
 
 if TYPE_CHECKING:
-    from core.geometry.direction_overlap import DirectionOverlap
-    from core.geometry.sharing import DirectionSensitivity, DirectionSharing
+    from core.geometry.shared_directions.principal_angles import DirectionOverlap
+    from core.geometry.shared_directions.sharing import DirectionSensitivity, DirectionSharing
 
 SharingShow = Literal["both", "transfer", "pictures"]
 SHARING_SHOWS: tuple[SharingShow, ...] = get_args(SharingShow)

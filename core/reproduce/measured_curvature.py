@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from core.geometry.curvature.summary import CurvatureSummary
     from core.geometry.detection import Attack, DetectionExhibit
     from core.geometry.regions.connect import RegionPaths
-    from core.geometry.sharing import DirectionSensitivity, DirectionSharing
+    from core.geometry.shared_directions.sharing import DirectionSensitivity, DirectionSharing
     from core.models.classifier import Classifier
 
 OVERSHOOTS = (1.1, 1.5, 2.0, 3.0)  # times the distance to the boundary
@@ -108,7 +108,7 @@ def _at_scale(
     from core.geometry.boundary.deepfool import boundary_points
     from core.geometry.common.sampling import stratified
     from core.geometry.detection import detection_exhibit
-    from core.geometry.sharing import direction_sensitivity, direction_sharing, halves
+    from core.geometry.shared_directions.sharing import direction_sensitivity, direction_sharing, halves
 
     first, second = (pixels[rows] for rows in halves(labels, count, seed))
     found = boundary_points(classifier, second)
@@ -208,8 +208,8 @@ def connected(classifier: Classifier, images: Tensor, pairs: int, seed: int) -> 
     """
     from core.geometry.boundary.relabel import relabel
     from core.geometry.common.sampling import stratified
-    from core.geometry.curved_directions import noise_images
     from core.geometry.regions.connect import connect
+    from core.geometry.shared_directions.mean_shape_operator import noise_images
 
     said = classifier.predict(images).label
     rows = stratified(said, pairs, seed)

@@ -8,7 +8,7 @@ import numpy as np
 import streamlit as st
 
 from core.analyses import TABLE
-from core.geometry.sharing import DirectionSharing
+from core.geometry.shared_directions.sharing import DirectionSharing
 from dashboard import controls, exports, session
 from dashboard.session import Outcome
 

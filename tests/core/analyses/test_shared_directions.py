@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from core.geometry.direction_overlap import DirectionOverlap
-from core.geometry.sharing import DirectionSharing
+from core.geometry.shared_directions.principal_angles import DirectionOverlap
+from core.geometry.shared_directions.sharing import DirectionSharing
 from core.images.image_set import load_images
 from core.models.checkpoints import load_classifier
 from core.recipe import Recipe

@@ -20,8 +20,8 @@ from core.figures.directions import (
 )
 from core.figures.paper import write_figure
 from core.figures.screen import draw
-from core.geometry.direction_overlap import DirectionOverlap
-from core.geometry.sharing import DirectionSensitivity, DirectionSharing
+from core.geometry.shared_directions.principal_angles import DirectionOverlap
+from core.geometry.shared_directions.sharing import DirectionSensitivity, DirectionSharing
 
 
 def a_sharing(complete: bool = True, scale: float = np.nan) -> DirectionSharing:

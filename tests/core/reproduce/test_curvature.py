@@ -15,7 +15,7 @@ from core.geometry.curvature.profile import curvature_profile
 from core.geometry.curvature.summary import CurvatureSummary
 from core.geometry.detection import DetectionExhibit
 from core.geometry.regions.connect import RegionPaths
-from core.geometry.sharing import DirectionSensitivity, DirectionSharing
+from core.geometry.shared_directions.sharing import DirectionSensitivity, DirectionSharing
 from core.images.image_set import load_images
 from core.models.checkpoints import load_classifier
 from core.reproduce import claims_about, curvature

@@ -1,7 +1,7 @@
 """How far curved directions are shared by other images and by noise, and what noise along them flips.
 
-From one half of the images come the shared directions v_m (`core.geometry.curved_directions`). The ratio r_m(z) of the
-curvature along them to that along random tangent directions is taken at four kinds of points z:
+From one half of the images come the shared directions v_m (`core.geometry.shared_directions.mean_shape_operator`). The
+ratio r_m(z) of the curvature along them to that along random tangent directions is taken at four kinds of points z:
 
     seen        the boundary points of the half they come from
     unseen      those of the other half: above 1 they are shared by images
@@ -32,13 +32,13 @@ from torch import Tensor
 from core.geometry.boundary.deepfool import boundary_points
 from core.geometry.common.sampling import stratified
 from core.geometry.curvature.profile import curvature_profile
-from core.geometry.curved_directions import (
+from core.geometry.shared_directions.mean_shape_operator import (
     SharedDirections,
     curvature_transfer,
     noise_images,
     shared_directions,
 )
-from core.geometry.sensitivity import SubspaceSensitivity, curvature_spans, subspace_sensitivity
+from core.geometry.shared_directions.subspace_noise import SubspaceSensitivity, curvature_spans, subspace_sensitivity
 from core.models.classifier import Classifier
 from core.result import Result, quantity
 from core.runtime.batches import OnProgress, silent

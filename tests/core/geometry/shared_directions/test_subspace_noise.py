@@ -9,7 +9,7 @@ from scipy import stats
 
 from core.errors import ImageError
 from core.geometry.curvature.profile import curvature_profile
-from core.geometry.sensitivity import SubspaceSensitivity, curvature_spans, subspace_sensitivity
+from core.geometry.shared_directions.subspace_noise import SubspaceSensitivity, curvature_spans, subspace_sensitivity
 from core.result import Result
 from tests import curved, truths
 

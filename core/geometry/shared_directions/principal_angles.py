@@ -3,7 +3,7 @@
 Each model has its own shared directions, found on the same images. The share of one subspace in another is the mean of
 the squared cosines of their principal angles. Two controls stand beside: the same model's directions from other images,
 which say how far a sample determines them, and the other's directions after a random all-pass filter
-(`core.geometry.sharing`), which say what equal frequencies alone would give.
+(`core.geometry.shared_directions.sharing`), which say what equal frequencies alone would give.
 
 References: Moosavi-Dezfooli et al., Robustness of classifiers to universal perturbations: a geometric perspective, ICLR
 2018 (arXiv 1705.09554); Björck and Golub, Numerical methods for computing angles between linear subspaces, Math. Comp.
@@ -21,8 +21,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from core.geometry.curved_directions import SharedDirections, shared_directions, subspace_overlap
-from core.geometry.sharing import TOLERANCE, scrambled
+from core.geometry.shared_directions.mean_shape_operator import SharedDirections, shared_directions, subspace_overlap
+from core.geometry.shared_directions.sharing import TOLERANCE, scrambled
 from core.models.classifier import Classifier
 from core.result import Result, quantity
 from core.runtime.batches import OnProgress, silent

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from core.errors import ImageError
-from core.geometry.curved_directions import (
+from core.geometry.shared_directions.mean_shape_operator import (
     CurvatureTransfer,
     SharedDirections,
     curvature_transfer,

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from core.geometry.direction_overlap import DirectionOverlap, direction_overlap
+from core.geometry.shared_directions.principal_angles import DirectionOverlap, direction_overlap
 from core.result import Result
 from tests import curved
 

@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from core.geometry.curved_directions import shared_directions
-from core.geometry.sharing import (
+from core.geometry.shared_directions.mean_shape_operator import shared_directions
+from core.geometry.shared_directions.sharing import (
     DirectionSensitivity,
     DirectionSharing,
     direction_sensitivity,

@@ -1,0 +1,1 @@
+"""Directions in which the boundary is curved at many images."""
