@@ -12,7 +12,7 @@ from core.parameters import Parameter
 
 if TYPE_CHECKING:
     from core.figures.chart import Chart
-    from core.geometry.detection import Attack, DetectionExhibit
+    from core.geometry.detector.evaluation import Attack, DetectionExhibit
     from core.images.image_set import ImageSet
     from core.models.classifier import Classifier
     from core.runtime.batches import OnProgress
@@ -36,7 +36,7 @@ def _prepare(
     import numpy as np
 
     from core.geometry.common.sampling import stratified
-    from core.geometry.detection import detection_exhibit
+    from core.geometry.detector.evaluation import detection_exhibit
 
     clean, adversarial = images.pairs
     if not attacks and not len(clean):

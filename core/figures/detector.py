@@ -12,7 +12,7 @@ from core.figures import style
 from core.figures.chart import Axis, BandLayer, Chart, Layer, LegendEntry, LinesLayer, Panel, PointsLayer
 
 if TYPE_CHECKING:
-    from core.geometry.detection import DetectionExhibit
+    from core.geometry.detector.evaluation import DetectionExhibit
 
 DetectorShow = Literal["all", "scores", "roc", "auc", "recovery"]
 DETECTOR_SHOWS: tuple[DetectorShow, ...] = get_args(DetectorShow)

@@ -20,7 +20,7 @@ from core.reproduce.measured_curvature import CONFIDENCE, NEAR, PAIRS, MeasuredC
 from core.reproduce.report import Claim, Evidence, check_demo
 
 if TYPE_CHECKING:
-    from core.geometry.detection import DetectionExhibit
+    from core.geometry.detector.evaluation import DetectionExhibit
     from core.runtime.batches import OnProgress
 
 REGIONS = "Fawzi, Moosavi-Dezfooli, Frossard, Soatto, CVPR 2018, arXiv 1705.09552"

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from core.geometry.curvature.summary import CurvatureSummary
-    from core.geometry.detection import Attack, DetectionExhibit
+    from core.geometry.detector.evaluation import Attack, DetectionExhibit
     from core.geometry.regions.connect import RegionPaths
     from core.geometry.shared_directions.sharing import DirectionSensitivity, DirectionSharing
     from core.models.classifier import Classifier
@@ -107,7 +107,7 @@ def _at_scale(
 ) -> MeasuredCurvature:
     from core.geometry.boundary.deepfool import boundary_points
     from core.geometry.common.sampling import stratified
-    from core.geometry.detection import detection_exhibit
+    from core.geometry.detector.evaluation import detection_exhibit
     from core.geometry.shared_directions.sharing import direction_sensitivity, direction_sharing, halves
 
     first, second = (pixels[rows] for rows in halves(labels, count, seed))

@@ -9,7 +9,7 @@ import streamlit as st
 
 from core.analyses import TABLE
 from core.figures.detector import perturbation_words
-from core.geometry.detection import NO_DEFENCE, PAIRS, DetectionExhibit
+from core.geometry.detector.evaluation import NO_DEFENCE, PAIRS, DetectionExhibit
 from dashboard import controls, exports, session
 from dashboard.session import Outcome
 from dashboard.widgets import showing

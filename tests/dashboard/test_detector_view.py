@@ -9,7 +9,7 @@ import pytest
 import streamlit as st
 from streamlit.testing.v1 import AppTest
 
-from core.geometry.detection import NO_DEFENCE
+from core.geometry.detector.evaluation import NO_DEFENCE
 from tests.pages import healthy
 
 CHECKOUT = Path(__file__).resolve().parents[2]

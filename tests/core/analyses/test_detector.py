@@ -11,8 +11,8 @@ import torch
 
 from core.errors import RecipeError
 from core.geometry.boundary.deepfool import boundary_points
-from core.geometry.detection import PAIRS, DetectionExhibit
-from core.geometry.detector import detect_perturbed
+from core.geometry.detector.evaluation import PAIRS, DetectionExhibit
+from core.geometry.detector.scores import detect_perturbed
 from core.images.image_set import load_images
 from core.models.checkpoints import load_classifier
 from core.recipe import Recipe

@@ -12,7 +12,7 @@ from core.figures.chart import BandLayer, LinesLayer, PointsLayer
 from core.figures.detector import DETECTOR_SHOWS, DetectorShow, detector_chart, perturbation_words
 from core.figures.paper import write_figure
 from core.figures.screen import draw
-from core.geometry.detection import NO_DEFENCE, DetectionExhibit
+from core.geometry.detector.evaluation import NO_DEFENCE, DetectionExhibit
 
 ATTACKS = ("overshoot", "projected gradient", "shortest")
 

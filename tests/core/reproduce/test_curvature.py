@@ -13,7 +13,7 @@ import torch
 
 from core.geometry.curvature.profile import curvature_profile
 from core.geometry.curvature.summary import CurvatureSummary
-from core.geometry.detection import DetectionExhibit
+from core.geometry.detector.evaluation import DetectionExhibit
 from core.geometry.regions.connect import RegionPaths
 from core.geometry.shared_directions.sharing import DirectionSensitivity, DirectionSharing
 from core.images.image_set import load_images

@@ -12,7 +12,7 @@ from torch import nn
 
 from core.geometry.boundary.deepfool import boundary_points
 from core.geometry.curvature.profile import curvature_profile
-from core.geometry.detector import detect_perturbed
+from core.geometry.detector.scores import detect_perturbed
 from core.geometry.hessian.products import Cost
 from core.geometry.hessian.second_derivatives import grey_level, operators_at, plan_for, products_at
 from core.geometry.shared_directions.mean_shape_operator import curvature_transfer, shared_directions

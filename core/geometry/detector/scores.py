@@ -82,7 +82,7 @@ def detect_perturbed(
 
     Returns:
         Scores, their standard errors and the guess for the class before. Which score means "perturbed" depends on the
-        model: `core.geometry.detection` measures it.
+        model: `core.geometry.detector.evaluation` measures it.
 
     Raises:
         ValueError: if no probe is allowed, the number of classes is negative, or exact curvatures are asked for of a

@@ -9,7 +9,7 @@ import pytest
 import torch
 from scipy import stats
 
-from core.geometry.detection import ATTACKS, PAIRS, DetectionExhibit, _curve, detection_exhibit
+from core.geometry.detector.evaluation import ATTACKS, PAIRS, DetectionExhibit, _curve, detection_exhibit
 from core.images.image_set import load_images
 from core.models.checkpoints import load_classifier
 from core.result import Result

@@ -1,12 +1,12 @@
 """How well curvature tells perturbed images from clean ones: an exhibit, with its uncertainty, never a defence.
 
-Clean images are scored by `core.geometry.detector`, and so is each after a perturbation: a step from x through its
-nearest boundary point z to x + a (z - x) for several overshoots a; projected gradient descent within a ball of radius
-a ||z - x||; the short perturbations of another kind of search; and images that anyone perturbed by any attack, given
-as pairs. Calling images with a score above a threshold perturbed gives, over all thresholds, the receiver operating
-characteristic; its area (AUC) is the probability that a perturbed image scores higher than a clean one, 0.5 by chance.
-Bands are percentiles over resampled images. Recovery is the share of perturbed images for which the class across their
-nearest boundary is the one before.
+Clean images are scored by `core.geometry.detector.scores`, and so is each after a perturbation: a step from x through
+its nearest boundary point z to x + a (z - x) for several overshoots a; projected gradient descent within a ball of
+radius a ||z - x||; the short perturbations of another kind of search; and images that anyone perturbed by any attack,
+given as pairs. Calling images with a score above a threshold perturbed gives, over all thresholds, the receiver
+operating characteristic; its area (AUC) is the probability that a perturbed image scores higher than a clean one, 0.5
+by chance. Bands are percentiles over resampled images. Recovery is the share of perturbed images for which the class
+across their nearest boundary is the one before.
 
 References: Fawzi et al., CVPR 2018, section 6; Efron and Tibshirani, An Introduction to the Bootstrap, 1993; attacks as
 in `core.geometry.boundary.attacks`.
@@ -27,7 +27,7 @@ from torch import Tensor
 from core.geometry.boundary.attacks import Perturbed, projected_gradient, shortest_perturbation
 from core.geometry.boundary.deepfool import BoundaryPoints, boundary_points
 from core.geometry.common.intervals import wilson
-from core.geometry.detector import PerturbationScores, detect_perturbed
+from core.geometry.detector.scores import PerturbationScores, detect_perturbed
 from core.models.classifier import Classifier
 from core.result import Result, quantity
 from core.runtime.batches import OnProgress, silent

@@ -1,0 +1,1 @@
+"""Telling perturbed images from clean ones by the curvature at them."""
