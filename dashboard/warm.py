@@ -37,7 +37,8 @@ def _try() -> None:
     if jobs.shared().pending():
         _wait()
         return
-    from core.geometry import layouts, level_kernels
+    from core.geometry import layouts
+    from core.geometry.level_sets import step_compiled
 
-    level_kernels.warm_up()
+    step_compiled.warm_up()
     layouts.warm_up()

@@ -38,7 +38,7 @@ from torch import Tensor
 from core.errors import ImageError
 from core.geometry.boundary.deepfool import boundary_points
 from core.geometry.corruptions.corruptions import CORRUPTIONS, corrupt
-from core.geometry.level_steps import MODES, Mode
+from core.geometry.level_sets.step import MODES, Mode
 from core.geometry.level_ways import DEFAULT, way_to
 from core.geometry.planes.planes import Plane
 from core.geometry.sparse.sparse_perturbation import sparse_perturbation

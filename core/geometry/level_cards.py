@@ -22,12 +22,12 @@ from torch import Tensor
 
 from core.errors import ImageError
 from core.geometry.cuts import PlaneKind, Start, start_of
-from core.geometry.image_distances import ImageDistances, image_distances
-from core.geometry.level_sets import LevelSetPaths, traverse
-from core.geometry.level_steps import Mode
+from core.geometry.level_sets.image_distances import ImageDistances, image_distances
+from core.geometry.level_sets.segments import linear_paths
+from core.geometry.level_sets.step import Mode
+from core.geometry.level_sets.traverse import LevelSetPaths, traverse
+from core.geometry.level_sets.triangles import Triangle, triangle
 from core.geometry.planes.slices import Slice
-from core.geometry.segments import linear_paths
-from core.geometry.triangles import Triangle, triangle
 from core.images.image_set import ImageSet
 from core.models.classifier import Classifier
 from core.result import Result, quantity
@@ -162,7 +162,7 @@ def prepare(
         classifier: the model.
         images: the whole set.
         rows: of the source, unless `at` says otherwise, then of the targets.
-        mode: see `core.geometry.level_sets.traverse`.
+        mode: see `core.geometry.level_sets.traverse.traverse`.
         delta: see there.
         steps: see there.
         reference: the recipe's first model, which lays the plane; each model walks for itself.
@@ -325,10 +325,10 @@ def prepare_triangle(
         classifier: the model.
         images: the whole set.
         rows: see `prepare`; two targets.
-        mode: see `core.geometry.level_sets.traverse`.
+        mode: see `core.geometry.level_sets.traverse.traverse`.
         delta: see there.
         steps: see there.
-        resolution: see `core.geometry.triangles.triangle`.
+        resolution: see `core.geometry.level_sets.triangles.triangle`.
         reference: see `prepare`.
         plane: see `prepare`.
         u: see `prepare`.

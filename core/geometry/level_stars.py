@@ -1,8 +1,8 @@
 """Stars of blind spots: one source of a set, and the ends of walks on its level set as limbs.
 
-From the words of a recipe to `core.geometry.star_likeness` and `core.geometry.widths` at the ends of walks to many
-targets. Walks go along the level set ("equality" or "paper"): what they may lose on straight ways is a setting of its
-own.
+From the words of a recipe to `core.geometry.level_sets.star_likeness` and `core.geometry.level_sets.widths` at the ends
+of walks to many targets. Walks go along the level set ("equality" or "paper"): what they may lose on straight ways is a
+setting of its own.
 
 Reference: Balasubramanian, Sriramanan, Sadasivan, Feizi, Exploring Geometry of Blind Spots in Vision Models, NeurIPS
 2023 (arXiv 2310.19889).
@@ -21,9 +21,9 @@ from torch import Tensor
 from core.errors import ImageError
 from core.geometry.cuts import PlaneKind
 from core.geometry.level_cards import part_of, source_of, targets_of, walks_of
-from core.geometry.level_steps import Mode
-from core.geometry.star_likeness import StarLikeness, star_likeness
-from core.geometry.widths import level_set_widths
+from core.geometry.level_sets.star_likeness import StarLikeness, star_likeness
+from core.geometry.level_sets.step import Mode
+from core.geometry.level_sets.widths import level_set_widths
 from core.images.image_set import ImageSet
 from core.models.classifier import Classifier
 from core.result import quantity
@@ -72,7 +72,7 @@ def prepare(
         classifier: the model.
         images: the whole set.
         rows: of the source, unless `at` says otherwise, then of targets that are surely taken.
-        mode: see `core.geometry.level_sets.traverse`; along the level set.
+        mode: see `core.geometry.level_sets.traverse.traverse`; along the level set.
         delta: see there.
         steps: see there.
         count: how many targets there are in all, the rest drawn from the set.

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from core.errors import ImageError
-from core.geometry.level_sets import traverse
-from core.geometry.level_steps import Mode
+from core.geometry.level_sets.step import Mode
+from core.geometry.level_sets.traverse import traverse
 from core.images.image_set import ImageSet
 from core.models.classifier import Classifier
 
@@ -40,7 +40,7 @@ def way_to(
         images: the whole set.
         row: of the source.
         target: row of the target.
-        mode: see `core.geometry.level_sets.traverse`.
+        mode: see `core.geometry.level_sets.traverse.traverse`.
         delta: see there.
         steps: see there.
 

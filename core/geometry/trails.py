@@ -11,8 +11,8 @@ from torch import Tensor
 from core.geometry.boundary.closest_point import SignedMargin, steepest
 from core.geometry.corruptions.corruptions import WORST, corrupt
 from core.geometry.cuts import PlaneKind, cut_of
-from core.geometry.level_sets import traverse
-from core.geometry.level_steps import Mode
+from core.geometry.level_sets.step import Mode
+from core.geometry.level_sets.traverse import traverse
 from core.geometry.planes.planes import Extent
 from core.images.image_set import ImageSet
 from core.models.classifier import Classifier
@@ -63,7 +63,7 @@ def trails(
         u: see there.
         v: see there.
         extent: the square of the plane; its default when None.
-        walk: mode, delta in confidence, and most steps, see `core.geometry.level_sets.traverse`.
+        walk: mode, delta in confidence, and most steps, see `core.geometry.level_sets.traverse.traverse`.
 
     Returns:
         The images; of slices and attacks they may leave [0, 1].

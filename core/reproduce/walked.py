@@ -15,9 +15,9 @@ import torch
 from torch import Tensor
 
 if TYPE_CHECKING:
-    from core.geometry.image_distances import ImageDistances
-    from core.geometry.level_sets import LevelSetPaths
-    from core.geometry.star_likeness import StarLikeness
+    from core.geometry.level_sets.image_distances import ImageDistances
+    from core.geometry.level_sets.star_likeness import StarLikeness
+    from core.geometry.level_sets.traverse import LevelSetPaths
     from core.images.image_set import ImageSet
     from core.models.classifier import Classifier
 
@@ -122,10 +122,10 @@ def walk(name: str, classifier: Classifier, pairs: Pairs, seed: int) -> Walked:
     Returns:
         What was measured.
     """
-    from core.geometry.image_distances import image_distances
-    from core.geometry.level_sets import traverse
-    from core.geometry.segments import linear_paths
-    from core.geometry.star_likeness import star_likeness
+    from core.geometry.level_sets.image_distances import image_distances
+    from core.geometry.level_sets.segments import linear_paths
+    from core.geometry.level_sets.star_likeness import star_likeness
+    from core.geometry.level_sets.traverse import traverse
 
     starts = pairs.sources[torch.from_numpy(pairs.owner)]
     said = classifier.predict(pairs.sources)
@@ -164,7 +164,7 @@ def triangle_shares(classifier: Classifier, pairs: Pairs, ends: Tensor, scale: f
     Returns:
         (sources,) shares for each delta of `DELTAS`.
     """
-    from core.geometry.triangles import triangle
+    from core.geometry.level_sets.triangles import triangle
 
     corners = np.array(
         [
@@ -184,7 +184,7 @@ def _widths(
     classifier: Classifier, pairs: Pairs, ends: Tensor, loss: float, seed: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Widths at the first end of each source, and at the source, across the same ways."""
-    from core.geometry.widths import level_set_widths
+    from core.geometry.level_sets.widths import level_set_widths
 
     first = torch.from_numpy(np.unique(pairs.owner, return_index=True)[1])
     ways = pairs.targets[first] - pairs.sources

@@ -13,9 +13,9 @@ from core.analyses import TABLE
 from core.analyses.level_sets import MOST_TARGETS, words_of
 from core.figures.level_triangles import level_plane_chart
 from core.geometry.directions import walk_direction
-from core.geometry.image_distances import ImageDistances, perceptual_missing
 from core.geometry.level_cards import LevelSetCard, confidence_on, perceptual_distances
-from core.geometry.level_sets import STATUSES
+from core.geometry.level_sets.image_distances import ImageDistances, perceptual_missing
+from core.geometry.level_sets.traverse import STATUSES
 from core.geometry.level_stars import LevelStar
 from core.geometry.planes.slices import Slice
 from dashboard import controls, exports, pace, plane_controls, session

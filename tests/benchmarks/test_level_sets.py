@@ -16,10 +16,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from core.geometry.level_sets import LevelSetPaths, traverse
-from core.geometry.level_steps import MODES, Stepper
-from core.geometry.level_walks import Pairs
-from core.geometry.log_odds import LogOdds
+from core.geometry.level_sets.batch import Pairs
+from core.geometry.level_sets.log_odds import LogOdds
+from core.geometry.level_sets.step import MODES, Stepper
+from core.geometry.level_sets.traverse import LevelSetPaths, traverse
 from core.images.image_set import load_images
 from core.models.checkpoints import load_classifier
 from core.models.classifier import Classifier

@@ -11,7 +11,7 @@ import pytest
 import streamlit as st
 from streamlit.testing.v1 import AppTest
 
-from core.geometry import image_distances
+from core.geometry.level_sets import image_distances
 from dashboard import plane_controls
 from tests.pages import healthy
 

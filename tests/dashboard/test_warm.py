@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from core.geometry import layouts, level_kernels
+from core.geometry import layouts
+from core.geometry.level_sets import step_compiled
 from dashboard import jobs, warm
 
 
@@ -35,7 +36,7 @@ def test_a_server_warms_up_once_and_not_while_somebody_waits(monkeypatch: pytest
         done.set()
 
     monkeypatch.setattr(layouts, "warm_up", count)
-    monkeypatch.setattr(level_kernels, "warm_up", lambda: None)
+    monkeypatch.setattr(step_compiled, "warm_up", lambda: None)
     monkeypatch.setitem(sys.modules, "streamlit.web.bootstrap", types.ModuleType("bootstrap"))
     queue = types.SimpleNamespace(pending=lambda: next(looks))
     monkeypatch.setattr(jobs, "shared", lambda: queue)

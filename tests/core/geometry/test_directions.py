@@ -24,8 +24,8 @@ from core.geometry.directions import (
     plane_of_directions,
     walk_direction,
 )
-from core.geometry.level_sets import traverse
-from core.geometry.level_steps import MODES
+from core.geometry.level_sets.step import MODES
+from core.geometry.level_sets.traverse import traverse
 from core.images.image_set import ImageSet, load_images
 from core.models.checkpoints import load_classifier
 from core.models.classifier import Classifier

@@ -18,7 +18,7 @@ from core.geometry.level_cards import (
     prepare,
     prepare_triangle,
 )
-from core.geometry.level_sets import traverse
+from core.geometry.level_sets.traverse import traverse
 from core.geometry.level_stars import prepare as prepare_star
 from core.geometry.planes.planes import Plane
 from core.geometry.planes.slices import slice_plane

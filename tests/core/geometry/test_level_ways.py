@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from core.errors import ImageError
-from core.geometry.level_sets import traverse
+from core.geometry.level_sets.traverse import traverse
 from core.geometry.level_ways import way_to
 from core.images.image_set import load_images
 from core.models.checkpoints import load_classifier

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import torch
 
-from core.geometry.image_distances import image_distances
-from core.geometry.level_sets import traverse
-from core.geometry.star_likeness import star_likeness
+from core.geometry.level_sets.image_distances import image_distances
+from core.geometry.level_sets.star_likeness import star_likeness
+from core.geometry.level_sets.traverse import traverse
 from core.images.image_set import ImageSet
 from core.reproduce import level_sets
 from core.reproduce.walked import DELTAS, LATTICE, Pairs, Walked, pairs_of, triangle_shares

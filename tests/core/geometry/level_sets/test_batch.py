@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from core.geometry import level_walks
-from core.geometry.level_sets import LevelSetPaths, traverse
+from core.geometry.level_sets import batch
+from core.geometry.level_sets.traverse import LevelSetPaths, traverse
 from core.images.image_set import load_images
 from core.models.checkpoints import load_classifier
 from core.result import Result
@@ -24,7 +24,7 @@ def pairs() -> tuple[Tensor, Tensor]:
 
 
 def test_walks_are_shown_while_they_go_on(pairs: tuple[Tensor, Tensor], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(level_walks, "_SECONDS", 0.0)
+    monkeypatch.setattr(batch, "_SECONDS", 0.0)
     monkeypatch.setattr(batches.batch_shapes, "get", lambda *args: 4)
     classifier = load_classifier("demo:digits/standard", "cpu")
     fractions: list[float] = []
@@ -67,13 +67,13 @@ def test_slots_are_filled_again_and_dropped_when_nobody_waits(
     sources, targets = pairs
     targets[:3] = sources[:3]  # there at once
     widths: list[int] = []
-    whole = level_walks.Stepper.__call__
+    whole = batch.Stepper.__call__
 
-    def counted(stepper: level_walks.Stepper, walkers: level_walks.Walkers) -> None:
+    def counted(stepper: batch.Stepper, walkers: batch.Walkers) -> None:
         widths.append(len(walkers.age))
         whole(stepper, walkers)
 
-    monkeypatch.setattr(level_walks.Stepper, "__call__", counted)
+    monkeypatch.setattr(batch.Stepper, "__call__", counted)
     paths = traverse(load_classifier("demo:digits/standard", "cpu"), sources, targets, steps=10)
     assert widths == [3] * 12
     assert paths.gradients == 36
@@ -84,10 +84,10 @@ def test_slots_are_filled_again_and_dropped_when_nobody_waits(
 
 
 def test_images_are_kept_after_ever_more_steps() -> None:
-    assert level_walks._frames(1) == [0, 1]
-    assert level_walks._frames(100) == [0, 10, 20, 40, 60, 80, 100]
-    assert level_walks._frames(400) == list(level_walks.FRAMES)
-    assert level_walks._frames(1000) == [*level_walks.FRAMES, 600, 900, 1000]
+    assert batch._frames(1) == [0, 1]
+    assert batch._frames(100) == [0, 10, 20, 40, 60, 80, 100]
+    assert batch._frames(400) == list(batch.FRAMES)
+    assert batch._frames(1000) == [*batch.FRAMES, 600, 900, 1000]
 
 
 def test_walks_that_all_cannot_begin_cost_no_step() -> None:

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core.errors import ImageError
-from core.geometry.triangles import Triangle, triangle
+from core.geometry.level_sets.triangles import Triangle, triangle
 from core.images.image_set import load_images
 from core.models.checkpoints import load_classifier
 from core.result import Result

@@ -1,6 +1,6 @@
 """Walks on level sets under way: one row each, and what was seen at their points.
 
-The steps are taken in `core.geometry.level_steps`; many walks at once are led by `core.geometry.level_walks`.
+The steps are taken in `core.geometry.level_sets.step`; many walks at once are led by `core.geometry.level_sets.batch`.
 """
 
 from __future__ import annotations

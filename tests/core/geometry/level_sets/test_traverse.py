@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from core.errors import ImageError
-from core.geometry.level_sets import STATUSES, LevelSetPaths, traverse
-from core.geometry.level_steps import MODES, Mode
+from core.geometry.level_sets.step import MODES, Mode
+from core.geometry.level_sets.traverse import STATUSES, LevelSetPaths, traverse
 from core.images.image_set import load_images
 from core.models.checkpoints import load_classifier
 from core.models.classifier import Classifier

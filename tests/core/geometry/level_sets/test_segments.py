@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from core.geometry.segments import LinearPaths, linear_paths
+from core.geometry.level_sets.segments import LinearPaths, linear_paths
 from core.images.image_set import load_images
 from core.models.checkpoints import load_classifier
 from core.result import Result

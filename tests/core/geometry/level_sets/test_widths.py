@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from core.errors import ImageError
-from core.geometry.widths import LevelSetWidths, level_set_widths
+from core.geometry.level_sets.widths import LevelSetWidths, level_set_widths
 from core.images.image_set import load_images
 from core.models.checkpoints import load_classifier
 from core.result import Result
@@ -79,7 +79,7 @@ def test_lengths_are_those_of_clipped_images() -> None:
 
 
 def test_directions_are_orthogonal_to_the_way_and_to_the_gradient() -> None:
-    from core.geometry import widths
+    from core.geometry.level_sets import widths
 
     vectors = torch.randn(3, 2, 50, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     vectors[2, 1] = 2 * vectors[2, 0]  # adds nothing

@@ -14,8 +14,8 @@ from skimage.metrics import structural_similarity
 from torch import Tensor
 
 from core.errors import ImageError
-from core.geometry import image_distances as module
-from core.geometry.image_distances import ImageDistances, image_distances
+from core.geometry.level_sets import image_distances as module
+from core.geometry.level_sets.image_distances import ImageDistances, image_distances
 from core.images.image_set import load_images
 from core.result import Result
 from tests import truths

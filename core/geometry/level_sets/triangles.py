@@ -1,10 +1,10 @@
 """The confidence on triangles of images: is the set of images called alike convex?
 
 A triangle has a source a and two other images b and c, as a rule ends of walks on the source's level set
-(`core.geometry.level_sets`). Its points a + i/n (b - a) + j/n (c - a) with i, j >= 0 and i + j <= n make up a lattice
-of (n + 1)(n + 2) / 2; mixes of images in the pixel box are in it. For the class y of the source, Frac(delta) is the
-share of the triangle with p_y >= p_y(a) - delta. The published number counts every lattice point alike ("lattice"); so
-a corner weighs as much as a point inside. By area it stands for a sixth of that and a point on an edge for half
+(`core.geometry.level_sets.traverse`). Its points a + i/n (b - a) + j/n (c - a) with i, j >= 0 and i + j <= n make up a
+lattice of (n + 1)(n + 2) / 2; mixes of images in the pixel box are in it. For the class y of the source, Frac(delta) is
+the share of the triangle with p_y >= p_y(a) - delta. The published number counts every lattice point alike ("lattice");
+so a corner weighs as much as a point inside. By area it stands for a sixth of that and a point on an edge for half
 ("area"): that share tends to the area of the set as n grows, with an error of about the boundary's length over n.
 
 Where the edges from a stay in the set and the triangle does not, the set is star-like about a but not convex. A method
@@ -25,7 +25,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from core.geometry.log_odds import log_odds
+from core.geometry.level_sets.log_odds import log_odds
 from core.models.classifier import Classifier
 from core.result import Result, quantity
 from core.runtime.batches import OnProgress, silent

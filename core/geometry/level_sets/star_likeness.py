@@ -2,7 +2,7 @@
 
 A set is star-like about a source if every segment from there to a member stays inside, and convex if every segment
 between members does. Sampled on the blind spots of a source, ends of walks on its level set (`core.geometry.
-level_sets`), with reach and least confidence of segments as in `core.geometry.segments`:
+level_sets`), with reach and least confidence of segments as in `core.geometry.level_sets.segments`:
 
     star share      how many spots are seen from the source: reach 1
     limbs           groups of those seen, two being of one group if a chain of chords inside the set joins them
@@ -27,7 +27,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from core.geometry.segments import Segments, check, confidence
+from core.geometry.level_sets.segments import Segments, check, confidence
 from core.models.classifier import Classifier
 from core.result import Result, quantity
 from core.runtime.batches import OnProgress, silent

@@ -32,7 +32,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from core.errors import ImageError
-from core.geometry.level_steps import (
+from core.geometry.level_sets.batch import Pairs, Table, walk
+from core.geometry.level_sets.log_odds import LogOdds
+from core.geometry.level_sets.step import (
     BLOCKED,
     BUDGET,
     FLAT,
@@ -45,8 +47,6 @@ from core.geometry.level_steps import (
     Mode,
     Stepper,
 )
-from core.geometry.level_walks import Pairs, Table, walk
-from core.geometry.log_odds import LogOdds
 from core.models.classifier import Classifier
 from core.result import Result, quantity
 from core.runtime.batches import OnProgress, silent

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from core.geometry.level_sets import traverse
-from core.geometry.level_steps import MODES, Mode, rise_in_box
+from core.geometry.level_sets.step import MODES, Mode, rise_in_box
+from core.geometry.level_sets.traverse import traverse
 from tests import truths
 from tests.core.geometry.test_level_sets import between, check, dot, halves
 

@@ -20,7 +20,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from core.geometry.log_odds import level_below, log_odds
+from core.geometry.level_sets.log_odds import level_below, log_odds
 from core.models.classifier import Classifier
 from core.result import Result, quantity
 from core.runtime.batches import Batches, OnProgress, silent

@@ -7,9 +7,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from core.geometry.level_sets import traverse
-from core.geometry.level_steps import MODES, Mode, Stepper
-from core.geometry.level_walkers import Walkers
+from core.geometry.level_sets.step import MODES, Mode, Stepper
+from core.geometry.level_sets.traverse import traverse
+from core.geometry.level_sets.walkers import Walkers
 from core.images.image_set import load_images
 from core.models.checkpoints import load_classifier
 

@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from core.geometry.level_sets import traverse
-from core.geometry.star_likeness import StarLikeness, star_likeness
+from core.geometry.level_sets.star_likeness import StarLikeness, star_likeness
+from core.geometry.level_sets.traverse import traverse
 from core.images.image_set import load_images
 from core.models.checkpoints import load_classifier
 from core.result import Result

@@ -35,9 +35,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from core.geometry.level_kernels import NEWTON_STEPS, calm_step
-from core.geometry.level_walkers import RECORDED, Walkers
-from core.geometry.log_odds import LogOdds, level_below
+from core.geometry.level_sets.log_odds import LogOdds, level_below
+from core.geometry.level_sets.step_compiled import NEWTON_STEPS, calm_step
+from core.geometry.level_sets.walkers import RECORDED, Walkers
 
 Mode = Literal["superlevel", "equality", "paper"]
 MODES: tuple[Mode, ...] = get_args(Mode)

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from core.geometry.log_odds import LogOdds, level_below, log_odds
+from core.geometry.level_sets.log_odds import LogOdds, level_below, log_odds
 from tests import truths
 
 

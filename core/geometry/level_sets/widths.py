@@ -27,7 +27,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from core.errors import ImageError
-from core.geometry.log_odds import LogOdds, log_odds
+from core.geometry.level_sets.log_odds import LogOdds, log_odds
 from core.models.classifier import Classifier
 from core.result import Result, quantity
 from core.runtime.batches import OnProgress, silent

@@ -1,0 +1,1 @@
+"""Sets of equal confidence: traversals, triangles, star-likeness and widths."""
