@@ -350,13 +350,13 @@ def agreements(result: Any, recipe: Recipe, classifiers: Sequence[Classifier]) -
 
 def maps(result: Any) -> Sequence[str]:
     """Names of the maps that are compared."""
-    from core.geometry.local import MAPS
+    from core.geometry.local.local import MAPS
 
     return MAPS
 
 
 def kinds(result: Any) -> Sequence[str]:
     """Names of the kinds of images."""
-    from core.geometry.local_kinds import KINDS
+    from core.geometry.local.adversarial_comparison import KINDS
 
     return KINDS

@@ -14,10 +14,10 @@ from core.parameters import Parameter
 
 if TYPE_CHECKING:
     from core.figures.chart import Chart
+    from core.geometry.local.adversarial_comparison import LocalKinds
+    from core.geometry.local.by_layer import LayerGeometry
+    from core.geometry.local.by_radius import RadiusSweep
     from core.geometry.local_card import LocalCard
-    from core.geometry.local_kinds import LocalKinds
-    from core.geometry.local_layers import LayerGeometry
-    from core.geometry.local_sweep import RadiusSweep
     from core.images.image_set import ImageSet
     from core.models.classifier import Classifier
     from core.runtime.batches import OnProgress
@@ -52,7 +52,7 @@ def _prepare_layers(
     seed: int,
     on_progress: OnProgress,
 ) -> LayerGeometry:
-    from core.geometry.local_layers import layer_geometry
+    from core.geometry.local.by_layer import layer_geometry
 
     taken = images[_drawn(images, rows, others, seed)]
     paths = tuple(path.strip() for path in layers.split(",") if path.strip())
@@ -74,7 +74,7 @@ def _prepare_sweep(
     seed: int,
     on_progress: OnProgress,
 ) -> RadiusSweep:
-    from core.geometry.local_sweep import radius_sweep
+    from core.geometry.local.by_radius import radius_sweep
 
     taken = _drawn(images, rows, others, seed)
     found = radius_sweep(
@@ -101,7 +101,7 @@ def _prepare_kinds(
     seed: int,
     on_progress: OnProgress,
 ) -> LocalKinds:
-    from core.geometry.local_kinds import local_kinds
+    from core.geometry.local.adversarial_comparison import local_kinds
 
     taken = _drawn(images, rows, others, seed)
     found = local_kinds(classifier, images[taken].pixels, radius, strength=strength, seed=seed, on_progress=on_progress)

@@ -12,7 +12,7 @@ from core.figures import style
 from core.figures.chart import Axis, Chart, Layer, LegendEntry, LinesLayer, Panel, PointsLayer
 
 if TYPE_CHECKING:
-    from core.geometry.local_kinds import LocalKinds
+    from core.geometry.local.adversarial_comparison import LocalKinds
 
 KindsNumber = Literal["point", "pairs", "ball", "margin"]
 

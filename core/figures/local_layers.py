@@ -12,8 +12,8 @@ from core.figures import style
 from core.figures.chart import Axis, BandLayer, Chart, Layer, LegendEntry, LinesLayer, Panel, PointsLayer
 
 if TYPE_CHECKING:
-    from core.geometry.local_layers import LayerGeometry
-    from core.geometry.local_sweep import RadiusSweep
+    from core.geometry.local.by_layer import LayerGeometry
+    from core.geometry.local.by_radius import RadiusSweep
 
 _INKS = tuple(style.class_colour(k) for k in (5, 0, 7, 1))
 _SWEPT = ("asymmetry", "residual of the linearisation (dashed)", "units on another side (dotted)", "other class")

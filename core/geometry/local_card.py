@@ -18,11 +18,11 @@ import torch
 from torch import Tensor
 
 from core.geometry.cuts import PlaneKind, cut_of, start_of
-from core.geometry.linearised import Linearised, Outputs, Representation
-from core.geometry.local import LocalGeometry, local_geometry, precise
+from core.geometry.local.direction_distributions import Sampler
+from core.geometry.local.jacobian import Linearised, Outputs, Representation
+from core.geometry.local.local import LocalGeometry, local_geometry, precise
+from core.geometry.local.rays import label_rays
 from core.geometry.planes.planes import Plane
-from core.geometry.rays import label_rays
-from core.geometry.samplers import Sampler
 from core.images.image_set import ImageSet
 from core.models.classifier import Classifier
 from core.result import quantity
@@ -78,7 +78,7 @@ def prepare(
         u: see there.
         v: see there.
         at: see there.
-        radius: see `core.geometry.local.local_geometry`.
+        radius: see `core.geometry.local.local.local_geometry`.
         sampler: see there.
         dimension: see there.
         count: see there.

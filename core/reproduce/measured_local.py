@@ -10,10 +10,10 @@ import numpy as np
 from core.reproduce.report import Evidence
 
 if TYPE_CHECKING:
-    from core.geometry.local import LocalGeometry
-    from core.geometry.local_kinds import LocalKinds
-    from core.geometry.local_layers import LayerGeometry
-    from core.geometry.local_sweep import RadiusSweep
+    from core.geometry.local.adversarial_comparison import LocalKinds
+    from core.geometry.local.by_layer import LayerGeometry
+    from core.geometry.local.by_radius import RadiusSweep
+    from core.geometry.local.local import LocalGeometry
 
 RADIUS = {"photos": 0.5, "digits": 1.0}  # ℓ2 pixel: half of what adversarial training was given
 STRENGTH = {"photos": 1.0, "digits": 2.0}  # of the attack
@@ -48,10 +48,10 @@ def measure(source: str, device: str | None, count: int, seed: int) -> Measured:
         seed: of what is random.
     """
     from core.geometry.common.sampling import stratified
-    from core.geometry.local import local_geometry
-    from core.geometry.local_kinds import local_kinds
-    from core.geometry.local_layers import layer_geometry
-    from core.geometry.local_sweep import radius_sweep
+    from core.geometry.local.adversarial_comparison import local_kinds
+    from core.geometry.local.by_layer import layer_geometry
+    from core.geometry.local.by_radius import radius_sweep
+    from core.geometry.local.local import local_geometry
     from core.images.image_set import load_images
     from core.models.checkpoints import load_classifier
 

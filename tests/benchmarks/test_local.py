@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 import torch
 
-from core.geometry.linearised import Outputs
-from core.geometry.local import local_geometry
-from core.geometry.mantel import distances, mantel
+from core.geometry.local.jacobian import Outputs
+from core.geometry.local.local import local_geometry
+from core.geometry.local.mantel import distances, mantel
 from core.images.image_set import load_images
 from core.models.checkpoints import load_classifier
 

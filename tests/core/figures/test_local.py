@@ -16,10 +16,10 @@ from core.figures.local_kinds import kinds_chart
 from core.figures.local_layers import layers_chart, sweep_chart
 from core.figures.paper import write_figure
 from core.figures.screen import draw
+from core.geometry.local.adversarial_comparison import LocalKinds
+from core.geometry.local.by_layer import LayerGeometry
+from core.geometry.local.by_radius import RadiusSweep
 from core.geometry.local_card import LocalCard
-from core.geometry.local_kinds import LocalKinds
-from core.geometry.local_layers import LayerGeometry
-from core.geometry.local_sweep import RadiusSweep
 
 NAMES = ("cat", "dog", "owl")
 COST: dict[str, Any] = {"forwards": 1, "gradients": 1, "seconds": 0.0}

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from core.geometry.linearised import Outputs
+from core.geometry.local.jacobian import Outputs
 from core.geometry.local_card import _all_round, prepare
 from core.geometry.planes.planes import Plane
 from core.images.image_set import load_images

@@ -20,8 +20,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from core.geometry.linearised import math_attention
-from core.geometry.patterns import KINKED, Kink
+from core.geometry.local.activation_regions import KINKED, Kink
+from core.geometry.local.jacobian import math_attention
 from core.models.classifier import Classifier
 
 _INSIDE = (nn.modules.batchnorm._BatchNorm, nn.LayerNorm, nn.GroupNorm)  # these belong to the layer before them

@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch import nn
 
-from core.geometry import local_layers
-from core.geometry.local_layers import LayerGeometry, layer_geometry
+from core.geometry.local import by_layer
+from core.geometry.local.by_layer import LayerGeometry, layer_geometry
 from core.images.image_set import load_images
 from core.models.checkpoints import load_classifier
 from core.result import Result
@@ -77,7 +77,7 @@ def test_alignment_is_at_most_1_and_the_last_layer_is_the_classifier() -> None:
 def test_wide_layers_are_sketched_to_about_the_same_distances(monkeypatch: pytest.MonkeyPatch) -> None:
     classifier, images = load_classifier("demo:digits/standard", "cpu"), load_images("demo:digits").pixels[:2]
     whole = layer_geometry(classifier, images, 0.5, count=10)
-    monkeypatch.setattr(local_layers, "_WIDE", 500)
+    monkeypatch.setattr(by_layer, "_WIDE", 500)
     sketched = layer_geometry(classifier, images, 0.5, count=10)
     wide = whole.width > 500
     assert wide.any()

@@ -2,7 +2,7 @@
 
 At layer l with the map x -> h_l, J_l is its Jacobian at the image, d+ and d- are the changes of h_l at x + r v and x -
 r v, and B_l is the Jacobian of the block alone, from the watched layer before it (at first the image) to layer l. For
-each layer the Mantel scores, isotropy, asymmetry and affine residual of `core.geometry.local` are measured, and
+each layer the Mantel scores, isotropy, asymmetry and affine residual of `core.geometry.local.local` are measured, and
 
     prefix      the largest singular value of J_l                      from the image to here
     block       the largest singular value of B_l at its own input
@@ -32,13 +32,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from core.geometry import isotropy
-from core.geometry.layers import States, Watch, layer_paths, watched
-from core.geometry.linearised import MOST_VALUES, Products, largest_singular_value, math_attention
-from core.geometry.local import precise
-from core.geometry.mantel import distances, mantel_where_distinct
-from core.geometry.patterns import pattern
-from core.geometry.samplers import Sampler, directions
+from core.geometry.local import isotropy
+from core.geometry.local.activation_regions import pattern
+from core.geometry.local.direction_distributions import Sampler, directions
+from core.geometry.local.jacobian import MOST_VALUES, Products, largest_singular_value, math_attention
+from core.geometry.local.layers import States, Watch, layer_paths, watched
+from core.geometry.local.local import precise
+from core.geometry.local.mantel import distances, mantel_where_distinct
 from core.models.classifier import Classifier
 from core.result import Result, quantity
 from core.runtime.batches import OnProgress, silent
@@ -95,7 +95,7 @@ def layer_geometry(
         images: finite pixel values, nominally in [0, 1].
         radius: r, in ℓ2 pixel.
         layers: paths of modules, in the order they are met, the last giving the logits; `layer_paths` when empty.
-        sampler: the law of the directions, see `core.geometry.samplers.directions`.
+        sampler: the law of the directions, see `core.geometry.local.direction_distributions.directions`.
         dimension: of the subspace, where the sampler is one.
         count: m directions.
         seed: of the directions.

@@ -1,9 +1,10 @@
 """Local properties of a classifier: how its outputs answer to perturbations of one length around an image.
 
 Around an image x, the classifier is asked at x + r v and x - r v for directions v of one law
-(`core.geometry.samplers`). From these points come its isotropy and symmetry (`core.geometry.isotropy`), the Mantel
-score of their distances before and after (`core.geometry.mantel`), and the ladder of Lipschitz numbers
-(`core.geometry.lipschitz`). Each stands beside the same number of two linear maps, for which nothing bends:
+(`core.geometry.local.direction_distributions`). From these points come its isotropy and symmetry
+(`core.geometry.local.isotropy`), the Mantel score of their distances before and after (`core.geometry.local.mantel`),
+and the ladder of Lipschitz numbers (`core.geometry.local.lipschitz`). Each stands beside the same number of two linear
+maps, for which nothing bends:
 
     the linearisation    the classifier's own Jacobian at x, along the same directions
     a random map         Gaussian weights to as many outputs, along the same directions
@@ -32,13 +33,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from core.geometry import isotropy
-from core.geometry.linearised import REPRESENTATIONS, Linearised, Outputs, Representation
-from core.geometry.lipschitz import steepest_in_ball, steepest_pair
-from core.geometry.mantel import distances, expected_of_linear, mantel_where_distinct
-from core.geometry.norm_product import norm_product
-from core.geometry.rays import label_rays
-from core.geometry.samplers import Directions, Sampler, directions
+from core.geometry.local import isotropy
+from core.geometry.local.direction_distributions import Directions, Sampler, directions
+from core.geometry.local.jacobian import REPRESENTATIONS, Linearised, Outputs, Representation
+from core.geometry.local.lipschitz import steepest_in_ball, steepest_pair
+from core.geometry.local.mantel import distances, expected_of_linear, mantel_where_distinct
+from core.geometry.local.norm_product import norm_product
+from core.geometry.local.rays import label_rays
 from core.models.classifier import Classifier
 from core.result import Result, quantity
 from core.runtime.batches import OnProgress, silent
@@ -162,7 +163,7 @@ def local_geometry(
         classifier: any `core.models.classifier.Classifier`.
         images: finite pixel values, nominally in [0, 1].
         radius: r, the length of all perturbations, in ℓ2 pixel.
-        sampler: the law of the directions, see `core.geometry.samplers.directions`.
+        sampler: the law of the directions, see `core.geometry.local.direction_distributions.directions`.
         dimension: of the subspace, where the sampler is one.
         count: m directions v, each with -v; the points x + r v are those of the Mantel scores.
         rays: of how many directions, the first ones, the label is followed both ways; 0 for none.

@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import nn
 
-from core.geometry.linearised import Linearised, Outputs
-from core.geometry.norm_product import norm_product
+from core.geometry.local.jacobian import Linearised, Outputs
+from core.geometry.local.norm_product import norm_product
 from core.images.image_set import load_images
 from core.models.checkpoints import load_classifier
 from core.models.classifier import Classifier

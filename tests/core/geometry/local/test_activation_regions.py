@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from core.geometry.layers import watched
-from core.geometry.patterns import Kink, first_change, pattern
+from core.geometry.local.activation_regions import Kink, first_change, pattern
+from core.geometry.local.layers import watched
 from tests import curved, truths
 
 SHAPE = (1, 8, 8)

@@ -4,7 +4,7 @@ Around each image, along the same directions at every radius r: the asymmetry |d
 |d+ - r J v| / |d+| of the linearisation, the share of units of ReLU and max-pooling that are on another side than at
 the image, and the share of directions that change the class. Where a classifier is smooth both grow in proportion to r
 at first (slope 1 on logarithmic axes). Where it is piecewise linear both are 0, up to rounding, as far as the first
-kink along the ray (`first_kink`, solved for exactly: see `core.geometry.patterns`).
+kink along the ray (`first_kink`, solved for exactly: see `core.geometry.local.activation_regions`).
 
 Reference: Aghdam, Heravi, Puig, VISAPP 2017, which holds the chain of affine layers responsible; definitions are ours.
 """
@@ -23,13 +23,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from core.geometry import isotropy
 from core.geometry.hessian.kinks import kinks as kinks_of
-from core.geometry.layers import Watch, watched
-from core.geometry.linearised import Linearised, Outputs, math_attention
-from core.geometry.local import precise
-from core.geometry.patterns import first_change, pattern
-from core.geometry.samplers import Directions, Sampler, directions
+from core.geometry.local import isotropy
+from core.geometry.local.activation_regions import first_change, pattern
+from core.geometry.local.direction_distributions import Directions, Sampler, directions
+from core.geometry.local.jacobian import Linearised, Outputs, math_attention
+from core.geometry.local.layers import Watch, watched
+from core.geometry.local.local import precise
 from core.models.classifier import Classifier
 from core.result import Result, quantity
 from core.runtime.batches import OnProgress, silent
@@ -78,7 +78,7 @@ def radius_sweep(
         classifier: any `core.models.classifier.Classifier`.
         images: finite pixel values, nominally in [0, 1].
         radii: in ℓ2 pixel, growing.
-        sampler: the law of the directions, see `core.geometry.samplers.directions`.
+        sampler: the law of the directions, see `core.geometry.local.direction_distributions.directions`.
         dimension: of the subspace, where the sampler is one.
         count: m directions, each with its opposite.
         seed: of the directions.

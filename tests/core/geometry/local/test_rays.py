@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from core.geometry.linearised import Outputs
-from core.geometry.rays import label_rays
+from core.geometry.local.jacobian import Outputs
+from core.geometry.local.rays import label_rays
 from tests import local_maps, truths
 
 

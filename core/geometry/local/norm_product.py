@@ -24,7 +24,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from core.geometry.linearised import Products
+from core.geometry.local.jacobian import Products
 from core.models.classifier import Classifier
 
 _ROUNDS = 10

@@ -7,9 +7,9 @@ import math
 import pytest
 import torch
 
-from core.geometry.linearised import Linearised, Outputs
-from core.geometry.lipschitz import Steepness, steepest_in_ball, steepest_pair
-from core.geometry.mantel import distances
+from core.geometry.local.jacobian import Linearised, Outputs
+from core.geometry.local.lipschitz import Steepness, steepest_in_ball, steepest_pair
+from core.geometry.local.mantel import distances
 from tests import local_maps, truths
 
 SHAPE = (1, 6, 6)

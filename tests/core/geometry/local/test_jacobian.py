@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from core.geometry import linearised
-from core.geometry.linearised import Linearised, Outputs, largest_singular_value, singular_values
+from core.geometry.local import jacobian
+from core.geometry.local.jacobian import Linearised, Outputs, largest_singular_value, singular_values
 from tests import local_maps, truths
 
 SHAPE = (1, 8, 8)
@@ -27,7 +27,7 @@ def test_a_stored_jacobian_and_its_products_agree(
         torch.testing.assert_close(stored.matrix[row], exact)
         torch.testing.assert_close(stored(vectors)[row], vectors[row] @ exact.T)
     torch.testing.assert_close(stored(vectors[:1])[-1], vectors[0] @ stored.matrix[-1].T)
-    monkeypatch.setattr(linearised, "MOST_ROWS", 2)
+    monkeypatch.setattr(jacobian, "MOST_ROWS", 2)
     outputs = Outputs(classifier)
     products = Linearised(outputs, images)
     assert products.matrix is None
@@ -74,7 +74,7 @@ def test_outputs_that_see_no_image_have_a_jacobian_of_0(monkeypatch: pytest.Monk
     classifier = truths.classifier(local_maps.Constant(), SHAPE)
     images = truths.images(2, SHAPE, dtype=torch.float32)
     assert Linearised(Outputs(classifier), images).largest().value.tolist() == [0, 0]
-    monkeypatch.setattr(linearised, "MOST_ROWS", 1)
+    monkeypatch.setattr(jacobian, "MOST_ROWS", 1)
     there = Linearised(Outputs(classifier), images)
     assert there.largest().value.tolist() == [0, 0]
     assert (there(torch.ones(1, 2, 64)) == 0).all()

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from core.geometry.local_sweep import RadiusSweep, radius_sweep
+from core.geometry.local.by_radius import RadiusSweep, radius_sweep
 from core.images.image_set import load_images
 from core.models.checkpoints import load_classifier
 from core.result import Result

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import torch
 
-from core.geometry import local
-from core.geometry.local import LocalGeometry, local_geometry, precise
+from core.geometry.local import local
+from core.geometry.local.local import LocalGeometry, local_geometry, precise
 from core.images.image_set import load_images
 from core.models.checkpoints import load_classifier
 from core.models.classifier import Classifier

@@ -25,8 +25,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from core.geometry.linearised import singular_values
-from core.geometry.mantel import effective_directions
+from core.geometry.local.jacobian import singular_values
+from core.geometry.local.mantel import effective_directions
 
 QUANTILES = (0.05, 0.95)
 

@@ -7,7 +7,8 @@ The Lipschitz constant of F on the ball around x of radius r is the largest of |
     ball      the largest singular value of J(z) that was met in the ball, sampled and ascended: below the constant
     margin    the largest |grad (f_c - f_j)| met in the ball, over the other classes j: what CLEVER extrapolates.
               Below its constant too: an estimate, no certificate
-    product   the product of the layers' norms (`core.geometry.norm_product`): above the constant, everywhere, loose
+    product   the product of the layers' norms (`core.geometry.local.norm_product`): above the constant, everywhere,
+    loose
 
 **Sampling says little.** In 3072 dimensions the best of 2000 random directions finds about a tenth of the largest
 singular value of a random linear map to 10 outputs, in 40 dimensions two thirds.
@@ -32,7 +33,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from core.geometry.linearised import Linearised, Outputs, math_attention
+from core.geometry.local.jacobian import Linearised, Outputs, math_attention
 
 _STRIDE = 2.0  # radii: the first step of the ascent, before it is put back into the ball; halved where it fails
 

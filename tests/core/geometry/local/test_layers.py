@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from core.geometry.layers import layer_paths, private, watched
+from core.geometry.local.layers import layer_paths, private, watched
 from core.models.checkpoints import load_classifier
 from core.models.classifier import Classifier
 from tests import local_maps, truths
@@ -93,7 +93,7 @@ def test_hooks_are_removed_when_the_model_raises(monkeypatch: pytest.MonkeyPatch
         copies.append(private(one))
         return copies[-1]
 
-    monkeypatch.setattr("core.geometry.layers.private", remembered)
+    monkeypatch.setattr("core.geometry.local.layers.private", remembered)
     images = truths.images(1, SHAPE, dtype=torch.float32)
 
     def run() -> None:

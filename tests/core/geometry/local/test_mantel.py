@@ -10,7 +10,7 @@ import pytest
 import torch
 from skbio.stats.distance import mantel as oracle
 
-from core.geometry.mantel import (
+from core.geometry.local.mantel import (
     _by_gathering,
     _by_loops,
     distances,

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from core.geometry.local_kinds import KINDS, LocalKinds, local_kinds
+from core.geometry.local.adversarial_comparison import KINDS, LocalKinds, local_kinds
 from core.images.image_set import load_images
 from core.models.checkpoints import load_classifier
 from core.result import Result

@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from core.geometry.samplers import SAMPLERS, directions
+from core.geometry.local.direction_distributions import SAMPLERS, directions
 from core.images.image_set import load_images
 from core.models.checkpoints import load_classifier
 from tests import local_maps, truths

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from core.geometry.isotropy import (
+from core.geometry.local.isotropy import (
     asymmetry,
     censored_ratio,
     expected_variation_of_squares,

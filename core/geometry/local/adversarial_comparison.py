@@ -20,9 +20,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from core.geometry.boundary.attacks import projected_gradient
-from core.geometry.linearised import Representation
-from core.geometry.local import LocalGeometry, local_geometry
-from core.geometry.samplers import Sampler
+from core.geometry.local.direction_distributions import Sampler
+from core.geometry.local.jacobian import Representation
+from core.geometry.local.local import LocalGeometry, local_geometry
 from core.models.classifier import Classifier
 from core.result import Result, quantity
 from core.runtime.batches import OnProgress, silent

@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from core.geometry.linearised import Outputs
+from core.geometry.local.jacobian import Outputs
 
 _RADII = 16
 _NEAREST = 1 / 256  # of the reach: the first radius

@@ -1,0 +1,1 @@
+"""The Jacobian near an image: isotropy, Lipschitz constants, activation regions."""
