@@ -12,8 +12,8 @@ from core.parameters import Parameter
 
 if TYPE_CHECKING:
     from core.figures.chart import Chart
-    from core.geometry.enumeration import EveryImage
-    from core.geometry.painting import PaintedClass
+    from core.geometry.limits.enumeration import EveryImage
+    from core.geometry.limits.painting import PaintedClass
     from core.images.image_set import ImageSet
     from core.models.classifier import Classifier
     from core.runtime.batches import OnProgress
@@ -29,7 +29,7 @@ def _prepare_painting(
     painted: str,
     on_progress: OnProgress,
 ) -> PaintedClass:
-    from core.geometry.painting import painted_class
+    from core.geometry.limits.painting import painted_class
 
     return painted_class(int(side), painted)
 
@@ -58,7 +58,7 @@ def _prepare_enumeration(
     pixels: int,
     on_progress: OnProgress,
 ) -> EveryImage:
-    from core.geometry.enumeration import every_image
+    from core.geometry.limits.enumeration import every_image
 
     return every_image(classifier, pixels, on_progress=on_progress)
 
@@ -95,7 +95,7 @@ def _known(painted: str) -> None:
         )
 
 
-NAMED = ("majority", "ball", "pixel", "parity")  # of `core.geometry.painting`, without the import of torch
+NAMED = ("majority", "ball", "pixel", "parity")  # of `core.geometry.limits.painting`, without the import of torch
 
 PAINTING = Analysis(
     name="painting",

@@ -13,9 +13,9 @@ from core.parameters import Parameter
 
 if TYPE_CHECKING:
     from core.figures.chart import Chart
-    from core.geometry.limits import RobustnessBound
-    from core.geometry.overlay import Overlay
-    from core.geometry.survival import Survival
+    from core.geometry.limits.bounds import RobustnessBound
+    from core.geometry.limits.overlay import Overlay
+    from core.geometry.limits.survival import Survival
     from core.images.image_set import ImageSet
     from core.models.classifier import Classifier
     from core.runtime.batches import OnProgress
@@ -36,7 +36,7 @@ def _prepare_limits(
     share: float,
     on_progress: OnProgress,
 ) -> RobustnessBound:
-    from core.geometry.limits import robustness_bound
+    from core.geometry.limits.bounds import robustness_bound
 
     own, height, width = classifier.input_shape
     size = side or round(math.sqrt(height * width))
@@ -53,7 +53,7 @@ def _limits_chart(
     marked: float,
 ) -> Chart:
     from core.figures.limits import limits_chart
-    from core.geometry.extremal import EXTREMAL, extremal_survival
+    from core.geometry.limits.extremal import EXTREMAL, extremal_survival
 
     bound = results[0]  # a format is asked about, and all models shown have the same
     extremal: dict[str, np.ndarray] = {}
@@ -68,7 +68,7 @@ def _prepare_survival(
     classifier: Classifier, images: ImageSet, *, rows: Sequence[int], reference: Classifier, **settings: Any
 ) -> Survival:
     from core.geometry.common.sampling import stratified
-    from core.geometry.survival import survival
+    from core.geometry.limits.survival import survival
 
     chosen = images[stratified(images.labels.numpy(), min(settings["count"], len(images)), settings["seed"])]
     return survival(classifier, chosen.pixels, **settings)
@@ -92,7 +92,7 @@ def _survival_chart(
 
 def _end(found: Survival, norm: float) -> float:
     """How far the axis of sizes reaches: to the limit at one in a thousand, and nearly all of what was found."""
-    from core.geometry.limits import size_at
+    from core.geometry.limits.bounds import size_at
 
     side = math.sqrt(found.values)  # only the number of values counts
     share = tuple(found.share.tolist()) if np.isfinite(found.share).all() else 0.5
@@ -105,9 +105,9 @@ def _end(found: Survival, norm: float) -> float:
 
 def _survival_of(found: Survival, one: Classifier, norm: float, at: np.ndarray, title: str) -> Chart:
     from core.figures.limits import survival_chart
-    from core.geometry.extremal import EXTREMAL
-    from core.geometry.limits import robustness_bound
-    from core.geometry.survival import clopper_pearson, survivors
+    from core.geometry.limits.bounds import robustness_bound
+    from core.geometry.limits.extremal import EXTREMAL
+    from core.geometry.limits.survival import clopper_pearson, survivors
 
     best, place = found.least(norm), found.norms.index(norm)
     share = survivors(best, at)
@@ -143,7 +143,7 @@ def _prepare_overlay(
     seed: int,
     on_progress: OnProgress,
 ) -> Overlay:
-    from core.geometry.overlay import overlay
+    from core.geometry.limits.overlay import overlay
 
     first, second = images[[rows[0]]].pixels, images[[rows[1]]].pixels
     return overlay(classifier, first, second, orders=orders, seed=seed, on_progress=on_progress)

@@ -13,8 +13,8 @@ from core.figures.chart import Axis, Chart, FieldLayer, Layer, LegendEntry, Line
 from core.figures.limits import CAPTION
 
 if TYPE_CHECKING:
-    from core.geometry.enumeration import EveryImage
-    from core.geometry.painting import PaintedClass
+    from core.geometry.limits.enumeration import EveryImage
+    from core.geometry.limits.painting import PaintedClass
 
 PaintingShow = Literal["both", "board", "curve"]
 PAINTING_SHOWS: tuple[PaintingShow, ...] = get_args(PaintingShow)

@@ -12,8 +12,8 @@ from core.figures import style
 from core.figures.chart import Axis, BandLayer, BarsLayer, Chart, Layer, LegendEntry, LinesLayer, Panel
 
 if TYPE_CHECKING:
-    from core.geometry.limits import RobustnessBound
-    from core.geometry.survival import Survival
+    from core.geometry.limits.bounds import RobustnessBound
+    from core.geometry.limits.survival import Survival
 
 CAPTION = (
     "Limit over every image that can be stored in this format, each counted once. Photographs are a vanishing part of"

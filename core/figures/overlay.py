@@ -14,7 +14,7 @@ from core.figures.limits import CAPTION
 from core.figures.pictures import Picture, montage, photograph
 
 if TYPE_CHECKING:
-    from core.geometry.overlay import Overlay
+    from core.geometry.limits.overlay import Overlay
 
 _GREY = 0.55  # of pixels that are not painted
 

@@ -120,7 +120,7 @@ def claims(
 
 
 def _orders() -> Claim:
-    from core.geometry.limits import size_at
+    from core.geometry.limits.bounds import size_at
 
     evidence = []
     for bits, bound, words in ((1, "", "1 bit"), (8, "H1", "8 bits, by H1"), (8, "", "8 bits, smallest bound")):
@@ -147,7 +147,7 @@ def _orders() -> Claim:
 
 def _kept_size(kind: str, count: int, bits: int, p: float, far: float) -> float:
     """The size at which an extremal classifier keeps 1 %, from the law of its distances."""
-    from core.geometry.extremal import extremal_survival
+    from core.geometry.limits.extremal import extremal_survival
 
     steps = np.arange(0.0, far + 1) if p == 0 else np.linspace(0.0, far, 4001)
     kept = np.exp(extremal_survival(kind, count, bits, p, steps))  # type: ignore[arg-type]
@@ -155,7 +155,7 @@ def _kept_size(kind: str, count: int, bits: int, p: float, far: float) -> float:
 
 
 def _optimal() -> Claim:
-    from core.geometry.limits import size_at
+    from core.geometry.limits.bounds import size_at
 
     evidence = []
     sides = (16, 32, 64, 128)
@@ -184,7 +184,7 @@ def _optimal() -> Claim:
 
 
 def _depth() -> Claim:
-    from core.geometry.limits import size_at
+    from core.geometry.limits.bounds import size_at
 
     depths = (2, 4, 6, 8, 10, 12)
     sizes = [size_at(32, 3, bits, 2, 0.5, survivors=LEFT) for bits in depths]
@@ -218,7 +218,7 @@ def _exact(seed: int) -> Claim:
     import torch
     from torch import nn
 
-    from core.geometry.enumeration import every_class, every_image
+    from core.geometry.limits.enumeration import every_class, every_image
     from core.models.classifier import Classifier
 
     every = every_class(4)
@@ -259,9 +259,9 @@ def _exact(seed: int) -> Claim:
 def _graded(seed: int) -> Claim:
     import torch
 
-    from core.geometry.extremal import EXTREMAL, extremal_classifier, extremal_size
-    from core.geometry.survival import uniform_levels
-    from core.geometry.witnesses import Witnesses
+    from core.geometry.limits.extremal import EXTREMAL, extremal_classifier, extremal_size
+    from core.geometry.limits.minimal_changes import Witnesses
+    from core.geometry.limits.survival import uniform_levels
 
     evidence = []
     side = _EXHIBIT_SIDE

@@ -10,7 +10,7 @@ import numpy as np
 from core.reproduce.report import Evidence
 
 if TYPE_CHECKING:
-    from core.geometry.survival import Survival
+    from core.geometry.limits.survival import Survival
     from core.images.image_set import ImageSet
     from core.models.classifier import Classifier
 
@@ -32,7 +32,7 @@ def largest_half(counts: np.ndarray, total: int) -> int:
 def searched(classifier: Classifier, images: ImageSet, count: int, seed: int, bits: int) -> Survival:
     """The smallest changes found for drawn images, the noise cut into halves, and for images of the set."""
     from core.geometry.common.sampling import stratified
-    from core.geometry.survival import survival
+    from core.geometry.limits.survival import survival
 
     chosen = images[stratified(images.labels.numpy(), count, seed)]
     return survival(classifier, chosen.pixels, bits=bits, partition="halved", count=count, draws=1000, seed=seed)
@@ -42,8 +42,8 @@ def lost(name: str, classifier: Classifier, found: Survival, seed: int) -> list[
     """How many drawn images lose their label within the limit, and what stands beside that."""
     import torch
 
-    from core.geometry.limits import size_at
-    from core.geometry.survival import clopper_pearson, uniform_levels
+    from core.geometry.limits.bounds import size_at
+    from core.geometry.limits.survival import clopper_pearson, uniform_levels
 
     share = (float(found.share[0]), float(found.share[1]))
     limit = size_at(1, found.values, 8, 0, share, survivors=LEFT)
@@ -86,7 +86,7 @@ def _interval(count: int, statistic: Callable[[np.ndarray], float]) -> tuple[flo
 
 def deeper(name: str, deep: Survival, flat: Survival) -> Evidence:
     """How the smallest changes found at 8 bits compare with those at 1 bit."""
-    from core.geometry.limits import size_at
+    from core.geometry.limits.bounds import size_at
 
     after, before = deep.least(2.0), flat.least(2.0)
     few = min(len(after), len(before))
@@ -105,7 +105,7 @@ def deeper(name: str, deep: Survival, flat: Survival) -> Evidence:
 
 def enumerated(name: str, classifier: Classifier) -> Evidence:
     """How much of a class survives one changed pixel of 3 x 3, exactly."""
-    from core.geometry.enumeration import every_image
+    from core.geometry.limits.enumeration import every_image
 
     found = every_image(classifier, 3)
     k = largest_half(found.counts, len(found.label))
@@ -145,7 +145,7 @@ def _median(needed: np.ndarray) -> float:
 
 def painted(name: str, classifier: Classifier, images: ImageSet, count: int, seed: int) -> Evidence:
     """How many pixels of another image it takes."""
-    from core.geometry.overlay import overlay
+    from core.geometry.limits.overlay import overlay
 
     first, second = _pairs(classifier, images, count, seed)
     found = overlay(classifier, first.pixels, second.pixels, orders=1, steps=256, seed=seed)
@@ -167,7 +167,7 @@ def growth(name: str, classifier: Classifier, images: ImageSet, count: int, seed
     from torch import nn
     from torch.nn import functional as F
 
-    from core.geometry.overlay import overlay
+    from core.geometry.limits.overlay import overlay
     from core.models.classifier import Classifier
 
     first, second = _pairs(classifier, images, count, seed)

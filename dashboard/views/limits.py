@@ -11,9 +11,9 @@ import streamlit as st
 
 from core.analyses import TABLE
 from core.figures.every_image import on_dark
-from core.geometry.limits import BOUNDS, RobustnessBound, size_at
-from core.geometry.painting import NAMED, PaintedClass, painted_words
-from core.geometry.survival import Survival
+from core.geometry.limits.bounds import BOUNDS, RobustnessBound, size_at
+from core.geometry.limits.painting import NAMED, PaintedClass, painted_words
+from core.geometry.limits.survival import Survival
 from dashboard import controls, exports, plane_controls, session
 from dashboard.session import Outcome
 from dashboard.viewer.viewer import plane_view
@@ -47,7 +47,7 @@ image over another; whether the meaning has changed you decide.
 
 References: Dai, Gifford, *Fundamental limits on the robustness of image classifiers*, ICLR 2023 (arXiv 2112.04033);
 bounds and constants here are our own derivations by McDiarmid's, Harper's and Gaussian isoperimetry, written out in
-`core/geometry/limits.py`.
+`core/geometry/limits/bounds.py`.
 """
 
 

@@ -89,7 +89,7 @@ def test_a_class_is_painted_and_peels_off(app: AppTest, settle: Settle) -> None:
 
 def test_a_click_on_the_board_toggles_the_image_there() -> None:
     from core.analyses import TABLE
-    from core.geometry.painting import painted_class
+    from core.geometry.limits.painting import painted_class
 
     source = (CHECKOUT / "dashboard" / "views" / "limits.py").read_text()
     start, end = source.index("def toggle("), source.index("def paint(")
@@ -101,7 +101,7 @@ def test_a_click_on_the_board_toggles_the_image_there() -> None:
             assert analysis in TABLE
             changed.update(settings)
 
-    from core.geometry.painting import PaintedClass, painted_words
+    from core.geometry.limits.painting import PaintedClass, painted_words
 
     names = {
         "np": np,

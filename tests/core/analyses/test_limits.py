@@ -10,9 +10,9 @@ import pytest
 from core.analyses.every_image import NAMED
 from core.errors import RecipeError
 from core.figures.chart import Chart
-from core.geometry import painting
-from core.geometry.limits import RobustnessBound
-from core.geometry.painting import PaintedClass
+from core.geometry.limits import painting
+from core.geometry.limits.bounds import RobustnessBound
+from core.geometry.limits.painting import PaintedClass
 from core.images.image_set import load_images
 from core.models.checkpoints import load_classifier
 from core.recipe import Recipe

@@ -16,11 +16,11 @@ from core.figures.limits import CAPTION, FOUND, limits_chart, size_axis, surviva
 from core.figures.overlay import overlay_chart
 from core.figures.paper import write_figure
 from core.figures.screen import draw
-from core.geometry.enumeration import EveryImage, class_distance
-from core.geometry.limits import robustness_bound
-from core.geometry.overlay import Overlay, overlay
-from core.geometry.painting import painted_class
-from core.geometry.survival import Survival
+from core.geometry.limits.bounds import robustness_bound
+from core.geometry.limits.enumeration import EveryImage, class_distance
+from core.geometry.limits.overlay import Overlay, overlay
+from core.geometry.limits.painting import painted_class
+from core.geometry.limits.survival import Survival
 from tests.truths import Affine, classifier
 
 AT = np.arange(6.0)

@@ -21,7 +21,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from core.geometry.boundary.deepfool import boundary_points
-from core.geometry.limits import NORMS
+from core.geometry.limits.bounds import NORMS
 from core.models.classifier import Classifier
 from core.runtime.batches import Batches
 

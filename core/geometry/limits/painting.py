@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from core.geometry.enumeration import best_survivors, complement_distance
-from core.geometry.limits import robustness_bound
+from core.geometry.limits.bounds import robustness_bound
+from core.geometry.limits.enumeration import best_survivors, complement_distance
 from core.result import Result, quantity
 
 SIDES = (2, 3)

@@ -11,7 +11,13 @@ from scipy.stats import binom
 from torch import nn
 
 from core.errors import ImageError
-from core.geometry.enumeration import best_survivors, class_distance, complement_distance, every_class, every_image
+from core.geometry.limits.enumeration import (
+    best_survivors,
+    class_distance,
+    complement_distance,
+    every_class,
+    every_image,
+)
 from core.models.checkpoints import load_classifier
 from core.models.classifier import Classifier
 from tests.truths import Affine, classifier

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from core.geometry.painting import NAMED, painted_class, painted_words
+from core.geometry.limits.painting import NAMED, painted_class, painted_words
 
 
 @pytest.mark.parametrize("side", [2, 3])

@@ -27,7 +27,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from core.geometry.limits import NORMS, robustness_bound
+from core.geometry.limits.bounds import NORMS, robustness_bound
 from core.models.classifier import Classifier
 
 Extremal = Literal["majority", "sum", "one value"]

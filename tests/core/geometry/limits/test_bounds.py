@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import binom, norm
 
-from core.geometry.extremal import EXTREMAL, extremal_survival
-from core.geometry.limits import BOUNDS, NORMS, robustness_bound, size_at
+from core.geometry.limits.bounds import BOUNDS, NORMS, robustness_bound, size_at
+from core.geometry.limits.extremal import EXTREMAL, extremal_survival
 
 # side, channels, survivors, H1 at 8 bits, H2 at 1 bit with one value of the middle, G at 8 bits: worked by hand
 WORKED = [

@@ -10,10 +10,10 @@ import torch
 from scipy.stats import beta
 from torch import Tensor, nn
 
-from core.geometry.extremal import EXTREMAL, Extremal, extremal_classifier, extremal_size
-from core.geometry.limits import NORMS, robustness_bound
-from core.geometry.survival import clopper_pearson, halved, survival, survivors, uniform_levels
-from core.geometry.witnesses import SEARCHES, Witnesses
+from core.geometry.limits.bounds import NORMS, robustness_bound
+from core.geometry.limits.extremal import EXTREMAL, Extremal, extremal_classifier, extremal_size
+from core.geometry.limits.minimal_changes import SEARCHES, Witnesses
+from core.geometry.limits.survival import clopper_pearson, halved, survival, survivors, uniform_levels
 from core.images.image_set import load_images
 from core.models.checkpoints import load_classifier
 from core.models.classifier import Classifier

@@ -9,7 +9,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from core.geometry.extremal import (
+from core.geometry.limits.bounds import NORMS
+from core.geometry.limits.extremal import (
     EXTREMAL,
     Extremal,
     extremal_classifier,
@@ -17,7 +18,6 @@ from core.geometry.extremal import (
     extremal_size,
     extremal_survival,
 )
-from core.geometry.limits import NORMS
 
 
 def every(values: int, bits: int) -> Tensor:

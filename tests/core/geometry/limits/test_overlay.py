@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from core.geometry.overlay import overlay
+from core.geometry.limits.overlay import overlay
 from core.images.image_set import load_images
 from core.models.checkpoints import load_classifier
 from tests.truths import DTYPES, Affine, classifier

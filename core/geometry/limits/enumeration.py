@@ -19,7 +19,7 @@ import numpy as np
 import torch
 
 from core.errors import ImageError
-from core.geometry.limits import robustness_bound
+from core.geometry.limits.bounds import robustness_bound
 from core.models.classifier import Classifier
 from core.result import Result, quantity
 from core.runtime.batches import OnProgress, silent

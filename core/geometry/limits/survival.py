@@ -1,9 +1,9 @@
 """How little changes the label of uniformly drawn images: what is found for a classifier, beside the limits.
 
 The limits count every image of a format once, so images are drawn uniformly from the grid of levels, and every change
-stays on that grid: `core.geometry.witnesses` searches for small ones. A witness bounds the distance of its image from
-above, so measured survival is an upper estimate of the true one: above a limit it says that the searches were too weak,
-and never that a theorem is broken.
+stays on that grid: `core.geometry.limits.minimal_changes` searches for small ones. A witness bounds the distance of its
+image from above, so measured survival is an upper estimate of the true one: above a limit it says that the searches
+were too weak, and never that a theorem is broken.
 
 References: Dai, Gifford, Fundamental limits on the robustness of image classifiers, ICLR 2023, for the limits. Clopper,
 Pearson, The use of confidence or fiducial limits illustrated in the case of the binomial, Biometrika 26, 1934.
@@ -23,9 +23,9 @@ from jaxtyping import Float, Int
 from scipy.special import betaincinv
 from torch import Tensor, nn
 
-from core.geometry.extremal import EXTREMAL, extremal_size
-from core.geometry.limits import MOST_BITS, NORMS
-from core.geometry.witnesses import Witnesses
+from core.geometry.limits.bounds import MOST_BITS, NORMS
+from core.geometry.limits.extremal import EXTREMAL, extremal_size
+from core.geometry.limits.minimal_changes import Witnesses
 from core.models.classifier import Classifier
 from core.result import Result, quantity
 from core.runtime.batches import OnProgress, silent
@@ -49,7 +49,7 @@ class Survival(Result):
     source: np.ndarray = quantity("", "image")  # label of each image that is looked at
     size: np.ndarray = quantity("ℓp pixel", "search image norm")  # of the witness; NaN where none was found
     set_size: np.ndarray = quantity("ℓp pixel", "search photograph norm")
-    exhibit_size: np.ndarray = quantity("ℓp pixel", "exhibit drawn norm")  # exact, of `core.geometry.extremal`
+    exhibit_size: np.ndarray = quantity("ℓp pixel", "exhibit drawn norm")  # exact, of `core.geometry.limits.extremal`
     start: np.ndarray = quantity("pixel", "kept c h w")
     witness: np.ndarray = quantity("pixel", "kept c h w")  # the one of fewest changed values
     reached: np.ndarray = quantity("", "kept")  # its label
