@@ -37,8 +37,8 @@ def _try() -> None:
     if jobs.shared().pending():
         _wait()
         return
-    from core.geometry import layouts
     from core.geometry.level_sets import step_compiled
+    from core.geometry.maps import layout
 
     step_compiled.warm_up()
-    layouts.warm_up()
+    layout.warm_up()

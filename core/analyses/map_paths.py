@@ -13,7 +13,7 @@ from core.parameters import Parameter
 
 if TYPE_CHECKING:
     from core.figures.chart import Chart
-    from core.geometry.map_paths import MapPaths
+    from core.geometry.maps.paths import MapPaths
     from core.geometry.planes.planes import Extent
     from core.images.image_set import ImageSet
     from core.models.classifier import Classifier
@@ -41,7 +41,7 @@ def _prepare_path(
     on_progress: OnProgress,
     **settings: Any,
 ) -> MapPaths:
-    from core.geometry.map_paths import map_paths
+    from core.geometry.maps.paths import map_paths
     from core.geometry.trails import trails
 
     def first(fraction: float, partial: Result | None = None) -> None:

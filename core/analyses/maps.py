@@ -13,8 +13,8 @@ from core.parameters import Parameter
 
 if TYPE_CHECKING:
     from core.figures.chart import Chart
-    from core.geometry.map_background import DecisionMap
-    from core.geometry.maps import EmbeddingMap
+    from core.geometry.maps.background import DecisionMap
+    from core.geometry.maps.maps import EmbeddingMap
     from core.images.image_set import ImageSet
     from core.models.classifier import Classifier
     from core.runtime.batches import OnProgress
@@ -33,7 +33,7 @@ def _prepare_map(
     on_progress: OnProgress,
     **settings: Any,
 ) -> DecisionMap:
-    from core.geometry.map_background import decision_map
+    from core.geometry.maps.background import decision_map
 
     laid, drawn = (0.2, 0.3) if curved else (0.7, 1.0)  # parts of the whole, at its usual settings
 
@@ -45,7 +45,7 @@ def _prepare_map(
     made = decision_map(classifier, found, resolution=resolution, on_progress=part(laid, drawn))
     if not curved:
         return made
-    from core.geometry.map_curvature import curved_map
+    from core.geometry.maps.curvature import curved_map
 
     on_progress(drawn, made)
     pixels = images[found.row.tolist()].pixels
@@ -56,7 +56,7 @@ def map_of(
     classifier: Classifier, images: ImageSet, *, count: int, on_progress: OnProgress, **settings: Any
 ) -> EmbeddingMap:
     """The map of a set, or of as many of its images; the last ones made are kept, because paths ask for them too."""
-    from core.geometry.maps import embed
+    from core.geometry.maps.maps import embed
 
     taken = _drawn(len(images), count, settings["seed"])
     chosen = images if len(taken) == len(images) else images[taken]

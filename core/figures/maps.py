@@ -21,10 +21,10 @@ from core.figures.chart import (
 )
 
 if TYPE_CHECKING:
-    from core.geometry.map_background import DecisionMap
-    from core.geometry.map_curvature import CurvedMap
-    from core.geometry.map_paths import MapPaths
-    from core.geometry.maps import EmbeddingMap
+    from core.geometry.maps.background import DecisionMap
+    from core.geometry.maps.curvature import CurvedMap
+    from core.geometry.maps.maps import EmbeddingMap
+    from core.geometry.maps.paths import MapPaths
 
 Colour = Literal["label", "prediction", "margin", "confidence", "spread", "curvature"]
 COLOURS: tuple[Colour, ...] = get_args(Colour)

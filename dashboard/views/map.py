@@ -13,10 +13,10 @@ from core.analyses.maps import MOST_ROWS, OF_THE_MAP
 from core.figures.glyphs import with_known_letters
 from core.figures.maps import map_chart, path_words
 from core.geometry.corruptions.corruptions import CORRUPTIONS
-from core.geometry.map_background import STATUSES, DecisionMap
-from core.geometry.map_curvature import CurvedMap
-from core.geometry.map_paths import MapPaths
-from core.geometry.maps import EmbeddingMap
+from core.geometry.maps.background import STATUSES, DecisionMap
+from core.geometry.maps.curvature import CurvedMap
+from core.geometry.maps.maps import EmbeddingMap
+from core.geometry.maps.paths import MapPaths
 from dashboard import address, controls, exports, session
 from dashboard.session import Outcome
 from dashboard.viewer.scatter import apart, scatter_view

@@ -15,9 +15,9 @@ import numpy as np
 import pytest
 import torch
 
-from core.geometry.divergence import DivergenceSearch
-from core.geometry.layouts import lay_out, principal_start, warm_up
-from core.geometry.maps import embed
+from core.geometry.maps.divergence import DivergenceSearch
+from core.geometry.maps.layout import lay_out, principal_start, warm_up
+from core.geometry.maps.maps import embed
 from core.images.image_set import load_images
 from core.models.checkpoints import load_classifier
 from core.recipe import Recipe
@@ -120,8 +120,8 @@ def test_new_images_beside_those_of_umap_learn(say: Callable[[str], None]) -> No
 def test_layouts_take_what_umap_learn_takes(alternate: Callable[..., Any], say: Callable[[str], None]) -> None:
     import umap
 
-    from core.geometry.layouts import curve, fuzzy_graph
-    from core.geometry.neighbours import comparable, nearest
+    from core.geometry.maps.layout import curve, fuzzy_graph
+    from core.geometry.maps.neighbours import comparable, nearest
 
     classifier, images = load_classifier("demo:photos/standard"), load_images("demo:photos")
     vectors = torch.from_numpy(embed(classifier, images.pixels).vectors)

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from core.geometry import layouts
 from core.geometry.level_sets import step_compiled
+from core.geometry.maps import layout
 from dashboard import jobs, warm
 
 
@@ -35,7 +35,7 @@ def test_a_server_warms_up_once_and_not_while_somebody_waits(monkeypatch: pytest
         calls.append(1)
         done.set()
 
-    monkeypatch.setattr(layouts, "warm_up", count)
+    monkeypatch.setattr(layout, "warm_up", count)
     monkeypatch.setattr(step_compiled, "warm_up", lambda: None)
     monkeypatch.setitem(sys.modules, "streamlit.web.bootstrap", types.ModuleType("bootstrap"))
     queue = types.SimpleNamespace(pending=lambda: next(looks))

@@ -10,10 +10,10 @@ import pytest
 from core.analyses import TABLE
 from core.analyses.map_paths import MAP_PATH
 from core.errors import RecipeError
-from core.geometry.map_background import DecisionMap
-from core.geometry.map_curvature import CurvedMap
-from core.geometry.map_paths import MapPaths
-from core.geometry.maps import EmbeddingMap
+from core.geometry.maps.background import DecisionMap
+from core.geometry.maps.curvature import CurvedMap
+from core.geometry.maps.maps import EmbeddingMap
+from core.geometry.maps.paths import MapPaths
 from core.images.image_set import load_images
 from core.models.checkpoints import load_classifier
 from core.recipe import Recipe

@@ -14,9 +14,9 @@ from core.figures.chart import FieldLayer, LinesLayer, PointsLayer
 from core.figures.maps import map_chart, path_chart, path_words
 from core.figures.paper import write_figure
 from core.figures.screen import draw
-from core.geometry.map_background import DecisionMap
-from core.geometry.map_curvature import CurvedMap
-from core.geometry.map_paths import MapPaths
+from core.geometry.maps.background import DecisionMap
+from core.geometry.maps.curvature import CurvedMap
+from core.geometry.maps.paths import MapPaths
 
 NAMES = ("cat", "dog", "owl")
 

@@ -12,8 +12,8 @@ from scipy.stats import spearmanr
 from sklearn.manifold import trustworthiness
 from torch import Tensor
 
-from core.geometry import map_quality as module
-from core.geometry.map_quality import map_quality, stability
+from core.geometry.maps import quality as module
+from core.geometry.maps.quality import map_quality, stability
 
 NOTHING = torch.full((60,), -1)
 

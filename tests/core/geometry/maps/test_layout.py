@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 import torch
 
-from core.geometry import layouts
-from core.geometry.layouts import curve, fuzzy_graph, gpu_layout, lay_out, memberships, principal_start
-from core.geometry.neighbours import nearest
+from core.geometry.maps import layout
+from core.geometry.maps.layout import curve, fuzzy_graph, gpu_layout, lay_out, memberships, principal_start
+from core.geometry.maps.neighbours import nearest
 
 
 def test_the_graph_is_that_of_umap_learn() -> None:
@@ -100,8 +100,8 @@ def test_another_engine_is_used_where_it_is_there_and_as_trustworthy(
     good: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     vectors = torch.cat([some(300)[:, :2], torch.zeros(300, 1)], 1)
-    monkeypatch.setattr(layouts, "_LARGE", 200)
-    monkeypatch.setattr(layouts, "_SAMPLE", 150)
+    monkeypatch.setattr(layout, "_LARGE", 200)
+    monkeypatch.setattr(layout, "_SAMPLE", 150)
     manifold = types.ModuleType("cuml.manifold")
     monkeypatch.setattr(Engine, "good", good)
     manifold.UMAP = Engine  # type: ignore[attr-defined]

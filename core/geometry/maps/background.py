@@ -26,7 +26,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from core.geometry.maps import EmbeddingMap, Placer
+from core.geometry.maps.maps import EmbeddingMap, Placer
 from core.models.classifier import Classifier
 from core.result import quantity
 from core.runtime.batches import OnProgress, silent

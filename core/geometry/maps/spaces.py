@@ -6,7 +6,7 @@
 | pixels | the image itself | Euclidean, ℓ2 over pixels |
 | logits | its logits | Euclidean |
 | probabilities | square roots of its probabilities | Euclidean: sqrt(2) times the Hellinger distance |
-| divergence | the image itself | of pixels and of what the model says in between, see `core.geometry.divergence` |
+| divergence | the image itself | of pixels and of what the model says in between, see `core.geometry.maps.divergence` |
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from core.geometry.features import Features
-from core.geometry.neighbours import Metric
+from core.geometry.maps.features import Features
+from core.geometry.maps.neighbours import Metric
 from core.models.classifier import Classifier
 
 SpaceName = Literal["features", "pixels", "logits", "probabilities", "divergence"]

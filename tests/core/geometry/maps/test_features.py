@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from core.geometry.features import Features
+from core.geometry.maps.features import Features
 from core.images.image_set import load_images
 from core.models.checkpoints import load_classifier
 from tests import truths

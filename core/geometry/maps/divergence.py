@@ -25,7 +25,7 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from core.geometry.neighbours import comparable, distances
+from core.geometry.maps.neighbours import comparable, distances
 from core.models.classifier import Classifier
 
 _DRAWN = 400  # pairs whose largest L is M

@@ -11,7 +11,7 @@ import torch
 from scipy.spatial.distance import jensenshannon
 from torch import Tensor
 
-from core.geometry.divergence import DivergenceSearch, divergence
+from core.geometry.maps.divergence import DivergenceSearch, divergence
 from tests import truths
 
 SHAPE = (1, 8, 8)

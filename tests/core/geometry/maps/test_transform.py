@@ -7,8 +7,8 @@ import math
 import pytest
 import torch
 
-from core.geometry import placement
-from core.geometry.placement import anchored, distance_ratio, place
+from core.geometry.maps import transform
+from core.geometry.maps.transform import anchored, distance_ratio, place
 
 A, B = 1.577, 0.895
 
@@ -35,7 +35,7 @@ def test_where_the_descent_ends_the_objective_has_no_slope() -> None:
     generator = torch.Generator().manual_seed(1)
     apart = torch.rand(5, 6, generator=generator).sort(1).values + 0.2
     index = torch.stack([torch.randperm(64, generator=generator)[:6] for _ in range(5)])
-    weights = placement.memberships(apart, math.log2(7), local=False)
+    weights = transform.memberships(apart, math.log2(7), local=False)
     shares = weights / weights.sum(1, keepdim=True)
 
     def cost(at: torch.Tensor) -> torch.Tensor:
@@ -60,7 +60,7 @@ def test_a_point_comes_to_the_same_place_whatever_else_is_placed(monkeypatch: py
     together = place(positions, apart, index, A, B)
     alone = torch.cat([place(positions, apart[row : row + 1], index[row : row + 1], A, B) for row in range(0, 50, 7)])
     torch.testing.assert_close(together[::7], alone, atol=1e-4, rtol=0)
-    monkeypatch.setattr(placement, "_MOST_VALUES", 200)
+    monkeypatch.setattr(transform, "_MOST_VALUES", 200)
     torch.testing.assert_close(place(positions, apart, index, A, B), together, atol=1e-4, rtol=0)
 
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from core.errors import ImageError
-from core.geometry.spaces import SPACES, Space, SpaceName
+from core.geometry.maps.spaces import SPACES, Space, SpaceName
 from core.images.image_set import load_images
 from core.models.checkpoints import load_classifier
 

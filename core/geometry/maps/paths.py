@@ -1,9 +1,9 @@
 """Rows of images on a map: what a corruption, an attack or a walk does to an image, or the plane of a slice as a net.
 
-Each image is placed as a new one is (`core.geometry.placement`), so a path shows near which images of the map it comes,
-step by step, not where it lies in the space. A straight line of images becomes jumps from group to group: a step of
-more than three times the median step, and of more than a twentieth of the map's radius, is a jump, and no line is drawn
-along it. Steps far from all images of the map are drawn where they are least out of place; their `ratio` says so.
+Each image is placed as a new one is (`core.geometry.maps.transform`), so a path shows near which images of the map it
+comes, step by step, not where it lies in the space. A straight line of images becomes jumps from group to group: a step
+of more than three times the median step, and of more than a twentieth of the map's radius, is a jump, and no line is
+drawn along it. Steps far from all images of the map are drawn where they are least out of place; their `ratio` says so.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from core.geometry.maps import EmbeddingMap, Placer
+from core.geometry.maps.maps import EmbeddingMap, Placer
 from core.models.classifier import Classifier
 from core.result import Result, quantity
 

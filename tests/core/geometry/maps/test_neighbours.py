@@ -7,8 +7,8 @@ import pytest
 import torch
 from sklearn.neighbors import NearestNeighbors
 
-from core.geometry import neighbours
-from core.geometry.neighbours import Metric, comparable, distances, nearest
+from core.geometry.maps import neighbours
+from core.geometry.maps.neighbours import Metric, comparable, distances, nearest
 
 
 @pytest.mark.parametrize("metric", ["euclidean", "cosine"])

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from core.geometry.map_paths import MapPaths, map_paths
-from core.geometry.maps import embed
+from core.geometry.maps.maps import embed
+from core.geometry.maps.paths import MapPaths, map_paths
 from core.result import Result
 from core.runtime import batches
 from tests.core.geometry.test_maps import clusters

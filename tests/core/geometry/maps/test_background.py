@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from core.geometry.map_background import STATUSES, DecisionMap, decision_map
-from core.geometry.maps import embed
+from core.geometry.maps.background import STATUSES, DecisionMap, decision_map
+from core.geometry.maps.maps import embed
 from core.images.image_set import load_images
 from core.models.checkpoints import load_classifier
 from core.result import Result

@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from core.geometry.map_background import DecisionMap
-from core.geometry.map_curvature import CurvedMap, curved_map
+from core.geometry.maps.background import DecisionMap
+from core.geometry.maps.curvature import CurvedMap, curved_map
 from core.images.image_set import load_images
 from core.models.checkpoints import load_classifier
 from core.models.classifier import Classifier

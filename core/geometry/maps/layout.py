@@ -28,8 +28,8 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from core.geometry.map_quality import map_quality
-from core.geometry.neighbours import Metric, comparable, distances, nearest
+from core.geometry.maps.neighbours import Metric, comparable, distances, nearest
+from core.geometry.maps.quality import map_quality
 
 _HALVINGS = 64  # of sigma
 _LEAST_SIGMA = 1e-3  # of the mean distance to the neighbours, as in umap-learn
@@ -91,7 +91,7 @@ def principal_start(vectors: Float[Tensor, "n d"], seed: int) -> np.ndarray:
     """Where a layout starts: the two first principal components, and a little noise.
 
     Args:
-        vectors: comparable ones, see `core.geometry.neighbours`.
+        vectors: comparable ones, see `core.geometry.maps.neighbours`.
         seed: of the noise.
 
     Returns:

@@ -12,8 +12,8 @@ from sklearn.manifold import trustworthiness
 from torch import Tensor
 
 from core.errors import ImageError
-from core.geometry.maps import EmbeddingMap, embed
-from core.geometry.spaces import SPACES, SpaceName
+from core.geometry.maps.maps import EmbeddingMap, embed
+from core.geometry.maps.spaces import SPACES, SpaceName
 from core.images.image_set import load_images
 from core.models.checkpoints import load_classifier
 from core.models.classifier import Classifier

@@ -1,11 +1,12 @@
 """A map of many images: each is a point on a plane, near those that it is near to in a space the classifier gives.
 
-Images are compared in a space (`core.geometry.spaces`): what the penultimate layer sees of them, their pixels, their
-logits. Each is joined to its nearest neighbours there, and the graph is laid out by UMAP (`core.geometry.layouts`).
-A map of so many dimensions cannot be true. It keeps neighbours, on the whole: the result says which share of them, and
-how many it invents. Distances between groups, sizes of groups, gaps and directions mean nothing.
+Images are compared in a space (`core.geometry.maps.spaces`): what the penultimate layer sees of them, their pixels,
+their logits. Each is joined to its nearest neighbours there, and the graph is laid out by UMAP
+(`core.geometry.maps.layout`). A map of so many dimensions cannot be true. It keeps neighbours, on the whole: the result
+says which share of them, and how many it invents. Distances between groups, sizes of groups, gaps and directions mean
+nothing.
 
-Other images are put on the map without moving those that are there (`core.geometry.placement`).
+Other images are put on the map without moving those that are there (`core.geometry.maps.transform`).
 
 Reference: McInnes, Healy, Melville, UMAP: Uniform Manifold Approximation and Projection for dimension reduction, arXiv
 1802.03426.
@@ -24,12 +25,12 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from core.geometry.divergence import DivergenceSearch
-from core.geometry.layouts import curve, fuzzy_graph, gpu_layout, lay_out, principal_start
-from core.geometry.map_quality import map_quality, stability
-from core.geometry.neighbours import comparable, distances, nearest
-from core.geometry.placement import anchored, distance_ratio, place
-from core.geometry.spaces import Space, SpaceName
+from core.geometry.maps.divergence import DivergenceSearch
+from core.geometry.maps.layout import curve, fuzzy_graph, gpu_layout, lay_out, principal_start
+from core.geometry.maps.neighbours import comparable, distances, nearest
+from core.geometry.maps.quality import map_quality, stability
+from core.geometry.maps.spaces import Space, SpaceName
+from core.geometry.maps.transform import anchored, distance_ratio, place
 from core.models.classifier import Classifier
 from core.result import Result, quantity
 from core.runtime.batches import OnProgress, silent
@@ -69,7 +70,7 @@ class EmbeddingMap(Result):
     predicted_agreement: tuple[float, float, float] = quantity("")
     seed_agreement: float = quantity("")  # share of neighbours that maps of two seeds have in common; NaN of one
     typical: float = quantity("")  # median of the mean distance to the neighbours
-    a: float = quantity("")  # of the curve, see `core.geometry.layouts`
+    a: float = quantity("")  # of the curve, see `core.geometry.maps.layout`
     b: float = quantity("")
     space: str = quantity("")
     layer: str = quantity("", default="")
@@ -129,7 +130,7 @@ def embed(
     Args:
         classifier: any `core.models.classifier.Classifier`.
         images: finite pixel values, nominally in [0, 1].
-        space: what images are compared in, see `core.geometry.spaces`.
+        space: what images are compared in, see `core.geometry.maps.spaces`.
         seed: of the layout: the same one gives the same map.
         layer: for features, the path of a module; "" for the penultimate layer.
         neighbours: of each image, itself included, as UMAP counts them: few for detail, many for the whole.
@@ -344,7 +345,7 @@ class Placer:
 
         Args:
             vectors: of the space.
-            steps: see `core.geometry.placement.place`.
+            steps: see `core.geometry.maps.transform.place`.
 
         Returns:
             Places, on the CPU.

@@ -22,7 +22,7 @@ from torch import Tensor
 
 from core.geometry.common.sampling import stratified
 from core.geometry.curvature.profile import curvature_profile
-from core.geometry.map_background import DecisionMap
+from core.geometry.maps.background import DecisionMap
 from core.models.classifier import Classifier
 from core.result import quantity
 from core.runtime.batches import OnProgress, silent

@@ -25,7 +25,7 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from core.geometry.layouts import memberships
+from core.geometry.maps.layout import memberships
 
 _STEPS = 100
 _STRIDE = 0.25  # of the first step, falling to 0: as in umap-learn's transform
@@ -53,7 +53,7 @@ def place(
         positions: of the images of the map.
         apart: distances of the new images to their nearest ones there, ascending.
         index: the numbers of these.
-        a: see `core.geometry.layouts.curve`.
+        a: see `core.geometry.maps.layout.curve`.
         b: see there.
         steps: of the descent; 0 for the weighted mean of the neighbours' places.
 
