@@ -315,7 +315,7 @@ def _sources(values: Any) -> tuple[str, ...]:
 def _rows(values: Any, analysis: Analysis, parameters: Mapping[str, Any]) -> tuple[int, ...]:
     if isinstance(values, str | Mapping) or not isinstance(values, Iterable):
         raise RecipeError(f"expected a list of rows, got {shown(values)}")
-    from core.parameters import Parameter
+    from core.analyses.parameters import Parameter
 
     row = Parameter(name="rows", kind="integer", default=0, limits=(0, 1e9), help="")
     rows = tuple(row.parse(value) for value in values)

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from core.parameters import Parameter
+from core.analyses.parameters import Parameter
 
 if TYPE_CHECKING:
     from core.recipe import Recipe

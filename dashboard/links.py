@@ -9,9 +9,9 @@ from typing import Any, cast
 import streamlit as st
 
 from core.analyses import TABLE
+from core.analyses.parameters import Parameter
 from core.errors import RecipeError
 from core.images.image_set import check_shape
-from core.parameters import Parameter
 from core.recipe import Recipe, shown
 from core.sources.models import Source
 from dashboard import address, own_images, pace

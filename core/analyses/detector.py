@@ -7,8 +7,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from core.analyses.analysis import Analysis, any_image, whole_set
+from core.analyses.parameters import Parameter
 from core.analyses.shared_directions import SCALE, SEED
-from core.parameters import Parameter
 
 if TYPE_CHECKING:
     from core.figures.chart import Chart

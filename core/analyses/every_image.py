@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from core.analyses.analysis import PALETTE, Analysis, one_per_model, one_to_three
-from core.parameters import Parameter
+from core.analyses.parameters import Parameter
 
 if TYPE_CHECKING:
     from core.figures.chart import Chart

@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from core.analyses.analysis import PALETTE, Analysis
+from core.analyses.parameters import Parameter
 from core.analyses.planes import START, start_shared
-from core.parameters import Parameter
 
 if TYPE_CHECKING:
     from core.figures.chart import Chart

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from core.analyses.analysis import PALETTE, Analysis, one_to_three, whole_set
+from core.analyses.parameters import Parameter
 from core.analyses.planes import START, start_images
-from core.parameters import Parameter
 
 if TYPE_CHECKING:
     from core.figures.chart import Chart

@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from core.analyses.analysis import PALETTE, Analysis, one_per_model, whole_set
-from core.parameters import Parameter
+from core.analyses.parameters import Parameter
 
 if TYPE_CHECKING:
     from core.figures.chart import Chart

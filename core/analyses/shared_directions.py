@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from core.analyses.analysis import Analysis, any_image, whole_set
-from core.parameters import Parameter
+from core.analyses.parameters import Parameter
 
 if TYPE_CHECKING:
     from torch import Tensor

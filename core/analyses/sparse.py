@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from core.analyses.analysis import Analysis, one_per_model
+from core.analyses.parameters import Parameter
 from core.analyses.planes import START, start_images, start_shared
-from core.parameters import Parameter
 
 if TYPE_CHECKING:
     from core.figures.chart import Chart

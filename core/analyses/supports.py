@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from core.analyses.analysis import PALETTE, Analysis, any_image, whole_set
+from core.analyses.parameters import Parameter
 from core.analyses.sparse import BOUND, METHOD, ORDER, REVERSE, SEED
-from core.parameters import Parameter
 
 if TYPE_CHECKING:
     from core.figures.chart import Chart

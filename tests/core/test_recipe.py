@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.analyses import PAPER, TABLE
+from core.analyses.parameters import Parameter
 from core.errors import RecipeError
-from core.parameters import Parameter
 from core.recipe import Recipe
 
 

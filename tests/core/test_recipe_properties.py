@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core.analyses import TABLE
+from core.analyses.parameters import Parameter
 from core.errors import RecipeError
-from core.parameters import Parameter
 from core.recipe import Recipe
 
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=30)

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from core.analyses.parameters import Parameter
 from core.errors import RecipeError
-from core.parameters import Parameter
 
 NUMBER = Parameter(name="width", kind="number", default=1.0, limits=(0, 1e9), help="A width.")
 NUMBERS = Parameter(name="levels", kind="numbers", default=(), help="Levels.")
