@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from core.analyses.prepare.sparse import SparseCard
 from core.geometry.sparse.sparse_perturbation import SparsePerturbation
-from core.geometry.sparse_cards import SparseCard
 
 
 def a_perturbation(support: np.ndarray, source: list[int], target: list[int], **given: Any) -> SparsePerturbation:

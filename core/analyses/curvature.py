@@ -11,35 +11,35 @@ from core.analyses.parameters import Parameter
 from core.analyses.planes import START, start_images, start_shared
 
 if TYPE_CHECKING:
+    from core.analyses.prepare.curvature import CurvatureCard
     from core.figures.chart import Chart
     from core.geometry.curvature.scale import CurvatureScale
     from core.geometry.curvature.section import CurvatureSection
     from core.geometry.curvature.walk import CurvatureWalk
-    from core.geometry.curvature_cards import CurvatureCard
     from core.images.image_set import ImageSet
     from core.models.classifier import Classifier
 
 
 def _prepare_curvature(*args: Any, **settings: Any) -> CurvatureCard:
-    from core.geometry.curvature_cards import prepare
+    from core.analyses.prepare.curvature import prepare
 
     return prepare(*args, **settings)
 
 
 def _prepare_section(*args: Any, **settings: Any) -> CurvatureSection:
-    from core.geometry.curvature_cards import prepare_section
+    from core.analyses.prepare.curvature import prepare_section
 
     return prepare_section(*args, **settings)
 
 
 def _prepare_walk(*args: Any, **settings: Any) -> CurvatureWalk:
-    from core.geometry.curvature_cards import prepare_walk
+    from core.analyses.prepare.curvature import prepare_walk
 
     return prepare_walk(*args, **settings)
 
 
 def _prepare_scale(*args: Any, **settings: Any) -> CurvatureScale:
-    from core.geometry.curvature_cards import prepare_scale
+    from core.analyses.prepare.curvature import prepare_scale
 
     return prepare_scale(*args, **settings)
 

@@ -10,9 +10,9 @@ from core.analyses.parameters import Parameter
 from core.analyses.planes import START, start_shared
 
 if TYPE_CHECKING:
+    from core.analyses.prepare.level_sets import LevelSetCard, LevelTriangle
+    from core.analyses.prepare.level_star import LevelStar
     from core.figures.chart import Chart
-    from core.geometry.level_cards import LevelSetCard, LevelTriangle
-    from core.geometry.level_stars import LevelStar
     from core.images.image_set import ImageSet
     from core.models.classifier import Classifier
 
@@ -20,19 +20,19 @@ MOST_TARGETS = 12
 
 
 def _prepare(*args: Any, **settings: Any) -> LevelSetCard:
-    from core.geometry.level_cards import prepare
+    from core.analyses.prepare.level_sets import prepare
 
     return prepare(*args, **settings)
 
 
 def _prepare_triangle(*args: Any, **settings: Any) -> LevelTriangle:
-    from core.geometry.level_cards import prepare_triangle
+    from core.analyses.prepare.level_sets import prepare_triangle
 
     return prepare_triangle(*args, **settings)
 
 
 def _prepare_star(*args: Any, **settings: Any) -> LevelStar:
-    from core.geometry.level_stars import prepare
+    from core.analyses.prepare.level_star import prepare
 
     return prepare(*args, **settings)
 

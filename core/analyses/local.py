@@ -13,18 +13,18 @@ from core.analyses.parameters import Parameter
 from core.analyses.planes import START, start_images
 
 if TYPE_CHECKING:
+    from core.analyses.prepare.local import LocalCard
     from core.figures.chart import Chart
     from core.geometry.local.adversarial_comparison import LocalKinds
     from core.geometry.local.by_layer import LayerGeometry
     from core.geometry.local.by_radius import RadiusSweep
-    from core.geometry.local_card import LocalCard
     from core.images.image_set import ImageSet
     from core.models.classifier import Classifier
     from core.runtime.batches import OnProgress
 
 
 def _prepare_local(*args: Any, **settings: Any) -> LocalCard:
-    from core.geometry.local_card import prepare
+    from core.analyses.prepare.local import prepare
 
     return prepare(*args, **settings)
 

@@ -41,8 +41,8 @@ def _prepare_path(
     on_progress: OnProgress,
     **settings: Any,
 ) -> MapPaths:
+    from core.analyses.prepare.map_rows import trails
     from core.geometry.maps.paths import map_paths
-    from core.geometry.trails import trails
 
     def first(fraction: float, partial: Result | None = None) -> None:
         on_progress(0.5 * fraction)
@@ -101,7 +101,7 @@ def _followed(parameters: Mapping[str, Any]) -> tuple[int, int]:
 
 
 def _direction(text: str) -> object:
-    from core.geometry.directions import parse_direction
+    from core.analyses.prepare.directions import parse_direction
 
     return parse_direction(text)
 

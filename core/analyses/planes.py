@@ -22,13 +22,13 @@ if TYPE_CHECKING:
 
 
 def _prepare_slice(*args: Any, **settings: Any) -> Slice:
-    from core.geometry.cuts import prepare
+    from core.analyses.prepare.plane import prepare
 
     return prepare(*args, **settings)
 
 
 def _prepare_profile(*args: Any, **settings: Any) -> BoundaryProfile:
-    from core.geometry.cuts import prepare_profile
+    from core.analyses.prepare.plane import prepare_profile
 
     return prepare_profile(*args, **settings)
 
@@ -143,7 +143,7 @@ def _fragmentation_chart(
 
 
 def _direction(text: str) -> object:
-    from core.geometry.directions import parse_direction
+    from core.analyses.prepare.directions import parse_direction
 
     return parse_direction(text)
 

@@ -11,21 +11,21 @@ from core.analyses.parameters import Parameter
 from core.analyses.planes import START, start_shared
 
 if TYPE_CHECKING:
+    from core.analyses.prepare.regions import PathCard
     from core.figures.chart import Chart
-    from core.geometry.path_cards import PathCard
     from core.geometry.regions.region_graph import RegionGraph
     from core.images.image_set import ImageSet
     from core.models.classifier import Classifier
 
 
 def _prepare_path(*args: Any, **settings: Any) -> PathCard:
-    from core.geometry.path_cards import prepare
+    from core.analyses.prepare.regions import prepare
 
     return prepare(*args, **settings)
 
 
 def _prepare_graph(*args: Any, **settings: Any) -> RegionGraph:
-    from core.geometry.path_cards import prepare_graph
+    from core.analyses.prepare.regions import prepare_graph
 
     return prepare_graph(*args, **settings)
 

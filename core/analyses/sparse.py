@@ -10,21 +10,21 @@ from core.analyses.parameters import Parameter
 from core.analyses.planes import START, start_images, start_shared
 
 if TYPE_CHECKING:
+    from core.analyses.prepare.sparse import SparseCard
     from core.figures.chart import Chart
     from core.geometry.sparse.pixel_profile import PixelProfile
-    from core.geometry.sparse_cards import SparseCard
     from core.images.image_set import ImageSet
     from core.models.classifier import Classifier
 
 
 def _prepare_sparse(*args: Any, **settings: Any) -> SparseCard:
-    from core.geometry.sparse_cards import prepare
+    from core.analyses.prepare.sparse import prepare
 
     return prepare(*args, **settings)
 
 
 def _prepare_pixel(*args: Any, **settings: Any) -> PixelProfile:
-    from core.geometry.sparse_cards import prepare_pixel
+    from core.analyses.prepare.sparse import prepare_pixel
 
     return prepare_pixel(*args, **settings)
 

@@ -15,7 +15,7 @@ from core.figures.curvature_gallery import gallery_chart
 from core.figures.symlog import Symlog
 
 if TYPE_CHECKING:
-    from core.geometry.curvature_cards import CurvatureCard
+    from core.analyses.prepare.curvature import CurvatureCard
 
 CurvatureShow = Literal["profile", "density", "gallery"]
 CURVATURE_SHOWS: tuple[CurvatureShow, ...] = get_args(CurvatureShow)

@@ -13,7 +13,7 @@ from core.figures.chart import Axis, Chart, FieldLayer, Layer, LinesLayer, Point
 from core.figures.pictures import Picture, montage
 
 if TYPE_CHECKING:
-    from core.geometry.curvature_cards import CurvatureCard
+    from core.analyses.prepare.curvature import CurvatureCard
 
 _ACROSS = 5  # pictures in a row
 

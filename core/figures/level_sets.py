@@ -14,7 +14,7 @@ from core.figures.corruptions import known_runs, model_legend
 from core.figures.pictures import Picture, montage, photograph, scaled
 
 if TYPE_CHECKING:
-    from core.geometry.level_cards import LevelSetCard
+    from core.analyses.prepare.level_sets import LevelSetCard
 
 LevelSetShow = Literal["film", "ends"]
 LEVEL_SET_SHOWS: tuple[LevelSetShow, ...] = get_args(LevelSetShow)

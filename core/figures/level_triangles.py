@@ -27,7 +27,7 @@ from core.figures.pictures import photograph
 from core.figures.planes import path_words, round_up, walk_ends
 
 if TYPE_CHECKING:
-    from core.geometry.level_cards import LevelTriangle
+    from core.analyses.prepare.level_sets import LevelTriangle
     from core.geometry.planes.slices import Slice
 
 TriangleShow = Literal["card", "triangle", "shares"]

@@ -12,7 +12,7 @@ from core.figures import style
 from core.figures.chart import Axis, Chart, Layer, LegendEntry, LinesLayer, Panel, PointsLayer
 
 if TYPE_CHECKING:
-    from core.geometry.local_card import LocalCard
+    from core.analyses.prepare.local import LocalCard
 
 LocalShow = Literal["plane", "distances", "directions"]
 

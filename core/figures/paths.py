@@ -13,7 +13,7 @@ from core.figures.chart import Axis, Chart, Layer, LinesLayer, Panel, PointsLaye
 from core.figures.pictures import Picture, montage, photograph
 
 if TYPE_CHECKING:
-    from core.geometry.path_cards import PathCard
+    from core.analyses.prepare.regions import PathCard
 
 PathShow = Literal["card", "strip", "margin", "projection"]
 PATH_SHOWS: tuple[PathShow, ...] = get_args(PathShow)

@@ -14,8 +14,8 @@ from core.figures.chart import Axis, Chart, Layer, LinesLayer, Panel, PointsLaye
 from core.figures.pictures import Picture, map_panel, montage, photograph, picture_field, scaled
 
 if TYPE_CHECKING:
+    from core.analyses.prepare.sparse import SparseCard
     from core.geometry.planes.slices import Slice
-    from core.geometry.sparse_cards import SparseCard
 
 SparseShow = Literal[
     "card", "curve", "adversarial", "support", "change", "reliance", "capacity", "capacity at boundary"

@@ -10,11 +10,11 @@ import numpy as np
 import streamlit as st
 
 from core.analyses import TABLE
+from core.analyses.prepare.curvature import CurvatureCard
 from core.figures.curvature_gallery import number_at, on_plane, shown_numbers
 from core.geometry.curvature.profile import MOST_FULL, STATUSES
 from core.geometry.curvature.search import PROBES, STEPS
 from core.geometry.curvature.section import CurvatureSection
-from core.geometry.curvature_cards import CurvatureCard
 from core.geometry.planes.exact import exact_distance
 from dashboard import controls, exports, nulls, plane_controls, session
 from dashboard.session import Outcome

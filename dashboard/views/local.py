@@ -8,8 +8,8 @@ import numpy as np
 import streamlit as st
 
 from core.analyses import TABLE
+from core.analyses.prepare.local import LocalCard
 from core.geometry.local.local import STATUSES
-from core.geometry.local_card import LocalCard
 from dashboard import controls, exports, plane_controls, session
 from dashboard.session import Outcome
 

@@ -7,9 +7,9 @@ from dataclasses import replace
 import streamlit as st
 
 from core.analyses import TABLE
+from core.analyses.prepare.regions import PathCard
 from core.figures.paths import path_words
 from core.figures.region_graphs import graph_words, on_plane
-from core.geometry.path_cards import PathCard
 from core.geometry.regions.connect import STATUSES
 from core.geometry.regions.region_graph import OUTCOMES, RegionGraph
 from dashboard import controls, exports, plane_controls, session

@@ -9,12 +9,12 @@ import numpy as np
 import streamlit as st
 
 from core.analyses import TABLE
+from core.analyses.prepare.sparse import SparseCard
 from core.figures.pictures import on_axes
 from core.figures.sparse import changed, on_plane
 from core.geometry.planes.exact import exact_distance
 from core.geometry.planes.slices import Slice
 from core.geometry.sparse.sparse_perturbation import STATUSES
-from core.geometry.sparse_cards import SparseCard
 from dashboard import controls, exports, nulls, pace, plane_controls, session
 from dashboard.session import Outcome
 from dashboard.viewer.viewer import plane_view

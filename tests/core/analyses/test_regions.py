@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
+from core.analyses.prepare.regions import ENDS
 from core.errors import RecipeError
 from core.figures.paths import PATH_SHOWS
 from core.figures.region_graphs import GRAPH_SHOWS
-from core.geometry.path_cards import ENDS
 from core.images.image_set import load_images
 from core.models.checkpoints import load_classifier
 from core.recipe import Recipe

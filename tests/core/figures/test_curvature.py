@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from core.analyses.prepare.curvature import CurvatureCard
 from core.figures.chart import BandLayer, Chart, FieldLayer, LinesLayer, PointsLayer
 from core.figures.curvature import curvature_chart, route_words
 from core.figures.curvature_gallery import gallery_chart, number_at, on_plane, shown_numbers
 from core.figures.paper import write_figure
 from core.figures.screen import draw
 from core.figures.symlog import Symlog
-from core.geometry.curvature_cards import CurvatureCard
 
 DESCENDING = np.array([2.0, 0.5, 0.02, 0.01, 0.0, -0.01, -0.3, -1.0])
 

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from core.analyses.prepare.level_sets import LevelSetCard
 from core.figures.chart import FieldLayer, LinesLayer, PointsLayer
 from core.figures.level_sets import level_set_chart
 from core.figures.paper import write_figure
 from core.figures.screen import draw
-from core.geometry.level_cards import LevelSetCard
 
 NAMES = ("cat", "dog")
 STEPS = 20

@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from core.analyses.prepare.level_star import LevelStar
 from core.figures import style
 from core.figures.chart import LinesLayer, PointsLayer
 from core.figures.level_stars import level_star_chart
 from core.figures.paper import write_figure
 from core.figures.screen import draw
-from core.geometry.level_stars import LevelStar
 
 NAMES = ("cat", "dog", "owl")
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from core.analyses.prepare.local import LocalCard
 from core.figures import style
 from core.figures.chart import LinesLayer, PointsLayer
 from core.figures.local import LocalShow, local_chart
@@ -19,7 +20,6 @@ from core.figures.screen import draw
 from core.geometry.local.adversarial_comparison import LocalKinds
 from core.geometry.local.by_layer import LayerGeometry
 from core.geometry.local.by_radius import RadiusSweep
-from core.geometry.local_card import LocalCard
 
 NAMES = ("cat", "dog", "owl")
 COST: dict[str, Any] = {"forwards": 1, "gradients": 1, "seconds": 0.0}

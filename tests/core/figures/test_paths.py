@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from core.analyses.prepare.regions import FRAMES, PathCard
 from core.figures.chart import FieldLayer, LinesLayer, PointsLayer
 from core.figures.paper import write_figure
 from core.figures.paths import PATH_SHOWS, path_chart, path_meaning, path_words
 from core.figures.screen import draw
-from core.geometry.path_cards import FRAMES, PathCard
 
 NAMES = ("cat", "dog", "owl")
 

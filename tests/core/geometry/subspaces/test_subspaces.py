@@ -10,7 +10,7 @@ import pytest
 import torch
 from scipy.fft import dctn
 
-from core.geometry.directions import direction, parse_direction
+from core.analyses.prepare.directions import direction, parse_direction
 from core.geometry.subspaces.subspaces import (
     Cosines,
     Subspaces,

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from core.geometry.cuts import PlaneKind, cut_of, start_of
+from core.analyses.prepare.plane import PlaneKind, cut_of, start_of
 from core.geometry.local.direction_distributions import Sampler
 from core.geometry.local.jacobian import Linearised, Outputs, Representation
 from core.geometry.local.local import LocalGeometry, local_geometry, precise
@@ -74,7 +74,7 @@ def prepare(
         images: the whole set.
         rows: the chosen images; the first is asked about unless `at` says otherwise.
         reference: the recipe's first model, which lays the plane; the classifier itself when not given.
-        plane: see `core.geometry.cuts.start_of`; without a point, the plane is along u and v at the image.
+        plane: see `core.analyses.prepare.plane.start_of`; without a point, the plane is along u and v at the image.
         u: see there.
         v: see there.
         at: see there.

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 
+from core.analyses.prepare.plane import cut_of, prepare, prepare_profile, start_of
 from core.errors import ImageError
 from core.geometry.corruptions.corruptions import corrupt
-from core.geometry.cuts import cut_of, prepare, prepare_profile, start_of
 from core.geometry.planes.slices import Slice
 from core.images.image_set import ImageSet
 from core.result import Result

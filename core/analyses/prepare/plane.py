@@ -17,9 +17,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from core.analyses.prepare.directions import parse_direction, partner, plane_of_directions
 from core.errors import ImageError
 from core.geometry.corruptions.corruptions import WORST, corrupt
-from core.geometry.directions import parse_direction, partner, plane_of_directions
 from core.geometry.planes.boundary_profile import BoundaryProfile, boundary_profile
 from core.geometry.planes.planes import Extent, Plane
 from core.geometry.planes.slices import Method, Slice, slice_plane
@@ -80,7 +80,7 @@ def cut_of(reference: Classifier, images: ImageSet, rows: Sequence[int], *, plan
         images: the whole set.
         rows: chosen images; the first is the origin.
         plane: "images" for the plane through the first three, "directions" for one spanned at the first.
-        u: text of the first direction, see `core.geometry.directions`; not used for three images.
+        u: text of the first direction, see `core.analyses.prepare.directions`; not used for three images.
         v: text of the second direction.
 
     Returns:

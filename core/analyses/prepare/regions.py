@@ -18,9 +18,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from core.analyses.prepare.plane import PlaneKind, start_of
 from core.geometry.boundary.relabel import relabel
 from core.geometry.common.sampling import stratified
-from core.geometry.cuts import PlaneKind, start_of
 from core.geometry.regions.connect import RegionPaths, connect
 from core.geometry.regions.region_graph import RegionGraph, region_graph
 from core.images.image_set import ImageSet
@@ -84,7 +84,7 @@ def prepare(
         images: the whole set.
         rows: the chosen images: the start, unless `at` says otherwise, and the end.
         reference: the recipe's first model, which lays the plane; the classifier itself when not given.
-        plane: see `core.geometry.cuts.start_of`.
+        plane: see `core.analyses.prepare.plane.start_of`.
         u: see there.
         v: see there.
         at: see there.

@@ -18,9 +18,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from core.analyses.prepare.level_sets import part_of, source_of, targets_of, walks_of
+from core.analyses.prepare.plane import PlaneKind
 from core.errors import ImageError
-from core.geometry.cuts import PlaneKind
-from core.geometry.level_cards import part_of, source_of, targets_of, walks_of
 from core.geometry.level_sets.star_likeness import StarLikeness, star_likeness
 from core.geometry.level_sets.step import Mode
 from core.geometry.level_sets.widths import level_set_widths
@@ -81,7 +81,7 @@ def prepare(
         seed: of the targets and the directions.
         reference: the recipe's first model, which says of what class a target is: the targets are the same for all. It
             lays the plane, too.
-        plane: see `core.geometry.level_cards.prepare`.
+        plane: see `core.analyses.prepare.level_sets.prepare`.
         u: see there.
         v: see there.
         at: see there.

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from core.analyses.prepare.level_set_direction import way_to
 from core.errors import ImageError
 from core.geometry.level_sets.traverse import traverse
-from core.geometry.level_ways import way_to
 from core.images.image_set import load_images
 from core.models.checkpoints import load_classifier
 from tests.core.geometry.test_level_cards import half_space, image_set

@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from core.errors import ImageError
-from core.geometry.level_cards import (
+from core.analyses.prepare.level_sets import (
     LevelSetCard,
     LevelTriangle,
     confidence_on,
@@ -18,8 +17,9 @@ from core.geometry.level_cards import (
     prepare,
     prepare_triangle,
 )
+from core.analyses.prepare.level_star import prepare as prepare_star
+from core.errors import ImageError
 from core.geometry.level_sets.traverse import traverse
-from core.geometry.level_stars import prepare as prepare_star
 from core.geometry.planes.planes import Plane
 from core.geometry.planes.slices import slice_plane
 from core.images.image_set import ImageSet, load_images

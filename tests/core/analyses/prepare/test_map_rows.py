@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
+from core.analyses.prepare.map_rows import TrailKind, Trails, trails
+from core.analyses.prepare.plane import cut_of
 from core.geometry.corruptions.corruptions import corrupt
-from core.geometry.cuts import cut_of
-from core.geometry.trails import TrailKind, Trails, trails
 from core.images.image_set import load_images
 from core.models.checkpoints import load_classifier
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
-from core.geometry.cuts import PlaneKind, start_of
+from core.analyses.prepare.plane import PlaneKind, start_of
 from core.geometry.sparse.box_solver import SparseOrder
 from core.geometry.sparse.pixel_profile import PixelProfile, pixel_profile
 from core.geometry.sparse.sparse_perturbation import Method, SparsePerturbation, sparse_perturbation
@@ -56,7 +56,7 @@ def prepare(
         images: the whole set.
         rows: the chosen images; the first is perturbed unless `at` says otherwise.
         reference: the recipe's first model, which lays the plane; the classifier itself when not given.
-        plane: see `core.geometry.cuts.start_of`.
+        plane: see `core.analyses.prepare.plane.start_of`.
         u: see there.
         v: see there.
         at: see there.
@@ -118,7 +118,7 @@ def prepare_pixel(
         images: the whole set.
         rows: the chosen images.
         reference: see `prepare`.
-        plane: see `core.geometry.cuts.start_of`.
+        plane: see `core.analyses.prepare.plane.start_of`.
         u: see there.
         v: see there.
         at: see there.

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
+from core.analyses.prepare.local import _all_round, prepare
 from core.geometry.local.jacobian import Outputs
-from core.geometry.local_card import _all_round, prepare
 from core.geometry.planes.planes import Plane
 from core.images.image_set import load_images
 from core.models.checkpoints import load_classifier

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from core.geometry.cuts import start_of
-from core.geometry.path_cards import FRAMES, PathCard, prepare, prepare_graph
+from core.analyses.prepare.plane import start_of
+from core.analyses.prepare.regions import FRAMES, PathCard, prepare, prepare_graph
 from core.geometry.regions.connect import connect
 from core.images.image_set import load_images
 from core.models.checkpoints import load_classifier

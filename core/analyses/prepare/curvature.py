@@ -14,13 +14,13 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
+from core.analyses.prepare.plane import PlaneKind, start_of
 from core.geometry.boundary.deepfool import boundary_points
 from core.geometry.curvature.principal_direction import principal_bend, settled
 from core.geometry.curvature.profile import MOST_FULL, CurvatureProfile, curvature_profile
 from core.geometry.curvature.scale import CurvatureScale, curvature_scale
 from core.geometry.curvature.section import CurvatureSection, curvature_section
 from core.geometry.curvature.walk import CurvatureWalk, curvature_walk
-from core.geometry.cuts import PlaneKind, start_of
 from core.geometry.hessian.second_derivatives import Method, grey_level, require_smooth
 from core.images.image_set import ImageSet
 from core.models.classifier import Classifier
@@ -69,7 +69,7 @@ def prepare(
         images: the whole set.
         rows: the chosen images; the first is looked at unless `at` says otherwise.
         reference: the recipe's first model, which lays the plane; the classifier itself when not given.
-        plane: see `core.geometry.cuts.start_of`.
+        plane: see `core.analyses.prepare.plane.start_of`.
         u: see there.
         v: see there.
         at: see there.

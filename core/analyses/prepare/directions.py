@@ -35,11 +35,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from core.analyses.prepare.level_set_direction import DEFAULT, way_to
 from core.errors import ImageError
 from core.geometry.boundary.deepfool import boundary_points
 from core.geometry.corruptions.corruptions import CORRUPTIONS, corrupt
 from core.geometry.level_sets.step import MODES, Mode
-from core.geometry.level_ways import DEFAULT, way_to
 from core.geometry.planes.planes import Plane
 from core.geometry.sparse.sparse_perturbation import sparse_perturbation
 from core.geometry.subspaces.subspace_distances import subspace_margins

@@ -8,9 +8,9 @@ from typing import Literal, NamedTuple, get_args
 import torch
 from torch import Tensor
 
+from core.analyses.prepare.plane import PlaneKind, cut_of
 from core.geometry.boundary.closest_point import SignedMargin, steepest
 from core.geometry.corruptions.corruptions import WORST, corrupt
-from core.geometry.cuts import PlaneKind, cut_of
 from core.geometry.level_sets.step import Mode
 from core.geometry.level_sets.traverse import traverse
 from core.geometry.planes.planes import Extent
@@ -50,7 +50,7 @@ def trails(
 
     Args:
         classifier: the one that is attacked, or on whose level sets is walked.
-        reference: see `core.geometry.cuts.cut_of`; of slices only.
+        reference: see `core.analyses.prepare.plane.cut_of`; of slices only.
         images: the whole set.
         rows: chosen images; the first is where paths start, the second where lines and walks lead.
         kind: "line" straight from the first to the second image; "slice" a net of `steps` x `steps` places of the
@@ -59,7 +59,7 @@ def trails(
         steps: images along each path; walks keep their own.
         corruption: name of the corruption.
         length: of the whole attack, in ℓ2 pixel.
-        plane: see `core.geometry.cuts.cut_of`.
+        plane: see `core.analyses.prepare.plane.cut_of`.
         u: see there.
         v: see there.
         extent: the square of the plane; its default when None.

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
+from core.analyses.prepare.level_star import LevelStar, prepare
 from core.errors import ImageError
-from core.geometry.level_stars import LevelStar, prepare
 from core.images.image_set import ImageSet, load_images
 from core.models.checkpoints import load_classifier
 from core.result import Result

@@ -12,10 +12,7 @@ from hypothesis import strategies as st
 from scipy.fft import dctn, idctn
 from sklearn.decomposition import PCA
 
-from core.errors import ImageError
-from core.geometry.corruptions.corruptions import CORRUPTIONS, corrupt
-from core.geometry.cuts import prepare
-from core.geometry.directions import (
+from core.analyses.prepare.directions import (
     ARGUMENTS,
     DirectionSpec,
     Kind,
@@ -24,6 +21,9 @@ from core.geometry.directions import (
     plane_of_directions,
     walk_direction,
 )
+from core.analyses.prepare.plane import prepare
+from core.errors import ImageError
+from core.geometry.corruptions.corruptions import CORRUPTIONS, corrupt
 from core.geometry.level_sets.step import MODES
 from core.geometry.level_sets.traverse import traverse
 from core.images.image_set import ImageSet, load_images

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 
+from core.analyses.prepare.curvature import CurvatureCard, drawn, prepare, prepare_scale, prepare_section, prepare_walk
+from core.analyses.prepare.plane import start_of
 from core.geometry.curvature.profile import curvature_profile
-from core.geometry.curvature_cards import CurvatureCard, drawn, prepare, prepare_scale, prepare_section, prepare_walk
-from core.geometry.cuts import start_of
 from core.images.image_set import ImageSet, load_images
 from core.models.checkpoints import load_classifier
 from core.result import Result

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from core.geometry.cuts import start_of
+from core.analyses.prepare.plane import start_of
+from core.analyses.prepare.sparse import SparseCard, prepare, prepare_pixel
 from core.geometry.sparse.sparse_perturbation import sparse_perturbation
-from core.geometry.sparse_cards import SparseCard, prepare, prepare_pixel
 from core.images.image_set import load_images
 from core.models.checkpoints import load_classifier
 from core.result import Result

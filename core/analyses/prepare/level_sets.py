@@ -20,8 +20,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from core.analyses.prepare.plane import PlaneKind, Start, start_of
 from core.errors import ImageError
-from core.geometry.cuts import PlaneKind, Start, start_of
 from core.geometry.level_sets.image_distances import ImageDistances, image_distances
 from core.geometry.level_sets.segments import linear_paths
 from core.geometry.level_sets.step import Mode
@@ -166,7 +166,7 @@ def prepare(
         delta: see there.
         steps: see there.
         reference: the recipe's first model, which lays the plane; each model walks for itself.
-        plane: see `core.geometry.cuts.start_of`.
+        plane: see `core.analyses.prepare.plane.start_of`.
         u: see there.
         v: see there.
         at: see there; the point is put back into the pixel box.
@@ -216,7 +216,7 @@ def source_of(
     """Where walks start, in the pixel box and on the CPU.
 
     Args:
-        reference: see `core.geometry.cuts.start_of`.
+        reference: see `core.analyses.prepare.plane.start_of`.
         images: see there.
         rows: see there.
         plane: see there.

@@ -1,0 +1,1 @@
+"""Rows, planes and picked points, resolved into the arguments of the mathematics."""
