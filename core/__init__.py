@@ -10,7 +10,7 @@ _HOME = {
     "Agreement": "core.geometry.planes.agreement",
     "BoundaryPoints": "core.geometry.boundary.deepfool",
     "BoundaryProfile": "core.geometry.planes.boundary_profile",
-    "Chart": "core.figures.chart",
+    "Chart": "core.figures.drawing.chart",
     "CheckpointError": "core.errors",
     "Classifier": "core.models.classifier",
     "CurvatureCard": "core.analyses.prepare.curvature",
@@ -149,7 +149,7 @@ _HOME = {
     "traverse": "core.geometry.level_sets.traverse",
     "triangle": "core.geometry.level_sets.triangles",
     "untrained": "core.models.null",
-    "write_figure": "core.figures.paper",
+    "write_figure": "core.figures.drawing.paper",
 }
 
 __all__ = sorted(_HOME)

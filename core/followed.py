@@ -16,7 +16,7 @@ from core.errors import RecipeError
 from core.recipe import Recipe
 
 if TYPE_CHECKING:
-    from core.figures.chart import Chart
+    from core.figures.drawing.chart import Chart
     from core.images.image_set import ImageSet
     from core.models.classifier import Classifier
     from core.result import Result
@@ -89,10 +89,10 @@ class Followed:
 
             return kit_bytes(self)
         if ending == ".html":
-            from core.figures.screen import page_bytes
+            from core.figures.drawing.screen import page_bytes
 
             return page_bytes(self.chart)
-        from core.figures.paper import figure_bytes
+        from core.figures.drawing.paper import figure_bytes
 
         return figure_bytes(self.chart, ending.removeprefix("."), **self.recipe.paper())  # type: ignore[arg-type]
 
@@ -163,6 +163,6 @@ def read(file: Path) -> Recipe:
         RecipeError: if no recipe is inside, or it is of another version.
         OSError: if the file cannot be read.
     """
-    from core.figures.provenance import read_recipe
+    from core.figures.drawing.provenance import read_recipe
 
     return Recipe.read(read_recipe(file))

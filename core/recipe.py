@@ -16,7 +16,7 @@ from core.errors import RecipeError
 
 if TYPE_CHECKING:
     from core.analyses import Analysis
-    from core.figures.chart import Chart
+    from core.figures.drawing.chart import Chart
     from core.images.image_set import ImageSet
     from core.models.classifier import Classifier
     from core.result import Result
@@ -264,11 +264,11 @@ class Recipe:
         chart = self.definition.chart(results, classifiers, images, rows=self.rows, beside=together, **figure)
         how = self.figure.get("joined", "none")
         if how != "none" and len(results) > 1:
-            from core.figures.seeds import seeds_in_one_line
+            from core.figures.drawing.seeds import seeds_in_one_line
 
             names = [one.name for one in classifiers]
             chart = seeds_in_one_line(chart, names, _seeds(self.models, how), "models" if how == "all" else "seeds")
-        from core.figures.glyphs import with_known_letters
+        from core.figures.drawing.glyphs import with_known_letters
 
         caption = " ".join([chart.caption, *doubts(classifiers)]).strip()
         return with_known_letters(replace(chart, caption=caption, recipe=self.mapping()))

@@ -124,7 +124,7 @@ def _parts(
 def _pdf(model: str, said: str, parts: Sequence[_Part]) -> bytes:
     from pypdf import PdfWriter
 
-    from core.figures.sheet import sheet
+    from core.figures.drawing.sheet import sheet
 
     writer = PdfWriter()
     asked = "\n".join(f"{number}. {part.question}" for number, part in enumerate(parts, 1))

@@ -20,7 +20,7 @@ from core.recipe import Recipe, shown
 from core.sources.models import Source
 
 if TYPE_CHECKING:
-    from core.figures.chart import Chart
+    from core.figures.drawing.chart import Chart
     from core.images.image_set import ImageSet
     from core.models.classifier import Classifier
     from core.result import Result
@@ -59,7 +59,7 @@ class Series:
     @property
     def words(self) -> str:
         """What the frames share, in one or two sentences, and why some of them may mean nothing."""
-        from core.figures.series import own_colours
+        from core.figures.drawing.series import own_colours
 
         many = f"{len(self.charts)} checkpoint{'s' if len(self.charts) > 1 else ''} from {self.labels[0]}"
         words = f"{many} to {self.labels[-1]}, all on one scale."
@@ -82,7 +82,7 @@ class Series:
         Raises:
             ValueError: if a frame stands too short or too long.
         """
-        from core.figures.series import gif_bytes
+        from core.figures.drawing.series import gif_bytes
 
         kept = {**self.recipe.mapping(), "series": list(self.sources), "milliseconds": milliseconds}
         return gif_bytes(self.charts, self.labels, milliseconds=milliseconds, recipe=kept, **self.recipe.paper())
@@ -103,7 +103,7 @@ class Series:
         Returns:
             The bytes of the file, which holds the recipe of this checkpoint.
         """
-        from core.figures.paper import figure_bytes
+        from core.figures.drawing.paper import figure_bytes
 
         chart = replace(self.charts[number], title=self.labels[number])
         return figure_bytes(chart, ending.removeprefix("."), **self.recipe.paper())  # type: ignore[arg-type]
@@ -196,7 +196,7 @@ def series(
     Raises:
         RecipeError: if none can be used, or the sources are none.
     """
-    from core.figures.series import on_one_scale
+    from core.figures.drawing.series import on_one_scale
     from core.models.inspection import doubts
 
     if not sources:
@@ -304,7 +304,7 @@ def sources_in(file: Path) -> str:
         ValueError: if no recipe is inside.
         OSError: if it cannot be read.
     """
-    from core.figures.provenance import read_recipe
+    from core.figures.drawing.provenance import read_recipe
 
     said = read_recipe(file).get("series") if file.is_file() else None
     if not isinstance(said, list) or not said or not all(isinstance(each, str) for each in said):

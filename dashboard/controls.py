@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from core.analyses import TABLE
-from core.figures import style
-from core.figures.chart import Chart, FieldLayer, Scale
+from core.figures.drawing import style
+from core.figures.drawing.chart import Chart, FieldLayer, Scale
 from core.images.image_set import DEMO_SETS
 from core.models.checkpoints import demo_models
 from core.models.classifier import Classifier

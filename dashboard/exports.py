@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, cast
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from core.figures import style
-from core.figures.chart import LinesLayer
+from core.figures.drawing import style
+from core.figures.drawing.chart import LinesLayer
 from core.followed import Followed
 from core.recipe import Recipe
 from core.series import SeriesFile, series
@@ -26,7 +26,7 @@ from dashboard.words import literal
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
 
-    from core.figures.chart import Chart
+    from core.figures.drawing.chart import Chart
     from core.runtime.batches import OnProgress
 
 _POLL_SECONDS = 0.4  # while a series is made
@@ -163,7 +163,7 @@ def chart(made: Recipe, outcome: Outcome) -> None:
         made: the recipe of the picture.
         outcome: what is there of it.
     """
-    from core.figures import screen
+    from core.figures.drawing import screen
 
     results = [result for result in outcome.results if result is not None]
     if len(results) < len(outcome.results):  # `drawn` says how far it is

@@ -16,7 +16,7 @@ import streamlit as st
 from streamlit.errors import FragmentHandledException
 
 from core.analyses import TABLE
-from core.figures.chart import Chart
+from core.figures.drawing.chart import Chart
 from core.images.image_set import ImageSet
 from core.models.checkpoints import demo_models as demo_models
 from core.models.classifier import Classifier

@@ -18,7 +18,7 @@ import torch
 from PIL import Image
 from torch import nn
 
-from core.figures.paper import figure_bytes, read_recipe
+from core.figures.drawing.paper import figure_bytes, read_recipe
 from core.followed import follow
 from core.images.image_set import load_images
 from core.models.checkpoints import demo_models, load_classifier

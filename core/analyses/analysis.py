@@ -11,7 +11,7 @@ import numpy as np
 from core.analyses.parameters import Parameter
 
 if TYPE_CHECKING:
-    from core.figures.chart import Chart
+    from core.figures.drawing.chart import Chart
     from core.images.image_set import ImageSet
     from core.models.classifier import Classifier
     from core.result import Result
@@ -134,7 +134,7 @@ def one_per_model(
     Returns:
         One chart.
     """
-    from core.figures.chart import side_by_side
+    from core.figures.drawing.chart import side_by_side
 
     pairs = zip(results, classifiers, strict=True)
     return side_by_side([draw(found, one, one.name if len(results) > 1 else "") for found, one in pairs])

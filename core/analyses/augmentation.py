@@ -9,7 +9,7 @@ from core.analyses.analysis import Analysis, one_to_three
 from core.analyses.parameters import Parameter
 
 if TYPE_CHECKING:
-    from core.figures.chart import Chart
+    from core.figures.drawing.chart import Chart
     from core.geometry.corruptions.prime_draws import PrimeDraws
     from core.images.image_set import ImageSet
     from core.models.classifier import Classifier
@@ -39,7 +39,7 @@ def _draws_chart(
     beside: Sequence[PrimeDraws],
 ) -> Chart:
     from core.figures.augmentation import augmentation_chart
-    from core.figures.chart import side_by_side
+    from core.figures.drawing.chart import side_by_side
 
     image = images.pixels[rows[0]].numpy()
     named = len(results) > 1

@@ -11,7 +11,7 @@ from core.analyses.parameters import Parameter
 if TYPE_CHECKING:
     import torch
 
-    from core.figures.chart import Chart
+    from core.figures.drawing.chart import Chart
     from core.geometry.corruptions.noise import NoiseForecast
     from core.geometry.corruptions.severity_path import SeverityWalk
     from core.geometry.corruptions.severity_sweep import SeveritySweep

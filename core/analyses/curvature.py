@@ -12,7 +12,7 @@ from core.analyses.planes import START, start_images, start_shared
 
 if TYPE_CHECKING:
     from core.analyses.prepare.curvature import CurvatureCard
-    from core.figures.chart import Chart
+    from core.figures.drawing.chart import Chart
     from core.geometry.curvature.scale import CurvatureScale
     from core.geometry.curvature.section import CurvatureSection
     from core.geometry.curvature.walk import CurvatureWalk
@@ -57,7 +57,7 @@ def _curvature_chart(
 ) -> Chart:
     from core.figures.curvature import curvature_chart
     from core.figures.curvature_gallery import gallery_chart
-    from core.figures.exact import with_exact_curvature
+    from core.figures.drawing.exact import with_exact_curvature
     from core.geometry.planes.exact import exact_curvature, exact_distance
 
     if show == "gallery":

@@ -11,7 +11,7 @@ from core.analyses.parameters import Parameter
 from core.analyses.shared_directions import SCALE, SEED
 
 if TYPE_CHECKING:
-    from core.figures.chart import Chart
+    from core.figures.drawing.chart import Chart
     from core.geometry.detector.evaluation import Attack, DetectionExhibit
     from core.images.image_set import ImageSet
     from core.models.classifier import Classifier

@@ -11,7 +11,7 @@ from core.analyses.analysis import PALETTE, Analysis, one_per_model, one_to_thre
 from core.analyses.parameters import Parameter
 
 if TYPE_CHECKING:
-    from core.figures.chart import Chart
+    from core.figures.drawing.chart import Chart
     from core.geometry.limits.enumeration import EveryImage
     from core.geometry.limits.painting import PaintedClass
     from core.images.image_set import ImageSet

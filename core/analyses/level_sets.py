@@ -12,7 +12,7 @@ from core.analyses.planes import START, start_shared
 if TYPE_CHECKING:
     from core.analyses.prepare.level_sets import LevelSetCard, LevelTriangle
     from core.analyses.prepare.level_star import LevelStar
-    from core.figures.chart import Chart
+    from core.figures.drawing.chart import Chart
     from core.images.image_set import ImageSet
     from core.models.classifier import Classifier
 

@@ -12,7 +12,7 @@ from core.analyses.analysis import Analysis, one_per_model, one_to_three, whole_
 from core.analyses.parameters import Parameter
 
 if TYPE_CHECKING:
-    from core.figures.chart import Chart
+    from core.figures.drawing.chart import Chart
     from core.geometry.limits.bounds import RobustnessBound
     from core.geometry.limits.overlay import Overlay
     from core.geometry.limits.survival import Survival

@@ -14,7 +14,7 @@ from core.analyses.planes import START, start_images
 
 if TYPE_CHECKING:
     from core.analyses.prepare.local import LocalCard
-    from core.figures.chart import Chart
+    from core.figures.drawing.chart import Chart
     from core.geometry.local.adversarial_comparison import LocalKinds
     from core.geometry.local.by_layer import LayerGeometry
     from core.geometry.local.by_radius import RadiusSweep

@@ -12,7 +12,7 @@ from core.analyses.parameters import Parameter
 from core.analyses.planes import square
 
 if TYPE_CHECKING:
-    from core.figures.chart import Chart
+    from core.figures.drawing.chart import Chart
     from core.geometry.maps.paths import MapPaths
     from core.geometry.planes.planes import Extent
     from core.images.image_set import ImageSet

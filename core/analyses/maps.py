@@ -12,7 +12,7 @@ from core.analyses.analysis import PALETTE, Analysis, one_per_model, whole_set
 from core.analyses.parameters import Parameter
 
 if TYPE_CHECKING:
-    from core.figures.chart import Chart
+    from core.figures.drawing.chart import Chart
     from core.geometry.maps.background import DecisionMap
     from core.geometry.maps.maps import EmbeddingMap
     from core.images.image_set import ImageSet

@@ -12,7 +12,7 @@ from core.analyses.analysis import PALETTE, Analysis, one_to_three, whole_set
 from core.analyses.parameters import Parameter
 
 if TYPE_CHECKING:
-    from core.figures.chart import Chart
+    from core.figures.drawing.chart import Chart
     from core.geometry.subspaces.subspace_distances import SubspaceMargins
     from core.geometry.subspaces.subspaces import Subspaces
     from core.images.image_set import ImageSet
@@ -124,7 +124,7 @@ def _map_chart(
     colour: Any,
     marked: int,
 ) -> Chart:
-    from core.figures.chart import side_by_side
+    from core.figures.drawing.chart import side_by_side
     from core.figures.margins import margins_map_chart
 
     if colour == "ratio" and len(beside) < 2:
@@ -156,7 +156,7 @@ def _curve_chart(
     beside: Sequence[SubspaceMargins],
     palette: str,
 ) -> Chart:
-    from core.figures.chart import side_by_side
+    from core.figures.drawing.chart import side_by_side
     from core.figures.margins import class_words, margin_curve_chart
 
     alike = _alike([*results, *beside])

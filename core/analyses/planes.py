@@ -12,7 +12,7 @@ from core.analyses.analysis import PALETTE, Analysis, thumbnails
 from core.analyses.parameters import Parameter
 
 if TYPE_CHECKING:
-    from core.figures.chart import Chart
+    from core.figures.drawing.chart import Chart
     from core.geometry.planes.boundary_profile import BoundaryProfile
     from core.geometry.planes.fragmentation import Fragmentation
     from core.geometry.planes.planes import Plane
@@ -52,8 +52,8 @@ def _slice_chart(
     levels: Sequence[float],
     **figure: Any,
 ) -> Chart:
-    from core.figures.chart import side_by_side
-    from core.figures.exact import with_exact_boundary
+    from core.figures.drawing.chart import side_by_side
+    from core.figures.drawing.exact import with_exact_boundary
     from core.figures.planes import colour_limit, slice_chart, walk_ends
     from core.geometry.planes.boundary_profile import linearised_distance
     from core.geometry.planes.exact import exact_boundary
@@ -111,7 +111,7 @@ def _profile_chart(
     beside: Sequence[BoundaryProfile],
     palette: str,
 ) -> Chart:
-    from core.figures.chart import side_by_side
+    from core.figures.drawing.chart import side_by_side
     from core.figures.profiles import boundary_profile_chart
 
     named = len(results) > 1

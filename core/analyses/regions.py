@@ -12,7 +12,7 @@ from core.analyses.planes import START, start_shared
 
 if TYPE_CHECKING:
     from core.analyses.prepare.regions import PathCard
-    from core.figures.chart import Chart
+    from core.figures.drawing.chart import Chart
     from core.geometry.regions.region_graph import RegionGraph
     from core.images.image_set import ImageSet
     from core.models.classifier import Classifier
@@ -39,7 +39,7 @@ def _path_chart(
     beside: Sequence[PathCard],
     **figure: Any,
 ) -> Chart:
-    from core.figures.chart import side_by_side
+    from core.figures.drawing.chart import side_by_side
     from core.figures.paths import path_chart, path_meaning
 
     projected = any(bool(found.found[0]) for found in (*results, *beside))

@@ -11,7 +11,7 @@ from core.analyses.parameters import Parameter
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from core.figures.chart import Chart
+    from core.figures.drawing.chart import Chart
     from core.geometry.shared_directions.principal_angles import DirectionOverlap
     from core.geometry.shared_directions.sharing import DirectionSensitivity, DirectionSharing
     from core.images.image_set import ImageSet

@@ -11,7 +11,7 @@ from core.analyses.planes import START, start_images, start_shared
 
 if TYPE_CHECKING:
     from core.analyses.prepare.sparse import SparseCard
-    from core.figures.chart import Chart
+    from core.figures.drawing.chart import Chart
     from core.geometry.sparse.pixel_profile import PixelProfile
     from core.images.image_set import ImageSet
     from core.models.classifier import Classifier

@@ -10,7 +10,7 @@ from core.analyses.parameters import Parameter
 from core.analyses.sparse import BOUND, METHOD, ORDER, REVERSE, SEED
 
 if TYPE_CHECKING:
-    from core.figures.chart import Chart
+    from core.figures.drawing.chart import Chart
     from core.geometry.sparse.benchmark import Race
     from core.geometry.sparse.support_statistics import Supports
     from core.geometry.sparse.transfer import Transfer
@@ -100,7 +100,7 @@ def _race_chart(
     rows: tuple[int, ...],
     beside: Sequence[Race],
 ) -> Chart:
-    from core.figures.chart import side_by_side
+    from core.figures.drawing.chart import side_by_side
     from core.figures.races import race_chart
 
     named = len(results) > 1

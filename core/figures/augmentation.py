@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from core.figures import style
-from core.figures.chart import Axis, Chart, FieldLayer, Layer, LinesLayer, Panel, PointsLayer, Scale
-from core.figures.pictures import photograph, scaled
+from core.figures.drawing import style
+from core.figures.drawing.chart import Axis, Chart, FieldLayer, Layer, LinesLayer, Panel, PointsLayer, Scale
+from core.figures.drawing.pictures import photograph, scaled
 
 if TYPE_CHECKING:
     from core.geometry.corruptions.prime_draws import PrimeDraws

@@ -8,9 +8,19 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from core.figures import style
-from core.figures.chart import Axis, BandLayer, Chart, FieldLayer, Layer, LegendEntry, LinesLayer, Panel, PointsLayer
-from core.figures.pictures import photograph
+from core.figures.drawing import style
+from core.figures.drawing.chart import (
+    Axis,
+    BandLayer,
+    Chart,
+    FieldLayer,
+    Layer,
+    LegendEntry,
+    LinesLayer,
+    Panel,
+    PointsLayer,
+)
+from core.figures.drawing.pictures import photograph
 
 if TYPE_CHECKING:
     from core.geometry.corruptions.noise import NoiseForecast

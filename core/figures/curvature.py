@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 
-from core.figures import style
-from core.figures.chart import Axis, BandLayer, Chart, Layer, LegendEntry, LinesLayer, Panel
 from core.figures.corruptions import known_runs, model_legend
 from core.figures.curvature_gallery import gallery_chart
-from core.figures.symlog import Symlog
+from core.figures.drawing import style
+from core.figures.drawing.chart import Axis, BandLayer, Chart, Layer, LegendEntry, LinesLayer, Panel
+from core.figures.drawing.symlog import Symlog
 
 if TYPE_CHECKING:
     from core.analyses.prepare.curvature import CurvatureCard

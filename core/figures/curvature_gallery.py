@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from core.figures import style
-from core.figures.chart import Axis, Chart, FieldLayer, Layer, LinesLayer, PointsLayer
-from core.figures.pictures import Picture, montage
+from core.figures.drawing import style
+from core.figures.drawing.chart import Axis, Chart, FieldLayer, Layer, LinesLayer, PointsLayer
+from core.figures.drawing.pictures import Picture, montage
 
 if TYPE_CHECKING:
     from core.analyses.prepare.curvature import CurvatureCard

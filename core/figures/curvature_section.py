@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from core.figures.chart import Chart, Layer, LinesLayer, PointsLayer
-from core.figures.pictures import photograph
+from core.figures.drawing.chart import Chart, Layer, LinesLayer, PointsLayer
+from core.figures.drawing.pictures import photograph
 from core.figures.planes import slice_chart
 
 if TYPE_CHECKING:

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from core.figures import style
-from core.figures.chart import Axis, Chart, FieldLayer, Layer, LegendEntry, LinesLayer, Panel, PointsLayer
 from core.figures.corruptions import known_runs
-from core.figures.pictures import photograph
+from core.figures.drawing import style
+from core.figures.drawing.chart import Axis, Chart, FieldLayer, Layer, LegendEntry, LinesLayer, Panel, PointsLayer
+from core.figures.drawing.pictures import photograph
 
 if TYPE_CHECKING:
     from core.geometry.curvature.walk import CurvatureWalk

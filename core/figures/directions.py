@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 
-from core.figures import style
-from core.figures.chart import (
+from core.figures.drawing import style
+from core.figures.drawing.chart import (
     Axis,
     BandLayer,
     Chart,
@@ -20,8 +20,8 @@ from core.figures.chart import (
     PointsLayer,
     Scale,
 )
-from core.figures.matrices import matrix_panel
-from core.figures.pictures import Picture, montage, photograph
+from core.figures.drawing.matrices import matrix_panel
+from core.figures.drawing.pictures import Picture, montage, photograph
 
 if TYPE_CHECKING:
     from core.geometry.shared_directions.principal_angles import DirectionOverlap

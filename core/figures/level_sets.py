@@ -8,10 +8,20 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 
-from core.figures import style
-from core.figures.chart import Axis, Chart, FieldLayer, Layer, LegendEntry, LinesLayer, Panel, PointsLayer, Scale
 from core.figures.corruptions import known_runs, model_legend
-from core.figures.pictures import Picture, montage, photograph, scaled
+from core.figures.drawing import style
+from core.figures.drawing.chart import (
+    Axis,
+    Chart,
+    FieldLayer,
+    Layer,
+    LegendEntry,
+    LinesLayer,
+    Panel,
+    PointsLayer,
+    Scale,
+)
+from core.figures.drawing.pictures import Picture, montage, photograph, scaled
 
 if TYPE_CHECKING:
     from core.analyses.prepare.level_sets import LevelSetCard

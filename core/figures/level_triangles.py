@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 
-from core.figures import style
-from core.figures.chart import (
+from core.figures.corruptions import known_runs, model_legend
+from core.figures.drawing import style
+from core.figures.drawing.chart import (
     Axis,
     BarsLayer,
     Chart,
@@ -22,8 +23,7 @@ from core.figures.chart import (
     PointsLayer,
     Scale,
 )
-from core.figures.corruptions import known_runs, model_legend
-from core.figures.pictures import photograph
+from core.figures.drawing.pictures import photograph
 from core.figures.planes import path_words, round_up, walk_ends
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from core.figures import style
-from core.figures.chart import Axis, BandLayer, BarsLayer, Chart, Layer, LegendEntry, LinesLayer, Panel
+from core.figures.drawing import style
+from core.figures.drawing.chart import Axis, BandLayer, BarsLayer, Chart, Layer, LegendEntry, LinesLayer, Panel
 
 if TYPE_CHECKING:
     from core.geometry.limits.bounds import RobustnessBound

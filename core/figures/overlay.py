@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from core.figures import style
-from core.figures.chart import Axis, BandLayer, Chart, Layer, LegendEntry, LinesLayer, Panel
+from core.figures.drawing import style
+from core.figures.drawing.chart import Axis, BandLayer, Chart, Layer, LegendEntry, LinesLayer, Panel
+from core.figures.drawing.pictures import Picture, montage, photograph
 from core.figures.limits import CAPTION
-from core.figures.pictures import Picture, montage, photograph
 
 if TYPE_CHECKING:
     from core.geometry.limits.overlay import Overlay

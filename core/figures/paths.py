@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 
-from core.figures import style
-from core.figures.chart import Axis, Chart, Layer, LinesLayer, Panel, PointsLayer
-from core.figures.pictures import Picture, montage, photograph
+from core.figures.drawing import style
+from core.figures.drawing.chart import Axis, Chart, Layer, LinesLayer, Panel, PointsLayer
+from core.figures.drawing.pictures import Picture, montage, photograph
 
 if TYPE_CHECKING:
     from core.analyses.prepare.regions import PathCard

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 
-from core.figures import style
-from core.figures.chart import Axis, BandLayer, Chart, Layer, LegendEntry, LinesLayer, Panel, PointsLayer, Scale
-from core.figures.matrices import matrix_panel
+from core.figures.drawing import style
+from core.figures.drawing.chart import Axis, BandLayer, Chart, Layer, LegendEntry, LinesLayer, Panel, PointsLayer, Scale
+from core.figures.drawing.matrices import matrix_panel
 
 if TYPE_CHECKING:
     from core.geometry.sparse.benchmark import Race

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 
-from core.figures import style
-from core.figures.chart import (
+from core.figures.drawing import style
+from core.figures.drawing.chart import (
     Axis,
     Chart,
     FieldLayer,

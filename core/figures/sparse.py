@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 
-from core.figures import style
-from core.figures.chart import Axis, Chart, Layer, LinesLayer, Panel, PointsLayer, Scale
-from core.figures.pictures import Picture, map_panel, montage, photograph, picture_field, scaled
+from core.figures.drawing import style
+from core.figures.drawing.chart import Axis, Chart, Layer, LinesLayer, Panel, PointsLayer, Scale
+from core.figures.drawing.pictures import Picture, map_panel, montage, photograph, picture_field, scaled
 
 if TYPE_CHECKING:
     from core.analyses.prepare.sparse import SparseCard

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 
-from core.figures import style
-from core.figures.chart import (
+from core.figures.drawing import style
+from core.figures.drawing.chart import (
     Axis,
     BandLayer,
     BarsLayer,
@@ -23,8 +23,8 @@ from core.figures.chart import (
     PointsLayer,
     Scale,
 )
-from core.figures.matrices import matrix_panel
-from core.figures.pictures import map_panel
+from core.figures.drawing.matrices import matrix_panel
+from core.figures.drawing.pictures import map_panel
 
 if TYPE_CHECKING:
     from core.geometry.sparse.support_statistics import Supports

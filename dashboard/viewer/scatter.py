@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import streamlit as st
 
-from core.figures.chart import Chart
+from core.figures.drawing.chart import Chart
 from dashboard.viewer.gestures import received
 from dashboard.viewer.thumbnails import grid_data
 from dashboard.viewer.viewer import Busy, panel_data

@@ -19,8 +19,8 @@ import numpy as np
 import streamlit as st
 from PIL import Image
 
-from core.figures import style
-from core.figures.chart import Axis, Chart, FieldLayer, ImagesLayer, LinesLayer, Panel, PointsLayer
+from core.figures.drawing import style
+from core.figures.drawing.chart import Axis, Chart, FieldLayer, ImagesLayer, LinesLayer, Panel, PointsLayer
 from dashboard.viewer.gestures import Extent as Extent
 from dashboard.viewer.gestures import Point, received, square
 from dashboard.viewer.gestures import parse_pick as parse_pick
@@ -139,7 +139,9 @@ def panel_data(chart: Chart) -> dict[str, Any]:
         ValueError: if the chart is not one cartesian, isometric panel of fields, lines, points and images.
     """
     if len(chart.panels) != 1 or chart.panels[0].kind != "cartesian" or not chart.panels[0].isometric:
-        raise ValueError("expected a chart of one cartesian, isometric panel; draw others with core.figures.screen")
+        raise ValueError(
+            "expected a chart of one cartesian, isometric panel; draw others with core.figures.drawing.screen"
+        )
     [panel] = chart.panels
     frame = _frame(panel)
     data: dict[str, Any] = {"fields": [], "lines": [], "points": [], "images": []}

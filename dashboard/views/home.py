@@ -5,8 +5,8 @@ from pathlib import Path
 import streamlit as st
 
 from core.analyses import TABLE, thumbnails
-from core.figures import style
-from core.figures.provenance import read_recipe
+from core.figures.drawing import style
+from core.figures.drawing.provenance import read_recipe
 from core.recipe import Recipe
 from dashboard import controls, links, session
 from dashboard.viewer.thumbnails import thumbnail_grid

@@ -10,7 +10,7 @@ import streamlit as st
 
 from core.analyses import TABLE
 from core.analyses.prepare.sparse import SparseCard
-from core.figures.pictures import on_axes
+from core.figures.drawing.pictures import on_axes
 from core.figures.sparse import changed, on_plane
 from core.geometry.planes.exact import exact_distance
 from core.geometry.planes.slices import Slice

@@ -22,7 +22,7 @@ import numpy as np
 
 with atheris.instrument_imports(include=["core", "zipfile", "pypdf", "PIL", "csv", "json"]):
     from core.errors import ImageError
-    from core.figures.provenance import recipe_inside
+    from core.figures.drawing.provenance import recipe_inside
     from core.images.reading import read_set
     from core.images.tables import read_table
     from core.models.onnx_files import examine
@@ -95,7 +95,7 @@ def arrays() -> Iterator[bytes]:
 
 def figures() -> Iterator[bytes]:
     """Files with a recipe inside."""
-    from core.figures.provenance import recipe_text
+    from core.figures.drawing.provenance import recipe_text
     from tests.core.figures.test_provenance import lzw, page, pdf
 
     said = recipe_text({"recipe": 1, "analysis": "slice", "models": ["demo:photos/standard"]})

@@ -15,7 +15,7 @@ from playwright.sync_api import TimeoutError as PlaywrightTimeout
 from torch import nn
 from torchvision import models
 
-from core.figures.paper import read_recipe
+from core.figures.drawing.paper import read_recipe
 from core.images.image_set import load_images
 from core.models.preprocessing import PRESETS
 from core.recipe import Recipe

@@ -17,7 +17,7 @@ import numpy as np
 import streamlit as st
 from skimage.measure import find_contours
 
-from core.figures.chart import Axis, Chart, FieldLayer, ImagesLayer, LinesLayer, Panel
+from core.figures.drawing.chart import Axis, Chart, FieldLayer, ImagesLayer, LinesLayer, Panel
 from dashboard.viewer.viewer import plane_view
 
 HOME = (-8.0, 8.0, -6.0, 10.0)

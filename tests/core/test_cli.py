@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from core.cli import main
-from core.figures.paper import read_recipe
+from core.figures.drawing.paper import read_recipe
 from core.gallery import exhibit, gallery
 from core.geometry.planes.slices import Slice
 from core.recipe import Recipe

@@ -16,8 +16,8 @@ from scipy.stats import binomtest
 
 from core.analyses import TABLE
 from core.cli import main
-from core.figures.glyphs import readable
-from core.figures.paper import read_recipe
+from core.figures.drawing.glyphs import readable
+from core.figures.drawing.paper import read_recipe
 from core.followed import Followed, follow
 from core.gallery import exhibit
 from core.headlines import HEADLINES

@@ -13,7 +13,7 @@ from pypdf import PdfReader
 from core.analyses import TABLE
 from core.cli import main
 from core.errors import RecipeError
-from core.figures.paper import read_recipe
+from core.figures.drawing.paper import read_recipe
 from core.recipe import Recipe
 from core.report import report
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from core.cli import main
 from core.errors import CheckpointError
-from core.figures.provenance import read_recipe
+from core.figures.drawing.provenance import read_recipe
 from core.followed import read
 from core.images.image_set import load_images
 from core.models.checkpoints import load_classifier, write_checkpoint

@@ -10,7 +10,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from core.figures.provenance import read_recipe
+from core.figures.drawing.provenance import read_recipe
 from core.geometry.planes.boundary_profile import boundary_profile
 from core.geometry.planes.planes import Plane
 from core.geometry.planes.slices import slice_plane

@@ -16,7 +16,7 @@ from streamlit.runtime.caching import clear_session_resource_cache
 from streamlit.testing.v1 import AppTest
 
 from core.errors import CheckpointError
-from core.figures.provenance import read_recipe
+from core.figures.drawing.provenance import read_recipe
 from core.models.registries import untrained
 from core.sources.models import Source
 from dashboard import brought

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from core.figures.chart import Axis, Chart, FieldLayer, LinesLayer, Panel, PointsLayer
+from core.figures.drawing.chart import Axis, Chart, FieldLayer, LinesLayer, Panel, PointsLayer
 from dashboard.viewer.scatter import apart, parse_rows, scatter_data
 
 POSITIONS = np.array([[0.0, 0.0], [4.0, 0.0], [0.0, 4.0]])

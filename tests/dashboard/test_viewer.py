@@ -14,8 +14,8 @@ import pytest
 from PIL import Image
 from streamlit.testing.v1 import AppTest
 
-from core.figures import style
-from core.figures.chart import (
+from core.figures.drawing import style
+from core.figures.drawing.chart import (
     Axis,
     BandLayer,
     Chart,
@@ -271,7 +271,7 @@ def test_a_pick_of_another_kind_is_refused() -> None:
 def page() -> None:
     import numpy as np
 
-    from core.figures.chart import Chart, FieldLayer, Panel
+    from core.figures.drawing.chart import Chart, FieldLayer, Panel
     from dashboard.viewer.viewer import plane_view
 
     x = np.linspace(0.0, 4.0, 3)

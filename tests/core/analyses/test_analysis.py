@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from core.analyses import TABLE, thumbnails
-from core.figures.paper import figure_bytes
-from core.figures.screen import page_bytes
+from core.figures.drawing.paper import figure_bytes
+from core.figures.drawing.screen import page_bytes
 from core.headlines import headlines
 from core.images.image_set import load_images
 from core.result import Result

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from core.figures.paper import figure_bytes
+from core.figures.drawing.paper import figure_bytes
 from core.images.image_set import load_images
 from core.models.checkpoints import load_classifier
 from core.recipe import Recipe

@@ -10,7 +10,7 @@ import torch
 
 from core.analyses.corruptions import NAMES, labelled_sample, listed
 from core.errors import ImageError, RecipeError
-from core.figures.paper import figure_bytes
+from core.figures.drawing.paper import figure_bytes
 from core.geometry.corruptions.corruptions import CORRUPTIONS
 from core.images.image_set import ImageSet, load_images
 from core.models.checkpoints import load_classifier

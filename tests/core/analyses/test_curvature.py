@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from core.errors import RecipeError
-from core.figures.paper import figure_bytes
+from core.figures.drawing.paper import figure_bytes
 from core.images.image_set import load_images
 from core.models.checkpoints import load_classifier
 from core.recipe import Recipe

@@ -9,7 +9,7 @@ import pytest
 
 from core.analyses import TABLE
 from core.errors import RecipeError
-from core.figures.paper import figure_bytes
+from core.figures.drawing.paper import figure_bytes
 from core.images.image_set import load_images
 from core.models.checkpoints import load_classifier
 from core.recipe import Recipe

@@ -9,7 +9,7 @@ import pytest
 
 from core.analyses.every_image import NAMED
 from core.errors import RecipeError
-from core.figures.chart import Chart
+from core.figures.drawing.chart import Chart
 from core.geometry.limits import painting
 from core.geometry.limits.bounds import RobustnessBound
 from core.geometry.limits.painting import PaintedClass

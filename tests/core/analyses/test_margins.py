@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from core.analyses.margins import MARGINS
-from core.figures.paper import figure_bytes
+from core.figures.drawing.paper import figure_bytes
 from core.geometry.subspaces import subspace_distances
 from core.geometry.subspaces.subspace_distances import SubspaceMargins
 from core.images.image_set import load_images

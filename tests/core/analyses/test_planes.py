@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from core.errors import RecipeError
-from core.figures.chart import ImagesLayer
-from core.figures.paper import figure_bytes
-from core.figures.screen import page_bytes
+from core.figures.drawing.chart import ImagesLayer
+from core.figures.drawing.paper import figure_bytes
+from core.figures.drawing.screen import page_bytes
 from core.images.image_set import load_images
 from core.models.checkpoints import load_classifier
 from core.recipe import Recipe

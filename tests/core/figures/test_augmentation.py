@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from core.figures import style
 from core.figures.augmentation import augmentation_chart
-from core.figures.chart import Chart, FieldLayer, LinesLayer, PointsLayer
-from core.figures.paper import figure_bytes
-from core.figures.screen import draw
+from core.figures.drawing import style
+from core.figures.drawing.chart import Chart, FieldLayer, LinesLayer, PointsLayer
+from core.figures.drawing.paper import figure_bytes
+from core.figures.drawing.screen import draw
 from core.geometry.corruptions.prime_draws import PrimeDraws, prime_draws
 from tests import truths
 

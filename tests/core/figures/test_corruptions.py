@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from core.figures import style
-from core.figures.chart import BandLayer, Chart, FieldLayer, LinesLayer, PointsLayer
 from core.figures.corruptions import known_runs, noise_forecast_chart, severity_sweep_chart, severity_walk_chart
-from core.figures.paper import figure_bytes
-from core.figures.screen import draw
+from core.figures.drawing import style
+from core.figures.drawing.chart import BandLayer, Chart, FieldLayer, LinesLayer, PointsLayer
+from core.figures.drawing.paper import figure_bytes
+from core.figures.drawing.screen import draw
 from core.geometry.corruptions.noise import NoiseForecast
 from core.geometry.corruptions.severity_path import SeverityWalk
 from core.geometry.corruptions.severity_sweep import SeveritySweep

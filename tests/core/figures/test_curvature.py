@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 
 from core.analyses.prepare.curvature import CurvatureCard
-from core.figures.chart import BandLayer, Chart, FieldLayer, LinesLayer, PointsLayer
 from core.figures.curvature import curvature_chart, route_words
 from core.figures.curvature_gallery import gallery_chart, number_at, on_plane, shown_numbers
-from core.figures.paper import write_figure
-from core.figures.screen import draw
-from core.figures.symlog import Symlog
+from core.figures.drawing.chart import BandLayer, Chart, FieldLayer, LinesLayer, PointsLayer
+from core.figures.drawing.paper import write_figure
+from core.figures.drawing.screen import draw
+from core.figures.drawing.symlog import Symlog
 
 DESCENDING = np.array([2.0, 0.5, 0.02, 0.01, 0.0, -0.01, -0.3, -1.0])
 

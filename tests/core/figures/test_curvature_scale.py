@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from core.figures.chart import BandLayer, LinesLayer
 from core.figures.curvature_scale import curvature_scale_chart
-from core.figures.paper import write_figure
-from core.figures.screen import draw
+from core.figures.drawing.chart import BandLayer, LinesLayer
+from core.figures.drawing.paper import write_figure
+from core.figures.drawing.screen import draw
 from core.geometry.curvature.scale import CurvatureScale
 
 H = np.array([0.1, 0.2, 0.4])

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import torch
 
-from core.figures.chart import ImagesLayer, LinesLayer, PointsLayer
 from core.figures.curvature_section import curvature_section_chart
-from core.figures.paper import write_figure
-from core.figures.screen import draw
+from core.figures.drawing.chart import ImagesLayer, LinesLayer, PointsLayer
+from core.figures.drawing.paper import write_figure
+from core.figures.drawing.screen import draw
 from core.geometry.curvature.principal_direction import principal_bend
 from core.geometry.curvature.section import CurvatureSection, curvature_section
 from tests import curved, truths

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from core.figures import style
-from core.figures.chart import FieldLayer, LinesLayer, PointsLayer
 from core.figures.curvature_walk import curvature_walk_chart
-from core.figures.paper import write_figure
-from core.figures.screen import draw
+from core.figures.drawing import style
+from core.figures.drawing.chart import FieldLayer, LinesLayer, PointsLayer
+from core.figures.drawing.paper import write_figure
+from core.figures.drawing.screen import draw
 from core.geometry.curvature.walk import CurvatureWalk
 
 NAMES = ("in", "out", "other")

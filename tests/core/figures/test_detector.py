@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from core.figures.chart import BandLayer, LinesLayer, PointsLayer
 from core.figures.detector import DETECTOR_SHOWS, DetectorShow, detector_chart, perturbation_words
-from core.figures.paper import write_figure
-from core.figures.screen import draw
+from core.figures.drawing.chart import BandLayer, LinesLayer, PointsLayer
+from core.figures.drawing.paper import write_figure
+from core.figures.drawing.screen import draw
 from core.geometry.detector.evaluation import NO_DEFENCE, DetectionExhibit
 
 ATTACKS = ("overshoot", "projected gradient", "shortest")

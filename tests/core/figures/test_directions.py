@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from core.figures.chart import BandLayer, FieldLayer, LinesLayer, PointsLayer
 from core.figures.directions import (
     OVERLAP_SHOWS,
     SHARING_SHOWS,
@@ -18,8 +17,9 @@ from core.figures.directions import (
     sensitivity_chart,
     sharing_chart,
 )
-from core.figures.paper import write_figure
-from core.figures.screen import draw
+from core.figures.drawing.chart import BandLayer, FieldLayer, LinesLayer, PointsLayer
+from core.figures.drawing.paper import write_figure
+from core.figures.drawing.screen import draw
 from core.geometry.shared_directions.principal_angles import DirectionOverlap
 from core.geometry.shared_directions.sharing import DirectionSensitivity, DirectionSharing
 

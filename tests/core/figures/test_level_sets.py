@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from core.analyses.prepare.level_sets import LevelSetCard
-from core.figures.chart import FieldLayer, LinesLayer, PointsLayer
+from core.figures.drawing.chart import FieldLayer, LinesLayer, PointsLayer
+from core.figures.drawing.paper import write_figure
+from core.figures.drawing.screen import draw
 from core.figures.level_sets import level_set_chart
-from core.figures.paper import write_figure
-from core.figures.screen import draw
 
 NAMES = ("cat", "dog")
 STEPS = 20

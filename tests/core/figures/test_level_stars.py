@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from core.analyses.prepare.level_star import LevelStar
-from core.figures import style
-from core.figures.chart import LinesLayer, PointsLayer
+from core.figures.drawing import style
+from core.figures.drawing.chart import LinesLayer, PointsLayer
+from core.figures.drawing.paper import write_figure
+from core.figures.drawing.screen import draw
 from core.figures.level_stars import level_star_chart
-from core.figures.paper import write_figure
-from core.figures.screen import draw
 
 NAMES = ("cat", "dog", "owl")
 

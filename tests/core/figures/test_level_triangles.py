@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from core.analyses.prepare.level_sets import LevelTriangle, confidence_on
-from core.figures.chart import BarsLayer, FieldLayer, ImagesLayer, LinesLayer, PointsLayer
+from core.figures.drawing.chart import BarsLayer, FieldLayer, ImagesLayer, LinesLayer, PointsLayer
+from core.figures.drawing.paper import write_figure
+from core.figures.drawing.screen import draw
 from core.figures.level_triangles import level_plane_chart, level_triangle_chart
-from core.figures.paper import write_figure
 from core.figures.planes import slice_chart
-from core.figures.screen import draw
 from core.geometry.planes.planes import Plane
 from core.geometry.planes.slices import Slice, slice_plane
 from tests import truths

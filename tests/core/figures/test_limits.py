@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 import torch
 
-from core.figures.chart import BarsLayer, Chart, FieldLayer, LinesLayer, PointsLayer
+from core.figures.drawing.chart import BarsLayer, Chart, FieldLayer, LinesLayer, PointsLayer
+from core.figures.drawing.paper import write_figure
+from core.figures.drawing.screen import draw
 from core.figures.every_image import enumeration_chart, painting_chart
 from core.figures.limits import CAPTION, FOUND, limits_chart, size_axis, survival_chart
 from core.figures.overlay import overlay_chart
-from core.figures.paper import write_figure
-from core.figures.screen import draw
 from core.geometry.limits.bounds import robustness_bound
 from core.geometry.limits.enumeration import EveryImage, class_distance
 from core.geometry.limits.overlay import Overlay, overlay

@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 
 from core.analyses.prepare.local import LocalCard
-from core.figures import style
-from core.figures.chart import LinesLayer, PointsLayer
+from core.figures.drawing import style
+from core.figures.drawing.chart import LinesLayer, PointsLayer
+from core.figures.drawing.paper import write_figure
+from core.figures.drawing.screen import draw
 from core.figures.local import LocalShow, local_chart
 from core.figures.local_kinds import kinds_chart
 from core.figures.local_layers import layers_chart, sweep_chart
-from core.figures.paper import write_figure
-from core.figures.screen import draw
 from core.geometry.local.adversarial_comparison import LocalKinds
 from core.geometry.local.by_layer import LayerGeometry
 from core.geometry.local.by_radius import RadiusSweep

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from core.figures import style
-from core.figures.chart import FieldLayer, LinesLayer, PointsLayer
+from core.figures.drawing import style
+from core.figures.drawing.chart import FieldLayer, LinesLayer, PointsLayer
+from core.figures.drawing.paper import write_figure
+from core.figures.drawing.screen import draw
 from core.figures.maps import map_chart, path_chart, path_words
-from core.figures.paper import write_figure
-from core.figures.screen import draw
 from core.geometry.maps.background import DecisionMap
 from core.geometry.maps.curvature import CurvedMap
 from core.geometry.maps.paths import MapPaths

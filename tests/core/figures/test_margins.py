@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from core.figures import style
-from core.figures.chart import BandLayer, FieldLayer, LinesLayer, PointsLayer
+from core.figures.drawing import style
+from core.figures.drawing.chart import BandLayer, FieldLayer, LinesLayer, PointsLayer
+from core.figures.drawing.paper import write_figure
+from core.figures.drawing.screen import draw
 from core.figures.margins import map_limits, map_values, margin_curve_chart, margins_map_chart
-from core.figures.paper import write_figure
-from core.figures.screen import draw
 from core.geometry.subspaces.subspace_distances import SubspaceMargins
 
 NAMES = ("cat", "dog", "owl")

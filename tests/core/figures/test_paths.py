@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from core.analyses.prepare.regions import FRAMES, PathCard
-from core.figures.chart import FieldLayer, LinesLayer, PointsLayer
-from core.figures.paper import write_figure
+from core.figures.drawing.chart import FieldLayer, LinesLayer, PointsLayer
+from core.figures.drawing.paper import write_figure
+from core.figures.drawing.screen import draw
 from core.figures.paths import PATH_SHOWS, path_chart, path_meaning, path_words
-from core.figures.screen import draw
 
 NAMES = ("cat", "dog", "owl")
 

@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from core.figures.chart import LinesLayer, PointsLayer
-from core.figures.paper import write_figure
+from core.figures.drawing.chart import LinesLayer, PointsLayer
+from core.figures.drawing.paper import write_figure
+from core.figures.drawing.screen import draw
 from core.figures.pixels import pixel_chart
-from core.figures.screen import draw
 from core.geometry.sparse.pixel_profile import PixelProfile
 
 NAMES = ("cat", "dog")

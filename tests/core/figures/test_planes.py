@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from core.figures import paper, screen, style
-from core.figures.chart import Chart, FieldLayer, ImagesLayer, LinesLayer, PointsLayer
+from core.figures.drawing import paper, screen, style
+from core.figures.drawing.chart import Chart, FieldLayer, ImagesLayer, LinesLayer, PointsLayer
 from core.figures.planes import SHADINGS, slice_chart
 from core.geometry.planes.slices import Slice
 

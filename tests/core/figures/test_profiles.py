@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from core.figures import style
-from core.figures.chart import BandLayer, LinesLayer, PointsLayer
-from core.figures.paper import write_figure
+from core.figures.drawing import style
+from core.figures.drawing.chart import BandLayer, LinesLayer, PointsLayer
+from core.figures.drawing.paper import write_figure
+from core.figures.drawing.screen import draw
 from core.figures.profiles import boundary_profile_chart, fragmentation_chart
-from core.figures.screen import draw
 from core.geometry.planes.boundary_profile import BoundaryProfile
 from core.geometry.planes.fragmentation import Fragmentation
 

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from core.figures.chart import BandLayer, LinesLayer, PointsLayer
-from core.figures.paper import write_figure
+from core.figures.drawing.chart import BandLayer, LinesLayer, PointsLayer
+from core.figures.drawing.paper import write_figure
+from core.figures.drawing.screen import draw
 from core.figures.races import TRANSFER_SHOWS, race_chart, transfer_chart
-from core.figures.screen import draw
 from core.geometry.sparse.benchmark import Race
 from core.geometry.sparse.transfer import CONDITIONS, Transfer
 

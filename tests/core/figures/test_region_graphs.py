@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from core.figures.chart import FieldLayer, ImagesLayer, LinesLayer, PointsLayer
-from core.figures.paper import write_figure
+from core.figures.drawing.chart import FieldLayer, ImagesLayer, LinesLayer, PointsLayer
+from core.figures.drawing.paper import write_figure
+from core.figures.drawing.screen import draw
 from core.figures.region_graphs import GRAPH_SHOWS, graph_words, on_plane, region_graph_chart
-from core.figures.screen import draw
 from core.geometry.regions.region_graph import OUTCOMES, RegionGraph
 from dashboard.viewer.viewer import panel_data
 

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from core.figures.chart import Chart, FieldLayer, LinesLayer, Panel, PointsLayer
-from core.figures.paper import write_figure
-from core.figures.screen import draw
+from core.figures.drawing.chart import Chart, FieldLayer, LinesLayer, Panel, PointsLayer
+from core.figures.drawing.paper import write_figure
+from core.figures.drawing.screen import draw
 from core.figures.sparse import SPARSE_SHOWS, changed, on_plane, sparse_chart
 from core.geometry.planes.planes import Plane
 from core.geometry.planes.slices import slice_plane

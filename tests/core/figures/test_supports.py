@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from core.figures import style
-from core.figures.chart import BandLayer, BarsLayer, FieldLayer, LinesLayer, PointsLayer
-from core.figures.paper import write_figure
-from core.figures.screen import draw
+from core.figures.drawing import style
+from core.figures.drawing.chart import BandLayer, BarsLayer, FieldLayer, LinesLayer, PointsLayer
+from core.figures.drawing.paper import write_figure
+from core.figures.drawing.screen import draw
 from core.figures.supports import SUPPORTS_SHOWS, SupportsShow, supports_chart
 from core.geometry.sparse.support_statistics import Supports, statistics
 from tests.perturbations import a_perturbation

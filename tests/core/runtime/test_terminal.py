@@ -45,7 +45,7 @@ def test_an_error_is_one_line_with_its_type_where_nobody_foresaw_it(
 
 
 def test_sentences_of_our_own_code_need_no_type(capsys: pytest.CaptureFixture[str]) -> None:
-    from core.figures.style import class_colour
+    from core.figures.drawing.style import class_colour
 
     with pytest.raises(ValueError, match="expected one of the classes palettes") as found:
         class_colour(1, "vik")

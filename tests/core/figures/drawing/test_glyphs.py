@@ -20,8 +20,8 @@ import pypdf
 import pytest
 from matplotlib.text import Text
 
-from core.figures import glyphs, paper, screen, style
-from core.figures.chart import Axis, Chart, LegendEntry, Panel, PointsLayer
+from core.figures.drawing import glyphs, paper, screen, style
+from core.figures.drawing.chart import Axis, Chart, LegendEntry, Panel, PointsLayer
 from core.wording import names
 from tests.core.test_wording import TRAPS
 from tests.fonts import installed, write_font
@@ -142,7 +142,9 @@ def test_a_font_installed_meanwhile_is_found(tmp_path: Path, monkeypatch: pytest
 
 
 def test_our_own_words_need_no_other_font() -> None:
-    asked = "import sys; from core.figures.glyphs import readable; assert readable('2 ℓ2 ≤ ñ\\n') == '2 ℓ2 ≤ ñ\\n'"
+    asked = (
+        "import sys; from core.figures.drawing.glyphs import readable; assert readable('2 ℓ2 ≤ ñ\\n') == '2 ℓ2 ≤ ñ\\n'"
+    )
     subprocess.run([sys.executable, "-c", f"{asked}; assert 'matplotlib' not in sys.modules"], check=True)
     for font in style.FONTS:
         own = glyphs._signs(font, glyphs._state())

@@ -13,8 +13,8 @@ import numpy as np
 import plotly.graph_objects as go
 from PIL import Image
 
-from core.figures import style
-from core.figures.chart import (
+from core.figures.drawing import style
+from core.figures.drawing.chart import (
     Axis,
     BandLayer,
     BarsLayer,

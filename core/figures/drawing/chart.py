@@ -25,7 +25,9 @@ class Axis:
     limits: tuple[float, float] | None = None
     scale: Literal["linear", "log"] = "linear"
     ticks: tuple[tuple[float, str], ...] | None = None  # None: the renderer's own
-    symlog: float = 0.0  # c of `core.figures.symlog` where layers hold its places; 0: they hold the values themselves
+    symlog: float = (
+        0.0  # c of `core.figures.drawing.symlog` where layers hold its places; 0: they hold the values themselves
+    )
 
     @property
     def title(self) -> str:

@@ -7,9 +7,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from core.figures import style
-from core.figures.chart import Chart, Layer, LegendEntry, LinesLayer, Panel
-from core.figures.symlog import Symlog
+from core.figures.drawing import style
+from core.figures.drawing.chart import Chart, Layer, LegendEntry, LinesLayer, Panel
+from core.figures.drawing.symlog import Symlog
 
 
 def with_exact_boundary(chart: Chart, lines: Sequence[np.ndarray]) -> Chart:

@@ -20,8 +20,8 @@ from matplotlib.text import Text
 from mpl_toolkits.axes_grid1.anchored_artists import AnchoredSizeBar
 from PIL import Image
 
-from core.figures import paper, style
-from core.figures.chart import (
+from core.figures.drawing import paper, style
+from core.figures.drawing.chart import (
     Axis,
     BandLayer,
     BarsLayer,

@@ -63,7 +63,9 @@ def read_recipe(source: Path | str | bytes) -> dict[str, Any]:
         text = recipe_inside(lambda fraction: None, **given)
     else:
         limits = Limits.of(size, memory=(256 << 20) + 4 * size, output=2 * _MOST_BYTES)
-        text = isolated("core.figures.provenance:recipe_inside", name=name, limits=limits, refusal=RecipeError, **given)
+        text = isolated(
+            "core.figures.drawing.provenance:recipe_inside", name=name, limits=limits, refusal=RecipeError, **given
+        )
     found: dict[str, Any] = json.loads(text)
     return found
 

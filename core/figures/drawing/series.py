@@ -15,9 +15,19 @@ from typing import Any
 
 import numpy as np
 
-from core.figures.chart import Axis, BandLayer, BarsLayer, Chart, FieldLayer, Layer, LegendEntry, LinesLayer, Panel
-from core.figures.paper import Font, figure_bytes
-from core.figures.provenance import recipe_text
+from core.figures.drawing.chart import (
+    Axis,
+    BandLayer,
+    BarsLayer,
+    Chart,
+    FieldLayer,
+    Layer,
+    LegendEntry,
+    LinesLayer,
+    Panel,
+)
+from core.figures.drawing.paper import Font, figure_bytes
+from core.figures.drawing.provenance import recipe_text
 
 _ROOM = 0.05  # of an axis, beyond what is drawn
 _COLOURS = 256  # of a GIF
@@ -75,7 +85,7 @@ def gif_bytes(
         labels: what stands above each, with the first sentence of its caption below.
         milliseconds: how long a frame stands, in whole hundredths of a second.
         recipe: makes the picture again; kept in the file.
-        width_mm: as for `core.figures.paper.figure_bytes`, like the rest.
+        width_mm: as for `core.figures.drawing.paper.figure_bytes`, like the rest.
         font_size: in points.
         font: "sans" or "serif".
         dpi: sharpness; less where the picture would be wider than 900 pixels.

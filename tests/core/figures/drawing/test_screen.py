@@ -11,8 +11,8 @@ import plotly.graph_objects as go
 import pytest
 from PIL import Image
 
-from core.figures import screen, style
-from core.figures.chart import (
+from core.figures.drawing import screen, style
+from core.figures.drawing.chart import (
     Axis,
     BandLayer,
     BarsLayer,
@@ -26,7 +26,7 @@ from core.figures.chart import (
     PointsLayer,
     Scale,
 )
-from core.figures.traces import literal
+from core.figures.drawing.traces import literal
 
 NAME = "a$b_c$ & <i>d</i>"
 LITERAL = "a&#36;b_c&#36; &amp; &lt;i&gt;d&lt;/i&gt;"

@@ -8,9 +8,9 @@ import textwrap
 from matplotlib.figure import Figure
 from pypdf import PageObject, PdfReader, PdfWriter, Transformation
 
-from core.figures import style
-from core.figures.glyphs import ordinary, readable
-from core.figures.paper import page_settings
+from core.figures.drawing import style
+from core.figures.drawing.glyphs import ordinary, readable
+from core.figures.drawing.paper import page_settings
 
 WIDTH_MM, HEIGHT_MM, MARGIN_MM = 210.0, 297.0, 13.5  # 183 mm of width for a figure
 _POINTS = 72 / 25.4

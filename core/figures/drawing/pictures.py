@@ -10,8 +10,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from core.figures import style
-from core.figures.chart import Axis, FieldLayer, Layer, Panel, PointsLayer, Scale
+from core.figures.drawing import style
+from core.figures.drawing.chart import Axis, FieldLayer, Layer, Panel, PointsLayer, Scale
 
 _GAP = 0.06  # between pictures, in shares of their side
 _WORDS = 0.2  # above each, for its word

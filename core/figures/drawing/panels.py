@@ -17,8 +17,8 @@ from matplotlib.projections.polar import PolarAxes
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 from mpl_toolkits.axes_grid1.anchored_artists import AnchoredSizeBar
 
-from core.figures import style
-from core.figures.chart import (
+from core.figures.drawing import style
+from core.figures.drawing.chart import (
     Axis,
     BandLayer,
     BarsLayer,
@@ -30,7 +30,7 @@ from core.figures.chart import (
     PointsLayer,
     Scale,
 )
-from core.figures.glyphs import readable
+from core.figures.drawing.glyphs import readable
 
 _INK, _QUIET = style.PRINT.ink, style.PRINT.quiet
 _DASHES: dict[str, Any] = {"solid": "-", "dashed": (0, (4.0, 2.5)), "dotted": (0, (1.0, 1.5))}

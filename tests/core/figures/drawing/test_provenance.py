@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from core.errors import RecipeError
-from core.figures.provenance import RECIPE_ID, read_recipe, recipe_text
+from core.figures.drawing.provenance import RECIPE_ID, read_recipe, recipe_text
 from core.runtime import sandbox
 
 RECIPE = {"recipe": 1, "analysis": "slice", "models": ["<b>", "ℓ2"]}

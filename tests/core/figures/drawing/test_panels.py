@@ -7,9 +7,9 @@ import pytest
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 
-from core.figures import style
-from core.figures.chart import Axis, FieldLayer, LinesLayer, Panel, PointsLayer, Scale
-from core.figures.panels import colour_bar, draw_panel, line_styles, mark_style
+from core.figures.drawing import style
+from core.figures.drawing.chart import Axis, FieldLayer, LinesLayer, Panel, PointsLayer, Scale
+from core.figures.drawing.panels import colour_bar, draw_panel, line_styles, mark_style
 
 PATH = (np.array([[0.0, 1.0], [1.0, 100.0]]),)
 

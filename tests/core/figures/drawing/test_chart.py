@@ -5,7 +5,17 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from core.figures.chart import Axis, Chart, FieldLayer, ImagesLayer, LegendEntry, LinesLayer, Panel, Scale, side_by_side
+from core.figures.drawing.chart import (
+    Axis,
+    Chart,
+    FieldLayer,
+    ImagesLayer,
+    LegendEntry,
+    LinesLayer,
+    Panel,
+    Scale,
+    side_by_side,
+)
 
 
 def field(x: np.ndarray, y: np.ndarray, scale: Scale | None = None) -> FieldLayer:

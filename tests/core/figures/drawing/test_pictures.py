@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from core.figures import style
-from core.figures.chart import Chart, FieldLayer, PointsLayer, Scale
-from core.figures.paper import write_figure
-from core.figures.pictures import Picture, map_panel, montage, on_axes, photograph
-from core.figures.screen import draw
+from core.figures.drawing import style
+from core.figures.drawing.chart import Chart, FieldLayer, PointsLayer, Scale
+from core.figures.drawing.paper import write_figure
+from core.figures.drawing.pictures import Picture, map_panel, montage, on_axes, photograph
+from core.figures.drawing.screen import draw
 
 
 def a_picture(value: int) -> np.ndarray:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from core.figures import style
+from core.figures.drawing import style
 
 _DECADES = 1  # below the power of ten that the largest value reaches
 

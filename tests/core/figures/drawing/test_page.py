@@ -7,9 +7,9 @@ import pytest
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 
-from core.figures import style
-from core.figures.chart import Axis, Chart, FieldLayer, LegendEntry, LinesLayer, Panel, Scale
-from core.figures.page import Page
+from core.figures.drawing import style
+from core.figures.drawing.chart import Axis, Chart, FieldLayer, LegendEntry, LinesLayer, Panel, Scale
+from core.figures.drawing.page import Page
 
 
 def curve_panel(title: str = "") -> Panel:

@@ -13,8 +13,18 @@ from typing import Literal
 
 import numpy as np
 
-from core.figures.chart import Axis, BandLayer, BarsLayer, Chart, FieldLayer, Layer, LinesLayer, Panel, PointsLayer
-from core.figures.symlog import Symlog
+from core.figures.drawing.chart import (
+    Axis,
+    BandLayer,
+    BarsLayer,
+    Chart,
+    FieldLayer,
+    Layer,
+    LinesLayer,
+    Panel,
+    PointsLayer,
+)
+from core.figures.drawing.symlog import Symlog
 
 Word = Literal["seeds", "models"]
 

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from core.figures.chart import Axis, BandLayer, Chart, FieldLayer, LegendEntry, LinesLayer, Panel, PointsLayer
-from core.figures.seeds import seeds_in_one_line
-from core.figures.symlog import Symlog
+from core.figures.drawing.chart import Axis, BandLayer, Chart, FieldLayer, LegendEntry, LinesLayer, Panel, PointsLayer
+from core.figures.drawing.seeds import seeds_in_one_line
+from core.figures.drawing.symlog import Symlog
 from core.sources.models import Source
 
 NAMES = ("net", "net-1", "other")

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from core.figures import style
-from core.figures.chart import LinesLayer, PointsLayer
-from core.figures.traces import line_style, literal, mark_style, transparent
+from core.figures.drawing import style
+from core.figures.drawing.chart import LinesLayer, PointsLayer
+from core.figures.drawing.traces import line_style, literal, mark_style, transparent
 
 PATH = (np.array([[0.0, 1.0], [1.0, 2.0]]),)
 

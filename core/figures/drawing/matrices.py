@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from core.figures import style
-from core.figures.chart import Axis, FieldLayer, Panel, PointsLayer, Scale
+from core.figures.drawing import style
+from core.figures.drawing.chart import Axis, FieldLayer, Panel, PointsLayer, Scale
 
 
 def matrix_panel(

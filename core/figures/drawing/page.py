@@ -20,10 +20,10 @@ from matplotlib.patches import Rectangle
 from matplotlib.text import Text
 from matplotlib.transforms import Bbox
 
-from core.figures import style
-from core.figures.chart import BandLayer, Chart, FieldLayer, ImagesLayer, LinesLayer, Panel, PointsLayer
-from core.figures.glyphs import readable
-from core.figures.panels import colour_bar, draw_panel, line_styles, mark_style
+from core.figures.drawing import style
+from core.figures.drawing.chart import BandLayer, Chart, FieldLayer, ImagesLayer, LinesLayer, Panel, PointsLayer
+from core.figures.drawing.glyphs import readable
+from core.figures.drawing.panels import colour_bar, draw_panel, line_styles, mark_style
 
 _POINT = 1 / 72  # inches
 _EDGE = 0.02  # inches kept free around everything

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from core.figures.chart import Axis, BarsLayer, Chart, FieldLayer, LegendEntry, LinesLayer, Panel, Scale
-from core.figures.provenance import read_recipe
-from core.figures.series import gif_bytes, on_one_scale, own_colours
+from core.figures.drawing.chart import Axis, BarsLayer, Chart, FieldLayer, LegendEntry, LinesLayer, Panel, Scale
+from core.figures.drawing.provenance import read_recipe
+from core.figures.drawing.series import gif_bytes, on_one_scale, own_colours
 
 
 def line(y: list[float], **axis: Any) -> Chart:

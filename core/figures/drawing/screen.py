@@ -8,8 +8,8 @@ from typing import Any
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from core.figures import style
-from core.figures.chart import (
+from core.figures.drawing import style
+from core.figures.drawing.chart import (
     BandLayer,
     BarsLayer,
     Chart,
@@ -19,9 +19,9 @@ from core.figures.chart import (
     LinesLayer,
     PointsLayer,
 )
-from core.figures.glyphs import with_known_letters
-from core.figures.provenance import RECIPE_ID, recipe_text
-from core.figures.traces import PanelTraces, line_style, literal, mark_style, transparent
+from core.figures.drawing.glyphs import with_known_letters
+from core.figures.drawing.provenance import RECIPE_ID, recipe_text
+from core.figures.drawing.traces import PanelTraces, line_style, literal, mark_style, transparent
 from core.wording import markup
 
 # pixels

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from core.figures import style
-from core.figures.chart import FieldLayer, PointsLayer, Scale
-from core.figures.matrices import matrix_panel
+from core.figures.drawing import style
+from core.figures.drawing.chart import FieldLayer, PointsLayer, Scale
+from core.figures.drawing.matrices import matrix_panel
 
 
 def test_cells_hold_their_numbers_and_stand_in_order() -> None:

@@ -16,12 +16,12 @@ from typing import Any, Literal, get_args
 from matplotlib import rc_context, rcParamsDefault
 from matplotlib.figure import Figure
 
-from core.figures import style
-from core.figures.chart import Chart
-from core.figures.glyphs import families, outlined_by_curves, quiet, readable, with_known_letters, words_in
-from core.figures.page import Page
-from core.figures.provenance import read_recipe as read_recipe
-from core.figures.provenance import recipe_text
+from core.figures.drawing import style
+from core.figures.drawing.chart import Chart
+from core.figures.drawing.glyphs import families, outlined_by_curves, quiet, readable, with_known_letters, words_in
+from core.figures.drawing.page import Page
+from core.figures.drawing.provenance import read_recipe as read_recipe
+from core.figures.drawing.provenance import recipe_text
 from core.files import write_whole
 
 Format = Literal["pdf", "svg", "png"]

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from core.figures.symlog import Symlog
+from core.figures.drawing.symlog import Symlog
 
 
 def test_places_are_odd_and_grow() -> None:

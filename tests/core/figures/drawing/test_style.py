@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from cmcrameri import cm
 
-from core.figures import style
+from core.figures.drawing import style
 
 # Machado, Oliveira, Fernandes, IEEE TVCG 15(6), 2009: full loss of one kind of cone, on linear RGB
 VISION: dict[str, np.ndarray | list[list[float]]] = {

@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from core.figures import style
-from core.figures.chart import LinesLayer, Panel
-from core.figures.exact import with_exact_boundary
-from core.figures.paper import figure_bytes
-from core.figures.screen import page_bytes
-from core.figures.symlog import Symlog
+from core.figures.drawing import style
+from core.figures.drawing.chart import LinesLayer, Panel
+from core.figures.drawing.exact import with_exact_boundary
+from core.figures.drawing.paper import figure_bytes
+from core.figures.drawing.screen import page_bytes
+from core.figures.drawing.symlog import Symlog
 from core.images.image_set import load_images
 from core.models.checkpoints import load_classifier
 from core.recipe import Recipe

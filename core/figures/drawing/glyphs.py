@@ -14,13 +14,13 @@ from dataclasses import fields, is_dataclass, replace
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from core.figures import style
+from core.figures.drawing import style
 from core.wording import coded, plain
 
 if TYPE_CHECKING:
     from matplotlib.font_manager import FontEntry
 
-    from core.figures.chart import Chart
+    from core.figures.drawing.chart import Chart
 
 _LATIN = 0x250  # below, all signs are in the fonts that come along: no font has to be opened to know that
 _OWN = frozenset("ℓ×−–…⁻⁰¹²³⁴⁵⁶⁷⁸⁹₀₁₂‖≤≥√∞±·σαλ°ηεδκπ→≈")  # and these of our own words

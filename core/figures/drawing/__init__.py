@@ -1,0 +1,1 @@
+"""A chart, its renderers on screen and on paper, and what they share."""
