@@ -136,7 +136,7 @@ _HOME = {
     "severity_sweep": "core.geometry.corruptions.severity_sweep",
     "severity_walk": "core.geometry.corruptions.severity_path",
     "shared_directions": "core.geometry.shared_directions.mean_shape_operator",
-    "slice_chart": "core.figures.planes",
+    "slice_chart": "core.figures.charts.planes.slices",
     "slice_plane": "core.geometry.planes.slices",
     "sparse_perturbation": "core.geometry.sparse.sparse_perturbation",
     "star_likeness": "core.geometry.level_sets.star_likeness",

@@ -38,7 +38,7 @@ def _draws_chart(
     rows: tuple[int, ...],
     beside: Sequence[PrimeDraws],
 ) -> Chart:
-    from core.figures.augmentation import augmentation_chart
+    from core.figures.charts.corruptions.transforms import augmentation_chart
     from core.figures.drawing.chart import side_by_side
 
     image = images.pixels[rows[0]].numpy()

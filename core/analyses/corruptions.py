@@ -162,7 +162,7 @@ def _walk_chart(
     beside: Sequence[SeverityWalk],
     **figure: Any,
 ) -> Chart:
-    from core.figures.corruptions import severity_walk_chart
+    from core.figures.charts.corruptions.corruptions import severity_walk_chart
 
     names = [one.name for one in classifiers]
     return severity_walk_chart(results, models=names, class_names=classifiers[0].class_names, beside=beside, **figure)
@@ -178,7 +178,7 @@ def _sweep_chart(
     shown: Any,
     against: Any,
 ) -> Chart:
-    from core.figures.corruptions import severity_sweep_chart
+    from core.figures.charts.corruptions.corruptions import severity_sweep_chart
 
     names = [one.name for one in classifiers]
     return severity_sweep_chart(results, models=names, shown=shown, against=against, beside=beside)
@@ -192,7 +192,7 @@ def _noise_chart(
     rows: tuple[int, ...],
     beside: Sequence[NoiseForecast],
 ) -> Chart:
-    from core.figures.corruptions import noise_forecast_chart
+    from core.figures.charts.corruptions.corruptions import noise_forecast_chart
 
     return noise_forecast_chart(results, models=[one.name for one in classifiers])
 

@@ -55,8 +55,8 @@ def _curvature_chart(
     marked: int,
     **figure: Any,
 ) -> Chart:
-    from core.figures.curvature import curvature_chart
-    from core.figures.curvature_gallery import gallery_chart
+    from core.figures.charts.curvature.gallery import gallery_chart
+    from core.figures.charts.curvature.profile import curvature_chart
     from core.figures.drawing.exact import with_exact_curvature
     from core.geometry.planes.exact import exact_curvature, exact_distance
 
@@ -85,7 +85,7 @@ def _section_chart(
     beside: Sequence[CurvatureSection],
     **figure: Any,
 ) -> Chart:
-    from core.figures.curvature_section import curvature_section_chart
+    from core.figures.charts.curvature.section import curvature_section_chart
 
     return one_per_model(
         results,
@@ -103,7 +103,7 @@ def _walk_chart(
     beside: Sequence[CurvatureWalk],
     **figure: Any,
 ) -> Chart:
-    from core.figures.curvature_walk import curvature_walk_chart
+    from core.figures.charts.curvature.walk import curvature_walk_chart
 
     drawn = one_per_model(
         results,
@@ -123,7 +123,7 @@ def _scale_chart(
     rows: tuple[int, ...],
     beside: Sequence[CurvatureScale],
 ) -> Chart:
-    from core.figures.curvature_scale import curvature_scale_chart
+    from core.figures.charts.curvature.scale import curvature_scale_chart
 
     return curvature_scale_chart(results, models=[one.name for one in classifiers])
 

@@ -101,7 +101,7 @@ def _chart(
     beside: Sequence[DetectionExhibit],
     **figure: Any,
 ) -> Chart:
-    from core.figures.detector import detector_chart
+    from core.figures.charts.curvature.detector import detector_chart
 
     return detector_chart(
         results,

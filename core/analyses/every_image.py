@@ -44,7 +44,7 @@ def _painting_chart(
     radius: int,
     show: Any,
 ) -> Chart:
-    from core.figures.every_image import painting_chart
+    from core.figures.charts.limits.enumeration import painting_chart
 
     return painting_chart(results[0], radius=radius, show=show)
 
@@ -72,7 +72,7 @@ def _enumeration_chart(
     beside: Sequence[EveryImage],
     palette: str,
 ) -> Chart:
-    from core.figures.every_image import enumeration_chart
+    from core.figures.charts.limits.enumeration import enumeration_chart
 
     def draw(found: EveryImage, one: Classifier, title: str) -> Chart:
         counts = found.counts

@@ -46,7 +46,7 @@ def _chart(
     beside: Sequence[LevelSetCard],
     **figure: Any,
 ) -> Chart:
-    from core.figures.level_sets import level_set_chart
+    from core.figures.charts.level_sets.level_sets import level_set_chart
 
     return level_set_chart(
         results,
@@ -68,7 +68,7 @@ def _triangle_chart(
     show: Any,
     **shown: object,
 ) -> Chart:
-    from core.figures.level_triangles import level_triangle_chart
+    from core.figures.charts.level_sets.triangles import level_triangle_chart
 
     names = [one.name for one in classifiers]
     words = words_of(images, rows[1:])
@@ -84,7 +84,7 @@ def _star_chart(
     beside: Sequence[LevelStar],
     palette: str,
 ) -> Chart:
-    from core.figures.level_stars import level_star_chart
+    from core.figures.charts.level_sets.star import level_star_chart
 
     names = [one.name for one in classifiers]
     return level_star_chart(results, models=names, class_names=classifiers[0].class_names, palette=palette)

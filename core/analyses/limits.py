@@ -52,7 +52,7 @@ def _limits_chart(
     beside: Sequence[RobustnessBound],
     marked: float,
 ) -> Chart:
-    from core.figures.limits import limits_chart
+    from core.figures.charts.limits.bounds import limits_chart
     from core.geometry.limits.extremal import EXTREMAL, extremal_survival
 
     bound = results[0]  # a format is asked about, and all models shown have the same
@@ -104,7 +104,7 @@ def _end(found: Survival, norm: float) -> float:
 
 
 def _survival_of(found: Survival, one: Classifier, norm: float, at: np.ndarray, title: str) -> Chart:
-    from core.figures.limits import survival_chart
+    from core.figures.charts.limits.bounds import survival_chart
     from core.geometry.limits.bounds import robustness_bound
     from core.geometry.limits.extremal import EXTREMAL
     from core.geometry.limits.survival import clopper_pearson, survivors
@@ -158,7 +158,7 @@ def _overlay_chart(
     beside: Sequence[Overlay],
     times: float,
 ) -> Chart:
-    from core.figures.overlay import overlay_chart
+    from core.figures.charts.limits.overlay import overlay_chart
 
     return one_per_model(
         results,

@@ -117,7 +117,7 @@ def _local_chart(
     beside: Sequence[LocalCard],
     **figure: Any,
 ) -> Chart:
-    from core.figures.local import local_chart
+    from core.figures.charts.local.local import local_chart
 
     return local_chart(
         results,
@@ -136,7 +136,7 @@ def _layers_chart(
     rows: tuple[int, ...],
     beside: Sequence[LayerGeometry],
 ) -> Chart:
-    from core.figures.local_layers import layers_chart
+    from core.figures.charts.local.by_layer import layers_chart
 
     return layers_chart(results, names=[one.name for one in classifiers])
 
@@ -149,7 +149,7 @@ def _sweep_chart(
     rows: tuple[int, ...],
     beside: Sequence[RadiusSweep],
 ) -> Chart:
-    from core.figures.local_layers import sweep_chart
+    from core.figures.charts.local.by_layer import sweep_chart
 
     return sweep_chart(results, names=[one.name for one in classifiers])
 
@@ -163,7 +163,7 @@ def _kinds_chart(
     beside: Sequence[LocalKinds],
     number: Any,
 ) -> Chart:
-    from core.figures.local_kinds import kinds_chart
+    from core.figures.charts.local.adversarial_comparison import kinds_chart
 
     return kinds_chart(results, names=[one.name for one in classifiers], number=number, beside=beside or results)
 

@@ -85,7 +85,7 @@ def _path_chart(
     beside: Sequence[MapPaths],
     palette: str,
 ) -> Chart:
-    from core.figures.maps import path_chart
+    from core.figures.charts.maps import path_chart
 
     def draw(found: MapPaths, one: Classifier, title: str) -> Chart:
         return path_chart(found, class_names=one.class_names, marked=rows[:3], palette=palette, title=title)

@@ -114,7 +114,7 @@ def _map_chart(
     beside: Sequence[EmbeddingMap],
     **figure: Any,
 ) -> Chart:
-    from core.figures.maps import map_chart
+    from core.figures.charts.maps import map_chart
 
     def draw(found: EmbeddingMap, one: Classifier, title: str) -> Chart:
         return map_chart(found, class_names=one.class_names, marked=rows, beside=beside, title=title, **figure)

@@ -124,8 +124,8 @@ def _map_chart(
     colour: Any,
     marked: int,
 ) -> Chart:
+    from core.figures.charts.subspace_distances import margins_map_chart
     from core.figures.drawing.chart import side_by_side
-    from core.figures.margins import margins_map_chart
 
     if colour == "ratio" and len(beside) < 2:
         raise ValueError("expected two models or more for their ratio, got one; compare with another one")
@@ -156,8 +156,8 @@ def _curve_chart(
     beside: Sequence[SubspaceMargins],
     palette: str,
 ) -> Chart:
+    from core.figures.charts.subspace_distances import class_words, margin_curve_chart
     from core.figures.drawing.chart import side_by_side
-    from core.figures.margins import class_words, margin_curve_chart
 
     alike = _alike([*results, *beside])
     shown, seen = alike[: len(results)], alike[len(results) :]

@@ -52,9 +52,9 @@ def _slice_chart(
     levels: Sequence[float],
     **figure: Any,
 ) -> Chart:
+    from core.figures.charts.planes.slices import colour_limit, slice_chart, walk_ends
     from core.figures.drawing.chart import side_by_side
     from core.figures.drawing.exact import with_exact_boundary
-    from core.figures.planes import colour_limit, slice_chart, walk_ends
     from core.geometry.planes.boundary_profile import linearised_distance
     from core.geometry.planes.exact import exact_boundary
 
@@ -111,8 +111,8 @@ def _profile_chart(
     beside: Sequence[BoundaryProfile],
     palette: str,
 ) -> Chart:
+    from core.figures.charts.planes.boundary_profile import boundary_profile_chart
     from core.figures.drawing.chart import side_by_side
-    from core.figures.profiles import boundary_profile_chart
 
     named = len(results) > 1
     pairs = zip(results, classifiers, strict=True)
@@ -137,7 +137,7 @@ def _fragmentation_chart(
     rows: tuple[int, ...],
     beside: Sequence[Fragmentation],
 ) -> Chart:
-    from core.figures.profiles import fragmentation_chart
+    from core.figures.charts.planes.boundary_profile import fragmentation_chart
 
     return fragmentation_chart(results, names=[one.name for one in classifiers])
 

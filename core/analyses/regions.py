@@ -39,8 +39,8 @@ def _path_chart(
     beside: Sequence[PathCard],
     **figure: Any,
 ) -> Chart:
+    from core.figures.charts.regions.paths import path_chart, path_meaning
     from core.figures.drawing.chart import side_by_side
-    from core.figures.paths import path_chart, path_meaning
 
     projected = any(bool(found.found[0]) for found in (*results, *beside))
     named = len(results) > 1
@@ -70,7 +70,7 @@ def _graph_chart(
     beside: Sequence[RegionGraph],
     **figure: Any,
 ) -> Chart:
-    from core.figures.region_graphs import region_graph_chart
+    from core.figures.charts.regions.region_graph import region_graph_chart
 
     def draw(graph: RegionGraph, one: Classifier, title: str) -> Chart:
         pictures = thumbnails(images[graph.row.tolist()])

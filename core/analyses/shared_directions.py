@@ -85,7 +85,7 @@ def _sharing_chart(
     beside: Sequence[DirectionSharing],
     **figure: Any,
 ) -> Chart:
-    from core.figures.directions import sharing_chart
+    from core.figures.charts.curvature.directions import sharing_chart
 
     return sharing_chart(results, names=[one.name for one in classifiers], beside=beside, **figure)
 
@@ -98,7 +98,7 @@ def _sensitivity_chart(
     rows: tuple[int, ...],
     beside: Sequence[DirectionSensitivity],
 ) -> Chart:
-    from core.figures.directions import sensitivity_chart
+    from core.figures.charts.curvature.directions import sensitivity_chart
 
     return sensitivity_chart(results, names=[one.name for one in classifiers])
 
@@ -112,7 +112,7 @@ def _overlap_chart(
     beside: Sequence[DirectionOverlap],
     **figure: Any,
 ) -> Chart:
-    from core.figures.directions import overlap_chart
+    from core.figures.charts.curvature.directions import overlap_chart
 
     (result,) = results
     return overlap_chart(result, **figure)

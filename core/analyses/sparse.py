@@ -38,7 +38,7 @@ def _sparse_chart(
     beside: Sequence[SparseCard],
     **figure: Any,
 ) -> Chart:
-    from core.figures.sparse import sparse_chart
+    from core.figures.charts.sparse.sparse import sparse_chart
 
     return one_per_model(
         results,
@@ -58,7 +58,7 @@ def _pixel_chart(
     beside: Sequence[PixelProfile],
     **figure: Any,
 ) -> Chart:
-    from core.figures.pixels import pixel_chart
+    from core.figures.charts.sparse.pixel_profile import pixel_chart
 
     return one_per_model(
         results,

@@ -86,7 +86,7 @@ def _supports_chart(
     beside: Sequence[Supports],
     **figure: Any,
 ) -> Chart:
-    from core.figures.supports import supports_chart
+    from core.figures.charts.sparse.supports import supports_chart
 
     names = [classifier.name for classifier in classifiers]
     return supports_chart(results, class_names=classifiers[0].class_names, names=names, beside=beside, **figure)
@@ -100,8 +100,8 @@ def _race_chart(
     rows: tuple[int, ...],
     beside: Sequence[Race],
 ) -> Chart:
+    from core.figures.charts.sparse.benchmark import race_chart
     from core.figures.drawing.chart import side_by_side
-    from core.figures.races import race_chart
 
     named = len(results) > 1
     pairs = zip(results, classifiers, strict=True)
@@ -117,7 +117,7 @@ def _transfer_chart(
     beside: Sequence[Transfer],
     **figure: Any,
 ) -> Chart:
-    from core.figures.races import transfer_chart
+    from core.figures.charts.sparse.benchmark import transfer_chart
 
     (result,) = results
     return transfer_chart(result, **figure)

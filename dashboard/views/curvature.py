@@ -11,7 +11,7 @@ import streamlit as st
 
 from core.analyses import TABLE
 from core.analyses.prepare.curvature import CurvatureCard
-from core.figures.curvature_gallery import number_at, on_plane, shown_numbers
+from core.figures.charts.curvature.gallery import number_at, on_plane, shown_numbers
 from core.geometry.curvature.profile import MOST_FULL, STATUSES
 from core.geometry.curvature.search import PROBES, STEPS
 from core.geometry.curvature.section import CurvatureSection

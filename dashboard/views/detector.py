@@ -8,7 +8,7 @@ import numpy as np
 import streamlit as st
 
 from core.analyses import TABLE
-from core.figures.detector import perturbation_words
+from core.figures.charts.curvature.detector import perturbation_words
 from core.geometry.detector.evaluation import NO_DEFENCE, PAIRS, DetectionExhibit
 from dashboard import controls, exports, session
 from dashboard.session import Outcome

@@ -10,7 +10,7 @@ import numpy as np
 import streamlit as st
 
 from core.analyses import TABLE
-from core.figures.every_image import on_dark
+from core.figures.charts.limits.enumeration import on_dark
 from core.geometry.limits.bounds import BOUNDS, RobustnessBound, size_at
 from core.geometry.limits.painting import NAMED, PaintedClass, painted_words
 from core.geometry.limits.survival import Survival

@@ -10,8 +10,8 @@ import streamlit as st
 
 from core.analyses import TABLE, thumbnails
 from core.analyses.maps import MOST_ROWS, OF_THE_MAP
+from core.figures.charts.maps import map_chart, path_words
 from core.figures.drawing.glyphs import with_known_letters
-from core.figures.maps import map_chart, path_words
 from core.geometry.corruptions.corruptions import CORRUPTIONS
 from core.geometry.maps.background import STATUSES, DecisionMap
 from core.geometry.maps.curvature import CurvedMap

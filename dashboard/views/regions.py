@@ -8,8 +8,8 @@ import streamlit as st
 
 from core.analyses import TABLE
 from core.analyses.prepare.regions import PathCard
-from core.figures.paths import path_words
-from core.figures.region_graphs import graph_words, on_plane
+from core.figures.charts.regions.paths import path_words
+from core.figures.charts.regions.region_graph import graph_words, on_plane
 from core.geometry.regions.connect import STATUSES
 from core.geometry.regions.region_graph import OUTCOMES, RegionGraph
 from dashboard import controls, exports, plane_controls, session

@@ -9,7 +9,7 @@ import numpy as np
 import streamlit as st
 
 from core.analyses import TABLE
-from core.figures.planes import path_words
+from core.figures.charts.planes.slices import path_words
 from core.geometry.planes.agreement import agreement
 from core.geometry.planes.boundary_profile import BoundaryProfile
 from core.geometry.planes.exact import exact_distance

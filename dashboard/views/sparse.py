@@ -10,8 +10,8 @@ import streamlit as st
 
 from core.analyses import TABLE
 from core.analyses.prepare.sparse import SparseCard
+from core.figures.charts.sparse.sparse import changed, on_plane
 from core.figures.drawing.pictures import on_axes
-from core.figures.sparse import changed, on_plane
 from core.geometry.planes.exact import exact_distance
 from core.geometry.planes.slices import Slice
 from core.geometry.sparse.sparse_perturbation import STATUSES

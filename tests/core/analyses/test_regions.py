@@ -8,8 +8,8 @@ import pytest
 
 from core.analyses.prepare.regions import ENDS
 from core.errors import RecipeError
-from core.figures.paths import PATH_SHOWS
-from core.figures.region_graphs import GRAPH_SHOWS
+from core.figures.charts.regions.paths import PATH_SHOWS
+from core.figures.charts.regions.region_graph import GRAPH_SHOWS
 from core.images.image_set import load_images
 from core.models.checkpoints import load_classifier
 from core.recipe import Recipe

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from core.errors import RecipeError
-from core.figures.sparse import SPARSE_SHOWS
+from core.figures.charts.sparse.sparse import SPARSE_SHOWS
 from core.images.image_set import load_images
 from core.models.checkpoints import load_classifier
 from core.recipe import Recipe

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from core.errors import RecipeError
-from core.figures.races import TRANSFER_SHOWS
-from core.figures.supports import SUPPORTS_SHOWS
+from core.figures.charts.sparse.benchmark import TRANSFER_SHOWS
+from core.figures.charts.sparse.supports import SUPPORTS_SHOWS
 from core.geometry.common.sampling import correct_rows
 from core.geometry.sparse.benchmark import CONTESTS
 from core.images.image_set import load_images

@@ -1,0 +1,1 @@
+"""From a result to its chart, one family a folder."""

@@ -1,0 +1,1 @@
+"""Charts of corruptions and of augmentations."""

@@ -1,0 +1,1 @@
+"""Charts of curvature and of what is made from it."""

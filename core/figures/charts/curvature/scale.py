@@ -1,0 +1,136 @@
+"""The extreme curvatures of a boundary against the scale at which they are measured."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from core.figures.charts.corruptions.corruptions import known_runs, model_legend
+from core.figures.drawing import style
+from core.figures.drawing.chart import Axis, BandLayer, Chart, Layer, LegendEntry, LinesLayer, Panel, PointsLayer
+
+if TYPE_CHECKING:
+    from core.geometry.curvature.scale import CurvatureScale
+
+
+def curvature_scale_chart(
+    results: Sequence[CurvatureScale], *, models: Sequence[str], recipe: Mapping[str, Any] | None = None
+) -> Chart:
+    """The most positive and the most negative curvature at each scale, and what the scale costs.
+
+    Args:
+        results: one per model, by the same method.
+        models: their names.
+        recipe: makes the picture again.
+
+    Returns:
+        A chart of two panels: curvatures, and the asymmetry of the measured matrices, or for rounded kinks the share of
+        images that keep their class.
+
+    Raises:
+        ValueError: if a name of a model is missing, or there is no result.
+    """
+    if not results or len(models) != len(results):
+        raise ValueError(f"expected a name for each of at least one result, got {len(models)} for {len(results)}")
+    legend = model_legend(models) if len(results) > 1 else []
+    colours = [entry.colour for entry in legend] or [""]
+    differences = results[0].method == "differences"
+    what = "step h of differences" if differences else "sharpness b of rounded kinks"
+    scales = np.concatenate([result.scale for result in results])
+    low, high = float(scales.min()) / 1.15, float(scales.max()) * 1.15
+    x = Axis(
+        label=what,
+        unit="ℓ2" if differences else "",
+        scale="log",
+        limits=(low, high),
+        ticks=_steps(low, high),
+    )
+    return Chart(
+        panels=(_extremes(results, colours, x), _second(results, colours, x, differences)),
+        name="curvature_scale",
+        caption=_caption(results, models, differences),
+        alt=" ".join(_alt(result, name, what) for result, name in zip(results, models, strict=True)),
+        legend=(
+            *legend,
+            LegendEntry(colour="", label="solid: most positive"),
+            LegendEntry(colour="", label="dashed: most negative, without its sign"),
+        ),
+        recipe=recipe,
+    )
+
+
+def _extremes(results: Sequence[CurvatureScale], colours: Sequence[str], x: Axis) -> Panel:
+    layers: list[Layer] = []
+    for result, colour in zip(results, colours, strict=False):
+        for values, dash in ((result.largest, "solid"), (-result.smallest, "dashed")):
+            shown = np.where(values > 0, values, np.nan)
+            complete = shown[:, ~np.isnan(shown).all(0)]
+            known = shown[~np.isnan(shown[:, : complete.shape[1]]).any(1)]
+            if len(known) > 1 and dash == "solid":
+                some = ~np.isnan(known).any(0)
+                low, high = np.percentile(known[:, some], (10, 90), 0)
+                layers.append(BandLayer(x=result.scale[some], low=low, high=high, colour=colour))
+            layers.append(LinesLayer(paths=known_runs(result.scale, shown[0]), colour=colour, dash=dash))  # type: ignore[arg-type]
+            there = np.isfinite(shown[0])
+            if there.any():
+                places = np.stack([result.scale, shown[0]], 1)[there]
+                layers.append(PointsLayer(positions=places, colours=(colour,) if colour else (), size=4.0))
+    sizes = np.concatenate([np.abs([result.largest[0], result.smallest[0]]).ravel() for result in results])
+    seen = sizes[np.isfinite(sizes) & (sizes > 0)]
+    low, high = (float(seen.min()) / 1.3, float(seen.max()) * 1.3) if len(seen) else (0.1, 1.0)
+    y = Axis(label="size of the curvature", unit="1/ℓ2", scale="log", limits=(low, high), ticks=_steps(low, high))
+    return Panel(layers=tuple(layers), x=x, y=y)
+
+
+def _steps(low: float, high: float) -> tuple[tuple[float, str], ...]:
+    """1, 2 and 5 times the powers of ten between two values; of more than ten, the powers alone."""
+    powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    for steps in ((1, 2, 5), (1,)):
+        values = [float(f"{step}e{power}") for power in powers for step in steps]
+        inside = [value for value in values if low <= value <= high]
+        if len(inside) <= 10:
+            break
+    return tuple((value, style.number_words(value)) for value in inside)
+
+
+def _second(results: Sequence[CurvatureScale], colours: Sequence[str], x: Axis, differences: bool) -> Panel:
+    lines = []
+    for result, colour in zip(results, colours, strict=False):
+        values = result.skew[0] if differences else result.agreement
+        lines.append(LinesLayer(paths=known_runs(result.scale, values), colour=colour))
+    label = "asymmetry" if differences else "share that keeps its class"
+    return Panel(layers=tuple(lines), x=x, y=Axis(label=label, limits=(0.0, 1.05)))
+
+
+def _caption(results: Sequence[CurvatureScale], models: Sequence[str], differences: bool) -> str:
+    words = [
+        "Where a line is level the boundary has that curvature; where it is not, the curvature is a function of the"
+        " scale, never one number."
+    ]
+    if any(len(result.largest) > 1 for result in results):
+        words.append("Lines: the image; band: 10th to 90th percentile of the most positive one over the images.")
+    if differences:
+        words.append("Asymmetry: antisymmetric over symmetric part of the measured matrix, 0 for second derivatives.")
+    else:
+        words.append("Rounding moves the boundary: each point is about the boundary of its own rounded network.")
+    for result, name in zip(results, models, strict=True):
+        slope = float(result.exponent[0])
+        if np.isfinite(slope):
+            words.append(f"{name}: grows as scale to the power {slope:.2f}.")
+    return " ".join(words)
+
+
+def _alt(result: CurvatureScale, model: str, what: str) -> str:
+    largest, smallest = result.largest[0], result.smallest[0]
+    known = np.isfinite(largest)
+    if not known.any():
+        return f"{model}: no curvature known."
+    first, last = np.flatnonzero(known)[[0, -1]]
+    return (
+        f"{model}: over the {what} from {result.scale[first]:.3g} to {result.scale[last]:.3g}, the most positive"
+        f" curvature goes from {largest[first]:.3g} to {largest[last]:.3g}, the most negative one from"
+        f" {smallest[first]:.3g} to {smallest[last]:.3g} 1/ℓ2."
+    )

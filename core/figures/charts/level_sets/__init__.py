@@ -1,0 +1,1 @@
+"""Charts of sets of equal confidence."""

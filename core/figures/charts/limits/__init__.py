@@ -1,0 +1,1 @@
+"""Charts of bounds that hold for every classifier."""

@@ -1,0 +1,1 @@
+"""Charts of planes and of the boundary in them."""

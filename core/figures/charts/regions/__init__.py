@@ -1,0 +1,1 @@
+"""Charts of regions and of paths through them."""
