@@ -34,7 +34,7 @@ from core.sources.models import Source
 from core.wording import plain
 
 if TYPE_CHECKING:
-    from core.analyses import Analysis
+    from core.analyses.analysis import Analysis
     from core.runtime.batches import OnProgress
 
 
@@ -99,7 +99,7 @@ def _command(options: argparse.Namespace) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     from core import reproduce  # here, so that an interrupt meanwhile is told as any other
-    from core.analyses import TABLE
+    from core.analyses.table import TABLE
 
     every = argparse.ArgumentParser(add_help=False)
     every.add_argument(

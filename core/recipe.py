@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from core.errors import RecipeError
 
 if TYPE_CHECKING:
-    from core.analyses import Analysis
+    from core.analyses.analysis import Analysis
     from core.figures.drawing.chart import Chart
     from core.images.image_set import ImageSet
     from core.models.classifier import Classifier
@@ -285,7 +285,7 @@ class Recipe:
 
 
 def _analysis(name: Any) -> Analysis:
-    from core.analyses import TABLE
+    from core.analyses.table import TABLE
 
     if not isinstance(name, str) or name not in TABLE:
         raise RecipeError(f"expected an analysis out of {', '.join(TABLE)}, got {shown(name)}")

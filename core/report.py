@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from core.analyses import TABLE
+from core.analyses.table import TABLE
 from core.errors import RecipeError, told
 from core.followed import Followed, follow
 from core.kit import versions

@@ -12,7 +12,7 @@ import streamlit as st
 import torch
 from torch import Tensor
 
-from core.analyses import TABLE
+from core.analyses.table import TABLE
 from core.figures.drawing import style
 from core.figures.drawing.chart import Chart, FieldLayer, Scale
 from core.images.image_set import DEMO_SETS

@@ -8,8 +8,8 @@ from typing import Any, cast
 
 import streamlit as st
 
-from core.analyses import TABLE
 from core.analyses.parameters import Parameter
+from core.analyses.table import TABLE
 from core.errors import RecipeError
 from core.images.image_set import check_shape
 from core.recipe import Recipe, shown

@@ -7,7 +7,8 @@ from functools import partial
 
 import streamlit as st
 
-from core.analyses import TABLE, thumbnails
+from core.analyses.analysis import thumbnails
+from core.analyses.table import TABLE
 from core.geometry.corruptions.corruptions import CORRUPTIONS
 from dashboard import session
 from dashboard.controls import enlarged

@@ -15,7 +15,7 @@ from typing import Any, cast
 import streamlit as st
 from streamlit.errors import FragmentHandledException
 
-from core.analyses import TABLE
+from core.analyses.table import TABLE
 from core.figures.drawing.chart import Chart
 from core.images.image_set import ImageSet
 from core.models.checkpoints import demo_models as demo_models

@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from core.analyses import TABLE
+from core.analyses.table import TABLE
 from core.images.image_set import ImageSet, load_images
 from core.models.checkpoints import load_classifier
 from core.models.classifier import Classifier

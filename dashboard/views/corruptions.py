@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import streamlit as st
 
-from core.analyses import TABLE
+from core.analyses.table import TABLE
 from core.geometry.corruptions.corruptions import CORRUPTIONS, corrupt
 from core.geometry.corruptions.prime_draws import PrimeDraws
 from core.geometry.corruptions.severity_path import SeverityWalk

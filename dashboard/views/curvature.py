@@ -9,8 +9,8 @@ from dataclasses import replace
 import numpy as np
 import streamlit as st
 
-from core.analyses import TABLE
 from core.analyses.prepare.curvature import CurvatureCard
+from core.analyses.table import TABLE
 from core.figures.charts.curvature.gallery import number_at, on_plane, shown_numbers
 from core.geometry.curvature.profile import MOST_FULL, STATUSES
 from core.geometry.curvature.search import PROBES, STEPS

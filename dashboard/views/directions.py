@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import streamlit as st
 
-from core.analyses import TABLE
+from core.analyses.table import TABLE
 from core.geometry.shared_directions.sharing import DirectionSharing
 from dashboard import controls, exports, session
 from dashboard.session import Outcome

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import streamlit as st
 
-from core.analyses import TABLE, thumbnails
+from core.analyses.analysis import thumbnails
+from core.analyses.table import TABLE
 from core.figures.drawing import style
 from core.figures.drawing.provenance import read_recipe
 from core.recipe import Recipe

@@ -8,7 +8,7 @@ from functools import partial
 import numpy as np
 import streamlit as st
 
-from core.analyses import thumbnails
+from core.analyses.analysis import thumbnails
 from core.images.archives import Refused
 from core.images.collections import Gathered
 from core.images.reading import Note

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import streamlit as st
 
-from core.analyses import TABLE
+from core.analyses.table import TABLE
 from core.figures.charts.limits.enumeration import on_dark
 from core.geometry.limits.bounds import BOUNDS, RobustnessBound, size_at
 from core.geometry.limits.painting import NAMED, PaintedClass, painted_words

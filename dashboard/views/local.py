@@ -7,8 +7,8 @@ import math
 import numpy as np
 import streamlit as st
 
-from core.analyses import TABLE
 from core.analyses.prepare.local import LocalCard
+from core.analyses.table import TABLE
 from core.geometry.local.local import STATUSES
 from dashboard import controls, exports, plane_controls, session
 from dashboard.session import Outcome

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 import streamlit as st
 
-from core.analyses import TABLE, thumbnails
-from core.analyses.maps import MOST_ROWS, OF_THE_MAP
+from core.analyses.analysis import thumbnails
+from core.analyses.table import TABLE
+from core.analyses.table.maps import MOST_ROWS, OF_THE_MAP
 from core.figures.charts.maps import map_chart, path_words
 from core.figures.drawing.glyphs import with_known_letters
 from core.geometry.corruptions.corruptions import CORRUPTIONS

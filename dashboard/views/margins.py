@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import streamlit as st
 
-from core.analyses import TABLE
+from core.analyses.table import TABLE
 from core.geometry.planes.exact import exact_block_distance, exact_distance
 from core.geometry.subspaces.subspace_distances import STATUSES, SubspaceMargins
 from dashboard import controls, exports, nulls, plane_controls, session

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from core.analyses import thumbnails
+from core.analyses.analysis import thumbnails
 from core.images.image_set import demo_images_of
 from core.models.preprocessing import OWN, Trial, looks_untrained, presets, suspicion
 from core.models.registries import Fit, architectures, made_for

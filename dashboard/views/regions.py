@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import streamlit as st
 
-from core.analyses import TABLE
 from core.analyses.prepare.regions import PathCard
+from core.analyses.table import TABLE
 from core.figures.charts.regions.paths import path_words
 from core.figures.charts.regions.region_graph import graph_words, on_plane
 from core.geometry.regions.connect import STATUSES

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import streamlit as st
 
-from core.analyses import TABLE
+from core.analyses.table import TABLE
 from core.figures.charts.planes.slices import path_words
 from core.geometry.planes.agreement import agreement
 from core.geometry.planes.boundary_profile import BoundaryProfile

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import streamlit as st
 
-from core.analyses import TABLE
 from core.analyses.prepare.sparse import SparseCard
+from core.analyses.table import TABLE
 from core.figures.charts.sparse.sparse import changed, on_plane
 from core.figures.drawing.pictures import on_axes
 from core.geometry.planes.exact import exact_distance

@@ -14,7 +14,7 @@ import pypdf
 import pytest
 from scipy.stats import binomtest
 
-from core.analyses import TABLE
+from core.analyses.table import TABLE
 from core.cli import main
 from core.figures.drawing.glyphs import readable
 from core.figures.drawing.paper import read_recipe

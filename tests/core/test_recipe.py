@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.analyses import PAPER, TABLE
+from core.analyses.analysis import PAPER
 from core.analyses.parameters import Parameter
+from core.analyses.table import TABLE
 from core.errors import RecipeError
 from core.recipe import Recipe
 

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from core.analyses import TABLE
 from core.analyses.parameters import Parameter
+from core.analyses.table import TABLE
 from core.errors import RecipeError
 from core.recipe import Recipe
 

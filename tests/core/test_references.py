@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from core.analyses import TABLE
+from core.analyses.table import TABLE
 from core.recipe import Recipe
 from core.references import METHODS, entries, references
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from pypdf import PdfReader
 
-from core.analyses import TABLE
+from core.analyses.table import TABLE
 from core.cli import main
 from core.errors import RecipeError
 from core.figures.drawing.paper import read_recipe

@@ -88,7 +88,7 @@ def test_a_class_is_painted_and_peels_off(app: AppTest, settle: Settle) -> None:
 
 
 def test_a_click_on_the_board_toggles_the_image_there() -> None:
-    from core.analyses import TABLE
+    from core.analyses.table import TABLE
     from core.geometry.limits.painting import painted_class
 
     source = (CHECKOUT / "dashboard" / "views" / "limits.py").read_text()

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from streamlit.testing.v1 import AppTest
 
-from core.analyses import TABLE
+from core.analyses.table import TABLE
 from core.errors import RecipeError
 from core.images.image_set import load_images
 from core.sources.models import at_image

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from core.analyses import TABLE, thumbnails
+from core.analyses.analysis import thumbnails
+from core.analyses.table import TABLE
 from core.figures.drawing.paper import figure_bytes
 from core.figures.drawing.screen import page_bytes
 from core.headlines import headlines

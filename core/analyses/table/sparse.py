@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from core.analyses.analysis import Analysis, one_per_model
 from core.analyses.parameters import Parameter
-from core.analyses.planes import START, start_images, start_shared
+from core.analyses.table.planes import START, start_images, start_shared
 
 if TYPE_CHECKING:
     from core.analyses.prepare.sparse import SparseCard

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from core.analyses.analysis import PALETTE, Analysis
 from core.analyses.parameters import Parameter
-from core.analyses.planes import START, start_shared
+from core.analyses.table.planes import START, start_shared
 
 if TYPE_CHECKING:
     from core.analyses.prepare.level_sets import LevelSetCard, LevelTriangle

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from core.analyses.analysis import Analysis, any_image, whole_set
 from core.analyses.parameters import Parameter
-from core.analyses.shared_directions import SCALE, SEED
+from core.analyses.table.shared_directions import SCALE, SEED
 
 if TYPE_CHECKING:
     from core.figures.drawing.chart import Chart

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from core.analyses.local import LOCAL
+from core.analyses.table.local import LOCAL
 from core.images.image_set import load_images
 from core.models.checkpoints import load_classifier
 from core.recipe import Recipe

@@ -7,9 +7,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from core.analyses.analysis import PALETTE, Analysis, one_per_model, whole_set
-from core.analyses.maps import OF_THE_MAP, map_of
 from core.analyses.parameters import Parameter
-from core.analyses.planes import square
+from core.analyses.table.maps import OF_THE_MAP, map_of
+from core.analyses.table.planes import square
 
 if TYPE_CHECKING:
     from core.figures.drawing.chart import Chart

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from core.analyses import TABLE
+from core.analyses.table import TABLE
 from core.errors import RecipeError
 from core.figures.drawing.paper import figure_bytes
 from core.images.image_set import load_images

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from core.analyses.margins import MARGINS
+from core.analyses.table.margins import MARGINS
 from core.figures.drawing.paper import figure_bytes
 from core.geometry.subspaces import subspace_distances
 from core.geometry.subspaces.subspace_distances import SubspaceMargins

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from core.analyses import TABLE
-from core.analyses.map_paths import MAP_PATH
+from core.analyses.table import TABLE
+from core.analyses.table.map_paths import MAP_PATH
 from core.errors import RecipeError
 from core.geometry.maps.background import DecisionMap
 from core.geometry.maps.curvature import CurvedMap

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from core.analyses.corruptions import NAMES, labelled_sample, listed
+from core.analyses.table.corruptions import NAMES, labelled_sample, listed
 from core.errors import ImageError, RecipeError
 from core.figures.drawing.paper import figure_bytes
 from core.geometry.corruptions.corruptions import CORRUPTIONS

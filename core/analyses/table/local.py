@@ -10,7 +10,7 @@ import numpy as np
 
 from core.analyses.analysis import PALETTE, Analysis, one_to_three, whole_set
 from core.analyses.parameters import Parameter
-from core.analyses.planes import START, start_images
+from core.analyses.table.planes import START, start_images
 
 if TYPE_CHECKING:
     from core.analyses.prepare.local import LocalCard

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from core.analyses.analysis import PALETTE, Analysis, any_image, whole_set
 from core.analyses.parameters import Parameter
-from core.analyses.sparse import BOUND, METHOD, ORDER, REVERSE, SEED
+from core.analyses.table.sparse import BOUND, METHOD, ORDER, REVERSE, SEED
 
 if TYPE_CHECKING:
     from core.figures.drawing.chart import Chart
