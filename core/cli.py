@@ -25,8 +25,8 @@ from typing import TYPE_CHECKING
 
 from core.errors import RecipeError
 from core.files import check_place, write_whole
-from core.followed import ENDINGS, follow, read
-from core.recipe import Recipe, shown
+from core.recipes.recipe import Recipe, shown
+from core.recipes.run import ENDINGS, follow, read
 from core.runtime.terminal import Bar, say_written, stop_writing, take_every_word, tell, tell_error, warn
 from core.runtime.threads import wait_briefly
 from core.sources.images import ImageSource
@@ -221,7 +221,7 @@ def _own_images(model: str, option: str = "--image-set") -> str:
 
 def _list() -> None:
     """The recipes that come along, under the papers whose questions they ask."""
-    from core.gallery import gallery
+    from core.recipes.gallery import gallery
 
     paper = ""
     for each in gallery():
@@ -244,7 +244,7 @@ def _show(name: str, changes: Sequence[str]) -> None:
 
 
 def _report(options: argparse.Namespace) -> None:
-    from core.report import report
+    from core.recipes.report import report
 
     check_place(options.out)
     with Bar("report") as bar:
@@ -264,7 +264,7 @@ def _report(options: argparse.Namespace) -> None:
 
 def _series(options: argparse.Namespace) -> int:
     """Write a series; a checkpoint that cannot be used is told, and the others are drawn."""
-    from core.series import follow_series, sources_in
+    from core.recipes.series import follow_series, sources_in
 
     if options.out.suffix in ENDINGS or (options.out.suffix != ".gif" and options.out.is_file()):
         raise RecipeError(f"expected --out FILE.gif, or a folder for single frames, got {str(options.out)!r}")
@@ -302,7 +302,7 @@ def _found(name: str) -> Recipe:
     """The recipe of a file, or one that comes along; a file is meant where there is one, or the name has an ending."""
     if Path(name).exists() or Path(name).suffix or Path(name).name != name:
         return read(Path(name))
-    from core.gallery import exhibit
+    from core.recipes.gallery import exhibit
 
     return exhibit(name).recipe
 

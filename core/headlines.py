@@ -12,7 +12,7 @@ from core.number import Maker, Number, columns, known, samples
 
 if TYPE_CHECKING:
     from core.models.classifier import Classifier
-    from core.recipe import Recipe
+    from core.recipes.recipe import Recipe
     from core.result import Result
 
 

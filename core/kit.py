@@ -31,7 +31,7 @@ from core.sources.models import ASSETS
 from core.wording import latex
 
 if TYPE_CHECKING:
-    from core.followed import Followed
+    from core.recipes.run import Followed
 
 _DRAWS = 2000  # of the bootstrap
 

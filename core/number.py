@@ -14,7 +14,7 @@ import numpy as np
 
 if TYPE_CHECKING:
     from core.models.classifier import Classifier
-    from core.recipe import Recipe
+    from core.recipes.recipe import Recipe
     from core.result import Result
 
 

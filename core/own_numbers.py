@@ -12,7 +12,7 @@ from core.number import Number, Numbers, per_sample
 
 if TYPE_CHECKING:
     from core.models.classifier import Classifier
-    from core.recipe import Recipe
+    from core.recipes.recipe import Recipe
 
 _MOST = 24  # subspaces that are named one by one; of more, the nearest and the farthest
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from core.sources.models import ASSETS
 
 if TYPE_CHECKING:
-    from core.recipe import Recipe
+    from core.recipes.recipe import Recipe
 
 _ENTRY = re.compile(r"^@\w+\{(?P<key>[^,]+),.*?^\}$", re.MULTILINE | re.DOTALL)
 _PLANES, _SPARSE = ("somepalli2022reproducibility",), ("modas2019sparsefool", "modas2022thesis")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from core.analyses.parameters import Parameter
 
 if TYPE_CHECKING:
-    from core.recipe import Recipe
+    from core.recipes.recipe import Recipe
     from core.result import Result
 
 # A setting that enters only where another one has one of these values.

@@ -19,8 +19,8 @@ from core.models.inspection import Check
 from core.models.preprocessing import Trial
 from core.models.registries import Fit
 from core.models.state_dicts import StateDict
+from core.recipes.series import in_order
 from core.runtime.sandbox import Limits, isolated
-from core.series import in_order
 from core.sources.models import Source
 from dashboard.brought import LARGEST, Upload, brought, own_classifier
 from dashboard.held import held

@@ -12,9 +12,9 @@ from streamlit.delta_generator import DeltaGenerator
 
 from core.figures.drawing import style
 from core.figures.drawing.chart import LinesLayer
-from core.followed import Followed
-from core.recipe import Recipe
-from core.series import SeriesFile, series
+from core.recipes.recipe import Recipe
+from core.recipes.run import Followed
+from core.recipes.series import SeriesFile, series
 from dashboard import address, jobs, session
 from dashboard.brought import brought, own_loader
 from dashboard.controls import legend, progress, setting, stop_or_resume

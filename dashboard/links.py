@@ -12,7 +12,7 @@ from core.analyses.parameters import Parameter
 from core.analyses.table import TABLE
 from core.errors import RecipeError
 from core.images.image_set import check_shape
-from core.recipe import Recipe, shown
+from core.recipes.recipe import Recipe, shown
 from core.sources.models import Source
 from dashboard import address, own_images, pace
 from dashboard.brought import brought

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import streamlit as st
 
 from core.errors import CheckpointError, RecipeError
-from core.recipe import shown, source_in
+from core.recipes.recipe import shown, source_in
 from core.sources.images import ImageSource
 from core.sources.models import NULLS, Source
 from dashboard import address, own_images

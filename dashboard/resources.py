@@ -13,9 +13,9 @@ from core.models.checkpoints import load_classifier
 from core.models.checkpoints import model_card as card_of_demo
 from core.models.classifier import Classifier, Predictions
 from core.models.null import null_of
+from core.recipes.store import Store
 from core.result import Result
 from core.sources.models import ANALYTIC, LINEARISED, NULLS, UNTRAINED, Source
-from core.store import Store
 from dashboard.brought import brought, bytes_of, name_of, own_classifier
 from dashboard.held import held
 from dashboard.own_images import own_images

@@ -20,11 +20,11 @@ from core.figures.drawing.chart import Chart
 from core.images.image_set import ImageSet
 from core.models.checkpoints import demo_models as demo_models
 from core.models.classifier import Classifier
-from core.recipe import Recipe
+from core.recipes.recipe import Recipe
+from core.recipes.store import key_of
 from core.result import Result
 from core.runtime.batches import OnProgress
 from core.sources.models import at_image
-from core.store import key_of
 from dashboard import address, jobs
 from dashboard.jobs import Job, State
 from dashboard.kept import kept as kept

@@ -24,7 +24,7 @@ from core.analyses.table import TABLE
 from core.images.image_set import ImageSet, load_images
 from core.models.checkpoints import load_classifier
 from core.models.classifier import Classifier
-from core.recipe import Recipe
+from core.recipes.recipe import Recipe
 from core.result import Result
 from core.runtime.batches import set_threads, silent
 from tests.quick import QUICK

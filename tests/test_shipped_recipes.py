@@ -19,10 +19,10 @@ from PIL import Image
 from torch import nn
 
 from core.figures.drawing.paper import figure_bytes, read_recipe
-from core.followed import follow
 from core.images.image_set import load_images
 from core.models.checkpoints import demo_models, load_classifier
-from core.recipe import Recipe
+from core.recipes.recipe import Recipe
+from core.recipes.run import follow
 from core.runtime.batches import silent
 from core.sources.images import ImageSource
 from core.sources.models import Source

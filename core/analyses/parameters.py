@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from core.errors import RecipeError
-from core.recipe import shown
+from core.recipes.recipe import shown
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,7 +11,7 @@ from core.analyses.table import TABLE
 from core.geometry.corruptions.corruptions import CORRUPTIONS, corrupt
 from core.geometry.corruptions.prime_draws import PrimeDraws
 from core.geometry.corruptions.severity_path import SeverityWalk
-from core.recipe import Recipe
+from core.recipes.recipe import Recipe
 from dashboard import controls, exports, plane_controls, session
 from dashboard.session import Outcome
 from dashboard.widgets import showing

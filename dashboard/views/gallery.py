@@ -5,7 +5,7 @@ from itertools import groupby
 import streamlit as st
 
 from core.errors import RecipeError
-from core.gallery import Exhibit, gallery, on_models
+from core.recipes.gallery import Exhibit, gallery, on_models
 from dashboard import controls, links, session
 from dashboard.words import literal
 

@@ -8,7 +8,7 @@ from core.analyses.analysis import thumbnails
 from core.analyses.table import TABLE
 from core.figures.drawing import style
 from core.figures.drawing.provenance import read_recipe
-from core.recipe import Recipe
+from core.recipes.recipe import Recipe
 from dashboard import controls, links, session
 from dashboard.viewer.thumbnails import thumbnail_grid
 from dashboard.words import LENSES, literal

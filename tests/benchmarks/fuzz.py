@@ -29,7 +29,7 @@ with atheris.instrument_imports(include=["core", "zipfile", "pypdf", "PIL", "csv
     from core.models.pickles import PickleError, unpickle
     from core.models.tensor_files import kind, layout
     from core.models.third_party import read_names
-    from core.recipe import Recipe
+    from core.recipes.recipe import Recipe
     from core.sources.images import ImageSource
     from core.sources.models import Source
 

@@ -20,9 +20,9 @@ from core.geometry.maps.layout import lay_out, principal_start, warm_up
 from core.geometry.maps.maps import embed
 from core.images.image_set import load_images
 from core.models.checkpoints import load_classifier
-from core.recipe import Recipe
+from core.recipes.recipe import Recipe
+from core.recipes.store import Store
 from core.runtime.batches import silent
-from core.store import Store
 
 PAIRED = 300  # images whose divergences of all pairs are computed for the recall
 NEIGHBOURS = 15

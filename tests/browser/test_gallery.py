@@ -6,7 +6,7 @@ from urllib.parse import parse_qsl, urlparse
 
 from playwright.sync_api import Page, expect
 
-from core.gallery import exhibit, gallery
+from core.recipes.gallery import exhibit, gallery
 from tests.links import link
 
 

@@ -18,7 +18,7 @@ from torchvision import models
 from core.figures.drawing.paper import read_recipe
 from core.images.image_set import load_images
 from core.models.preprocessing import PRESETS
-from core.recipe import Recipe
+from core.recipes.recipe import Recipe
 from core.sources.models import Source
 from tests.links import link
 

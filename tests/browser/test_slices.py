@@ -167,7 +167,7 @@ def test_a_closed_tab_takes_its_work_along(new_context: Callable[..., BrowserCon
 @pytest.mark.parametrize("kind", ["PDF", "SVG"])
 def test_export_and_drop_the_file_back(page: Page, tmp_path: Path, kind: str) -> None:
     from core.figures.drawing.provenance import read_recipe
-    from core.recipe import Recipe
+    from core.recipes.recipe import Recipe
 
     at_slices(page, shading="entropy", extent="-1.0,7.0,-3.0,5.0", resolution="128")
     page.locator(".st-key-frame-right").get_by_role("button", name="Export").click()

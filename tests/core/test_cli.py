@@ -12,9 +12,9 @@ import pytest
 
 from core.cli import main
 from core.figures.drawing.paper import read_recipe
-from core.gallery import exhibit, gallery
 from core.geometry.planes.slices import Slice
-from core.recipe import Recipe
+from core.recipes.gallery import exhibit, gallery
+from core.recipes.recipe import Recipe
 from core.result import Result
 
 SLICE = ["slice", "--model", "demo:photos/standard", "--images", "3,17,42", "--resolution", "64"]

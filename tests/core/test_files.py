@@ -15,7 +15,7 @@ import pytest
 
 from core.errors import OutputError
 from core.files import atomic_write, check_place, write_whole
-from core.followed import ENDINGS
+from core.recipes.run import ENDINGS
 from core.result import Result
 
 OLDER = b"an older good figure"

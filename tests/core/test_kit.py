@@ -18,12 +18,12 @@ from core.analyses.table import TABLE
 from core.cli import main
 from core.figures.drawing.glyphs import readable
 from core.figures.drawing.paper import read_recipe
-from core.followed import Followed, follow
-from core.gallery import exhibit
 from core.headlines import HEADLINES
 from core.kit import _bootstrap, _cells, methods, numbers
 from core.number import Number
-from core.recipe import Recipe
+from core.recipes.gallery import exhibit
+from core.recipes.recipe import Recipe
+from core.recipes.run import Followed, follow
 from core.references import METHODS, entries, references
 from core.wording import latex, names
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from core.number import Maker, Number, columns, known, per_sample, samples
-from core.recipe import Recipe
+from core.recipes.recipe import Recipe
 from core.result import Result, quantity
 
 

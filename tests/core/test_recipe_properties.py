@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from core.analyses.parameters import Parameter
 from core.analyses.table import TABLE
 from core.errors import RecipeError
-from core.recipe import Recipe
+from core.recipes.recipe import Recipe
 
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=30)
 ANYTHING = st.recursive(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from core.analyses.table import TABLE
-from core.recipe import Recipe
+from core.recipes.recipe import Recipe
 from core.references import METHODS, entries, references
 
 

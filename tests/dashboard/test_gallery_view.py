@@ -9,7 +9,7 @@ import pytest
 import streamlit as st
 from streamlit.testing.v1 import AppTest
 
-from core.gallery import exhibit, gallery
+from core.recipes.gallery import exhibit, gallery
 from tests.pages import healthy
 
 CHECKOUT = Path(__file__).resolve().parents[2]

@@ -11,7 +11,7 @@ import pytest
 import streamlit as st
 from streamlit.testing.v1 import AppTest
 
-from core.recipe import Recipe
+from core.recipes.recipe import Recipe
 from tests.pages import healthy
 
 CHECKOUT = Path(__file__).resolve().parents[2]

@@ -17,7 +17,7 @@ from streamlit.runtime.caching import clear_session_resource_cache
 from streamlit.testing.v1 import AppTest
 
 from core.errors import CheckpointError
-from core.store import Store
+from core.recipes.store import Store
 from dashboard import brought, login, server_limits
 from dashboard.resources import Recent
 from dashboard.words import literal

@@ -11,7 +11,7 @@ import streamlit as st
 from streamlit.runtime.caching import clear_session_resource_cache
 from streamlit.testing.v1 import AppTest
 
-from core.recipe import Recipe
+from core.recipes.recipe import Recipe
 from core.runtime.batches import OnProgress
 from dashboard import address, jobs, session
 from tests.pages import healthy, widget

@@ -12,7 +12,7 @@ from core.models import null as nulls
 from core.models.checkpoints import demo_images, load_classifier
 from core.models.classifier import Classifier
 from core.models.null import linearised, null_of, untrained
-from core.recipe import Recipe
+from core.recipes.recipe import Recipe
 from core.runtime.batches import silent
 from core.sources.models import Source
 from tests import truths

@@ -16,7 +16,7 @@ NAMES = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "OPENBLAS_THREAD_TIMEOUT")
     ("module", "arguments"),
     [
         ("core.cli", ["--help"]),
-        ("core.gallery", ["none of this name"]),
+        ("core.recipes.gallery", ["none of this name"]),
         ("dashboard.__main__", ["--host", "203.0.113.1"]),
     ],
 )

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core.errors import CheckpointError
-from core.recipe import Recipe
+from core.recipes.recipe import Recipe
 from core.sources.models import OPTIONS, Source
 
 VALUES = st.text(st.characters(blacklist_categories=("Cs",)), min_size=1, max_size=20)

@@ -14,7 +14,7 @@ from core.figures.drawing.paper import figure_bytes
 from core.geometry.corruptions.corruptions import CORRUPTIONS
 from core.images.image_set import ImageSet, load_images
 from core.models.checkpoints import load_classifier
-from core.recipe import Recipe
+from core.recipes.recipe import Recipe
 from core.runtime.batches import silent
 
 MODELS = ["demo:photos/standard", "demo:photos/standard-1"]

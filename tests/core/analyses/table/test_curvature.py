@@ -11,9 +11,9 @@ from core.errors import RecipeError
 from core.figures.drawing.paper import figure_bytes
 from core.images.image_set import load_images
 from core.models.checkpoints import load_classifier
-from core.recipe import Recipe
+from core.recipes.recipe import Recipe
+from core.recipes.store import key_of
 from core.runtime.batches import silent
-from core.store import key_of
 
 MODELS = ["demo:digits/standard", "demo:digits/prime"]
 QUICK: dict[str, dict[str, Any]] = {

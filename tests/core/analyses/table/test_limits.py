@@ -15,7 +15,7 @@ from core.geometry.limits.bounds import RobustnessBound
 from core.geometry.limits.painting import PaintedClass
 from core.images.image_set import load_images
 from core.models.checkpoints import load_classifier
-from core.recipe import Recipe
+from core.recipes.recipe import Recipe
 from core.runtime.batches import silent
 
 IMAGES = load_images("demo:digits")

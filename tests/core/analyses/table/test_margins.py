@@ -13,10 +13,10 @@ from core.geometry.subspaces import subspace_distances
 from core.geometry.subspaces.subspace_distances import SubspaceMargins
 from core.images.image_set import load_images
 from core.models.checkpoints import load_classifier
-from core.recipe import Recipe
+from core.recipes.recipe import Recipe
+from core.recipes.store import key_of
 from core.result import Result
 from core.runtime.batches import silent
-from core.store import key_of
 
 MODELS = ["demo:photos/standard", "demo:photos/standard-1"]
 QUICK = {"slides": 0, "count": 2}

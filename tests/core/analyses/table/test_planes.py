@@ -12,9 +12,9 @@ from core.figures.drawing.paper import figure_bytes
 from core.figures.drawing.screen import page_bytes
 from core.images.image_set import load_images
 from core.models.checkpoints import load_classifier
-from core.recipe import Recipe
+from core.recipes.recipe import Recipe
+from core.recipes.store import key_of
 from core.runtime.batches import silent
-from core.store import key_of
 
 SMALL: dict[str, dict[str, Any]] = {"slice": {"resolution": 32}, "profile": {"rays": 16}}
 MODELS = ["demo:photos/standard", "demo:photos/standard-1"]

@@ -12,9 +12,9 @@ from core.figures.charts.regions.paths import PATH_SHOWS
 from core.figures.charts.regions.region_graph import GRAPH_SHOWS
 from core.images.image_set import load_images
 from core.models.checkpoints import load_classifier
-from core.recipe import Recipe
+from core.recipes.recipe import Recipe
+from core.recipes.store import key_of
 from core.runtime.batches import silent
-from core.store import key_of
 
 MODELS = ["demo:photos/standard", "demo:photos/relu"]
 SMALL: dict[str, dict[str, Any]] = {"path": {}, "region_graph": {"count": 4}}

@@ -11,9 +11,9 @@ from core.geometry.shared_directions.principal_angles import DirectionOverlap
 from core.geometry.shared_directions.sharing import DirectionSharing
 from core.images.image_set import load_images
 from core.models.checkpoints import load_classifier
-from core.recipe import Recipe
+from core.recipes.recipe import Recipe
+from core.recipes.store import key_of
 from core.runtime.batches import silent
-from core.store import key_of
 
 MODELS = ["demo:digits/standard", "demo:digits/standard-1"]
 QUICK = {"count": 3, "directions": 2}

@@ -10,9 +10,9 @@ from core.errors import RecipeError
 from core.figures.charts.sparse.sparse import SPARSE_SHOWS
 from core.images.image_set import load_images
 from core.models.checkpoints import load_classifier
-from core.recipe import Recipe
+from core.recipes.recipe import Recipe
+from core.recipes.store import key_of
 from core.runtime.batches import silent
-from core.store import key_of
 
 SMALL: dict[str, dict[str, Any]] = {
     "sparse": {},

@@ -14,9 +14,9 @@ from core.geometry.common.sampling import correct_rows
 from core.geometry.sparse.benchmark import CONTESTS
 from core.images.image_set import load_images
 from core.models.checkpoints import load_classifier
-from core.recipe import Recipe
+from core.recipes.recipe import Recipe
+from core.recipes.store import key_of
 from core.runtime.batches import silent
-from core.store import key_of
 
 SMALL: dict[str, dict[str, Any]] = {
     "supports": {"count": 2, "seeds": 1, "draws": 20},

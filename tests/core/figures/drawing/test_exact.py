@@ -13,7 +13,7 @@ from core.figures.drawing.screen import page_bytes
 from core.figures.drawing.symlog import Symlog
 from core.images.image_set import load_images
 from core.models.checkpoints import load_classifier
-from core.recipe import Recipe
+from core.recipes.recipe import Recipe
 from core.runtime.batches import silent
 
 BALL = "analytic:ball:demo:digits/standard?row=3&images=demo:digits"

@@ -16,16 +16,16 @@ from typing import TYPE_CHECKING, Any
 
 from core import wording
 from core.errors import CheckpointError, RecipeError, told
-from core.recipe import Recipe, shown
+from core.recipes.recipe import Recipe, shown
 from core.sources.models import Source
 
 if TYPE_CHECKING:
     from core.figures.drawing.chart import Chart
     from core.images.image_set import ImageSet
     from core.models.classifier import Classifier
+    from core.recipes.store import Store
     from core.result import Result
     from core.runtime.batches import OnProgress
-    from core.store import Store
 
 MOST = 500  # checkpoints of one series
 _LOADED = 4  # kept in memory at once
@@ -279,7 +279,7 @@ def follow_series(
     from core.models.checkpoints import load_classifier
     from core.models.third_party import by_digest
     from core.models.trust import require_trusted_images
-    from core.store import Store
+    from core.recipes.store import Store
 
     if not trust:
         require_trusted_images(recipe.images)

@@ -4,7 +4,7 @@
     assets/recipes/NAME.json     the recipe
     assets/gallery/NAME.png      its picture, drawn by the renderer of figures for paper
 
-`python -m core.gallery` draws the pictures again; with names after it, those alone.
+`python -m core.recipes.gallery` draws the pictures again; with names after it, those alone.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from pathlib import Path
 
 from core.errors import RecipeError
 from core.files import write_whole
-from core.recipe import Recipe, shown
+from core.recipes.recipe import Recipe, shown
 from core.runtime.threads import wait_briefly
 from core.sources.models import ASSETS, nearest
 
@@ -124,7 +124,7 @@ def picture(recipe: Recipe, *, device: str | None = None) -> bytes:
     """
     from PIL import Image
 
-    from core.followed import follow
+    from core.recipes.run import follow
 
     sharp = round(2 * SIZE[0] / (recipe.figure["width"] / 25.4))
     figure = follow(recipe, device=device).with_figure(dpi=sharp).file(".png")

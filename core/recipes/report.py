@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING
 
 from core.analyses.table import TABLE
 from core.errors import RecipeError, told
-from core.followed import Followed, follow
 from core.kit import versions
-from core.recipe import Recipe, shown
+from core.recipes.recipe import Recipe, shown
+from core.recipes.run import Followed, follow
 from core.runtime.batches import silent
 from core.wording import markup
 

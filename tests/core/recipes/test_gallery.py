@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 
 from core.errors import RecipeError
-from core.gallery import PICTURES, RECIPES, SIZE, exhibit, gallery, on_models, picture
-from core.recipe import Recipe
+from core.recipes.gallery import PICTURES, RECIPES, SIZE, exhibit, gallery, on_models, picture
+from core.recipes.recipe import Recipe
 
 
 def test_every_recipe_is_in_the_gallery_once_with_a_picture() -> None:

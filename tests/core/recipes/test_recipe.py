@@ -14,7 +14,7 @@ from core.analyses.analysis import PAPER
 from core.analyses.parameters import Parameter
 from core.analyses.table import TABLE
 from core.errors import RecipeError
-from core.recipe import Recipe
+from core.recipes.recipe import Recipe
 
 
 def a_recipe(**settings: Any) -> Recipe:

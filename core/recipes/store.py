@@ -25,7 +25,7 @@ from core.runtime.batches import OnProgress, atomic_write, cache_folder, silent
 if TYPE_CHECKING:
     from core.images.image_set import ImageSet
     from core.models.classifier import Classifier
-    from core.recipe import Recipe
+    from core.recipes.recipe import Recipe
 
 logger = logging.getLogger(__name__)
 

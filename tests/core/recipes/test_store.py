@@ -22,9 +22,9 @@ from core.geometry.planes.slices import Slice
 from core.images.image_set import ImageSet, load_images
 from core.models.checkpoints import load_classifier
 from core.models.classifier import Classifier
-from core.recipe import Recipe
+from core.recipes.recipe import Recipe
+from core.recipes.store import Store, key_of
 from core.runtime.batches import atomic_write, batch_shapes
-from core.store import Store, key_of
 from tests import truths
 
 SHAPE = (1, 8, 8)

@@ -14,8 +14,8 @@ from core.analyses.table import TABLE
 from core.cli import main
 from core.errors import RecipeError
 from core.figures.drawing.paper import read_recipe
-from core.recipe import Recipe
-from core.report import report
+from core.recipes.recipe import Recipe
+from core.recipes.report import report
 
 MODEL, IMAGES, LENSES = "demo:photos/standard", "demo:photos", ("limits", "slice", "overlay")
 

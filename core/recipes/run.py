@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from core.errors import RecipeError
-from core.recipe import Recipe
+from core.recipes.recipe import Recipe
 
 if TYPE_CHECKING:
     from core.figures.drawing.chart import Chart
@@ -131,8 +131,8 @@ def follow(
     from core.models.checkpoints import load_classifier
     from core.models.third_party import by_digest
     from core.models.trust import require_trust, require_trusted_images
+    from core.recipes.store import Store
     from core.runtime.batches import silent
-    from core.store import Store
 
     if not trust:
         for source in recipe.models:

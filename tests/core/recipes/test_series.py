@@ -13,13 +13,13 @@ from torch import Tensor, nn
 from core.cli import main
 from core.errors import CheckpointError
 from core.figures.drawing.provenance import read_recipe
-from core.followed import read
 from core.images.image_set import load_images
 from core.models.checkpoints import load_classifier, write_checkpoint
 from core.models.classifier import Classifier
-from core.recipe import Recipe
-from core.series import checkpoints, in_order, label_of, series
-from core.store import Store
+from core.recipes.recipe import Recipe
+from core.recipes.run import read
+from core.recipes.series import checkpoints, in_order, label_of, series
+from core.recipes.store import Store
 
 FACTS = {
     "architecture": "strided",

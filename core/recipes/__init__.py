@@ -1,0 +1,1 @@
+"""Recipes: read, run, stored, repeated, reported."""
