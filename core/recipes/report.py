@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from core.analyses.table import TABLE
 from core.errors import RecipeError, told
-from core.kit import versions
+from core.exports.kit import versions
 from core.recipes.recipe import Recipe, shown
 from core.recipes.run import Followed, follow
 from core.runtime.batches import silent

@@ -1,7 +1,7 @@
 """A recipe followed to its end: the numbers of all its models, its picture, and every file that can be written of it.
 
 The ending of a file's name decides what is in it: .pdf, .svg and .png are figures for paper, .html one for the screen,
-.npz and .csv the numbers, .json the recipe, .zip a paper kit (`core.kit`). All of them hold the recipe.
+.npz and .csv the numbers, .json the recipe, .zip a paper kit (`core.exports.kit`). All of them hold the recipe.
 """
 
 from __future__ import annotations
@@ -81,11 +81,11 @@ class Followed:
         if ending == ".json":
             return f"{self.recipe.json()}\n".encode()
         if ending in (".npz", ".csv"):
-            from core.tables import numbers_bytes
+            from core.exports.tables import numbers_bytes
 
             return numbers_bytes(self.results, self.recipe.models, self.recipe.mapping(), ending)
         if ending == ".zip":
-            from core.kit import kit_bytes
+            from core.exports.kit import kit_bytes
 
             return kit_bytes(self)
         if ending == ".html":

@@ -8,14 +8,14 @@ import pytest
 
 from core.analyses.analysis import thumbnails
 from core.analyses.table import TABLE
+from core.exports.key_numbers import headlines
+from core.exports.settings import used_settings
+from core.exports.tables import data_bytes
 from core.figures.drawing.paper import figure_bytes
 from core.figures.drawing.screen import page_bytes
-from core.headlines import headlines
 from core.images.image_set import load_images
 from core.result import Result
 from core.runtime.batches import silent
-from core.settings import used_settings
-from core.tables import data_bytes
 from tests import golden
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
-from core.number import Maker, Number, columns, known, per_sample, samples
+from core.exports.number import Maker, Number, columns, known, per_sample, samples
 from core.recipes.recipe import Recipe
 from core.result import Result, quantity
 

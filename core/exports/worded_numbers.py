@@ -1,4 +1,4 @@
-"""Numbers of analyses that are worded one by one, as `core.headlines` lists them."""
+"""Numbers of analyses that are worded one by one, as `core.exports.key_numbers` lists them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from core.number import Number, Numbers, per_sample
+from core.exports.number import Number, Numbers, per_sample
 
 if TYPE_CHECKING:
     from core.models.classifier import Classifier

@@ -22,11 +22,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from core.exports.key_numbers import headlines
+from core.exports.number import Number
+from core.exports.references import entries, references
+from core.exports.settings import used_settings
 from core.geometry.common.intervals import wilson
-from core.headlines import headlines
-from core.number import Number
-from core.references import entries, references
-from core.settings import used_settings
 from core.sources.models import ASSETS
 from core.wording import latex
 

@@ -10,13 +10,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from core.exports.tables import csv_bytes, data_bytes, numbers_bytes, table_of
 from core.figures.drawing.provenance import read_recipe
 from core.geometry.planes.boundary_profile import boundary_profile
 from core.geometry.planes.planes import Plane
 from core.geometry.planes.slices import slice_plane
 from core.recipes.recipe import Recipe
 from core.result import Result
-from core.tables import csv_bytes, data_bytes, numbers_bytes, table_of
 from tests import truths
 
 ANCHORS = truths.images(3, (1, 4, 4))

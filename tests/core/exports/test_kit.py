@@ -16,15 +16,15 @@ from scipy.stats import binomtest
 
 from core.analyses.table import TABLE
 from core.cli import main
+from core.exports.key_numbers import HEADLINES
+from core.exports.kit import _bootstrap, _cells, methods, numbers
+from core.exports.number import Number
+from core.exports.references import METHODS, entries, references
 from core.figures.drawing.glyphs import readable
 from core.figures.drawing.paper import read_recipe
-from core.headlines import HEADLINES
-from core.kit import _bootstrap, _cells, methods, numbers
-from core.number import Number
 from core.recipes.gallery import exhibit
 from core.recipes.recipe import Recipe
 from core.recipes.run import Followed, follow
-from core.references import METHODS, entries, references
 from core.wording import latex, names
 
 

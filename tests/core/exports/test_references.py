@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from core.analyses.table import TABLE
+from core.exports.references import METHODS, entries, references
 from core.recipes.recipe import Recipe
-from core.references import METHODS, entries, references
 
 
 def test_every_analysis_has_its_papers_and_every_paper_is_used() -> None:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from core import own_numbers
-from core.number import Maker, Number, columns, known, samples
+from core.exports import worded_numbers
+from core.exports.number import Maker, Number, columns, known, samples
 
 if TYPE_CHECKING:
     from core.models.classifier import Classifier
@@ -34,7 +34,7 @@ def headlines(recipe: Recipe, result: Result, classifiers: Sequence[Classifier])
 _PLANE_WALK = ("curvature", "normal_curvature:curvature of the normal section", "distance:distance to the boundary")
 
 HEADLINES: Mapping[str, tuple[Maker, ...]] = {
-    "slice": (own_numbers.slice_shares,),
+    "slice": (worded_numbers.slice_shares,),
     "profile": (
         known(
             "smallest:smallest distance:ℓ2 pixel",
@@ -42,11 +42,11 @@ HEADLINES: Mapping[str, tuple[Maker, ...]] = {
             "largest:largest distance:ℓ2 pixel",
             "anisotropy:largest over smallest distance",
         ),
-        own_numbers.reached,
+        worded_numbers.reached,
     ),
-    "fragmentation": (samples("regions:regions of a plane"), own_numbers.finer_planes),
-    "margins": (own_numbers.margins,),
-    "margin_curve": (own_numbers.margins,),
+    "fragmentation": (samples("regions:regions of a plane"), worded_numbers.finer_planes),
+    "margins": (worded_numbers.margins,),
+    "margin_curve": (worded_numbers.margins,),
     "level_set": (
         samples(
             "source_confidence:confidence at the source",
@@ -60,9 +60,9 @@ HEADLINES: Mapping[str, tuple[Maker, ...]] = {
             "survives_rounding:ends that survive rounding",
         ),
     ),
-    "level_triangle": (own_numbers.triangle,),
+    "level_triangle": (worded_numbers.triangle,),
     "level_star": (
-        own_numbers.star,
+        worded_numbers.star,
         samples(
             "ratio:distance to the target, end over source",
             "width:width of the level set at an end",
@@ -80,10 +80,10 @@ HEADLINES: Mapping[str, tuple[Maker, ...]] = {
             "survives_rounding:changes that survive rounding",
         ),
     ),
-    "pixel": (own_numbers.pixel,),
+    "pixel": (worded_numbers.pixel,),
     "supports": (
         samples("found:images flipped", "pixels:pixels changed", "entries:values changed"),
-        own_numbers.supports,
+        worded_numbers.supports,
         samples("bright:share of the support on bright pixels", "bright_chance:the same by chance"),
         known(
             "stability:IoU of two runs",
@@ -93,10 +93,10 @@ HEADLINES: Mapping[str, tuple[Maker, ...]] = {
             "image_chance_iou:IoU of two images, by chance",
         ),
     ),
-    "race": (own_numbers.race,),
-    "transfer": (own_numbers.transfer,),
-    "severity": (known("lost_at:least severity with another class"), own_numbers.severity),
-    "corruption": (own_numbers.corruption,),
+    "race": (worded_numbers.race,),
+    "transfer": (worded_numbers.transfer,),
+    "severity": (known("lost_at:least severity with another class"), worded_numbers.severity),
+    "corruption": (worded_numbers.corruption,),
     "noise": (
         columns(
             lambda result: [f"standard deviation {value:.3g}" for value in result.deviations],
@@ -105,7 +105,7 @@ HEADLINES: Mapping[str, tuple[Maker, ...]] = {
             "disagreement:share unlike the linearised model",
         ),
     ),
-    "augmentation": (own_numbers.augmentation,),
+    "augmentation": (worded_numbers.augmentation,),
     "local": (
         samples(
             "margin",
@@ -122,7 +122,7 @@ HEADLINES: Mapping[str, tuple[Maker, ...]] = {
             "mantel_linear:Mantel score of the linearisation",
             "mantel_random:Mantel score of a random linear map",
         ),
-        columns(own_numbers.maps, "variation:variation of the gain", "effective:share of directions that matter"),
+        columns(worded_numbers.maps, "variation:variation of the gain", "effective:share of directions that matter"),
         known("product:product of the layers' norms"),
     ),
     "local_layers": (
@@ -149,7 +149,7 @@ HEADLINES: Mapping[str, tuple[Maker, ...]] = {
     "local_kinds": (
         samples("found:images that the attack changes"),
         columns(
-            own_numbers.kinds,
+            worded_numbers.kinds,
             "lipschitz_point:slope at the image",
             "lipschitz_ball:slope in the ball",
             "margin",
@@ -170,10 +170,10 @@ HEADLINES: Mapping[str, tuple[Maker, ...]] = {
         ),
         known("straight_share:share of the straight segment in the region", "outside:out of the pixel box, at most"),
     ),
-    "region_graph": (own_numbers.graph,),
+    "region_graph": (worded_numbers.graph,),
     "curvature": (
         samples("distance:distance to the boundary"),
-        own_numbers.ends,
+        worded_numbers.ends,
         samples(
             "mean:mean curvature:1/ℓ2 pixel",
             "asymmetry:sum of negative over sum of positive curvatures",
@@ -188,7 +188,7 @@ HEADLINES: Mapping[str, tuple[Maker, ...]] = {
             "tilt:tilt of the plane",
         ),
     ),
-    "curvature_walk": (known(*_PLANE_WALK), own_numbers.walk_off),
+    "curvature_walk": (known(*_PLANE_WALK), worded_numbers.walk_off),
     "curvature_scale": (
         columns(
             lambda result: [f"scale {value:.3g}" for value in result.scale],
@@ -196,16 +196,16 @@ HEADLINES: Mapping[str, tuple[Maker, ...]] = {
             "smallest:most negative curvature",
         ),
     ),
-    "shared_directions": (own_numbers.sharing,),
-    "direction_sensitivity": (samples("distance:distance to the boundary"), own_numbers.sensitivity),
-    "direction_overlap": (own_numbers.overlap, known("chance:overlap by chance")),
-    "detector": (own_numbers.detector,),
-    "detector_attacks": (own_numbers.detector,),
-    "limits": (own_numbers.limits,),
-    "survival": (own_numbers.survival,),
-    "painting": (own_numbers.painting,),
-    "enumeration": (own_numbers.enumeration, known("violations:sizes of change at which a limit is broken")),
-    "overlay": (own_numbers.overlay,),
+    "shared_directions": (worded_numbers.sharing,),
+    "direction_sensitivity": (samples("distance:distance to the boundary"), worded_numbers.sensitivity),
+    "direction_overlap": (worded_numbers.overlap, known("chance:overlap by chance")),
+    "detector": (worded_numbers.detector,),
+    "detector_attacks": (worded_numbers.detector,),
+    "limits": (worded_numbers.limits,),
+    "survival": (worded_numbers.survival,),
+    "painting": (worded_numbers.painting,),
+    "enumeration": (worded_numbers.enumeration, known("violations:sizes of change at which a limit is broken")),
+    "overlay": (worded_numbers.overlay,),
     "map": (
         known(
             "trustworthiness",
@@ -217,7 +217,7 @@ HEADLINES: Mapping[str, tuple[Maker, ...]] = {
             "background_agreement:background that agrees with the model",
             "background_chance:the same by chance",
         ),
-        own_numbers.agreements,
+        worded_numbers.agreements,
     ),
-    "map_path": (own_numbers.paths,),
+    "map_path": (worded_numbers.paths,),
 }

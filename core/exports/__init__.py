@@ -1,0 +1,1 @@
+"""What leaves the Atlas: kits for papers, tables, worded numbers."""
