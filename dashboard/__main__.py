@@ -19,12 +19,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from core.runtime.threads import wait_briefly
-from dashboard import server_limits
-from dashboard.server_limits import MB, Limits
+from dashboard.uploads import limits as server_limits
+from dashboard.uploads.limits import MB, Limits
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 APP = CHECKOUT / "dashboard" / "app.py"
-READ_ONLY = "BOUNDARY_ATLAS_READ_ONLY"  # `dashboard.brought` reads it
+READ_ONLY = "BOUNDARY_ATLAS_READ_ONLY"  # `dashboard.uploads.session_uploads` reads it
 CONFIG = CHECKOUT / ".streamlit" / "config.toml"
 
 # Not for a configuration file to relax: no other origin, no forged request, no telemetry, no folder of static files, no

@@ -22,9 +22,9 @@ from core.models.state_dicts import StateDict
 from core.recipes.series import in_order
 from core.runtime.sandbox import Limits, isolated
 from core.sources.models import Source
-from dashboard.brought import LARGEST, Upload, brought, own_classifier
-from dashboard.held import held
 from dashboard.resources import image_set
+from dashboard.uploads.session_cache import held
+from dashboard.uploads.session_uploads import LARGEST, Upload, brought, own_classifier
 
 PICTURES = 9  # one of each demo photo
 _MOST_LISTED = 64 << 20  # bytes of the names in a zip

@@ -16,11 +16,11 @@ from core.recipes.recipe import Recipe
 from core.recipes.run import Followed
 from core.recipes.series import SeriesFile, series
 from dashboard import address, jobs, session
-from dashboard.brought import brought, own_loader
 from dashboard.controls import legend, progress, setting, stop_or_resume
 from dashboard.jobs import Job, State
 from dashboard.resources import shelf
 from dashboard.session import Outcome
+from dashboard.uploads.session_uploads import brought, own_loader
 from dashboard.words import literal
 
 if TYPE_CHECKING:

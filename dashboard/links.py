@@ -14,8 +14,7 @@ from core.errors import RecipeError
 from core.images.image_set import check_shape
 from core.recipes.recipe import Recipe, shown
 from core.sources.models import Source
-from dashboard import address, own_images, pace
-from dashboard.brought import brought
+from dashboard import address, pace
 from dashboard.missing import FORGOTTEN, MissingUploadError, check_here, check_images, is_here
 from dashboard.session import (
     DEFAULT_ROWS,
@@ -35,6 +34,8 @@ from dashboard.session import (
     settings,
     starting_rows,
 )
+from dashboard.uploads import own_images
+from dashboard.uploads.session_uploads import brought
 
 MOST_TOLD = 3  # values of one link that were left out, each with its reason
 FARTHEST = 1e6  # of plane coordinates: the limits of `extent` and `at` in the table of analyses

@@ -10,8 +10,9 @@ from core.errors import CheckpointError, RecipeError
 from core.recipes.recipe import shown, source_in
 from core.sources.images import ImageSource
 from core.sources.models import NULLS, Source
-from dashboard import address, own_images
-from dashboard.brought import LARGEST, brought, read_only
+from dashboard import address
+from dashboard.uploads import own_images
+from dashboard.uploads.session_uploads import LARGEST, brought, read_only
 from dashboard.words import literal
 
 FORGOTTEN = "uploads are forgotten when a page is reloaded, closed, or loses its connection"

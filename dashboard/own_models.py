@@ -7,7 +7,7 @@ import streamlit as st
 from core.models.preprocessing import OWN
 from core.sources.models import Source
 from dashboard import controls, drafts, session
-from dashboard.brought import brought, name_of
+from dashboard.uploads.session_uploads import brought, name_of
 from dashboard.words import literal
 
 

@@ -16,9 +16,9 @@ from core.models.null import null_of
 from core.recipes.store import Store
 from core.result import Result
 from core.sources.models import ANALYTIC, LINEARISED, NULLS, UNTRAINED, Source
-from dashboard.brought import brought, bytes_of, name_of, own_classifier
-from dashboard.held import held
-from dashboard.own_images import own_images
+from dashboard.uploads.own_images import own_images
+from dashboard.uploads.session_cache import held
+from dashboard.uploads.session_uploads import brought, bytes_of, name_of, own_classifier
 from dashboard.words import literal
 
 _RECENT_BYTES = 256 << 20

@@ -26,11 +26,11 @@ from streamlit.web import bootstrap, cli
 from streamlit.web.cache_storage_manager_config import create_default_cache_storage_manager
 from streamlit.web.server.starlette import App
 
-from dashboard import server_limits
 from dashboard.server_gate import Gate
-from dashboard.server_limits import MB, Limits
 from dashboard.server_sessions import HeldUploads, LostSessions
 from dashboard.unforeseen import told
+from dashboard.uploads import limits as server_limits
+from dashboard.uploads.limits import MB, Limits
 from dashboard.words import literal
 
 if TYPE_CHECKING:

@@ -28,7 +28,6 @@ from core.sources.models import at_image
 from dashboard import address, jobs
 from dashboard.jobs import Job, State
 from dashboard.kept import kept as kept
-from dashboard.own_images import fitted
 from dashboard.resources import classifier as classifier
 from dashboard.resources import demo_images as demo_images
 from dashboard.resources import image_set as image_set
@@ -36,6 +35,7 @@ from dashboard.resources import model_card as model_card
 from dashboard.resources import predictions as predictions
 from dashboard.resources import shelf
 from dashboard.unforeseen import told as told
+from dashboard.uploads.own_images import fitted
 from dashboard.words import literal
 
 Point = tuple[float, float]

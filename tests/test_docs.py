@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from dashboard import __main__ as start
-from dashboard.server_limits import OWN_MACHINE, SHARED
+from dashboard.uploads.limits import OWN_MACHINE, SHARED
 
 
 def test_every_module_says_what_it_is(checkout: Path) -> None:

@@ -13,10 +13,11 @@ from core.images.archives import Refused
 from core.images.collections import Gathered
 from core.images.reading import Note
 from core.sources.images import ImageSource
-from dashboard import address, controls, own_images, session
-from dashboard.brought import LARGEST, brought, read_only
-from dashboard.reading import watched
+from dashboard import address, controls, session
 from dashboard.unforeseen import told
+from dashboard.uploads import own_images
+from dashboard.uploads.reading import watched
+from dashboard.uploads.session_uploads import LARGEST, brought, read_only
 from dashboard.words import literal
 
 SHOWN, ABREAST = 6, 3  # pictures beside what the model sees of them, in rows of so many

@@ -14,9 +14,9 @@ from core.models.registries import Fit, architectures, made_for
 from core.models.state_dicts import StateDict
 from core.models.third_party import read_names
 from dashboard import address, controls, drafts, own_models, pace, session
-from dashboard.brought import LARGEST, brought, own_classifier, read_only
-from dashboard.reading import watched
 from dashboard.unforeseen import told
+from dashboard.uploads.reading import watched
+from dashboard.uploads.session_uploads import LARGEST, brought, own_classifier, read_only
 from dashboard.words import literal
 
 MOST_ROWS = 200  # of a table of differences

@@ -17,9 +17,9 @@ from streamlit.testing.v1 import AppTest
 from core.errors import ImageError
 from core.images.image_set import load_images
 from core.sources.images import ImageSource
-from dashboard import brought, own_images
-from dashboard.brought import Brought
-from dashboard.held import Held
+from dashboard.uploads import own_images, session_uploads
+from dashboard.uploads.session_cache import Held
+from dashboard.uploads.session_uploads import Brought
 from tests.hostile_images import archive, encoded, png
 from tests.pages import healthy
 
@@ -32,7 +32,7 @@ Settle = Callable[..., AppTest]
 def app(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[AppTest]:
     """The images view, in a session that brought nothing."""
     monkeypatch.setenv("BOUNDARY_ATLAS_CACHE", str(tmp_path))
-    monkeypatch.setattr(brought.tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(session_uploads.tempfile, "tempdir", str(tmp_path))
     st.cache_resource.clear()
     clear_session_resource_cache("test session id")
     app = AppTest.from_file(str(CHECKOUT / "dashboard" / "app.py"), default_timeout=120)
@@ -273,14 +273,14 @@ def test_too_many_files_at_once_are_refused(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_a_server_that_takes_no_uploads(app: AppTest, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(brought.READ_ONLY, "1")
+    monkeypatch.setenv(session_uploads.READ_ONLY, "1")
     healthy(app.run())
     assert [each for each in app.file_uploader if each.label == "Pictures"] == []
     assert "takes no uploads" in app.info[0].value
 
 
 def test_no_session_can_read_what_another_brought(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(brought.tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(session_uploads.tempfile, "tempdir", str(tmp_path))
     one, other = Brought(), Brought()
     digest = one.add([("a.zip", archive({"a.png": shade(1)}))]).digest
     source = f"upload:{digest}?size=8"

@@ -19,10 +19,11 @@ from core.analyses.table import TABLE
 from core.errors import RecipeError
 from core.images.image_set import load_images
 from core.sources.models import at_image
-from dashboard import links, missing, own_images
-from dashboard.brought import Brought
+from dashboard import links, missing
 from dashboard.links import settings_in
 from dashboard.missing import MissingUploadError, check_here
+from dashboard.uploads import own_images
+from dashboard.uploads.session_uploads import Brought
 from tests.pages import widget
 
 CHECKOUT = Path(__file__).resolve().parents[2]

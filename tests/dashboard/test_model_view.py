@@ -19,8 +19,8 @@ from core.errors import CheckpointError
 from core.figures.drawing.provenance import read_recipe
 from core.models.registries import untrained
 from core.sources.models import Source
-from dashboard import brought
-from dashboard.brought import Brought
+from dashboard.uploads import session_uploads
+from dashboard.uploads.session_uploads import Brought
 from tests.pages import healthy
 
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -40,7 +40,7 @@ def weights() -> bytes:
 def app(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[AppTest]:
     """The model view, in a session that brought nothing."""
     monkeypatch.setenv("BOUNDARY_ATLAS_CACHE", str(tmp_path))
-    monkeypatch.setattr(brought.tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(session_uploads.tempfile, "tempdir", str(tmp_path))
     st.cache_resource.clear()
     clear_session_resource_cache("test session id")
     app = AppTest.from_file(str(CHECKOUT / "dashboard" / "app.py"), default_timeout=120)
@@ -200,7 +200,7 @@ def test_a_session_that_is_gone_takes_its_files_along(
 
 
 def test_a_server_that_takes_no_uploads(app: AppTest, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(brought.READ_ONLY, "1")
+    monkeypatch.setenv(session_uploads.READ_ONLY, "1")
     healthy(app.run())
     assert [each for each in app.file_uploader if each.label == "Weights"] == []
     assert "takes no uploads" in app.info[0].value
@@ -213,7 +213,7 @@ def test_a_server_that_takes_no_uploads(app: AppTest, monkeypatch: pytest.Monkey
 
 @pytest.fixture
 def two(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[tuple[Brought, Brought]]:
-    monkeypatch.setattr(brought.tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(session_uploads.tempfile, "tempdir", str(tmp_path))
     one, other = Brought(), Brought()
     yield one, other
     one.close()
@@ -240,12 +240,12 @@ def test_no_session_can_name_what_another_brought(two: tuple[Brought, Brought]) 
 
 def test_too_much_is_refused(two: tuple[Brought, Brought], monkeypatch: pytest.MonkeyPatch) -> None:
     one, _ = two
-    for number in range(brought.MOST_FILES):
+    for number in range(session_uploads.MOST_FILES):
         one.add([("a.pt", bytes([number]))])
     with pytest.raises(CheckpointError, match="expected at most 6 uploads"):
         one.add([("a.pt", b"more")])
     one.delete(list(one.files))
-    monkeypatch.setattr(brought, "MOST_BYTES", 10)
+    monkeypatch.setattr(session_uploads, "MOST_BYTES", 10)
     with pytest.raises(CheckpointError, match="got one more; forget another"):
         one.add([("a.pt", bytes(11))])
 
@@ -384,11 +384,11 @@ def test_files_of_one_checkpoint_are_shards_and_no_series(app: AppTest) -> None:
 def test_a_series_counts_as_one_upload_and_is_kept_whole_or_not_at_all(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(brought.tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(session_uploads.tempfile, "tempdir", str(tmp_path))
     kept = Brought()
     found = kept.add_series([(f"{k}.pt", lambda k=k: bytes([k]) * 10) for k in range(9)], "run")  # type: ignore[misc]
     assert [len(kept.paths(each.digest)) for each in found] == [1] * 9
-    for k in range(brought.MOST_FILES - 1):
+    for k in range(session_uploads.MOST_FILES - 1):
         kept.add([("a.pt", bytes([k, k]))])
     with pytest.raises(CheckpointError, match="expected at most 6 uploads"):
         kept.add([("b.pt", b"b")])

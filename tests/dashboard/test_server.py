@@ -15,8 +15,9 @@ import pytest
 from streamlit import config
 
 from dashboard import __main__ as start
-from dashboard import server, server_limits
-from dashboard.server_limits import MB, OWN_MACHINE, SHARED, Limits
+from dashboard import server
+from dashboard.uploads import limits as server_limits
+from dashboard.uploads.limits import MB, OWN_MACHINE, SHARED, Limits
 
 if TYPE_CHECKING:
     from tests.conftest import Dashboard

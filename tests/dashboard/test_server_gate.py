@@ -21,8 +21,8 @@ from websockets.exceptions import InvalidStatus
 
 from dashboard import server_gate, server_probe
 from dashboard.server_gate import Gate
-from dashboard.server_limits import MB, Limits
 from dashboard.server_sessions import HeldUploads
+from dashboard.uploads.limits import MB, Limits
 from tests.visitors import Visitor
 
 if TYPE_CHECKING:

@@ -18,8 +18,9 @@ from streamlit.testing.v1 import AppTest
 
 from core.errors import CheckpointError
 from core.recipes.store import Store
-from dashboard import brought, login, server_limits
+from dashboard import login
 from dashboard.resources import Recent
+from dashboard.uploads import limits, session_uploads
 from dashboard.words import literal
 from tests import truths
 
@@ -124,10 +125,10 @@ def test_what_fails_unexpectedly_shows_no_path_and_leaves_the_queue_working(
 
 
 def test_uploads_go_when_the_server_ends(tmp_path: Path) -> None:
-    (tmp_path / f"{brought._FOLDER}-{os.getuid()}").mkdir(mode=0o755)  # as if somebody had opened it
+    (tmp_path / f"{session_uploads._FOLDER}-{os.getuid()}").mkdir(mode=0o755)  # as if somebody had opened it
     script = (
         f"import tempfile; tempfile.tempdir = {str(tmp_path)!r}\n"
-        "from dashboard.brought import Brought\n"
+        "from dashboard.uploads.session_uploads import Brought\n"
         "upload = Brought().add([('a.png', b'pixels')])\n"
         "path = upload.paths[0]\n"
         "print(path.exists(), *(oct(each.stat().st_mode & 0o777) for each in (path, *list(path.parents)[:3])))\n"
@@ -136,14 +137,14 @@ def test_uploads_go_when_the_server_ends(tmp_path: Path) -> None:
     assert done.stdout.split() == ["True", "0o600", "0o700", "0o700", "0o700"]
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
     (root,) = tmp_path.iterdir()
-    assert root.name.startswith(brought._FOLDER)
+    assert root.name.startswith(session_uploads._FOLDER)
     assert list(root.iterdir()) == []
 
 
 def test_uploads_of_all_sessions_together_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    others = sum(each.size for each in brought._everybody)
-    monkeypatch.setattr(server_limits, "_current", server_limits.Limits(all_uploads=others + 100))
-    first, second = brought.Brought(), brought.Brought()
+    others = sum(each.size for each in session_uploads._everybody)
+    monkeypatch.setattr(limits, "_current", limits.Limits(all_uploads=others + 100))
+    first, second = session_uploads.Brought(), session_uploads.Brought()
     try:
         first.add([("a", bytes(60))])
         with pytest.raises(CheckpointError, match="all who use this server fill it; try again later"):

@@ -138,9 +138,10 @@ def test_a_callback_that_fails_is_told_in_one_sentence_too() -> None:
 
 
 def test_the_server_has_that_handler(monkeypatch: pytest.MonkeyPatch) -> None:
-    from dashboard import server, server_limits
+    from dashboard import server
+    from dashboard.uploads import limits
 
     made: list[Any] = []
     monkeypatch.setattr(server, "Runtime", made.append)
-    server.Server(CHECKOUT / "dashboard" / "app.py", server_limits.OWN_MACHINE)._create_runtime()
+    server.Server(CHECKOUT / "dashboard" / "app.py", limits.OWN_MACHINE)._create_runtime()
     assert made[0].on_script_error is shown

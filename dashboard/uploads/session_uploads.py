@@ -25,14 +25,14 @@ from core.models.classifier import Classifier
 from core.models.third_party import digest_of
 from core.runtime.batches import keep_private
 from core.sources.models import Source
-from dashboard import server_limits
-from dashboard.held import held
+from dashboard.uploads import limits
+from dashboard.uploads.session_cache import held
 
 READ_ONLY = "BOUNDARY_ATLAS_READ_ONLY"  # set by `python -m dashboard --read-only`
 MOST_FILES = 6  # of one session; a series of checkpoints counts as one
 MOST_CHECKPOINTS = 100  # of one series
-MOST_BYTES = server_limits.current().session_uploads  # of one session, on disk; the server sets it before this is here
-LARGEST = server_limits.current().upload // server_limits.MB  # MB of one file
+MOST_BYTES = limits.current().session_uploads  # of one session, on disk; the server sets it before this is here
+LARGEST = limits.current().upload // limits.MB  # MB of one file
 _FOLDER = "boundary-atlas-uploads"
 _BY_NAME = ("torchvision", "timm")  # what a page may ask a library for
 _everybody: WeakSet[Brought] = WeakSet()
@@ -130,7 +130,7 @@ class Brought:
             raise CheckpointError(
                 f"expected at most {MOST_FILES} uploads of {MOST_BYTES >> 20} MB together, got one more; forget another"
             )
-        if sum(each.size for each in list(_everybody)) + size > server_limits.current().all_uploads:
+        if sum(each.size for each in list(_everybody)) + size > limits.current().all_uploads:
             raise CheckpointError(
                 "expected room for one more upload, those of all who use this server fill it; try again later"
             )

@@ -35,7 +35,7 @@ class Limits:
     upload: int = 8192 * MB
     session_uploads: int = 16384 * MB
     all_uploads: int = 16384 * MB
-    files: int = 6000  # pictures are dropped by the thousand, see `dashboard.own_images.MOST_FILES`
+    files: int = 6000  # pictures are dropped by the thousand, see `dashboard.uploads.own_images.MOST_FILES`
     sessions: int = 64
     memory: int = 0
     read_only: bool = False

@@ -18,8 +18,8 @@ from core.images.image_set import ImageSet
 from core.images.listing import ARRAYS
 from core.images.tables import TABLES
 from core.sources.images import ImageSource
-from dashboard.brought import Upload, brought
-from dashboard.held import held
+from dashboard.uploads.session_cache import held
+from dashboard.uploads.session_uploads import Upload, brought
 
 MOST_FILES = 5000  # dropped at once
 MOST_VALUES = 2**26  # of one set on a server: 256 MB as float32

@@ -1,0 +1,1 @@
+"""What visitors bring: files, and the room they may take."""
