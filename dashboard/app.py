@@ -2,8 +2,9 @@
 
 import streamlit as st
 
-from dashboard import controls, garbage, jobs, links, login, missing, session, warm
+from dashboard import controls, links, login, missing, session
 from dashboard.words import LENSES, literal
+from dashboard.work import garbage, jobs, warm
 
 LOOK = """
 <style>

@@ -15,13 +15,14 @@ from core.figures.drawing.chart import LinesLayer
 from core.recipes.recipe import Recipe
 from core.recipes.run import Followed
 from core.recipes.series import SeriesFile, series
-from dashboard import address, jobs, session
+from dashboard import address, session
 from dashboard.controls import legend, progress, setting, stop_or_resume
-from dashboard.jobs import Job, State
 from dashboard.resources import shelf
 from dashboard.session import Outcome
 from dashboard.uploads.session_uploads import brought, own_loader
 from dashboard.words import literal
+from dashboard.work import jobs
+from dashboard.work.jobs import Job, State
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure

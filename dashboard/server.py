@@ -28,10 +28,10 @@ from streamlit.web.server.starlette import App
 
 from dashboard.server_gate import Gate
 from dashboard.server_sessions import HeldUploads, LostSessions
-from dashboard.unforeseen import told
 from dashboard.uploads import limits as server_limits
 from dashboard.uploads.limits import MB, Limits
 from dashboard.words import literal
+from dashboard.work.unforeseen import told
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp

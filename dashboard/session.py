@@ -25,8 +25,7 @@ from core.recipes.store import key_of
 from core.result import Result
 from core.runtime.batches import OnProgress
 from core.sources.models import at_image
-from dashboard import address, jobs
-from dashboard.jobs import Job, State
+from dashboard import address
 from dashboard.kept import kept as kept
 from dashboard.resources import classifier as classifier
 from dashboard.resources import demo_images as demo_images
@@ -34,9 +33,11 @@ from dashboard.resources import image_set as image_set
 from dashboard.resources import model_card as model_card
 from dashboard.resources import predictions as predictions
 from dashboard.resources import shelf
-from dashboard.unforeseen import told as told
 from dashboard.uploads.own_images import fitted
 from dashboard.words import literal
+from dashboard.work import jobs
+from dashboard.work.jobs import Job, State
+from dashboard.work.unforeseen import told as told
 
 Point = tuple[float, float]
 

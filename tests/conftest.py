@@ -71,7 +71,7 @@ def pytest_collection_finish() -> None:
 
     Streamlit asks for one after every run of a page.
     """
-    from dashboard.garbage import spare_imports
+    from dashboard.work.garbage import spare_imports
 
     spare_imports()
     gc.set_threshold(20_000, 20, 20)
@@ -96,7 +96,7 @@ def checkout() -> Path:
 @pytest.fixture
 def settle() -> Callable[..., AppTest]:
     """Run a page until nobody waits for a job any more: AppTest itself fires no `run_every`."""
-    from dashboard import jobs
+    from dashboard.work import jobs
 
     def run(app: AppTest, timeout: float = 120) -> AppTest:
         deadline = time.monotonic() + timeout

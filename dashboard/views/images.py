@@ -14,11 +14,11 @@ from core.images.collections import Gathered
 from core.images.reading import Note
 from core.sources.images import ImageSource
 from dashboard import address, controls, session
-from dashboard.unforeseen import told
 from dashboard.uploads import own_images
 from dashboard.uploads.reading import watched
 from dashboard.uploads.session_uploads import LARGEST, brought, read_only
 from dashboard.words import literal
+from dashboard.work.unforeseen import told
 
 SHOWN, ABREAST = 6, 3  # pictures beside what the model sees of them, in rows of so many
 MOST_ROWS = 500  # of a table or a list

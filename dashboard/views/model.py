@@ -14,10 +14,10 @@ from core.models.registries import Fit, architectures, made_for
 from core.models.state_dicts import StateDict
 from core.models.third_party import read_names
 from dashboard import address, controls, drafts, own_models, pace, session
-from dashboard.unforeseen import told
 from dashboard.uploads.reading import watched
 from dashboard.uploads.session_uploads import LARGEST, brought, own_classifier, read_only
 from dashboard.words import literal
+from dashboard.work.unforeseen import told
 
 MOST_ROWS = 200  # of a table of differences
 ABOUT = """

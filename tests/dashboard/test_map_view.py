@@ -67,7 +67,7 @@ def test_the_map_is_drawn_with_its_numbers_beside_chance(app: AppTest, settle: S
 def test_chosen_images_do_not_make_another_map_and_lead_to_their_slice(app: AppTest, settle: Settle) -> None:
     app.session_state["settings:slice"] = {"resolution": 32, "plane": "directions"}
     healthy(settle(app))
-    from dashboard import jobs
+    from dashboard.work import jobs
 
     before = list(jobs.shared()._ended)
     app.session_state["rows"] = tuple(range(10, 30))

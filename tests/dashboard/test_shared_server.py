@@ -115,7 +115,7 @@ def test_what_fails_unexpectedly_shows_no_path_and_leaves_the_queue_working(
     (said,) = [element.value for element in app.error]
     reference = SENTENCE.fullmatch(said.replace("\\", ""))
     assert reference is not None
-    (logged,) = [record for record in caplog.records if record.name == "dashboard.unforeseen"]
+    (logged,) = [record for record in caplog.records if record.name == "dashboard.work.unforeseen"]
     assert reference[1] in logged.getMessage()
     assert "secret.key" in caplog.text
     app.button(key="slice:again").click()

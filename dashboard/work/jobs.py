@@ -25,7 +25,7 @@ from typing import Any, Generic, TypeVar
 
 from core.result import Result
 from core.runtime.batches import Cancelled, OnProgress, before_each_batch
-from dashboard.unforeseen import told
+from dashboard.work.unforeseen import told
 
 T = TypeVar("T")
 

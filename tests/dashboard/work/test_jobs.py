@@ -12,7 +12,7 @@ import pytest
 
 from core.result import Result
 from core.runtime.batches import Cancelled, OnProgress, batch_begins
-from dashboard.jobs import QUICK_SECONDS, Job, Jobs, State, shared
+from dashboard.work.jobs import QUICK_SECONDS, Job, Jobs, State, shared
 
 SOON = 30.0  # seconds after which a test that should have moved on fails
 
@@ -292,7 +292,7 @@ def test_a_failing_job_leaves_the_queue_working(
     def fail(on_progress: OnProgress) -> str:
         raise error
 
-    with caplog.at_level(logging.ERROR, logger="dashboard.jobs"):
+    with caplog.at_level(logging.ERROR, logger="dashboard.work.jobs"):
         failed = jobs.submit("ada", "key", fail)
         assert failed.wait(SOON)
     assert (failed.state, failed.error, failed.result) == (State.FAILED, error, None)

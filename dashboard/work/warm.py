@@ -6,7 +6,7 @@ import sys
 import threading
 from importlib import import_module
 
-from dashboard import jobs
+from dashboard.work import jobs
 
 _QUIET_SECONDS = 20.0  # after the first page; and again where somebody waits for a job then
 _started = threading.Event()

@@ -13,11 +13,11 @@ from streamlit.testing.v1 import AppTest
 
 from core.errors import CheckpointError, ImageError, RecipeError
 from dashboard import drafts, session
-from dashboard.jobs import Jobs
 from dashboard.server import shown
-from dashboard.unforeseen import told
+from dashboard.work.jobs import Jobs
+from dashboard.work.unforeseen import told
 
-CHECKOUT = Path(__file__).resolve().parents[2]
+CHECKOUT = Path(__file__).resolve().parents[3]
 
 SENTENCE = re.compile(
     r"something here failed that nobody foresaw \(reference ([0-9A-F]{4}-[0-9A-F]{2})\);"

@@ -9,7 +9,7 @@ import weakref
 
 import pytest
 
-from dashboard import garbage
+from dashboard.work import garbage
 
 
 @pytest.fixture(autouse=True)

@@ -12,7 +12,7 @@ import pytest
 
 from core.geometry.level_sets import step_compiled
 from core.geometry.maps import layout
-from dashboard import jobs, warm
+from dashboard.work import jobs, warm
 
 
 @pytest.fixture(autouse=True)

@@ -1,0 +1,1 @@
+"""What the pages' workers do, and how they keep out of the way."""
