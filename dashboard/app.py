@@ -3,7 +3,7 @@
 import streamlit as st
 
 from dashboard import controls, links, login, missing, session
-from dashboard.words import LENSES, literal
+from dashboard.viewer.words import LENSES, literal
 from dashboard.work import garbage, jobs, warm
 
 LOOK = """

@@ -20,7 +20,7 @@ from dashboard.controls import legend, progress, setting, stop_or_resume
 from dashboard.resources import shelf
 from dashboard.session import Outcome
 from dashboard.uploads.session_uploads import brought, own_loader
-from dashboard.words import literal
+from dashboard.viewer.words import literal
 from dashboard.work import jobs
 from dashboard.work.jobs import Job, State
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from dashboard.words import literal
+from dashboard.viewer.words import literal
 
 
 def configured() -> bool:

@@ -13,7 +13,7 @@ from core.sources.models import NULLS, Source
 from dashboard import address
 from dashboard.uploads import own_images
 from dashboard.uploads.session_uploads import LARGEST, brought, read_only
-from dashboard.words import literal
+from dashboard.viewer.words import literal
 
 FORGOTTEN = "uploads are forgotten when a page is reloaded, closed, or loses its connection"
 

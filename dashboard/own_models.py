@@ -8,7 +8,7 @@ from core.models.preprocessing import OWN
 from core.sources.models import Source
 from dashboard import controls, drafts, session
 from dashboard.uploads.session_uploads import brought, name_of
-from dashboard.words import literal
+from dashboard.viewer.words import literal
 
 
 def take_draft() -> None:

@@ -19,7 +19,7 @@ from core.sources.models import ANALYTIC, LINEARISED, NULLS, UNTRAINED, Source
 from dashboard.uploads.own_images import own_images
 from dashboard.uploads.session_cache import held
 from dashboard.uploads.session_uploads import brought, bytes_of, name_of, own_classifier
-from dashboard.words import literal
+from dashboard.viewer.words import literal
 
 _RECENT_BYTES = 256 << 20
 

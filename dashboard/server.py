@@ -30,7 +30,7 @@ from dashboard.server_gate import Gate
 from dashboard.server_sessions import HeldUploads, LostSessions
 from dashboard.uploads import limits as server_limits
 from dashboard.uploads.limits import MB, Limits
-from dashboard.words import literal
+from dashboard.viewer.words import literal
 from dashboard.work.unforeseen import told
 
 if TYPE_CHECKING:

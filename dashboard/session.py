@@ -34,7 +34,7 @@ from dashboard.resources import model_card as model_card
 from dashboard.resources import predictions as predictions
 from dashboard.resources import shelf
 from dashboard.uploads.own_images import fitted
-from dashboard.words import literal
+from dashboard.viewer.words import literal
 from dashboard.work import jobs
 from dashboard.work.jobs import Job, State
 from dashboard.work.unforeseen import told as told

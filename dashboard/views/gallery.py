@@ -7,7 +7,7 @@ import streamlit as st
 from core.errors import RecipeError
 from core.recipes.gallery import Exhibit, gallery, on_models
 from dashboard import controls, links, session
-from dashboard.words import literal
+from dashboard.viewer.words import literal
 
 ACROSS = 3
 

@@ -11,7 +11,7 @@ from core.figures.drawing.provenance import read_recipe
 from core.recipes.recipe import Recipe
 from dashboard import controls, links, session
 from dashboard.viewer.thumbnails import thumbnail_grid
-from dashboard.words import LENSES, literal
+from dashboard.viewer.words import LENSES, literal
 
 PICTURE = Path(__file__).resolve().parents[2] / "assets" / "slice.png"
 ARROW = ":material/arrow_forward:"

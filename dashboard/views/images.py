@@ -17,7 +17,7 @@ from dashboard import address, controls, session
 from dashboard.uploads import own_images
 from dashboard.uploads.reading import watched
 from dashboard.uploads.session_uploads import LARGEST, brought, read_only
-from dashboard.words import literal
+from dashboard.viewer.words import literal
 from dashboard.work.unforeseen import told
 
 SHOWN, ABREAST = 6, 3  # pictures beside what the model sees of them, in rows of so many

@@ -16,7 +16,7 @@ from core.models.third_party import read_names
 from dashboard import address, controls, drafts, own_models, pace, session
 from dashboard.uploads.reading import watched
 from dashboard.uploads.session_uploads import LARGEST, brought, own_classifier, read_only
-from dashboard.words import literal
+from dashboard.viewer.words import literal
 from dashboard.work.unforeseen import told
 
 MOST_ROWS = 200  # of a table of differences

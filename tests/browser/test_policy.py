@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from playwright.sync_api import Page, expect
 
-from dashboard.words import LENSES
+from dashboard.viewer.words import LENSES
 
 VIEWS = ("", "gallery", "model", "images", *LENSES)
 

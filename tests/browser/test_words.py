@@ -21,7 +21,7 @@ WORDS = (
 )
 PAGE = f"""
 import streamlit as st
-from dashboard.words import literal
+from dashboard.viewer.words import literal
 for words in {WORDS!r}:
     st.error(literal(words))
 """

@@ -21,7 +21,7 @@ from core.recipes.store import Store
 from dashboard import login
 from dashboard.resources import Recent
 from dashboard.uploads import limits, session_uploads
-from dashboard.words import literal
+from dashboard.viewer.words import literal
 from tests import truths
 
 CHECKOUT = Path(__file__).resolve().parents[2]

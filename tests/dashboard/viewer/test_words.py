@@ -2,7 +2,7 @@
 
 import pytest
 
-from dashboard.words import literal
+from dashboard.viewer.words import literal
 
 
 def test_markdown_is_shown_not_followed() -> None:
