@@ -2,7 +2,8 @@
 
 import streamlit as st
 
-from dashboard import controls, links, login, missing, session
+from dashboard import controls
+from dashboard.state import links, login, missing_uploads, session
 from dashboard.viewer.words import LENSES, literal
 from dashboard.work import garbage, jobs, warm
 
@@ -77,7 +78,7 @@ links.open_link(page.url_path)
 controls.frame()
 if links.refused():
     st.error(literal(links.refused()))
-missing.ask_for_file()
+missing_uploads.ask_for_file()
 with session.in_words(links.start_over):
     page.run()
 garbage.spare_imports()

@@ -19,7 +19,8 @@ from core.images.image_set import DEMO_SETS
 from core.models.checkpoints import demo_models
 from core.models.classifier import Classifier
 from core.sources.models import Source
-from dashboard import nulls, session
+from dashboard import nulls
+from dashboard.state import session
 from dashboard.under_way import progress as progress
 from dashboard.under_way import progress_words as progress_words
 from dashboard.under_way import stop_or_resume as stop_or_resume

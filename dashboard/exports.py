@@ -15,10 +15,10 @@ from core.figures.drawing.chart import LinesLayer
 from core.recipes.recipe import Recipe
 from core.recipes.run import Followed
 from core.recipes.series import SeriesFile, series
-from dashboard import address, session
 from dashboard.controls import legend, progress, setting, stop_or_resume
-from dashboard.resources import shelf
-from dashboard.session import Outcome
+from dashboard.state import address, session
+from dashboard.state.resources import shelf
+from dashboard.state.session import Outcome
 from dashboard.uploads.session_uploads import brought, own_loader
 from dashboard.viewer.words import literal
 from dashboard.work import jobs

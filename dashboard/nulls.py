@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 import streamlit as st
 
 from core.sources.models import ANALYTIC, LINEARISED, NULLS, UNTRAINED, Source
-from dashboard import session
+from dashboard.state import session
 
 # source, name and one line of each kind
 KINDS = {

@@ -6,7 +6,8 @@ import streamlit as st
 
 from core.models.preprocessing import OWN
 from core.sources.models import Source
-from dashboard import controls, drafts, session
+from dashboard import controls
+from dashboard.state import drafts, session
 from dashboard.uploads.session_uploads import brought, name_of
 from dashboard.viewer.words import literal
 

@@ -10,8 +10,8 @@ import streamlit as st
 from core.analyses.analysis import thumbnails
 from core.analyses.table import TABLE
 from core.geometry.corruptions.corruptions import CORRUPTIONS
-from dashboard import session
 from dashboard.controls import enlarged
+from dashboard.state import session
 from dashboard.viewer.thumbnails import thumbnail_grid
 from dashboard.widgets import showing
 

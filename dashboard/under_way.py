@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import streamlit as st
 
-from dashboard import session
-from dashboard.session import Outcome
+from dashboard.state import session
+from dashboard.state.session import Outcome
 from dashboard.viewer.viewer import Busy
 
 

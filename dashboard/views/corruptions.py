@@ -12,8 +12,9 @@ from core.geometry.corruptions.corruptions import CORRUPTIONS, corrupt
 from core.geometry.corruptions.prime_draws import PrimeDraws
 from core.geometry.corruptions.severity_path import SeverityWalk
 from core.recipes.recipe import Recipe
-from dashboard import controls, exports, plane_controls, session
-from dashboard.session import Outcome
+from dashboard import controls, exports, plane_controls
+from dashboard.state import session
+from dashboard.state.session import Outcome
 from dashboard.widgets import showing
 
 ANALYSIS, SETS, NOISE, LAB = "severity", "corruption", "noise", "augmentation"

@@ -6,7 +6,8 @@ import streamlit as st
 
 from core.errors import RecipeError
 from core.recipes.gallery import Exhibit, gallery, on_models
-from dashboard import controls, links, session
+from dashboard import controls
+from dashboard.state import links, session
 from dashboard.viewer.words import literal
 
 ACROSS = 3

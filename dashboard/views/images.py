@@ -13,7 +13,8 @@ from core.images.archives import Refused
 from core.images.collections import Gathered
 from core.images.reading import Note
 from core.sources.images import ImageSource
-from dashboard import address, controls, session
+from dashboard import controls
+from dashboard.state import address, session
 from dashboard.uploads import own_images
 from dashboard.uploads.reading import watched
 from dashboard.uploads.session_uploads import LARGEST, brought, read_only

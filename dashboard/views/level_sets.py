@@ -18,8 +18,9 @@ from core.figures.charts.level_sets.triangles import level_plane_chart
 from core.geometry.level_sets.image_distances import ImageDistances, perceptual_missing
 from core.geometry.level_sets.traverse import STATUSES
 from core.geometry.planes.slices import Slice
-from dashboard import controls, exports, pace, plane_controls, session
-from dashboard.session import Outcome, Point
+from dashboard import controls, exports, plane_controls
+from dashboard.state import session, speed_estimate
+from dashboard.state.session import Outcome, Point
 from dashboard.viewer.viewer import Extent, plane_view
 from dashboard.widgets import showing
 
@@ -132,7 +133,7 @@ def plane(cards: list[LevelSetCard]) -> None:
         return
     if len(made.rows) > 2:
         controls.setting(TRIANGLE, "through", "Through the source and")
-    side = pace.beside(_SIDE)
+    side = speed_estimate.beside(_SIDE)
     chosen = {"plane": "directions", "u": along[0], "v": along[1], "resolution": side, "shading": "entropy"}
     extent = triangle.figure["extent"]
     cut = replace(session.make("slice", {**chosen, "extent": extent}), rows=made.rows[:1])

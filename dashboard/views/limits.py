@@ -14,8 +14,9 @@ from core.figures.charts.limits.enumeration import on_dark
 from core.geometry.limits.bounds import BOUNDS, RobustnessBound, size_at
 from core.geometry.limits.painting import NAMED, PaintedClass, painted_words
 from core.geometry.limits.survival import Survival
-from dashboard import controls, exports, plane_controls, session
-from dashboard.session import Outcome
+from dashboard import controls, exports, plane_controls
+from dashboard.state import session
+from dashboard.state.session import Outcome
 from dashboard.viewer.viewer import plane_view
 from dashboard.widgets import showing
 

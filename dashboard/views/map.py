@@ -18,8 +18,9 @@ from core.geometry.maps.background import STATUSES, DecisionMap
 from core.geometry.maps.curvature import CurvedMap
 from core.geometry.maps.maps import EmbeddingMap
 from core.geometry.maps.paths import MapPaths
-from dashboard import address, controls, exports, session
-from dashboard.session import Outcome
+from dashboard import controls, exports
+from dashboard.state import address, session
+from dashboard.state.session import Outcome
 from dashboard.viewer.scatter import apart, scatter_view
 from dashboard.viewer.thumbnails import thumbnail_grid
 

@@ -13,7 +13,8 @@ from core.models.preprocessing import OWN, Trial, looks_untrained, presets, susp
 from core.models.registries import Fit, architectures, made_for
 from core.models.state_dicts import StateDict
 from core.models.third_party import read_names
-from dashboard import address, controls, drafts, own_models, pace, session
+from dashboard import controls, own_models
+from dashboard.state import address, drafts, session, speed_estimate
 from dashboard.uploads.reading import watched
 from dashboard.uploads.session_uploads import LARGEST, brought, own_classifier, read_only
 from dashboard.viewer.words import literal
@@ -314,7 +315,7 @@ def checklist(source: str) -> bool:
         "found": [each.words for each in found],
     }
     st.dataframe(table, hide_index=True)
-    pace.note(source, max(each.seconds for each in found))
+    speed_estimate.note(source, max(each.seconds for each in found))
     return all(each.verdict != "bad" for each in found)
 
 
@@ -333,9 +334,9 @@ def use(source: str, fine: bool) -> None:
         on_click=own_models.take_draft,
         help="Chooses it, offers it in the frame of every view, and opens Slices.",
     )
-    taken = pace.words(pace.of(source))
+    taken = speed_estimate.words(speed_estimate.of(source))
     if taken:
-        side = pace.first_side(pace.of(source))
+        side = speed_estimate.first_side(speed_estimate.of(source))
         st.caption(f"{taken} The first is cut at {side} x {side}.")
 
 

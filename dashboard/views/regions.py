@@ -12,8 +12,9 @@ from core.figures.charts.regions.paths import path_words
 from core.figures.charts.regions.region_graph import graph_words, on_plane
 from core.geometry.regions.connect import STATUSES
 from core.geometry.regions.region_graph import OUTCOMES, RegionGraph
-from dashboard import controls, exports, plane_controls, session
-from dashboard.session import Outcome
+from dashboard import controls, exports, plane_controls
+from dashboard.state import session
+from dashboard.state.session import Outcome
 from dashboard.viewer.viewer import plane_view
 
 ANALYSIS, GRAPH = "path", "region_graph"

@@ -15,8 +15,9 @@ from core.geometry.planes.boundary_profile import BoundaryProfile
 from core.geometry.planes.exact import exact_distance
 from core.geometry.planes.fragmentation import region_statistics
 from core.geometry.planes.slices import Slice
-from dashboard import controls, exports, nulls, pace, plane_controls, session
-from dashboard.session import Outcome
+from dashboard import controls, exports, nulls, plane_controls
+from dashboard.state import session, speed_estimate
+from dashboard.state.session import Outcome
 from dashboard.viewer.viewer import Extent, plane_view
 
 ANALYSIS = "slice"
@@ -171,12 +172,12 @@ def picture() -> None:
     st.markdown("**Picture**")
     controls.setting(ANALYSIS, "shading", "Shading")
     controls.setting(ANALYSIS, "method", "Method")
-    slowest = max(map(pace.of, made.models))
+    slowest = max(map(speed_estimate.of, made.models))
     controls.setting(
-        ANALYSIS, "resolution", "Resolution", (*((64,) if pace.words(slowest) else ()), 128, 256, 512, 1024)
+        ANALYSIS, "resolution", "Resolution", (*((64,) if speed_estimate.words(slowest) else ()), 128, 256, 512, 1024)
     )
-    if pace.words(slowest):
-        st.caption(pace.words(slowest))
+    if speed_estimate.words(slowest):
+        st.caption(speed_estimate.words(slowest))
     with st.expander("More"):
         controls.setting(ANALYSIS, "extent", "Extent")
         controls.setting(ANALYSIS, "levels", "Contour levels")
@@ -244,7 +245,7 @@ def compared(results: tuple[Slice, ...]) -> None:
 
 
 controls.heading("Slices", TABLE[ANALYSIS].question)
-pace.begin()
+speed_estimate.begin()
 made = session.recipe(ANALYSIS)
 shared = {name: made.parameters[name] for name in ("plane", "u", "v")}
 around = session.make("profile", {**session.settings("profile"), **shared, "at": session.point() or (0.0, 0.0)})

@@ -15,8 +15,9 @@ from core.figures.drawing.pictures import on_axes
 from core.geometry.planes.exact import exact_distance
 from core.geometry.planes.slices import Slice
 from core.geometry.sparse.sparse_perturbation import STATUSES
-from dashboard import controls, exports, nulls, pace, plane_controls, session
-from dashboard.session import Outcome
+from dashboard import controls, exports, nulls, plane_controls
+from dashboard.state import session, speed_estimate
+from dashboard.state.session import Outcome
 from dashboard.viewer.viewer import plane_view
 from dashboard.widgets import showing
 
@@ -153,7 +154,7 @@ def plane_of(found: SparseCard) -> dict[str, Any] | None:
         "u": "adversarial",
         "v": "sparse",
         "extent": (x - half, x + half, y - half, y + half),
-        "resolution": pace.beside(256),
+        "resolution": speed_estimate.beside(256),
     }
 
 

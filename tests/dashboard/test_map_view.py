@@ -113,7 +113,7 @@ def test_a_path_is_drawn_across_the_map_and_takes_the_plane_of_slices(app: AppTe
 def test_a_path_that_comes_while_the_page_is_drawn_is_drawn_across_the_map(
     app: AppTest, settle: Settle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from dashboard import session
+    from dashboard.state import session
 
     app.session_state["settings:map_path"] = {"steps": 4}
     app.session_state["asked"] = ("map_path",)

@@ -18,8 +18,8 @@ from streamlit.testing.v1 import AppTest
 
 from core.errors import CheckpointError
 from core.recipes.store import Store
-from dashboard import login
-from dashboard.resources import Recent
+from dashboard.state import login
+from dashboard.state.resources import Recent
 from dashboard.uploads import limits, session_uploads
 from dashboard.viewer.words import literal
 from tests import truths
@@ -161,7 +161,7 @@ def test_results_in_memory_are_bounded(tmp_path: Path, monkeypatch: pytest.Monke
 
     classifier = truths.classifier(truths.NearestCentre(truths.images(3, (1, 8, 8), 1)), (1, 8, 8))
     found = boundary_points(classifier, truths.images(4, (1, 8, 8), 2).float())
-    monkeypatch.setattr("dashboard.resources._RECENT_BYTES", int(2.5 * found.nbytes))
+    monkeypatch.setattr("dashboard.state.resources._RECENT_BYTES", int(2.5 * found.nbytes))
     recent, store = Recent(), Store(tmp_path)
     for name in ("aa", "bb"):
         recent.put(name, found)

@@ -13,7 +13,7 @@ from streamlit.testing.v1 import AppTest
 
 from core.recipes.recipe import Recipe
 from core.runtime.batches import OnProgress
-from dashboard import address, session
+from dashboard.state import address, session
 from dashboard.work import jobs
 from tests.pages import healthy, widget
 

@@ -12,8 +12,8 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from core.errors import CheckpointError, ImageError, RecipeError
-from dashboard import drafts, session
 from dashboard.server import shown
+from dashboard.state import drafts, session
 from dashboard.work.jobs import Jobs
 from dashboard.work.unforeseen import told
 
@@ -91,7 +91,7 @@ def test_a_picture_that_cannot_be_drawn_leaves_the_rest_of_the_page() -> None:
     def script() -> None:
         import streamlit as st
 
-        from dashboard import session
+        from dashboard.state import session
 
         def body() -> None:
             with session.in_words():

@@ -14,9 +14,9 @@ from core.errors import RecipeError
 from core.images.image_set import check_shape
 from core.recipes.recipe import Recipe, shown
 from core.sources.models import Source
-from dashboard import address, pace
-from dashboard.missing import FORGOTTEN, MissingUploadError, check_here, check_images, is_here
-from dashboard.session import (
+from dashboard.state import address, speed_estimate
+from dashboard.state.missing_uploads import FORGOTTEN, MissingUploadError, check_here, check_images, is_here
+from dashboard.state.session import (
     DEFAULT_ROWS,
     MOST_MODELS,
     OF_THE_PLANE,
@@ -304,7 +304,7 @@ def _choose(chosen: tuple[str, ...], images: str, rows_now: tuple[int, ...], at:
         own_images.offer(images)
     st.session_state["models"], st.session_state["images"] = chosen, images
     st.session_state["rows"], st.session_state["point"] = rows_now, at
-    pace.as_said()
+    speed_estimate.as_said()
 
 
 def restore(opened: Recipe) -> None:

@@ -8,7 +8,7 @@ from streamlit.testing.v1 import AppTest
 def page() -> None:
     import streamlit as st
 
-    from dashboard import address
+    from dashboard.state import address
 
     for link in ({"a": "1"}, {"a": "2"}, {"a": "2"}):
         address.write(link)

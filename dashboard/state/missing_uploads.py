@@ -10,7 +10,7 @@ from core.errors import CheckpointError, RecipeError
 from core.recipes.recipe import shown, source_in
 from core.sources.images import ImageSource
 from core.sources.models import NULLS, Source
-from dashboard import address
+from dashboard.state import address
 from dashboard.uploads import own_images
 from dashboard.uploads.session_uploads import LARGEST, brought, read_only
 from dashboard.viewer.words import literal

@@ -19,14 +19,14 @@ from core.analyses.table import TABLE
 from core.errors import RecipeError
 from core.images.image_set import load_images
 from core.sources.models import at_image
-from dashboard import links, missing
-from dashboard.links import settings_in
-from dashboard.missing import MissingUploadError, check_here
+from dashboard.state import links, missing_uploads
+from dashboard.state.links import settings_in
+from dashboard.state.missing_uploads import MissingUploadError, check_here
 from dashboard.uploads import own_images
 from dashboard.uploads.session_uploads import Brought
 from tests.pages import widget
 
-CHECKOUT = Path(__file__).resolve().parents[2]
+CHECKOUT = Path(__file__).resolve().parents[3]
 NAMES = st.sampled_from(sorted(TABLE))
 TEXTS = st.text(max_size=20) | st.sampled_from(["nan", "-1", "1e400", "1,2,3,4", "0,1,0,1", "", "all", "10", "2.5"])
 
@@ -121,7 +121,7 @@ def test_a_null_of_what_is_not_here_is_refused(
     source: str, error: type[Exception], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     nothing = Brought()
-    for module in (missing, own_images):
+    for module in (missing_uploads, own_images):
         monkeypatch.setattr(module, "brought", lambda: nothing)
     with pytest.raises(error):
         check_here([source])

@@ -25,14 +25,14 @@ from core.recipes.store import key_of
 from core.result import Result
 from core.runtime.batches import OnProgress
 from core.sources.models import at_image
-from dashboard import address
-from dashboard.kept import kept as kept
-from dashboard.resources import classifier as classifier
-from dashboard.resources import demo_images as demo_images
-from dashboard.resources import image_set as image_set
-from dashboard.resources import model_card as model_card
-from dashboard.resources import predictions as predictions
-from dashboard.resources import shelf
+from dashboard.state import address
+from dashboard.state.memo import kept as kept
+from dashboard.state.resources import classifier as classifier
+from dashboard.state.resources import demo_images as demo_images
+from dashboard.state.resources import image_set as image_set
+from dashboard.state.resources import model_card as model_card
+from dashboard.state.resources import predictions as predictions
+from dashboard.state.resources import shelf
 from dashboard.uploads.own_images import fitted
 from dashboard.viewer.words import literal
 from dashboard.work import jobs

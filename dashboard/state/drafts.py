@@ -22,7 +22,7 @@ from core.models.state_dicts import StateDict
 from core.recipes.series import in_order
 from core.runtime.sandbox import Limits, isolated
 from core.sources.models import Source
-from dashboard.resources import image_set
+from dashboard.state.resources import image_set
 from dashboard.uploads.session_cache import held
 from dashboard.uploads.session_uploads import LARGEST, Upload, brought, own_classifier
 

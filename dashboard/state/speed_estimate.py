@@ -12,7 +12,7 @@ import streamlit as st
 
 from core.models.inspection import seconds_per_image
 from core.sources.models import Source
-from dashboard import session
+from dashboard.state import session
 
 SIDES = (64, 128, 256, 512)  # points per side that a first slice may have
 PATIENCE = 30.0  # seconds that a first slice may be expected to take
