@@ -2,9 +2,9 @@
 
 import streamlit as st
 
-from dashboard import controls
 from dashboard.state import links, login, missing_uploads, session
 from dashboard.viewer.words import LENSES, literal
+from dashboard.widgets import controls
 from dashboard.work import garbage, jobs, warm
 
 LOOK = """

@@ -15,6 +15,6 @@ def healthy(app: AppTest) -> AppTest:
 
 
 def widget(elements: Any, name: str) -> Any:
-    """The widget of this name, whichever key it has by now; see `dashboard.widgets.showing`."""
+    """The widget of this name, whichever key it has by now; see `dashboard.widgets.showing.showing`."""
     (found,) = [each for each in elements if each.key == name or str(each.key).startswith(f"{name} ")]
     return found

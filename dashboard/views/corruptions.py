@@ -12,10 +12,10 @@ from core.geometry.corruptions.corruptions import CORRUPTIONS, corrupt
 from core.geometry.corruptions.prime_draws import PrimeDraws
 from core.geometry.corruptions.severity_path import SeverityWalk
 from core.recipes.recipe import Recipe
-from dashboard import controls, exports, plane_controls
 from dashboard.state import session
 from dashboard.state.session import Outcome
-from dashboard.widgets import showing
+from dashboard.widgets import controls, exports, plane_controls
+from dashboard.widgets.showing import showing
 
 ANALYSIS, SETS, NOISE, LAB = "severity", "corruption", "noise", "augmentation"
 ABOUT = """

@@ -16,10 +16,10 @@ from core.geometry.curvature.profile import MOST_FULL, STATUSES
 from core.geometry.curvature.search import PROBES, STEPS
 from core.geometry.curvature.section import CurvatureSection
 from core.geometry.planes.exact import exact_distance
-from dashboard import controls, exports, nulls, plane_controls
 from dashboard.state import session
 from dashboard.state.session import Outcome
 from dashboard.viewer.viewer import plane_view
+from dashboard.widgets import controls, exports, nulls, plane_controls
 
 ANALYSIS, SECTION, WALK, SCALE = "curvature", "curvature_section", "curvature_walk", "curvature_scale"
 SHARED = (*session.OF_THE_PLANE, "seed", "method", "grey_levels", "sharpness")

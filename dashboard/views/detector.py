@@ -10,10 +10,10 @@ import streamlit as st
 from core.analyses.table import TABLE
 from core.figures.charts.curvature.detector import perturbation_words
 from core.geometry.detector.evaluation import NO_DEFENCE, PAIRS, DetectionExhibit
-from dashboard import controls, exports
 from dashboard.state import session
 from dashboard.state.session import Outcome
-from dashboard.widgets import showing
+from dashboard.widgets import controls, exports
+from dashboard.widgets.showing import showing
 
 ANALYSIS, ATTACKS = "detector", "detector_attacks"
 ABOUT = """

@@ -9,9 +9,9 @@ import streamlit as st
 
 from core.analyses.table import TABLE
 from core.geometry.shared_directions.sharing import DirectionSharing
-from dashboard import controls, exports
 from dashboard.state import session
 from dashboard.state.session import Outcome
+from dashboard.widgets import controls, exports
 
 ANALYSIS = "shared_directions"
 ABOUT = """

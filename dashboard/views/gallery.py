@@ -6,9 +6,9 @@ import streamlit as st
 
 from core.errors import RecipeError
 from core.recipes.gallery import Exhibit, gallery, on_models
-from dashboard import controls
 from dashboard.state import links, session
 from dashboard.viewer.words import literal
+from dashboard.widgets import controls
 
 ACROSS = 3
 

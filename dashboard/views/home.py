@@ -9,10 +9,10 @@ from core.analyses.table import TABLE
 from core.figures.drawing import style
 from core.figures.drawing.provenance import read_recipe
 from core.recipes.recipe import Recipe
-from dashboard import controls
 from dashboard.state import links, session
 from dashboard.viewer.thumbnails import thumbnail_grid
 from dashboard.viewer.words import LENSES, literal
+from dashboard.widgets import controls
 
 PICTURE = Path(__file__).resolve().parents[2] / "assets" / "slice.png"
 ARROW = ":material/arrow_forward:"

@@ -13,12 +13,12 @@ from core.images.archives import Refused
 from core.images.collections import Gathered
 from core.images.reading import Note
 from core.sources.images import ImageSource
-from dashboard import controls
 from dashboard.state import address, session
 from dashboard.uploads import own_images
 from dashboard.uploads.reading import watched
 from dashboard.uploads.session_uploads import LARGEST, brought, read_only
 from dashboard.viewer.words import literal
+from dashboard.widgets import controls
 from dashboard.work.unforeseen import told
 
 SHOWN, ABREAST = 6, 3  # pictures beside what the model sees of them, in rows of so many

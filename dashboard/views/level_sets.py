@@ -18,11 +18,11 @@ from core.figures.charts.level_sets.triangles import level_plane_chart
 from core.geometry.level_sets.image_distances import ImageDistances, perceptual_missing
 from core.geometry.level_sets.traverse import STATUSES
 from core.geometry.planes.slices import Slice
-from dashboard import controls, exports, plane_controls
 from dashboard.state import session, speed_estimate
 from dashboard.state.session import Outcome, Point
 from dashboard.viewer.viewer import Extent, plane_view
-from dashboard.widgets import showing
+from dashboard.widgets import controls, exports, plane_controls
+from dashboard.widgets.showing import showing
 
 ANALYSIS, TRIANGLE, STAR = "level_set", "level_triangle", "level_star"
 WALK = ("mode", "delta", "steps")

@@ -14,11 +14,11 @@ from core.figures.charts.limits.enumeration import on_dark
 from core.geometry.limits.bounds import BOUNDS, RobustnessBound, size_at
 from core.geometry.limits.painting import NAMED, PaintedClass, painted_words
 from core.geometry.limits.survival import Survival
-from dashboard import controls, exports, plane_controls
 from dashboard.state import session
 from dashboard.state.session import Outcome
 from dashboard.viewer.viewer import plane_view
-from dashboard.widgets import showing
+from dashboard.widgets import controls, exports, plane_controls
+from dashboard.widgets.showing import showing
 
 ANALYSIS, FOUND, PAINTING, EVERY, OVERLAY = "limits", "survival", "painting", "enumeration", "overlay"
 SIDES = (0, 4, 8, 16, 28, 32, 64, 128, 224, 256, 512, 1024)

@@ -10,9 +10,9 @@ import streamlit as st
 from core.analyses.prepare.local import LocalCard
 from core.analyses.table import TABLE
 from core.geometry.local.local import STATUSES
-from dashboard import controls, exports, plane_controls
 from dashboard.state import session
 from dashboard.state.session import Outcome
+from dashboard.widgets import controls, exports, plane_controls
 
 ANALYSIS = "local"
 COLUMNS = ("measured", "linearised", "random map")

@@ -18,11 +18,11 @@ from core.geometry.maps.background import STATUSES, DecisionMap
 from core.geometry.maps.curvature import CurvedMap
 from core.geometry.maps.maps import EmbeddingMap
 from core.geometry.maps.paths import MapPaths
-from dashboard import controls, exports
 from dashboard.state import address, session
 from dashboard.state.session import Outcome
 from dashboard.viewer.scatter import apart, scatter_view
 from dashboard.viewer.thumbnails import thumbnail_grid
+from dashboard.widgets import controls, exports
 
 ANALYSIS, PATH = "map", "map_path"
 FIRST_CURVED = 60  # images: some seconds

@@ -8,10 +8,10 @@ import streamlit as st
 from core.analyses.table import TABLE
 from core.geometry.planes.exact import exact_block_distance, exact_distance
 from core.geometry.subspaces.subspace_distances import STATUSES, SubspaceMargins
-from dashboard import controls, exports, nulls, plane_controls
 from dashboard.state import session
 from dashboard.state.session import Outcome
 from dashboard.viewer.viewer import plane_view
+from dashboard.widgets import controls, exports, nulls, plane_controls
 
 ANALYSIS, CURVE = "margins", "margin_curve"
 SHARED = ("count", "slides", "seed")

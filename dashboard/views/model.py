@@ -13,11 +13,11 @@ from core.models.preprocessing import OWN, Trial, looks_untrained, presets, susp
 from core.models.registries import Fit, architectures, made_for
 from core.models.state_dicts import StateDict
 from core.models.third_party import read_names
-from dashboard import controls, own_models
 from dashboard.state import address, drafts, session, speed_estimate
 from dashboard.uploads.reading import watched
 from dashboard.uploads.session_uploads import LARGEST, brought, own_classifier, read_only
 from dashboard.viewer.words import literal
+from dashboard.widgets import controls, own_models
 from dashboard.work.unforeseen import told
 
 MOST_ROWS = 200  # of a table of differences

@@ -12,10 +12,10 @@ from core.figures.charts.regions.paths import path_words
 from core.figures.charts.regions.region_graph import graph_words, on_plane
 from core.geometry.regions.connect import STATUSES
 from core.geometry.regions.region_graph import OUTCOMES, RegionGraph
-from dashboard import controls, exports, plane_controls
 from dashboard.state import session
 from dashboard.state.session import Outcome
 from dashboard.viewer.viewer import plane_view
+from dashboard.widgets import controls, exports, plane_controls
 
 ANALYSIS, GRAPH = "path", "region_graph"
 ABOUT = """

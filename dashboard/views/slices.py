@@ -15,10 +15,10 @@ from core.geometry.planes.boundary_profile import BoundaryProfile
 from core.geometry.planes.exact import exact_distance
 from core.geometry.planes.fragmentation import region_statistics
 from core.geometry.planes.slices import Slice
-from dashboard import controls, exports, nulls, plane_controls
 from dashboard.state import session, speed_estimate
 from dashboard.state.session import Outcome
 from dashboard.viewer.viewer import Extent, plane_view
+from dashboard.widgets import controls, exports, nulls, plane_controls
 
 ANALYSIS = "slice"
 FRAGMENTATION = "fragmentation"

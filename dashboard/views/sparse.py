@@ -15,11 +15,11 @@ from core.figures.drawing.pictures import on_axes
 from core.geometry.planes.exact import exact_distance
 from core.geometry.planes.slices import Slice
 from core.geometry.sparse.sparse_perturbation import STATUSES
-from dashboard import controls, exports, nulls, plane_controls
 from dashboard.state import session, speed_estimate
 from dashboard.state.session import Outcome
 from dashboard.viewer.viewer import plane_view
-from dashboard.widgets import showing
+from dashboard.widgets import controls, exports, nulls, plane_controls
+from dashboard.widgets.showing import showing
 
 ANALYSIS, PIXEL = "sparse", "pixel"
 ABOUT = """

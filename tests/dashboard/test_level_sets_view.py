@@ -12,7 +12,7 @@ import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 from core.geometry.level_sets import image_distances
-from dashboard import plane_controls
+from dashboard.widgets import plane_controls
 from tests.pages import healthy
 
 CHECKOUT = Path(__file__).resolve().parents[2]

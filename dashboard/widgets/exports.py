@@ -15,12 +15,12 @@ from core.figures.drawing.chart import LinesLayer
 from core.recipes.recipe import Recipe
 from core.recipes.run import Followed
 from core.recipes.series import SeriesFile, series
-from dashboard.controls import legend, progress, setting, stop_or_resume
 from dashboard.state import address, session
 from dashboard.state.resources import shelf
 from dashboard.state.session import Outcome
 from dashboard.uploads.session_uploads import brought, own_loader
 from dashboard.viewer.words import literal
+from dashboard.widgets.controls import legend, progress, setting, stop_or_resume
 from dashboard.work import jobs
 from dashboard.work.jobs import Job, State
 

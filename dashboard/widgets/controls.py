@@ -19,15 +19,15 @@ from core.images.image_set import DEMO_SETS
 from core.models.checkpoints import demo_models
 from core.models.classifier import Classifier
 from core.sources.models import Source
-from dashboard import nulls
 from dashboard.state import session
-from dashboard.under_way import progress as progress
-from dashboard.under_way import progress_words as progress_words
-from dashboard.under_way import stop_or_resume as stop_or_resume
 from dashboard.uploads import own_images
 from dashboard.uploads.session_uploads import brought, name_of
 from dashboard.viewer.copy_link import copy_link
-from dashboard.widgets import showing
+from dashboard.widgets import nulls
+from dashboard.widgets.showing import showing
+from dashboard.widgets.under_way import progress as progress
+from dashboard.widgets.under_way import progress_words as progress_words
+from dashboard.widgets.under_way import stop_or_resume as stop_or_resume
 
 YOURS = "yours"  # what the frame calls the models that a session brought
 _CHOICES = {  # by setting and choice

@@ -10,10 +10,10 @@ import streamlit as st
 from core.analyses.analysis import thumbnails
 from core.analyses.table import TABLE
 from core.geometry.corruptions.corruptions import CORRUPTIONS
-from dashboard.controls import enlarged
 from dashboard.state import session
 from dashboard.viewer.thumbnails import thumbnail_grid
-from dashboard.widgets import showing
+from dashboard.widgets.controls import enlarged
+from dashboard.widgets.showing import showing
 
 _LETTERS = "ABC"
 

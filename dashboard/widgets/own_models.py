@@ -6,10 +6,10 @@ import streamlit as st
 
 from core.models.preprocessing import OWN
 from core.sources.models import Source
-from dashboard import controls
 from dashboard.state import drafts, session
 from dashboard.uploads.session_uploads import brought, name_of
 from dashboard.viewer.words import literal
+from dashboard.widgets import controls
 
 
 def take_draft() -> None:

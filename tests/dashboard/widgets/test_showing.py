@@ -10,7 +10,7 @@ from tests.pages import widget
 def page() -> None:
     import streamlit as st
 
-    from dashboard.widgets import showing
+    from dashboard.widgets.showing import showing
 
     st.session_state.setdefault("number", 1)
 
