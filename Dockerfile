@@ -20,5 +20,5 @@ ENV BOUNDARY_ATLAS_CACHE=/var/lib/boundary-atlas/cache NUMBA_CACHE_DIR=/var/lib/
 USER atlas
 
 EXPOSE 8501
-HEALTHCHECK --interval=30s --timeout=40s --start-period=60s CMD ["python", "-m", "dashboard.server_probe", "--stop", "1"]
+HEALTHCHECK --interval=30s --timeout=40s --start-period=60s CMD ["python", "-m", "dashboard.server.probe", "--stop", "1"]
 CMD ["python", "-m", "dashboard", "--host", "0.0.0.0", "--headless", "--read-only"]

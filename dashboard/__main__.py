@@ -81,7 +81,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     print(f"Boundary Atlas: {address(chosen.host, chosen.port)}", flush=True)
 
     sys.path.insert(0, str(CHECKOUT))  # `core` and `dashboard` of this checkout, before any other package of that name
-    from dashboard import server
+    from dashboard.server import application
 
     flags = streamlit_flags(
         chosen.host,
@@ -92,7 +92,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         upload=limits.upload,
     )
     with listening:
-        server.serve(APP, listening, flags, limits, metrics=chosen.metrics, address=address(chosen.host, chosen.port))
+        application.serve(
+            APP, listening, flags, limits, metrics=chosen.metrics, address=address(chosen.host, chosen.port)
+        )
 
 
 def limits_of(chosen: argparse.Namespace) -> Limits:
@@ -124,8 +126,8 @@ def streamlit_flags(
         upload: of one file, in bytes.
 
     Returns:
-        `--section.option=value`, one for each option, but for `server.allowedHosts` and `server.corsAllowedOrigins`,
-        which have one for each name.
+        `--section.option=value`, one for each option, but for `application.allowedHosts` and
+        `application.corsAllowedOrigins`, which have one for each name.
     """
     options = dict(_options(tomllib.loads(CONFIG.read_text(encoding="utf-8"))))
     options |= SAFETY

@@ -55,7 +55,7 @@ def test_the_image_copies_all_that_the_dashboard_needs(checkout: Path) -> None:
     assert needs.stdout.splitlines() == project["dependencies"]
     commands = [json.loads(line.partition("CMD ")[2]) for line in lines if "CMD [" in line]
     assert [command[:3] for command in commands] == [
-        ["python", "-m", "dashboard.server_probe"],
+        ["python", "-m", "dashboard.server.probe"],
         ["python", "-m", "dashboard"],
     ]
     start._parse(commands[1][3:])  # whose options there are
@@ -68,7 +68,7 @@ def test_units_start_it_with_options_that_there_are(checkout: Path) -> None:
     assert chosen.read_only
     assert "Restart=always" in unit.splitlines()
     watch = (checkout / "docs" / "boundary-atlas-health.service").read_text(encoding="utf-8")
-    assert "-m dashboard.server_probe --stop" in watch
+    assert "-m dashboard.server.probe --stop" in watch
 
 
 def test_serving_names_every_limit_with_its_default(checkout: Path) -> None:

@@ -12,7 +12,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from core.errors import CheckpointError, ImageError, RecipeError
-from dashboard.server import shown
+from dashboard.server.application import shown
 from dashboard.state import drafts, session
 from dashboard.work.jobs import Jobs
 from dashboard.work.unforeseen import told
@@ -126,7 +126,7 @@ def test_a_callback_that_fails_is_told_in_one_sentence_too() -> None:
     def script() -> None:
         import streamlit as st
 
-        from dashboard.server import shown
+        from dashboard.server.application import shown
 
         assert shown(KeyError("secret"))
         st.caption("after")
@@ -138,10 +138,10 @@ def test_a_callback_that_fails_is_told_in_one_sentence_too() -> None:
 
 
 def test_the_server_has_that_handler(monkeypatch: pytest.MonkeyPatch) -> None:
-    from dashboard import server
+    from dashboard.server import application
     from dashboard.uploads import limits
 
     made: list[Any] = []
-    monkeypatch.setattr(server, "Runtime", made.append)
-    server.Server(CHECKOUT / "dashboard" / "app.py", limits.OWN_MACHINE)._create_runtime()
+    monkeypatch.setattr(application, "Runtime", made.append)
+    application.Server(CHECKOUT / "dashboard" / "app.py", limits.OWN_MACHINE)._create_runtime()
     assert made[0].on_script_error is shown

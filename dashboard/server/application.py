@@ -26,8 +26,8 @@ from streamlit.web import bootstrap, cli
 from streamlit.web.cache_storage_manager_config import create_default_cache_storage_manager
 from streamlit.web.server.starlette import App
 
-from dashboard.server_gate import Gate
-from dashboard.server_sessions import HeldUploads, LostSessions
+from dashboard.server.gate import Gate
+from dashboard.server.sessions import HeldUploads, LostSessions
 from dashboard.uploads import limits as server_limits
 from dashboard.uploads.limits import MB, Limits
 from dashboard.viewer.words import literal

@@ -21,7 +21,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from streamlit.web.server.server_util import allowlisted_origins
 from streamlit.web.server.starlette.starlette_websocket import is_host_allowed
 
-from dashboard.server_sessions import HeldUploads
+from dashboard.server.sessions import HeldUploads
 from dashboard.uploads.limits import MB, Limits
 
 if TYPE_CHECKING:

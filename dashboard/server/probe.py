@@ -1,4 +1,4 @@
-"""Ask a dashboard how it is: `python -m dashboard.server_probe [--port 8501] [--stop PID]`; for what supervises it."""
+"""Ask a dashboard how it is: `python -m dashboard.server.probe [--port 8501] [--stop PID]`; for what supervises it."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         0 where it does its work, 1 where not.
     """
-    parser = argparse.ArgumentParser(prog="python -m dashboard.server_probe", description="Ask a dashboard how it is.")
+    parser = argparse.ArgumentParser(prog="python -m dashboard.server.probe", description="Ask a dashboard how it is.")
     parser.add_argument("--port", type=int, default=8501, help="where it listens on this machine (default: 8501)")
     parser.add_argument("--stop", type=int, metavar="PID", help="its process, ended where it should be restarted")
     chosen = parser.parse_args(arguments)

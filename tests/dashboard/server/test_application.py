@@ -15,7 +15,7 @@ import pytest
 from streamlit import config
 
 from dashboard import __main__ as start
-from dashboard import server
+from dashboard.server import application
 from dashboard.uploads import limits as server_limits
 from dashboard.uploads.limits import MB, OWN_MACHINE, SHARED, Limits
 
@@ -161,7 +161,7 @@ def test_listening_to_the_network_is_said_in_one_sentence(
 ):
     served: list[tuple[Path, list[str], Limits]] = []
     monkeypatch.setattr(
-        server, "serve", lambda script, listening, flags, limits, **_: served.append((script, flags, limits))
+        application, "serve", lambda script, listening, flags, limits, **_: served.append((script, flags, limits))
     )
     monkeypatch.setattr(start, "_listen", lambda host, port: socket.socket())
     monkeypatch.syspath_prepend("")  # `main` adds to the path; this puts it back afterwards
@@ -198,7 +198,7 @@ def test_a_wrong_command_line_is_refused(arguments: list[str]):
 
 def test_read_only_reaches_the_pages(monkeypatch: pytest.MonkeyPatch):
     ran: list[str | None] = []
-    monkeypatch.setattr(server, "serve", lambda *args, **kwargs: ran.append(os.environ.get(start.READ_ONLY)))
+    monkeypatch.setattr(application, "serve", lambda *args, **kwargs: ran.append(os.environ.get(start.READ_ONLY)))
     monkeypatch.setattr(start, "_listen", lambda host, port: socket.socket())
     monkeypatch.setenv(start.READ_ONLY, "left over")
     start.main(["--headless"])
@@ -207,7 +207,7 @@ def test_read_only_reaches_the_pages(monkeypatch: pytest.MonkeyPatch):
 
 
 def test_listening_for_others_says_what_that_means(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
-    monkeypatch.setattr(server, "serve", lambda *args, **kwargs: None)
+    monkeypatch.setattr(application, "serve", lambda *args, **kwargs: None)
     monkeypatch.setattr(start, "_listen", lambda host, port: socket.socket())
     monkeypatch.setenv(start.READ_ONLY, "")
     start.main(["--headless", "--host", "0.0.0.0"])

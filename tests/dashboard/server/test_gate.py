@@ -19,9 +19,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from websockets.exceptions import InvalidStatus
 
-from dashboard import server_gate, server_probe
-from dashboard.server_gate import Gate
-from dashboard.server_sessions import HeldUploads
+from dashboard.server import gate as server_gate
+from dashboard.server import probe
+from dashboard.server.gate import Gate
+from dashboard.server.sessions import HeldUploads
 from dashboard.uploads.limits import MB, Limits
 from tests.visitors import Visitor
 
@@ -255,8 +256,8 @@ def test_a_server_that_is_to_be_restarted_says_so(
     told = health(tight)
     assert (told["status"], told["ok"]) == (503, False)
     assert told["restart"][0].endswith("MB of memory are in use, of 20 MB")
-    assert server_probe.ask(tight.port)[:2] == (False, True)
-    assert server_probe.main(["--port", str(tight.port), "--stop", str(told["process"])]) == 1
+    assert probe.ask(tight.port)[:2] == (False, True)
+    assert probe.main(["--port", str(tight.port), "--stop", str(told["process"])]) == 1
     assert "to be restarted" in capsys.readouterr().out
     eventually(lambda: not server_probe_answers(tight.port))
 
@@ -268,24 +269,24 @@ def server_probe_answers(port: int) -> bool:
 
 def test_who_does_not_answer_is_stopped_only_after_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
     stopped: list[int] = []
-    monkeypatch.setattr(server_probe, "_PAUSE", 0.0)
-    monkeypatch.setattr(server_probe.os, "kill", lambda process, signal: stopped.append(process))
+    monkeypatch.setattr(probe, "_PAUSE", 0.0)
+    monkeypatch.setattr(probe.os, "kill", lambda process, signal: stopped.append(process))
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))
         port = silent.getsockname()[1]
     arguments = ["--port", str(port), "--stop", ""]
     own = str(os.getpid())
     arguments[-1] = own
-    monkeypatch.setattr(server_probe, "_STARTING", 1e9)
-    assert server_probe.main(arguments) == 1
+    monkeypatch.setattr(probe, "_STARTING", 1e9)
+    assert probe.main(arguments) == 1
     assert stopped == []
-    monkeypatch.setattr(server_probe, "_STARTING", 0.1)
-    assert server_probe.main(arguments) == 1
+    monkeypatch.setattr(probe, "_STARTING", 0.1)
+    assert probe.main(arguments) == 1
     assert stopped == [os.getpid()] * Path("/proc/self/stat").exists()
 
 
 def test_one_that_is_well_is_left_alone(small: Dashboard) -> None:
-    assert server_probe.main(["--port", str(small.port), "--stop", "4711"]) == 0
+    assert probe.main(["--port", str(small.port), "--stop", "4711"]) == 0
 
 
 def test_strangers_hear_of_health_but_no_numbers(small: Dashboard) -> None:

@@ -1,0 +1,1 @@
+"""The application that serves the pages, and who may ask it for what."""
