@@ -25,17 +25,17 @@ from typing import TYPE_CHECKING
 
 from core.errors import RecipeError
 from core.files import check_place, write_whole
-from core.recipes.recipe import Recipe, shown
+from core.recipes.recipe import Recipe
 from core.recipes.run import ENDINGS, follow, read
 from core.runtime.terminal import Bar, say_written, stop_writing, take_every_word, tell, tell_error, warn
 from core.runtime.threads import wait_briefly
 from core.sources.images import ImageSource
 from core.sources.models import Source
-from core.wording import plain
+from core.wording import plain, shown
 
 if TYPE_CHECKING:
     from core.analyses.analysis import Analysis
-    from core.runtime.batches import OnProgress
+    from core.runtime.progress import OnProgress
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -214,7 +214,7 @@ def _own_images(model: str, option: str = "--image-set") -> str:
     said = Source.parse(model).trained
     if said.kind != "demo" or not said.place:
         raise RecipeError(f"expected {option} beside the model {model}, got none; name a set or a folder of images")
-    from core.models.checkpoints import demo_images
+    from core.models.demo import demo_images
 
     return demo_images(model)
 
@@ -382,7 +382,7 @@ def _write(recipe: Recipe, out: Path, options: argparse.Namespace) -> None:
 def _reproduce(topic: str, models: Sequence[str] | None, out: Path | None, device: str | None) -> None:
     """Print each claim as soon as its numbers are there, and write them all to a file if one is named."""
     from core import reproduce
-    from core.models.checkpoints import demo_models
+    from core.models.demo import demo_models
     from core.reproduce.report import plain as values
 
     if out is not None:

@@ -118,3 +118,11 @@ def _device(path: Path) -> bool:
     except OSError:
         return False
     return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
+
+
+def cache_folder() -> Path:
+    """Where results and measured batch shapes are kept: `BOUNDARY_ATLAS_CACHE`, or the user's cache folder."""
+    named = os.environ.get("BOUNDARY_ATLAS_CACHE")
+    if named:
+        return Path(named)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "boundary-atlas"

@@ -18,7 +18,10 @@ import json
 import re
 import unicodedata
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    pass
 
 LONGEST = 80  # signs of a name
 _TAIL = 32  # of them, behind the dots, where a name is longer
@@ -197,3 +200,9 @@ def coded(text: str, known: Callable[[str], bool]) -> str:
             codes = [*codes[:2], "...", _digest(run)]
         parts.append(run if fine else f"[{' '.join(codes)}]")
     return "".join(parts)
+
+
+def shown(value: Any) -> str:
+    """A value from outside, short enough for one sentence."""
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."

@@ -21,12 +21,14 @@ from typing import Any
 import numpy as np
 
 from core.analyses.table import TABLE
-from core.images.image_set import ImageSet, load_images
-from core.models.checkpoints import load_classifier
+from core.images.image_set import ImageSet
+from core.images.load import load_images
 from core.models.classifier import Classifier
+from core.models.load import load_classifier
 from core.recipes.recipe import Recipe
 from core.result import Result
-from core.runtime.batches import set_threads, silent
+from core.runtime.batches import set_threads
+from core.runtime.progress import silent
 from tests.quick import QUICK
 
 FOLDER = Path(__file__).parent / "golden"

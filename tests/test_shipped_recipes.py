@@ -19,11 +19,12 @@ from PIL import Image
 from torch import nn
 
 from core.figures.drawing.paper import figure_bytes, read_recipe
-from core.images.image_set import load_images
-from core.models.checkpoints import demo_models, load_classifier
+from core.images.load import load_images
+from core.models.demo import demo_models
+from core.models.load import load_classifier
 from core.recipes.recipe import Recipe
 from core.recipes.run import follow
-from core.runtime.batches import silent
+from core.runtime.progress import silent
 from core.sources.images import ImageSource
 from core.sources.models import Source
 

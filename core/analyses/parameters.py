@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from core.errors import RecipeError
-from core.recipes.recipe import shown
+from core.wording import shown
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -18,7 +18,8 @@ from core.errors import ImageError
 from core.images.archives import Refused
 from core.images.classes import numbered
 from core.images.files import short_name
-from core.images.image_set import ImageSet, to_pixels
+from core.images.image_set import ImageSet
+from core.images.pixels import to_pixels
 from core.images.reading import MOST_DECODED, Collected, Note, collected
 from core.runtime.sandbox import Limits, isolated
 from core.sources.images import Fit, ImageSource

@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,107 +17,15 @@ import torch
 from torch import Tensor, nn
 
 from core.errors import CheckpointError
-from core.images.image_set import METADATA_KEY, load_images
+from core.files import atomic_write
+from core.images.image_set import METADATA_KEY
 from core.models.classifier import Classifier
+from core.models.demo import ARCHITECTURES, _demo_path, demo_models
 from core.models.state_dicts import read_tensors
-from core.runtime.batches import atomic_write, choose_device
-from core.sources.models import ASSETS, NULLS, Source, nearest
-from core.training.train import ARCHITECTURES, SHIPPED, demo_spec
+from core.sources.models import ASSETS, Source, nearest
 
 if TYPE_CHECKING:
     from core.models.third_party import Uploads
-
-
-@cache  # asked for at every run of a page; the models come with the checkout
-def demo_models() -> tuple[str, ...]:
-    """The demo models that are here, as `load_classifier` and `model_card` take them; the first is the default."""
-    return tuple(f"demo:{name}" for name in SHIPPED if _demo_path(name).is_file())
-
-
-def demo_images(model: str) -> str:
-    """The source of the demo set that a demo model was made for; of a name of no model, the set of its family."""
-    name = Source.parse(model).trained.text().removeprefix("demo:")
-    return f"demo:{demo_spec(name).data if name in SHIPPED else name.split('/')[0]}"
-
-
-def load_classifier(
-    source: str | Path,
-    device: str | torch.device | None = None,
-    *,
-    uploads: Uploads | None = None,
-    trust: bool = True,
-) -> Classifier:
-    """Load a classifier.
-
-    Files are read as weights only, never run. What can run code (`.pt2`, ONNX, `module:`, robustbench) is loaded where
-    you name it here or on the command line, and never from a page.
-
-    Args:
-        source: a line of text as `core.sources.models` describes it: a demo model, a name of torchvision, timm or its
-            hub, or a file with its architecture, such as `net.pt?arch=torchvision:resnet18&preset=imagenet`.
-        device: where it will run; the best device here when not given.
-        uploads: finds the files of `upload:DIGEST`; where it is not given, or finds none, those are asked for.
-        trust: whether code of whoever made the model may run, as that of your own may. False for a source out of a
-            recipe, a link or a page: `core.models.trust` says what may be loaded then.
-
-    Returns:
-        The classifier, named as the checkpoint or the source names it, with its normalisation inside.
-
-    Raises:
-        CheckpointError: if there is no such model, or the file is damaged, foreign or does not fit together.
-        ValueError: if there is no such device here.
-    """
-    device = choose_device(device)
-    said = Source.parse(source)
-    if said.kind in NULLS:
-        from core.models.null import null_of
-
-        of = load_classifier(said.inner.text(), device, uploads=uploads, trust=trust)
-        return null_of(said, of, lambda images: load_images(images, uploads=uploads))
-    path = _ours(said, uploads)
-    if path is None:
-        from core.models.third_party import load_foreign
-
-        return load_foreign(said, device, uploads, trust)
-    facts, weights = _read(path)
-    module = _fill(path, facts, weights)
-    try:
-        classifier = Classifier(
-            module, facts["input_shape"], facts["class_names"], facts["mean"], facts["std"], facts["name"], device
-        )
-    except (ValueError, TypeError, RuntimeError) as error:
-        raise CheckpointError(_broken(path, "its parts do not fit together")) from error
-    grey = torch.full((1, *classifier.input_shape), 0.5, device=classifier.device, dtype=classifier.dtype)
-    if not bool(torch.isfinite(classifier(grey)).all()):
-        raise CheckpointError(_broken(path, "it gives NaN or infinite logits"))
-    return classifier
-
-
-def model_card(source: str | Path) -> str:
-    """What a model is, its data, training, accuracy and limits, as Markdown.
-
-    The card beside the file where there is one, else the file's own words about itself.
-
-    Args:
-        source: as for `load_classifier`.
-
-    Raises:
-        CheckpointError: if there is no such model, or the file is damaged or foreign.
-    """
-    path = _ours(Source.parse(source), None)
-    if path is None:
-        raise CheckpointError(f"expected a checkpoint of ours, got {str(source)[:80]!a}; others have no card")
-    card = path.with_suffix(".md")
-    if card.is_file():
-        return card.read_text(encoding="utf-8")
-    facts, _ = _read(path)
-    correct, count = facts["accuracy"]["correct"], facts["accuracy"]["images"]
-    shape = " x ".join(map(str, facts["input_shape"]))
-    return (
-        f"# {facts['name']}\n\nA `{facts['architecture']}` classifier of {shape} images into "
-        f"{len(facts['class_names'])} classes: {', '.join(facts['class_names'])}.\n\n"
-        f"Accuracy when it was made: {correct / count:.1%} of {count} held-out images.\n"
-    )
 
 
 def write_checkpoint(path: Path, classifier: Classifier, facts: Mapping[str, Any]) -> None:
@@ -127,7 +34,7 @@ def write_checkpoint(path: Path, classifier: Classifier, facts: Mapping[str, Any
     Args:
         path: the file to write.
         classifier: gives weights, buffers, input shape, names and normalisation.
-        facts: `architecture` (a name in `core.training.train.ARCHITECTURES`), its `arguments`, `accuracy` (`correct` of
+        facts: `architecture` (a name in `core.models.demo.ARCHITECTURES`), its `arguments`, `accuracy` (`correct` of
             `images` of `source`), and anything else worth keeping, as plain JSON values.
     """
     from safetensors.torch import save
@@ -144,10 +51,6 @@ def write_checkpoint(path: Path, classifier: Classifier, facts: Mapping[str, Any
     text = _canonical({**said, "digest": _digest(said, weights)})
     with atomic_write(path) as file:
         file.write_bytes(save(weights, {METADATA_KEY: text}))
-
-
-def _demo_path(name: str) -> Path:
-    return ASSETS / "models" / f"{name}.safetensors"
 
 
 def _ours(source: Source, uploads: Uploads | None) -> Path | None:

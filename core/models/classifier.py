@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from core import wording
 from core.errors import ImageError
 from core.runtime import batches as compute
+from core.runtime import progress
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -109,7 +110,7 @@ class Classifier:
 
     def __call__(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n k"]:
         """Logits of images in [0, 1]; pixels outside that range are allowed and taken as they are."""
-        compute.batch_begins()
+        progress.batch_begins()
         logits: Tensor = self.module(self._normalised(images))
         return logits
 
@@ -147,7 +148,7 @@ class Classifier:
             pixels = centre.expand(len(coordinates), -1)
             for place, direction in enumerate(directions):  # a few: 5 times faster than a matrix product that thin
                 pixels = torch.addcmul(pixels, coordinates[:, place : place + 1], direction)
-            compute.batch_begins()
+            progress.batch_begins()
             found: Tensor = self.module(pixels.view(-1, *self.input_shape))
             return found
 

@@ -21,7 +21,8 @@ import torch
 from torch import Tensor, nn
 
 from core.errors import CheckpointError
-from core.images.image_set import ImageSet, check_shape
+from core.images.image_set import ImageSet
+from core.images.load import check_shape
 from core.models.analytic import Affine, analytic_classifier
 from core.models.classifier import Classifier
 from core.runtime.batches import Batches
@@ -49,7 +50,7 @@ def null_of(source: Source, classifier: Classifier, images: Callable[[str], Imag
     """
     if source.kind not in (LINEARISED, ANALYTIC):
         return untrained(classifier, source.seed)
-    from core.models.checkpoints import demo_images
+    from core.models.demo import demo_images
 
     if "images" not in source.options and source.trained.kind != "demo":
         raise CheckpointError(f"expected images=SOURCE after ? in {source.text()[:80]}, got none; name an image set")

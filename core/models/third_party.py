@@ -1,4 +1,4 @@
-"""Foreign models: classifiers out of registries, hubs and files that are not ours; see `core.sources.models` for the names."""
+"""Models of third parties: out of registries, hubs and files that are not ours (names: `core.sources.models`)."""
 
 from __future__ import annotations
 

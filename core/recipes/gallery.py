@@ -19,9 +19,10 @@ from pathlib import Path
 
 from core.errors import RecipeError
 from core.files import write_whole
-from core.recipes.recipe import Recipe, shown
+from core.recipes.recipe import Recipe
 from core.runtime.threads import wait_briefly
 from core.sources.models import ASSETS, nearest
+from core.wording import shown
 
 RECIPES, PICTURES = ASSETS / "recipes", ASSETS / "gallery"
 SIZE = (640, 420)  # of a picture, in pixels

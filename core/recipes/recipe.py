@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from core.errors import RecipeError
+from core.wording import shown
 
 if TYPE_CHECKING:
     from core.analyses.analysis import Analysis
@@ -20,15 +21,9 @@ if TYPE_CHECKING:
     from core.images.image_set import ImageSet
     from core.models.classifier import Classifier
     from core.result import Result
-    from core.runtime.batches import OnProgress
+    from core.runtime.progress import OnProgress
 
 FORMAT = 1  # of the mapping; raised when its shape changes
-
-
-def shown(value: Any) -> str:
-    """A value from outside, short enough for one sentence."""
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."
 
 
 @dataclass(frozen=True, kw_only=True)

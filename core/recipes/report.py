@@ -17,13 +17,13 @@ from typing import TYPE_CHECKING
 from core.analyses.table import TABLE
 from core.errors import RecipeError, told
 from core.exports.kit import versions
-from core.recipes.recipe import Recipe, shown
+from core.recipes.recipe import Recipe
 from core.recipes.run import Followed, follow
-from core.runtime.batches import silent
-from core.wording import markup
+from core.runtime.progress import silent
+from core.wording import markup, shown
 
 if TYPE_CHECKING:
-    from core.runtime.batches import OnProgress
+    from core.runtime.progress import OnProgress
 
 ENDINGS = (".pdf", ".html")
 _WIDTH = 183.0  # mm of each figure
@@ -87,8 +87,8 @@ def report(
 
 def _check(model: str, images: str, rows: Sequence[object], device: str | None, uploads: Sequence[Path]) -> None:
     """Raise at once what would be said in every part."""
-    from core.images.image_set import load_images
-    from core.models.checkpoints import load_classifier
+    from core.images.load import load_images
+    from core.models.load import load_classifier
     from core.models.third_party import by_digest
 
     if not rows:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from core.images.image_set import ImageSet
     from core.models.classifier import Classifier
     from core.result import Result
-    from core.runtime.batches import OnProgress
+    from core.runtime.progress import OnProgress
 
 ENDINGS = (".pdf", ".svg", ".png", ".html", ".npz", ".csv", ".json", ".zip")
 
@@ -127,12 +127,12 @@ def follow(
         >>> made.results[0].forwards, made.file(".svg")[:5]
         (0, b'<?xml')
     """
-    from core.images.image_set import load_images
-    from core.models.checkpoints import load_classifier
+    from core.images.load import load_images
+    from core.models.load import load_classifier
     from core.models.third_party import by_digest
     from core.models.trust import require_trust, require_trusted_images
     from core.recipes.store import Store
-    from core.runtime.batches import silent
+    from core.runtime.progress import silent
 
     if not trust:
         for source in recipe.models:

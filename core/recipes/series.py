@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Any
 
 from core import wording
 from core.errors import CheckpointError, RecipeError, told
-from core.recipes.recipe import Recipe, shown
+from core.recipes.recipe import Recipe
 from core.sources.models import Source
+from core.wording import shown
 
 if TYPE_CHECKING:
     from core.figures.drawing.chart import Chart
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from core.models.classifier import Classifier
     from core.recipes.store import Store
     from core.result import Result
-    from core.runtime.batches import OnProgress
+    from core.runtime.progress import OnProgress
 
 MOST = 500  # checkpoints of one series
 _LOADED = 4  # kept in memory at once
@@ -275,8 +276,8 @@ def follow_series(
     Raises:
         ValueError: if no checkpoint or the images cannot be loaded, or they do not fit together.
     """
-    from core.images.image_set import load_images
-    from core.models.checkpoints import load_classifier
+    from core.images.load import load_images
+    from core.models.load import load_classifier
     from core.models.third_party import by_digest
     from core.models.trust import require_trusted_images
     from core.recipes.store import Store

@@ -19,8 +19,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
+from core.files import atomic_write, cache_folder
 from core.result import Result
-from core.runtime.batches import OnProgress, atomic_write, cache_folder, silent
+from core.runtime.progress import OnProgress, silent
 
 if TYPE_CHECKING:
     from core.images.image_set import ImageSet

@@ -21,7 +21,7 @@ from core.reproduce.report import Claim, Evidence, check_demo
 
 if TYPE_CHECKING:
     from core.geometry.detector.evaluation import DetectionExhibit
-    from core.runtime.batches import OnProgress
+    from core.runtime.progress import OnProgress
 
 REGIONS = "Fawzi, Moosavi-Dezfooli, Frossard, Soatto, CVPR 2018, arXiv 1705.09552"
 UNIVERSAL = "Moosavi-Dezfooli, Fawzi, Fawzi, Frossard, Soatto, ICLR 2018, arXiv 1705.09554"
@@ -58,7 +58,7 @@ def claims(
     Raises:
         ValueError: if a model is no demo model.
     """
-    from core.runtime.batches import silent
+    from core.runtime.progress import silent
 
     told = on_progress or silent
     check_demo(models)

@@ -20,7 +20,7 @@ from core.reproduce.report import Claim, Evidence, check_demo
 from core.reproduce.walked import DELTA, TRAINED, UNTRAINED, Walked, pairs_of, triangle_shares, walk
 
 if TYPE_CHECKING:
-    from core.runtime.batches import OnProgress
+    from core.runtime.progress import OnProgress
 
 PAPER = (
     "Balasubramanian, Sriramanan, Sadasivan, Feizi, Exploring Geometry of Blind Spots in Vision Models, NeurIPS 2023,"
@@ -57,7 +57,7 @@ def claims(
     Raises:
         ValueError: if a model is no demo model, or none is left.
     """
-    from core.runtime.batches import silent
+    from core.runtime.progress import silent
 
     told = on_progress or silent
     check_demo(models)
@@ -85,8 +85,8 @@ def _training(name: str) -> str:
 
 def _measured(names: Sequence[str], device: str | None, count: int, seed: int) -> Iterator[Walked]:
     """All models of one data set; an untrained one walks between the same images."""
-    from core.images.image_set import load_images
-    from core.models.checkpoints import load_classifier
+    from core.images.load import load_images
+    from core.models.load import load_classifier
 
     images = load_images(f"demo:{names[0].split('/')[0]}")
     classifiers = {name: load_classifier(f"demo:{name}", device) for name in names}

@@ -27,7 +27,7 @@ from core.reproduce.measured_limits import (
 from core.reproduce.report import Claim, Evidence, check_demo
 
 if TYPE_CHECKING:
-    from core.runtime.batches import OnProgress
+    from core.runtime.progress import OnProgress
 
 LIMITS = "Dai, Gifford, Fundamental limits on the robustness of image classifiers, ICLR 2023, arXiv 2112.04033"
 
@@ -60,9 +60,9 @@ def claims(
     Raises:
         ValueError: if a model is no demo model.
     """
-    from core.images.image_set import load_images
-    from core.models.checkpoints import load_classifier
-    from core.runtime.batches import silent
+    from core.images.load import load_images
+    from core.models.load import load_classifier
+    from core.runtime.progress import silent
 
     told = on_progress or silent
     check_demo(models)

@@ -16,7 +16,7 @@ from core.reproduce.measured_local import Measured, evidence_of, measure, middle
 from core.reproduce.report import Claim, Evidence, check_demo
 
 if TYPE_CHECKING:
-    from core.runtime.batches import OnProgress
+    from core.runtime.progress import OnProgress
 
 PAPER = (
     "Aghdam, Heravi, Puig, Explaining Adversarial Examples by Local Properties of Convolutional Neural Networks,"
@@ -48,7 +48,7 @@ def claims(
     Raises:
         ValueError: if a model is no demo model.
     """
-    from core.runtime.batches import silent
+    from core.runtime.progress import silent
 
     told = on_progress or silent
     check_demo(models)

@@ -16,7 +16,7 @@ from core.reproduce.moved_samples import moved_samples
 from core.reproduce.report import Claim, Evidence, check_demo
 
 if TYPE_CHECKING:
-    from core.runtime.batches import OnProgress
+    from core.runtime.progress import OnProgress
 
 MARGINS = "Ortiz-Jimenez, Modas, Moosavi-Dezfooli, Frossard, Hold me tight!, NeurIPS 2020, arXiv 2002.06349"
 PRIME = "Modas, Rade, Ortiz-Jimenez, Moosavi-Dezfooli, Frossard, PRIME, ECCV 2022, arXiv 2112.13547"
@@ -50,7 +50,7 @@ def claims(
     Raises:
         ValueError: if a model is no demo model.
     """
-    from core.runtime.batches import silent
+    from core.runtime.progress import silent
 
     told = on_progress or silent
     check_demo(models)

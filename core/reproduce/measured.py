@@ -66,8 +66,8 @@ def measure(source: str, device: str | None, count: int, seed: int) -> Measured:
     from core.geometry.common.sampling import stratified
     from core.geometry.subspaces.subspace_distances import subspace_margins
     from core.geometry.subspaces.subspaces import frequency_windows
-    from core.images.image_set import load_images
-    from core.models.checkpoints import load_classifier
+    from core.images.load import load_images
+    from core.models.load import load_classifier
 
     name = source.removeprefix("demo:")
     classifier, images = load_classifier(source, device), load_images(f"demo:{name.split('/')[0]}")

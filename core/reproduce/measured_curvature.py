@@ -80,8 +80,8 @@ def measure_curvature(source: str, device: str | None, count: int, seed: int) ->
     """
     from core.geometry.hessian.kinks import kinks
     from core.geometry.hessian.second_derivatives import grey_level
-    from core.images.image_set import load_images
-    from core.models.checkpoints import load_classifier
+    from core.images.load import load_images
+    from core.models.load import load_classifier
 
     name = source.removeprefix("demo:")
     classifier, images = load_classifier(source, device), load_images(f"demo:{name.split('/')[0]}")

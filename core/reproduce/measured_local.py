@@ -52,8 +52,8 @@ def measure(source: str, device: str | None, count: int, seed: int) -> Measured:
     from core.geometry.local.by_layer import layer_geometry
     from core.geometry.local.by_radius import radius_sweep
     from core.geometry.local.local import local_geometry
-    from core.images.image_set import load_images
-    from core.models.checkpoints import load_classifier
+    from core.images.load import load_images
+    from core.models.load import load_classifier
 
     name = source.removeprefix("demo:")
     data = name.split("/")[0]

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from core.geometry.sparse.transfer import Transfer
     from core.images.image_set import ImageSet
     from core.models.classifier import Classifier
-    from core.runtime.batches import OnProgress
+    from core.runtime.progress import OnProgress
 
 PAPER = "Modas, Moosavi-Dezfooli, Frossard, SparseFool, CVPR 2019, arXiv 1811.02248"
 
@@ -72,7 +72,7 @@ def claims(
     Raises:
         ValueError: if a model is no demo model.
     """
-    from core.runtime.batches import silent
+    from core.runtime.progress import silent
 
     told = on_progress or silent
     check_demo(models)
@@ -99,8 +99,8 @@ def _measure(source: str, device: str | None, count: int, seed: int) -> _Measure
     from core.geometry.common.sampling import correct_rows
     from core.geometry.sparse.sparse_perturbation import sparse_perturbation
     from core.geometry.sparse.support_statistics import supports
-    from core.images.image_set import load_images
-    from core.models.checkpoints import load_classifier
+    from core.images.load import load_images
+    from core.models.load import load_classifier
 
     name = source.removeprefix("demo:")
     classifier, images = load_classifier(source, device), load_images(f"demo:{name.split('/')[0]}")
@@ -263,7 +263,7 @@ def _between(measured: Sequence[_Measured], data: str, seed: int) -> Transfer | 
     """Transfer between models of one data set; None with fewer than two."""
     from core.geometry.common.sampling import correct_rows
     from core.geometry.sparse.transfer import transfer
-    from core.images.image_set import load_images
+    from core.images.load import load_images
 
     chosen = _some_of([one for one in measured if one.data == data])
     if len(chosen) < 2:

@@ -10,66 +10,21 @@ from __future__ import annotations
 import ctypes
 import json
 import logging
-import os
 import sys
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
-from typing import Protocol, runtime_checkable
 
 import torch
 
-from core.files import atomic_write as atomic_write
-from core.files import keep_private as keep_private
-from core.result import Result
+from core.files import atomic_write, cache_folder
+from core.runtime.progress import _here, batch_begins
 
 logger = logging.getLogger(__name__)
 
 _MOST_SCRATCH = 64 << 20  # bytes
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # of mallopt
-
-
-class Cancelled(BaseException):
-    """Raised inside an analysis when nobody waits for it any more; no `except Exception` swallows it."""
-
-
-@runtime_checkable
-class OnProgress(Protocol):
-    """Called once per chunk of work with the fraction done and, now and then, a coarser result to show meanwhile."""
-
-    def __call__(self, fraction: float, partial: Result | None = None) -> None:
-        """Report `fraction` (0..1) and, where there is one, a coarser result; may raise `Cancelled`."""
-
-
-def silent(fraction: float, partial: Result | None = None) -> None:
-    """The progress report of someone who does not listen."""
-
-
-_here = threading.local()
-
-
-@contextmanager
-def before_each_batch(call: Callable[[], None]) -> Iterator[None]:
-    """Have `call` called in this thread before each batch that a classifier is asked about.
-
-    There work can rest, or end by `Cancelled`, also where it has no progress to report.
-    """
-    before = getattr(_here, "call", None)
-    _here.call = call
-    try:
-        yield
-    finally:
-        _here.call = before
-
-
-def batch_begins() -> None:
-    """Told by whoever puts a batch through a classifier, before it does."""
-    call = getattr(_here, "call", None)
-    if call is not None:
-        call()
 
 
 def choose_device(name: str | torch.device | None = None) -> torch.device:
@@ -133,14 +88,6 @@ def set_threads(count: int | None = None) -> int:
     if count is not None:
         torch.set_num_threads(max(1, count))
     return torch.get_num_threads()
-
-
-def cache_folder() -> Path:
-    """Where results and measured batch shapes are kept: `BOUNDARY_ATLAS_CACHE`, or the user's cache folder."""
-    named = os.environ.get("BOUNDARY_ATLAS_CACHE")
-    if named:
-        return Path(named)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "boundary-atlas"
 
 
 # -- batch shape ------------------------------------------------------------------------------------------------------

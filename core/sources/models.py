@@ -17,8 +17,8 @@ After `?` come options, `name=value`, joined by `&`; values are percent-encoded 
     arch=torchvision:resnet18     architecture of the weights: a name of torchvision or timm
     weights=ema                   which of several sets of weights in the file
     size=224 or 3x224x224         height and width, or channels, height and width, of the input in pixels
-    preset=imagenet               normalisation by name (see `core.models.preprocessing.PRESETS`); `own`: the
-    architecture's mean=0.5/0.5/0.5&std=...      normalisation by numbers, one per channel, for pixels in [0, 1]
+    preset=imagenet               normalisation by name (`core.models.preprocessing.PRESETS`); `own`: the architecture's
+    mean=0.5/0.5/0.5&std=...      normalisation by numbers, one per channel, for pixels in [0, 1]
     names=cat/dog                 class names; `imagenet`; `file:PATH`, or `list:DIGEST` of an uploaded list
     name=mine                     how figures call it
     row=3, images=demo:photos     of `linearised` and `analytic`: the image, and its set; row 0 of the model's demo set

@@ -17,13 +17,13 @@ import torch
 from jaxtyping import Bool
 from torch import Tensor
 
+from core.files import atomic_write
 from core.models.classifier import Classifier
-from core.runtime.batches import atomic_write
 from core.training.data import BANDWIDTH, CROPS, PATCHES_PER_EPOCH, TEST_SEED, DemoData
 from core.training.modes import attack
 
 if TYPE_CHECKING:
-    from core.training.train import DemoSpec
+    from core.models.demo import DemoSpec
 
 # ℓ2 pixel, by data: half of and the whole radius of adversarial training; the flipped digits have half the contrast.
 RADII: Mapping[str, tuple[float, ...]] = {

@@ -25,8 +25,8 @@ from jaxtyping import Float64, Int64, UInt8
 from torch import Tensor
 from torch.nn import functional as F
 
+from core.files import atomic_write
 from core.images.image_set import METADATA_KEY
-from core.runtime.batches import atomic_write
 
 PHOTOS = ("astronaut", "chelsea", "coffee", "hubble", "ihc", "retina", "rocket", "china", "flower")
 _SKIMAGE_NAMES = {"hubble": "hubble_deep_field", "ihc": "immunohistochemistry"}  # where the package's word is longer

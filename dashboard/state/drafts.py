@@ -13,7 +13,7 @@ import streamlit as st
 
 from core.errors import CheckpointError, ImageError
 from core.images.archives import Refused
-from core.images.image_set import demo_images_of
+from core.images.load import demo_images_of
 from core.models import inspection, preprocessing, registries, state_dicts
 from core.models.inspection import Check
 from core.models.preprocessing import Trial

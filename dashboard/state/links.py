@@ -11,9 +11,10 @@ import streamlit as st
 from core.analyses.parameters import Parameter
 from core.analyses.table import TABLE
 from core.errors import RecipeError
-from core.images.image_set import check_shape
-from core.recipes.recipe import Recipe, shown
+from core.images.load import check_shape
+from core.recipes.recipe import Recipe
 from core.sources.models import Source
+from core.wording import shown
 from dashboard.state import address, speed_estimate
 from dashboard.state.missing_uploads import FORGOTTEN, MissingUploadError, check_here, check_images, is_here
 from dashboard.state.session import (

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 import streamlit as st
 
 from core.errors import CheckpointError, RecipeError
-from core.recipes.recipe import shown, source_in
+from core.recipes.recipe import source_in
 from core.sources.images import ImageSource
 from core.sources.models import NULLS, Source
+from core.wording import shown
 from dashboard.state import address
 from dashboard.uploads import own_images
 from dashboard.uploads.session_uploads import LARGEST, brought, read_only

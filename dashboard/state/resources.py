@@ -7,11 +7,12 @@ from collections import OrderedDict
 
 import streamlit as st
 
-from core.images.image_set import ImageSet, demo_images_of, load_images
-from core.models.checkpoints import demo_images as images_of_demo
-from core.models.checkpoints import load_classifier
-from core.models.checkpoints import model_card as card_of_demo
+from core.images.image_set import ImageSet
+from core.images.load import demo_images_of, load_images
 from core.models.classifier import Classifier, Predictions
+from core.models.demo import demo_images as images_of_demo
+from core.models.load import load_classifier
+from core.models.load import model_card as card_of_demo
 from core.models.null import null_of
 from core.recipes.store import Store
 from core.result import Result

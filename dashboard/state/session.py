@@ -18,12 +18,12 @@ from streamlit.errors import FragmentHandledException
 from core.analyses.table import TABLE
 from core.figures.drawing.chart import Chart
 from core.images.image_set import ImageSet
-from core.models.checkpoints import demo_models as demo_models
 from core.models.classifier import Classifier
+from core.models.demo import demo_models as demo_models
 from core.recipes.recipe import Recipe
 from core.recipes.store import key_of
 from core.result import Result
-from core.runtime.batches import OnProgress
+from core.runtime.progress import OnProgress
 from core.sources.models import at_image
 from dashboard.state import address
 from dashboard.state.memo import kept as kept

@@ -21,9 +21,9 @@ from weakref import WeakSet
 import streamlit as st
 
 from core.errors import CheckpointError
+from core.files import keep_private
 from core.models.classifier import Classifier
 from core.models.third_party import digest_of
-from core.runtime.batches import keep_private
 from core.sources.models import Source
 from dashboard.uploads import limits
 from dashboard.uploads.session_cache import held
@@ -276,7 +276,7 @@ def own_classifier(source: str) -> Classifier:
 
 def own_loader() -> Callable[[str], Classifier]:
     """What gives the models of this session, also on a worker, where Streamlit knows no session."""
-    from core.models.checkpoints import load_classifier
+    from core.models.load import load_classifier
 
     kept = brought()
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import streamlit as st
 
 from core.analyses.analysis import thumbnails
-from core.images.image_set import demo_images_of
+from core.images.load import demo_images_of
 from core.models.preprocessing import OWN, Trial, looks_untrained, presets, suspicion
 from core.models.registries import Fit, architectures, made_for
 from core.models.state_dicts import StateDict

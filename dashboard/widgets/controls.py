@@ -15,9 +15,9 @@ from torch import Tensor
 from core.analyses.table import TABLE
 from core.figures.drawing import style
 from core.figures.drawing.chart import Chart, FieldLayer, Scale
-from core.images.image_set import DEMO_SETS
-from core.models.checkpoints import demo_models
+from core.images.load import DEMO_SETS
 from core.models.classifier import Classifier
+from core.models.demo import demo_models
 from core.sources.models import Source
 from dashboard.state import session
 from dashboard.uploads import own_images

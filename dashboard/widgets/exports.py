@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from plotly.graph_objects import Figure
 
     from core.figures.drawing.chart import Chart
-    from core.runtime.batches import OnProgress
+    from core.runtime.progress import OnProgress
 
 _POLL_SECONDS = 0.4  # while a series is made
 

@@ -24,7 +24,7 @@ from functools import cache
 from typing import Any, Generic, TypeVar
 
 from core.result import Result
-from core.runtime.batches import Cancelled, OnProgress, before_each_batch
+from core.runtime.progress import Cancelled, OnProgress, before_each_batch
 from dashboard.work.unforeseen import told
 
 T = TypeVar("T")

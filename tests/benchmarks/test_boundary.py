@@ -16,9 +16,9 @@ import torch
 from torch import Tensor
 
 from core.geometry.boundary.deepfool import BoundaryPoints, boundary_points
-from core.images.image_set import load_images
-from core.models.checkpoints import load_classifier
+from core.images.load import load_images
 from core.models.classifier import Classifier
+from core.models.load import load_classifier
 
 IMAGES = 32
 

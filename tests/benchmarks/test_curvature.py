@@ -15,9 +15,9 @@ from torch import Tensor
 from core.geometry.boundary.deepfool import BoundaryPoints, boundary_points
 from core.geometry.curvature.profile import CurvatureProfile, curvature_profile
 from core.geometry.hessian.products import HessianProducts
-from core.images.image_set import load_images
-from core.models.checkpoints import load_classifier
+from core.images.load import load_images
 from core.models.classifier import Classifier
+from core.models.load import load_classifier
 
 IMAGES, TOP = 16, 20
 pytestmark = pytest.mark.timeout(1800)

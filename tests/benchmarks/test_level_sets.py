@@ -20,9 +20,9 @@ from core.geometry.level_sets.batch import Pairs
 from core.geometry.level_sets.log_odds import LogOdds
 from core.geometry.level_sets.step import MODES, Stepper
 from core.geometry.level_sets.traverse import LevelSetPaths, traverse
-from core.images.image_set import load_images
-from core.models.checkpoints import load_classifier
+from core.images.load import load_images
 from core.models.classifier import Classifier
+from core.models.load import load_classifier
 
 pytestmark = pytest.mark.timeout(3600)
 

@@ -15,8 +15,8 @@ import torch
 from core.geometry.local.jacobian import Outputs
 from core.geometry.local.local import local_geometry
 from core.geometry.local.mantel import distances, mantel
-from core.images.image_set import load_images
-from core.models.checkpoints import load_classifier
+from core.images.load import load_images
+from core.models.load import load_classifier
 
 
 @pytest.mark.parametrize("dataset", ["digits", "photos"])

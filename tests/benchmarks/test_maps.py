@@ -18,11 +18,11 @@ import torch
 from core.geometry.maps.divergence import DivergenceSearch
 from core.geometry.maps.layout import lay_out, principal_start, warm_up
 from core.geometry.maps.maps import embed
-from core.images.image_set import load_images
-from core.models.checkpoints import load_classifier
+from core.images.load import load_images
+from core.models.load import load_classifier
 from core.recipes.recipe import Recipe
 from core.recipes.store import Store
-from core.runtime.batches import silent
+from core.runtime.progress import silent
 
 PAIRED = 300  # images whose divergences of all pairs are computed for the recall
 NEIGHBOURS = 15

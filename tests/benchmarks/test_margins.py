@@ -14,8 +14,8 @@ import pytest
 import torch
 
 from core.geometry.subspaces.subspace_distances import SubspaceMargins, subspace_margins
-from core.images.image_set import load_images
-from core.models.checkpoints import load_classifier
+from core.images.load import load_images
+from core.models.load import load_classifier
 
 PASSES, IMAGES = 15_000, 40
 SHAPES = (32, 64, 128, 256, 512)

@@ -14,8 +14,8 @@ from torch.nn import functional as F
 
 from core.geometry.corruptions.corruptions import CORRUPTIONS, corrupt
 from core.geometry.corruptions.prime import prime
-from core.images.image_set import load_images
-from core.models.checkpoints import load_classifier
+from core.images.load import load_images
+from core.models.load import load_classifier
 
 BATCH = 64
 

@@ -15,9 +15,11 @@ from torch import Tensor
 
 from core.geometry.boundary.relabel import relabel
 from core.geometry.regions.connect import RegionPaths, connect
-from core.images.image_set import ImageSet, load_images
-from core.models.checkpoints import demo_images, demo_models, load_classifier
+from core.images.image_set import ImageSet
+from core.images.load import load_images
 from core.models.classifier import Classifier
+from core.models.demo import demo_images, demo_models
+from core.models.load import load_classifier
 
 PAIRS = 50
 LEAST = 48  # of them: all but for photos/vit, of which up to two of a kind are listed as not found

@@ -19,9 +19,9 @@ from torch import Tensor
 from core.geometry.planes.boundary_profile import boundary_profile
 from core.geometry.planes.planes import Extent, Plane, float32_floor
 from core.geometry.planes.slices import Slice, slice_plane
-from core.images.image_set import load_images
-from core.models.checkpoints import load_classifier
+from core.images.load import load_images
 from core.models.classifier import Classifier
+from core.models.load import load_classifier
 from core.runtime import batches
 
 ROWS = ((3, 17, 42), (5, 100, 400), (61, 250, 330), (10, 185, 520), (200, 310, 460))

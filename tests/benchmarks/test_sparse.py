@@ -19,9 +19,9 @@ from torch import Tensor, nn
 
 from core.geometry.sparse.box_solver import SPARSE_ORDERS
 from core.geometry.sparse.sparse_perturbation import SparsePerturbation, sparse_perturbation
-from core.images.image_set import load_images
-from core.models.checkpoints import load_classifier
+from core.images.load import load_images
 from core.models.classifier import Classifier
+from core.models.load import load_classifier
 
 IMAGES = 32
 ROUNDING = 1e-6  # of a pixel: peers leave differences of float noise

@@ -16,7 +16,7 @@ from torch import nn
 from torchvision import models
 
 from core.figures.drawing.paper import read_recipe
-from core.images.image_set import load_images
+from core.images.load import load_images
 from core.models.preprocessing import PRESETS
 from core.recipes.recipe import Recipe
 from core.sources.models import Source

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from core.errors import CheckpointError
-from core.models.checkpoints import load_classifier
+from core.models.load import load_classifier
 from core.models.state_dicts import read_state_dicts
 from core.runtime.sandbox import Limits, isolated
 from tests.hostile import MARK, TRIPPED, Calls, hostile, saved

@@ -15,7 +15,7 @@ from streamlit.runtime.scriptrunner import StopException
 from streamlit.testing.v1 import AppTest
 
 from core.errors import ImageError
-from core.images.image_set import load_images
+from core.images.load import load_images
 from core.sources.images import ImageSource
 from dashboard.uploads import own_images, session_uploads
 from dashboard.uploads.session_cache import Held

@@ -62,7 +62,7 @@ def test_many_images_stay_within_the_budget() -> None:
 
 def test_the_demo_photos_travel_in_less_than_a_megabyte() -> None:
     from core.analyses.analysis import thumbnails
-    from core.images.image_set import load_images
+    from core.images.load import load_images
 
     photos = load_images("demo:photos")
     names = [photos.class_names[k] for k in photos.labels.tolist()]

@@ -12,7 +12,7 @@ from streamlit.runtime.caching import clear_session_resource_cache
 from streamlit.testing.v1 import AppTest
 
 from core.recipes.recipe import Recipe
-from core.runtime.batches import OnProgress
+from core.runtime.progress import OnProgress
 from dashboard.state import address, session
 from dashboard.work import jobs
 from tests.pages import healthy, widget

@@ -25,7 +25,7 @@ from core.geometry.hessian.second_derivatives import Method, grey_level, require
 from core.images.image_set import ImageSet
 from core.models.classifier import Classifier
 from core.result import Result, quantity
-from core.runtime.batches import OnProgress, silent
+from core.runtime.progress import OnProgress, silent
 
 Spectrum = Literal["auto", "all", "ends"]
 

@@ -31,7 +31,7 @@ from core.geometry.planes.slices import Slice
 from core.images.image_set import ImageSet
 from core.models.classifier import Classifier
 from core.result import Result, quantity
-from core.runtime.batches import OnProgress, silent
+from core.runtime.progress import OnProgress, silent
 
 _ON_THE_WAY = 21  # points of the straight way from the source to an end
 _WALKED = 0.8  # of the work of a triangle, about

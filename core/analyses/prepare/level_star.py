@@ -27,7 +27,7 @@ from core.geometry.level_sets.widths import level_set_widths
 from core.images.image_set import ImageSet
 from core.models.classifier import Classifier
 from core.result import quantity
-from core.runtime.batches import OnProgress, silent
+from core.runtime.progress import OnProgress, silent
 
 _POINTS = 15  # of spokes and chords
 

@@ -26,7 +26,7 @@ from core.geometry.planes.planes import Plane
 from core.images.image_set import ImageSet
 from core.models.classifier import Classifier
 from core.result import quantity
-from core.runtime.batches import OnProgress, silent
+from core.runtime.progress import OnProgress, silent
 
 _ANGLES = 64  # all round, an even number: every ray has its opposite
 _RINGS = (0.5, 1.0, 2.0)  # of the radius

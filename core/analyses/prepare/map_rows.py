@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from core.analyses.prepare.plane import PlaneKind, cut_of
-from core.geometry.boundary.closest_point import SignedMargin, steepest
+from core.geometry.boundary.signed_margin import SignedMargin, steepest
 from core.geometry.corruptions.corruptions import WORST, corrupt
 from core.geometry.level_sets.step import Mode
 from core.geometry.level_sets.traverse import traverse

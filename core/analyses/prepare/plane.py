@@ -26,7 +26,7 @@ from core.geometry.planes.slices import Method, Slice, slice_plane
 from core.images.image_set import ImageSet
 from core.models.classifier import Classifier
 from core.result import Result
-from core.runtime.batches import OnProgress, silent
+from core.runtime.progress import OnProgress, silent
 
 PlaneKind = Literal["images", "directions"]
 

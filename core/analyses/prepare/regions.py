@@ -26,7 +26,7 @@ from core.geometry.regions.region_graph import RegionGraph, region_graph
 from core.images.image_set import ImageSet
 from core.models.classifier import Classifier
 from core.result import Result, quantity
-from core.runtime.batches import OnProgress, silent
+from core.runtime.progress import OnProgress, silent
 
 End = Literal["relabelled", "image", "nearest", "noise"]
 ENDS: tuple[End, ...] = get_args(End)

@@ -19,7 +19,7 @@ from core.geometry.sparse.support_statistics import unit_of
 from core.images.image_set import ImageSet
 from core.models.classifier import Classifier
 from core.result import quantity
-from core.runtime.batches import OnProgress, silent
+from core.runtime.progress import OnProgress, silent
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from core.geometry.corruptions.prime_draws import PrimeDraws
     from core.images.image_set import ImageSet
     from core.models.classifier import Classifier
-    from core.runtime.batches import OnProgress
+    from core.runtime.progress import OnProgress
 
 
 def _prepare_draws(

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from core.geometry.corruptions.severity_sweep import SeveritySweep
     from core.images.image_set import ImageSet
     from core.models.classifier import Classifier
-    from core.runtime.batches import OnProgress
+    from core.runtime.progress import OnProgress
 
 # the table's names, without the import of torch; a test compares them
 NAMES = (

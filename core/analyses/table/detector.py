@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from core.geometry.detector.evaluation import Attack, DetectionExhibit
     from core.images.image_set import ImageSet
     from core.models.classifier import Classifier
-    from core.runtime.batches import OnProgress
+    from core.runtime.progress import OnProgress
 
 _FIRST_PROBES = 8  # of the picture that comes first
 _COSTS = ("forwards", "gradients", "products", "seconds")

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from core.geometry.limits.painting import PaintedClass
     from core.images.image_set import ImageSet
     from core.models.classifier import Classifier
-    from core.runtime.batches import OnProgress
+    from core.runtime.progress import OnProgress
 
 
 def _prepare_painting(

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from core.geometry.limits.survival import Survival
     from core.images.image_set import ImageSet
     from core.models.classifier import Classifier
-    from core.runtime.batches import OnProgress
+    from core.runtime.progress import OnProgress
 
 _POINTS = 300  # of curves of survival
 

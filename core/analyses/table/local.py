@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from core.geometry.local.by_radius import RadiusSweep
     from core.images.image_set import ImageSet
     from core.models.classifier import Classifier
-    from core.runtime.batches import OnProgress
+    from core.runtime.progress import OnProgress
 
 
 def _prepare_local(*args: Any, **settings: Any) -> LocalCard:

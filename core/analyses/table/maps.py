@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from core.geometry.maps.maps import EmbeddingMap
     from core.images.image_set import ImageSet
     from core.models.classifier import Classifier
-    from core.runtime.batches import OnProgress
+    from core.runtime.progress import OnProgress
 
 MOST_ROWS = 60  # images that a map can hand on to the other views
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from core.images.image_set import ImageSet
     from core.models.classifier import Classifier
     from core.result import Result
-    from core.runtime.batches import OnProgress
+    from core.runtime.progress import OnProgress
 
 
 def _prepare_map(

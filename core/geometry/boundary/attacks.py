@@ -18,7 +18,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from core.geometry.boundary.closest_point import SignedMargin, length, steepest
+from core.geometry.boundary.signed_margin import SignedMargin, length, steepest
 from core.models.classifier import Classifier
 
 

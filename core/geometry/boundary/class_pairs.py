@@ -15,16 +15,9 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from core.geometry.boundary.closest_point import (
-    Images,
-    Rows,
-    SignedMargin,
-    Slope,
-    closest_points,
-    length,
-    looks,
-    zero_between,
-)
+from core.geometry.boundary.bracketing import looks, zero_between
+from core.geometry.boundary.closest_point import closest_points
+from core.geometry.boundary.signed_margin import Images, Rows, SignedMargin, Slope, length
 from core.models.classifier import Classifier
 
 _OVERSHOOT = 0.02

@@ -17,226 +17,30 @@ Ribière, Note sur la convergence de méthodes de directions conjuguées, 1969, 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import Literal, NamedTuple, get_args
+from collections.abc import Callable
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Int
 from torch import Tensor
 
-from core.geometry.common.fused_inference import folded
-from core.models.classifier import Classifier
+from core.geometry.boundary.bracketing import looks
+from core.geometry.boundary.signed_margin import (
+    Classes,
+    Images,
+    Norm,
+    Rows,
+    SignedMargin,
+    _column,
+    dual_length,
+    length,
+    steepest,
+)
 
-Norm = Literal[1, 2, "inf"]
-NORMS: tuple[Norm, ...] = get_args(Norm)
-
-Images = Float[Tensor, "n c h w"]
-Rows = Float[Tensor, " n"]
-Classes = Int[Tensor, " n"]
-
-_DUAL: dict[Norm, float] = {1: float("inf"), 2: 2.0, "inf": 1.0}
 _ALIGNED = 0.1  # degrees: at k = 0 an angle a costs a²/2 of the distance, here 1.5e-6
 _LEAST_BEND = -0.75  # of k D: a boundary that closes around x makes the step at most 4 times as long
 _LEAST_DAMPING = 2.0**-6  # below it a row has stalled
 _STEEPER = 4.0  # how much steeper or flatter than the gradient says
 _RETURNED = 1e-2  # of the distance: how far the last secant step along the ray may go
-_SECTIONS = 60  # steps of a bracket; one in four halves it
-
-
-class Slope(NamedTuple):
-    """The signed margin of each row, its gradient, and the largest other class, which the gradient belongs to."""
-
-    margin: Rows
-    gradient: Images
-    rival: Classes
-
-
-class SignedMargin:
-    """The signed margin of each row's own class, with a count of the images put forward and backward."""
-
-    def __init__(self, classifier: Classifier) -> None:
-        self._classifier = folded(classifier)
-        self.dtype = torch.promote_types(classifier.dtype, torch.float32)  # lengths need more digits than half has
-        self.forwards = 0
-        self.gradients = 0
-
-    def logits(self, images: Images) -> Float[Tensor, "n k"]:
-        """All logits."""
-        self.forwards += len(images)
-        return self._classifier(images.to(self._classifier.dtype)).to(self.dtype)
-
-    def __call__(self, images: Images, source: Classes) -> Rows:
-        """f_s - max_{k != s} f_k: NaN where a logit is not finite."""
-        with torch.no_grad():
-            return _ahead(self.logits(images), source)[0]
-
-    def slope(self, images: Images, source: Classes) -> Slope:
-        """The signed margin with its gradient: one forward, one backward."""
-        with torch.no_grad():
-            points = images.detach()
-        with torch.enable_grad():
-            points.requires_grad_()
-            margin, rival = _ahead(self.logits(points), source)
-            gradient = self._gradient(margin, points, keep=False)
-        return Slope(margin.detach(), gradient, rival)
-
-    def leads(self, images: Images, source: Classes, classes: Int[Tensor, "n j"]) -> Iterator[tuple[Rows, Images]]:
-        """f_s - f_k and its gradient for each column k of `classes` in turn: one forward, j backwards of its graph.
-
-        One backward for all columns (`is_grads_batched`) takes as long on the CPU (0.96 to 1.17 of the loop on the demo
-        models), j times the memory, and a batching rule for every operation of the model.
-        """
-        with torch.enable_grad():
-            points = images.detach().requires_grad_()
-            logits = self.logits(points)
-            own = logits.gather(1, source[:, None])
-            leads = own - logits.gather(1, classes)
-        for column in range(classes.shape[1]):
-            with torch.enable_grad():
-                lead = leads[:, column]
-                gradient = self._gradient(lead, points, keep=column + 1 < classes.shape[1])
-            yield lead.detach(), gradient
-
-    def _gradient(self, lead: Tensor, points: Tensor, keep: bool) -> Tensor:
-        """Of each row's value in its own image: rows do not see each other, so the sum has the same gradient."""
-        self.gradients += len(points)
-        if not lead.requires_grad:  # logits that do not depend on the image
-            return torch.zeros_like(points)
-        (gradient,) = torch.autograd.grad(lead.sum(), points, retain_graph=keep, materialize_grads=True)
-        return gradient.detach().contiguous()
-
-
-def _ahead(logits: Tensor, source: Tensor) -> tuple[Tensor, Tensor]:
-    own = logits.gather(1, source[:, None])
-    other, rival = logits.scatter(1, source[:, None], -torch.inf).max(1)
-    return (own[:, 0] - other).where(torch.isfinite(logits).all(1), torch.nan), rival
-
-
-def length(displacement: Images, norm: Norm) -> Rows:
-    """The p-norm of each row."""
-    norms: Rows = torch.linalg.vector_norm(displacement.flatten(1), float(norm), 1)
-    return norms
-
-
-def dual_length(gradient: Images, norm: Norm) -> Rows:
-    """The q-norm of each row, 1/p + 1/q = 1: how fast a linear function grows per step of p-norm 1."""
-    norms: Rows = torch.linalg.vector_norm(gradient.flatten(1), _DUAL[norm], 1)
-    return norms
-
-
-def steepest(gradient: Images, norm: Norm) -> Images:
-    """The step of p-norm 1 along which a linear function grows fastest; 0 where its gradient is 0.
-
-    The gradient over its length for p = 2, its signs for p = inf, its largest entry alone for p = 1.
-    """
-    if norm == "inf":
-        return gradient.sign()
-    if norm == 2:
-        return gradient / _column(length(gradient, 2).clamp(min=torch.finfo(gradient.dtype).tiny))
-    flat = gradient.flatten(1)
-    largest = flat.abs().argmax(1, keepdim=True)
-    return torch.zeros_like(flat).scatter(1, largest, flat.gather(1, largest).sign()).view_as(gradient)
-
-
-def looks(steps: int, device: torch.device) -> frozenset[int]:
-    """After which of the steps 1, 2, ... the finished rows are looked for and dropped: all of them on the CPU.
-
-    On a GPU each look makes the processor wait for the device, while a finished row left in costs its share of a step:
-    1, 2, 3, 4, 6, 9, 13, ... and the last. Early on many rows finish at once; later few do, and with looks 1.5 times
-    apart at most a third of a row's steps are in vain.
-    """
-    if device.type == "cpu":
-        return frozenset(range(1, steps + 1))
-    chosen, step = {steps}, 1
-    while step < steps:
-        chosen.add(step)
-        step = max(step + 1, int(1.5 * step))
-    return frozenset(chosen)
-
-
-def zero_between(
-    margin: SignedMargin, inside: Images, beyond: Images, source: Classes, tolerance: float
-) -> tuple[Images, Bool[Tensor, " n"]]:
-    """Where the margin is 0 between a point inside the region and one beyond its boundary.
-
-    Regula falsi with the Illinois rule; a step is kept half a tolerance away from both ends, so that the interval
-    closes from both sides, and every fourth one halves it.
-
-    Args:
-        margin: the signed margin.
-        inside: images with margin >= 0.
-        beyond: images with margin <= 0.
-        source: the class of each row.
-        tolerance: length of the last interval, relative to the way from `inside` to the boundary.
-
-    Returns:
-        The points, and which intervals were closed: not those with undefined margins in them.
-    """
-    bracket = _Bracket(margin(inside, source), margin(beyond, source), tolerance)
-    rows = torch.arange(len(inside), device=inside.device)
-    looked = looks(_SECTIONS, inside.device)
-    for step in range(1, _SECTIONS + 1):
-        at = bracket.middle(rows) if step % 4 == 0 else bracket.secant(rows)
-        found = margin(inside[rows] + _column(at) * (beyond[rows] - inside[rows]), source[rows])
-        bracket.narrow(rows, at, found)
-        if step in looked:
-            rows = rows[~bracket.closed[rows]]
-            if not len(rows):
-                break
-    return inside + _column(bracket.zero()) * (beyond - inside), bracket.closed
-
-
-class _Bracket:
-    """Intervals [low, high] with a margin >= 0 at low and <= 0 at high, one per row."""
-
-    def __init__(self, above: Tensor, below: Tensor, tolerance: float) -> None:
-        self._tolerance = tolerance
-        self._low, self._high = torch.zeros_like(above), torch.ones_like(above)
-        self._above, self._below = above, below
-        self._weights = above.clone(), below.clone()  # margins as the Illinois rule halves them
-        self._side = torch.zeros_like(above)  # which end moved last: 1 low, -1 high
-        self.closed = (above == 0) | (below == 0)
-
-    def middle(self, rows: Tensor) -> Tensor:
-        """The middle of the interval."""
-        return (self._low[rows] + self._high[rows]) / 2
-
-    def secant(self, rows: Tensor) -> Tensor:
-        """Where the line through both (halved) margins is 0, but half a tolerance away from both ends."""
-        low, high = self._low[rows], self._high[rows]
-        least = self._tolerance * high / 2
-        at = low + _part(self._weights[0][rows], self._weights[1][rows]) * (high - low)
-        return at.maximum(low + least).minimum(high - least)
-
-    def narrow(self, rows: Tensor, at: Tensor, margin: Tensor) -> None:
-        """Move one end of each of these intervals to a point inside it; undefined margins move none."""
-        inside, beyond = margin > 0, margin <= 0
-        side = inside.to(margin.dtype) - beyond.to(margin.dtype)
-        again = (side == self._side[rows]) & (side != 0)
-        above, below = self._weights
-        above[rows] = torch.where(inside, margin, torch.where(again, above[rows] / 2, above[rows]))
-        below[rows] = torch.where(beyond, margin, torch.where(again, below[rows] / 2, below[rows]))
-        self._low[rows] = low = torch.where(inside, at, self._low[rows])
-        self._above[rows] = torch.where(inside, margin, self._above[rows])
-        self._high[rows] = high = torch.where(beyond, at, self._high[rows])
-        self._below[rows] = torch.where(beyond, margin, self._below[rows])
-        self._side[rows] = side
-        narrow = high - low <= 1.01 * self._tolerance * high  # the ends are rounded
-        self.closed[rows] = self.closed[rows] | narrow | (margin == 0)
-
-    def zero(self) -> Tensor:
-        """Where the line through both true margins is 0."""
-        return self._low + _part(self._above, self._below) * (self._high - self._low)
-
-
-def _part(above: Tensor, below: Tensor) -> Tensor:
-    """Where, between 0 and 1, the line from above >= 0 to below <= 0 is 0; in the middle where that is undefined."""
-    return (above / (above - below)).nan_to_num(0.5).clamp(0, 1)
-
-
-def _column(values: Tensor) -> Tensor:
-    """One value per row, to be multiplied with images."""
-    return values.view(-1, 1, 1, 1)
 
 
 def alignment(displacement: Images, normal: Images, norm: Norm) -> Rows:

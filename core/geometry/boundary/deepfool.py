@@ -29,21 +29,13 @@ from jaxtyping import Float
 from torch import Tensor
 
 from core.errors import ImageError
-from core.geometry.boundary.closest_point import (
-    NORMS,
-    Norm,
-    SignedMargin,
-    alignment,
-    closest_points,
-    dual_length,
-    length,
-    looks,
-    steepest,
-    zero_between,
-)
+from core.geometry.boundary.bracketing import looks, zero_between
+from core.geometry.boundary.closest_point import alignment, closest_points
+from core.geometry.boundary.signed_margin import NORMS, Norm, SignedMargin, dual_length, length, steepest
 from core.models.classifier import Classifier
 from core.result import Result, quantity
-from core.runtime.batches import OnProgress, out_of_memory, silent
+from core.runtime.batches import out_of_memory
+from core.runtime.progress import OnProgress, silent
 
 STATUSES: Mapping[str, str] = MappingProxyType(
     {

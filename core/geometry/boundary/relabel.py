@@ -21,7 +21,8 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from core.geometry.boundary.closest_point import Images, Rows, SignedMargin, Slope, length, looks, steepest
+from core.geometry.boundary.bracketing import looks
+from core.geometry.boundary.signed_margin import Images, Rows, SignedMargin, Slope, length, steepest
 from core.models.classifier import Classifier
 from core.result import Result, quantity
 

@@ -25,12 +25,13 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from core.geometry.boundary.closest_point import SignedMargin
+from core.geometry.boundary.signed_margin import SignedMargin
 from core.geometry.common.random_streams import Stream
 from core.geometry.corruptions.severity_sweep import true_classes
 from core.models.classifier import Classifier
 from core.result import Result, quantity
-from core.runtime.batches import Batches, OnProgress, silent
+from core.runtime.batches import Batches
+from core.runtime.progress import OnProgress, silent
 
 _MOST_VALUES = 1 << 22  # pixels of a chunk, for each of which there is one gradient per class
 

@@ -21,7 +21,7 @@ from core.geometry.corruptions.corruptions import CORRUPTIONS, WORST, corrupt
 from core.geometry.corruptions.severity_sweep import severity_sweep
 from core.models.classifier import Classifier
 from core.result import Result, quantity
-from core.runtime.batches import OnProgress, silent
+from core.runtime.progress import OnProgress, silent
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

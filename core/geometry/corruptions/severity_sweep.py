@@ -27,12 +27,13 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from core.geometry.boundary.closest_point import SignedMargin, length
+from core.geometry.boundary.signed_margin import SignedMargin, length
 from core.geometry.common.intervals import wilson
 from core.geometry.corruptions.corruptions import CORRUPTIONS, WORST, corrupt
 from core.models.classifier import Classifier
 from core.result import Result, quantity
-from core.runtime.batches import Batches, OnProgress, silent
+from core.runtime.batches import Batches
+from core.runtime.progress import OnProgress, silent
 
 _MOST_VALUES = 1 << 22  # pixels of a chunk: 27 images of 3 x 224 x 224, for each of which a graph is kept
 

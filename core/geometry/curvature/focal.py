@@ -17,7 +17,9 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from core.geometry.boundary.closest_point import SignedMargin, closest_points, length, zero_between
+from core.geometry.boundary.bracketing import zero_between
+from core.geometry.boundary.closest_point import closest_points
+from core.geometry.boundary.signed_margin import SignedMargin, length
 
 Images = Float[Tensor, "n c h w"]
 

@@ -30,9 +30,10 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from core.errors import ImageError
-from core.geometry.boundary.closest_point import SignedMargin, alignment, length
+from core.geometry.boundary.closest_point import alignment
 from core.geometry.boundary.deepfool import STATUSES as BOUNDARY_STATUSES
 from core.geometry.boundary.deepfool import BoundaryPoints, boundary_points
+from core.geometry.boundary.signed_margin import SignedMargin, length
 from core.geometry.curvature.focal import is_saddle, nearer_points
 from core.geometry.curvature.search import PROBES, STEPS, CurvatureSearch, Extent
 from core.geometry.curvature.summary import CurvatureSummary
@@ -42,7 +43,8 @@ from core.geometry.hessian.second_derivatives import Method, plan_for, require_s
 from core.geometry.hessian.softening import softened
 from core.models.classifier import Classifier
 from core.result import quantity
-from core.runtime.batches import OnProgress, out_of_memory, silent
+from core.runtime.batches import out_of_memory
+from core.runtime.progress import OnProgress, silent
 
 STATUSES: Mapping[str, str] = MappingProxyType(
     {

@@ -25,7 +25,7 @@ from core.geometry.boundary.deepfool import boundary_points
 from core.geometry.curvature.profile import CurvatureProfile, curvature_profile
 from core.models.classifier import Classifier
 from core.result import Result, quantity
-from core.runtime.batches import OnProgress, silent
+from core.runtime.progress import OnProgress, silent
 
 PUBLISHED = 10 / 512  # of sqrt(d): the step of the differences in the NeurIPS 2018 code, per ℓ2 pixel
 

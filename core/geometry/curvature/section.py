@@ -23,7 +23,7 @@ from core.geometry.curvature.principal_direction import Bend, orthogonal
 from core.geometry.planes.planes import Plane
 from core.geometry.planes.slices import Slice, slice_plane
 from core.result import Result, quantity
-from core.runtime.batches import OnProgress, silent
+from core.runtime.progress import OnProgress, silent
 
 _STEEPEST = 85.0  # degrees: a plane that leans more is almost tangent
 

@@ -24,7 +24,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from core.geometry.boundary.closest_point import SignedMargin, zero_between
+from core.geometry.boundary.bracketing import zero_between
+from core.geometry.boundary.signed_margin import SignedMargin
 from core.geometry.curvature.normal_sections import sections
 from core.geometry.curvature.principal_direction import Bend
 from core.result import Result, quantity

@@ -30,7 +30,7 @@ from core.geometry.common.intervals import wilson
 from core.geometry.detector.scores import PerturbationScores, detect_perturbed
 from core.models.classifier import Classifier
 from core.result import Result, quantity
-from core.runtime.batches import OnProgress, silent
+from core.runtime.progress import OnProgress, silent
 
 Attack = Literal["overshoot", "projected gradient", "shortest"]
 ATTACKS: tuple[Attack, ...] = get_args(Attack)

@@ -35,7 +35,7 @@ from core.geometry.hessian.second_derivatives import Plan, operators_at, plan_fo
 from core.geometry.hessian.shape_operator import ShapeOperator
 from core.models.classifier import Classifier
 from core.result import Result, quantity
-from core.runtime.batches import OnProgress, silent
+from core.runtime.progress import OnProgress, silent
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -26,7 +26,7 @@ from torch import Tensor, nn
 from core.geometry.hessian.products import HessianProducts
 from core.geometry.hessian.sequential import Convolution, Normalised, Tape
 from core.geometry.hessian.smooth_layers import TwiceDifferentiable, spread
-from core.runtime import batches
+from core.runtime import progress
 
 _TILE = 256  # rows and columns that stay in the cache while they are transposed
 _TOGETHER = 192  # columns that go through a plain chain at once on the CPU, where its parts still fit the cache
@@ -129,7 +129,7 @@ def _by_rows(tape: Tape, matrix: Tensor, together: int, tick: Callable[[float], 
 
 def _columns(tape: Tape, rows: _Rows) -> Float[Tensor, "b d"]:
     """H e of all pixels e in some rows of the image, in the rows of the image from the first of these on."""
-    batches.batch_begins()
+    progress.batch_begins()
     channels, _, width = tape.sizes[0]
     count = channels * (rows.end - rows.start) * width
     first = next(iter(tape.slopes.values()))

@@ -25,7 +25,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from core.geometry.boundary.closest_point import looks
+from core.geometry.boundary.bracketing import looks
 
 Side = Literal["largest magnitude", "both ends"]
 

@@ -29,11 +29,12 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from core.files import atomic_write, cache_folder
 from core.geometry.common.fused_inference import folded
 from core.geometry.hessian.sequential import Tape, steps_of
 from core.geometry.hessian.smooth_layers import eased
 from core.models.classifier import Classifier
-from core.runtime.batches import atomic_write, cache_folder, logger, out_of_memory
+from core.runtime.batches import logger, out_of_memory
 
 Backend = Literal["linearize", "forward over reverse", "double backward", "differences"]
 BACKENDS: tuple[Backend, ...] = get_args(Backend)

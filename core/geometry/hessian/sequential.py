@@ -25,7 +25,7 @@ from torch import Tensor, nn
 
 from core.geometry.hessian.smooth_layers import LinearConvolution, TwiceDifferentiable, convolve, transpose
 from core.models.classifier import Classifier
-from core.runtime import batches
+from core.runtime import progress
 
 
 @runtime_checkable
@@ -199,7 +199,7 @@ class Tape:
     @torch.no_grad()
     def products(self, vectors: Float[Tensor, "n b d"]) -> Float[Tensor, "n b d"]:
         """H v of b directions at each point."""
-        batches.batch_begins()
+        progress.batch_begins()
         rows, block, _ = vectors.shape
         if not self.steps:
             return torch.zeros_like(vectors)

@@ -23,7 +23,8 @@ from torch import Tensor
 from core.geometry.level_sets.log_odds import level_below, log_odds
 from core.models.classifier import Classifier
 from core.result import Result, quantity
-from core.runtime.batches import Batches, OnProgress, silent
+from core.runtime.batches import Batches
+from core.runtime.progress import OnProgress, silent
 
 _HALVINGS = 20  # of one step: the reach to a millionth of it
 _ROUNDING = 64  # in units of the last digit: how well log-odds are known

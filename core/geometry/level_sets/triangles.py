@@ -28,7 +28,7 @@ from torch import Tensor
 from core.geometry.level_sets.log_odds import log_odds
 from core.models.classifier import Classifier
 from core.result import Result, quantity
-from core.runtime.batches import OnProgress, silent
+from core.runtime.progress import OnProgress, silent
 
 Weighting = Literal["area", "lattice"]
 

@@ -30,7 +30,7 @@ from core.errors import ImageError
 from core.geometry.level_sets.log_odds import LogOdds, log_odds
 from core.models.classifier import Classifier
 from core.result import Result, quantity
-from core.runtime.batches import OnProgress, silent
+from core.runtime.progress import OnProgress, silent
 
 _Rays = Callable[[Tensor], Tensor]  # from numbers to unit vectors (m, pixels): the first point's, the second's, ...
 

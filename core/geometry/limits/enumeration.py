@@ -22,7 +22,7 @@ from core.errors import ImageError
 from core.geometry.limits.bounds import robustness_bound
 from core.models.classifier import Classifier
 from core.result import Result, quantity
-from core.runtime.batches import OnProgress, silent
+from core.runtime.progress import OnProgress, silent
 
 MOST_IMAGES = 1 << 16
 

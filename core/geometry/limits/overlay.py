@@ -20,7 +20,7 @@ from torch import Tensor
 
 from core.models.classifier import Classifier
 from core.result import Result, quantity
-from core.runtime.batches import OnProgress, silent
+from core.runtime.progress import OnProgress, silent
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

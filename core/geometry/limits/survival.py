@@ -28,7 +28,7 @@ from core.geometry.limits.extremal import EXTREMAL, extremal_size
 from core.geometry.limits.minimal_changes import Witnesses
 from core.models.classifier import Classifier
 from core.result import Result, quantity
-from core.runtime.batches import OnProgress, silent
+from core.runtime.progress import OnProgress, silent
 
 Partition = Literal["labels", "halved"]
 PARTITIONS: tuple[Partition, ...] = get_args(Partition)

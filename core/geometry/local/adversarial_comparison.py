@@ -25,7 +25,7 @@ from core.geometry.local.jacobian import Representation
 from core.geometry.local.local import LocalGeometry, local_geometry
 from core.models.classifier import Classifier
 from core.result import Result, quantity
-from core.runtime.batches import OnProgress, silent
+from core.runtime.progress import OnProgress, silent
 
 KINDS = ("clean", "adversarial", "noise")
 _NUMBERS = (

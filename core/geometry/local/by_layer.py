@@ -41,7 +41,7 @@ from core.geometry.local.local import precise
 from core.geometry.local.mantel import distances, mantel_where_distinct
 from core.models.classifier import Classifier
 from core.result import Result, quantity
-from core.runtime.batches import OnProgress, silent
+from core.runtime.progress import OnProgress, silent
 
 _WIDE, _BUCKETS = 1 << 15, 1 << 12
 _ROUNDS = 60

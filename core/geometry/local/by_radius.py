@@ -32,7 +32,7 @@ from core.geometry.local.layers import Watch, watched
 from core.geometry.local.local import precise
 from core.models.classifier import Classifier
 from core.result import Result, quantity
-from core.runtime.batches import OnProgress, silent
+from core.runtime.progress import OnProgress, silent
 
 RADII = (0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 _SEEN = {  # kinked operations of torch that the watched modules run

@@ -19,7 +19,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from core.geometry.boundary.closest_point import SignedMargin, length, steepest
+from core.geometry.boundary.signed_margin import SignedMargin, length, steepest
 from core.geometry.subspaces.subspaces import frequency_blocks
 from core.models.classifier import Classifier
 

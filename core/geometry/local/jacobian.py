@@ -25,7 +25,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from core.geometry.boundary.closest_point import looks
+from core.geometry.boundary.bracketing import looks
 from core.models.classifier import Classifier
 
 Representation = Literal["logits", "probabilities"]

@@ -42,7 +42,7 @@ from core.geometry.local.norm_product import norm_product
 from core.geometry.local.rays import label_rays
 from core.models.classifier import Classifier
 from core.result import Result, quantity
-from core.runtime.batches import OnProgress, silent
+from core.runtime.progress import OnProgress, silent
 
 STATUSES: Mapping[str, str] = MappingProxyType(
     {

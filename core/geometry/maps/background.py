@@ -29,7 +29,7 @@ from torch import Tensor
 from core.geometry.maps.maps import EmbeddingMap, Placer
 from core.models.classifier import Classifier
 from core.result import quantity
-from core.runtime.batches import OnProgress, silent
+from core.runtime.progress import OnProgress, silent
 
 STATUSES: Mapping[str, str] = MappingProxyType(
     {

@@ -25,7 +25,7 @@ from core.geometry.curvature.profile import curvature_profile
 from core.geometry.maps.background import DecisionMap
 from core.models.classifier import Classifier
 from core.result import quantity
-from core.runtime.batches import OnProgress, silent
+from core.runtime.progress import OnProgress, silent
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

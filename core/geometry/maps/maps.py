@@ -33,7 +33,7 @@ from core.geometry.maps.spaces import Space, SpaceName
 from core.geometry.maps.transform import anchored, distance_ratio, place
 from core.models.classifier import Classifier
 from core.result import Result, quantity
-from core.runtime.batches import OnProgress, silent
+from core.runtime.progress import OnProgress, silent
 
 _FEWEST = 4  # images
 _MOST = 20_000

@@ -25,7 +25,7 @@ from core.geometry.planes.planes import Plane
 from core.geometry.planes.slices import Slice
 from core.models.classifier import Classifier
 from core.result import Result, quantity
-from core.runtime.batches import OnProgress, silent
+from core.runtime.progress import OnProgress, silent
 
 _RADII = 32  # per ray, from a thousandth of its reach on: each 25 % beyond the one before
 _SMALLEST_RADIUS = 1e-3

@@ -30,7 +30,7 @@ from core.geometry.planes.slices import Slice
 from core.images.image_set import ImageSet
 from core.models.classifier import Classifier
 from core.result import Result, quantity
-from core.runtime.batches import OnProgress, silent
+from core.runtime.progress import OnProgress, silent
 
 _SMALLEST_RESOLVED = 4  # cells
 _SPREAD = 1.5  # side of a random plane's square over the spread of its three images

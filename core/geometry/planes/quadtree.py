@@ -19,7 +19,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from core.runtime.batches import OnProgress
+from core.runtime.progress import OnProgress
 
 _UNKNOWN_LOW, _UNKNOWN_HIGH = 32767, -1  # what an unevaluated point adds to the smallest and largest label of a cell
 _GUARD_VALUES = 1 << 24  # logits gathered at once by the guard: 64 MiB in float32

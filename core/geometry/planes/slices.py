@@ -32,7 +32,7 @@ from core.geometry.planes.progressive import Scan
 from core.geometry.planes.quadtree import LevelProgress, Quadtree
 from core.models.classifier import Classifier
 from core.result import Result, quantity
-from core.runtime.batches import OnProgress, silent
+from core.runtime.progress import OnProgress, silent
 
 Method = Literal["adaptive", "careful", "full"]
 METHODS: tuple[Method, ...] = get_args(Method)

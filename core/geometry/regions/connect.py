@@ -33,7 +33,7 @@ from core.geometry.boundary.relabel import RegionMargin
 from core.geometry.regions.recursive_bisection import BUDGET, FOUND, STALLED, Growth, Limits
 from core.models.classifier import Classifier
 from core.result import Result, quantity
-from core.runtime.batches import OnProgress, silent
+from core.runtime.progress import OnProgress, silent
 
 STATUSES: Mapping[str, str] = MappingProxyType(
     {

@@ -13,8 +13,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from core.geometry.boundary.closest_point import Images, steepest
 from core.geometry.boundary.relabel import RegionMargin, deepen, enter
+from core.geometry.boundary.signed_margin import Images, steepest
 from core.geometry.common.random_streams import Stream
 from core.geometry.regions.rrt_connect import Gaps, TreeSearch
 from core.geometry.regions.segments import Checked, check_segments

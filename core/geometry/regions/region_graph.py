@@ -23,7 +23,7 @@ from torch import Tensor
 from core.geometry.regions.connect import RegionPaths, connect
 from core.models.classifier import Classifier
 from core.result import Result, quantity
-from core.runtime.batches import OnProgress, silent
+from core.runtime.progress import OnProgress, silent
 
 OUTCOMES = ("straight", "bent", "searched", "not found", "not tried", "other class")
 _STRAIGHT, _BENT, _SEARCHED, _MISSING, _WAITING, _OTHER = range(6)

@@ -20,8 +20,8 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from core.geometry.boundary.closest_point import Images, steepest
 from core.geometry.boundary.relabel import RegionMargin
+from core.geometry.boundary.signed_margin import Images, steepest
 
 _PROBES = 24  # gradients around a gap
 _SPREADS = (0.02, 0.1, 0.3)  # of the gap, by turns: how far off it probes lie

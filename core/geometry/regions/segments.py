@@ -18,8 +18,8 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from core.geometry.boundary.closest_point import Rows
 from core.geometry.boundary.relabel import RegionMargin
+from core.geometry.boundary.signed_margin import Rows
 
 _BLIND = 2  # halvings before slopes are trusted
 _MOST_HALVINGS = 40

@@ -25,7 +25,7 @@ from core.geometry.shared_directions.mean_shape_operator import SharedDirections
 from core.geometry.shared_directions.sharing import TOLERANCE, scrambled
 from core.models.classifier import Classifier
 from core.result import Result, quantity
-from core.runtime.batches import OnProgress, silent
+from core.runtime.progress import OnProgress, silent
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

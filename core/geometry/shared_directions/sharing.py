@@ -41,7 +41,7 @@ from core.geometry.shared_directions.mean_shape_operator import (
 from core.geometry.shared_directions.subspace_noise import SubspaceSensitivity, curvature_spans, subspace_sensitivity
 from core.models.classifier import Classifier
 from core.result import Result, quantity
-from core.runtime.batches import OnProgress, silent
+from core.runtime.progress import OnProgress, silent
 
 Whose = Literal["shared", "own"]
 

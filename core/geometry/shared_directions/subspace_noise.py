@@ -24,7 +24,7 @@ from core.errors import ImageError
 from core.geometry.curvature.profile import CurvatureProfile
 from core.models.classifier import Classifier
 from core.result import Result, quantity
-from core.runtime.batches import OnProgress, silent
+from core.runtime.progress import OnProgress, silent
 
 _MOST_VALUES = 1 << 24  # of noise made at once
 

@@ -17,7 +17,8 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from core.geometry.boundary.closest_point import Images, length, zero_between
+from core.geometry.boundary.bracketing import zero_between
+from core.geometry.boundary.signed_margin import Images, length
 from core.geometry.sparse.counted_margin import Problem
 from core.geometry.sparse.pruning import first_places, losses
 from core.geometry.sparse.sparsefool import FOUND, FirstPlane

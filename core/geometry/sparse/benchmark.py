@@ -21,7 +21,7 @@ from torch import Tensor
 from core.geometry.sparse.sparse_perturbation import SparsePerturbation, sparse_perturbation
 from core.models.classifier import Classifier
 from core.result import Result, quantity
-from core.runtime.batches import OnProgress, silent
+from core.runtime.progress import OnProgress, silent
 
 Contest = Literal["methods", "multipliers"]
 CONTESTS: tuple[Contest, ...] = get_args(Contest)

@@ -28,7 +28,7 @@ import torch
 from jaxtyping import Bool, Int
 from torch import Tensor
 
-from core.geometry.boundary.closest_point import Images, Rows
+from core.geometry.boundary.signed_margin import Images, Rows
 
 SparseOrder = Literal["pixel", "l0", "l1"]
 SPARSE_ORDERS: tuple[SparseOrder, ...] = get_args(SparseOrder)

@@ -15,7 +15,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from core.geometry.boundary.closest_point import Images, Rows, SignedMargin, Slope
+from core.geometry.boundary.signed_margin import Images, Rows, SignedMargin, Slope
 from core.models.classifier import Classifier
 
 Numbers = Int[Tensor, " n"]  # of images

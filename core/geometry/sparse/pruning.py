@@ -22,7 +22,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from core.geometry.boundary.closest_point import Images, Rows
+from core.geometry.boundary.signed_margin import Images, Rows
 from core.geometry.sparse.counted_margin import Numbers, Problem
 
 _MEASURED = 12  # items: with as many or fewer, all are measured rather than estimated

@@ -24,7 +24,8 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from core.geometry.boundary.closest_point import Images, looks
+from core.geometry.boundary.bracketing import looks
+from core.geometry.boundary.signed_margin import Images
 from core.geometry.sparse.counted_margin import Numbers, Problem
 from core.geometry.sparse.sparsefool import FOUND, NO_DIRECTION, NOT_REACHED, UNDEFINED
 

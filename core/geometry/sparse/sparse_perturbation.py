@@ -32,7 +32,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from core.errors import ImageError
-from core.geometry.boundary.closest_point import length
+from core.geometry.boundary.signed_margin import length
 from core.geometry.sparse.attribution import pictures
 from core.geometry.sparse.box_solver import SPARSE_ORDERS, SparseOrder
 from core.geometry.sparse.counted_margin import UNITS, Ledger, Problem, Unit, batch_size
@@ -50,7 +50,8 @@ from core.geometry.sparse.sparsefool import (
 )
 from core.models.classifier import Classifier
 from core.result import Result, quantity
-from core.runtime.batches import OnProgress, out_of_memory, silent
+from core.runtime.batches import out_of_memory
+from core.runtime.progress import OnProgress, silent
 
 Method = Literal["sparsefool", "sigma_zero"]
 METHODS: tuple[Method, ...] = get_args(Method)

@@ -30,7 +30,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from core.geometry.boundary.closest_point import Images, Rows, length, looks, steepest, zero_between
+from core.geometry.boundary.bracketing import looks, zero_between
+from core.geometry.boundary.signed_margin import Images, Rows, length, steepest
 from core.geometry.sparse.box_solver import SparseOrder, solve
 from core.geometry.sparse.counted_margin import Numbers, Problem
 

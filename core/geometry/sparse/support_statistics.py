@@ -31,7 +31,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from core.geometry.boundary.closest_point import SignedMargin
+from core.geometry.boundary.signed_margin import SignedMargin
 from core.geometry.common.intervals import wilson
 from core.geometry.sparse import support_overlap
 from core.geometry.sparse.box_solver import SparseOrder
@@ -39,7 +39,8 @@ from core.geometry.sparse.saliency import PREDICTORS, bright_part, picture_maps,
 from core.geometry.sparse.sparse_perturbation import Method, SparsePerturbation, sparse_perturbation
 from core.models.classifier import Classifier
 from core.result import Result, quantity
-from core.runtime.batches import Batches, OnProgress, silent
+from core.runtime.batches import Batches
+from core.runtime.progress import OnProgress, silent
 
 _CERTAIN = 0.95
 _LIMITS = 64

@@ -27,7 +27,8 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from core.geometry.boundary.closest_point import SignedMargin, looks
+from core.geometry.boundary.bracketing import looks
+from core.geometry.boundary.signed_margin import SignedMargin
 from core.geometry.common.intervals import wilson
 from core.geometry.sparse.box_solver import SparseOrder
 from core.geometry.sparse.sparse_perturbation import Method, SparsePerturbation, sparse_perturbation
@@ -35,7 +36,8 @@ from core.geometry.sparse.support_overlap import chance_iou, iou, random_support
 from core.geometry.sparse.support_statistics import flat, mean, unit_of
 from core.models.classifier import Classifier
 from core.result import Result, quantity
-from core.runtime.batches import Batches, OnProgress, out_of_memory, silent
+from core.runtime.batches import Batches, out_of_memory
+from core.runtime.progress import OnProgress, silent
 
 CONDITIONS = (
     "change",

@@ -33,12 +33,14 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from core.geometry.boundary.closest_point import alignment, closest_points, length, looks, zero_between
+from core.geometry.boundary.bracketing import looks, zero_between
+from core.geometry.boundary.closest_point import alignment, closest_points
+from core.geometry.boundary.signed_margin import length
 from core.geometry.subspaces.subspace_margin import Planes, Within
 from core.geometry.subspaces.subspaces import Subspaces, frequency_windows
 from core.models.classifier import Classifier
 from core.result import Result, quantity
-from core.runtime.batches import OnProgress, silent
+from core.runtime.progress import OnProgress, silent
 
 STATUSES: Mapping[str, str] = MappingProxyType(
     {

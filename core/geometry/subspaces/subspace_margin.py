@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from core.geometry.boundary.closest_point import Images, Rows, SignedMargin, Slope
+from core.geometry.boundary.signed_margin import Images, Rows, SignedMargin, Slope
 from core.geometry.subspaces.subspaces import Subspaces
 from core.models.classifier import Classifier
 from core.runtime.batches import out_of_memory

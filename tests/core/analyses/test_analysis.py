@@ -13,9 +13,9 @@ from core.exports.settings import used_settings
 from core.exports.tables import data_bytes
 from core.figures.drawing.paper import figure_bytes
 from core.figures.drawing.screen import page_bytes
-from core.images.image_set import load_images
+from core.images.load import load_images
 from core.result import Result
-from core.runtime.batches import silent
+from core.runtime.progress import silent
 from tests import golden
 
 

@@ -12,7 +12,7 @@ import torch
 
 from core.errors import ImageError
 from core.images.collections import gather, previews
-from core.images.image_set import load_images
+from core.images.load import load_images
 from core.models.third_party import by_digest, digest_of
 from core.sources.images import Fit, ImageSource
 from tests.hostile_images import archive, encoded

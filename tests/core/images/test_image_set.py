@@ -23,8 +23,10 @@ from PIL import Image
 
 from core.errors import ImageError
 from core.images import image_set as images
+from core.images import load
 from core.images.files import read_picture
-from core.images.image_set import ImageSet, load_images
+from core.images.image_set import ImageSet
+from core.images.load import load_images
 from core.sources.images import Fit
 from core.sources.models import ASSETS
 from core.training.data import PHOTOS
@@ -84,10 +86,10 @@ def test_demo_sets_at_other_sizes_are_kept_by_bytes_not_by_number(monkeypatch: p
     assert load_images("demo:photos@32") is first
     load_images("demo:photos@31")
     load_images("demo:photos@30")
-    assert list(images._sizes) == ["demo:photos@31", "demo:photos@30"]  # the one asked for longest ago is gone
+    assert list(load._sizes) == ["demo:photos@31", "demo:photos@30"]  # the one asked for longest ago is gone
     for side in range(8, 40):  # none of which stays in use
         load_images(f"demo:photos@{side}")
-        assert sum(kept.pixels.nbytes for kept in images._sizes.values()) <= 2.5 * each
+        assert sum(kept.pixels.nbytes for kept in load._sizes.values()) <= 2.5 * each
     held = [first, load_images("demo:photos@33")]
     with pytest.raises(ImageError, match=r"^expected room for demo:photos@40, .* fill it; try again later$"):
         load_images("demo:photos@40")
@@ -114,10 +116,10 @@ def test_demo_sets_at_other_sizes_are_kept_by_bytes_not_by_number(monkeypatch: p
 def test_what_cannot_fit_is_refused_before_it_is_made(source: str, fits: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(images, "_resized", lambda *args: pytest.fail("images were made"))
     if fits:
-        images.check_shape(source, (3, 32, 32), "m")
+        load.check_shape(source, (3, 32, 32), "m")
     else:
         with pytest.raises(ImageError, match="expected images of n x 3 x 32 x 32 for m, got n x .*; resize"):
-            images.check_shape(source, (3, 32, 32), "m")
+            load.check_shape(source, (3, 32, 32), "m")
 
 
 def test_every_photograph_has_its_licence_on_record() -> None:

@@ -18,10 +18,11 @@ from core.geometry.planes.planes import Plane
 from core.geometry.planes.slices import slice_plane
 from core.geometry.subspaces.subspace_distances import subspace_margins
 from core.geometry.subspaces.subspaces import frequency_blocks, patches
-from core.images.image_set import ImageSet, load_images
+from core.images.image_set import ImageSet
+from core.images.load import load_images
 from core.models.analytic import Affine, Ball, Known, analytic_classifier, known
-from core.models.checkpoints import load_classifier
 from core.models.classifier import Classifier
+from core.models.load import load_classifier
 from core.sources.models import ANALYTIC_KINDS
 from tests import truths
 

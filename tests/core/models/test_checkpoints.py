@@ -20,9 +20,13 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from core.errors import CheckpointError
-from core.images.image_set import METADATA_KEY, load_images
-from core.models.checkpoints import _digest, demo_images, demo_models, load_classifier, model_card, write_checkpoint
+from core.images.image_set import METADATA_KEY
+from core.images.load import load_images
+from core.models import demo
+from core.models.checkpoints import _digest, write_checkpoint
 from core.models.classifier import Classifier
+from core.models.demo import demo_images, demo_models
+from core.models.load import load_classifier, model_card
 from core.sources.models import ASSETS
 from core.training import train
 
@@ -79,7 +83,7 @@ def refused(path: Path | str, message: str) -> None:
 
 
 def test_every_shipped_model_is_there() -> None:
-    assert demo_models() == tuple(f"demo:{name}" for name in train.SHIPPED)
+    assert demo_models() == tuple(f"demo:{name}" for name in demo.SHIPPED)
     assert demo_models()[:2] == ("demo:photos/standard", "demo:photos/standard-1")
 
 
@@ -87,7 +91,7 @@ def test_every_shipped_model_is_there() -> None:
 def test_shipped_models_are_as_accurate_as_their_cards_say(source) -> None:
     name = source.removeprefix("demo:")
     family = name.partition("-")[0]
-    stored = load_file(ASSETS / "images" / f"{train.demo_spec(name).data}.safetensors")
+    stored = load_file(ASSETS / "images" / f"{demo.demo_spec(name).data}.safetensors")
     pixels, labels = stored["pixels"].float() / 255, stored["labels"]
     classifier = load_classifier(source, "cpu")
     assert classifier.name == name

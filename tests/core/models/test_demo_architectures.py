@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
+from core.models.demo import ARCHITECTURES, demo_spec
 from core.models.demo_architectures import strided, transformer
-from core.training.train import ARCHITECTURES, demo_spec
 
 TINY = {"patch": 4, "width": 8, "depth": 2, "heads": 2}
 

@@ -18,7 +18,7 @@ from safetensors.torch import save
 
 from core.errors import CheckpointError
 from core.models import downloads
-from core.models.checkpoints import load_classifier
+from core.models.load import load_classifier
 from core.models.registries import untrained
 
 Serve = Callable[[dict[str, bytes]], str]

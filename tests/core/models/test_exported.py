@@ -16,8 +16,8 @@ from torch import nn
 
 from core.errors import CheckpointError
 from core.models import exported
-from core.models.checkpoints import load_classifier
 from core.models.exported import Exported, call_factory, load_onnx, load_pt2
+from core.models.load import load_classifier
 
 
 def net() -> nn.Module:

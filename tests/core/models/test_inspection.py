@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from core.errors import CheckpointError
-from core.models.checkpoints import load_classifier
 from core.models.classifier import Classifier
 from core.models.inspection import doubts, inspect, require_classifier
+from core.models.load import load_classifier
 
 
 class Does(nn.Module):

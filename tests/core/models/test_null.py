@@ -7,13 +7,14 @@ import torch
 from torch import Tensor, nn
 
 from core.errors import CheckpointError
-from core.images.image_set import load_images
+from core.images.load import load_images
 from core.models import null as nulls
-from core.models.checkpoints import demo_images, load_classifier
 from core.models.classifier import Classifier
+from core.models.demo import demo_images
+from core.models.load import load_classifier
 from core.models.null import linearised, null_of, untrained
 from core.recipes.recipe import Recipe
-from core.runtime.batches import silent
+from core.runtime.progress import silent
 from core.sources.models import Source
 from tests import truths
 

@@ -11,7 +11,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from core.errors import CheckpointError
 from core.models import exported
-from core.models.checkpoints import load_classifier
+from core.models.load import load_classifier
 from core.models.onnx_files import examine
 from core.runtime import sandbox
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from core.errors import CheckpointError
-from core.images.image_set import load_images
+from core.images.load import load_images
 from core.models.classifier import Classifier
 from core.models.preprocessing import PRESETS, Trial, looks_untrained, normalisation, presets, suspicion, trials
 from core.sources.models import Source

@@ -12,7 +12,7 @@ import torch
 
 from core.errors import CheckpointError
 from core.models import state_dicts
-from core.models.checkpoints import load_classifier
+from core.models.load import load_classifier
 from core.models.name_lists import read as read_name_list
 from core.models.state_dicts import read_state_dicts, read_tensors, shards
 from tests.core.test_checkpoints import FACTS, small

@@ -14,9 +14,10 @@ from torch import nn
 
 from core import cli
 from core.errors import CheckpointError
-from core.images.image_set import demo_images_of, load_images
+from core.images.load import demo_images_of, load_images
 from core.models import third_party
-from core.models.checkpoints import load_classifier, write_checkpoint
+from core.models.checkpoints import write_checkpoint
+from core.models.load import load_classifier
 from core.models.registries import untrained
 from core.models.third_party import by_digest, digest_of
 from core.sources.models import Source

@@ -18,7 +18,7 @@ from safetensors.torch import save as safetensors_bytes
 from core import cli
 from core.errors import CheckpointError
 from core.models import exported, third_party
-from core.models.checkpoints import load_classifier
+from core.models.load import load_classifier
 from core.models.trust import require_trust
 from core.sources.models import Source
 from tests.hostile import archive, entries_of, net, saved

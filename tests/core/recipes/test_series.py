@@ -13,9 +13,10 @@ from torch import Tensor, nn
 from core.cli import main
 from core.errors import CheckpointError
 from core.figures.drawing.provenance import read_recipe
-from core.images.image_set import load_images
-from core.models.checkpoints import load_classifier, write_checkpoint
+from core.images.load import load_images
+from core.models.checkpoints import write_checkpoint
 from core.models.classifier import Classifier
+from core.models.load import load_classifier
 from core.recipes.recipe import Recipe
 from core.recipes.run import read
 from core.recipes.series import checkpoints, in_order, label_of, series

@@ -18,13 +18,15 @@ import pytest
 import torch
 
 from core.errors import RecipeError
+from core.files import atomic_write
 from core.geometry.planes.slices import Slice
-from core.images.image_set import ImageSet, load_images
-from core.models.checkpoints import load_classifier
+from core.images.image_set import ImageSet
+from core.images.load import load_images
 from core.models.classifier import Classifier
+from core.models.load import load_classifier
 from core.recipes.recipe import Recipe
 from core.recipes.store import Store, key_of
-from core.runtime.batches import atomic_write, batch_shapes
+from core.runtime.batches import batch_shapes
 from tests import truths
 
 SHAPE = (1, 8, 8)

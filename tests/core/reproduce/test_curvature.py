@@ -16,8 +16,8 @@ from core.geometry.curvature.summary import CurvatureSummary
 from core.geometry.detector.evaluation import DetectionExhibit
 from core.geometry.regions.connect import RegionPaths
 from core.geometry.shared_directions.sharing import DirectionSensitivity, DirectionSharing
-from core.images.image_set import load_images
-from core.models.checkpoints import load_classifier
+from core.images.load import load_images
+from core.models.load import load_classifier
 from core.reproduce import claims_about, curvature
 from core.reproduce.measured_curvature import PAIRS, MeasuredCurvature, connected, spectra
 from core.reproduce.report import plain

@@ -10,8 +10,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from core import files
 from core.runtime import batches as compute
-from core.runtime.batches import Batches, BatchShapes, Cancelled, scratch
+from core.runtime.batches import Batches, BatchShapes, scratch
+from core.runtime.progress import Cancelled
 
 
 @given(rows=st.integers(1, 40), size=st.integers(1, 16))
@@ -113,7 +115,7 @@ def test_a_write_that_fails_leaves_the_old_file(tmp_path: Path) -> None:
     path.write_text("old")
 
     def fail() -> None:
-        with compute.atomic_write(path) as file:
+        with files.atomic_write(path) as file:
             file.write_text("half of the new")
             raise RuntimeError("disk full")
 

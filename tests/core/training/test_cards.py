@@ -8,10 +8,11 @@ import pytest
 import torch
 
 from core.geometry.corruptions.corruptions import CORRUPTIONS
-from core.models.checkpoints import load_classifier, model_card
+from core.models import demo
 from core.models.classifier import Classifier
+from core.models.load import load_classifier, model_card
 from core.sources.models import ASSETS
-from core.training import cards, train
+from core.training import cards
 from core.training import data as demo_data
 
 README = (ASSETS.parent / "README.md").read_text(encoding="utf-8")
@@ -96,10 +97,10 @@ CLAIMS = {
 }
 
 
-@pytest.mark.parametrize("name", [name for name in train.SHIPPED if name.partition("-")[0] in CLAIMS])
+@pytest.mark.parametrize("name", [name for name in demo.SHIPPED if name.partition("-")[0] in CLAIMS])
 def test_shipped_models_withstand_what_their_mode_promises(name) -> None:
-    data, classifier = held_out(train.demo_spec(name).data), load_classifier(f"demo:{name}", "cpu")
-    radius = cards.RADII[train.demo_spec(name).data][0]
+    data, classifier = held_out(demo.demo_spec(name).data), load_classifier(f"demo:{name}", "cpu")
+    radius = cards.RADII[demo.demo_spec(name).data][0]
     measured = cards.measure(classifier, data, (radius,), steps=10, count=90, severities=(3,))
     claims = CLAIMS[name.partition("-")[0]]
     for what, share in (("attacked", measured.attacked[radius]), ("corrupted", measured.corrupted_mean)):
@@ -107,9 +108,9 @@ def test_shipped_models_withstand_what_their_mode_promises(name) -> None:
         assert low <= share <= high, what
 
 
-@pytest.mark.parametrize("name", train.SHIPPED)
+@pytest.mark.parametrize("name", demo.SHIPPED)
 def test_cards_say_how_their_model_was_made(name) -> None:
-    spec, text = train.demo_spec(name), model_card(f"demo:{name}")
+    spec, text = demo.demo_spec(name), model_card(f"demo:{name}")
     assert f"seed {spec.seed}" in text
     assert f"`{spec.architecture}`" in text
     assert all(f"{share} at radius" not in text for share in ("nan%", "inf%"))
@@ -131,4 +132,4 @@ def test_the_readme_says_what_the_cards_say(line) -> None:
 
 
 def test_the_readme_names_every_recipe() -> None:
-    assert all(f"| `{name}` |" in README for name in train.RECIPES)
+    assert all(f"| `{name}` |" in README for name in demo.RECIPES)

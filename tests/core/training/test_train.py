@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 import torch
 
-from core.images.image_set import load_images
+from core.images.load import load_images
+from core.models import demo
 from core.sources.models import ASSETS
 from core.training import cards, data, train
 
-TINY = replace(train.RECIPES["digits/standard"], epochs=1)
+TINY = replace(demo.RECIPES["digits/standard"], epochs=1)
 
 
 @pytest.fixture
@@ -42,36 +43,36 @@ def test_jitter_keeps_pixels_in_range_and_mirrors_half() -> None:
 
 
 def test_a_number_at_the_end_of_a_name_is_the_seed() -> None:
-    assert train.demo_spec("photos/standard").seed == 0
-    assert train.demo_spec("photos/standard-1") == replace(train.RECIPES["photos/standard"], seed=1)
+    assert demo.demo_spec("photos/standard").seed == 0
+    assert demo.demo_spec("photos/standard-1") == replace(demo.RECIPES["photos/standard"], seed=1)
     for unknown in ("photos/standard-x", "photos/other", "standard-1", ""):
         with pytest.raises(ValueError, match="expected one of photos/standard, photos/adversarial"):
-            train.demo_spec(unknown)
+            demo.demo_spec(unknown)
 
 
 def test_what_is_shipped() -> None:
-    assert train.SHIPPED[0] == "photos/standard"
-    assert len(set(train.SHIPPED)) == len(train.SHIPPED) == 24
+    assert demo.SHIPPED[0] == "photos/standard"
+    assert len(set(demo.SHIPPED)) == len(demo.SHIPPED) == 24
     for family in ("photos", "digits"):
         for mode in ("standard", "adversarial", "prime"):
-            specs = [train.demo_spec(f"{family}/{mode}{seed}") for seed in ("", "-1", "-2")]
+            specs = [demo.demo_spec(f"{family}/{mode}{seed}") for seed in ("", "-1", "-2")]
             assert [spec.seed for spec in specs] == [0, 1, 2]
             assert {spec.mode for spec in specs} == {mode}
             assert {spec.data for spec in specs} == {family}
-            assert {f"{family}/{mode}{seed}" for seed in ("", "-1", "-2")} <= set(train.SHIPPED)
-    standard, relu = train.demo_spec("photos/standard"), train.demo_spec("photos/relu")
+            assert {f"{family}/{mode}{seed}" for seed in ("", "-1", "-2")} <= set(demo.SHIPPED)
+    standard, relu = demo.demo_spec("photos/standard"), demo.demo_spec("photos/relu")
     assert replace(relu, arguments=standard.arguments) == standard  # a twin but for its activation
-    control = train.demo_spec("digits/control")
+    control = demo.demo_spec("digits/control")
     for name in ("lowpass", "flipped"):
-        assert replace(train.demo_spec(f"digits/{name}"), data="digits") == control
-    for spec in train.RECIPES.values():
+        assert replace(demo.demo_spec(f"digits/{name}"), data="digits") == control
+    for spec in demo.RECIPES.values():
         assert spec.mode in train.MODES
         assert spec.data in data.DATA
         assert spec.data in cards.RADII
 
 
 def test_the_rate_rises_to_its_peak_and_falls_to_nothing() -> None:
-    spec = train.RECIPES["digits/standard"]
+    spec = demo.RECIPES["digits/standard"]
     rates = [train._rate(spec, done) for done in np.linspace(0, 1, 101)]
     assert rates[0] == pytest.approx(spec.peak_rate / 25)
     assert np.argmax(rates) == 25

@@ -17,7 +17,7 @@ from streamlit.testing.v1 import AppTest
 
 from core.analyses.table import TABLE
 from core.errors import RecipeError
-from core.images.image_set import load_images
+from core.images.load import load_images
 from core.sources.models import at_image
 from dashboard.state import links, missing_uploads
 from dashboard.state.links import settings_in

@@ -11,7 +11,7 @@ from collections.abc import Callable
 import pytest
 
 from core.result import Result
-from core.runtime.batches import Cancelled, OnProgress, batch_begins
+from core.runtime.progress import Cancelled, OnProgress, batch_begins
 from dashboard.work.jobs import QUICK_SECONDS, Job, Jobs, State, shared
 
 SOON = 30.0  # seconds after which a test that should have moved on fails

@@ -11,11 +11,12 @@ import torch
 from core.analyses.prepare.curvature import CurvatureCard, drawn, prepare, prepare_scale, prepare_section, prepare_walk
 from core.analyses.prepare.plane import start_of
 from core.geometry.curvature.profile import curvature_profile
-from core.images.image_set import ImageSet, load_images
-from core.models.checkpoints import load_classifier
+from core.images.image_set import ImageSet
+from core.images.load import load_images
+from core.models.load import load_classifier
 from core.result import Result
 from core.runtime import batches
-from core.runtime.batches import Cancelled
+from core.runtime.progress import Cancelled
 from tests import curved, truths
 
 SMALL = (1, 6, 6)

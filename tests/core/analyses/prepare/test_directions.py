@@ -26,9 +26,10 @@ from core.errors import ImageError
 from core.geometry.corruptions.corruptions import CORRUPTIONS, corrupt
 from core.geometry.level_sets.step import MODES
 from core.geometry.level_sets.traverse import traverse
-from core.images.image_set import ImageSet, load_images
-from core.models.checkpoints import load_classifier
+from core.images.image_set import ImageSet
+from core.images.load import load_images
 from core.models.classifier import Classifier
+from core.models.load import load_classifier
 from tests import truths
 
 SHAPE = (3, 8, 6)

@@ -8,8 +8,8 @@ import pytest
 from core.analyses.prepare.level_set_direction import way_to
 from core.errors import ImageError
 from core.geometry.level_sets.traverse import traverse
-from core.images.image_set import load_images
-from core.models.checkpoints import load_classifier
+from core.images.load import load_images
+from core.models.load import load_classifier
 from tests.core.geometry.test_level_cards import half_space, image_set
 
 

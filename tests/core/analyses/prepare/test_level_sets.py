@@ -22,9 +22,10 @@ from core.errors import ImageError
 from core.geometry.level_sets.traverse import traverse
 from core.geometry.planes.planes import Plane
 from core.geometry.planes.slices import slice_plane
-from core.images.image_set import ImageSet, load_images
-from core.models.checkpoints import load_classifier
+from core.images.image_set import ImageSet
+from core.images.load import load_images
 from core.models.classifier import Classifier
+from core.models.load import load_classifier
 from core.result import Result
 from core.runtime import batches
 from tests import truths

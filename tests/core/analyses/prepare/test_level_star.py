@@ -8,8 +8,9 @@ import torch
 
 from core.analyses.prepare.level_star import LevelStar, prepare
 from core.errors import ImageError
-from core.images.image_set import ImageSet, load_images
-from core.models.checkpoints import load_classifier
+from core.images.image_set import ImageSet
+from core.images.load import load_images
+from core.models.load import load_classifier
 from core.result import Result
 from tests import truths
 

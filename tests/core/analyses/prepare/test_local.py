@@ -11,8 +11,8 @@ import torch
 from core.analyses.prepare.local import _all_round, prepare
 from core.geometry.local.jacobian import Outputs
 from core.geometry.planes.planes import Plane
-from core.images.image_set import load_images
-from core.models.checkpoints import load_classifier
+from core.images.load import load_images
+from core.models.load import load_classifier
 from tests import local_maps, truths
 
 QUICK = {"count": 8, "permutations": 9}

@@ -8,8 +8,8 @@ import torch
 from core.analyses.prepare.map_rows import TrailKind, Trails, trails
 from core.analyses.prepare.plane import cut_of
 from core.geometry.corruptions.corruptions import corrupt
-from core.images.image_set import load_images
-from core.models.checkpoints import load_classifier
+from core.images.load import load_images
+from core.models.load import load_classifier
 
 ROWS = (3, 17, 42)
 

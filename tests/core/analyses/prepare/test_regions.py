@@ -9,8 +9,8 @@ import torch
 from core.analyses.prepare.plane import start_of
 from core.analyses.prepare.regions import FRAMES, PathCard, prepare, prepare_graph
 from core.geometry.regions.connect import connect
-from core.images.image_set import load_images
-from core.models.checkpoints import load_classifier
+from core.images.load import load_images
+from core.models.load import load_classifier
 from core.result import Result
 
 ROWS = (3, 17, 42)

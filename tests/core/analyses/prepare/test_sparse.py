@@ -8,8 +8,8 @@ import torch
 from core.analyses.prepare.plane import start_of
 from core.analyses.prepare.sparse import SparseCard, prepare, prepare_pixel
 from core.geometry.sparse.sparse_perturbation import sparse_perturbation
-from core.images.image_set import load_images
-from core.models.checkpoints import load_classifier
+from core.images.load import load_images
+from core.models.load import load_classifier
 from core.result import Result
 
 PLANE = {"plane": "directions", "u": "gradient", "v": "random:0"}

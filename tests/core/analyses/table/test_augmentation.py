@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 
 from core.figures.drawing.paper import figure_bytes
-from core.images.image_set import load_images
-from core.models.checkpoints import load_classifier
+from core.images.load import load_images
+from core.models.load import load_classifier
 from core.recipes.recipe import Recipe
-from core.runtime.batches import silent
+from core.runtime.progress import silent
 
 MODELS = ["demo:photos/standard", "demo:photos/standard-1"]
 

@@ -12,10 +12,11 @@ from core.analyses.table.corruptions import NAMES, labelled_sample, listed
 from core.errors import ImageError, RecipeError
 from core.figures.drawing.paper import figure_bytes
 from core.geometry.corruptions.corruptions import CORRUPTIONS
-from core.images.image_set import ImageSet, load_images
-from core.models.checkpoints import load_classifier
+from core.images.image_set import ImageSet
+from core.images.load import load_images
+from core.models.load import load_classifier
 from core.recipes.recipe import Recipe
-from core.runtime.batches import silent
+from core.runtime.progress import silent
 
 MODELS = ["demo:photos/standard", "demo:photos/standard-1"]
 

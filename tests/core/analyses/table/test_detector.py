@@ -13,8 +13,8 @@ from core.errors import RecipeError
 from core.geometry.boundary.deepfool import boundary_points
 from core.geometry.detector.evaluation import PAIRS, DetectionExhibit
 from core.geometry.detector.scores import detect_perturbed
-from core.images.image_set import load_images
-from core.models.checkpoints import load_classifier
+from core.images.load import load_images
+from core.models.load import load_classifier
 from core.recipes.recipe import Recipe
 
 QUICK = {"count": 4, "probes": 4, "classes": 2, "overshoots": "1.1"}

@@ -10,11 +10,11 @@ import pytest
 from core.analyses.table import TABLE
 from core.errors import RecipeError
 from core.figures.drawing.paper import figure_bytes
-from core.images.image_set import load_images
-from core.models.checkpoints import load_classifier
+from core.images.load import load_images
+from core.models.load import load_classifier
 from core.recipes.recipe import Recipe
 from core.recipes.store import key_of
-from core.runtime.batches import silent
+from core.runtime.progress import silent
 
 MODELS = ["demo:photos/standard", "demo:photos/adversarial"]
 QUICK: dict[str, dict[str, Any]] = {

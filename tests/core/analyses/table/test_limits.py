@@ -13,10 +13,10 @@ from core.figures.drawing.chart import Chart
 from core.geometry.limits import painting
 from core.geometry.limits.bounds import RobustnessBound
 from core.geometry.limits.painting import PaintedClass
-from core.images.image_set import load_images
-from core.models.checkpoints import load_classifier
+from core.images.load import load_images
+from core.models.load import load_classifier
 from core.recipes.recipe import Recipe
-from core.runtime.batches import silent
+from core.runtime.progress import silent
 
 IMAGES = load_images("demo:digits")
 MODELS = ("demo:digits/standard", "demo:digits/prime")

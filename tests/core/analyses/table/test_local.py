@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 
 from core.analyses.table.local import LOCAL
-from core.images.image_set import load_images
-from core.models.checkpoints import load_classifier
+from core.images.load import load_images
+from core.models.load import load_classifier
 from core.recipes.recipe import Recipe
 from core.recipes.store import key_of
-from core.runtime.batches import silent
+from core.runtime.progress import silent
 
 MODELS = ["demo:digits/standard", "demo:digits/adversarial"]
 QUICK: dict[str, dict[str, Any]] = {

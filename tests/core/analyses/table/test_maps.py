@@ -14,12 +14,12 @@ from core.geometry.maps.background import DecisionMap
 from core.geometry.maps.curvature import CurvedMap
 from core.geometry.maps.maps import EmbeddingMap
 from core.geometry.maps.paths import MapPaths
-from core.images.image_set import load_images
-from core.models.checkpoints import load_classifier
+from core.images.load import load_images
+from core.models.load import load_classifier
 from core.recipes.recipe import Recipe
 from core.recipes.store import key_of
 from core.result import Result
-from core.runtime.batches import silent
+from core.runtime.progress import silent
 
 MODELS = ["demo:digits/standard", "demo:digits/adversarial"]
 QUICK = {"count": 40, "seeds": 1, "neighbours": 6}

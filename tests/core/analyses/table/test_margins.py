@@ -11,12 +11,12 @@ from core.analyses.table.margins import MARGINS
 from core.figures.drawing.paper import figure_bytes
 from core.geometry.subspaces import subspace_distances
 from core.geometry.subspaces.subspace_distances import SubspaceMargins
-from core.images.image_set import load_images
-from core.models.checkpoints import load_classifier
+from core.images.load import load_images
+from core.models.load import load_classifier
 from core.recipes.recipe import Recipe
 from core.recipes.store import key_of
 from core.result import Result
-from core.runtime.batches import silent
+from core.runtime.progress import silent
 
 MODELS = ["demo:photos/standard", "demo:photos/standard-1"]
 QUICK = {"slides": 0, "count": 2}

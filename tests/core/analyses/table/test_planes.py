@@ -10,11 +10,11 @@ from core.errors import RecipeError
 from core.figures.drawing.chart import ImagesLayer
 from core.figures.drawing.paper import figure_bytes
 from core.figures.drawing.screen import page_bytes
-from core.images.image_set import load_images
-from core.models.checkpoints import load_classifier
+from core.images.load import load_images
+from core.models.load import load_classifier
 from core.recipes.recipe import Recipe
 from core.recipes.store import key_of
-from core.runtime.batches import silent
+from core.runtime.progress import silent
 
 SMALL: dict[str, dict[str, Any]] = {"slice": {"resolution": 32}, "profile": {"rays": 16}}
 MODELS = ["demo:photos/standard", "demo:photos/standard-1"]

@@ -10,11 +10,11 @@ from core.analyses.prepare.regions import ENDS
 from core.errors import RecipeError
 from core.figures.charts.regions.paths import PATH_SHOWS
 from core.figures.charts.regions.region_graph import GRAPH_SHOWS
-from core.images.image_set import load_images
-from core.models.checkpoints import load_classifier
+from core.images.load import load_images
+from core.models.load import load_classifier
 from core.recipes.recipe import Recipe
 from core.recipes.store import key_of
-from core.runtime.batches import silent
+from core.runtime.progress import silent
 
 MODELS = ["demo:photos/standard", "demo:photos/relu"]
 SMALL: dict[str, dict[str, Any]] = {"path": {}, "region_graph": {"count": 4}}

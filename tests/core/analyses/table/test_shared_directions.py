@@ -9,11 +9,11 @@ import pytest
 
 from core.geometry.shared_directions.principal_angles import DirectionOverlap
 from core.geometry.shared_directions.sharing import DirectionSharing
-from core.images.image_set import load_images
-from core.models.checkpoints import load_classifier
+from core.images.load import load_images
+from core.models.load import load_classifier
 from core.recipes.recipe import Recipe
 from core.recipes.store import key_of
-from core.runtime.batches import silent
+from core.runtime.progress import silent
 
 MODELS = ["demo:digits/standard", "demo:digits/standard-1"]
 QUICK = {"count": 3, "directions": 2}

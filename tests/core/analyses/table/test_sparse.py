@@ -8,11 +8,11 @@ import pytest
 
 from core.errors import RecipeError
 from core.figures.charts.sparse.sparse import SPARSE_SHOWS
-from core.images.image_set import load_images
-from core.models.checkpoints import load_classifier
+from core.images.load import load_images
+from core.models.load import load_classifier
 from core.recipes.recipe import Recipe
 from core.recipes.store import key_of
-from core.runtime.batches import silent
+from core.runtime.progress import silent
 
 SMALL: dict[str, dict[str, Any]] = {
     "sparse": {},

@@ -12,11 +12,11 @@ from core.figures.charts.sparse.benchmark import TRANSFER_SHOWS
 from core.figures.charts.sparse.supports import SUPPORTS_SHOWS
 from core.geometry.common.sampling import correct_rows
 from core.geometry.sparse.benchmark import CONTESTS
-from core.images.image_set import load_images
-from core.models.checkpoints import load_classifier
+from core.images.load import load_images
+from core.models.load import load_classifier
 from core.recipes.recipe import Recipe
 from core.recipes.store import key_of
-from core.runtime.batches import silent
+from core.runtime.progress import silent
 
 SMALL: dict[str, dict[str, Any]] = {
     "supports": {"count": 2, "seeds": 1, "draws": 20},

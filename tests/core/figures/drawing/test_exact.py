@@ -11,10 +11,10 @@ from core.figures.drawing.exact import with_exact_boundary
 from core.figures.drawing.paper import figure_bytes
 from core.figures.drawing.screen import page_bytes
 from core.figures.drawing.symlog import Symlog
-from core.images.image_set import load_images
-from core.models.checkpoints import load_classifier
+from core.images.load import load_images
+from core.models.load import load_classifier
 from core.recipes.recipe import Recipe
-from core.runtime.batches import silent
+from core.runtime.progress import silent
 
 BALL = "analytic:ball:demo:digits/standard?row=3&images=demo:digits"
 

@@ -10,17 +10,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from core.geometry.boundary import closest_point
-from core.geometry.boundary.closest_point import (
-    Norm,
-    SignedMargin,
-    alignment,
-    closest_points,
-    dual_length,
-    length,
-    looks,
-    steepest,
-)
+from core.geometry.boundary import closest_point, signed_margin
+from core.geometry.boundary.bracketing import looks
+from core.geometry.boundary.closest_point import alignment, closest_points
+from core.geometry.boundary.signed_margin import Norm, SignedMargin, dual_length, length, steepest
 from tests import truths
 
 CASES = [(shape, dtype) for shape in truths.SHAPES for dtype in truths.DTYPES]
@@ -152,7 +145,7 @@ def test_a_ball_in_other_norms_seen_from_outside_only_gets_nearer(norm: Norm) ->
     assert truth * (1 - 1e-6) <= size < 0.95 * first
 
 
-@pytest.mark.parametrize("norm", closest_point.NORMS)
+@pytest.mark.parametrize("norm", signed_margin.NORMS)
 def test_the_steepest_step_has_length_1_and_gains_the_dual_length(norm: Norm) -> None:
     gradient = torch.stack([truths.unit((3, 4, 4), seed) for seed in range(4)])
     step = steepest(gradient, norm)

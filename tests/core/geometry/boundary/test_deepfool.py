@@ -13,13 +13,13 @@ from torch import Tensor, nn
 
 from core.errors import ImageError
 from core.geometry.boundary import deepfool
-from core.geometry.boundary.closest_point import NORMS, Norm
 from core.geometry.boundary.deepfool import STATUSES, BoundaryPoints, boundary_points
-from core.images.image_set import load_images
-from core.models.checkpoints import load_classifier
+from core.geometry.boundary.signed_margin import NORMS, Norm
+from core.images.load import load_images
+from core.models.load import load_classifier
 from core.result import Result
 from core.runtime import batches
-from core.runtime.batches import Cancelled
+from core.runtime.progress import Cancelled
 from tests import truths
 
 CASES = [(shape, dtype) for shape in truths.SHAPES for dtype in truths.DTYPES]

@@ -11,8 +11,8 @@ from torch import Tensor
 
 from core.errors import ImageError
 from core.geometry.boundary.relabel import Entered, RegionMargin, deepen, enter, relabel
-from core.images.image_set import load_images
-from core.models.checkpoints import load_classifier
+from core.images.load import load_images
+from core.models.load import load_classifier
 from tests import curved, truths
 
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from core.geometry.common.fused_inference import folded
-from core.models.checkpoints import load_classifier
+from core.models.load import load_classifier
 from tests import truths
 
 

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from core.errors import ImageError
 from core.geometry.corruptions.corruptions import CORRUPTIONS, WORST, corrupt, severity_at
-from core.images.image_set import load_images
+from core.images.load import load_images
 from tests import truths
 
 RANDOM = ("gaussian_noise", "shot_noise", "impulse_noise", "speckle_noise", "motion_blur", "fog", "elastic")

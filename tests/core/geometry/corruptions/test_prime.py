@@ -13,7 +13,7 @@ from scipy import stats
 
 from core.errors import ImageError
 from core.geometry.corruptions.prime import PRIMITIVES, Prime, draw_prime, prime
-from core.images.image_set import load_images
+from core.images.load import load_images
 from tests import truths
 
 CASES = [(shape, dtype) for shape in truths.SHAPES for dtype in truths.DTYPES]

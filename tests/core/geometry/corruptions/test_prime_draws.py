@@ -9,9 +9,9 @@ from scipy.signal import convolve2d
 
 from core.errors import ImageError
 from core.geometry.corruptions.prime_draws import ROWS, prime_draws
-from core.images.image_set import load_images
-from core.models.checkpoints import load_classifier
+from core.images.load import load_images
 from core.models.classifier import Classifier
+from core.models.load import load_classifier
 from tests import truths
 
 SHAPE = (3, 16, 16)

@@ -10,8 +10,8 @@ from core.errors import ImageError
 from core.geometry.corruptions.corruptions import corrupt
 from core.geometry.corruptions.severity_path import severity_walk
 from core.geometry.corruptions.severity_sweep import severity_sweep
-from core.images.image_set import load_images
-from core.models.checkpoints import load_classifier
+from core.images.load import load_images
+from core.models.load import load_classifier
 from tests import truths
 
 SHAPE = (1, 16, 16)

@@ -14,11 +14,11 @@ from core.errors import ImageError
 from core.geometry.boundary.deepfool import boundary_points
 from core.geometry.corruptions.corruptions import CORRUPTIONS, corrupt
 from core.geometry.corruptions.severity_sweep import SeveritySweep, severity_sweep
-from core.images.image_set import load_images
-from core.models.checkpoints import load_classifier
+from core.images.load import load_images
+from core.models.load import load_classifier
 from core.result import Result
 from core.runtime import batches
-from core.runtime.batches import Cancelled
+from core.runtime.progress import Cancelled
 from tests import truths
 
 CASES = [(shape, dtype) for shape in truths.SHAPES for dtype in truths.DTYPES]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from core.geometry.boundary.closest_point import SignedMargin
+from core.geometry.boundary.signed_margin import SignedMargin
 from core.geometry.curvature.focal import is_saddle, nearer_points
 from tests import curved, truths
 

@@ -15,11 +15,11 @@ from core.errors import ImageError
 from core.geometry.boundary.deepfool import boundary_points
 from core.geometry.curvature import profile
 from core.geometry.curvature.profile import STATUSES, CurvatureProfile, curvature_profile
-from core.images.image_set import load_images
-from core.models.checkpoints import load_classifier
+from core.images.load import load_images
+from core.models.load import load_classifier
 from core.result import Result
 from core.runtime import batches
-from core.runtime.batches import Cancelled
+from core.runtime.progress import Cancelled
 from tests import curved, truths
 
 SHAPE = (3, 32, 32)

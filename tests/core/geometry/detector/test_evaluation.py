@@ -10,8 +10,8 @@ import torch
 from scipy import stats
 
 from core.geometry.detector.evaluation import ATTACKS, PAIRS, DetectionExhibit, _curve, detection_exhibit
-from core.images.image_set import load_images
-from core.models.checkpoints import load_classifier
+from core.images.load import load_images
+from core.models.load import load_classifier
 from core.result import Result
 from tests import curved, truths
 

@@ -11,8 +11,8 @@ import torch
 from core.errors import ImageError
 from core.geometry.boundary.deepfool import boundary_points
 from core.geometry.detector.scores import PerturbationScores, detect_perturbed
-from core.images.image_set import load_images
-from core.models.checkpoints import load_classifier
+from core.images.load import load_images
+from core.models.load import load_classifier
 from core.result import Result
 from tests import curved, truths
 

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from core.geometry.hessian import dense as module
 from core.geometry.hessian.dense import hessian_matrix, symmetrise
 from core.geometry.hessian.products import Backend, HessianProducts
-from core.models.checkpoints import load_classifier
 from core.models.classifier import Classifier
+from core.models.load import load_classifier
 from tests import curved, truths
 from tests.core.geometry.test_chain import CHAINS, Squared, made, products
 

@@ -8,11 +8,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from core import files
 from core.geometry.hessian import products as hessian
 from core.geometry.hessian.products import BACKENDS, Backend, HessianProducts, choose_backend
-from core.models.checkpoints import load_classifier
 from core.models.classifier import Classifier
-from core.runtime import batches
+from core.models.load import load_classifier
 from tests import curved, truths
 
 SHAPE = (2, 4, 4)
@@ -130,7 +130,7 @@ def test_the_choice_is_measured_once_and_kept(monkeypatch: pytest.MonkeyPatch) -
     assert asked == ["double backward", "double backward", "forward over reverse", "linearize"]
     assert choose_backend(ours, 2, 100) == "linearize"
     assert len(asked) == 4
-    (batches.cache_folder() / "hessian-backends.json").write_text("damaged")
+    (files.cache_folder() / "hessian-backends.json").write_text("damaged")
     assert choose_backend(ours, 2, 100) == "linearize"
     assert len(asked) == 7
 

@@ -13,8 +13,8 @@ from core.geometry.common.fused_inference import folded
 from core.geometry.hessian.products import HessianProducts
 from core.geometry.hessian.sequential import Tape, steps_of
 from core.geometry.hessian.smooth_layers import eased
-from core.models.checkpoints import load_classifier
 from core.models.classifier import Classifier
+from core.models.load import load_classifier
 from tests import curved, truths
 
 SHAPE = (2, 6, 6)

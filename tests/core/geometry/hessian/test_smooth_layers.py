@@ -20,7 +20,7 @@ from core.geometry.hessian.smooth_layers import (
     tanh,
     transpose,
 )
-from core.models.checkpoints import load_classifier
+from core.models.load import load_classifier
 from tests import truths
 
 ACTIVATIONS = ((nn.SiLU(), silu), (nn.GELU(), gelu), (nn.Tanh(), tanh), (nn.Sigmoid(), sigmoid))

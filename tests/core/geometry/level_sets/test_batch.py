@@ -9,11 +9,11 @@ from torch import Tensor
 
 from core.geometry.level_sets import batch
 from core.geometry.level_sets.traverse import LevelSetPaths, traverse
-from core.images.image_set import load_images
-from core.models.checkpoints import load_classifier
+from core.images.load import load_images
+from core.models.load import load_classifier
 from core.result import Result
 from core.runtime import batches
-from core.runtime.batches import Cancelled
+from core.runtime.progress import Cancelled
 from tests import truths
 
 

@@ -16,7 +16,7 @@ from torch import Tensor
 from core.errors import ImageError
 from core.geometry.level_sets import image_distances as module
 from core.geometry.level_sets.image_distances import ImageDistances, image_distances
-from core.images.image_set import load_images
+from core.images.load import load_images
 from core.result import Result
 from tests import truths
 

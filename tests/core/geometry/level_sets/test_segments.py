@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from core.geometry.level_sets.segments import LinearPaths, linear_paths
-from core.images.image_set import load_images
-from core.models.checkpoints import load_classifier
+from core.images.load import load_images
+from core.models.load import load_classifier
 from core.result import Result
 from core.runtime import batches
 from tests import truths

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from core.geometry.level_sets.star_likeness import StarLikeness, star_likeness
 from core.geometry.level_sets.traverse import traverse
-from core.images.image_set import load_images
-from core.models.checkpoints import load_classifier
+from core.images.load import load_images
+from core.models.load import load_classifier
 from core.result import Result
 from tests import truths
 

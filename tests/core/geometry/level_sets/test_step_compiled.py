@@ -10,8 +10,8 @@ from torch import Tensor
 from core.geometry.level_sets.step import MODES, Mode, Stepper
 from core.geometry.level_sets.traverse import traverse
 from core.geometry.level_sets.walkers import Walkers
-from core.images.image_set import load_images
-from core.models.checkpoints import load_classifier
+from core.images.load import load_images
+from core.models.load import load_classifier
 
 
 @pytest.mark.parametrize("mode", MODES)

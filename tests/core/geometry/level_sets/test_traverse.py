@@ -15,9 +15,9 @@ from torch.nn import functional as F
 from core.errors import ImageError
 from core.geometry.level_sets.step import MODES, Mode
 from core.geometry.level_sets.traverse import STATUSES, LevelSetPaths, traverse
-from core.images.image_set import load_images
-from core.models.checkpoints import load_classifier
+from core.images.load import load_images
 from core.models.classifier import Classifier
+from core.models.load import load_classifier
 from core.result import Result
 from core.runtime import batches
 from tests import truths

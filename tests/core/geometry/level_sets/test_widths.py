@@ -11,8 +11,8 @@ from torch import Tensor
 
 from core.errors import ImageError
 from core.geometry.level_sets.widths import LevelSetWidths, level_set_widths
-from core.images.image_set import load_images
-from core.models.checkpoints import load_classifier
+from core.images.load import load_images
+from core.models.load import load_classifier
 from core.result import Result
 from tests import truths
 from tests.core.geometry.test_segments import Shell

@@ -18,8 +18,8 @@ from core.geometry.limits.enumeration import (
     every_class,
     every_image,
 )
-from core.models.checkpoints import load_classifier
 from core.models.classifier import Classifier
+from core.models.load import load_classifier
 from tests.truths import Affine, classifier
 
 

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from core.geometry.limits.overlay import overlay
-from core.images.image_set import load_images
-from core.models.checkpoints import load_classifier
+from core.images.load import load_images
+from core.models.load import load_classifier
 from tests.truths import DTYPES, Affine, classifier
 
 

@@ -14,9 +14,9 @@ from core.geometry.limits.bounds import NORMS, robustness_bound
 from core.geometry.limits.extremal import EXTREMAL, Extremal, extremal_classifier, extremal_size
 from core.geometry.limits.minimal_changes import SEARCHES, Witnesses
 from core.geometry.limits.survival import clopper_pearson, halved, survival, survivors, uniform_levels
-from core.images.image_set import load_images
-from core.models.checkpoints import load_classifier
+from core.images.load import load_images
 from core.models.classifier import Classifier
+from core.models.load import load_classifier
 from tests.truths import Affine, classifier
 
 

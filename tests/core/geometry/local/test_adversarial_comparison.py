@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from core.geometry.local.adversarial_comparison import KINDS, LocalKinds, local_kinds
-from core.images.image_set import load_images
-from core.models.checkpoints import load_classifier
+from core.images.load import load_images
+from core.models.load import load_classifier
 from core.result import Result
 from tests import local_maps, truths
 

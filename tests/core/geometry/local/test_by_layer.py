@@ -11,8 +11,8 @@ from torch import nn
 
 from core.geometry.local import by_layer
 from core.geometry.local.by_layer import LayerGeometry, layer_geometry
-from core.images.image_set import load_images
-from core.models.checkpoints import load_classifier
+from core.images.load import load_images
+from core.models.load import load_classifier
 from core.result import Result
 from tests import local_maps, truths
 

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from core.geometry.local.by_radius import RadiusSweep, radius_sweep
-from core.images.image_set import load_images
-from core.models.checkpoints import load_classifier
+from core.images.load import load_images
+from core.models.load import load_classifier
 from core.result import Result
 from tests import curved, local_maps, truths
 

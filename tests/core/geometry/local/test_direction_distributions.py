@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from core.geometry.local.direction_distributions import SAMPLERS, directions
-from core.images.image_set import load_images
-from core.models.checkpoints import load_classifier
+from core.images.load import load_images
+from core.models.load import load_classifier
 from tests import local_maps, truths
 
 SHAPE = (1, 16, 16)

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from core.geometry.local.layers import layer_paths, private, watched
-from core.models.checkpoints import load_classifier
 from core.models.classifier import Classifier
+from core.models.load import load_classifier
 from tests import local_maps, truths
 
 SHAPE = (3, 8, 8)

@@ -12,11 +12,11 @@ import torch
 
 from core.geometry.local import local
 from core.geometry.local.local import LocalGeometry, local_geometry, precise
-from core.images.image_set import load_images
-from core.models.checkpoints import load_classifier
+from core.images.load import load_images
 from core.models.classifier import Classifier
+from core.models.load import load_classifier
 from core.result import Result
-from core.runtime.batches import Cancelled
+from core.runtime.progress import Cancelled
 from tests import local_maps, truths
 
 QUICK: dict[str, Any] = {"count": 12, "rays": 4, "permutations": 9, "samples": 2, "ascents": 1}

@@ -10,9 +10,9 @@ from torch import nn
 
 from core.geometry.local.jacobian import Linearised, Outputs
 from core.geometry.local.norm_product import norm_product
-from core.images.image_set import load_images
-from core.models.checkpoints import load_classifier
+from core.images.load import load_images
 from core.models.classifier import Classifier
+from core.models.load import load_classifier
 from tests import local_maps, truths
 
 SHAPE = (3, 8, 8)

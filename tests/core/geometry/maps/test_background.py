@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from core.geometry.maps.background import STATUSES, DecisionMap, decision_map
 from core.geometry.maps.maps import embed
-from core.images.image_set import load_images
-from core.models.checkpoints import load_classifier
+from core.images.load import load_images
+from core.models.load import load_classifier
 from core.result import Result
 from tests.core.geometry.test_maps import clusters
 

@@ -11,9 +11,9 @@ from torch import Tensor
 
 from core.geometry.maps.background import DecisionMap
 from core.geometry.maps.curvature import CurvedMap, curved_map
-from core.images.image_set import load_images
-from core.models.checkpoints import load_classifier
+from core.images.load import load_images
 from core.models.classifier import Classifier
+from core.models.load import load_classifier
 from core.result import Result
 from core.runtime import batches
 from tests import truths

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from core.geometry.maps.features import Features
-from core.images.image_set import load_images
-from core.models.checkpoints import load_classifier
+from core.images.load import load_images
+from core.models.load import load_classifier
 from tests import truths
 
 SHAPE = (1, 32, 32)

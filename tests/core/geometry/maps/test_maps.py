@@ -14,12 +14,12 @@ from torch import Tensor
 from core.errors import ImageError
 from core.geometry.maps.maps import EmbeddingMap, embed
 from core.geometry.maps.spaces import SPACES, SpaceName
-from core.images.image_set import load_images
-from core.models.checkpoints import load_classifier
+from core.images.load import load_images
 from core.models.classifier import Classifier
+from core.models.load import load_classifier
 from core.result import Result
 from core.runtime import batches
-from core.runtime.batches import Cancelled
+from core.runtime.progress import Cancelled
 from tests import truths
 
 SHAPE = (1, 32, 32)

@@ -7,8 +7,8 @@ import torch
 
 from core.errors import ImageError
 from core.geometry.maps.spaces import SPACES, Space, SpaceName
-from core.images.image_set import load_images
-from core.models.checkpoints import load_classifier
+from core.images.load import load_images
+from core.models.load import load_classifier
 
 
 @pytest.mark.parametrize("name", SPACES)

@@ -12,8 +12,8 @@ import torch
 from core.geometry.planes.agreement import Agreement, agreement
 from core.geometry.planes.planes import Extent, Plane
 from core.geometry.planes.slices import Slice, slice_plane
-from core.images.image_set import load_images
-from core.models.checkpoints import load_classifier
+from core.images.load import load_images
+from core.models.load import load_classifier
 from core.result import Result
 from tests import truths
 

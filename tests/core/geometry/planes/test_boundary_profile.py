@@ -17,7 +17,7 @@ from core.geometry.planes.slices import Method, Slice, slice_plane
 from core.models.classifier import Classifier
 from core.result import Result
 from core.runtime import batches
-from core.runtime.batches import Cancelled
+from core.runtime.progress import Cancelled
 from tests import truths
 
 CASES = [(shape, dtype) for shape in truths.SHAPES for dtype in truths.DTYPES]

@@ -15,11 +15,12 @@ from core.geometry.planes import fragmentation as regions
 from core.geometry.planes.fragmentation import Fragmentation, RegionStatistics, fragmentation, region_statistics
 from core.geometry.planes.planes import Plane
 from core.geometry.planes.slices import Slice, slice_plane
-from core.images.image_set import ImageSet, load_images
-from core.models.checkpoints import load_classifier
+from core.images.image_set import ImageSet
+from core.images.load import load_images
+from core.models.load import load_classifier
 from core.result import Result
 from core.runtime import batches
-from core.runtime.batches import Cancelled
+from core.runtime.progress import Cancelled
 from tests import truths
 
 STEP = 0.5

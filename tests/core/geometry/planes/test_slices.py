@@ -11,12 +11,12 @@ from core.errors import ImageError
 from core.geometry.planes import slices
 from core.geometry.planes.planes import Extent, Plane
 from core.geometry.planes.slices import Slice, slice_plane
-from core.images.image_set import load_images
-from core.models.checkpoints import load_classifier
+from core.images.load import load_images
 from core.models.classifier import Classifier
+from core.models.load import load_classifier
 from core.result import Result
 from core.runtime import batches
-from core.runtime.batches import Cancelled
+from core.runtime.progress import Cancelled
 from tests import truths
 
 SQUARE: Extent = (-4.0, 6.0, -5.0, 5.0)

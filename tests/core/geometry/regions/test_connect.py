@@ -12,9 +12,9 @@ from torch import Tensor, nn
 
 from core.errors import ImageError
 from core.geometry.regions.connect import STATUSES, RegionPaths, connect
-from core.images.image_set import load_images
-from core.models.checkpoints import load_classifier
+from core.images.load import load_images
 from core.models.classifier import Classifier
+from core.models.load import load_classifier
 from core.result import Result
 from tests import corridors, curved, truths
 

@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from core.geometry.regions.region_graph import OUTCOMES, RegionGraph, region_graph
-from core.images.image_set import load_images
-from core.models.checkpoints import load_classifier
+from core.images.load import load_images
+from core.models.load import load_classifier
 from core.result import Result
 from tests import corridors, curved
 

@@ -16,8 +16,8 @@ from core.geometry.shared_directions.mean_shape_operator import (
     shared_directions,
     subspace_overlap,
 )
-from core.images.image_set import load_images
-from core.models.checkpoints import load_classifier
+from core.images.load import load_images
+from core.models.load import load_classifier
 from core.result import Result
 from tests import curved, truths
 

@@ -19,8 +19,8 @@ from core.geometry.shared_directions.sharing import (
     scrambled,
     shared_spans,
 )
-from core.images.image_set import load_images
-from core.models.checkpoints import load_classifier
+from core.images.load import load_images
+from core.models.load import load_classifier
 from core.result import Result
 from tests import curved, truths
 

@@ -8,8 +8,8 @@ import torch
 
 from core.geometry.common.sampling import correct_rows
 from core.geometry.sparse.benchmark import CONTESTS, Contest, Race, best_within, race
-from core.images.image_set import load_images
-from core.models.checkpoints import load_classifier
+from core.images.load import load_images
+from core.models.load import load_classifier
 from core.result import Result
 from tests import truths
 from tests.perturbations import a_perturbation

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from core.geometry.boundary.closest_point import SignedMargin
+from core.geometry.boundary.signed_margin import SignedMargin
 from core.geometry.sparse.counted_margin import Ledger, Problem, batch_size
 from tests import truths
 

@@ -9,8 +9,8 @@ from torch import Tensor, nn
 
 from core.errors import ImageError
 from core.geometry.sparse.pixel_profile import PixelProfile, pixel_profile
-from core.images.image_set import load_images
-from core.models.checkpoints import load_classifier
+from core.images.load import load_images
+from core.models.load import load_classifier
 from core.result import Result
 from core.runtime import batches
 from tests import truths

@@ -16,12 +16,12 @@ from core.errors import ImageError
 from core.geometry.sparse import sparse_perturbation as sparse
 from core.geometry.sparse.box_solver import SPARSE_ORDERS
 from core.geometry.sparse.sparse_perturbation import STATUSES, SparsePerturbation, sparse_perturbation
-from core.images.image_set import load_images
-from core.models.checkpoints import load_classifier
+from core.images.load import load_images
 from core.models.classifier import Classifier
+from core.models.load import load_classifier
 from core.result import Result
 from core.runtime import batches
-from core.runtime.batches import Cancelled
+from core.runtime.progress import Cancelled
 from tests import truths
 
 KAPPA = 1e-4

@@ -7,12 +7,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from core.geometry.boundary.closest_point import SignedMargin
+from core.geometry.boundary.signed_margin import SignedMargin
 from core.geometry.common.sampling import correct_rows
 from core.geometry.sparse.transfer import CONDITIONS, CONTROLS, Transfer, cross_on_support, transfer
-from core.images.image_set import load_images
-from core.models.checkpoints import load_classifier
+from core.images.load import load_images
 from core.models.classifier import Classifier
+from core.models.load import load_classifier
 from core.result import Result
 from tests import truths
 

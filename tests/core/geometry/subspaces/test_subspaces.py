@@ -21,8 +21,8 @@ from core.geometry.subspaces.subspaces import (
     patches,
     principal_components,
 )
-from core.images.image_set import load_images
-from core.models.checkpoints import load_classifier
+from core.images.load import load_images
+from core.models.load import load_classifier
 from tests import truths
 
 ODD = (3, 10, 14)

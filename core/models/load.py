@@ -1,0 +1,98 @@
+"""The one door to classifiers: one line of text, and the classifier it names."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+
+from core.errors import CheckpointError
+from core.images.load import load_images
+from core.models.classifier import Classifier
+from core.runtime.batches import choose_device
+from core.sources.models import NULLS, Source
+
+if TYPE_CHECKING:
+    from core.models.third_party import Uploads
+from core.models.checkpoints import _broken, _fill, _ours, _read
+
+
+def load_classifier(
+    source: str | Path,
+    device: str | torch.device | None = None,
+    *,
+    uploads: Uploads | None = None,
+    trust: bool = True,
+) -> Classifier:
+    """Load a classifier.
+
+    Files are read as weights only, never run. What can run code (`.pt2`, ONNX, `module:`, robustbench) is loaded where
+    you name it here or on the command line, and never from a page.
+
+    Args:
+        source: a line of text as `core.sources.models` describes it: a demo model, a name of torchvision, timm or its
+            hub, or a file with its architecture, such as `net.pt?arch=torchvision:resnet18&preset=imagenet`.
+        device: where it will run; the best device here when not given.
+        uploads: finds the files of `upload:DIGEST`; where it is not given, or finds none, those are asked for.
+        trust: whether code of whoever made the model may run, as that of your own may. False for a source out of a
+            recipe, a link or a page: `core.models.trust` says what may be loaded then.
+
+    Returns:
+        The classifier, named as the checkpoint or the source names it, with its normalisation inside.
+
+    Raises:
+        CheckpointError: if there is no such model, or the file is damaged, foreign or does not fit together.
+        ValueError: if there is no such device here.
+    """
+    device = choose_device(device)
+    said = Source.parse(source)
+    if said.kind in NULLS:
+        from core.models.null import null_of
+
+        of = load_classifier(said.inner.text(), device, uploads=uploads, trust=trust)
+        return null_of(said, of, lambda images: load_images(images, uploads=uploads))
+    path = _ours(said, uploads)
+    if path is None:
+        from core.models.third_party import load_foreign
+
+        return load_foreign(said, device, uploads, trust)
+    facts, weights = _read(path)
+    module = _fill(path, facts, weights)
+    try:
+        classifier = Classifier(
+            module, facts["input_shape"], facts["class_names"], facts["mean"], facts["std"], facts["name"], device
+        )
+    except (ValueError, TypeError, RuntimeError) as error:
+        raise CheckpointError(_broken(path, "its parts do not fit together")) from error
+    grey = torch.full((1, *classifier.input_shape), 0.5, device=classifier.device, dtype=classifier.dtype)
+    if not bool(torch.isfinite(classifier(grey)).all()):
+        raise CheckpointError(_broken(path, "it gives NaN or infinite logits"))
+    return classifier
+
+
+def model_card(source: str | Path) -> str:
+    """What a model is, its data, training, accuracy and limits, as Markdown.
+
+    The card beside the file where there is one, else the file's own words about itself.
+
+    Args:
+        source: as for `load_classifier`.
+
+    Raises:
+        CheckpointError: if there is no such model, or the file is damaged or foreign.
+    """
+    path = _ours(Source.parse(source), None)
+    if path is None:
+        raise CheckpointError(f"expected a checkpoint of ours, got {str(source)[:80]!a}; others have no card")
+    card = path.with_suffix(".md")
+    if card.is_file():
+        return card.read_text(encoding="utf-8")
+    facts, _ = _read(path)
+    correct, count = facts["accuracy"]["correct"], facts["accuracy"]["images"]
+    shape = " x ".join(map(str, facts["input_shape"]))
+    return (
+        f"# {facts['name']}\n\nA `{facts['architecture']}` classifier of {shape} images into "
+        f"{len(facts['class_names'])} classes: {', '.join(facts['class_names'])}.\n\n"
+        f"Accuracy when it was made: {correct / count:.1%} of {count} held-out images.\n"
+    )

@@ -1,0 +1,52 @@
+"""Progress of a computation, and how it is paused or cancelled."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Protocol, runtime_checkable
+
+from core.files import atomic_write as atomic_write
+from core.files import keep_private as keep_private
+from core.result import Result
+
+
+class Cancelled(BaseException):
+    """Raised inside an analysis when nobody waits for it any more; no `except Exception` swallows it."""
+
+
+@runtime_checkable
+class OnProgress(Protocol):
+    """Called once per chunk of work with the fraction done and, now and then, a coarser result to show meanwhile."""
+
+    def __call__(self, fraction: float, partial: Result | None = None) -> None:
+        """Report `fraction` (0..1) and, where there is one, a coarser result; may raise `Cancelled`."""
+
+
+def silent(fraction: float, partial: Result | None = None) -> None:
+    """The progress report of someone who does not listen."""
+
+
+_here = threading.local()
+
+
+@contextmanager
+def before_each_batch(call: Callable[[], None]) -> Iterator[None]:
+    """Have `call` called in this thread before each batch that a classifier is asked about.
+
+    There work can rest, or end by `Cancelled`, also where it has no progress to report.
+    """
+    before = getattr(_here, "call", None)
+    _here.call = call
+    try:
+        yield
+    finally:
+        _here.call = before
+
+
+def batch_begins() -> None:
+    """Told by whoever puts a batch through a classifier, before it does."""
+    call = getattr(_here, "call", None)
+    if call is not None:
+        call()
