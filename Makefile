@@ -20,7 +20,7 @@ $(RUN) pip install --disable-pip-version-check -r $@.txt
 endef
 
 # the modules of `core`, its packages whole; `core` itself only passes on names of theirs
-DOCUMENTED := core.analyses core.figures core.geometry core.reproduce \
+DOCUMENTED := $(patsubst core/%/__init__.py,core.%,$(wildcard core/*/__init__.py)) \
   $(patsubst core/%.py,core.%,$(filter-out core/__init__.py,$(wildcard core/*.py)))
 
 .DEFAULT_GOAL := help

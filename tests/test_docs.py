@@ -22,7 +22,9 @@ def test_every_module_says_what_it_is(checkout: Path) -> None:
         assert said.split("\n\n")[0].endswith((".", ":", "?")), path.name
 
 
-@pytest.mark.parametrize("name", ["analytic", "followed", "gallery", "kit", "null", "references", "report"])
+@pytest.mark.parametrize(
+    "name", ["models.analytic", "recipes.run", "recipes.gallery", "exports.kit", "models.null", "exports.references"]
+)
 def test_modules_import_by_their_name(name: str) -> None:
     assert importlib.import_module(f"core.{name}").__name__ == f"core.{name}"
 

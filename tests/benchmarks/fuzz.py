@@ -96,7 +96,7 @@ def arrays() -> Iterator[bytes]:
 def figures() -> Iterator[bytes]:
     """Files with a recipe inside."""
     from core.figures.drawing.provenance import recipe_text
-    from tests.core.figures.test_provenance import lzw, page, pdf
+    from tests.core.figures.drawing.test_provenance import lzw, page, pdf
 
     said = recipe_text({"recipe": 1, "analysis": "slice", "models": ["demo:photos/standard"]})
     yield from (said.encode(), page(said), f"# {said}\nx,y\n".encode(), pdf(lzw(1), b"/LZWDecode"))

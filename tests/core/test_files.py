@@ -143,7 +143,7 @@ def test_places_that_take_no_file_are_refused_in_one_sentence(tmp_path: Path, mo
 
 def test_python_writes_as_the_command_line_does(tmp_path: Path) -> None:
     from core.figures.drawing.paper import write_figure
-    from tests.core.figures.test_glyphs import a_chart
+    from tests.core.figures.drawing.test_glyphs import a_chart
 
     (tmp_path / "a.npz").mkdir()
     (tmp_path / "a.svg").mkdir()

@@ -15,7 +15,7 @@ from core.models import state_dicts
 from core.models.load import load_classifier
 from core.models.name_lists import read as read_name_list
 from core.models.state_dicts import read_state_dicts, read_tensors, shards
-from tests.core.test_checkpoints import FACTS, small
+from tests.core.models.test_checkpoints import FACTS, small
 from tests.hostile import net, saved
 
 

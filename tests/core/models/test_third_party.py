@@ -21,7 +21,7 @@ from core.models.load import load_classifier
 from core.models.registries import untrained
 from core.models.third_party import by_digest, digest_of
 from core.sources.models import Source
-from tests.core.test_checkpoints import FACTS, small
+from tests.core.models.test_checkpoints import FACTS, small
 
 ARCHITECTURE = "torchvision:squeezenet1_1"
 

@@ -10,7 +10,7 @@ from core.errors import ImageError
 from core.geometry.level_sets.traverse import traverse
 from core.images.load import load_images
 from core.models.load import load_classifier
-from tests.core.geometry.test_level_cards import half_space, image_set
+from tests.core.analyses.prepare.test_level_sets import half_space, image_set
 
 
 def test_the_way_leads_from_the_source_to_the_end() -> None:

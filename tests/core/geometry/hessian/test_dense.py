@@ -15,7 +15,7 @@ from core.geometry.hessian.products import Backend, HessianProducts
 from core.models.classifier import Classifier
 from core.models.load import load_classifier
 from tests import curved, truths
-from tests.core.geometry.test_chain import CHAINS, Squared, made, products
+from tests.core.geometry.hessian.test_sequential import CHAINS, Squared, made, products
 
 SHAPE = (2, 7, 6)
 

@@ -10,7 +10,7 @@ from core.geometry.hessian import kinks as module
 from core.geometry.hessian.kinks import is_piecewise_linear, kinks
 from core.geometry.hessian.products import HessianProducts
 from tests import curved, truths
-from tests.core.geometry.test_hessian import SHAPE, Attention, products
+from tests.core.geometry.hessian.test_products import SHAPE, Attention, products
 
 
 def test_affine_logits_have_none() -> None:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from core.geometry.level_sets.step import MODES, Mode, rise_in_box
 from core.geometry.level_sets.traverse import traverse
 from tests import truths
-from tests.core.geometry.test_level_sets import between, check, dot, halves
+from tests.core.geometry.level_sets.test_traverse import between, check, dot, halves
 
 
 def bisected(base: Tensor, wanted: Tensor, gradient: Tensor, rise: float) -> Tensor:

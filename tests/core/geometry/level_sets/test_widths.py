@@ -15,7 +15,7 @@ from core.images.load import load_images
 from core.models.load import load_classifier
 from core.result import Result
 from tests import truths
-from tests.core.geometry.test_segments import Shell
+from tests.core.geometry.level_sets.test_segments import Shell
 
 SHAPE = (1, 32, 32)
 CENTRE = torch.full(SHAPE, 0.5, dtype=torch.float64)

@@ -14,7 +14,7 @@ from core.geometry.maps.maps import embed
 from core.images.load import load_images
 from core.models.load import load_classifier
 from core.result import Result
-from tests.core.geometry.test_maps import clusters
+from tests.core.geometry.maps.test_maps import clusters
 
 
 def test_between_two_clusters_the_nearer_one_says_the_class() -> None:

@@ -17,7 +17,7 @@ from core.models.load import load_classifier
 from core.result import Result
 from core.runtime import batches
 from tests import truths
-from tests.core.figures.test_maps import some
+from tests.core.figures.charts.test_maps import some
 
 SHAPE, RADIUS = (1, 16, 16), 1.5
 

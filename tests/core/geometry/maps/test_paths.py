@@ -10,7 +10,7 @@ from core.geometry.maps.maps import embed
 from core.geometry.maps.paths import MapPaths, map_paths
 from core.result import Result
 from core.runtime import batches
-from tests.core.geometry.test_maps import clusters
+from tests.core.geometry.maps.test_maps import clusters
 
 
 def test_a_line_from_one_cluster_to_the_other_is_one_jump() -> None:

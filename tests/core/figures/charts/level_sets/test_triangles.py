@@ -17,7 +17,7 @@ from core.figures.drawing.screen import draw
 from core.geometry.planes.planes import Plane
 from core.geometry.planes.slices import Slice, slice_plane
 from tests import truths
-from tests.core.geometry.test_level_cards import made_triangle
+from tests.core.analyses.prepare.test_level_sets import made_triangle
 
 
 def falling() -> LevelTriangle:

@@ -23,7 +23,7 @@ from dashboard.uploads import session_uploads
 from dashboard.uploads.session_uploads import Brought
 from tests.pages import healthy
 
-CHECKOUT = Path(__file__).resolve().parents[2]
+CHECKOUT = Path(__file__).resolve().parents[3]
 ARCHITECTURE = "torchvision:squeezenet1_1"
 
 Settle = Callable[..., AppTest]

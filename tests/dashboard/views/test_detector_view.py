@@ -12,7 +12,7 @@ from streamlit.testing.v1 import AppTest
 from core.geometry.detector.evaluation import NO_DEFENCE
 from tests.pages import healthy
 
-CHECKOUT = Path(__file__).resolve().parents[2]
+CHECKOUT = Path(__file__).resolve().parents[3]
 Settle = Callable[..., AppTest]
 QUICK = {"count": 4, "probes": 2, "classes": 1}
 

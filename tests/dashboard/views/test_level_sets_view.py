@@ -15,7 +15,7 @@ from core.geometry.level_sets import image_distances
 from dashboard.widgets import plane_controls
 from tests.pages import healthy
 
-CHECKOUT = Path(__file__).resolve().parents[2]
+CHECKOUT = Path(__file__).resolve().parents[3]
 Settle = Callable[..., AppTest]
 QUICK = {"steps": 12}
 

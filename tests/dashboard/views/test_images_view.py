@@ -23,7 +23,7 @@ from dashboard.uploads.session_uploads import Brought
 from tests.hostile_images import archive, encoded, png
 from tests.pages import healthy
 
-CHECKOUT = Path(__file__).resolve().parents[2]
+CHECKOUT = Path(__file__).resolve().parents[3]
 
 Settle = Callable[..., AppTest]
 

@@ -14,7 +14,7 @@ from streamlit.testing.v1 import AppTest
 from core.recipes.recipe import Recipe
 from tests.pages import healthy
 
-CHECKOUT = Path(__file__).resolve().parents[2]
+CHECKOUT = Path(__file__).resolve().parents[3]
 Settle = Callable[..., AppTest]
 QUICK = {"count": 40, "seeds": 2, "neighbours": 6, "resolution": 8}
 

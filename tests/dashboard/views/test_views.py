@@ -17,7 +17,7 @@ from dashboard.state import address, session
 from dashboard.work import jobs
 from tests.pages import healthy, widget
 
-CHECKOUT = Path(__file__).resolve().parents[2]
+CHECKOUT = Path(__file__).resolve().parents[3]
 TESTED = {
     path.stem.removeprefix("test_").removesuffix("_view") for path in Path(__file__).parent.glob("test_*_view.py")
 }
