@@ -150,7 +150,7 @@ class Result:
 def _class_named(kind: str) -> type[Any]:
     """The result class of this kind; only the public names of `core` are ever looked up.
 
-    A kind is the name of the class. Version 0.1 wrote its module as well, `core.geometry.planes.slices.Slice`: what it
+    A kind is the name of the class. Version 0.1 wrote its module as well, `core.geometry.slices.Slice`: what it
     saved is read all the same.
 
     Raises:

@@ -227,7 +227,7 @@ def analytic_classifier(classifier: Classifier, kind: str, images: ImageSet, row
         ImageError: if the images are not of the classifier's shape.
 
     Example:
-        >>> from core.models.checkpoints import load_classifier
+        >>> from core.models.load import load_classifier
         >>> ball = load_classifier("analytic:ball:demo:digits/standard?row=3", "cpu")
         >>> ball.name, sorted(set(ball.class_names) - set(map(str, range(10))))
         ('ball around the mean image', ['inside', 'outside'])

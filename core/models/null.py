@@ -121,7 +121,7 @@ def untrained(classifier: Classifier, seed: int = 0) -> Classifier:
         CheckpointError: if it has no weights, or the new ones give NaN or infinite logits.
 
     Example:
-        >>> from core.models.checkpoints import load_classifier
+        >>> from core.models.load import load_classifier
         >>> untrained(load_classifier("demo:digits/standard", "cpu"), seed=2).name
         'digits/standard, untrained 2'
     """

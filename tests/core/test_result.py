@@ -83,7 +83,7 @@ def test_every_result_is_a_public_name_by_which_files_know_it() -> None:
     assert [name for name in RENAMED if name in core.__all__] == []
 
 
-@pytest.mark.parametrize("module", ["core.geometry.planes.slices", "core.geometry.planes.planes.slices", "core.gone"])
+@pytest.mark.parametrize("module", ["core.geometry.slices", "core.geometry.planes.slices", "core.gone"])
 def test_results_that_name_the_module_they_once_came_from_are_read(module: str) -> None:
     data = a_slice().to_bytes()
     with np.load(io.BytesIO(data), allow_pickle=False) as archive:

@@ -22,7 +22,6 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from core.errors import ImageError
-from core.images import image_set as images
 from core.images import load
 from core.images.files import read_picture
 from core.images.image_set import ImageSet
@@ -77,11 +76,11 @@ def test_demo_sets_can_be_enlarged() -> None:
 
 
 def test_demo_sets_at_other_sizes_are_kept_by_bytes_not_by_number(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(images, "_sizes", OrderedDict())
-    monkeypatch.setattr(images, "_in_use", WeakSet())
+    monkeypatch.setattr(load, "_sizes", OrderedDict())
+    monkeypatch.setattr(load, "_in_use", WeakSet())
     each = 4 * 3 * 32 * 32 * 540  # the whole set at 32 pixels
-    monkeypatch.setattr(images, "_MOST_KEPT", int(2.5 * each))
-    monkeypatch.setattr(images, "_MOST_IN_USE", int(3.5 * each))
+    monkeypatch.setattr(load, "_MOST_KEPT", int(2.5 * each))
+    monkeypatch.setattr(load, "_MOST_IN_USE", int(3.5 * each))
     first = load_images("demo:photos@32")
     assert load_images("demo:photos@32") is first
     load_images("demo:photos@31")
@@ -114,7 +113,7 @@ def test_demo_sets_at_other_sizes_are_kept_by_bytes_not_by_number(monkeypatch: p
     ],
 )
 def test_what_cannot_fit_is_refused_before_it_is_made(source: str, fits: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(images, "_resized", lambda *args: pytest.fail("images were made"))
+    monkeypatch.setattr(load, "_resized", lambda *args: pytest.fail("images were made"))
     if fits:
         load.check_shape(source, (3, 32, 32), "m")
     else:
@@ -344,7 +343,7 @@ def test_what_is_left_out_is_printed_where_nobody_logs(tmp_path: Path, checkout:
     (tmp_path / "c.heic").write_bytes(b"-")
     for number in range(25):
         (tmp_path / f"{number:02}.txt").write_bytes(b"-")
-    script = "import sys; from core.images.image_set import load_images; load_images(sys.argv[1])"
+    script = "import sys; from core.images.load import load_images; load_images(sys.argv[1])"
     told = subprocess.run(
         [sys.executable, "-c", script, str(tmp_path)], cwd=checkout, capture_output=True, text=True, check=True
     )

@@ -26,9 +26,9 @@ from core.models import demo
 from core.models.checkpoints import _digest, write_checkpoint
 from core.models.classifier import Classifier
 from core.models.demo import demo_images, demo_models
+from core.models.demo_architectures import strided
 from core.models.load import load_classifier, model_card
 from core.sources.models import ASSETS
-from core.training import train
 
 # Least accuracy: 3 points below what the cards say; an untrained network can only guess.
 FLOORS = {"digits": 0.95, "photos": 0.92, "photos/adversarial": 0.85, "photos/prime": 0.9, "photos/untrained": 0.0}
@@ -37,7 +37,7 @@ FLOORS = {"digits": 0.95, "photos": 0.92, "photos/adversarial": 0.85, "photos/pr
 def small(seed: int = 0) -> Classifier:
     """A network of ours with nothing at its default: two channels, 5 x 7 pixels, own normalisation and names."""
     generator = torch.Generator().manual_seed(seed)
-    module = train.strided((2, 5, 7), 3, widths=[4], activation="relu")
+    module = strided((2, 5, 7), 3, widths=[4], activation="relu")
     with torch.no_grad():
         for tensor in module.state_dict().values():
             if tensor.is_floating_point():

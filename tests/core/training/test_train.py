@@ -140,6 +140,7 @@ def test_a_rate_of_nothing_leaves_the_weights_as_drawn_and_lets_batchnorm_see_th
 @pytest.fixture
 def tiny(monkeypatch):
     monkeypatch.setattr(train, "RECIPES", {"digits/standard": TINY})
+    monkeypatch.setattr(demo, "RECIPES", {"digits/standard": TINY})
     threads = torch.get_num_threads()
     yield
     torch.set_num_threads(threads)
