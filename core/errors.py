@@ -33,7 +33,7 @@ class OutputError(OSError):
 
 
 def told(error: BaseException) -> str:
-    """An error in one sentence: our own and the system's as they are, any other with its type and its reason.
+    """An error in one sentence: our own as they are, the system's with the file, others with their type and reason.
 
     Args:
         error: that was raised.
@@ -42,6 +42,8 @@ def told(error: BaseException) -> str:
         One line.
     """
     said = " ".join(str(error).split())
+    if isinstance(error, OSError) and error.filename is not None and error.strerror:
+        return f"cannot open {error.filename}: {error.strerror}; check it"
     if foreseen(error):
         return said
     short = said if len(said) <= _REASON else f"{said[:_REASON]}..."

@@ -47,6 +47,7 @@ ROUNDED = {
     # UMAP starts from the same positions everywhere and leaves them by other roundings
     "map": {
         "background",
+        "background_agreement",
         "background_confidence",
         "continuity",
         "correlation",

@@ -23,7 +23,7 @@ def raised(error: Exception) -> Exception:
     [
         (RecipeError("expected a row, got none"), "expected a row, got none"),
         (OutputError("expected room"), "expected room"),
-        (FileNotFoundError(2, "No such file", "a\x1b[2Jb"), "[Errno 2] No such file: 'a\\x1b[2Jb'"),
+        (FileNotFoundError(2, "No such file", "a\x1b[2Jb"), "cannot open a[2Jb: No such file; check it"),
         (ValueError("of somebody else"), "ValueError: of somebody else; add --debug for the traceback"),
         (KeyError("k"), "KeyError: 'k'; add --debug for the traceback"),
         (
