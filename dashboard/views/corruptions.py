@@ -14,37 +14,10 @@ from core.geometry.corruptions.severity_path import SeverityWalk
 from core.recipes.recipe import Recipe
 from dashboard.state import session
 from dashboard.state.session import Outcome
-from dashboard.widgets import controls, exports, plane_controls
+from dashboard.widgets import controls, exports, page, plane_controls
 from dashboard.widgets.showing import showing
 
 ANALYSIS, SETS, NOISE, LAB = "severity", "corruption", "noise", "augmentation"
-ABOUT = """
-A corruption of growing **severity** carries the image along a path, from severity 0, the image itself, to 5. What is
-random stays the same along the way. The **signed distance** is that to the boundary of the image's true class, to first
-order: the smallest lead of its logit over another one, divided by the slope of that lead. It is positive while the
-class is right, so it shows the boundary coming before the label changes.
-
-**What to look for.** A distance that falls long before a probability does. Models that end at the same accuracy, one of
-them close to the boundary. Corruptions whose distance falls although the image hardly moves.
-
-**Accuracy against severity** has Wilson's 95 % interval for the share of all images that these are a sample of. Against
-*change*, the mean ℓ2 length, corruptions compare: at equal change, what differs is not owed to a table of strengths.
-
-**White noise.** The forecast lets the linearised logits of all classes compete under the same noise. Where the measured
-accuracy differs, the boundary bends at the scale of the noise.
-
-**Augmentation lab.** PRIME's primitives, with what the first model says: a random filter, a random smooth displacement
-that folds nothing, a random colour curve. Each is the law of largest entropy under a limit on its size and smoothness.
-Training mixes chains of them.
-
-**What this cannot show.** Strengths are our own, made for images of 32 x 32 pixels; the corruptions are in the kinds of
-ImageNet-C, and no number here is that benchmark's. JPEG and pixelation have steps. Behind the boundary the distance is
-a lower bound. Strong contrast loss can be a matter of input scaling more than of geometry. A model trained on PRIME has
-seen filters and colour curves, which resemble blur and contrast.
-
-References: Hendrycks, Dietterich, ICLR 2019 (arXiv 1903.12261); Modas et al., *PRIME*, ECCV 2022 (arXiv 2112.13547);
-Fawzi, Moosavi-Dezfooli, Frossard, NeurIPS 2016 (arXiv 1608.08967).
-"""
 
 
 def walk(outcome: Outcome) -> None:
@@ -187,7 +160,6 @@ with right:
         question()
     with st.container(border=True):
         marked(tuple(result if isinstance(result, SeverityWalk) else None for result in outcome.results))
-    with st.expander("What am I looking at?", expanded=True):
-        st.markdown(ABOUT)
+    page.about("corruptions")
 sets()
 noise()

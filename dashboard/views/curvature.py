@@ -19,38 +19,10 @@ from core.geometry.planes.exact import exact_distance
 from dashboard.state import session
 from dashboard.state.session import Outcome
 from dashboard.viewer.viewer import plane_view
-from dashboard.widgets import controls, exports, nulls, plane_controls
+from dashboard.widgets import controls, exports, nulls, page, plane_controls
 
 ANALYSIS, SECTION, WALK, SCALE = "curvature", "curvature_section", "curvature_walk", "curvature_scale"
 SHARED = (*session.OF_THE_PLANE, "seed", "method", "grey_levels", "sharpness")
-ABOUT = """
-At the boundary point nearest to the image, each **principal curvature** k says how much the boundary bends along one
-direction of its tangent space, in 1 / ℓ2: the circle that fits it there has the radius 1 / |k|. **k < 0**: the boundary
-closes around the image's class, which is convex in that direction; a straight step along the tangent leaves it.
-**k > 0**: the other class is the convex one. The product of k with the distance D has no unit: where |k| D is far below
-1 the boundary is flat at the scale that matters, near 1 a linear estimate of the distance is off by its own size.
-
-**What to look for.** A long flat middle with few curved directions at both ends. Which end reaches further: the most
-positive beside the most negative one. Which side outweighs the other in sum: where *sum of negative / sum of positive*
-is below -1, the image's class is the convex one on balance; the two may disagree. Whether the curved directions look
-like anything.
-The random direction, number 0, shows what a typical slice sees: almost nothing.
-
-**Quality.** The angle between image and normal is 0° at a nearest point. The focal test 1 + k D of the smallest k is
-not negative there; where it is, the point is left for a nearer one. The residual ‖S v - k v‖ says how well directions
-were found.
-
-**Networks of kinks** (ReLU, max pooling) have no second derivative: between their kinks it is 0. They are measured at a
-*stated scale*, by differences of the gradient over a step h or with every kink rounded, and the number is a function of
-that scale: see curvature against scale. Differences depend on the direction too: a matrix of them along many directions
-and a search along its own directions need not agree, and the asymmetry says how far from a second derivative they are.
-
-**What this cannot show.** Curvature is local: the walk shows how far it foretells. It is about the unclipped function,
-which does not stop at the pixel box. A mean of sorted curvatures is not the spectrum of a mean matrix.
-
-References: Fawzi, Moosavi-Dezfooli, Frossard, Soatto, *Empirical study of the topology and geometry of deep networks*,
-CVPR 2018 (arXiv 1705.09552); do Carmo, *Differential Geometry of Curves and Surfaces* (Meusnier).
-"""
 
 
 def profile(outcome: Outcome) -> None:
@@ -335,5 +307,4 @@ with right:
         picture()
     with st.container(border=True):
         measurement()
-    with st.expander("What am I looking at?", expanded=True):
-        st.markdown(ABOUT)
+    page.about("curvature")

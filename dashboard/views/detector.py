@@ -12,32 +12,10 @@ from core.figures.charts.curvature.detector import perturbation_words
 from core.geometry.detector.evaluation import NO_DEFENCE, PAIRS, DetectionExhibit
 from dashboard.state import session
 from dashboard.state.session import Outcome
-from dashboard.widgets import controls, exports
+from dashboard.widgets import controls, exports, page
 from dashboard.widgets.showing import showing
 
 ANALYSIS, ATTACKS = "detector", "detector_attacks"
-ABOUT = """
-Where classes are convex on balance, the boundary closes around a clean image: its mean curvature is negative. A small
-step across lands in the other class, beside the same point, with the roles of the classes swapped, so the sign turns.
-The **score** is that mean curvature, estimated from random directions along the boundary; high means *perturbed*. One
-score takes the nearest boundary, another the mean over the boundaries to several classes. The class on the other side
-of the nearest boundary is the guess for what the image was: **recovery**.
-
-**What to look for.** Whether the two histograms come apart, and whether the band of the AUC stays off 0.5: below it the
-score points the wrong way for this model. Recovery falls with the length of the perturbation whether or not the score
-works: it only asks if the boundary that was crossed is still the nearest one.
-
-**Your own pairs.** An NPZ with `clean` and `adversarial` images, from any attack, is a test set: bring it on the Images
-view, and choose *pairs*. Pairs that this model tells no difference between are left out and counted.
-
-**What this cannot show.** It is an exhibit of curvature and **no defence**. Thresholds do not carry over between
-models, attacks or lengths; whoever knows the score can evade it. Few images make wide bands: ask for more before
-believing a difference. Networks of kinks (ReLU) are measured at a stated scale.
-
-References: Fawzi, Moosavi-Dezfooli, Frossard, Soatto, *Empirical study of the topology and geometry of deep networks*,
-CVPR 2018 (arXiv 1705.09552); Carlini, Wagner, *Adversarial examples are not easily detected*, 2017 (arXiv 1705.07263).
-PGD: Madry et al., ICLR 2018; DDN: Rony et al., CVPR 2019.
-"""
 
 
 def exhibit(outcome: Outcome) -> None:
@@ -142,5 +120,4 @@ with right:
             st.caption(f"At {perturbation_words(known[0][1], made.figure['perturbation'])} times the distance.")
     with st.container(border=True):
         asked_for()
-    with st.expander("What am I looking at?", expanded=True):
-        st.markdown(ABOUT)
+    page.about("detector")

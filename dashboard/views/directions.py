@@ -11,30 +11,9 @@ from core.analyses.table import TABLE
 from core.geometry.shared_directions.sharing import DirectionSharing
 from dashboard.state import session
 from dashboard.state.session import Outcome
-from dashboard.widgets import controls, exports
+from dashboard.widgets import controls, exports, page
 
 ANALYSIS = "shared_directions"
-ABOUT = """
-At the boundary point nearest to an image the boundary bends in some directions more than in others. Averaged over many
-images, each divided by the length of its own gradient, this gives one operator of image space. Its directions of
-largest curvature, by magnitude, are the **shared directions**. They come from one half of the images and are tested on
-the other half: how much more does the boundary bend along them than along random directions?
-
-**What to look for.** Whether the dots of *other images* lie as high as those of the *images they come from*: then the
-directions are shared. Whether they lie above the rings: the same frequencies without the shapes. Whether *uniform
-noise* is as high: then they belong to the model, not to images. Then the pictures, and whether noise along the
-directions of **negative** curvature, where the boundary closes around the image's class, flips sooner than noise
-along those of positive curvature, of which it bends away.
-
-**What this cannot show.** A mean operator is not the mean of the spectra: a direction that bends to one side for some
-images and to the other for others cancels. The sign of the mean need not return in a new image; the caption says how
-often it does. A subspace of few images holds much that belongs to them alone: the diagonal of the matrix between models
-is that limit. Noise may leave the pixel box. Networks of kinks (ReLU) have no curvature of their own: theirs is that at
-a stated scale.
-
-References: Moosavi-Dezfooli et al., *Robustness of classifiers to universal perturbations: a geometric perspective*,
-ICLR 2018 (arXiv 1705.09554); Fawzi, Moosavi-Dezfooli, Frossard, Soatto, CVPR 2018 (arXiv 1705.09552).
-"""
 MORE = {  # analyses beside: heading, what its button offers, settings
     "direction_sensitivity": (
         "What noise along them flips",
@@ -140,5 +119,4 @@ with right:
         session.live(made, known, patience=0.0, urgent=True)
     with st.container(border=True):
         asked_for()
-    with st.expander("What am I looking at?", expanded=True):
-        st.markdown(ABOUT)
+    page.about("directions")

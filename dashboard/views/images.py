@@ -18,7 +18,7 @@ from dashboard.uploads import own_images
 from dashboard.uploads.reading import watched
 from dashboard.uploads.session_uploads import LARGEST, brought, read_only
 from dashboard.viewer.words import literal
-from dashboard.widgets import controls
+from dashboard.widgets import controls, page
 from dashboard.work.unforeseen import told
 
 SHOWN, ABREAST = 6, 3  # pictures beside what the model sees of them, in rows of so many
@@ -28,28 +28,6 @@ _NAME = 24  # letters of a file's name under its picture
 _LONGEST = 300  # characters of class names that a link carries
 FITS = {"crop": "its middle", "stretch": "all of it, stretched"}
 NONE, FOLDERS, BY_NAME = "none", "as in the files", "by the model's names"
-ABOUT = """
-**What is read.** PNG, JPEG, WebP, GIF, BMP, TIFF and PPM files; a zip of them; arrays in an NPZ or NPY file (`images`,
-n x h x w x c or n x c x h x w, bytes or numbers in [0, 1]). Nothing but pixels leaves a file. What is damaged, too
-large, of another format, not what its ending says, or more than a picture is left out with a sentence, and the rest is
-kept. An array whose axes or range could mean two things is asked about, never guessed.
-
-**What is done.** Pictures are turned as their EXIF says, transparency is laid over white, 16-bit greys keep their bits.
-Then each is brought to the model's input: its middle is cut to the input's shape and resized bilinearly with
-antialiasing. The table says what was done to each; that is what the model sees in every view.
-
-**Classes.** Subfolders of a zip are classes, in the order of the alphabet; a table such as `labels.csv`, a column that
-names the pictures and one of classes, goes before; an NPZ may hold `labels` and `class_names`. Numbers are the model's
-own. Where classes are others than the model's, leave them out: accuracies and class means would compare things that
-have nothing in common.
-
-**Pairs.** An NPZ with `clean` and `adversarial` arrays, from any attack, becomes a set whose second half are the
-partners of its first, row by row: anchors and directions on Slices, and a test set for the Detector.
-
-**Who sees it.** Your files belong to this browser session. Others cannot name them, and they are deleted when you
-delete them here, or close or reload the page. A link to a figure holds the digest of the file: whoever opens it, or
-reloads it, is asked for the file, and gets everything else back.
-"""
 
 
 def bring() -> None:
@@ -262,8 +240,7 @@ left, right = st.columns([640, 380], gap="large")
 with right:
     with st.container(border=True):
         mine()
-    with st.expander("What am I looking at?", expanded=True):
-        st.markdown(ABOUT)
+    page.about("images")
 with left:
     bring()
     if st.session_state.get("images:refused"):

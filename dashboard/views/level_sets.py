@@ -21,38 +21,13 @@ from core.geometry.planes.slices import Slice
 from dashboard.state import session, speed_estimate
 from dashboard.state.session import Outcome, Point
 from dashboard.viewer.viewer import Extent, plane_view
-from dashboard.widgets import controls, exports, plane_controls
+from dashboard.widgets import controls, exports, page, plane_controls
 from dashboard.widgets.showing import showing
 
 ANALYSIS, TRIANGLE, STAR = "level_set", "level_triangle", "level_star"
 WALK = ("mode", "delta", "steps")
 SHARED = (*session.OF_THE_PLANE, *WALK)
 _SIDE = 192  # pixels of points of the plane along each side
-ABOUT = """
-A **level set** holds all images on which the model is as sure of a class as it is of the source. A walk goes from the
-source towards another image and gives up, step by step, what would change that confidence. Where it ends near its
-target, people see the target and the model still sees the source: a **blind spot**.
-
-**Distance** is the root mean square over pixels. The dashed floor is what the number of steps alone explains, on a flat
-level set; a walk at its floor says how long it was, not how far the level set reaches. *l-infinity* is the largest
-difference of a value, *SSIM* a likeness of structure, 1 for equal images; each stands beside that of the source, and so
-does *LPIPS*, calibrated on people's judgements, where its package and its weights are on this machine.
-
-**The plane** goes through the source and the ends of the first two walks, or through one end and its target; the dotted
-path is the walk, seen from above. Straight ways from the source that keep the confidence make the set **star-like**;
-where the way between two ends leaves it, it is not convex.
-
-**What to look for.** Models that walk further at the same confidence; ends of adversarially trained models that look
-like the target and keep their class: robust and blind at once.
-
-**What this cannot show.** Confidence is not calibrated between models. A walk is one way; one that ends early may have
-taken a wrong turn. A method that hardly moves wins every share of a triangle, so shares stand beside the way left.
-Points between those of a lattice are not looked at. In thousands of dimensions nearly every direction is a tangent one,
-so that widths are large.
-
-Reference: Balasubramanian, Sriramanan, Sadasivan, Feizi, *Exploring Geometry of Blind Spots in Vision Models*, NeurIPS
-2023 (arXiv 2310.19889).
-"""
 
 
 def film(outcome: Outcome) -> None:
@@ -392,5 +367,4 @@ with right:
         with st.container(border=True):
             moment(cards)
         mixed(cards[0])
-    with st.expander("What am I looking at?", expanded=True):
-        st.markdown(ABOUT)
+    page.about("level_sets")

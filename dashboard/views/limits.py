@@ -17,39 +17,11 @@ from core.geometry.limits.survival import Survival
 from dashboard.state import session
 from dashboard.state.session import Outcome
 from dashboard.viewer.viewer import plane_view
-from dashboard.widgets import controls, exports, plane_controls
+from dashboard.widgets import controls, exports, page, plane_controls
 from dashboard.widgets.showing import showing
 
 ANALYSIS, FOUND, PAINTING, EVERY, OVERLAY = "limits", "survival", "painting", "enumeration", "overlay"
 SIDES = (0, 4, 8, 16, 28, 32, 64, 128, 224, 256, 512, 1024)
-ABOUT = """
-A classifier is any way to sort all images of a format into classes; every image counts once. If a class holds at most
-half of them, nearly all of its images leave it by a small change, **whatever the classifier is**. At most one class can
-hold more: that one is exempt.
-
-Three bounds hold, and the smallest is the limit. **H1** changes values one by one: the number that must change cannot
-stray far from its mean, and that is of the order of the side n. **H2** counts flipped bits: no set on a cube has fewer
-neighbours than a ball. **G** measures lengths: noise inside the grid cells fills the cube, and the cube is a squeezed
-Gaussian. Deep images have fine cells, so for them a constant ℓ2 length is enough at any resolution.
-
-**What to look for.** The dotted lines: classifiers that keep as much as is known. Their shape depends on the norm. When
-changed values are counted every pixel should vote; when lengths are, one value should decide. In ℓ∞ more pixels do not
-help: a single value at 1/2 keeps 1 - 2e of both classes.
-
-**Measured.** Images are drawn uniformly, and every change stays on the grid of levels. Searches end in witnesses, so
-survival is an upper estimate: above the limit the searches were too weak, and no theorem is broken. Most networks give
-all noise one label; *halved* cuts that label's lead at its median, which is a classifier like any other.
-
-**What this cannot show.** Anything about photographs: they are a vanishing part of what is counted, and their curve
-stands there in grey, without an inequality. Averages over images are no robustness of one image.
-
-**People.** The argument never looks inside the classifier, so it holds for us. The overlay paints few pixels of one
-image over another; whether the meaning has changed you decide.
-
-References: Dai, Gifford, *Fundamental limits on the robustness of image classifiers*, ICLR 2023 (arXiv 2112.04033);
-bounds and constants here are our own derivations by McDiarmid's, Harper's and Gaussian isoperimetry, written out in
-`core/geometry/limits/bounds.py`.
-"""
 
 
 def adjusted(label: str, name: str, value: Any, widget: Callable[..., Any], **options: Any) -> None:
@@ -199,8 +171,8 @@ def people() -> None:
         with st.expander("More"):
             controls.setting(OVERLAY, "orders", "Random orders")
             controls.setting(OVERLAY, "seed", "Seed")
-    with right, st.expander("What am I looking at?", expanded=True):
-        st.markdown(ABOUT)
+    with right:
+        page.about("limits")
 
 
 def witnesses() -> None:

@@ -12,33 +12,10 @@ from core.analyses.table import TABLE
 from core.geometry.local.local import STATUSES
 from dashboard.state import session
 from dashboard.state.session import Outcome
-from dashboard.widgets import controls, exports, plane_controls
+from dashboard.widgets import controls, exports, page, plane_controls
 
 ANALYSIS = "local"
 COLUMNS = ("measured", "linearised", "random map")
-ABOUT = """
-The image is changed by steps of one length r, in many directions v, each with its opposite. d+ and d- are the changes
-of the logits for r v and -r v.
-
-**Isotropy** asks whether all directions change the outputs alike: the spread of |d+| / r. **Symmetry** asks whether a
-step and its opposite do opposite things: |d+ + d-| over |d+| + |d-| is 0 for an affine map, 1 for an even change.
-**Mantel score**: the correlation of distances between the points with distances between their outputs. **Lipschitz
-numbers** say how steep the model is; each rung of the ladder is a bound from below, only the last one from above.
-
-**What to look for.** The column beside. A *linear* map from thousands of values to a few outputs is far from isotropic
-too, and its Mantel score is near 0: a low score needs no bending. What bends shows where *measured* leaves
-*linearised*, and as 1 minus the score against the linearised distances. In the plane, the gap between the solid and the
-dashed curve is asymmetry; the dotted curve is the linearisation, which has none.
-
-**What this cannot show.** Directions drawn uniformly flatter a model: in thousands of dimensions they are all alike.
-Look at *attack*, or at a *subspace*, too. On the sphere, most of the asymmetry is one and the same bend for all
-directions, which distances between points do not see. "Below 1" means nothing without its unit: for pixels in [0, 255]
-every Lipschitz number is 1/255 of the one here. A length, margin over slope, does not depend on units. Rays that met no
-other class are open rings: as far as the radii asked can tell.
-
-Reference: Aghdam, Heravi, Puig, *Explaining Adversarial Examples by Local Properties of Convolutional Neural Networks*,
-VISAPP 2017. Definitions, linear maps beside every number, and the sampling are ours.
-"""
 MANY = {  # analyses of more images: heading, then what its button offers
     "local_layers": ("Layer by layer", "Follow changes through the layers, {others} more images"),
     "local_sweep": ("By radius", "Measure at growing radii, {others} more images"),
@@ -209,5 +186,4 @@ with right:
         image_asked()
     with st.container(border=True):
         perturbations()
-    with st.expander("What am I looking at?", expanded=True):
-        st.markdown(ABOUT)
+    page.about("local")

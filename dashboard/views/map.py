@@ -22,30 +22,10 @@ from dashboard.state import address, session
 from dashboard.state.session import Outcome
 from dashboard.viewer.scatter import apart, scatter_view
 from dashboard.viewer.thumbnails import thumbnail_grid
-from dashboard.widgets import controls, exports
+from dashboard.widgets import controls, exports, page
 
 ANALYSIS, PATH = "map", "map_path"
 FIRST_CURVED = 60  # images: some seconds
-ABOUT = """
-Each point is an image. Images that the model finds alike lie near each other: they are compared by what goes into the
-last layer (features), or by pixels, logits, probabilities or the divergence along the line between them. Each is joined
-to its nearest ones, and UMAP lays the graph out.
-
-**What to look for.** Islands of one class with single points of another; bridges between islands; rings, where the
-model says another class than the true one; small margins at the rims. Which groups a corruption or an attack leads to.
-Coloured by *curvature*: whether the boundary bends alike near all images of an island.
-
-**Background.** Colour between the points: the mean of the nearest images' features, asked of the last layer. It fades
-where a place does not come back to itself on a round trip, and away from images.
-
-**What this cannot show.** A plane cannot hold the neighbours of so many dimensions: *How faithful is this map?* says
-how many are kept and lost. Distances between groups, their sizes, gaps and directions mean nothing. Images put on the
-map later land near others, however far they are from all: the path's words say how far. The background is one curved
-sheet through the space, not the boundary. A slice has none of these faults: choose three points and cut it.
-
-References: McInnes, Healy, Melville, *UMAP*, arXiv 1802.03426; Schulz, Hinder, Hammer, *DeepView*, IJCAI 2020 (arXiv
-1909.09154); Wang, Telea, *Fundamental limitations of inverse projections and decision maps*, IVAPP 2024.
-"""
 
 
 def maps(outcome: Outcome) -> None:
@@ -373,5 +353,4 @@ with right:
         overlay()
     with st.container(border=True):
         settings()
-    with st.expander("What am I looking at?", expanded=True):
-        st.markdown(ABOUT)
+    page.about("map")

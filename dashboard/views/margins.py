@@ -11,31 +11,10 @@ from core.geometry.subspaces.subspace_distances import STATUSES, SubspaceMargins
 from dashboard.state import session
 from dashboard.state.session import Outcome
 from dashboard.viewer.viewer import plane_view
-from dashboard.widgets import controls, exports, nulls, plane_controls
+from dashboard.widgets import controls, exports, nulls, page, plane_controls
 
 ANALYSIS, CURVE = "margins", "margin_curve"
 SHARED = ("count", "slides", "seed")
-ABOUT = """
-How far must an image move, *using only one band of frequencies* (or one patch of pixels), until another class wins?
-For a subspace S of image space that is the length of the shortest r in S with another class at x + r. The paper calls
-it the margin in S. Small: the model uses this band, or is fragile in it. Large: it is invariant there. Frequencies are
-those of the two-dimensional cosine transform (DCT) of each channel, counted in half waves per side.
-
-**What to look for.** Where the map is dark, and whether another model is far there. The curve against its dashed line:
-a subspace of dimension d of D would be sqrt(D / d) times as far as the nearest boundary of all if no direction were
-preferred. Below the line the model is more sensitive than by chance. The colour of a mark: which class a band leads to.
-
-**Share of sensitivity** is 1 / distance² over its sum. Blocks of a map do not overlap and leave nothing out, so for a
-flat boundary that is the share of the normal's squared length; for a bent one it is a score.
-
-**What this cannot show.** Distances come from a search (DeepFool inside the subspace, then slides along the boundary):
-none is too short, some are too long. They are about the function: the image reached may leave the pixel box, and one
-that is longer than the box's diagonal is no image at all. Windows on the diagonal leave out mixed frequencies, such as
-oriented edges; the map has them. Misclassified images are left out of medians: their distance means the opposite.
-
-Reference: Ortiz-Jimenez, Modas, Moosavi-Dezfooli, Frossard, *Hold me tight! Influence of discriminative features on
-deep network boundaries*, NeurIPS 2020 (arXiv 2002.06349), which reports DeepFool's points.
-"""
 
 
 def maps(outcome: Outcome) -> None:
@@ -219,5 +198,4 @@ with right:
     on_paper()
     with st.container(border=True):
         subspaces()
-    with st.expander("What am I looking at?", expanded=True):
-        st.markdown(ABOUT)
+    page.about("margins")

@@ -17,29 +17,10 @@ from dashboard.state import address, drafts, session, speed_estimate
 from dashboard.uploads.reading import watched
 from dashboard.uploads.session_uploads import LARGEST, brought, own_classifier, read_only
 from dashboard.viewer.words import literal
-from dashboard.widgets import controls, own_models
+from dashboard.widgets import controls, own_models, page
 from dashboard.work.unforeseen import told
 
 MOST_ROWS = 200  # of a table of differences
-ABOUT = """
-**What is read.** Weights alone: a safetensors file, or a state dict written by `torch.save(model.state_dict(), ...)`.
-Nothing in a file is ever run. A pickled module, TorchScript or anything else that wants to import code is refused, with
-what it wanted; `.pt2`, ONNX and your own Python are for the command line, where you vouch for them.
-
-**Architecture.** Names and shapes of the weights say which architectures fit, and how many classes there are. They do
-not say paddings, activations or pooling: where several fit, take the one that it was trained as.
-
-**Preprocessing.** A model that is given images normalised otherwise than in training answers all the same, only
-worse. Below each picture stands what the model says. The table tries other normalisations: where the first batch
-normalisation sees numbers far from those of training, or nearly all pictures get one class, something is wrong.
-Confidence says nothing of the kind: larger numbers, such as bytes, make any network surer.
-
-**Who sees it.** Your upload belongs to this browser session. Others cannot name it, and it is deleted when you forget
-it or close the page. A link to a figure holds the digest of the file: whoever opens it is asked for that file.
-
-**What this cannot show.** Demo photographs enlarged from 32 x 32 are not the images that your model was trained on: the
-signs are hints. Of a series the last checkpoint is checked here; all of them get its architecture and preprocessing.
-"""
 
 
 def bring() -> None:
@@ -345,8 +326,7 @@ left, right = st.columns([640, 380], gap="large")
 with right:
     with st.container(border=True):
         own_models.mine()
-    with st.expander("What am I looking at?", expanded=True):
-        st.markdown(ABOUT)
+    page.about("model")
 with left:
     bring()
     if st.session_state.get("model:refused"):

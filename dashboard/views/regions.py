@@ -15,28 +15,9 @@ from core.geometry.regions.region_graph import OUTCOMES, RegionGraph
 from dashboard.state import session
 from dashboard.state.session import Outcome
 from dashboard.viewer.viewer import plane_view
-from dashboard.widgets import controls, exports, plane_controls
+from dashboard.widgets import controls, exports, page, plane_controls
 
 ANALYSIS, GRAPH = "path", "region_graph"
-ABOUT = """
-The region of a class is the set of all images that the model gives this class. A path between two of them is a chain of
-straight segments that never leaves it. It is built from the straight segment: where that leaves the region, its middle
-is moved into the region (DeepFool, aimed at the class) and becomes a corner; both halves are looked at in turn. Where
-that fails, trees grown from both sides of a gap look for a way around it, in the directions that the model feels there.
-
-**What to look for.** Whether the straight segment stays inside (often it does), and how little longer the path is
-where it does not. A path to *noise* or to an image of *another* class, moved by little until the model gives it the
-class, shows how far a region reaches beyond the images of its class. The margin along the way: where it is small, the
-path squeezes through.
-
-**What this cannot show.** A path found is evidence at the resolution stated beside it, no proof: between two samples
-the class could change in a sliver. *Not found* never means that there is no path: the search has a budget. Components
-are an upper bound for the same reason. Frames along a path are mixtures that nobody took, and corners may leave the
-pixel box. The projection shows one plane; the path lies in thousands of dimensions.
-
-Reference: Fawzi, Moosavi-Dezfooli, Frossard, Soatto, *Classification regions of deep neural networks*, 2017 (arXiv
-1705.09552). The search around gaps is RRT-connect (Kuffner, LaValle, ICRA 2000).
-"""
 _MISSING = OUTCOMES.index("not found")
 
 
@@ -233,5 +214,4 @@ with right:
     with st.container(border=True):
         ends_asked()
         construction()
-    with st.expander("What am I looking at?", expanded=True):
-        st.markdown(ABOUT)
+    page.about("regions")

@@ -18,7 +18,7 @@ from core.geometry.planes.slices import Slice
 from dashboard.state import session, speed_estimate
 from dashboard.state.session import Outcome
 from dashboard.viewer.viewer import Extent, plane_view
-from dashboard.widgets import controls, exports, nulls, plane_controls
+from dashboard.widgets import controls, exports, nulls, page, plane_controls
 
 ANALYSIS = "slice"
 FRAGMENTATION = "fragmentation"
@@ -38,31 +38,6 @@ FROM_HERE = {  # what else can be asked at a picked point: the button and its he
     ),
     "local": ("Small changes here", "Opens this point in the view Local, put back into the pixel box"),
 }
-ABOUT = """
-Each position is an image: the origin, plus its x times one direction, plus its y times another of length 1 at a right
-angle to it. Colour is the predicted class, paleness low confidence. Dark lines are the decision boundary: where the
-signed margin of a class k, its logit minus the largest other one, is zero. Both axes are in ℓ2 distance over pixels in
-[0, 1], so a length on the picture is the length of a perturbation. Outside the dashed line some pixel leaves [0, 1].
-
-**What to look for.** Thin slivers and islands between large regions, anchors close to a line, regions that reach
-outside the box with high confidence.
-
-**What this cannot show.** It is one plane of thousands of dimensions. Regions that look apart here may be joined
-elsewhere; the nearest boundary of all is at most as far as the nearest one in this plane; mixes of images are no
-images anyone took, so confidence there is no evidence. A faint thumbnail lies off the plane by the length under it.
-
-**Distance shading** is the margin over its slope in the plane: right near the boundary, too long where the slope fades.
-
-**What can be missed.** *full* asks the model at every point. *adaptive* follows every boundary it meets from a lattice
-of 16 grid steps: an island thinner than that can be missed. *careful* starts from 8 steps. Zooming in makes steps
-smaller. Where a grid step is too small for float32, the model runs in float64.
-
-**A null beside** (+ null) learned nothing, bends nowhere, or is known on paper: what it shows too is no finding. Of the
-last two the exact boundary is drawn over the computed one, dashed in red.
-
-Reference, for planes through three images: Somepalli et al., *Can Neural Nets Learn the Same Model Twice?*, CVPR 2022
-(arXiv 2203.08124), here with axes that are orthonormal in pixels.
-"""
 
 
 def pictures(outcome: Outcome) -> None:
@@ -276,5 +251,4 @@ with right:
         plane()
     with st.container(border=True):
         picture()
-    with st.expander("What am I looking at?", expanded=True):
-        st.markdown(ABOUT)
+    page.about("slices")

@@ -18,29 +18,10 @@ from core.geometry.sparse.sparse_perturbation import STATUSES
 from dashboard.state import session, speed_estimate
 from dashboard.state.session import Outcome
 from dashboard.viewer.viewer import plane_view
-from dashboard.widgets import controls, exports, nulls, plane_controls
+from dashboard.widgets import controls, exports, nulls, page, plane_controls
 from dashboard.widgets.showing import showing
 
 ANALYSIS, PIXEL = "sparse", "pixel"
-ABOUT = """
-A sparse perturbation changes few pixels, each by as much as the bound allows. SparseFool finds a point of the decision
-boundary near the image and its normal there, and asks which pixels lead furthest towards the plane at right angles to
-that normal: against one plane that is a sort. Where the boundary bends, it starts again from there. Reversal then gives
-back every pixel that is not needed. Pixels are places, entries are their channels' values: never compare one with the
-other.
-
-**What to look for.** How few pixels it takes; whether they lie where the capacity is large, as flat geometry says;
-which of them carry most of the margin (reliance). In the slice: a straight boundary between the image and both points
-is why one plane is enough; where it bends away from the dashed plane, it takes several.
-
-**What this cannot show.** The count is a bound from above: another support may be smaller. Supports are not unique:
-another method, or the image moved by less than a grey level, may find other pixels (see stability). No single pixel of
-it can be given back, but two others might do the work of three. Frequencies by position only mean something where the
-images are aligned, as digits are.
-
-References: Modas, Moosavi-Dezfooli, Frossard, *SparseFool: a few pixels make a big difference*, CVPR 2019 (arXiv
-1811.02248); Cinà et al., *σ-zero*, ICLR 2025 (arXiv 2402.01879).
-"""
 MANY = {  # analyses of the whole set: heading, then what its button offers
     "supports": ("Where the pixels lie", "Find the pixels of {count} images"),
     "race": ("Methods", "Race the methods on {count} images"),
@@ -258,5 +239,4 @@ with right:
         image_asked()
     with st.container(border=True):
         search()
-    with st.expander("What am I looking at?", expanded=True):
-        st.markdown(ABOUT)
+    page.about("sparse")
