@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
 
@@ -66,7 +66,6 @@ def map_chart(
     paths: MapPaths | None = None,
     beside: Sequence[EmbeddingMap] = (),
     title: str = "",
-    recipe: Mapping[str, Any] | None = None,
 ) -> Chart:
     """A map of images.
 
@@ -81,7 +80,6 @@ def map_chart(
         paths: drawn across the map.
         beside: maps seen together, whose colours then mean the same.
         title: above the map.
-        recipe: makes the picture again.
 
     Returns:
         A chart of one isometric panel without ticks: its axes have no unit.
@@ -111,7 +109,6 @@ def map_chart(
         caption=" ".join(filter(None, said)),
         alt=_alt(found, class_names),
         legend=_grey(values, colour) if scale is not None else _legend(classes, class_names, palette),
-        recipe=recipe,
     )
 
 
@@ -122,7 +119,6 @@ def path_chart(
     marked: Sequence[int] = (),
     palette: str = "muted",
     title: str = "",
-    recipe: Mapping[str, Any] | None = None,
 ) -> Chart:
     """Paths across a map, its images small below them.
 
@@ -132,7 +128,6 @@ def path_chart(
         marked: rows of the chosen images.
         palette: of the classes.
         title: above the map.
-        recipe: makes the picture again.
 
     Returns:
         A chart of one isometric panel.
@@ -154,7 +149,6 @@ def path_chart(
         caption=f"{path_words(paths)} Points: images of the map, in the colour of their predicted class. {_WARNING}",
         alt=f"A map of {len(paths.home)} images with a path across it. {path_words(paths)}",
         legend=_legend(paths.home_predicted, class_names, palette),
-        recipe=recipe,
     )
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -108,7 +108,6 @@ def margins_map_chart(
     beside: Sequence[SubspaceMargins] = (),
     marked: int = -1,
     title: str = "",
-    recipe: Mapping[str, Any] | None = None,
 ) -> Chart:
     """The distance to the boundary over a grid of frequencies, or of patches of the picture.
 
@@ -121,7 +120,6 @@ def margins_map_chart(
         beside: all results that are seen together, so that they share their scale and their caption.
         marked: the number of a block to outline; -1 for none.
         title: above the picture.
-        recipe: makes the picture again.
 
     Returns:
         A chart of one isometric panel: low frequencies at the lower left, the top of the picture at the top.
@@ -177,7 +175,6 @@ def margins_map_chart(
         name="margins",
         caption=_caption(seen, used, _MEANING[colour].format(block=one, against=against_name)),
         alt=f"A map of {len(values)} {many}, {scale.title} {span}.",
-        recipe=recipe,
     )
 
 
@@ -265,7 +262,6 @@ def margin_curve_chart(
     beside: Sequence[SubspaceMargins] = (),
     palette: str = "muted",
     title: str = "",
-    recipe: Mapping[str, Any] | None = None,
 ) -> Chart:
     """The distance to the boundary of one image along a family of subspaces, over the band of a whole set.
 
@@ -278,7 +274,6 @@ def margin_curve_chart(
         beside: all results that are seen together, so that they share their axes and their caption.
         palette: class palette of `style.PALETTES`.
         title: above the picture.
-        recipe: makes the picture again.
 
     Returns:
         A chart of one panel; marks have the colour of the class that is reached.
@@ -317,7 +312,13 @@ def margin_curve_chart(
             unit="half waves" if result.kind == "windows" else "",
             ticks=named,
         ),
-        y=Axis(label="distance to the boundary", unit="ℓ2", limits=(low, high), scale="log", ticks=_powers(low, high)),
+        y=Axis(
+            label="distance to the boundary",
+            unit="ℓ2",
+            limits=(low, high),
+            scale="log",
+            ticks=style.log_ticks(low, high),
+        ),
     )
     classes = list(dict.fromkeys(reached[found].tolist()))
     meaning = (
@@ -338,7 +339,6 @@ def margin_curve_chart(
             LegendEntry(colour=style.class_colour(k, palette), label=f"reaches {class_words(class_names[k])}")
             for k in classes
         ),
-        recipe=recipe,
     )
 
 
@@ -349,17 +349,6 @@ def class_words(name: str) -> str:
     ('class 7', 'hubble')
     """
     return f"class {name}" if name.isdigit() else name
-
-
-def _powers(low: float, high: float) -> tuple[tuple[float, str], ...]:
-    """1, 2 and 5 times powers of ten between two distances; of more than ten, the powers alone."""
-    exponents = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
-    for steps in ((1, 2, 5), (1,)):
-        values = [float(f"{step}e{exponent}") for exponent in exponents for step in steps]
-        inside = [value for value in values if low <= value <= high]
-        if len(inside) <= 10:
-            break
-    return tuple((value, style.number_words(value)) for value in inside)
 
 
 def _runs(along: np.ndarray, far: np.ndarray) -> tuple[np.ndarray, ...]:

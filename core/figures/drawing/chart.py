@@ -15,6 +15,8 @@ from typing import Any, Literal
 
 import numpy as np
 
+from core.figures.drawing.style import log_ticks
+
 
 @dataclass(frozen=True, kw_only=True)
 class Axis:
@@ -25,9 +27,7 @@ class Axis:
     limits: tuple[float, float] | None = None
     scale: Literal["linear", "log"] = "linear"
     ticks: tuple[tuple[float, str], ...] | None = None  # None: the renderer's own
-    symlog: float = (
-        0.0  # c of `core.figures.drawing.symlog` where layers hold its places; 0: they hold the values themselves
-    )
+    symlog: float = 0.0  # c of `core.figures.drawing.symlog` where layers hold its places; 0: layers hold the values
 
     @property
     def title(self) -> str:
@@ -61,9 +61,7 @@ class Scale:
         """Places and words beside the bar where it holds exponents: 1, 2 and 5 times powers of ten; else none."""
         if not self.exponents:
             return ()
-        powers = range(math.floor(self.limits[0]), math.ceil(self.limits[1]) + 1)
-        steps = [(math.log10(lead) + power, f"{lead * 10.0**power:.3g}") for power in powers for lead in (1, 2, 5)]
-        return tuple((at, words) for at, words in steps if self.limits[0] <= at <= self.limits[1])
+        return tuple((math.log10(value), words) for value, words in log_ticks(*self.ends))
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

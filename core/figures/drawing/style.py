@@ -305,6 +305,30 @@ def number_words(value: float) -> str:
     return f"{digits} × 10{str(int(power)).translate(_RAISED)}" if power else digits
 
 
+def log_ticks(low: float, high: float, *, most: int = 10) -> tuple[tuple[float, str], ...]:
+    """Ticks of a logarithmic axis: 1, 2 and 5 times the powers of ten, or the powers alone.
+
+    >>> log_ticks(0.3, 4.0)
+    ((0.5, '0.5'), (1.0, '1'), (2.0, '2'))
+
+    Args:
+        low: lower end of the axis, above 0.
+        high: upper end of the axis.
+        most: with more ticks than this, only the powers of ten are kept.
+
+    Returns:
+        Values within the ends, up to rounding, each with its label.
+    """
+    powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    inside: list[float] = []
+    for steps in ((1, 2, 5), (1,)):
+        values = [float(f"{step}e{power}") for power in powers for step in steps]
+        inside = [value for value in values if low * (1 - 1e-6) <= value <= high * (1 + 1e-6)]
+        if len(inside) <= most:
+            break
+    return tuple((value, number_words(value)) for value in inside)
+
+
 def paper_settings(font_size: float, families: Sequence[str]) -> dict[str, Any]:
     """Settings of matplotlib for a figure on paper.
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -47,7 +47,6 @@ def severity_walk_chart(
     marked: float = 0.0,
     palette: str = "muted",
     beside: Sequence[SeverityWalk] = (),
-    recipe: Mapping[str, Any] | None = None,
 ) -> Chart:
     """A corruption of one image: the film strip, the signed distance, the probabilities.
 
@@ -58,7 +57,6 @@ def severity_walk_chart(
         marked: a severity to mark by a line; 0 for none.
         palette: class palette of `style.PALETTES`.
         beside: all walks that are seen together, so that they share their axes.
-        recipe: makes the picture again.
 
     Returns:
         A chart of one column: the strip, distances, and probabilities: of all likely classes, or for several models
@@ -94,7 +92,6 @@ def severity_walk_chart(
         ),
         alt=" ".join(_walk_words(walk, name, class_names, words) for walk, name in zip(walks, models, strict=True)),
         legend=tuple(legend),
-        recipe=recipe,
     )
 
 
@@ -238,7 +235,6 @@ def severity_sweep_chart(
     shown: Shown = "accuracy",
     against: Against = "severity",
     beside: Sequence[SeveritySweep] = (),
-    recipe: Mapping[str, Any] | None = None,
 ) -> Chart:
     """Accuracy, or signed distance, by severity: one panel for each corruption, one line for each model.
 
@@ -248,7 +244,6 @@ def severity_sweep_chart(
         shown: "accuracy" with Wilson's 95 % band, or "distance": the median with the band of the middle half.
         against: "severity", or "change": the mean ℓ2 length of the change, so that corruptions compare.
         beside: all sweeps that are seen together, so that they share their axes.
-        recipe: makes the picture again.
 
     Returns:
         A chart of small multiples on common axes.
@@ -316,7 +311,6 @@ def severity_sweep_chart(
         caption=f"{meaning}{measure} Without corruption: {clean}. Corruptions of our own kinds, not ImageNet-C's.",
         alt=" ".join(_sweep_words(sweep, name) for sweep, name in zip(sweeps, models, strict=True)),
         legend=tuple(model_legend(models)) if len(sweeps) > 1 else (),
-        recipe=recipe,
     )
 
 
@@ -348,15 +342,12 @@ def _sweep_words(sweep: SeveritySweep, model: str) -> str:
 # -- white noise ------------------------------------------------------------------------------------------------------
 
 
-def noise_forecast_chart(
-    forecasts: Sequence[NoiseForecast], *, models: Sequence[str], recipe: Mapping[str, Any] | None = None
-) -> Chart:
+def noise_forecast_chart(forecasts: Sequence[NoiseForecast], *, models: Sequence[str]) -> Chart:
     """Accuracy under white noise, forecast from the geometry at the clean image and measured.
 
     Args:
         forecasts: of the same images, one per model.
         models: their names.
-        recipe: makes the picture again.
 
     Returns:
         A chart of one panel: measured solid, forecast dashed.
@@ -389,5 +380,4 @@ def noise_forecast_chart(
         ),
         alt=f"Accuracy under white noise, measured and forecast. Largest gap between them: {gaps}.",
         legend=tuple(model_legend(models)) if len(forecasts) > 1 else (),
-        recipe=recipe,
     )

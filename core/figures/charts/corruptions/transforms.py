@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -31,7 +31,6 @@ def augmentation_chart(
     image: np.ndarray,
     class_names: Sequence[str],
     title: str = "",
-    recipe: Mapping[str, Any] | None = None,
 ) -> Chart:
     """Rows of primitives, columns of draws: each image with the drawn object to its right.
 
@@ -40,7 +39,6 @@ def augmentation_chart(
         image: the image itself, (c, h, w) in [0, 1].
         class_names: one name per class of the classifier.
         title: above the picture.
-        recipe: makes the picture again.
 
     Returns:
         A chart of one panel without axes, one unit to the side of an image.
@@ -107,7 +105,6 @@ def augmentation_chart(
             " image itself."
         ),
         alt=_alt(draws, class_names),
-        recipe=recipe,
     )
 
 

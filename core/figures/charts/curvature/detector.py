@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
 
@@ -36,7 +36,6 @@ def detector_chart(
     score: Score = "nearest",
     perturbation: int = 0,
     beside: Sequence[DetectionExhibit] = (),
-    recipe: Mapping[str, Any] | None = None,
 ) -> Chart:
     """How well curvature tells perturbed images from clean ones, for one model or several.
 
@@ -49,7 +48,6 @@ def detector_chart(
         score: whose scores are shown: of the "nearest" boundary, or the mean over "all".
         perturbation: whose scores and curves are shown; the last one where there are fewer.
         beside: results whose axes are shared; those shown when empty.
-        recipe: makes the picture again.
 
     Returns:
         A chart with a column of panels for each model; for one model two columns.
@@ -86,7 +84,6 @@ def detector_chart(
         caption=_caption(results, names, kinds, chosen, score),
         alt=_alt(results, names, chosen),
         legend=_legend(kinds, results),
-        recipe=recipe,
     )
 
 

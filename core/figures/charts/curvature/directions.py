@@ -58,7 +58,6 @@ def sharing_chart(
     names: Sequence[str],
     show: SharingShow = "both",
     beside: Sequence[DirectionSharing] = (),
-    recipe: Mapping[str, Any] | None = None,
 ) -> Chart:
     """Shared curved directions of one model or several.
 
@@ -67,7 +66,6 @@ def sharing_chart(
         names: of the models.
         show: how much more the boundary bends along them ("transfer"), the directions as "pictures", or "both".
         beside: results whose axes are shared; those shown when empty.
-        recipe: makes the picture again.
 
     Returns:
         A chart with a column of panels for each model.
@@ -93,7 +91,6 @@ def sharing_chart(
         legend=tuple(LegendEntry(colour=colour, label=words) for _, words, colour in _KINDS)
         if show != "pictures"
         else (),
-        recipe=recipe,
     )
 
 
@@ -132,7 +129,7 @@ def _transfer(one: DirectionSharing, title: str, together: Sequence[DirectionSha
         layers=tuple(layers),
         title=title,
         x=Axis(label="shared direction, by magnitude of curvature", limits=(0.5, len(order) + 0.5), ticks=ticks),
-        y=Axis(label="curvature over chance", scale="log", limits=(low, high), ticks=_steps(low, high)),
+        y=Axis(label="curvature over chance", scale="log", limits=(low, high), ticks=style.log_ticks(low, high)),
     )
 
 
@@ -143,13 +140,6 @@ def _reach(together: Sequence[DirectionSharing]) -> tuple[float, float]:
     finite = np.concatenate(drawn)
     finite = finite[np.isfinite(finite) & (finite > 0)]
     return (min(0.8, float(finite.min()) / 1.2), max(2.0, float(finite.max()) * 1.2)) if len(finite) else (0.5, 10.0)
-
-
-def _steps(low: float, high: float) -> tuple[tuple[float, str], ...]:
-    """1, 2 and 5 times powers of ten between two numbers."""
-    exponents = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
-    steps = [lead * 10.0**exponent for exponent in exponents for lead in (1, 2, 5)]
-    return tuple((step, style.number_words(float(f"{step:.3g}"))) for step in steps if low <= step <= high)
 
 
 def _pictures(one: DirectionSharing, title: str) -> Panel:
@@ -217,14 +207,12 @@ def sensitivity_chart(
     results: Sequence[DirectionSensitivity],
     *,
     names: Sequence[str],
-    recipe: Mapping[str, Any] | None = None,
 ) -> Chart:
     """The share of noise that changes the class, against its length, by subspace.
 
     Args:
         results: one per model.
         names: of the models.
-        recipe: makes the picture again.
 
     Returns:
         A chart with a panel for each model.
@@ -282,7 +270,6 @@ def sensitivity_chart(
         ),
         alt=f"Rising curves of the share of noise that changes the class. {_sensitivity_words(results, names)}",
         legend=tuple(LegendEntry(colour=_SPANS[span][1], label=_SPANS[span][0]) for span in spans),
-        recipe=recipe,
     )
 
 
@@ -298,15 +285,12 @@ def _sensitivity_words(results: Sequence[DirectionSensitivity], names: Sequence[
 # -- between models ---------------------------------------------------------------------------------------------------
 
 
-def overlap_chart(
-    result: DirectionOverlap, *, show: OverlapShow = "share", recipe: Mapping[str, Any] | None = None
-) -> Chart:
+def overlap_chart(result: DirectionOverlap, *, show: OverlapShow = "share") -> Chart:
     """How alike the curved subspaces of models are.
 
     Args:
         result: of all models.
         show: the "share" of one subspace in another as a matrix, or all principal "angles".
-        recipe: makes the picture again.
 
     Returns:
         A chart of one panel.
@@ -332,7 +316,7 @@ def overlap_chart(
             x_label="in the span of",
             y_label="directions of",
         )
-        return Chart(panels=(panel,), name="direction_overlap", caption=words, alt=f"A matrix: {said}.", recipe=recipe)
+        return Chart(panels=(panel,), name="direction_overlap", caption=words, alt=f"A matrix: {said}.")
     layers: list[Layer] = []
     legend = []
     number = np.arange(1.0, result.directions + 1)
@@ -358,5 +342,4 @@ def overlap_chart(
         ),
         alt=f"Rising curves of principal angles. Shares in common: {said}.",
         legend=tuple(legend),
-        recipe=recipe,
     )

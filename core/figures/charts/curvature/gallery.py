@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -18,9 +17,7 @@ if TYPE_CHECKING:
 _ACROSS = 5  # pictures in a row
 
 
-def gallery_chart(
-    result: CurvatureCard, *, marked: int = 0, title: str = "", recipe: Mapping[str, Any] | None = None
-) -> Chart:
+def gallery_chart(result: CurvatureCard, *, marked: int = 0, title: str = "") -> Chart:
     """The directions that were kept, as images.
 
     Args:
@@ -28,7 +25,6 @@ def gallery_chart(
         marked: the number of one to outline: 1, 2, ... from the most positive curvature, -1, -2, ... from the most
             negative one; 0 for none.
         title: above the picture.
-        recipe: makes the picture again.
 
     Returns:
         A chart of one panel: rows of positive ends above rows of negative ones.
@@ -58,7 +54,6 @@ def gallery_chart(
             + ", each picture has its own scale, and the sign of a direction means nothing."
         ),
         alt=f"{len(pictures)} principal directions as small pictures, number and curvature: {values}.",
-        recipe=recipe,
     )
 
 

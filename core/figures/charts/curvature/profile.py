@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
@@ -40,7 +40,6 @@ def curvature_chart(
     positive: Positive = "towards the other class",
     marked: int = 0,
     beside: Sequence[CurvatureCard] = (),
-    recipe: Mapping[str, Any] | None = None,
 ) -> Chart:
     """The principal curvatures of the boundary near an image, of one model or several.
 
@@ -54,7 +53,6 @@ def curvature_chart(
         positive: which class is the convex one where a value is positive.
         marked: number of the direction to outline in a gallery, 0 for none.
         beside: all results that are seen together, so that they share their scales.
-        recipe: makes the picture again.
 
     Returns:
         A chart of one panel.
@@ -65,7 +63,7 @@ def curvature_chart(
     if not results or len(models) != len(results):
         raise ValueError(f"expected a name for each of at least one result, got {len(models)} for {len(results)}")
     if show == "gallery":
-        return gallery_chart(results[0], marked=marked, recipe=recipe)
+        return gallery_chart(results[0], marked=marked)
     turn = -1 if positive == "towards the image's class" else 1
     legend = model_legend(models) if len(results) > 1 else []
     colours = [entry.colour for entry in legend] or [""]
@@ -95,7 +93,6 @@ def curvature_chart(
         ),
         alt=" ".join(_alt(result, name) for result, name in zip(results, models, strict=True)),
         legend=tuple(legend),
-        recipe=recipe,
     )
 
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -16,15 +15,12 @@ if TYPE_CHECKING:
     from core.geometry.curvature.scale import CurvatureScale
 
 
-def curvature_scale_chart(
-    results: Sequence[CurvatureScale], *, models: Sequence[str], recipe: Mapping[str, Any] | None = None
-) -> Chart:
+def curvature_scale_chart(results: Sequence[CurvatureScale], *, models: Sequence[str]) -> Chart:
     """The most positive and the most negative curvature at each scale, and what the scale costs.
 
     Args:
         results: one per model, by the same method.
         models: their names.
-        recipe: makes the picture again.
 
     Returns:
         A chart of two panels: curvatures, and the asymmetry of the measured matrices, or for rounded kinks the share of
@@ -46,7 +42,7 @@ def curvature_scale_chart(
         unit="ℓ2" if differences else "",
         scale="log",
         limits=(low, high),
-        ticks=_steps(low, high),
+        ticks=style.log_ticks(low, high),
     )
     return Chart(
         panels=(_extremes(results, colours, x), _second(results, colours, x, differences)),
@@ -58,7 +54,6 @@ def curvature_scale_chart(
             LegendEntry(colour="", label="solid: most positive"),
             LegendEntry(colour="", label="dashed: most negative, without its sign"),
         ),
-        recipe=recipe,
     )
 
 
@@ -81,19 +76,10 @@ def _extremes(results: Sequence[CurvatureScale], colours: Sequence[str], x: Axis
     sizes = np.concatenate([np.abs([result.largest[0], result.smallest[0]]).ravel() for result in results])
     seen = sizes[np.isfinite(sizes) & (sizes > 0)]
     low, high = (float(seen.min()) / 1.3, float(seen.max()) * 1.3) if len(seen) else (0.1, 1.0)
-    y = Axis(label="size of the curvature", unit="1/ℓ2", scale="log", limits=(low, high), ticks=_steps(low, high))
+    y = Axis(
+        label="size of the curvature", unit="1/ℓ2", scale="log", limits=(low, high), ticks=style.log_ticks(low, high)
+    )
     return Panel(layers=tuple(layers), x=x, y=y)
-
-
-def _steps(low: float, high: float) -> tuple[tuple[float, str], ...]:
-    """1, 2 and 5 times the powers of ten between two values; of more than ten, the powers alone."""
-    powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
-    for steps in ((1, 2, 5), (1,)):
-        values = [float(f"{step}e{power}") for power in powers for step in steps]
-        inside = [value for value in values if low <= value <= high]
-        if len(inside) <= 10:
-            break
-    return tuple((value, style.number_words(value)) for value in inside)
 
 
 def _second(results: Sequence[CurvatureScale], colours: Sequence[str], x: Axis, differences: bool) -> Panel:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -26,7 +26,6 @@ def curvature_section_chart(
     class_names: Sequence[str],
     palette: str = "muted",
     title: str = "",
-    recipe: Mapping[str, Any] | None = None,
 ) -> Chart:
     """The true boundary on the plane of a principal direction, with its tangent, osculating circle and parabola.
 
@@ -35,7 +34,6 @@ def curvature_section_chart(
         class_names: one name per class.
         palette: class palette of `style.PALETTES`.
         title: above the picture.
-        recipe: makes the picture again.
 
     Returns:
         A chart of one isometric panel; x along the direction, y towards the image's class.
@@ -71,7 +69,6 @@ def curvature_section_chart(
         name="curvature_section",
         caption=_caption(cut, class_names),
         alt=f"{_caption(cut, class_names)} {chart.alt}",
-        recipe=recipe,
     )
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -30,7 +30,6 @@ def curvature_walk_chart(
     show: WalkShow = "margin",
     palette: str = "muted",
     title: str = "",
-    recipe: Mapping[str, Any] | None = None,
 ) -> Chart:
     """What is met along a tangent direction, and how well the curvature foretells it.
 
@@ -40,7 +39,6 @@ def curvature_walk_chart(
         show: the margin beside what the curvature foretells, or the "logits" of the classes that matter.
         palette: class palette of `style.PALETTES`.
         title: above the pictures.
-        recipe: makes the picture again.
 
     Returns:
         A chart of three panels in a column: images with their classes, margin or logits, height of the boundary.
@@ -58,7 +56,6 @@ def curvature_walk_chart(
         caption=_caption(walk, show),
         alt=_alt(walk, class_names),
         legend=tuple(LegendEntry(colour=style.class_colour(k, palette), label=class_names[k]) for k in seen),
-        recipe=recipe,
     )
 
 

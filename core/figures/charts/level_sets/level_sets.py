@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
 
@@ -46,7 +46,6 @@ def level_set_chart(
     show: LevelSetShow = "film",
     shown: int = 1,
     step: int = 0,
-    recipe: Mapping[str, Any] | None = None,
 ) -> Chart:
     """Walks from one image to others.
 
@@ -59,7 +58,6 @@ def level_set_chart(
         show: "film" for one walk, step by step; "ends" for where all of them ended.
         shown: the number of the target whose walk is shown, from 1 on; the last one where there are fewer.
         step: marked by a line in the curves; 0 for none.
-        recipe: makes the picture again.
 
     Returns:
         A chart of one column: film strips, one per model, confidences and distances; or one montage of ends per model.
@@ -107,7 +105,6 @@ def level_set_chart(
         caption=meaning + _walking(cards),
         alt=" ".join(told),
         legend=tuple(legend),
-        recipe=recipe,
     )
 
 
@@ -234,15 +231,10 @@ def _distances(cards: Sequence[LevelSetCard], pair: int, colours: Sequence[str],
     return Panel(
         layers=tuple(layers),
         x=_steps(cards),
-        y=Axis(label="to the target", unit="rms pixel", limits=(low, high), scale="log", ticks=_powers(low, high)),
+        y=Axis(
+            label="to the target", unit="rms pixel", limits=(low, high), scale="log", ticks=style.log_ticks(low, high)
+        ),
     )
-
-
-def _powers(low: float, high: float) -> tuple[tuple[float, str], ...]:
-    """1, 2 and 5 times powers of ten between two numbers."""
-    exponents = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
-    places = [float(f"{part * 10.0**power:.3g}") for power in exponents for part in (1, 2, 5)]
-    return tuple((place, f"{place:g}") for place in places if low <= place <= high)
 
 
 def _ends(

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -25,7 +25,6 @@ def level_star_chart(
     models: Sequence[str],
     class_names: Sequence[str],
     palette: str = "muted",
-    recipe: Mapping[str, Any] | None = None,
 ) -> Chart:
     """Stars of blind spots around one source.
 
@@ -34,7 +33,6 @@ def level_star_chart(
         models: their names.
         class_names: one name per class.
         palette: class palette of `style.PALETTES`.
-        recipe: makes the picture again.
 
     Returns:
         A chart of polar panels of one radius: limbs as long as their walks came, coloured by the target's class.
@@ -68,7 +66,6 @@ def level_star_chart(
             LegendEntry(colour=style.class_colour(k, palette), label=class_names[k] if k >= 0 else "undefined")
             for k in classes
         ),
-        recipe=recipe,
     )
 
 

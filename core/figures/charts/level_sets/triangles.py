@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
 
@@ -50,7 +50,6 @@ def level_triangle_chart(
     target_words: Sequence[str],
     show: TriangleShow = "card",
     beside: Sequence[LevelTriangle] = (),
-    recipe: Mapping[str, Any] | None = None,
 ) -> Chart:
     """The triangles of one source and the ends of two walks.
 
@@ -60,7 +59,6 @@ def level_triangle_chart(
         target_words: what the two targets are called.
         show: "triangle" for the confidence on the triangles, "shares" for the curves, "card" for both.
         beside: all triangles that are seen together, so that they share axes and colours.
-        recipe: makes the picture again.
 
     Returns:
         A chart: triangles in their true shape side by side, coloured by how the confidence changes from the source's,
@@ -107,7 +105,6 @@ def level_triangle_chart(
         caption=" ".join(meanings[part] for part in parts) + below,
         alt=" ".join(told),
         legend=tuple(legend) if "shares" in parts else (),
-        recipe=recipe,
     )
 
 

@@ -62,7 +62,6 @@ def limits_chart(
     *,
     marked: float = 0.01,
     title: str = "",
-    recipe: Mapping[str, Any] | None = None,
 ) -> Chart:
     """The largest share of a class that any classifier can keep, by the size of change.
 
@@ -71,7 +70,6 @@ def limits_chart(
         extremal: shares kept by classifiers of two exact halves, by name, at the bound's sizes; NaN where not known.
         marked: a share at which the size is read off.
         title: above the picture.
-        recipe: makes the picture again.
 
     Returns:
         A chart of one panel, the share on a logarithmic axis.
@@ -118,7 +116,6 @@ def limits_chart(
         ),
         alt=f"Falling curves: the share of a class that can keep its label against the size of the change.{where}",
         legend=tuple(legend),
-        recipe=recipe,
     )
 
 
@@ -144,7 +141,6 @@ def survival_chart(
     exhibits: Mapping[str, np.ndarray],
     class_names: Sequence[str],
     title: str = "",
-    recipe: Mapping[str, Any] | None = None,
 ) -> Chart:
     """What was found for uniformly drawn images beside the limit, and the labels of all images drawn.
 
@@ -159,7 +155,6 @@ def survival_chart(
         exhibits: (s,) shares of drawn images kept by the extremal classifiers, exact, by name.
         class_names: one name per class of the partition.
         title: above the picture.
-        recipe: makes the picture again.
 
     Returns:
         A chart of two panels: survival, and the histogram of labels with the exempt class said.
@@ -218,7 +213,6 @@ def survival_chart(
         ),
         alt=f"Falling curves of survival against the size of the change, and bars of labels of noise. {seen}",
         legend=tuple(legend),
-        recipe=recipe,
     )
 
 

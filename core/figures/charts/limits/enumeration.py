@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
 
@@ -34,7 +34,6 @@ def painting_chart(
     radius: int = 1,
     show: PaintingShow = "both",
     title: str = "",
-    recipe: Mapping[str, Any] | None = None,
 ) -> Chart:
     """A painted class on the board of all images, and how many of it survive.
 
@@ -43,7 +42,6 @@ def painting_chart(
         radius: pixels that may change: images within so many changes of leaving the class are drawn pale.
         show: the board, the curve of survivors, or both.
         title: above the picture.
-        recipe: makes the picture again.
 
     Returns:
         A chart of one panel or two.
@@ -78,7 +76,6 @@ def painting_chart(
             LegendEntry(colour=_pale(_INSIDE), label="in the class, peeled off", share=(members - left) / total),
             LegendEntry(colour=_OUTSIDE, label="outside", share=1 - members / total),
         ),
-        recipe=recipe,
     )
 
 
@@ -192,7 +189,6 @@ def enumeration_chart(
     class_names: Sequence[str],
     palette: str = "muted",
     title: str = "",
-    recipe: Mapping[str, Any] | None = None,
 ) -> Chart:
     """How much of each class of a classifier survives, over every image of a small format.
 
@@ -202,7 +198,6 @@ def enumeration_chart(
         class_names: one name per class.
         palette: class palette of `style.PALETTES`.
         title: above the picture.
-        recipe: makes the picture again.
 
     Returns:
         A chart of one panel: marks are exact shares, lines the limits of classes of that size.
@@ -247,5 +242,4 @@ def enumeration_chart(
         ),
         alt=f"Survival of classes against changed pixels. {'. '.join(said)}. {verdict}",
         legend=tuple(legend),
-        recipe=recipe,
     )

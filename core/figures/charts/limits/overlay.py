@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -25,7 +25,6 @@ def overlay_chart(
     class_names: Sequence[str],
     times: float = 2.0,
     title: str = "",
-    recipe: Mapping[str, Any] | None = None,
 ) -> Chart:
     """Two images with the sparse overlay between them, and the classifier's answers pixel by pixel.
 
@@ -34,7 +33,6 @@ def overlay_chart(
         class_names: one name per class.
         times: pixels of the overlay, in sides of the image.
         title: above the picture.
-        recipe: makes the picture again.
 
     Returns:
         A chart of two panels: the pictures, and probabilities against painted pixels.
@@ -76,7 +74,6 @@ def overlay_chart(
             LegendEntry(colour=style.class_colour(0), label=f"probability of {names[0]}"),
             LegendEntry(colour=style.class_colour(1), label=f"probability of {names[1]}"),
         ),
-        recipe=recipe,
     )
 
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -40,7 +39,6 @@ def kinds_chart(
     names: Sequence[str],
     number: KindsNumber = "point",
     beside: Sequence[LocalKinds] = (),
-    recipe: Mapping[str, Any] | None = None,
 ) -> Chart:
     """Histograms of a Lipschitz number at three kinds of points, and the paired differences.
 
@@ -49,7 +47,6 @@ def kinds_chart(
         names: of the models.
         number: which: at the point, over pairs, in the ball, or of margins there.
         beside: results whose axes are shared; those shown when empty.
-        recipe: makes the picture again.
 
     Returns:
         A row of two panels for each model.
@@ -88,7 +85,6 @@ def kinds_chart(
             for ink, label in zip(_INKS, ("clean", "adversarial (dashed)", "noise (dotted)"), strict=True)
         ),
         alt=f"Histograms of a Lipschitz number at clean, adversarial and noise points, and paired differences. {said}.",
-        recipe=recipe,
     )
 
 
@@ -133,18 +129,14 @@ def _histogram(one: LocalKinds, number: KindsNumber, edges: np.ndarray, before: 
         layers=tuple(layers),
         title=f"{before}steepness",
         x=Axis(
-            label="Lipschitz number", unit=_unit(one), scale="log", limits=(edges[0], edges[-1]), ticks=_ticks(edges)
+            label="Lipschitz number",
+            unit=_unit(one),
+            scale="log",
+            limits=(edges[0], edges[-1]),
+            ticks=style.log_ticks(edges[0], edges[-1], most=8),
         ),
         y=Axis(label="share of points", limits=(0.0, top)),
     )
-
-
-def _ticks(edges: np.ndarray) -> tuple[tuple[float, str], ...]:
-    powers = range(math.floor(math.log10(edges[0])), math.ceil(math.log10(edges[-1])) + 1)
-    values = [float(f"{step}e{power}") for power in powers for step in (1, 2, 5)]
-    inside = [value for value in values if edges[0] <= value <= edges[-1]]
-    inside = inside if len(inside) <= 8 else [value for value in inside if f"{value:e}".startswith("1.0")]
-    return tuple((value, style.number_words(value)) for value in inside)
 
 
 def _differences(one: LocalKinds, number: KindsNumber, before: str) -> Panel:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,15 +21,12 @@ _LOWEST = 1e-7  # of logarithmic axes: below it is rounding
 _LONGEST = 12  # characters of a layer's path on an axis
 
 
-def layers_chart(
-    results: Sequence[LayerGeometry], *, names: Sequence[str], recipe: Mapping[str, Any] | None = None
-) -> Chart:
+def layers_chart(results: Sequence[LayerGeometry], *, names: Sequence[str]) -> Chart:
     """Mantel scores, steepness, isotropy and linearity layer by layer, with bands over images.
 
     Args:
         results: one per model.
         names: of the models.
-        recipe: makes the picture again.
 
     Returns:
         A chart of four panels; of several models a column of four each.
@@ -65,7 +62,6 @@ def layers_chart(
             f" multiply. {said}."
         ),
         alt=f"Curves of Mantel scores, norms, isotropy and linearity over {len(first.layers)} layers. {said}.",
-        recipe=recipe,
     )
 
 
@@ -125,7 +121,7 @@ def _panel(
     if log:
         known = np.concatenate([values[np.isfinite(values) & (values > 0)] for values, _ in curves])
         limits = (float(known.min()) / 1.3, float(known.max()) * 1.3) if len(known) else (0.5, 2.0)
-        ticks_up = _decades(*limits)
+        ticks_up = style.log_ticks(*limits, most=8)
     ticks = tuple((float(place), _short(path)) for place, path in enumerate(one.layers))
     return Panel(
         layers=tuple(layers),
@@ -178,15 +174,12 @@ def _linearity(one: LayerGeometry, before: str) -> Panel:
 # -- along the radius -------------------------------------------------------------------------------------------------
 
 
-def sweep_chart(
-    results: Sequence[RadiusSweep], *, names: Sequence[str], recipe: Mapping[str, Any] | None = None
-) -> Chart:
+def sweep_chart(results: Sequence[RadiusSweep], *, names: Sequence[str]) -> Chart:
     """Asymmetry, residual and changed units against the radius, on logarithmic axes.
 
     Args:
         results: one per model.
         names: of the models.
-        recipe: makes the picture again.
 
     Returns:
         A chart of one panel per model, with a guide of slope 1.
@@ -221,7 +214,6 @@ def sweep_chart(
             + "."
         ),
         legend=tuple(LegendEntry(colour=ink, label=label) for ink, label in zip(_INKS, _SWEPT, strict=True)),
-        recipe=recipe,
     )
 
 
@@ -254,17 +246,6 @@ def _sweep(one: RadiusSweep, title: str, least: float) -> Panel:
     return Panel(
         layers=tuple(layers),
         title=title,
-        x=Axis(label="radius", unit="ℓ2", scale="log", ticks=_decades(*ends)),
-        y=Axis(label="share", scale="log", limits=(least, 1.5), ticks=_decades(least, 1.5)),
+        x=Axis(label="radius", unit="ℓ2", scale="log", ticks=style.log_ticks(*ends, most=8)),
+        y=Axis(label="share", scale="log", limits=(least, 1.5), ticks=style.log_ticks(least, 1.5, most=8)),
     )
-
-
-def _decades(low: float, high: float) -> tuple[tuple[float, str], ...]:
-    """Powers of ten between two numbers, with 2 and 5 times them where they are few."""
-    powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
-    for steps in ((1, 2, 5), (1,)):
-        values = [float(f"{step}e{power}") for power in powers for step in steps]
-        inside = [value for value in values if low * 0.999 <= value <= high * 1.001]
-        if len(inside) <= 8:
-            break
-    return tuple((value, style.number_words(value)) for value in inside)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -37,7 +37,6 @@ def local_chart(
     show: LocalShow = "plane",
     beside: Sequence[LocalCard] = (),
     palette: str = "muted",
-    recipe: Mapping[str, Any] | None = None,
 ) -> Chart:
     """Local properties of one image, some panels for each model.
 
@@ -49,7 +48,6 @@ def local_chart(
             those of points, as they are, of the linearisation, and in its metric; "directions": gains and asymmetry.
         beside: results whose scales are shared; those shown when empty.
         palette: class palette of `style.PALETTES`.
-        recipe: makes the picture again.
 
     Returns:
         A chart of 2 or 3 panels for each model.
@@ -76,7 +74,6 @@ def local_chart(
         caption=caption,
         alt=alt,
         legend=_legend(results, class_names, show, palette),
-        recipe=recipe,
     )
 
 

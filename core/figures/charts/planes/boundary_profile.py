@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -26,7 +26,6 @@ def boundary_profile_chart(
     class_names: Sequence[str],
     palette: str = "muted",
     title: str = "",
-    recipe: Mapping[str, Any] | None = None,
 ) -> Chart:
     """The distance to the boundary in every direction of a plane.
 
@@ -35,7 +34,6 @@ def boundary_profile_chart(
         class_names: one name per class of the classifier.
         palette: class palette of `style.PALETTES`.
         title: above the picture.
-        recipe: makes the picture again.
 
     Returns:
         A chart of one polar panel: distances coloured by the class that is reached, dashed where the pixel range ends.
@@ -81,7 +79,6 @@ def boundary_profile_chart(
         caption=_profile_caption(profile, class_names, unit),
         alt=_profile_alt(profile, class_names, shares, unit),
         legend=_legend(class_names, shares, float((~profile.found).mean()), palette),
-        recipe=recipe,
     )
 
 
@@ -165,7 +162,6 @@ def fragmentation_chart(
     *,
     names: Sequence[str],
     title: str = "",
-    recipe: Mapping[str, Any] | None = None,
 ) -> Chart:
     """The mean number of regions on random planes against the smallest share of the picture that counts.
 
@@ -173,7 +169,6 @@ def fragmentation_chart(
         found: one for each model, over the same planes.
         names: of the models.
         title: above the picture.
-        recipe: makes the picture again.
 
     Returns:
         A chart of one panel: a falling curve with its interval for each model; dashed where regions are too small to
@@ -221,7 +216,6 @@ def fragmentation_chart(
             f" counts. All regions: {'; '.join(entry.label for entry in entries)}."
         ),
         legend=tuple(entries),
-        recipe=recipe,
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import textwrap
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
 
@@ -59,7 +59,6 @@ def slice_chart(
     levels: Sequence[float] = (),
     palette: str = "muted",
     title: str = "",
-    recipe: Mapping[str, Any] | None = None,
 ) -> Chart:
     """The picture of a slice: shading, decision boundaries, anchors, true distances.
 
@@ -78,7 +77,6 @@ def slice_chart(
         levels: lines of equal confidence ("class" or "confidence"), margin, distance, or entropy in shares of log k.
         palette: class palette of `style.PALETTES`.
         title: above the picture.
-        recipe: makes the picture again.
 
     Returns:
         A chart of one isometric panel; regions are named in the legend, and in place where colours are not classes.
@@ -121,7 +119,6 @@ def slice_chart(
         caption=_caption(shading, levels, unit, outline is not None, undefined) + path_words(slice),
         alt=_alt(slice, class_names, shares, shading, unit),
         legend=_legend(class_names, shares, undefined, palette if by_class else None),
-        recipe=recipe,
     )
 
 

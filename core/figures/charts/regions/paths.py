@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
 
@@ -30,7 +30,6 @@ def path_chart(
     show: PathShow = "card",
     projected: bool = True,
     title: str = "",
-    recipe: Mapping[str, Any] | None = None,
 ) -> Chart:
     """One path inside the region of its class, beside the straight segment between the same images.
 
@@ -40,7 +39,6 @@ def path_chart(
         show: "card" for everything, or one of its three pictures.
         projected: whether the card has the projection, which says nothing without a path.
         title: above the picture.
-        recipe: makes the picture again.
 
     Returns:
         A chart of one panel, of two or three for the card.
@@ -64,7 +62,6 @@ def path_chart(
         name="path",
         caption=f"{words} {path_meaning(show, projected)}",
         alt=f"{' '.join(_ALT[name] for name in shown)} {words}",
-        recipe=recipe,
     )
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
 
@@ -52,7 +52,6 @@ def region_graph_chart(
     show: GraphShow = "both",
     palette: str = "muted",
     title: str = "",
-    recipe: Mapping[str, Any] | None = None,
 ) -> Chart:
     """The pairs of images that paths join.
 
@@ -63,7 +62,6 @@ def region_graph_chart(
         show: "matrix" of pairs, "graph" of images, or both.
         palette: class palette of `style.PALETTES`, for the frames of images.
         title: above the picture.
-        recipe: makes the picture again.
 
     Returns:
         A chart of one or two panels.
@@ -95,7 +93,6 @@ def region_graph_chart(
             for (colour, label), count in zip(_OUTCOMES, counts.tolist(), strict=True)
             if count
         ),
-        recipe=recipe,
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
 
@@ -45,14 +45,12 @@ def race_chart(
     race: Race,
     *,
     title: str = "",
-    recipe: Mapping[str, Any] | None = None,
 ) -> Chart:
     """The fewest pixels found against the gradients spent, the median with its quartiles.
 
     Args:
         race: what was computed.
         title: above the picture.
-        recipe: makes the picture again.
 
     Returns:
         A chart of one panel with both axes logarithmic: one curve per method, a band between its quartiles.
@@ -92,7 +90,6 @@ def race_chart(
         ),
         alt=f"Falling curves of pixels changed against gradients spent. In the end: {'; '.join(said)}.",
         legend=tuple(legend),
-        recipe=recipe,
     )
 
 
@@ -108,7 +105,6 @@ def transfer_chart(
     *,
     show: TransferShow = "change",
     title: str = "",
-    recipe: Mapping[str, Any] | None = None,
 ) -> Chart:
     """A matrix over models: how often one's perturbations change the other's mind.
 
@@ -117,7 +113,6 @@ def transfer_chart(
         show: the same "change", the best colours on the same "support", the same "patch" on other images, or the
             "agreement" of supports.
         title: above the picture.
-        recipe: makes the picture again.
 
     Returns:
         A chart of one isometric panel.
@@ -145,9 +140,7 @@ def transfer_chart(
         y_label="made for",
     )
     cells = (f"{names[row]} to {names[column]} {value:.2f}" for (row, column), value in np.ndenumerate(values))
-    return Chart(
-        panels=(panel,), name="transfer", caption=words, alt=f"A matrix: {label}. {', '.join(cells)}.", recipe=recipe
-    )
+    return Chart(panels=(panel,), name="transfer", caption=words, alt=f"A matrix: {label}. {', '.join(cells)}.")
 
 
 def _widest(low: np.ndarray, high: np.ndarray) -> float:

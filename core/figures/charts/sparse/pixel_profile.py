@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -23,7 +23,6 @@ def pixel_chart(
     *,
     class_names: Sequence[str],
     title: str = "",
-    recipe: Mapping[str, Any] | None = None,
 ) -> Chart:
     """The margin while one channel of a pixel goes from 0 to 1.
 
@@ -31,7 +30,6 @@ def pixel_chart(
         profile: what was computed.
         class_names: one name per class of the classifier.
         title: above the picture.
-        recipe: makes the picture again.
 
     Returns:
         A chart of one panel: a curve per channel, and one for all of them together; a ring where the pixel is now, and
@@ -76,7 +74,6 @@ def pixel_chart(
             LegendEntry(colour=colour, label=words)
             for words, colour in zip(_words(profile.lines), colours, strict=True)
         ),
-        recipe=recipe,
     )
 
 

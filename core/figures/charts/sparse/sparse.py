@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
 
@@ -47,7 +47,6 @@ def sparse_chart(
     used: int = -1,
     beside: Sequence[SparseCard] = (),
     title: str = "",
-    recipe: Mapping[str, Any] | None = None,
 ) -> Chart:
     """One image's sparse perturbation.
 
@@ -59,7 +58,6 @@ def sparse_chart(
             for all of them.
         beside: all perturbations that are seen together, so that their maps share their scales.
         title: above the picture.
-        recipe: makes the picture again.
 
     Returns:
         A chart of one panel, of two for the card.
@@ -87,7 +85,6 @@ def sparse_chart(
         name="sparse",
         caption=f"{words} {_MAPS.get(show, '')}".strip(),
         alt=f"{_ALT.get(show, f'A map of {show} over the pixels of one image.')} {words}",
-        recipe=recipe,
     )
 
 

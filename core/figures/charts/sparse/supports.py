@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 import textwrap
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
 
@@ -45,7 +45,6 @@ def supports_chart(
     show: SupportsShow = "maps",
     beside: Sequence[Supports] = (),
     palette: str = "muted",
-    recipe: Mapping[str, Any] | None = None,
 ) -> Chart:
     """What supports have in common, of one model or several.
 
@@ -58,7 +57,6 @@ def supports_chart(
             "predictors" of the supports; "stability" between runs.
         beside: results whose scales are shared; those shown when empty.
         palette: class palette of `style.PALETTES`.
-        recipe: makes the picture again.
 
     Returns:
         A chart with a row of panels, one per model; of robustness a single panel.
@@ -101,7 +99,6 @@ def supports_chart(
         caption=f"{_counts(results, names)} {_meaning(show, results)}",
         alt=f"{_ALT[show]} {_counts(results, names)}",
         legend=legend,
-        recipe=recipe,
     )
 
 

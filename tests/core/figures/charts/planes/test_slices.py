@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -258,8 +259,8 @@ def test_a_wrong_call_says_what_was_expected() -> None:
 @pytest.mark.parametrize("shading", SHADINGS)
 def test_both_renderers_draw_it(shading: Any) -> None:
     recipe = {"recipe": 1, "analysis": "slices", "figure": {"shading": shading}}
-    shaded = with_anchors(shading=shading, distance=distance_for(shading), levels=(0.9,), recipe=recipe)
-    chart = slice_chart(a_slice(), **shaded)
+    shaded = with_anchors(shading=shading, distance=distance_for(shading), levels=(0.9,))
+    chart = replace(slice_chart(a_slice(), **shaded), recipe=recipe)
     assert paper.read_recipe(paper.figure_bytes(chart, "pdf", dpi=72)) == recipe
     figure = screen.draw(chart)
     assert figure.layout.meta["alt"] == chart.alt
