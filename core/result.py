@@ -1,8 +1,9 @@
 """What an analysis returns: arrays with their units, what they cost, and how to make them again.
 
 A `Result` is a frozen dataclass of NumPy arrays and plain values on the CPU. Each field is declared with
-`quantity(unit, axes)`, so that no figure has to type a unit by hand. `save` and `load` are defined once, here: arrays
-in NumPy's own format and everything else as JSON, never pickle.
+`quantity(unit, axes)`, so that no figure has to type a unit by hand; `words` name the fields that a text would quote,
+and `key_numbers` lists them. `save` and `load` are defined once, here: arrays in NumPy's own format and everything else
+as JSON, never pickle.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import io
 import json
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import MISSING, Field, dataclass, field, fields
 from importlib import import_module
 from pathlib import Path
@@ -25,19 +26,55 @@ RENAMED: dict[str, str] = {}  # classes by the names that saved results may stil
 _HEADER = "result"  # the member of the archive that holds the JSON
 
 
-def quantity(unit: str, axes: str = "", *, default: Any = MISSING) -> Any:
+def quantity(unit: str, axes: str = "", *, words: str = "", default: Any = MISSING) -> Any:
     """Declare a field of a result.
 
     Args:
         unit: what one step of the value means, "" for pure numbers and for words.
         axes: names of the array's axes, separated by blanks, "" for a plain value.
+        words: what a table calls the number, "" for fields that no text quotes.
         default: the value when none is given; without it the field is required.
 
     Returns:
-        A dataclass field that carries the unit and the axes.
+        A dataclass field that carries the unit, the axes and the words.
     """
-    metadata = {"unit": unit, "axes": axes}
+    metadata = {"unit": unit, "axes": axes, "words": words}
     return field(metadata=metadata) if default is MISSING else field(default=default, metadata=metadata)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Number:
+    """One number that a text about a result quotes.
+
+    Attributes:
+        name: what it is, in words.
+        unit: "" for pure numbers and shares.
+        value: the number; or (n,) one for each sample, NaN where there is none; booleans for a share of them.
+        interval: its 95 % interval, where the result brings one.
+    """
+
+    name: str
+    value: float | np.ndarray
+    unit: str = ""
+    interval: tuple[float, float] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Context:
+    """What the words of a number may need beside the result: names of the classes, and settings of the figure."""
+
+    class_names: Sequence[str] = ()
+    figure: Mapping[str, Any] = field(default_factory=dict)
+
+
+def per_sample(value: np.ndarray) -> np.ndarray:
+    """(n,) the mean of the finite values of each sample, NaN where there is none; booleans stay what they are."""
+    if value.dtype == bool and value.ndim == 1:
+        return value
+    rows = value.reshape(len(value), -1).astype(np.float64)
+    counts = np.isfinite(rows).sum(1)
+    sums = np.where(np.isfinite(rows), rows, 0.0).sum(1)
+    return np.where(counts > 0, sums / np.maximum(counts, 1), np.nan)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -64,6 +101,42 @@ class Result:
     @classmethod
     def _field(cls, name: str) -> Field[Any]:
         return next(entry for entry in fields(cls) if entry.name == name)
+
+    def key_numbers(self, context: Context) -> Iterator[Number]:
+        """The numbers that a text about this result quotes: few, with units, never a mean of axes or of bases.
+
+        Unless a class says otherwise they are the fields with `words`, in their order.
+
+        Args:
+            context: what the words may need beside the result.
+
+        Yields:
+            Numbers in the order in which a text gives them; NaN where a number is not known.
+        """
+        yield from self.quoted(*(entry.name for entry in fields(self) if entry.metadata.get("words")))
+
+    def quoted(self, *specs: str, columns: Sequence[str] = ()) -> Iterator[Number]:
+        """Numbers by name, in the words beside their fields.
+
+        Arrays are samples along the first axis; a sample is given by the mean of its values.
+
+        Args:
+            specs: each a field, or `property:words:unit` of what is no field.
+            columns: labels of the columns of an array, where each column is a number.
+
+        Yields:
+            One number for each, or one for each of its columns.
+        """
+        declared: dict[str, Mapping[str, Any]] = {entry.name: entry.metadata for entry in fields(self)}
+        for spec in specs:
+            name, words, unit = (*spec.split(":"), "", "")[:3]
+            value, known = getattr(self, name), declared.get(name, {})
+            words, unit = words or known["words"], unit or known.get("unit", "")
+            if columns:
+                for label, column in zip(columns, value.T, strict=True):
+                    yield Number(name=f"{words}, {label}", value=per_sample(column), unit=unit)
+            else:
+                yield Number(name=words, value=per_sample(value) if np.ndim(value) else float(value), unit=unit)
 
     @property
     def nbytes(self) -> int:

@@ -28,6 +28,7 @@ class Analysis:
         parameters: what enters the computation and the store's key.
         figure: what changes only the picture.
         view: the file of the view that shows it.
+        papers: keys of `assets/references.bib`: whose method or question it takes; an own construction names none.
         images: how many images are chosen at these parameters, at least and at most.
         prepare: (classifier, images, rows=, reference=, on_progress=, **parameters) -> result. `images` is the whole
             set and `rows` the chosen ones; `reference` is the recipe's first model, which fixes what all models share.
@@ -52,6 +53,7 @@ class Analysis:
     shared: Callable[[Mapping[str, Any]], bool] = field(default=lambda parameters: False)
     joint: bool = False
     lines: bool = False
+    papers: tuple[str, ...] = ()
 
     def setting(self, name: str) -> Parameter:
         """The setting of a name, of the computation or of the figure."""

@@ -22,15 +22,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from core.exports.key_numbers import headlines
-from core.exports.number import Number
 from core.exports.references import entries, references
 from core.exports.settings import used_settings
 from core.geometry.common.intervals import wilson
+from core.result import Context, Number, Result
 from core.sources.models import ASSETS
 from core.wording import latex
 
 if TYPE_CHECKING:
+    from core.recipes.recipe import Recipe
     from core.recipes.run import Followed
 
 _DRAWS = 2000  # of the bootstrap
@@ -115,10 +115,9 @@ def numbers(made: Followed) -> str:
     lines = []
     for place, result in enumerate(made.results):
         name = made.classifiers[place].name if several else ""
-        asked = made.classifiers if made.recipe.definition.joint else made.classifiers[place : place + 1]
-        lines += [
-            _row(([name] if several else []) + [*cells]) for cells in map(_cells, headlines(made.recipe, result, asked))
-        ]
+        class_names = made.classifiers[place].class_names
+        found = key_numbers(made.recipe, result, class_names)
+        lines += [_row(([name] if several else []) + [*cells]) for cells in map(_cells, found)]
     heads = [*(["model"] if several else []), "quantity", "unit", "$n$", "value or mean", r"95\,\% interval", "median"]
     said = ", ".join(f"{name} {number}" for name, number in versions().items())
     return "\n".join([
@@ -134,6 +133,21 @@ def numbers(made: Followed) -> str:
         r"\hline",
         r"\end{tabular}",
     ]) + "\n"  # fmt: skip
+
+
+def key_numbers(recipe: Recipe, result: Result, class_names: Sequence[str]) -> tuple[Number, ...]:
+    """The numbers of one result that are worth a line, without those that are not known.
+
+    Args:
+        recipe: the recipe, whose figure may mark a place to read a number at.
+        result: of one model, or of all where the analysis is joint.
+        class_names: of that model, or of the first.
+
+    Returns:
+        Numbers in the order in which a text would give them.
+    """
+    found = result.key_numbers(Context(class_names=class_names, figure=recipe.figure))
+    return tuple(each for each in found if not np.isnan(np.asarray(each.value, float)).all() and np.size(each.value))
 
 
 def _row(cells: Sequence[str]) -> str:

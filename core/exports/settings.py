@@ -12,28 +12,6 @@ if TYPE_CHECKING:
     from core.recipes.recipe import Recipe
     from core.result import Result
 
-# A setting that enters only where another one has one of these values.
-_ONLY: Mapping[str, tuple[str, tuple[str, ...]]] = {
-    "u": ("plane", ("directions",)),
-    "v": ("plane", ("directions",)),
-    "slice_plane": ("kind", ("slice",)),
-    "slice_u": ("slice_plane", ("directions",)),
-    "slice_v": ("slice_plane", ("directions",)),
-    "corruption": ("kind", ("corruption",)),
-    "length": ("kind", ("attack",)),
-    "walk_mode": ("kind", ("walk",)),
-    "walk_delta": ("kind", ("walk",)),
-    "walk_steps": ("kind", ("walk",)),
-    "extent": ("kind", ("slice",)),
-    "dimension": ("sampler", ("subspace",)),
-    "grey_levels": ("method", ("differences",)),
-    "sharpness": ("method", ("softplus",)),
-    "target_rule": ("method", ("sparsefool",)),
-    "lambdas": ("method", ("sparsefool",)),
-    "overshoots": ("perturbed_by", ("steps",)),
-    "of_class": ("among", ("one class",)),
-    "layer": ("space", ("features",)),
-}
 _OWN = (None, "", 0, "auto")  # what stands for the analysis's own choice in these, of which the result says which
 _RESOLVED = ("extent", "side", "channels", "layers", "layer", "method", "scale")
 _NORMS = {"0": "ℓ0", "1": "ℓ1", "2": "ℓ2", "inf": "ℓ∞"}
@@ -53,18 +31,20 @@ def used_settings(recipe: Recipe, results: Sequence[Result]) -> tuple[str, ...]:
     said = []
     for entry in recipe.definition.parameters:
         value = values[entry.name]
-        if _enters(entry.name, values) and value is not None and value != "":
+        if _enters(entry, recipe, values) and value is not None and value != "":
             unit = f" ({entry.unit})" if entry.unit else ""
             said.append(f"{entry.name.replace('_', ' ')} {_text(entry, value)}{unit}")
     return tuple(said)
 
 
-def _enters(name: str, values: Mapping[str, Any]) -> bool:
+def _enters(entry: Parameter, recipe: Recipe, values: Mapping[str, Any]) -> bool:
     """Whether a setting matters at the others' values."""
-    if name in ("plane", "u", "v") and "at" in values and values["at"] is None:
+    if entry.name in ("plane", "u", "v") and "at" in values and values["at"] is None:
         return False  # the first image itself, whatever the plane
-    other, needed = _ONLY.get(name, ("", ()))
-    return other not in values or (values[other] in needed and _enters(other, values))
+    other, needed = entry.only_if or ("", "")
+    if other not in values:  # always, or in an analysis without that setting
+        return True
+    return bool(values[other] == needed) and _enters(recipe.definition.setting(other), recipe, values)
 
 
 def _came_to(name: str, value: Any, results: Sequence[Result]) -> Any:

@@ -13,7 +13,7 @@ import pytest
 import core
 from core.geometry.planes.planes import Plane
 from core.geometry.planes.slices import Slice, slice_plane
-from core.result import RENAMED, Result, quantity
+from core.result import RENAMED, Context, Result, per_sample, quantity
 from tests import truths
 
 
@@ -105,3 +105,50 @@ def test_what_is_no_result_of_ours_is_refused() -> None:
 
 def test_nbytes_counts_the_arrays() -> None:
     assert Sample(values=np.zeros(5), forwards=0, gradients=0, seconds=0.0).nbytes == 40
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Measured(Result):
+    """Distances of three images by two searches, with how they were found."""
+
+    distance: np.ndarray = quantity("ℓ2 pixel", "image search", words="distance to the boundary")
+    found: np.ndarray = quantity("", "image", words="images found")
+    largest: float = quantity("ℓ2 pixel")
+
+    @property
+    def median(self) -> float:
+        return 2.5
+
+
+def measured() -> Measured:
+    distance = np.array([[1.0, 3.0], [np.nan, 4.0], [np.nan, np.inf]])
+    found = np.array([True, False, True])
+    return Measured(distance=distance, found=found, largest=4.0, forwards=0, gradients=0, seconds=0.0)
+
+
+def test_key_numbers_are_the_fields_with_words_and_a_sample_is_the_mean_of_what_is_finite() -> None:
+    distance, found = measured().key_numbers(Context())
+    np.testing.assert_array_equal(distance.value, [2.0, 4.0, np.nan])
+    assert (distance.name, distance.unit) == ("distance to the boundary", "ℓ2 pixel")
+    assert found.name == "images found"
+    np.testing.assert_array_equal(found.value, [True, False, True])
+
+
+def test_what_is_no_field_brings_its_own_words_and_unit() -> None:
+    largest, median = measured().quoted("largest:largest distance", "median:median distance:pixel")
+    assert (largest.name, largest.value, largest.unit) == ("largest distance", 4.0, "ℓ2 pixel")
+    assert (median.name, median.value, median.unit) == ("median distance", 2.5, "pixel")
+
+
+def test_each_column_is_a_number_with_its_label() -> None:
+    numbers = list(measured().quoted("distance", columns=("one search", "the other")))
+    assert [each.name for each in numbers] == [
+        "distance to the boundary, one search",
+        "distance to the boundary, the other",
+    ]
+    for each, column in zip(numbers, measured().distance.T, strict=True):
+        np.testing.assert_array_equal(each.value, np.where(np.isfinite(column), column, np.nan))
+
+
+def test_shares_of_samples_in_several_columns_are_means() -> None:
+    np.testing.assert_array_equal(per_sample(np.array([[True, False], [True, True]])), [0.5, 1.0])

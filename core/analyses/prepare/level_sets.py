@@ -12,7 +12,7 @@ Reference: Balasubramanian, Sriramanan, Sadasivan, Feizi, Exploring Geometry of 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -30,7 +30,7 @@ from core.geometry.level_sets.triangles import Triangle, triangle
 from core.geometry.planes.slices import Slice
 from core.images.image_set import ImageSet
 from core.models.classifier import Classifier
-from core.result import Result, quantity
+from core.result import Context, Number, Result, quantity
 from core.runtime.progress import OnProgress, silent
 
 _ON_THE_WAY = 21  # points of the straight way from the source to an end
@@ -56,6 +56,20 @@ class LevelSetCard(LevelSetPaths):
         """(n,) root mean square over pixels of source - target."""
         rmse: np.ndarray = self.distance[:, 0] / np.sqrt(self.endpoints[0].size)
         return rmse
+
+    def key_numbers(self, context: Context) -> Iterator[Number]:
+        """How sure the model is at both ends of a walk, and how near the end comes to the target."""
+        yield from self.quoted(
+            "source_confidence:confidence at the source",
+            "end_confidence:confidence at the end",
+            "end_distance:distance from the end to the target:ℓ2 pixel",
+            "ratio:distance to the target, end over source",
+            "rmse:rms difference of end and target:pixel",
+            "largest:largest difference of end and target",
+            "ssim:SSIM of end and target",
+            "straight:least confidence on the straight way to the end",
+            "survives_rounding:ends that survive rounding",
+        )
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -120,6 +134,17 @@ class LevelTriangle(Triangle):
         parts = np.stack([1 - weights.sum(0), *weights])
         values = np.where(parts > 1e-9, np.stack([corner, right, above]) * parts, 0.0).sum(0)
         return np.where(inside, values, np.nan)
+
+    def key_numbers(self, context: Context) -> Iterator[Number]:
+        """Confidence on the triangle, and where both walks end."""
+        yield Number(name="mean confidence on the triangle", value=float(self.mean()[0]))
+        least = float(np.nanmin(self.confidence[0], initial=np.inf))
+        yield Number(name="least confidence on the triangle", value=least)
+        share = float((self.label[0] == self.source_class[0]).mean())
+        yield Number(name="share with the source's class", value=share)
+        for walk, (ratio, rmse) in enumerate(zip(self.ratio, self.rmse, strict=True), 1):
+            yield Number(name=f"distance to the target, end over source, walk {walk}", value=float(ratio))
+            yield Number(name=f"rms difference of end and target, walk {walk}", value=float(rmse), unit="pixel")
 
 
 def confidence_on(cut: Slice, k: int) -> np.ndarray:

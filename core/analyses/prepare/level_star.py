@@ -38,9 +38,13 @@ class LevelStar(StarLikeness):
 
     length: np.ndarray = quantity("ℓ2 pixel", "spoke")  # from the source to the end
     target_length: np.ndarray = quantity("ℓ2 pixel", "spoke")  # from the source to the target
-    ratio: np.ndarray = quantity("", "spoke")  # of distances to the target, end over source
-    width: np.ndarray = quantity("ℓ2 pixel", "spoke")  # which 95 % of the tangent directions have at the end
-    end_confidence: np.ndarray = quantity("", "spoke")
+    ratio: np.ndarray = quantity(
+        "", "spoke", words="distance to the target, end over source"
+    )  # of distances to the target, end over source
+    width: np.ndarray = quantity(
+        "ℓ2 pixel", "spoke", words="width of the level set at an end"
+    )  # which 95 % of the tangent directions have at the end
+    end_confidence: np.ndarray = quantity("", "spoke", words="confidence at the end")
     target_class: np.ndarray = quantity("", "spoke")
     target_row: np.ndarray = quantity("", "spoke")
     skipped: int = quantity("")  # walks that never began

@@ -10,7 +10,7 @@ straight segment and, at right angles to it, along the direction in which its co
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, Literal, NamedTuple, get_args
 
@@ -25,7 +25,7 @@ from core.geometry.regions.connect import RegionPaths, connect
 from core.geometry.regions.region_graph import RegionGraph, region_graph
 from core.images.image_set import ImageSet
 from core.models.classifier import Classifier
-from core.result import Result, quantity
+from core.result import Context, Number, Result, quantity
 from core.runtime.progress import OnProgress, silent
 
 End = Literal["relabelled", "image", "nearest", "noise"]
@@ -49,7 +49,9 @@ class PathCard(RegionPaths):
     corner_at: np.ndarray = quantity("ℓ2 pixel", "vertex")  # along the path
     projection: np.ndarray = quantity("ℓ2 pixel", "vertex axis")  # along the straight segment, and across it
     projection_share: float = quantity("")  # of what corners lie off the segment, squared: what the projection shows
-    outside: float = quantity("ℓ2 pixel")  # how far a corner lies outside the pixel box, at most
+    outside: float = quantity(
+        "ℓ2 pixel", words="out of the pixel box, at most"
+    )  # how far a corner lies outside the pixel box, at most
     moved: float = quantity("ℓ2 pixel")  # how far the end was moved for its class; 0 where it had it, NaN where in vain
     nearest_row: int = quantity("")  # nearest image of the set of the start's class; -1 where not looked for or none
     words: str = quantity("")  # how a figure calls the start
@@ -59,6 +61,12 @@ class PathCard(RegionPaths):
     def straight_share(self) -> float:
         """How much of the straight segment lies in the region."""
         return float((self.straight_margin > 0).mean())
+
+    def key_numbers(self, context: Context) -> Iterator[Number]:
+        """Length and margin of the path, and how much of the straight segment lies in the region."""
+        yield from self.quoted("found:pairs with a path", "distance", "length", "length_ratio", "min_margin")
+        yield from self.quoted("segments", "resolution")
+        yield from self.quoted("straight_share:share of the straight segment in the region", "outside")
 
 
 def prepare(

@@ -56,6 +56,7 @@ AUGMENTATION = Analysis(
     name="augmentation",
     version=1,
     question="What do PRIME's random filters, displacements and colour curves make of this image?",
+    papers=("modas2022prime",),
     view="corruptions",
     parameters=(
         Parameter(

@@ -217,6 +217,7 @@ SEVERITY = Analysis(
     name="severity",
     version=1,
     question="How does one image come to the boundary as a corruption grows?",
+    papers=("moosavi2016deepfool", "hendrycks2019corruptions"),
     view="corruptions",
     parameters=(
         Parameter(
@@ -255,6 +256,7 @@ CORRUPTION = Analysis(
     name="corruption",
     version=1,
     question="Which corruptions, how strong, does the model endure?",
+    papers=("moosavi2016deepfool", "hendrycks2019corruptions"),
     view="corruptions",
     parameters=(
         Parameter(
@@ -295,6 +297,7 @@ NOISE = Analysis(
     name="noise",
     version=1,
     question="Can the geometry at the clean image tell what white noise will do?",
+    papers=("fawzi2016noise",),
     view="corruptions",
     parameters=(
         Parameter(

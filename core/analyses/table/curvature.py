@@ -149,6 +149,7 @@ _METHOD = (
         limits=(0.01, 100),
         unit="grey levels of 255",
         help="Step of differences: how far it moves each value on average.",
+        only_if=("method", "differences"),
     ),
     Parameter(
         name="sharpness",
@@ -157,6 +158,7 @@ _METHOD = (
         limits=(0.1, 10_000),
         unit="per unit of an activation",
         help="Of rounded kinks: the larger, the nearer to the true network and the more curved.",
+        only_if=("method", "softplus"),
     ),
 )
 _COUNT = Parameter(
@@ -195,6 +197,7 @@ CURVATURE = Analysis(
     name="curvature",
     version=1,
     question="How does the boundary bend near this image, and in which directions?",
+    papers=("fawzi2018empirical",),
     view="curvature",
     parameters=(
         *START,
@@ -267,6 +270,7 @@ CURVATURE_SECTION = Analysis(
     name="curvature_section",
     version=1,
     question="What does the boundary look like along a principal direction?",
+    papers=("fawzi2018empirical",),
     view="curvature",
     parameters=(
         *START,
@@ -302,6 +306,7 @@ CURVATURE_WALK = Analysis(
     name="curvature_walk",
     version=1,
     question="How far does the curvature along a direction foretell where the boundary goes?",
+    papers=("fawzi2018empirical",),
     view="curvature",
     parameters=(
         *START,
@@ -339,6 +344,7 @@ CURVATURE_SCALE = Analysis(
     name="curvature_scale",
     version=1,
     question="How does the curvature depend on the scale at which it is measured?",
+    papers=("jetley2018friends", "fawzi2018empirical"),
     view="curvature",
     parameters=(
         *START,

@@ -140,6 +140,7 @@ def _overshoots(default: tuple[float, ...]) -> Parameter:
         limits=(1, 100),
         unit="distances",
         help="Lengths of the perturbations over the distance to the boundary, above 1.",
+        only_if=("perturbed_by", "steps"),
         check=_beyond,
     )
 
@@ -202,6 +203,7 @@ DETECTOR = Analysis(
     name="detector",
     version=1,
     question="Does the curvature beside an image give away that it was pushed across a boundary?",
+    papers=("fawzi2018empirical",),
     view="detector",
     parameters=(_PERTURBED_BY, _count(18), _overshoots((1.1, 1.5, 2.0, 3.0)), *_SETTINGS),
     figure=_FIGURE,
@@ -215,6 +217,7 @@ DETECTOR_ATTACKS = Analysis(
     name="detector_attacks",
     version=1,
     question="Does it give away images that another search perturbed?",
+    papers=("fawzi2018empirical", "madry2018towards", "rony2019decoupling"),
     view="detector",
     parameters=(_count(18), _overshoots((1.1, 1.5, 2.0)), *_SETTINGS),
     figure=_FIGURE,

@@ -101,6 +101,7 @@ PAINTING = Analysis(
     name="painting",
     version=1,
     question="Which images of a class that you paint keep it against changed pixels?",
+    papers=("dai2023limits",),
     view="limits",
     parameters=(
         Parameter(
@@ -144,6 +145,7 @@ ENUMERATION = Analysis(
     name="enumeration",
     version=1,
     question="What does the model say about every image of a tiny format?",
+    papers=("dai2023limits",),
     view="limits",
     parameters=(
         Parameter(

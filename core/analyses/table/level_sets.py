@@ -138,6 +138,7 @@ LEVEL_SET = Analysis(
     name="level_set",
     version=1,
     question="How much may an image change towards another one while the model stays as sure as before?",
+    papers=("balasubramanian2023blindspots",),
     view="level_sets",
     parameters=(*START, _MODE, *_WALK),
     figure=(
@@ -174,6 +175,7 @@ LEVEL_TRIANGLE = Analysis(
     name="level_triangle",
     version=1,
     question="Is the model as sure between a source and the ends of two walks?",
+    papers=("balasubramanian2023blindspots",),
     view="level_sets",
     parameters=(
         *START,
@@ -223,6 +225,7 @@ LEVEL_STAR = Analysis(
     name="level_star",
     version=1,
     question="Are the blind spots of an image seen from it, and from one another?",
+    papers=("balasubramanian2023blindspots",),
     view="level_sets",
     parameters=(
         *START,

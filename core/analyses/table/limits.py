@@ -194,6 +194,7 @@ LIMITS = Analysis(
     name="limits",
     version=1,
     question="How robust can any classifier be on images of this format?",
+    papers=("dai2023limits",),
     view="limits",
     parameters=(
         Parameter(
@@ -242,6 +243,7 @@ SURVIVAL = Analysis(
     name="survival",
     version=1,
     question="How robust is the model on images drawn uniformly, beside the limit?",
+    papers=("dai2023limits",),
     view="limits",
     parameters=(
         _BITS,
@@ -291,6 +293,7 @@ OVERLAY = Analysis(
     name="overlay",
     version=1,
     question="How few pixels lead from one image to another, for the model and for you?",
+    papers=("dai2023limits",),
     view="limits",
     parameters=(
         Parameter(

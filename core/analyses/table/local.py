@@ -224,6 +224,7 @@ LOCAL = Analysis(
     name="local",
     version=1,
     question="Does the model answer to small changes of this image alike in all directions?",
+    papers=("aghdam2017local",),
     view="local",
     parameters=(
         *START,
@@ -236,6 +237,7 @@ LOCAL = Analysis(
             limits=(2, 512),
             unit="dimensions",
             help="Of the random subspace, where the directions lie in one; few of them show a contrast.",
+            only_if=("sampler", "subspace"),
         ),
         Parameter(
             name="count",
@@ -290,6 +292,7 @@ LOCAL_LAYERS = Analysis(
     name="local_layers",
     version=1,
     question="What happens to small changes on their way through the layers?",
+    papers=("aghdam2017local",),
     view="local",
     parameters=(
         _RADIUS,
@@ -316,6 +319,7 @@ LOCAL_SWEEP = Analysis(
     name="local_sweep",
     version=1,
     question="Up to which radius is the model what its linearisation says?",
+    papers=("aghdam2017local",),
     view="local",
     parameters=(
         Parameter(
@@ -343,6 +347,7 @@ LOCAL_KINDS = Analysis(
     name="local_kinds",
     version=1,
     question="Is the model steeper at adversarial points than at the images themselves?",
+    papers=("aghdam2017local", "madry2018towards"),
     view="local",
     parameters=(
         _RADIUS,

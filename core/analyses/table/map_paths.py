@@ -117,6 +117,7 @@ MAP_PATH = Analysis(
     name="map_path",
     version=1,
     question="Which images does a corruption, an attack, a walk or a slice come near?",
+    papers=("mcinnes2018umap", "schulz2020deepview"),
     view="map",
     parameters=(
         Parameter(
@@ -141,6 +142,7 @@ MAP_PATH = Analysis(
             default="gaussian_blur",
             check=_corruption,
             help="Name of the corruption, which grows from severity 0 to 5.",
+            only_if=("kind", "corruption"),
         ),
         Parameter(
             name="length",
@@ -149,6 +151,7 @@ MAP_PATH = Analysis(
             limits=(1e-3, 1e3),
             unit="ℓ2 pixel",
             help="Length of the attack: steps down the margin of the image's class.",
+            only_if=("kind", "attack"),
         ),
         Parameter(
             name="slice_plane",
@@ -156,6 +159,7 @@ MAP_PATH = Analysis(
             default="images",
             choices=("images", "directions"),
             help="The plane of the slice: through three images, or at the first image along two directions.",
+            only_if=("kind", "slice"),
         ),
         Parameter(
             name="slice_u",
@@ -163,6 +167,7 @@ MAP_PATH = Analysis(
             default="gradient",
             check=_direction,
             help="First direction of a plane of directions, as in Slices.",
+            only_if=("slice_plane", "directions"),
         ),
         Parameter(
             name="slice_v",
@@ -170,6 +175,7 @@ MAP_PATH = Analysis(
             default="random:0",
             check=_direction,
             help="Second direction of a plane of directions, as in Slices.",
+            only_if=("slice_plane", "directions"),
         ),
         Parameter(
             name="extent",
@@ -180,6 +186,7 @@ MAP_PATH = Analysis(
             check=square,
             unit="ℓ2 pixel",
             help="x_min, x_max, y_min, y_max of the part of that plane; empty for its own default.",
+            only_if=("kind", "slice"),
         ),
         Parameter(
             name="walk_mode",
@@ -187,6 +194,7 @@ MAP_PATH = Analysis(
             default="superlevel",
             choices=("equality", "superlevel", "paper"),
             help="How a walk goes, as in Level sets.",
+            only_if=("kind", "walk"),
         ),
         Parameter(
             name="walk_delta",
@@ -195,6 +203,7 @@ MAP_PATH = Analysis(
             limits=(0, 0.99),
             unit="confidence",
             help="What the confidence may lose on a walk, as in Level sets.",
+            only_if=("kind", "walk"),
         ),
         Parameter(
             name="walk_steps",
@@ -203,6 +212,7 @@ MAP_PATH = Analysis(
             limits=(1, 2000),
             unit="at most",
             help="Steps of a walk, as in Level sets.",
+            only_if=("kind", "walk"),
         ),
         *OF_THE_MAP,
     ),

@@ -141,6 +141,7 @@ OF_THE_MAP = (
         kind="text",
         default="",
         help="Path of the module whose output is compared, such as 8; empty for what goes into the last layer.",
+        only_if=("space", "features"),
     ),
     Parameter(
         name="neighbours",
@@ -187,6 +188,7 @@ MAP = Analysis(
     name="map",
     version=1,
     question="Which images does the model find alike, and what would it say between them?",
+    papers=("mcinnes2018umap", "schulz2020deepview"),
     view="map",
     parameters=(
         *OF_THE_MAP,

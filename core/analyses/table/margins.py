@@ -216,6 +216,7 @@ MARGINS = Analysis(
     name="margins",
     version=1,
     question="In which frequencies, or parts of the picture, is the boundary near?",
+    papers=("ortiz2020hold", "modas2022thesis"),
     view="margins",
     parameters=(
         Parameter(
@@ -255,6 +256,7 @@ MARGIN_CURVE = Analysis(
     name="margin_curve",
     version=1,
     question="How does the distance to the boundary change from low to high frequencies?",
+    papers=("ortiz2020hold", "modas2022thesis"),
     view="margins",
     parameters=(
         Parameter(

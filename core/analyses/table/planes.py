@@ -193,6 +193,7 @@ _PLANE = (
         default="gradient",
         check=_direction,
         help=f"First direction of a plane of directions: {_DIRECTIONS}.",
+        only_if=("plane", "directions"),
     ),
     Parameter(
         name="v",
@@ -200,6 +201,7 @@ _PLANE = (
         default="random:0",
         check=_direction,
         help=f"Second direction, made orthogonal to the first: {_DIRECTIONS}.",
+        only_if=("plane", "directions"),
     ),
 )
 START = (
@@ -230,6 +232,7 @@ SLICE = Analysis(
     name="slice",
     version=1,
     question="What does the model say everywhere on a plane of images?",
+    papers=("somepalli2022reproducibility",),
     view="slices",
     parameters=(
         *_PLANE,
@@ -320,6 +323,7 @@ FRAGMENTATION = Analysis(
     name="fragmentation",
     version=1,
     question="Into how many regions do random planes of images fall?",
+    papers=("somepalli2022reproducibility",),
     view="slices",
     parameters=(
         Parameter(

@@ -119,6 +119,7 @@ PATH = Analysis(
     name="path",
     version=1,
     question="Are two images joined by a path on which the model never changes its mind?",
+    papers=("fawzi2017regions", "fawzi2018empirical"),
     view="regions",
     parameters=(
         *START,
@@ -153,6 +154,7 @@ REGION_GRAPH = Analysis(
     name="region_graph",
     version=1,
     question="Which images of a class has a path joined, and how many components are left?",
+    papers=("fawzi2017regions", "fawzi2018empirical"),
     view="regions",
     parameters=(
         Parameter(
@@ -168,6 +170,7 @@ REGION_GRAPH = Analysis(
             default=-1,
             limits=(-1, 1e5),
             help="The number of the one class, from 0; -1 for that of the first chosen image.",
+            only_if=("among", "one class"),
         ),
         Parameter(
             name="count",

@@ -162,6 +162,7 @@ SHARED_DIRECTIONS = Analysis(
     name="shared_directions",
     version=1,
     question="Along which directions does the boundary bend for many images at once?",
+    papers=("moosavi2018universal", "fawzi2018empirical"),
     view="directions",
     parameters=(
         _count(12),
@@ -197,6 +198,7 @@ DIRECTION_SENSITIVITY = Analysis(
     name="direction_sensitivity",
     version=1,
     question="Does noise along curved directions change the class sooner than noise along others?",
+    papers=("moosavi2018universal", "fawzi2018empirical"),
     view="directions",
     parameters=(
         Parameter(
@@ -239,6 +241,7 @@ DIRECTION_OVERLAP = Analysis(
     name="direction_overlap",
     version=1,
     question="Do models bend their boundaries along the same directions?",
+    papers=("moosavi2018universal",),
     view="directions",
     parameters=(_count(18), _directions(8), SCALE, SEED),
     figure=(

@@ -109,6 +109,7 @@ SPARSE = Analysis(
     name="sparse",
     version=1,
     question="How few pixels change the model's mind about this image?",
+    papers=("modas2019sparsefool", "modas2022thesis"),
     view="sparse",
     parameters=(
         *START,
@@ -120,6 +121,7 @@ SPARSE = Analysis(
             default="l2",
             choices=("l2", "l0"),
             help="Head for the class whose boundary is nearest, or for the one that fewest values would reach.",
+            only_if=("method", "sparsefool"),
         ),
         Parameter(
             name="lambdas",
@@ -127,6 +129,7 @@ SPARSE = Analysis(
             default=(1.5, 3.0),
             limits=(1, 100),
             help="How far beyond SparseFool's plane to aim, as multiples of its distance; the best of them is kept.",
+            only_if=("method", "sparsefool"),
         ),
         BOUND,
         REVERSE,

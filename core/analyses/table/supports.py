@@ -138,6 +138,7 @@ SUPPORTS = Analysis(
     name="supports",
     version=1,
     question="Where do the few pixels lie, on what, and does it take many?",
+    papers=("modas2019sparsefool", "modas2022thesis"),
     view="sparse",
     parameters=(
         _count(27),
@@ -193,6 +194,7 @@ RACE = Analysis(
     name="race",
     version=1,
     question="Which method finds fewer pixels, and at what cost?",
+    papers=("modas2019sparsefool", "modas2022thesis", "cina2025sigmazero"),
     view="sparse",
     parameters=(
         _count(18),
@@ -218,6 +220,7 @@ TRANSFER = Analysis(
     name="transfer",
     version=1,
     question="Does what fools one model fool another, or another image?",
+    papers=("modas2019sparsefool", "modas2022thesis"),
     view="sparse",
     parameters=(
         _count(18),

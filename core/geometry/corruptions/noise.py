@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,7 +29,7 @@ from core.geometry.boundary.signed_margin import SignedMargin
 from core.geometry.common.random_streams import Stream
 from core.geometry.corruptions.severity_sweep import true_classes
 from core.models.classifier import Classifier
-from core.result import Result, quantity
+from core.result import Context, Number, Result, quantity
 from core.runtime.batches import Batches
 from core.runtime.progress import OnProgress, silent
 
@@ -41,9 +41,11 @@ class NoiseForecast(Result):
     """The share of noise draws in which each image is classified correctly; NaN where a gradient is not finite."""
 
     deviations: np.ndarray = quantity("standard deviation of a pixel", "deviation")
-    forecast: np.ndarray = quantity("", "n deviation")  # by linearised logits
-    measured: np.ndarray = quantity("", "n deviation")
-    disagreement: np.ndarray = quantity("", "n deviation")  # share of draws with another class than the linearised one
+    forecast: np.ndarray = quantity("", "n deviation", words="share correct, forecast")  # by linearised logits
+    measured: np.ndarray = quantity("", "n deviation", words="share correct, measured")
+    disagreement: np.ndarray = quantity(
+        "", "n deviation", words="share unlike the linearised model"
+    )  # share of draws with another class than the linearised one
     labels: np.ndarray = quantity("", "n")
     draws: int = quantity("")
     seed: int = quantity("")
@@ -72,6 +74,11 @@ class NoiseForecast(Result):
             return np.full(len(self.deviations), np.nan)
         mean: np.ndarray = shares[known].mean(0)
         return mean
+
+    def key_numbers(self, context: Context) -> Iterator[Number]:
+        """What was forecast and measured at each standard deviation."""
+        labels = [f"standard deviation {value:.3g}" for value in self.deviations]
+        yield from self.quoted("forecast", "measured", "disagreement", columns=labels)
 
 
 def noise_forecast(

@@ -11,6 +11,7 @@ common corruptions, ECCV 2022 (arXiv 2112.13547).
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -22,7 +23,7 @@ from core.errors import ImageError
 from core.geometry.corruptions.prime import PRIMITIVES, draw_prime
 from core.geometry.corruptions.primitives import Colour, Spatial, Spectral, draw_colour, draw_spatial, draw_spectral
 from core.models.classifier import Classifier
-from core.result import Result, quantity
+from core.result import Context, Number, Result, per_sample, quantity
 
 ROWS = (*PRIMITIVES, "mixture")
 _RESPONSE = 33  # frequencies per side of a kernel's response: odd, so that the constant one is in the middle
@@ -56,6 +57,14 @@ class PrimeDraws(Result):
     seed: int = quantity("")
     num_classes: int = quantity("")
     fingerprint: str = quantity("", default="")
+
+    def key_numbers(self, context: Context) -> Iterator[Number]:
+        """What each primitive changes."""
+        yield Number(name=f"probability of {context.class_names[self.clean_class]}", value=self.clean_confidence)
+        for index, label in enumerate(ROWS):
+            yield Number(name=f"draws that keep the class, {label}", value=self.predicted[index] == self.clean_class)
+            lengths = per_sample(self.displacement[index])
+            yield Number(name=f"length of the change, {label}", value=lengths, unit="ℓ2 pixel")
 
 
 def prime_draws(

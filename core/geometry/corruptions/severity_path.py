@@ -10,6 +10,7 @@ coming before the label changes.
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,7 +21,7 @@ from torch import Tensor
 from core.geometry.corruptions.corruptions import CORRUPTIONS, WORST, corrupt
 from core.geometry.corruptions.severity_sweep import severity_sweep
 from core.models.classifier import Classifier
-from core.result import Result, quantity
+from core.result import Context, Number, Result, quantity
 from core.runtime.progress import OnProgress, silent
 
 
@@ -47,6 +48,16 @@ class SeverityWalk(Result):
         """The smallest severity looked at where the classifier says another class; NaN where it never does."""
         lost = np.flatnonzero(self.predicted != self.label)
         return float(self.severity[lost[0]]) if len(lost) else float("nan")
+
+    def key_numbers(self, context: Context) -> Iterator[Number]:
+        """Both ends of the walk."""
+        yield from self.quoted("lost_at:least severity with another class")
+        for end in (0, -1):
+            at = f"severity {self.severity[end]:g}"
+            probability, distance = float(self.probabilities[end, self.label]), float(self.distance[end])
+            yield Number(name=f"probability of {context.class_names[self.label]}, {at}", value=probability)
+            yield Number(name=f"signed distance to the boundary, {at}", value=distance, unit="ℓ2 pixel")
+        yield Number(name="length of the strongest corruption", value=float(self.displacement[-1]), unit="ℓ2 pixel")
 
 
 def severity_walk(

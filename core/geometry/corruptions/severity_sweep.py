@@ -19,7 +19,7 @@ inference, the law of succession, and statistical inference, JASA 22, 1927.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -31,7 +31,7 @@ from core.geometry.boundary.signed_margin import SignedMargin, length
 from core.geometry.common.intervals import wilson
 from core.geometry.corruptions.corruptions import CORRUPTIONS, WORST, corrupt
 from core.models.classifier import Classifier
-from core.result import Result, quantity
+from core.result import Context, Number, Result, quantity
 from core.runtime.batches import Batches
 from core.runtime.progress import OnProgress, silent
 
@@ -81,6 +81,21 @@ class SeveritySweep(Result):
         place = np.ceil(share * count).astype(np.int64).clip(1, ordered.shape[2]) - 1
         found: np.ndarray = np.take_along_axis(ordered, place, 2)[..., 0]
         return found
+
+    def key_numbers(self, context: Context) -> Iterator[Number]:
+        """Accuracy and distance on clean images and at the strongest severity."""
+        for column in sorted({int(np.argmin(self.severities)), int(np.argmax(self.severities))}):
+            severity = float(self.severities[column])
+            for row, label in enumerate(
+                self.names if severity else self.names[:1]
+            ):  # clean images are the same for all
+                at = row, column
+                interval = float(self.accuracy_low[at]), float(self.accuracy_high[at])
+                where = f"{label}, severity {severity:g}" if severity else "clean images"
+                name = f"accuracy, {where}" if severity else f"accuracy on {where}"
+                yield Number(name=name, value=float(self.accuracy[at]), interval=interval)
+                distance = float(self.median_distance[at])
+                yield Number(name=f"median signed distance, {where}", value=distance, unit="ℓ2 pixel")
 
 
 def severity_sweep(

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -24,7 +24,7 @@ from torch import Tensor
 from core.geometry.boundary.deepfool import boundary_points
 from core.geometry.curvature.profile import CurvatureProfile, curvature_profile
 from core.models.classifier import Classifier
-from core.result import Result, quantity
+from core.result import Context, Number, Result, quantity
 from core.runtime.progress import OnProgress, silent
 
 PUBLISHED = 10 / 512  # of sqrt(d): the step of the differences in the NeurIPS 2018 code, per ℓ2 pixel
@@ -35,8 +35,8 @@ class CurvatureScale(Result):
     """The largest and smallest curvatures near n images at s scales; NaN without a regular boundary point."""
 
     scale: np.ndarray = quantity("", "s")  # h in ℓ2 pixel, or b of softplus
-    largest: np.ndarray = quantity("1/ℓ2 pixel", "n s")
-    smallest: np.ndarray = quantity("1/ℓ2 pixel", "n s")
+    largest: np.ndarray = quantity("1/ℓ2 pixel", "n s", words="most positive curvature")
+    smallest: np.ndarray = quantity("1/ℓ2 pixel", "n s", words="most negative curvature")
     distance: np.ndarray = quantity("ℓ2 pixel", "n s")  # of the boundary measured: rounding moves it
     skew: np.ndarray = quantity("", "n s")  # antisymmetric part of the measured matrix over its symmetric part
     agreement: np.ndarray = quantity("", "s")  # share of images whose class rounding keeps; 1 for differences
@@ -51,6 +51,10 @@ class CurvatureScale(Result):
         size = np.log(most, out=np.full(most.shape, np.nan), where=most > 0)
         place = np.log(self.scale) - np.log(self.scale).mean()
         return np.asarray((size * place).sum(1) / (place**2).sum())
+
+    def key_numbers(self, context: Context) -> Iterator[Number]:
+        """Both ends of the spectrum at each scale."""
+        yield from self.quoted("largest", "smallest", columns=[f"scale {value:.3g}" for value in self.scale])
 
 
 def curvature_scale(

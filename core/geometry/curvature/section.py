@@ -11,6 +11,7 @@ References: do Carmo, Differential Geometry of Curves and Surfaces, sections 1-5
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from typing import Literal
 
@@ -22,7 +23,7 @@ from core.geometry.curvature.normal_sections import sections
 from core.geometry.curvature.principal_direction import Bend, orthogonal
 from core.geometry.planes.planes import Plane
 from core.geometry.planes.slices import Slice, slice_plane
-from core.result import Result, quantity
+from core.result import Context, Number, Result, quantity
 from core.runtime.progress import OnProgress, silent
 
 _STEEPEST = 85.0  # degrees: a plane that leans more is almost tangent
@@ -37,11 +38,13 @@ class CurvatureSection(Slice):
     centre: np.ndarray = quantity("ℓ2 pixel", "xy")  # of the osculating circle; not finite where the curve is straight
     words: str = quantity("")  # how a figure calls the image
     number: int = quantity("")  # of the direction: from the most positive curvature, or < 0 from the most negative one
-    curvature: float = quantity("1/ℓ2 pixel")  # as the search found it; NaN for a random direction
-    normal_curvature: float = quantity("1/ℓ2 pixel")  # of the boundary, measured along the direction
-    curve_curvature: float = quantity("1/ℓ2 pixel")  # of the curve on this plane
-    tilt: float = quantity("°")  # between the normal and the plane
-    distance: float = quantity("ℓ2 pixel")  # from the image to the point
+    curvature: float = quantity("1/ℓ2 pixel", words="curvature")  # as the search found it; NaN for a random direction
+    normal_curvature: float = quantity(
+        "1/ℓ2 pixel", words="curvature of the normal section"
+    )  # of the boundary, measured along the direction
+    curve_curvature: float = quantity("1/ℓ2 pixel", words="curvature of the drawn curve")  # of the curve on this plane
+    tilt: float = quantity("°", words="tilt of the plane")  # between the normal and the plane
+    distance: float = quantity("ℓ2 pixel", words="distance to the boundary")  # from the image to the point
     source_class: int = quantity("")
     target_class: int = quantity("")
     status: str = quantity("")  # of the boundary point, a word of `core.geometry.curvature.profile.STATUSES`
@@ -63,6 +66,10 @@ class CurvatureSection(Slice):
     def unit_free(self) -> float:
         """Curvature of the boundary times the distance."""
         return self.normal_curvature * self.distance
+
+    def key_numbers(self, context: Context) -> Iterator[Number]:
+        """Curvature of the section and of the drawn curve."""
+        yield from self.quoted("curvature", "normal_curvature", "distance", "curve_curvature", "tilt")
 
 
 def curvature_section(

@@ -15,12 +15,13 @@ A mean over images of sorted curvatures is taken rank by rank; it is not the spe
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 
-from core.result import Result, quantity
+from core.result import Context, Number, Result, per_sample, quantity
 
 FLAT = 0.1  # of |k| D
 RELATIVELY_FLAT = 0.05  # of the largest |k|
@@ -39,7 +40,7 @@ class CurvatureSummary(Result):
     """Sorted curvatures of n images, and what follows from them and from the distance alone."""
 
     curvatures: np.ndarray = quantity("1/ℓ2 pixel", "n k")  # descending; < 0: the image's class is convex
-    distance: np.ndarray = quantity("ℓ2 pixel", "n")
+    distance: np.ndarray = quantity("ℓ2 pixel", "n", words="distance to the boundary")
     nodes: np.ndarray = quantity("1/ℓ2 pixel", "n q")  # of a quadrature of the density, where not all were computed
     weights: np.ndarray = quantity("", "n q")  # shares of all curvatures, sum 1
     dimension: int = quantity("")  # d - 1: how many curvatures there are
@@ -152,3 +153,15 @@ class CurvatureSummary(Result):
     def _share(self, inside: np.ndarray) -> np.ndarray:
         values, weights = self._density()
         return np.where(np.isnan(values).any(1), np.nan, (inside * weights).sum(1))
+
+    def key_numbers(self, context: Context) -> Iterator[Number]:
+        """Both ends of the spectrum, and what the whole of it says."""
+        yield from self.quoted("distance")
+        for end, column in (("most positive", 0), ("most negative", -1)):
+            yield Number(name=f"{end} curvature", value=per_sample(self.curvatures[:, column]), unit="1/ℓ2 pixel")
+        yield from self.quoted(
+            "mean:mean curvature:1/ℓ2 pixel",
+            "asymmetry:sum of negative over sum of positive curvatures",
+            "flat_fraction:share of directions with curvature x distance below 0.1",
+            "participation:directions that share the curvature",
+        )

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,7 +29,7 @@ from core.geometry.boundary.bracketing import zero_between
 from core.geometry.boundary.signed_margin import SignedMargin
 from core.geometry.curvature.normal_sections import sections
 from core.geometry.curvature.principal_direction import Bend
-from core.result import Result, quantity
+from core.result import Context, Number, Result, quantity
 
 _HEIGHTS = 65  # of the grid on each normal ray
 _ON_IT = 1e-9  # of the margin one height on: what is left of a margin of 0 by rounding, with room in float64
@@ -51,9 +52,11 @@ class CurvatureWalk(Result):
     frames: np.ndarray = quantity("pixel", "frame c h w")  # images on the way
     frame_offset: np.ndarray = quantity("ℓ2 pixel", "frame")
     number: int = quantity("")  # of the direction, see `core.geometry.curvature.principal_direction`
-    curvature: float = quantity("1/ℓ2 pixel")  # as the search found it; NaN for a random direction
-    normal_curvature: float = quantity("1/ℓ2 pixel")  # measured along the direction: what foretells
-    distance: float = quantity("ℓ2 pixel")  # from the image to the point
+    curvature: float = quantity("1/ℓ2 pixel", words="curvature")  # as the search found it; NaN for a random direction
+    normal_curvature: float = quantity(
+        "1/ℓ2 pixel", words="curvature of the normal section"
+    )  # measured along the direction: what foretells
+    distance: float = quantity("ℓ2 pixel", words="distance to the boundary")  # from the image to the point
     source_class: int = quantity("")
     target_class: int = quantity("")
     status: str = quantity("")
@@ -78,6 +81,13 @@ class CurvatureWalk(Result):
         order = np.argsort(np.abs(self.offset), kind="stable")
         good = np.logical_and.accumulate(error[order])
         return float(np.abs(self.offset[order])[good].max()) if good.any() else math.nan
+
+    def key_numbers(self, context: Context) -> Iterator[Number]:
+        """Curvature of the section, and how far the boundary leaves its parabola."""
+        yield from self.quoted("curvature", "normal_curvature", "distance")
+        off = np.abs(self.height - self.parabola)
+        if np.isfinite(off).any():
+            yield Number(name="boundary off its parabola, at most", value=float(np.nanmax(off)), unit="ℓ2 pixel")
 
 
 def curvature_walk(bend: Bend, *, reach: float = 2.0, steps: int = 81) -> CurvatureWalk:

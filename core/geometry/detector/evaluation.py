@@ -29,7 +29,7 @@ from core.geometry.boundary.deepfool import BoundaryPoints, boundary_points
 from core.geometry.common.intervals import wilson
 from core.geometry.detector.scores import PerturbationScores, detect_perturbed
 from core.models.classifier import Classifier
-from core.result import Result, quantity
+from core.result import Context, Number, Result, quantity
 from core.runtime.progress import OnProgress, silent
 
 Attack = Literal["overshoot", "projected gradient", "shortest"]
@@ -77,6 +77,19 @@ class DetectionExhibit(Result):
     def caveat(self) -> str:
         """What has to stand beside every picture of it."""
         return NO_DEFENCE
+
+    def key_numbers(self, context: Context) -> Iterator[Number]:
+        """How well both scores detect perturbed images, and how often the class before is recovered."""
+        ends = self.recovery_interval
+        for index, attack in enumerate(self.attack):
+            length = self.overshoot[index]
+            label = f"{attack}, {length:.3g} distances" if np.isfinite(length) else str(attack)
+            yield Number(name=f"class changed, {label}", value=self.changed[index])
+            for score, boundaries in enumerate(("the nearest boundary", "all boundaries")):
+                auc, low, high = (float(each[index, score]) for each in (self.auc, self.auc_low, self.auc_high))
+                yield Number(name=f"AUC by {boundaries}, {label}", value=auc, interval=(low, high))
+            interval = float(ends[0][index]), float(ends[1][index])
+            yield Number(name=f"class recovered, {label}", value=float(self.recovery[index]), interval=interval)
 
 
 def detection_exhibit(

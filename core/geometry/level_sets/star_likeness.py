@@ -37,10 +37,12 @@ from core.runtime.progress import OnProgress, silent
 class StarLikeness(Result):
     """How star-like and how convex the level sets around s sources are; NaN where there is nothing to say."""
 
-    share: np.ndarray = quantity("", "source")  # of the spots seen from the source
-    mean_reach: np.ndarray = quantity("", "source")  # of the spokes
-    limbs: np.ndarray = quantity("", "source")
-    gap: np.ndarray = quantity("", "source")  # convexity gap; NaN for fewer than two spots
+    share: np.ndarray = quantity(
+        "", "source", words="share of ends seen from the source"
+    )  # of the spots seen from the source
+    mean_reach: np.ndarray = quantity("", "source", words="mean reach of straight ways")  # of the spokes
+    limbs: np.ndarray = quantity("", "source", words="limbs")
+    gap: np.ndarray = quantity("", "source", words="convexity gap")  # convexity gap; NaN for fewer than two spots
     spoke_least: np.ndarray = quantity("", "spoke")  # least confidence between source and spot
     spoke_reach: np.ndarray = quantity("", "spoke")
     owner: np.ndarray = quantity("", "spoke")  # row of the source

@@ -45,13 +45,14 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
 from scipy.special import gammaln, log_ndtr, ndtri, ndtri_exp
 
-from core.result import Result, quantity
+from core.result import Context, Number, Result, quantity
 
 BOUNDS = ("H1", "H2", "G")
 NORMS = (0.0, 1.0, 2.0, math.inf)
@@ -64,6 +65,16 @@ _WINDOW = (
 )
 
 Share = float | tuple[float, float] | None
+
+
+def unit_of(norm: float) -> str:
+    """The unit of a change measured by a norm, of which 0 counts values.
+
+    >>> unit_of(0), unit_of(math.inf)
+    ('values changed', 'ℓ∞ pixel')
+    """
+    order = "∞" if norm == math.inf else f"{norm:g}"
+    return f"ℓ{order} pixel" if norm else "values changed"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -94,6 +105,15 @@ class RobustnessBound(Result):
         """(s,) the smallest bound itself; 0 where it is below what a number can hold."""
         share: np.ndarray = np.exp(self.log_least)
         return share
+
+    def key_numbers(self, context: Context) -> Iterator[Number]:
+        """The change at which the limit falls to a half, and to the share that the figure marks."""
+        yield from self.quoted("values:values of an image")
+        for share in (0.5, context.figure["marked"]):
+            reached = np.flatnonzero(self.fraction <= share)
+            size = float(self.size[reached[0]]) if len(reached) else np.nan
+            name = f"change against which no classifier keeps more than {share:g} of a class"
+            yield Number(name=name, value=size, unit=unit_of(self.norm))
 
 
 def robustness_bound(

@@ -13,6 +13,7 @@ Reference: Harper, Optimal numberings and isoperimetric problems on graphs, J. C
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,7 +22,7 @@ import torch
 from core.errors import ImageError
 from core.geometry.limits.bounds import robustness_bound
 from core.models.classifier import Classifier
-from core.result import Result, quantity
+from core.result import Context, Number, Result, quantity
 from core.runtime.progress import OnProgress, silent
 
 MOST_IMAGES = 1 << 16
@@ -75,6 +76,16 @@ class EveryImage(Result):
             kept = self.survivors(int(k)) / self.counts[k]
             found += int((kept > self.limit(int(k)) * (1 + 1e-9)).sum())
         return found
+
+    def key_numbers(self, context: Context) -> Iterator[Number]:
+        """Shares of all images, and how far they are from another label."""
+        for k in np.flatnonzero(self.counts):
+            share = float(self.counts[k] / self.counts.sum())
+            yield Number(name=f"share of {context.class_names[int(k)]}", value=share)
+        known = self.distance[self.distance >= 0]
+        if len(known):
+            yield Number(name="mean distance to another label", value=float(known.mean()), unit="values")
+        yield from self.quoted("violations:sizes of change at which a limit is broken")
 
 
 def every_image(classifier: Classifier, side: int, *, bits: int = 1, on_progress: OnProgress = silent) -> EveryImage:

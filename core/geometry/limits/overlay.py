@@ -11,6 +11,7 @@ Reference: Dai, Gifford, Fundamental limits on the robustness of image classifie
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,7 +20,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from core.models.classifier import Classifier
-from core.result import Result, quantity
+from core.result import Context, Number, Result, per_sample, quantity
 from core.runtime.progress import OnProgress, silent
 
 
@@ -60,6 +61,13 @@ class Overlay(Result):
         taken = self.place[row, 0] < count
         image: np.ndarray = np.where(taken, self.second[row], self.first[row])
         return image
+
+    def key_numbers(self, context: Context) -> Iterator[Number]:
+        """Painted pixels until the label changes."""
+        for label, values in (("the second image's class", self.needed()), ("another class", self.left())):
+            for order, painted in (("by difference", values[:, :1]), ("random orders", values[:, 1:])):
+                if painted.size:
+                    yield Number(name=f"pixels to {label}, {order}", value=per_sample(painted), unit="pixels")
 
 
 def overlay(

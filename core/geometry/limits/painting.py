@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import re
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
 from core.geometry.limits.bounds import robustness_bound
 from core.geometry.limits.enumeration import best_survivors, complement_distance
-from core.result import Result, quantity
+from core.result import Context, Number, Result, quantity
 
 SIDES = (2, 3)
 NAMED = ("majority", "ball", "pixel", "parity")
@@ -36,6 +37,17 @@ class PaintedClass(Result):
     def exempt(self) -> bool:
         """Whether it holds more than half of all images, so that no limit applies."""
         return bool(2 * self.inside.sum() > len(self.inside))
+
+    def key_numbers(self, context: Context) -> Iterator[Number]:
+        """How many images of the class keep it within the marked number of changed pixels."""
+        radius = min(int(context.figure["radius"]), len(self.survivors) - 1)
+        yield Number(name="images of the class", value=float(self.inside.sum()), unit="images")
+        for label, kept in (
+            ("images that keep it", self.survivors),
+            ("images that any class can keep", self.best),
+            ("limit", self.limit),
+        ):
+            yield Number(name=f"{label}, changed pixels: {radius}", value=float(kept[radius]), unit="images")
 
 
 def painted_class(side: int, painted: str = "majority") -> PaintedClass:

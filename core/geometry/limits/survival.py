@@ -23,11 +23,11 @@ from jaxtyping import Float, Int
 from scipy.special import betaincinv
 from torch import Tensor, nn
 
-from core.geometry.limits.bounds import MOST_BITS, NORMS
+from core.geometry.limits.bounds import MOST_BITS, NORMS, unit_of
 from core.geometry.limits.extremal import EXTREMAL, extremal_size
 from core.geometry.limits.minimal_changes import Witnesses
 from core.models.classifier import Classifier
-from core.result import Result, quantity
+from core.result import Context, Number, Result, quantity
 from core.runtime.progress import OnProgress, silent
 
 Partition = Literal["labels", "halved"]
@@ -70,6 +70,21 @@ class Survival(Result):
     def values(self) -> int:
         """N, the values of an image."""
         return math.prod(self.shape)
+
+    def key_numbers(self, context: Context) -> Iterator[Number]:
+        """The smallest changes found, and the labels of drawn images."""
+        norm = float(context.figure["norm"])
+        for of_set, label in ((False, "drawn images"), (True, "images of the set")):
+            sizes = self.least(norm, of_set=of_set)
+            known = np.where(np.isinf(sizes), np.nan, sizes)
+            yield Number(name=f"changes found, {label}", value=np.isfinite(sizes))
+            yield Number(name=f"smallest change found, {label}", value=known, unit=unit_of(norm))
+        halves = "lead above its median", "lead below its median"
+        names = context.class_names if self.partition == "labels" else halves
+        for k in np.flatnonzero(self.counts):
+            share = float(self.counts[k] / self.counts.sum())
+            interval = float(self.share_low[k]), float(self.share_high[k])
+            yield Number(name=f"share of drawn images, {names[int(k)]}", value=share, interval=interval)
 
 
 def survivors(sizes: np.ndarray, at: np.ndarray) -> np.ndarray:

@@ -11,6 +11,7 @@ Reference: Aghdam, Heravi, Puig, VISAPP 2017, whose third claim is about the Lip
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,7 +25,7 @@ from core.geometry.local.direction_distributions import Sampler
 from core.geometry.local.jacobian import Representation
 from core.geometry.local.local import LocalGeometry, local_geometry
 from core.models.classifier import Classifier
-from core.result import Result, quantity
+from core.result import Context, Number, Result, quantity
 from core.runtime.progress import OnProgress, silent
 
 KINDS = ("clean", "adversarial", "noise")
@@ -38,17 +39,19 @@ _NUMBERS = (
 class LocalKinds(Result):
     """What is seen around n images and the two points beside each; the axis `kind` is that of KINDS."""
 
-    lipschitz_point: np.ndarray = quantity("output / ℓ2 pixel", "image kind")
+    lipschitz_point: np.ndarray = quantity("output / ℓ2 pixel", "image kind", words="slope at the image")
     lipschitz_pairs: np.ndarray = quantity("output / ℓ2 pixel", "image kind")
-    lipschitz_ball: np.ndarray = quantity("output / ℓ2 pixel", "image kind")
+    lipschitz_ball: np.ndarray = quantity("output / ℓ2 pixel", "image kind", words="slope in the ball")
     lipschitz_margin: np.ndarray = quantity("output / ℓ2 pixel", "image kind")
-    margin: np.ndarray = quantity("output", "image kind")
-    mantel_raw: np.ndarray = quantity("", "image kind")
+    margin: np.ndarray = quantity("output", "image kind", words="margin")
+    mantel_raw: np.ndarray = quantity("", "image kind", words="Mantel score")
     mantel_linear: np.ndarray = quantity("", "image kind")
     mantel_jacobian: np.ndarray = quantity("", "image kind")
-    variation: np.ndarray = quantity("", "image kind")
-    asymmetry: np.ndarray = quantity("", "image kind")
-    found: np.ndarray = quantity("", "image")  # whether the attack changed the class
+    variation: np.ndarray = quantity("", "image kind", words="variation of the gain")
+    asymmetry: np.ndarray = quantity("", "image kind", words="asymmetry")
+    found: np.ndarray = quantity(
+        "", "image", words="images that the attack changes"
+    )  # whether the attack changed the class
     row: np.ndarray = quantity("", "image")  # of the image in its set
     strength: float = quantity("ℓ2 pixel")  # of the ball of the attack
     radius: float = quantity("ℓ2 pixel")
@@ -69,6 +72,12 @@ class LocalKinds(Result):
         apart: np.ndarray = values[:, kind] - values[:, 0]
         known: np.ndarray = apart[np.isfinite(apart)]
         return known
+
+    def key_numbers(self, context: Context) -> Iterator[Number]:
+        """The numbers of each kind of images."""
+        yield from self.quoted("found")
+        names = "lipschitz_point", "lipschitz_ball", "margin", "mantel_raw", "variation", "asymmetry"
+        yield from self.quoted(*names, columns=KINDS)
 
 
 def local_kinds(

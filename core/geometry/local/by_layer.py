@@ -23,7 +23,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -40,7 +40,7 @@ from core.geometry.local.layers import States, Watch, layer_paths, watched
 from core.geometry.local.local import precise
 from core.geometry.local.mantel import distances, mantel_where_distinct
 from core.models.classifier import Classifier
-from core.result import Result, quantity
+from core.result import Context, Number, Result, quantity
 from core.runtime.progress import OnProgress, silent
 
 _WIDE, _BUCKETS = 1 << 15, 1 << 12
@@ -52,18 +52,18 @@ _SCORES = ("mantel_raw", "mantel_linear", "mantel_jacobian")
 class LayerGeometry(Result):
     """What is seen at l layers around n images; NaN where nothing changes or an image is undefined."""
 
-    mantel_raw: np.ndarray = quantity("", "image layer")
+    mantel_raw: np.ndarray = quantity("", "image layer", words="Mantel score")
     mantel_linear: np.ndarray = quantity("", "image layer")
     mantel_jacobian: np.ndarray = quantity("", "image layer")
-    variation: np.ndarray = quantity("", "image layer")  # std / mean of the gains
+    variation: np.ndarray = quantity("", "image layer", words="variation of the gain")  # std / mean of the gains
     variation_linear: np.ndarray = quantity("", "image layer")  # of the linearisation
     effective: np.ndarray = quantity("directions", "image layer")  # PR, the number that matter; on the sphere only
-    asymmetry: np.ndarray = quantity("", "image layer")  # mean over directions
-    residual: np.ndarray = quantity("", "image layer")  # mean of |d+ - r J v| / |d+|
+    asymmetry: np.ndarray = quantity("", "image layer", words="asymmetry")  # mean over directions
+    residual: np.ndarray = quantity("", "image layer", words="off the linearisation")  # mean of |d+ - r J v| / |d+|
     changed: np.ndarray = quantity("", "image layer")  # share of units on another side, in the block; NaN: no kinks
-    prefix: np.ndarray = quantity("layer / ℓ2 pixel", "image layer")
+    prefix: np.ndarray = quantity("layer / ℓ2 pixel", "image layer", words="slope up to the layer")
     block: np.ndarray = quantity("layer / layer before", "image layer")
-    suffix: np.ndarray = quantity("logit / layer", "image layer")
+    suffix: np.ndarray = quantity("logit / layer", "image layer", words="slope behind the layer")
     alignment: np.ndarray = quantity("", "image layer")
     residual_of_norms: np.ndarray = quantity("", "layer")
     width: np.ndarray = quantity("values", "layer")
@@ -74,6 +74,11 @@ class LayerGeometry(Result):
     precision: str = quantity("")
     num_classes: int = quantity("")
     fingerprint: str = quantity("", default="")
+
+    def key_numbers(self, context: Context) -> Iterator[Number]:
+        """The numbers of each layer."""
+        labels = [f"layer {name}" for name in self.layers]
+        yield from self.quoted("mantel_raw", "variation", "asymmetry", "residual", "prefix", "suffix", columns=labels)
 
 
 def layer_geometry(

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -31,7 +31,7 @@ from core.geometry.local.jacobian import Linearised, Outputs, math_attention
 from core.geometry.local.layers import Watch, watched
 from core.geometry.local.local import precise
 from core.models.classifier import Classifier
-from core.result import Result, quantity
+from core.result import Context, Number, Result, quantity
 from core.runtime.progress import OnProgress, silent
 
 RADII = (0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
@@ -46,12 +46,16 @@ class RadiusSweep(Result):
     """Means over directions around n images at growing radii; NaN where nothing changes or a logit is not finite."""
 
     radius: np.ndarray = quantity("ℓ2 pixel", "radius")
-    asymmetry: np.ndarray = quantity("", "image radius")
-    residual: np.ndarray = quantity("", "image radius")
-    variation: np.ndarray = quantity("", "image radius")  # std / mean of the gains
-    flipped: np.ndarray = quantity("", "image radius")  # share of directions, both senses, with another class
+    asymmetry: np.ndarray = quantity("", "image radius", words="asymmetry")
+    residual: np.ndarray = quantity("", "image radius", words="off the linearisation")
+    variation: np.ndarray = quantity("", "image radius", words="variation of the gain")  # std / mean of the gains
+    flipped: np.ndarray = quantity(
+        "", "image radius", words="share of directions with another class"
+    )  # share of directions, both senses, with another class
     changed: np.ndarray = quantity("", "image radius")  # share of units on another side; NaN: no kinks that are seen
-    first_kink: np.ndarray = quantity("ℓ2 pixel", "image")  # the least over the directions; NaN: no kinks
+    first_kink: np.ndarray = quantity(
+        "ℓ2 pixel", "image", words="distance of the first kink"
+    )  # the least over the directions; NaN: no kinks
     row: np.ndarray = quantity("", "image")  # of the image in its set
     kinks: str = quantity("")  # what the changed units are, or why there is no such share
     sampler: str = quantity("")
@@ -59,6 +63,12 @@ class RadiusSweep(Result):
     precision: str = quantity("")
     num_classes: int = quantity("")
     fingerprint: str = quantity("", default="")
+
+    def key_numbers(self, context: Context) -> Iterator[Number]:
+        """The first kink, and the numbers at each radius."""
+        yield from self.quoted("first_kink")
+        labels = [f"radius {value:.3g}" for value in self.radius]
+        yield from self.quoted("residual", "asymmetry", "variation", "flipped", columns=labels)
 
 
 def radius_sweep(

@@ -23,7 +23,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
@@ -41,7 +41,7 @@ from core.geometry.local.mantel import distances, expected_of_linear, mantel_whe
 from core.geometry.local.norm_product import norm_product
 from core.geometry.local.rays import label_rays
 from core.models.classifier import Classifier
-from core.result import Result, quantity
+from core.result import Context, Number, Result, quantity
 from core.runtime.progress import OnProgress, silent
 
 STATUSES: Mapping[str, str] = MappingProxyType(
@@ -70,34 +70,44 @@ class LocalGeometry(Result):
     gain_random: np.ndarray = quantity(
         "output / ℓ2 pixel", "image direction"
     )  # |R v| of a random map of weights N(0, 1)
-    asymmetry: np.ndarray = quantity("", "image direction")  # |d+ + d-| / (|d+| + |d-|); NaN where nothing changes
+    asymmetry: np.ndarray = quantity(
+        "", "image direction", words="asymmetry, mean over directions"
+    )  # |d+ + d-| / (|d+| + |d-|); NaN where nothing changes
     opposition: np.ndarray = quantity("", "image direction")  # -cos(d+, d-); NaN where one of them is 0
-    residual: np.ndarray = quantity("", "image direction")  # |d+ - r J v| / |d+|
+    residual: np.ndarray = quantity(
+        "", "image direction", words="off the linearisation, mean over directions"
+    )  # |d+ - r J v| / |d+|
     flips: np.ndarray = quantity("", "image direction")  # 0: no other class, 1: ahead, 2: behind, 3: both; -1 undefined
     boundary: np.ndarray = quantity("ℓ2 pixel", "sense image ray")  # ahead, behind; NaN: none within the reach
-    variation: np.ndarray = quantity("", "image map")
+    variation: np.ndarray = quantity("", "image map", words="variation of the gain")
     ratio: np.ndarray = quantity("", "image map")
     spectral: np.ndarray = quantity("", "image map")  # of Jacobians: NaN in the first column
-    effective: np.ndarray = quantity("", "image map")  # the same
-    mantel_raw: np.ndarray = quantity("", "image")
-    mantel_linear: np.ndarray = quantity("", "image")  # of the linearisation
+    effective: np.ndarray = quantity("", "image map", words="share of directions that matter")  # the same
+    mantel_raw: np.ndarray = quantity("", "image", words="Mantel score")
+    mantel_linear: np.ndarray = quantity("", "image", words="Mantel score of the linearisation")  # of the linearisation
     mantel_jacobian: np.ndarray = quantity("", "image")  # between |J(z_i - z_j)| and |F(z_i) - F(z_j)|
-    mantel_random: np.ndarray = quantity("", "image")  # of a random linear map
+    mantel_random: np.ndarray = quantity(
+        "", "image", words="Mantel score of a random linear map"
+    )  # of a random linear map
     mantel_expected: np.ndarray = quantity("", "image")  # of a linear map with this spectrum; on the sphere only
     mantel_p: np.ndarray = quantity("", "image score")  # of raw, linear, jacobian
-    lipschitz_pairs: np.ndarray = quantity("output / ℓ2 pixel", "image")
-    lipschitz_point: np.ndarray = quantity("output / ℓ2 pixel", "image")
-    lipschitz_ball: np.ndarray = quantity("output / ℓ2 pixel", "image")
-    lipschitz_margin: np.ndarray = quantity("output / ℓ2 pixel", "image")  # NaN where there are many outputs
+    lipschitz_pairs: np.ndarray = quantity("output / ℓ2 pixel", "image", words="slope between pairs of points")
+    lipschitz_point: np.ndarray = quantity("output / ℓ2 pixel", "image", words="slope at the image")
+    lipschitz_ball: np.ndarray = quantity("output / ℓ2 pixel", "image", words="slope in the ball")
+    lipschitz_margin: np.ndarray = quantity(
+        "output / ℓ2 pixel", "image", words="slope of a margin in the ball"
+    )  # NaN where there are many outputs
     lipschitz_residual: np.ndarray = quantity("", "image")  # of the power iteration at the point; 0: exact
-    margin: np.ndarray = quantity("output", "image")  # f_c - max f_j
+    margin: np.ndarray = quantity("output", "image", words="margin")  # f_c - max f_j
     outside: np.ndarray = quantity("", "image")  # share of the 2 m points with a pixel outside [0, 1]
     source_class: np.ndarray = quantity("", "image")  # -1 where undefined
     outcome: np.ndarray = quantity("", "image")  # the number of its word in STATUSES
     apart: np.ndarray = quantity("ℓ2 pixel", "kept pair")  # |z_i - z_j| of the first 64 points, first images
     answered: np.ndarray = quantity("output", "kept pair")  # |F(z_i) - F(z_j)|
     answered_linear: np.ndarray = quantity("output", "kept pair")  # |J (z_i - z_j)|
-    product: float = quantity("logit / ℓ2 pixel")  # of the layers' norms; NaN where there is no such bound
+    product: float = quantity(
+        "logit / ℓ2 pixel", words="product of the layers' norms"
+    )  # of the layers' norms; NaN where there is no such bound
     product_words: str = quantity("")
     radius: float = quantity("ℓ2 pixel")
     reach: float = quantity("ℓ2 pixel")
@@ -137,6 +147,26 @@ class LocalGeometry(Result):
         """(n, 4) shares of directions along which no sense, v alone, -v alone, and both change the class."""
         shares: np.ndarray = (self.flips[:, :, None] == np.arange(4)).mean(1)
         return shares
+
+    def key_numbers(self, context: Context) -> Iterator[Number]:
+        """Margin, isotropy, symmetry, steepness and scores, beside those of linear maps."""
+        yield from self.quoted(
+            "margin",
+            "length_of_margin:margin over the steepest slope met:ℓ2 pixel",
+            "label_ratio:distance of the boundary, 5 % over 95 % quantile",
+            "censored:share of rays that meet no other class",
+            "asymmetry",
+            "residual",
+            "lipschitz_point",
+            "lipschitz_pairs",
+            "lipschitz_ball",
+            "lipschitz_margin",
+            "mantel_raw",
+            "mantel_linear",
+            "mantel_random",
+        )
+        yield from self.quoted("variation", "effective", columns=MAPS)
+        yield from self.quoted("product")
 
 
 def local_geometry(

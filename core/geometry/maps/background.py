@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
 from types import MappingProxyType
 from typing import Any
@@ -28,7 +28,7 @@ from torch import Tensor
 
 from core.geometry.maps.maps import EmbeddingMap, Placer
 from core.models.classifier import Classifier
-from core.result import quantity
+from core.result import Context, Number, quantity
 from core.runtime.progress import OnProgress, silent
 
 STATUSES: Mapping[str, str] = MappingProxyType(
@@ -55,8 +55,10 @@ class DecisionMap(EmbeddingMap):
     background_confidence: np.ndarray = quantity("", "line column")
     round_trip: np.ndarray = quantity("of the map's radius", "line column")  # NaN where not measured
     gap: np.ndarray = quantity("of the map's radius", "line column")  # to the nearest image on the map
-    background_agreement: float = quantity("")  # with the images' own classes; NaN without a background
-    background_chance: float = quantity("")  # the share of the most frequent class
+    background_agreement: float = quantity(
+        "", words="background that agrees with the model"
+    )  # with the images' own classes; NaN without a background
+    background_chance: float = quantity("", words="the same by chance")  # the share of the most frequent class
     status: str = quantity("")  # a word of STATUSES
 
     @property
@@ -65,6 +67,15 @@ class DecisionMap(EmbeddingMap):
         worst = np.fmax(np.nan_to_num(self.round_trip), self.gap) / _BELIEVED
         kept: np.ndarray = (1 - worst).clip(0, 1)
         return kept
+
+    def key_numbers(self, context: Context) -> Iterator[Number]:
+        """What the map keeps of the neighbourhoods in its space, and how often neighbours are of one class."""
+        yield from self.quoted("trustworthiness", "continuity", "neighbour_agreement")
+        yield from self.quoted("chance:neighbours kept by a random map", "correlation", "seed_agreement")
+        yield from self.quoted("background_agreement", "background_chance")
+        for label, agreement in (("true", self.label_agreement), ("predicted", self.predicted_agreement)):
+            for value, where in zip(agreement, ("on the map", "in the space", "by chance"), strict=True):
+                yield Number(name=f"neighbours of one {label} class, {where}", value=value)
 
 
 def decision_map(

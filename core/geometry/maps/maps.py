@@ -62,13 +62,17 @@ class EmbeddingMap(Result):
     spread: np.ndarray = quantity("of the map's radius", "image")  # over seeds, after Procrustes; NaN of one seed
     vectors: np.ndarray = quantity("", "image coordinate")  # in the space
     logits: np.ndarray = quantity("logit", "image class")
-    trustworthiness: float = quantity("")
-    continuity: float = quantity("")
-    neighbour_agreement: float = quantity("")
-    correlation: float = quantity("")  # Spearman's, of distances in the space and on the map
+    trustworthiness: float = quantity("", words="trustworthiness")
+    continuity: float = quantity("", words="continuity")
+    neighbour_agreement: float = quantity("", words="neighbours kept")
+    correlation: float = quantity(
+        "", words="correlation of distances"
+    )  # Spearman's, of distances in the space and on the map
     label_agreement: tuple[float, float, float] = quantity("")  # of neighbours: on the map, in the space, by chance
     predicted_agreement: tuple[float, float, float] = quantity("")
-    seed_agreement: float = quantity("")  # share of neighbours that maps of two seeds have in common; NaN of one
+    seed_agreement: float = quantity(
+        "", words="neighbours kept between seeds"
+    )  # share of neighbours that maps of two seeds have in common; NaN of one
     typical: float = quantity("")  # median of the mean distance to the neighbours
     a: float = quantity("")  # of the curve, see `core.geometry.maps.layout`
     b: float = quantity("")

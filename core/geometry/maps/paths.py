@@ -9,7 +9,7 @@ drawn along it. Steps far from all images of the map are drawn where they are le
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,7 +19,7 @@ from torch import Tensor
 
 from core.geometry.maps.maps import EmbeddingMap, Placer
 from core.models.classifier import Classifier
-from core.result import Result, quantity
+from core.result import Context, Number, Result, quantity
 
 _JUMP = 3.0  # median steps
 _LEAST_JUMP = 0.05  # of the map's radius: shorter steps are none, however still the path stands otherwise
@@ -54,6 +54,15 @@ class MapPaths(Result):
         """The jumps, as lines of two points."""
         path, step = np.nonzero(self.jumps)
         return tuple(np.stack([self.positions[path, step - 1], self.positions[path, step]], 1))
+
+    def key_numbers(self, context: Context) -> Iterator[Number]:
+        """Steps and jumps of each path."""
+        for index, label in enumerate(self.names):
+            ratio = self.ratio[index]
+            yield Number(name=f"steps, {label}", value=float((self.predicted[index] >= 0).sum()))
+            yield Number(name=f"jumps, {label}", value=float(self.jumps[index].sum()))
+            if np.isfinite(ratio).any():
+                yield Number(name=f"largest distance over a typical one, {label}", value=float(np.nanmax(ratio)))
 
 
 def map_paths(

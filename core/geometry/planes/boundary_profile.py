@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -24,7 +24,7 @@ from torch import Tensor
 from core.geometry.planes.planes import Plane
 from core.geometry.planes.slices import Slice
 from core.models.classifier import Classifier
-from core.result import Result, quantity
+from core.result import Context, Number, Result, quantity
 from core.runtime.progress import OnProgress, silent
 
 _RADII = 32  # per ray, from a thousandth of its reach on: each 25 % beyond the one before
@@ -103,6 +103,19 @@ class BoundaryProfile(Result):
 
     def _over_found(self, statistic: Callable[[np.ndarray], np.floating]) -> float:
         return float(statistic(self.distance[self.found])) if self.found.any() else math.nan
+
+    def key_numbers(self, context: Context) -> Iterator[Number]:
+        """Extremes of the distance, and the classes that rays reach."""
+        yield from self.quoted(
+            "smallest:smallest distance:ℓ2 pixel",
+            "median:median distance:ℓ2 pixel",
+            "largest:largest distance:ℓ2 pixel",
+            "anisotropy:largest over smallest distance",
+        )
+        yield Number(name="share of rays that meet a boundary", value=float(self.found.mean()))
+        for k in sorted(set(self.reached_class[self.found].tolist())):
+            share = float((self.reached_class == k).mean())
+            yield Number(name=f"share of rays that reach {context.class_names[k]}", value=share)
 
 
 def boundary_profile(

@@ -29,7 +29,7 @@ from core.geometry.planes.planes import Plane
 from core.geometry.planes.slices import Slice
 from core.images.image_set import ImageSet
 from core.models.classifier import Classifier
-from core.result import Result, quantity
+from core.result import Context, Number, Result, quantity
 from core.runtime.progress import OnProgress, silent
 
 _SMALLEST_RESOLVED = 4  # cells
@@ -153,14 +153,16 @@ def _perimeters(region: np.ndarray, count: int) -> np.ndarray:
 class Fragmentation(Result):
     """How many regions a classifier has on random planes through three images."""
 
-    regions: np.ndarray = quantity("regions", "plane")
+    regions: np.ndarray = quantity("regions", "plane", words="regions of a plane")
     rows: np.ndarray = quantity("", "plane anchor")  # the three images of each plane
     mean: float = quantity("regions")
     low: float = quantity("regions")  # 2.5 % and 97.5 % of the mean of planes drawn again
     high: float = quantity("regions")
     share: np.ndarray = quantity("share of the picture", "share")  # from that of one cell up to 1
     lasting: np.ndarray = quantity("regions", "plane share")  # of at least that share
-    finer: np.ndarray = quantity("regions", "plane")  # at twice the resolution; empty where not asked for
+    finer: np.ndarray = quantity(
+        "regions", "plane", words="regions at twice the resolution"
+    )  # at twice the resolution; empty where not asked for
     resolution: int = quantity("grid points")  # along one side
     seed: int = quantity("")
     fingerprint: str = quantity("", default="")
@@ -177,6 +179,12 @@ class Fragmentation(Result):
             Mean, 2.5 % and 97.5 % of the mean of planes drawn again, each (share,).
         """
         return self.lasting.mean(0), *_bootstrap(self.lasting, self.seed)
+
+    def key_numbers(self, context: Context) -> Iterator[Number]:
+        """Regions of the planes, also at twice the resolution where that was counted."""
+        yield from self.quoted("regions")
+        if len(self.finer):
+            yield from self.quoted("finer", "finer_ratio:regions at twice the resolution over these")
 
 
 def fragmentation(

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal, get_args
@@ -31,7 +31,7 @@ from core.geometry.planes.planes import Extent, Plane, float32_floor
 from core.geometry.planes.progressive import Scan
 from core.geometry.planes.quadtree import LevelProgress, Quadtree
 from core.models.classifier import Classifier
-from core.result import Result, quantity
+from core.result import Context, Number, Result, quantity
 from core.runtime.progress import OnProgress, silent
 
 Method = Literal["adaptive", "careful", "full"]
@@ -73,7 +73,9 @@ class Slice(Result):
     targets: tuple[int, ...] = quantity("", default=())  # rows of the images that the spanning directions lead to
     paths: np.ndarray | None = quantity("ℓ2 pixel", "path point xyoff", default=None)  # x, y, off; NaN behind ends
     path_names: tuple[str, ...] = quantity("", default=())  # corruptions, or directions that are walks
-    angle: float | None = quantity("°", default=None)  # between the spanning directions, before orthogonalisation
+    angle: float | None = quantity(
+        "°", words="angle between the spanning directions", default=None
+    )  # between the spanning directions, before orthogonalisation
 
     @property
     def plane(self) -> Plane:
@@ -162,6 +164,14 @@ class Slice(Result):
         """The share of the grid's points in each class seen, largest first."""
         counts = {int(k): float((self.label == k).mean()) for k in self.classes}
         return dict(sorted(counts.items(), key=lambda item: -item[1]))
+
+    def key_numbers(self, context: Context) -> Iterator[Number]:
+        """Shares of the classes, and the scale of the picture."""
+        for k, share in self.shares().items():
+            yield Number(name=f"share of {context.class_names[k]}", value=share)
+        x_min, x_max, _, _ = self.extent
+        yield Number(name="side of the square", value=x_max - x_min, unit="ℓ2 pixel")
+        yield from self.quoted("step:step of the grid:ℓ2 pixel", *([] if self.angle is None else ["angle"]))
 
 
 def _around(mask: np.ndarray) -> tuple[slice, slice]:

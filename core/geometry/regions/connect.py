@@ -61,13 +61,17 @@ class RegionPaths(Result):
     )  # of all pairs: start, corners, end; ends alone if not found
     owner: np.ndarray = quantity("", "vertex")  # the pair of each
     anchor_margin: np.ndarray = quantity("logit", "vertex")
-    distance: np.ndarray = quantity("ℓ2 pixel", "n")  # between both images
-    length: np.ndarray = quantity("ℓ2 pixel", "n")  # of the path
-    length_ratio: np.ndarray = quantity("", "n")  # of the path to the distance
-    min_margin: np.ndarray = quantity("logit", "n")  # smallest met on the path
-    resolution: np.ndarray = quantity("ℓ2 pixel", "n")  # widest gap between neighbouring samples of the path
+    distance: np.ndarray = quantity("ℓ2 pixel", "n", words="straight distance")  # between both images
+    length: np.ndarray = quantity("ℓ2 pixel", "n", words="length of the path")  # of the path
+    length_ratio: np.ndarray = quantity(
+        "", "n", words="length of the path over the straight one"
+    )  # of the path to the distance
+    min_margin: np.ndarray = quantity("logit", "n", words="least margin on the path")  # smallest met on the path
+    resolution: np.ndarray = quantity(
+        "ℓ2 pixel", "n", words="widest gap between samples"
+    )  # widest gap between neighbouring samples of the path
     headroom: np.ndarray = quantity("", "n")  # above 1: no zero between samples at any slope seen on its segment
-    segments: np.ndarray = quantity("", "n")  # of the path
+    segments: np.ndarray = quantity("", "n", words="segments")  # of the path
     checked: np.ndarray = quantity("", "n")  # segments looked at on the way to it
     samples: np.ndarray = quantity("", "n")  # points of segments looked at
     levels: np.ndarray = quantity("", "n")  # rounds of the construction

@@ -12,6 +12,7 @@ networks, 2017 (arXiv 1705.09552).
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,7 +23,7 @@ from torch import Tensor
 
 from core.geometry.regions.connect import RegionPaths, connect
 from core.models.classifier import Classifier
-from core.result import Result, quantity
+from core.result import Context, Number, Result, quantity
 from core.runtime.progress import OnProgress, silent
 
 OUTCOMES = ("straight", "bent", "searched", "not found", "not tried", "other class")
@@ -42,8 +43,8 @@ class RegionGraph(Result):
     confidence: np.ndarray = quantity("", "image")
     row: np.ndarray = quantity("", "image")  # in the set; 0, 1, ... where there is none
     resolution: float = quantity("ℓ2 pixel", default=float("nan"))  # widest gap between samples of any path
-    pairs: int = quantity("")  # of one class
-    tried: int = quantity("")  # of these, so far
+    pairs: int = quantity("", words="pairs of one class")  # of one class
+    tried: int = quantity("", words="pairs tried")  # of these, so far
     num_classes: int = quantity("")
     seed: int = quantity("")
     fingerprint: str = quantity("", default="")
@@ -65,6 +66,16 @@ class RegionGraph(Result):
         """How many components each class seen has, so far."""
         defined = [int(k) for k in np.unique(self.source_class) if k >= 0]
         return {k: len(np.unique(self.component[self.source_class == k])) for k in defined}
+
+    def key_numbers(self, context: Context) -> Iterator[Number]:
+        """How many pairs are joined."""
+        yield Number(name="images", value=float(len(self.component)))
+        yield from self.quoted("pairs", "tried", "found:pairs with a path")
+        upper = np.triu_indices(len(self.component), 1)
+        ratios, least = self.length_ratio[upper], self.min_margin[upper]
+        if np.isfinite(ratios).any():
+            yield Number(name="length of paths over the straight one, median", value=float(np.nanmedian(ratios)))
+            yield Number(name="least margin on a path", value=float(np.nanmin(least)), unit="logit")
 
 
 def region_graph(

@@ -13,7 +13,7 @@ References: Moosavi-Dezfooli et al., Robustness of classifiers to universal pert
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,7 +24,7 @@ from torch import Tensor
 from core.geometry.shared_directions.mean_shape_operator import SharedDirections, shared_directions, subspace_overlap
 from core.geometry.shared_directions.sharing import TOLERANCE, scrambled
 from core.models.classifier import Classifier
-from core.result import Result, quantity
+from core.result import Context, Number, Result, quantity
 from core.runtime.progress import OnProgress, silent
 
 
@@ -35,10 +35,19 @@ class DirectionOverlap(Result):
     share: np.ndarray = quantity("", "source target")  # mean of the squared cosines of the principal angles
     scrambled: np.ndarray = quantity("", "source target")  # the same after a random all-pass filter on the target
     angles: np.ndarray = quantity("°", "source target m")  # principal angles, ascending
-    chance: float = quantity("")  # of random subspaces
+    chance: float = quantity("", words="overlap by chance")  # of random subspaces
     models: np.ndarray = quantity("", "source")  # names
     directions: int = quantity("")
     products: int = quantity("")
+
+    def key_numbers(self, context: Context) -> Iterator[Number]:
+        """How far the subspaces of two models agree."""
+        for at in np.ndindex(self.share.shape):
+            if at[0] != at[1]:
+                pair = f"{self.models[at[0]]} and {self.models[at[1]]}"
+                yield Number(name=f"overlap of {pair}", value=float(self.share[at]))
+                yield Number(name=f"overlap of {pair}, scrambled", value=float(self.scrambled[at]))
+        yield from self.quoted("chance")
 
 
 def direction_overlap(

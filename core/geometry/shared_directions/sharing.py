@@ -20,7 +20,7 @@ nonlinearity in time series, Physica D 58, 1992.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -40,7 +40,7 @@ from core.geometry.shared_directions.mean_shape_operator import (
 )
 from core.geometry.shared_directions.subspace_noise import SubspaceSensitivity, curvature_spans, subspace_sensitivity
 from core.models.classifier import Classifier
-from core.result import Result, quantity
+from core.result import Context, Number, Result, per_sample, quantity
 from core.runtime.progress import OnProgress, silent
 
 Whose = Literal["shared", "own"]
@@ -95,10 +95,16 @@ class DirectionSharing(Result):
 
     directions: np.ndarray = quantity("", "m c h w")  # orthonormal
     curvatures: np.ndarray = quantity("1/ℓ2 pixel", "m")  # of the mean shape operator, descending
-    seen: np.ndarray = quantity("", "n m")  # r_m(z); NaN without a boundary point
-    unseen: np.ndarray = quantity("", "k m")
-    noise: np.ndarray = quantity("", "l m")
-    scrambled: np.ndarray = quantity("", "k m")  # of the unseen images
+    seen: np.ndarray = quantity(
+        "", "n m", words="curvature along them over that along random directions, images they come from"
+    )  # r_m(z); NaN without a boundary point
+    unseen: np.ndarray = quantity(
+        "", "k m", words="curvature along them over that along random directions, other images"
+    )
+    noise: np.ndarray = quantity("", "l m", words="curvature along them over that along random directions, noise")
+    scrambled: np.ndarray = quantity(
+        "", "k m", words="curvature along them over that along random directions, scrambled"
+    )  # of the unseen images
     along: np.ndarray = quantity("1/ℓ2 pixel", "k m")  # v_m^T S_z v_m of the unseen images, with its sign
     typical: np.ndarray = quantity("1/ℓ2 pixel", "k")  # E |u^T S_z u| of the same
     complete: bool = quantity("")  # whether all four kinds of points have been looked at
@@ -118,6 +124,13 @@ class DirectionSharing(Result):
         """Share of unseen images and directions that bend to the same side as the mean; by chance a half."""
         known = np.isfinite(self.along)
         return float((np.sign(self.along) == np.sign(self.curvatures))[known].mean()) if known.any() else float("nan")
+
+    def key_numbers(self, context: Context) -> Iterator[Number]:
+        """Curvature along the shared directions at each kind of points."""
+        yield from self.quoted(*(name for name in ("seen", "unseen", "noise", "scrambled") if getattr(self, name).size))
+        yield from self.quoted("same_sign:same sign as the mean, share (by chance 0.5)")
+        for number, value in enumerate(self.curvatures, 1):
+            yield Number(name=f"mean curvature, direction {number}", value=float(value), unit="1/ℓ2 pixel")
 
 
 def direction_sharing(
@@ -220,10 +233,18 @@ def direction_sharing(
 class DirectionSensitivity(SubspaceSensitivity):
     """How often noise along curved directions changes the class, beside noise along others."""
 
-    distance: np.ndarray = quantity("ℓ2 pixel", "n")  # to the nearest boundary
+    distance: np.ndarray = quantity("ℓ2 pixel", "n", words="distance to the boundary")  # to the nearest boundary
     whose: str = quantity("")  # shared or own
     scale: float = quantity("ℓ2 pixel")  # h of differences, NaN where second derivatives are exact
     products: int = quantity("")
+
+    def key_numbers(self, context: Context) -> Iterator[Number]:
+        """How often noise of each length in each subspace flips."""
+        yield from self.quoted("distance")
+        for index, label in enumerate(self.spans):
+            for at, length in enumerate(self.length):
+                share = per_sample(self.flipped[:, index, at])
+                yield Number(name=f"noise that flips, {label}, length {length:.3g}", value=share)
 
 
 def shared_spans(found: SharedDirections, count: int, seed: int = 0) -> dict[str, Tensor | None]:

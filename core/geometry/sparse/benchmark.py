@@ -11,6 +11,7 @@ References: see `core.geometry.sparse.sparse_perturbation`.
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
@@ -20,7 +21,7 @@ from torch import Tensor
 
 from core.geometry.sparse.sparse_perturbation import SparsePerturbation, sparse_perturbation
 from core.models.classifier import Classifier
-from core.result import Result, quantity
+from core.result import Context, Number, Result, per_sample, quantity
 from core.runtime.progress import OnProgress, silent
 
 Contest = Literal["methods", "multipliers"]
@@ -47,6 +48,13 @@ class Race(Result):
     bound: float = quantity("pixel")
     num_classes: int = quantity("")
     fingerprint: str = quantity("", default="")
+
+    def key_numbers(self, context: Context) -> Iterator[Number]:
+        """Pixels and cost of each contestant."""
+        for index, label in enumerate(self.contestants):
+            yield Number(name=f"images flipped, {label}", value=np.isfinite(self.pixels[index]))
+            yield Number(name=f"pixels, {label}", value=per_sample(self.pixels[index]), unit="pixels")
+            yield Number(name=f"gradients, {label}", value=per_sample(self.spent[index]), unit="gradients per image")
 
 
 def race(

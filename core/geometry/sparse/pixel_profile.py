@@ -9,6 +9,7 @@ no line passes are not seen.
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,7 +19,7 @@ from torch import Tensor
 
 from core.errors import ImageError
 from core.models.classifier import Classifier
-from core.result import Result, quantity
+from core.result import Context, Number, Result, quantity
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -41,6 +42,13 @@ class PixelProfile(Result):
         """Which lines leave the class of the image."""
         leaves: np.ndarray = np.any(self.margin < 0, 1)
         return leaves
+
+    def key_numbers(self, context: Context) -> Iterator[Number]:
+        """The least and the largest margin along each line of the pixel's values."""
+        for line, margin in zip(self.lines, self.margin, strict=True):
+            known = margin[np.isfinite(margin)]
+            yield Number(name=f"least margin, {line}", value=known.min() if len(known) else np.nan, unit="logit")
+            yield Number(name=f"largest margin, {line}", value=known.max() if len(known) else np.nan, unit="logit")
 
 
 def pixel_profile(

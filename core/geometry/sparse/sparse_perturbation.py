@@ -75,15 +75,15 @@ class SparsePerturbation(Result):
     """A sparse change of each image that changes its class; NaN and -1 where none was found."""
 
     adversarial: np.ndarray = quantity("pixel", "n c h w")
-    found: np.ndarray = quantity("", "n")
+    found: np.ndarray = quantity("", "n", words="images flipped")
     status: np.ndarray = quantity("", "n")  # a word of STATUSES
     source_class: np.ndarray = quantity("", "n")  # -1 where undefined
     target_class: np.ndarray = quantity("", "n")
-    pixels: np.ndarray = quantity("pixels", "n")  # places changed in any channel
-    entries: np.ndarray = quantity("entries", "n")  # values changed
-    l2: np.ndarray = quantity("ℓ2 pixel", "n")
-    l1: np.ndarray = quantity("ℓ1 pixel", "n")
-    linf: np.ndarray = quantity("ℓ∞ pixel", "n")
+    pixels: np.ndarray = quantity("pixels", "n", words="pixels changed")  # places changed in any channel
+    entries: np.ndarray = quantity("entries", "n", words="values changed")  # values changed
+    l2: np.ndarray = quantity("ℓ2 pixel", "n", words="length of the change")
+    l1: np.ndarray = quantity("ℓ1 pixel", "n", words="sum of the changes")
+    linf: np.ndarray = quantity("ℓ∞ pixel", "n", words="largest change")
     rank: np.ndarray = quantity("", "n h w")  # the place at which a pixel entered, 0 first; -1 off the support
     curve: np.ndarray = quantity("logit", "n pixels")  # F after the first j = 0, 1, ... pixels of that order
     reliance: np.ndarray = quantity("logit", "n h w")  # by how much F rises if the pixel is restored; NaN off it
@@ -94,7 +94,9 @@ class SparsePerturbation(Result):
     loops: np.ndarray = quantity("", "n")  # planes of SparseFool, or steps of sigma-zero
     multiplier: np.ndarray = quantity("", "n")  # lambda of the attempt kept; NaN for sigma-zero
     amplitude: np.ndarray = quantity("", "n")  # least share of the change, on this support, that crosses
-    survives_rounding: np.ndarray = quantity("", "n")  # whether the class still differs with values k / 255
+    survives_rounding: np.ndarray = quantity(
+        "", "n", words="changes that survive rounding"
+    )  # whether the class still differs with values k / 255
     history: np.ndarray = quantity("pixels", "n step")  # fewest so far; NaN before the first
     history_gradients: np.ndarray = quantity("gradients", "n step")  # of this image until then
     image_forwards: np.ndarray = quantity("forwards", "n")  # of the search; pictures of the result left out

@@ -22,7 +22,7 @@ from __future__ import annotations
 import itertools
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -38,7 +38,7 @@ from core.geometry.sparse.box_solver import SparseOrder
 from core.geometry.sparse.saliency import PREDICTORS, bright_part, picture_maps, predictions
 from core.geometry.sparse.sparse_perturbation import Method, SparsePerturbation, sparse_perturbation
 from core.models.classifier import Classifier
-from core.result import Result, quantity
+from core.result import Context, Number, Result, per_sample, quantity
 from core.runtime.batches import Batches
 from core.runtime.progress import OnProgress, silent
 
@@ -53,9 +53,9 @@ class Supports(Result):
     """What supports have in common; NaN where it cannot be asked, as of an image without one."""
 
     support: np.ndarray = quantity("", "n y x")
-    found: np.ndarray = quantity("", "n")
-    pixels: np.ndarray = quantity("pixel", "n")
-    entries: np.ndarray = quantity("value", "n")
+    found: np.ndarray = quantity("", "n", words="images flipped")
+    pixels: np.ndarray = quantity("pixel", "n", words="pixels changed")
+    entries: np.ndarray = quantity("value", "n", words="values changed")
     source_class: np.ndarray = quantity("", "n")
     target_class: np.ndarray = quantity("", "n")  # -1 where not found
     frequency: np.ndarray = quantity("", "y x")  # of those found
@@ -74,21 +74,23 @@ class Supports(Result):
     flipped_by_class: np.ndarray = quantity("", "class limit")
     predictors: np.ndarray = quantity("", "predictor")  # words of `predictors.PREDICTORS`
     precision: np.ndarray = quantity("", "predictor n")  # share of the support among as many largest scores
-    precision_chance: np.ndarray = quantity("", "n")
+    precision_chance: np.ndarray = quantity("", "n", words="precision by chance")
     iou: np.ndarray = quantity("", "predictor n")  # of the support and as many largest scores
     iou_chance: np.ndarray = quantity("", "n")
     auc: np.ndarray = quantity("", "predictor n")  # by chance 1/2
     rank_correlation: np.ndarray = quantity("", "predictor n")  # with the reliance, on the support; by chance 0
     deciles: np.ndarray = quantity("", "predictor decile")  # mean share of a support in each tenth of the scores
     deciles_chance: np.ndarray = quantity("", "predictor decile")  # the same share of all pixels
-    bright: np.ndarray = quantity("", "n")  # share of the support nearer to the image's brightest value than darkest
-    bright_chance: np.ndarray = quantity("", "n")
+    bright: np.ndarray = quantity(
+        "", "n", words="share of the support on bright pixels"
+    )  # share of the support nearer to the image's brightest value than darkest
+    bright_chance: np.ndarray = quantity("", "n", words="the same by chance")
     runs: np.ndarray = quantity("", "run")  # what the supports are compared with: words
     agreement: np.ndarray = quantity("", "run other_run")  # mean IoU over images found by both
     agreement_chance: np.ndarray = quantity("", "run other_run")
-    same_class_iou: float = quantity("")  # mean over pairs of images
-    other_class_iou: float = quantity("")
-    image_chance_iou: float = quantity("")
+    same_class_iou: float = quantity("", words="IoU of images of one class")  # mean over pairs of images
+    other_class_iou: float = quantity("", words="IoU of images of two classes")
+    image_chance_iou: float = quantity("", words="IoU of two images, by chance")
     method: str = quantity("")
     order: str = quantity("")
     bound: float = quantity("pixel")
@@ -121,6 +123,23 @@ class Supports(Result):
         rows &= True if source is None else self.source_class == source
         rows &= True if target is None else self.target_class == target
         return _frequency(self.support[rows]), int(rows.sum())
+
+    def key_numbers(self, context: Context) -> Iterator[Number]:
+        """Sizes of the supports, how well each score of pixels predicts them, and how far supports are shared."""
+        yield from self.quoted("found", "pixels", "entries")
+        for index, label in enumerate(self.predictors):
+            yield Number(name=f"precision of {label}", value=per_sample(self.precision[index]))
+            yield Number(name=f"AUC of {label}", value=per_sample(self.auc[index]))
+        yield from self.quoted(
+            "precision_chance",
+            "bright",
+            "bright_chance",
+            "stability:IoU of two runs",
+            "stability_chance:IoU of two runs, by chance",
+            "same_class_iou",
+            "other_class_iou",
+            "image_chance_iou",
+        )
 
 
 def supports(

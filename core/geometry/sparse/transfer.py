@@ -18,7 +18,7 @@ models resistant to adversarial attacks, ICLR 2018 (arXiv 1706.06083), here on S
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -35,7 +35,7 @@ from core.geometry.sparse.sparse_perturbation import Method, SparsePerturbation,
 from core.geometry.sparse.support_overlap import chance_iou, iou, random_supports
 from core.geometry.sparse.support_statistics import flat, mean, unit_of
 from core.models.classifier import Classifier
-from core.result import Result, quantity
+from core.result import Context, Number, Result, quantity
 from core.runtime.batches import Batches, out_of_memory
 from core.runtime.progress import OnProgress, silent
 
@@ -77,6 +77,16 @@ class Transfer(Result):
     steps: int = quantity("")
     seed: int = quantity("")
     num_classes: int = quantity("")
+
+    def key_numbers(self, context: Context) -> Iterator[Number]:
+        """How often the perturbations of one model flip another."""
+        for at in np.ndindex(self.flipped.shape):
+            condition, source, target = self.conditions[at[0]], self.models[at[1]], self.models[at[2]]
+            yield Number(
+                name=f"share flipped, {condition}, from {source} to {target}",
+                value=float(self.flipped[at]),
+                interval=(float(self.flipped_low[at]), float(self.flipped_high[at])),
+            )
 
 
 def transfer(

@@ -24,7 +24,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
@@ -39,7 +39,7 @@ from core.geometry.boundary.signed_margin import length
 from core.geometry.subspaces.subspace_margin import Planes, Within
 from core.geometry.subspaces.subspaces import Subspaces, frequency_windows
 from core.models.classifier import Classifier
-from core.result import Result, quantity
+from core.result import Context, Number, Result, per_sample, quantity
 from core.runtime.progress import OnProgress, silent
 
 STATUSES: Mapping[str, str] = MappingProxyType(
@@ -63,6 +63,7 @@ _GOES_ON = 3  # classes that DeepFool heads for after its first step
 _ROUGHLY = 1e-2  # of the distance: where slides start
 _NEARER = 1e-5  # by less, two points are the same one up to rounding
 _MOST_VALUES = 1 << 24  # pixels of the rows that are searched together: 111 of 3 x 224 x 224
+_MOST_NAMED = 24  # subspaces that a text names one by one
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -149,6 +150,21 @@ class SubspaceMargins(Result):
             sensitivity = np.where(self.found, self.distance**-2.0, 0.0)
             shares: np.ndarray = sensitivity / sensitivity.sum(1, keepdims=True)
         return shares
+
+    def key_numbers(self, context: Context) -> Iterator[Number]:
+        """Distances of the correctly classified images by subspace; of many subspaces the nearest and the farthest."""
+        used = self.right if self.right.any() else self.source_class >= 0
+        yield Number(name="images correctly classified", value=self.right)
+        yield Number(name="distance in all of image space", value=per_sample(self.full_distance[used]), unit="ℓ2 pixel")
+        if not used.any():
+            return
+        named = dict(enumerate(self.labels))
+        if len(named) > _MOST_NAMED:
+            median = self.quantile(0.5, used)
+            ends = {int(np.argmin(median)): "nearest", int(np.argmax(median)): "farthest"}
+            named = {index: f"{end}: {self.labels[index]}" for index, end in ends.items()}
+        for index, label in named.items():
+            yield Number(name=f"distance in {label}", value=per_sample(self.distance[used, index]), unit="ℓ2 pixel")
 
 
 def subspace_margins(

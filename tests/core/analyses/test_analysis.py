@@ -8,7 +8,7 @@ import pytest
 
 from core.analyses.analysis import thumbnails
 from core.analyses.table import TABLE
-from core.exports.key_numbers import headlines
+from core.exports.kit import key_numbers
 from core.exports.settings import used_settings
 from core.exports.tables import data_bytes
 from core.figures.drawing.paper import figure_bytes
@@ -42,7 +42,7 @@ def test_every_analysis_runs_and_is_drawn_and_exported(name: str) -> None:
     assert type(Result.from_bytes(data_bytes(result, ".npz"))) is type(result)
     assert data_bytes(result, ".csv")
     if name != "direction_overlap":  # says nothing of one model
-        said = headlines(recipe, result, [classifier])
+        said = key_numbers(recipe, result, classifier.class_names)
         assert len({each.name for each in said}) == len(said) > 0
     assert "default" not in " ".join(used_settings(recipe, [result]))
 

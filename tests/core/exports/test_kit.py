@@ -16,15 +16,14 @@ from scipy.stats import binomtest
 
 from core.analyses.table import TABLE
 from core.cli import main
-from core.exports.key_numbers import HEADLINES
 from core.exports.kit import _bootstrap, _cells, methods, numbers
-from core.exports.number import Number
-from core.exports.references import METHODS, entries, references
+from core.exports.references import references
 from core.figures.drawing.glyphs import readable
 from core.figures.drawing.paper import read_recipe
 from core.recipes.gallery import exhibit
 from core.recipes.recipe import Recipe
 from core.recipes.run import Followed, follow
+from core.result import Number
 from core.wording import latex, names
 
 
@@ -127,17 +126,6 @@ def test_all_words_of_the_table_of_analyses_can_be_set() -> None:
             strange = [sign for sign in word if not sign.isascii() and not latex(sign)]
             assert not strange, (analysis.name, strange)
     assert latex("a_b & 3 % of ℓ2") == r"a\_b \& 3 \% of $\ell$2"
-
-
-def test_every_analysis_has_its_references_and_every_reference_is_used() -> None:
-    assert set(METHODS) == set(HEADLINES) == set(TABLE)
-    used = {key for keys in METHODS.values() for key in keys}
-    always = {"boundaryatlas", "paszke2019pytorch", "torchvision", "wightman2019timm", "modas2022prime"}
-    assert used | always == set(entries())
-    for text in entries().values():
-        assert text.isascii()
-        assert text.count("{") == text.count("}")
-        assert "title = {" in text
 
 
 def test_libraries_are_cited_where_models_come_from_them() -> None:
