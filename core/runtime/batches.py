@@ -12,16 +12,20 @@ import json
 import logging
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 
 from core.files import atomic_write, cache_folder
-from core.runtime.progress import _here, batch_begins
+from core.runtime.progress import OnProgress, _here, batch_begins, part_of, silent
 
 logger = logging.getLogger(__name__)
+
+Part = TypeVar("Part")
 
 _MOST_SCRATCH = 64 << 20  # bytes
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # of mallopt
@@ -81,6 +85,19 @@ def scratch(count: int, dtype: torch.dtype, device: torch.device) -> torch.Tenso
         kept = torch.empty(count, dtype=dtype, device=device)
         _here.scratch = kept if kept.nbytes <= _MOST_SCRATCH else None
     return kept[:count]
+
+
+@contextmanager
+def engine_mode(device: torch.device) -> Iterator[None]:
+    """Ordinary tensors, without graphs or autocast, whatever modes the caller has set.
+
+    Tensors made in inference mode could not be differentiated later, and autocast would round to half precision.
+
+    Args:
+        device: where the computation runs.
+    """
+    with torch.inference_mode(False), torch.no_grad(), torch.autocast(device.type, enabled=False):
+        yield
 
 
 def set_threads(count: int | None = None) -> int:
@@ -206,6 +223,55 @@ def out_of_memory(error: RuntimeError) -> bool:
     return isinstance(error, torch.OutOfMemoryError) or "not enough memory" in str(error)
 
 
+class Chunks:
+    """Runs a function over consecutive slices of rows, half as long from where memory runs out on.
+
+    Args:
+        size: values of whatever memory is counted in.
+        each: how many of them one row takes.
+        on_halve: maps the size that did not fit to the next one.
+
+    Attributes:
+        size: as given, or what is left of it.
+    """
+
+    def __init__(self, size: int, each: int = 1, on_halve: Callable[[int], int] = lambda size: size // 2) -> None:
+        self.size = max(1, size)
+        self._each, self._on_halve = each, on_halve
+
+    def __call__(
+        self, count: int, run: Callable[[slice, OnProgress], Part], on_progress: Callable[[float], None] = silent
+    ) -> list[Part]:
+        """Run over `count` rows.
+
+        Args:
+            count: of rows.
+            run: computes the rows of a slice; takes its own `on_progress`, called with the fraction of the slice done.
+            on_progress: called before each slice with the fraction of rows done, and by `run`.
+
+        Returns:
+            What `run` returned for each slice.
+
+        Raises:
+            RuntimeError: what `run` raises, also when memory runs out at size 1.
+        """
+        parts, start = [], 0
+        while start < count:
+            rows = slice(start, min(start + max(1, self.size // self._each), count))
+            tell = part_of(on_progress, start / count, rows.stop / count)
+            tell(0.0)
+            try:
+                parts.append(run(rows, tell))
+            except RuntimeError as error:
+                if not out_of_memory(error) or self.size == 1:
+                    raise
+                self.size = self._on_halve(self.size)
+                torch.cuda.empty_cache()  # does nothing on a machine without CUDA
+                continue
+            start = rows.stop
+        return parts
+
+
 class Batches:
     """Runs a row-wise function over many rows in batches of one fixed shape.
 
@@ -214,19 +280,23 @@ class Batches:
 
     Args:
         size: rows in a batch.
-        on_halve: told the size that did not fit, returns the next one.
+        on_halve: maps the size that did not fit to the next one.
     """
 
-    def __init__(self, size: int, on_halve: Callable[[int], int] | None = None) -> None:
-        self.size = size
+    def __init__(self, size: int, on_halve: Callable[[int], int] = lambda size: size // 2) -> None:
+        self._chunks = Chunks(size, on_halve=on_halve)
         self.rows = 0
-        self._on_halve = on_halve or (lambda size: size // 2)
+
+    @property
+    def size(self) -> int:
+        """Rows in a batch."""
+        return self._chunks.size
 
     def __call__(
         self,
         function: Callable[[torch.Tensor], torch.Tensor],
         inputs: torch.Tensor,
-        on_progress: Callable[[float], None] | None = None,
+        on_progress: Callable[[float], None] = silent,
     ) -> torch.Tensor:
         """Apply `function` to the rows of `inputs`.
 
@@ -242,30 +312,23 @@ class Batches:
             ValueError: if there are no rows.
             RuntimeError: what `function` raises, also when memory runs out for a single row.
         """
+        if not len(inputs):
+            raise ValueError("expected at least one row to compute, got none")
         outputs: torch.Tensor | None = None
-        start, total = 0, len(inputs)
-        while start < total:
+
+        def run(part: slice, tick: OnProgress) -> None:
+            nonlocal outputs
             batch_begins()
-            if on_progress is not None:
-                on_progress(start / total)
-            rows = inputs[start : start + self.size]
+            rows = inputs[part]
             count = len(rows)
             if count < self.size:
                 rows = torch.cat([rows, rows[-1:].expand(self.size - count, *rows.shape[1:])])
-            try:
-                values = function(rows)
-            except RuntimeError as error:
-                if not out_of_memory(error) or self.size == 1:
-                    raise
-                self.size = self._on_halve(self.size)
-                if inputs.device.type == "cuda":
-                    torch.cuda.empty_cache()
-                continue
+            values = function(rows)
             self.rows += self.size
             if outputs is None:
-                outputs = values.new_empty((total, *values.shape[1:]))
-            outputs[start : start + count] = values[:count]
-            start += count
-        if outputs is None:
-            raise ValueError("expected at least one row to compute, got none")
+                outputs = values.new_empty((len(inputs), *values.shape[1:]))
+            outputs[part] = values[:count]
+
+        self._chunks(len(inputs), run, on_progress)
+        assert outputs is not None
         return outputs

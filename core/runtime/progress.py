@@ -25,7 +25,12 @@ class OnProgress(Protocol):
 
 
 def silent(fraction: float, partial: Result | None = None) -> None:
-    """The progress report of someone who does not listen."""
+    """Ignore the progress."""
+
+
+def part_of(on_progress: Callable[[float], None], start: float, end: float) -> OnProgress:
+    """The progress report of a part of the work, which lies between the fractions `start` and `end` of the whole."""
+    return lambda fraction, partial=None: on_progress(start + (end - start) * fraction)
 
 
 _here = threading.local()
@@ -46,7 +51,7 @@ def before_each_batch(call: Callable[[], None]) -> Iterator[None]:
 
 
 def batch_begins() -> None:
-    """Told by whoever puts a batch through a classifier, before it does."""
+    """Call before every forward pass: lets `before_each_batch` pause or cancel the work."""
     call = getattr(_here, "call", None)
     if call is not None:
         call()

@@ -31,7 +31,7 @@ from core.geometry.planes.slices import Slice
 from core.images.image_set import ImageSet
 from core.models.classifier import Classifier
 from core.result import Context, Number, Result, quantity
-from core.runtime.progress import OnProgress, silent
+from core.runtime.progress import OnProgress, part_of, silent
 
 _ON_THE_WAY = 21  # points of the straight way from the source to an end
 _WALKED = 0.8  # of the work of a triangle, about
@@ -395,8 +395,3 @@ def prepare_triangle(
         mode=mode,
         target_row=np.array(rows[1:], np.int32),
     )
-
-
-def part_of(on_progress: OnProgress, start: float, end: float) -> OnProgress:
-    """A part of the work as a part of the whole."""
-    return lambda fraction, partial=None: on_progress(start + (end - start) * fraction)

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from core.analyses.prepare.level_sets import part_of, source_of, targets_of, walks_of
+from core.analyses.prepare.level_sets import source_of, targets_of, walks_of
 from core.analyses.prepare.plane import PlaneKind
 from core.errors import ImageError
 from core.geometry.level_sets.star_likeness import StarLikeness, star_likeness
@@ -27,7 +27,7 @@ from core.geometry.level_sets.widths import level_set_widths
 from core.images.image_set import ImageSet
 from core.models.classifier import Classifier
 from core.result import quantity
-from core.runtime.progress import OnProgress, silent
+from core.runtime.progress import OnProgress, part_of, silent
 
 _POINTS = 15  # of spokes and chords
 

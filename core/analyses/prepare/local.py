@@ -26,6 +26,7 @@ from core.geometry.planes.planes import Plane
 from core.images.image_set import ImageSet
 from core.models.classifier import Classifier
 from core.result import quantity
+from core.runtime.batches import engine_mode
 from core.runtime.progress import OnProgress, silent
 
 _ANGLES = 64  # all round, an even number: every ray has its opposite
@@ -136,7 +137,7 @@ def _all_round(outputs: Outputs, image: Tensor, plane: Plane, radius: float, rea
     axes = torch.stack([plane.u.flatten(), plane.v.flatten()]).double()
     compass = torch.stack([angle.cos(), angle.sin()], 1) @ axes
     vectors = compass.to(pixels)[None]
-    with torch.inference_mode(False), torch.no_grad(), torch.autocast(exact.device.type, enabled=False):
+    with engine_mode(exact.device):
         here = Linearised(outputs, pixels)
         steps = tuple(radius * ring for ring in _RINGS)
         there, _ = outputs.around(pixels, vectors, steps)

@@ -16,6 +16,7 @@ from core.geometry.level_sets.traverse import traverse
 from core.geometry.planes.planes import Extent
 from core.images.image_set import ImageSet
 from core.models.classifier import Classifier
+from core.runtime.batches import engine_mode
 
 TrailKind = Literal["line", "slice", "corruption", "attack", "walk"]
 TRAILS: tuple[TrailKind, ...] = get_args(TrailKind)
@@ -109,7 +110,7 @@ def trails(
 def _attack(classifier: Classifier, image: Tensor, steps: int, length: float, start: str) -> Trails:
     """Steps of one length down the margin of the class that the image has."""
     margin = SignedMargin(classifier)
-    with torch.inference_mode(False), torch.no_grad(), torch.autocast(classifier.device.type, enabled=False):
+    with engine_mode(classifier.device):
         at = classifier.accept(image[None]).to(margin.dtype)
         source = margin.logits(at).argmax(1)
         path = [at]

@@ -18,8 +18,9 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from core.geometry.boundary.signed_margin import SignedMargin, length, steepest
+from core.geometry.boundary.signed_margin import SignedMargin, length, per_row, steepest
 from core.models.classifier import Classifier
+from core.runtime.batches import engine_mode
 
 
 class Perturbed(NamedTuple):
@@ -55,9 +56,9 @@ def projected_gradient(
         ImageError: if a value is not finite or the shape is not the classifier's.
     """
     pixels, margin, source = _prepared(classifier, images)
-    size = radius.to(pixels).view(-1, 1, 1, 1)
+    size = per_row(radius.to(pixels))
     generator = torch.Generator().manual_seed(seed)
-    with torch.inference_mode(False), torch.no_grad(), torch.autocast(classifier.device.type, enabled=False):
+    with engine_mode(classifier.device):
         start = torch.randn((1, *pixels.shape[1:]), generator=generator, dtype=torch.float64).to(pixels)
         way = (steepest(start, 2) * size / 2).expand_as(pixels).clone()
         best, least = way.clone(), torch.full_like(pixels[:, 0, 0, 0], torch.inf)
@@ -65,7 +66,7 @@ def projected_gradient(
             at, gradient, _ = margin.slope(pixels + way, source)
             best, least = _better(best, least, way, at)
             way = way - 2.5 / steps * size * steepest(gradient, 2)
-            way = way * (size / length(way, 2).view(-1, 1, 1, 1).clamp(min=torch.finfo(way.dtype).tiny)).clamp(max=1)
+            way = way * (size / per_row(length(way, 2)).clamp(min=torch.finfo(way.dtype).tiny)).clamp(max=1)
         best, least = _better(best, least, way, margin(pixels + way, source))
     return Perturbed(pixels + best, least < 0, margin.forwards, margin.gradients)
 
@@ -88,7 +89,7 @@ def shortest_perturbation(
         ImageError: if a value is not finite or the shape is not the classifier's.
     """
     pixels, margin, source = _prepared(classifier, images)
-    with torch.inference_mode(False), torch.no_grad(), torch.autocast(classifier.device.type, enabled=False):
+    with engine_mode(classifier.device):
         way, size = torch.zeros_like(pixels), torch.ones_like(pixels[:, 0, 0, 0])
         best, least = torch.zeros_like(pixels), torch.full_like(size, torch.inf)
         for step in range(steps):
@@ -98,7 +99,7 @@ def shortest_perturbation(
             stride = 0.01 + 0.99 * (1 + math.cos(math.pi * step / steps)) / 2
             turned = way - stride * steepest(gradient, 2)
             size = size * torch.where(crossed, 1 - shrink, 1 + shrink)
-            way = steepest(turned, 2) * size.view(-1, 1, 1, 1)
+            way = steepest(turned, 2) * per_row(size)
         crossed = margin(pixels + way, source) < 0
         best, least = _better(best, least, way, torch.where(crossed, length(way, 2), torch.inf))
     return Perturbed(pixels + best, torch.isfinite(least), margin.forwards, margin.gradients)
@@ -113,4 +114,4 @@ def _prepared(classifier: Classifier, images: Tensor) -> tuple[Tensor, SignedMar
 
 def _better(best: Tensor, least: Tensor, way: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
     lower = value < least
-    return way.where(lower.view(-1, 1, 1, 1), best), torch.where(lower, value, least)
+    return way.where(per_row(lower), best), torch.where(lower, value, least)

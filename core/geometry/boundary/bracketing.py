@@ -6,12 +6,7 @@ import torch
 from jaxtyping import Bool
 from torch import Tensor
 
-from core.geometry.boundary.signed_margin import (
-    Classes,
-    Images,
-    SignedMargin,
-    _column,
-)
+from core.geometry.boundary.signed_margin import Classes, Images, SignedMargin, per_row
 
 _SECTIONS = 60  # steps of a bracket; one in four halves it
 
@@ -55,13 +50,13 @@ def zero_between(
     looked = looks(_SECTIONS, inside.device)
     for step in range(1, _SECTIONS + 1):
         at = bracket.middle(rows) if step % 4 == 0 else bracket.secant(rows)
-        found = margin(inside[rows] + _column(at) * (beyond[rows] - inside[rows]), source[rows])
+        found = margin(inside[rows] + per_row(at) * (beyond[rows] - inside[rows]), source[rows])
         bracket.narrow(rows, at, found)
         if step in looked:
             rows = rows[~bracket.closed[rows]]
             if not len(rows):
                 break
-    return inside + _column(bracket.zero()) * (beyond - inside), bracket.closed
+    return inside + per_row(bracket.zero()) * (beyond - inside), bracket.closed
 
 
 class _Bracket:

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from core.geometry.boundary.bracketing import looks, zero_between
 from core.geometry.boundary.closest_point import closest_points
-from core.geometry.boundary.signed_margin import Images, Rows, SignedMargin, Slope, length
+from core.geometry.boundary.signed_margin import Images, Rows, SignedMargin, Slope, length, per_row
 from core.models.classifier import Classifier
 
 _OVERSHOOT = 0.02
@@ -98,8 +98,8 @@ def pair_points(
         far = (at.abs() / size).clamp(min=_FLOOR) * (1 + _OVERSHOOT)
         goes = torch.isfinite(far) & (at > 0)
         crossed[rows] = at < 0
-        way = (far / size).view(-1, 1, 1, 1) * gradient
-        beyond[rows] = torch.where(goes.view(-1, 1, 1, 1), beyond[rows] - way, beyond[rows])
+        way = per_row(far / size) * gradient
+        beyond[rows] = torch.where(per_row(goes), beyond[rows] - way, beyond[rows])
         if step in looked:
             rows = rows[goes]
             if not len(rows):

@@ -30,9 +30,10 @@ from core.geometry.boundary.signed_margin import (
     Norm,
     Rows,
     SignedMargin,
-    _column,
     dual_length,
     length,
+    per_row,
+    row_dot,
     steepest,
 )
 
@@ -96,7 +97,7 @@ def closest_points(
         direction, reach = here.direction(before[0][rows], before[1][rows])
         new, shorter = here.follow(direction, reach * damping[rows])
         accepted = moves & shorter
-        column = _column(accepted)
+        column = per_row(accepted)
         way[rows] = torch.where(column, new, here.way)
         before[0][rows] = torch.where(column, here.toward, torch.zeros_like(new))
         before[1][rows] = torch.where(column, direction, torch.zeros_like(new))
@@ -122,21 +123,23 @@ class _Slide:
         self.angle = alignment(way, self.gradient, norm)
         steepness = dual_length(self.gradient, norm)
         depth = -(way * self.gradient).flatten(1).sum(1) / steepness  # of the tangent plane, seen from the image
-        self.toward = -_column(depth) * steepest(self.gradient, norm) - way  # tangential: to its nearest point
+        self.toward = -per_row(depth) * steepest(self.gradient, norm) - way  # tangential: to its nearest point
 
     def direction(self, toward: Tensor, direction: Tensor) -> tuple[Tensor, Tensor]:
         """Where to go from here, and how much of it, given what was wanted and done one step before (0: nothing)."""
         if self._norm != 2:
             return self.toward, torch.ones_like(self.distance)
-        grown = _dot(self.toward, self.toward - toward) / _dot(toward, toward)
-        share = grown.clamp(min=0).where(_dot(toward, toward) > 0, 0.0)
+        grown = row_dot(self.toward, self.toward - toward) / row_dot(toward, toward)
+        share = grown.clamp(min=0).where(row_dot(toward, toward) > 0, 0.0)
         normal = steepest(self.gradient, 2)
-        chosen = self.toward + _column(share) * (direction - _column(_dot(direction, normal)) * normal)
-        useful = _dot(chosen, self.toward) > 0
-        chosen = torch.where(_column(useful), chosen, self.toward)
-        reach = (_dot(chosen, self.toward) / _dot(chosen, chosen)).nan_to_num(0.0)  # to where the plane is nearest
-        probe = self._margin(self._images + self.way + _column(reach) * chosen, self._source)
-        moved = reach.square() * _dot(chosen, chosen)
+        chosen = self.toward + per_row(share) * (direction - per_row(row_dot(direction, normal)) * normal)
+        useful = row_dot(chosen, self.toward) > 0
+        chosen = torch.where(per_row(useful), chosen, self.toward)
+        reach = (row_dot(chosen, self.toward) / row_dot(chosen, chosen)).nan_to_num(
+            0.0
+        )  # to where the plane is nearest
+        probe = self._margin(self._images + self.way + per_row(reach) * chosen, self._source)
+        moved = reach.square() * row_dot(chosen, chosen)
         bend = 2 * (probe - self.at) / (length(self.gradient, 2) * moved) * self.distance  # k D, as seen at this length
         return chosen, reach / (1 + bend.nan_to_num(0.0).clamp(min=_LEAST_BEND))
 
@@ -146,18 +149,14 @@ class _Slide:
         On the ray x + t w the margin falls by <grad F, w> per t: one step with that slope, then one with the secant's.
         Where both points are at the noise of the logits the secant means nothing: it may not be far from the slope.
         """
-        way = self.way + _column(reach) * direction
-        slope = _dot(self.gradient, way)
+        way = self.way + per_row(reach) * direction
+        slope = row_dot(self.gradient, way)
         first = self._margin(self._images + way, self._source)
         t = 1 - first / slope
-        second = self._margin(self._images + _column(t) * way, self._source)
+        second = self._margin(self._images + per_row(t) * way, self._source)
         secant = (second - first) / (t - 1)
         likely = (secant / slope > 1 / _STEEPER) & (secant / slope < _STEEPER)
         correction = second / torch.where(likely, secant, slope)
         t = t - correction
         shorter = (correction.abs() <= _RETURNED) & (t * length(way, self._norm) < self.distance)
-        return _column(t) * way, shorter & (t > 0)
-
-
-def _dot(a: Tensor, b: Tensor) -> Tensor:
-    return (a * b).flatten(1).sum(1)
+        return per_row(t) * way, shorter & (t > 0)

@@ -31,10 +31,10 @@ from torch import Tensor
 from core.errors import ImageError
 from core.geometry.boundary.bracketing import looks, zero_between
 from core.geometry.boundary.closest_point import alignment, closest_points
-from core.geometry.boundary.signed_margin import NORMS, Norm, SignedMargin, dual_length, length, steepest
+from core.geometry.boundary.signed_margin import NORMS, Norm, SignedMargin, dual_length, length, per_row, steepest
 from core.models.classifier import Classifier
 from core.result import Result, quantity
-from core.runtime.batches import out_of_memory
+from core.runtime.batches import Chunks, engine_mode
 from core.runtime.progress import OnProgress, silent
 
 STATUSES: Mapping[str, str] = MappingProxyType(
@@ -132,7 +132,7 @@ def boundary_points(
         raise ValueError("expected at least one image, got none")
     if clipped and not bool(((pixels >= 0) & (pixels <= 1)).all()):
         raise ImageError("expected images in [0, 1] to stay inside the pixel box, got others; leave out `clipped`")
-    with torch.inference_mode(False), torch.no_grad(), torch.autocast(classifier.device.type, enabled=False):
+    with engine_mode(classifier.device):
         search = _Search(classifier, norm, clipped, refine, candidates, max_steps, overshoot, tolerance)
         found = _in_chunks(search, pixels.clone(), on_progress)
     return BoundaryPoints(
@@ -149,26 +149,8 @@ def boundary_points(
 
 def _in_chunks(search: _Search, images: Tensor, on_progress: OnProgress) -> dict[str, Any]:
     """The arrays of the result, chunk by chunk: as many images as the memory of a graph allows."""
-    size = max(1, min(search.classifier.batches().size, _MOST_VALUES // images[0].numel()))
-    parts: list[dict[str, np.ndarray]] = []
-    start, total = 0, len(images)
-    while start < total:
-        chunk = images[start : start + size]
-
-        def tick(part: float, start: int = start, rows: int = len(chunk)) -> None:
-            on_progress((start + part * rows) / total)
-
-        tick(0.0)
-        try:
-            parts.append(search(chunk, tick))
-        except RuntimeError as error:
-            if not out_of_memory(error) or size == 1:
-                raise
-            size //= 2  # not remembered: forwards alone, which the batch shapes are for, take less
-            if images.is_cuda:
-                torch.cuda.empty_cache()
-            continue
-        start += len(chunk)
+    chunks = Chunks(min(search.classifier.batches().size, _MOST_VALUES // images[0].numel()))
+    parts = chunks(len(images), lambda rows, tick: search(images[rows], tick), on_progress)
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
@@ -230,12 +212,12 @@ class _Search:
             size = size.maximum(_FLOOR / length(unit, 2))
             runs = outcome[rows] == _RUNNING
             goes = runs & torch.isfinite(size)
-            on = (way[rows] + size.view(-1, 1, 1, 1) * unit).where(goes.view(-1, 1, 1, 1), way[rows])
+            on = (way[rows] + per_row(size) * unit).where(per_row(goes), way[rows])
             on = self._inside(start + on) - start
             there = self._inside(start + (1 + self._overshoot) * on)
             crossed = goes & (self.margin(there, own) < 0)
             way[rows] = on
-            beyond[rows] = there.where(crossed.view(-1, 1, 1, 1), beyond[rows])
+            beyond[rows] = there.where(per_row(crossed), beyond[rows])
             steps[rows] += runs
             outcome[rows] = torch.where(crossed, _CROSSED, torch.where(runs & ~goes, _LOST, outcome[rows]))
             if step in looked:
@@ -256,7 +238,7 @@ class _Search:
             distance = lead.abs() / dual_length(towards, self._norm)
             closer = distance < nearest  # never where it is NaN
             nearest = torch.where(closer, distance, nearest)
-            direction = torch.where(closer.view(-1, 1, 1, 1), towards, direction)
+            direction = torch.where(per_row(closer), towards, direction)
         return nearest, direction
 
     def _inside(self, images: Tensor) -> Tensor:
@@ -274,7 +256,7 @@ class _Search:
             refined, closed_too = zero_between(self.margin, images, behind, source, self._tolerance)
             nearer = length(refined - images, self._norm) < length(points - images, self._norm)
             better = differs & closed_too & nearer
-            points = refined.where(better.view(-1, 1, 1, 1), points)
+            points = refined.where(per_row(better), points)
             closed = closed | better
             rows.slides[where] = slides
         crossed, _ = self._just_beyond(images, points, source, beyond)
@@ -287,7 +269,7 @@ class _Search:
         for halving in range(_HALVINGS):
             there = self._inside(points + self._overshoot / 2**halving * (points - images))
             now = ~differs & (self.margin(there, source) < 0)
-            beyond = there.where(now.view(-1, 1, 1, 1), beyond)
+            beyond = there.where(per_row(now), beyond)
             differs = differs | now
             if bool(differs.all()):
                 break

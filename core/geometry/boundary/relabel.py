@@ -22,9 +22,10 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from core.geometry.boundary.bracketing import looks
-from core.geometry.boundary.signed_margin import Images, Rows, SignedMargin, Slope, length, steepest
+from core.geometry.boundary.signed_margin import Images, Rows, SignedMargin, Slope, length, per_row, steepest
 from core.models.classifier import Classifier
 from core.result import Result, quantity
+from core.runtime.batches import engine_mode
 
 _MOST_VALUES = 1 << 22  # pixels of a batch: 27 images of 3 x 224 x 224, for each of which a graph is kept
 _RIVALS = 3  # classes whose boundaries push
@@ -89,7 +90,7 @@ class RegionMargin(SignedMargin):
         """
         margin = super().__call__
         parts = [
-            margin(torch.lerp(images[start], images[end], t.view(-1, 1, 1, 1)), own)
+            margin(torch.lerp(images[start], images[end], per_row(t)), own)
             for start, end, t, own in zip(*self._cut(first, second, at, source), strict=True)
         ]
         return torch.cat(parts) if parts else images.new_empty(0)
@@ -166,8 +167,8 @@ def enter(
             far = far.minimum(reach[rows])
         arrived = here > margin.zero
         goes = ~arrived & torch.isfinite(here) & (steepness > 0)
-        way = (far / steepness).nan_to_num(0.0, 0.0, 0.0).view(-1, 1, 1, 1) * gradient
-        at[rows] = torch.where(goes.view(-1, 1, 1, 1), at[rows] + way, at[rows])
+        way = per_row((far / steepness).nan_to_num(0.0, 0.0, 0.0)) * gradient
+        at[rows] = torch.where(per_row(goes), at[rows] + way, at[rows])
         inside[rows], found[rows] = arrived, here
         if step in looked:
             rows = rows[goes]
@@ -255,13 +256,13 @@ def relabel(
         raise ValueError(f"expected classes from 0 to {classifier.num_classes - 1}, got others")
     if max_steps < 1 or not 0 < overshoot < math.inf:
         raise ValueError(f"expected at least one step and an overshoot above 0, got {max_steps} and {overshoot}")
-    with torch.inference_mode(False), torch.no_grad(), torch.autocast(classifier.device.type, enabled=False):
+    with engine_mode(classifier.device):
         margin = RegionMargin(classifier)
         starts, wanted = pixels.clone().to(margin.dtype), classes.to(pixels.device)
         logits = margin.all_logits(starts)
         before = logits.argmax(1).where(torch.isfinite(logits).all(1), -1)
         there = _beyond(margin, starts, enter(margin, starts, wanted, max_steps=max_steps), wanted, overshoot)
-        column = there.inside.view(-1, 1, 1, 1)
+        column = per_row(there.inside)
         moved = (there.images - starts).double().flatten(1).norm(dim=1)
     return Relabelled(
         images=there.images.where(column, torch.nan).cpu().numpy(),
@@ -282,5 +283,5 @@ def _beyond(margin: RegionMargin, starts: Images, found: Entered, classes: Tenso
     there = found.images + overshoot * (found.images - starts)
     margins = margin(there, classes)
     better = found.inside & (margins > found.margin)
-    images = torch.where(better.view(-1, 1, 1, 1), there, found.images)
+    images = torch.where(per_row(better), there, found.images)
     return Entered(images, found.inside, torch.where(better, margins, found.margin))

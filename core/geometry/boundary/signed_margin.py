@@ -114,12 +114,17 @@ def steepest(gradient: Images, norm: Norm) -> Images:
     if norm == "inf":
         return gradient.sign()
     if norm == 2:
-        return gradient / _column(length(gradient, 2).clamp(min=torch.finfo(gradient.dtype).tiny))
+        return gradient / per_row(length(gradient, 2).clamp(min=torch.finfo(gradient.dtype).tiny))
     flat = gradient.flatten(1)
     largest = flat.abs().argmax(1, keepdim=True)
     return torch.zeros_like(flat).scatter(1, largest, flat.gather(1, largest).sign()).view_as(gradient)
 
 
-def _column(values: Tensor) -> Tensor:
-    """One value per row, to be multiplied with images."""
+def per_row(values: Tensor) -> Tensor:
+    """One value per row, shaped to broadcast against images."""
     return values.view(-1, 1, 1, 1)
+
+
+def row_dot(a: Images, b: Images) -> Rows:
+    """The inner product of each pair of rows."""
+    return (a * b).flatten(1).sum(1)

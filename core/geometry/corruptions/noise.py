@@ -30,7 +30,7 @@ from core.geometry.common.random_streams import Stream
 from core.geometry.corruptions.severity_sweep import true_classes
 from core.models.classifier import Classifier
 from core.result import Context, Number, Result, quantity
-from core.runtime.batches import Batches
+from core.runtime.batches import Batches, engine_mode
 from core.runtime.progress import OnProgress, silent
 
 _MOST_VALUES = 1 << 22  # pixels of a chunk, for each of which there is one gradient per class
@@ -116,7 +116,7 @@ def noise_forecast(
         raise ValueError(f"expected at least one draw and one other class, got {draws} and {candidates}")
     if not deviations or not all(0 < deviation < math.inf for deviation in deviations):
         raise ValueError(f"expected positive standard deviations, got {list(deviations)}")
-    with torch.inference_mode(False), torch.no_grad(), torch.autocast(classifier.device.type, enabled=False):
+    with engine_mode(classifier.device):
         margin = SignedMargin(classifier)
         pixels = classifier.accept(images).to(margin.dtype).clone()
         truth = true_classes(labels, classifier, len(pixels))

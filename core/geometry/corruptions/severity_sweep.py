@@ -32,7 +32,7 @@ from core.geometry.common.intervals import wilson
 from core.geometry.corruptions.corruptions import CORRUPTIONS, WORST, corrupt
 from core.models.classifier import Classifier
 from core.result import Context, Number, Result, quantity
-from core.runtime.batches import Batches
+from core.runtime.batches import Batches, engine_mode
 from core.runtime.progress import OnProgress, silent
 
 _MOST_VALUES = 1 << 22  # pixels of a chunk: 27 images of 3 x 224 x 224, for each of which a graph is kept
@@ -138,7 +138,7 @@ def severity_sweep(
         raise ValueError(f"expected severities from 0 to {WORST:g}, got {list(severities)}")
     if candidates < 1:
         raise ValueError(f"expected at least one other class to look at, got {candidates}")
-    with torch.inference_mode(False), torch.no_grad(), torch.autocast(classifier.device.type, enabled=False):
+    with engine_mode(classifier.device):
         probe = _Probe(classifier, images, labels, candidates, seed)
         cells = [(name, severity) for name in names for severity in severities]
         measured = dict.fromkeys((name if severity else "", severity) for name, severity in cells)

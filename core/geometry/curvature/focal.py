@@ -19,7 +19,7 @@ from torch import Tensor
 
 from core.geometry.boundary.bracketing import zero_between
 from core.geometry.boundary.closest_point import closest_points
-from core.geometry.boundary.signed_margin import SignedMargin, length
+from core.geometry.boundary.signed_margin import SignedMargin, length, per_row
 
 Images = Float[Tensor, "n c h w"]
 
@@ -54,13 +54,13 @@ def nearer_points(
     best, least = points.clone(), distance * (1 - _NEARER)
     for offset in _OFFSETS:
         for side in (1.0, -1.0):
-            there = points + (side * offset * distance).view(-1, 1, 1, 1) * directions
+            there = points + per_row(side * offset * distance) * directions
             beyond = margin(there, source) < 0
             # elsewhere the ray is not closed in on, and the point is not taken
             found, closed = zero_between(margin, images, there, source, 1e-6)
             far = length(found - images, 2)
             better = beyond & closed & (far < least)
-            best = found.where(better.view(-1, 1, 1, 1), best)
+            best = found.where(per_row(better), best)
             least = torch.where(better, far, least)
     moved = least < distance * (1 - _NEARER)
     if not bool(moved.any()):
@@ -73,5 +73,5 @@ def nearer_points(
     enclosed = margin(behind, source[rows]) < 0
     exact, closed = zero_between(margin, images[rows], behind, source[rows], 1e-6)
     usable = enclosed & closed & (length(exact - images[rows], 2) < least[rows])
-    best[rows] = exact.where(usable.view(-1, 1, 1, 1), best[rows])
+    best[rows] = exact.where(per_row(usable), best[rows])
     return best, moved

@@ -26,14 +26,14 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 
 from core.errors import ImageError
 from core.geometry.boundary.closest_point import alignment
 from core.geometry.boundary.deepfool import STATUSES as BOUNDARY_STATUSES
 from core.geometry.boundary.deepfool import BoundaryPoints, boundary_points
-from core.geometry.boundary.signed_margin import SignedMargin, length
+from core.geometry.boundary.signed_margin import SignedMargin, length, per_row
 from core.geometry.curvature.focal import is_saddle, nearer_points
 from core.geometry.curvature.search import PROBES, STEPS, CurvatureSearch, Extent
 from core.geometry.curvature.summary import CurvatureSummary
@@ -43,8 +43,8 @@ from core.geometry.hessian.second_derivatives import Method, plan_for, require_s
 from core.geometry.hessian.softening import softened
 from core.models.classifier import Classifier
 from core.result import quantity
-from core.runtime.batches import out_of_memory
-from core.runtime.progress import OnProgress, silent
+from core.runtime.batches import Chunks, engine_mode
+from core.runtime.progress import OnProgress, part_of, silent
 
 STATUSES: Mapping[str, str] = MappingProxyType(
     {
@@ -148,12 +148,14 @@ def curvature_profile(
     _check(count, values, whole, tolerance, method, points, len(pixels))
     require_smooth(classifier, method)
     cost = Cost()
-    with torch.inference_mode(False), torch.no_grad(), torch.autocast(classifier.device.type, enabled=False):
+    with engine_mode(classifier.device):
         used, agreement = classifier, 1.0
         if method == "softplus":
             used = softened(classifier, sharpness)
             agreement = float((used.predict(pixels).label == classifier.predict(pixels).label).mean())
-        found = points if points is not None else boundary_points(used, pixels, on_progress=_part(on_progress, 0, 0.2))
+        found = (
+            points if points is not None else boundary_points(used, pixels, on_progress=part_of(on_progress, 0, 0.2))
+        )
         plan = plan_for(used, found, method, scale, backend, cost)
         usual: Side = "largest magnitude" if isinstance(directions, int) else "both ends"
         extent = Extent(whole, count, side or usual, tolerance)
@@ -202,13 +204,6 @@ def _check(
         raise ValueError(f"expected a tolerance in (0, 1), got {tolerance}")
     if points is not None and (method == "softplus" or len(points.points) != rows):
         raise ValueError("expected boundary points of these images by the network that is measured, got others")
-
-
-def _part(on_progress: OnProgress, start: float, end: float) -> OnProgress:
-    def tell(fraction: float, partial: object = None) -> None:
-        on_progress(start + (end - start) * fraction)
-
-    return tell
 
 
 class _Table:
@@ -273,7 +268,7 @@ class _Table:
             ("offset", at.abs() / steepness),
             ("angle", angle),
             ("distance", distance),
-            ("normals", gradient / steepness.clamp(min=torch.finfo(steepness.dtype).tiny).view(-1, 1, 1, 1)),
+            ("normals", gradient / per_row(steepness.clamp(min=torch.finfo(steepness.dtype).tiny))),
         ):
             self._write(name, rows, values)
         for row, flat, degrees in zip(rows.tolist(), singular.tolist(), angle.tolist(), strict=True):
@@ -344,22 +339,5 @@ def _in_chunks(table: _Table, on_progress: Callable[[float], None]) -> None:
     rows, search = table.rows, table.search
     values = math.prod(search.classifier.input_shape)
     held = 2 * (6 * search.extent.kept + 40) + (PROBES * STEPS if search.density else 0)
-    size = max(1, min(_MOST_VALUES // (held * values), search.classifier.batches().size))
-    start = 0
-    while start < len(rows):
-        chunk: Int[Tensor, " m"] = rows[start : start + size]
-
-        def tick(part: float, start: int = start, many: int = len(chunk)) -> None:
-            on_progress((start + part * many) / len(rows))
-
-        tick(0.0)
-        try:
-            table.fill(chunk, tick)
-        except RuntimeError as error:
-            if not out_of_memory(error) or size == 1:
-                raise
-            size //= 2
-            if rows.is_cuda:
-                torch.cuda.empty_cache()
-            continue
-        start += len(chunk)
+    chunks = Chunks(min(_MOST_VALUES // (held * values), search.classifier.batches().size))
+    chunks(len(rows), lambda some, tick: table.fill(rows[some], tick), on_progress)

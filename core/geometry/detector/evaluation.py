@@ -26,6 +26,7 @@ from torch import Tensor
 
 from core.geometry.boundary.attacks import Perturbed, projected_gradient, shortest_perturbation
 from core.geometry.boundary.deepfool import BoundaryPoints, boundary_points
+from core.geometry.boundary.signed_margin import per_row
 from core.geometry.common.intervals import wilson
 from core.geometry.detector.scores import PerturbationScores, detect_perturbed
 from core.models.classifier import Classifier
@@ -217,7 +218,7 @@ def _trials(
     """Every attack at every overshoot; images without a boundary point stay as they are."""
     points = torch.as_tensor(found.points).to(pixels)
     reached = torch.as_tensor(found.found).to(pixels.device)
-    way = (points - pixels).where(reached.view(-1, 1, 1, 1), 0.0)
+    way = (points - pixels).where(per_row(reached), 0.0)
     for attack in attacks:
         if attack == "shortest":
             yield _Trial(attack, float("nan"), shortest_perturbation(classifier, pixels))

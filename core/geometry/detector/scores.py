@@ -35,6 +35,7 @@ from core.geometry.hessian.second_derivatives import Plan, operators_at, plan_fo
 from core.geometry.hessian.shape_operator import ShapeOperator
 from core.models.classifier import Classifier
 from core.result import Result, quantity
+from core.runtime.batches import engine_mode
 from core.runtime.progress import OnProgress, silent
 
 
@@ -150,7 +151,7 @@ class _Around:
 
     def __call__(self, pixels: Tensor, source: Tensor, classes: int) -> tuple[np.ndarray, np.ndarray]:
         """The mean over the boundaries found, and how many those were."""
-        with torch.inference_mode(False), torch.no_grad(), torch.autocast(pixels.device.type, enabled=False):
+        with engine_mode(pixels.device):
             images = pixels.clone().to(self._margin.dtype)
             logits = self._margin.logits(images).scatter(1, source[:, None], -torch.inf)
             targets = logits.topk(classes, 1).indices.flatten()

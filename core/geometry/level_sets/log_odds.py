@@ -17,7 +17,7 @@ from torch import Tensor
 
 from core.geometry.common.fused_inference import folded
 from core.models.classifier import Classifier
-from core.runtime.batches import out_of_memory
+from core.runtime.batches import Chunks
 from core.runtime.compiled import compiled
 
 Images = Float[Tensor, "n c h w"]
@@ -108,7 +108,7 @@ class LogOdds:
     """
 
     def __init__(self, classifier: Classifier, size: int) -> None:
-        self._classifier, self._size = folded(classifier), size
+        self._classifier, self._chunks = folded(classifier), Chunks(size)
         self.dtype = torch.promote_types(classifier.dtype, torch.float32)  # lengths need more digits than half has
         self.forwards = 0
         self.gradients = 0
@@ -116,21 +116,21 @@ class LogOdds:
     def logits(self, images: Images) -> Logits:
         """All logits, without a graph."""
 
-        def forward(start: int, end: int) -> tuple[Tensor]:
+        def forward(rows: slice) -> tuple[Tensor]:
             with torch.no_grad():
-                return (self._logits(images[start:end]),)
+                return (self._logits(images[rows]),)
 
-        return self._in_pieces(forward, len(images))[0]
+        return self._in_chunks(forward, len(images))[0]
 
     def slope(self, images: Images, classes: Classes) -> Slope:
         """The log-odds with their gradient: one forward, one backward."""
 
-        def forward_and_back(start: int, end: int) -> tuple[Tensor, ...]:
+        def forward_and_back(rows: slice) -> tuple[Tensor, ...]:
             with torch.enable_grad():
-                points = images[start:end].detach().requires_grad_()
+                points = images[rows].detach().requires_grad_()
                 logits = self._logits(points)
             said = logits.detach()
-            value, weights = _weighed(said, classes[start:end])
+            value, weights = _weighed(said, classes[rows])
             self.gradients += len(points)
             if not logits.requires_grad:  # logits that do not depend on the image
                 return value, torch.zeros_like(points.detach()), said
@@ -138,26 +138,13 @@ class LogOdds:
             (gradient,) = torch.autograd.grad(logits, points, weights, materialize_grads=True)
             return value, gradient.contiguous(), said
 
-        return Slope(*self._in_pieces(forward_and_back, len(images)))
+        return Slope(*self._in_chunks(forward_and_back, len(images)))
 
     def _logits(self, images: Tensor) -> Tensor:
         self.forwards += len(images)
         return self._classifier(images.to(self._classifier.dtype)).to(self.dtype)
 
-    def _in_pieces(self, function: Callable[[int, int], tuple[Tensor, ...]], total: int) -> tuple[Tensor, ...]:
-        """Apply a function to so many rows at a time as the memory of a graph allows."""
-        parts: list[tuple[Tensor, ...]] = []
-        start = 0
-        while start < total:
-            end = min(start + self._size, total)
-            try:
-                parts.append(function(start, end))
-            except RuntimeError as error:
-                if not out_of_memory(error) or self._size == 1:
-                    raise
-                self._size = max(1, min(self._size, end - start) // 2)
-                if self._classifier.device.type == "cuda":
-                    torch.cuda.empty_cache()
-                continue
-            start = end
+    def _in_chunks(self, function: Callable[[slice], tuple[Tensor, ...]], total: int) -> tuple[Tensor, ...]:
+        """Apply a function to as many rows at a time as the memory of a graph allows."""
+        parts = self._chunks(total, lambda rows, _: function(rows))
         return parts[0] if len(parts) == 1 else tuple(torch.cat(each) for each in zip(*parts, strict=True))

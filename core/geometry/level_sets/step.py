@@ -35,6 +35,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from core.geometry.boundary.signed_margin import per_row
 from core.geometry.level_sets.log_odds import LogOdds, level_below
 from core.geometry.level_sets.step_compiled import NEWTON_STEPS, calm_step
 from core.geometry.level_sets.walkers import RECORDED, Walkers
@@ -241,10 +242,10 @@ class Stepper:
         base, slope = _choose(back, w.kept, point), _choose(back, w.gradient, gradient)
         at = torch.where(back, w.value, value)
         if self.mode == "paper":
-            w.push = (w.push + _column(self.eps * at.neg().sigmoid()) * slope).clamp(-self.eps, self.eps)
+            w.push = (w.push + per_row(self.eps * at.neg().sigmoid()) * slope).clamp(-self.eps, self.eps)
             way = w.target - base
             along = _dot(way, slope) / _dot(slope, slope).clamp(min=torch.finfo(way.dtype).tiny)
-            w.point = (base + self.eta * (way - _column(along) * slope) + w.push).clamp(0, 1)
+            w.point = (base + self.eta * (way - per_row(along) * slope) + w.push).clamp(0, 1)
             return
         if self.mode == "equality":
             rise = w.at_source - at
@@ -253,7 +254,7 @@ class Stepper:
             spare = torch.maximum(short, (w.at_source + self.climb - w.level) * w.left)
             stride = w.eta * torch.where(back, w.scale, scale)  # what is not needed costs no longer step
             rise = torch.maximum(w.level + self._known(w) - at, torch.minimum(w.level + spare - at, stride))
-        there = torch.lerp(base, w.target, _column(w.eta))
+        there = torch.lerp(base, w.target, per_row(w.eta))
         w.point, risen = rise_in_box(base, there, slope, rise, exactly=self.mode == "equality")
         w.aim = at + torch.maximum(rise, risen)
 
@@ -294,7 +295,7 @@ def rise_in_box(
             slope = _dot(gradient.where(free == found, 0.0), gradient)
         going = going & (slope >= limits.tiny)
         reach = torch.where(going, reach + lack / slope.clamp(min=limits.tiny), reach)
-        free = torch.addcmul(wanted, _column(reach), gradient)
+        free = torch.addcmul(wanted, per_row(reach), gradient)
         found = free.clamp(0, 1)
         risen = _dot(gradient, found - base)
     return found, risen
@@ -312,12 +313,7 @@ def _choose(which: Tensor, images: Tensor, others: Tensor) -> Tensor:
             return images
         if not bool(which.any()):
             return others
-    return torch.where(_column(which), images, others)
-
-
-def _column(values: Tensor) -> Tensor:
-    """One value per row, to be multiplied with images."""
-    return values.view(-1, 1, 1, 1)
+    return torch.where(per_row(which), images, others)
 
 
 def _dot(a: Tensor, b: Tensor) -> Tensor:

@@ -49,6 +49,7 @@ from core.geometry.level_sets.step import (
 )
 from core.models.classifier import Classifier
 from core.result import Result, quantity
+from core.runtime.batches import engine_mode
 from core.runtime.progress import OnProgress, silent
 
 STATUSES: Mapping[str, str] = MappingProxyType(
@@ -205,7 +206,7 @@ def traverse(
     pixels, towards = (_in_the_box(classifier, images) for images in (sources, targets))
     rows = _rows(len(pixels), len(towards), pairing)
     allowed = _allowed(delta, len(rows), mode)
-    with torch.inference_mode(False), torch.no_grad(), torch.autocast(classifier.device.type, enabled=False):
+    with engine_mode(classifier.device):
         batches = classifier.batches()
         odds = LogOdds(classifier, batches.size)
         logits = [batches(classifier, images).to(odds.dtype) for images in (pixels, towards)]

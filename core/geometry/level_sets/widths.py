@@ -30,6 +30,7 @@ from core.errors import ImageError
 from core.geometry.level_sets.log_odds import LogOdds, log_odds
 from core.models.classifier import Classifier
 from core.result import Result, quantity
+from core.runtime.batches import engine_mode
 from core.runtime.progress import OnProgress, silent
 
 _Rays = Callable[[Tensor], Tensor]  # from numbers to unit vectors (m, pixels): the first point's, the second's, ...
@@ -118,7 +119,7 @@ def level_set_widths(
         raise ValueError(f"expected at least one direction, got {directions}")
     if isinstance(directions, Tensor) and directions.shape[:1] + directions.shape[2:] != (count, *size):
         raise ValueError(f"expected directions of {(count, 'd', *size)}, got {tuple(directions.shape)}")
-    with torch.inference_mode(False), torch.no_grad(), torch.autocast(classifier.device.type, enabled=False):
+    with engine_mode(classifier.device):
         batches = classifier.batches()
         odds = LogOdds(classifier, batches.size)
         classes = torch.from_numpy(source_class.astype(np.int64)).to(classifier.device)

@@ -41,6 +41,7 @@ from core.geometry.local.local import precise
 from core.geometry.local.mantel import distances, mantel_where_distinct
 from core.models.classifier import Classifier
 from core.result import Context, Number, Result, quantity
+from core.runtime.batches import engine_mode
 from core.runtime.progress import OnProgress, silent
 
 _WIDE, _BUCKETS = 1 << 15, 1 << 12
@@ -125,7 +126,7 @@ def layer_geometry(
     if not paths:
         raise ValueError(f"expected a network with layers, got {classifier.name}, a single one; look at it as a whole")
     size = max(1, min(exact.batches().size, MOST_VALUES // pixels[0].numel()))
-    with torch.inference_mode(False), torch.no_grad(), torch.autocast(exact.device.type, enabled=False):
+    with engine_mode(exact.device):
         law = directions(exact, pixels, count, sampler, dimension=dimension, radius=radius, seed=seed)
         with watched(exact, paths) as watch:
             look = _Look(watch, paths, radius, size, sampler == "sphere", seed)

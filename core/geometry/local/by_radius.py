@@ -32,6 +32,7 @@ from core.geometry.local.layers import Watch, watched
 from core.geometry.local.local import precise
 from core.models.classifier import Classifier
 from core.result import Context, Number, Result, quantity
+from core.runtime.batches import engine_mode
 from core.runtime.progress import OnProgress, silent
 
 RADII = (0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
@@ -110,7 +111,7 @@ def radius_sweep(
     if not len(pixels):
         raise ValueError("expected at least one image, got none")
     unseen = [name for name in kinks_of(exact) if name not in _SEEN]
-    with torch.inference_mode(False), torch.no_grad(), torch.autocast(exact.device.type, enabled=False):
+    with engine_mode(exact.device):
         outputs = Outputs(exact)
         law = directions(exact, pixels, count, sampler, dimension=dimension, radius=radii[0], seed=seed)
         with watched(exact, ()) as watch:

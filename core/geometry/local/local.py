@@ -42,6 +42,7 @@ from core.geometry.local.norm_product import norm_product
 from core.geometry.local.rays import label_rays
 from core.models.classifier import Classifier
 from core.result import Context, Number, Result, quantity
+from core.runtime.batches import engine_mode
 from core.runtime.progress import OnProgress, silent
 
 STATUSES: Mapping[str, str] = MappingProxyType(
@@ -228,7 +229,7 @@ def local_geometry(
     pixels = exact.accept(images)
     if not len(pixels):
         raise ValueError("expected at least one image, got none")
-    with torch.inference_mode(False), torch.no_grad(), torch.autocast(exact.device.type, enabled=False):
+    with engine_mode(exact.device):
         outputs = Outputs(exact, representation)
         law = directions(exact, pixels, count, sampler, dimension=dimension, radius=radius, seed=seed)
         around = _Around(

@@ -33,6 +33,7 @@ from core.geometry.boundary.relabel import RegionMargin
 from core.geometry.regions.recursive_bisection import BUDGET, FOUND, STALLED, Growth, Limits
 from core.models.classifier import Classifier
 from core.result import Result, quantity
+from core.runtime.batches import engine_mode
 from core.runtime.progress import OnProgress, silent
 
 STATUSES: Mapping[str, str] = MappingProxyType(
@@ -145,7 +146,7 @@ def connect(
     if not len(pixels) or len(pixels) != len(others):
         raise ValueError(f"expected an end for each of one or more starts, got {len(others)} and {len(pixels)}")
     limits = Limits(step, max_levels, max_anchors, restarts, search, overshoot, seed)
-    with torch.inference_mode(False), torch.no_grad(), torch.autocast(classifier.device.type, enabled=False):
+    with engine_mode(classifier.device):
         margin = RegionMargin(classifier)
         table = _Table(margin, limits, pixels.clone().to(margin.dtype), others.clone().to(margin.dtype))
         table.fill(on_progress)

@@ -50,7 +50,7 @@ from core.geometry.sparse.sparsefool import (
 )
 from core.models.classifier import Classifier
 from core.result import Result, quantity
-from core.runtime.batches import out_of_memory
+from core.runtime.batches import Chunks, engine_mode
 from core.runtime.progress import OnProgress, silent
 
 Method = Literal["sparsefool", "sigma_zero"]
@@ -175,7 +175,7 @@ def sparse_perturbation(
     if tied and not bool((pixels == pixels[:, :1]).all()):
         raise ImageError("expected images whose channels are equal, got others; leave out `tied`")
     search = _Search(classifier, options)
-    with torch.inference_mode(False), torch.no_grad(), torch.autocast(classifier.device.type, enabled=False):
+    with engine_mode(classifier.device):
         arrays = _in_chunks(search, pixels.clone(), on_progress)
     return SparsePerturbation(
         **arrays,
@@ -238,28 +238,9 @@ class _Options(NamedTuple):
 
 def _in_chunks(search: _Search, images: Tensor, on_progress: OnProgress) -> dict[str, Any]:
     """The arrays of the result, chunk by chunk: as many images as the memory of their graphs allows."""
-    size = search.size
-    parts: list[dict[str, np.ndarray]] = []
-    start, total = 0, len(images)
+    chunks = Chunks(search.size, each=search.options.rows)
     jitter = _JITTER * (2 * torch.rand(images.shape, generator=torch.Generator().manual_seed(search.options.seed)) - 1)
-    while start < total:
-        several = max(1, size // search.options.rows)
-        part = slice(start, start + several)
-
-        def tick(share: float, start: int = start, rows: int = len(images[part])) -> None:
-            on_progress((start + share * rows) / total)
-
-        tick(0.0)
-        try:
-            parts.append(search(images[part], jitter[part], size, tick))
-        except RuntimeError as error:
-            if not out_of_memory(error) or size == 1:
-                raise
-            size //= 2
-            if images.is_cuda:
-                torch.cuda.empty_cache()
-            continue
-        start += several
+    parts = chunks(len(images), lambda rows, tick: search(images[rows], jitter[rows], chunks.size, tick), on_progress)
     return {name: _stacked([part[name] for part in parts], "nan" if name == "curve" else "last") for name in parts[0]}
 
 

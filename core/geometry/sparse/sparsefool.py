@@ -31,7 +31,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from core.geometry.boundary.bracketing import looks, zero_between
-from core.geometry.boundary.signed_margin import Images, Rows, length, steepest
+from core.geometry.boundary.signed_margin import Images, Rows, length, per_row, row_dot, steepest
 from core.geometry.sparse.box_solver import SparseOrder, solve
 from core.geometry.sparse.counted_margin import Numbers, Problem
 
@@ -109,11 +109,11 @@ def first_planes(
         size = (lead.abs() / length(slope, 2)).clamp(min=_FLOOR)
         runs = status[rows] == _RUNNING
         goes = runs & torch.isfinite(size)
-        on = torch.where(_column(goes), way[rows] - _column(size) * steepest(slope, 2), way[rows])
+        on = torch.where(per_row(goes), way[rows] - per_row(size) * steepest(slope, 2), way[rows])
         there = clean + (1 + _OVERSHOOT) * on
         crossed = goes & (ledger(there, rows) < 0)
         way[rows] = on
-        beyond[rows] = torch.where(_column(crossed), there, beyond[rows])
+        beyond[rows] = torch.where(per_row(crossed), there, beyond[rows])
         status[rows] = torch.where(crossed, FOUND, torch.where(runs & ~goes, NO_DIRECTION, status[rows]))
         if step in looked:
             rows = rows[status[rows] == _RUNNING]
@@ -152,7 +152,7 @@ def _planes(problem: Problem, beyond: Tensor, status: Tensor) -> FirstPlane:
         known = closed & (steep > 0) & steep.isfinite()
         point[rows], normal[rows], steepness[rows] = at, -steepest(gradient, 2), steep
         status[rows] = torch.where(known, FOUND, torch.where(closed, NO_DIRECTION, UNDEFINED))
-    lost = _column(status != FOUND)
+    lost = per_row(status != FOUND)
     return FirstPlane(point.masked_fill(lost, 0), normal.masked_fill(lost, 0), steepness, status)
 
 
@@ -225,7 +225,7 @@ class _Search:
         rows = self.running()
         if len(rows):
             numbers = self._number[rows]
-            depth = _dot(first.normal, first.point - images)
+            depth = row_dot(first.normal, first.point - images)
             self._cross(rows, depth[numbers], first.normal[numbers], first.steepness[numbers])
             self._judge(rows, self._candidate(rows))
 
@@ -246,10 +246,10 @@ class _Search:
         met = torch.arange(len(rows)) if at.is_cuda else (~walks).nonzero()[:, 0]
         self._walk(rows, walks, (margin.abs() / steepness).clamp(min=_FLOOR), normal)
         base = self._base(rows[met])
-        depth = margin[met] / steepness[met] + _dot(normal[met], at[met] - base)
+        depth = margin[met] / steepness[met] + row_dot(normal[met], at[met] - base)
         self._cross(rows[met], depth, normal[met], steepness[met])
         ahead = self._z[rows] + (1 + _OVERSHOOT) * self._way[rows]
-        self._judge(rows, torch.where(_column(walks), ahead, self._candidate(rows)))
+        self._judge(rows, torch.where(per_row(walks), ahead, self._candidate(rows)))
 
     def attempts(self) -> Attempts:
         """The rows as they are now; those that still run have stalled."""
@@ -258,7 +258,7 @@ class _Search:
 
     def _base(self, rows: Tensor) -> Tensor:
         """Where a solution starts from."""
-        return torch.where(_column(self._onward[rows]), self._z[rows], self._images[self._number[rows]])
+        return torch.where(per_row(self._onward[rows]), self._z[rows], self._images[self._number[rows]])
 
     def _candidate(self, rows: Tensor) -> Tensor:
         """A little further than z, in the box."""
@@ -270,7 +270,7 @@ class _Search:
     def _walk(self, rows: Tensor, walks: Tensor, size: Tensor, normal: Tensor) -> None:
         """A DeepFool step of those rows that walk."""
         goes = walks & (self._status[rows] == _RUNNING)
-        self._way[rows] = self._way[rows] + _column(size.where(goes, 0.0)) * normal.nan_to_num(0.0)
+        self._way[rows] = self._way[rows] + per_row(size.where(goes, 0.0)) * normal.nan_to_num(0.0)
         self._steps[rows] += goes
 
     def _cross(self, rows: Tensor, depth: Tensor, normal: Tensor, steepness: Tensor) -> None:
@@ -278,7 +278,7 @@ class _Search:
         goes = ~self._walks[rows] & (self._status[rows] == _RUNNING)
         base, number = self._base(rows), self._number[rows]
         low, high = self._low[number] - base, self._high[number] - base
-        reach = _dot(normal.abs(), torch.where(normal > 0, high, -low))
+        reach = row_dot(normal.abs(), torch.where(normal > 0, high, -low))
         least = depth.clamp(min=0) + 2 * self._demanded[rows] / steepness
         push = self._multiplier[rows] * _EAGER ** self.loops[rows].to(depth.dtype)
         pushed = least + (push - 1) * depth.clamp(min=0)
@@ -288,8 +288,8 @@ class _Search:
         self._again[rows] = again = (goes & elsewhere & (depth < 0)) | short
         solved, moves = goes & ~again, goes & ~again & found.feasible
         self._place[rows] = torch.where(moves[:, None, None], self._placed(rows, found.place), self._place[rows])
-        self._z[rows] = torch.where(_column(moves), base + found.change, self._z[rows])
-        self._way[rows] = torch.where(_column(goes), torch.zeros_like(base), self._way[rows])
+        self._z[rows] = torch.where(per_row(moves), base + found.change, self._z[rows])
+        self._way[rows] = torch.where(per_row(goes), torch.zeros_like(base), self._way[rows])
         self.loops[rows] += solved
         self._onward[rows] = self._onward[rows] | short | (self.loops[rows] >= _FRESH)
         self._status[rows] = torch.where(solved & ~found.feasible, INFEASIBLE, self._status[rows])
@@ -309,7 +309,7 @@ class _Search:
         crossed = runs & walks & (margin < 0)
         solved = runs & ~walks & ~self._again[rows]
         found = solved & (margin < -self._demanded[rows])
-        self._adversarial[rows] = torch.where(_column(found), test, self._adversarial[rows])
+        self._adversarial[rows] = torch.where(per_row(found), test, self._adversarial[rows])
         self._walks[rows] = torch.where(crossed, False, torch.where(solved & ~found, True, walks))
         self._steps[rows] = self._steps[rows].where(walks, 0)
         self._arrived.index_put_((number,), found, accumulate=True)
@@ -322,12 +322,3 @@ class _Search:
         self._status[rows] = torch.where(found, FOUND, torch.where(runs & margin.isnan(), UNDEFINED, status))
         pixels = (test != self._images[number]).any(1).flatten(1).sum(1).to(margin.dtype)
         self._ledger.record(number, pixels.where(found, torch.inf))
-
-
-def _column(values: Tensor) -> Tensor:
-    """One value per row, to be multiplied with images."""
-    return values.view(-1, 1, 1, 1)
-
-
-def _dot(a: Tensor, b: Tensor) -> Tensor:
-    return (a * b).flatten(1).sum(1)

@@ -39,7 +39,7 @@ from core.geometry.sparse.saliency import PREDICTORS, bright_part, picture_maps,
 from core.geometry.sparse.sparse_perturbation import Method, SparsePerturbation, sparse_perturbation
 from core.models.classifier import Classifier
 from core.result import Context, Number, Result, per_sample, quantity
-from core.runtime.batches import Batches
+from core.runtime.batches import Batches, engine_mode
 from core.runtime.progress import OnProgress, silent
 
 _CERTAIN = 0.95
@@ -224,7 +224,7 @@ def unit_of(order: SparseOrder) -> Literal["pixel", "entry"]:
 
 def _steepness(classifier: Classifier, images: Float[Tensor, "n c h w"], source: np.ndarray) -> tuple[np.ndarray, int]:
     """The length of the margin's gradient at each pixel, (n, y, x), 0 where it is undefined, and the forwards."""
-    with torch.inference_mode(False), torch.no_grad(), torch.autocast(classifier.device.type, enabled=False):
+    with engine_mode(classifier.device):
         margin = SignedMargin(classifier)
         pixels = images.to(margin.dtype).clone()
         classes = torch.as_tensor(source, dtype=torch.int64, device=pixels.device).clamp(min=0)

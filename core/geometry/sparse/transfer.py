@@ -36,7 +36,7 @@ from core.geometry.sparse.support_overlap import chance_iou, iou, random_support
 from core.geometry.sparse.support_statistics import flat, mean, unit_of
 from core.models.classifier import Classifier
 from core.result import Context, Number, Result, quantity
-from core.runtime.batches import Batches, out_of_memory
+from core.runtime.batches import Batches, Chunks
 from core.runtime.progress import OnProgress, silent
 
 CONDITIONS = (
@@ -308,18 +308,10 @@ class _Judge:
 
     def _repainted(self, question: _Question) -> np.ndarray:
         """The class at the best colours found on the marks: (m,)."""
-        labels, start, size = [np.empty(0, np.int64)], 0, self._size
-        while start < len(question.on):
-            part = slice(start, start + size)
-            try:
-                labels.append(self._cross(question.on[part], question.marks[part]))
-            except RuntimeError as error:
-                if not out_of_memory(error) or size == 1:
-                    raise
-                size //= 2
-                continue
-            start += size
-        return np.concatenate(labels)
+        labels = Chunks(self._size)(
+            len(question.on), lambda rows, _: self._cross(question.on[rows], question.marks[rows])
+        )
+        return np.concatenate([np.empty(0, np.int64), *labels])
 
     def _cross(self, on: np.ndarray, marks: np.ndarray) -> np.ndarray:
         where = torch.as_tensor(on, device=self._images.device)

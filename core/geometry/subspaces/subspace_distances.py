@@ -40,6 +40,7 @@ from core.geometry.subspaces.subspace_margin import Planes, Within
 from core.geometry.subspaces.subspaces import Subspaces, frequency_windows
 from core.models.classifier import Classifier
 from core.result import Context, Number, Result, per_sample, quantity
+from core.runtime.batches import engine_mode
 from core.runtime.progress import OnProgress, silent
 
 STATUSES: Mapping[str, str] = MappingProxyType(
@@ -225,7 +226,7 @@ def subspace_margins(
     family = frequency_windows(classifier.input_shape, block, stride) if subspaces is None else subspaces
     if family.shape != classifier.input_shape:
         raise ValueError(f"expected subspaces of images {classifier.input_shape}, got those of {family.shape}")
-    with torch.inference_mode(False), torch.no_grad(), torch.autocast(classifier.device.type, enabled=False):
+    with engine_mode(classifier.device):
         search = _Search(classifier, family, candidates, max_steps, slides, tolerance)
         kept = len(pixels) if keep is None else min(keep, len(pixels))
         return _in_chunks(search, pixels.clone(), kept, begin, on_progress)

@@ -17,7 +17,7 @@ from torch import Tensor
 from core.geometry.boundary.signed_margin import Images, Rows, SignedMargin, Slope
 from core.geometry.subspaces.subspaces import Subspaces
 from core.models.classifier import Classifier
-from core.runtime.batches import out_of_memory
+from core.runtime.batches import Chunks
 
 Numbers = Int[Tensor, " n"]  # of rows
 
@@ -46,7 +46,7 @@ class Within(SignedMargin):
     def __init__(self, classifier: Classifier, subspaces: Subspaces) -> None:
         super().__init__(classifier)
         self._subspaces = subspaces.to(classifier.device, self.dtype)
-        self._size = max(1, min(classifier.batches().size, _MOST_VALUES // subspaces.whole))
+        self._chunks = Chunks(min(classifier.batches().size, _MOST_VALUES // subspaces.whole))
         self._source = self._which = torch.empty(0, dtype=torch.int64, device=classifier.device)
 
     def rows(self, source: Numbers, which: Numbers) -> None:
@@ -155,19 +155,7 @@ class Within(SignedMargin):
 
     def _batched(self, function: Callable[..., tuple[Tensor, ...]], *inputs: Tensor) -> tuple[Tensor, ...]:
         """Apply a function to the rows of its inputs, batch by batch; the batch is halved where memory runs out."""
-        parts: list[tuple[Tensor, ...]] = []
-        start = 0
-        while start < len(inputs[0]):
-            try:
-                parts.append(function(*(each[start : start + self._size] for each in inputs)))
-            except RuntimeError as error:
-                if not out_of_memory(error) or self._size == 1:
-                    raise
-                self._size //= 2
-                if inputs[0].is_cuda:
-                    torch.cuda.empty_cache()
-                continue
-            start += len(parts[-1][0])
+        parts = self._chunks(len(inputs[0]), lambda rows, _: function(*(each[rows] for each in inputs)))
         return parts[0] if len(parts) == 1 else tuple(torch.cat(each) for each in zip(*parts, strict=True))
 
 

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from core import files
 from core.runtime import batches as compute
-from core.runtime.batches import Batches, BatchShapes, scratch
-from core.runtime.progress import Cancelled
+from core.runtime.batches import Batches, BatchShapes, Chunks, engine_mode, scratch
+from core.runtime.progress import Cancelled, OnProgress
 
 
 @given(rows=st.integers(1, 40), size=st.integers(1, 16))
@@ -46,6 +46,40 @@ def test_a_batch_that_does_not_fit_is_halved_and_tried_again(message: str | None
     assert torch.equal(batches(fits_four, inputs), inputs + 1)
     assert tried == [16, 8, 4, 4, 4]
     assert batches.size == 4
+
+
+def test_chunks_cover_all_rows_and_are_halved_when_memory_runs_out() -> None:
+    fractions: list[float] = []
+
+    def fits_two(rows: slice, tick: OnProgress) -> list[int]:
+        if rows.stop - rows.start > 2:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        tick(1.0)
+        return list(range(rows.start, rows.stop))
+
+    chunks = Chunks(24, each=3)  # 8 rows of 3 values each
+    assert chunks(5, fits_two, fractions.append) == [[0, 1], [2, 3], [4]]
+    assert chunks.size == 6
+    assert fractions == pytest.approx([0, 0, 0, 0.4, 0.4, 0.8, 0.8, 1])
+    assert chunks(0, fits_two) == []
+
+
+def test_a_row_that_does_not_fit_is_an_error() -> None:
+    def never(rows: slice, tick: OnProgress) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    with pytest.raises(torch.OutOfMemoryError):
+        Chunks(4)(3, never)
+
+
+def test_the_engine_makes_ordinary_tensors_whatever_the_caller_does() -> None:
+    with torch.inference_mode(), torch.autocast("cpu", dtype=torch.bfloat16), engine_mode(torch.device("cpu")):
+        product = torch.ones(2, 2) @ torch.ones(2, 2)
+        assert not product.is_inference()
+        assert product.dtype == torch.float32
+    with engine_mode(torch.device("cpu")):
+        assert not torch.is_grad_enabled()
+    assert torch.is_grad_enabled()
 
 
 def test_other_errors_are_not_taken_for_lack_of_memory() -> None:

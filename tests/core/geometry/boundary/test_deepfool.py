@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from core.errors import ImageError
-from core.geometry.boundary import deepfool
 from core.geometry.boundary.deepfool import STATUSES, BoundaryPoints, boundary_points
 from core.geometry.boundary.signed_margin import NORMS, Norm
 from core.images.load import load_images
@@ -324,7 +323,7 @@ def test_chunks_are_halved_when_memory_runs_out(monkeypatch: pytest.MonkeyPatch)
     found = boundary_points(truths.classifier(small, (1, 4, 4), torch.float64), images)
     expected = boundary_points(truths.classifier(plain, (1, 4, 4), torch.float64), images)
     np.testing.assert_allclose(found.points, expected.points, rtol=1e-12)
-    monkeypatch.setattr(deepfool, "out_of_memory", lambda error: False)
+    monkeypatch.setattr(batches, "out_of_memory", lambda error: False)
     with pytest.raises(torch.OutOfMemoryError):
         boundary_points(truths.classifier(small, (1, 4, 4), torch.float64), images)
 

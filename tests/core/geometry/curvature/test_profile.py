@@ -13,7 +13,6 @@ from torch import Tensor, nn
 
 from core.errors import ImageError
 from core.geometry.boundary.deepfool import boundary_points
-from core.geometry.curvature import profile
 from core.geometry.curvature.profile import STATUSES, CurvatureProfile, curvature_profile
 from core.images.load import load_images
 from core.models.load import load_classifier
@@ -349,7 +348,7 @@ def test_chunks_are_halved_when_memory_runs_out(monkeypatch: pytest.MonkeyPatch)
         classifier, images, 2, points=boundary_points(classifier, images), backend="double backward"
     )
     np.testing.assert_allclose(found.curvatures, -0.5, rtol=1e-6)
-    monkeypatch.setattr(profile, "out_of_memory", lambda error: False)
+    monkeypatch.setattr(batches, "out_of_memory", lambda error: False)
     with pytest.raises(torch.OutOfMemoryError):
         curvature_profile(classifier, images, 2, points=boundary_points(classifier, images), backend="double backward")
 

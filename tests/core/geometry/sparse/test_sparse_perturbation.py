@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from core.errors import ImageError
-from core.geometry.sparse import sparse_perturbation as sparse
 from core.geometry.sparse.box_solver import SPARSE_ORDERS
 from core.geometry.sparse.sparse_perturbation import STATUSES, SparsePerturbation, sparse_perturbation
 from core.images.load import load_images
@@ -369,7 +368,7 @@ def test_chunks_are_halved_when_memory_runs_out(monkeypatch: pytest.MonkeyPatch)
     small, plain = (truths.classifier(kind((5, 9)), (3, 4, 4), torch.float64) for kind in (Small, Pixels))
     found, expected = sparse_perturbation(small, images), sparse_perturbation(plain, images)
     np.testing.assert_allclose(found.adversarial, expected.adversarial, rtol=1e-12)
-    monkeypatch.setattr(sparse, "out_of_memory", lambda error: False)
+    monkeypatch.setattr(batches, "out_of_memory", lambda error: False)
     with pytest.raises(torch.OutOfMemoryError):
         sparse_perturbation(small, images)
 
