@@ -32,6 +32,11 @@ class OutputError(OSError):
     """A file cannot be written: one sentence says what was expected, what came and what to do."""
 
 
+def one_line(text: object) -> str:
+    """The text of an error or value without line breaks and repeated spaces."""
+    return " ".join(str(text).split())
+
+
 def told(error: BaseException) -> str:
     """An error in one sentence: our own as they are, the system's with the file, others with their type and reason.
 
@@ -41,12 +46,12 @@ def told(error: BaseException) -> str:
     Returns:
         One line.
     """
-    said = " ".join(str(error).split())
+    text = one_line(error)
     if isinstance(error, OSError) and error.filename is not None and error.strerror:
         return f"cannot open {error.filename}: {error.strerror}; check it"
     if foreseen(error):
-        return said
-    short = said if len(said) <= _REASON else f"{said[:_REASON]}..."
+        return text
+    short = text if len(text) <= _REASON else f"{text[:_REASON]}..."
     return f"{type(error).__name__}: {short}" if short else type(error).__name__
 
 

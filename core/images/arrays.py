@@ -137,12 +137,12 @@ def arrays_of(found: Sequence[Stored], refused: Sequence[Refused], name: str) ->
         _check_range(stack, name)
     used = {id(each) for each in (pixels, adversarial, labels, names)}
     left = [*refused, *(Refused(each.name[:80], _ASIDE.format(name)) for each in found if id(each) not in used)]
-    classes, told = _class_names(names, name)
+    classes, unused = _class_names(names, name)
     return Arrays(
         tuple(stacks),
         None if labels is None else _labels(labels.read(), len(stacks[0]), name),
         classes,
-        (*left, *told),
+        (*left, *unused),
     )
 
 

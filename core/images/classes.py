@@ -53,7 +53,7 @@ def whole_numbers(texts: Iterable[str]) -> dict[str, int | None] | None:
     return found if any(value is not None for value in found.values()) else None
 
 
-def numbered(labels: Sequence[str], own: Sequence[str], said: ImageSource) -> tuple[list[int], tuple[str, ...]]:
+def numbered(labels: Sequence[str], own: Sequence[str], source: ImageSource) -> tuple[list[int], tuple[str, ...]]:
     """The number of each picture's class, and what the classes are called.
 
     Classes that are all whole numbers keep their numbers; words are counted in the order of `classes`, or of the
@@ -62,7 +62,7 @@ def numbered(labels: Sequence[str], own: Sequence[str], said: ImageSource) -> tu
     Args:
         labels: what is written about each picture, "" where nothing is.
         own: what the classes are called, where the pictures come with a list of names.
-        said: the source, which may name the classes or leave them out.
+        source: the source, which may name the classes or leave them out.
 
     Returns:
         Numbers, -1 where the class is not known, and names.
@@ -71,7 +71,7 @@ def numbered(labels: Sequence[str], own: Sequence[str], said: ImageSource) -> tu
         ImageError: if a picture has a class that `classes` does not name, or a number that is none of a class.
     """
     known = {label for label in labels if label}
-    if not said.labelled or not known:
+    if not source.labelled or not known:
         return [UNKNOWN] * len(labels), ()
     longest = max(known, key=len)
     if len(longest) > MOST_LETTERS:
@@ -80,7 +80,7 @@ def numbered(labels: Sequence[str], own: Sequence[str], said: ImageSource) -> tu
             f"expected class names of at most {MOST_LETTERS} letters, got {came}; shorten it, or add labels=none"
         )
     labels = [wording.name(label, "unnamed") if label else "" for label in labels]  # as the set will call them
-    known, own, given = set(labels) - {""}, wording.names(own, "class"), wording.names(said.classes, "class")
+    known, own, given = set(labels) - {""}, wording.names(own, "class"), wording.names(source.classes, "class")
     numbers = None if known <= set(given) else whole_numbers(known)
     if numbers is not None:
         listed = own if set(own) & set(given) else given or own  # other names for the same numbers replace its own
@@ -96,8 +96,8 @@ def numbered(labels: Sequence[str], own: Sequence[str], said: ImageSource) -> tu
         labels = [own[row] if row >= 0 else "" for row in rows]
         known = set(labels) - {""}
     order = given or tuple(own) or tuple(sorted(known))
-    place = {word: number for number, word in enumerate(order)}
-    missing = next((label for label in sorted(known) if label not in place), None)
+    index = {word: number for number, word in enumerate(order)}
+    missing = next((label for label in sorted(known) if label not in index), None)
     if missing is not None:
         raise ImageError(f"expected classes out of {'/'.join(order)[:200]}, got {missing[:40]!a}; name it too")
-    return [place.get(label, UNKNOWN) for label in labels], order
+    return [index.get(label, UNKNOWN) for label in labels], order

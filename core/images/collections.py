@@ -8,7 +8,7 @@ with limits of memory and time, see `core.runtime.sandbox`; torchvision reads it
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -18,13 +18,11 @@ from core.errors import ImageError
 from core.images.archives import Refused
 from core.images.classes import numbered
 from core.images.files import short_name
-from core.images.image_set import ImageSet
-from core.images.pixels import to_pixels
+from core.images.image_set import ImageSet, to_pixels
 from core.images.reading import MOST_DECODED, Collected, Note, collected
 from core.runtime.sandbox import Limits, isolated
 from core.sources.images import Fit, ImageSource
-
-Uploads = Callable[[str], Sequence[Path]]  # the files of an upload, by its digest
+from core.sources.options import UploadFinder
 
 MOST_VALUES = 2**29  # of one set: 2 GiB as float32
 _MEMORY = 2 << 30  # bytes for one picture of the most pixels, in all the forms that it has on its way
@@ -63,18 +61,17 @@ class Gathered:
         Raises:
             ImageError: if an image has a class that the source does not name.
         """
-        said = source if isinstance(source, ImageSource) else ImageSource.parse(source)
-        rows, names = numbered(self.labels, self.class_names, said)
-        of = self.images
-        images = ImageSet(of.pixels, torch.tensor(rows), of.names, names, said.text(), of.partners)
-        return Gathered(images, self.notes, self.refused, self.left, self.labels, self.class_names)
+        parsed = source if isinstance(source, ImageSource) else ImageSource.parse(source)
+        rows, names = numbered(self.labels, self.class_names, parsed)
+        images = replace(self.images, labels=torch.tensor(rows), class_names=names, source=parsed.text())
+        return replace(self, images=images)
 
 
 def gather(
     source: str | Path,
     *,
     size: int | tuple[int, int] | None = None,
-    uploads: Uploads | None = None,
+    uploads: UploadFinder | None = None,
     most_values: int = MOST_VALUES,
     on_progress: Callable[[float], None] = lambda fraction: None,
 ) -> Gathered:
@@ -94,22 +91,24 @@ def gather(
         ImageError: if there is no such source, nothing of it can be used, it is too much, or the sizes differ.
         BaseException: what `on_progress` raises.
     """
-    said = ImageSource.parse(source)
-    fit = _with_size(said.fit, size)
-    if said.kind == "torchvision":
+    parsed = ImageSource.parse(source)
+    fit = parsed.fit if size is None or parsed.fit.height is not None else parsed.fit.sized(size)
+    if parsed.kind == "torchvision":
         from core.images.datasets import dataset_pictures
 
-        found = collected(dataset_pictures(said), fit, most_values, said.place, on_progress)
+        found = collected(dataset_pictures(parsed), fit, most_values, parsed.place, on_progress)
     else:
-        found = _read(_place(said, uploads), said, fit, most_values, on_progress)
+        found = _read(_place(parsed, uploads), parsed, fit, most_values, on_progress)
     names = tuple(note.name for note in found.notes)
     pixels = to_pixels(found.pictures, names)
     unknown = torch.full((len(names),), -1)
-    images = ImageSet(pixels, unknown, names, (), said.text(), found.partners)
-    return Gathered(images, found.notes, found.refused, found.left, found.labels, found.class_names).classed(said)
+    images = ImageSet(pixels, unknown, names, (), parsed.text(), found.partners)
+    return Gathered(images, found.notes, found.refused, found.left, found.labels, found.class_names).classed(parsed)
 
 
-def _read(path: Path, said: ImageSource, fit: Fit, most_values: int, on_progress: Callable[[float], None]) -> Collected:
+def _read(
+    path: Path, source: ImageSource, fit: Fit, most_values: int, on_progress: Callable[[float], None]
+) -> Collected:
     """A file or folder, read in a process of its own."""
     pictures, labels, class_names, partners, notes, refused, left = isolated(
         "core.images.reading:read_set",
@@ -119,7 +118,7 @@ def _read(path: Path, said: ImageSource, fit: Fit, most_values: int, on_progress
         on_progress=on_progress,
         path=path,
         fit=[fit.height, fit.width, fit.how, fit.channels],
-        most=said.most,
+        most=source.most,
         most_values=most_values,
     )
     return Collected(
@@ -133,7 +132,7 @@ def _read(path: Path, said: ImageSource, fit: Fit, most_values: int, on_progress
     )
 
 
-def previews(source: str | Path, notes: Sequence[Note], *, uploads: Uploads | None = None) -> list[np.ndarray]:
+def previews(source: str | Path, notes: Sequence[Note], *, uploads: UploadFinder | None = None) -> list[np.ndarray]:
     """Some pictures of a set as their files hold them, small, with what is kept of each framed.
 
     Args:
@@ -147,8 +146,8 @@ def previews(source: str | Path, notes: Sequence[Note], *, uploads: Uploads | No
     Raises:
         ImageError: if there is no such source, or one of these pictures is not in it.
     """
-    said = ImageSource.parse(source)
-    path = _place(said, uploads)
+    parsed = ImageSource.parse(source)
+    path = _place(parsed, uploads)
     found: list[np.ndarray] = isolated(
         "core.images.reading:read_previews",
         name=short_name(path.name),
@@ -157,7 +156,7 @@ def previews(source: str | Path, notes: Sequence[Note], *, uploads: Uploads | No
         path=path,
         names=[note.name for note in notes],
         boxes=[note.box for note in notes],
-        most=said.most,
+        most=parsed.most,
     )
     return found
 
@@ -168,30 +167,21 @@ def _limits(path: Path, memory: int, output: int) -> Limits:
     return Limits.of(size + MOST_DECODED if path.is_file() else 1 << 60, memory=memory + size, output=output)
 
 
-def _with_size(fit: Fit, size: int | tuple[int, int] | None) -> Fit:
-    if size is None or fit.height is not None:
-        return fit
-    height, width = (size, size) if isinstance(size, int) else size
-    if height < 1 or width < 1:
-        raise ImageError(f"expected a size of at least 1 x 1 pixel, got {height} x {width}; choose a larger one")
-    return Fit(height, width, fit.how, fit.channels)
-
-
-def _place(said: ImageSource, uploads: Uploads | None) -> Path:
+def _place(source: ImageSource, uploads: UploadFinder | None) -> Path:
     """Where the file or folder of a source lies.
 
     Raises:
         ImageError: if there is none, or it is an upload that is not here.
     """
-    if said.kind == "upload":
-        files = () if uploads is None else uploads(said.place)
+    if source.kind == "upload":
+        files = () if uploads is None else uploads(source.place)
         if len(files) != 1:
             raise ImageError(
-                f"expected the uploaded file {said.place[:12]!a}, it is not here; upload it on the Images view, "
+                f"expected the uploaded file {source.place[:12]!a}, it is not here; upload it on the Images view, "
                 "or name it on the command line with --upload FILE"
             )
         return files[0]
-    path = Path(said.place)
+    path = Path(source.place)
     try:
         there = path.is_dir() or path.is_file()
     except (OSError, ValueError):  # a name too long for the file system, or with a zero byte

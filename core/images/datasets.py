@@ -36,11 +36,11 @@ _SPLITS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
 }
 
 
-def dataset_pictures(said: ImageSource) -> Listed:
+def dataset_pictures(source: ImageSource) -> Listed:
     """The pictures of a data set with their classes.
 
     Args:
-        said: a source of the kind `torchvision`, with the folder that torchvision keeps it in as `root`.
+        source: a source of the kind `torchvision`, with the folder that torchvision keeps it in as `root`.
 
     Returns:
         Those that the source asks for.
@@ -50,15 +50,15 @@ def dataset_pictures(said: ImageSource) -> Listed:
     """
     from torchvision import datasets
 
-    name, root = said.place, said.options.get("root", "")
+    name, root = source.place, source.options.get("root", "")
     if name not in _SPLITS:
         raise ImageError(f"expected a data set out of {', '.join(sorted(_SPLITS))}, got {name[:40]!a}; choose one")
     parts = _SPLITS[name]
-    part = said.options.get("split", next(iter(parts)))
+    part = source.options.get("split", next(iter(parts)))
     if part not in parts or not root:
         raise ImageError(
             f"expected torchvision:{name}?root=FOLDER&split=PART with a part out of {', '.join(parts)},"
-            f" got {said.text()[:80]!a}; mend the source"
+            f" got {source.text()[:80]!a}; mend the source"
         )
     try:
         found = getattr(datasets, name)(root, **parts[part])
@@ -76,7 +76,7 @@ def dataset_pictures(said: ImageSource) -> Listed:
             str(labels[row] if labels else int(found[row][1])),
             fitting(_reader(found, row)),
         )
-        for row in rows_of(count, said.most, name)
+        for row in rows_of(count, source.most, name)
     ]
     return Listed(pictures, class_names=tuple(classes))
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageOps, TiffImagePlugin
+from PIL import Image, ImageDraw, ImageOps, TiffImagePlugin
 
 from core.errors import ImageError
 from core.sources.images import Fit
@@ -285,12 +285,12 @@ def zip_ends(tail: bytes) -> list[int]:
 
 
 def _end_of_png(content: bytes) -> int:
-    place = 8
-    while place + 12 <= len(content):
-        length, kind = int.from_bytes(content[place : place + 4], "big"), content[place + 4 : place + 8]
-        place += 12 + length
+    at = 8
+    while at + 12 <= len(content):
+        length, kind = int.from_bytes(content[at : at + 4], "big"), content[at + 4 : at + 8]
+        at += 12 + length
         if kind == b"IEND":
-            return place
+            return at
     return -1
 
 
@@ -394,8 +394,8 @@ FIRST = "first frame"  # what is done to an animation, or to a file of several p
 def _raw_mode(image: Image.Image) -> str:
     """How the file lays out its values, as Pillow's decoder is told, which calls 16 bits per channel ";16"."""
     tiles = getattr(image, "tile", ())
-    told = tiles[0][3] if tiles and len(tiles[0]) > 3 else ""
-    first, *rest = told if isinstance(told, tuple) and told else (told,)
+    layout = tiles[0][3] if tiles and len(tiles[0]) > 3 else ""
+    first, *rest = layout if isinstance(layout, tuple) and layout else (layout,)
     if image.format == "PPM" and image.mode == "RGB" and any(isinstance(white, int) and white > 255 for white in rest):
         return "RGB;16B"
     return first if isinstance(first, str) else ""
@@ -403,8 +403,8 @@ def _raw_mode(image: Image.Image) -> str:
 
 def _colours_not_applied(image: Image.Image) -> list[str]:
     """What a file says about its colours, where it is no sRGB: values are taken as they are."""
-    said, gamma = image.info.get("icc_profile"), image.info.get("gamma")
-    known = not isinstance(said, bytes) or b"sRGB" in said or "sRGB".encode("utf-16-be") in said
+    profile, gamma = image.info.get("icc_profile"), image.info.get("gamma")
+    known = not isinstance(profile, bytes) or b"sRGB" in profile or "sRGB".encode("utf-16-be") in profile
     done = [] if known else ["colour profile not applied"]
     if isinstance(gamma, float) and not 0.4 < gamma < 0.5 and "srgb" not in image.info:  # of sRGB: 1 / 2.2
         done.append("gamma not applied")
@@ -462,3 +462,40 @@ def _middle(size: tuple[int, int], target: tuple[int, int]) -> tuple[float, floa
     wide, high = (height * ratio, float(height)) if width / height > ratio else (float(width), width / ratio)
     left, top = (width - wide) / 2, (height - high) / 2
     return left, top, left + wide, top + high
+
+
+# -- previews ---------------------------------------------------------------------------------------------------------
+
+FRAME = (213, 94, 0)  # vermilion: seen on light and dark pictures alike
+_FADE = 0.6  # towards grey, of what is cut off
+_FADED = 128
+
+
+def preview(pixels: np.ndarray, box: tuple[float, float, float, float], longest: int = 256) -> np.ndarray:
+    """A picture with its longer side `longest`, what is cut off faded and the rest framed.
+
+    Args:
+        pixels: (h, w) or (h, w, 3), uint8 or float32 in [0, 1].
+        box: what is kept: left, top, right and bottom, in pixels of the picture.
+        longest: pixels of the longer side.
+
+    Returns:
+        (height, width, 3) uint8; without a mark where all of it is kept.
+    """
+    levels = pixels if pixels.dtype == np.uint8 else (pixels * 255).round().astype(np.uint8)
+    height, width = levels.shape[:2]
+    scale = longest / max(height, width)
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    how = Image.Resampling.BOX if scale < 1 else Image.Resampling.NEAREST  # pixels of small pictures stay squares
+    shown = np.asarray(Image.fromarray(levels).convert("RGB").resize(size, how))
+    left, top, right, bottom = box
+    if right - left > 0.999 * width and bottom - top > 0.999 * height:
+        return shown
+    corners = [round(side * scale) for side in box]
+    inside = np.zeros(shown.shape[:2], dtype=bool)
+    inside[corners[1] : corners[3], corners[0] : corners[2]] = True
+    faded = ((1 - _FADE) * shown + _FADE * _FADED).round().astype(np.uint8)
+    marked = Image.fromarray(np.where(inside[:, :, None], shown, faded))
+    edge = corners[0], corners[1], corners[2] - 1, corners[3] - 1
+    ImageDraw.Draw(marked).rectangle(edge, outline=FRAME, width=max(1, longest // 100))
+    return np.asarray(marked)

@@ -12,7 +12,7 @@ import operator
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -21,10 +21,6 @@ from torch import Tensor
 from core import wording
 from core.errors import ImageError
 from core.images.arrays import scale_advice
-
-if TYPE_CHECKING:
-    pass
-
 
 METADATA_KEY = "boundary-atlas"  # one key holding one JSON text: safetensors writes several keys in random order
 
@@ -159,4 +155,27 @@ def _plain(dtype: torch.dtype) -> str:
     return str(dtype).removeprefix("torch.")
 
 
-# -- demo sets --------------------------------------------------------------------------------------------------------
+def to_pixels(images: Sequence[np.ndarray], names: Sequence[str]) -> Tensor:
+    """Stack pictures of one size.
+
+    Args:
+        images: (h, w), or (h, w, 3); uint8, or float32 in [0, 1]. Grey ones among colours get three equal channels.
+        names: of each.
+
+    Returns:
+        float32 pixels in [0, 1], (n, c, h, w).
+
+    Raises:
+        ImageError: if two differ in size.
+    """
+    height, width = images[0].shape[:2]
+    channels = max(3 if image.ndim == 3 else 1 for image in images)
+    pixels = torch.empty(len(images), channels, height, width)
+    for row, (image, name) in enumerate(zip(images, names, strict=True)):
+        if image.shape[:2] != (height, width):
+            came = f"{height} x {width} ({Path(names[0]).name}) and {image.shape[0]} x {image.shape[1]}"
+            raise ImageError(f"expected images of one size, got {came} ({Path(name).name}); pass a size")
+        values = torch.from_numpy(np.array(image))
+        values = values.float() / 255 if image.dtype == np.uint8 else values
+        pixels[row] = values[None] if image.ndim == 2 else values.permute(2, 0, 1)
+    return pixels

@@ -185,10 +185,10 @@ def _classed(entries: Sequence[Entry], refused: Sequence[Refused], where: str, *
     loose = [each for each in pictures if "/" not in each.name]
     folders = len({each.name.partition("/")[0] for each in pictures if "/" in each.name}) > 1
     if tables and pictures:
-        said = classes_in_tables(tables, [each.name for each in pictures], folders=folders)
-        refused += said.refused
-        if said.labels is not None:
-            return Listed(_named(pictures, said.labels), refused, said.left)
+        found = classes_in_tables(tables, [each.name for each in pictures], folders=folders)
+        refused += found.refused
+        if found.labels is not None:
+            return Listed(_named(pictures, found.labels), refused, found.left)
     if loose and len(loose) < len(pictures):
         if not loose_and_classes:
             raise ImageError(

@@ -8,22 +8,18 @@ import logging
 import threading
 from collections import OrderedDict
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 from weakref import WeakSet
 
-import numpy as np
 import torch
-from PIL import Image, ImageOps
 
 from core.errors import ImageError
-from core.images.pixels import to_pixels
-from core.sources.images import ImageSource
+from core.images.files import fitted_array
+from core.images.image_set import METADATA_KEY, ImageSet, to_pixels
+from core.sources.images import Fit, ImageSource
 from core.sources.models import ASSETS
-
-if TYPE_CHECKING:
-    from core.images.collections import Uploads
-from core.images.image_set import METADATA_KEY, ImageSet
+from core.sources.options import UploadFinder
 
 logger = logging.getLogger(__name__)
 
@@ -33,7 +29,7 @@ _MOST_TOLD = 20  # files that were left out, each with its reason
 
 
 def load_images(
-    source: str | Path, *, size: int | tuple[int, int] | None = None, uploads: Uploads | None = None
+    source: str | Path, *, size: int | tuple[int, int] | None = None, uploads: UploadFinder | None = None
 ) -> ImageSet:
     """Load images with pixels in [0, 1].
 
@@ -66,7 +62,7 @@ def load_images(
             )
         if at:
             return _fitted(_demo_set(name), _side(side), text)
-        return _demo_set(name) if size is None else _resized(_demo_set(name), _box(size))
+        return _demo_set(name) if size is None else _resized(_demo_set(name), Fit().sized(size))
     from core.images.collections import gather
 
     found = gather(source, size=size, uploads=uploads)
@@ -162,35 +158,16 @@ def _fitted(images: ImageSet, side: int, source: str) -> ImageSet:
                 _sizes.popitem(last=False)
             if sum(each.pixels.nbytes for each in _in_use) + many * bytes_each > _MOST_IN_USE:
                 raise ImageError(f"expected room for {source}, demo images at other sizes fill it; try again later")
-            few = _resized(images[:many], (side, side))
-            made = ImageSet(few.pixels, torch.full((many,), -1), few.names, (), source)
+            few = replace(images[:many], labels=torch.full((many,), -1), class_names=(), source=source)
+            made = _resized(few, Fit(side, side))
             _sizes[source] = made
             _in_use.add(made)
         _sizes.move_to_end(source)
         return _sizes[source]
 
 
-def _resized(images: ImageSet, box: tuple[int, int]) -> ImageSet:
+def _resized(images: ImageSet, fit: Fit) -> ImageSet:
     """A demo set at another size."""
     levels = (images.pixels * 255).round().byte().permute(0, 2, 3, 1).numpy()
-    arrays = [
-        np.asarray(_fit(Image.fromarray(level.squeeze(-1) if level.shape[-1] == 1 else level), box)) for level in levels
-    ]
-    return ImageSet(to_pixels(arrays, images.names), images.labels, images.names, images.class_names, images.source)
-
-
-def _box(size: int | tuple[int, int]) -> tuple[int, int]:
-    """Height and width.
-
-    Raises:
-        ImageError: if one is not positive.
-    """
-    height, width = (size, size) if isinstance(size, int) else size
-    if height < 1 or width < 1:
-        raise ImageError(f"expected a size of at least 1 x 1 pixel, got {height} x {width}; choose a larger one")
-    return height, width
-
-
-def _fit(image: Image.Image, box: tuple[int, int]) -> Image.Image:
-    height, width = box
-    return image if image.size == (width, height) else ImageOps.fit(image, (width, height), Image.Resampling.BILINEAR)
+    pictures = [fitted_array(level, fit).pixels for level in levels]
+    return replace(images, pixels=to_pixels(pictures, images.names))

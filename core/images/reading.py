@@ -15,9 +15,8 @@ import numpy as np
 
 from core.errors import ImageError
 from core.images.archives import Refused
-from core.images.files import FIRST, Picture, short_name
+from core.images.files import FIRST, Picture, preview, short_name
 from core.images.listing import Listed, listed
-from core.images.previews import preview
 from core.sources.images import Fit
 
 MOST_DECODED = 2**28  # pixels of all files of a set, and besides
@@ -126,8 +125,8 @@ def collected(found: Listed, fit: Fit, most_values: int, name: str, progress: Ca
         raise ImageError(_none_left(name, found, refused))
     left += _further_frames(notes)
     half = len(found.files) // 2
-    place = {row: at for at, row in enumerate(rows)}
-    partners = tuple(place.get((row + half) % (2 * half), -1) for row in rows) if found.paired else ()
+    position = {row: at for at, row in enumerate(rows)}
+    partners = tuple(position.get((row + half) % (2 * half), -1) for row in rows) if found.paired else ()
     return Collected(pictures, tuple(labels), found.class_names, partners, tuple(notes), tuple(refused), tuple(left))
 
 
@@ -137,14 +136,14 @@ def _check_size(name: str, row: int, count: int, values: int, most_values: int, 
     Raises:
         ImageError: if it takes more.
     """
-    place = f"{short_name(name)} (image {row + 1} of {count})"
+    where = f"{short_name(name)} (image {row + 1} of {count})"
     if values > most_values:
         much = f"{4 * most_values / 2**30:.3g} GiB as float32"
-        raise ImageError(f"expected images of at most {much}, got more by {place}; take fewer or a smaller size")
+        raise ImageError(f"expected images of at most {much}, got more by {where}; take fewer or a smaller size")
     most = MOST_DECODED + PIXELS_PER_BYTE * stored
     if decoded > most:
         raise ImageError(
-            f"expected files of at most {most / 1e6:,.0f} million pixels together, got more by {place}; make them"
+            f"expected files of at most {most / 1e6:,.0f} million pixels together, got more by {where}; make them"
             " smaller, or take fewer with most=500 in the source"
         )
 
@@ -161,7 +160,7 @@ def _none_left(name: str, found: Listed, refused: Sequence[Refused]) -> str:
 def _further_frames(notes: Sequence[Note]) -> list[Refused]:
     """Sentences about the frames that were not taken."""
     names = [note.name for note in notes if FIRST in note.done]
-    told = [
+    found = [
         Refused(
             name,
             f"expected one picture in a file, {short_name(name)} has more; only the first is taken",
@@ -169,8 +168,8 @@ def _further_frames(notes: Sequence[Note]) -> list[Refused]:
         for name in names[:_TOLD]
     ]
     if len(names) > _TOLD:
-        told.append(Refused("more files", f"expected one picture in a file, {len(names) - _TOLD:,} more have several"))
-    return told
+        found.append(Refused("more files", f"expected one picture in a file, {len(names) - _TOLD:,} more have several"))
+    return found
 
 
 def upright(path: Path, names: Sequence[str], most: int | None = None) -> list[Picture]:

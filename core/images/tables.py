@@ -147,12 +147,12 @@ def classes_in_tables(tables: Sequence[Entry], pictures: Sequence[str], *, folde
             rows = read_table(content, table.name, _CELLS - cells)
             cells += len(rows) * len(rows[0])
             alone = labels is None and not folders
-            found, told = _classes(rows, places, short, asked=asked, alone=alone)
+            found, remarks = _classes(rows, places, short, asked=asked, alone=alone)
             labels = found if labels is None else _together(labels, found, short)
         except ImageError as error:
             refused.append(Refused(table.name, str(error)))
         else:
-            left += [Refused(table.name, sentence) for sentence in told]
+            left += [Refused(table.name, sentence) for sentence in remarks]
     if labels is not None and "" in labels:
         none = [name for name, label in zip(pictures, labels, strict=True) if not label]
         reason = f"expected a class for every picture, the tables name none for {len(none):,}, such as this one"
@@ -349,14 +349,15 @@ def _by_row(rows: Sequence[tuple[_Place | None, str, str]], count: int, name: st
     for row, (_, known) in best.items():
         labels[row] = next(iter(known)) if len(known) == 1 else ""
     twice = sum(len(known) > 1 for _, known in best.values())
-    told = []
+    remarks = []
     if lost:
-        told.append(f"expected a picture for every row of {name}, {_some(lost)} name none here; they are left aside")
+        remarks.append(f"expected a picture for every row of {name}, {_some(lost)} name none here; they are left aside")
     if unclear:
-        told.append(f"expected one picture for every row of {name}, {_some(unclear)} name several; write their folders")
+        several = f"{_some(unclear)} name several"
+        remarks.append(f"expected one picture for every row of {name}, {several}; write their folders")
     if twice:
-        told.append(f"expected one class for every picture in {name}, {twice:,} have several; these have none")
-    return labels, told
+        remarks.append(f"expected one class for every picture in {name}, {twice:,} have several; these have none")
+    return labels, remarks
 
 
 def _some(cells: Sequence[str]) -> str:

@@ -245,10 +245,10 @@ def analytic_classifier(classifier: Classifier, kind: str, images: ImageSet, row
     if len(present) < 2 or mine < 0:
         raise CheckpointError(f"expected images of two classes or more, got {len(present)} in {images.source}")
     means = torch.stack([pixels[labels == k].mean(0) for k in present.tolist()])
-    place = int((present == mine).nonzero()[0])
-    apart = (means - means[place]).flatten(1).norm(dim=1)
-    apart[place] = math.inf
-    near = int(apart.argmin())
+    index = int((present == mine).nonzero()[0])
+    distances = (means - means[index]).flatten(1).norm(dim=1)
+    distances[index] = math.inf
+    near = int(distances.argmin())
     names, other = list(classifier.class_names), int(present[near])
     dtype = classifier.dtype
     if kind == "ball":
@@ -260,7 +260,7 @@ def analytic_classifier(classifier: Classifier, kind: str, images: ImageSet, row
         title = "ball around the mean image"
         names[mine], names[other] = "inside", "outside"
     elif kind == "hyperplane":
-        module = _nearest(means[[place, near]], present[[place, near]], count, dtype)
+        module = _nearest(means[[index, near]], present[[index, near]], count, dtype)
         title = f"hyperplane {names[mine]} | {names[other]}"
     else:
         module = _nearest(means, present, count, dtype)

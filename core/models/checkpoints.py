@@ -11,7 +11,7 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -23,9 +23,7 @@ from core.models.classifier import Classifier
 from core.models.demo import ARCHITECTURES, _demo_path, demo_models
 from core.models.state_dicts import read_tensors
 from core.sources.models import ASSETS, Source, nearest
-
-if TYPE_CHECKING:
-    from core.models.third_party import Uploads
+from core.sources.options import UploadFinder
 
 
 def write_checkpoint(path: Path, classifier: Classifier, facts: Mapping[str, Any]) -> None:
@@ -40,7 +38,7 @@ def write_checkpoint(path: Path, classifier: Classifier, facts: Mapping[str, Any
     from safetensors.torch import save
 
     weights = {name: tensor.detach().cpu().contiguous() for name, tensor in classifier.module.state_dict().items()}
-    said = {
+    described = {
         **facts,
         "name": classifier.name,
         "input_shape": classifier.input_shape,
@@ -48,12 +46,12 @@ def write_checkpoint(path: Path, classifier: Classifier, facts: Mapping[str, Any
         "mean": classifier.mean,
         "std": classifier.std,
     }
-    text = _canonical({**said, "digest": _digest(said, weights)})
+    text = _canonical({**described, "digest": _digest(described, weights)})
     with atomic_write(path) as file:
         file.write_bytes(save(weights, {METADATA_KEY: text}))
 
 
-def _ours(source: Source, uploads: Uploads | None) -> Path | None:
+def find_checkpoint(source: Source, uploads: UploadFinder | None = None) -> Path | None:
     """The file of a demo model, or one that we wrote; None where the source is anything else.
 
     Raises:
@@ -94,7 +92,27 @@ def _broken(path: Path, what: str) -> str:
     return f"expected a whole checkpoint of ours, got {path.name[:80]}: {what}; fetch or train it again"
 
 
-def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+def load_checkpoint(path: Path, device: torch.device) -> Classifier:
+    """The classifier in a file that `write_checkpoint` wrote.
+
+    Raises:
+        CheckpointError: if the file is damaged or its parts do not fit together.
+    """
+    facts, weights = read_checkpoint(path)
+    module = _fill(path, facts, weights)
+    try:
+        classifier = Classifier(
+            module, facts["input_shape"], facts["class_names"], facts["mean"], facts["std"], facts["name"], device
+        )
+    except (ValueError, TypeError, RuntimeError) as error:
+        raise CheckpointError(_broken(path, "its parts do not fit together")) from error
+    grey = torch.full((1, *classifier.input_shape), 0.5, device=classifier.device, dtype=classifier.dtype)
+    if not bool(torch.isfinite(classifier(grey)).all()):
+        raise CheckpointError(_broken(path, "it gives NaN or infinite logits"))
+    return classifier
+
+
+def read_checkpoint(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """What a checkpoint says of itself, checked, and its weights, over the bytes of the file.
 
     Raises:
@@ -116,8 +134,8 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     for name, fits in _FACTS.items():
         if not isinstance(facts, dict) or not fits(facts.get(name)):
             raise CheckpointError(_broken(path, f"its metadata has no usable {name}"))
-    said = {name: value for name, value in facts.items() if name != "digest"}
-    if facts["digest"] != _digest(said, weights):
+    described = {name: value for name, value in facts.items() if name != "digest"}
+    if facts["digest"] != _digest(described, weights):
         raise CheckpointError(_broken(path, "its contents do not match its digest"))
     return facts, weights
 

@@ -16,7 +16,7 @@ from typing import TypeVar
 from urllib.parse import urlsplit
 from urllib.request import getproxies
 
-from core.errors import CheckpointError
+from core.errors import CheckpointError, one_line
 
 T = TypeVar("T")
 
@@ -41,10 +41,10 @@ def fetched(name: str, fetch: Callable[[], T]) -> T:
             warnings.simplefilter("ignore")
             return fetch()
     except Exception as error:  # of urllib, requests, httpx, the hub's client and the file system
-        reason = " ".join(str(error).split())[:120].rstrip(" .")
         raise CheckpointError(
-            f"expected to fetch {name[:60]}, got {type(error).__name__}: {reason}; look at the network and the name, "
-            "or fetch the weights elsewhere and name the file"
+            f"expected to fetch {name[:60]}, got {type(error).__name__}: "
+            f"{one_line(error)[:120].rstrip(' .')}; look at the network and the name, or "
+            "fetch the weights elsewhere and name the file"
         ) from error
 
 

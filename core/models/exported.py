@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from core.errors import CheckpointError
+from core.errors import CheckpointError, one_line
 from core.runtime.sandbox import Limits, isolated
 
 ONNX_CLOSE = 1e-3  # of the largest logit: convolutions summed in another order differ by 1e-6 to 1e-4
@@ -119,9 +119,9 @@ def load_onnx(path: Path) -> tuple[nn.Module, tuple[int, int, int]]:
             model = onnx.load(str(path))
             graph: nn.Module = convert(model).eval()
     except Exception as error:  # the converter knows some operators and raises what it likes for others
-        reason = " ".join(str(error).split())[:120]
         raise CheckpointError(
-            f"expected a graph that onnx2torch converts, {path.name[:80]} raised {type(error).__name__}: {reason}; "
+            f"expected a graph that onnx2torch converts, {path.name[:80]} raised {type(error).__name__}: "
+            f"{one_line(error)[:120]}; "
             "export it with opset 13 and without constant folding, or as .pt2"
         ) from error
     if len(sizes) != 4 or not all(sizes[1:]):
@@ -190,9 +190,9 @@ def call_factory(place: str) -> nn.Module:
     except CheckpointError:
         raise
     except (Exception, SystemExit) as error:  # their code
-        reason = " ".join(str(error).split())[:160]
         raise CheckpointError(
-            f"expected {path.name[:80]} to build a model, it raised {type(error).__name__}: {reason}; mend it"
+            f"expected {path.name[:80]} to build a model, it raised {type(error).__name__}: "
+            f"{one_line(error)[:160]}; mend it"
         ) from error
     if not isinstance(made, nn.Module):
         raise CheckpointError(f"expected {name[:60]!a} to return a torch module, got a {type(made).__name__}; mend it")

@@ -17,7 +17,7 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import Tensor, nn
 
-from core.errors import CheckpointError
+from core.errors import CheckpointError, one_line
 from core.models.classifier import Classifier
 from core.sources.models import MOST_CLASSES
 
@@ -63,9 +63,9 @@ def require_classifier(module: nn.Module, input_shape: tuple[int, int, int]) -> 
         with torch.inference_mode():
             given: Any = module(grey)
     except Exception as error:  # whatever the code of a model raises for images that it was not made for
-        reason = " ".join(str(error).split())[:120]
         raise CheckpointError(
-            f"expected a model that takes images of {_by(input_shape)}, it raised {type(error).__name__}: {reason}; "
+            f"expected a model that takes images of {_by(input_shape)}, it raised {type(error).__name__}: "
+            f"{one_line(error)[:120]}; "
             "mend it, or give the size it was made for, as size=..."
         ) from error
     if isinstance(given, Tensor) and given.ndim == 2 and len(given) == 2 and 2 <= given.shape[1] <= MOST_CLASSES:
@@ -139,7 +139,8 @@ def _steady(classifier: Classifier) -> tuple[Check, Check]:
     found = _tried.get(classifier)
     if found is None:
         images = _noise(classifier)
-        with torch.inference_mode(), torch.random.fork_rng(_own_generators(classifier)):
+        generators = [classifier.device] if classifier.device.type == "cuda" else []  # besides the CPU's
+        with torch.inference_mode(), torch.random.fork_rng(generators):
             asked = torch.stack([classifier(images) for _ in range(_ASKED)]).double()
             try:
                 alone = torch.cat([classifier(images[:1]), classifier(images[-1:])]).double()
@@ -166,11 +167,6 @@ def _noise(classifier: Classifier) -> Tensor:
     generator = torch.Generator().manual_seed(0)
     images = torch.rand(len(_LEVELS), *classifier.input_shape, generator=generator, dtype=torch.float64)
     return (images * torch.tensor(_LEVELS).view(-1, 1, 1, 1)).to(classifier.device, classifier.dtype)
-
-
-def _own_generators(classifier: Classifier) -> list[torch.device]:
-    """The device whose random numbers a try may use up, besides the CPU's."""
-    return [classifier.device] if classifier.device.type == "cuda" else []
 
 
 def _apart(one: Tensor, other: Tensor) -> float:
@@ -239,13 +235,13 @@ def _second(classifier: Classifier, images: Tensor) -> Check:
         slope = _slope(classifier, point, create_graph=True)
         if not slope.requires_grad:
             return Check(name, "note", "Zero: piecewise linear, so curvature needs a scale.")
-        bends = torch.autograd.grad((slope * slope.detach()).sum(), point, allow_unused=True, materialize_grads=True)
+        products = torch.autograd.grad((slope * slope.detach()).sum(), point, allow_unused=True, materialize_grads=True)
     except RuntimeError as error:
         return Check(name, "note", f"None, so there is no curvature: {str(error)[:100]}.")
-    bend = bends[0]
-    if not bool(bend.any()):
+    product = products[0]
+    if not bool(product.any()):
         return Check(name, "note", "Zero: piecewise linear, so curvature needs a scale.")
-    if not bool(torch.isfinite(bend).all()):
+    if not bool(torch.isfinite(product).all()):
         return Check(name, "note", "NaN or infinity, so there is no curvature.")
     return Check(name, "good", "There, and finite.")
 

@@ -3,26 +3,23 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import torch
 
 from core.errors import CheckpointError
 from core.images.load import load_images
+from core.models.checkpoints import find_checkpoint, load_checkpoint, read_checkpoint
 from core.models.classifier import Classifier
 from core.runtime.batches import choose_device
 from core.sources.models import NULLS, Source
-
-if TYPE_CHECKING:
-    from core.models.third_party import Uploads
-from core.models.checkpoints import _broken, _fill, _ours, _read
+from core.sources.options import UploadFinder
 
 
 def load_classifier(
     source: str | Path,
     device: str | torch.device | None = None,
     *,
-    uploads: Uploads | None = None,
+    uploads: UploadFinder | None = None,
     trust: bool = True,
 ) -> Classifier:
     """Load a classifier.
@@ -46,29 +43,18 @@ def load_classifier(
         ValueError: if there is no such device here.
     """
     device = choose_device(device)
-    said = Source.parse(source)
-    if said.kind in NULLS:
+    named = Source.parse(source)
+    if named.kind in NULLS:
         from core.models.null import null_of
 
-        of = load_classifier(said.inner.text(), device, uploads=uploads, trust=trust)
-        return null_of(said, of, lambda images: load_images(images, uploads=uploads))
-    path = _ours(said, uploads)
+        of = load_classifier(named.inner.text(), device, uploads=uploads, trust=trust)
+        return null_of(named, of, lambda images: load_images(images, uploads=uploads))
+    path = find_checkpoint(named, uploads)
     if path is None:
-        from core.models.third_party import load_foreign
+        from core.models.third_party import load_third_party
 
-        return load_foreign(said, device, uploads, trust)
-    facts, weights = _read(path)
-    module = _fill(path, facts, weights)
-    try:
-        classifier = Classifier(
-            module, facts["input_shape"], facts["class_names"], facts["mean"], facts["std"], facts["name"], device
-        )
-    except (ValueError, TypeError, RuntimeError) as error:
-        raise CheckpointError(_broken(path, "its parts do not fit together")) from error
-    grey = torch.full((1, *classifier.input_shape), 0.5, device=classifier.device, dtype=classifier.dtype)
-    if not bool(torch.isfinite(classifier(grey)).all()):
-        raise CheckpointError(_broken(path, "it gives NaN or infinite logits"))
-    return classifier
+        return load_third_party(named, device, uploads, trust)
+    return load_checkpoint(path, device)
 
 
 def model_card(source: str | Path) -> str:
@@ -82,13 +68,13 @@ def model_card(source: str | Path) -> str:
     Raises:
         CheckpointError: if there is no such model, or the file is damaged or foreign.
     """
-    path = _ours(Source.parse(source), None)
+    path = find_checkpoint(Source.parse(source))
     if path is None:
         raise CheckpointError(f"expected a checkpoint of ours, got {str(source)[:80]!a}; others have no card")
     card = path.with_suffix(".md")
     if card.is_file():
         return card.read_text(encoding="utf-8")
-    facts, _ = _read(path)
+    facts, _ = read_checkpoint(path)
     correct, count = facts["accuracy"]["correct"], facts["accuracy"]["images"]
     shape = " x ".join(map(str, facts["input_shape"]))
     return (

@@ -54,9 +54,9 @@ def null_of(source: Source, classifier: Classifier, images: Callable[[str], Imag
 
     if "images" not in source.options and source.trained.kind != "demo":
         raise CheckpointError(f"expected images=SOURCE after ? in {source.text()[:80]}, got none; name an image set")
-    said = source.options.get("images") or demo_images(source.text())
-    check_shape(said, classifier.input_shape, classifier.name)
-    found, row = images(said), source.row
+    image_source = source.options.get("images") or demo_images(source.text())
+    check_shape(image_source, classifier.input_shape, classifier.name)
+    found, row = images(image_source), source.row
     if source.kind == ANALYTIC:
         return analytic_classifier(classifier, source.analytic_kind, found, row)
     if row >= len(found):
@@ -103,8 +103,8 @@ def linearised(classifier: Classifier, image: Tensor, name: str = "") -> Classif
     if not bool(torch.isfinite(values).all()):
         raise CheckpointError(f"expected finite derivatives of {classifier.name[:80]}, got NaN or infinity")
     module = Affine(values[:, :-1], values[:, -1], point[0])
-    shape, said = classifier.input_shape, name or f"{classifier.name}, linearised"
-    return Classifier(module, shape, classifier.class_names, name=said, device=classifier.device)
+    shape, title = classifier.input_shape, name or f"{classifier.name}, linearised"
+    return Classifier(module, shape, classifier.class_names, name=title, device=classifier.device)
 
 
 def untrained(classifier: Classifier, seed: int = 0) -> Classifier:

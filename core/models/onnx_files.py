@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from core.errors import CheckpointError
+from core.errors import CheckpointError, one_line
 
 MOST_VALUE_BYTES = 1 << 30  # of one value between two nodes, for one image
 MOST_BYTES = 8 << 30  # of all of them
@@ -51,11 +51,11 @@ def examine(progress: Callable[[float], None], path: str) -> list[int]:
     except Exception as error:  # of the protocol's parser
         raise CheckpointError(f"expected a graph of ONNX, {name} is none, or damaged; export it again") from error
     for tensor in _outside(model.graph):
-        said = {entry.key: entry.value for entry in tensor.external_data}
-        place = said.get("location", "")
-        beside = Path(path).parent / place
-        if not place or Path(place).name != place or beside.is_symlink() or not beside.is_file():
-            raise CheckpointError(f"expected the weights of {name} beside it, got {place[:60]!a}; put them there")
+        entries = {entry.key: entry.value for entry in tensor.external_data}
+        location = entries.get("location", "")
+        beside = Path(path).parent / location
+        if not location or Path(location).name != location or beside.is_symlink() or not beside.is_file():
+            raise CheckpointError(f"expected the weights of {name} beside it, got {location[:60]!a}; put them there")
     if sizes and not sizes[0]:
         first = model.graph.input[0].type.tensor_type.shape.dim[0]
         first.ClearField("dim_param")
@@ -99,14 +99,14 @@ def _bytes(value: Any) -> int | None:
     """What a value takes; None where its shape is open."""
     import onnx
 
-    said = value.type.tensor_type
-    if not said.HasField("shape") or not said.elem_type:
+    tensor = value.type.tensor_type
+    if not tensor.HasField("shape") or not tensor.elem_type:
         return None
-    sides = [dimension.dim_value if dimension.HasField("dim_value") else None for dimension in said.shape.dim]
+    sides = [dimension.dim_value if dimension.HasField("dim_value") else None for dimension in tensor.shape.dim]
     if any(side is None for side in sides):
         return None
     try:
-        size = onnx.helper.tensor_dtype_to_np_dtype(said.elem_type).itemsize
+        size = onnx.helper.tensor_dtype_to_np_dtype(tensor.elem_type).itemsize
     except (KeyError, TypeError):
         size = 8
     return int(math.prod(side for side in sides if side is not None) * size)
@@ -134,7 +134,7 @@ def _try(path: str, name: str, sizes: list[int]) -> None:
         image = np.zeros((sizes[0] or 1, *sizes[1:]), np.float32)
         session.run(None, {session.get_inputs()[0].name: image})
     except Exception as error:  # of the runtime: an operator that it does not know, or memory that it does not get
-        reason = " ".join(str(error).split())[:120]
         raise CheckpointError(
-            f"expected a graph that runs within the memory of its reader, {name} does not: {reason}; export it again"
+            f"expected a graph that runs within the memory of its reader, {name} does not: "
+            f"{one_line(error)[:120]}; export it again"
         ) from error

@@ -22,6 +22,7 @@ import torch
 from torch import Tensor, nn
 
 from core.errors import CheckpointError
+from core.models.preprocessing import PRESETS
 from core.models.sketches import likeness
 from core.sources.models import MOST_CLASSES
 
@@ -184,7 +185,7 @@ def build(architecture: str, tensors: Mapping[str, Tensor], input_shape: Sequenc
         found.input_shape if input_shape is None else (int(input_shape[0]), int(input_shape[1]), int(input_shape[2]))
     )
     module = _build_meta(architecture, found.num_classes, shape, shapes)
-    if _shapes(module) != _as_dict(shapes):
+    if _shapes(module) != shapes:
         raise CheckpointError(
             f"expected images of {_by(found.input_shape)} for these weights of {architecture}, got {_by(shape)}; "
             "leave the size out, or take weights made for it"
@@ -223,23 +224,21 @@ def made_for(architecture: str) -> tuple[tuple[int, int, int], tuple[float, ...]
         CheckpointError: if there is no such architecture.
     """
     library, name = _known(architecture)
+    usual = PRESETS["imagenet"]
     if library == "timm":
         from timm.models import get_pretrained_cfg
 
-        said = get_pretrained_cfg(name)
-        if said is not None:
-            channels, height, width = said.input_size
-            return (channels, height, width), tuple(said.mean), tuple(said.std)
-        return (3, 224, 224), _IMAGENET_MEAN, _IMAGENET_STD
+        config = get_pretrained_cfg(name)
+        if config is not None:
+            channels, height, width = config.input_size
+            return (channels, height, width), tuple(config.mean), tuple(config.std)
+        return (3, 224, 224), usual.mean, usual.std
     from torchvision import models
 
     weights = next(iter(models.get_model_weights(name)), None)
     words = getattr(getattr(weights, "transforms", None), "keywords", {})
     side = int(words.get("crop_size", 224))
-    return (3, side, side), tuple(words.get("mean", _IMAGENET_MEAN)), tuple(words.get("std", _IMAGENET_STD))
-
-
-_IMAGENET_MEAN, _IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+    return (3, side, side), tuple(words.get("mean", usual.mean)), tuple(words.get("std", usual.std))
 
 
 def _known(architecture: str) -> tuple[str, str]:
@@ -249,7 +248,7 @@ def _known(architecture: str) -> tuple[str, str]:
         CheckpointError: if there is no such architecture.
     """
     library, _, name = architecture.partition(":")
-    if architecture not in _every():
+    if architecture not in architectures():
         close = " or ".join(_meant(architecture[:200]))
         raise CheckpointError(
             f"expected an architecture such as {close}, got {architecture[:60]!a}; give the library and the name"
@@ -257,15 +256,15 @@ def _known(architecture: str) -> tuple[str, str]:
     return library, name
 
 
-def _meant(said: str) -> tuple[str, ...]:
+def _meant(text: str) -> tuple[str, ...]:
     """The architectures of this name in other spellings: without the library, with other case or signs; else alike.
 
     >>> _meant("ResNet-18"), _meant("timm/resnet18.a1_in1k")
     (('torchvision:resnet18', 'timm:resnet18'), ('timm:resnet18',))
     """
-    words = [word for word in re.split(r"[:/\s]+", said.lower()) if word]
+    words = [word for word in re.split(r"[:/\s]+", text.lower()) if word]
     last = words[-1] if words else ""
-    library = next((each for each in ("torchvision", "timm") if each in re.split(r"\W", said.lower())), "")
+    library = next((each for each in ("torchvision", "timm") if each in re.split(r"\W", text.lower())), "")
     spelled = _spelled()
     names = ["".join(words), "".join(words[1:]), last, last.partition(".")[0], last.rpartition(".")[2]]
     keys = [key for key in map(_letters, names) if key in spelled]
@@ -287,11 +286,6 @@ def _spelled() -> dict[str, tuple[str, ...]]:
     for name in architectures():
         found.setdefault(_letters(name.partition(":")[2]), []).append(name)
     return {key: tuple(names) for key, names in found.items()}
-
-
-@functools.cache
-def _every() -> frozenset[str]:
-    return frozenset(architectures())
 
 
 def _misfit(found: Fit, shapes: Shapes) -> str:
@@ -367,10 +361,6 @@ def _shapes(module: nn.Module) -> dict[str, tuple[int, ...]]:
     }
 
 
-def _as_dict(shapes: Shapes) -> dict[str, tuple[int, ...]]:
-    return {name: tuple(shape) for name, shape in shapes.items()}
-
-
 def _build_meta(architecture: str, num_classes: int, shape: tuple[int, int, int], shapes: Shapes) -> nn.Module:
     try:
         with torch.device("meta"):
@@ -429,5 +419,5 @@ def _has_fixed_size(architecture: str) -> bool:
         return name.startswith("vit_")
     from timm.models import get_pretrained_cfg
 
-    said = get_pretrained_cfg(name)
-    return bool(said is not None and said.fixed_input_size)
+    config = get_pretrained_cfg(name)
+    return bool(config is not None and config.fixed_input_size)

@@ -316,17 +316,17 @@ def _place(name: str) -> int:
     return _FIRST.index(first) if first in _FIRST else len(_FIRST)
 
 
-def _tables(node: Mapping[Any, Any], way: str, depth: int, seen: set[int]) -> Iterator[tuple[str, dict[str, Tensor]]]:
+def _tables(node: Mapping[Any, Any], path: str, depth: int, seen: set[int]) -> Iterator[tuple[str, dict[str, Tensor]]]:
     """Every mapping that holds tensors by name, with the way to it; one that is met again is passed over."""
     seen.add(id(node))
     tensors = {name: value for name, value in node.items() if isinstance(name, str) and isinstance(value, Tensor)}
     if any(tensor.is_floating_point() for tensor in tensors.values()):
-        yield way, tensors
+        yield path, tensors
     if depth < _DEEPEST:
         for name, value in node.items():
             is_new = isinstance(value, Mapping) and id(value) not in seen
             if is_new and isinstance(name, str) and "optim" not in name.lower():
-                yield from _tables(value, f"{way}/{name}" if way else name, depth + 1, seen)
+                yield from _tables(value, f"{path}/{name}" if path else name, depth + 1, seen)
 
 
 def _parted(name: str, tensors: Mapping[str, Tensor]) -> Iterator[StateDict]:
@@ -357,8 +357,8 @@ def _inside(whole: StateDict) -> Iterator[StateDict]:
             if prefix.startswith(tuple(known)):
                 continue
             part, more = _unwrapped({key[len(prefix) :]: whole.tensors[key] for key in group[prefix]})
-            way = f"{whole.name}/{prefix[:-1]}".lstrip("/")
-            found = StateDict(way, part, whole.removed + prefix + more)
+            path = f"{whole.name}/{prefix[:-1]}".lstrip("/")
+            found = StateDict(path, part, whole.removed + prefix + more)
             if found.is_known:
                 known.append(prefix)
             elif prefix not in usual or not 2 <= len(part) < len(whole.tensors):

@@ -233,18 +233,6 @@ def _tree(path: str, value: Any, numbers: Mapping[StoragePlace, int]) -> dict[st
     return pruned(value, 0)
 
 
-def _without_strangers(path: str, found: Unpickled) -> None:
-    """Raise where a pickle would import more than tensors need.
-
-    Raises:
-        CheckpointError: with what that is.
-    """
-    if found.strange and set(found.strange) <= _OTHER_TENSORS:
-        raise CheckpointError(_no_weights(_short(path)))
-    if found.strange:
-        raise CheckpointError(_runs(_short(path), _listed(found.strange)))
-
-
 # -- archives of torch ------------------------------------------------------------------------------------------------
 
 _BROKEN = (
@@ -342,9 +330,9 @@ def _ends_the_file(file: IO[bytes], begin: int) -> bool:
     large = file.read(_END_64 + _LOCATOR_64)
     if large[:4] == b"PK\x06\x06" and large[_END_64:][:4] == b"PK\x06\x07":
         end -= _END_64 + _LOCATOR_64
-        said = listed, offset
+        claimed = listed, offset
         listed, offset = int.from_bytes(large[40:48], "little"), int.from_bytes(large[48:56], "little")
-        if any(small not in (_TOO_LARGE, true) for small, true in zip(said, (listed, offset), strict=True)):
+        if any(small not in (_TOO_LARGE, true) for small, true in zip(claimed, (listed, offset), strict=True)):
             return False
     return bool(begin == offset and begin + listed == end)
 
@@ -383,9 +371,9 @@ def _torch(path: str, tell: Progress) -> dict[str, Any]:
         if found.end != entry.file_size:
             raise CheckpointError(_damaged(path, "something lies behind its pickle"))
         if "byteorder" in places:
-            begin, said = places["byteorder"]
+            begin, order = places["byteorder"]
             file.seek(begin)
-            if file.read(min(said.file_size, 16)) != b"little":
+            if file.read(min(order.file_size, 16)) != b"little":
                 raise CheckpointError(_damaged(path, _BIG_ENDIAN))
     numbers: dict[StoragePlace, int] = {}
     storages: list[tuple[int, int]] = []
@@ -407,22 +395,30 @@ def _unpickled(path: str, content: bytes, start: int = 0) -> Unpickled:
     Raises:
         CheckpointError: if it is damaged, or wants something else than tensors.
     """
+    found = _followed(path, content, start)
+    if found.strange and set(found.strange) <= _OTHER_TENSORS:
+        raise CheckpointError(_no_weights(_short(path)))
+    if found.strange:
+        raise CheckpointError(_runs(_short(path), _listed(found.strange)))
+    return found
+
+
+def _followed(path: str, content: bytes, start: int = 0) -> Unpickled:
+    """What a pickle holds and would import.
+
+    Raises:
+        CheckpointError: if it is damaged.
+    """
     try:
-        found = unpickle(content, start)
+        return unpickle(content, start)
     except PickleError as error:
         raise CheckpointError(_damaged(path, f"the pickle in it cannot be read: {error}")) from error
-    _without_strangers(path, found)
-    return found
 
 
 def _wanted(path: str) -> tuple[str, ...]:
     """What a bare pickle would import; empty where that cannot be told."""
     with Path(path).open("rb") as file:
-        content = file.read(MOST_PICKLE_BYTES)
-    try:
-        return unpickle(content).strange
-    except PickleError as error:
-        raise CheckpointError(_damaged(path, f"the pickle in it cannot be read: {error}")) from error
+        return _followed(path, file.read(MOST_PICKLE_BYTES)).strange
 
 
 def _script_imports(path: str) -> tuple[str, ...]:
@@ -504,8 +500,8 @@ def _safetensors(path: str) -> dict[str, Any]:
     if not isinstance(metadata, dict) or not all(isinstance(value, str) for value in metadata.values()):
         raise CheckpointError(_no_safetensors(path))
     tensors = []
-    for name, said in header.items():
-        match said:
+    for name, entry in header.items():
+        match entry:
             case {"dtype": str(dtype), "shape": list(shape), "data_offsets": [int(begin), int(end)]}:
                 pass
             case _:

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from core.errors import CheckpointError
+from core.errors import CheckpointError, one_line
 from core.models import exported, preprocessing, registries, state_dicts
 from core.models.classifier import Classifier
 from core.models.downloads import fetched, file_at, file_of_hub
@@ -23,8 +23,7 @@ from core.models.inspection import require_classifier
 from core.models.trust import is_program, require_trust
 from core.runtime.sandbox import Limits, isolated
 from core.sources.models import DIGEST_LENGTH, UNTRAINED, Source
-
-Uploads = Callable[[str], Sequence[Path]]  # the files of an upload, by its digest
+from core.sources.options import UploadFinder
 
 Shape = tuple[int, int, int]
 
@@ -40,7 +39,9 @@ class _Loaded:
     class_names: Sequence[str] = ()
 
 
-def load_foreign(source: Source, device: str | torch.device | None, uploads: Uploads | None, trust: bool) -> Classifier:
+def load_third_party(
+    source: Source, device: str | torch.device | None, uploads: UploadFinder | None, trust: bool
+) -> Classifier:
     """Load a model of somebody else's.
 
     Args:
@@ -79,7 +80,7 @@ def digest_of(paths: Sequence[Path]) -> str:
     return one[:DIGEST_LENGTH]
 
 
-def by_digest(paths: Sequence[Path]) -> Uploads:
+def by_digest(paths: Sequence[Path]) -> UploadFinder:
     """Finds files by digest among those given: each alone, and all together as shards of one checkpoint.
 
     Raises:
@@ -94,7 +95,7 @@ def by_digest(paths: Sequence[Path]) -> Uploads:
     return lambda digest: known.get(digest, [])
 
 
-def class_names(source: Source, count: int, uploads: Uploads | None) -> list[str] | None:
+def class_names(source: Source, count: int, uploads: UploadFinder | None) -> list[str] | None:
     """The class names that a source asks for; None where it asks for none, or an uploaded list is not here.
 
     Args:
@@ -105,12 +106,12 @@ def class_names(source: Source, count: int, uploads: Uploads | None) -> list[str
     Raises:
         CheckpointError: if there are not as many as classes.
     """
-    said = source.options.get("names")
-    if said is None:
+    wanted = source.options.get("names")
+    if wanted is None:
         return None
-    kind, _, place = said.partition(":")
+    kind, _, location = wanted.partition(":")
     if kind == "list":
-        files = () if uploads is None else uploads(place)
+        files = () if uploads is None else uploads(location)
         if not files:  # names are words on a figure, no part of the function: classes are numbered then
             return None
         names = read_names(files[0])
@@ -119,13 +120,13 @@ def class_names(source: Source, count: int, uploads: Uploads | None) -> list[str
             raise CheckpointError(
                 "expected class names in the source itself, got a file of this machine; upload the list"
             )
-        names = read_names(Path(place))
-    elif said == "imagenet":
+        names = read_names(Path(location))
+    elif wanted == "imagenet":
         from torchvision.models import ResNet18_Weights
 
         names = list(ResNet18_Weights.DEFAULT.meta["categories"])
     else:
-        names = said.split("/")
+        names = wanted.split("/")
     if len(names) != count:
         raise CheckpointError(f"expected {count} class names, as many as logits, got {len(names)}; mend the list")
     return names
@@ -152,7 +153,7 @@ def read_names(path: Path) -> list[str]:
 # -- files ------------------------------------------------------------------------------------------------------------
 
 
-def _file(source: Source, uploads: Uploads | None, trust: bool) -> _Loaded:
+def _file(source: Source, uploads: UploadFinder | None, trust: bool) -> _Loaded:
     path = Path(source.place)
     suffix = path.suffix.lower()
     files = [path]
@@ -173,7 +174,7 @@ def _file(source: Source, uploads: Uploads | None, trust: bool) -> _Loaded:
     return _weights(source, files, path.name.partition(".")[0])
 
 
-def _upload(source: Source, uploads: Uploads | None, trust: bool) -> _Loaded:
+def _upload(source: Source, uploads: UploadFinder | None, trust: bool) -> _Loaded:
     files = () if uploads is None else uploads(source.place)
     if not files:
         raise CheckpointError(
@@ -223,12 +224,12 @@ def _sized(source: Source, shape: Shape, *, fixed: bool = False) -> Shape:
 # -- names ------------------------------------------------------------------------------------------------------------
 
 
-def _torchvision(source: Source, uploads: Uploads | None, trust: bool) -> _Loaded:
+def _torchvision(source: Source, uploads: UploadFinder | None, trust: bool) -> _Loaded:
     name, _, wanted = source.place.partition(":")
     architecture = f"torchvision:{name}"
     shape, mean, std = registries.made_for(architecture)
     if wanted == UNTRAINED:
-        return _Loaded(registries.untrained(architecture), _sized(source, shape), (mean, std), f"{name} {UNTRAINED}")
+        return _untrained(source, architecture)
     from torchvision import models
 
     enum = models.get_model_weights(name)
@@ -244,33 +245,36 @@ def _torchvision(source: Source, uploads: Uploads | None, trust: bool) -> _Loade
     return _Loaded(registries.build(architecture, tensors, shape), shape, (mean, std), name, names)
 
 
-def _timm(source: Source, uploads: Uploads | None, trust: bool) -> _Loaded:
+def _untrained(source: Source, architecture: str) -> _Loaded:
+    shape, mean, std = registries.made_for(architecture)
+    name = f"{architecture.partition(':')[2]} {UNTRAINED}"
+    return _Loaded(registries.untrained(architecture), _sized(source, shape), (mean, std), name)
+
+
+def _timm(source: Source, uploads: UploadFinder | None, trust: bool) -> _Loaded:
     if source.place.endswith(f":{UNTRAINED}"):
-        name = source.place.removesuffix(f":{UNTRAINED}")
-        shape, mean, std = registries.made_for(f"timm:{name}")
-        module = registries.untrained(f"timm:{name}")
-        return _Loaded(module, _sized(source, shape), (mean, std), f"{name} {UNTRAINED}")
+        return _untrained(source, f"timm:{source.place.removesuffix(f':{UNTRAINED}')}")
     name = source.place
     registries.made_for(f"timm:{name.partition('.')[0]}")  # says so where there is no such architecture
     from timm.models import get_pretrained_cfg, is_model_pretrained
 
     if not is_model_pretrained(name):
         raise CheckpointError(f"expected weights that timm knows, got {name[:60]!a}; write timm:{name[:40]}:untrained")
-    said = get_pretrained_cfg(name)
-    assert said is not None  # since there are weights of that name
-    if said.hf_hub_id:
-        files = [said.hf_hub_filename] if said.hf_hub_filename else list(_HUB_FILES)
-        file = file_of_hub(name, said.hf_hub_id, files)
-    elif said.url and not said.custom_load:
-        file = file_at(name, *((said.url,) if isinstance(said.url, str) else said.url))
+    config = get_pretrained_cfg(name)
+    assert config is not None  # since there are weights of that name
+    if config.hf_hub_id:
+        files = [config.hf_hub_filename] if config.hf_hub_filename else list(_HUB_FILES)
+        file = file_of_hub(name, config.hf_hub_id, files)
+    elif config.url and not config.custom_load:
+        file = file_at(name, *((config.url,) if isinstance(config.url, str) else config.url))
     else:
         raise CheckpointError(
             f"expected weights as a state dict, timm keeps those of {name[:60]} otherwise; name a file"
         )
-    return _from_timm(source, name, name.partition(".")[0], file, said.to_dict(), {})
+    return _from_timm(source, name, name.partition(".")[0], file, config.to_dict(), {})
 
 
-def _hub(source: Source, uploads: Uploads | None, trust: bool) -> _Loaded:
+def _hub(source: Source, uploads: UploadFinder | None, trust: bool) -> _Loaded:
     """A model of somebody's on the hub: an architecture of timm by its name, and weights that our own reader reads."""
     repository, _, revision = source.place.rpartition("@")
     if not repository or not revision or repository.count("/") != 1:
@@ -278,11 +282,11 @@ def _hub(source: Source, uploads: Uploads | None, trust: bool) -> _Loaded:
             f"expected hf-hub:OWNER/NAME@REVISION, got {source.place[:60]!a}; pin the revision: a hub's files change"
         )
     name = repository.partition("/")[2]
-    said = _facts(name, file_of_hub(name, repository, ["config.json"], revision))
-    architecture = said["architecture"].partition(".")[0]
+    config = _facts(name, file_of_hub(name, repository, ["config.json"], revision))
+    architecture = config["architecture"].partition(".")[0]
     registries.made_for(f"timm:{architecture}")
     file = file_of_hub(name, repository, _HUB_FILES, revision)
-    return _from_timm(source, name, architecture, file, said, said["model_args"])
+    return _from_timm(source, name, architecture, file, config, config["model_args"])
 
 
 _HUB_FILES = ("model.safetensors", "pytorch_model.bin")
@@ -310,12 +314,12 @@ def _facts(name: str, file: Path) -> dict[str, Any]:
     if file.stat().st_size > _FACTS_BYTES:
         raise CheckpointError(wrong)
     try:
-        said = json.loads(file.read_text(encoding="utf-8"))
-        inside = said.get("pretrained_cfg", said)
-        facts = {key: {**inside, **said}[key] for key in _OF_WEIGHTS if key in {**inside, **said}}
-        facts |= {"architecture": said["architecture"], "model_args": said.get("model_args") or {}}
+        content = json.loads(file.read_text(encoding="utf-8"))
+        inside = content.get("pretrained_cfg", content)
+        facts = {key: {**inside, **content}[key] for key in _OF_WEIGHTS if key in {**inside, **content}}
+        facts |= {"architecture": content["architecture"], "model_args": content.get("model_args") or {}}
         channels, height, width = facts.get("input_size", (3, 224, 224))
-        names = said.get("label_names") or inside.get("label_names") or ()
+        names = content.get("label_names") or inside.get("label_names") or ()
         facts["label_names"] = names if isinstance(names, list) else ()
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise CheckpointError(wrong) from error
@@ -326,7 +330,7 @@ def _facts(name: str, file: Path) -> dict[str, Any]:
 
 
 def _from_timm(
-    source: Source, name: str, architecture: str, file: Path, said: Mapping[str, Any], arguments: Mapping[str, Any]
+    source: Source, name: str, architecture: str, file: Path, config: Mapping[str, Any], arguments: Mapping[str, Any]
 ) -> _Loaded:
     """An architecture of timm with weights that our reader has read; timm brings their names up to date.
 
@@ -340,7 +344,7 @@ def _from_timm(
     if wrong is not None:
         raise CheckpointError(f"expected arguments of {architecture}, {name[:60]} has {wrong[:40]!a}; name a file")
     tensors = dict(state_dicts.choose(state_dicts.read_state_dicts([file]), None).tensors)
-    facts = {key: said[key] for key in _OF_WEIGHTS if said.get(key) is not None}
+    facts = {key: config[key] for key in _OF_WEIGHTS if config.get(key) is not None}
     options = {"num_classes": facts.get("num_classes", 1000), **arguments}
     try:
         with torch.device("meta"), warnings.catch_warnings():
@@ -359,18 +363,18 @@ def _from_timm(
     except CheckpointError:
         raise
     except Exception as error:  # what an architecture raises for arguments and weights of somebody's
-        reason = " ".join(str(error).split())[:160]
         raise CheckpointError(
-            f"expected weights of {architecture}, those of {name[:60]} do not fit: {reason}; name the architecture"
+            f"expected weights of {architecture}, those of {name[:60]} do not fit: "
+            f"{one_line(error)[:160]}; name the architecture"
         ) from error
     channels, height, width = facts.get("input_size", (3, 224, 224))
     numbers = preprocessing.PRESETS["imagenet"]
     normalised = tuple(facts.get("mean", numbers.mean)), tuple(facts.get("std", numbers.std))
     shape = _sized(source, (channels, height, width))
-    return _Loaded(module.eval(), shape, normalised, name, tuple(map(str, said.get("label_names") or ())))
+    return _Loaded(module.eval(), shape, normalised, name, tuple(map(str, config.get("label_names") or ())))
 
 
-def _robustbench(source: Source, uploads: Uploads | None, trust: bool) -> _Loaded:
+def _robustbench(source: Source, uploads: UploadFinder | None, trust: bool) -> _Loaded:
     parts = source.place.split("/")
     if len(parts) != 3:
         raise CheckpointError(
@@ -390,7 +394,7 @@ def _robustbench(source: Source, uploads: Uploads | None, trust: bool) -> _Loade
     return _Loaded(module.eval(), _sized(source, (3, side, side)), (none.mean, none.std), name)
 
 
-def _factory(source: Source, uploads: Uploads | None, trust: bool) -> _Loaded:
+def _factory(source: Source, uploads: UploadFinder | None, trust: bool) -> _Loaded:
     module = exported.call_factory(source.place)
     if source.size is None or source.size[0] is None:
         raise CheckpointError("expected ?size=CHANNELSxHEIGHTxWIDTH after the name of a factory, got none; say it")
@@ -400,7 +404,7 @@ def _factory(source: Source, uploads: Uploads | None, trust: bool) -> _Loaded:
     )
 
 
-_LOADERS: dict[str, Callable[[Source, Uploads | None, bool], _Loaded]] = {
+_LOADERS: dict[str, Callable[[Source, UploadFinder | None, bool], _Loaded]] = {
     "file": _file,
     "upload": _upload,
     "torchvision": _torchvision,

@@ -38,21 +38,21 @@ def require_trust(source: str | Source) -> None:
     """
     whole = Source.parse(source) if isinstance(source, str) else source
     require_trusted_images(whole.options.get("images", ""))
-    said = whole.trained
-    if said.options.get("names", "").startswith("file:"):
+    trained = whole.trained
+    if trained.options.get("names", "").startswith("file:"):
         raise CheckpointError(
-            f"expected class names in the source itself, got {said.options['names'][:80]}, a file of this machine; look"
-            " at it, then add --trust"
+            f"expected class names in the source itself, got {trained.options['names'][:80]}, a file of this machine; "
+            "look at it, then add --trust"
         )
-    match said.kind:
+    match trained.kind:
         case "demo" | "upload" | "hf-hub":
             return
-        case "torchvision" | "timm" if _NAME.fullmatch(said.place):
+        case "torchvision" | "timm" if _NAME.fullmatch(trained.place):
             return
-        case "file" if not _runs(Path(said.place)):
+        case "file" if not _runs(Path(trained.place)):
             return
     raise CheckpointError(
-        f"expected weights, got a model that runs code by {said.text()[:80]}; look at it, then add --trust"
+        f"expected weights, got a model that runs code by {trained.text()[:80]}; look at it, then add --trust"
     )
 
 

@@ -138,8 +138,8 @@ def by_descriptor(file: int, path: Path) -> str:
 
 
 def _setting(name: str, default: int) -> int:
-    said = os.environ.get(name, "")
-    return int(said) if said.isascii() and said.isdecimal() and 0 < len(said) < 8 and int(said) else default
+    text = os.environ.get(name, "")
+    return int(text) if text.isascii() and text.isdecimal() and 0 < len(text) < 8 and int(text) else default
 
 
 @cache
@@ -253,8 +253,8 @@ def resident(process: int) -> int:
         if sys.platform == "linux":
             pages = Path(f"/proc/{process}/statm").read_bytes().split()[1]
             return int(pages) * os.sysconf("SC_PAGE_SIZE")
-        told = subprocess.run(["ps", "-o", "rss=", "-p", str(process)], capture_output=True, check=False).stdout
-        return int(told or b"0") << 10
+        listed = subprocess.run(["ps", "-o", "rss=", "-p", str(process)], capture_output=True, check=False).stdout
+        return int(listed or b"0") << 10
     except (OSError, ValueError, IndexError):
         return 0
 
@@ -270,17 +270,17 @@ def _conversation(
 ) -> Any:
     fraction = 0.0
     watch = _Watch(child, limits, lambda: on_progress(fraction))
-    said: list[bytes] = []
-    threading.Thread(target=_listen, args=(child.stderr, said), daemon=True).start()
+    output: list[bytes] = []
+    threading.Thread(target=_listen, args=(child.stderr, output), daemon=True).start()
     threading.Thread(target=_send, args=(child.stdin, head, pieces), daemon=True).start()
     try:
         while True:
             kind = bytearray(1)
             watch.fill(memoryview(kind))
             if kind == b"P":
-                told = bytearray(8)
-                watch.fill(memoryview(told))
-                fraction = min(1.0, max(0.0, struct.unpack("<d", told)[0]))
+                packed = bytearray(8)
+                watch.fill(memoryview(packed))
+                fraction = min(1.0, max(0.0, struct.unpack("<d", packed)[0]))
                 on_progress(fraction)
                 continue
             value = _received(watch)
@@ -290,7 +290,7 @@ def _conversation(
     except _PastLimitError as error:
         raise refusal(_past(name, str(error), limits)) from None
     except (EOFError, ValueError, struct.error, RecursionError):
-        raise _ended(child, name, limits, refusal, b"".join(said)) from None
+        raise _ended(child, name, limits, refusal, b"".join(output)) from None
     kind_of_error, sentence, trace = (str(each) for each in value)
     if kind_of_error == "limit":
         raise refusal(_past(name, sentence, limits))
@@ -310,7 +310,7 @@ def _past(name: str, what: str, limits: Limits) -> str:
 
 
 def _ended(
-    child: subprocess.Popen[bytes], name: str, limits: Limits, refusal: type[ValueError], said: bytes
+    child: subprocess.Popen[bytes], name: str, limits: Limits, refusal: type[ValueError], output: bytes
 ) -> ValueError:
     """Why a child ended without a word: the system ended it at a limit, or its decoder crashed."""
     with suppress(subprocess.TimeoutExpired):
@@ -319,7 +319,7 @@ def _ended(
     if code in (-24, -9):  # SIGXCPU and SIGKILL: of the limit on processor time, or of a system without memory
         what = f"takes longer than {limits.seconds:.0f} s" if code == -24 else "was ended by the system"
         return refusal(_past(name, what, limits))
-    return _unforeseen(name, f"the reader ended with status {code}", said.decode("utf-8", "replace"), refusal)
+    return _unforeseen(name, f"the reader ended with status {code}", output.decode("utf-8", "replace"), refusal)
 
 
 def _unforeseen(name: str, what: str, trace: str, refusal: type[ValueError]) -> ValueError:
@@ -335,11 +335,11 @@ def _megabytes(size: int) -> str:
     return f"{size / 2**20:,.0f} MB"
 
 
-def _listen(stream: IO[bytes] | None, said: list[bytes]) -> None:
+def _listen(stream: IO[bytes] | None, output: list[bytes]) -> None:
     with suppress(OSError, ValueError):  # the parent has closed it
         while stream is not None and (chunk := os.read(stream.fileno(), _CHUNK)):
-            if sum(map(len, said)) < _STDERR_BYTES:
-                said.append(chunk[:_STDERR_BYTES])
+            if sum(map(len, output)) < _STDERR_BYTES:
+                output.append(chunk[:_STDERR_BYTES])
 
 
 def _send(stream: IO[bytes] | None, head: bytes, pieces: list[Any]) -> None:

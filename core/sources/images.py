@@ -18,9 +18,7 @@ After `?` come options, `name=value`, joined by `&`; values are percent-encoded 
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -28,14 +26,13 @@ import numpy as np
 
 from core.errors import ImageError
 from core.sources.models import MOST_CLASSES
-from core.sources.options import is_there, read_options, with_options
+from core.sources.options import NamedSource, read_options, split_kind, split_options
 
 How = Literal["crop", "stretch"]
 
 KINDS = ("demo", "torchvision", "upload")
 OPTIONS = ("size", "fit", "channels", "classes", "labels", "most", "root", "split")
 
-_AT_THE_END = re.compile(rf"\?((?:{'|'.join(OPTIONS)})=[^?]*)$")
 _LARGEST = 4096  # pixels per side
 MOST_PICTURES = 200_000  # of one set; three times those of the largest parts of MNIST and CIFAR
 
@@ -56,20 +53,25 @@ class Fit:
     how: How = "crop"
     channels: int | None = None
 
+    def sized(self, size: int | tuple[int, int]) -> Fit:
+        """The same at another height and width; one number means both.
+
+        Raises:
+            ImageError: if one is not positive.
+        """
+        height, width = (size, size) if isinstance(size, int) else size
+        if height < 1 or width < 1:
+            raise ImageError(f"expected a size of at least 1 x 1 pixel, got {height} x {width}; choose a larger one")
+        return replace(self, height=height, width=width)
+
 
 @dataclass(frozen=True)
-class ImageSource:
+class ImageSource(NamedSource):
     """What a line of text says about a set of images.
 
-    Attributes:
-        kind: one of `KINDS`, or "file".
-        place: what stands after the kind: a name, a path, a digest.
-        options: by name, decoded.
+    >>> ImageSource("upload", "ab12", {"size": "32", "classes": "big cat/dog"}).text()
+    'upload:ab12?size=32&classes=big%20cat/dog'
     """
-
-    kind: str
-    place: str
-    options: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def parse(cls, text: str | Path) -> ImageSource:
@@ -79,29 +81,14 @@ class ImageSource:
         {'size': '32', 'classes': 'cat/dog'}
 
         Raises:
-            ImageError: if an option is unknown, said twice, empty or out of range.
+            ImageError: if an option is unknown, given twice, empty or out of range.
         """
-        text = str(text)
-        place, mark, said = text.rpartition("?")
-        found = _AT_THE_END.search(text)
-        if is_there(text) or (found is None and not (mark and "=" in said)):
-            place, said = text, ""
-        options = read_options(said, OPTIONS, ImageError)
-        kind, colon, rest = place.partition(":")
-        made = cls(kind, rest, options) if colon and kind in KINDS else cls("file", place, options)
+        place, options = split_options(str(text))
+        made = cls(*split_kind(place, KINDS), read_options(options, OPTIONS, ImageError))
         made.fit  # noqa: B018 - to find what is out of range now, not when it is used
         made.most  # noqa: B018
         made.classes  # noqa: B018
         return made
-
-    def text(self) -> str:
-        """The source as one line; `parse` reads it back.
-
-        >>> ImageSource("upload", "ab12", {"size": "32", "classes": "big cat/dog"}).text()
-        'upload:ab12?size=32&classes=big%20cat/dog'
-        """
-        place = self.place if self.kind == "file" else f"{self.kind}:{self.place}"
-        return with_options(place, self.options)
 
     @property
     def fit(self) -> Fit:
@@ -129,10 +116,10 @@ class ImageSource:
         Raises:
             ImageError: if it is no such number.
         """
-        said = self.options.get("most")
-        if said is not None and not _number(said, 10**7):
-            raise ImageError(f"expected most=500 or another number of pictures, got {said[:40]!a}; mend the source")
-        return None if said is None else int(said)
+        most = self.options.get("most")
+        if most is not None and not _number(most, 10**7):
+            raise ImageError(f"expected most=500 or another number of pictures, got {most[:40]!a}; mend the source")
+        return None if most is None else int(most)
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -154,11 +141,8 @@ class ImageSource:
     def changed(self, **options: str | None) -> ImageSource:
         """The source with other options; None takes one away."""
         merged = {**self.options, **options}
-        return ImageSource(
-            self.kind,
-            self.place,
-            {name: merged[name] for name in OPTIONS if merged.get(name) is not None},  # type: ignore[misc]
-        )
+        kept = {name: value for name in OPTIONS if (value := merged.get(name)) is not None}
+        return replace(self, options=kept)
 
 
 def _number(text: str, most: int) -> int:

@@ -28,13 +28,13 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path
 
 from core.errors import CheckpointError
-from core.sources.options import is_there, read_options, with_options
+from core.sources.options import NamedSource, read_options, split_kind, split_options
 
 ASSETS = Path(__file__).resolve().parents[2] / "assets"
 KINDS = (
@@ -49,7 +49,6 @@ DIGEST_LENGTH = 32  # hexadecimal digits of a SHA-256, 128 bits: no two files me
 MOST_NESTED = 8  # nulls of nulls; two are enough for any picture
 MOST_CLASSES = 100_000  # more than any public data set has
 
-_OPTIONS_AT_THE_END = re.compile(rf"\?((?:{'|'.join((*OPTIONS, *AT_IMAGE))})=[^?]*)$")
 _SEEDED = re.compile(r"[0-9]{1,9}:")
 _NUMBERED = re.compile(r"-[0-9]{1,9}$")  # of a demo model: another seed of its training
 
@@ -66,18 +65,12 @@ def nearest(name: str, known: Collection[str]) -> str:
 
 
 @dataclass(frozen=True)
-class Source:
+class Source(NamedSource):
     """What a line of text says about a model.
 
-    Attributes:
-        kind: one of `KINDS`, or "file".
-        place: what stands after the kind: a name, a path, a digest.
-        options: by name, decoded.
+    >>> Source("upload", "ab12", {"names": "cat, big/dog"}).text()
+    'upload:ab12?names=cat%2C%20big/dog'
     """
-
-    kind: str
-    place: str
-    options: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def parse(cls, text: str | Path) -> Source:
@@ -87,30 +80,13 @@ class Source:
         {'arch': 'torchvision:resnet18', 'size': '64'}
 
         Raises:
-            CheckpointError: if an option is unknown, said twice or empty, or nulls are nested too deep.
+            CheckpointError: if an option is unknown, given twice or empty, or nulls are nested too deep.
         """
-        text = str(text)
-        found = None if is_there(text) else _OPTIONS_AT_THE_END.search(text)
-        place, said = (text, "") if found is None else (text[: found.start()], found[1])
-        if found is None and "?" in text and "=" in text.rpartition("?")[2] and not is_there(text):
-            said, place = text.rpartition("?")[2], text.rpartition("?")[0]
+        place, options = split_options(str(text))
         if (depth := sum(place.count(f"{null}:") for null in NULLS)) > MOST_NESTED:
             raise CheckpointError(f"expected at most {MOST_NESTED} nulls around a model, got {depth}; name fewer")
-        kind, colon, rest = place.partition(":")
-        allowed = (*OPTIONS, *AT_IMAGE) if kind in (LINEARISED, ANALYTIC) else OPTIONS
-        options = read_options(said, allowed, CheckpointError)
-        if colon and kind in KINDS:
-            return cls(kind, rest, options)
-        return cls("file", place, options)
-
-    def text(self) -> str:
-        """The source as one line; `parse` reads it back.
-
-        >>> Source("upload", "ab12", {"names": "cat, big/dog"}).text()
-        'upload:ab12?names=cat%2C%20big/dog'
-        """
-        place = self.place if self.kind == "file" else f"{self.kind}:{self.place}"
-        return with_options(place, self.options)
+        allowed = (*OPTIONS, *AT_IMAGE) if place.partition(":")[0] in (LINEARISED, ANALYTIC) else OPTIONS
+        return cls(*split_kind(place, KINDS), read_options(options, allowed, CheckpointError))
 
     @property
     def inner(self) -> Source:
@@ -129,10 +105,9 @@ class Source:
             inner = inner.partition(":")[2]
         if not inner:
             raise CheckpointError(f"expected a model behind {self.kind}:{self.place}, got none; name one")
-        kind, colon, place = inner.partition(":")
-        found = (kind, place) if colon and kind in KINDS else ("file", inner)
-        kept = AT_IMAGE if found[0] in (LINEARISED, ANALYTIC) else ()
-        return Source(*found, {name: value for name, value in self.options.items() if name in (*OPTIONS, *kept)})
+        kind, place = split_kind(inner, KINDS)
+        allowed = (*OPTIONS, *AT_IMAGE) if kind in (LINEARISED, ANALYTIC) else OPTIONS
+        return Source(kind, place, {name: value for name, value in self.options.items() if name in allowed})
 
     @property
     def trained(self) -> Source:
@@ -150,15 +125,15 @@ class Source:
 
     @property
     def row(self) -> int:
-        """Of the image that a linearised or an analytic one is made at; 0 where none is said.
+        """Of the image that a linearised or an analytic one is made at; 0 where none is given.
 
         Raises:
             CheckpointError: if it is no row.
         """
-        said = self.options.get("row", "0")
-        if not (said.isascii() and said.isdecimal() and len(said) < 10):
-            raise CheckpointError(f"expected a row such as 3, got {said[:40]!r}; mend the source")
-        return int(said)
+        row = self.options.get("row", "0")
+        if not (row.isascii() and row.isdecimal() and len(row) < 10):
+            raise CheckpointError(f"expected a row such as 3, got {row[:40]!r}; mend the source")
+        return int(row)
 
     def null(self, kind: str) -> Source:
         """A null of this source: "untrained", "linearised", or one of `ANALYTIC_KINDS` after "analytic:".
@@ -187,7 +162,7 @@ class Source:
 
     @property
     def seed(self) -> int:
-        """Of the weights of an untrained one; 0 where none is said."""
+        """Of the weights of an untrained one; 0 where none is given."""
         return int(self.place.partition(":")[0]) if self.kind == UNTRAINED and _SEEDED.match(self.place) else 0
 
     @property
@@ -206,21 +181,21 @@ class Source:
 
     @property
     def size(self) -> tuple[int | None, int, int] | None:
-        """Channels (None where they are not said), height and width; None where no size is said.
+        """Channels (None where they are not given), height and width; None where no size is given.
 
         Raises:
             CheckpointError: if the size is none.
         """
-        said = self.options.get("size")
-        if said is None:
+        size = self.options.get("size")
+        if size is None:
             return None
         try:
-            numbers = [int(number) for number in said.split("x")]
+            numbers = [int(number) for number in size.split("x")]
         except ValueError:
             numbers = []
         if not 1 <= len(numbers) <= 3 or any(not 1 <= number <= 4096 for number in numbers):
             raise CheckpointError(
-                f"expected a size such as 224 or 3x224x224 pixels, got {said[:40]!r}; mend the source"
+                f"expected a size such as 224 or 3x224x224 pixels, got {size[:40]!r}; mend the source"
             )
         if len(numbers) == 1:
             numbers *= 2
@@ -228,20 +203,22 @@ class Source:
         return channels, numbers[-2], numbers[-1]
 
     def numbers(self, name: str) -> tuple[float, ...] | None:
-        """The numbers of `mean` or `std`; None where they are not said.
+        """The numbers of `mean` or `std`; None where they are not given.
 
         Raises:
             CheckpointError: if they are no finite numbers.
         """
-        said = self.options.get(name)
-        if said is None:
+        values = self.options.get(name)
+        if values is None:
             return None
         try:
-            numbers = tuple(float(number) for number in said.split("/"))
+            numbers = tuple(float(number) for number in values.split("/"))
         except ValueError:
             numbers = ()
         if not numbers or len(numbers) > 100 or not all(map(math.isfinite, numbers)):
-            raise CheckpointError(f"expected numbers of {name} such as 0.5/0.5/0.5, got {said[:40]!r}; mend the source")
+            raise CheckpointError(
+                f"expected numbers of {name} such as 0.5/0.5/0.5, got {values[:40]!r}; mend the source"
+            )
         return numbers
 
 

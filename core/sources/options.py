@@ -1,27 +1,70 @@
-"""The options at the end of a source, as `net.pt?arch=torchvision:resnet18&size=64` has them: read and written."""
+"""One line of text that names a model or images: its kind, its place, and its options, read and written.
+
+`net.pt?arch=torchvision:resnet18&size=64` is a file with two options.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import quote, unquote
+
+UploadFinder = Callable[[str], Sequence[Path]]  # the files of an upload, by its digest
 
 _SAFE = "/:.-_+"  # signs that a value keeps; commas go, since a link joins its models with them
 
 
-def read_options(said: str, allowed: Sequence[str], refusal: type[ValueError]) -> dict[str, str]:
+@dataclass(frozen=True)
+class NamedSource:
+    """What a line of text says about a model or a set of images.
+
+    Attributes:
+        kind: one of the known kinds, or "file".
+        place: what stands after the kind: a name, a path, a digest.
+        options: by name, decoded.
+    """
+
+    kind: str
+    place: str
+    options: Mapping[str, str] = field(default_factory=dict)
+
+    def text(self) -> str:
+        """The source as one line; `parse` reads it back."""
+        place = self.place if self.kind == "file" else f"{self.kind}:{self.place}"
+        options = "&".join(f"{name}={quote(value, safe=_SAFE)}" for name, value in self.options.items())
+        return f"{place}?{options}" if options else place
+
+
+def split_options(text: str) -> tuple[str, str]:
+    """A source without its options, and these; the path of an existing file may hold a question mark itself.
+
+    >>> split_options("net.pt?size=64"), split_options("what?.png")
+    (('net.pt', 'size=64'), ('what?.png', ''))
+    """
+    place, mark, options = text.rpartition("?")
+    return (place, options) if mark and "=" in options and not is_there(text) else (text, "")
+
+
+def split_kind(text: str, kinds: Sequence[str]) -> tuple[str, str]:
+    """The kind of a source without its options, "file" where it has none of these, and what stands after it."""
+    kind, colon, place = text.partition(":")
+    return (kind, place) if colon and kind in kinds else ("file", text)
+
+
+def read_options(text: str, allowed: Sequence[str], refusal: type[ValueError]) -> dict[str, str]:
     """The options of a source, by name.
 
     >>> read_options("size=64&names=cat%2C%20dog", ("size", "names"), ValueError)
     {'size': '64', 'names': 'cat, dog'}
 
     Args:
-        said: what stands after the question mark.
+        text: what stands after the question mark.
         allowed: the names that there are.
-        refusal: raised with one sentence if an option is unknown, said twice or empty.
+        refusal: raised with one sentence if an option is unknown, given twice or empty.
     """
     options: dict[str, str] = {}
-    for pair in filter(None, said.split("&")):
+    for pair in filter(None, text.split("&")):
         name, _, value = pair.partition("=")
         if name not in allowed or name in options or not value:
             raise refusal(
@@ -29,12 +72,6 @@ def read_options(said: str, allowed: Sequence[str], refusal: type[ValueError]) -
             )
         options[name] = unquote(value)
     return options
-
-
-def with_options(place: str, options: Mapping[str, str]) -> str:
-    """A source as one line, which `read_options` reads back from its end."""
-    said = "&".join(f"{name}={quote(value, safe=_SAFE)}" for name, value in options.items())
-    return f"{place}?{said}" if said else place
 
 
 def is_there(text: str) -> bool:

@@ -7,7 +7,6 @@ counts when neither it nor any step of the attack is misclassified), and on comm
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ from jaxtyping import Bool
 from torch import Tensor
 
 from core.files import atomic_write
+from core.geometry.common.intervals import wilson
 from core.models.classifier import Classifier
 from core.training.data import BANDWIDTH, CROPS, PATCHES_PER_EPOCH, TEST_SEED, DemoData
 from core.training.modes import attack
@@ -128,15 +128,6 @@ def write_model(path: Path, classifier: Classifier, spec: DemoSpec, data: DemoDa
     return measured
 
 
-def wilson_interval(correct: int, count: int) -> tuple[float, float]:
-    """The 95 % interval of a share, from `correct` hits among `count` (Wilson, JASA 22, 1927)."""
-    z2 = 1.959964**2  # square of the normal distribution's 97.5 % point
-    share, scale = correct / count, 1 + z2 / count
-    half = math.sqrt(z2 * (share * (1 - share) / count + z2 / (4 * count**2))) / scale
-    centre = (share + z2 / (2 * count)) / scale
-    return max(centre - half, 0.0), min(centre + half, 1.0)
-
-
 # Of each demo set: what the models learned from, what that keeps them from showing, and the licence.
 _DIGITS_FROM = (
     "scikit-learn's 1,797 handwritten digits (8 x 8, 17 grey levels), enlarged bilinearly: 1,297 for training, 500 "
@@ -192,7 +183,7 @@ def card(classifier: Classifier, spec: DemoSpec, measured: Measured, labels: Ten
     """The model card: what, data, recipe, what was measured, limits, licence."""
     right = measured.right
     correct, count = int(right.sum()), len(right)
-    low, high = wilson_interval(correct, count)
+    low, high = wilson(correct, count)
     by_class = [float(right[labels == k].float().mean()) for k in range(classifier.num_classes)]
     weakest = min(range(len(by_class)), key=by_class.__getitem__)
     parameters = sum(parameter.numel() for parameter in classifier.module.parameters())

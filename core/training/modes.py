@@ -88,10 +88,10 @@ def attack(
             logits = net(found)
             (gradient,) = torch.autograd.grad(F.cross_entropy(logits, labels, reduction="sum"), found)
         fooled |= logits.detach().argmax(1) != labels
-        way = found.detach() + 2.5 * radius / steps * _unit(gradient) - pixels
-        lengths = torch.linalg.vector_norm(way, dim=(1, 2, 3), keepdim=True)
-        way = way * (radius / lengths.clamp_min(radius))
-        found = (pixels + way).clamp(0, 1)  # cutting at the box only shortens the way
+        change = found.detach() + 2.5 * radius / steps * _unit(gradient) - pixels
+        lengths = torch.linalg.vector_norm(change, dim=(1, 2, 3), keepdim=True)
+        change = change * (radius / lengths.clamp_min(radius))
+        found = (pixels + change).clamp(0, 1)  # cutting at the box only shortens the way
     with torch.no_grad():
         fooled |= net(found).argmax(1) != labels
     return found, fooled

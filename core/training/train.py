@@ -1,9 +1,8 @@
-"""The demo models: what they are called, how they are trained, and the command that does it.
+"""Training the demo models, and the command that does it.
 
 `python -m core.training.train` cuts the held-out images, trains every model again and writes both, with model cards,
-into
-`assets`. Training is deterministic on one machine and thread count, runs on the CPU and needs no network: the pictures
-ship with scikit-image and scikit-learn.
+into `assets`. Training is deterministic on one machine and thread count, runs on the CPU and needs no network: the
+pictures ship with scikit-image and scikit-learn.
 """
 
 from __future__ import annotations
@@ -27,11 +26,6 @@ from core.sources.models import ASSETS
 from core.training.cards import write_model
 from core.training.data import DATA, TEST_SEED, DemoData, write_images
 from core.training.modes import MODES
-
-# -- recipes ----------------------------------------------------------------------------------------------------------
-
-
-# -- training ---------------------------------------------------------------------------------------------------------
 
 
 def train(name: str, spec: DemoSpec, data: DemoData, on_progress: OnProgress = silent) -> Classifier:

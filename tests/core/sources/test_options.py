@@ -6,14 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.sources.options import is_there, read_options, with_options
+from core.sources.options import NamedSource, is_there, read_options
 
 NAMES = ("arch", "size", "names")
 
 
 @given(st.dictionaries(st.sampled_from(NAMES), st.text(st.characters(exclude_categories=("Cs",)), min_size=1)))
 def test_options_are_read_back(options: dict[str, str]) -> None:
-    place, mark, said = with_options("net.pt", options).partition("?")
+    place, mark, said = NamedSource("file", "net.pt", options).text().partition("?")
     assert (place, bool(mark)) == ("net.pt", bool(options))
     assert "," not in said
     assert read_options(said, NAMES, ValueError) == options

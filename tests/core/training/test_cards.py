@@ -39,14 +39,6 @@ _held_out: dict[str, demo_data.DemoData] = {}
 # -- measuring --------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("correct", "count"), [(0, 10), (5, 10), (10, 10), (521, 540)])
-def test_the_ends_of_wilsons_interval_are_1_96_standard_deviations_away(correct, count) -> None:
-    ends = cards.wilson_interval(correct, count)
-    for end in ends:
-        assert (correct / count - end) ** 2 == pytest.approx(1.959964**2 * end * (1 - end) / count, abs=1e-12)
-    assert ends[0] - 1e-12 <= correct / count <= ends[1] + 1e-12
-
-
 class Brightness(torch.nn.Module):
     """Class 1 where the mean pixel is above 0.5: the boundary is |mean - 0.5| sqrt(pixels) away."""
 
