@@ -82,6 +82,7 @@ _HOME = {
     "Triangle": "core.geometry.level_sets.triangles",
     "agreement": "core.geometry.planes.agreement",
     "analytic_classifier": "core.models.analytic",
+    "batch_size": "core.runtime.batches",
     "boundary_points": "core.geometry.boundary.deepfool",
     "boundary_profile": "core.geometry.planes.boundary_profile",
     "connect": "core.geometry.regions.connect",

@@ -16,6 +16,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -91,6 +92,15 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 def checkout() -> Path:
     """The root of the repository."""
     return CHECKOUT
+
+
+@pytest.fixture
+def batch_size() -> Iterator[Callable[[int], None]]:
+    """Have classifiers asked about so many images at a time, until the test ends."""
+    from core.runtime import batches
+
+    with ExitStack() as stack:
+        yield lambda count: stack.enter_context(batches.batch_size(count))
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -11,6 +11,8 @@ from core.models.classifier import Classifier
 
 SHAPES = ((1, 32, 32), (3, 32, 32))
 DTYPES = (torch.float32, torch.float64)
+
+BatchSize = Callable[[int], None]  # the fixture `batch_size` of tests/conftest.py
 
 
 class Affine(nn.Module):

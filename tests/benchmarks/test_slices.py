@@ -22,7 +22,7 @@ from core.geometry.planes.slices import Slice, slice_plane
 from core.images.load import load_images
 from core.models.classifier import Classifier
 from core.models.load import load_classifier
-from core.runtime import batches
+from tests.truths import BatchSize
 
 ROWS = ((3, 17, 42), (5, 100, 400), (61, 250, 330), (10, 185, 520), (200, 310, 460))
 pytestmark = pytest.mark.timeout(1800)
@@ -140,11 +140,11 @@ def test_bookkeeping_is_small(
     goal: float,
     alternate: Callable[..., Any],
     say: Callable[[str], None],
-    monkeypatch: pytest.MonkeyPatch,
+    batch_size: BatchSize,
 ) -> None:
     classifier, plane, extent = make()
     size = classifier.batches().size
-    monkeypatch.setattr(batches.batch_shapes, "get", lambda *args: size)  # not measured again, nor read from the disk
+    batch_size(size)  # not measured again, nor read from the disk
     resolution = 512 if make is demo else 128
     cut = slice_plane(classifier, plane, extent, resolution, "adaptive")
 

@@ -15,9 +15,9 @@ from core.images.image_set import ImageSet
 from core.images.load import load_images
 from core.models.load import load_classifier
 from core.result import Result
-from core.runtime import batches
 from core.runtime.progress import Cancelled
 from tests import curved, truths
+from tests.truths import BatchSize
 
 SMALL = (1, 6, 6)
 PLANE: dict[str, Any] = {"plane": "directions", "u": "gradient", "v": "random:0"}
@@ -123,8 +123,8 @@ def test_sections_walks_and_scales_start_at_the_same_point() -> None:
     assert scale.distance[0, 0] == pytest.approx(card.distance[0])
 
 
-def test_a_search_is_cancelled_while_the_matrix_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(batches.batch_shapes, "get", lambda *args: 64)  # columns of 255 at a time
+def test_a_search_is_cancelled_while_the_matrix_is_measured(batch_size: BatchSize) -> None:
+    batch_size(64)  # columns of 255 at a time
     shape = (1, 16, 16)
     classifier = truths.classifier(curved.Ball(None, curved.centre(shape), 2.0), shape, torch.float64)
     pixels = (curved.centre(shape) + truths.unit(shape, 1))[None].float()

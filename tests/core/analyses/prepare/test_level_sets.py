@@ -27,8 +27,8 @@ from core.images.load import load_images
 from core.models.classifier import Classifier
 from core.models.load import load_classifier
 from core.result import Result
-from core.runtime import batches
 from tests import truths
+from tests.truths import BatchSize
 
 SHAPE = (3, 12, 12)
 
@@ -54,10 +54,8 @@ def image_set(normal: torch.Tensor) -> ImageSet:
 
 @pytest.mark.parametrize("batch", [1, 5])
 @pytest.mark.parametrize("dtype", truths.DTYPES)
-def test_a_card_holds_the_walks_and_what_lies_between(
-    batch: int, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(batches.batch_shapes, "get", lambda *args: batch)
+def test_a_card_holds_the_walks_and_what_lies_between(batch: int, dtype: torch.dtype, batch_size: BatchSize) -> None:
+    batch_size(batch)
     classifier, normal = half_space(dtype)
     images = image_set(normal)
     partial: list[Result] = []

@@ -17,19 +17,19 @@ from core.geometry.boundary.signed_margin import NORMS, Norm
 from core.images.load import load_images
 from core.models.load import load_classifier
 from core.result import Result
-from core.runtime import batches
 from core.runtime.progress import Cancelled
 from tests import truths
+from tests.truths import BatchSize
 
 CASES = [(shape, dtype) for shape in truths.SHAPES for dtype in truths.DTYPES]
 CLOSE = {torch.float32: 2e-5, torch.float64: 1e-9}  # of a length: float32 logits of size 10 are known to 1e-6
 
 
 @pytest.fixture(params=[1, 5])
-def batch(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
+def batch(request: pytest.FixtureRequest, batch_size: BatchSize) -> int:
     """A fixed batch size instead of the measured one."""
     size: int = request.param
-    monkeypatch.setattr(batches.batch_shapes, "get", lambda *args: size)
+    batch_size(size)
     return size
 
 
@@ -316,8 +316,8 @@ class Small(truths.Affine):
         return super().forward(images)
 
 
-def test_chunks_are_halved_when_memory_runs_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(batches.batch_shapes, "get", lambda *args: 16)
+def test_chunks_are_halved_when_memory_runs_out(monkeypatch: pytest.MonkeyPatch, batch_size: BatchSize) -> None:
+    batch_size(16)
     plain, images = affine((1, 4, 4)), truths.images(9, (1, 4, 4))
     small = Small(plain.weight.detach(), plain.bias.detach())
     found = boundary_points(truths.classifier(small, (1, 4, 4), torch.float64), images)

@@ -15,17 +15,17 @@ from core.geometry.corruptions.noise import NoiseForecast, noise_forecast
 from core.images.load import load_images
 from core.models.load import load_classifier
 from core.result import Result
-from core.runtime import batches
 from tests import truths
+from tests.truths import BatchSize
 
 CASES = [(shape, dtype) for shape in truths.SHAPES for dtype in truths.DTYPES]
 
 
 @pytest.fixture(params=[1, 5])
-def batch(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
+def batch(request: pytest.FixtureRequest, batch_size: BatchSize) -> int:
     """A fixed batch size instead of the measured one."""
     size: int = request.param
-    monkeypatch.setattr(batches.batch_shapes, "get", lambda *args: size)
+    batch_size(size)
     return size
 
 

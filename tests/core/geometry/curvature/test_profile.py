@@ -17,9 +17,9 @@ from core.geometry.curvature.profile import STATUSES, CurvatureProfile, curvatur
 from core.images.load import load_images
 from core.models.load import load_classifier
 from core.result import Result
-from core.runtime import batches
 from core.runtime.progress import Cancelled
 from tests import curved, truths
+from tests.truths import BatchSize
 
 SHAPE = (3, 32, 32)
 SMALL = (1, 6, 6)
@@ -27,10 +27,10 @@ CLOSE = {torch.float32: 2e-5, torch.float64: 1e-8}  # of 1 / length, for points 
 
 
 @pytest.fixture(params=[1, 5])
-def batch(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
+def batch(request: pytest.FixtureRequest, batch_size: BatchSize) -> int:
     """A fixed batch size instead of the measured one."""
     size: int = request.param
-    monkeypatch.setattr(batches.batch_shapes, "get", lambda *args: size)
+    batch_size(size)
     return size
 
 
@@ -339,8 +339,8 @@ class Cramped(curved.Ball):
         return super().forward(images)
 
 
-def test_chunks_are_halved_when_memory_runs_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(batches.batch_shapes, "get", lambda *args: 8)
+def test_chunks_are_halved_when_memory_runs_out(monkeypatch: pytest.MonkeyPatch, batch_size: BatchSize) -> None:
+    batch_size(8)
     surface = Cramped(curved.rows(36, SMALL), curved.centre(SMALL), 2.0)
     images = curved.centre(SMALL) + torch.stack([truths.unit(SMALL, seed) for seed in range(7)])
     classifier = curved.classifier(surface, SMALL, torch.float64)

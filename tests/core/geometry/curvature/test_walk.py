@@ -11,17 +11,17 @@ import torch
 from core.geometry.curvature.principal_direction import principal_bend
 from core.geometry.curvature.walk import CurvatureWalk, curvature_walk
 from core.result import Result
-from core.runtime import batches
 from tests import curved, truths
+from tests.truths import BatchSize
 
 SHAPE = (3, 32, 32)
 
 
 @pytest.mark.parametrize("batch", [1, 5, 64])
 @pytest.mark.parametrize("dtype", truths.DTYPES)
-def test_a_ball_is_followed_along_its_circle(dtype: torch.dtype, batch: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_ball_is_followed_along_its_circle(dtype: torch.dtype, batch: int, batch_size: BatchSize) -> None:
     shape = SHAPE if batch == 64 else (1, 6, 6)
-    monkeypatch.setattr(batches.batch_shapes, "get", lambda *args: batch)
+    batch_size(batch)
     surface = curved.Ball(None, curved.centre(shape), 2.0)
     image = (curved.centre(shape) + truths.unit(shape, 3)).to(dtype)  # 1 from the surface
     walk = curvature_walk(principal_bend(curved.classifier(surface, shape, dtype), image, 1), reach=1.5, steps=13)

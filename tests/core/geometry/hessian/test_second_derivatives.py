@@ -17,8 +17,8 @@ from core.geometry.hessian.products import Cost
 from core.geometry.hessian.second_derivatives import grey_level, operators_at, plan_for, products_at
 from core.geometry.shared_directions.mean_shape_operator import curvature_transfer, shared_directions
 from core.models.classifier import Classifier
-from core.runtime import batches
 from tests import curved, truths
+from tests.truths import BatchSize
 
 SHAPE = (1, 8, 8)
 
@@ -61,8 +61,8 @@ def test_kinks_that_show_are_refused_before_anything_is_searched(ask: Callable[.
     assert len(asked) == 1  # the one in which kinks are looked for
 
 
-def test_operators_cover_the_points_found_in_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(batches.batch_shapes, "get", lambda *args: 2)
+def test_operators_cover_the_points_found_in_chunks(batch_size: BatchSize) -> None:
+    batch_size(2)
     classifier = curved.classifier(curved.Ball(None, curved.centre(SHAPE), 2.0), SHAPE, torch.float64)
     images = curved.centre(SHAPE) + torch.stack([(0.5 + seed / 4) * truths.unit(SHAPE, seed) for seed in range(5)])
     found, cost = boundary_points(classifier, images), Cost()

@@ -12,9 +12,9 @@ from core.geometry.level_sets.traverse import LevelSetPaths, traverse
 from core.images.load import load_images
 from core.models.load import load_classifier
 from core.result import Result
-from core.runtime import batches
 from core.runtime.progress import Cancelled
 from tests import truths
+from tests.truths import BatchSize
 
 
 @pytest.fixture
@@ -23,9 +23,11 @@ def pairs() -> tuple[Tensor, Tensor]:
     return images[:6].clone(), images[100:106].clone()
 
 
-def test_walks_are_shown_while_they_go_on(pairs: tuple[Tensor, Tensor], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_walks_are_shown_while_they_go_on(
+    pairs: tuple[Tensor, Tensor], monkeypatch: pytest.MonkeyPatch, batch_size: BatchSize
+) -> None:
     monkeypatch.setattr(batch, "_SECONDS", 0.0)
-    monkeypatch.setattr(batches.batch_shapes, "get", lambda *args: 4)
+    batch_size(4)
     classifier = load_classifier("demo:digits/standard", "cpu")
     fractions: list[float] = []
     shown: list[LevelSetPaths] = []
@@ -61,9 +63,9 @@ def test_it_can_be_called_off(pairs: tuple[Tensor, Tensor]) -> None:
 
 
 def test_slots_are_filled_again_and_dropped_when_nobody_waits(
-    pairs: tuple[Tensor, Tensor], monkeypatch: pytest.MonkeyPatch
+    pairs: tuple[Tensor, Tensor], monkeypatch: pytest.MonkeyPatch, batch_size: BatchSize
 ) -> None:
-    monkeypatch.setattr(batches.batch_shapes, "get", lambda *args: 3)
+    batch_size(3)
     sources, targets = pairs
     targets[:3] = sources[:3]  # there at once
     widths: list[int] = []

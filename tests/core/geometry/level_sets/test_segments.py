@@ -11,8 +11,8 @@ from core.geometry.level_sets.segments import LinearPaths, linear_paths
 from core.images.load import load_images
 from core.models.load import load_classifier
 from core.result import Result
-from core.runtime import batches
 from tests import truths
+from tests.truths import BatchSize
 
 SHAPE = (1, 32, 32)
 
@@ -40,8 +40,8 @@ class Shell(nn.Module):
 
 @pytest.mark.parametrize("batch", [1, 5])
 @pytest.mark.parametrize("dtype", truths.DTYPES)
-def test_a_segment_ends_where_the_ball_does(dtype: torch.dtype, batch: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(batches.batch_shapes, "get", lambda *args: batch)
+def test_a_segment_ends_where_the_ball_does(dtype: torch.dtype, batch: int, batch_size: BatchSize) -> None:
+    batch_size(batch)
     module = truths.Ball(torch.full(SHAPE, 0.5, dtype=torch.float64), 2.0)
     classifier = truths.classifier(module, SHAPE, dtype)
     starts, ends = plane([[0, 0], [0, 0], [0, 0]], dtype), plane([[3, 0], [0.5, 0], [0, 0]], dtype)

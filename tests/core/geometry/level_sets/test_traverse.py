@@ -19,18 +19,18 @@ from core.images.load import load_images
 from core.models.classifier import Classifier
 from core.models.load import load_classifier
 from core.result import Result
-from core.runtime import batches
 from tests import truths
+from tests.truths import BatchSize
 
 CASES = [(shape, dtype) for shape in truths.SHAPES for dtype in truths.DTYPES]
 CLOSE = {torch.float32: 2e-5, torch.float64: 1e-10}
 
 
 @pytest.fixture(params=[1, 5])
-def batch(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
+def batch(request: pytest.FixtureRequest, batch_size: BatchSize) -> int:
     """A fixed batch size instead of the measured one."""
     size: int = request.param
-    monkeypatch.setattr(batches.batch_shapes, "get", lambda *args: size)
+    batch_size(size)
     return size
 
 
@@ -213,14 +213,12 @@ def test_in_paper_mode_it_is_the_published_loop() -> None:
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_a_batch_is_its_pairs_one_by_one_whatever_waits_for_its_slots(
-    mode: Mode, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_batch_is_its_pairs_one_by_one_whatever_waits_for_its_slots(mode: Mode, batch_size: BatchSize) -> None:
     classifier, sources, targets = demo_pairs("digits", 7, torch.float64)
     targets[1] = sources[1]
-    monkeypatch.setattr(batches.batch_shapes, "get", lambda *args: 16)
+    batch_size(16)
     together = traverse(classifier, sources, targets, mode, 0.05, 20)
-    monkeypatch.setattr(batches.batch_shapes, "get", lambda *args: 3)
+    batch_size(3)
     queued = traverse(classifier, sources.flip(0), targets.flip(0), mode, 0.05, 20)
     for row in (0, 1, 5):
         alone = traverse(classifier, sources[row : row + 1], targets[row : row + 1], mode, 0.05, 20)

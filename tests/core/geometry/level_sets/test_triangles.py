@@ -13,9 +13,9 @@ from core.geometry.level_sets.triangles import Triangle, triangle
 from core.images.load import load_images
 from core.models.load import load_classifier
 from core.result import Result
-from core.runtime import batches
 from core.runtime.progress import Cancelled
 from tests import truths
+from tests.truths import BatchSize
 
 CASES = [(shape, dtype) for shape in truths.SHAPES for dtype in truths.DTYPES]
 
@@ -32,9 +32,9 @@ def corners(values: list[list[float]], shape: tuple[int, ...]) -> tuple[truths.A
 @pytest.mark.parametrize("batch", [1, 5])
 @pytest.mark.parametrize(("shape", "dtype"), CASES)
 def test_log_odds_are_linear_where_the_model_is(
-    shape: tuple[int, ...], dtype: torch.dtype, batch: int, monkeypatch: pytest.MonkeyPatch
+    shape: tuple[int, ...], dtype: torch.dtype, batch: int, batch_size: BatchSize
 ) -> None:
-    monkeypatch.setattr(batches.batch_shapes, "get", lambda *args: batch)
+    batch_size(batch)
     values = [[3.0, 1.0, -2.0], [1.0, 1.5, 0.25]]
     module, images = corners(values, shape)
     found = triangle(truths.classifier(module, shape, dtype), *images.to(dtype).unbind(1), resolution=6)

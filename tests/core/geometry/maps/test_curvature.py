@@ -15,9 +15,9 @@ from core.images.load import load_images
 from core.models.classifier import Classifier
 from core.models.load import load_classifier
 from core.result import Result
-from core.runtime import batches
 from tests import truths
 from tests.core.figures.charts.test_maps import some
+from tests.truths import BatchSize
 
 SHAPE, RADIUS = (1, 16, 16), 1.5
 
@@ -31,9 +31,9 @@ def laid_out(classifier: Classifier, images: Tensor) -> DecisionMap:
 
 @pytest.mark.parametrize(("dtype", "batch"), [(torch.float32, 5), (torch.float64, 1)])
 def test_near_a_ball_the_product_is_the_distance_over_its_radius(
-    dtype: torch.dtype, batch: int, monkeypatch: pytest.MonkeyPatch
+    dtype: torch.dtype, batch: int, batch_size: BatchSize
 ) -> None:
-    monkeypatch.setattr(batches.batch_shapes, "get", lambda *args: batch)
+    batch_size(batch)
     centre = torch.full(SHAPE, 0.5, dtype=torch.float64)
     far = torch.tensor([0.5, 0.8, 1.1, 1.3, 1.8, 2.1, 2.5, 3.0], dtype=torch.float64)
     away = torch.stack([truths.unit(SHAPE, seed) for seed in range(8)])

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from core.geometry.maps.divergence import DivergenceSearch, divergence
 from tests import truths
+from tests.truths import BatchSize
 
 SHAPE = (1, 8, 8)
 
@@ -68,10 +69,9 @@ def test_a_line_with_a_gentle_slope_is_the_sum_of_its_parts() -> None:
 
 
 @pytest.mark.parametrize("batch", [1, 5])
-def test_neighbours_are_those_of_all_pairs(batch: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    from core.runtime import batches
+def test_neighbours_are_those_of_all_pairs(batch: int, batch_size: BatchSize) -> None:
 
-    monkeypatch.setattr(batches.batch_shapes, "get", lambda *args: batch)
+    batch_size(batch)
     images = truths.images(40, SHAPE).double()
     centres = truths.images(4, SHAPE, seed=5).double()
     found, logits = search(truths.NearestCentre(centres), images, segments=4)

@@ -18,9 +18,9 @@ from core.images.load import load_images
 from core.models.classifier import Classifier
 from core.models.load import load_classifier
 from core.result import Result
-from core.runtime import batches
 from core.runtime.progress import Cancelled
 from tests import truths
+from tests.truths import BatchSize
 
 SHAPE = (1, 32, 32)
 ENDS, SAME = (0, 1), (0, 0)
@@ -72,8 +72,8 @@ LEAST = {"probabilities": 0.6, "divergence": 0.7}  # most images have the same p
 
 
 @pytest.mark.parametrize("space", SPACES)
-def test_sixty_images_of_a_demo_model_in_every_space(space: SpaceName, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(batches.batch_shapes, "get", lambda *args: 32)  # not the measured one
+def test_sixty_images_of_a_demo_model_in_every_space(space: SpaceName, batch_size: BatchSize) -> None:
+    batch_size(32)  # not the measured one
     classifier, images = demo()
     found = embed(classifier, images.pixels, space, labels=images.labels, neighbours=8, seeds=2)
     assert found.positions.shape == (60, 2)

@@ -9,8 +9,8 @@ import torch
 from core.geometry.maps.maps import embed
 from core.geometry.maps.paths import MapPaths, map_paths
 from core.result import Result
-from core.runtime import batches
 from tests.core.geometry.maps.test_maps import clusters
+from tests.truths import BatchSize
 
 
 def test_a_line_from_one_cluster_to_the_other_is_one_jump() -> None:
@@ -46,8 +46,8 @@ def test_a_line_from_one_cluster_to_the_other_is_one_jump() -> None:
     assert labels.tolist()[0] == paths.predicted[0, 0]
 
 
-def test_a_path_that_stands_still_has_no_jump_and_equal_images_are_placed_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(batches.batch_shapes, "get", lambda *args: 16)  # not the measured one
+def test_a_path_that_stands_still_has_no_jump_and_equal_images_are_placed_once(batch_size: BatchSize) -> None:
+    batch_size(16)  # not the measured one
     classifier, images, _ = clusters(20)
     found = embed(classifier, images, "pixels", neighbours=6)
     still = images[:1].expand(500, -1, -1, -1)

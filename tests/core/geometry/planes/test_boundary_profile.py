@@ -16,18 +16,18 @@ from core.geometry.planes.planes import Plane
 from core.geometry.planes.slices import Method, Slice, slice_plane
 from core.models.classifier import Classifier
 from core.result import Result
-from core.runtime import batches
 from core.runtime.progress import Cancelled
 from tests import truths
+from tests.truths import BatchSize
 
 CASES = [(shape, dtype) for shape in truths.SHAPES for dtype in truths.DTYPES]
 
 
 @pytest.fixture(params=[1, 5, 64])
-def batch(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
+def batch(request: pytest.FixtureRequest, batch_size: BatchSize) -> int:
     """A fixed batch size instead of the measured one."""
     size: int = request.param
-    monkeypatch.setattr(batches.batch_shapes, "get", lambda *args: size)
+    batch_size(size)
     return size
 
 
@@ -208,8 +208,8 @@ def test_a_plane_of_another_shape_is_refused() -> None:
         boundary_profile(classifier, a_plane((3, 32, 32)), 8, reach=1.0)
 
 
-def test_progress_rises_and_can_cancel(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(batches.batch_shapes, "get", lambda *args: 64)
+def test_progress_rises_and_can_cancel(batch_size: BatchSize) -> None:
+    batch_size(64)
     plane = a_plane((1, 32, 32))
     classifier, _, _ = affine((1, 32, 32), plane, torch.float32)
     fractions: list[float] = []

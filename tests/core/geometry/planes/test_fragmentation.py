@@ -19,9 +19,9 @@ from core.images.image_set import ImageSet
 from core.images.load import load_images
 from core.models.load import load_classifier
 from core.result import Result
-from core.runtime import batches
 from core.runtime.progress import Cancelled
 from tests import truths
+from tests.truths import BatchSize
 
 STEP = 0.5
 
@@ -205,8 +205,8 @@ def test_persistence_counts_the_regions_of_at_least_a_share() -> None:
 
 
 @pytest.mark.parametrize("batch", [5, 64])
-def test_counts_are_those_of_the_slices(batch: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(batches.batch_shapes, "get", lambda *args: batch)
+def test_counts_are_those_of_the_slices(batch: int, batch_size: BatchSize) -> None:
+    batch_size(batch)
     images = load_images("demo:photos")
     classifier = load_classifier("demo:photos/standard", "cpu")
     found = fragmentation(classifier, images, 3, 24, finer=True)

@@ -15,19 +15,19 @@ from core.images.load import load_images
 from core.models.classifier import Classifier
 from core.models.load import load_classifier
 from core.result import Result
-from core.runtime import batches
 from core.runtime.progress import Cancelled
 from tests import truths
+from tests.truths import BatchSize
 
 SQUARE: Extent = (-4.0, 6.0, -5.0, 5.0)
 CASES = [(shape, dtype) for shape in truths.SHAPES for dtype in truths.DTYPES]
 
 
 @pytest.fixture(params=[1, 5, 64])
-def batch(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
+def batch(request: pytest.FixtureRequest, batch_size: BatchSize) -> int:
     """A fixed batch size instead of the measured one."""
     size: int = request.param
-    monkeypatch.setattr(batches.batch_shapes, "get", lambda *args: size)
+    batch_size(size)
     return size
 
 
@@ -231,8 +231,8 @@ def test_contours_follow_confidence_and_never_the_kink_of_the_margin() -> None:
 
 
 @pytest.mark.parametrize("method", slices.METHODS)
-def test_progress_rises_and_can_cancel(method: slices.Method, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(batches.batch_shapes, "get", lambda *args: 64)
+def test_progress_rises_and_can_cancel(method: slices.Method, batch_size: BatchSize) -> None:
+    batch_size(64)
     plane = a_plane((1, 32, 32))
     classifier = truths.classifier(truths.NearestCentre(truths.images(5, (1, 32, 32), seed=4)), (1, 32, 32))
     fractions: list[float] = []
@@ -269,8 +269,10 @@ def test_every_level_of_an_adaptive_slice_is_a_complete_picture() -> None:
 
 
 @pytest.mark.parametrize("passes", [1, 2])
-def test_a_full_slice_is_coarse_first_and_then_refined_in_place(passes: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(batches.batch_shapes, "get", lambda *args: 4)
+def test_a_full_slice_is_coarse_first_and_then_refined_in_place(
+    passes: int, monkeypatch: pytest.MonkeyPatch, batch_size: BatchSize
+) -> None:
+    batch_size(4)
     if passes == 2:
         monkeypatch.setattr(slices, "_MOST_VALUES", 1000)
     plane = a_plane((1, 32, 32))
@@ -302,10 +304,8 @@ def test_a_full_slice_is_coarse_first_and_then_refined_in_place(passes: int, mon
 
 
 @pytest.mark.parametrize("method", slices.METHODS)
-def test_pictures_on_the_way_have_at_least_two_points_a_side(
-    method: slices.Method, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(batches.batch_shapes, "get", lambda *args: 4)
+def test_pictures_on_the_way_have_at_least_two_points_a_side(method: slices.Method, batch_size: BatchSize) -> None:
+    batch_size(4)
     plane = a_plane((1, 32, 32))
     classifier = truths.classifier(truths.NearestCentre(truths.images(5, (1, 32, 32), seed=4)), (1, 32, 32))
     sides: list[int] = []

@@ -12,16 +12,16 @@ from core.geometry.sparse.pixel_profile import PixelProfile, pixel_profile
 from core.images.load import load_images
 from core.models.load import load_classifier
 from core.result import Result
-from core.runtime import batches
 from tests import truths
+from tests.truths import BatchSize
 
 
 @pytest.mark.parametrize("size", [1, 5])
 @pytest.mark.parametrize(("shape", "dtype"), [(shape, dtype) for shape in truths.SHAPES for dtype in truths.DTYPES])
 def test_lines_of_a_plane_are_straight(
-    shape: tuple[int, int, int], dtype: torch.dtype, size: int, monkeypatch: pytest.MonkeyPatch
+    shape: tuple[int, int, int], dtype: torch.dtype, size: int, batch_size: BatchSize
 ) -> None:
-    monkeypatch.setattr(batches.batch_shapes, "get", lambda *args: size)
+    batch_size(size)
     weight = 3 * truths.unit(shape, 1)
     image = truths.images(1, shape)[0]
     bias = 0.1 + (weight * image).sum()

@@ -19,9 +19,9 @@ from core.images.load import load_images
 from core.models.classifier import Classifier
 from core.models.load import load_classifier
 from core.result import Result
-from core.runtime import batches
 from core.runtime.progress import Cancelled
 from tests import truths
+from tests.truths import BatchSize
 
 KAPPA = 1e-4
 WAYS = (
@@ -31,10 +31,10 @@ WAYS = (
 
 
 @pytest.fixture(params=[1, 5])
-def batch(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
+def batch(request: pytest.FixtureRequest, batch_size: BatchSize) -> int:
     """A fixed batch size instead of the measured one."""
     size: int = request.param
-    monkeypatch.setattr(batches.batch_shapes, "get", lambda *args: size)
+    batch_size(size)
     return size
 
 
@@ -362,8 +362,8 @@ class Small(Pixels):
         return super().forward(images)
 
 
-def test_chunks_are_halved_when_memory_runs_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(batches.batch_shapes, "get", lambda *args: 16)
+def test_chunks_are_halved_when_memory_runs_out(monkeypatch: pytest.MonkeyPatch, batch_size: BatchSize) -> None:
+    batch_size(16)
     images = truths.images(9, (3, 4, 4)) / 3
     small, plain = (truths.classifier(kind((5, 9)), (3, 4, 4), torch.float64) for kind in (Small, Pixels))
     found, expected = sparse_perturbation(small, images), sparse_perturbation(plain, images)

@@ -30,19 +30,19 @@ from core.images.load import load_images
 from core.models.classifier import Classifier
 from core.models.load import load_classifier
 from core.result import Result
-from core.runtime import batches
 from core.runtime.progress import Cancelled
 from tests import truths
+from tests.truths import BatchSize
 
 CASES = [(shape, dtype) for shape in truths.SHAPES for dtype in truths.DTYPES]
 CLOSE = {torch.float32: 2e-5, torch.float64: 1e-9}
 
 
 @pytest.fixture(params=[1, 5])
-def batch(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
+def batch(request: pytest.FixtureRequest, batch_size: BatchSize) -> int:
     """A fixed batch size instead of the measured one."""
     size: int = request.param
-    monkeypatch.setattr(batches.batch_shapes, "get", lambda *args: size)
+    batch_size(size)
     return size
 
 

@@ -7,8 +7,8 @@ import torch
 
 from core.geometry.subspaces.subspace_margin import Within
 from core.geometry.subspaces.subspaces import frequency_blocks
-from core.runtime import batches
 from tests import truths
+from tests.truths import BatchSize
 
 SHAPE = (1, 8, 8)
 
@@ -24,8 +24,8 @@ def within(classes: int = 4) -> tuple[Within, truths.Affine, torch.Tensor, torch
 
 
 @pytest.mark.parametrize("batch", [1, 4, 64])
-def test_rows_have_their_own_class_and_subspace(batch: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(batches.batch_shapes, "get", lambda *args: batch)
+def test_rows_have_their_own_class_and_subspace(batch: int, batch_size: BatchSize) -> None:
+    batch_size(batch)
     margin, module, images, logits = within()
     owner, which = torch.tensor([0, 0, 1, 1, 2, 2]), torch.tensor([0, 1, 2, 3, 0, 3])
     source = torch.tensor([0, 1, 2, 3, 0, 1])
@@ -65,8 +65,8 @@ def test_planes_from_an_image_are_those_at_each_row() -> None:
     assert margin(there, rows).abs().max() < 1e-12
 
 
-def test_memory_that_runs_out_halves_the_batch(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(batches.batch_shapes, "get", lambda *args: 64)
+def test_memory_that_runs_out_halves_the_batch(monkeypatch: pytest.MonkeyPatch, batch_size: BatchSize) -> None:
+    batch_size(64)
     margin, _, images, logits = within()
     plain = type(margin).logits
 
