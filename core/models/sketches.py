@@ -3,7 +3,7 @@
 MinHash: of a set, each of several hash functions keeps its smallest value; two sets keep the same one as often as they
 share elements. One part of a sketch is of tensors with name and shape, the other of names without their numbers, which
 networks of one kind share at any depth and width. `assets/architectures.json` holds the sketches of all architectures;
-`python -m core.models.sketches` writes them again for the versions that are installed.
+`python -m core.models.write_sketches` writes them again for the versions that are installed.
 
 Reference:
     Broder, On the resemblance and containment of documents, SEQUENCES 1997.
@@ -16,7 +16,7 @@ import functools
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -36,8 +36,8 @@ def likeness(shapes: Mapping[str, tuple[int, ...]]) -> tuple[tuple[str, ...], np
     Returns:
         Names, and for each the estimated share of common tensors, plus half that of common names; 0 to 1.5.
     """
-    names, kept = _kept()
-    alike = (kept == sketch(shapes)[None]).astype(float)
+    names, sketches = _stored()
+    alike = (sketches == sketch(shapes)[None]).astype(float)
     return names, alike[:, :EXACT].mean(1) + _LOOSE_WEIGHT * alike[:, EXACT:].mean(1)
 
 
@@ -54,19 +54,16 @@ def sketch(shapes: Mapping[str, tuple[int, ...]]) -> np.ndarray:
     loose = {re.sub(r"\d+", "#", name) for name in shapes}
     factors, offsets = _factors()
     parts = []
-    for words, place in ((exact, slice(0, EXACT)), (loose, slice(EXACT, None))):
-        hashed = np.frombuffer(b"".join(_hashed(words)), np.uint64)
-        mixed = (hashed[:, None] * factors[place] + offsets[place]) >> np.uint64(16)
+    for words, columns in ((exact, slice(0, EXACT)), (loose, slice(EXACT, None))):
+        digests = [hashlib.blake2b(word.encode(errors="replace"), digest_size=8).digest() for word in words]
+        hashed = np.frombuffer(b"".join(digests), np.uint64)
+        mixed = (hashed[:, None] * factors[columns] + offsets[columns]) >> np.uint64(16)
         parts.append((mixed.min(0) if len(mixed) else np.zeros(mixed.shape[1], np.uint64)) & np.uint64(0xFFFF))
     return np.concatenate(parts).astype(np.uint16)
 
 
-def _hashed(words: Iterable[str]) -> list[bytes]:
-    return [hashlib.blake2b(word.encode(errors="replace"), digest_size=8).digest() for word in words]
-
-
 @functools.cache
-def _kept() -> tuple[tuple[str, ...], np.ndarray]:
+def _stored() -> tuple[tuple[str, ...], np.ndarray]:
     """Names and sketches of all architectures that were installed when they were written."""
     stored = json.loads(SKETCHES.read_text(encoding="utf-8"))["sketches"]
     rows = [np.frombuffer(base64.b64decode(text), "<u2") for text in stored.values()]

@@ -25,9 +25,9 @@ def write_sketches() -> int:
             continue
         body = {key: shape for key, shape in shapes.items() if shape[:1] != (PROBE_CLASSES,)}
         stored[name] = base64.b64encode(sketch(body).astype("<u2").tobytes()).decode()
-    said = {"torchvision": torchvision.__version__, "timm": timm.__version__, "sketches": stored}
+    versions = {"torchvision": torchvision.__version__, "timm": timm.__version__}
     with atomic_write(SKETCHES) as file:
-        file.write_text(json.dumps(said, indent=0) + "\n", encoding="utf-8")
+        file.write_text(json.dumps({**versions, "sketches": stored}, indent=0) + "\n", encoding="utf-8")
     return len(stored)
 
 
