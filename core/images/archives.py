@@ -1,4 +1,4 @@
-"""Archives of pictures: zips, and the arrays of NPZ files, read without trusting a word of what they claim.
+"""Archives of pictures: zips, and the arrays of NPZ files, read without trusting anything they claim.
 
 Nothing is unpacked onto the disk. Names in an archive are words only and never become paths; sizes are compared with
 what the file can hold before anything is read; arrays are read by their header and never unpickled.
@@ -70,7 +70,7 @@ class Refused(NamedTuple):
 
 
 def open_zip(path: Path) -> zipfile.ZipFile:
-    """Open an archive whose list of entries is bearable.
+    """Open an archive whose list of entries is of reasonable size.
 
     Raises:
         ImageError: if it is none, or damaged, or more than an archive.
@@ -195,7 +195,7 @@ def content(progress: Callable[[float], None], path: str, entry: str, suffixes: 
 
 
 def _name(info: zipfile.ZipInfo) -> str:
-    """The path of an entry inside its archive, as whoever packed it meant it.
+    """The path of an entry inside its archive, as the packer meant it.
 
     Some write UTF-8 without saying so, which is then taken for code page 437, and some part folders by backslashes.
     """

@@ -1,4 +1,4 @@
-"""Classes of pictures: what is written about each, as numbers of classes with what those are called."""
+"""Classes of pictures: the text about each becomes the number of a class, with the names of the classes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from core.sources.images import ImageSource
 from core.sources.models import MOST_CLASSES
 
 UNKNOWN = -1  # the class of a picture of which none is known
-MOST_LETTERS = 255  # of a class name; as many as a folder's name may have
+MOST_LETTERS = 255  # of a class name: the longest name of a folder
 
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]{1,3})?")
 _MISSING = ("", "nan", "none", "null", "na", "n/a", "<na>", "nat")  # as tables and pandas write that there is no number

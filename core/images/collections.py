@@ -82,7 +82,7 @@ def gather(
         size: height and width in pixels (one number: both), where the source says none.
         uploads: finds the files of `upload:DIGEST`.
         most_values: of the set, each of 4 bytes.
-        on_progress: told the fraction done, several times a second; what it raises ends the reading.
+        on_progress: called with the fraction done, several times a second; what it raises ends the reading.
 
     Returns:
         The set, what was done to each picture, and what was left out.

@@ -1,4 +1,4 @@
-"""One picture: from the bytes of a file to pixels, with all that was done to it on the way said.
+"""One picture: from the bytes of a file to pixels, with a record of all that was done to it.
 
 A file is turned as its EXIF orientation says, transparency is laid over white, palettes become colours, 16-bit greys
 keep their 16 bits, animations and files of several pages give their first frame; then it is cut and resized to what is
@@ -25,7 +25,7 @@ from core.sources.images import Fit
 MOST_PIXELS = 50_000_000  # of one file: 600 MB as float32 RGB; a small file can claim far more
 MOST_BYTES = 256 << 20  # of one file
 
-# The formats Pillow decodes by itself; EPS, say, would start Ghostscript. With the endings that files of them have.
+# The formats that Pillow decodes itself (EPS, say, would start Ghostscript), with their file endings.
 _ENDINGS = {
     "PNG": (".png", ".apng"),
     "JPEG": (".jpg", ".jpeg", ".jpe", ".jif", ".jfif", ".mpo"),
@@ -272,7 +272,7 @@ def is_archive(content: bytes) -> bool:
 
 
 def zip_ends(tail: bytes) -> list[int]:
-    """Where a record lies that ends a zip: one that says how far it is to the end; its comment may look like another.
+    """Where the end record of a zip lies: one whose comment reaches to the end; a comment may look like another.
 
     Args:
         tail: the last bytes of a file.
@@ -392,7 +392,7 @@ FIRST = "first frame"  # what is done to an animation, or to a file of several p
 
 
 def _raw_mode(image: Image.Image) -> str:
-    """How the file lays out its values, as Pillow's decoder is told, which calls 16 bits per channel ";16"."""
+    """The layout of the file's values, in the raw mode of Pillow's decoder, where ";16" means 16 bits per channel."""
     tiles = getattr(image, "tile", ())
     layout = tiles[0][3] if tiles and len(tiles[0]) > 3 else ""
     first, *rest = layout if isinstance(layout, tuple) and layout else (layout,)

@@ -1,4 +1,4 @@
-"""The one door to images: one line of text, and the set of images it names."""
+"""`load_images`: from one line of text to the set of images that it names."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ def _side(text: str) -> int:
 
 
 def check_shape(source: str, shape: Sequence[int], name: str) -> None:
-    """Raise where a source says by itself that its images do not fit a model: before any of them is made or read.
+    """Raise if a source already states a shape that does not fit a model, before any image is made or read.
 
     Args:
         source: of images.
@@ -133,15 +133,15 @@ def check_shape(source: str, shape: Sequence[int], name: str) -> None:
         raise ImageError(f"expected images of n x {expected} for {name}, got n x {came}; resize or regroup them")
 
 
-_MOST_KEPT = 1 << 30  # bytes of demo sets at other sizes, for whoever asks next
+_MOST_KEPT = 1 << 30  # bytes of resized demo sets that are cached
 
-_MOST_IN_USE = 4 << 30  # with those that somebody works with
+_MOST_IN_USE = 4 << 30  # the same, including those still in use
 
-_sizes: OrderedDict[str, ImageSet] = OrderedDict()  # the one that was asked for longest ago first
+_sizes: OrderedDict[str, ImageSet] = OrderedDict()  # least recently used first
 
 _in_use: WeakSet[ImageSet] = WeakSet()
 
-_sizing = threading.Lock()  # one at a time is made, so that what is counted is all there is
+_sizing = threading.Lock()  # one at a time is made, so that the count of bytes is complete
 
 
 def _fitted(images: ImageSet, side: int, source: str) -> ImageSet:

@@ -1,7 +1,7 @@
-"""Sets of pictures read: every picture decoded and brought to one size, within bounds of what that may take.
+"""Reading sets of pictures: every picture is decoded and brought to one size, within limits of memory.
 
-What cannot be used is left out, one by one and each with its reason, and the rest is kept. It is done without torch, so
-that it runs in a small process of its own, see `core.runtime.sandbox`.
+What cannot be used is left out, one by one and each with its reason, and the rest is kept. Nothing here imports
+torch, so that it runs in a small process of its own, see `core.runtime.sandbox`.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ def read_set(
         fit: what every picture is brought to, see `Fit`.
         most: how many pictures, spread evenly; None: all.
         most_values: of the set, each of 4 bytes.
-        progress: told the fraction done.
+        progress: called with the fraction done.
 
     Returns:
         The parts of `Collected`.
@@ -96,7 +96,7 @@ def collected(found: Listed, fit: Fit, most_values: int, name: str, progress: Ca
         fit: what every picture is brought to.
         most_values: of the set, each of 4 bytes.
         name: of the source.
-        progress: told the fraction done.
+        progress: called with the fraction done.
 
     Returns:
         The pictures.
@@ -208,7 +208,7 @@ def read_previews(
         names: of pictures that `read_set` kept.
         boxes: what is kept of each: left, top, right and bottom, in pixels.
         most: how many pictures of the set were asked for; None: all.
-        progress: told the fraction done.
+        progress: called with the fraction done.
 
     Returns:
         (height, width, 3) uint8 each.

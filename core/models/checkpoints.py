@@ -1,8 +1,8 @@
 """Checkpoints: classifiers by name or from a file; `core.sources.models` says how they are named.
 
-`load_classifier` is the one door. A checkpoint of ours is a safetensors file. Under one metadata key it holds one JSON
+`core.models.load` is the one door. A checkpoint of ours is a safetensors file. Under one metadata key it holds one JSON
 text with all that is needed to load it: architecture and arguments, input shape, class names, normalisation, measured
-accuracy, recipe, and a digest of all that and of the weights, so that a damaged file is told from a whole one.
+accuracy, recipe, and a digest of all that and of the weights, so that damage is detected.
 """
 
 from __future__ import annotations

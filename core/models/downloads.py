@@ -1,7 +1,7 @@
 """Downloads: weights that a library fetches from its server, or finds in its folder of what it fetched before.
 
 The libraries show on standard error how far they are: bytes so far and in all, their share, the rate and the time left
-(torch always, the hub's client on a terminal). What goes wrong on the way is told in one sentence.
+(torch always, the hub's client on a terminal). What goes wrong is reported in one sentence.
 """
 
 from __future__ import annotations
@@ -98,7 +98,7 @@ def file_of_hub(name: str, repository: str, files: Sequence[str], revision: str 
         name: what it is, for the sentence.
         repository: owner and name.
         files: their names, the preferred one first.
-        revision: a commit, branch or tag; the newest where none is said.
+        revision: a commit, branch or tag; the newest where none is given.
 
     Returns:
         Where it lies on this machine.

@@ -1,6 +1,6 @@
 """Exported models: programs out of .pt2 and ONNX files, and models that your own Python builds.
 
-All of these can run code, so they are only read where somebody names a file of their own on the command line or in
+All of these can run code, so they are only read where a user names a file of their own on the command line or in
 Python, and never from a page. A graph may be fixed to the batch size it was exported with; then rows go through it in
 batches of that size, the last one padded.
 """

@@ -1,8 +1,8 @@
 """Inspection: whether a loaded model is a classifier that the geometry can work with, check by check.
 
-Slices, boundaries and curvatures take for granted that an image's logits are the same each time, that they do not
-depend on its neighbours in the batch, that they are finite, and that they can be differentiated in the image. Each of
-that is tried here. The first two are tried once for every model that a figure is made of: without them no boundary is
+Slices, boundaries and curvatures assume that an image's logits are the same each time, that they do not depend
+on its neighbours in the batch, that they are finite, and that they can be differentiated in the image. Each is tried
+here. The first two are tried once for every model that a figure is made of: without them no boundary is
 defined, which the figure then says.
 """
 
@@ -135,7 +135,7 @@ _tried: WeakKeyDictionary[Classifier, tuple[Check, Check]] = WeakKeyDictionary()
 
 
 def _steady(classifier: Classifier) -> tuple[Check, Check]:
-    """Whether an image has the same logits each time, and whatever lies beside it; tried once."""
+    """Whether an image has the same logits each time and in any batch; tried once per classifier."""
     found = _tried.get(classifier)
     if found is None:
         images = _noise(classifier)

@@ -1,4 +1,4 @@
-"""The one door to classifiers: one line of text, and the classifier it names."""
+"""`load_classifier`: from one line of text to the classifier that it names."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ def load_classifier(
             hub, or a file with its architecture, such as `net.pt?arch=torchvision:resnet18&preset=imagenet`.
         device: where it will run; the best device here when not given.
         uploads: finds the files of `upload:DIGEST`; where it is not given, or finds none, those are asked for.
-        trust: whether code of whoever made the model may run, as that of your own may. False for a source out of a
-            recipe, a link or a page: `core.models.trust` says what may be loaded then.
+        trust: whether code that comes with the model may run, as your own may. False for a source from a recipe, a link
+            or a page: `core.models.trust` says what may be loaded then.
 
     Returns:
         The classifier, named as the checkpoint or the source names it, with its normalisation inside.

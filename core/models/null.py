@@ -29,7 +29,7 @@ from core.runtime.batches import Batches
 from core.sources.models import ANALYTIC, LINEARISED, Source
 
 MOST_VALUES = 1 << 28  # of a linear map: 1 GB in float32; 1,000 classes of 3 x 224 x 224 are 0.6 GB
-_GRADIENTS = 64  # images that are put through together: halved where memory runs out
+_GRADIENTS = 64  # rows of the Jacobian per backward pass: halved where memory runs out
 _FIRST_SEED = 1 << 20  # architectures are drawn with small seeds: a null of those must be another draw
 
 

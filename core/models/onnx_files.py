@@ -1,6 +1,6 @@
 """ONNX files: how large the values become between a graph's nodes, found out before anything of it runs.
 
-A graph of 300 bytes can ask for any amount of memory: one node makes a constant of whatever shape stands beside it. So
+A graph of 300 bytes can ask for any amount of memory: one node makes a constant of any shape. So
 every value's shape is inferred first. Where that leaves one open, the graph is tried once, on one image, here: this
 runs in a process of its own (`core.runtime.sandbox`), whose memory is limited.
 """
@@ -113,7 +113,7 @@ def _bytes(value: Any) -> int | None:
 
 
 def _try(path: str, name: str, sizes: list[int]) -> None:
-    """Run a graph whose values' sizes cannot be told, once, within the memory of this process.
+    """Run a graph whose values' sizes are unknown, once, within the memory of this process.
 
     Raises:
         CheckpointError: if what runs it is not installed, or it fails.

@@ -2,7 +2,7 @@
 
 A pickle is a program. Python's own reader, and torch's restricted one, run it; this one follows its instructions and
 makes numbers, words, containers and `TensorPlace`s, whatever it asks for. A name that it would import becomes an inert
-`Stub`, and is listed, so that whoever reads the file can be told.
+`Stub`, and is listed for the refusal.
 
 Nothing here imports torch: it runs in a process of its own (`core.runtime.sandbox`).
 """
@@ -33,7 +33,11 @@ STORAGES = {
     "BoolStorage": "bool",
     "ComplexFloatStorage": "complex64",
     "ComplexDoubleStorage": "complex128",
-    **{"QInt8Storage": "int8", "QUInt8Storage": "uint8", "QInt32Storage": "int32"},  # quantised: told, not read
+    **{
+        "QInt8Storage": "int8",
+        "QUInt8Storage": "uint8",
+        "QInt32Storage": "int32",
+    },  # quantised: refused
     **dict.fromkeys(("QUInt4x2Storage", "QUInt2x4Storage"), "uint8"),
     "storage.UntypedStorage": "uint8",  # bytes, of tensors that say their dtype themselves
 }
@@ -217,11 +221,11 @@ class _Machine:
         return taken
 
     def number(self, count: int) -> int:
-        """A whole number without sign, in so many bytes."""
+        """An unsigned integer of `count` bytes."""
         return int.from_bytes(self.bytes(count), "little")
 
     def signed(self, count: int) -> int:
-        """A whole number, in so many bytes; 0 for one of more than there are tensors of."""
+        """A signed integer of `count` bytes; 0 for one longer than any size."""
         if count > _MOST_NUMBER:
             self.bytes(count)
             return 0

@@ -62,7 +62,7 @@ _CLEARLY_NATS = 0.25  # nearer to what the batch normalisation saw; a wrong pres
 
 
 def presets(channels: int) -> dict[str, Preset]:
-    """The presets for images of so many channels; one whose channels are all alike fits any number."""
+    """The presets for images of `channels` channels; one whose channels are all alike fits any number."""
     found = {}
     for name, preset in PRESETS.items():
         if len(preset.mean) == channels:
@@ -188,7 +188,7 @@ def suspicion(tried: Sequence[Trial], *, untrained: bool = False) -> str:
 
     Args:
         tried: what `trials` returned.
-        untrained: whether the model looks so; then that is said instead.
+        untrained: whether the model looks so; then the sentence says that instead.
     """
     if untrained:
         return (

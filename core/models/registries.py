@@ -349,7 +349,7 @@ def _input_shape(architecture: str, template: Shapes, shapes: Shapes) -> tuple[i
 
 @functools.lru_cache(maxsize=256)
 def template(architecture: str) -> dict[str, tuple[int, ...]]:
-    """Shape by name of an architecture for `PROBE_CLASSES` classes; what has so many rows belongs to its head."""
+    """Shape by name of an architecture for `PROBE_CLASSES` classes; a tensor of that many rows belongs to its head."""
     return _shapes(_build_meta(architecture, PROBE_CLASSES, made_for(architecture)[0], {}))
 
 
@@ -370,7 +370,7 @@ def _build_meta(architecture: str, num_classes: int, shape: tuple[int, int, int]
 
 
 def _build(architecture: str, num_classes: int, shape: tuple[int, int, int], shapes: Shapes) -> nn.Module:
-    """The architecture for so many classes and such images, with auxiliary heads where the weights have some.
+    """The architecture for these classes and images, with auxiliary heads where the weights have some.
 
     Raises:
         CheckpointError: if it takes no such images.

@@ -43,7 +43,7 @@ def likeness(shapes: Mapping[str, tuple[int, ...]]) -> tuple[tuple[str, ...], np
 
 @functools.cache
 def _factors() -> tuple[np.ndarray, np.ndarray]:
-    """Odd factors and offsets of the hash functions, as many as a sketch has values."""
+    """Odd factors and offsets of the hash functions, one pair per value of a sketch."""
     drawn = np.random.default_rng(0).integers(0, 2**63, (2, EXACT + LOOSE), dtype=np.uint64)
     return drawn[0] * np.uint64(2) + np.uint64(1), drawn[1]
 

@@ -1,4 +1,4 @@
-"""State dicts: tensors by name, out of a file of anybody's, read without ever running what is in it.
+"""State dicts: tensors by name, out of any file, read without running anything in it.
 
 Training programs wrap the weights in their own ways: under `state_dict` or `model`, beside an exponential moving
 average (EMA), with `module.` or `model.` before every name, beside a loss, a metric or a second network, cut into
@@ -343,7 +343,7 @@ def _parted(name: str, tensors: Mapping[str, Tensor]) -> Iterator[StateDict]:
 
 
 def _inside(whole: StateDict) -> Iterator[StateDict]:
-    """The networks that are parts of a table: those that are known, and those that are told apart by a usual prefix."""
+    """The networks that are parts of a table: those that are known, and those that a usual prefix sets apart."""
     groups: list[dict[str, list[str]]] = [{} for _ in range(_DEEPEST)]
     for key in whole.tensors:
         parts = key.split(".", _DEEPEST)[:-1]

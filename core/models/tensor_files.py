@@ -46,7 +46,7 @@ _SAFE = {
 _HOW = "in the program that made it, `torch.save(model.state_dict(), 'weights.pt')` writes the weights alone"
 _BIG_ENDIAN = "its numbers have their last byte first; save it on another machine"
 _NO_CHECKSUM = "a part of it does not match its checksum, unless torch.serialization was told to write none"
-_OTHER_TENSORS = {  # of torch, without code of anybody's
+_OTHER_TENSORS = {  # of torch, without code
     *(f"torch._utils._rebuild_{kind}" for kind in ("sparse_tensor", "sparse_csr_tensor", "qtensor", "nested_tensor")),
     *(
         f"torch.{kind}"
@@ -416,13 +416,13 @@ def _followed(path: str, content: bytes, start: int = 0) -> Unpickled:
 
 
 def _wanted(path: str) -> tuple[str, ...]:
-    """What a bare pickle would import; empty where that cannot be told."""
+    """What a bare pickle would import."""
     with Path(path).open("rb") as file:
         return _followed(path, file.read(MOST_PICKLE_BYTES)).strange
 
 
 def _script_imports(path: str) -> tuple[str, ...]:
-    """The classes that a program of TorchScript defines, as far as they can be told."""
+    """The classes that a program of TorchScript defines, as far as they can be read."""
     try:
         with zipfile.ZipFile(path) as archive:
             entry = next(each for each in archive.infolist() if each.filename.lower().endswith("/data.pkl"))

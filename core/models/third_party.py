@@ -42,13 +42,13 @@ class _Loaded:
 def load_third_party(
     source: Source, device: str | torch.device | None, uploads: UploadFinder | None, trust: bool
 ) -> Classifier:
-    """Load a model of somebody else's.
+    """Load a model of a third party.
 
     Args:
         source: of any kind but "demo".
         device: where it will run.
         uploads: finds uploaded files by digest; None where there are none.
-        trust: whether code of whoever made it may run; see `core.models.trust`.
+        trust: whether code that comes with it may run; see `core.models.trust`.
 
     Returns:
         The classifier.
@@ -104,7 +104,7 @@ def class_names(source: Source, count: int, uploads: UploadFinder | None) -> lis
         uploads: finds an uploaded list.
 
     Raises:
-        CheckpointError: if there are not as many as classes.
+        CheckpointError: if their number is not that of the classes.
     """
     wanted = source.options.get("names")
     if wanted is None:
@@ -275,7 +275,7 @@ def _timm(source: Source, uploads: UploadFinder | None, trust: bool) -> _Loaded:
 
 
 def _hub(source: Source, uploads: UploadFinder | None, trust: bool) -> _Loaded:
-    """A model of somebody's on the hub: an architecture of timm by its name, and weights that our own reader reads."""
+    """A model on the hub: an architecture of timm by its name, and weights that our own reader reads."""
     repository, _, revision = source.place.rpartition("@")
     if not repository or not revision or repository.count("/") != 1:
         raise CheckpointError(

@@ -2,7 +2,7 @@
 
 The list is short: demo models, uploads, architectures of torchvision and timm by their exact names with the libraries'
 own weights, weights of the hub, and files that hold weights. All of these go through our own reader, and run nothing.
-Everything else may run code of whoever made it, and is loaded only for somebody who says so: who names it on the
+Everything else may run code that comes with it, and is loaded only for a user who says so: who names it on the
 command line or in Python, or adds `--trust`.
 
 Of images, the data sets of torchvision need trust, since that library reads them itself; of class names, those in files

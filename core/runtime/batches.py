@@ -68,7 +68,7 @@ def _keep_freed_memory() -> None:
 
 
 def scratch(count: int, dtype: torch.dtype, device: torch.device) -> torch.Tensor:
-    """Memory for so many values, for one thing at a time: this thread's next call returns the same memory.
+    """A per-thread scratch buffer of `count` values; the next call in this thread reuses it.
 
     New memory of 38 MB, a matrix of 3072 x 3072, takes as long to come as a sixth of its eigenvalues to be computed:
     0.06 s on a machine whose system hands it out page by page. Up to 64 MiB are kept from call to call.
@@ -311,7 +311,7 @@ class Batches:
     """Runs a row-wise function over many rows in batches of one fixed shape.
 
     The tail is padded by repeating its last row, since another shape would round differently; when memory runs out the
-    batch is halved and the same rows are tried again. `rows` counts what was really put through, padding included.
+    batch is halved and the same rows are tried again. `rows` counts the rows that were computed, padding included.
 
     Args:
         size: rows in a batch.

@@ -7,8 +7,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Protocol, runtime_checkable
 
-from core.files import atomic_write as atomic_write
-from core.files import keep_private as keep_private
 from core.result import Result
 
 
@@ -38,9 +36,9 @@ _here = threading.local()
 
 @contextmanager
 def before_each_batch(call: Callable[[], None]) -> Iterator[None]:
-    """Have `call` called in this thread before each batch that a classifier is asked about.
+    """Call `call` in this thread before every forward pass of a classifier.
 
-    There work can rest, or end by `Cancelled`, also where it has no progress to report.
+    It may wait, or raise `Cancelled`, also where an analysis has no progress to report.
     """
     before = getattr(_here, "call", None)
     _here.call = call

@@ -1,7 +1,7 @@
 """A process of its own for every file from outside: with limits of memory, time and output, and nothing shared.
 
 Readers of files that anybody may have made run here: a bomb, an endless loop or a crash of a decoder ends that process
-and not the program. `isolated` starts it, hands a function its arguments, passes progress on, and gives back plain
+and not the program. `isolated` starts it, hands a function its arguments, passes progress on, and returns plain
 values and arrays, never pickles. Where the system has limits (Linux, macOS) the child sets them for itself; a watchdog
 in the parent looks at resident memory and time everywhere.
 
@@ -475,7 +475,7 @@ def _child() -> None:
         answer(b"E", ["limit", "takes more memory", ""])
     except OSError as error:
         answer(b"E", ["refused", error.strerror or str(error), ""])
-    except Exception as error:  # noqa: BLE001 - told to the parent, who logs what nobody foresaw
+    except Exception as error:  # noqa: BLE001 - sent to the parent, which logs what is unexpected
         known = type(error).__name__ if type(error).__module__ == errors.__name__ else "other"
         words = str(error) if known != "other" else f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
         answer(b"E", [known, words, traceback.format_exc()[-4000:]])

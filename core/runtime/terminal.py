@@ -1,4 +1,4 @@
-"""What a person at a terminal reads of a command: errors, what it wrote, how far it is; nothing moves the cursor."""
+"""What a command prints at a terminal: errors, the files it wrote, its progress; nothing moves the cursor."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def tell(sentence: str, error: BaseException | None = None) -> None:
 
 
 def warn(sentence: str) -> None:
-    """Print, in one line, what somebody should know of what is made all the same."""
+    """Print a warning in one line."""
     print(f"warning: {plain(sentence)}", file=sys.stderr)
 
 
@@ -57,7 +57,7 @@ def tell_error(error: Exception, debug: bool, about: str = "") -> None:
 
 
 def say_written(out: Path, *words: str) -> None:
-    """Print what was written, and what is said of it."""
+    """Print which file was written, and remarks about it."""
     print(plain(": ".join((f"wrote {out}", *words))))
 
 

@@ -1,4 +1,4 @@
-"""How threads wait for each other on the CPU; to be said before torch and SciPy are imported."""
+"""How threads wait for each other on the CPU; must be set before importing torch or SciPy."""
 
 from __future__ import annotations
 

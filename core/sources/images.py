@@ -3,7 +3,7 @@
     demo:photos, demo:photos@224                a demo set, as it is or at another size
     path/to/pictures                            a picture, a zip, a folder (its subfolders are classes), an NPZ or NPY
     torchvision:CIFAR10?root=data&split=test    a data set of torchvision that is on disk; nothing is downloaded
-    upload:DIGEST                               a file that somebody uploads, known by the SHA-256 of its bytes
+    upload:DIGEST                               an uploaded file, known by the SHA-256 of its bytes
 
 After `?` come options, `name=value`, joined by `&`; values are percent-encoded where they hold other signs:
 

@@ -7,7 +7,7 @@
     robustbench:Linf/cifar10/Standard           threat model, data set and name, where robustbench is installed
     module:path/to/net.py:factory               your own Python: calls `factory()`
     path/to/weights.safetensors?arch=...        a file: .safetensors, a state dict, its shards, .pt2, .onnx
-    upload:DIGEST?arch=...                      a file that somebody uploads, known by the SHA-256 of its bytes
+    upload:DIGEST?arch=...                      an uploaded file, known by the SHA-256 of its bytes
     untrained:SOURCE, untrained:SEED:SOURCE     the architecture of any of these with its weights drawn anew
     linearised:SOURCE?row=3                     the affine map that it is to first order at an image
     analytic:KIND:SOURCE?row=3                  known on paper, of its classes: `hyperplane`, `ball` or `voronoi`

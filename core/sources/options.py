@@ -21,7 +21,7 @@ class NamedSource:
 
     Attributes:
         kind: one of the known kinds, or "file".
-        place: what stands after the kind: a name, a path, a digest.
+        place: what follows the kind: a name, a path, a digest.
         options: by name, decoded.
     """
 
@@ -47,7 +47,7 @@ def split_options(text: str) -> tuple[str, str]:
 
 
 def split_kind(text: str, kinds: Sequence[str]) -> tuple[str, str]:
-    """The kind of a source without its options, "file" where it has none of these, and what stands after it."""
+    """The kind of a source without its options, "file" where it has none of these, and what follows it."""
     kind, colon, place = text.partition(":")
     return (kind, place) if colon and kind in kinds else ("file", text)
 
@@ -59,7 +59,7 @@ def read_options(text: str, allowed: Sequence[str], refusal: type[ValueError]) -
     {'size': '64', 'names': 'cat, dog'}
 
     Args:
-        text: what stands after the question mark.
+        text: what follows the question mark.
         allowed: the names that there are.
         refusal: raised with one sentence if an option is unknown, given twice or empty.
     """
