@@ -359,19 +359,6 @@ def test_points_are_read_back() -> None:
     assert BoundaryPoints.unit("distance") == "ℓ2 pixel"
 
 
-def test_wrong_calls_are_told_what_is_wrong() -> None:
-    classifier, images = truths.classifier(affine((1, 4, 4)), (1, 4, 4)), truths.images(2, (1, 4, 4))
-    for options in ({"candidates": 0}, {"max_steps": 0}, {"overshoot": 0.0}, {"tolerance": 1.0}):
-        with pytest.raises(ValueError, match="expected"):
-            boundary_points(classifier, images, **options)
-    with pytest.raises(ValueError, match="at least one image"):
-        boundary_points(classifier, images[:0])
-    with pytest.raises(ImageError, match="finite"):
-        boundary_points(classifier, images * math.nan)
-    with pytest.raises(ImageError, match="1 x 4 x 4"):
-        boundary_points(classifier, truths.images(2, (1, 5, 5)))
-
-
 def test_demo_photos() -> None:
     """32 images, misclassified ones among them: the source is what the classifier says, not what the image shows."""
     classifier, images = load_classifier("demo:photos/standard", "cpu"), load_images("demo:photos")

@@ -10,7 +10,6 @@ import torch
 from scipy import stats
 from torch import Tensor, nn
 
-from core.errors import ImageError
 from core.geometry.corruptions.noise import NoiseForecast, noise_forecast
 from core.images.load import load_images
 from core.models.load import load_classifier
@@ -125,18 +124,3 @@ def test_demo_digits_bend_at_the_scale_of_noise() -> None:
     again = Result.from_bytes(found.to_bytes())
     assert isinstance(again, NoiseForecast)
     np.testing.assert_array_equal(again.gap, found.gap)
-
-
-def test_wrong_calls_are_told_what_is_wrong() -> None:
-    classifier = truths.classifier(affine((1, 4, 4), 5), (1, 4, 4))
-    images, labels = truths.images(2, (1, 4, 4)).float(), torch.tensor([0, 1])
-    for deviations in ([], [0.0], [math.inf]):
-        with pytest.raises(ValueError, match="positive standard deviations"):
-            noise_forecast(classifier, images, labels, deviations)
-    for options in ({"draws": 0}, {"candidates": 0}):
-        with pytest.raises(ValueError, match="at least one draw"):
-            noise_forecast(classifier, images, labels, **options)
-    with pytest.raises(ValueError, match="from 0 to 4"):
-        noise_forecast(classifier, images, labels + 4)
-    with pytest.raises(ImageError, match="finite"):
-        noise_forecast(classifier, images * math.nan, labels)

@@ -66,10 +66,3 @@ def test_one_kink_bends_by_its_jump_over_the_step() -> None:
     assert (found.largest <= 1 / (2 * scales) * math.sqrt(64) + 1e-9).all()
     np.testing.assert_allclose(found.largest[0] * scales, found.largest[0, 0] * scales[0], rtol=0.2)
     np.testing.assert_allclose(found.exponent, -1, atol=0.15)
-
-
-def test_wrong_calls_are_told_what_is_wrong() -> None:
-    classifier, images = truths.classifier(curved.Kinked(SHAPE), SHAPE), truths.images(1, SHAPE).float()
-    for scales in ([0.1], [0.1, -0.1], [0.1, math.nan]):
-        with pytest.raises(ValueError, match="positive scales"):
-            curvature_scale(classifier, images, scales)

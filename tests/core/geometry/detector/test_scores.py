@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 import pytest
 import torch
 
-from core.errors import ImageError
 from core.geometry.boundary.deepfool import boundary_points
 from core.geometry.detector.scores import PerturbationScores, detect_perturbed
 from core.images.load import load_images
@@ -76,16 +73,6 @@ def test_kinked_networks_are_scored_at_a_scale() -> None:
     assert found.scale == 0.3
     assert np.isfinite(found.score_nearest).all()
     assert (found.score_nearest != 0).any()
-
-
-def test_wrong_calls_are_told_what_is_wrong() -> None:
-    surface = curved.Ball(None, curved.centre((1, 4, 4)), 1.0)
-    classifier, images = curved.classifier(surface, (1, 4, 4), torch.float64), truths.images(2, (1, 4, 4))
-    for options in ({"probes": 0}, {"classes": -1}):
-        with pytest.raises(ValueError, match="expected"):
-            detect_perturbed(classifier, images, **options)
-    with pytest.raises(ImageError, match="finite"):
-        detect_perturbed(classifier, images * math.nan)
 
 
 def test_demo_photos() -> None:

@@ -10,7 +10,6 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from core.errors import ImageError
 from core.geometry.regions.connect import STATUSES, RegionPaths, connect
 from core.images.load import load_images
 from core.models.classifier import Classifier
@@ -239,32 +238,3 @@ def test_images_of_a_class_are_joined_on_a_demo_model() -> None:
     assert (found.length_ratio >= 1 - 1e-6).all()
     for row in range(len(pairs)):
         inside_all_along(classifier, found, row)
-
-
-@pytest.mark.parametrize(
-    ("settings", "message"),
-    [
-        ({"step": 0}, "expected a step"),
-        ({"overshoot": 0}, "expected a step"),
-        ({"max_levels": 0}, "at least one level"),
-        ({"max_anchors": 0}, "at least one level"),
-        ({"restarts": -1}, "at least one level"),
-        ({"search": -1}, "at least one level"),
-    ],
-)
-def test_wrong_calls_are_explained(settings: dict[str, float], message: str) -> None:
-    classifier = truths.classifier(Undefined(), (1, 8, 8))
-    grey = torch.full((1, 1, 8, 8), 0.5)
-    with pytest.raises(ValueError, match=message):
-        connect(classifier, grey, grey, **settings)
-
-
-def test_images_that_do_not_fit_are_refused() -> None:
-    classifier = truths.classifier(Undefined(), (1, 8, 8))
-    grey = torch.full((2, 1, 8, 8), 0.5)
-    with pytest.raises(ValueError, match="expected an end for each"):
-        connect(classifier, grey, grey[:1])
-    with pytest.raises(ValueError, match="expected an end for each"):
-        connect(classifier, grey[:0], grey[:0])
-    with pytest.raises(ImageError):
-        connect(classifier, grey[:, :, :4], grey[:, :, :4])

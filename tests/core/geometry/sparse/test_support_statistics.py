@@ -154,13 +154,3 @@ def test_supports_of_a_demo_model_beat_chance_and_follow_the_seed() -> None:
     assert list(found.runs) == ["SparseFool", "sigma-zero"]
     assert told == sorted(told)
     assert 0 <= told[0] < told[-1] <= 1
-
-
-def test_wrong_calls_are_refused() -> None:
-    shape = (1, 4, 4)
-    classifier = truths.classifier(truths.NearestCentre(truths.images(2, shape, dtype=torch.float32)), shape)
-    images = truths.images(1, shape, dtype=torch.float32)
-    with pytest.raises(ValueError, match="at least one seed and one draw, got 0 and 5"):
-        supports(classifier, images, seeds=0, draws=5)
-    with pytest.raises(ValueError, match="expected at least one image"):
-        supports(classifier, images[:0])
