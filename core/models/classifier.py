@@ -11,7 +11,7 @@ import hashlib
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from importlib.metadata import version
 from typing import Any
 
@@ -24,6 +24,7 @@ from core import wording
 from core.errors import ImageError
 from core.runtime import batches as compute
 from core.runtime import progress
+from core.runtime.cost import count_passes
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -202,15 +203,16 @@ class Classifier:
         """What the best batch shape is remembered under; "" where the classifier has no fingerprint."""
         return f"{self.fingerprint[:32]}/{self.dtype}" if self.fingerprint else ""
 
-    def batches(self) -> compute.Batches:
-        """A runner over rows whose batch shape was tuned for this classifier."""
+    def batches(self, *, counts: bool = True) -> compute.Batches:
+        """A runner over rows whose batch shape was tuned for this classifier; a row `counts` as a forward pass."""
 
         def forward(size: int) -> None:
             with torch.inference_mode():
                 self(torch.full((size, *self.input_shape), 0.5, device=self.device, dtype=self.dtype))
 
         size = compute.batch_shapes.get(self.batch_key, forward, self.device)
-        return compute.Batches(size, lambda size: compute.batch_shapes.halve(self.batch_key, self.device, size))
+        halve = partial(compute.batch_shapes.halve, self.batch_key, self.device)
+        return compute.Batches(size, halve, counts=counts)
 
     def predict(self, images: Tensor | np.ndarray) -> Predictions:
         """Class, confidence and all probabilities of images.
@@ -225,7 +227,8 @@ class Classifier:
             ImageError: if the shape is not the classifier's or a value is not finite.
         """
         with torch.inference_mode():
-            logits = self.batches()(self, self.accept(images)).double()
+            logits = self.batches(counts=False)(self, self.accept(images)).double()
+            count_passes(forwards=len(logits))
             finite = torch.isfinite(logits).all(1)
             probabilities = logits.softmax(1).where(finite[:, None], torch.nan)
             confidence, label = probabilities.max(1)

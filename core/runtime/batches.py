@@ -22,6 +22,7 @@ from typing import TypeVar
 import torch
 
 from core.files import atomic_write, cache_folder
+from core.runtime.cost import count_passes
 from core.runtime.progress import OnProgress, _here, batch_begins, part_of, silent
 
 logger = logging.getLogger(__name__)
@@ -316,9 +317,13 @@ class Batches:
     Args:
         size: rows in a batch.
         on_halve: maps the size that did not fit to the next one.
+        counts: whether a row is a forward pass, to be counted.
     """
 
-    def __init__(self, size: int, on_halve: Callable[[int], int] = lambda size: size // 2) -> None:
+    def __init__(
+        self, size: int, on_halve: Callable[[int], int] = lambda size: size // 2, *, counts: bool = False
+    ) -> None:
+        self._counts = counts
         self._chunks = Chunks(size, on_halve=on_halve)
         self.rows = 0
 
@@ -355,14 +360,16 @@ class Batches:
             nonlocal outputs
             batch_begins()
             rows = inputs[part]
-            count = len(rows)
-            if count < self.size:
-                rows = torch.cat([rows, rows[-1:].expand(self.size - count, *rows.shape[1:])])
+            given = len(rows)
+            if given < self.size:
+                rows = torch.cat([rows, rows[-1:].expand(self.size - given, *rows.shape[1:])])
             values = function(rows)
             self.rows += self.size
+            if self._counts:
+                count_passes(forwards=self.size)
             if outputs is None:
                 outputs = values.new_empty((len(inputs), *values.shape[1:]))
-            outputs[part] = values[:count]
+            outputs[part] = values[:given]
 
         self._chunks(len(inputs), run, on_progress)
         assert outputs is not None

@@ -27,6 +27,7 @@ from core.images.image_set import ImageSet
 from core.models.classifier import Classifier
 from core.result import quantity
 from core.runtime.batches import engine_mode
+from core.runtime.cost import counting
 from core.runtime.progress import OnProgress, silent
 
 _ANGLES = 64  # all round, an even number: every ray has its opposite
@@ -114,10 +115,11 @@ def prepare(
         on_progress=lambda fraction, partial=None: on_progress(0.7 * fraction),
     )
     outputs = Outputs(precise(classifier, radius * min(_RINGS)), representation)
-    all_round = _all_round(outputs, image, cut.plane, radius, reach)
+    with counting() as cost:
+        all_round = _all_round(outputs, image, cut.plane, radius, reach)
     kept = {entry.name: getattr(found, entry.name) for entry in fields(found)}
-    kept["forwards"] += start.forwards + cut.forwards * (at is None) + outputs.forwards
-    kept["gradients"] += start.gradients + cut.gradients * (at is None) + outputs.gradients
+    kept["forwards"] += start.forwards + cut.forwards * (at is None) + cost.forwards
+    kept["gradients"] += start.gradients + cut.gradients * (at is None) + cost.gradients
     on_progress(1.0)
     return LocalCard(
         **kept,

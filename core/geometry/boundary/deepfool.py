@@ -35,6 +35,7 @@ from core.geometry.boundary.signed_margin import NORMS, Norm, SignedMargin, dual
 from core.models.classifier import Classifier
 from core.result import Result, quantity
 from core.runtime.batches import Chunks, engine_mode
+from core.runtime.cost import counted
 from core.runtime.progress import OnProgress, silent
 
 STATUSES: Mapping[str, str] = MappingProxyType(
@@ -77,6 +78,7 @@ class BoundaryPoints(Result):
     fingerprint: str = quantity("", default="")
 
 
+@counted
 def boundary_points(
     classifier: Classifier,
     images: Float[Tensor, "n c h w"],

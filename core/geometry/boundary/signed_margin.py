@@ -11,6 +11,7 @@ from torch import Tensor
 
 from core.geometry.common.fused_inference import folded
 from core.models.classifier import Classifier
+from core.runtime.cost import count_passes
 
 Norm = Literal[1, 2, "inf"]
 
@@ -45,6 +46,7 @@ class SignedMargin:
     def logits(self, images: Images) -> Float[Tensor, "n k"]:
         """All logits."""
         self.forwards += len(images)
+        count_passes(forwards=len(images))
         return self._classifier(images.to(self._classifier.dtype)).to(self.dtype)
 
     def __call__(self, images: Images, source: Classes) -> Rows:
@@ -82,6 +84,7 @@ class SignedMargin:
     def _gradient(self, lead: Tensor, points: Tensor, keep: bool) -> Tensor:
         """Of each row's value in its own image: rows do not see each other, so the sum has the same gradient."""
         self.gradients += len(points)
+        count_passes(gradients=len(points))
         if not lead.requires_grad:  # logits that do not depend on the image
             return torch.zeros_like(points)
         (gradient,) = torch.autograd.grad(lead.sum(), points, retain_graph=keep, materialize_grads=True)

@@ -16,7 +16,6 @@ Reference: Fawzi, Moosavi-Dezfooli, Frossard, Robustness of classifiers: from ad
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -31,6 +30,7 @@ from core.geometry.corruptions.severity_sweep import true_classes
 from core.models.classifier import Classifier
 from core.result import Context, Number, Result, quantity
 from core.runtime.batches import Batches, engine_mode
+from core.runtime.cost import counted, spent
 from core.runtime.progress import OnProgress, silent
 
 _MOST_VALUES = 1 << 22  # pixels of a chunk, for each of which there is one gradient per class
@@ -81,6 +81,7 @@ class NoiseForecast(Result):
         yield from self.quoted("forecast", "measured", "disagreement", columns=labels)
 
 
+@counted
 def noise_forecast(
     classifier: Classifier,
     images: Float[Tensor, "n c h w"],
@@ -111,7 +112,6 @@ def noise_forecast(
         ValueError: if there is no image, draw or candidate, a deviation is not positive, or a label is missing.
         ImageError: if an image does not fit the classifier or is not finite.
     """
-    begin = time.perf_counter()
     if draws < 1 or candidates < 1:
         raise ValueError(f"expected at least one draw and one other class, got {draws} and {candidates}")
     if not deviations or not all(0 < deviation < math.inf for deviation in deviations):
@@ -138,9 +138,7 @@ def noise_forecast(
         seed=seed,
         num_classes=classifier.num_classes,
         fingerprint=classifier.fingerprint,
-        forwards=margin.forwards,
-        gradients=margin.gradients,
-        seconds=time.perf_counter() - begin,
+        **spent(),
     )
 
 

@@ -10,7 +10,6 @@ common corruptions, ECCV 2022 (arXiv 2112.13547).
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
@@ -24,6 +23,7 @@ from core.geometry.corruptions.prime import PRIMITIVES, draw_prime
 from core.geometry.corruptions.primitives import Colour, Spatial, Spectral, draw_colour, draw_spatial, draw_spectral
 from core.models.classifier import Classifier
 from core.result import Context, Number, Result, per_sample, quantity
+from core.runtime.cost import counted, spent
 
 ROWS = (*PRIMITIVES, "mixture")
 _RESPONSE = 33  # frequencies per side of a kernel's response: odd, so that the constant one is in the middle
@@ -67,6 +67,7 @@ class PrimeDraws(Result):
             yield Number(name=f"length of the change, {label}", value=lengths, unit="ℓ2 pixel")
 
 
+@counted
 def prime_draws(
     classifier: Classifier,
     image: Float[Tensor, "c h w"],
@@ -99,7 +100,6 @@ def prime_draws(
         ValueError: if there is no draw, the mix is not in [0, 1], or a strength or cut-off is out of range.
         ImageError: if the image does not fit the classifier or is not in [0, 1].
     """
-    begin = time.perf_counter()
     if draws < 1 or not 0 <= mix <= 1:
         raise ValueError(f"expected at least one draw and a mix from 0 to 1, got {draws} and {mix}")
     pixels = image.detach().to("cpu", torch.float32)[None]
@@ -149,9 +149,7 @@ def prime_draws(
         seed=seed,
         num_classes=classifier.num_classes,
         fingerprint=classifier.fingerprint,
-        forwards=1 + made.shape[0] * draws,
-        gradients=0,
-        seconds=time.perf_counter() - begin,
+        **spent(),
     )
 
 

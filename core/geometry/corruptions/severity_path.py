@@ -9,7 +9,6 @@ coming before the label changes.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -22,6 +21,7 @@ from core.geometry.corruptions.corruptions import CORRUPTIONS, WORST, corrupt
 from core.geometry.corruptions.severity_sweep import severity_sweep
 from core.models.classifier import Classifier
 from core.result import Context, Number, Result, quantity
+from core.runtime.cost import counted, spent
 from core.runtime.progress import OnProgress, silent
 
 
@@ -60,6 +60,7 @@ class SeverityWalk(Result):
         yield Number(name="length of the strongest corruption", value=float(self.displacement[-1]), unit="ℓ2 pixel")
 
 
+@counted
 def severity_walk(
     classifier: Classifier,
     image: Float[Tensor, "c h w"],
@@ -90,7 +91,6 @@ def severity_walk(
         ValueError: if there is no such corruption or class, or there are fewer than two steps.
         ImageError: if the image does not fit the classifier or is not in [0, 1].
     """
-    begin = time.perf_counter()
     if name not in CORRUPTIONS:
         raise ValueError(f"expected a corruption out of {', '.join(CORRUPTIONS)}, got {name[:40]!r}")
     if steps < 2:
@@ -126,7 +126,5 @@ def severity_walk(
         seed=seed,
         num_classes=classifier.num_classes,
         fingerprint=classifier.fingerprint,
-        forwards=sweep.forwards + len(images),
-        gradients=sweep.gradients,
-        seconds=time.perf_counter() - begin,
+        **spent(),
     )

@@ -18,7 +18,6 @@ inference, the law of succession, and statistical inference, JASA 22, 1927.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -33,6 +32,7 @@ from core.geometry.corruptions.corruptions import CORRUPTIONS, WORST, corrupt
 from core.models.classifier import Classifier
 from core.result import Context, Number, Result, quantity
 from core.runtime.batches import Batches, engine_mode
+from core.runtime.cost import counted, spent
 from core.runtime.progress import OnProgress, silent
 
 _MOST_VALUES = 1 << 22  # pixels of a chunk: 27 images of 3 x 224 x 224, for each of which a graph is kept
@@ -98,6 +98,7 @@ class SeveritySweep(Result):
                 yield Number(name=f"median signed distance, {where}", value=distance, unit="ℓ2 pixel")
 
 
+@counted
 def severity_sweep(
     classifier: Classifier,
     images: Float[Tensor, "n c h w"],
@@ -129,7 +130,6 @@ def severity_sweep(
         ValueError: if there is no image, corruption or severity, one of them is not known, or a label is missing.
         ImageError: if an image does not fit the classifier or is not in [0, 1].
     """
-    begin = time.perf_counter()
     unknown = [name for name in names if name not in CORRUPTIONS]
     if not names or unknown:
         came = unknown[0][:40] if unknown else "none"
@@ -167,9 +167,7 @@ def severity_sweep(
         seed=seed,
         num_classes=classifier.num_classes,
         fingerprint=classifier.fingerprint,
-        forwards=probe.margin.forwards,
-        gradients=probe.margin.gradients,
-        seconds=time.perf_counter() - begin,
+        **spent(),
     )
 
 

@@ -44,6 +44,7 @@ from core.geometry.hessian.softening import softened
 from core.models.classifier import Classifier
 from core.result import quantity
 from core.runtime.batches import Chunks, engine_mode
+from core.runtime.cost import counted
 from core.runtime.progress import OnProgress, part_of, silent
 
 STATUSES: Mapping[str, str] = MappingProxyType(
@@ -91,6 +92,7 @@ class CurvatureProfile(CurvatureSummary):
     fingerprint: str = quantity("", default="")
 
 
+@counted
 def curvature_profile(
     classifier: Classifier,
     images: Float[Tensor, "n c h w"],

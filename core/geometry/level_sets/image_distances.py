@@ -22,7 +22,6 @@ Zhang, Isola, Efros, Shechtman, Wang, The unreasonable effectiveness of deep fea
 from __future__ import annotations
 
 import importlib.util
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -34,6 +33,7 @@ from torch import Tensor
 
 from core.errors import ImageError
 from core.result import Result, quantity
+from core.runtime.cost import counted, spent
 
 Measure = Literal["rmse", "largest", "ssim", "lpips"]
 
@@ -73,6 +73,7 @@ class ImageDistances(Result):
         return ratio
 
 
+@counted
 def image_distances(
     images: Float[Tensor, "n c h w"],
     targets: Float[Tensor, "n c h w"],
@@ -96,7 +97,6 @@ def image_distances(
         ValueError: if there is no image, or counts or shapes differ.
         ImageError: if a pixel is outside of [0, 1].
     """
-    begin = time.perf_counter()
     shapes = [tuple(each.shape) for each in (images, targets, starts)]
     if len(set(shapes)) > 1 or not len(images):
         raise ValueError(f"expected as many images as targets and starts, of one shape, got {shapes}")
@@ -116,9 +116,7 @@ def image_distances(
         start_ssim=_structure(first, aims),
         start_lpips=perceived(first, aims),
         missing=missing,
-        forwards=0,
-        gradients=0,
-        seconds=time.perf_counter() - begin,
+        **spent(),
     )
 
 

@@ -19,6 +19,7 @@ from core.geometry.common.fused_inference import folded
 from core.models.classifier import Classifier
 from core.runtime.batches import Chunks
 from core.runtime.compiled import compiled
+from core.runtime.cost import count_passes
 
 Images = Float[Tensor, "n c h w"]
 Logits = Float[Tensor, "n k"]
@@ -110,8 +111,6 @@ class LogOdds:
     def __init__(self, classifier: Classifier, size: int) -> None:
         self._classifier, self._chunks = folded(classifier), Chunks(size)
         self.dtype = torch.promote_types(classifier.dtype, torch.float32)  # lengths need more digits than half has
-        self.forwards = 0
-        self.gradients = 0
 
     def logits(self, images: Images) -> Logits:
         """All logits, without a graph."""
@@ -131,7 +130,7 @@ class LogOdds:
                 logits = self._logits(points)
             said = logits.detach()
             value, weights = _weighed(said, classes[rows])
-            self.gradients += len(points)
+            count_passes(gradients=len(points))
             if not logits.requires_grad:  # logits that do not depend on the image
                 return value, torch.zeros_like(points.detach()), said
             # of each row's value in its own image: rows do not see each other
@@ -141,7 +140,7 @@ class LogOdds:
         return Slope(*self._in_chunks(forward_and_back, len(images)))
 
     def _logits(self, images: Tensor) -> Tensor:
-        self.forwards += len(images)
+        count_passes(forwards=len(images))
         return self._classifier(images.to(self._classifier.dtype)).to(self.dtype)
 
     def _in_chunks(self, function: Callable[[slice], tuple[Tensor, ...]], total: int) -> tuple[Tensor, ...]:

@@ -11,7 +11,6 @@ Reference: Balasubramanian, Sriramanan, Sadasivan, Feizi, Exploring Geometry of 
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -24,6 +23,7 @@ from core.geometry.level_sets.log_odds import level_below, log_odds
 from core.models.classifier import Classifier
 from core.result import Result, quantity
 from core.runtime.batches import Batches
+from core.runtime.cost import counted, spent
 from core.runtime.progress import OnProgress, silent
 
 _HALVINGS = 20  # of one step: the reach to a millionth of it
@@ -67,6 +67,7 @@ class LinearPaths(Result):
         return drop
 
 
+@counted
 def linear_paths(
     classifier: Classifier,
     starts: Float[Tensor, "n c h w"],
@@ -93,7 +94,6 @@ def linear_paths(
         ValueError: if there is no segment, an end is missing, or an option is not one of those above.
         ImageError: if a value is not finite or the shape is not the classifier's.
     """
-    begin = time.perf_counter()
     pixels, others = classifier.accept(starts), classifier.accept(ends)
     if not len(pixels) or len(pixels) != len(others):
         raise ValueError(f"expected an end for each of one or more starts, got {len(others)} and {len(pixels)}")
@@ -112,9 +112,7 @@ def linear_paths(
         delta=delta,
         num_classes=classifier.num_classes,
         fingerprint=classifier.fingerprint,
-        forwards=field.batches.rows,
-        gradients=0,
-        seconds=time.perf_counter() - begin,
+        **spent(),
     )
 
 

@@ -18,7 +18,6 @@ Reference: Balasubramanian, Sriramanan, Sadasivan, Feizi, Exploring Geometry of 
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -30,6 +29,7 @@ from torch import Tensor
 from core.geometry.level_sets.segments import Segments, check, confidence
 from core.models.classifier import Classifier
 from core.result import Result, quantity
+from core.runtime.cost import counted, spent
 from core.runtime.progress import OnProgress, silent
 
 
@@ -55,6 +55,7 @@ class StarLikeness(Result):
     fingerprint: str = quantity("", default="")
 
 
+@counted
 def star_likeness(
     classifier: Classifier,
     sources: Float[Tensor, "s c h w"],
@@ -85,7 +86,6 @@ def star_likeness(
         ValueError: if there is no source or spot, an owner is none, or an option is not one of those above.
         ImageError: if a value is not finite or the shape is not the classifier's.
     """
-    begin = time.perf_counter()
     pixels, ends = classifier.accept(sources), classifier.accept(spots)
     owners = owner.to(classifier.device)
     if not len(pixels) or not len(ends) or len(owners) != len(ends):
@@ -123,9 +123,7 @@ def star_likeness(
         delta=delta,
         num_classes=classifier.num_classes,
         fingerprint=classifier.fingerprint,
-        forwards=field.batches.rows,
-        gradients=0,
-        seconds=time.perf_counter() - begin,
+        **spent(),
     )
 
 

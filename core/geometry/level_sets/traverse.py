@@ -20,7 +20,6 @@ Reference: Balasubramanian, Sriramanan, Sadasivan, Feizi, Exploring Geometry of 
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -50,6 +49,7 @@ from core.geometry.level_sets.step import (
 from core.models.classifier import Classifier
 from core.result import Result, quantity
 from core.runtime.batches import engine_mode
+from core.runtime.cost import counted, spent
 from core.runtime.progress import OnProgress, silent
 
 STATUSES: Mapping[str, str] = MappingProxyType(
@@ -144,6 +144,7 @@ class LevelSetPaths(Result):
         return last
 
 
+@counted
 def traverse(
     classifier: Classifier,
     sources: Float[Tensor, "s c h w"],
@@ -194,7 +195,6 @@ def traverse(
     Reference:
         Balasubramanian, Sriramanan, Sadasivan, Feizi, Exploring Geometry of Blind Spots in Vision Models, NeurIPS 2023.
     """
-    begin = time.perf_counter()
     if mode not in MODES or pairing not in ("matched", "all"):
         raise ValueError(f"expected a mode out of {', '.join(MODES)}, matched or all, got {mode!r} and {pairing!r}")
     if steps < 1 or not 0 < decay < 1 or keep < 0:
@@ -227,9 +227,7 @@ def traverse(
                 mode=mode,
                 num_classes=classifier.num_classes,
                 fingerprint=classifier.fingerprint,
-                forwards=odds.forwards + batches.rows,
-                gradients=odds.gradients,
-                seconds=time.perf_counter() - begin,
+                **spent(),
             )
 
         def report(done: float, now: Table | None) -> None:

@@ -16,7 +16,6 @@ Reference: Balasubramanian, Sriramanan, Sadasivan, Feizi, Exploring Geometry of 
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -28,6 +27,7 @@ from torch import Tensor
 from core.geometry.level_sets.log_odds import log_odds
 from core.models.classifier import Classifier
 from core.result import Result, quantity
+from core.runtime.cost import counted, spent
 from core.runtime.progress import OnProgress, silent
 
 Weighting = Literal["area", "lattice"]
@@ -124,6 +124,7 @@ class Triangle(Result):
         return shares
 
 
+@counted
 def triangle(
     classifier: Classifier,
     a: Float[Tensor, "n c h w"],
@@ -153,7 +154,6 @@ def triangle(
     Reference:
         Balasubramanian, Sriramanan, Sadasivan, Feizi, Exploring Geometry of Blind Spots in Vision Models, NeurIPS 2023.
     """
-    begin = time.perf_counter()
     corners = [classifier.accept(images) for images in (a, b, c)]
     counts = [len(images) for images in corners]
     if resolution < 1 or not counts[0] or len(set(counts)) > 1:
@@ -191,9 +191,7 @@ def triangle(
         resolution=resolution,
         num_classes=classifier.num_classes,
         fingerprint=classifier.fingerprint,
-        forwards=batches.rows,
-        gradients=0,
-        seconds=time.perf_counter() - begin,
+        **spent(),
     )
 
 

@@ -17,7 +17,6 @@ Reference: Balasubramanian, Sriramanan, Sadasivan, Feizi, Exploring Geometry of 
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -31,6 +30,7 @@ from core.geometry.level_sets.log_odds import LogOdds, log_odds
 from core.models.classifier import Classifier
 from core.result import Result, quantity
 from core.runtime.batches import engine_mode
+from core.runtime.cost import counted, spent
 from core.runtime.progress import OnProgress, silent
 
 _Rays = Callable[[Tensor], Tensor]  # from numbers to unit vectors (m, pixels): the first point's, the second's, ...
@@ -67,6 +67,7 @@ class LevelSetWidths(Result):
         return widths
 
 
+@counted
 def level_set_widths(
     classifier: Classifier,
     points: Float[Tensor, "n c h w"],
@@ -103,7 +104,6 @@ def level_set_widths(
             above.
         ImageError: if a point leaves [0, 1], a value is not finite, or the shape is not the classifier's.
     """
-    begin = time.perf_counter()
     pixels, onward = classifier.accept(points), classifier.accept(ways)
     count, size = len(pixels), classifier.input_shape
     if not count or not count == len(onward) == len(source_class) == len(level):
@@ -161,9 +161,7 @@ def level_set_widths(
         tangent=tangent,
         num_classes=classifier.num_classes,
         fingerprint=classifier.fingerprint,
-        forwards=odds.forwards + batches.rows,
-        gradients=odds.gradients,
-        seconds=time.perf_counter() - begin,
+        **spent(),
     )
 
 

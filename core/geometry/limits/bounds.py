@@ -44,7 +44,6 @@ problems on graphs, J. Combinatorial Theory 1, 1966. Borell, The Brunn-Minkowski
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -53,6 +52,7 @@ import numpy as np
 from scipy.special import gammaln, log_ndtr, ndtri, ndtri_exp
 
 from core.result import Context, Number, Result, quantity
+from core.runtime.cost import counted, spent
 
 BOUNDS = ("H1", "H2", "G")
 NORMS = (0.0, 1.0, 2.0, math.inf)
@@ -116,6 +116,7 @@ class RobustnessBound(Result):
             yield Number(name=name, value=size, unit=unit_of(self.norm))
 
 
+@counted
 def robustness_bound(
     side: int,
     channels: int,
@@ -148,7 +149,6 @@ def robustness_bound(
         Dai, Gifford, Fundamental limits on the robustness of image classifiers, ICLR 2023; constants are ours, see the
         module.
     """
-    begin = time.perf_counter()
     low, high = _checked(side, channels, bits, norm, share)
     if not 0 < least < 1:
         raise ValueError(f"expected a least share in (0, 1), got {least}")
@@ -175,9 +175,7 @@ def robustness_bound(
         side=side,
         channels=channels,
         bits=bits,
-        forwards=0,
-        gradients=0,
-        seconds=time.perf_counter() - begin,
+        **spent(),
     )
 
 

@@ -12,7 +12,6 @@ Reference: Harper, Optimal numberings and isoperimetric problems on graphs, J. C
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -23,6 +22,7 @@ from core.errors import ImageError
 from core.geometry.limits.bounds import robustness_bound
 from core.models.classifier import Classifier
 from core.result import Context, Number, Result, quantity
+from core.runtime.cost import counted, spent
 from core.runtime.progress import OnProgress, silent
 
 MOST_IMAGES = 1 << 16
@@ -88,6 +88,7 @@ class EveryImage(Result):
         yield from self.quoted("violations:sizes of change at which a limit is broken")
 
 
+@counted
 def every_image(classifier: Classifier, side: int, *, bits: int = 1, on_progress: OnProgress = silent) -> EveryImage:
     """Ask a classifier about every image of a small format, and measure all distances between its classes.
 
@@ -105,7 +106,6 @@ def every_image(classifier: Classifier, side: int, *, bits: int = 1, on_progress
         ValueError: if there are more than 65,536 images of this format, or none.
         ImageError: if the classifier's images are smaller.
     """
-    begin = time.perf_counter()
     count = side**2
     if side < 1 or bits < 1 or (1 << min(bits * count, 30)) > MOST_IMAGES:
         raise ValueError(f"expected at most {MOST_IMAGES:,} images, such as 4 x 4 at 1 bit, got {side} at {bits} bits")
@@ -135,9 +135,7 @@ def every_image(classifier: Classifier, side: int, *, bits: int = 1, on_progress
         bits=bits,
         num_classes=classifier.num_classes,
         fingerprint=classifier.fingerprint,
-        forwards=batches.rows,
-        gradients=0,
-        seconds=time.perf_counter() - begin,
+        **spent(),
     )
 
 
@@ -232,6 +230,7 @@ class EveryClass(Result):
     tightest: np.ndarray = quantity("", "bound")  # the largest measured share over the bound, where the latter is < 1
 
 
+@counted
 def every_class(values: int = 4) -> EveryClass:
     """Take every subset of the black-and-white images of a tiny format as a class, and count its survivors.
 
@@ -244,7 +243,6 @@ def every_class(values: int = 4) -> EveryClass:
     Raises:
         ValueError: if there are too many subsets.
     """
-    begin = time.perf_counter()
     if not 2 <= values <= 4:
         raise ValueError(f"expected 2 to 4 values, got {values}")
     images = 1 << values
@@ -271,9 +269,7 @@ def every_class(values: int = 4) -> EveryClass:
         checks=checks,
         violations=violations,
         tightest=tightest,
-        forwards=0,
-        gradients=0,
-        seconds=time.perf_counter() - begin,
+        **spent(),
     )
 
 

@@ -24,6 +24,7 @@ from core.geometry.boundary.deepfool import boundary_points
 from core.geometry.limits.bounds import NORMS
 from core.models.classifier import Classifier
 from core.runtime.batches import Batches
+from core.runtime.cost import count_passes
 
 SEARCHES = ("walk", "gradient", "nearest")
 
@@ -44,7 +45,7 @@ class Found:
 
 
 class Witnesses:
-    """The three searches over flat images on a grid of levels, and the count of what they cost.
+    """The three searches over flat images on a grid of levels.
 
     Args:
         classifier: any `core.models.classifier.Classifier`.
@@ -58,12 +59,6 @@ class Witnesses:
         self.generator = torch.Generator().manual_seed(seed + 1)
         self.top = 2**bits - 1
         self._batches = [classifier.batches()]
-        self.extra, self.gradients = 0, 0
-
-    @property
-    def forwards(self) -> int:
-        """Images put through the classifier, padding included."""
-        return sum(batches.rows for batches in self._batches) + self.extra
 
     def label(self, flat: Tensor) -> Int[Tensor, " n"]:
         """The label of each image; -1 where a logit is not finite."""
@@ -84,7 +79,7 @@ class Witnesses:
             return self._batches[0]
         known = next((batches for batches in self._batches[1:] if batches.size == size), None)
         if known is None:
-            known = Batches(size)
+            known = Batches(size, counts=True)
             self._batches.append(known)
         return known
 
@@ -205,7 +200,7 @@ class Witnesses:
     def _gradient(self, images: Tensor, source: Tensor, partners: Tensor, their: Tensor) -> tuple[Tensor, Tensor]:
         """The values of largest capacity first: witnesses (2 r, n, v) with whole steps and shortened."""
         del partners, their
-        count, values = images.shape
+        rows, values = images.shape
         rivals = min(_RIVALS, self.classifier.num_classes - 1)
         slopes = self._slopes(images, source, rivals)
         x, own = images.repeat(rivals, 1), source.repeat(rivals)
@@ -227,7 +222,7 @@ class Witnesses:
         whole = torch.where(place < used[:, None], towards, x)
         shorter = self._shortened(x, whole, own)
         ok = met & self.differs(whole, own)
-        return torch.stack([whole, shorter]).reshape(2 * rivals, count, values), ok.repeat(2).reshape(-1, count)
+        return torch.stack([whole, shorter]).reshape(2 * rivals, rows, values), ok.repeat(2).reshape(-1, rows)
 
     def _slopes(self, images: Tensor, source: Tensor, rivals: int) -> Tensor:
         """Gradients (r n, v) of the leads of the likeliest other classes; 0 where a logit is constant."""
@@ -242,8 +237,7 @@ class Witnesses:
                 slopes = [
                     _gradient_of((logits.gather(1, others[:, r : r + 1])[:, 0] - mine).sum(), x) for r in range(rivals)
                 ]
-                self.extra += len(x)
-                self.gradients += rivals * len(x)
+                count_passes(forwards=len(x), gradients=rivals * len(x))
             found.append(torch.stack(slopes))
         return torch.cat(found, 1).flatten(0, 1).detach()
 
@@ -251,8 +245,6 @@ class Witnesses:
         """Beyond the nearest boundary point, on the grid: witnesses (1, n, v)."""
         del partners, their
         nearest = boundary_points(self.classifier, images.view(-1, *self.classifier.input_shape), norm=2)
-        self.extra += nearest.forwards
-        self.gradients += nearest.gradients
         reached = torch.from_numpy(nearest.crossed).to(images).flatten(1)
         way = torch.nan_to_num(reached - images)
         best, met = images.clone(), torch.zeros(len(images), dtype=torch.bool, device=images.device)

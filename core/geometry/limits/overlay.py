@@ -10,7 +10,6 @@ Reference: Dai, Gifford, Fundamental limits on the robustness of image classifie
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -21,6 +20,7 @@ from torch import Tensor
 
 from core.models.classifier import Classifier
 from core.result import Context, Number, Result, per_sample, quantity
+from core.runtime.cost import counted, spent
 from core.runtime.progress import OnProgress, silent
 
 
@@ -70,6 +70,7 @@ class Overlay(Result):
                     yield Number(name=f"pixels to {label}, {order}", value=per_sample(painted), unit="pixels")
 
 
+@counted
 def overlay(
     classifier: Classifier,
     first: Float[Tensor, "n c h w"],
@@ -98,7 +99,6 @@ def overlay(
         ValueError: if there is no pair, or a number is out of range.
         ImageError: if an image is not the classifier's.
     """
-    begin = time.perf_counter()
     one, two = classifier.accept(first), classifier.accept(second)
     if not len(one) or len(one) != len(two) or orders < 0 or steps < 1:
         raise ValueError(
@@ -139,7 +139,5 @@ def overlay(
         other=other.float().cpu().numpy(),
         num_classes=classifier.num_classes,
         fingerprint=classifier.fingerprint,
-        forwards=batches.rows,
-        gradients=0,
-        seconds=time.perf_counter() - begin,
+        **spent(),
     )

@@ -7,7 +7,6 @@ and columns run through a Gray code, so that every neighbour of an image lies in
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -16,6 +15,7 @@ import numpy as np
 from core.geometry.limits.bounds import robustness_bound
 from core.geometry.limits.enumeration import best_survivors, complement_distance
 from core.result import Context, Number, Result, quantity
+from core.runtime.cost import counted, spent
 
 SIDES = (2, 3)
 NAMED = ("majority", "ball", "pixel", "parity")
@@ -50,6 +50,7 @@ class PaintedClass(Result):
             yield Number(name=f"{label}, changed pixels: {radius}", value=float(kept[radius]), unit="images")
 
 
+@counted
 def painted_class(side: int, painted: str = "majority") -> PaintedClass:
     """The class that some words or digits stand for.
 
@@ -65,7 +66,6 @@ def painted_class(side: int, painted: str = "majority") -> PaintedClass:
     Raises:
         ValueError: if the side or the words are none of these.
     """
-    begin = time.perf_counter()
     inside = _members(side, painted)
     count, members = side**2, int(inside.sum())
     distance = complement_distance(inside, count)
@@ -83,9 +83,7 @@ def painted_class(side: int, painted: str = "majority") -> PaintedClass:
         limit=limit,
         best=best_survivors(count)[members],
         side=side,
-        forwards=0,
-        gradients=0,
-        seconds=time.perf_counter() - begin,
+        **spent(),
     )
 
 

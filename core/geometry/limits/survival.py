@@ -12,7 +12,6 @@ Pearson, The use of confidence or fiducial limits illustrated in the case of the
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal, get_args
@@ -28,6 +27,7 @@ from core.geometry.limits.extremal import EXTREMAL, extremal_size
 from core.geometry.limits.minimal_changes import Witnesses
 from core.models.classifier import Classifier
 from core.result import Context, Number, Result, quantity
+from core.runtime.cost import counted, spent
 from core.runtime.progress import OnProgress, silent
 
 Partition = Literal["labels", "halved"]
@@ -181,6 +181,7 @@ def halved(classifier: Classifier, bits: int, *, seed: int = 0, draws: int = 400
     )
 
 
+@counted
 def survival(
     classifier: Classifier,
     images: Float[Tensor, "n c h w"],
@@ -216,7 +217,6 @@ def survival(
         ValueError: if a number is out of range.
         ImageError: if the set's images are not the classifier's.
     """
-    begin = time.perf_counter()
     if partition not in PARTITIONS or not 1 <= bits <= MOST_BITS:
         raise ValueError(f"expected labels or halved at 1 to 16 bits, got {partition!r} at {bits}")
     if min(count, draws, walks) < 1 or keep < 0:
@@ -261,9 +261,7 @@ def survival(
         num_classes=asked.num_classes,
         shape=asked.input_shape,
         fingerprint=classifier.fingerprint,
-        forwards=search.forwards,
-        gradients=search.gradients,
-        seconds=time.perf_counter() - begin,
+        **spent(),
     )
 
 

@@ -10,7 +10,6 @@ Reference: Aghdam, Heravi, Puig, VISAPP 2017, whose third claim is about the Lip
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -26,6 +25,7 @@ from core.geometry.local.jacobian import Representation
 from core.geometry.local.local import LocalGeometry, local_geometry
 from core.models.classifier import Classifier
 from core.result import Context, Number, Result, quantity
+from core.runtime.cost import counted, spent
 from core.runtime.progress import OnProgress, silent
 
 KINDS = ("clean", "adversarial", "noise")
@@ -80,6 +80,7 @@ class LocalKinds(Result):
         yield from self.quoted(*names, columns=KINDS)
 
 
+@counted
 def local_kinds(
     classifier: Classifier,
     images: Float[Tensor, "n c h w"],
@@ -114,7 +115,6 @@ def local_kinds(
         ValueError: if there is no image, or an option is not one of those above.
         ImageError: if a value is not finite or the shape is not the classifier's.
     """
-    begin = time.perf_counter()
     if not 0 < strength < float("inf") or steps < 1:
         raise ValueError(f"expected an attack of positive strength and one step or more, got {strength} and {steps}")
     pixels = classifier.accept(images)
@@ -149,9 +149,7 @@ def local_kinds(
         strength=float(strength),
         product=around.product,
         **_of(around),
-        forwards=around.forwards + attack.forwards,
-        gradients=around.gradients + attack.gradients,
-        seconds=time.perf_counter() - begin,
+        **spent(),
     )
 
 

@@ -22,7 +22,6 @@ Reference: Aghdam, Heravi, Puig, VISAPP 2017, whose subject are the maps from th
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -42,6 +41,7 @@ from core.geometry.local.mantel import distances, mantel_where_distinct
 from core.models.classifier import Classifier
 from core.result import Context, Number, Result, quantity
 from core.runtime.batches import engine_mode
+from core.runtime.cost import count_passes, counted, spent
 from core.runtime.progress import OnProgress, silent
 
 _WIDE, _BUCKETS = 1 << 15, 1 << 12
@@ -82,6 +82,7 @@ class LayerGeometry(Result):
         yield from self.quoted("mantel_raw", "variation", "asymmetry", "residual", "prefix", "suffix", columns=labels)
 
 
+@counted
 def layer_geometry(
     classifier: Classifier,
     images: Float[Tensor, "n c h w"],
@@ -115,7 +116,6 @@ def layer_geometry(
             layer is none.
         ImageError: if a value is not finite or the shape is not the classifier's.
     """
-    begin = time.perf_counter()
     if not 0 < radius < math.inf or count < 4:
         raise ValueError(f"expected a radius of positive length and 4 or more directions, got {radius} and {count}")
     exact = precise(classifier, radius)
@@ -150,9 +150,7 @@ def layer_geometry(
         precision=str(exact.dtype).removeprefix("torch."),
         num_classes=classifier.num_classes,
         fingerprint=classifier.fingerprint,
-        forwards=look.forwards + law.forwards,
-        gradients=look.gradients + law.gradients,
-        seconds=time.perf_counter() - begin,
+        **spent(),
     )
 
 
@@ -172,7 +170,6 @@ class _Look:
         self._watch, self._radius, self._size, self._sphere, self._seed = watch, radius, size, sphere, seed
         self.columns: dict[str, list[Tensor]] = {}
         self.worst, self.width = np.zeros(len(paths)), [0] * len(paths)
-        self.forwards = self.gradients = 0
 
     def __call__(self, images: Tensor, vectors: Tensor, tick: Callable[[float], None]) -> None:
         tick(0.0)
@@ -191,7 +188,7 @@ class _Look:
         with torch.enable_grad(), math_attention():
             points = images.detach().clone().requires_grad_()
             states = self._watch(points)
-        self.forwards += len(points)
+        count_passes(forwards=len(points))
         prefix: list[Tensor] = []
         block: list[Tensor] = []
         suffix: list[Tensor] = []
@@ -204,7 +201,7 @@ class _Look:
                     continue
                 products = Products(into, out)
                 found = largest_singular_value(products, products.transposed, products.like, _ROUNDS, self._seed)
-                self.gradients += len(points) * (2 * found.rounds + 3)
+                count_passes(gradients=len(points) * (2 * found.rounds + 3))
                 where.append(found.value)
                 rest = torch.nan_to_num(found.residual).amax()
                 self.worst[place] = max(self.worst[place], float(rest))
@@ -235,8 +232,7 @@ class _Look:
             here = self._watch(points.view(-1, *shape))
             moved = _along(here.outputs, points, ways)
         there = [self._watch((at + side * self._radius * ways).view(-1, *shape)) for side in (1, -1)]
-        self.forwards += 3 * len(at)
-        self.gradients += 3 * len(at)
+        count_passes(forwards=3 * len(at), gradients=3 * len(at))
         found: list[tuple[Tensor, ...]] = []
         for place, state in enumerate(here.outputs):
             base = state.detach()

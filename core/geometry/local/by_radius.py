@@ -12,7 +12,6 @@ Reference: Aghdam, Heravi, Puig, VISAPP 2017, which holds the chain of affine la
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -33,6 +32,7 @@ from core.geometry.local.local import precise
 from core.models.classifier import Classifier
 from core.result import Context, Number, Result, quantity
 from core.runtime.batches import engine_mode
+from core.runtime.cost import count_passes, counted, spent
 from core.runtime.progress import OnProgress, silent
 
 RADII = (0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
@@ -72,6 +72,7 @@ class RadiusSweep(Result):
         yield from self.quoted("residual", "asymmetry", "variation", "flipped", columns=labels)
 
 
+@counted
 def radius_sweep(
     classifier: Classifier,
     images: Float[Tensor, "n c h w"],
@@ -102,7 +103,6 @@ def radius_sweep(
         ValueError: if there is no image, fewer than 2 directions, or the radii are not positive and growing.
         ImageError: if a value is not finite or the shape is not the classifier's.
     """
-    begin = time.perf_counter()
     growing = all(low < high for low, high in pairwise(radii))
     if not radii or not growing or not all(0 < radius < math.inf for radius in radii):
         raise ValueError(f"expected positive radii that grow, got {list(radii)}")
@@ -140,9 +140,7 @@ def radius_sweep(
         precision=str(exact.dtype).removeprefix("torch."),
         num_classes=classifier.num_classes,
         fingerprint=classifier.fingerprint,
-        forwards=outputs.forwards + law.forwards,
-        gradients=outputs.gradients + law.gradients,
-        seconds=time.perf_counter() - begin,
+        **spent(),
     )
 
 
@@ -154,7 +152,7 @@ class _Sweep:
 
     def has_kinks(self, image: Tensor) -> bool:
         """Whether the watched modules with kinks are met at all."""
-        self._outputs.forwards += 1
+        count_passes(forwards=1)
         return bool(self._watch(image).kinks)
 
     def __call__(self, images: Tensor, vectors: Tensor, has_kinks: bool) -> dict[str, np.ndarray]:
@@ -203,8 +201,7 @@ class _Sweep:
                 moved = [(pattern(kink) != side).sum(1) for kink, side in zip(there.kinks, before, strict=True)]
                 share.append(torch.stack(moved).sum(0).double() / units)
             shares.append(torch.stack(share, 1))
-            self._outputs.forwards += len(part) * (1 + len(self._radii))
-            self._outputs.gradients += 2 * len(part)
+            count_passes(forwards=len(part) * (1 + len(self._radii)), gradients=2 * len(part))
         changed = torch.cat(shares).unflatten(0, (count, each)).mean(1)
         return changed, torch.cat(ends).view(count, each).amin(1)
 

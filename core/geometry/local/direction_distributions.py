@@ -36,8 +36,6 @@ class Directions(NamedTuple):
 
     vectors: Float[Tensor, "r m d"]  # r = n, or 1 where all images share them
     basis: Float[Tensor, "k d"] | None  # orthonormal rows; None: all of image space
-    forwards: int
-    gradients: int
 
 
 def directions(
@@ -96,7 +94,7 @@ def directions(
             family = family.to(torch.device("cpu"), torch.float64)
             vectors = family.project(vectors.view(-1, *classifier.input_shape), which).flatten(1)
     vectors = vectors / vectors.norm(dim=1, keepdim=True)
-    return Directions(vectors[None].to(images), None if basis is None else basis.to(images), 0, 0)
+    return Directions(vectors[None].to(images), None if basis is None else basis.to(images))
 
 
 def _attacked(
@@ -118,4 +116,4 @@ def _attacked(
             way = way - _STRIDE / _STEPS * radius * steepest(gradient, 2)
             way = way * (radius / length(way, 2).view(-1, 1, 1, 1)).clamp(max=1)
         found[number] = steepest(way, 2).flatten(1)
-    return Directions(found.view(rows, count, -1), None, margin.forwards, margin.gradients)
+    return Directions(found.view(rows, count, -1), None)

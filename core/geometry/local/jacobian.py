@@ -27,6 +27,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from core.geometry.boundary.bracketing import looks
 from core.models.classifier import Classifier
+from core.runtime.cost import count_passes
 
 Representation = Literal["logits", "probabilities"]
 REPRESENTATIONS: tuple[Representation, ...] = get_args(Representation)
@@ -40,7 +41,7 @@ Product = Callable[[Tensor], Tensor]
 
 
 class Outputs:
-    """What is looked at of a classifier, with a count of the images put forward and backward.
+    """The outputs of a classifier that are looked at: logits or probabilities.
 
     Args:
         classifier: the classifier.
@@ -51,8 +52,6 @@ class Outputs:
         self.classifier, self.representation = classifier, representation
         self.count = classifier.num_classes
         self.size = max(1, min(classifier.batches().size, MOST_VALUES // math.prod(classifier.input_shape)))
-        self.forwards = 0
-        self.gradients = 0
 
     def of(self, logits: Float[Tensor, "n k"]) -> Float[Tensor, "n k"]:
         """The representation of logits."""
@@ -60,7 +59,7 @@ class Outputs:
 
     def __call__(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n k"]:
         """The outputs of one batch."""
-        self.forwards += len(images)
+        count_passes(forwards=len(images))
         return self.of(self.classifier(images))
 
     def around(
@@ -76,21 +75,21 @@ class Outputs:
         Returns:
             The outputs, and the class index, -1 where a logit is not finite.
         """
-        count, each = len(images), ways.shape[1]
-        flat, total = images.flatten(1), len(steps) * count * each
+        rows, each = len(images), ways.shape[1]
+        flat, total = images.flatten(1), len(steps) * rows * each
         factor = torch.tensor(steps, dtype=images.dtype, device=images.device)
         outputs = images.new_empty((total, self.count))
         classes = torch.empty(total, dtype=torch.int64, device=images.device)
         with torch.no_grad():
             for start in range(0, total, self.size):
                 number = torch.arange(start, min(start + self.size, total), device=images.device)
-                step, row, way = number // (count * each), number // each % count, number % each
+                step, row, way = number // (rows * each), number // each % rows, number % each
                 vectors = ways[row if len(ways) > 1 else 0, way]
                 logits = self.classifier((flat[row] + factor[step, None] * vectors).view(-1, *images.shape[1:]))
                 outputs[number] = self.of(logits)
                 classes[number] = logits.argmax(1).masked_fill(~torch.isfinite(logits).all(1), -1)
-        self.forwards += total
-        return outputs.view(len(steps), count, each, -1), classes.view(len(steps), count, each)
+        count_passes(forwards=total)
+        return outputs.view(len(steps), rows, each, -1), classes.view(len(steps), rows, each)
 
 
 class SingularValue(NamedTuple):
@@ -122,7 +121,7 @@ class Linearised:
                 self._products = Products(values, points)
 
     def _rows(self, values: Tensor, points: Tensor) -> Float[Tensor, "n k d"]:
-        self._outputs.gradients += len(points) * values.shape[1]
+        count_passes(gradients=values.numel())
         if not values.requires_grad:  # outputs that do not depend on the image
             return points.new_zeros((*values.shape, points[0].numel()))
         last = values.shape[1] - 1
@@ -140,7 +139,7 @@ class Linearised:
                 if len(vectors) == 1
                 else (vectors @ self.matrix.transpose(1, 2))
             )
-        self._outputs.gradients += 2 * len(self.value) * vectors.shape[1]
+        count_passes(gradients=2 * len(self.value) * vectors.shape[1])
         along = vectors.expand(len(self.value), -1, -1)
         return torch.stack([self._products(along[:, place]) for place in range(along.shape[1])], 1)
 
@@ -160,7 +159,7 @@ class Linearised:
             right = right / right.norm(dim=1, keepdim=True).clamp(min=torch.finfo(rows.dtype).tiny)
             return SingularValue(values, torch.zeros_like(values), right.to(self.matrix), 0)
         found = largest_singular_value(self._products, self._products.transposed, self._products.like, rounds, seed)
-        self._outputs.gradients += 3 * len(self.value) * (found.rounds + 1)
+        count_passes(gradients=3 * len(self.value) * (found.rounds + 1))
         return found
 
 

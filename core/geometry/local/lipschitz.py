@@ -34,6 +34,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from core.geometry.local.jacobian import Linearised, Outputs, math_attention
+from core.runtime.cost import count_passes
 
 _STRIDE = 2.0  # radii: the first step of the ascent, before it is put back into the ball; halved where it fails
 
@@ -142,7 +143,7 @@ class _Search:
                 along = (slope.flatten(1) * self._right).sum()
                 if along.requires_grad:
                     (uphill,) = torch.autograd.grad(along, points, materialize_grads=True)
-        self._outputs.gradients += 2 * len(points)
+        count_passes(gradients=2 * len(points))
         size = uphill.detach().flatten(1).norm(dim=1).view(-1, 1, 1, 1)
         known = torch.isfinite(size) & (size > 0)
         way = torch.where(known, uphill.detach() / size, otherwise)

@@ -22,7 +22,6 @@ modules named above, and are ours.
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -43,6 +42,7 @@ from core.geometry.local.rays import label_rays
 from core.models.classifier import Classifier
 from core.result import Context, Number, Result, quantity
 from core.runtime.batches import engine_mode
+from core.runtime.cost import counted, spent
 from core.runtime.progress import OnProgress, silent
 
 STATUSES: Mapping[str, str] = MappingProxyType(
@@ -170,6 +170,7 @@ class LocalGeometry(Result):
         yield from self.quoted("product")
 
 
+@counted
 def local_geometry(
     classifier: Classifier,
     images: Float[Tensor, "n c h w"],
@@ -217,7 +218,6 @@ def local_geometry(
     Reference:
         Aghdam, Heravi, Puig, VISAPP 2017.
     """
-    begin = time.perf_counter()
     if not 0 < radius < math.inf:
         raise ValueError(f"expected a radius of positive length, got {radius}")
     if representation not in REPRESENTATIONS:
@@ -260,9 +260,7 @@ def local_geometry(
         precision=str(exact.dtype).removeprefix("torch."),
         num_classes=classifier.num_classes,
         fingerprint=classifier.fingerprint,
-        forwards=outputs.forwards + law.forwards,
-        gradients=outputs.gradients + law.gradients,
-        seconds=time.perf_counter() - begin,
+        **spent(),
     )
 
 

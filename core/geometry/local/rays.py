@@ -15,6 +15,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from core.geometry.local.jacobian import Outputs
+from core.runtime.cost import count_passes
 
 _RADII = 16
 _NEAREST = 1 / 256  # of the reach: the first radius
@@ -34,7 +35,7 @@ def label_rays(
     """Follow rays until the class changes.
 
     Args:
-        outputs: of the classifier; its count goes up by about 26 forwards per ray.
+        outputs: of the classifier; about 26 forwards per ray.
         images: where the rays start.
         vectors: m unit vectors for each image, or one set for all (r = 1).
         reach: how far, in ℓ2 pixel.
@@ -92,6 +93,6 @@ class _Asked:
             )
             with torch.no_grad():
                 logits = self._outputs.classifier(moved)
-            self._outputs.forwards += len(part)
+            count_passes(forwards=len(part))
             parts.append(logits.argmax(1).masked_fill(~torch.isfinite(logits).all(1), -1))
         return torch.cat(parts)

@@ -16,7 +16,6 @@ two-dimensional interpolation function for irregularly-spaced data, ACM National
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
 from types import MappingProxyType
@@ -29,6 +28,7 @@ from torch import Tensor
 from core.geometry.maps.maps import EmbeddingMap, Placer
 from core.models.classifier import Classifier
 from core.result import Context, Number, quantity
+from core.runtime.cost import counted, spent
 from core.runtime.progress import OnProgress, silent
 
 STATUSES: Mapping[str, str] = MappingProxyType(
@@ -78,6 +78,7 @@ class DecisionMap(EmbeddingMap):
                 yield Number(name=f"neighbours of one {label} class, {where}", value=value)
 
 
+@counted
 def decision_map(
     classifier: Classifier, found: EmbeddingMap, *, resolution: int = 64, on_progress: OnProgress = silent
 ) -> DecisionMap:
@@ -95,7 +96,6 @@ def decision_map(
     Raises:
         ValueError: if the classifier is another one or the resolution below 2.
     """
-    begin = time.perf_counter()
     if resolution < 2:
         raise ValueError(f"expected a resolution of at least 2, got {resolution}")
     placer = Placer(found, classifier)
@@ -134,10 +134,8 @@ def decision_map(
         "background_agreement": agreement,
         "background_chance": float(np.bincount(known).max() / len(found.predicted)) if len(known) else math.nan,
         "status": status,
-        "forwards": found.forwards + placer.forwards,
-        "seconds": found.seconds + time.perf_counter() - begin,
     }
-    return DecisionMap(**values)
+    return DecisionMap(**values | spent(found))
 
 
 def _mixed(places: Tensor, positions: Tensor, vectors: Tensor, *, same: bool = False) -> Tensor:

@@ -11,7 +11,6 @@ CVPR 2018.
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -25,6 +24,7 @@ from core.geometry.curvature.profile import curvature_profile
 from core.geometry.maps.background import DecisionMap
 from core.models.classifier import Classifier
 from core.result import quantity
+from core.runtime.cost import counted, spent
 from core.runtime.progress import OnProgress, silent
 
 
@@ -37,6 +37,7 @@ class CurvedMap(DecisionMap):
     scale_of_differences: float = quantity("ℓ2 pixel")  # h, for networks of kinks; NaN where derivatives are exact
 
 
+@counted
 def curved_map(
     classifier: Classifier,
     found: DecisionMap,
@@ -63,7 +64,6 @@ def curved_map(
     Raises:
         ValueError: if the classifier or the images are others, or the count is below 1.
     """
-    begin = time.perf_counter()
     if found.fingerprint != classifier.fingerprint or len(images) != len(found.positions):
         raise ValueError(
             f"expected the classifier and the {len(found.positions)} images that the map is of, got"
@@ -72,15 +72,10 @@ def curved_map(
     if count < 1:
         raise ValueError(f"expected at least one image to measure the curvature of, got {count}")
     rows = stratified(found.predicted, count, seed)
-    curvature, forwards, gradients, scale = np.full(len(images), np.nan), 0, 0, np.nan
+    curvature, scale = np.full(len(images), np.nan), np.nan
     if len(rows):
         profile = curvature_profile(classifier, images[torch.from_numpy(rows)], 1, seed=seed, on_progress=on_progress)
         curvature[rows] = np.where(profile.converged, profile.unit_free[:, 0], np.nan)
-        forwards, gradients, scale = profile.forwards, profile.gradients, profile.scale
+        scale = profile.scale
     values: dict[str, Any] = {entry.name: getattr(found, entry.name) for entry in fields(DecisionMap)}
-    values |= {
-        "forwards": found.forwards + forwards,
-        "gradients": found.gradients + gradients,
-        "seconds": found.seconds + time.perf_counter() - begin,
-    }
-    return CurvedMap(**values, curvature=curvature, drawn=len(rows), scale_of_differences=float(scale))
+    return CurvedMap(**values | spent(found), curvature=curvature, drawn=len(rows), scale_of_differences=float(scale))

@@ -83,11 +83,6 @@ class DivergenceSearch:
         self._vectors = comparable(images.flatten(1), "euclidean")
         self.scale = self._scale(seed) if scale is None else scale
 
-    @property
-    def forwards(self) -> int:
-        """Images put through the classifier so far, for the points between."""
-        return self._batches.rows
-
     def _scale(self, seed: int) -> tuple[float, float]:
         """The largest Euclidean distance, and the largest L of some pairs."""
         n = len(self._images)

@@ -15,7 +15,6 @@ Reference: McInnes, Healy, Melville, UMAP: Uniform Manifold Approximation and Pr
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -33,6 +32,7 @@ from core.geometry.maps.spaces import Space, SpaceName
 from core.geometry.maps.transform import anchored, distance_ratio, place
 from core.models.classifier import Classifier
 from core.result import Result, quantity
+from core.runtime.cost import counted, spent
 from core.runtime.progress import OnProgress, silent
 
 _FEWEST = 4  # images
@@ -115,6 +115,7 @@ class EmbeddingMap(Result):
         return Placer(self, classifier)(images)
 
 
+@counted
 def embed(
     classifier: Classifier,
     images: Float[Tensor, "n c h w"],
@@ -151,7 +152,6 @@ def embed(
         ValueError: if there are too few or too many images, or an option is not one of those above.
         ImageError: if a value is not finite or the shape is not the classifier's.
     """
-    begin = time.perf_counter()
     n = len(images)
     if not _FEWEST <= n <= _MOST:
         raise ValueError(f"expected {_FEWEST} to {_MOST} images for a map, got {n}; choose others")
@@ -208,9 +208,7 @@ def embed(
         num_classes=classifier.num_classes,
         fingerprint=classifier.fingerprint,
         all_pairs=near.all_pairs,
-        forwards=given.forwards + near.forwards,
-        gradients=0,
-        seconds=time.perf_counter() - begin,
+        **spent(),
     )
 
 
@@ -221,7 +219,6 @@ class _Near(NamedTuple):
     which: Tensor  # (n, k) their numbers
     far: Callable[[Tensor], Tensor]
     scale: tuple[float, float] = (1.0, 1.0)
-    forwards: int = 0
     all_pairs: int = 0
 
 
@@ -242,7 +239,7 @@ def _neighbours_of(
         with torch.inference_mode():
             search = DivergenceSearch(classifier, pixels, logits, seed=seed)
             apart, index, known = search.nearest(pixels, logits, count, same=True, tick=tick)
-        return _Near(apart, index, known.__getitem__, search.scale, search.forwards, search.published())
+        return _Near(apart, index, known.__getitem__, search.scale, search.published())
     apart, index = nearest(vectors, vectors, count, given.metric, same=True, on_progress=tick)
     there = comparable(vectors, given.metric)
     return _Near(apart, index, lambda rows: distances(there[rows.to(there.device)], there, given.metric).cpu())
@@ -296,11 +293,7 @@ class Placer:
             logits = torch.from_numpy(found.logits).to(classifier.device)
             self._search = DivergenceSearch(classifier, pixels, logits, scale=found.scale)
 
-    @property
-    def forwards(self) -> int:
-        """Images put through the classifier so far."""
-        return self.space.forwards + (self._search.forwards if self._search else 0)
-
+    @counted
     def __call__(
         self, images: Float[Tensor, "m c h w"], tick: Callable[[float], None] = lambda part: None
     ) -> Placement:
@@ -313,7 +306,6 @@ class Placer:
         Returns:
             Their places.
         """
-        begin, before = time.perf_counter(), self.forwards
         pixels = self._classifier.accept(images)
         vectors, logits = self.space(pixels, tick)
         count = self.map.neighbours - 1
@@ -328,9 +320,7 @@ class Placer:
             ratio=distance_ratio(apart, self.map.typical).numpy(),
             neighbours=index.numpy(),
             predicted=_said(logits).predicted,
-            forwards=self.forwards - before,
-            gradients=0,
-            seconds=time.perf_counter() - begin,
+            **spent(),
         )
 
     def _told_apart(self, vectors: Tensor, logits: Tensor, apart: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:

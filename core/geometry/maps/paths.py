@@ -8,7 +8,6 @@ drawn along it. Steps far from all images of the map are drawn where they are le
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -20,6 +19,7 @@ from torch import Tensor
 from core.geometry.maps.maps import EmbeddingMap, Placer
 from core.models.classifier import Classifier
 from core.result import Context, Number, Result, quantity
+from core.runtime.cost import counted, spent
 
 _JUMP = 3.0  # median steps
 _LEAST_JUMP = 0.05  # of the map's radius: shorter steps are none, however still the path stands otherwise
@@ -65,6 +65,7 @@ class MapPaths(Result):
                 yield Number(name=f"largest distance over a typical one, {label}", value=float(np.nanmax(ratio)))
 
 
+@counted
 def map_paths(
     classifier: Classifier,
     found: EmbeddingMap,
@@ -91,7 +92,6 @@ def map_paths(
         ValueError: if there is no path, one is empty, or the names are not one each.
         ImageError: if the shape is not the classifier's or a value is not finite.
     """
-    begin = time.perf_counter()
     if not paths or not all(len(path) for path in paths) or len(names) not in (0, len(paths)):
         raise ValueError(f"expected at least one path, each with an image and a name, got {len(paths)}; add images")
     sizes = [len(path) for path in paths]
@@ -117,9 +117,7 @@ def map_paths(
         home_row=found.row,
         num_classes=found.num_classes,
         fingerprint=found.fingerprint,
-        forwards=placed.forwards,
-        gradients=0,
-        seconds=time.perf_counter() - begin,
+        **spent(),
     )
 
 

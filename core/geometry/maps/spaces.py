@@ -57,11 +57,6 @@ class Space:
         return f"features, {self._features.layer}" if self._features else self.name
 
     @property
-    def forwards(self) -> int:
-        """Images put through the classifier so far."""
-        return self._batches.rows
-
-    @property
     def answers(self) -> bool:
         """Whether vectors of this space say what the model says."""
         return self._features is None or self._features.has_head

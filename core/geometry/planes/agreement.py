@@ -15,7 +15,6 @@ Model Twice?, CVPR 2022 (arXiv 2203.08124).
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -24,6 +23,7 @@ from scipy.spatial import cKDTree
 
 from core.geometry.planes.slices import Slice
 from core.result import Result, quantity
+from core.runtime.cost import counted, spent
 
 _SAME = 1e-9  # two planes or extents closer than this are one: rounding after a file is far below
 _CANDIDATES = 4  # nearest points of a line whose segments may hold the foot of a perpendicular
@@ -56,6 +56,7 @@ class Agreement(Result):
     true_lost: float = quantity("ℓ2² pixel")
 
 
+@counted
 def agreement(a: Slice, b: Slice, true_class: int | None = None, *, band: float = 1.0) -> Agreement:
     """Compare what two classifiers say on one plane.
 
@@ -71,7 +72,6 @@ def agreement(a: Slice, b: Slice, true_class: int | None = None, *, band: float 
     Raises:
         ValueError: if the slices differ in plane, extent, resolution or number of classes.
     """
-    begin = time.perf_counter()
     _check_alike(a, b)
     defined = (a.label >= 0) & (b.label >= 0)
     equal = (a.label == b.label)[defined]
@@ -112,9 +112,7 @@ def agreement(a: Slice, b: Slice, true_class: int | None = None, *, band: float 
         true_iou=_iou(right_a, right_b),
         true_gained=_area(right_b & ~right_a & in_box, cell) if true_class is not None else float("nan"),
         true_lost=_area(right_a & ~right_b & in_box, cell) if true_class is not None else float("nan"),
-        forwards=0,
-        gradients=0,
-        seconds=time.perf_counter() - begin,
+        **spent(),
     )
 
 

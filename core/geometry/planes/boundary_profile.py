@@ -12,7 +12,6 @@ Where the pixel box [0, 1]^d ends on a ray is known in closed form: t_max = min_
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -25,6 +24,7 @@ from core.geometry.planes.planes import Plane
 from core.geometry.planes.slices import Slice
 from core.models.classifier import Classifier
 from core.result import Context, Number, Result, quantity
+from core.runtime.cost import count_passes, counted, spent
 from core.runtime.progress import OnProgress, silent
 
 _RADII = 32  # per ray, from a thousandth of its reach on: each 25 % beyond the one before
@@ -118,6 +118,7 @@ class BoundaryProfile(Result):
             yield Number(name=f"share of rays that reach {context.class_names[k]}", value=share)
 
 
+@counted
 def boundary_profile(
     classifier: Classifier,
     plane: Plane,
@@ -145,7 +146,6 @@ def boundary_profile(
         ValueError: if there is no ray, the reach is not a positive length, or the start is not finite.
         ImageError: if the plane is not of the classifier's input shape.
     """
-    begin = time.perf_counter()
     if rays < 1:
         raise ValueError(f"expected at least one ray, got {rays}")
     if reach is not None and not 0 < reach < math.inf:
@@ -172,9 +172,7 @@ def boundary_profile(
         y_label=plane.y_label,
         num_classes=classifier.num_classes,
         fingerprint=classifier.fingerprint,
-        forwards=field.forwards,
-        gradients=0,
-        seconds=time.perf_counter() - begin,
+        **spent(),
     )
 
 
@@ -197,15 +195,11 @@ class _Field:
         self._logits = classifier.along(origin, torch.stack([plane.u, plane.v]))
         self._batches = classifier.batches()
         start = self._logits(torch.zeros(1, 2, device=classifier.device, dtype=classifier.dtype))[0]
+        count_passes(forwards=1)
         if not bool(torch.isfinite(start).all()):
             raise ValueError("expected finite logits at the start of the rays, got NaN or infinity; choose another one")
         self.source = int(start.argmax())
         self.at_start = float(self._margin_and_rival(start[None])[0, 0])
-
-    @property
-    def forwards(self) -> int:
-        """Rows put through the classifier so far."""
-        return self._batches.rows + 1
 
     def __call__(self, rays: Tensor, radii: Tensor, on_progress: Callable[[float], None]) -> tuple[Tensor, Tensor]:
         """Signed margin, NaN where undefined, and the largest other class at (n,) radii of these rays."""

@@ -15,7 +15,6 @@ Reference: the fragmentation score follows Somepalli et al., Can Neural Nets Lea
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -30,6 +29,7 @@ from core.geometry.planes.slices import Slice
 from core.images.image_set import ImageSet
 from core.models.classifier import Classifier
 from core.result import Context, Number, Result, quantity
+from core.runtime.cost import counted, spent
 from core.runtime.progress import OnProgress, silent
 
 _SMALLEST_RESOLVED = 4  # cells
@@ -72,6 +72,7 @@ class RegionStatistics(Result):
         return small
 
 
+@counted
 def region_statistics(slice: Slice) -> RegionStatistics:
     """Count and measure the connected regions of a slice.
 
@@ -81,7 +82,6 @@ def region_statistics(slice: Slice) -> RegionStatistics:
     Returns:
         The regions, largest first; regions of equal size in the order of their first points.
     """
-    begin = time.perf_counter()
     region, region_class = _regions(slice.label)
     cells = _cells(region, region_class)
     frame = np.concatenate([region[0], region[-1], region[:, 0], region[:, -1]])
@@ -101,9 +101,7 @@ def region_statistics(slice: Slice) -> RegionStatistics:
         class_share=class_cells / region.size,
         resolution=len(slice.x),
         step=slice.step,
-        forwards=0,
-        gradients=0,
-        seconds=time.perf_counter() - begin,
+        **spent(),
     )
 
 
@@ -187,6 +185,7 @@ class Fragmentation(Result):
             yield from self.quoted("finer", "finer_ratio:regions at twice the resolution over these")
 
 
+@counted
 def fragmentation(
     classifier: Classifier,
     images: ImageSet,
@@ -218,7 +217,6 @@ def fragmentation(
         ValueError: if there is no plane or the resolution is below 2.
         ImageError: if the images are not of the classifier's shape, or no three of them span a plane.
     """
-    begin = time.perf_counter()
     if planes < 1 or resolution < 2:
         raise ValueError(f"expected at least 1 plane and 2 points a side, got {planes} and {resolution}")
     triplets = [_triplet(images, seed, number) for number in range(planes)]
@@ -255,9 +253,7 @@ def fragmentation(
             resolution=resolution,
             seed=seed,
             fingerprint=classifier.fingerprint,
-            forwards=batches.rows,
-            gradients=0,
-            seconds=time.perf_counter() - begin,
+            **spent(),
         )
 
     for chunk in _chunks(planes):

@@ -15,11 +15,10 @@ Reference: planes through three images follow Somepalli et al., Can Neural Nets 
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 import numpy as np
 import torch
@@ -32,6 +31,7 @@ from core.geometry.planes.progressive import Scan
 from core.geometry.planes.quadtree import LevelProgress, Quadtree
 from core.models.classifier import Classifier
 from core.result import Context, Number, Result, quantity
+from core.runtime.cost import counted, spent
 from core.runtime.progress import OnProgress, silent
 
 Method = Literal["adaptive", "careful", "full"]
@@ -180,6 +180,7 @@ def _around(mask: np.ndarray) -> tuple[slice, slice]:
     return slice(max(rows[0] - 1, 0), rows[-1] + 2), slice(max(columns[0] - 1, 0), columns[-1] + 2)
 
 
+@counted
 def slice_plane(
     classifier: Classifier,
     plane: Plane,
@@ -208,13 +209,12 @@ def slice_plane(
         ValueError: if the extent is not a finite square, the resolution or method is not one of those above.
         ImageError: if the plane is not of the classifier's input shape.
     """
-    begin = time.perf_counter()
     grid = _Grid(classifier, plane, extent, resolution)
     if method not in METHODS:
         raise ValueError(f"expected a method out of {', '.join(METHODS)}, got {method!r}")
     with torch.inference_mode():
         cut = _full if method == "full" else _adaptive
-        return cut(grid.classifier, grid, method, begin, on_progress)
+        return cut(grid.classifier, grid, method, on_progress)
 
 
 def _fine_enough(classifier: Classifier, step: float) -> Classifier:
@@ -250,7 +250,7 @@ class _Grid:
         return self.logits(offsets.to(self.classifier.dtype))
 
     def slice_of(
-        self, label: Tensor, values: Tensor, evaluated: Tensor, classes: Tensor, spacing: int, **provenance: Any
+        self, label: Tensor, values: Tensor, evaluated: Tensor, classes: Tensor, spacing: int, method: str
     ) -> Slice:
         """A `Slice` out of finished fields; values hold the logits of the classes seen and the scalars of `fields`.
 
@@ -280,8 +280,8 @@ class _Grid:
             num_classes=self.classifier.num_classes,
             precision=str(self.classifier.dtype).removeprefix("torch."),
             fingerprint=self.fingerprint,
-            gradients=0,
-            **provenance,
+            method=method,
+            **spent(),
         )
 
 
@@ -301,7 +301,7 @@ def _with_scalars(logits: Tensor, keep: Tensor | None = None) -> Tensor:
     return torch.cat([kept, top[:, :1] - top[:, 1:], others, entropy], 1)
 
 
-def _full(classifier: Classifier, grid: _Grid, method: str, begin: float, on_progress: OnProgress) -> Slice:
+def _full(classifier: Classifier, grid: _Grid, method: str, on_progress: OnProgress) -> Slice:
     """Every point of the grid; a picture of each coarser lattice.
 
     Where the logits of all classes do not fit, a first pass finds the classes that win, a second one their logits.
@@ -323,8 +323,7 @@ def _full(classifier: Classifier, grid: _Grid, method: str, begin: float, on_pro
         scalars = torch.arange(len(classes), len(classes) + 3, device=classifier.device)
         values = values[..., torch.cat([torch.searchsorted(classes, seen), scalars])]
         asked = torch.ones(label.shape, dtype=torch.bool)
-        provenance = {"forwards": batches.rows, "seconds": time.perf_counter() - begin}
-        return grid.slice_of(label, values, asked, seen, spacing, method=method, **provenance)
+        return grid.slice_of(label, values, asked, seen, spacing, method)
 
     def from_all(values: Tensor, spacing: int) -> Slice:
         return picture(_labels(values[..., :count]), values, torch.arange(count, device=classifier.device), spacing)
@@ -374,7 +373,7 @@ def _labels(logits: Tensor) -> Tensor:
     return logits.argmax(-1).where(torch.isfinite(logits).all(-1), -1)
 
 
-def _adaptive(classifier: Classifier, grid: _Grid, method: str, begin: float, on_progress: OnProgress) -> Slice:
+def _adaptive(classifier: Classifier, grid: _Grid, method: str, on_progress: OnProgress) -> Slice:
     """The points a quadtree asks for; a picture at every level."""
     batches = classifier.batches()
     base = _BASE_CELLS[method]
@@ -398,8 +397,7 @@ def _adaptive(classifier: Classifier, grid: _Grid, method: str, begin: float, on
         classes = tree.classes()
         scalars = torch.arange(classifier.num_classes, classifier.num_classes + 3, device=classifier.device)
         label, values, evaluated = tree.picture(spacing, torch.cat([classes, scalars]))
-        provenance = {"forwards": batches.rows, "seconds": time.perf_counter() - begin}
-        return grid.slice_of(label, values, evaluated, classes, spacing, method=method, **provenance)
+        return grid.slice_of(label, values, evaluated, classes, spacing, method)
 
     def on_level(spacing: int) -> None:
         progress.level += 1

@@ -18,7 +18,6 @@ networks, CVPR 2018.
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -34,6 +33,7 @@ from core.geometry.regions.recursive_bisection import BUDGET, FOUND, STALLED, Gr
 from core.models.classifier import Classifier
 from core.result import Result, quantity
 from core.runtime.batches import engine_mode
+from core.runtime.cost import counted, spent
 from core.runtime.progress import OnProgress, silent
 
 STATUSES: Mapping[str, str] = MappingProxyType(
@@ -94,6 +94,7 @@ class RegionPaths(Result):
         return vertices
 
 
+@counted
 def connect(
     classifier: Classifier,
     starts: Float[Tensor, "n c h w"],
@@ -134,7 +135,6 @@ def connect(
     Reference:
         Fawzi, Moosavi-Dezfooli, Frossard, Soatto, Classification regions of deep neural networks, 2017.
     """
-    begin = time.perf_counter()
     if not (0 < step <= 1 and 0 < overshoot < math.inf):
         raise ValueError(f"expected a step in (0, 1] and an overshoot above 0, got {step} and {overshoot}")
     if max_levels < 1 or max_anchors < 1 or restarts < 0 or search < 0:
@@ -155,9 +155,7 @@ def connect(
         num_classes=classifier.num_classes,
         seed=seed,
         fingerprint=classifier.fingerprint,
-        forwards=margin.forwards,
-        gradients=margin.gradients,
-        seconds=time.perf_counter() - begin,
+        **spent(),
     )
 
 

@@ -11,7 +11,6 @@ networks, 2017 (arXiv 1705.09552).
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -24,6 +23,7 @@ from torch import Tensor
 from core.geometry.regions.connect import RegionPaths, connect
 from core.models.classifier import Classifier
 from core.result import Context, Number, Result, quantity
+from core.runtime.cost import counted, spent
 from core.runtime.progress import OnProgress, silent
 
 OUTCOMES = ("straight", "bent", "searched", "not found", "not tried", "other class")
@@ -78,6 +78,7 @@ class RegionGraph(Result):
             yield Number(name="least margin on a path", value=float(np.nanmin(least)), unit="logit")
 
 
+@counted
 def region_graph(
     classifier: Classifier,
     images: Float[Tensor, "n c h w"],
@@ -112,13 +113,12 @@ def region_graph(
         ValueError: if there are fewer than two images, the chunk is below 1, or an option is refused by `connect`.
         ImageError: if a value is not finite or the shape is not the classifier's.
     """
-    begin = time.perf_counter()
     pixels = classifier.accept(images)
     if len(pixels) < 2 or chunk < 1:
         raise ValueError(f"expected two or more images and a chunk of at least 1, got {len(pixels)} and {chunk}")
     graph = _Graph(classifier, pixels)
     for start in range(0, len(graph.pairs), chunk):
-        on_progress(start / len(graph.pairs), graph.result(classifier, seed, begin) if start else None)
+        on_progress(start / len(graph.pairs), graph.result(classifier, seed) if start else None)
         pairs = graph.pairs[start : start + chunk]
         first, second = torch.as_tensor(pairs, device=pixels.device).unbind(1)
         found = connect(
@@ -133,7 +133,7 @@ def region_graph(
             seed=seed,
         )
         graph.enter(pairs, found)
-    return graph.result(classifier, seed, begin)
+    return graph.result(classifier, seed)
 
 
 class _Graph:
@@ -150,7 +150,7 @@ class _Graph:
         self._ratio, self._margin = np.full((count, count), np.nan), np.full((count, count), np.nan)
         self._joined = DisjointSet(range(count))
         self._resolution = float("nan")
-        self._forwards, self._gradients, self._tried = count, 0, 0
+        self._tried = 0
 
     def enter(self, pairs: np.ndarray, found: RegionPaths) -> None:
         """These pairs were tried."""
@@ -167,10 +167,8 @@ class _Graph:
         if found.found.any():
             self._resolution = float(np.fmax(self._resolution, found.resolution[found.found].max()))
         self._tried += len(pairs)
-        self._forwards += found.forwards
-        self._gradients += found.gradients
 
-    def result(self, classifier: Classifier, seed: int, begin: float) -> RegionGraph:
+    def result(self, classifier: Classifier, seed: int) -> RegionGraph:
         """What is known by now."""
         count = len(self._class)
         roots = [self._joined[k] for k in range(count)]
@@ -190,7 +188,5 @@ class _Graph:
             num_classes=classifier.num_classes,
             seed=seed,
             fingerprint=classifier.fingerprint,
-            forwards=self._forwards,
-            gradients=self._gradients,
-            seconds=time.perf_counter() - begin,
+            **spent(),
         )

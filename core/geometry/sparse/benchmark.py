@@ -10,7 +10,6 @@ References: see `core.geometry.sparse.sparse_perturbation`.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
@@ -22,6 +21,7 @@ from torch import Tensor
 from core.geometry.sparse.sparse_perturbation import SparsePerturbation, sparse_perturbation
 from core.models.classifier import Classifier
 from core.result import Context, Number, Result, per_sample, quantity
+from core.runtime.cost import counted, spent
 from core.runtime.progress import OnProgress, silent
 
 Contest = Literal["methods", "multipliers"]
@@ -57,6 +57,7 @@ class Race(Result):
             yield Number(name=f"gradients, {label}", value=per_sample(self.spent[index]), unit="gradients per image")
 
 
+@counted
 def race(
     classifier: Classifier,
     images: Float[Tensor, "n c h w"],
@@ -84,7 +85,6 @@ def race(
         ValueError: if there is no image.
         ImageError: if an image does not fit the classifier or is not in [0, 1].
     """
-    begin = time.perf_counter()
     plans = _ENTRIES[contest]
     runs: list[SparsePerturbation] = []
     for place, settings in enumerate(plans.values()):
@@ -112,9 +112,7 @@ def race(
         bound=bound,
         num_classes=classifier.num_classes,
         fingerprint=classifier.fingerprint,
-        forwards=sum(run.forwards for run in runs),
-        gradients=sum(run.gradients for run in runs),
-        seconds=time.perf_counter() - begin,
+        **spent(),
     )
 
 

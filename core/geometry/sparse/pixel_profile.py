@@ -8,7 +8,6 @@ no line passes are not seen.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -20,6 +19,7 @@ from torch import Tensor
 from core.errors import ImageError
 from core.models.classifier import Classifier
 from core.result import Context, Number, Result, quantity
+from core.runtime.cost import counted, spent
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -51,6 +51,7 @@ class PixelProfile(Result):
             yield Number(name=f"largest margin, {line}", value=known.max() if len(known) else np.nan, unit="logit")
 
 
+@counted
 def pixel_profile(
     classifier: Classifier, image: Float[Tensor, "c h w"], row: int, column: int, *, resolution: int = 64
 ) -> PixelProfile:
@@ -70,7 +71,6 @@ def pixel_profile(
         ValueError: if the pixel is not in the image, or fewer than two values are asked for.
         ImageError: if the image's shape is not the classifier's, a value or a logit of it is not finite.
     """
-    begin = time.perf_counter()
     channels, height, width = classifier.input_shape
     if not (0 <= row < height and 0 <= column < width):
         raise ValueError(f"expected a pixel within {height} rows and {width} columns, got ({row}, {column})")
@@ -105,7 +105,5 @@ def pixel_profile(
         source_class=source,
         num_classes=classifier.num_classes,
         fingerprint=classifier.fingerprint,
-        forwards=batches.rows,
-        gradients=0,
-        seconds=time.perf_counter() - begin,
+        **spent(),
     )

@@ -20,7 +20,6 @@ References: Modas, Moosavi-Dezfooli, Frossard, SparseFool: a few pixels make a b
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from types import MappingProxyType
@@ -51,6 +50,7 @@ from core.geometry.sparse.sparsefool import (
 from core.models.classifier import Classifier
 from core.result import Result, quantity
 from core.runtime.batches import Chunks, engine_mode
+from core.runtime.cost import counted, spent
 from core.runtime.progress import OnProgress, silent
 
 Method = Literal["sparsefool", "sigma_zero"]
@@ -114,6 +114,7 @@ class SparsePerturbation(Result):
         return support
 
 
+@counted
 def sparse_perturbation(
     classifier: Classifier,
     images: Float[Tensor, "n c h w"],
@@ -162,7 +163,6 @@ def sparse_perturbation(
         ImageError: if a value is not finite or not in [0, 1], the shape is not the classifier's, or tied channels
             differ.
     """
-    begin = time.perf_counter()
     options = _Options(
         method, order, unit, target_rule, tuple(lambdas), reverse, exchanges, bound, max_loops, steps, kappa, tied, seed
     )
@@ -185,9 +185,7 @@ def sparse_perturbation(
         bound=float(bound),
         num_classes=classifier.num_classes,
         fingerprint=classifier.fingerprint,
-        forwards=search.forwards,
-        gradients=search.gradients,
-        seconds=time.perf_counter() - begin,
+        **spent(),
     )
 
 
@@ -260,7 +258,6 @@ class _Search:
     def __init__(self, classifier: Classifier, options: _Options) -> None:
         self.options, self._classifier = options, classifier
         self.size = batch_size(classifier)
-        self.forwards = self.gradients = 0
 
     def __call__(
         self, images: Tensor, jitter: Tensor, size: int, tick: Callable[[float], None]
@@ -269,18 +266,14 @@ class _Search:
         ledger = Ledger(self._classifier, size, self.options.tied)
         images = images.to(ledger.dtype)
         seen, drawn = (images[:, :1], jitter[:, :1]) if self.options.tied else (images, jitter)
-        try:
-            logits = ledger.open(seen)
-            where = torch.isfinite(logits).all(1).nonzero()[:, 0]
-            if 0 < len(where) < len(images):  # the others have no class to start from
-                logits = ledger.open(seen[where])
-            low = (seen[where] - self.options.bound).clamp(min=0)
-            high = (seen[where] + self.options.bound).clamp(max=1)
-            problem = Problem(ledger, seen[where], low, high, self.options.kappa, self.options.counted)
-            found = self._search(problem, logits, drawn[where], tick) if len(where) else {}
-        finally:
-            self.forwards += ledger.forwards
-            self.gradients += ledger.gradients
+        logits = ledger.open(seen)
+        where = torch.isfinite(logits).all(1).nonzero()[:, 0]
+        if 0 < len(where) < len(images):  # the others have no class to start from
+            logits = ledger.open(seen[where])
+        low = (seen[where] - self.options.bound).clamp(min=0)
+        high = (seen[where] + self.options.bound).clamp(max=1)
+        problem = Problem(ledger, seen[where], low, high, self.options.kappa, self.options.counted)
+        found = self._search(problem, logits, drawn[where], tick) if len(where) else {}
         return _arrays(images, where, found)
 
     def _search(

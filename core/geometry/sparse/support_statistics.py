@@ -21,7 +21,6 @@ from __future__ import annotations
 
 import itertools
 import math
-import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -40,6 +39,7 @@ from core.geometry.sparse.sparse_perturbation import Method, SparsePerturbation,
 from core.models.classifier import Classifier
 from core.result import Context, Number, Result, per_sample, quantity
 from core.runtime.batches import Batches, engine_mode
+from core.runtime.cost import counted, spent
 from core.runtime.progress import OnProgress, silent
 
 _CERTAIN = 0.95
@@ -142,6 +142,7 @@ class Supports(Result):
         )
 
 
+@counted
 def supports(
     classifier: Classifier,
     images: Float[Tensor, "n c h w"],
@@ -178,7 +179,6 @@ def supports(
     Reference:
         Modas, Moosavi-Dezfooli, Frossard, SparseFool, CVPR 2019.
     """
-    begin = time.perf_counter()
     if seeds < 1 or draws < 1:
         raise ValueError(f"expected at least one seed and one draw, got {seeds} and {draws}")
     pixels = classifier.accept(images)
@@ -201,7 +201,7 @@ def supports(
             seed=start,
             on_progress=tick,
         )
-    steepness, forwards = _steepness(classifier, pixels, runs[_WORDS[method]].source_class)
+    steepness = _steepness(classifier, pixels, runs[_WORDS[method]].source_class)
     return Supports(
         **statistics(runs, pixels.cpu().double().numpy(), steepness, draws=draws, seed=seed),
         method=method,
@@ -211,9 +211,7 @@ def supports(
         seed=seed,
         num_classes=classifier.num_classes,
         fingerprint=classifier.fingerprint,
-        forwards=forwards + sum(run.forwards for run in runs.values()),
-        gradients=forwards + sum(run.gradients for run in runs.values()),
-        seconds=time.perf_counter() - begin,
+        **spent(),
     )
 
 
@@ -222,8 +220,8 @@ def unit_of(order: SparseOrder) -> Literal["pixel", "entry"]:
     return "pixel" if order == "pixel" else "entry"
 
 
-def _steepness(classifier: Classifier, images: Float[Tensor, "n c h w"], source: np.ndarray) -> tuple[np.ndarray, int]:
-    """The length of the margin's gradient at each pixel, (n, y, x), 0 where it is undefined, and the forwards."""
+def _steepness(classifier: Classifier, images: Float[Tensor, "n c h w"], source: np.ndarray) -> np.ndarray:
+    """The length of the margin's gradient at each pixel, (n, y, x), 0 where it is undefined."""
     with engine_mode(classifier.device):
         margin = SignedMargin(classifier)
         pixels = images.to(margin.dtype).clone()
@@ -235,7 +233,8 @@ def _steepness(classifier: Classifier, images: Float[Tensor, "n c h w"], source:
             return lengths
 
         found = Batches(size)(ask, torch.arange(len(pixels), device=pixels.device))
-    return np.nan_to_num(found.cpu().double().numpy(), posinf=0.0), margin.forwards
+    steepness: np.ndarray = np.nan_to_num(found.cpu().double().numpy(), posinf=0.0)
+    return steepness
 
 
 def statistics(

@@ -17,7 +17,6 @@ models resistant to adversarial attacks, ICLR 2018 (arXiv 1706.06083), here on S
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -37,6 +36,7 @@ from core.geometry.sparse.support_statistics import flat, mean, unit_of
 from core.models.classifier import Classifier
 from core.result import Context, Number, Result, quantity
 from core.runtime.batches import Batches, Chunks
+from core.runtime.cost import counted, spent
 from core.runtime.progress import OnProgress, silent
 
 CONDITIONS = (
@@ -89,6 +89,7 @@ class Transfer(Result):
             )
 
 
+@counted
 def transfer(
     classifiers: Sequence[Classifier],
     images: Float[Tensor, "n c h w"],
@@ -122,7 +123,6 @@ def transfer(
     Reference:
         Modas, Moosavi-Dezfooli, Frossard, SparseFool, CVPR 2019.
     """
-    begin = time.perf_counter()
     if not classifiers or len({one.num_classes for one in classifiers}) > 1:
         raise ValueError(
             f"expected models of the same classes, got {[one.num_classes for one in classifiers]} classes; compare"
@@ -181,9 +181,7 @@ def transfer(
         steps=steps,
         seed=seed,
         num_classes=classifiers[0].num_classes,
-        forwards=sum(each.forwards for each in perturbed) + sum(judge.margin.forwards for judge in judges),
-        gradients=sum(each.gradients for each in perturbed) + sum(judge.margin.gradients for judge in judges),
-        seconds=time.perf_counter() - begin,
+        **spent(),
     )
 
 

@@ -23,7 +23,6 @@ deep network boundaries, NeurIPS 2020 (arXiv 2002.06349). DeepFool: see `core.ge
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -41,6 +40,7 @@ from core.geometry.subspaces.subspaces import Subspaces, frequency_windows
 from core.models.classifier import Classifier
 from core.result import Context, Number, Result, per_sample, quantity
 from core.runtime.batches import engine_mode
+from core.runtime.cost import counted, spent
 from core.runtime.progress import OnProgress, silent
 
 STATUSES: Mapping[str, str] = MappingProxyType(
@@ -168,6 +168,7 @@ class SubspaceMargins(Result):
             yield Number(name=f"distance in {label}", value=per_sample(self.distance[used, index]), unit="ℓ2 pixel")
 
 
+@counted
 def subspace_margins(
     classifier: Classifier,
     images: Float[Tensor, "n c h w"],
@@ -214,7 +215,6 @@ def subspace_margins(
     Reference:
         Ortiz-Jimenez, Modas, Moosavi-Dezfooli, Frossard, Hold me tight!, NeurIPS 2020.
     """
-    begin = time.perf_counter()
     if min(candidates, max_steps) < 1 or min(slides, keep or 0) < 0:
         came = f"{candidates}, {max_steps}, {slides} and {keep}"
         raise ValueError(f"expected at least one candidate, one step, 0 slides and 0 images to keep, got {came}")
@@ -229,10 +229,10 @@ def subspace_margins(
     with engine_mode(classifier.device):
         search = _Search(classifier, family, candidates, max_steps, slides, tolerance)
         kept = len(pixels) if keep is None else min(keep, len(pixels))
-        return _in_chunks(search, pixels.clone(), kept, begin, on_progress)
+        return _in_chunks(search, pixels.clone(), kept, on_progress)
 
 
-def _in_chunks(search: _Search, images: Tensor, keep: int, begin: float, on_progress: OnProgress) -> SubspaceMargins:
+def _in_chunks(search: _Search, images: Tensor, keep: int, on_progress: OnProgress) -> SubspaceMargins:
     """The result, so many rows (an image in a subspace each) at a time."""
     each = len(search.family)
     total = len(images) * each
@@ -248,8 +248,8 @@ def _in_chunks(search: _Search, images: Tensor, keep: int, begin: float, on_prog
         number = torch.arange(start, end, device=images.device)
         table.put(start, search(images, number // each, number % each, tick))
         if end < total and end // each > start // each:
-            on_progress(end / total, table.result(end // each, time.perf_counter() - begin))
-    return table.result(len(images), time.perf_counter() - begin)
+            on_progress(end / total, table.result(end // each))
+    return table.result(len(images))
 
 
 class _Search:
@@ -369,7 +369,7 @@ class _Table:
         kept = self._ways[rows]
         kept.copy_(found.way[: len(kept)])
 
-    def result(self, done: int, seconds: float) -> SubspaceMargins:
+    def result(self, done: int) -> SubspaceMargins:
         """The result of the first images, each distance repaired by those of contained subspaces."""
         columns = {name: column.reshape(-1, self._width)[:done] for name, column in self._columns.items()}
         ways = self._ways.view(-1, self._width, *self._ways.shape[1:])[:done].numpy()
@@ -401,9 +401,7 @@ class _Table:
             complete=search.complete,
             num_classes=search.classifier.num_classes,
             fingerprint=search.classifier.fingerprint,
-            forwards=search.margin.forwards,
-            gradients=search.margin.gradients,
-            seconds=seconds,
+            **spent(),
         )
 
 
