@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 
 import numpy as np
@@ -199,7 +200,7 @@ def test_wrong_calls_are_told_in_one_sentence(change: dict[str, object], message
     plane = a_plane((1, 32, 32))
     classifier, _, _ = affine((1, 32, 32), plane, torch.float32)
     with pytest.raises(ValueError, match=message):
-        boundary_profile.__wrapped__(classifier, plane, **{"rays": 8, **change})
+        inspect.unwrap(boundary_profile)(classifier, plane, **{"rays": 8, **change})
 
 
 def test_a_plane_of_another_shape_is_refused() -> None:

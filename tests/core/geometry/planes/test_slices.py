@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+
 import numpy as np
 import pytest
 import torch
@@ -193,7 +195,7 @@ def test_wrong_calls_are_told_in_one_sentence(change: dict[str, object], message
     classifier, _, _ = affine((1, 32, 32), plane, torch.float32)
     settings = {"extent": SQUARE, "resolution": 9, "method": "full", **change}
     with pytest.raises(ValueError, match=message):
-        slices.slice_plane.__wrapped__(classifier, plane, **settings)
+        inspect.unwrap(slices.slice_plane)(classifier, plane, **settings)
 
 
 def test_a_plane_of_another_shape_is_refused() -> None:
