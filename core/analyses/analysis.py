@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from core.analyses.inputs import Inputs
 from core.analyses.parameters import Parameter
+from core.analyses.start import START
+from core.runtime.progress import OnProgress, silent
 
 if TYPE_CHECKING:
     from core.figures.drawing.chart import Chart
@@ -30,9 +34,8 @@ class Analysis:
         view: the file of the view that shows it.
         papers: keys of `assets/references.bib`: whose method or question it takes; an own construction names none.
         images: how many images are chosen at these parameters, at least and at most.
-        prepare: (classifier, images, rows=, reference=, on_progress=, **parameters) -> result. `images` is the whole
-            set and `rows` the chosen ones; `reference` is the recipe's first model, which fixes what all models share.
-            A joint analysis takes all classifiers in place of one, and no reference.
+        prepare: "module:function"; called with `Inputs` and the parameters other than those of `START`, it returns
+            the result. Loaded on first use: the modules that compute import torch.
         chart: (results, classifiers, images, rows=, beside=, **figure) -> chart; results and classifiers one per
             model, or one result for all models, `beside` all results that are shown together, so that they share
             their scales.
@@ -48,7 +51,7 @@ class Analysis:
     figure: tuple[Parameter, ...]
     view: str
     images: Callable[[Mapping[str, Any]], tuple[int, int]]
-    prepare: Callable[..., Result]
+    prepare: str
     chart: Callable[..., Chart]
     shared: Callable[[Mapping[str, Any]], bool] = field(default=lambda parameters: False)
     joint: bool = False
@@ -59,10 +62,47 @@ class Analysis:
         """The setting of a name, of the computation or of the figure."""
         return next(entry for entry in (*self.parameters, *self.figure_settings) if entry.name == name)
 
+    def run(
+        self,
+        classifiers: Sequence[Classifier],
+        images: ImageSet,
+        rows: Sequence[int],
+        on_progress: OnProgress = silent,
+        **settings: Any,
+    ) -> Result:
+        """Compute the result of one model, or of all models of a joint analysis.
+
+        Args:
+            classifiers: as in `Inputs`.
+            images: the whole set.
+            rows: the chosen images.
+            on_progress: called with the fraction done and, now and then, a coarser result.
+            **settings: parameters by name; the others have their defaults.
+
+        Returns:
+            The result; its counts include finding the image that is asked about.
+        """
+        from core.analyses.prepare.plane import resolve_image
+
+        values = {entry.name: settings.pop(entry.name, entry.default) for entry in self.parameters}
+        starts = all(entry in self.parameters for entry in START)
+        choice = {entry.name: values.pop(entry.name) for entry in START} if starts else {}
+        start = resolve_image(classifiers[0], images, rows, **choice)
+        inputs = Inputs(classifiers=classifiers, images=images, rows=rows, start=start, on_progress=on_progress)
+        result: Result = loaded(self.prepare)(inputs, **values, **settings)
+        return replace(result, forwards=result.forwards + start.forwards, gradients=result.gradients + start.gradients)
+
     @property
     def figure_settings(self) -> tuple[Parameter, ...]:
         """What changes only the picture, on the screen and on paper."""
         return self.figure + ((JOINED,) if self.lines else ()) + PAPER
+
+
+def loaded(name: str) -> Callable[..., Any]:
+    """The function that "module:function" names."""
+    module, _, function = name.partition(":")
+    found: Callable[..., Any] = getattr(import_module(module), function)
+    return found
 
 
 def one_to_three(parameters: Mapping[str, Any]) -> tuple[int, int]:

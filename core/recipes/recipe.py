@@ -215,13 +215,8 @@ class Recipe:
         Raises:
             RecipeError: if a chosen row is not in the set.
         """
-        known = self.definition
         self.check_rows(images)
-        settings = {"rows": self.rows, "on_progress": on_progress, **self.parameters}
-        if known.joint:
-            result = known.prepare(classifiers, images, **settings)
-        else:
-            result = known.prepare(classifiers[-1], images, reference=classifiers[0], **settings)
+        result = self.definition.run(classifiers, images, self.rows, on_progress, **self.parameters)
         return replace(result, recipe=self.mapping())
 
     def check_rows(self, images: ImageSet) -> None:

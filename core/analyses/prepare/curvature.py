@@ -14,7 +14,7 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
-from core.analyses.prepare.plane import PlaneKind, start_of
+from core.analyses.inputs import Inputs
 from core.geometry.boundary.deepfool import boundary_points
 from core.geometry.curvature.principal_direction import principal_bend, settled
 from core.geometry.curvature.profile import MOST_FULL, CurvatureProfile, curvature_profile
@@ -22,8 +22,6 @@ from core.geometry.curvature.scale import CurvatureScale, curvature_scale
 from core.geometry.curvature.section import CurvatureSection, curvature_section
 from core.geometry.curvature.walk import CurvatureWalk, curvature_walk
 from core.geometry.hessian.second_derivatives import Method, grey_level, require_smooth
-from core.images.image_set import ImageSet
-from core.models.classifier import Classifier
 from core.result import Result, quantity
 from core.runtime.progress import OnProgress, silent
 
@@ -43,63 +41,47 @@ class CurvatureCard(CurvatureProfile):
     complete: bool = quantity("", default=True)  # False while more is to come
 
 
-def prepare(
-    classifier: Classifier,
-    images: ImageSet,
+def curvature(
+    inputs: Inputs,
     *,
-    rows: Sequence[int],
-    reference: Classifier | None = None,
-    plane: PlaneKind = "images",
-    u: str = "gradient",
-    v: str = "random:0",
-    at: Sequence[float] | None = None,
-    count: int = 0,
-    spectrum: Spectrum = "auto",
-    keep: int = 20,
-    method: Method = "auto",
-    grey_levels: float = 1.0,
-    sharpness: float = 10.0,
-    seed: int = 0,
-    on_progress: OnProgress = silent,
+    count: int,
+    spectrum: Spectrum,
+    keep: int,
+    method: Method,
+    grey_levels: float,
+    sharpness: float,
+    seed: int,
 ) -> CurvatureCard:
-    """Measure the curvatures that a recipe names.
+    """The curvatures near the start, and near `count` others of the set, the same ones for every model.
 
     Args:
-        classifier: whose boundary is measured.
-        images: the whole set.
-        rows: the chosen images; the first is looked at unless `at` says otherwise.
-        reference: the recipe's first model, which lays the plane; the classifier itself when not given.
-        plane: see `core.analyses.prepare.plane.start_of`.
-        u: see there.
-        v: see there.
-        at: see there.
-        count: how many others of the set are measured too, drawn at random, the same for every model.
+        inputs: models and images; progress comes with both ends of the spectrum, then image after image.
+        count: others of the set that are measured too, drawn at random.
         spectrum: "all" curvatures, "ends" alone, or "auto": all up to 3072 values, else the ends and the density.
         keep: directions kept, half of them from each end.
         method: see `core.geometry.curvature.profile.curvature_profile`.
         grey_levels: the step of differences, in grey levels of 255 by which it moves each value on average.
         sharpness: of rounded kinks.
         seed: of the others drawn, and of random starting directions.
-        on_progress: told the fraction done and the curvatures so far: both ends, then image after image.
 
     Returns:
         The curvatures. Directions are those that Lanczos found at both ends, each by products along itself.
 
     Raises:
-        ValueError: what those functions raise.
+        ValueError: if the classifier has no second derivatives, and what those functions raise.
     """
+    classifier, images, rows = inputs.classifier, inputs.images, inputs.rows
+    start, on_progress = inputs.start, inputs.on_progress
     require_smooth(classifier, method)
-    start = start_of(reference or classifier, images, rows, plane=plane, u=u, v=v, at=at)
     others = drawn(rows, len(images), count, seed)
     pixels = torch.cat([start.image[None], images.pixels[others]])
-    row = np.array([rows[0] if at is None else -1, *others], np.int32)
+    row = np.array([-1 if start.picked else rows[0], *others], np.int32)
     scale = grey_levels * grey_level(pixels[0].numel())
     more = spectrum != "ends"
     options: dict[str, Any] = {"method": method, "scale": scale, "sharpness": sharpness, "seed": seed}
 
     def card(profile: CurvatureProfile, complete: bool, *spent: Result) -> CurvatureCard:
         known = {entry.name: getattr(profile, entry.name) for entry in fields(profile)}
-        known |= {"forwards": start.forwards + profile.forwards, "gradients": start.gradients + profile.gradients}
         for each in spent:
             known["forwards"] += each.forwards
             known["gradients"] += each.gradients
@@ -162,157 +144,34 @@ def _keeping(ends: CurvatureProfile, whole: bool, listen: OnProgress) -> OnProgr
     return tell
 
 
-def prepare_scale(
-    classifier: Classifier,
-    images: ImageSet,
-    *,
-    rows: Sequence[int],
-    reference: Classifier | None = None,
-    plane: PlaneKind = "images",
-    u: str = "gradient",
-    v: str = "random:0",
-    at: Sequence[float] | None = None,
-    knob: Literal["differences", "softplus"] = "differences",
-    count: int = 0,
-    seed: int = 0,
-    on_progress: OnProgress = silent,
+def curvature_by_scale(
+    inputs: Inputs, *, knob: Literal["differences", "softplus"], count: int, seed: int
 ) -> CurvatureScale:
-    """Measure the extreme curvatures of the image that a recipe names at several scales.
-
-    Args:
-        classifier: whose boundary is measured.
-        images: the whole set.
-        rows: see `prepare`.
-        reference: see `prepare`.
-        plane: see `prepare`.
-        u: see `prepare`.
-        v: see `prepare`.
-        at: see `prepare`.
-        knob: what the scale is: the step of differences, or the sharpness of rounded kinks.
-        count: see `prepare`.
-        seed: see `prepare`.
-        on_progress: told the fraction done and the curves so far.
-
-    Returns:
-        The curves.
-
-    Raises:
-        ValueError: what `core.geometry.curvature.scale.curvature_scale` raises.
-    """
-    start = start_of(reference or classifier, images, rows, plane=plane, u=u, v=v, at=at)
-    pixels = torch.cat([start.image[None], images.pixels[drawn(rows, len(images), count, seed)]])
-    found = curvature_scale(classifier, pixels, method=knob, seed=seed, on_progress=on_progress)
-    return replace(found, forwards=found.forwards + start.forwards, gradients=found.gradients + start.gradients)
+    """The extreme curvatures near the start and `count` others of the set, at several scales."""
+    others = inputs.images.pixels[drawn(inputs.rows, len(inputs.images), count, seed)]
+    pixels = torch.cat([inputs.start.image[None], others])
+    return curvature_scale(inputs.classifier, pixels, method=knob, seed=seed, on_progress=inputs.on_progress)
 
 
-def prepare_section(
-    classifier: Classifier,
-    images: ImageSet,
-    *,
-    rows: Sequence[int],
-    reference: Classifier | None = None,
-    plane: PlaneKind = "images",
-    u: str = "gradient",
-    v: str = "random:0",
-    at: Sequence[float] | None = None,
-    number: int = -1,
-    method: Method = "auto",
-    grey_levels: float = 1.0,
-    sharpness: float = 10.0,
-    tilt: float = 0.0,
-    reach: float = 2.0,
-    resolution: int = 256,
-    seed: int = 0,
-    on_progress: OnProgress = silent,
+def section_along(
+    inputs: Inputs, *, tilt: float, reach: float, resolution: int, seed: int, **direction: Any
 ) -> CurvatureSection:
-    """Cut the boundary along a principal direction, as a recipe names it.
-
-    Args:
-        classifier: whose boundary is cut.
-        images: the whole set.
-        rows: see `prepare`.
-        reference: see `prepare`.
-        plane: see `prepare`.
-        u: see `prepare`.
-        v: see `prepare`.
-        at: see `prepare`.
-        number: see `core.geometry.curvature.principal_direction.principal_bend`.
-        method: see there.
-        grey_levels: see there.
-        sharpness: see there.
-        tilt: see `core.geometry.curvature.section.curvature_section`.
-        reach: see there.
-        resolution: see there.
-        seed: see there.
-        on_progress: told the fraction done and coarser slices.
-
-    Returns:
-        The section.
-
-    Raises:
-        ValueError: what those functions raise.
-    """
-    start = start_of(reference or classifier, images, rows, plane=plane, u=u, v=v, at=at)
-    on_progress(0.0)
-    bend = principal_bend(
-        classifier, start.image, number, method=method, grey_levels=grey_levels, sharpness=sharpness, seed=seed
+    """The slice through the boundary point along a principal direction, see `principal_bend`."""
+    inputs.on_progress(0.0)
+    return curvature_section(
+        principal_bend(inputs.classifier, inputs.start.image, seed=seed, **direction),
+        tilt=tilt,
+        reach=reach,
+        resolution=resolution,
+        seed=seed,
+        words=inputs.start.words,
+        on_progress=inputs.on_progress,
     )
-    found = curvature_section(
-        bend, tilt=tilt, reach=reach, resolution=resolution, seed=seed, words=start.words, on_progress=on_progress
-    )
-    return replace(found, forwards=found.forwards + start.forwards, gradients=found.gradients + start.gradients)
 
 
-def prepare_walk(
-    classifier: Classifier,
-    images: ImageSet,
-    *,
-    rows: Sequence[int],
-    reference: Classifier | None = None,
-    plane: PlaneKind = "images",
-    u: str = "gradient",
-    v: str = "random:0",
-    at: Sequence[float] | None = None,
-    number: int = -1,
-    method: Method = "auto",
-    grey_levels: float = 1.0,
-    sharpness: float = 10.0,
-    reach: float = 2.0,
-    steps: int = 81,
-    seed: int = 0,
-    on_progress: OnProgress = silent,
-) -> CurvatureWalk:
-    """Walk along a principal direction, as a recipe names it.
-
-    Args:
-        classifier: what is asked on the way.
-        images: the whole set.
-        rows: see `prepare`.
-        reference: see `prepare`.
-        plane: see `prepare`.
-        u: see `prepare`.
-        v: see `prepare`.
-        at: see `prepare`.
-        number: see `core.geometry.curvature.principal_direction.principal_bend`.
-        method: see there.
-        grey_levels: see there.
-        sharpness: see there.
-        reach: see `core.geometry.curvature.walk.curvature_walk`.
-        steps: see there.
-        seed: see `core.geometry.curvature.principal_direction.principal_bend`.
-        on_progress: told the fraction done.
-
-    Returns:
-        The walk.
-
-    Raises:
-        ValueError: what those functions raise.
-    """
-    start = start_of(reference or classifier, images, rows, plane=plane, u=u, v=v, at=at)
-    on_progress(0.0)
-    bend = principal_bend(
-        classifier, start.image, number, method=method, grey_levels=grey_levels, sharpness=sharpness, seed=seed
-    )
-    on_progress(0.5)
-    found = curvature_walk(bend, reach=reach, steps=steps)
-    return replace(found, forwards=found.forwards + start.forwards, gradients=found.gradients + start.gradients)
+def walk_along(inputs: Inputs, *, reach: float, steps: int, **direction: Any) -> CurvatureWalk:
+    """The walk from the boundary point along a principal direction, see `principal_bend`."""
+    inputs.on_progress(0.0)
+    bend = principal_bend(inputs.classifier, inputs.start.image, **direction)
+    inputs.on_progress(0.5)
+    return curvature_walk(bend, reach=reach, steps=steps)

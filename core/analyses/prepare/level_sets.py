@@ -20,7 +20,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from core.analyses.prepare.plane import PlaneKind, Start, start_of
+from core.analyses.inputs import Inputs
+from core.analyses.prepare.plane import StartImage
 from core.errors import ImageError
 from core.geometry.level_sets.image_distances import ImageDistances, image_distances
 from core.geometry.level_sets.segments import linear_paths
@@ -31,7 +32,7 @@ from core.geometry.planes.slices import Slice
 from core.images.image_set import ImageSet
 from core.models.classifier import Classifier
 from core.result import Context, Number, Result, quantity
-from core.runtime.progress import OnProgress, part_of, silent
+from core.runtime.progress import OnProgress, part_of
 
 _ON_THE_WAY = 21  # points of the straight way from the source to an end
 _WALKED = 0.8  # of the work of a triangle, about
@@ -166,47 +167,12 @@ def confidence_on(cut: Slice, k: int) -> np.ndarray:
     return np.where(cut.label >= 0, cut.confidence * np.exp(np.minimum(behind, 0.0)), np.nan)
 
 
-def prepare(
-    classifier: Classifier,
-    images: ImageSet,
-    *,
-    rows: Sequence[int],
-    mode: Mode = "equality",
-    delta: float = 0.05,
-    steps: int = 100,
-    reference: Classifier | None = None,
-    plane: PlaneKind = "images",
-    u: str = "gradient",
-    v: str = "random:0",
-    at: Sequence[float] | None = None,
-    on_progress: OnProgress = silent,
-) -> LevelSetCard:
-    """What the recipe `level_set` computes.
-
-    Args:
-        classifier: the model.
-        images: the whole set.
-        rows: of the source, unless `at` says otherwise, then of the targets.
-        mode: see `core.geometry.level_sets.traverse.traverse`.
-        delta: see there.
-        steps: see there.
-        reference: the recipe's first model, which lays the plane; each model walks for itself.
-        plane: see `core.analyses.prepare.plane.start_of`.
-        u: see there.
-        v: see there.
-        at: see there; the point is put back into the pixel box.
-        on_progress: told the fraction done and the walks so far.
-
-    Returns:
-        The walks, their ends beside the targets, and the straight ways back.
-
-    Raises:
-        ValueError: what those functions raise.
-    """
-    start = source_of(reference or classifier, images, rows, plane, u, v, at)
-    source, targets = start.image[None], targets_of(images, rows)
-    whose = {"source_row": rows[0], "words": ""} if at is None else {"source_row": -1, "words": start.words}
-    found = walks_of(classifier, source, targets, mode, delta, steps, _shown(rows, whose, on_progress))
+def walks(inputs: Inputs, *, mode: Mode, delta: float, steps: int) -> LevelSetCard:
+    """Walks from the start, put back into the pixel box, to the targets, and the straight ways back."""
+    classifier, rows, start = inputs.classifier, inputs.rows, inputs.start
+    source, targets = source_of(start), targets_of(inputs.images, rows)
+    whose = {"source_row": -1, "words": start.words} if start.picked else {"source_row": rows[0], "words": ""}
+    found = walks_of(classifier, source, targets, mode, delta, steps, _shown(rows, whose, inputs.on_progress))
     apart = image_distances(torch.from_numpy(found.endpoints), targets, source.expand_as(targets))
     there = np.isfinite(found.endpoints).all((1, 2, 3))
     straight, forwards = np.full(len(there), np.nan), 0
@@ -214,13 +180,12 @@ def prepare(
         ends = torch.from_numpy(found.endpoints[there])
         way = linear_paths(classifier, source.expand_as(ends), ends, delta=delta, points=_ON_THE_WAY)
         straight[there], forwards = way.least, way.forwards
-    on_progress(1.0)
+    inputs.on_progress(1.0)
     return _card(
         found,
         rows,
         **whose,
-        forwards=found.forwards + forwards + start.forwards,
-        gradients=found.gradients + start.gradients,
+        forwards=found.forwards + forwards,
         largest=apart.largest,
         ssim=apart.ssim,
         start_largest=apart.start_largest,
@@ -229,31 +194,9 @@ def prepare(
     )
 
 
-def source_of(
-    reference: Classifier,
-    images: ImageSet,
-    rows: Sequence[int],
-    plane: PlaneKind,
-    u: str,
-    v: str,
-    at: Sequence[float] | None,
-) -> Start:
-    """Where walks start, in the pixel box and on the CPU.
-
-    Args:
-        reference: see `core.analyses.prepare.plane.start_of`.
-        images: see there.
-        rows: see there.
-        plane: see there.
-        u: see there.
-        v: see there.
-        at: see there.
-
-    Returns:
-        The start.
-    """
-    start = start_of(reference, images, rows, plane=plane, u=u, v=v, at=at)
-    return start._replace(image=start.image.cpu().clamp(0, 1))
+def source_of(start: StartImage) -> Tensor:
+    """(1, c, h, w): where walks start, in the pixel box and on the CPU."""
+    return start.image[None].cpu().clamp(0, 1)
 
 
 def targets_of(images: ImageSet, rows: Sequence[int]) -> Tensor:
@@ -328,52 +271,28 @@ def _shown(rows: Sequence[int], whose: Mapping[str, Any], on_progress: OnProgres
     return tell
 
 
-def prepare_triangle(
-    classifier: Classifier,
-    images: ImageSet,
-    *,
-    rows: Sequence[int],
-    mode: Mode = "equality",
-    delta: float = 0.05,
-    steps: int = 100,
-    resolution: int = 40,
-    reference: Classifier | None = None,
-    plane: PlaneKind = "images",
-    u: str = "gradient",
-    v: str = "random:0",
-    at: Sequence[float] | None = None,
-    on_progress: OnProgress = silent,
-) -> LevelTriangle:
-    """What the recipe `level_triangle` computes.
+def triangle_of_walks(inputs: Inputs, *, mode: Mode, delta: float, steps: int, resolution: int) -> LevelTriangle:
+    """The triangle of the start and the ends of walks to two targets.
 
     Args:
-        classifier: the model.
-        images: the whole set.
-        rows: see `prepare`; two targets.
+        inputs: models and images; the rows after the first are the targets.
         mode: see `core.geometry.level_sets.traverse.traverse`.
         delta: see there.
         steps: see there.
         resolution: see `core.geometry.level_sets.triangles.triangle`.
-        reference: see `prepare`.
-        plane: see `prepare`.
-        u: see `prepare`.
-        v: see `prepare`.
-        at: see `prepare`.
-        on_progress: told the fraction done.
 
     Returns:
         The triangle of the source and both ends.
 
     Raises:
         ImageError: if there are not three images, or a walk never began.
-        ValueError: what those functions raise.
     """
     begin = time.perf_counter()
+    classifier, rows, on_progress = inputs.classifier, inputs.rows, inputs.on_progress
     if len(rows) != 3:
         raise ImageError(f"expected a source and two targets for a triangle, got {len(rows)} images")
-    start = source_of(reference or classifier, images, rows, plane, u, v, at)
-    source, told = start.image[None], part_of(on_progress, 0.0, _WALKED)
-    found = walks_of(classifier, source, targets_of(images, rows), mode, delta, steps, told)
+    source, told = source_of(inputs.start), part_of(on_progress, 0.0, _WALKED)
+    found = walks_of(classifier, source, targets_of(inputs.images, rows), mode, delta, steps, told)
     if not np.isfinite(found.endpoints).all():
         words = ", ".join(found.status.tolist())
         raise ImageError(f"expected two walks for a triangle, got {words}; choose another source or a smaller delta")
@@ -381,8 +300,8 @@ def prepare_triangle(
     corners = triangle(classifier, source, b, c, resolution, on_progress=part_of(on_progress, _WALKED, 1.0))
     kept = {entry.name: getattr(corners, entry.name) for entry in fields(corners)}
     kept |= {
-        "forwards": corners.forwards + found.forwards + start.forwards,
-        "gradients": found.gradients + start.gradients,
+        "forwards": corners.forwards + found.forwards,
+        "gradients": found.gradients,
         "seconds": time.perf_counter() - begin,
     }
     return LevelTriangle(

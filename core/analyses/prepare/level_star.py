@@ -18,8 +18,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from core.analyses.inputs import Inputs
 from core.analyses.prepare.level_sets import source_of, targets_of, walks_of
-from core.analyses.prepare.plane import PlaneKind
 from core.errors import ImageError
 from core.geometry.level_sets.star_likeness import StarLikeness, star_likeness
 from core.geometry.level_sets.step import Mode
@@ -27,7 +27,7 @@ from core.geometry.level_sets.widths import level_set_widths
 from core.images.image_set import ImageSet
 from core.models.classifier import Classifier
 from core.result import quantity
-from core.runtime.progress import OnProgress, part_of, silent
+from core.runtime.progress import part_of
 
 _POINTS = 15  # of spokes and chords
 
@@ -51,31 +51,14 @@ class LevelStar(StarLikeness):
     mode: str = quantity("")
 
 
-def prepare(
-    classifier: Classifier,
-    images: ImageSet,
-    *,
-    rows: Sequence[int],
-    mode: Mode = "equality",
-    delta: float = 0.05,
-    steps: int = 100,
-    count: int = 12,
-    within: float = 0.2,
-    directions: int = 32,
-    seed: int = 0,
-    reference: Classifier | None = None,
-    plane: PlaneKind = "images",
-    u: str = "gradient",
-    v: str = "random:0",
-    at: Sequence[float] | None = None,
-    on_progress: OnProgress = silent,
+def star_of_walks(
+    inputs: Inputs, *, mode: Mode, delta: float, steps: int, count: int, within: float, directions: int, seed: int
 ) -> LevelStar:
-    """What the recipe `level_star` computes.
+    """The ends of walks from the start as limbs of a star.
 
     Args:
-        classifier: the model.
-        images: the whole set.
-        rows: of the source, unless `at` says otherwise, then of targets that are surely taken.
+        inputs: models and images; the rows after the first are targets. The reference says of what class other targets
+            are, so that all models have the same ones.
         mode: see `core.geometry.level_sets.traverse.traverse`; along the level set.
         delta: see there.
         steps: see there.
@@ -83,25 +66,17 @@ def prepare(
         within: what the confidence may lose on straight ways, and sideways of the ends.
         directions: in which widths are measured.
         seed: of the targets and the directions.
-        reference: the recipe's first model, which says of what class a target is: the targets are the same for all. It
-            lays the plane, too.
-        plane: see `core.analyses.prepare.level_sets.prepare`.
-        u: see there.
-        v: see there.
-        at: see there.
-        on_progress: told the fraction done.
 
     Returns:
         The ends as limbs.
 
     Raises:
         ImageError: if no walk began, or no target is of another class than the source.
-        ValueError: what those functions raise.
     """
     begin = time.perf_counter()
-    start = source_of(reference or classifier, images, rows, plane, u, v, at)
-    source = start.image[None]
-    taken = _targets(reference or classifier, images, source, rows, count, seed)
+    classifier, images, rows, on_progress = inputs.classifier, inputs.images, inputs.rows, inputs.on_progress
+    source = source_of(inputs.start)
+    taken = _targets(inputs.reference, images, source, rows, count, seed)
     targets = targets_of(images, [rows[0], *taken])
     found = walks_of(classifier, source, targets, mode, delta, steps, part_of(on_progress, 0.0, 0.5))
     there = np.isfinite(found.endpoints).all((1, 2, 3))
@@ -133,8 +108,8 @@ def prepare(
     )
     kept = {entry.name: getattr(star, entry.name) for entry in fields(star)}
     kept |= {
-        "forwards": star.forwards + found.forwards + wide.forwards + start.forwards,
-        "gradients": found.gradients + wide.gradients + start.gradients,
+        "forwards": star.forwards + found.forwards + wide.forwards,
+        "gradients": found.gradients + wide.gradients,
         "seconds": time.perf_counter() - begin,
     }
     return LevelStar(

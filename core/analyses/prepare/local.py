@@ -10,25 +10,25 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from core.analyses.prepare.plane import PlaneKind, cut_of, start_of
-from core.geometry.local.direction_distributions import Sampler
+from core.analyses.inputs import Inputs
+from core.geometry.common.sampling import stratified
+from core.geometry.local.adversarial_comparison import LocalKinds, local_kinds
+from core.geometry.local.by_layer import LayerGeometry, layer_geometry
+from core.geometry.local.by_radius import RadiusSweep, radius_sweep
 from core.geometry.local.jacobian import Linearised, Outputs, Representation
 from core.geometry.local.local import LocalGeometry, local_geometry, precise
 from core.geometry.local.rays import label_rays
 from core.geometry.planes.planes import Plane
-from core.images.image_set import ImageSet
-from core.models.classifier import Classifier
 from core.result import quantity
 from core.runtime.batches import engine_mode
 from core.runtime.cost import counting
-from core.runtime.progress import OnProgress, silent
 
 _ANGLES = 64  # all round, an even number: every ray has its opposite
 _RINGS = (0.5, 1.0, 2.0)  # of the radius
@@ -49,84 +49,37 @@ class LocalCard(LocalGeometry):
     words: str = quantity("")  # how a figure calls the image
 
 
-def prepare(
-    classifier: Classifier,
-    images: ImageSet,
-    *,
-    rows: Sequence[int],
-    reference: Classifier | None = None,
-    plane: PlaneKind = "images",
-    u: str = "gradient",
-    v: str = "random:0",
-    at: Sequence[float] | None = None,
-    radius: float = 0.5,
-    sampler: Sampler = "sphere",
-    dimension: int = 8,
-    count: int = 128,
-    reach: float = 10.0,
-    representation: Representation = "logits",
-    permutations: int = 199,
-    seed: int = 0,
-    on_progress: OnProgress = silent,
+def local(
+    inputs: Inputs, *, radius: float, count: int, reach: float, representation: Representation, **settings: Any
 ) -> LocalCard:
-    """Measure what a recipe names.
-
-    Args:
-        classifier: what is measured.
-        images: the whole set.
-        rows: the chosen images; the first is asked about unless `at` says otherwise.
-        reference: the recipe's first model, which lays the plane; the classifier itself when not given.
-        plane: see `core.analyses.prepare.plane.start_of`; without a point, the plane is along u and v at the image.
-        u: see there.
-        v: see there.
-        at: see there.
-        radius: see `core.geometry.local.local.local_geometry`.
-        sampler: see there.
-        dimension: see there.
-        count: see there.
-        reach: see there.
-        representation: see there.
-        permutations: see there.
-        seed: see there.
-        on_progress: told the fraction done.
-
-    Returns:
-        The numbers of the image, which is clipped to [0, 1] where the plane leaves it.
-
-    Raises:
-        ValueError: what those functions raise.
-    """
-    first = reference or classifier
-    start = start_of(first, images, rows, plane=plane, u=u, v=v, at=at)
-    cut = cut_of(first, images, rows, plane=plane if at is not None else "directions", u=u, v=v)
+    """The local properties of the start, put back into the pixel box, see `local_geometry`."""
+    start, on_progress = inputs.start, inputs.on_progress
+    choice = start.plane()
     image = start.image.clamp(0, 1)
     found = local_geometry(
-        classifier,
+        inputs.classifier,
         image[None],
         radius,
-        sampler=sampler,
-        dimension=dimension,
         count=count,
         rays=min(16, count),
         reach=reach,
         representation=representation,
-        permutations=permutations,
-        seed=seed,
         on_progress=lambda fraction, partial=None: on_progress(0.7 * fraction),
+        **settings,
     )
-    outputs = Outputs(precise(classifier, radius * min(_RINGS)), representation)
+    outputs = Outputs(precise(inputs.classifier, radius * min(_RINGS)), representation)
     with counting() as cost:
-        all_round = _all_round(outputs, image, cut.plane, radius, reach)
+        all_round = _all_round(outputs, image, choice.plane, radius, reach)
     kept = {entry.name: getattr(found, entry.name) for entry in fields(found)}
-    kept["forwards"] += start.forwards + cut.forwards * (at is None) + cost.forwards
-    kept["gradients"] += start.gradients + cut.gradients * (at is None) + cost.gradients
+    kept["forwards"] += cost.forwards + (0 if start.picked else choice.forwards)
+    kept["gradients"] += cost.gradients + (0 if start.picked else choice.gradients)
     on_progress(1.0)
     return LocalCard(
         **kept,
         **all_round,
         rings=radius * np.array(_RINGS),
-        x_label=cut.plane.x_label,
-        y_label=cut.plane.y_label,
+        x_label=choice.plane.x_label,
+        y_label=choice.plane.y_label,
         words=start.words,
     )
 
@@ -153,3 +106,46 @@ def _all_round(outputs: Outputs, image: Tensor, plane: Plane, radius: float, rea
         "plane_boundary": rays.distance[:, 0].flatten().cpu().numpy(),  # the rays behind are the other half turn
         "plane_class": rays.reached[:, 0].flatten().to(torch.int32).cpu().numpy(),
     }
+
+
+def by_layer(inputs: Inputs, *, radius: float, layers: str, others: int, directions: int, seed: int) -> LayerGeometry:
+    """The local properties of every layer, over the chosen image and others of the set."""
+    taken = inputs.images[_drawn(inputs, others, seed)]
+    paths = tuple(path.strip() for path in layers.split(",") if path.strip())
+    return layer_geometry(
+        inputs.classifier,
+        taken.pixels,
+        radius,
+        layers=paths,
+        count=directions,
+        seed=seed,
+        on_progress=inputs.on_progress,
+    )
+
+
+def by_radius(
+    inputs: Inputs, *, radii: Sequence[float], others: int, directions: int, seed: int, **settings: Any
+) -> RadiusSweep:
+    """The local properties at several radii, over the chosen image and others of the set."""
+    taken = _drawn(inputs, others, seed)
+    pixels, told = inputs.images[taken].pixels, inputs.on_progress
+    found = radius_sweep(
+        inputs.classifier, pixels, tuple(radii), count=directions, seed=seed, on_progress=told, **settings
+    )
+    return replace(found, row=np.array(taken, np.int32))
+
+
+def adversarial_comparison(inputs: Inputs, *, radius: float, others: int, seed: int, **settings: Any) -> LocalKinds:
+    """The local properties of the chosen image and others of the set, beside those of adversarial points and noise."""
+    taken = _drawn(inputs, others, seed)
+    pixels, told = inputs.images[taken].pixels, inputs.on_progress
+    found = local_kinds(inputs.classifier, pixels, radius, seed=seed, on_progress=told, **settings)
+    return replace(found, row=np.array(taken, np.int32))
+
+
+def _drawn(inputs: Inputs, count: int, seed: int) -> list[int]:
+    """The chosen image, then others drawn by turns from the classes: the same for every model."""
+    labels, first = inputs.images.labels.numpy(), inputs.rows[0]
+    others = stratified(labels, len(labels), seed).tolist() if count else []
+    spread = np.random.default_rng(seed).permutation(len(others)).tolist()
+    return [first, *[others[place] for place in spread if others[place] != first][:count]]

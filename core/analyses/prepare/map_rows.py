@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple, get_args
 import torch
 from torch import Tensor
 
-from core.analyses.prepare.plane import PlaneKind, cut_of
+from core.analyses.prepare.plane import PlaneKind, resolve_plane
 from core.geometry.boundary.signed_margin import SignedMargin, steepest
 from core.geometry.corruptions.corruptions import WORST, corrupt
 from core.geometry.level_sets.step import Mode
@@ -51,7 +51,7 @@ def trails(
 
     Args:
         classifier: the one that is attacked, or on whose level sets is walked.
-        reference: see `core.analyses.prepare.plane.cut_of`; of slices only.
+        reference: see `core.analyses.prepare.plane.resolve_plane`; of slices only.
         images: the whole set.
         rows: chosen images; the first is where paths start, the second where lines and walks lead.
         kind: "line" straight from the first to the second image; "slice" a net of `steps` x `steps` places of the
@@ -60,7 +60,7 @@ def trails(
         steps: images along each path; walks keep their own.
         corruption: name of the corruption.
         length: of the whole attack, in ℓ2 pixel.
-        plane: see `core.analyses.prepare.plane.cut_of`.
+        plane: see `core.analyses.prepare.plane.resolve_plane`.
         u: see there.
         v: see there.
         extent: the square of the plane; its default when None.
@@ -86,7 +86,7 @@ def trails(
             part = torch.linspace(0, 1, steps).view(-1, 1, 1, 1)
             return Trails((first + part * (last - first),), (f"straight line, {start} to image {rows[1]}",), 0, 0)
         case "slice":
-            cut = cut_of(reference, images, rows, plane=plane, u=u, v=v)
+            cut = resolve_plane(reference, images, rows, plane=plane, u=u, v=v)
             x_min, x_max, y_min, y_max = extent or cut.home
             x, y = torch.linspace(x_min, x_max, steps), torch.linspace(y_min, y_max, steps)
             places = torch.stack(torch.meshgrid(x, y, indexing="xy"), 2).view(-1, 2).double()

@@ -7,26 +7,27 @@ decided once for all models of a recipe, by its first, so that they are cut alon
 from __future__ import annotations
 
 import math
-import threading
-from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from core.analyses.inputs import Inputs
 from core.analyses.prepare.directions import parse_direction, partner, plane_of_directions
+from core.analyses.prepare.recent import Recent
 from core.errors import ImageError
 from core.geometry.corruptions.corruptions import WORST, corrupt
 from core.geometry.planes.boundary_profile import BoundaryProfile, boundary_profile
+from core.geometry.planes.fragmentation import Fragmentation, fragmentation
 from core.geometry.planes.planes import Extent, Plane
 from core.geometry.planes.slices import Method, Slice, slice_plane
 from core.images.image_set import ImageSet
 from core.models.classifier import Classifier
 from core.result import Result
-from core.runtime.progress import OnProgress, silent
+from core.runtime.progress import silent
 
 PlaneKind = Literal["images", "directions"]
 
@@ -35,7 +36,7 @@ _ROOM = 1.15  # side of the default square over the spread of a severity path
 _SPREAD = 1.5  # side of the default square over the anchors' spread, and its half over the nearest boundary's distance
 
 
-class Cut(NamedTuple):
+class PlaneChoice(NamedTuple):
     """A plane, the square of it that is cut by default, and what finding them took."""
 
     plane: Plane
@@ -46,33 +47,12 @@ class Cut(NamedTuple):
     walks: tuple[tuple[str, np.ndarray], ...] = ()  # texts of directions that are walks, (m, 3) x, y, distance off it
 
 
-class _Recent:
-    """The planes at images that were found last: each zoom asks for the same one again."""
-
-    def __init__(self, most: int) -> None:
-        self._most = most
-        self._cuts: OrderedDict[tuple[object, ...], Cut] = OrderedDict()
-        self._lock = threading.Lock()
-
-    def get(self, key: tuple[object, ...], find: Callable[[], Cut]) -> Cut:
-        """The plane kept under a key, or the one that is found; a model without a fingerprint keeps none."""
-        with self._lock:
-            if key in self._cuts:
-                self._cuts.move_to_end(key)
-                return self._cuts[key]
-        cut = find()
-        with self._lock:
-            if key[0]:
-                self._cuts[key] = cut
-            while len(self._cuts) > self._most:
-                self._cuts.popitem(last=False)
-        return cut
+_recent: Recent[PlaneChoice] = Recent(16)  # each zoom asks for the same plane again
 
 
-_recent = _Recent(16)
-
-
-def cut_of(reference: Classifier, images: ImageSet, rows: Sequence[int], *, plane: PlaneKind, u: str, v: str) -> Cut:
+def resolve_plane(
+    reference: Classifier, images: ImageSet, rows: Sequence[int], *, plane: PlaneKind, u: str, v: str
+) -> PlaneChoice:
     """The plane that a recipe names.
 
     Args:
@@ -102,19 +82,21 @@ def cut_of(reference: Classifier, images: ImageSet, rows: Sequence[int], *, plan
     through = Plane.through(*anchors.pixels, x_label=f"towards {across}", y_label=f"on the side of {up}")
     at = through.to_plane(anchors.pixels).numpy()
     x, y = at[2] / np.linalg.norm(at[2])
-    return Cut(through, through.square(at, _SPREAD), float(np.degrees(np.arctan2(y, x))), 0, 0)
+    return PlaneChoice(through, through.square(at, _SPREAD), float(np.degrees(np.arctan2(y, x))), 0, 0)
 
 
-class Start(NamedTuple):
-    """The image that a question is asked at, and how a figure calls it."""
+class StartImage(NamedTuple):
+    """The image that an analysis starts from, its label in a figure, and what finding it took."""
 
-    image: Tensor  # float32 (c, h, w)
+    image: Tensor  # float32 (c, h, w); a point of a plane may leave [0, 1]
     words: str
+    picked: bool  # a point of a plane, not an image of the set
+    plane: Callable[[], PlaneChoice]  # the plane it was picked on; else the one along both directions at the image
     forwards: int
     gradients: int
 
 
-def start_of(
+def resolve_image(
     reference: Classifier,
     images: ImageSet,
     rows: Sequence[int],
@@ -123,39 +105,44 @@ def start_of(
     u: str = "gradient",
     v: str = "random:0",
     at: Sequence[float] | None = None,
-) -> Start:
+) -> StartImage:
     """The image that a recipe asks about: the first chosen one, or the one at a point of a plane.
 
     Args:
-        reference: see `cut_of`.
-        images: see `cut_of`.
-        rows: see `cut_of`.
-        plane: see `cut_of`.
-        u: see `cut_of`.
-        v: see `cut_of`.
+        reference: see `resolve_plane`.
+        images: see `resolve_plane`.
+        rows: see `resolve_plane`.
+        plane: see `resolve_plane`.
+        u: see `resolve_plane`.
+        v: see `resolve_plane`.
         at: x and y in the plane; None for the first image itself.
 
     Returns:
         The image, which off the plane's anchors may leave [0, 1], and what finding the plane took.
 
     Raises:
-        ImageError: as `cut_of`.
+        ImageError: as `resolve_plane`.
     """
+
+    def laid(kind: PlaneKind) -> PlaneChoice:
+        return resolve_plane(reference, images, rows, plane=kind, u=u, v=v)
+
     if at is None:
-        return Start(images.pixels[rows[0]], images.words[rows[0]], 0, 0)
-    cut = cut_of(reference, images, rows, plane=plane, u=u, v=v)
-    image = cut.plane.to_pixels(np.array([at], dtype=float))[0].to(images.pixels.dtype)
-    return Start(image, f"point {at[0]:.2f}, {at[1]:.2f}", cut.forwards, cut.gradients)
+        return StartImage(images.pixels[rows[0]], images.words[rows[0]], False, lambda: laid("directions"), 0, 0)
+    choice = laid(plane)
+    image = choice.plane.to_pixels(np.array([at], dtype=float))[0].to(images.pixels.dtype)
+    words = f"point {at[0]:.2f}, {at[1]:.2f}"
+    return StartImage(image, words, True, lambda: choice, choice.forwards, choice.gradients)
 
 
-def _at_image(reference: Classifier, images: ImageSet, row: int, u: str, v: str) -> Cut:
+def _at_image(reference: Classifier, images: ImageSet, row: int, u: str, v: str) -> PlaneChoice:
     found = plane_of_directions(reference, images, row, u, v)
     if found.ways:
         walks = tuple((text, _seen_from(found.plane, way)) for text, way in found.ways)
         leads = images.pixels[list(_targets(images, row, u, v))]
         spread = [walk[:, :2] for _, walk in walks] + [found.plane.to_plane(leads).numpy()]
         home = found.plane.square(np.concatenate(spread), _SPREAD)
-        return Cut(found.plane, home, found.angle, found.forwards, found.gradients, walks)
+        return PlaneChoice(found.plane, home, found.angle, found.forwards, found.gradients, walks)
     near = boundary_profile(reference, found.plane, _RAYS_HOME, reach=_reach(images))
     half = _SPREAD * near.smallest if near.found.any() else _reach(images) / 2
     forwards = found.forwards + near.forwards
@@ -164,7 +151,7 @@ def _at_image(reference: Classifier, images: ImageSet, row: int, u: str, v: str)
     if names:
         path = severity_paths(found.plane, images.pixels[row], names)[..., :2].reshape(-1, 2)
         home = found.plane.square(np.concatenate([path, [[-half, -half], [half, half]]]), _ROOM)
-    return Cut(found.plane, home, found.angle, forwards, found.gradients)
+    return PlaneChoice(found.plane, home, found.angle, forwards, found.gradients)
 
 
 def _reach(images: ImageSet) -> float:
@@ -175,42 +162,19 @@ def _reach(images: ImageSet) -> float:
     return math.sqrt(images.pixels[0].numel()) / 2
 
 
-def prepare(
-    classifier: Classifier,
-    images: ImageSet,
+def slice_image_plane(
+    inputs: Inputs,
     *,
-    rows: Sequence[int],
-    reference: Classifier,
-    plane: PlaneKind = "images",
-    u: str = "gradient",
-    v: str = "random:0",
-    extent: Extent | None = None,
-    resolution: int = 512,
-    method: Method = "adaptive",
-    on_progress: OnProgress = silent,
+    plane: PlaneKind,
+    u: str,
+    v: str,
+    extent: Extent | None,
+    resolution: int,
+    method: Method,
 ) -> Slice:
-    """What the recipe `slice` computes.
-
-    Args:
-        classifier: the model to cut.
-        images: the whole set.
-        rows: see `cut_of`.
-        reference: see `cut_of`.
-        plane: see `cut_of`.
-        u: see `cut_of`.
-        v: see `cut_of`.
-        extent: see `slice_plane`; the plane's default square when None.
-        resolution: see `slice_plane`.
-        method: see `slice_plane`.
-        on_progress: see `slice_plane`.
-
-    Returns:
-        The slice; its counts include what finding the plane took.
-
-    Raises:
-        ImageError: if the images or directions do not span a plane, or are not of the classifier's shape.
-    """
-    cut = cut_of(reference, images, rows, plane=plane, u=u, v=v)
+    """The slice along the plane that a recipe names, its default square where `extent` is None."""
+    images, rows = inputs.images, inputs.rows
+    cut = resolve_plane(inputs.reference, images, rows, plane=plane, u=u, v=v)
     targets = _targets(images, rows[0], u, v) if plane == "directions" else ()
     names = _corruptions(u, v) if plane == "directions" else ()
     drawn = [*severity_paths(cut.plane, images.pixels[rows[0]], names)] if names else []
@@ -230,10 +194,11 @@ def prepare(
         )
 
     def tell(fraction: float, partial: Result | None = None) -> None:
-        on_progress(fraction, placed(partial) if isinstance(partial, Slice) else partial)
+        inputs.on_progress(fraction, placed(partial) if isinstance(partial, Slice) else partial)
 
-    listener = silent if on_progress is silent else tell
-    return placed(slice_plane(classifier, cut.plane, extent or cut.home, resolution, method, on_progress=listener))
+    listener = silent if inputs.on_progress is silent else tell
+    square = extent or cut.home
+    return placed(slice_plane(inputs.classifier, cut.plane, square, resolution, method, on_progress=listener))
 
 
 def _targets(images: ImageSet, row: int, *directions: str) -> tuple[int, ...]:
@@ -281,40 +246,25 @@ def _stacked(paths: Sequence[np.ndarray]) -> np.ndarray:
     return stacked
 
 
-def prepare_profile(
-    classifier: Classifier,
-    images: ImageSet,
-    *,
-    rows: Sequence[int],
-    reference: Classifier,
-    plane: PlaneKind = "images",
-    u: str = "gradient",
-    v: str = "random:0",
-    at: Sequence[float] = (0.0, 0.0),
-    rays: int = 360,
-    on_progress: OnProgress = silent,
+def profile_in_plane(
+    inputs: Inputs, *, plane: PlaneKind, u: str, v: str, at: Sequence[float], rays: int
 ) -> BoundaryProfile:
-    """What the recipe `profile` computes.
-
-    Args:
-        classifier: the model.
-        images: the whole set.
-        rows: see `cut_of`.
-        reference: see `cut_of`.
-        plane: see `cut_of`.
-        u: see `cut_of`.
-        v: see `cut_of`.
-        at: where the rays start, in plane coordinates.
-        rays: see `boundary_profile`.
-        on_progress: see `boundary_profile`.
-
-    Returns:
-        The profile in the plane that the slice shows, as far as half the diagonal of the pixel box.
-
-    Raises:
-        ImageError: if the images or directions do not span a plane, or are not of the classifier's shape.
-    """
-    found = cut_of(reference, images, rows, plane=plane, u=u, v=v)
-    start = float(at[0]), float(at[1])
-    result = boundary_profile(classifier, found.plane, rays, at=start, reach=_reach(images), on_progress=on_progress)
+    """The profile around a point of the plane that the slice shows, as far as half the diagonal of the pixel box."""
+    images = inputs.images
+    found = resolve_plane(inputs.reference, images, inputs.rows, plane=plane, u=u, v=v)
+    result = boundary_profile(
+        inputs.classifier,
+        found.plane,
+        rays,
+        at=(float(at[0]), float(at[1])),
+        reach=_reach(images),
+        on_progress=inputs.on_progress,
+    )
     return replace(result, forwards=result.forwards + found.forwards, gradients=found.gradients)
+
+
+def fragmentation_of_set(inputs: Inputs, *, finer: str, **settings: Any) -> Fragmentation:
+    """The regions on random planes through images of the whole set."""
+    return fragmentation(
+        inputs.classifier, inputs.images, finer=finer == "yes", on_progress=inputs.on_progress, **settings
+    )

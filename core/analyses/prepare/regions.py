@@ -10,7 +10,7 @@ straight segment and, at right angles to it, along the direction in which its co
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from typing import Any, Literal, NamedTuple, get_args
 
@@ -18,15 +18,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from core.analyses.prepare.plane import PlaneKind, start_of
+from core.analyses.inputs import Inputs
 from core.geometry.boundary.relabel import relabel
 from core.geometry.common.sampling import stratified
 from core.geometry.regions.connect import RegionPaths, connect
 from core.geometry.regions.region_graph import RegionGraph, region_graph
-from core.images.image_set import ImageSet
 from core.models.classifier import Classifier
 from core.result import Context, Number, Result, quantity
-from core.runtime.progress import OnProgress, silent
 
 End = Literal["relabelled", "image", "nearest", "noise"]
 ENDS: tuple[End, ...] = get_args(End)
@@ -69,64 +67,41 @@ class PathCard(RegionPaths):
         yield from self.quoted("straight_share:share of the straight segment in the region", "outside")
 
 
-def prepare(
-    classifier: Classifier,
-    images: ImageSet,
-    *,
-    rows: Sequence[int],
-    reference: Classifier | None = None,
-    plane: PlaneKind = "images",
-    u: str = "gradient",
-    v: str = "random:0",
-    at: Sequence[float] | None = None,
-    end: End = "relabelled",
-    step: float = 1 / 64,
-    search: int = 96,
-    seed: int = 0,
-    on_progress: OnProgress = silent,
-) -> PathCard:
-    """Find the path that a recipe names.
+def path(inputs: Inputs, *, end: End, step: float, search: int, seed: int) -> PathCard:
+    """The path inside the region of the start.
 
     Args:
-        classifier: whose region.
-        images: the whole set.
-        rows: the chosen images: the start, unless `at` says otherwise, and the end.
-        reference: the recipe's first model, which lays the plane; the classifier itself when not given.
-        plane: see `core.analyses.prepare.plane.start_of`.
-        u: see there.
-        v: see there.
-        at: see there.
+        inputs: models and images.
         end: "image" for the second chosen image, "relabelled" for its twin of the start's class, "nearest" for the
             nearest image of the set of that class, "noise" for a twin of uniform noise.
         step: see `core.geometry.regions.connect.connect`.
         search: see there.
         seed: of the noise, and see there.
-        on_progress: told the fraction done.
 
     Returns:
         The path.
 
     Raises:
-        ValueError: what those functions raise, or if the set has no other image of the start's class.
+        ValueError: if the set has no other image of the start's class.
     """
-    begun = start_of(reference or classifier, images, rows, plane=plane, u=u, v=v, at=at)
+    classifier, begun = inputs.classifier, inputs.start
     start = classifier.accept(begun.image[None])
     own = int(classifier.predict(start).label[0])
-    there = _end(classifier, images, rows, start, own, end, seed, asked_at=at is not None)
-    found = connect(classifier, start, there.image, step=step, search=search, seed=seed, on_progress=on_progress)
+    there = _end(inputs, start, own, end, seed)
+    found = connect(classifier, start, there.image, step=step, search=search, seed=seed, on_progress=inputs.on_progress)
     kept = {entry.name: getattr(found, entry.name) for entry in fields(found)}
     shown = _Shown(classifier, found, start, there.image, max(own, 0))
     nearest = there.nearest
     if found.status[0] == "other class" and nearest < 0:
-        nearest = _nearest(classifier, images, rows, start, own, asked_at=at is not None)
-    kept["forwards"] += begun.forwards + there.forwards + shown.forwards
-    kept["gradients"] += begun.gradients + there.gradients
+        nearest = _nearest(inputs, start, own)
+    kept["forwards"] += there.forwards + shown.forwards
+    kept["gradients"] += there.gradients
     return PathCard(
         **kept,
         **shown.arrays(),
         moved=there.moved,
         nearest_row=nearest,
-        words=begun.words if at is not None else f"{begun.words}, row {rows[0]}",
+        words=begun.words if begun.picked else f"{begun.words}, row {inputs.rows[0]}",
         end_words=there.words,
     )
 
@@ -142,20 +117,11 @@ class _There(NamedTuple):
     gradients: int
 
 
-def _end(
-    classifier: Classifier,
-    images: ImageSet,
-    rows: Sequence[int],
-    start: Tensor,
-    own: int,
-    end: End,
-    seed: int,
-    *,
-    asked_at: bool,
-) -> _There:
+def _end(inputs: Inputs, start: Tensor, own: int, end: End, seed: int) -> _There:
     """The end that was asked for."""
+    classifier, images, rows = inputs.classifier, inputs.images, inputs.rows
     if end == "nearest":
-        row = _nearest(classifier, images, rows, start, own, asked_at=asked_at)
+        row = _nearest(inputs, start, own)
         if row < 0:
             raise ValueError("expected another image of the start's class in the set, found none; choose another end")
         chosen = images[[row]]
@@ -178,13 +144,12 @@ def _end(
     return _There(classifier.accept(twin.images), words, moved, -1, twin.forwards, twin.gradients)
 
 
-def _nearest(
-    classifier: Classifier, images: ImageSet, rows: Sequence[int], start: Tensor, own: int, *, asked_at: bool
-) -> int:
+def _nearest(inputs: Inputs, start: Tensor, own: int) -> int:
     """The row of the nearest other image that the model gives this class; -1 where there is none."""
-    alike = classifier.predict(images.pixels).label == own
-    if not asked_at:
-        alike[rows[0]] = False
+    images = inputs.images
+    alike = inputs.classifier.predict(images.pixels).label == own
+    if not inputs.start.picked:
+        alike[inputs.rows[0]] = False
     candidates = np.flatnonzero(alike)
     if own < 0 or not len(candidates):
         return -1
@@ -284,42 +249,26 @@ class _Shown:
 # -- many images ------------------------------------------------------------------------------------------------------
 
 
-def prepare_graph(
-    classifier: Classifier,
-    images: ImageSet,
-    *,
-    rows: Sequence[int],
-    reference: Classifier | None = None,
-    among: str = "one class",
-    of_class: int = -1,
-    count: int = 12,
-    step: float = 1 / 64,
-    search: int = 96,
-    seed: int = 0,
-    on_progress: OnProgress = silent,
-) -> RegionGraph:
-    """Find the component graph that a recipe names.
+def graph(inputs: Inputs, *, among: str, of_class: int, count: int, step: float, search: int, seed: int) -> RegionGraph:
+    """The component graph of images of one class or of all classes.
 
     Args:
-        classifier: whose regions.
-        images: the whole set.
-        rows: the chosen images; the first one names the class where `of_class` does not.
-        reference: the recipe's first model, whose predictions choose the images; the classifier itself when not given.
+        inputs: models and images; the reference's predictions choose the images.
         among: "one class" for images that the model gives one class, "all classes" for as many of each.
         of_class: that class; -1 for the one of the first chosen image.
         count: images drawn from the set at random, at most.
         step: see `core.geometry.regions.connect.connect`.
         search: see there.
         seed: of the draw, and see there.
-        on_progress: told the fraction done, and the graph so far.
 
     Returns:
         The graph; its images are sorted by class.
 
     Raises:
-        ValueError: what those functions raise, or if the model gives fewer than two images the class.
+        ValueError: if the model gives fewer than two images the class.
     """
-    said = (reference or classifier).predict(images.pixels).label
+    images, rows = inputs.images, inputs.rows
+    said = inputs.reference.predict(images.pixels).label
     own = of_class if of_class >= 0 else int(said[rows[0]])
     chosen = stratified(np.where(said == own, said, -1) if among == "one class" else said, count, seed)
     chosen = chosen[np.argsort(said[chosen], kind="stable")]
@@ -334,7 +283,7 @@ def prepare_graph(
         return RegionGraph(**{**kept, "row": chosen.astype(np.int32), "forwards": graph.forwards + len(images)})
 
     def tell(fraction: float, partial: Result | None = None) -> None:
-        on_progress(fraction, named(partial) if isinstance(partial, RegionGraph) else None)
+        inputs.on_progress(fraction, named(partial) if isinstance(partial, RegionGraph) else None)
 
     pixels = images[chosen.tolist()].pixels
-    return named(region_graph(classifier, pixels, step=step, search=search, seed=seed, on_progress=tell))
+    return named(region_graph(inputs.classifier, pixels, step=step, search=search, seed=seed, on_progress=tell))

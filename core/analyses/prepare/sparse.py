@@ -1,25 +1,24 @@
-"""From the words of a recipe to one image's sparse perturbation: which image, then the search.
-
-The image is the first chosen one, or the point of a plane where a slice was picked, put back into the pixel box.
-"""
+"""Sparse perturbations of one image, which is put back into the pixel box, and of many images of a set."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
+from torch import Tensor
 
-from core.analyses.prepare.plane import PlaneKind, start_of
+from core.analyses.inputs import Inputs
+from core.geometry.common.sampling import correct_rows
+from core.geometry.sparse.benchmark import Race, race
 from core.geometry.sparse.box_solver import SparseOrder
 from core.geometry.sparse.pixel_profile import PixelProfile, pixel_profile
-from core.geometry.sparse.sparse_perturbation import Method, SparsePerturbation, sparse_perturbation
-from core.geometry.sparse.sparsefool import TargetRule
-from core.geometry.sparse.support_statistics import unit_of
-from core.images.image_set import ImageSet
+from core.geometry.sparse.sparse_perturbation import SparsePerturbation, sparse_perturbation
+from core.geometry.sparse.support_statistics import Supports, supports, unit_of
+from core.geometry.sparse.transfer import Transfer, transfer
 from core.models.classifier import Classifier
 from core.result import quantity
-from core.runtime.progress import OnProgress, silent
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -30,110 +29,48 @@ class SparseCard(SparsePerturbation):
     words: str = quantity("")  # how a figure calls the image
 
 
-def prepare(
-    classifier: Classifier,
-    images: ImageSet,
-    *,
-    rows: Sequence[int],
-    reference: Classifier | None = None,
-    plane: PlaneKind = "images",
-    u: str = "gradient",
-    v: str = "random:0",
-    at: Sequence[float] | None = None,
-    method: Method = "sparsefool",
-    order: SparseOrder = "pixel",
-    target_rule: TargetRule = "l2",
-    lambdas: Sequence[float] = (1.5, 3.0),
-    bound: float = 1.0,
-    reverse: str = "yes",
-    seed: int = 0,
-    on_progress: OnProgress = silent,
-) -> SparseCard:
-    """Find the sparse perturbation that a recipe names.
-
-    Args:
-        classifier: what is perturbed.
-        images: the whole set.
-        rows: the chosen images; the first is perturbed unless `at` says otherwise.
-        reference: the recipe's first model, which lays the plane; the classifier itself when not given.
-        plane: see `core.analyses.prepare.plane.start_of`.
-        u: see there.
-        v: see there.
-        at: see there.
-        method: see `core.geometry.sparse.sparse_perturbation.sparse_perturbation`.
-        order: see there.
-        target_rule: see there.
-        lambdas: see there.
-        bound: see there.
-        reverse: "yes" or "no".
-        seed: see there.
-        on_progress: told the fraction done.
-
-    Returns:
-        The perturbation with its image, which is clipped to [0, 1] where the plane leaves it.
-
-    Raises:
-        ValueError: what those functions raise.
-    """
-    start = start_of(reference or classifier, images, rows, plane=plane, u=u, v=v, at=at)
+def sparse(inputs: Inputs, *, order: SparseOrder, reverse: str, **settings: Any) -> SparseCard:
+    """The sparse perturbation of the start, which is put back into the pixel box."""
+    start = inputs.start
     image = start.image.clamp(0, 1)
     found = sparse_perturbation(
-        classifier,
+        inputs.classifier,
         image[None],
-        method=method,
         order=order,
         unit=unit_of(order),
-        target_rule=target_rule,
-        lambdas=tuple(lambdas),
-        bound=bound,
         reverse=reverse == "yes",
-        seed=seed,
-        on_progress=on_progress,
+        on_progress=inputs.on_progress,
+        **settings,
     )
     kept = {entry.name: getattr(found, entry.name) for entry in fields(found)}
-    kept["forwards"] += start.forwards
-    kept["gradients"] += start.gradients
     return SparseCard(**kept, image=image[None].cpu().numpy(), words=start.words)
 
 
-def prepare_pixel(
-    classifier: Classifier,
-    images: ImageSet,
-    *,
-    rows: Sequence[int],
-    reference: Classifier | None = None,
-    plane: PlaneKind = "images",
-    u: str = "gradient",
-    v: str = "random:0",
-    at: Sequence[float] | None = None,
-    row: int = 0,
-    column: int = 0,
-    resolution: int = 64,
-    on_progress: OnProgress = silent,
-) -> PixelProfile:
-    """Vary one pixel of the image that a recipe names.
+def pixel(inputs: Inputs, *, row: int, column: int, resolution: int) -> PixelProfile:
+    """The decision profile of one pixel of the start."""
+    inputs.on_progress(0.0)
+    return pixel_profile(inputs.classifier, inputs.start.image.clamp(0, 1), row, column, resolution=resolution)
 
-    Args:
-        classifier: what is asked.
-        images: the whole set.
-        rows: the chosen images.
-        reference: see `prepare`.
-        plane: see `core.analyses.prepare.plane.start_of`.
-        u: see there.
-        v: see there.
-        at: see there.
-        row: of the pixel, 0 on top.
-        column: of the pixel, 0 on the left.
-        resolution: values from 0 to 1.
-        on_progress: told when it begins.
 
-    Returns:
-        The one-pixel decision profile.
+def supports_of_set(inputs: Inputs, *, count: int, seed: int, **settings: Any) -> Supports:
+    """The supports of images that the reference classifies correctly."""
+    chosen = _survey([inputs.reference], inputs, count, seed)
+    return supports(inputs.classifier, chosen, seed=seed, on_progress=inputs.on_progress, **settings)
 
-    Raises:
-        ValueError: what those functions raise.
-    """
-    start = start_of(reference or classifier, images, rows, plane=plane, u=u, v=v, at=at)
-    on_progress(0.0)
-    found = pixel_profile(classifier, start.image.clamp(0, 1), row, column, resolution=resolution)
-    return replace(found, forwards=found.forwards + start.forwards, gradients=found.gradients + start.gradients)
+
+def race_of_set(inputs: Inputs, *, count: int, seed: int, reverse: str, **settings: Any) -> Race:
+    """The methods on images that the reference classifies correctly."""
+    chosen = _survey([inputs.reference], inputs, count, seed)
+    return race(inputs.classifier, chosen, reverse=reverse == "yes", on_progress=inputs.on_progress, **settings)
+
+
+def transfer_of_set(inputs: Inputs, *, count: int, seed: int, **settings: Any) -> Transfer:
+    """The transfer between models of perturbations of images that all of them classify correctly."""
+    chosen = _survey(inputs.classifiers, inputs, count, seed)
+    return transfer(inputs.classifiers, chosen, seed=seed, on_progress=inputs.on_progress, **settings)
+
+
+def _survey(classifiers: Sequence[Classifier], inputs: Inputs, count: int, seed: int) -> Tensor:
+    """Pixels of images that all of these models classify correctly, drawn evenly from the classes."""
+    images = inputs.images
+    return images.pixels[correct_rows(classifiers, images.pixels, images.labels.numpy(), count, seed)]

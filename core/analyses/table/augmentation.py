@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from core.analyses.analysis import Analysis, one_to_three
 from core.analyses.parameters import Parameter
@@ -13,21 +13,6 @@ if TYPE_CHECKING:
     from core.geometry.corruptions.prime_draws import PrimeDraws
     from core.images.image_set import ImageSet
     from core.models.classifier import Classifier
-    from core.runtime.progress import OnProgress
-
-
-def _prepare_draws(
-    classifier: Classifier,
-    images: ImageSet,
-    *,
-    rows: Sequence[int],
-    reference: Classifier,
-    on_progress: OnProgress,
-    **settings: Any,
-) -> PrimeDraws:
-    from core.geometry.corruptions.prime_draws import prime_draws
-
-    return prime_draws(classifier, images.pixels[rows[0]], **settings)
 
 
 def _draws_chart(
@@ -110,6 +95,6 @@ AUGMENTATION = Analysis(
     ),
     figure=(),
     images=one_to_three,
-    prepare=_prepare_draws,
+    prepare="core.analyses.prepare.corruptions:augmentation",
     chart=_draws_chart,
 )

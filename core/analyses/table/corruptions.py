@@ -9,15 +9,12 @@ from core.analyses.analysis import PALETTE, Analysis, one_to_three, whole_set
 from core.analyses.parameters import Parameter
 
 if TYPE_CHECKING:
-    import torch
-
     from core.figures.drawing.chart import Chart
     from core.geometry.corruptions.noise import NoiseForecast
     from core.geometry.corruptions.severity_path import SeverityWalk
     from core.geometry.corruptions.severity_sweep import SeveritySweep
     from core.images.image_set import ImageSet
     from core.models.classifier import Classifier
-    from core.runtime.progress import OnProgress
 
 # the table's names, without the import of torch; a test compares them
 NAMES = (
@@ -34,99 +31,6 @@ NAMES = (
     "pixelate",
     "jpeg",
 )
-_SEVERITIES = (0.0, 1.0, 2.0, 3.0, 4.0, 5.0)
-_RIVALS = 3  # the likeliest other classes: one of them is the nearest of all but a few images, at a third of the cost
-_DEVIATIONS = 8  # strengths of noise looked at, up to the largest
-
-
-def _prepare_walk(
-    classifier: Classifier,
-    images: ImageSet,
-    *,
-    rows: Sequence[int],
-    reference: Classifier,
-    corruption: str,
-    steps: int,
-    seed: int,
-    on_progress: OnProgress,
-) -> SeverityWalk:
-    from core.geometry.corruptions.severity_path import severity_walk
-
-    label = int(images.labels[rows[0]])
-    return severity_walk(
-        classifier, images.pixels[rows[0]], corruption, label=label, steps=steps, seed=seed, on_progress=on_progress
-    )
-
-
-def _prepare_sweep(
-    classifier: Classifier,
-    images: ImageSet,
-    *,
-    rows: Sequence[int],
-    reference: Classifier,
-    corruptions: str,
-    count: int,
-    seed: int,
-    on_progress: OnProgress,
-) -> SeveritySweep:
-    from core.geometry.corruptions.severity_sweep import severity_sweep
-
-    pixels, labels = labelled_sample(images, count, seed)
-    names = listed(corruptions)
-    return severity_sweep(
-        classifier,
-        pixels,
-        labels,
-        names,
-        severities=_SEVERITIES,
-        candidates=_RIVALS,
-        seed=seed,
-        on_progress=on_progress,
-    )
-
-
-def _prepare_noise(
-    classifier: Classifier,
-    images: ImageSet,
-    *,
-    rows: Sequence[int],
-    reference: Classifier,
-    count: int,
-    strongest: float,
-    draws: int,
-    seed: int,
-    on_progress: OnProgress,
-) -> NoiseForecast:
-    from core.geometry.corruptions.noise import noise_forecast
-
-    pixels, labels = labelled_sample(images, count, seed)
-    deviations = [strongest * (place + 1) / _DEVIATIONS for place in range(_DEVIATIONS)]
-    return noise_forecast(classifier, pixels, labels, deviations, draws=draws, seed=seed, on_progress=on_progress)
-
-
-def labelled_sample(images: ImageSet, count: int, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Images of known class, drawn without replacement: the same for every model.
-
-    Args:
-        images: the whole set.
-        count: how many at most.
-        seed: another one draws others.
-
-    Returns:
-        Pixels and labels.
-
-    Raises:
-        ImageError: if no image has a known class.
-    """
-    import torch
-
-    from core.errors import ImageError
-
-    known = (images.labels >= 0).nonzero()[:, 0]
-    if not len(known):
-        raise ImageError(f"expected images of known classes to count mistakes on, {images.source} has none")
-    order = known[torch.randperm(len(known), generator=torch.Generator().manual_seed(seed))[:count]]
-    return images.pixels[order], images.labels[order]
 
 
 def listed(text: str) -> tuple[str, ...]:
@@ -248,7 +152,7 @@ SEVERITY = Analysis(
     ),
     images=one_to_three,
     lines=True,
-    prepare=_prepare_walk,
+    prepare="core.analyses.prepare.corruptions:severity",
     chart=_walk_chart,
 )
 
@@ -288,7 +192,7 @@ CORRUPTION = Analysis(
     ),
     images=one_to_three,
     lines=True,
-    prepare=_prepare_sweep,
+    prepare="core.analyses.prepare.corruptions:sweep",
     chart=_sweep_chart,
     shared=whole_set,
 )
@@ -321,7 +225,7 @@ NOISE = Analysis(
     figure=(),
     images=one_to_three,
     lines=True,
-    prepare=_prepare_noise,
+    prepare="core.analyses.prepare.corruptions:noise",
     chart=_noise_chart,
     shared=whole_set,
 )

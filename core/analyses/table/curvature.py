@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from core.analyses.analysis import PALETTE, Analysis, one_per_model
 from core.analyses.parameters import Parameter
-from core.analyses.table.planes import START, start_images, start_shared
+from core.analyses.start import START, start_images, start_shared
 
 if TYPE_CHECKING:
     from core.analyses.prepare.curvature import CurvatureCard
@@ -18,30 +18,6 @@ if TYPE_CHECKING:
     from core.geometry.curvature.walk import CurvatureWalk
     from core.images.image_set import ImageSet
     from core.models.classifier import Classifier
-
-
-def _prepare_curvature(*args: Any, **settings: Any) -> CurvatureCard:
-    from core.analyses.prepare.curvature import prepare
-
-    return prepare(*args, **settings)
-
-
-def _prepare_section(*args: Any, **settings: Any) -> CurvatureSection:
-    from core.analyses.prepare.curvature import prepare_section
-
-    return prepare_section(*args, **settings)
-
-
-def _prepare_walk(*args: Any, **settings: Any) -> CurvatureWalk:
-    from core.analyses.prepare.curvature import prepare_walk
-
-    return prepare_walk(*args, **settings)
-
-
-def _prepare_scale(*args: Any, **settings: Any) -> CurvatureScale:
-    from core.analyses.prepare.curvature import prepare_scale
-
-    return prepare_scale(*args, **settings)
 
 
 def _curvature_chart(
@@ -261,7 +237,7 @@ CURVATURE = Analysis(
     ),
     images=start_images,
     lines=True,
-    prepare=_prepare_curvature,
+    prepare="core.analyses.prepare.curvature:curvature",
     chart=_curvature_chart,
     shared=_draws_others,
 )
@@ -297,7 +273,7 @@ CURVATURE_SECTION = Analysis(
     ),
     figure=(PALETTE,),
     images=start_images,
-    prepare=_prepare_section,
+    prepare="core.analyses.prepare.curvature:section_along",
     chart=_section_chart,
     shared=start_shared,
 )
@@ -335,7 +311,7 @@ CURVATURE_WALK = Analysis(
     ),
     images=start_images,
     lines=True,
-    prepare=_prepare_walk,
+    prepare="core.analyses.prepare.curvature:walk_along",
     chart=_walk_chart,
     shared=start_shared,
 )
@@ -361,7 +337,7 @@ CURVATURE_SCALE = Analysis(
     figure=(),
     images=start_images,
     lines=True,
-    prepare=_prepare_scale,
+    prepare="core.analyses.prepare.curvature:curvature_by_scale",
     chart=_scale_chart,
     shared=_draws_others,
 )

@@ -12,84 +12,9 @@ from core.analyses.table.shared_directions import SCALE, SEED
 
 if TYPE_CHECKING:
     from core.figures.drawing.chart import Chart
-    from core.geometry.detector.evaluation import Attack, DetectionExhibit
+    from core.geometry.detector.evaluation import DetectionExhibit
     from core.images.image_set import ImageSet
     from core.models.classifier import Classifier
-    from core.runtime.progress import OnProgress
-
-_FIRST_PROBES = 8  # of the picture that comes first
-_COSTS = ("forwards", "gradients", "products", "seconds")
-
-
-def _prepare(
-    classifier: Classifier,
-    images: ImageSet,
-    attacks: Sequence[Attack],
-    *,
-    count: int,
-    seed: int,
-    scale: float,
-    on_progress: OnProgress,
-    **settings: Any,
-) -> DetectionExhibit:
-    """The scores of the nearest boundary first, which cost a tenth, then those of all."""
-    import numpy as np
-
-    from core.geometry.common.sampling import stratified
-    from core.geometry.detector.evaluation import detection_exhibit
-
-    clean, adversarial = images.pairs
-    if not attacks and not len(clean):
-        raise ValueError(
-            f"expected pairs of clean and adversarial images, {images.source[:60]} holds none; bring an NPZ with the"
-            " arrays clean and adversarial, or let steps across the boundary perturb the images"
-        )
-    whole = clean if len(clean) else np.arange(len(images))  # an adversarial image is no clean one
-    rows = stratified(np.maximum(images.labels.numpy()[whole], 0), count, seed)
-    chosen = images.pixels[whole[rows]]
-    shared: dict[str, Any] = {"attacks": attacks, "seed": seed, "scale": scale or None}
-    if not attacks:
-        shared["perturbed"] = images.pixels[adversarial[rows]]
-    start, quick = 0.0, None
-    if settings["classes"]:
-        start = 0.2
-        first = {**settings, "classes": 0, "probes": min(_FIRST_PROBES, settings["probes"])}
-        quick = detection_exhibit(
-            classifier, chosen, **shared, **first, on_progress=lambda part, partial=None: on_progress(start * part)
-        )
-        on_progress(start, quick)
-    found = detection_exhibit(
-        classifier,
-        chosen,
-        **shared,
-        **settings,
-        on_progress=lambda part, partial=None: on_progress(start + (1 - start) * part),
-    )
-    spent = {name: getattr(found, name) + getattr(quick, name) for name in _COSTS} if quick else {}
-    return replace(found, **spent)
-
-
-def _prepare_overshoots(
-    classifier: Classifier,
-    images: ImageSet,
-    *,
-    rows: Sequence[int],
-    perturbed_by: str,
-    reference: Classifier | None = None,
-    **settings: Any,
-) -> DetectionExhibit:
-    return _prepare(classifier, images, () if perturbed_by == "pairs" else ("overshoot",), **settings)
-
-
-def _prepare_attacks(
-    classifier: Classifier,
-    images: ImageSet,
-    *,
-    rows: Sequence[int],
-    reference: Classifier | None = None,
-    **settings: Any,
-) -> DetectionExhibit:
-    return _prepare(classifier, images, ("projected gradient", "shortest"), **settings)
 
 
 def _chart(
@@ -208,7 +133,7 @@ DETECTOR = Analysis(
     parameters=(_PERTURBED_BY, _count(18), _overshoots((1.1, 1.5, 2.0, 3.0)), *_SETTINGS),
     figure=_FIGURE,
     images=any_image,
-    prepare=_prepare_overshoots,
+    prepare="core.analyses.prepare.detector:on_pairs_or_overshoots",
     chart=_chart,
     shared=whole_set,
 )
@@ -222,7 +147,7 @@ DETECTOR_ATTACKS = Analysis(
     parameters=(_count(18), _overshoots((1.1, 1.5, 2.0)), *_SETTINGS),
     figure=_FIGURE,
     images=any_image,
-    prepare=_prepare_attacks,
+    prepare="core.analyses.prepare.detector:on_attacks",
     chart=_attacks_chart,
     shared=whole_set,
 )

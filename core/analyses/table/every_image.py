@@ -16,22 +16,6 @@ if TYPE_CHECKING:
     from core.geometry.limits.painting import PaintedClass
     from core.images.image_set import ImageSet
     from core.models.classifier import Classifier
-    from core.runtime.progress import OnProgress
-
-
-def _prepare_painting(
-    classifier: Classifier,
-    images: ImageSet,
-    *,
-    rows: Sequence[int],
-    reference: Classifier,
-    side: str,
-    painted: str,
-    on_progress: OnProgress,
-) -> PaintedClass:
-    from core.geometry.limits.painting import painted_class
-
-    return painted_class(int(side), painted)
 
 
 def _painting_chart(
@@ -47,20 +31,6 @@ def _painting_chart(
     from core.figures.charts.limits.enumeration import painting_chart
 
     return painting_chart(results[0], radius=radius, show=show)
-
-
-def _prepare_enumeration(
-    classifier: Classifier,
-    images: ImageSet,
-    *,
-    rows: Sequence[int],
-    reference: Classifier,
-    pixels: int,
-    on_progress: OnProgress,
-) -> EveryImage:
-    from core.geometry.limits.enumeration import every_image
-
-    return every_image(classifier, pixels, on_progress=on_progress)
 
 
 def _enumeration_chart(
@@ -137,7 +107,7 @@ PAINTING = Analysis(
         ),
     ),
     images=one_to_three,
-    prepare=_prepare_painting,
+    prepare="core.analyses.prepare.limits:painting",
     chart=_painting_chart,
 )
 
@@ -159,6 +129,6 @@ ENUMERATION = Analysis(
     ),
     figure=(PALETTE,),
     images=one_to_three,
-    prepare=_prepare_enumeration,
+    prepare="core.analyses.prepare.limits:enumeration",
     chart=_enumeration_chart,
 )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from core.analyses.analysis import PALETTE, Analysis
 from core.analyses.parameters import Parameter
-from core.analyses.table.planes import START, start_shared
+from core.analyses.start import START, start_shared
 
 if TYPE_CHECKING:
     from core.analyses.prepare.level_sets import LevelSetCard, LevelTriangle
@@ -17,24 +17,6 @@ if TYPE_CHECKING:
     from core.models.classifier import Classifier
 
 MOST_TARGETS = 12
-
-
-def _prepare(*args: Any, **settings: Any) -> LevelSetCard:
-    from core.analyses.prepare.level_sets import prepare
-
-    return prepare(*args, **settings)
-
-
-def _prepare_triangle(*args: Any, **settings: Any) -> LevelTriangle:
-    from core.analyses.prepare.level_sets import prepare_triangle
-
-    return prepare_triangle(*args, **settings)
-
-
-def _prepare_star(*args: Any, **settings: Any) -> LevelStar:
-    from core.analyses.prepare.level_star import prepare
-
-    return prepare(*args, **settings)
 
 
 def _chart(
@@ -166,7 +148,7 @@ LEVEL_SET = Analysis(
     ),
     images=_images(2, MOST_TARGETS + 1),
     lines=True,
-    prepare=_prepare,
+    prepare="core.analyses.prepare.level_sets:walks",
     chart=_chart,
     shared=start_shared,
 )
@@ -216,7 +198,7 @@ LEVEL_TRIANGLE = Analysis(
         ),
     ),
     images=_images(3, 3),
-    prepare=_prepare_triangle,
+    prepare="core.analyses.prepare.level_sets:triangle_of_walks",
     chart=_triangle_chart,
     shared=start_shared,
 )
@@ -270,7 +252,7 @@ LEVEL_STAR = Analysis(
     ),
     figure=(PALETTE,),
     images=_images(1, MOST_TARGETS + 1),
-    prepare=_prepare_star,
+    prepare="core.analyses.prepare.level_star:star_of_walks",
     chart=_star_chart,
     shared=lambda parameters: True,
 )

@@ -18,29 +18,8 @@ if TYPE_CHECKING:
     from core.geometry.limits.survival import Survival
     from core.images.image_set import ImageSet
     from core.models.classifier import Classifier
-    from core.runtime.progress import OnProgress
 
 _POINTS = 300  # of curves of survival
-
-
-def _prepare_limits(
-    classifier: Classifier,
-    images: ImageSet,
-    *,
-    rows: Sequence[int],
-    reference: Classifier,
-    side: int,
-    channels: int,
-    bits: int,
-    norm: str,
-    share: float,
-    on_progress: OnProgress,
-) -> RobustnessBound:
-    from core.geometry.limits.bounds import robustness_bound
-
-    own, height, width = classifier.input_shape
-    size = side or round(math.sqrt(height * width))
-    return robustness_bound(size, channels or own, bits, float(norm), share or None)
 
 
 def _limits_chart(
@@ -62,16 +41,6 @@ def _limits_chart(
             kind: np.exp(extremal_survival(kind, bound.values, bound.bits, bound.norm, bound.size)) for kind in EXTREMAL
         }
     return limits_chart(bound, extremal, marked=marked)
-
-
-def _prepare_survival(
-    classifier: Classifier, images: ImageSet, *, rows: Sequence[int], reference: Classifier, **settings: Any
-) -> Survival:
-    from core.geometry.common.sampling import stratified
-    from core.geometry.limits.survival import survival
-
-    chosen = images[stratified(images.labels.numpy(), min(settings["count"], len(images)), settings["seed"])]
-    return survival(classifier, chosen.pixels, **settings)
 
 
 def _survival_chart(
@@ -131,22 +100,6 @@ def _survival_of(found: Survival, one: Classifier, norm: float, at: np.ndarray, 
         class_names=names,
         title=title,
     )
-
-
-def _prepare_overlay(
-    classifier: Classifier,
-    images: ImageSet,
-    *,
-    rows: Sequence[int],
-    reference: Classifier,
-    orders: int,
-    seed: int,
-    on_progress: OnProgress,
-) -> Overlay:
-    from core.geometry.limits.overlay import overlay
-
-    first, second = images[[rows[0]]].pixels, images[[rows[1]]].pixels
-    return overlay(classifier, first, second, orders=orders, seed=seed, on_progress=on_progress)
 
 
 def _overlay_chart(
@@ -235,7 +188,7 @@ LIMITS = Analysis(
         ),
     ),
     images=one_to_three,
-    prepare=_prepare_limits,
+    prepare="core.analyses.prepare.limits:bound",
     chart=_limits_chart,
 )
 
@@ -284,7 +237,7 @@ SURVIVAL = Analysis(
     figure=(_NORM,),
     images=one_to_three,
     lines=True,
-    prepare=_prepare_survival,
+    prepare="core.analyses.prepare.limits:survival_of_sample",
     chart=_survival_chart,
     shared=whole_set,
 )
@@ -317,6 +270,6 @@ OVERLAY = Analysis(
         ),
     ),
     images=_two,
-    prepare=_prepare_overlay,
+    prepare="core.analyses.prepare.limits:overlay_of_two",
     chart=_overlay_chart,
 )

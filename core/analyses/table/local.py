@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
-
-import numpy as np
 
 from core.analyses.analysis import PALETTE, Analysis, one_to_three, whole_set
 from core.analyses.parameters import Parameter
-from core.analyses.table.planes import START, start_images
+from core.analyses.start import START, start_images
 
 if TYPE_CHECKING:
     from core.analyses.prepare.local import LocalCard
@@ -20,92 +17,6 @@ if TYPE_CHECKING:
     from core.geometry.local.by_radius import RadiusSweep
     from core.images.image_set import ImageSet
     from core.models.classifier import Classifier
-    from core.runtime.progress import OnProgress
-
-
-def _prepare_local(*args: Any, **settings: Any) -> LocalCard:
-    from core.analyses.prepare.local import prepare
-
-    return prepare(*args, **settings)
-
-
-def _drawn(images: ImageSet, rows: Sequence[int], count: int, seed: int) -> list[int]:
-    """The chosen image, then others drawn by turns from the classes: the same for every model."""
-    from core.geometry.common.sampling import stratified
-
-    others = stratified(images.labels.numpy(), len(images), seed).tolist() if count else []
-    first = rows[0]
-    spread = np.random.default_rng(seed).permutation(len(others)).tolist()
-    return [first, *[others[place] for place in spread if others[place] != first][:count]]
-
-
-def _prepare_layers(
-    classifier: Classifier,
-    images: ImageSet,
-    *,
-    rows: Sequence[int],
-    reference: Classifier,
-    radius: float,
-    layers: str,
-    others: int,
-    directions: int,
-    seed: int,
-    on_progress: OnProgress,
-) -> LayerGeometry:
-    from core.geometry.local.by_layer import layer_geometry
-
-    taken = images[_drawn(images, rows, others, seed)]
-    paths = tuple(path.strip() for path in layers.split(",") if path.strip())
-    return layer_geometry(
-        classifier, taken.pixels, radius, layers=paths, count=directions, seed=seed, on_progress=on_progress
-    )
-
-
-def _prepare_sweep(
-    classifier: Classifier,
-    images: ImageSet,
-    *,
-    rows: Sequence[int],
-    reference: Classifier,
-    radii: Sequence[float],
-    sampler: Any,
-    others: int,
-    directions: int,
-    seed: int,
-    on_progress: OnProgress,
-) -> RadiusSweep:
-    from core.geometry.local.by_radius import radius_sweep
-
-    taken = _drawn(images, rows, others, seed)
-    found = radius_sweep(
-        classifier,
-        images[taken].pixels,
-        tuple(radii),
-        sampler=sampler,
-        count=directions,
-        seed=seed,
-        on_progress=on_progress,
-    )
-    return replace(found, row=np.array(taken, np.int32))
-
-
-def _prepare_kinds(
-    classifier: Classifier,
-    images: ImageSet,
-    *,
-    rows: Sequence[int],
-    reference: Classifier,
-    radius: float,
-    strength: float,
-    others: int,
-    seed: int,
-    on_progress: OnProgress,
-) -> LocalKinds:
-    from core.geometry.local.adversarial_comparison import local_kinds
-
-    taken = _drawn(images, rows, others, seed)
-    found = local_kinds(classifier, images[taken].pixels, radius, strength=strength, seed=seed, on_progress=on_progress)
-    return replace(found, row=np.array(taken, np.int32))
 
 
 def _local_chart(
@@ -283,7 +194,7 @@ LOCAL = Analysis(
         PALETTE,
     ),
     images=start_images,
-    prepare=_prepare_local,
+    prepare="core.analyses.prepare.local:local",
     chart=_local_chart,
     shared=_plane_is_laid,
 )
@@ -310,7 +221,7 @@ LOCAL_LAYERS = Analysis(
     figure=(),
     images=one_to_three,
     lines=True,
-    prepare=_prepare_layers,
+    prepare="core.analyses.prepare.local:by_layer",
     chart=_layers_chart,
     shared=whole_set,
 )
@@ -338,7 +249,7 @@ LOCAL_SWEEP = Analysis(
     figure=(),
     images=one_to_three,
     lines=True,
-    prepare=_prepare_sweep,
+    prepare="core.analyses.prepare.local:by_radius",
     chart=_sweep_chart,
     shared=whole_set,
 )
@@ -373,7 +284,7 @@ LOCAL_KINDS = Analysis(
         ),
     ),
     images=one_to_three,
-    prepare=_prepare_kinds,
+    prepare="core.analyses.prepare.local:adversarial_comparison",
     chart=_kinds_chart,
     shared=whole_set,
 )

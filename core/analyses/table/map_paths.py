@@ -3,77 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from core.analyses.analysis import PALETTE, Analysis, one_per_model, whole_set
 from core.analyses.parameters import Parameter
-from core.analyses.table.maps import OF_THE_MAP, map_of
+from core.analyses.start import direction_text
+from core.analyses.table.maps import OF_THE_MAP
 from core.analyses.table.planes import square
 
 if TYPE_CHECKING:
     from core.figures.drawing.chart import Chart
     from core.geometry.maps.paths import MapPaths
-    from core.geometry.planes.planes import Extent
     from core.images.image_set import ImageSet
     from core.models.classifier import Classifier
-    from core.result import Result
-    from core.runtime.progress import OnProgress
-
-
-def _prepare_path(
-    classifier: Classifier,
-    images: ImageSet,
-    *,
-    rows: Sequence[int],
-    reference: Classifier,
-    kind: Any,
-    steps: int,
-    corruption: str,
-    length: float,
-    slice_plane: Any,
-    slice_u: str,
-    slice_v: str,
-    extent: Extent | None,
-    walk_mode: Any,
-    walk_delta: float,
-    walk_steps: int,
-    on_progress: OnProgress,
-    **settings: Any,
-) -> MapPaths:
-    from core.analyses.prepare.map_rows import trails
-    from core.geometry.maps.paths import map_paths
-
-    def first(fraction: float, partial: Result | None = None) -> None:
-        on_progress(0.5 * fraction)
-
-    found = map_of(classifier, images, on_progress=first, **settings)
-    followed = trails(
-        classifier,
-        reference,
-        images,
-        rows,
-        kind,
-        steps=steps,
-        corruption=corruption,
-        length=length,
-        plane=slice_plane,
-        u=slice_u,
-        v=slice_v,
-        extent=extent,
-        walk=(walk_mode, walk_delta, walk_steps),
-    )
-    on_progress(0.6)
-    placed = map_paths(
-        classifier,
-        found,
-        followed.paths,
-        names=followed.names,
-        kind=kind,
-        tick=lambda part: on_progress(0.6 + 0.4 * part),
-    )
-    spent = placed.forwards + followed.forwards
-    return replace(placed, forwards=spent, gradients=followed.gradients)
 
 
 def _path_chart(
@@ -98,12 +40,6 @@ def _followed(parameters: Mapping[str, Any]) -> tuple[int, int]:
     if parameters["kind"] in ("line", "walk"):
         return 2, 2
     return (3, 3) if parameters["kind"] == "slice" and parameters["slice_plane"] == "images" else (1, 3)
-
-
-def _direction(text: str) -> object:
-    from core.analyses.prepare.directions import parse_direction
-
-    return parse_direction(text)
 
 
 def _corruption(text: str) -> None:
@@ -165,7 +101,7 @@ MAP_PATH = Analysis(
             name="slice_u",
             kind="text",
             default="gradient",
-            check=_direction,
+            check=direction_text,
             help="First direction of a plane of directions, as in Slices.",
             only_if=("slice_plane", "directions"),
         ),
@@ -173,7 +109,7 @@ MAP_PATH = Analysis(
             name="slice_v",
             kind="text",
             default="random:0",
-            check=_direction,
+            check=direction_text,
             help="Second direction of a plane of directions, as in Slices.",
             only_if=("slice_plane", "directions"),
         ),
@@ -218,7 +154,7 @@ MAP_PATH = Analysis(
     ),
     figure=(PALETTE,),
     images=_followed,
-    prepare=_prepare_path,
+    prepare="core.analyses.prepare.maps:path_on_map",
     chart=_path_chart,
     shared=whole_set,
 )

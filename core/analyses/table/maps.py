@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import threading
-from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from core.analyses.analysis import PALETTE, Analysis, one_per_model, whole_set
@@ -13,96 +10,11 @@ from core.analyses.parameters import Parameter
 
 if TYPE_CHECKING:
     from core.figures.drawing.chart import Chart
-    from core.geometry.maps.background import DecisionMap
     from core.geometry.maps.maps import EmbeddingMap
     from core.images.image_set import ImageSet
     from core.models.classifier import Classifier
-    from core.runtime.progress import OnProgress
 
 MOST_ROWS = 60  # images that a map can hand on to the other views
-
-
-def _prepare_map(
-    classifier: Classifier,
-    images: ImageSet,
-    *,
-    rows: Sequence[int],
-    reference: Classifier,
-    resolution: int,
-    curved: int,
-    on_progress: OnProgress,
-    **settings: Any,
-) -> DecisionMap:
-    from core.geometry.maps.background import decision_map
-
-    laid, drawn = (0.2, 0.3) if curved else (0.7, 1.0)  # parts of the whole, at its usual settings
-
-    def part(start: float, end: float) -> OnProgress:
-        return lambda fraction, partial=None: on_progress(start + (end - start) * fraction)
-
-    found = map_of(classifier, images, on_progress=part(0.0, laid), **settings)
-    on_progress(laid, found)
-    made = decision_map(classifier, found, resolution=resolution, on_progress=part(laid, drawn))
-    if not curved:
-        return made
-    from core.geometry.maps.curvature import curved_map
-
-    on_progress(drawn, made)
-    pixels = images[found.row.tolist()].pixels
-    return curved_map(classifier, made, pixels, count=curved, seed=settings["seed"], on_progress=part(drawn, 1.0))
-
-
-def map_of(
-    classifier: Classifier, images: ImageSet, *, count: int, on_progress: OnProgress, **settings: Any
-) -> EmbeddingMap:
-    """The map of a set, or of as many of its images; the last ones made are kept, because paths ask for them too."""
-    from core.geometry.maps.maps import embed
-
-    taken = _drawn(len(images), count, settings["seed"])
-    chosen = images if len(taken) == len(images) else images[taken]
-    key = (classifier.fingerprint, chosen.digest, tuple(chosen.labels.tolist()), *sorted(settings.items()))
-
-    def find() -> EmbeddingMap:
-        import numpy as np
-
-        found = embed(classifier, chosen.pixels, labels=chosen.labels, on_progress=on_progress, **settings)
-        return replace(found, row=np.array(taken, np.int32))
-
-    return _recent.get(key, find)
-
-
-def _drawn(size: int, count: int, seed: int) -> list[int]:
-    """All rows, or so many of them at random, in their order."""
-    import torch
-
-    if size <= count:
-        return list(range(size))
-    return sorted(torch.randperm(size, generator=torch.Generator().manual_seed(seed))[:count].tolist())
-
-
-class _Recent:
-    """The maps made last; a model without a fingerprint has none kept."""
-
-    def __init__(self, most: int) -> None:
-        self._most = most
-        self._maps: OrderedDict[tuple[Any, ...], EmbeddingMap] = OrderedDict()
-        self._lock = threading.Lock()
-
-    def get(self, key: tuple[Any, ...], find: Callable[[], EmbeddingMap]) -> EmbeddingMap:
-        with self._lock:
-            if key in self._maps:
-                self._maps.move_to_end(key)
-                return self._maps[key]
-        found = find()
-        with self._lock:
-            if key[0]:
-                self._maps[key] = found
-            while len(self._maps) > self._most:
-                self._maps.popitem(last=False)
-        return found
-
-
-_recent = _Recent(4)
 
 
 def _map_chart(
@@ -230,7 +142,7 @@ MAP = Analysis(
         PALETTE,
     ),
     images=_any_rows,
-    prepare=_prepare_map,
+    prepare="core.analyses.prepare.maps:map_of_set",
     chart=_map_chart,
     shared=whole_set,
 )

@@ -14,79 +14,8 @@ from core.analyses.parameters import Parameter
 if TYPE_CHECKING:
     from core.figures.drawing.chart import Chart
     from core.geometry.subspaces.subspace_distances import SubspaceMargins
-    from core.geometry.subspaces.subspaces import Subspaces
     from core.images.image_set import ImageSet
     from core.models.classifier import Classifier
-    from core.result import Result
-    from core.runtime.progress import OnProgress
-
-
-def _prepare_map(
-    classifier: Classifier, images: ImageSet, *, over: str, block: int, reference: Classifier, **settings: Any
-) -> SubspaceMargins:
-    from core.geometry.subspaces.subspaces import frequency_blocks, patches
-
-    cut = patches if over == "patches" else frequency_blocks
-    return _measure(classifier, images, cut(classifier.input_shape, block), **settings)
-
-
-def _prepare_curve(
-    classifier: Classifier,
-    images: ImageSet,
-    *,
-    along: str,
-    block: int,
-    stride: int,
-    reference: Classifier,
-    **settings: Any,
-) -> SubspaceMargins:
-    from core.geometry.subspaces.subspaces import colour_axes, frequency_windows, principal_components
-
-    if along == "frequencies":
-        family = frequency_windows(classifier.input_shape, block, stride)
-    else:
-        family = principal_components(images.pixels) if along == "components" else colour_axes(classifier.input_shape)
-    return _measure(classifier, images, family, **settings)
-
-
-def _measure(
-    classifier: Classifier,
-    images: ImageSet,
-    family: Subspaces,
-    *,
-    rows: Sequence[int],
-    count: int,
-    slides: int,
-    seed: int,
-    on_progress: OnProgress,
-) -> SubspaceMargins:
-    """The distances of the chosen images, then of others of the set; the perturbations of the chosen ones."""
-    from core.geometry.subspaces.subspace_distances import SubspaceMargins, subspace_margins
-
-    taken = _drawn(rows, len(images), count, seed)
-    chosen = images[taken]
-
-    def named(result: SubspaceMargins) -> SubspaceMargins:
-        known = len(result.distance)
-        label, row = chosen.labels.numpy().astype(np.int32), np.array(taken, np.int32)
-        return replace(result, label=label[:known], row=row[:known])
-
-    def tell(fraction: float, partial: Result | None = None) -> None:
-        on_progress(fraction, named(partial) if isinstance(partial, SubspaceMargins) else None)
-
-    found = subspace_margins(
-        classifier, chosen.pixels, subspaces=family, slides=slides, keep=len(rows), on_progress=tell
-    )
-    return named(found)
-
-
-def _drawn(rows: Sequence[int], size: int, count: int, seed: int) -> list[int]:
-    """The chosen rows, then so many others at random: the same ones for every model."""
-    import torch
-
-    order = torch.randperm(size, generator=torch.Generator().manual_seed(seed)).tolist()
-    known = list(dict.fromkeys(rows))
-    return [*known, *[row for row in order if row not in known][:count]]
 
 
 def _alike(results: Sequence[SubspaceMargins]) -> list[SubspaceMargins]:
@@ -247,7 +176,7 @@ MARGINS = Analysis(
         ),
     ),
     images=one_to_three,
-    prepare=_prepare_map,
+    prepare="core.analyses.prepare.subspace_distances:over_picture",
     chart=_map_chart,
     shared=whole_set,
 )
@@ -280,7 +209,7 @@ MARGIN_CURVE = Analysis(
     figure=(PALETTE,),
     images=one_to_three,
     lines=True,
-    prepare=_prepare_curve,
+    prepare="core.analyses.prepare.subspace_distances:along_curve",
     chart=_curve_chart,
     shared=whole_set,
 )

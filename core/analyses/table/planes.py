@@ -10,6 +10,7 @@ import numpy as np
 
 from core.analyses.analysis import PALETTE, Analysis, thumbnails
 from core.analyses.parameters import Parameter
+from core.analyses.start import PLANE, plane_shared
 
 if TYPE_CHECKING:
     from core.figures.drawing.chart import Chart
@@ -19,26 +20,6 @@ if TYPE_CHECKING:
     from core.geometry.planes.slices import Slice
     from core.images.image_set import ImageSet
     from core.models.classifier import Classifier
-
-
-def _prepare_slice(*args: Any, **settings: Any) -> Slice:
-    from core.analyses.prepare.plane import prepare
-
-    return prepare(*args, **settings)
-
-
-def _prepare_profile(*args: Any, **settings: Any) -> BoundaryProfile:
-    from core.analyses.prepare.plane import prepare_profile
-
-    return prepare_profile(*args, **settings)
-
-
-def _prepare_fragmentation(
-    classifier: Classifier, images: ImageSet, *, rows: object, reference: object, finer: str, **settings: Any
-) -> Fragmentation:
-    from core.geometry.planes.fragmentation import fragmentation
-
-    return fragmentation(classifier, images, finer=finer == "yes", **settings)
 
 
 def _slice_chart(
@@ -142,12 +123,6 @@ def _fragmentation_chart(
     return fragmentation_chart(results, names=[one.name for one in classifiers])
 
 
-def _direction(text: str) -> object:
-    from core.analyses.prepare.directions import parse_direction
-
-    return parse_direction(text)
-
-
 def square(extent: tuple[float, ...]) -> None:
     """Check that an extent is a square.
 
@@ -168,66 +143,6 @@ def _anchors(parameters: Mapping[str, Any]) -> tuple[int, int]:
     return (3, 3) if parameters["plane"] == "images" else (1, 3)
 
 
-def _looks_at_model_or_set(parameters: Mapping[str, Any]) -> bool:
-    """A plane of directions, and its default square, depend on the reference and the whole set."""
-    return bool(parameters["plane"] == "directions")
-
-
-_DIRECTIONS = (
-    "gradient, gradient:CLASS, adversarial, sparse, random:SEED, image:ROW, pair, walk:ROW, "
-    "walk:ROW,MODE,PERCENT,STEPS, mean:CLASS, pca:NUMBER, dct:ROW,COLUMN, "
-    "band:ROW,COLUMN, band:ROW,COLUMN,SEED or corruption:NAME"
-)
-
-_PLANE = (
-    Parameter(
-        name="plane",
-        kind="choice",
-        default="images",
-        choices=("images", "directions"),
-        help="Through three images, or at the first image along two directions.",
-    ),
-    Parameter(
-        name="u",
-        kind="text",
-        default="gradient",
-        check=_direction,
-        help=f"First direction of a plane of directions: {_DIRECTIONS}.",
-        only_if=("plane", "directions"),
-    ),
-    Parameter(
-        name="v",
-        kind="text",
-        default="random:0",
-        check=_direction,
-        help=f"Second direction, made orthogonal to the first: {_DIRECTIONS}.",
-        only_if=("plane", "directions"),
-    ),
-)
-START = (
-    *_PLANE,
-    Parameter(
-        name="at",
-        kind="numbers",
-        default=None,
-        count=2,
-        limits=(-1e6, 1e6),
-        unit="ℓ2 pixel",
-        help="Where on this plane to ask, x and y as in a slice; empty for the first image itself.",
-    ),
-)
-
-
-def start_images(parameters: Mapping[str, Any]) -> tuple[int, int]:
-    """A point on a plane through images needs all three; else the first image is asked about."""
-    return (3, 3) if parameters["at"] is not None and parameters["plane"] == "images" else (1, 3)
-
-
-def start_shared(parameters: Mapping[str, Any]) -> bool:
-    """A point on a plane of directions depends on the reference and the whole set."""
-    return parameters["at"] is not None and _looks_at_model_or_set(parameters)
-
-
 SLICE = Analysis(
     name="slice",
     version=1,
@@ -235,7 +150,7 @@ SLICE = Analysis(
     papers=("somepalli2022reproducibility",),
     view="slices",
     parameters=(
-        *_PLANE,
+        *PLANE,
         Parameter(
             name="extent",
             kind="numbers",
@@ -283,9 +198,9 @@ SLICE = Analysis(
         PALETTE,
     ),
     images=_anchors,
-    prepare=_prepare_slice,
+    prepare="core.analyses.prepare.plane:slice_image_plane",
     chart=_slice_chart,
-    shared=_looks_at_model_or_set,
+    shared=plane_shared,
 )
 
 PROFILE = Analysis(
@@ -294,7 +209,7 @@ PROFILE = Analysis(
     question="How far is the boundary in every direction of this plane?",
     view="slices",
     parameters=(
-        *_PLANE,
+        *PLANE,
         Parameter(
             name="at",
             kind="numbers",
@@ -314,9 +229,9 @@ PROFILE = Analysis(
     ),
     figure=(PALETTE,),
     images=_anchors,
-    prepare=_prepare_profile,
+    prepare="core.analyses.prepare.plane:profile_in_plane",
     chart=_profile_chart,
-    shared=_looks_at_model_or_set,
+    shared=plane_shared,
 )
 
 FRAGMENTATION = Analysis(
@@ -353,7 +268,7 @@ FRAGMENTATION = Analysis(
     figure=(),
     images=lambda parameters: (1, 1),
     lines=True,
-    prepare=_prepare_fragmentation,
+    prepare="core.analyses.prepare.plane:fragmentation_of_set",
     chart=_fragmentation_chart,
     shared=lambda parameters: True,
 )

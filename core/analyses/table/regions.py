@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from core.analyses.analysis import PALETTE, Analysis, one_per_model, one_to_three, thumbnails
 from core.analyses.parameters import Parameter
-from core.analyses.table.planes import START, start_shared
+from core.analyses.start import START, start_shared
 
 if TYPE_CHECKING:
     from core.analyses.prepare.regions import PathCard
@@ -16,18 +16,6 @@ if TYPE_CHECKING:
     from core.geometry.regions.region_graph import RegionGraph
     from core.images.image_set import ImageSet
     from core.models.classifier import Classifier
-
-
-def _prepare_path(*args: Any, **settings: Any) -> PathCard:
-    from core.analyses.prepare.regions import prepare
-
-    return prepare(*args, **settings)
-
-
-def _prepare_graph(*args: Any, **settings: Any) -> RegionGraph:
-    from core.analyses.prepare.regions import prepare_graph
-
-    return prepare_graph(*args, **settings)
 
 
 def _path_chart(
@@ -145,7 +133,7 @@ PATH = Analysis(
         ),
     ),
     images=_path_images,
-    prepare=_prepare_path,
+    prepare="core.analyses.prepare.regions:path",
     chart=_path_chart,
     shared=_looks_at_the_set,
 )
@@ -195,7 +183,7 @@ REGION_GRAPH = Analysis(
         PALETTE,
     ),
     images=one_to_three,
-    prepare=_prepare_graph,
+    prepare="core.analyses.prepare.regions:graph",
     chart=_graph_chart,
     shared=lambda parameters: True,
 )

@@ -9,71 +9,11 @@ from core.analyses.analysis import Analysis, any_image, whole_set
 from core.analyses.parameters import Parameter
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from core.figures.drawing.chart import Chart
     from core.geometry.shared_directions.principal_angles import DirectionOverlap
     from core.geometry.shared_directions.sharing import DirectionSensitivity, DirectionSharing
     from core.images.image_set import ImageSet
     from core.models.classifier import Classifier
-
-
-def _halves(images: ImageSet, count: int, seed: int) -> tuple[Tensor, Tensor]:
-    """Two samples of the set without a common image: the same ones for every model."""
-    from core.geometry.shared_directions.sharing import halves
-
-    first, second = halves(images.labels.numpy(), count, seed)
-    return images.pixels[first], images.pixels[second]
-
-
-def _prepare_sharing(
-    classifier: Classifier,
-    images: ImageSet,
-    *,
-    rows: Sequence[int],
-    reference: Classifier | None = None,
-    count: int,
-    seed: int,
-    scale: float,
-    **settings: Any,
-) -> DirectionSharing:
-    from core.geometry.shared_directions.sharing import direction_sharing
-
-    first, second = _halves(images, count, seed)
-    return direction_sharing(classifier, first, second, seed=seed, scale=scale or None, **settings)
-
-
-def _prepare_sensitivity(
-    classifier: Classifier,
-    images: ImageSet,
-    *,
-    rows: Sequence[int],
-    reference: Classifier | None = None,
-    count: int,
-    seed: int,
-    scale: float,
-    **settings: Any,
-) -> DirectionSensitivity:
-    from core.geometry.shared_directions.sharing import direction_sensitivity
-
-    first, second = _halves(images, count, seed)
-    return direction_sensitivity(classifier, first, second, seed=seed, scale=scale or None, **settings)
-
-
-def _prepare_overlap(
-    classifiers: Sequence[Classifier],
-    images: ImageSet,
-    *,
-    rows: Sequence[int],
-    count: int,
-    seed: int,
-    scale: float,
-    **settings: Any,
-) -> DirectionOverlap:
-    from core.geometry.shared_directions.principal_angles import direction_overlap
-
-    first, second = _halves(images, count, seed)
-    return direction_overlap(classifiers, first, second, seed=seed, scale=scale or None, **settings)
 
 
 def _sharing_chart(
@@ -189,7 +129,7 @@ SHARED_DIRECTIONS = Analysis(
     ),
     images=any_image,
     lines=True,
-    prepare=_prepare_sharing,
+    prepare="core.analyses.prepare.shared_directions:sharing",
     chart=_sharing_chart,
     shared=whole_set,
 )
@@ -232,7 +172,7 @@ DIRECTION_SENSITIVITY = Analysis(
     figure=(),
     images=any_image,
     lines=True,
-    prepare=_prepare_sensitivity,
+    prepare="core.analyses.prepare.shared_directions:sensitivity",
     chart=_sensitivity_chart,
     shared=whole_set,
 )
@@ -254,7 +194,7 @@ DIRECTION_OVERLAP = Analysis(
         ),
     ),
     images=any_image,
-    prepare=_prepare_overlap,
+    prepare="core.analyses.prepare.shared_directions:overlap",
     chart=_overlap_chart,
     shared=whole_set,
     joint=True,

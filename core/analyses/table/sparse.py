@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from core.analyses.analysis import Analysis, one_per_model
 from core.analyses.parameters import Parameter
-from core.analyses.table.planes import START, start_images, start_shared
+from core.analyses.start import START, start_images, start_shared
 
 if TYPE_CHECKING:
     from core.analyses.prepare.sparse import SparseCard
@@ -15,18 +15,6 @@ if TYPE_CHECKING:
     from core.geometry.sparse.pixel_profile import PixelProfile
     from core.images.image_set import ImageSet
     from core.models.classifier import Classifier
-
-
-def _prepare_sparse(*args: Any, **settings: Any) -> SparseCard:
-    from core.analyses.prepare.sparse import prepare
-
-    return prepare(*args, **settings)
-
-
-def _prepare_pixel(*args: Any, **settings: Any) -> PixelProfile:
-    from core.analyses.prepare.sparse import prepare_pixel
-
-    return prepare_pixel(*args, **settings)
 
 
 def _sparse_chart(
@@ -163,7 +151,7 @@ SPARSE = Analysis(
     ),
     images=start_images,
     lines=True,
-    prepare=_prepare_sparse,
+    prepare="core.analyses.prepare.sparse:sparse",
     chart=_sparse_chart,
     shared=start_shared,
 )
@@ -197,7 +185,7 @@ PIXEL = Analysis(
     ),
     figure=(),
     images=start_images,
-    prepare=_prepare_pixel,
+    prepare="core.analyses.prepare.sparse:pixel",
     chart=_pixel_chart,
     shared=start_shared,
 )

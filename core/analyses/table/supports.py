@@ -16,65 +16,6 @@ if TYPE_CHECKING:
     from core.geometry.sparse.transfer import Transfer
     from core.images.image_set import ImageSet
     from core.models.classifier import Classifier
-    from core.runtime.progress import OnProgress
-
-
-def _survey(classifiers: Sequence[Classifier], images: ImageSet, count: int, seed: int) -> Any:
-    """Pixels of images that all models classify correctly, drawn evenly from the classes."""
-    from core.geometry.common.sampling import correct_rows
-
-    return images.pixels[correct_rows(classifiers, images.pixels, images.labels.numpy(), count, seed)]
-
-
-def _prepare_supports(
-    classifier: Classifier,
-    images: ImageSet,
-    *,
-    rows: Sequence[int],
-    reference: Classifier | None = None,
-    count: int,
-    seed: int,
-    on_progress: OnProgress,
-    **settings: Any,
-) -> Supports:
-    from core.geometry.sparse.support_statistics import supports
-
-    chosen = _survey([reference or classifier], images, count, seed)
-    return supports(classifier, chosen, seed=seed, on_progress=on_progress, **settings)
-
-
-def _prepare_race(
-    classifier: Classifier,
-    images: ImageSet,
-    *,
-    rows: Sequence[int],
-    reference: Classifier | None = None,
-    count: int,
-    seed: int,
-    reverse: str,
-    on_progress: OnProgress,
-    **settings: Any,
-) -> Race:
-    from core.geometry.sparse.benchmark import race
-
-    chosen = _survey([reference or classifier], images, count, seed)
-    return race(classifier, chosen, reverse=reverse == "yes", on_progress=on_progress, **settings)
-
-
-def _prepare_transfer(
-    classifiers: Sequence[Classifier],
-    images: ImageSet,
-    *,
-    rows: Sequence[int],
-    count: int,
-    seed: int,
-    on_progress: OnProgress,
-    **settings: Any,
-) -> Transfer:
-    from core.geometry.sparse.transfer import transfer
-
-    chosen = _survey(classifiers, images, count, seed)
-    return transfer(classifiers, chosen, seed=seed, on_progress=on_progress, **settings)
 
 
 def _supports_chart(
@@ -185,7 +126,7 @@ SUPPORTS = Analysis(
     ),
     images=any_image,
     lines=True,
-    prepare=_prepare_supports,
+    prepare="core.analyses.prepare.sparse:supports_of_set",
     chart=_supports_chart,
     shared=whole_set,
 )
@@ -211,7 +152,7 @@ RACE = Analysis(
     ),
     figure=(),
     images=any_image,
-    prepare=_prepare_race,
+    prepare="core.analyses.prepare.sparse:race_of_set",
     chart=_race_chart,
     shared=whole_set,
 )
@@ -248,7 +189,7 @@ TRANSFER = Analysis(
         ),
     ),
     images=any_image,
-    prepare=_prepare_transfer,
+    prepare="core.analyses.prepare.sparse:transfer_of_set",
     chart=_transfer_chart,
     shared=whole_set,
     joint=True,

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from core.analyses.prepare.curvature import CurvatureCard, drawn, prepare, prepare_scale, prepare_section, prepare_walk
-from core.analyses.prepare.plane import start_of
+from core.analyses.prepare.curvature import CurvatureCard, drawn
+from core.analyses.prepare.plane import resolve_image
 from core.geometry.curvature.profile import curvature_profile
 from core.images.image_set import ImageSet
 from core.images.load import load_images
@@ -17,6 +17,7 @@ from core.models.load import load_classifier
 from core.result import Result
 from core.runtime.progress import Cancelled
 from tests import curved, truths
+from tests.asked import ask
 from tests.truths import BatchSize
 
 SMALL = (1, 6, 6)
@@ -42,7 +43,7 @@ def test_both_ends_come_before_all_and_directions_stay() -> None:
         if isinstance(partial, CurvatureCard):
             told.append((fraction, partial))
 
-    card = prepare(classifier, images, rows=(5,), keep=8, on_progress=tell)
+    card = ask("curvature", classifier, images, rows=(5,), keep=8, on_progress=tell)
     every = curvature_profile(classifier, images.pixels[[5]], "all")
     np.testing.assert_allclose(card.curvatures, every.curvatures, atol=1e-4)
     assert card.complete
@@ -61,26 +62,26 @@ def test_both_ends_come_before_all_and_directions_stay() -> None:
     assert (card.words, card.row.tolist()) == (images.words[5], [5])
     again = Result.from_bytes(card.to_bytes())
     assert isinstance(again, CurvatureCard)
-    one, other = (prepare(classifier, images, rows=(5,), keep=8).to_bytes(timings=False) for _ in range(2))
+    one, other = (ask("curvature", classifier, images, rows=(5,), keep=8).to_bytes(timings=False) for _ in range(2))
     assert one == other
 
 
 def test_others_of_the_set_are_measured_too_the_same_for_every_model() -> None:
     classifier, images = balls()
-    card = prepare(classifier, images, rows=(2,), count=2, keep=4)
+    card = ask("curvature", classifier, images, rows=(2,), count=2, keep=4)
     assert card.row[0] == 2
     assert len(card.row) == len(set(card.row.tolist())) == 3
     np.testing.assert_allclose(card.curvatures, -0.5, atol=1e-5)
     assert card.row.tolist()[1:] == drawn((2,), 4, 2, 0)
     assert len(drawn((2,), 4, 9, 0)) == 3
-    assert prepare(classifier, images, rows=(2,), count=2, keep=4, spectrum="ends").curvatures.shape == (3, 4)
+    assert ask("curvature", classifier, images, rows=(2,), count=2, keep=4, spectrum="ends").curvatures.shape == (3, 4)
 
 
 def test_a_picked_point_is_asked_about_and_may_leave_the_box() -> None:
     classifier, images = load_classifier("demo:digits/standard", "cpu"), load_images("demo:digits")
-    start = start_of(classifier, images, (17,), **PLANE, at=(0.4, 3.0))
+    start = resolve_image(classifier, images, (17,), **PLANE, at=(0.4, 3.0))
     assert float(start.image.min()) < 0
-    card = prepare(classifier, images, rows=(17,), **PLANE, at=(0.4, 3.0), keep=4, spectrum="ends")
+    card = ask("curvature", classifier, images, rows=(17,), **PLANE, at=(0.4, 3.0), keep=4, spectrum="ends")
     np.testing.assert_array_equal(card.image[0], start.image)
     assert (card.words, card.row.tolist()) == ("point 0.40, 3.00", [-1])
     own = curvature_profile(classifier, start.image[None], 4, side="both ends")
@@ -94,7 +95,7 @@ def test_networks_of_kinks_are_measured_at_the_scale_that_is_said(method: Any) -
     pixels = truths.images(2, shape).float()
     images = ImageSet(pixels, torch.zeros(2, dtype=torch.int64), ("a", "b"), ("0", "1", "2"), "two")
     settings = {"rows": (0,), "method": "auto" if method == "differences" else method}
-    card = prepare(classifier, images, **settings, grey_levels=3.0, sharpness=20.0, keep=4)
+    card = ask("curvature", classifier, images, **settings, grey_levels=3.0, sharpness=20.0, keep=4)
     assert card.method == method
     if method == "differences":
         assert card.scale == pytest.approx(3 * 8 / 255)
@@ -103,20 +104,20 @@ def test_networks_of_kinks_are_measured_at_the_scale_that_is_said(method: Any) -
     else:
         assert card.sharpness == 20
         assert np.abs(card.curvatures).max() > 0
-    cut = prepare_section(classifier, images, **settings, grey_levels=3.0, number=1, resolution=16)
+    cut = ask("curvature_section", classifier, images, **settings, grey_levels=3.0, number=1, resolution=16)
     assert cut.route == method
     assert np.isfinite(cut.scale) == (method == "differences")
-    walk = prepare_walk(classifier, images, **settings, number=1, steps=5)
+    walk = ask("curvature_walk", classifier, images, **settings, number=1, steps=5)
     assert walk.route == method
 
 
 def test_sections_walks_and_scales_start_at_the_same_point() -> None:
     classifier, images = balls()
     at = {"rows": (1,), "reference": classifier}
-    card = prepare(classifier, images, **at, keep=4)
-    cut = prepare_section(classifier, images, **at, number=-1, tilt=45.0, resolution=16)
-    walk = prepare_walk(classifier, images, **at, number=-1, steps=5)
-    scale = prepare_scale(classifier, images, **at, count=1)
+    card = ask("curvature", classifier, images, **at, keep=4)
+    cut = ask("curvature_section", classifier, images, **at, number=-1, tilt=45.0, resolution=16)
+    walk = ask("curvature_walk", classifier, images, **at, number=-1, steps=5)
+    scale = ask("curvature_scale", classifier, images, **at, count=1)
     assert cut.distance == walk.distance == pytest.approx(card.distance[0])
     np.testing.assert_allclose(cut.origin, card.points[0], atol=1e-6)
     assert scale.largest.shape == (2, 6)
@@ -137,5 +138,5 @@ def test_a_search_is_cancelled_while_the_matrix_is_measured(batch_size: BatchSiz
             raise Cancelled
 
     with pytest.raises(Cancelled):
-        prepare(classifier, images, rows=(0,), on_progress=cancel)
+        ask("curvature", classifier, images, rows=(0,), on_progress=cancel)
     assert 0.4 < seen[-1] < 1

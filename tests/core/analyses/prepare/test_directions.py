@@ -21,7 +21,6 @@ from core.analyses.prepare.directions import (
     plane_of_directions,
     walk_direction,
 )
-from core.analyses.prepare.plane import prepare
 from core.errors import ImageError
 from core.geometry.corruptions.corruptions import CORRUPTIONS, corrupt
 from core.geometry.level_sets.step import MODES
@@ -31,6 +30,7 @@ from core.images.load import load_images
 from core.models.classifier import Classifier
 from core.models.load import load_classifier
 from tests import truths
+from tests.asked import ask
 
 SHAPE = (3, 8, 6)
 
@@ -98,8 +98,16 @@ def test_a_pair_leads_to_the_partner_and_draws_it() -> None:
         difference = images.pixels[other].double() - images.pixels[row].double()
         assert torch.allclose(of("pair", images, row), difference / difference.norm(), atol=1e-15, rtol=0)
     classifier, _ = affine()
-    cut = prepare(
-        classifier, images, rows=[3], reference=classifier, plane="directions", u="pair", v="random:0", resolution=32
+    cut = ask(
+        "slice",
+        classifier,
+        images,
+        rows=[3],
+        reference=classifier,
+        plane="directions",
+        u="pair",
+        v="random:0",
+        resolution=32,
     )
     assert cut.targets == (0,)
     with pytest.raises(ImageError, match="partner of image 2, the set holds none; bring both in an NPZ"):

@@ -9,15 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from core.analyses.prepare.level_sets import (
-    LevelSetCard,
-    LevelTriangle,
-    confidence_on,
-    perceptual_distances,
-    prepare,
-    prepare_triangle,
-)
-from core.analyses.prepare.level_star import prepare as prepare_star
+from core.analyses.prepare.level_sets import LevelSetCard, LevelTriangle, confidence_on, perceptual_distances
 from core.errors import ImageError
 from core.geometry.level_sets.traverse import traverse
 from core.geometry.planes.planes import Plane
@@ -28,6 +20,7 @@ from core.models.classifier import Classifier
 from core.models.load import load_classifier
 from core.result import Result
 from tests import truths
+from tests.asked import ask
 from tests.truths import BatchSize
 
 SHAPE = (3, 12, 12)
@@ -63,7 +56,7 @@ def test_a_card_holds_the_walks_and_what_lies_between(batch: int, dtype: torch.d
     def tell(fraction: float, found: Result | None = None) -> None:
         partial.extend([found] if found is not None else [])
 
-    card = prepare(classifier, images, rows=[0, 3, 4], mode="equality", delta=0.1, steps=40, on_progress=tell)
+    card = ask("level_set", classifier, images, rows=[0, 3, 4], mode="equality", delta=0.1, steps=40, on_progress=tell)
     assert all(isinstance(found, LevelSetCard) for found in partial)
     alone = traverse(classifier, images.pixels[[0, 0]], images.pixels[[3, 4]], "equality", 0.1, 40)
     tolerance = {torch.float32: 1e-5, torch.float64: 1e-10}[dtype]
@@ -93,16 +86,16 @@ def test_walks_start_at_the_point_of_a_plane_put_back_into_the_box(monkeypatch: 
     spot = Plane.through(*images.pixels[[0, 3, 4]]).to_pixels(np.array([at]))
     source = spot.float().clamp(0, 1)
     assert float((spot - source).abs().max()) > 0.01
-    card = prepare(classifier, images, rows=[0, 3, 4], at=at, **options)
+    card = ask("level_set", classifier, images, rows=[0, 3, 4], at=at, **options)
     alone = traverse(classifier, source.expand(2, -1, -1, -1), images.pixels[[3, 4]], **options)
     np.testing.assert_allclose(card.endpoints, alone.endpoints, atol=1e-10)
     np.testing.assert_array_equal(card.snapshots[:, 0], source.expand(2, -1, -1, -1).numpy())
     assert card.source_row.tolist() == [-1, -1]
     assert card.words == "point -3.00, 1.00"
-    assert prepare(classifier, images, rows=[0, 3, 4], **options).words == ""
-    corners = prepare_triangle(classifier, images, rows=[0, 3, 4], at=at, resolution=4, **options)
+    assert ask("level_set", classifier, images, rows=[0, 3, 4], **options).words == ""
+    corners = ask("level_triangle", classifier, images, rows=[0, 3, 4], at=at, resolution=4, **options)
     np.testing.assert_allclose(corners.images, np.concatenate([source.numpy(), card.endpoints]), atol=1e-10)
-    spots = prepare_star(classifier, images, rows=[0, 3, 4], at=at, count=2, directions=4, **options)
+    spots = ask("level_star", classifier, images, rows=[0, 3, 4], at=at, count=2, directions=4, **options)
     lengths = np.linalg.norm((card.endpoints - source.numpy()).reshape(2, -1), axis=1)
     np.testing.assert_allclose(spots.length, lengths, rtol=1e-6)
 
@@ -117,31 +110,31 @@ def test_walks_start_at_the_point_of_a_plane_put_back_into_the_box(monkeypatch: 
 def test_a_walk_that_never_begins_is_said_and_has_no_distances() -> None:
     classifier, normal = half_space()
     images = image_set(normal)
-    card = prepare(classifier, images, rows=[0, 3, 4], mode="superlevel", delta=0.95)
+    card = ask("level_set", classifier, images, rows=[0, 3, 4], mode="superlevel", delta=0.95)
     assert set(card.status) == {"no level"}
     assert np.isnan(card.straight).all()
     assert np.isnan(card.largest).all()
     with pytest.raises(ImageError, match="expected two walks for a triangle, got no level, no level"):
-        prepare_triangle(classifier, images, rows=[0, 3, 4], mode="superlevel", delta=0.95)
+        ask("level_triangle", classifier, images, rows=[0, 3, 4], mode="superlevel", delta=0.95)
     with pytest.raises(ImageError, match="at least one target, got 1 image"):
-        prepare(classifier, images, rows=[0])
+        ask("level_set", classifier, images, rows=[0])
     with pytest.raises(ImageError, match="a source and two targets"):
-        prepare_triangle(classifier, images, rows=[0, 3])
+        ask("level_triangle", classifier, images, rows=[0, 3])
 
 
 def test_a_triangle_in_a_half_space_stays_and_is_as_its_corners_say() -> None:
     classifier, normal = half_space(torch.float64)
     images = image_set(normal)
-    found = prepare_triangle(classifier, images, rows=[0, 3, 4], mode="equality", steps=30, resolution=8)
+    found = ask("level_triangle", classifier, images, rows=[0, 3, 4], mode="equality", steps=30, resolution=8)
     np.testing.assert_allclose(found.shares(np.array([0.001, 0.2])), 1.0)
-    card = prepare(classifier, images, rows=[0, 3, 4], mode="equality", steps=30)
+    card = ask("level_set", classifier, images, rows=[0, 3, 4], mode="equality", steps=30)
     np.testing.assert_allclose(found.ratio, card.ratio)
     np.testing.assert_allclose(found.images[1:], card.endpoints)
     np.testing.assert_array_equal(found.images[0], images.pixels[0])
     lengths = np.linalg.norm((found.images[[1, 2, 2]] - found.images[[0, 0, 1]]).reshape(3, -1), axis=1)
     drawn = np.linalg.norm(found.corners[0, [1, 2, 2]] - found.corners[0, [0, 0, 1]], axis=1)
     np.testing.assert_allclose(drawn, lengths, rtol=1e-6)
-    below = prepare_triangle(classifier, images, rows=[0, 3, 4], mode="superlevel", delta=0.1, resolution=8)
+    below = ask("level_triangle", classifier, images, rows=[0, 3, 4], mode="superlevel", delta=0.1, resolution=8)
     shares = below.shares(np.array([0.0, 0.05, 0.1, 0.3]))
     assert np.isnan(shares[:2]).all()
     np.testing.assert_allclose(shares[2:], 1.0)

@@ -6,13 +6,14 @@ import numpy as np
 import pytest
 import torch
 
-from core.analyses.prepare.level_star import LevelStar, prepare
+from core.analyses.prepare.level_star import LevelStar
 from core.errors import ImageError
 from core.images.image_set import ImageSet
 from core.images.load import load_images
 from core.models.load import load_classifier
 from core.result import Result
 from tests import truths
+from tests.asked import ask
 
 SHAPE = (3, 12, 12)
 
@@ -32,7 +33,9 @@ def ball_set() -> tuple[ImageSet, truths.Ball]:
 def test_a_ball_is_one_limb_and_its_targets_are_far(dtype: torch.dtype) -> None:
     images, module = ball_set()
     classifier = truths.classifier(module, SHAPE, dtype)
-    found = prepare(classifier, images, rows=[0], mode="equality", steps=60, count=4, within=0.3, directions=8)
+    found = ask(
+        "level_star", classifier, images, rows=[0], mode="equality", steps=60, count=4, within=0.3, directions=8
+    )
     assert isinstance(found, LevelStar)
     assert found.target_row.tolist() == sorted(found.target_row.tolist())
     assert 0 not in found.target_row
@@ -56,14 +59,14 @@ def test_chosen_targets_are_taken_and_the_same_for_every_model() -> None:
     images = load_images("demo:photos")
     classifiers = [load_classifier(f"demo:photos/{name}", "cpu") for name in ("standard", "adversarial")]
     stars = [
-        prepare(one, images, rows=[3, 42], steps=5, count=4, directions=4, reference=classifiers[0])
+        ask("level_star", one, images, rows=[3, 42], steps=5, count=4, directions=4, reference=classifiers[0])
         for one in classifiers
     ]
     np.testing.assert_array_equal(stars[0].target_row, stars[1].target_row)
     assert 42 in stars[0].target_row
     said = classifiers[0].predict(images.pixels).label
     assert (said[stars[0].target_row] != said[3]).all()
-    other = prepare(classifiers[0], images, rows=[3], steps=5, count=4, directions=4, seed=1)
+    other = ask("level_star", classifiers[0], images, rows=[3], steps=5, count=4, directions=4, seed=1)
     assert set(other.target_row) != set(stars[0].target_row)
 
 
@@ -71,6 +74,6 @@ def test_where_there_is_nothing_to_walk_to_it_says_so() -> None:
     images, module = ball_set()
     classifier = truths.classifier(module, SHAPE)
     with pytest.raises(ImageError, match="an image of another class to walk to, got none"):
-        prepare(classifier, images[[0]], rows=[0], count=3)
+        ask("level_star", classifier, images[[0]], rows=[0], count=3)
     with pytest.raises(ImageError, match="expected a walk that begins, got no level"):
-        prepare(classifier, images, rows=[0], delta=0.9, count=3)
+        ask("level_star", classifier, images, rows=[0], delta=0.9, count=3)

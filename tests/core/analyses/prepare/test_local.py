@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 import torch
 
-from core.analyses.prepare.local import _all_round, prepare
+from core.analyses.prepare.local import _all_round
 from core.geometry.local.jacobian import Outputs
 from core.geometry.planes.planes import Plane
 from core.images.load import load_images
 from core.models.load import load_classifier
 from tests import local_maps, truths
+from tests.asked import ask
 
 QUICK = {"count": 8, "permutations": 9}
 
@@ -41,18 +42,22 @@ def test_a_linear_map_is_its_linearisation_in_every_direction() -> None:
 def test_the_card_of_an_image_and_of_a_picked_point() -> None:
     classifier, images = load_classifier("demo:digits/standard", "cpu"), load_images("demo:digits")
     heard: list[float] = []
-    card = prepare(classifier, images, rows=(5,), **QUICK, on_progress=lambda part, partial=None: heard.append(part))
+    card = ask(
+        "local", classifier, images, rows=(5,), **QUICK, on_progress=lambda part, partial=None: heard.append(part)
+    )
     assert card.words == images.words[5]
     assert card.x_label.startswith("gradient")
     assert card.plane_gain.shape == (3, 64)
     np.testing.assert_allclose(card.rings, [0.25, 0.5, 1.0])
     np.testing.assert_allclose(card.plane_linear[:32], card.plane_linear[32:], rtol=1e-4)
     assert heard[-1] == 1
-    there = prepare(classifier, images, rows=(5, 9, 14), plane="images", at=(0.3, 0.2), **QUICK)
+    there = ask("local", classifier, images, rows=(5, 9, 14), plane="images", at=(0.3, 0.2), **QUICK)
     assert there.words == "point 0.30, 0.20"
     assert there.x_label.startswith("towards")
     assert there.gain.shape == (1, 8)
-    along = prepare(classifier, images, rows=(5,), plane="directions", u="dct:0,1", v="dct:1,0", at=(0.1, 0.0), **QUICK)
+    along = ask(
+        "local", classifier, images, rows=(5,), plane="directions", u="dct:0,1", v="dct:1,0", at=(0.1, 0.0), **QUICK
+    )
     assert along.words == "point 0.10, 0.00"
     assert along.forwards > there.gain.size
 
@@ -60,7 +65,7 @@ def test_the_card_of_an_image_and_of_a_picked_point() -> None:
 @pytest.mark.parametrize("sampler", ["subspace", "pixels", "dct", "attack"])
 def test_every_law_makes_a_card(sampler: str) -> None:
     classifier, images = load_classifier("demo:digits/standard", "cpu"), load_images("demo:digits")
-    card = prepare(classifier, images, rows=(5,), sampler=sampler, **QUICK)  # type: ignore[arg-type]
+    card = ask("local", classifier, images, rows=(5,), sampler=sampler, **QUICK)  # type: ignore[arg-type]
     assert card.sampler == sampler
     assert math.isnan(card.mantel_expected[0])
     assert card.status.tolist() == ["measured"]

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from core.analyses.prepare.map_rows import TrailKind, Trails, trails
-from core.analyses.prepare.plane import cut_of
+from core.analyses.prepare.plane import resolve_plane
 from core.geometry.corruptions.corruptions import corrupt
 from core.images.load import load_images
 from core.models.load import load_classifier
@@ -35,7 +35,7 @@ def test_a_net_has_the_lines_of_the_slice_in_both_directions() -> None:
     found = made("slice", steps=4)
     assert len(found.paths) == 8
     images, classifier = load_images("demo:digits"), load_classifier("demo:digits/standard", "cpu")
-    cut = cut_of(classifier, images, ROWS, plane="images", u="gradient", v="random:0")
+    cut = resolve_plane(classifier, images, ROWS, plane="images", u="gradient", v="random:0")
     row, column = found.paths[1], found.paths[4 + 2]
     torch.testing.assert_close(row[2], column[1])
     places = cut.plane.to_plane(row)

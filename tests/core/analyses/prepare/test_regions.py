@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 import torch
 
-from core.analyses.prepare.plane import start_of
-from core.analyses.prepare.regions import FRAMES, PathCard, prepare, prepare_graph
+from core.analyses.prepare.plane import resolve_image
+from core.analyses.prepare.regions import FRAMES, PathCard
 from core.geometry.regions.connect import connect
 from core.images.load import load_images
 from core.models.load import load_classifier
 from core.result import Result
+from tests.asked import ask
 
 ROWS = (3, 17, 42)
 
@@ -23,7 +24,7 @@ def photos():
 
 def test_noise_of_the_same_class_is_the_end(photos) -> None:
     classifier, images = photos
-    card = prepare(classifier, images, rows=ROWS, reference=classifier, end="noise")
+    card = ask("path", classifier, images, rows=ROWS, reference=classifier, end="noise")
     assert card.found[0]
     assert card.words == f"{images.words[3]}, row 3"
     assert card.end_words == "relabelled noise"
@@ -37,7 +38,7 @@ def test_noise_of_the_same_class_is_the_end(photos) -> None:
 
 def test_frames_margins_and_places_belong_to_the_path(photos) -> None:
     classifier, images = photos
-    card = prepare(classifier, images, rows=ROWS, end="noise", seed=1)
+    card = ask("path", classifier, images, rows=ROWS, end="noise", seed=1)
     path = torch.from_numpy(card.path(0)).double()
     legs = (path[1:] - path[:-1]).flatten(1).norm(dim=1)
     np.testing.assert_allclose(card.corner_at, np.concatenate([[0], legs.cumsum(0)]), rtol=1e-6)
@@ -58,7 +59,7 @@ def test_frames_margins_and_places_belong_to_the_path(photos) -> None:
 
 def test_the_projection_keeps_lengths_as_far_as_it_says(photos) -> None:
     classifier, images = photos
-    card = prepare(classifier, images, rows=ROWS, end="noise")
+    card = ask("path", classifier, images, rows=ROWS, end="noise")
     path = torch.from_numpy(card.path(0)).double().flatten(1)
     np.testing.assert_allclose(card.projection[[0, -1]], [[0, 0], [card.distance[0], 0]], atol=1e-4)
     way = path[-1] - path[0]
@@ -74,7 +75,7 @@ def test_two_images_of_other_classes_are_told_apart_with_a_way_on(photos) -> Non
     classifier, images = photos
     said = classifier.predict(images.pixels).label
     other = int(np.flatnonzero(said != said[3])[0])
-    card = prepare(classifier, images, rows=(3, other), end="image")
+    card = ask("path", classifier, images, rows=(3, other), end="image")
     assert card.status[0] == "other class"
     assert len(card.frames) == len(card.at) == 0
     assert len(card.straight_margin) > 0
@@ -85,21 +86,23 @@ def test_two_images_of_other_classes_are_told_apart_with_a_way_on(photos) -> Non
     far = (images.pixels - images.pixels[3]).flatten(1).norm(dim=1).numpy()
     alike = (said == said[3]) & (np.arange(len(said)) != 3)
     assert far[nearest] == far[alike].min()
-    followed = prepare(classifier, images, rows=(3, nearest), end="image")
+    followed = ask("path", classifier, images, rows=(3, nearest), end="image")
     assert followed.verdict[0] == "path found"
-    asked = prepare(classifier, images, rows=(3, other), end="nearest")
+    asked = ask("path", classifier, images, rows=(3, other), end="nearest")
     assert asked.nearest_row == nearest
     np.testing.assert_array_equal(asked.path(0), followed.path(0))
 
 
 def test_a_relabelled_twin_is_the_other_image_but_for_its_class(photos) -> None:
     classifier, images = photos
-    card = prepare(classifier, images, rows=(3, 17), end="relabelled")
+    card = ask("path", classifier, images, rows=(3, 17), end="relabelled")
     assert card.found[0]
     moved = np.linalg.norm(card.path(0)[-1] - images.pixels[17].numpy())
     assert card.moved == pytest.approx(moved, rel=1e-4)
     assert card.end_words == f"relabelled {images.words[17]}, row 17"
-    same = prepare(classifier, images, rows=(3, card.nearest_row if card.nearest_row >= 0 else 282), end="relabelled")
+    same = ask(
+        "path", classifier, images, rows=(3, card.nearest_row if card.nearest_row >= 0 else 282), end="relabelled"
+    )
     assert same.moved == 0
     assert not same.end_words.startswith("relabelled")
 
@@ -107,8 +110,8 @@ def test_a_relabelled_twin_is_the_other_image_but_for_its_class(photos) -> None:
 def test_the_start_is_the_point_that_was_picked(photos) -> None:
     classifier, images = photos
     settings = {"plane": "directions", "u": "gradient", "v": "random:0", "at": (0.5, 0.2)}
-    card = prepare(classifier, images, rows=(3, 17), end="noise", **settings)
-    start = start_of(classifier, images, (3, 17), **settings)
+    card = ask("path", classifier, images, rows=(3, 17), end="noise", **settings)
+    start = resolve_image(classifier, images, (3, 17), **settings)
     np.testing.assert_allclose(card.path(0)[0], start.image, atol=1e-6)
     assert card.words == "point 0.50, 0.20"
 
@@ -116,7 +119,8 @@ def test_the_start_is_the_point_that_was_picked(photos) -> None:
 def test_the_graph_is_of_images_of_the_class_of_the_first(photos) -> None:
     classifier, images = photos
     told = []
-    graph = prepare_graph(
+    graph = ask(
+        "region_graph",
         classifier,
         images,
         rows=(3, 17),
@@ -129,11 +133,11 @@ def test_the_graph_is_of_images_of_the_class_of_the_first(photos) -> None:
     partials = [partial for partial in told if partial is not None]
     assert partials
     np.testing.assert_array_equal(partials[0].row, graph.row)
-    mixed = prepare_graph(classifier, images, rows=(3,), among="all classes", count=9)
+    mixed = ask("region_graph", classifier, images, rows=(3,), among="all classes", count=9)
     assert len(set(mixed.source_class.tolist())) > 4
     changes = int((np.diff(mixed.source_class) != 0).sum())
     assert changes == len(set(mixed.source_class.tolist())) - 1  # each class in one piece
-    named = prepare_graph(classifier, images, rows=(17,), of_class=int(graph.source_class[0]), count=7)
+    named = ask("region_graph", classifier, images, rows=(17,), of_class=int(graph.source_class[0]), count=7)
     np.testing.assert_array_equal(named.row, graph.row)  # whichever image is chosen
     with pytest.raises(ValueError, match="expected two or more images that the model gives the class"):
-        prepare_graph(classifier, images, rows=(3,), count=1)
+        ask("region_graph", classifier, images, rows=(3,), count=1)

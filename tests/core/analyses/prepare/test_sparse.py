@@ -5,19 +5,20 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from core.analyses.prepare.plane import start_of
-from core.analyses.prepare.sparse import SparseCard, prepare, prepare_pixel
+from core.analyses.prepare.plane import resolve_image
+from core.analyses.prepare.sparse import SparseCard
 from core.geometry.sparse.sparse_perturbation import sparse_perturbation
 from core.images.load import load_images
 from core.models.load import load_classifier
 from core.result import Result
+from tests.asked import ask
 
 PLANE = {"plane": "directions", "u": "gradient", "v": "random:0"}
 
 
 def test_the_first_chosen_image_is_perturbed() -> None:
     classifier, images = load_classifier("demo:digits/standard", "cpu"), load_images("demo:digits")
-    found = prepare(classifier, images, rows=(17, 3), reference=classifier)
+    found = ask("sparse", classifier, images, rows=(17, 3), reference=classifier)
     alone = sparse_perturbation(classifier, images.pixels[[17]])
     np.testing.assert_array_equal(found.rank, alone.rank)
     np.testing.assert_array_equal(found.image[0], images.pixels[17])
@@ -29,14 +30,14 @@ def test_the_first_chosen_image_is_perturbed() -> None:
 
 def test_a_point_of_a_plane_is_perturbed_inside_the_box() -> None:
     classifier, images = load_classifier("demo:digits/standard", "cpu"), load_images("demo:digits")
-    start = start_of(classifier, images, (17,), **PLANE, at=(0.4, 3.0))
+    start = resolve_image(classifier, images, (17,), **PLANE, at=(0.4, 3.0))
     assert float(start.image.min()) < 0
-    found = prepare(classifier, images, rows=(17,), **PLANE, at=(0.4, 3.0), method="sigma_zero", reverse="no")
+    found = ask("sparse", classifier, images, rows=(17,), **PLANE, at=(0.4, 3.0), method="sigma_zero", reverse="no")
     np.testing.assert_array_equal(found.image[0], start.image.clamp(0, 1))
     assert found.words == "point 0.40, 3.00"
     changed = np.abs(found.adversarial[0] - found.image[0]).max(0) > 0
     np.testing.assert_array_equal(changed, found.heatmap()[0])
-    profile = prepare_pixel(classifier, images, rows=(17,), **PLANE, at=(0.4, 3.0), row=4, column=5, resolution=3)
+    profile = ask("pixel", classifier, images, rows=(17,), **PLANE, at=(0.4, 3.0), row=4, column=5, resolution=3)
     np.testing.assert_allclose(profile.pixel, start.image.clamp(0, 1)[:, 4, 5])
     own = torch.from_numpy(found.image)
     assert profile.source_class == classifier.predict(own).label[0] == found.source_class[0]

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from core.analyses.table.corruptions import NAMES, labelled_sample, listed
+from core.analyses.prepare.corruptions import labelled_sample
+from core.analyses.table.corruptions import NAMES, listed
 from core.errors import ImageError, RecipeError
 from core.figures.drawing.paper import figure_bytes
 from core.geometry.corruptions.corruptions import CORRUPTIONS

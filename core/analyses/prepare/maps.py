@@ -1,0 +1,106 @@
+"""Maps of many images, and paths followed on them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+
+from core.analyses.inputs import Inputs
+from core.analyses.prepare.map_rows import trails
+from core.analyses.prepare.recent import Recent
+from core.geometry.level_sets.step import Mode
+from core.geometry.maps.background import DecisionMap, decision_map
+from core.geometry.maps.curvature import curved_map
+from core.geometry.maps.maps import EmbeddingMap, embed
+from core.geometry.maps.paths import MapPaths, map_paths
+from core.runtime.progress import OnProgress
+
+_recent: Recent[EmbeddingMap] = Recent(4)
+
+
+def map_of_set(inputs: Inputs, *, resolution: int, curved: int, **settings: Any) -> DecisionMap:
+    """The map of the set, then what the model says between its images, then the curvature near `curved` of them."""
+    classifier, on_progress = inputs.classifier, inputs.on_progress
+    laid, drawn = (0.2, 0.3) if curved else (0.7, 1.0)  # parts of the whole, at its usual settings
+
+    def part(start: float, end: float) -> OnProgress:
+        return lambda fraction, partial=None: on_progress(start + (end - start) * fraction)
+
+    found = _embedded(inputs, on_progress=part(0.0, laid), **settings)
+    on_progress(laid, found)
+    made = decision_map(classifier, found, resolution=resolution, on_progress=part(laid, drawn))
+    if not curved:
+        return made
+    on_progress(drawn, made)
+    pixels = inputs.images[found.row.tolist()].pixels
+    return curved_map(classifier, made, pixels, count=curved, seed=settings["seed"], on_progress=part(drawn, 1.0))
+
+
+def path_on_map(
+    inputs: Inputs,
+    *,
+    kind: Any,
+    steps: int,
+    corruption: str,
+    length: float,
+    slice_plane: Any,
+    slice_u: str,
+    slice_v: str,
+    extent: Any,
+    walk_mode: Mode,
+    walk_delta: float,
+    walk_steps: int,
+    **settings: Any,
+) -> MapPaths:
+    """Rows of images, see `core.analyses.prepare.map_rows.trails`, placed on the map of the set."""
+    classifier, on_progress = inputs.classifier, inputs.on_progress
+    found = _embedded(inputs, on_progress=lambda fraction, partial=None: on_progress(0.5 * fraction), **settings)
+    followed = trails(
+        classifier,
+        inputs.reference,
+        inputs.images,
+        inputs.rows,
+        kind,
+        steps=steps,
+        corruption=corruption,
+        length=length,
+        plane=slice_plane,
+        u=slice_u,
+        v=slice_v,
+        extent=extent,
+        walk=(walk_mode, walk_delta, walk_steps),
+    )
+    on_progress(0.6)
+    placed = map_paths(
+        classifier,
+        found,
+        followed.paths,
+        names=followed.names,
+        kind=kind,
+        tick=lambda part: on_progress(0.6 + 0.4 * part),
+    )
+    return replace(placed, forwards=placed.forwards + followed.forwards, gradients=followed.gradients)
+
+
+def _embedded(inputs: Inputs, *, count: int, on_progress: OnProgress, **settings: Any) -> EmbeddingMap:
+    """The map of a set, or of `count` of its images; the last ones made are kept, because paths ask for them too."""
+    classifier, images = inputs.classifier, inputs.images
+    taken = _drawn(len(images), count, settings["seed"])
+    chosen = images if len(taken) == len(images) else images[taken]
+    key = (classifier.fingerprint, chosen.digest, tuple(chosen.labels.tolist()), *sorted(settings.items()))
+
+    def find() -> EmbeddingMap:
+        found = embed(classifier, chosen.pixels, labels=chosen.labels, on_progress=on_progress, **settings)
+        return replace(found, row=np.array(taken, np.int32))
+
+    return _recent.get(key, find)
+
+
+def _drawn(size: int, count: int, seed: int) -> list[int]:
+    """All rows, or so many of them at random, in their order."""
+    if size <= count:
+        return list(range(size))
+    return sorted(torch.randperm(size, generator=torch.Generator().manual_seed(seed))[:count].tolist())
