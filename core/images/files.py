@@ -71,6 +71,7 @@ _SIGNS = (
 _GREY_MODES = ("1", "L", "LA")
 _PALETTES = ("P", "PA")
 _SPREAD = {"L;2": 85, "L;4": 17}  # by which Pillow spreads levels of fewer bits to 0 to 255, but not the clear one
+TiffImagePlugin.OPEN_INFO.setdefault((b"MM", 0, (1,), 1, (16,), ()), ("I;16B", "I;16B"))  # Pillow knows it as "II"
 _DEEP_MODES = ("I;16", "I;16L", "I;16B", "I;16N")  # Pillow clips these when it converts them to 8 bits
 _DAMAGED = (OSError, SyntaxError, ValueError, TypeError, LookupError, EOFError, OverflowError, struct.error, zlib.error)
 
@@ -152,10 +153,20 @@ def _opened(content: bytes, name: str) -> Image.Image:
     except _DAMAGED as error:
         kind = _kind(content, name) or _kind_of_tiff(content)
         raise ImageError(_unreadable(short_name(name), kind)) from error
-    if image.mode == "LAB":  # which Pillow opens, but does not bring to RGB
+    planes = image.format == "TIFF" and image.tag_v2.get(284) == 2  # type: ignore[attr-defined]
+    if image.mode == "LAB" or (planes and image.mode == "LA"):  # which Pillow opens, but does not read rightly
         image.close()
         raise ImageError(_unreadable(short_name(name), _kind_of_tiff(content)))
-    return image
+    return _with_libtiff(content) if planes else image
+
+
+def _with_libtiff(content: bytes) -> Image.Image:
+    """A TIFF of one plane per channel; Pillow's own reader takes the planes for 8 bits, whatever they have."""
+    TiffImagePlugin.READ_LIBTIFF = True
+    try:
+        return Image.open(io.BytesIO(content), formats=("TIFF",))
+    finally:
+        TiffImagePlugin.READ_LIBTIFF = False
 
 
 def short_name(name: str) -> str:
@@ -218,17 +229,20 @@ def _kind_of_tiff(content: bytes) -> str:
         file.seek(tags.next)
         tags.load(file)
         bits, form = int(max(tags.get(258, (1,)))), int(tags.get(339, (1,))[0])
-        channels, colours = int(tags.get(277, 1)), tags.get(262)
+        channels, colours, planar = int(tags.get(277, 1)), tags.get(262), tags.get(284) == 2
+        reversed_bits = tags.get(266) == 2
     except _DAMAGED:
         return ""
     if colours in (8, 9, 10):
         return "a TIFF in Lab colours"
     numbers = {2: "whole numbers with a sign", 3: "floats", 5: "complex numbers", 6: "complex numbers"}
     usual = form not in numbers and bits in (1, 2, 4, 8, 16) and channels <= 4
-    if usual or (bits, form, channels) == (32, 3, 1):
+    odd = (bits > 8 and (reversed_bits or channels == 2)) or (planar and channels in (2, 4))
+    if (usual and not odd) or (bits, form, channels) == (32, 3, 1):
         return ""
-    many = f" in {channels:,} channels" if channels > 1 else ""
-    return f"a TIFF of {bits}-bit {numbers.get(form, 'whole numbers')}{many}"
+    many = f" in {channels:,} {'planes' if planar else 'channels'}" if channels > 1 else ""
+    order = ", the lowest bit first" if reversed_bits else ""
+    return f"a TIFF of {bits}-bit {numbers.get(form, 'whole numbers')}{many}{order}"
 
 
 def not_read(name: str) -> str:

@@ -118,6 +118,77 @@ def tiff(values: np.ndarray, tags: dict[int, int]) -> bytes:
     return head.ljust(200, b"\0") + values.tobytes()
 
 
+def tiff_of_strips(strips: list[bytes], tags: dict[int, list[int]], order: str = "<") -> bytes:
+    """An uncompressed TIFF of 3 x 2 pixels with one strip for each plane, in one of the two orders of bytes."""
+    known = {256: [3], 257: [2], 259: [1], 278: [2], 279: [len(strip) for strip in strips], **tags}
+    start = 300
+    known[273] = [start + sum(map(len, strips[:row])) for row in range(len(strips))]
+    head = (b"II*\0" if order == "<" else b"MM\0*") + struct.pack(order + "IH", 8, len(known))
+    place, beside = 10 + 12 * len(known) + 4, b""
+    for tag, values in sorted(known.items()):
+        kind, letter = (4, "I") if tag in (273, 279) else (3, "H")
+        content = struct.pack(f"{order}{len(values)}{letter}", *values)
+        at = place + len(beside)
+        head += struct.pack(order + "HHI", tag, kind, len(values))
+        head += content.ljust(4, b"\0") if len(content) <= 4 else struct.pack(order + "I", at)
+        beside += content if len(content) > 4 else b""
+    return (head + bytes(4) + beside).ljust(start, b"\0") + b"".join(strips)
+
+
+@pytest.mark.parametrize("order", "<>")
+@pytest.mark.parametrize(
+    ("expected", "levels", "bits", "tags"),
+    [
+        ([18, 86, 154], [0x1234, 0x5678, 0x9ABC], 16, {262: [2]}),
+        ([18, 86, 154], [18, 86, 154], 8, {262: [2]}),
+        ([136, 170, 204], [0x1234, 0x5678, 0x9ABC, 0x8000], 16, {262: [2], 338: [2]}),  # 255 (1 - a) + a v
+        ([136, 170, 204], [18, 86, 154, 128], 8, {262: [2], 338: [2]}),
+        ([255, 0, 0], [0, 65535, 65535, 0], 16, {262: [5]}),
+        (237, [18], 8, {262: [0]}),
+        (1 - 0x1234 / 65535, [0x1234], 16, {262: [0]}),
+        (0x1234 / 65535, [0x1234], 16, {262: [1]}),
+    ],
+)
+def test_planes_are_read_as_the_bits_that_they_have(
+    expected: object, levels: list[int], bits: int, tags: dict[int, list[int]], order: str
+) -> None:
+    letter = "B" if bits == 8 else "H"
+    strips = [struct.pack(f"{order}6{letter}", *[level] * 6) for level in levels]
+    asked = {258: [bits] * len(levels), 277: [len(levels)], 284: [2], **tags}
+    found = read_picture(tiff_of_strips(strips, asked, order), "a.tif", Fit())
+    assert found.pixels == pytest.approx(np.broadcast_to(np.array(expected), found.pixels.shape), abs=1e-6)
+    assert found.size == (2, 3)
+
+
+@pytest.mark.parametrize("order", "<>")
+def test_a_deep_tiff_whose_white_is_0_is_read_in_both_orders(order: str) -> None:
+    levels = [0, 1, 32768, 65534, 65535, 4660]
+    content = tiff_of_strips([struct.pack(f"{order}6H", *levels)], {258: [16], 262: [0], 277: [1]}, order)
+    found = read_picture(content, "a.tif", Fit())
+    np.testing.assert_allclose(found.pixels.reshape(-1), 1 - np.array(levels) / 65535, atol=1e-6)
+    assert found.done == ("16 bits kept",)
+
+
+@pytest.mark.parametrize("order", "<>")
+@pytest.mark.parametrize(
+    ("kind", "bits", "tags"),
+    [
+        ("16-bit whole numbers in 2 channels", 16, {262: [1], 277: [2], 338: [2]}),
+        ("16-bit whole numbers in 2 planes", 16, {262: [1], 277: [2], 338: [2], 284: [2]}),
+        ("8-bit whole numbers in 2 planes", 8, {262: [1], 277: [2], 338: [2], 284: [2]}),
+        ("16-bit whole numbers in 3 channels, the lowest bit first", 16, {262: [2], 277: [3], 266: [2]}),
+    ],
+)
+def test_a_kind_of_tiff_that_is_not_read_is_no_damage(
+    kind: str, bits: int, tags: dict[int, list[int]], order: str
+) -> None:
+    channels = tags[277][0]
+    plane = bytes(6 * bits // 8)
+    strips = [plane] * channels if 284 in tags else [plane * channels]
+    with pytest.raises(ImageError, match=f"a.tif is a TIFF of {kind}, which is not read here; convert it"):
+        read_picture(tiff_of_strips(strips, {258: [bits] * channels, **tags}, order), "a.tif", Fit())
+
+
 def test_a_tiff_whose_white_is_0_is_no_negative() -> None:
     found = read_picture(tiff(DEEP, {262: 0}), "a.tif", Fit())
     np.testing.assert_allclose(found.pixels, 1 - DEEP / 65535, atol=1e-6)
