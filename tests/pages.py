@@ -18,3 +18,18 @@ def widget(elements: Any, name: str) -> Any:
     """The widget of this name, whichever key it has by now; see `dashboard.widgets.showing.showing`."""
     (found,) = [each for each in elements if each.key == name or str(each.key).startswith(f"{name} ")]
     return found
+
+
+def words(app: AppTest) -> str:
+    """All captions and Markdown of a page."""
+    return "\n".join(element.value for element in (*app.caption, *app.markdown))
+
+
+def facts(app: AppTest) -> str:
+    """All HTML of a page: names with their values, tables, legends."""
+    return " ".join(element.proto.body for element in app.get("html"))
+
+
+def press(app: AppTest, label: str) -> None:
+    """Click the first button whose label begins so; it takes effect with the next run."""
+    next(button for button in app.button if button.label.startswith(label)).click()

@@ -8,8 +8,6 @@ fit. The shape that gives the most images per second is measured once for each c
 from __future__ import annotations
 
 import ctypes
-import json
-import logging
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -21,11 +19,9 @@ from typing import TypeVar
 
 import torch
 
-from core.files import atomic_write, cache_folder
+from core.runtime.choices import MeasuredChoices, machine
 from core.runtime.cost import count_passes
 from core.runtime.progress import OnProgress, _here, batch_begins, part_of, silent
-
-logger = logging.getLogger(__name__)
 
 Part = TypeVar("Part")
 
@@ -149,12 +145,7 @@ class BatchShapes:
     """The batch shape of each classifier on this machine, measured once and remembered on disk."""
 
     def __init__(self, path: Path | None = None) -> None:
-        self._path = path
-
-    @property
-    def path(self) -> Path:
-        """The file that remembers."""
-        return self._path or cache_folder() / "batch-shapes.json"
+        self._choices = MeasuredChoices("batch-shapes.json", path)
 
     def get(self, key: str, forward: Callable[[int], object], device: torch.device) -> int:
         """The best number of images per forward.
@@ -171,45 +162,23 @@ class BatchShapes:
         fixed = _fixed.get()
         if fixed is not None:
             return fixed
-        known = self._read()
-        name = f"{key}/{_machine(device)}"
-        if key and name in known:
-            return known[name]
+        name = f"{key}/{machine(device)}"
+        known = self._choices.read().get(name) if key else None
+        if isinstance(known, int) and known > 0:
+            return known
         size = _tune(forward, device)
         if key:
-            self._remember(name, size)
+            self._choices.put(name, size)
         return size
 
     def halve(self, key: str, device: torch.device, size: int) -> int:
         """Remember that a measured `size` did not fit; returns the half to go on with."""
         if key and _fixed.get() is None:
-            self._remember(f"{key}/{_machine(device)}", size // 2)
+            self._choices.put(f"{key}/{machine(device)}", size // 2)
         return size // 2
-
-    def _read(self) -> dict[str, int]:
-        try:
-            stored = json.loads(self.path.read_text())
-        except (OSError, ValueError):  # none yet, unreadable or damaged: measured again
-            return {}
-        pairs = stored.items() if isinstance(stored, dict) else ()
-        return {str(name): size for name, size in pairs if isinstance(size, int) and size > 0}
-
-    def _remember(self, name: str, size: int) -> None:
-        shapes = {**self._read(), name: size}
-        try:
-            with atomic_write(self.path, private=self.path.parent) as file:
-                file.write_text(json.dumps(shapes, indent=1, sort_keys=True))
-        except OSError as error:  # it will be measured again
-            logger.warning("a batch shape could not be kept: %s", error)
 
 
 batch_shapes = BatchShapes()
-
-
-def _machine(device: torch.device) -> str:
-    """What, besides the classifier, the best batch shape depends on."""
-    chip = torch.cuda.get_device_name(device) if device.type == "cuda" else f"{torch.get_num_threads()} threads"
-    return f"{device.type}/{chip}/torch {torch.__version__}"
 
 
 def _synchronize(device: torch.device) -> None:

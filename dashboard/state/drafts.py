@@ -23,7 +23,7 @@ from core.recipes.series import in_order
 from core.runtime.sandbox import Limits, isolated
 from core.sources.models import Source
 from dashboard.state.resources import image_set
-from dashboard.uploads.session_cache import held
+from dashboard.uploads.session_cache import loaded, unload
 from dashboard.uploads.session_uploads import LARGEST, Upload, brought, own_classifier
 
 PICTURES = 9  # one of each demo photo
@@ -270,7 +270,7 @@ def sets(digest: str, on_progress: OnFraction = lambda fraction: None) -> tuple[
         CheckpointError: if it cannot be read.
     """
     kept = brought()
-    return held().get(
+    return loaded(
         kept.token,
         f"weights {digest}",
         lambda: state_dicts.read_state_dicts(kept.paths(digest), on_progress=on_progress, kept=True),
@@ -374,7 +374,7 @@ def let_go() -> None:
     """Drop what was read of files and made of models that are forgotten."""
     for kept in (fits, _made, checks):
         kept.clear()
-    held().drop(brought().token)
+    unload(brought().token)
 
 
 @st.cache_resource(scope="session", max_entries=12, show_spinner=False)

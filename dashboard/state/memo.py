@@ -1,21 +1,21 @@
-"""What a session has made of results, for as long as it may be drawn again."""
+"""What a session has made of results, kept while it may be drawn again."""
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Callable, Hashable, Sequence
 from typing import Any, TypeVar, cast
 
 import streamlit as st
 
 from core.result import Result
+from core.runtime.cache import LRU
 
 T = TypeVar("T")
 
 _MOST = 12  # charts, figures and tables of one session
 
 
-def kept(what: Hashable, results: Sequence[Result], make: Callable[[], T]) -> T:
+def memo(what: Hashable, results: Sequence[Result], make: Callable[[], T]) -> T:
     """What is made of results, made once: the last few are kept, because every click draws the page anew.
 
     Args:
@@ -26,11 +26,7 @@ def kept(what: Hashable, results: Sequence[Result], make: Callable[[], T]) -> T:
     Returns:
         The thing itself; read-only.
     """
-    shelf = cast(OrderedDict[Any, Any], st.session_state.setdefault("kept", OrderedDict()))
+    entries = cast(LRU[Any, tuple[Sequence[Result], Any]], st.session_state.setdefault("memo", LRU(_MOST)))
     key = what, tuple(map(id, results))
-    if key not in shelf:
-        shelf[key] = tuple(results), make()  # the results too: their ids name them only while they live
-        while len(shelf) > _MOST:
-            shelf.popitem(last=False)
-    shelf.move_to_end(key)
-    return cast(T, shelf[key][1])
+    # the results are kept too: their ids name them only while they live
+    return cast(T, entries.fetch(key, lambda: (tuple(results), make()))[1])

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import threading
-from collections import OrderedDict
-
 import streamlit as st
 
 from core.images.image_set import ImageSet
@@ -16,9 +13,10 @@ from core.models.load import model_card as card_of_demo
 from core.models.null import null_of
 from core.recipes.store import Store
 from core.result import Result
+from core.runtime.cache import LRU
 from core.sources.models import ANALYTIC, LINEARISED, NULLS, UNTRAINED, Source
 from dashboard.uploads.own_images import own_images
-from dashboard.uploads.session_cache import held
+from dashboard.uploads.session_cache import loaded
 from dashboard.uploads.session_uploads import brought, bytes_of, name_of, own_classifier
 from dashboard.viewer.words import literal
 
@@ -35,8 +33,11 @@ def classifier(source: str) -> Classifier:
 def _null(source: str) -> Classifier:
     """The null model of one that this session may load, at an image that it may read."""
     said = Source.parse(source)
-    return held().get(
-        brought().token, f"null {source}", lambda: null_of(said, classifier(said.inner.text()), image_set), bytes_of
+    return loaded(
+        brought().token,
+        f"null {source}",
+        lambda: null_of(said, classifier(said.inner.text()), image_set),
+        bytes_of,
     )
 
 
@@ -94,37 +95,19 @@ def image_set(source: str) -> ImageSet:
     return load_images(source) if source.startswith("demo:") else own_images(source)  # which keeps demo sets itself
 
 
-class Recent:
-    """The results used last, in memory, in front of the store."""
-
-    def __init__(self) -> None:
-        self._results: OrderedDict[str, Result] = OrderedDict()
-        self._lock = threading.Lock()
-
-    def get(self, key: str, store: Store) -> Result | None:
-        """The result kept under a key, here or in the store."""
-        with self._lock:
-            found = self._results.get(key)
-            if found is not None:
-                self._results.move_to_end(key)
-                return found
-        found = store.get(key)
-        if found is not None:
-            self.put(key, found)
-        return found
-
-    def put(self, key: str, result: Result) -> None:
-        """Keep a result, and drop those used longest ago when there is too much."""
-        with self._lock:
-            self._results[key] = result
-            while sum(kept.nbytes for kept in self._results.values()) > _RECENT_BYTES and len(self._results) > 1:
-                self._results.popitem(last=False)
-
-
 @st.cache_resource(show_spinner=False)
-def shelf() -> tuple[Store, Recent]:
-    """The store, and what lies in front of it."""
-    return Store(), Recent()
+def shelf() -> tuple[Store, LRU[str, Result]]:
+    """The store, and in front of it the results used last."""
+    return Store(), LRU(_RECENT_BYTES)
+
+
+def stored(key: str) -> Result | None:
+    """The result of a key, from memory or from the store."""
+    store, recent = shelf()
+    found = recent.get(key) or store.get(key)
+    if found is not None:
+        recent.put(key, found, found.nbytes)
+    return found
 
 
 def predictions(source: str, images_source: str) -> Predictions:

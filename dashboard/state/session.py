@@ -26,13 +26,13 @@ from core.result import Result
 from core.runtime.progress import OnProgress
 from core.sources.models import at_image
 from dashboard.state import address
-from dashboard.state.memo import kept as kept
+from dashboard.state.memo import memo as memo
 from dashboard.state.resources import classifier as classifier
 from dashboard.state.resources import demo_images as demo_images
 from dashboard.state.resources import image_set as image_set
 from dashboard.state.resources import model_card as model_card
 from dashboard.state.resources import predictions as predictions
-from dashboard.state.resources import shelf
+from dashboard.state.resources import shelf, stored
 from dashboard.uploads.own_images import fitted
 from dashboard.viewer.words import literal
 from dashboard.work import jobs
@@ -47,7 +47,7 @@ OF_THE_PLANE = ("plane", "u", "v", "at")  # settings that a view's analyses shar
 DEFAULT_ROWS = (3, 17, 42)  # until others are chosen
 _POLL_SECONDS = 0.3  # for each who waits: looking for results may not take the time that these need
 _LONGEST_POLL_SECONDS = 3.0
-_PATIENCE_SECONDS = 0.4  # a result that comes within this is drawn at once, without a coarser picture before it
+PATIENCE_SECONDS = 0.4  # a result that comes within this is drawn at once, without a coarser picture before it
 
 
 # -- what is chosen ---------------------------------------------------------------------------------------------------
@@ -144,6 +144,12 @@ def go(view: str) -> None:
     st.session_state["goto"] = view
 
 
+def open_view(analysis: str, **changed: Any) -> None:
+    """Change settings of an analysis, and open its view with the next run of the page."""
+    change(analysis, **changed)
+    go(TABLE[analysis].view)
+
+
 def asked() -> tuple[str, ...]:
     """The analyses that were asked for beside the one a view is about."""
     return cast(tuple[str, ...], st.session_state.setdefault("asked", ()))
@@ -184,6 +190,19 @@ def make(analysis: str, chosen: Mapping[str, Any]) -> Recipe:
     count = fewest if fewest in (1, most) else max(fewest, min(len(rows()), most))
     enough = (*rows(), *(row for row in starting_rows(images()) if row not in rows()))[:count]
     return Recipe.make(analysis, models=models(), images=images(), rows=enough, settings=chosen)
+
+
+def another(analysis: str, *, rows: Sequence[int] | None = None, **fixed: Any) -> Recipe:
+    """The recipe of an analysis beside the one that the view is about, with what was set for it.
+
+    Args:
+        analysis: its name.
+        rows: its images; the chosen ones where not given. `(0,)` where the analysis draws its own from the whole set,
+            so that its result stays the same whichever images are chosen.
+        **fixed: settings that follow the view's own.
+    """
+    made = make(analysis, {**settings(analysis), **fixed})
+    return made if rows is None else replace(made, rows=tuple(rows))
 
 
 def beside(analysis: str) -> tuple[str, ...]:
@@ -235,7 +254,7 @@ class Outcome:
         return not (self.waiting or self.cancelled or self.error)
 
 
-def compute(made: Recipe, *, patience: float = _PATIENCE_SECONDS, urgent: bool = False) -> Outcome:
+def compute(made: Recipe, *, patience: float = PATIENCE_SECONDS, urgent: bool = False) -> Outcome:
     """Results of a recipe: from the store at once, else by a job that the page comes back to.
 
     Args:
@@ -253,7 +272,6 @@ def compute(made: Recipe, *, patience: float = _PATIENCE_SECONDS, urgent: bool =
 
 
 def _compute(made: Recipe, patience: float, urgent: bool) -> Outcome:
-    store, recent = shelf()
     images_now = image_set(made.images)
     results: list[Result | None] = []
     waiting: list[Job[Result]] = []
@@ -261,7 +279,7 @@ def _compute(made: Recipe, patience: float, urgent: bool) -> Outcome:
     for place, part in enumerate(made.parts()):
         models_now = [classifier(source) for source in part.models]
         key = key_of(part, models_now, images_now) or f"{user()}/{place}/{part.json()}"
-        found = recent.get(key, store)
+        found = stored(key)
         if found is None and key in _cancelled():
             results.append(_cancelled()[key])
             stopped = True
@@ -278,7 +296,7 @@ def _compute(made: Recipe, patience: float, urgent: bool) -> Outcome:
                 raise ValueError(_failed()[key]) from job.error
             found = job.result if job.state is State.DONE else job.partial
             if job.result is not None:
-                recent.put(key, job.result)
+                shelf()[1].put(key, job.result, job.result.nbytes)
             elif not job.state.ended:
                 waiting.append(job)
         results.append(found)
@@ -350,6 +368,11 @@ def shown(made: Recipe, outcome: Outcome) -> tuple[Any, ...]:
     return tuple(pictures)
 
 
+def shown_by_model(made: Recipe, outcome: Outcome) -> list[tuple[str, Any]]:
+    """The source of each model with what to draw for it, see `shown`."""
+    return list(zip(made.models, shown(made, outcome), strict=True))
+
+
 def _plane(made: Recipe) -> tuple[Any, ...]:
     return made.models[0], *(made.parameters.get(name) for name in ("plane", "u", "v"))
 
@@ -367,7 +390,7 @@ def chart(made: Recipe, source: str, result: Result, beside: Sequence[Result]) -
         The chart, on the scales that all of them share.
     """
     alone = replace(made, models=(source,))
-    return kept(
+    return memo(
         ("chart", source, made.json()),
         (result, *beside),
         lambda: alone.chart([result], [classifier(source)], image_set(made.images), beside),
@@ -375,7 +398,7 @@ def chart(made: Recipe, source: str, result: Result, beside: Sequence[Result]) -
 
 
 def live(
-    made: Recipe, draw: Callable[[Outcome], None], *, patience: float = _PATIENCE_SECONDS, urgent: bool = False
+    made: Recipe, draw: Callable[[Outcome], None], *, patience: float = PATIENCE_SECONDS, urgent: bool = False
 ) -> Outcome:
     """Draw what is there of a recipe, again and again until it is complete.
 

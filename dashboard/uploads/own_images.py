@@ -18,7 +18,7 @@ from core.images.image_set import ImageSet
 from core.images.listing import ARRAYS
 from core.images.tables import TABLES
 from core.sources.images import ImageSource
-from dashboard.uploads.session_cache import held
+from dashboard.uploads.session_cache import loaded, unload
 from dashboard.uploads.session_uploads import Upload, brought
 
 MOST_FILES = 5000  # dropped at once
@@ -130,7 +130,7 @@ def gathered(source: str, on_progress: Callable[[float], None] = lambda fraction
             return gather(source, uploads=kept.paths, most_values=MOST_VALUES, on_progress=on_progress)
         return gathered(bare, on_progress).classed(said)
 
-    return held().get(kept.token, f"images {source}", read, lambda found: found.images.pixels.nbytes)
+    return loaded(kept.token, f"images {source}", read, lambda found: found.images.pixels.nbytes)
 
 
 def own_images(source: str) -> ImageSet:
@@ -161,7 +161,7 @@ def previews(source: str, rows: Sequence[int]) -> list[np.ndarray]:
         return collections.previews(source, [notes[row] for row in rows], uploads=kept.paths)
 
     name = f"previews {source} {','.join(map(str, rows))}"
-    return held().get(kept.token, name, make, lambda made: sum(each.nbytes for each in made))
+    return loaded(kept.token, name, make, lambda made: sum(each.nbytes for each in made))
 
 
 def offered() -> tuple[str, ...]:
@@ -180,7 +180,7 @@ def forget(source: str) -> None:
     kept, digest = brought(), ImageSource.parse(source).place
     kept.images = [each for each in kept.images if ImageSource.parse(each).place != digest]
     kept.delete([digest])
-    held().drop(kept.token)
+    unload(kept.token)
 
 
 def fitted(source: str, shape: Sequence[int], num_classes: int | None = None) -> str:

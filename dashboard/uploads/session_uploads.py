@@ -26,7 +26,7 @@ from core.models.classifier import Classifier
 from core.models.third_party import digest_of
 from core.sources.models import Source
 from dashboard.uploads import limits
-from dashboard.uploads.session_cache import held
+from dashboard.uploads.session_cache import loaded, unload
 
 READ_ONLY = "BOUNDARY_ATLAS_READ_ONLY"  # set by `python -m dashboard --read-only`
 MOST_FILES = 6  # of one session; a series of checkpoints counts as one
@@ -219,7 +219,7 @@ class Brought:
         self.models.clear()
         self.series.clear()
         self.images.clear()
-        held().drop(self.token)
+        unload(self.token)
         if self._folder is not None:
             shutil.rmtree(self._folder, ignore_errors=True)
             self._folder = None
@@ -286,8 +286,11 @@ def own_loader() -> Callable[[str], Classifier]:
             raise CheckpointError(
                 f"expected a demo model or one of yours, got {source[:80]!a}; bring it on the Model view"
             )
-        return held().get(
-            kept.token, f"model {source}", lambda: load_classifier(source, uploads=kept.paths, trust=False), bytes_of
+        return loaded(
+            kept.token,
+            f"model {source}",
+            lambda: load_classifier(source, uploads=kept.paths, trust=False),
+            bytes_of,
         )
 
     return load

@@ -3,26 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import streamlit as st
 
-from core.analyses.table import TABLE
 from core.geometry.corruptions.corruptions import CORRUPTIONS, corrupt
 from core.geometry.corruptions.prime_draws import PrimeDraws
 from core.geometry.corruptions.severity_path import SeverityWalk
-from core.recipes.recipe import Recipe
 from dashboard.state import session
-from dashboard.state.session import Outcome
 from dashboard.widgets import controls, exports, page, plane_controls
 from dashboard.widgets.showing import showing
 
 ANALYSIS, SETS, NOISE, LAB = "severity", "corruption", "noise", "augmentation"
-
-
-def walk(outcome: Outcome) -> None:
-    """The film strip, distances and probabilities of all chosen models."""
-    exports.drawn(made, outcome, f"{made.parameters['steps']} severities", main=True)
 
 
 def marked(results: tuple[SeverityWalk | None, ...]) -> None:
@@ -40,10 +33,8 @@ def marked(results: tuple[SeverityWalk | None, ...]) -> None:
     images = session.image_set(made.images)
     changed = corrupt(images.pixels[[made.rows[0]]], name, at, made.parameters["seed"])
     for source, result in zip(made.models, results, strict=True):
-        classifier = session.classifier(source)
-        if len(made.models) > 1:
-            st.markdown(f"**{classifier.name}**")
-        controls.image_card(classifier, changed)
+        controls.model_name(source)
+        controls.image_card(session.classifier(source), changed)
         if result is not None:
             far = float(np.interp(at, result.severity, result.distance))
             lost = result.lost_at
@@ -68,28 +59,25 @@ def question() -> None:
     st.button(
         "Slice along this corruption",
         key="corruptions:slice",
-        on_click=towards_slices,
+        on_click=session.open_view,
+        args=("slice",),
+        kwargs={"plane": "directions", "u": f"corruption:{made.parameters['corruption']}", "v": "adversarial"},
         help="Opens the plane of this image towards its corrupted self and towards the nearest boundary, with the true"
         " path of the severity drawn in it.",
         width="stretch",
     )
-    with st.expander("More"):
-        controls.setting(ANALYSIS, "seed", "Seed")
-        controls.setting(ANALYSIS, "steps", "Severities")
-        controls.setting(ANALYSIS, "palette", "Palette")
-
-
-def towards_slices() -> None:
-    """Set the plane of slices, and go there."""
-    session.change("slice", plane="directions", u=f"corruption:{made.parameters['corruption']}", v="adversarial")
-    session.go("slices")
+    controls.settings(ANALYSIS, {"seed": "Seed", "steps": "Severities", "palette": "Palette"}, under="More")
 
 
 def lab() -> None:
     """What PRIME's primitives make of the image."""
     st.subheader("Augmentation lab")
-    drawn = replace(session.make(LAB, session.settings(LAB)), models=made.models[:1])
-    outcome = session.live(drawn, lambda there: exports.drawn(drawn, there, "the draws"), patience=1.0)
+    drawn = replace(session.another(LAB), models=made.models[:1])
+    outcome = exports.picture(drawn, "the draws", patience=1.0)
+    result = outcome.results[0]
+    if isinstance(result, PrimeDraws):
+        same = int((result.predicted == result.clean_class).sum())
+        st.caption(f"{same} of {result.predicted.size} draws keep the class of the image itself.")
     left, right = st.columns(2, gap="large")
     with left:
         controls.setting(LAB, "spectral", "Filters, s", (0.0, 1.0, 2.0, 4.0, 8.0))
@@ -99,67 +87,25 @@ def lab() -> None:
         controls.setting(LAB, "colour", "Colour curves, T", (0.0, 0.001, 0.003, 0.01, 0.03))
         controls.setting(LAB, "mix", "Mixture, m", (0.0, 0.25, 0.5, 0.75, 1.0))
         controls.setting(LAB, "cutoff", "Cut-off, q", (3, 10, 30, 100, 300))
-    result = outcome.results[0]
-    if isinstance(result, PrimeDraws):
-        kept = int((result.predicted == result.clean_class).sum())
-        st.caption(f"{kept} of {result.predicted.size} draws keep the class of the image itself.")
-    exports.export(drawn, outcome, st.container())
 
 
-def sets() -> None:
-    """Accuracy against severity over the set, once someone has asked for it: it takes many forwards."""
-    st.subheader("Accuracy against severity")
-    counted = replace(session.make(SETS, session.settings(SETS)), rows=(0,))
-    if SETS not in session.asked():
-        words = f"Corrupt {counted.parameters['count']} images of the set"
-        st.button(words, on_click=session.ask, args=(SETS,), help=TABLE[SETS].question)
-        return
-    shown, against, _ = st.columns(3, gap="large")
-    with shown:
-        controls.setting(SETS, "shown", "Shown")
-    with against:
-        controls.setting(SETS, "against", "Against")
-    beside(counted, f"{counted.parameters['count']} images")
-    with st.expander("Images and corruptions"):
-        controls.setting(SETS, "count", "Images")
-        controls.setting(SETS, "corruptions", "Corruptions")
-        controls.setting(SETS, "seed", "Seed")
-
-
-def noise() -> None:
-    """White noise, forecast and measured, once someone has asked for it."""
-    st.subheader("White noise: forecast and measured")
-    forecast = replace(session.make(NOISE, session.settings(NOISE)), rows=(0,))
-    if NOISE not in session.asked():
-        words = f"Forecast noise on {forecast.parameters['count']} images of the set"
-        st.button(words, on_click=session.ask, args=(NOISE,), help=TABLE[NOISE].question)
-        return
-    beside(forecast, f"{forecast.parameters['count']} images")
-    with st.expander("Images and noise"):
-        controls.setting(NOISE, "count", "Images")
-        controls.setting(NOISE, "strongest", "Strongest")
-        controls.setting(NOISE, "draws", "Draws")
-        controls.setting(NOISE, "seed", "Seed")
-
-
-def beside(asked: Recipe, size: str) -> None:
-    """A chart that takes a while, with its progress and its export menu."""
-    there = session.live(asked, lambda there: exports.drawn(asked, there, size), patience=0.0)
-    exports.export(asked, there, st.container())
-
-
-controls.heading("Corruptions", TABLE[ANALYSIS].question)
-made = session.recipe(ANALYSIS)
-left, right = st.columns([640, 380], gap="large")
+made, left, right = page.lens(ANALYSIS, several=640)
 with left:
-    outcome = session.live(made, walk, patience=1.0, urgent=True)
+    outcome = exports.picture(made, f"{made.parameters['steps']} severities", main=True, patience=1.0)
     lab()
-exports.export(made, outcome)
 with right:
-    with st.container(border=True):
-        question()
-    with st.container(border=True):
-        marked(tuple(result if isinstance(result, SeverityWalk) else None for result in outcome.results))
-    page.about("corruptions")
-sets()
-noise()
+    walks = tuple(result if isinstance(result, SeverityWalk) else None for result in outcome.results)
+    page.cards(question, partial(marked, walks))
+exports.on_demand(
+    session.another(SETS, rows=(0,)),
+    "Accuracy against severity",
+    "Corrupt {count} images of the set",
+    {"count": "Images", "corruptions": "Corruptions", "seed": "Seed"},
+    above={"shown": "Shown", "against": "Against"},
+)
+exports.on_demand(
+    session.another(NOISE, rows=(0,)),
+    "White noise: forecast and measured",
+    "Forecast noise on {count} images of the set",
+    {"count": "Images", "strongest": "Strongest", "draws": "Draws", "seed": "Seed"},
+)

@@ -27,15 +27,10 @@ SHARED = (*session.OF_THE_PLANE, "seed", "method", "grey_levels", "sharpness")
 
 def profile(outcome: Outcome) -> None:
     """The curvatures of all models that have some by now, in one picture."""
-    busy = controls.progress_words(outcome, f"{1 + made.parameters['count']} images" if several else "one image")
-    if busy:
-        st.progress(busy["fraction"] or 0.0, busy["text"])
-    shown = session.shown(made, outcome)
-    known = {source: result for source, result in zip(made.models, shown, strict=True) if result is not None}
+    controls.progress(outcome, f"{1 + made.parameters['count']} images" if several else "one image")
+    known = {source: result for source, result in session.shown_by_model(made, outcome) if result is not None}
     if known:
         exports.chart(replace(made, models=tuple(known)), replace(outcome, results=tuple(known.values())))
-    elif not busy:
-        st.caption("No picture yet.")
     controls.stop_or_resume(outcome)
     if made.parameters["spectrum"] == "ends" and outcome.finished and any(map(shown_numbers, known.values())):
         most = max(int(np.prod(session.classifier(source).input_shape)) for source in made.models)
@@ -147,15 +142,14 @@ def compared(cards: list[tuple[str, CurvatureCard]]) -> None:
 def gallery(cards: list[tuple[str, CurvatureCard]]) -> None:
     """The directions of both ends as images, to be clicked."""
     st.subheader("Principal directions")
-    columns = st.columns(len(cards)) if len(cards) > 1 else [st.container()]
-    for place, (column, (source, card)) in enumerate(zip(columns, cards, strict=True)):
-        with column:
-            if len(cards) > 1:
-                st.markdown(f"**{session.classifier(source).name}**")
-            pictures = made.with_settings(show="gallery", marked=section.parameters["number"])
-            chart = session.chart(pictures, source, card, [card])
-            plane_view(on_plane(chart), key=f"curvature-gallery-{place}", on_pick=choose(card), height=560)
-    st.caption(f"{chart.caption} Click one to cut along it, and to walk along it.")
+    pictures = made.with_settings(show="gallery", marked=section.parameters["number"])
+
+    def draw(place: int, source: str, card: CurvatureCard) -> str:
+        chart = session.chart(pictures, source, card, [card])
+        plane_view(on_plane(chart), key=f"curvature-gallery-{place}", on_pick=choose(card), height=560)
+        return chart.caption
+
+    st.caption(f"{controls.per_model(cards, draw)[-1]} Click one to cut along it, and to walk along it.")
 
 
 def choose(card: CurvatureCard) -> Callable[[tuple[float, float]], None]:
@@ -171,22 +165,17 @@ def choose(card: CurvatureCard) -> Callable[[tuple[float, float]], None]:
 
 def sections(outcome: Outcome) -> None:
     """The slices along the chosen direction, of all models side by side."""
-    results = session.shown(section, outcome)
-    busy = controls.progress_words(outcome, f"{section.parameters['resolution']} x {section.parameters['resolution']}")
-    columns = st.columns(len(results)) if len(results) > 1 else [st.container()]
-    for place, (column, source, result) in enumerate(zip(columns, section.models, results, strict=True)):
-        with column:
-            if len(results) > 1:
-                st.markdown(f"**{session.classifier(source).name}**")
-            if not isinstance(result, CurvatureSection):
-                st.progress(busy["fraction"] or 0.0 if busy else 0.0, busy["text"] if busy else "No picture yet.")
-                continue
-            chart = session.chart(section, source, result, [result])
-            plane_view(chart, key=f"curvature-section-{place}", busy=busy, height=560)
-            controls.legend(chart)
-            st.caption(chart.caption)
-            measured(result)
-    controls.stop_or_resume(outcome, f":{SECTION}")
+    size = "{resolution} x {resolution}".format(**section.parameters)
+
+    def draw(place: int, source: str, result: CurvatureSection) -> None:
+        chart = session.chart(section, source, result, [result])
+        busy = controls.progress_words(outcome, size)
+        plane_view(chart, key=f"curvature-section-{place}", busy=busy, height=560)
+        controls.legend(chart)
+        st.caption(chart.caption)
+        measured(result)
+
+    controls.side_by_side(outcome, size, session.shown_by_model(section, outcome), draw, f":{SECTION}")
 
 
 def measured(cut: CurvatureSection) -> None:
@@ -204,13 +193,7 @@ def measured(cut: CurvatureSection) -> None:
 
 def image_asked() -> None:
     """Which image is asked about."""
-    st.markdown("**Image**")
-    at = made.parameters["at"]
-    if at is None:
-        plane_controls.anchors(made.rows, 1)
-    else:
-        st.caption(f"The point {at[0]:.2f}, {at[1]:.2f} that was picked on a slice.")
-        st.button("Back to the image itself", on_click=session.change, args=(ANALYSIS,), kwargs={"at": None})
+    plane_controls.image_asked(made)
     controls.setting(ANALYSIS, "count", "Others of the set")
 
 
@@ -219,9 +202,7 @@ def picture() -> None:
     st.markdown("**Picture**")
     if made.parameters["spectrum"] != "ends":
         controls.setting(ANALYSIS, "show", "Show", ("profile", "density"))
-    controls.setting(ANALYSIS, "values", "Values")
-    controls.setting(ANALYSIS, "ranks", "Ranks")
-    controls.setting(ANALYSIS, "positive", "Positive: convex")
+    controls.settings(ANALYSIS, {"values": "Values", "ranks": "Ranks", "positive": "Positive: convex"})
 
 
 def measurement() -> None:
@@ -237,49 +218,36 @@ def measurement() -> None:
     else:
         controls.setting(ANALYSIS, "grey_levels", "Step of differences")
     with st.expander("More"):
-        controls.setting(ANALYSIS, "spectrum", "Spectrum")
-        controls.setting(ANALYSIS, "keep", "Directions kept")
-        controls.setting(SECTION, "resolution", "Resolution of the slice")
-        controls.setting(SECTION, "palette", "Palette")
+        controls.settings(ANALYSIS, {"spectrum": "Spectrum", "keep": "Directions kept"})
+        controls.settings(SECTION, {"resolution": "Resolution of the slice", "palette": "Palette"})
         controls.setting(ANALYSIS, "seed", "Seed")
 
 
 def scale(kinked: bool) -> None:
     """Curvature against scale: by itself where kinks make it the only result, else on demand."""
-    against = session.make(SCALE, {**session.settings(SCALE), **{name: made.parameters[name] for name in AT}})
+    against = session.another(SCALE, **{name: made.parameters[name] for name in AT})
     title = "Curvature against scale"
     if not kinked:
-        exports.on_demand(against, title, "Measure at six scales", (("knob", "Scale"), ("count", "Others of the set")))
+        settings = {"knob": "Scale", "count": "Others of the set"}
+        exports.on_demand(against, title, "Measure at six scales", settings)
         return
-    st.subheader(title, help=TABLE[SCALE].question)
+    st.subheader(title, help=against.definition.question)
     controls.setting(SCALE, "knob", "Scale")
-
-    def draw(there: Outcome) -> None:
-        busy = controls.progress_words(there, "six scales")
-        if busy:
-            st.progress(busy["fraction"] or 0.0, busy["text"])
-        exports.chart(against, there)
-        controls.stop_or_resume(there, f":{SCALE}")
-
-    exports.export(against, session.live(against, draw, patience=0.0), st.container())
+    exports.picture(against, "six scales", patience=0.0)
 
 
-controls.heading("Curvature", TABLE[ANALYSIS].question)
 AT = (*session.OF_THE_PLANE, "seed")
-made = session.recipe(ANALYSIS)
+made, left, right = page.lens(ANALYSIS)
 if made.parameters["spectrum"] == "ends":  # which have no density
     made = made.with_settings(show="profile")
 several = made.parameters["count"] > 0
-section = session.make(SECTION, {**session.settings(SECTION), **{name: made.parameters[name] for name in SHARED}})
+section = session.another(SECTION, **{name: made.parameters[name] for name in SHARED})
 along = {name: section.parameters[name] for name in (*SHARED, "number", "reach")}
-walk = session.make(WALK, {**session.settings(WALK), **along})
-left, right = st.columns([640, 380] if len(made.models) == 1 else [1040, 380], gap="large")
+walk = session.another(WALK, **along)
 with left:
-    outcome = session.live(made, profile, urgent=True)
+    outcome = exports.picture(made, draw=profile, main=True)
     cards = [
-        (source, card)
-        for source, card in zip(made.models, session.shown(made, outcome), strict=True)
-        if isinstance(card, CurvatureCard)
+        (source, card) for source, card in session.shown_by_model(made, outcome) if isinstance(card, CurvatureCard)
     ]
     if outcome.finished and len(cards) > 1:
         compared(cards)
@@ -287,10 +255,9 @@ with left:
     if found and not outcome.error:
         gallery(found)
         st.subheader("Along one direction", help=TABLE[SECTION].question)
-        exports.export(section, session.live(section, sections), st.container())
-        exports.on_demand(walk, "Walk along it", "Walk along this direction", (("show", "Show"), ("steps", "Stops")))
+        exports.picture(section, draw=sections)
+        exports.on_demand(walk, "Walk along it", "Walk along this direction", {"show": "Show", "steps": "Stops"})
         scale(any(card.method != "exact" for _, card in found))
-exports.export(made, outcome)
 with right:
     if not outcome.error:
         session.live(made, numbers, patience=0.0, urgent=True)
@@ -301,10 +268,4 @@ with right:
             for source, card in cards
         },
     )
-    with st.container(border=True):
-        image_asked()
-    with st.container(border=True):
-        picture()
-    with st.container(border=True):
-        measurement()
-    page.about("curvature")
+    page.cards(image_asked, picture, measurement)

@@ -3,34 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import streamlit as st
 
-from core.analyses.table import TABLE
 from core.figures.charts.curvature.detector import perturbation_words
 from core.geometry.detector.evaluation import NO_DEFENCE, PAIRS, DetectionExhibit
 from dashboard.state import session
-from dashboard.state.session import Outcome
 from dashboard.widgets import controls, exports, page
 from dashboard.widgets.showing import showing
 
 ANALYSIS, ATTACKS = "detector", "detector_attacks"
 
 
-def exhibit(outcome: Outcome) -> None:
-    """Scores, curves, areas and recovery of all chosen models."""
-    busy = controls.progress_words(outcome, f"{made.parameters['count']} images, clean and perturbed")
-    if busy:
-        st.progress(busy["fraction"] or 0.0, busy["text"])
-    exports.chart(made, outcome)
-    controls.stop_or_resume(outcome)
-
-
 def facts(source: str, found: DetectionExhibit) -> None:
     """The chosen perturbation in numbers, for one model."""
-    if len(made.models) > 1:
-        st.markdown(f"**{session.classifier(source).name}**")
+    controls.model_name(source)
     place = min(made.figure["perturbation"], len(found.attack) - 1)
     lines = {"images": f"{int(np.isfinite(found.clean_nearest).sum())}"}
     for number, words in enumerate(("AUC, nearest boundary", "AUC, all class boundaries")):
@@ -73,51 +62,53 @@ def chosen() -> None:
 def asked_for() -> None:
     """Which images and scores."""
     st.markdown("**Scores**")
-    controls.setting(ANALYSIS, "score", "Drawn")
-    controls.setting(ANALYSIS, "count", "Images")
-    with st.expander("More"):
-        controls.setting(ANALYSIS, "show", "Show")
-        controls.setting(ANALYSIS, "overshoots", "Overshoots")
-        controls.setting(ANALYSIS, "probes", "Probes")
-        controls.setting(ANALYSIS, "classes", "Other classes")
-        controls.setting(ANALYSIS, "scale", "Scale h")
-        controls.setting(ANALYSIS, "seed", "Seed")
-
-
-controls.heading("Detector", TABLE[ANALYSIS].question)
-st.info(NO_DEFENCE)
-made = replace(session.recipe(ANALYSIS), rows=(0,))  # whichever images are chosen
-left, right = st.columns([640, 380] if len(made.models) == 1 else [1040, 380], gap="large")
-with left:
-    outcome = session.live(made, exhibit, urgent=True)
-    attacked = replace(session.make(ATTACKS, session.settings(ATTACKS)), rows=(0,))
-    exports.on_demand(
-        attacked,
-        "Against other attacks",
-        f"Attack {attacked.parameters['count']} images by PGD and DDN",
-        (
-            ("show", "Show"),
-            ("score", "Drawn"),
-            ("perturbation", "Perturbation"),
-            ("count", "Images"),
-            ("overshoots", "Lengths of PGD"),
-            ("classes", "Other classes"),
-            ("seed", "Seed"),
-        ),
+    controls.settings(ANALYSIS, {"score": "Drawn", "count": "Images"})
+    controls.settings(
+        ANALYSIS,
+        {
+            "show": "Show",
+            "overshoots": "Overshoots",
+            "probes": "Probes",
+            "classes": "Other classes",
+            "scale": "Scale h",
+            "seed": "Seed",
+        },
+        under="More",
     )
-exports.export(made, outcome)
+
+
+def perturbation(known: list[tuple[str, DetectionExhibit]]) -> None:
+    """The perturbation in force, with the numbers of all models that have some by now."""
+    chosen()
+    for source, result in known:
+        facts(source, result)
+    if known and made.parameters["perturbed_by"] != PAIRS:
+        st.caption(f"At {perturbation_words(known[0][1], made.figure['perturbation'])} times the distance.")
+
+
+made, left, right = page.lens(ANALYSIS)
+made = replace(made, rows=(0,))  # whichever images are chosen
+with left:
+    st.info(NO_DEFENCE)
+    outcome = exports.picture(made, f"{made.parameters['count']} images, clean and perturbed", main=True)
+    exports.on_demand(
+        session.another(ATTACKS, rows=(0,)),
+        "Against other attacks",
+        "Attack {count} images by PGD and DDN",
+        {
+            "show": "Show",
+            "score": "Drawn",
+            "perturbation": "Perturbation",
+            "count": "Images",
+            "overshoots": "Lengths of PGD",
+            "classes": "Other classes",
+            "seed": "Seed",
+        },
+    )
 with right:
     known = [
         (source, result)
         for source, result in zip(made.models, outcome.results, strict=True)
         if isinstance(result, DetectionExhibit)
     ]
-    with st.container(border=True):
-        chosen()
-        for source, result in known:
-            facts(source, result)
-        if known and made.parameters["perturbed_by"] != PAIRS:
-            st.caption(f"At {perturbation_words(known[0][1], made.figure['perturbation'])} times the distance.")
-    with st.container(border=True):
-        asked_for()
-    page.about("detector")
+    page.cards(partial(perturbation, known), asked_for)

@@ -7,7 +7,6 @@ from dataclasses import replace
 import numpy as np
 import streamlit as st
 
-from core.analyses.table import TABLE
 from core.geometry.shared_directions.sharing import DirectionSharing
 from dashboard.state import session
 from dashboard.state.session import Outcome
@@ -18,37 +17,27 @@ MORE = {  # analyses beside: heading, what its button offers, settings
     "direction_sensitivity": (
         "What noise along them flips",
         "Put noise along directions on {count} images",
-        (
-            ("whose", "Directions"),
-            ("count", "Images"),
-            ("directions", "Dimension"),
-            ("lengths", "Lengths"),
-            ("draws", "Draws"),
-            ("scale", "Scale h"),
-            ("seed", "Seed"),
-        ),
+        {
+            "whose": "Directions",
+            "count": "Images",
+            "directions": "Dimension",
+            "lengths": "Lengths",
+            "draws": "Draws",
+            "scale": "Scale h",
+            "seed": "Seed",
+        },
     ),
     "direction_overlap": (
         "Between models",
         "Compare the directions of {count} images with those of as many others, and between models",
-        (("show", "Show"), ("count", "Images"), ("directions", "Dimension"), ("scale", "Scale h"), ("seed", "Seed")),
+        {"show": "Show", "count": "Images", "directions": "Dimension", "scale": "Scale h", "seed": "Seed"},
     ),
 }
 
 
-def sharing(outcome: Outcome) -> None:
-    """The curves and the pictures of all chosen models."""
-    busy = controls.progress_words(outcome, f"{made.parameters['count']} images and as many others")
-    if busy:
-        st.progress(busy["fraction"] or 0.0, busy["text"])
-    exports.chart(made, outcome)
-    controls.stop_or_resume(outcome)
-
-
 def facts(source: str, found: DirectionSharing) -> None:
     """What was found for one model, and what it took."""
-    if len(made.models) > 1:
-        st.markdown(f"**{session.classifier(source).name}**")
+    controls.model_name(source)
 
     def times(ratio: np.ndarray) -> str:
         known = ratio[np.isfinite(ratio).all(1)]
@@ -92,31 +81,22 @@ def known(outcome: Outcome) -> None:
 def asked_for() -> None:
     """Which images, how many directions."""
     st.markdown("**Directions**")
-    controls.setting(ANALYSIS, "show", "Show")
-    controls.setting(ANALYSIS, "count", "Images")
-    controls.setting(ANALYSIS, "directions", "Kept")
-    with st.expander("More"):
-        controls.setting(ANALYSIS, "noise", "Noise")
-        controls.setting(ANALYSIS, "scale", "Scale h")
-        controls.setting(ANALYSIS, "seed", "Seed")
+    controls.settings(ANALYSIS, {"show": "Show", "count": "Images", "directions": "Kept"})
+    controls.settings(ANALYSIS, {"noise": "Noise", "scale": "Scale h", "seed": "Seed"}, under="More")
 
 
-controls.heading("Shared directions", TABLE[ANALYSIS].question)
-made = replace(session.recipe(ANALYSIS), rows=(0,))  # whichever images are chosen
-left, right = st.columns([640, 380] if len(made.models) == 1 else [1040, 380], gap="large")
+made, left, right = page.lens(ANALYSIS)
+made = replace(made, rows=(0,))  # whichever images are chosen
 with left:
-    outcome = session.live(made, sharing, urgent=True)
+    outcome = exports.picture(made, f"{made.parameters['count']} images and as many others", main=True)
     for name, (title, words, settings) in MORE.items():
-        recipe = replace(session.make(name, session.settings(name)), rows=(0,))
+        recipe = session.another(name, rows=(0,))
         if name == "direction_overlap" and len(made.models) == 1:  # a matrix of one number says less
             recipe = recipe.with_settings(show="angles")
-        exports.on_demand(recipe, title, words.format(**recipe.parameters), settings)
+        exports.on_demand(recipe, title, words, settings)
         if name == "direction_overlap" and len(made.models) == 1 and name not in session.asked():
             st.caption("With one model: how alike its directions from two samples of images are. Compare, above, adds.")
-exports.export(made, outcome)
 with right:
     if not outcome.error:
         session.live(made, known, patience=0.0, urgent=True)
-    with st.container(border=True):
-        asked_for()
-    page.about("directions")
+    page.cards(asked_for)

@@ -8,7 +8,7 @@ from core.errors import RecipeError
 from core.recipes.gallery import Exhibit, gallery, on_models
 from dashboard.state import links, session
 from dashboard.viewer.words import literal
-from dashboard.widgets import controls
+from dashboard.widgets import page
 
 ACROSS = 3
 
@@ -50,7 +50,7 @@ def exhibit(shown: Exhibit) -> None:
             )
 
 
-controls.heading("Gallery", "What five papers ask, drawn on the demo models: each figure opens with all its settings.")
+page.heading("Gallery", "What five papers ask, drawn on the demo models: each figure opens with all its settings.")
 if "gallery:refused" in st.session_state:
     st.error(literal(st.session_state.pop("gallery:refused")))
 for paper, exhibits in groupby(gallery(), key=lambda each: (each.paper, each.authors, each.key)):

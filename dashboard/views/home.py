@@ -12,7 +12,7 @@ from core.recipes.recipe import Recipe
 from dashboard.state import links, session
 from dashboard.viewer.thumbnails import thumbnail_grid
 from dashboard.viewer.words import LENSES, literal
-from dashboard.widgets import controls
+from dashboard.widgets import controls, page
 
 PICTURE = Path(__file__).resolve().parents[2] / "assets" / "slice.png"
 ARROW = ":material/arrow_forward:"
@@ -87,7 +87,7 @@ def predictions() -> None:
     )
 
 
-controls.heading("Boundary Atlas", "See where, and how, an image classifier changes its mind.")
+page.heading("Boundary Atlas", "See where, and how, an image classifier changes its mind.")
 left, right = st.columns([640, 380], gap="large")
 with left:
     start()

@@ -235,7 +235,7 @@ def mine() -> None:
         )
 
 
-controls.heading("Images", "What do your own pictures become before the model sees them?")
+page.heading("Images", "What do your own pictures become before the model sees them?")
 left, right = st.columns([640, 380], gap="large")
 with right:
     with st.container(border=True):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -28,15 +29,6 @@ ANALYSIS, TRIANGLE, STAR = "level_set", "level_triangle", "level_star"
 WALK = ("mode", "delta", "steps")
 SHARED = (*session.OF_THE_PLANE, *WALK)
 _SIDE = 192  # pixels of points of the plane along each side
-
-
-def film(outcome: Outcome) -> None:
-    """The film strip and the curves of all chosen models, while they walk and afterwards."""
-    busy = controls.progress_words(outcome, f"{len(made.rows) - 1} walks of {made.parameters['steps']} steps")
-    if busy:
-        st.progress(busy["fraction"] or 0.0, busy["text"])
-    exports.chart(made.with_settings(show="film"), outcome)
-    controls.stop_or_resume(outcome)
 
 
 def ends(outcome: Outcome, cards: list[LevelSetCard]) -> None:
@@ -64,7 +56,7 @@ def ends(outcome: Outcome, cards: list[LevelSetCard]) -> None:
 def perceived(source: str, card: LevelSetCard) -> ImageDistances:
     """LPIPS of the ends of one model's walks."""
     images = session.image_set(made.images)
-    return session.kept(("perceived", source), [card], lambda: perceptual_distances(card, images))
+    return session.memo(("perceived", source), [card], lambda: perceptual_distances(card, images))
 
 
 def _line(card: LevelSetCard, place: int, seen: ImageDistances | None) -> dict[str, str]:
@@ -109,30 +101,22 @@ def plane(cards: list[LevelSetCard]) -> None:
     if len(made.rows) > 2:
         controls.setting(TRIANGLE, "through", "Through the source and")
     side = speed_estimate.beside(_SIDE)
+    size = f"{side} x {side}"
     chosen = {"plane": "directions", "u": along[0], "v": along[1], "resolution": side, "shading": "entropy"}
     extent = triangle.figure["extent"]
     cut = replace(session.make("slice", {**chosen, "extent": extent}), rows=made.rows[:1])
 
     def draw(there: Outcome) -> None:
-        results = session.shown(cut, there)
-        captions: list[str] = []
-        columns = st.columns(len(results)) if len(results) > 1 else [st.container()]
-        for place, (column, source, result) in enumerate(zip(columns, cut.models, results, strict=True)):
-            with column:
-                if len(results) > 1:
-                    st.markdown(f"**{session.classifier(source).name}**")
-                if not isinstance(result, Slice):
-                    controls.progress(there, f"{side} x {side}")
-                    continue
-                captions.append(_one_plane(place, source, result, there))
+        captions = controls.side_by_side(
+            there, size, session.shown_by_model(cut, there), partial(one_plane, there), ":plane"
+        )
         if captions:
             st.caption(captions[0])
-        controls.stop_or_resume(there, ":plane")
 
-    def _one_plane(place: int, source: str, result: Slice, there: Outcome) -> str:
+    def one_plane(there: Outcome, place: int, source: str, result: Slice) -> str:
         card = cards[place]
         base = session.chart(cut, source, result, [result])
-        chart = session.kept(
+        chart = session.memo(
             ("level-plane", source, cut.json()),
             [result, card],
             lambda: level_plane_chart(
@@ -145,7 +129,7 @@ def plane(cards: list[LevelSetCard]) -> None:
             view=extent or result.home,
             home=result.home,
             pick=session.point() if _same_plane(along) else None,
-            busy=controls.progress_words(there, f"{side} x {side}"),
+            busy=controls.progress_words(there, size),
             on_zoom=zoom,
             on_pick=lambda at: pick(along, at),
             linked="level-plane",
@@ -177,15 +161,19 @@ def zoom(extent: Extent | None) -> None:
 
 def pick(along: tuple[str, str], at: Point) -> None:
     """Choose the mix of images at a point, in the plane that slices show from now on."""
-    if not _same_plane(along):
-        session.change("slice", plane="directions", u=along[0], v=along[1])
+    take_plane(along)
     session.pick(at)
 
 
-def towards_slices(along: tuple[str, str]) -> None:
-    """Set the plane of slices, and go there."""
+def take_plane(along: tuple[str, str]) -> None:
+    """Set Slices to this plane; a picked point of the same plane stays."""
     if not _same_plane(along):
         session.change("slice", plane="directions", u=along[0], v=along[1])
+
+
+def towards_slices(along: tuple[str, str]) -> None:
+    """Open this plane in Slices."""
+    take_plane(along)
     session.go("slices")
 
 
@@ -195,52 +183,35 @@ def shares() -> None:
     shows_rest = len(made.models) == 1 and directions() is not None  # of one model the plane shows the rest
     shown = triangle.with_settings(show="shares") if shows_rest else triangle
 
-    def draw(there: Outcome) -> None:
-        exports.drawn(shown, there, "the triangle")
-
-    exports.export(triangle, session.live(shown, draw, patience=1.0), st.container())
+    exports.picture(triangle, "the triangle", shown=shown, patience=1.0)
 
 
 def star() -> None:
     """The ends of many walks around the source, once someone has asked for it."""
-    st.subheader("A star of blind spots", help=TABLE[STAR].question)
     walked = {name: made.parameters[name] for name in SHARED}
     if walked["mode"] == "superlevel":  # which ends where nothing is left to lose
         walked["mode"] = "equality"
-    asked = session.make(STAR, {**session.settings(STAR), **walked})
-    if STAR not in session.asked():
-        st.button(
-            f"Walk to {asked.parameters['count']} images of other classes",
-            on_click=session.ask,
-            args=(STAR,),
-            key="ask:level_star",
-        )
-        return
+    asked = session.another(STAR, **walked)
 
     def draw(there: Outcome) -> None:
-        busy = controls.progress_words(there, f"{asked.parameters['count']} walks, their segments and widths")
-        if busy:
-            st.progress(busy["fraction"] or 0.0, busy["text"])
+        controls.progress(there, "{count} walks, their segments and widths".format(**asked.parameters))
         exports.chart(asked, there)
-        found = [(source, one) for source, one in zip(asked.models, there.results, strict=True)]
         lines = [
             {"model": session.classifier(source).name, **_limbs(one)}
-            for source, one in found
+            for source, one in zip(asked.models, there.results, strict=True)
             if isinstance(one, LevelStar)
         ]
         if lines:
             st.dataframe(lines, hide_index=True)
-        controls.stop_or_resume(there, ":star")
+        controls.stop_or_resume(there, f":{STAR}")
 
-    exports.export(asked, session.live(asked, draw, patience=0.0), st.container())
-    with st.expander("Settings"):
-        for name, label in (
-            ("count", "Targets"),
-            ("within", "May lose"),
-            ("directions", "Directions"),
-            ("seed", "Seed"),
-        ):
-            controls.setting(STAR, name, label)
+    exports.on_demand(
+        asked,
+        "A star of blind spots",
+        "Walk to {count} images of other classes",
+        {"count": "Targets", "within": "May lose", "directions": "Directions", "seed": "Seed"},
+        draw,
+    )
 
 
 def _limbs(one: LevelStar) -> dict[str, str]:
@@ -272,16 +243,14 @@ def moment(cards: list[LevelSetCard]) -> None:
     )
     place = steps.index(step)
     for source, card in zip(made.models, cards, strict=True):
-        classifier = session.classifier(source)
-        if len(made.models) > 1:
-            st.markdown(f"**{classifier.name}**")
+        controls.model_name(source)
         image = card.snapshots[pair, place]
         ended = not np.isfinite(image).all()
         image = card.endpoints[pair] if ended else image
         if not np.isfinite(image).all():
             st.caption(STATUSES[str(card.status[pair])])
             continue
-        controls.image_card(classifier, image[None])
+        controls.image_card(session.classifier(source), image[None])
         if ended:
             st.caption(f"The walk ended after {card.taken[pair]} steps: {card.status[pair]}.")
 
@@ -304,12 +273,7 @@ def mixed(card: LevelSetCard) -> None:
 
 def question() -> None:
     """From where to where, and how."""
-    st.markdown("**Source**")
-    if (at := made.parameters["at"]) is None:
-        plane_controls.anchors(made.rows, 1)
-    else:
-        st.caption(f"The point {at[0]:.2f}, {at[1]:.2f} that was picked on a slice, put back into the pixel box.")
-        st.button("Back to the image itself", on_click=session.change, args=(ANALYSIS,), kwargs={"at": None})
+    plane_controls.image_asked(made, title="Source", how=", put back into the pixel box")
     st.markdown("**Targets**")
     plane_controls.targets(made.rows, MOST_TARGETS, aim)
     words = words_of(session.image_set(made.images), made.rows[1:])
@@ -327,9 +291,7 @@ def question() -> None:
         ),
     )
     st.markdown("**Walk**")
-    controls.setting(ANALYSIS, "mode", "Mode")
-    controls.setting(ANALYSIS, "delta", "Delta")
-    controls.setting(ANALYSIS, "steps", "Steps")
+    controls.settings(ANALYSIS, {"mode": "Mode", "delta": "Delta", "steps": "Steps"})
     with st.expander("More"):
         controls.setting(TRIANGLE, "resolution", "Lattice of the triangle")
         controls.setting(STAR, "palette", "Palette of the star")
@@ -342,14 +304,12 @@ def aim(rows: tuple[int, ...]) -> None:
         session.change(ANALYSIS, at=made.parameters["at"])
 
 
-controls.heading("Level sets", TABLE[ANALYSIS].question)
-made = session.recipe(ANALYSIS)
-settings: dict[str, Any] = {**session.settings(TRIANGLE), **{name: made.parameters[name] for name in SHARED}}
-triangle = session.make(TRIANGLE, settings)  # of one target there is none
+made, left, right = page.lens(ANALYSIS)
+triangle = session.another(TRIANGLE, **{name: made.parameters[name] for name in SHARED})  # of one target there is none
 triangle = replace(triangle, rows=made.rows[:3]) if len(made.rows) > 2 else triangle
-left, right = st.columns([640, 380] if len(made.models) == 1 else [1040, 380], gap="large")
+size = f"{len(made.rows) - 1} walks of {made.parameters['steps']} steps"
 with left:
-    outcome = session.live(made, film, patience=0.25, urgent=True)
+    outcome = exports.picture(made, size, shown=made.with_settings(show="film"), main=True, patience=0.25)
     cards = [result for result in outcome.results if isinstance(result, LevelSetCard)]
     complete = outcome.finished and len(cards) == len(made.models)
     if complete:
@@ -359,12 +319,8 @@ with left:
             if len(made.rows) > 2:
                 shares()
         star()
-exports.export(made, outcome)
 with right:
-    with st.container(border=True):
-        question()
+    page.cards(question)
     if complete:
-        with st.container(border=True):
-            moment(cards)
+        page.cards(partial(moment, cards))
         mixed(cards[0])
-    page.about("level_sets")

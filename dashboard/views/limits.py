@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from core.figures.charts.limits.enumeration import on_dark
 from core.geometry.limits.bounds import BOUNDS, RobustnessBound, size_at
 from core.geometry.limits.painting import NAMED, PaintedClass, painted_words
 from core.geometry.limits.survival import Survival
+from core.recipes.recipe import Recipe
 from dashboard.state import session
 from dashboard.state.session import Outcome
 from dashboard.viewer.viewer import plane_view
@@ -53,9 +55,7 @@ def image_format() -> None:
     st.markdown("**Changes and class**")
     controls.setting(ANALYSIS, "norm", "Norm")
     adjusted("Share of the class", "share", chosen["share"], st.slider, min_value=0.0, max_value=0.5, step=0.005)
-    with st.expander("More"):
-        controls.setting(ANALYSIS, "channels", "Channels")
-        controls.setting(ANALYSIS, "marked", "Read off at")
+    controls.settings(ANALYSIS, {"channels": "Channels", "marked": "Read off at"}, under="More")
 
 
 def read_off(bound: RobustnessBound) -> None:
@@ -128,9 +128,15 @@ def paint() -> None:
         )
         st.caption("Click an image to put it into the class, or to take it out. Or start from one of these:")
         for column, name in zip(st.columns(len(NAMED)), NAMED, strict=True):
-            column.button(name, key=f"{PAINTING}:{name}", on_click=start_from, args=(name,), width="stretch")
-        with st.expander("As digits"):
-            controls.setting(PAINTING, "painted", "Class")
+            column.button(
+                name,
+                key=f"{PAINTING}:{name}",
+                on_click=session.change,
+                args=(PAINTING,),
+                kwargs={"painted": name},
+                width="stretch",
+            )
+        controls.settings(PAINTING, {"painted": "Class"}, under="As digits")
     with left:
         painted = session.live(painting, board)
     with right:
@@ -138,41 +144,37 @@ def paint() -> None:
         exports.export(painting, painted, st.container())
 
 
-def start_from(name: str) -> None:
-    """Paint one of the named classes."""
-    session.change(PAINTING, painted=name)
-
-
 def people() -> None:
     """The overlay between two images."""
     st.subheader("What people see", help=TABLE[OVERLAY].question)
-    drawn = session.make(OVERLAY, session.settings(OVERLAY))
+    drawn = session.another(OVERLAY)
     left, right = st.columns([640, 380] if len(drawn.models) == 1 else [1040, 380], gap="large")
     with left:
-        outcome = session.live(drawn, lambda there: exports.drawn(drawn, there, "two images"))
-        exports.export(drawn, outcome, st.container())
-    with right, st.container(border=True):
-        st.markdown("**Two images**")
-        st.caption("A is painted over with pixels of B.")
-        plane_controls.anchors(drawn.rows, 2)
-        side = max(session.classifier(drawn.models[0]).input_shape[1:])
-        st.slider(
-            "Overlay (sides of the image)",
-            0.0,
-            float(side),
-            step=0.25,
-            help=f"Painted pixels, in multiples of the side of {side} pixels: a fixed multiple is O(n).",
-            **showing(
-                f"{OVERLAY}:times:slider",
-                drawn.figure["times"],
-                lambda times: session.change(OVERLAY, times=times),
-            ),
-        )
-        with st.expander("More"):
-            controls.setting(OVERLAY, "orders", "Random orders")
-            controls.setting(OVERLAY, "seed", "Seed")
+        exports.picture(drawn, "two images")
     with right:
+        page.cards(partial(overlay, drawn))
         page.about("limits")
+
+
+def overlay(drawn: Recipe) -> None:
+    """Which two images, and how much of the second is painted over the first."""
+    st.markdown("**Two images**")
+    st.caption("A is painted over with pixels of B.")
+    plane_controls.anchors(drawn.rows, 2)
+    side = max(session.classifier(drawn.models[0]).input_shape[1:])
+    st.slider(
+        "Overlay (sides of the image)",
+        0.0,
+        float(side),
+        step=0.25,
+        help=f"Painted pixels, in multiples of the side of {side} pixels: a fixed multiple is O(n).",
+        **showing(
+            f"{OVERLAY}:times:slider",
+            drawn.figure["times"],
+            lambda times: session.change(OVERLAY, times=times),
+        ),
+    )
+    controls.settings(OVERLAY, {"orders": "Random orders", "seed": "Seed"}, under="More")
 
 
 def witnesses() -> None:
@@ -193,54 +195,44 @@ def witnesses() -> None:
         count = int((change > 1e-9).sum())
         words = (f"{count} value{'s' if count != 1 else ''}", "other label", "change")
         for column, picture, label in zip(columns[3 * place :], (start, witness, change), words, strict=False):
-            shown = np.rint(255 * np.clip(picture, 0, 1)).astype(np.uint8).transpose(1, 2, 0)
-            shown = np.repeat(shown, 3, axis=2) if shown.shape[2] == 1 else shown
-            column.image(controls.enlarged(shown, 96), width="stretch", caption=label)
+            column.image(controls.picture_of(picture, 96), width="stretch", caption=label)
 
 
-controls.heading("Limits", TABLE[ANALYSIS].question)
 hand = session.settings(PAINTING)
 digits = str(hand.get("painted", NAMED[0]))
 if digits not in NAMED and 4 * len(digits) != 2 ** int(hand.get("side", 2)) ** 2:
     session.change(PAINTING, painted=None)  # of the other side's images
-made = session.recipe(ANALYSIS)
+made, left, right = page.lens(ANALYSIS, several=640, explained=False)
 one, images = session.classifier(made.models[0]), session.image_set(made.images)
 made = replace(made, models=made.models[:1])  # a format is asked about, and models shown together have the same
-painting = replace(session.make(PAINTING, session.settings(PAINTING)), models=made.models)
-measured = replace(session.make(FOUND, session.settings(FOUND)), rows=(0,))
-left, right = st.columns([640, 380], gap="large")
+painting = replace(session.another(PAINTING), models=made.models)
+measured = session.another(FOUND, rows=(0,))
 with left:
-    outcome = session.live(
-        made, lambda there: exports.drawn(made, there, "the bounds", main=True), patience=1.0, urgent=True
-    )
+    outcome = exports.picture(made, "the bounds", main=True, patience=1.0)
     exports.on_demand(
         measured,
         "Measured on noise",
-        "Search {count} uniformly drawn images".format(**measured.parameters),
-        (
-            ("norm", "Norm"),
-            ("partition", "Classes"),
-            ("bits", "Bit depth"),
-            ("count", "Images"),
-            ("draws", "Draws"),
-            ("walks", "Walks"),
-            ("seed", "Seed"),
-        ),
+        "Search {count} uniformly drawn images",
+        {
+            "norm": "Norm",
+            "partition": "Classes",
+            "bits": "Bit depth",
+            "count": "Images",
+            "draws": "Draws",
+            "walks": "Walks",
+            "seed": "Seed",
+        },
     )
     witnesses()
-exports.export(made, outcome)
 with right:
-    with st.container(border=True):
-        image_format()
+    page.cards(image_format)
     if isinstance(outcome.results[0], RobustnessBound):
-        with st.container(border=True):
-            read_off(outcome.results[0])
+        page.cards(partial(read_off, outcome.results[0]))
 paint()
-small = replace(session.make(EVERY, session.settings(EVERY)), rows=(0,))
 exports.on_demand(
-    small,
+    session.another(EVERY, rows=(0,)),
     "Every small image",
-    "Ask about every black-and-white image of {0} x {0} pixels".format(small.parameters["pixels"]),
-    (("pixels", "Side"), ("palette", "Palette")),
+    "Ask about every black-and-white image of {pixels} x {pixels} pixels",
+    {"pixels": "Side", "palette": "Palette"},
 )
 people()

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 
 import numpy as np
 import streamlit as st
 
 from core.analyses.prepare.local import LocalCard
-from core.analyses.table import TABLE
 from core.geometry.local.local import STATUSES
 from dashboard.state import session
-from dashboard.state.session import Outcome
 from dashboard.widgets import controls, exports, page, plane_controls
 
 ANALYSIS = "local"
@@ -21,41 +20,21 @@ MANY = {  # analyses of more images: heading, then what its button offers
     "local_sweep": ("By radius", "Measure at growing radii, {others} more images"),
     "local_kinds": ("Clean against adversarial", "Compare {others} more images with their adversarial points"),
 }
+OTHERS = {"others": "Others of the set", "directions": "Directions", "seed": "Seed"}
 SETTINGS = {
-    "local_layers": (
-        ("radius", "Radius"),
-        ("layers", "Layers"),
-        ("others", "Others of the set"),
-        ("directions", "Directions"),
-        ("seed", "Seed"),
-    ),
-    "local_sweep": (
-        ("radii", "Radii"),
-        ("sampler", "Directions drawn"),
-        ("others", "Others of the set"),
-        ("directions", "Directions"),
-        ("seed", "Seed"),
-    ),
-    "local_kinds": (
-        ("number", "Number"),
-        ("radius", "Radius"),
-        ("strength", "Attack"),
-        ("others", "Others of the set"),
-        ("seed", "Seed"),
-    ),
+    "local_layers": {"radius": "Radius", "layers": "Layers", **OTHERS},
+    "local_sweep": {"radii": "Radii", "sampler": "Directions drawn", **OTHERS},
+    "local_kinds": {
+        "number": "Number",
+        "radius": "Radius",
+        "strength": "Attack",
+        "others": "Others of the set",
+        "seed": "Seed",
+    },
 }
 
 
-def around(outcome: Outcome) -> None:
-    """The plane through the image, and beside it all pairs of points."""
-    busy = controls.progress_words(outcome, "one image")
-    if busy:
-        st.progress(busy["fraction"] or 0.0, busy["text"])
-    exports.chart(made, outcome)
-    controls.stop_or_resume(outcome)
-
-
-def said(value: float, unit: str = "") -> str:
+def worded(value: float, unit: str = "") -> str:
     """A number of a table in three digits, or that it is not defined."""
     if not math.isfinite(value):
         return "–"
@@ -64,6 +43,7 @@ def said(value: float, unit: str = "") -> str:
 
 def beside_linear(found: LocalCard) -> None:
     """Isotropy and scores of the model beside those of two linear maps."""
+    controls.card_title("Beside linear maps")
     scores = (found.mantel_raw[0], found.mantel_linear[0], found.mantel_random[0])
     symmetry = (np.nanmean(found.asymmetry[0]) if np.isfinite(found.asymmetry[0]).any() else math.nan, 0.0, 0.0)
     rows = {
@@ -77,7 +57,7 @@ def beside_linear(found: LocalCard) -> None:
         "against linearised distances": (found.mantel_jacobian[0], 1.0, math.nan),
         "p of that, by permutations": (found.mantel_p[0, 2], math.nan, math.nan),
     }
-    controls.table(COLUMNS, {name: [said(float(value)) for value in values] for name, values in rows.items()})
+    controls.table(COLUMNS, {name: [worded(float(value)) for value in values] for name, values in rows.items()})
     expected = found.mantel_expected[0]
     words = ["p is of any association, not of topology kept."]
     if math.isfinite(expected):
@@ -92,12 +72,12 @@ def ladder(found: LocalCard) -> None:
     iterated = f" (residual {residual:.1g})" if residual > 0 else ""
     controls.card_title(f"Steepness, {word} per ℓ2")
     lines = {
-        "over pairs of points": said(found.lipschitz_pairs[0]),
-        "at the point": said(found.lipschitz_point[0]) + iterated,
-        "largest met in the ball": said(found.lipschitz_ball[0]),
-        "margin, largest met": said(found.lipschitz_margin[0]),
-        "product of layers, from above": said(found.product),
-        "margin over slope, a length": said(found.length_of_margin[0], " ℓ2"),
+        "over pairs of points": worded(found.lipschitz_pairs[0]),
+        "at the point": worded(found.lipschitz_point[0]) + iterated,
+        "largest met in the ball": worded(found.lipschitz_ball[0]),
+        "margin, largest met": worded(found.lipschitz_margin[0]),
+        "product of layers, from above": worded(found.product),
+        "margin over slope, a length": worded(found.length_of_margin[0], " ℓ2"),
     }
     controls.facts(lines)
     st.caption(
@@ -108,6 +88,7 @@ def ladder(found: LocalCard) -> None:
 
 def facts(found: LocalCard) -> None:
     """What was measured around one image for one model."""
+    controls.card_title(f"Around {found.words}")
     status = str(found.status[0])
     if status != "measured":
         st.badge(status, color="orange")
@@ -119,7 +100,7 @@ def facts(found: LocalCard) -> None:
         "class": names[int(found.source_class[0])] if found.source_class[0] >= 0 else "undefined",
         "other class at v alone, -v alone, both": f"{ahead:.0%}, {behind:.0%}, {both:.0%}",
         "rays without another class": f"{found.censored[0]:.0%} up to {found.reach:.3g} ℓ2",
-        "label isotropy, 5 % over 95 %": said(label) if math.isfinite(label) else "beyond reach",
+        "label isotropy, 5 % over 95 %": worded(label) if math.isfinite(label) else "beyond reach",
         "points outside the pixel box": f"{found.outside[0]:.0%}",
         "cost": f"{found.forwards:,} forwards, {found.gradients:,} gradients, {found.seconds:.1f} s",
     }
@@ -130,38 +111,36 @@ def facts(found: LocalCard) -> None:
 
 def image_asked() -> None:
     """Which image is asked about, and along which plane."""
-    st.markdown("**Image**")
-    at = made.parameters["at"]
-    if at is not None:
-        st.caption(f"The point {at[0]:.2f}, {at[1]:.2f} that was picked on a slice, in its plane.")
-        st.button("Back to the image itself", on_click=session.change, args=(ANALYSIS,), kwargs={"at": None})
-        return
-    plane_controls.anchors(made.rows, 1)
-    plane_controls.direction(ANALYSIS, "u", "Across")
-    plane_controls.direction(ANALYSIS, "v", "Up")
+    plane_controls.image_asked(made, how=", in its plane")
+    if made.parameters["at"] is None:
+        plane_controls.direction(ANALYSIS, "u", "Across")
+        plane_controls.direction(ANALYSIS, "v", "Up")
 
 
 def perturbations() -> None:
     """How the image is changed."""
     st.markdown("**Changes**")
-    controls.setting(ANALYSIS, "radius", "Radius r")
-    controls.setting(ANALYSIS, "sampler", "Directions drawn")
+    controls.settings(ANALYSIS, {"radius": "Radius r", "sampler": "Directions drawn"})
     if made.parameters["sampler"] == "subspace":
         controls.setting(ANALYSIS, "dimension", "Subspace")
     controls.setting(ANALYSIS, "representation", "Outputs")
-    with st.expander("More"):
-        controls.setting(ANALYSIS, "count", "Directions")
-        controls.setting(ANALYSIS, "reach", "Reach of rays")
-        controls.setting(ANALYSIS, "permutations", "Permutations")
-        controls.setting(ANALYSIS, "seed", "Seed")
-        controls.setting(ANALYSIS, "palette", "Palette")
+    controls.settings(
+        ANALYSIS,
+        {
+            "count": "Directions",
+            "reach": "Reach of rays",
+            "permutations": "Permutations",
+            "seed": "Seed",
+            "palette": "Palette",
+        },
+        under="More",
+    )
 
 
-controls.heading("Local", TABLE[ANALYSIS].question)
-made = session.recipe(ANALYSIS).with_settings(show="plane")
-left, right = st.columns([640, 400] if len(made.models) == 1 else [1000, 420], gap="large")
+asked, left, right = page.lens(ANALYSIS, narrow=400)
+made = asked.with_settings(show="plane")
 with left:
-    outcome = session.live(made, around, urgent=True)
+    outcome = exports.picture(asked, "one image", shown=made, main=True)
     first = session.shown(made, outcome)[0]
     if outcome.finished and isinstance(first, LocalCard):
         st.subheader("Over all directions")
@@ -169,21 +148,8 @@ with left:
         st.subheader("Distances before and after")
         exports.chart(made.with_settings(show="distances"), outcome)
     for name, (title, words) in MANY.items():
-        recipe = session.make(name, session.settings(name))
-        exports.on_demand(recipe, title, words.format(**recipe.parameters), SETTINGS[name])
-exports.export(session.make(ANALYSIS, session.settings(ANALYSIS)), outcome)
+        exports.on_demand(session.another(name), title, words, SETTINGS[name])
 with right:
     if isinstance(first, LocalCard):
-        with st.container(border=True):
-            controls.card_title(f"Around {first.words}")
-            facts(first)
-        with st.container(border=True):
-            controls.card_title("Beside linear maps")
-            beside_linear(first)
-        with st.container(border=True):
-            ladder(first)
-    with st.container(border=True):
-        image_asked()
-    with st.container(border=True):
-        perturbations()
-    page.about("local")
+        page.cards(*(partial(card, first) for card in (facts, beside_linear, ladder)))
+    page.cards(image_asked, perturbations)

@@ -30,20 +30,15 @@ FIRST_CURVED = 60  # images: some seconds
 
 def maps(outcome: Outcome) -> None:
     """The maps of all chosen models, side by side."""
-    results = session.shown(base, outcome)
-    known = [result for result in results if result is not None]
+    results = session.shown_by_model(base, outcome)
+    known = [result for _, result in results if result is not None]
     followed = overlaid() if PATH in session.asked() else (None,) * len(results)
-    columns = st.columns(len(results)) if len(results) > 1 else [st.container()]
-    for place, (column, source, result) in enumerate(zip(columns, made.models, results, strict=True)):
-        with column:
-            if len(results) > 1:
-                st.markdown(f"**{session.classifier(source).name}**")
-            busy = controls.progress_words(outcome, f"map of {len(images)} images")
-            if result is None:
-                st.progress(busy["fraction"] or 0.0 if busy else 0.0, busy["text"] if busy else "No map yet.")
-                continue
-            scatter(place, source, result, followed[place], known, busy)
-    controls.stop_or_resume(outcome)
+    size = f"map of {len(images)} images"
+
+    def draw(place: int, source: str, result: EmbeddingMap) -> None:
+        scatter(place, source, result, followed[place], known, controls.progress_words(outcome, size))
+
+    controls.side_by_side(outcome, size, results, draw)
 
 
 def scatter(
@@ -52,7 +47,7 @@ def scatter(
     """The map of one model."""
     classifier = session.classifier(source)
     figure = {name: made.figure[name] for name in ("colour", "background", "palette")}
-    chart = session.kept(
+    chart = session.memo(
         ("map", source, made.rows, *figure.values()),
         [found, *known, *([paths] if paths else [])],
         lambda: with_known_letters(
@@ -62,11 +57,11 @@ def scatter(
     rows = found.row.tolist()
     scatter_view(
         chart,
-        session.kept("map:pictures", [found], lambda: thumbnails(images[rows])),
+        session.memo("map:pictures", [found], lambda: thumbnails(images[rows])),
         key=f"map-{place}",
         positions=found.positions,
         rows=rows,
-        words=session.kept(("map:words", source), [found], lambda: words(found, classifier.class_names)),
+        words=session.memo(("map:words", source), [found], lambda: words(found, classifier.class_names)),
         busy=busy,
         on_choose=choose,
         on_lasso=lasso,
@@ -151,8 +146,7 @@ def chosen() -> None:
 def towards_slices() -> None:
     """Set the plane of slices to the three images, and go there."""
     session.choose(rows=session.rows()[:3])
-    session.change("slice", plane="images")
-    session.go("slices")
+    session.open_view("slice", plane="images")
 
 
 def overlaid() -> tuple[MapPaths | None, ...]:
@@ -214,13 +208,13 @@ def slice_words() -> str:
 
 def take_slice() -> None:
     """Draw the plane that Slices is set to, as far as it is zoomed in."""
-    now = session.make("slice", session.settings("slice")).parameters
+    now = session.another("slice").parameters
     session.change(PATH, slice_plane=now["plane"], slice_u=now["u"], slice_v=now["v"], extent=now["extent"])
 
 
 def take_walk() -> None:
     """Walk as Level sets is set to."""
-    now = session.make("level_set", session.settings("level_set")).parameters
+    now = session.another("level_set").parameters
     session.change(PATH, **{f"walk_{name}": now[name] for name in ("mode", "delta", "steps")})
 
 
@@ -303,11 +297,10 @@ def settings() -> None:
         controls.slider(ANALYSIS, "min_dist", "Least distance", 0.05)
         if made.parameters["space"] == "features":
             controls.setting(ANALYSIS, "layer", "Layer")
-        controls.setting(ANALYSIS, "seeds", "Seeds")
-        controls.setting(ANALYSIS, "seed", "Seed")
-        controls.setting(ANALYSIS, "count", "Images")
-        controls.setting(ANALYSIS, "resolution", "Background")
-        controls.setting(ANALYSIS, "palette", "Palette")
+        controls.settings(
+            ANALYSIS,
+            {"seeds": "Seeds", "seed": "Seed", "count": "Images", "resolution": "Background", "palette": "Palette"},
+        )
 
 
 def curvatures() -> None:
@@ -327,13 +320,11 @@ def curvatures() -> None:
     )
 
 
-controls.heading("Map", TABLE[ANALYSIS].question)
 images = session.image_set(session.images())
-made = session.recipe(ANALYSIS)
+made, left, right = page.lens(ANALYSIS, one=680)
 base = replace(made, rows=(0, 1))  # whichever images are chosen, it is the same map
 shared = {entry.name: made.parameters[entry.name] for entry in OF_THE_MAP}
-path = session.make(PATH, {**session.settings(PATH), **shared})
-left, right = st.columns([680, 380] if len(made.models) == 1 else [1040, 380], gap="large")
+path = session.another(PATH, **shared)
 with left:
     outcome = session.live(base, maps, urgent=True)
     known = [result for result in session.shown(base, outcome) if isinstance(result, EmbeddingMap)]
@@ -341,16 +332,9 @@ with left:
         quality(known)
     if PATH in session.asked():
         with st.expander("The path alone"):
-            following = session.live(path, lambda there: exports.drawn(path, there, "the path"), patience=0.0)
-            exports.export(path, following, st.container())
+            following = exports.picture(path, "the path", patience=0.0)
         if st.session_state.pop("map:unfinished", False) and not following.waiting:
             address.rerun()  # it came since the map was drawn
 exports.export(made, outcome)
 with right:
-    with st.container(border=True):
-        chosen()
-    with st.container(border=True):
-        overlay()
-    with st.container(border=True):
-        settings()
-    page.about("map")
+    page.cards(chosen, overlay, settings)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import streamlit as st
 
-from core.analyses.table import TABLE
 from core.geometry.planes.exact import exact_block_distance, exact_distance
 from core.geometry.subspaces.subspace_distances import STATUSES, SubspaceMargins
 from dashboard.state import session
@@ -19,27 +18,24 @@ SHARED = ("count", "slides", "seed")
 
 def maps(outcome: Outcome) -> None:
     """The maps of all chosen models, side by side, on one scale."""
-    results = session.shown(made, outcome)
-    known = [result for result in results if result is not None]
-    pairs = list(zip(made.models, results, strict=True))[made.figure["colour"] == "ratio" :]
-    explained = ""
-    columns = st.columns(len(pairs)) if len(pairs) > 1 else [st.container()]
-    for place, (column, (source, result)) in enumerate(zip(columns, pairs, strict=True)):
-        with column:
-            if len(results) > 1:
-                st.markdown(f"**{session.classifier(source).name}**")
-            busy = controls.progress_words(outcome, f"{made.parameters['count'] + 1} images")
-            if result is None or (made.figure["colour"] == "ratio" and results[0] is None):
-                st.progress(busy["fraction"] or 0.0 if busy else 0.0, busy["text"] if busy else "No picture yet.")
-                continue
-            chart = session.chart(made, source, result, known)
-            plane_view(chart, key=f"margins-{place}", busy=busy, on_pick=choose, linked="margins", height=560)
-            controls.legend(chart)
-            st.caption(cost(result))
-            explained = chart.caption
+    results = session.shown_by_model(made, outcome)
+    known = [result for _, result in results if result is not None]
+    size = f"{made.parameters['count'] + 1} images"
+    if made.figure["colour"] == "ratio":  # to the first model, which then has no map of its own
+        (_, first), *others = results
+        results = others if first is not None else [(source, None) for source, _ in others]
+
+    def draw(place: int, source: str, result: SubspaceMargins) -> str:
+        chart = session.chart(made, source, result, known)
+        busy = controls.progress_words(outcome, size)
+        plane_view(chart, key=f"margins-{place}", busy=busy, on_pick=choose, linked="margins", height=560)
+        controls.legend(chart)
+        st.caption(cost(result))
+        return chart.caption
+
+    explained = controls.side_by_side(outcome, size, results, draw)
     if explained:
-        st.caption(explained)
-    controls.stop_or_resume(outcome)
+        st.caption(explained[-1])
 
 
 def choose(point: tuple[float, float]) -> None:
@@ -93,9 +89,7 @@ def chosen_block(result: SubspaceMargins | None) -> None:
         "image + change": pixels + change,
     }
     for column, (words, picture) in zip(st.columns(3), pictures.items(), strict=True):
-        shown = np.rint(255 * np.clip(picture, 0, 1)).astype(np.uint8).transpose(1, 2, 0)
-        shown = np.repeat(shown, 3, axis=2) if shown.shape[2] == 1 else shown
-        column.image(controls.enlarged(shown, 96), width="stretch", caption=words)
+        column.image(controls.picture_of(picture, 96), width="stretch", caption=words)
     controls.facts(
         lines
         | {
@@ -142,18 +136,13 @@ def bands(result: SubspaceMargins | None) -> None:
     st.button(
         words,
         key="margins:slice",
-        on_click=towards_slices,
-        args=(low, high),
+        on_click=session.open_view,
+        args=("slice",),
+        kwargs={"plane": "directions", "u": low, "v": high},
         help="Opens the plane of this image along the lowest frequencies and those of the chosen block: in blocks of 8"
         " to the nearest boundary inside each, else along one frequency of each.",
         width="stretch",
     )
-
-
-def towards_slices(u: str, v: str) -> None:
-    """Set the plane of slices, and go there."""
-    session.change("slice", plane="directions", u=u, v=v)
-    session.go("slices")
 
 
 def subspaces() -> None:
@@ -168,34 +157,25 @@ def subspaces() -> None:
     plane_controls.anchors(made.rows, 1)
     controls.setting(ANALYSIS, "count", "Others of the set")
     with st.expander("More"):
-        controls.setting(ANALYSIS, "slides", "Slides")
-        controls.setting(ANALYSIS, "seed", "Seed")
-        controls.setting(CURVE, "block", "Window")
-        controls.setting(CURVE, "stride", "Stride")
-        controls.setting(CURVE, "palette", "Palette")
+        controls.settings(ANALYSIS, {"slides": "Slides", "seed": "Seed"})
+        controls.settings(CURVE, {"block": "Window", "stride": "Stride", "palette": "Palette"})
 
 
-controls.heading("Margins", TABLE[ANALYSIS].question)
-made = session.recipe(ANALYSIS)
+made, left, right = page.lens(ANALYSIS)
 if len(made.models) == 1 and made.figure["colour"] == "ratio":  # the other model was taken away
     made = made.with_settings(colour="distance")
-curve = session.make(CURVE, {**session.settings(CURVE), **{name: made.parameters[name] for name in SHARED}})
-left, right = st.columns([640, 380] if len(made.models) == 1 else [1040, 380], gap="large")
+curve = session.another(CURVE, **{name: made.parameters[name] for name in SHARED})
 with left:
-    outcome = session.live(made, maps, urgent=True)
+    outcome = exports.picture(made, draw=maps, main=True)
     results = [result for result in session.shown(made, outcome) if result is not None]
     if outcome.finished and len(results) > 1 and made.figure["colour"] != "ratio":
         st.subheader("Ratio of distances")
         exports.chart(made.with_settings(colour="ratio"), outcome)
     st.subheader("From low to high")
-    along = session.live(curve, lambda there: exports.drawn(curve, there, "the windows"))
-    exports.export(curve, along, st.container())
-exports.export(made, outcome)
+    exports.picture(curve, "the windows")
 with right:
     with st.container(border=True):
         chosen_block(results[0] if results else None)
         bands(results[0] if results else None)
     on_paper()
-    with st.container(border=True):
-        subspaces()
-    page.about("margins")
+    page.cards(subspaces)

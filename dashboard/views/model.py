@@ -321,7 +321,7 @@ def use(source: str, fine: bool) -> None:
         st.caption(f"{taken} The first is cut at {side} x {side}.")
 
 
-controls.heading("Model", "Does your own classifier load, and does it see images as it did in training?")
+page.heading("Model", "Does your own classifier load, and does it see images as it did in training?")
 left, right = st.columns([640, 380], gap="large")
 with right:
     with st.container(border=True):

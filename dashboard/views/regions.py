@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from functools import partial
 
 import streamlit as st
 
 from core.analyses.prepare.regions import PathCard
-from core.analyses.table import TABLE
 from core.figures.charts.regions.paths import path_words
 from core.figures.charts.regions.region_graph import graph_words, on_plane
 from core.geometry.regions.connect import STATUSES
@@ -19,15 +18,6 @@ from dashboard.widgets import controls, exports, page, plane_controls
 
 ANALYSIS, GRAPH = "path", "region_graph"
 _MISSING = OUTCOMES.index("not found")
-
-
-def card(outcome: Outcome) -> None:
-    """The pictures of all chosen models."""
-    busy = controls.progress_words(outcome, "one pair")
-    if busy:
-        st.progress(busy["fraction"] or 0.0, busy["text"])
-    exports.chart(made, outcome)
-    controls.stop_or_resume(outcome)
 
 
 def verdict(found: PathCard) -> None:
@@ -97,58 +87,38 @@ def end_at(first: int, second: int) -> None:
 
 def ends_asked() -> None:
     """Which images are asked about."""
-    st.markdown("**Images**")
-    at = made.parameters["at"]
-    second = made.parameters["end"] in ("image", "relabelled")
-    if at is not None:
-        st.caption(f"From the point {at[0]:.2f}, {at[1]:.2f} that was picked on a slice.")
-        st.button("Back to the image itself", on_click=session.change, args=(ANALYSIS,), kwargs={"at": None})
-    if at is None or second:
-        plane_controls.anchors(made.rows, 2 if second else 1)
+    both = made.parameters["end"] in ("image", "relabelled")
+    plane_controls.image_asked(made, 2 if both else 1, title="Images")
     controls.setting(ANALYSIS, "end", "Path to")
-
-
-def construction() -> None:
-    """How the path is looked for."""
-    with st.expander("Construction"):
-        controls.setting(ANALYSIS, "show", "Show")
-        controls.setting(ANALYSIS, "step", "Step")
-        controls.setting(ANALYSIS, "search", "Search")
-        controls.setting(ANALYSIS, "seed", "Seed")
+    labels = {"show": "Show", "step": "Step", "search": "Search", "seed": "Seed"}
+    controls.settings(ANALYSIS, labels, under="Construction")
 
 
 def pairs() -> None:
     """The pair matrix and the component graph, filling in while they are computed."""
-    st.subheader("Components", help=TABLE[GRAPH].question)
-    if GRAPH not in session.asked():
-        words = "every class" if many.parameters["among"] == "all classes" else class_asked()
-        label = f"Join {many.parameters['count']} images of {words}, pair by pair"
-        st.button(label, key=f"ask:{GRAPH}", on_click=session.ask, args=(GRAPH,))
-        return
+    size = "{count} images, pair by pair".format(**many.parameters)
 
     def draw(there: Outcome) -> None:
-        results = session.shown(many, there)
-        for place, (source, result) in enumerate(zip(many.models, results, strict=True)):
-            if not isinstance(result, RegionGraph):
-                controls.progress(there, f"{many.parameters['count']} images, pair by pair")
-                continue
-            one_graph(source, result, place, there)
+        for place, (source, result) in enumerate(session.shown_by_model(many, there)):
+            if isinstance(result, RegionGraph):
+                one_graph(source, result, place, there)
+            else:
+                controls.progress(there, size)
         controls.stop_or_resume(there, f":{GRAPH}")
 
-    exports.export(many, session.live(many, draw, patience=0.0), st.container())
-    with st.expander("Settings"):
-        controls.setting(GRAPH, "among", "Among")
-        controls.setting(GRAPH, "count", "Images")
-        controls.setting(GRAPH, "search", "Search")
-        controls.setting(GRAPH, "seed", "Seed")
-        controls.setting(GRAPH, "palette", "Palette")
+    exports.on_demand(
+        many,
+        "Components",
+        f"Join {{count}} images of {'every class' if many.parameters['among'] == 'all classes' else class_asked()},"
+        " pair by pair",
+        {"among": "Among", "count": "Images", "search": "Search", "seed": "Seed", "palette": "Palette"},
+        draw,
+    )
 
 
 def one_graph(source: str, graph: RegionGraph, place: int, there: Outcome) -> None:
     """The matrix of one model, to be clicked, and its graph."""
-    classifier = session.classifier(source)
-    if len(many.models) > 1:
-        st.markdown(f"**{classifier.name}**")
+    controls.model_name(source)
     matrix, net = st.columns(2)
     drawn = many.with_settings(show="matrix")
     with matrix:
@@ -165,10 +135,11 @@ def one_graph(source: str, graph: RegionGraph, place: int, there: Outcome) -> No
         graph_chart = session.chart(many.with_settings(show="graph"), source, graph, [graph])
         plane_view(on_plane(graph_chart), key=f"regions-net-{place}", height=420)
     controls.legend(chart)
+    words = graph_words(graph, session.classifier(source).class_names)
     st.caption(
-        f"{graph_words(graph, classifier.class_names)} Click a cell to see its path. Components are an upper bound of"
-        " connected regions: pairs without a path so far are no proof of separate ones."
-        f" {graph.forwards:,} forwards, {graph.gradients:,} gradients, {graph.seconds:.1f} s."
+        f"{words} Click a cell to see its path. Components are an upper bound of connected regions: pairs without a"
+        f" path so far are no proof of separate ones. {graph.forwards:,} forwards, {graph.gradients:,} gradients,"
+        f" {graph.seconds:.1f} s."
     )
 
 
@@ -195,23 +166,16 @@ def class_asked() -> str:
     return str(names[many.parameters["of_class"]])
 
 
-controls.heading("Regions", TABLE[ANALYSIS].question)
-made = session.recipe(ANALYSIS)
-chosen = dict(session.settings(GRAPH))
-if chosen.get("of_class", -1) < 0:
-    chosen["of_class"] = int(session.predictions(made.models[0], made.images).label[made.rows[0]])
-many = replace(session.make(GRAPH, chosen), rows=(0,))  # whichever image of the class is chosen
-left, right = st.columns([640, 380] if len(made.models) == 1 else [1040, 380], gap="large")
+made, left, right = page.lens(ANALYSIS)
+asked_class = session.settings(GRAPH).get("of_class", -1)
+if asked_class < 0:
+    asked_class = int(session.predictions(made.models[0], made.images).label[made.rows[0]])
+many = session.another(GRAPH, rows=(0,), of_class=asked_class)  # whichever image of the class is chosen
 with left:
-    outcome = session.live(made, card, urgent=True)
+    outcome = exports.picture(made, "one pair", main=True)
     first = session.shown(made, outcome)[0]
     pairs()
-exports.export(made, outcome)
 with right:
     if isinstance(first, PathCard) and not outcome.error:
-        with st.container(border=True):
-            verdict(first)
-    with st.container(border=True):
-        ends_asked()
-        construction()
-    page.about("regions")
+        page.cards(partial(verdict, first))
+    page.cards(ends_asked)

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-from dataclasses import replace
 
 import numpy as np
 import streamlit as st
 
-from core.analyses.table import TABLE
 from core.figures.charts.planes.slices import path_words
 from core.geometry.planes.agreement import agreement
 from core.geometry.planes.boundary_profile import BoundaryProfile
@@ -22,12 +20,12 @@ from dashboard.widgets import controls, exports, nulls, page, plane_controls
 
 ANALYSIS = "slice"
 FRAGMENTATION = "fragmentation"
-PLANES = (
-    ("planes", "Planes"),
-    ("resolution", "Resolution"),
-    ("seed", "Seed"),
-    ("finer", "Check at twice the resolution"),
-)
+PLANES = {
+    "planes": "Planes",
+    "resolution": "Resolution",
+    "seed": "Seed",
+    "finer": "Check at twice the resolution",
+}
 FROM_HERE = {  # what else can be asked at a picked point: the button and its help
     "sparse": ("Find few pixels here", "Opens this point in the view Sparse, put back into the pixel box"),
     "curvature": ("Curvature here", "Opens the boundary point nearest to this one in the view Curvature"),
@@ -42,44 +40,33 @@ FROM_HERE = {  # what else can be asked at a picked point: the button and its he
 
 def pictures(outcome: Outcome) -> None:
     """The slices of all chosen models, side by side, with the progress of what is still computed."""
-    results = session.shown(made, outcome)
-    columns = st.columns(len(results)) if len(results) > 1 else [st.container()]
-    for place, (column, source, result) in enumerate(zip(columns, made.models, results, strict=True)):
-        with column:
-            if len(results) > 1:
-                st.markdown(f"**{session.classifier(source).name}**")
-            if result is None:
-                busy = controls.progress_words(outcome, size_words())
-                st.progress(busy["fraction"] or 0.0 if busy else 0.0, busy["text"] if busy else "No picture yet.")
-                continue
-            chart = session.chart(made, source, result, [other for other in results if other is not None])
-            plane_view(
-                chart,
-                key=f"slice-{place}",
-                view=made.parameters["extent"] or result.home,
-                home=result.home,
-                pick=session.point(),
-                busy=controls.progress_words(outcome, size_words()),
-                on_zoom=zoom,
-                on_pick=session.pick,
-                linked="slice",
-            )
-            controls.legend(chart)
-            walked = path_words(result)
-            st.caption(cost(result) + (f".{walked}" if walked else ""))
-    controls.stop_or_resume(outcome)
+    results = session.shown_by_model(made, outcome)
+    known = [result for _, result in results if result is not None]
+
+    def draw(place: int, source: str, result: Slice) -> None:
+        chart = session.chart(made, source, result, known)
+        plane_view(
+            chart,
+            key=f"slice-{place}",
+            view=made.parameters["extent"] or result.home,
+            home=result.home,
+            pick=session.point(),
+            busy=controls.progress_words(outcome, SIZE),
+            on_zoom=zoom,
+            on_pick=session.pick,
+            linked="slice",
+        )
+        controls.legend(chart)
+        walked = path_words(result)
+        st.caption(cost(result) + (f".{walked}" if walked else ""))
+
+    controls.side_by_side(outcome, SIZE, results, draw)
 
 
 def zoom(extent: Extent | None) -> None:
     """Show another square of the plane; one beyond all reason stays unseen."""
     with contextlib.suppress(ValueError):
         session.change(ANALYSIS, extent=extent)
-
-
-def size_words() -> str:
-    """The size of the grid, as the progress line says it."""
-    side = made.parameters["resolution"]
-    return f"{side} x {side}"
 
 
 def cost(result: Slice) -> str:
@@ -127,9 +114,8 @@ def on_paper(result: Slice, outcome: Outcome) -> None:
 def ask_there(analysis: str) -> None:
     """Open the view of another analysis at the picked point."""
     at = session.point()
-    session.change(analysis, **{name: made.parameters[name] for name in ("plane", "u", "v")}, at=at)
+    session.open_view(analysis, **shared, at=at)
     session.pick(at)
-    session.go(TABLE[analysis].view)
 
 
 def plane() -> None:
@@ -145,8 +131,7 @@ def plane() -> None:
 def picture() -> None:
     """How the plane is cut and drawn."""
     st.markdown("**Picture**")
-    controls.setting(ANALYSIS, "shading", "Shading")
-    controls.setting(ANALYSIS, "method", "Method")
+    controls.settings(ANALYSIS, {"shading": "Shading", "method": "Method"})
     slowest = max(map(speed_estimate.of, made.models))
     controls.setting(
         ANALYSIS, "resolution", "Resolution", (*((64,) if speed_estimate.words(slowest) else ()), 128, 256, 512, 1024)
@@ -154,15 +139,13 @@ def picture() -> None:
     if speed_estimate.words(slowest):
         st.caption(speed_estimate.words(slowest))
     with st.expander("More"):
-        controls.setting(ANALYSIS, "extent", "Extent")
-        controls.setting(ANALYSIS, "levels", "Contour levels")
-        controls.setting(ANALYSIS, "palette", "Palette")
+        controls.settings(ANALYSIS, {"extent": "Extent", "levels": "Contour levels", "palette": "Palette"})
         controls.setting("profile", "rays", "Rays of the profile")
 
 
 def region_table(result: Slice) -> None:
     """The regions of each class on this slice."""
-    found = session.kept("regions", [result], lambda: region_statistics(result))
+    found = session.memo("regions", [result], lambda: region_statistics(result))
     names = session.classifier(made.models[0]).class_names
     order = np.argsort(-found.class_area)
     specks = [int(found.unresolved[found.region_class == k].sum()) for k in found.classes]
@@ -188,7 +171,7 @@ def region_table(result: Slice) -> None:
 def compared(results: tuple[Slice, ...]) -> None:
     """How far the other models agree with the first on this plane, in all and class by class."""
     first, *others = (session.classifier(source) for source in made.models)
-    scores = session.kept("agreement", results, lambda: [agreement(results[0], other) for other in results[1:]])
+    scores = session.memo("agreement", results, lambda: [agreement(results[0], other) for other in results[1:]])
     st.dataframe(
         {
             f"against {first.name}": [other.name for other in others],
@@ -219,36 +202,28 @@ def compared(results: tuple[Slice, ...]) -> None:
             )
 
 
-controls.heading("Slices", TABLE[ANALYSIS].question)
 speed_estimate.begin()
-made = session.recipe(ANALYSIS)
+made, left, right = page.lens(ANALYSIS)
+SIZE = "{resolution} x {resolution}".format(**made.parameters)
 shared = {name: made.parameters[name] for name in ("plane", "u", "v")}
-around = session.make("profile", {**session.settings("profile"), **shared, "at": session.point() or (0.0, 0.0)})
+around = session.another("profile", **shared, at=session.point() or (0.0, 0.0))
 # its planes are drawn from the whole set: whichever images are chosen, it is the same result
-counted = replace(session.make(FRAGMENTATION, session.settings(FRAGMENTATION)), rows=(0,))
-left, right = st.columns([640, 380] if len(made.models) == 1 else [1040, 380], gap="large")
+counted = session.another(FRAGMENTATION, rows=(0,))
 with left:
-    outcome = session.live(made, pictures, patience=0.25, urgent=True)
+    outcome = exports.picture(made, draw=pictures, patience=0.25, main=True)
     slices = tuple(result for result in session.shown(made, outcome) if result is not None)
     if outcome.finished and len(slices) > 1:
         compared(slices)
     if slices and not outcome.error:
         st.subheader("Nearest boundary, all round")
-        rays = f"{around.parameters['rays']} rays"
-        around_it = session.live(around, lambda there: exports.drawn(around, there, rays), patience=0.0)
-        exports.export(around, around_it, st.container())
+        exports.picture(around, f"{around.parameters['rays']} rays", patience=0.0)
         st.subheader("Regions" + (f" of {session.classifier(made.models[0]).name}" if len(slices) > 1 else ""))
         region_table(slices[0])
-        words = f"Count regions on {counted.parameters['planes']} random planes"
+        words = "Count regions on {planes} random planes"
         exports.on_demand(counted, "Regions on random planes", words, PLANES)
-exports.export(made, outcome)
 with right:
     with st.container(border=True):
         picked(slices[0] if slices else None)
     if slices:
         on_paper(slices[0], session.compute(around, patience=0.0))
-    with st.container(border=True):
-        plane()
-    with st.container(border=True):
-        picture()
-    page.about("slices")
+    page.cards(plane, picture)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 import streamlit as st
 
 from core.analyses.prepare.sparse import SparseCard
-from core.analyses.table import TABLE
 from core.figures.charts.sparse.sparse import changed, on_plane
 from core.figures.drawing.pictures import on_axes
 from core.geometry.planes.exact import exact_distance
@@ -28,15 +28,18 @@ MANY = {  # analyses of the whole set: heading, then what its button offers
     "transfer": ("Between models and images", "Carry the changes of {count} images over"),
 }
 SETTINGS = {
-    "supports": (("show", "Show"), ("count", "Images"), ("bound", "Bound D"), ("seeds", "Starts"), ("seed", "Seed")),
-    "race": (("contest", "Contest"), ("count", "Images"), ("bound", "Bound D"), ("seed", "Seed")),
-    "transfer": (("show", "Show"), ("count", "Images"), ("bound", "Bound D"), ("steps", "Steps"), ("seed", "Seed")),
+    "supports": {"show": "Show", "count": "Images", "bound": "Bound D", "seeds": "Starts", "seed": "Seed"},
+    "race": {"contest": "Contest", "count": "Images", "bound": "Bound D", "seed": "Seed"},
+    "transfer": {"show": "Show", "count": "Images", "bound": "Bound D", "steps": "Steps", "seed": "Seed"},
 }
 
 
-def card(outcome: Outcome) -> None:
-    """The pictures of all chosen models."""
-    exports.drawn(made, outcome, "one image", main=True)
+def verdict(found: SparseCard) -> None:
+    """What was found for the first model, and the pixels one after the other."""
+    controls.card_title("Found")
+    facts(found)
+    if found.found[0]:
+        replay(found)
 
 
 def replay(found: SparseCard) -> None:
@@ -108,7 +111,7 @@ def support(found: SparseCard) -> None:
         st.caption("Click a pixel to see what the model says when it takes other values.")
         return
     st.markdown(f"**Pixel at row {one.parameters['row']}, column {one.parameters['column']}**")
-    exports.export(one, session.live(one, lambda there: exports.drawn(one, there, "one pixel")), st.container())
+    exports.picture(one, "one pixel")
 
 
 def choose(point: tuple[float, float]) -> None:
@@ -171,24 +174,13 @@ def plane(found: SparseCard) -> None:
         " plane at right angles to the normal there, which the first loop of SparseFool moves to. Where the boundary"
         " leaves it, further loops are needed."
     )
-    st.button("Open this plane in Slices", key="sparse:slices", on_click=towards, args=(chosen,))
-
-
-def towards(chosen: dict[str, Any]) -> None:
-    """Set the plane of slices, and go there."""
-    session.change("slice", **chosen)
-    session.go("slices")
-
-
-def image_asked() -> None:
-    """Which image is asked about."""
-    st.markdown("**Image**")
-    at = made.parameters["at"]
-    if at is None:
-        plane_controls.anchors(made.rows, 1)
-        return
-    st.caption(f"The point {at[0]:.2f}, {at[1]:.2f} that was picked on a slice.")
-    st.button("Back to the image itself", on_click=session.change, args=(ANALYSIS,), kwargs={"at": None})
+    st.button(
+        "Open this plane in Slices",
+        key="sparse:slices",
+        on_click=session.open_view,
+        args=("slice",),
+        kwargs=chosen,
+    )
 
 
 def search() -> None:
@@ -198,21 +190,18 @@ def search() -> None:
     if made.parameters["method"] == "sparsefool":
         controls.setting(ANALYSIS, "order", "Fewest")
     controls.slider(ANALYSIS, "bound", "Bound D", 0.05)
-    with st.expander("More"):
-        controls.setting(ANALYSIS, "show", "Show")
-        controls.setting(ANALYSIS, "target_rule", "Target")
-        controls.setting(ANALYSIS, "lambdas", "Multipliers")
-        controls.setting(ANALYSIS, "reverse", "Reversal")
-        controls.setting(ANALYSIS, "seed", "Seed")
+    controls.settings(
+        ANALYSIS,
+        {"show": "Show", "target_rule": "Target", "lambdas": "Multipliers", "reverse": "Reversal", "seed": "Seed"},
+        under="More",
+    )
 
 
-controls.heading("Sparse", TABLE[ANALYSIS].question)
-made = session.recipe(ANALYSIS)
+made, left, right = page.lens(ANALYSIS)
 asked_at = {name: made.parameters[name] for name in session.OF_THE_PLANE}
-one = session.make(PIXEL, {**session.settings(PIXEL), **asked_at})
-left, right = st.columns([640, 380] if len(made.models) == 1 else [1040, 380], gap="large")
+one = session.another(PIXEL, **asked_at)
 with left:
-    outcome = session.live(made, card, urgent=True)
+    outcome = exports.picture(made, "one image", main=True)
     first = session.shown(made, outcome)[0]
     if isinstance(first, SparseCard) and not outcome.error:
         plane(first)
@@ -221,22 +210,12 @@ with left:
             st.subheader(title)
             st.caption("Choose another model above, under compare: what fools one is then carried over to the others.")
             continue
-        recipe = replace(session.make(name, session.settings(name)), rows=(0,))  # whichever images are chosen
-        exports.on_demand(recipe, title, words.format(**recipe.parameters), SETTINGS[name])
-exports.export(made, outcome)
+        recipe = session.another(name, rows=(0,))  # whichever images are chosen
+        exports.on_demand(recipe, title, words, SETTINGS[name])
 with right:
     if isinstance(first, SparseCard):
-        with st.container(border=True):
-            controls.card_title("Found")
-            facts(first)
-            if first.found[0]:
-                replay(first)
+        page.cards(partial(verdict, first))
         on_paper(session.shown(made, outcome))
         if first.found[0]:
-            with st.container(border=True):
-                support(first)
-    with st.container(border=True):
-        image_asked()
-    with st.container(border=True):
-        search()
-    page.about("sparse")
+            page.cards(partial(support, first))
+    page.cards(partial(plane_controls.image_asked, made), search)

@@ -25,8 +25,11 @@ from dashboard.uploads.session_uploads import brought, name_of
 from dashboard.viewer.copy_link import copy_link
 from dashboard.widgets import nulls
 from dashboard.widgets.showing import showing
+from dashboard.widgets.under_way import model_name as model_name
+from dashboard.widgets.under_way import per_model as per_model
 from dashboard.widgets.under_way import progress as progress
 from dashboard.widgets.under_way import progress_words as progress_words
+from dashboard.widgets.under_way import side_by_side as side_by_side
 from dashboard.widgets.under_way import stop_or_resume as stop_or_resume
 
 YOURS = "yours"  # what the frame calls the models that a session brought
@@ -78,10 +81,10 @@ def setting(analysis: str, name: str, label: str, choices: Sequence[Any] | None 
             st.form_submit_button("Set", key=f"{key}:set", on_click=lambda: take(st.session_state[key]))
     elif offered and len(offered) <= 5 and not (len(session.models()) > 1 and sum(map(len, map(str, offered))) > _ROW):
         words |= showing(key, value if value in offered else None, take)
-        st.segmented_control(options=offered, width="stretch", format_func=partial(_said, name), **words)
+        st.segmented_control(options=offered, width="stretch", format_func=partial(_choice_label, name), **words)
     elif offered:
         words |= showing(key, value if value in offered else offered[0], take)
-        st.selectbox(options=offered, format_func=partial(_said, name), **words)
+        st.selectbox(options=offered, format_func=partial(_choice_label, name), **words)
     else:
         number = int if entry.kind == "integer" else float
         words |= showing(key, number(value), take)
@@ -91,9 +94,22 @@ def setting(analysis: str, name: str, label: str, choices: Sequence[Any] | None 
     return value
 
 
-def _said(name: str, choice: Any) -> str:
-    """A choice of a setting in the words of its help."""
+def _choice_label(name: str, choice: Any) -> str:
+    """How a choice of a setting is called."""
     return _CHOICES.get(f"{name} {choice}", str(choice).replace("_", " "))
+
+
+def settings(analysis: str, labels: Mapping[str, str], under: str | None = None) -> None:
+    """The widgets of several settings.
+
+    Args:
+        analysis: a name of the table.
+        labels: the label of each setting, by its name.
+        under: the title of an expander to put them in; None: no expander.
+    """
+    with st.expander(under) if under else st.container():
+        for name, label in labels.items():
+            setting(analysis, name, label)
 
 
 def slider(analysis: str, name: str, label: str, step: float) -> None:
@@ -124,19 +140,28 @@ def enlarged(image: np.ndarray, size: int) -> np.ndarray:
     return image.repeat(factor, 0).repeat(factor, 1)
 
 
+def picture_of(pixels: np.ndarray, size: int) -> np.ndarray:
+    """Pixel values `c h w` in [0, 1] as a picture for `st.image`; values outside are clipped.
+
+    Args:
+        pixels: of one image.
+        size: the least width, see `enlarged`.
+    """
+    shown = np.rint(255 * np.clip(pixels, 0, 1)).astype(np.uint8).transpose(1, 2, 0)
+    return enlarged(np.repeat(shown, 3, axis=2) if shown.shape[2] == 1 else shown, size)
+
+
 def image_card(classifier: Classifier, image: Tensor | np.ndarray) -> None:
     """One image with the model's four likeliest classes and their probabilities."""
     image = torch.as_tensor(image)
-    said = classifier.predict(image.float())
-    likeliest = np.argsort(-said.probabilities[0])[:4]
-    pixels = (image[0].clamp(0, 1) * 255).round().byte().permute(1, 2, 0).numpy()
-    pixels = np.repeat(pixels, 3, axis=2) if pixels.shape[2] == 1 else pixels
+    predicted = classifier.predict(image.float())
+    likeliest = np.argsort(-predicted.probabilities[0])[:4]
     picture, bars = st.columns([96, 230], vertical_alignment="center")
-    picture.image(enlarged(pixels, 192), width=96)
+    picture.image(picture_of(image[0].numpy(), 192), width=96)
     rows = "".join(
         f"<div class='bar'><span>{html.escape(classifier.class_names[k])}</span>"
-        f"<div><i style='width:{said.probabilities[0, k]:.1%};background:{style.class_colour(int(k))}'></i></div>"
-        f"<b>{said.probabilities[0, k]:.3f}</b></div>"
+        f"<div><i style='width:{predicted.probabilities[0, k]:.1%};background:{style.class_colour(int(k))}'></i></div>"
+        f"<b>{predicted.probabilities[0, k]:.3f}</b></div>"
         for k in likeliest
     )
     bars.html(rows)
@@ -363,9 +388,3 @@ def listed(source: str) -> str:
     """What a model is called in a list of models: of a checkpoint the series, which stands for all of them."""
     series = brought().series_of(source)
     return f"{series} ({len(brought().together(source))} checkpoints)" if series else _short(source)
-
-
-def heading(title: str, question: str) -> None:
-    """A view's name and the question it answers."""
-    st.title(title)
-    st.caption(question)

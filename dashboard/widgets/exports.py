@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
@@ -20,6 +20,7 @@ from dashboard.state.resources import shelf
 from dashboard.state.session import Outcome
 from dashboard.uploads.session_uploads import brought, own_loader
 from dashboard.viewer.words import literal
+from dashboard.widgets import controls
 from dashboard.widgets.controls import legend, progress, setting, stop_or_resume
 from dashboard.work import jobs
 from dashboard.work.jobs import Job, State
@@ -179,7 +180,7 @@ def chart(made: Recipe, outcome: Outcome) -> None:
         figure.update_polars(bgcolor="rgba(0,0,0,0)")
         return drawn, figure
 
-    drawn, figure = session.kept(("figure", dark, made.json()), results, make)
+    drawn, figure = session.memo(("figure", dark, made.json()), results, make)
     st.plotly_chart(figure, theme=None, key=f"chart:{drawn.name}", alt=drawn.alt, config={"displayModeBar": False})
     legend(drawn, ramps=False)
     st.caption(drawn.caption)
@@ -202,23 +203,60 @@ def drawn(made: Recipe, outcome: Outcome, what: str, *, main: bool = False) -> N
     stop_or_resume(outcome, "" if main else f":{made.analysis}")
 
 
-def on_demand(made: Recipe, title: str, words: str, settings: Sequence[tuple[str, str]]) -> None:
+def picture(
+    made: Recipe,
+    what: str = "",
+    draw: Callable[[Outcome], None] | None = None,
+    *,
+    shown: Recipe | None = None,
+    main: bool = False,
+    patience: float = session.PATIENCE_SECONDS,
+) -> Outcome:
+    """Compute a recipe, and show its picture with its progress, a way to stop it, and the export menu.
+
+    Args:
+        made: the recipe; it is what the export menu exports.
+        what: the size of the work, e.g. "one image".
+        draw: draws what is there; a chart of curves where not given.
+        shown: the recipe as the chart shows it, where its figure settings differ.
+        main: whether the view is about this picture: it is computed before others, its menu is in the frame.
+        patience: see `session.compute`.
+
+    Returns:
+        The outcome that was drawn first.
+    """
+    drawing = draw or (lambda there: drawn(shown or made, there, what, main=main))
+    outcome = session.live(shown or made, drawing, patience=patience, urgent=main)
+    export(made, outcome, None if main else st.container())
+    return outcome
+
+
+def on_demand(
+    made: Recipe,
+    title: str,
+    words: str,
+    settings: Mapping[str, str],
+    draw: Callable[[Outcome], None] | None = None,
+    *,
+    above: Mapping[str, str] | None = None,
+) -> None:
     """An analysis that takes a while, under a heading of its own: a button, and once it was pressed the chart.
 
     Args:
         made: the recipe.
         title: the heading.
-        words: on the button.
-        settings: to be changed below the chart: names and labels.
+        words: on the button; parameters of the recipe in braces are filled in.
+        settings: labels of the settings to be changed below the chart, by name.
+        draw: see `picture`.
+        above: labels of the settings to be changed above the chart.
     """
-    name = made.analysis
+    name, label = made.analysis, words.format(**made.parameters)
     st.subheader(title, help=made.definition.question)
     if name not in session.asked():
-        st.button(words, key=f"ask:{name}", on_click=session.ask, args=(name,))
+        st.button(label, key=f"ask:{name}", on_click=session.ask, args=(name,))
         return
-
-    there = session.live(made, lambda there: drawn(made, there, words), patience=0.0)
-    export(made, there, st.container())
-    with st.expander("Settings"):
-        for entry, label in settings:
-            setting(name, entry, label)
+    for column, (entry, title_of) in zip(st.columns(3, gap="large"), (above or {}).items(), strict=False):
+        with column:
+            setting(name, entry, title_of)
+    picture(made, label, draw, patience=0.0)
+    controls.settings(name, settings, under="Settings")

@@ -10,6 +10,7 @@ import streamlit as st
 from core.analyses.analysis import thumbnails
 from core.analyses.table import TABLE
 from core.geometry.corruptions.corruptions import CORRUPTIONS
+from core.recipes.recipe import Recipe
 from dashboard.state import session
 from dashboard.viewer.thumbnails import thumbnail_grid
 from dashboard.widgets.controls import enlarged
@@ -58,6 +59,24 @@ def anchors(chosen: Sequence[int], count: int) -> None:
         column.caption(f"{_LETTERS[place]}: {images[[row]].words[0]}, row {row}")
     if any(images.labels[row] < 0 for row in chosen[:count]):
         st.caption("Names are the pictures' own: the model's classes are others, or not known of these.")
+
+
+def image_asked(made: Recipe, count: int = 1, *, title: str = "Image", how: str = "") -> None:
+    """The card that says which image is asked about: one of the set, or a point that was picked on a slice.
+
+    Args:
+        made: the recipe of the view, which has a setting `at`.
+        count: how many images of the set there are to choose; those after the first also beside a picked point.
+        title: of the card.
+        how: what is done to a picked point, e.g. ", put back into the pixel box".
+    """
+    st.markdown(f"**{title}**")
+    at = made.parameters["at"]
+    if at is not None:
+        st.caption(f"The point {at[0]:.2f}, {at[1]:.2f} that was picked on a slice{how}.")
+        st.button("Back to the image itself", on_click=session.change, args=(made.analysis,), kwargs={"at": None})
+    if at is None or count > 1:
+        anchors(made.rows, count)
 
 
 def targets(chosen: Sequence[int], most: int, aim: Callable[[tuple[int, ...]], None]) -> None:

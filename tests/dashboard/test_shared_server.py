@@ -6,20 +6,20 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import streamlit as st
-from streamlit.runtime.caching import clear_session_resource_cache
 from streamlit.testing.v1 import AppTest
 
 from core.errors import CheckpointError
 from core.recipes.store import Store
-from dashboard.state import login
-from dashboard.state.resources import Recent
+from core.result import Result
+from core.runtime.cache import LRU
+from dashboard.state import login, resources
 from dashboard.uploads import limits, session_uploads
 from dashboard.viewer.words import literal
 from tests import truths
@@ -35,15 +35,10 @@ SENTENCE = re.compile(
 
 
 @pytest.fixture
-def app(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[AppTest]:
-    monkeypatch.setenv("BOUNDARY_ATLAS_CACHE", str(tmp_path))
-    st.cache_resource.clear()
-    clear_session_resource_cache("test session id")
-    app = AppTest.from_file(str(CHECKOUT / "dashboard" / "app.py"), default_timeout=120)
-    app.session_state["settings:slice"] = {"resolution": 64}
-    yield app
-    clear_session_resource_cache("test session id")
-    st.cache_resource.clear()
+def app(dashboard: AppTest) -> AppTest:
+    """The dashboard, with coarse slices."""
+    dashboard.session_state["settings:slice"] = {"resolution": 64}
+    return dashboard
 
 
 @pytest.mark.parametrize(
@@ -161,12 +156,12 @@ def test_results_in_memory_are_bounded(tmp_path: Path, monkeypatch: pytest.Monke
 
     classifier = truths.classifier(truths.NearestCentre(truths.images(3, (1, 8, 8), 1)), (1, 8, 8))
     found = boundary_points(classifier, truths.images(4, (1, 8, 8), 2).float())
-    monkeypatch.setattr("dashboard.state.resources._RECENT_BYTES", int(2.5 * found.nbytes))
-    recent, store = Recent(), Store(tmp_path)
+    shelf = Store(tmp_path), LRU[str, Result](int(2.5 * found.nbytes))
+    monkeypatch.setattr(resources, "shelf", lambda: shelf)
     for name in ("aa", "bb"):
-        recent.put(name, found)
-    assert recent.get("aa", store) is found
-    recent.put("cc", found)
-    assert recent.get("bb", store) is None  # used longest ago
-    assert recent.get("aa", store) is found
+        shelf[1].put(name, found, found.nbytes)
+    assert resources.stored("aa") is found
+    shelf[1].put("cc", found, found.nbytes)
+    assert resources.stored("bb") is None  # used longest ago
+    assert resources.stored("aa") is found
     assert np.isfinite(found.distance).any()

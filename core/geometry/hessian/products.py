@@ -16,12 +16,11 @@ References: Pearlmutter, Fast exact multiplication by the Hessian, Neural Comput
 
 from __future__ import annotations
 
-import json
+import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Any, Literal, get_args
 
 import torch
@@ -29,12 +28,14 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from core.files import atomic_write, cache_folder
 from core.geometry.common.fused_inference import folded
 from core.geometry.hessian.sequential import Tape, steps_of
 from core.geometry.hessian.smooth_layers import eased
 from core.models.classifier import Classifier
-from core.runtime.batches import logger, out_of_memory
+from core.runtime.batches import out_of_memory
+from core.runtime.choices import MeasuredChoices, machine
+
+logger = logging.getLogger(__name__)
 
 Backend = Literal["linearize", "forward over reverse", "double backward", "differences"]
 BACKENDS: tuple[Backend, ...] = get_args(Backend)
@@ -46,6 +47,9 @@ _WORTH_MEASURING = 32  # products per image: below that, trying each way costs m
 _WORTH = {"forward over reverse": 2.0, "linearize": 4.0}  # seconds: torch's compiler is imported first, then a trace
 _SMALL_STEP = {torch.float32: 1e-2, torch.float64: 1e-4}  # ℓ2 pixel: rounding and curvature of g err about alike
 _MOST_VALUES = 1 << 22  # pixels of all images that are put through at once
+
+
+_choices = MeasuredChoices("hessian-backends.json")
 
 
 @dataclass
@@ -268,10 +272,13 @@ def choose_backend(products: HessianProducts, block: int, wanted: int) -> Backen
     Returns:
         The backend.
     """
-    (rows, values), known = products.shape, _Choices(products)
-    key = f"{rows} x {block} x {values}, {'few' if wanted < _WORTH_MEASURING else 1 << (wanted - 1).bit_length()}"
-    if (kept := known.get(key)) is not None:
-        return kept
+    (rows, values), model = products.shape, products.classifier.batch_key
+    among = "few" if wanted < _WORTH_MEASURING else 1 << (wanted - 1).bit_length()
+    name = f"{model}/{machine(products.points.device)}/{rows} x {block} x {values}, {among}"
+    known = _choices.read().get(name) if model else None
+    for backend in BACKENDS:
+        if backend == known:
+            return backend
     taken: dict[Backend, float] = {}
     for backend in BACKENDS[:3][::-1]:
         if taken and wanted < _WORTH_MEASURING:
@@ -281,7 +288,8 @@ def choose_backend(products: HessianProducts, block: int, wanted: int) -> Backen
         if (seconds := _seconds(products, backend, block)) is not None:
             taken[backend] = seconds
     choice: Backend = min(taken, key=lambda name: taken[name]) if taken else "differences"
-    known.put(key, choice)
+    if model:
+        _choices.put(name, choice)
     return choice
 
 
@@ -309,40 +317,3 @@ def _seconds(products: HessianProducts, backend: Backend, block: int) -> float |
 def _wait(device: torch.device) -> None:
     if device.type == "cuda":
         torch.cuda.synchronize(device)
-
-
-class _Choices:
-    """The backends chosen on this machine, kept on disk."""
-
-    def __init__(self, products: HessianProducts) -> None:
-        device = products.points.device
-        chip = torch.cuda.get_device_name(device) if device.type == "cuda" else f"{torch.get_num_threads()} threads"
-        key = products.classifier.batch_key
-        self._prefix = f"{key}/{device.type}/{chip}/torch {torch.__version__}" if key else ""
-
-    @property
-    def _path(self) -> Path:
-        return cache_folder() / "hessian-backends.json"
-
-    def _read(self) -> dict[str, Any]:
-        try:
-            stored = json.loads(self._path.read_text())
-        except (OSError, ValueError):  # none yet, unreadable or damaged: measured again
-            return {}
-        return stored if isinstance(stored, dict) else {}
-
-    def get(self, key: str) -> Backend | None:
-        """What was chosen before, if anything."""
-        word = self._read().get(f"{self._prefix}/{key}") if self._prefix else None
-        return next((backend for backend in BACKENDS if backend == word), None)
-
-    def put(self, key: str, choice: Backend) -> None:
-        """Keep a choice."""
-        if not self._prefix:
-            return
-        stored = {**self._read(), f"{self._prefix}/{key}": choice}
-        try:
-            with atomic_write(self._path, private=self._path.parent) as file:
-                file.write_text(json.dumps(stored, indent=1, sort_keys=True))
-        except OSError as error:  # it will be measured again
-            logger.warning("a choice could not be kept: %s", error)

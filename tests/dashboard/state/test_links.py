@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import streamlit as st_app
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -70,10 +69,9 @@ def test_labels_that_the_model_does_not_have_are_told(monkeypatch: pytest.Monkey
     ],
 )
 def test_a_long_source_is_refused_and_later_links_are_followed(
-    source: str, settle: Callable[..., AppTest], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    source: str, settle: Callable[..., AppTest], dashboard: AppTest
 ) -> None:
-    monkeypatch.setenv("BOUNDARY_ATLAS_CACHE", str(tmp_path))
-    app = AppTest.from_file(str(CHECKOUT / "dashboard" / "app.py"), default_timeout=120)
+    app = dashboard
     app.session_state["settings:limits"] = {"bits": 4}
     for name, bits in (("models", "3"), ("images", "5")):
         app.switch_page("views/limits.py")
@@ -127,14 +125,8 @@ def test_a_null_of_what_is_not_here_is_refused(
         check_here([source])
 
 
-def test_the_null_is_added_beside_and_travels_in_the_link(
-    settle: Callable[..., AppTest], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    monkeypatch.setenv("BOUNDARY_ATLAS_CACHE", str(tmp_path))
-    st_app.cache_resource.clear()
-    app = AppTest.from_file(str(CHECKOUT / "dashboard" / "app.py"), default_timeout=120)
-    app.run()
-    app.switch_page("views/slices.py")
+def test_the_null_is_added_beside_and_travels_in_the_link(settle: Callable[..., AppTest], dashboard: AppTest) -> None:
+    app = dashboard.switch_page("views/slices.py")
     app.query_params["resolution"] = "64"
     settle(app)
     app.button(key="frame:null").click()
@@ -177,4 +169,3 @@ def test_the_null_is_added_beside_and_travels_in_the_link(
     widget(again.multiselect, "frame:compare").set_value([])
     settle(again)
     assert again.query_params["models"] == "demo:photos/adversarial"
-    st_app.cache_resource.clear()

@@ -2,51 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 
 import pytest
-import streamlit as st
 from streamlit.testing.v1 import AppTest
 
-from tests.pages import healthy
+from tests.pages import facts, healthy, press, words
 
-CHECKOUT = Path(__file__).resolve().parents[3]
-Settle = Callable[..., AppTest]
+Settle = Lens = Callable[..., AppTest]
 
 
 @pytest.fixture
-def app(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[AppTest]:
-    """The view, with few steps and images and a cache of its own."""
-    monkeypatch.setenv("BOUNDARY_ATLAS_CACHE", str(tmp_path))
-    st.cache_resource.clear()
-    app = AppTest.from_file(str(CHECKOUT / "dashboard" / "app.py"), default_timeout=120)
-    app.session_state["settings:severity"] = {"steps": 6}
-    app.session_state["settings:augmentation"] = {"draws": 1}
-    app.session_state["settings:corruption"] = {"corruptions": "fog,contrast", "count": 3}
-    app.session_state["settings:noise"] = {"count": 2, "draws": 2}
-    app.run()
-    app.switch_page("views/corruptions.py")
-    yield app
-    st.cache_resource.clear()
-
-
-def facts(app: AppTest) -> str:
-    return " ".join(element.proto.body for element in app.get("html"))
-
-
-def captions(app: AppTest) -> str:
-    return " ".join(caption.value for caption in app.caption)
+def app(lens: Lens) -> AppTest:
+    """The view, with few steps and images."""
+    return lens(
+        "corruptions",
+        severity={"steps": 6},
+        augmentation={"draws": 1},
+        corruption={"corruptions": "fog,contrast", "count": 3},
+        noise={"count": 2, "draws": 2},
+    )
 
 
 def test_the_walk_and_the_lab_are_drawn_and_sets_wait_to_be_asked_for(app: AppTest, settle: Settle) -> None:
     healthy(settle(app))
     assert len(app.get("plotly_chart")) == 2
-    assert "Contrast from severity 0 to 5" in captions(app)
-    assert "PRIME's primitives, drawn anew" in captions(app)
-    assert "of 4 draws keep the class" in captions(app)
-    for words in ("signed distance", "another class from severity", "strength", "change"):
-        assert words in facts(app)
+    assert "Contrast from severity 0 to 5" in words(app)
+    assert "PRIME's primitives, drawn anew" in words(app)
+    assert "of 4 draws keep the class" in words(app)
+    for name in ("signed distance", "another class from severity", "strength", "change"):
+        assert name in facts(app)
     assert [button.label for button in app.button if "of the set" in button.label] == [
         "Corrupt 3 images of the set",
         "Forecast noise on 2 images of the set",
@@ -66,23 +51,23 @@ def test_the_marked_severity_travels_in_the_link_and_shows_the_image_there(app: 
     healthy(settle(app))
     assert app.query_params["corruption"] == "gaussian_blur"
     assert "3 (standard deviation, 1/32 of the side)" in facts(app)
-    assert "Gaussian blur from severity 0 to 5" in captions(app)
+    assert "Gaussian blur from severity 0 to 5" in words(app)
 
 
 def test_sets_are_computed_when_asked_for_and_the_link_says_so(app: AppTest, settle: Settle) -> None:
     settle(app)
-    for words in ("Corrupt 3 images", "Forecast noise on 2 images"):
-        next(button for button in app.button if button.label.startswith(words)).click()
+    for label in ("Corrupt 3 images", "Forecast noise on 2 images"):
+        press(app, label)
         healthy(settle(app))
     assert app.query_params["also"] == "corruption,noise"
     assert app.query_params["corruption.corruptions"] == "fog,contrast"
     assert len(app.get("plotly_chart")) == 4
-    assert "Accuracy on 3 images" in captions(app)
-    assert "draws of white noise" in captions(app)
+    assert "Accuracy on 3 images" in words(app)
+    assert "draws of white noise" in words(app)
     app.segmented_control(key="corruption:shown").set_value("distance")
     healthy(settle(app))
     assert app.query_params["corruption.shown"] == "distance"
-    assert "Median signed distance of 3 images" in captions(app)
+    assert "Median signed distance of 3 images" in words(app)
 
 
 def test_settings_of_the_lab_redraw_it(app: AppTest, settle: Settle) -> None:
@@ -91,18 +76,18 @@ def test_settings_of_the_lab_redraw_it(app: AppTest, settle: Settle) -> None:
         app.segmented_control(key=f"augmentation:{name}").set_value(0.0)
     healthy(settle(app))
     assert app.query_params["augmentation.mix"] == "0.0"
-    assert "4 of 4 draws keep the class of the image itself" in captions(app)
+    assert "4 of 4 draws keep the class of the image itself" in words(app)
 
 
 def test_two_models_share_the_walk_and_have_a_card_each(app: AppTest, settle: Settle) -> None:
     app.session_state["models"] = ("demo:photos/standard", "demo:photos/standard-1")
     healthy(settle(app))
     assert facts(app).count("signed distance") == 2
-    assert "the class each model predicts" in captions(app)
+    assert "the class each model predicts" in words(app)
     assert len(app.get("plotly_chart")) == 2
     app.segmented_control(key="severity:joined").set_value("seeds")
     healthy(settle(app))
-    assert "One line for 2 seeds (photos/standard, photos/standard-1)" in captions(app)
+    assert "One line for 2 seeds (photos/standard, photos/standard-1)" in words(app)
     assert app.query_params["joined"] == "seeds"
 
 

@@ -2,43 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 
 import pytest
-import streamlit as st
 from streamlit.testing.v1 import AppTest
 
-from tests.pages import healthy
+from tests.pages import facts, healthy, words
 
-CHECKOUT = Path(__file__).resolve().parents[3]
 QUICK = {"spectrum": "ends", "keep": 4}
-Settle = Callable[..., AppTest]
+Settle = Lens = Callable[..., AppTest]
 
 
 @pytest.fixture
-def app(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[AppTest]:
-    """The view at a digit, with few directions and a cache of its own."""
-    monkeypatch.setenv("BOUNDARY_ATLAS_CACHE", str(tmp_path))
-    st.cache_resource.clear()
-    app = AppTest.from_file(str(CHECKOUT / "dashboard" / "app.py"), default_timeout=120)
-    app.session_state["models"] = ("demo:digits/standard",)
-    app.session_state["rows"] = (5,)
-    app.session_state["settings:curvature"] = dict(QUICK)
-    app.session_state["settings:curvature_section"] = {"resolution": 16}
-    app.session_state["settings:curvature_walk"] = {"steps": 9}
-    app.run()
-    app.switch_page("views/curvature.py")
-    yield app
-    st.cache_resource.clear()
-
-
-def words(app: AppTest) -> str:
-    return " ".join(entry.value for entry in app.caption)
-
-
-def facts(app: AppTest) -> str:
-    return " ".join(element.proto.body for element in app.get("html"))
+def app(lens: Lens) -> AppTest:
+    """The view of a digit, with few directions."""
+    return lens(
+        "curvature",
+        ("demo:digits/standard",),
+        (5,),
+        curvature=QUICK,
+        curvature_section={"resolution": 16},
+        curvature_walk={"steps": 9},
+    )
 
 
 def test_all_curvatures_their_numbers_and_a_section_are_shown(app: AppTest, settle: Settle) -> None:
@@ -119,22 +104,3 @@ def test_a_route_that_is_none_is_said_in_one_sentence(app: AppTest, settle: Sett
     settle(app)
     assert not app.exception
     assert any("expected a smooth network, got kinks" in element.value for element in app.error)
-
-
-def test_a_point_picked_on_a_slice_is_asked_about(app: AppTest, settle: Settle) -> None:
-    app.switch_page("views/slices.py")
-    app.query_params["models"] = "demo:digits/standard"
-    app.query_params["rows"] = "5,9,14"
-    app.query_params["point"] = "0.3,0.2"
-    app.session_state["settings:slice"] = {"resolution": 64}
-    healthy(settle(app.run()))
-    next(button for button in app.button if button.label == "Curvature here").click()
-    app.run()
-    app.switch_page("views/curvature.py")  # where the browser goes by itself
-    healthy(settle(app))
-    assert app.query_params["at"] == "0.3,0.2"
-    assert "The point 0.30, 0.20 that was picked" in words(app)
-    assert "point 0.30, 0.20" in words(app)
-    next(button for button in app.button if button.label == "Back to the image itself").click()
-    healthy(settle(app.run()))
-    assert "at" not in app.query_params

@@ -2,38 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 
 import pytest
-import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 from core.geometry.detector.evaluation import NO_DEFENCE
-from tests.pages import healthy
+from tests.pages import facts, healthy
 
-CHECKOUT = Path(__file__).resolve().parents[3]
-Settle = Callable[..., AppTest]
+Settle = Lens = Callable[..., AppTest]
 QUICK = {"count": 4, "probes": 2, "classes": 1}
 
 
 @pytest.fixture
-def app(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[AppTest]:
-    """The view, with few images and a cache of its own."""
-    monkeypatch.setenv("BOUNDARY_ATLAS_CACHE", str(tmp_path))
-    st.cache_resource.clear()
-    app = AppTest.from_file(str(CHECKOUT / "dashboard" / "app.py"), default_timeout=120)
-    app.session_state["models"] = ("demo:digits/standard",)
-    app.session_state["settings:detector"] = {**QUICK, "overshoots": (1.1, 2.0)}
-    app.session_state["settings:detector_attacks"] = {**QUICK, "overshoots": (1.1,)}
-    app.run()
-    app.switch_page("views/detector.py")
-    yield app
-    st.cache_resource.clear()
-
-
-def facts(app: AppTest) -> str:
-    return " ".join(element.proto.body for element in app.get("html"))
+def app(lens: Lens) -> AppTest:
+    """The view, with few images."""
+    return lens(
+        "detector",
+        ("demo:digits/standard",),
+        detector={**QUICK, "overshoots": (1.1, 2.0)},
+        detector_attacks={**QUICK, "overshoots": (1.1,)},
+    )
 
 
 def test_the_exhibit_is_drawn_with_its_caveat(app: AppTest, settle: Settle) -> None:

@@ -2,38 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 
 import pytest
-import streamlit as st
 from streamlit.testing.v1 import AppTest
 
-from tests.pages import healthy
+from tests.pages import facts, healthy
 
-CHECKOUT = Path(__file__).resolve().parents[3]
-Settle = Callable[..., AppTest]
+Settle = Lens = Callable[..., AppTest]
 QUICK = {"count": 2, "directions": 2}
 
 
 @pytest.fixture
-def app(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[AppTest]:
-    """The view, with few images and a cache of its own."""
-    monkeypatch.setenv("BOUNDARY_ATLAS_CACHE", str(tmp_path))
-    st.cache_resource.clear()
-    app = AppTest.from_file(str(CHECKOUT / "dashboard" / "app.py"), default_timeout=120)
-    app.session_state["models"] = ("demo:digits/standard",)
-    app.session_state["settings:shared_directions"] = {**QUICK, "noise": 1}
-    app.session_state["settings:direction_sensitivity"] = {**QUICK, "draws": 2, "lengths": (1.0, 4.0)}
-    app.session_state["settings:direction_overlap"] = dict(QUICK)
-    app.run()
-    app.switch_page("views/directions.py")
-    yield app
-    st.cache_resource.clear()
-
-
-def facts(app: AppTest) -> str:
-    return " ".join(element.proto.body for element in app.get("html"))
+def app(lens: Lens) -> AppTest:
+    """The view, with few images."""
+    return lens(
+        "directions",
+        ("demo:digits/standard",),
+        shared_directions={**QUICK, "noise": 1},
+        direction_sensitivity={**QUICK, "draws": 2, "lengths": (1.0, 4.0)},
+        direction_overlap=QUICK,
+    )
 
 
 def test_directions_are_drawn_and_more_is_there_on_demand(app: AppTest, settle: Settle) -> None:

@@ -2,30 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 
 import pytest
-import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 from core.recipes.gallery import exhibit, gallery
 from tests.pages import healthy
 
-CHECKOUT = Path(__file__).resolve().parents[3]
 Settle = Callable[..., AppTest]
 
 
 @pytest.fixture
-def app(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, settle: Settle) -> Iterator[AppTest]:
-    """The gallery, with a cache of its own."""
-    monkeypatch.setenv("BOUNDARY_ATLAS_CACHE", str(tmp_path))
-    st.cache_resource.clear()
-    app = AppTest.from_file(str(CHECKOUT / "dashboard" / "app.py"), default_timeout=120)
-    app.run()
-    app.switch_page("views/gallery.py")
-    yield healthy(settle(app))
-    st.cache_resource.clear()
+def app(dashboard: AppTest, settle: Settle) -> AppTest:
+    """The gallery."""
+    return healthy(settle(dashboard.switch_page("views/gallery.py")))
 
 
 def test_every_recipe_is_shown_under_its_paper(app: AppTest) -> None:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import io
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
-import streamlit as st
 from streamlit.runtime.caching import clear_session_resource_cache
 from streamlit.runtime.scriptrunner import StopException
 from streamlit.testing.v1 import AppTest
@@ -18,30 +17,18 @@ from core.errors import ImageError
 from core.images.load import load_images
 from core.sources.images import ImageSource
 from dashboard.uploads import own_images, session_uploads
-from dashboard.uploads.session_cache import Held
 from dashboard.uploads.session_uploads import Brought
 from tests.hostile_images import archive, encoded, png
 from tests.pages import healthy
-
-CHECKOUT = Path(__file__).resolve().parents[3]
 
 Settle = Callable[..., AppTest]
 
 
 @pytest.fixture
-def app(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[AppTest]:
+def app(dashboard: AppTest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> AppTest:
     """The images view, in a session that brought nothing."""
-    monkeypatch.setenv("BOUNDARY_ATLAS_CACHE", str(tmp_path))
     monkeypatch.setattr(session_uploads.tempfile, "tempdir", str(tmp_path))
-    st.cache_resource.clear()
-    clear_session_resource_cache("test session id")
-    app = AppTest.from_file(str(CHECKOUT / "dashboard" / "app.py"), default_timeout=120)
-    app.run()
-    app.switch_page("views/images.py")
-    app.run()
-    yield app
-    clear_session_resource_cache("test session id")
-    st.cache_resource.clear()
+    return dashboard.switch_page("views/images.py").run()
 
 
 def drop(app: AppTest, *files: tuple[str, bytes]) -> AppTest:
@@ -297,29 +284,3 @@ def test_no_session_can_read_what_another_brought(monkeypatch: pytest.MonkeyPatc
             own_images.own_images(wild)
     one.close()
     other.close()
-
-
-def test_memory_is_bounded_over_all_sessions() -> None:
-    held, loads = Held(most_bytes=100), []
-
-    def load(name: str) -> str:
-        loads.append(name)
-        return name
-
-    def get(session: str, name: str, size: int = 40) -> str:
-        return held.get(session, name, lambda: load(f"{session} {name}"), lambda _: size)
-
-    assert (get("ada", "x"), get("bob", "x")) == ("ada x", "bob x")  # each its own
-    get("ada", "x")
-    assert get("cleo", "x") == "cleo x"
-    assert held.bytes == 80  # bob's was used longest ago
-    get("ada", "x")
-    assert loads == ["ada x", "bob x", "cleo x"]
-    get("bob", "x")
-    assert loads[-1] == "bob x"
-    get("dan", "huge", 1000)  # more than there is room for: alone, until another comes
-    assert held.bytes == 1000
-    get("ada", "y")
-    assert held.bytes == 40
-    held.drop("ada")
-    assert held.bytes == 0

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from types import SimpleNamespace
 
 import pytest
@@ -13,30 +12,17 @@ from streamlit.testing.v1 import AppTest
 
 from core.geometry.level_sets import image_distances
 from dashboard.widgets import plane_controls
-from tests.pages import healthy
+from tests.pages import healthy, words
 
-CHECKOUT = Path(__file__).resolve().parents[3]
-Settle = Callable[..., AppTest]
+Settle = Lens = Callable[..., AppTest]
 QUICK = {"steps": 12}
 
 
 @pytest.fixture
-def app(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[AppTest]:
-    """The view, with short walks and a cache of its own."""
-    monkeypatch.setenv("BOUNDARY_ATLAS_CACHE", str(tmp_path))
-    st.cache_resource.clear()
-    app = AppTest.from_file(str(CHECKOUT / "dashboard" / "app.py"), default_timeout=120)
-    app.session_state["settings:level_set"] = dict(QUICK)
-    app.session_state["settings:level_triangle"] = {"resolution": 6}
-    app.session_state["settings:level_star"] = {"count": 3, "directions": 4}
-    app.run()
-    app.switch_page("views/level_sets.py")
-    yield app
-    st.cache_resource.clear()
-
-
-def captions(app: AppTest) -> str:
-    return " ".join(caption.value for caption in app.caption)
+def app(lens: Lens) -> AppTest:
+    """The view, with short walks."""
+    few = {"count": 3, "directions": 4}
+    return lens("level_sets", level_set=QUICK, level_triangle={"resolution": 6}, level_star=few)
 
 
 def test_walks_their_ends_the_plane_and_the_shares_are_shown(
@@ -44,7 +30,7 @@ def test_walks_their_ends_the_plane_and_the_shares_are_shown(
 ) -> None:
     monkeypatch.setitem(sys.modules, "lpips", None)
     healthy(settle(app))
-    said = captions(app)
+    said = words(app)
     assert "A walk from hubble towards flower" in said
     assert "Targets, where the walks from hubble ended" in said
     assert "Colour: confidence in the source's class" in said
@@ -60,7 +46,7 @@ def test_walks_their_ends_the_plane_and_the_shares_are_shown(
     assert app.query_params["step"] == "10"
     app.segmented_control(key="level_set:shown").set_value(2)
     healthy(settle(app))
-    assert "towards rocket" in captions(app)
+    assert "towards rocket" in words(app)
 
 
 def test_a_point_of_the_plane_is_picked_and_belongs_to_slices_too(app: AppTest, settle: Settle) -> None:
@@ -88,8 +74,8 @@ def test_the_plane_of_other_walks_has_other_names_or_none_and_people_judge_where
     monkeypatch.setattr(image_distances, "perceptual_missing", lambda: "")
     app.session_state["settings:level_set"] = {**QUICK, "mode": "superlevel", "delta": 0.123}
     healthy(settle(app))
-    assert "Drawn for walks with a delta of whole percents: others have no name" in captions(app)
-    assert "Below a delta of the walks' own a share says nothing" in captions(app)
+    assert "Drawn for walks with a delta of whole percents: others have no name" in words(app)
+    assert "Below a delta of the walks' own a share says nothing" in words(app)
     assert app.dataframe[0].value["walk towards"].tolist()[5:8] == ["l-infinity", "SSIM", "LPIPS"]
 
 
@@ -108,7 +94,7 @@ def test_walks_start_at_a_point_that_was_picked_and_lead_to_the_targets_that_are
     monkeypatch.setattr(plane_controls, "targets", clicked)
     app.session_state["settings:level_set"] = {**QUICK, "plane": "images", "at": (1.5, 0.25)}
     healthy(settle(app))
-    said = captions(app)
+    said = words(app)
     assert "The point 1.50, 0.25 that was picked on a slice" in said
     assert "A walk from point 1.50, 0.25 (hubble) towards flower" in said
     assert "Drawn for walks from an image of the set" in said
@@ -124,8 +110,8 @@ def test_walks_start_at_a_point_that_was_picked_and_lead_to_the_targets_that_are
     healthy(settle(app.run()))
     assert "at" not in app.query_params
     assert app.dataframe[0].value.columns.tolist() == ["walk towards", "rocket"]
-    assert "Share of the triangle" not in captions(app)
-    assert "Colour: confidence in the source's class" in captions(app)
+    assert "Share of the triangle" not in words(app)
+    assert "Colour: confidence in the source's class" in words(app)
 
 
 def test_models_stand_side_by_side_and_the_star_is_asked_for(app: AppTest, settle: Settle) -> None:
@@ -133,7 +119,7 @@ def test_models_stand_side_by_side_and_the_star_is_asked_for(app: AppTest, settl
     app.multiselect(key="frame:compare").set_value(["demo:photos/adversarial"])
     healthy(settle(app))
     assert "photos/adversarial → rocket" in app.dataframe[0].value.columns.tolist()
-    assert "how the confidence in the source's class changes on all mixes" in captions(app)
+    assert "how the confidence in the source's class changes on all mixes" in words(app)
     app.button(key="ask:level_star").click()
     healthy(settle(app))
     star = app.dataframe[-1].value

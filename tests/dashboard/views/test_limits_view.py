@@ -2,42 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
-import streamlit as st
 from streamlit.testing.v1 import AppTest
 
-from tests.pages import healthy
+from tests.pages import facts, healthy, words
 
-CHECKOUT = Path(__file__).resolve().parents[3]
-Settle = Callable[..., AppTest]
+Settle = Lens = Callable[..., AppTest]
 
 
 @pytest.fixture
-def app(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[AppTest]:
-    """The view, with few images and a cache of its own."""
-    monkeypatch.setenv("BOUNDARY_ATLAS_CACHE", str(tmp_path))
-    st.cache_resource.clear()
-    app = AppTest.from_file(str(CHECKOUT / "dashboard" / "app.py"), default_timeout=120)
-    app.session_state["models"] = ("demo:digits/standard",)
-    app.session_state["settings:survival"] = {"count": 5, "draws": 60, "walks": 1}
-    app.session_state["settings:enumeration"] = {"pixels": 2}
-    app.session_state["settings:overlay"] = {"orders": 1}
-    app.run()
-    app.switch_page("views/limits.py")
-    yield app
-    st.cache_resource.clear()
-
-
-def captions(app: AppTest) -> str:
-    return " ".join(caption.value for caption in app.caption)
-
-
-def facts(app: AppTest) -> str:
-    return " ".join(element.proto.body for element in app.get("html"))
+def app(lens: Lens) -> AppTest:
+    """The view, with few images."""
+    return lens(
+        "limits",
+        ("demo:digits/standard",),
+        survival={"count": 5, "draws": 60, "walks": 1},
+        enumeration={"pixels": 2},
+        overlay={"orders": 1},
+    )
 
 
 def test_the_limit_its_sliders_and_what_is_asked_for(app: AppTest, settle: Settle) -> None:
@@ -48,14 +34,14 @@ def test_the_limit_its_sliders_and_what_is_asked_for(app: AppTest, settle: Settl
         "Every small image",
         "What people see",
     ]
-    assert "every classifier of images of 32 x 32 pixels, 1 channel, 8 bits" in captions(app)
+    assert "every classifier of images of 32 x 32 pixels, 1 channel, 8 bits" in words(app)
     assert "1,024" in facts(app)
     assert len(app.get("plotly_chart")) == 3
     app.slider(key="limits:bits:slider").set_value(1)
     app.select_slider(key="limits:side:slider").set_value(64)
     app.segmented_control(key="limits:norm").set_value("2")
     healthy(settle(app))
-    assert "64 x 64 pixels, 1 channel, 1 bits" in captions(app)
+    assert "64 x 64 pixels, 1 channel, 1 bits" in words(app)
     assert "diagonal of the box" in facts(app)
     assert {name: app.query_params[name] for name in ("bits", "side", "norm")} == {
         "bits": "1",
@@ -65,33 +51,33 @@ def test_the_limit_its_sliders_and_what_is_asked_for(app: AppTest, settle: Settl
     app.button(key="ask:survival").click()
     app.button(key="ask:enumeration").click()
     healthy(settle(app))
-    assert "5 images drawn uniformly" in captions(app)
-    assert "Witnesses" in captions(app)
-    assert "All 16 black-and-white images" in captions(app)
+    assert "5 images drawn uniformly" in words(app)
+    assert "Witnesses" in words(app)
+    assert "All 16 black-and-white images" in words(app)
 
 
 def test_a_class_is_painted_and_peels_off(app: AppTest, settle: Settle) -> None:
     app.session_state["settings:painting"] = {"painted": "0000", "radius": 2}
     healthy(settle(app))
-    assert "0 of 16 images in the class" in captions(app)
+    assert "0 of 16 images in the class" in words(app)
     assert app.query_params["painting.painted"] == "0000"
     app.slider(key="painting:radius:slider").set_value(1)
     app.button(key="painting:majority").click()
     healthy(settle(app))
-    assert "8 of 16 images in the class; 2 keep it against every change of 1 pixel" in captions(app)
+    assert "8 of 16 images in the class; 2 keep it against every change of 1 pixel" in words(app)
     app.segmented_control(key="painting:side").set_value("3")
     healthy(settle(app))
-    assert "All black-and-white images of 3 x 3 pixels" in captions(app)
+    assert "All black-and-white images of 3 x 3 pixels" in words(app)
     app.session_state["settings:painting"] = {"painted": "00ff", "side": "3"}  # digits of the other side
     healthy(settle(app))
-    assert "256 of 512 images" in captions(app)
+    assert "256 of 512 images" in words(app)
 
 
-def test_a_click_on_the_board_toggles_the_image_there() -> None:
+def test_a_click_on_the_board_toggles_the_image_there(checkout: Path) -> None:
     from core.analyses.table import TABLE
     from core.geometry.limits.painting import painted_class
 
-    source = (CHECKOUT / "dashboard" / "views" / "limits.py").read_text()
+    source = (checkout / "dashboard" / "views" / "limits.py").read_text()
     start, end = source.index("def toggle("), source.index("def paint(")
     changed: dict[str, str] = {}
 
@@ -126,5 +112,5 @@ def test_two_models_stand_side_by_side(app: AppTest, settle: Settle) -> None:
     app.session_state["models"] = ("demo:digits/standard", "demo:digits/prime")
     app.session_state["asked"] = ("survival",)
     healthy(settle(app))
-    assert captions(app).count("5 images drawn uniformly") == 1  # what holds for both is said once
-    assert "32 x 32" in captions(app)
+    assert words(app).count("5 images drawn uniformly") == 1  # what holds for both is said once
+    assert "32 x 32" in words(app)

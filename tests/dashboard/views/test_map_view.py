@@ -2,44 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
-import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 from core.recipes.recipe import Recipe
-from tests.pages import healthy
+from tests.pages import healthy, words
 
-CHECKOUT = Path(__file__).resolve().parents[3]
-Settle = Callable[..., AppTest]
+Settle = Lens = Callable[..., AppTest]
 QUICK = {"count": 40, "seeds": 2, "neighbours": 6, "resolution": 8}
 
 
 @pytest.fixture
-def app(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[AppTest]:
-    """The view, with few images and a cache of its own."""
-    monkeypatch.setenv("BOUNDARY_ATLAS_CACHE", str(tmp_path))
-    st.cache_resource.clear()
-    app = AppTest.from_file(str(CHECKOUT / "dashboard" / "app.py"), default_timeout=120)
-    app.session_state["models"], app.session_state["images"] = ("demo:digits/standard",), "demo:digits"
-    app.session_state["settings:map"] = dict(QUICK)
-    app.run()
-    app.switch_page("views/map.py")
-    yield app
-    st.cache_resource.clear()
-
-
-def captions(app: AppTest) -> str:
-    return "\n".join(caption.value for caption in app.caption)
+def app(lens: Lens) -> AppTest:
+    """The view, with few images."""
+    return lens("map", ("demo:digits/standard",), map=QUICK)
 
 
 def test_the_map_is_drawn_with_its_numbers_beside_chance(app: AppTest, settle: Settle) -> None:
     healthy(settle(app))
-    said = captions(app)
+    said = words(app)
     assert "UMAP of 40 images by features, what goes into layer 10, 6 neighbours" in said
     assert "laid out by umap-learn" in said
     table = app.dataframe[0].value
@@ -52,10 +37,10 @@ def test_the_map_is_drawn_with_its_numbers_beside_chance(app: AppTest, settle: S
     app.segmented_control(key="map:space").set_value("divergence")
     app.selectbox(key="map:colour").set_value("curvature")
     healthy(settle(app))
-    assert "No curvature was measured." in captions(app)
+    assert "No curvature was measured." in words(app)
     app.button(key="map:measure").click()
     healthy(settle(app))
-    said = captions(app)
+    said = words(app)
     assert "of 40 images drawn" in said
     assert app.query_params["curved"] == "40"
     assert app.number_input(key="map:curved").value == 40
@@ -73,7 +58,7 @@ def test_chosen_images_do_not_make_another_map_and_lead_to_their_slice(app: AppT
     app.session_state["rows"] = tuple(range(10, 30))
     healthy(settle(app))
     assert list(jobs.shared()._ended) == before
-    assert "20 images; other views take the first three" in captions(app)
+    assert "20 images; other views take the first three" in words(app)
     assert dict(app.query_params)["rows"].startswith("10,11,12,13")
     healthy(app.button(key="map:slice").click().run())
     assert app.title[0].value == "Slices"
@@ -87,27 +72,27 @@ def test_a_path_is_drawn_across_the_map_and_takes_the_plane_of_slices(app: AppTe
     healthy(settle(app))
     app.button(key="map:path").click()
     healthy(settle(app))
-    assert "Squares: gaussian blur, severity 0 to 5, image 3" in captions(app)
+    assert "Squares: gaussian blur, severity 0 to 5, image 3" in words(app)
     assert app.query_params["also"] == "map_path"
     app.segmented_control(key="map_path:kind").set_value("slice")
     healthy(settle(app))
-    assert "The plane through A, B and C." in captions(app)
+    assert "The plane through A, B and C." in words(app)
     app.button(key="map:plane").click()
     healthy(settle(app))
-    assert "at A along random:3 and random:4" in captions(app)
+    assert "at A along random:3 and random:4" in words(app)
     assert app.query_params["map_path.slice_u"] == "random:3"
     app.session_state["settings:level_set"] = {"steps": 7}
     app.session_state["settings:slice"] = {"extent": (0.0, 1.0, 0.0, 1.0)}
     healthy(settle(app))
     app.button(key="map:plane").click()
     healthy(settle(app))
-    assert "The plane through A, B and C, the part that Slices was zoomed to." in captions(app)
+    assert "The plane through A, B and C, the part that Slices was zoomed to." in words(app)
     app.segmented_control(key="map_path:kind").set_value("walk")
     healthy(settle(app))
-    assert "level set walk, image 3 towards image 17" in captions(app)
+    assert "level set walk, image 3 towards image 17" in words(app)
     app.button(key="map:walk").click()
     healthy(settle(app))
-    assert "equality, delta 0.05, at most 7 steps." in captions(app)
+    assert "equality, delta 0.05, at most 7 steps." in words(app)
 
 
 def test_a_path_that_comes_while_the_page_is_drawn_is_drawn_across_the_map(
@@ -118,7 +103,7 @@ def test_a_path_that_comes_while_the_page_is_drawn_is_drawn_across_the_map(
     app.session_state["settings:map_path"] = {"steps": 4}
     app.session_state["asked"] = ("map_path",)
     healthy(settle(app))
-    said, compute, asked = captions(app), session.compute, []
+    said, compute, asked = words(app), session.compute, []
     assert said.count("Squares: gaussian blur") == 2  # of the map, and of the path alone
 
     def late(made: Recipe, **options: Any) -> session.Outcome:
@@ -131,13 +116,13 @@ def test_a_path_that_comes_while_the_page_is_drawn_is_drawn_across_the_map(
 
     monkeypatch.setattr(session, "compute", late)
     healthy(app.run())
-    assert captions(app) == said
+    assert words(app) == said
 
 
 def test_two_models_have_a_map_each_and_their_numbers_side_by_side(app: AppTest, settle: Settle) -> None:
     app.session_state["models"] = ("demo:digits/standard", "demo:digits/adversarial")
     healthy(settle(app))
-    assert captions(app).count("UMAP of 40 images") == 2
+    assert words(app).count("UMAP of 40 images") == 2
     assert app.dataframe[0].value.columns.tolist()[1:3] == ["digits/standard", "digits/adversarial"]
     assert app.subheader[0].value == "How faithful are these maps?"
 

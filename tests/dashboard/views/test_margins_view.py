@@ -2,36 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 
 import pytest
-import streamlit as st
 from streamlit.testing.v1 import AppTest
 
-from tests.pages import healthy
+from tests.pages import facts, healthy
 
-CHECKOUT = Path(__file__).resolve().parents[3]
-Settle = Callable[..., AppTest]
+Settle = Lens = Callable[..., AppTest]
 QUICK = {"count": 2, "slides": 0, "block": 16}
 
 
 @pytest.fixture
-def app(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[AppTest]:
-    """The view, with few images and a cache of its own."""
-    monkeypatch.setenv("BOUNDARY_ATLAS_CACHE", str(tmp_path))
-    st.cache_resource.clear()
-    app = AppTest.from_file(str(CHECKOUT / "dashboard" / "app.py"), default_timeout=120)
-    app.session_state["settings:margins"] = dict(QUICK)
-    app.session_state["settings:margin_curve"] = {"stride": 12}
-    app.run()
-    app.switch_page("views/margins.py")
-    yield app
-    st.cache_resource.clear()
-
-
-def facts(app: AppTest) -> str:
-    return " ".join(element.proto.body for element in app.get("html"))
+def app(lens: Lens) -> AppTest:
+    """The view, with few images."""
+    return lens("margins", margins=QUICK, margin_curve={"stride": 12})
 
 
 def test_the_map_and_the_curve_are_drawn_and_say_what_they_took(app: AppTest, settle: Settle) -> None:

@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-import streamlit as st
 import torch
 from PIL import Image
 from streamlit.runtime.caching import clear_session_resource_cache
@@ -23,7 +22,6 @@ from dashboard.uploads import session_uploads
 from dashboard.uploads.session_uploads import Brought
 from tests.pages import healthy
 
-CHECKOUT = Path(__file__).resolve().parents[3]
 ARCHITECTURE = "torchvision:squeezenet1_1"
 
 Settle = Callable[..., AppTest]
@@ -37,19 +35,10 @@ def weights() -> bytes:
 
 
 @pytest.fixture
-def app(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[AppTest]:
+def app(dashboard: AppTest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> AppTest:
     """The model view, in a session that brought nothing."""
-    monkeypatch.setenv("BOUNDARY_ATLAS_CACHE", str(tmp_path))
     monkeypatch.setattr(session_uploads.tempfile, "tempdir", str(tmp_path))
-    st.cache_resource.clear()
-    clear_session_resource_cache("test session id")
-    app = AppTest.from_file(str(CHECKOUT / "dashboard" / "app.py"), default_timeout=120)
-    app.run()
-    app.switch_page("views/model.py")
-    app.run()
-    yield app
-    clear_session_resource_cache("test session id")
-    st.cache_resource.clear()
+    return dashboard.switch_page("views/model.py").run()
 
 
 def upload(app: AppTest, name: str, content: bytes) -> AppTest:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import streamlit as st
 from streamlit.runtime.caching import clear_session_resource_cache
 from streamlit.testing.v1 import AppTest
 
@@ -29,12 +28,9 @@ Settle = Callable[..., AppTest]
 
 
 @pytest.fixture
-def app(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[AppTest]:
-    """The dashboard on its home view, with a cache of its own."""
-    monkeypatch.setenv("BOUNDARY_ATLAS_CACHE", str(tmp_path))
-    st.cache_resource.clear()
-    yield AppTest.from_file(str(CHECKOUT / "dashboard" / "app.py"), default_timeout=120)
-    st.cache_resource.clear()
+def app(dashboard: AppTest) -> AppTest:
+    """The dashboard on its home view."""
+    return dashboard
 
 
 def opened(app: AppTest, view: str, settle: Settle) -> AppTest:
