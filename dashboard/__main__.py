@@ -101,9 +101,9 @@ def limits_of(chosen: argparse.Namespace) -> Limits:
     """What the server takes: as the command line says, else more on one's own machine than where others reach it."""
     alone = is_loopback(chosen.host) and not chosen.allow_host  # behind a proxy it listens on this machine only, too
     usual = server_limits.OWN_MACHINE if alone else server_limits.SHARED
-    said = {name: value * size for name, size in _LIMITS.items() if (value := getattr(chosen, name)) is not None}
+    given = {name: value * size for name, size in _LIMITS.items() if (value := getattr(chosen, name)) is not None}
     memory = int(0.8 * server_limits.memory_here())
-    return replace(usual, **{"memory": memory, "read_only": chosen.read_only, **said})
+    return replace(usual, **{"memory": memory, "read_only": chosen.read_only, **given})
 
 
 def streamlit_flags(

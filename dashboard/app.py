@@ -3,7 +3,7 @@
 import streamlit as st
 
 from dashboard.state import links, login, missing_uploads, session
-from dashboard.viewer.words import LENSES, literal
+from dashboard.viewer.words import LENSES, escape_markdown
 from dashboard.widgets import controls
 from dashboard.work import garbage, jobs, warm
 
@@ -77,7 +77,7 @@ st.session_state["view"] = page.url_path
 links.open_link(page.url_path)
 controls.frame()
 if links.refused():
-    st.error(literal(links.refused()))
+    st.error(escape_markdown(links.refused()))
 missing_uploads.ask_for_file()
 with session.in_words(links.start_over):
     page.run()

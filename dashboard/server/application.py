@@ -30,8 +30,8 @@ from dashboard.server.gate import Gate
 from dashboard.server.sessions import HeldUploads, LostSessions
 from dashboard.uploads import limits as server_limits
 from dashboard.uploads.limits import MB, Limits
-from dashboard.viewer.words import literal
-from dashboard.work.unforeseen import told
+from dashboard.viewer.words import escape_markdown
+from dashboard.work.unforeseen import user_message
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
@@ -52,7 +52,7 @@ def shown(error: Exception) -> bool:
     Returns:
         True: Streamlit shows nothing besides.
     """
-    st.error(literal(told(error)))
+    st.error(escape_markdown(user_message(error)))
     return True
 
 
@@ -173,8 +173,8 @@ def serve(
     """
     server_limits.use(limits)
     app = Server(script, limits, metrics=metrics, address=address)
-    said = cli.main_run.make_context("run", [str(script), *flags]).params  # with what the environment says
-    options = {name: value for name, value in said.items() if name not in ("target", "args")}
+    parsed = cli.main_run.make_context("run", [str(script), *flags]).params  # with what the environment says
+    options = {name: value for name, value in parsed.items() if name not in ("target", "args")}
     options["client_allowedOrigins"] = []  # no page elsewhere steers this one from around its frame
     bootstrap.load_config_options(options)
     host, port = listening.getsockname()[:2]

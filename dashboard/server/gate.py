@@ -141,7 +141,7 @@ class Gate:
     # -- uploads ------------------------------------------------------------------------------------------------------
 
     async def _upload(self, scope: Scope, receive: Receive, send: Send, session: str) -> None:
-        said = Headers(scope=scope).get("content-length", "0")
+        length = Headers(scope=scope).get("content-length", "0")
         if self._limits.read_only:
             sentence = "expected no uploads, this server takes none; start your own without --read-only"
             await _refuse(receive, send, 403, sentence)
@@ -149,7 +149,7 @@ class Gate:
         if not self._known(session):
             await _refuse(receive, send, 403, "expected a page that is open, got one that is not; reload it")
             return
-        announced = int(said) if said.isascii() and said.isdecimal() and len(said) < 16 else 0
+        announced = int(length) if length.isascii() and length.isdecimal() and len(length) < 16 else 0
         refused = self._too_much(session, announced, 1, 0)
         if refused is not None:
             await _refuse(receive, send, *refused)

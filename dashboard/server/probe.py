@@ -32,8 +32,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--port", type=int, default=8501, help="where it listens on this machine (default: 8501)")
     parser.add_argument("--stop", type=int, metavar="PID", help="its process, ended where it should be restarted")
     chosen = parser.parse_args(arguments)
-    well, answered, said = ask(chosen.port)
-    print(said)
+    well, answered, line = ask(chosen.port)
+    print(line)
     if not well and chosen.stop and (answered or _long_enough(chosen.stop)):
         os.kill(chosen.stop, signal.SIGTERM)
     return 0 if well else 1
@@ -41,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def ask(port: int) -> tuple[bool, bool, str]:
     """Whether a dashboard is well, whether it answered, and what it said, as one line."""
-    said = "it does not answer"
+    line = "it does not answer"
     for left in range(_TIMES - 1, -1, -1):
         try:
             with urllib.request.urlopen(f"http://127.0.0.1:{port}/healthz", timeout=_PATIENCE) as answer:
@@ -51,9 +51,9 @@ def ask(port: int) -> tuple[bool, bool, str]:
                 told = json.loads(error.read())
             return False, True, f"to be restarted: {'; '.join(told.get('restart', ())) or 'it does not say why'}"
         except OSError as error:
-            said = f"it does not answer: {error}"
+            line = f"it does not answer: {error}"
             time.sleep(_PAUSE if left else 0)
-    return False, False, said
+    return False, False, line
 
 
 def _long_enough(process: int) -> bool:

@@ -24,7 +24,7 @@ from core.runtime.sandbox import Limits, isolated
 from core.sources.models import Source
 from dashboard.state.resources import image_set
 from dashboard.uploads.session_cache import loaded, unload
-from dashboard.uploads.session_uploads import LARGEST, Upload, brought, own_classifier
+from dashboard.uploads.session_uploads import LARGEST, Upload, own_classifier, own_uploads
 
 PICTURES = 9  # one of each demo photo
 _MOST_LISTED = 64 << 20  # bytes of the names in a zip
@@ -43,7 +43,7 @@ def draft() -> Draft | None:
     which the last is the one looked at; and `editing`, the source that is changed, where it was used before.
     """
     found = cast(Draft | None, st.session_state.get("draft"))
-    return found if found is not None and found["digest"] in brought().files else None
+    return found if found is not None and found["digest"] in own_uploads().files else None
 
 
 def bring(files: Sequence[tuple[str, bytes]], on_progress: OnFraction = lambda fraction: None) -> str:
@@ -61,7 +61,7 @@ def bring(files: Sequence[tuple[str, bytes]], on_progress: OnFraction = lambda f
     """
     stem = files[0][0].partition(".")[0]
     if len(files) == 1 and files[0][0].lower().endswith(".zip"):
-        upload = brought().add(files)
+        upload = own_uploads().add(files)
         packed = _Packed(upload.paths[0], upload.name)
         try:
             names, refused = packed.ask("inside")
@@ -74,7 +74,7 @@ def bring(files: Sequence[tuple[str, bytes]], on_progress: OnFraction = lambda f
         except ImageError as error:
             raise CheckpointError(str(error)) from error
         finally:
-            brought().delete([upload.digest])
+            own_uploads().delete([upload.digest])
     if len(files) > 1:
         return _several(
             [(name, lambda content=content: content) for name, content in files],  # type: ignore[misc]
@@ -82,7 +82,7 @@ def bring(files: Sequence[tuple[str, bytes]], on_progress: OnFraction = lambda f
             [],
             on_progress,
         )
-    begin(brought().add(files).digest, on_progress)
+    begin(own_uploads().add(files).digest, on_progress)
     return ""
 
 
@@ -116,29 +116,29 @@ def _several(
         raise CheckpointError("expected checkpoints in the zip, found none; pack .safetensors or .pt files")
     files.sort(key=lambda file: in_order(file[0]))
     name = _series_name([file[0] for file in files], stem)
-    uploads = brought().add_series(files, name)
+    uploads = own_uploads().add_series(files, name)
     try:
         shapes = _shapes(uploads, refused, on_progress)
     except BaseException:  # somebody may have cancelled
-        brought().delete([upload.digest for upload in uploads])
+        own_uploads().delete([upload.digest for upload in uploads])
         raise
     first = next(iter(shapes.values()), {})
     if len(shapes) > 1 and not any(first.keys() & other.keys() for other in list(shapes.values())[1:]):
-        brought().delete([upload.digest for upload in uploads])
-        begin(brought().add([(file, read()) for file, read in files]).digest, on_progress)
+        own_uploads().delete([upload.digest for upload in uploads])
+        begin(own_uploads().add([(file, read()) for file, read in files]).digest, on_progress)
         return ""
     for upload in uploads:
         if upload.digest in shapes and shapes[upload.digest] != first:
             del shapes[upload.digest]
             refused.append(Refused(upload.name, "expected the tensors of the first checkpoint, got others"))
-    brought().delete([upload.digest for upload in uploads if upload.digest not in shapes])
-    told = " ".join(f"{Path(each.name).name}: {each.reason}." for each in refused)
+    own_uploads().delete([upload.digest for upload in uploads if upload.digest not in shapes])
+    left_out = " ".join(f"{Path(each.name).name}: {each.reason}." for each in refused)
     if not shapes:
-        raise CheckpointError(told.removesuffix("."))
+        raise CheckpointError(left_out.removesuffix("."))
     begin(list(shapes)[-1])
     if len(shapes) > 1:
         st.session_state["draft"] |= {"series": tuple(shapes), "name": name}
-    return told
+    return left_out
 
 
 def _shapes(uploads: Sequence[Upload], refused: list[Refused], on_progress: OnFraction) -> dict[str, Shapes]:
@@ -161,10 +161,10 @@ def _series_name(files: Sequence[str], stem: str) -> str:
     """What a series is called: its zip, or what its files' names begin with; unlike any other series."""
     plain = [Path(name).name for name in files]
     alike = takewhile(lambda signs: len(set(signs)) == 1, zip(*plain, strict=False))
-    said = stem or "".join(signs[0] for signs in alike).rstrip("0123456789-_. ")
-    name = _plain(said) or "series"
+    common = stem or "".join(signs[0] for signs in alike).rstrip("0123456789-_. ")
+    name = _plain(common) or "series"
     names = (name, *(f"{name} {number}" for number in range(2, 100)))
-    return next(each for each in names if each not in brought().series)
+    return next(each for each in names if each not in own_uploads().series)
 
 
 def begin(digest: str, on_progress: OnFraction = lambda fraction: None) -> None:
@@ -177,12 +177,12 @@ def begin(digest: str, on_progress: OnFraction = lambda fraction: None) -> None:
     Raises:
         CheckpointError: if it cannot be read, or no weights are in it; then it is deleted.
     """
-    called = brought().files[digest].name
+    called = own_uploads().files[digest].name
     try:
         first = sets(digest, on_progress)[0].name
         best = next(iter(fits(digest, first)), None)
     except BaseException:  # somebody may have cancelled; or nobody foresaw it
-        brought().delete([digest])
+        own_uploads().delete([digest])
         raise
     name = _plain(called.partition(".")[0])
     st.session_state["draft"] = {"digest": digest, "weights": first, "name": name, "preset": preprocessing.OWN}
@@ -196,22 +196,22 @@ def edit(source: str) -> None:
     Raises:
         CheckpointError: if its file cannot be read.
     """
-    kept = brought()
-    series, said = kept.series_of(source), Source.parse(source)
-    names = said.options.get("names", "")
+    uploads = own_uploads()
+    series, parsed = uploads.series_of(source), Source.parse(source)
+    names = parsed.options.get("names", "")
     found = {
-        "digest": said.place,
-        "weights": said.options.get("weights", sets(said.place)[0].name),
-        "arch": said.options["arch"],
-        "size": int(said.options["size"].rpartition("x")[2]),
-        "preset": said.options.get("preset", NUMBERS if "mean" in said.options else preprocessing.OWN),
+        "digest": parsed.place,
+        "weights": parsed.options.get("weights", sets(parsed.place)[0].name),
+        "arch": parsed.options["arch"],
+        "size": int(parsed.options["size"].rpartition("x")[2]),
+        "preset": parsed.options.get("preset", NUMBERS if "mean" in parsed.options else preprocessing.OWN),
         "names": names,
-        "name": series or said.options.get("name", ""),
+        "name": series or parsed.options.get("name", ""),
         "editing": source,
     }
-    found |= {name: said.options[name].replace("/", ", ") for name in ("mean", "std") if name in said.options}
+    found |= {name: parsed.options[name].replace("/", ", ") for name in ("mean", "std") if name in parsed.options}
     if series:
-        found["series"] = tuple(Source.parse(each).place for each in kept.series[series])
+        found["series"] = tuple(Source.parse(each).place for each in uploads.series[series])
     drop()
     st.session_state["draft"] = found
     st.session_state["model:names:how"] = "ImageNet's" if names == "imagenet" else "a list" if names else "numbered"
@@ -254,9 +254,9 @@ def _files(found: Draft | None) -> set[str]:
 
 
 def _delete(found: Draft, besides: Iterable[str] = ()) -> None:
-    kept = (*brought().models, *(each for sources in brought().series.values() for each in sources))
-    used = {Source.parse(model).place for model in kept}
-    brought().delete(_files(found) - used - set(besides))
+    offered = (*own_uploads().models, *(each for sources in own_uploads().series.values() for each in sources))
+    used = {Source.parse(model).place for model in offered}
+    own_uploads().delete(_files(found) - used - set(besides))
 
 
 def sets(digest: str, on_progress: OnFraction = lambda fraction: None) -> tuple[StateDict, ...]:
@@ -269,11 +269,11 @@ def sets(digest: str, on_progress: OnFraction = lambda fraction: None) -> tuple[
     Raises:
         CheckpointError: if it cannot be read.
     """
-    kept = brought()
+    uploads = own_uploads()
     return loaded(
-        kept.token,
+        uploads.token,
         f"weights {digest}",
-        lambda: state_dicts.read_state_dicts(kept.paths(digest), on_progress=on_progress, kept=True),
+        lambda: state_dicts.read_state_dicts(uploads.paths(digest), on_progress=on_progress, kept=True),
         lambda found: sum(tensor.nbytes for each in found for tensor in each.tensors.values()),
     )
 
@@ -325,10 +325,10 @@ def sources_of(found: Draft) -> tuple[str, ...]:
         return (source.text(),)
     return tuple(
         replace(
-            source, place=digest, options={**source.options, "name": Path(brought().files[digest].name).name[:60]}
+            source, place=digest, options={**source.options, "name": Path(own_uploads().files[digest].name).name[:60]}
         ).text()
         for digest in found["series"]
-        if digest in brought().files
+        if digest in own_uploads().files
     )
 
 
@@ -348,7 +348,7 @@ def name_classes(names: list[str]) -> None:
     elif len("/".join(names)) <= _INLINE and not any("/" in name or ":" in name for name in names):
         choose(names="/".join(names))
     else:
-        choose(names=f"list:{brought().add([('names.txt', chr(10).join(names).encode())]).digest}")
+        choose(names=f"list:{own_uploads().add([('names.txt', chr(10).join(names).encode())]).digest}")
 
 
 def trials(source: str) -> tuple[Trial, ...]:
@@ -357,11 +357,11 @@ def trials(source: str) -> tuple[Trial, ...]:
     images = demo_images_of(classifier.input_shape)
     if not images:
         return ()
-    said = Source.parse(source)
-    of_the_module = {name: said.options[name] for name in ("arch", "weights", "size") if name in said.options}
-    kept = _made(Source("upload", said.place, of_the_module).text())
-    kept[:] = preprocessing.trials(classifier, image_set(images).pixels[:PICTURES], known=kept)
-    return tuple(kept)
+    parsed = Source.parse(source)
+    of_the_module = {name: parsed.options[name] for name in ("arch", "weights", "size") if name in parsed.options}
+    known = _made(Source("upload", parsed.place, of_the_module).text())
+    known[:] = preprocessing.trials(classifier, image_set(images).pixels[:PICTURES], known=known)
+    return tuple(known)
 
 
 @st.cache_resource(scope="session", max_entries=4, show_spinner=False)
@@ -372,9 +372,9 @@ def _made(module: str) -> list[Trial]:
 
 def let_go() -> None:
     """Drop what was read of files and made of models that are forgotten."""
-    for kept in (fits, _made, checks):
-        kept.clear()
-    unload(brought().token)
+    for cached in (fits, _made, checks):
+        cached.clear()
+    unload(own_uploads().token)
 
 
 @st.cache_resource(scope="session", max_entries=12, show_spinner=False)

@@ -36,7 +36,7 @@ from dashboard.state.session import (
     starting_rows,
 )
 from dashboard.uploads import own_images
-from dashboard.uploads.session_uploads import brought
+from dashboard.uploads.session_uploads import own_uploads
 
 MOST_TOLD = 3  # values of one link that were left out, each with its reason
 FARTHEST = 1e6  # of plane coordinates: the limits of `extent` and `at` in the table of analyses
@@ -133,22 +133,22 @@ def _follow(analysis: str, link: Mapping[str, str]) -> list[str]:
         MissingUploadError: if it names an upload that is not here, whose file can be asked for; nothing is changed.
     """
     left_out: list[str] = []
-    said = dict(link)
-    chosen = _models_in(said.pop("models", None), left_out)
-    images = _images_in(said.pop("images", None), chosen[0], left_out)
+    values = dict(link)
+    chosen = _models_in(values.pop("models", None), left_out)
+    images = _images_in(values.pop("images", None), chosen[0], left_out)
     chosen = _fitting(chosen, images, left_out)
-    at = _point_in(said.pop("point", None), left_out)
+    at = _point_in(values.pop("point", None), left_out)
     others = beside(analysis)
-    named = [name for name in said.pop("also", "").split(",") if name]
+    named = [name for name in values.pop("also", "").split(",") if name]
     if not set(named) <= set(others):
         left_out.append(f"also: expected some of {', '.join(others) or 'nothing'}, got {shown(','.join(named))}")
-    rows_said = said.pop("rows", None)
-    besides = {other: settings_in(other, said, left_out, before=f"{other}.") for other in others}
-    own = settings_in(analysis, said, left_out)
+    rows_text = values.pop("rows", None)
+    besides = {other: settings_in(other, values, left_out, before=f"{other}.") for other in others}
+    own = settings_in(analysis, values, left_out)
     names = ", ".join(entry.name for entry in _entries(analysis))
-    if said:
-        left_out.append(f"expected settings of {analysis} ({names}), got {shown(', '.join(said))}")
-    rows_now = _rows_in(rows_said, analysis, chosen, images, own, left_out)
+    if values:
+        left_out.append(f"expected settings of {analysis} ({names}), got {shown(', '.join(values))}")
+    rows_now = _rows_in(rows_text, analysis, chosen, images, own, left_out)
     _choose(chosen, images, rows_now, at)
     st.session_state[f"settings:{analysis}"] = own
     for other, found in besides.items():
@@ -161,12 +161,12 @@ def _entries(analysis: str) -> tuple[Parameter, ...]:
     return (*TABLE[analysis].parameters, *TABLE[analysis].figure_settings)
 
 
-def settings_in(analysis: str, said: dict[str, str], left_out: list[str], before: str = "") -> dict[str, Any]:
+def settings_in(analysis: str, values: dict[str, str], left_out: list[str], before: str = "") -> dict[str, Any]:
     """Take the settings of an analysis out of what a link says.
 
     Args:
         analysis: a name of the table.
-        said: values by name; those that are taken are removed.
+        values: values by name; those that are taken are removed.
         left_out: gets a sentence for each value that is out of range.
         before: stands before the names of an analysis that is shown beside: `profile.`, as in `profile.rays`.
 
@@ -175,7 +175,7 @@ def settings_in(analysis: str, said: dict[str, str], left_out: list[str], before
     """
     found = {}
     for entry in _entries(analysis):
-        text = said.pop(f"{before}{entry.name}", None)
+        text = values.pop(f"{before}{entry.name}", None)
         if text is None or (before and entry.name in OF_THE_PLANE):
             continue
         try:
@@ -300,7 +300,7 @@ def _choose(chosen: tuple[str, ...], images: str, rows_now: tuple[int, ...], at:
     for source in chosen:
         trained = Source.parse(source).trained
         if trained.kind != "demo":
-            brought().use(trained.text())
+            own_uploads().use(trained.text())
     if not images.startswith("demo:"):
         own_images.offer(images)
     st.session_state["models"], st.session_state["images"] = chosen, images

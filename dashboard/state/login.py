@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from dashboard.viewer.words import literal
+from dashboard.viewer.words import escape_markdown
 
 
 def configured() -> bool:
@@ -22,5 +22,5 @@ def required() -> None:
         st.button("Log in", key="login", on_click=st.login)
         st.stop()
     with st.sidebar:
-        st.caption(literal(str(st.user.get("email") or st.user.get("name") or "logged in")))
+        st.caption(escape_markdown(str(st.user.get("email") or st.user.get("name") or "logged in")))
         st.button("Log out", key="logout", on_click=st.logout)

@@ -13,8 +13,8 @@ from core.sources.models import NULLS, Source
 from core.wording import shown
 from dashboard.state import address
 from dashboard.uploads import own_images
-from dashboard.uploads.session_uploads import LARGEST, brought, read_only
-from dashboard.viewer.words import literal
+from dashboard.uploads.session_uploads import LARGEST, own_uploads, read_only
+from dashboard.viewer.words import escape_markdown
 
 FORGOTTEN = "uploads are forgotten when a page is reloaded, closed, or loses its connection"
 
@@ -48,16 +48,20 @@ def ask_for_file() -> None:
         return
     files = [(file.name, file.getvalue()) for file in dropped]
     try:
-        upload = brought().add(files)
+        upload = own_uploads().add(files)
         if upload.digest != digest and len(files) > 1:  # pictures that were dropped together are kept as one file
-            brought().delete([upload.digest])
+            own_uploads().delete([upload.digest])
             upload = own_images.bring(files)
     except ValueError as error:  # too many, or too large
-        st.error(literal(str(error)))
+        st.error(escape_markdown(str(error)))
         return
     if upload.digest != digest:
-        brought().delete([upload.digest])
-        st.error(literal(f"expected the file {digest[:8]}, got {upload.name} ({upload.digest[:8]}); it is another one"))
+        own_uploads().delete([upload.digest])
+        st.error(
+            escape_markdown(
+                f"expected the file {digest[:8]}, got {upload.name} ({upload.digest[:8]}); it is another one"
+            )
+        )
         return
     try:
         go_on()
@@ -70,14 +74,14 @@ def is_here(source: str) -> bool:
     """Whether a model is a demo model or one of this session's own, with all that it is made of."""
     if source.partition(":")[0] in NULLS:
         try:
-            said = Source.parse(source)
-            images = said.options.get("images", "demo:")
+            parsed = Source.parse(source)
+            images = parsed.options.get("images", "demo:")
             if not images.startswith("demo:") and not own_images.knows(images):
                 return False
-            source = said.trained.text()
+            source = parsed.trained.text()
         except CheckpointError:
             return False
-    return source.startswith("demo:") or brought().knows(source)
+    return source.startswith("demo:") or own_uploads().knows(source)
 
 
 def check_here(sources: Sequence[str]) -> None:
@@ -93,13 +97,13 @@ def check_here(sources: Sequence[str]) -> None:
     if source is None:
         return
     try:
-        said = Source.parse(source).trained
+        parsed = Source.parse(source).trained
     except CheckpointError as error:
         raise RecipeError(str(error)) from error
-    if said.kind == "upload" and not brought().knows(said.text()):
-        raise MissingUploadError(said.place)
+    if parsed.kind == "upload" and not own_uploads().knows(parsed.text()):
+        raise MissingUploadError(parsed.place)
     check_images(Source.parse(source).options.get("images", "demo:"))
-    if said.kind in ("torchvision", "timm"):
+    if parsed.kind in ("torchvision", "timm"):
         raise RecipeError(f"expected a model that is here, got {shown(source)}; bring it by name on the Model view")
     raise RecipeError(f"expected demo models and images, got {shown(source)}; open it on the command line")
 

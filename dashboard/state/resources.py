@@ -17,8 +17,8 @@ from core.runtime.cache import LRU
 from core.sources.models import ANALYTIC, LINEARISED, NULLS, UNTRAINED, Source
 from dashboard.uploads.own_images import own_images
 from dashboard.uploads.session_cache import loaded
-from dashboard.uploads.session_uploads import brought, bytes_of, name_of, own_classifier
-from dashboard.viewer.words import literal
+from dashboard.uploads.session_uploads import bytes_of, name_of, own_classifier, own_uploads
+from dashboard.viewer.words import escape_markdown
 
 _RECENT_BYTES = 256 << 20
 
@@ -32,11 +32,11 @@ def classifier(source: str) -> Classifier:
 
 def _null(source: str) -> Classifier:
     """The null model of one that this session may load, at an image that it may read."""
-    said = Source.parse(source)
+    parsed = Source.parse(source)
     return loaded(
-        brought().token,
+        own_uploads().token,
         f"null {source}",
-        lambda: null_of(said, classifier(said.inner.text()), image_set),
+        lambda: null_of(parsed, classifier(parsed.inner.text()), image_set),
         bytes_of,
     )
 
@@ -50,27 +50,27 @@ def model_card(source: str) -> str:
     """What a model is, as Markdown; of one that was brought, what loading it has shown."""
     if source.startswith("demo:"):
         return card_of_demo(source)
-    asked, said = classifier(source), Source.parse(source)
-    if said.kind in NULLS:
+    asked, parsed = classifier(source), Source.parse(source)
+    if parsed.kind in NULLS:
         what = {
             UNTRAINED: "the architecture of {} with its weights drawn anew. What it shows as well comes from the"
             " architecture.",
             LINEARISED: "the affine map that {} is to first order at an image. What it shows as well does not come from"
             " boundaries that bend.",
             ANALYTIC: "a classifier known on paper, of the images and classes of {}.",
-        }[said.kind]
-        return f"# {literal(asked.name)}\n\nThe null model: {what.format(literal(said.inner.text()))}"
+        }[parsed.kind]
+        return f"# {escape_markdown(asked.name)}\n\nThe null model: {what.format(escape_markdown(parsed.inner.text()))}"
     shape = " x ".join(map(str, asked.input_shape))
     mean, std = (", ".join(f"{value:.4g}" for value in values) for values in (asked.mean, asked.std))
     lines = {
-        "Architecture": said.options.get("arch", f"{said.kind}:{said.place}"),
+        "Architecture": parsed.options.get("arch", f"{parsed.kind}:{parsed.place}"),
         "Images": f"{shape}, minus {mean}, divided by {std}",
         "Classes": f"{asked.num_classes:,}",
         "Parameters": f"{sum(each.numel() for each in asked.module.parameters()):,}",
-        "File": f"digest {said.place[:16]}" if said.kind == "upload" else "the library's",
+        "File": f"digest {parsed.place[:16]}" if parsed.kind == "upload" else "the library's",
     }
-    return f"# {literal(name_of(source))}\n\n" + "\n\n".join(
-        f"**{name}.** {literal(words)}" for name, words in lines.items()
+    return f"# {escape_markdown(name_of(source))}\n\n" + "\n\n".join(
+        f"**{name}.** {escape_markdown(words)}" for name, words in lines.items()
     )
 
 
@@ -114,7 +114,7 @@ def predictions(source: str, images_source: str) -> Predictions:
     """What a model says about a whole set."""
     asked = classifier(source)  # first: it says so where a session asks for another's model
     images = image_set(images_source)  # so where a session asks for another's images
-    return _predictions(asked.fingerprint or f"{brought().token} {source}", images_source, asked, images)
+    return _predictions(asked.fingerprint or f"{own_uploads().token} {source}", images_source, asked, images)
 
 
 @st.cache_data(max_entries=16, show_spinner=False)

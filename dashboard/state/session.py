@@ -34,10 +34,10 @@ from dashboard.state.resources import model_card as model_card
 from dashboard.state.resources import predictions as predictions
 from dashboard.state.resources import shelf, stored
 from dashboard.uploads.own_images import fitted
-from dashboard.viewer.words import literal
+from dashboard.viewer.words import escape_markdown
 from dashboard.work import jobs
 from dashboard.work.jobs import Job, State
-from dashboard.work.unforeseen import told as told
+from dashboard.work.unforeseen import user_message as user_message
 
 Point = tuple[float, float]
 
@@ -268,7 +268,7 @@ def compute(made: Recipe, *, patience: float = PATIENCE_SECONDS, urgent: bool = 
     try:
         return _compute(made, patience, urgent)
     except ValueError as error:
-        return Outcome(results=(None,) * len(made.parts()), error=told(error))
+        return Outcome(results=(None,) * len(made.parts()), error=user_message(error))
 
 
 def _compute(made: Recipe, patience: float, urgent: bool) -> Outcome:
@@ -292,7 +292,7 @@ def _compute(made: Recipe, patience: float, urgent: bool) -> Outcome:
             job = jobs.shared().submit(user(), key, work, device=device, slot=slot, urgent=urgent)
             job.wait(patience)
             if job.state is State.FAILED and job.error is not None:
-                _failed()[key] = told(job.error)
+                _failed()[key] = user_message(job.error)
                 raise ValueError(_failed()[key]) from job.error
             found = job.result if job.state is State.DONE else job.partial
             if job.result is not None:
@@ -323,7 +323,7 @@ def in_words(way_out: Callable[[], None] | None = None) -> Iterator[None]:
     except FragmentHandledException:
         raise
     except Exception as error:  # noqa: BLE001 - whatever a page raises: it is told, and logged unless it is ours
-        st.error(literal(told(error)))
+        st.error(escape_markdown(user_message(error)))
         if way_out is not None:
             st.button("Start over", on_click=way_out)
 
@@ -424,7 +424,7 @@ def live(
         if bool(now.waiting) != polling:
             address.rerun()
         if now.error:
-            st.error(literal(now.error))
+            st.error(escape_markdown(now.error))
             st.button("Try again", key=f"{made.analysis}:again", on_click=resume)
             return
         with in_words():

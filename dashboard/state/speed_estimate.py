@@ -21,12 +21,12 @@ _PER_SIDE = 20  # forwards per point of a side, where boundaries are followed: 1
 
 def of(source: str) -> float:
     """Seconds per image of a model, measured here; 0 of a demo model."""
-    said = Source.parse(source).trained
-    if said.kind == "demo":
+    parsed = Source.parse(source).trained
+    if parsed.kind == "demo":
         return 0.0
-    known, key = _known(), _key(said)
+    known, key = _known(), _key(parsed)
     if key not in known:
-        known[key] = min(seconds_per_image(session.classifier(said.text())))
+        known[key] = min(seconds_per_image(session.classifier(parsed.text())))
     return known[key]
 
 
@@ -57,12 +57,12 @@ def begin() -> None:
     if st.session_state.get("pace:models") == models:
         return
     st.session_state["pace:models"] = models
-    said, own = session.settings("slice").get("resolution"), st.session_state.get("pace:side")
-    if said is not None and said != own:
+    before, own = session.settings("slice").get("resolution"), st.session_state.get("pace:side")
+    if before is not None and before != own:
         return
     side = first_side(max(map(of, models)))
     st.session_state["pace:side"] = chosen = side if side < SIDES[-1] else None
-    if chosen != said:
+    if chosen != before:
         session.change("slice", resolution=chosen)
 
 
@@ -80,9 +80,9 @@ def _known() -> dict[str, float]:
     return cast(dict[str, float], st.session_state.setdefault("pace", {}))
 
 
-def _key(said: Source) -> str:
+def _key(parsed: Source) -> str:
     """What the speed of a model depends on."""
-    return " ".join(said.options.get(name, "") for name in ("arch", "size")).strip() or said.text()
+    return " ".join(parsed.options.get(name, "") for name in ("arch", "size")).strip() or parsed.text()
 
 
 def _seconds(seconds: float, side: int) -> float:

@@ -19,7 +19,7 @@ from core.images.listing import ARRAYS
 from core.images.tables import TABLES
 from core.sources.images import ImageSource
 from dashboard.uploads.session_cache import loaded, unload
-from dashboard.uploads.session_uploads import Upload, brought
+from dashboard.uploads.session_uploads import Upload, own_uploads
 
 MOST_FILES = 5000  # dropped at once
 MOST_VALUES = 2**26  # of one set on a server: 256 MB as float32
@@ -94,16 +94,16 @@ def bring(files: Sequence[tuple[str, bytes]]) -> Upload:
         ImageError: see `bundle`.
         CheckpointError: if uploads are switched off, or these are too many or too large.
     """
-    return brought().add([bundle(files)])
+    return own_uploads().add([bundle(files)])
 
 
 def knows(source: str) -> bool:
     """Whether this session may read a source: its own upload."""
     try:
-        said = ImageSource.parse(source)
+        parsed = ImageSource.parse(source)
     except ImageError:
         return False
-    return said.kind == "upload" and said.place in brought().files
+    return parsed.kind == "upload" and parsed.place in own_uploads().files
 
 
 def gathered(source: str, on_progress: Callable[[float], None] = lambda fraction: None) -> Gathered:
@@ -120,17 +120,17 @@ def gathered(source: str, on_progress: Callable[[float], None] = lambda fraction
         ImageError: if this session brought no such file, or nothing of it can be used.
         BaseException: what `on_progress` raises.
     """
-    kept, said = brought(), ImageSource.parse(source)
-    if said.kind != "upload":
+    uploads, parsed = own_uploads(), ImageSource.parse(source)
+    if parsed.kind != "upload":
         raise ImageError(f"expected a demo set or images of yours, got {source[:80]!a}; bring them on the Images view")
-    bare = said.changed(classes=None, labels="none").text()
+    bare = parsed.changed(classes=None, labels="none").text()
 
     def read() -> Gathered:
-        if said.text() == bare:
-            return gather(source, uploads=kept.paths, most_values=MOST_VALUES, on_progress=on_progress)
-        return gathered(bare, on_progress).classed(said)
+        if parsed.text() == bare:
+            return gather(source, uploads=uploads.paths, most_values=MOST_VALUES, on_progress=on_progress)
+        return gathered(bare, on_progress).classed(parsed)
 
-    return loaded(kept.token, f"images {source}", read, lambda found: found.images.pixels.nbytes)
+    return loaded(uploads.token, f"images {source}", read, lambda found: found.images.pixels.nbytes)
 
 
 def own_images(source: str) -> ImageSet:
@@ -155,32 +155,32 @@ def previews(source: str, rows: Sequence[int]) -> list[np.ndarray]:
     Raises:
         ImageError: see `gathered`.
     """
-    notes, kept = gathered(source).notes, brought()
+    notes, uploads = gathered(source).notes, own_uploads()
 
     def make() -> list[np.ndarray]:
-        return collections.previews(source, [notes[row] for row in rows], uploads=kept.paths)
+        return collections.previews(source, [notes[row] for row in rows], uploads=uploads.paths)
 
     name = f"previews {source} {','.join(map(str, rows))}"
-    return loaded(kept.token, name, make, lambda made: sum(each.nbytes for each in made))
+    return loaded(uploads.token, name, make, lambda made: sum(each.nbytes for each in made))
 
 
 def offered() -> tuple[str, ...]:
     """The sets that this session offers to its views."""
-    return tuple(brought().images)
+    return tuple(own_uploads().images)
 
 
 def offer(source: str) -> None:
     """Offer a set in the frame, in place of the same files read otherwise."""
-    digest, kept = ImageSource.parse(source).place, brought()
-    kept.images = [each for each in kept.images if ImageSource.parse(each).place != digest] + [source]
+    digest, uploads = ImageSource.parse(source).place, own_uploads()
+    uploads.images = [each for each in uploads.images if ImageSource.parse(each).place != digest] + [source]
 
 
 def forget(source: str) -> None:
     """Drop a set, and delete its file."""
-    kept, digest = brought(), ImageSource.parse(source).place
-    kept.images = [each for each in kept.images if ImageSource.parse(each).place != digest]
-    kept.delete([digest])
-    unload(kept.token)
+    uploads, digest = own_uploads(), ImageSource.parse(source).place
+    uploads.images = [each for each in uploads.images if ImageSource.parse(each).place != digest]
+    uploads.delete([digest])
+    unload(uploads.token)
 
 
 def fitted(source: str, shape: Sequence[int], num_classes: int | None = None) -> str:
@@ -196,13 +196,13 @@ def fitted(source: str, shape: Sequence[int], num_classes: int | None = None) ->
     """
     channels, height, width = shape
     size = str(height) if height == width else f"{height}x{width}"
-    said = ImageSource.parse(source).changed(size=size, channels=str(channels) if channels in (1, 3) else None)
-    if num_classes is not None and len(own_images(said.text()).class_names) > num_classes:
-        said = said.changed(labels="none")
-    return said.text()
+    parsed = ImageSource.parse(source).changed(size=size, channels=str(channels) if channels in (1, 3) else None)
+    if num_classes is not None and len(own_images(parsed.text()).class_names) > num_classes:
+        parsed = parsed.changed(labels="none")
+    return parsed.text()
 
 
 def name_of(source: str) -> str:
     """How the frame calls a set of this session."""
-    upload = brought().files.get(ImageSource.parse(source).place)
+    upload = own_uploads().files.get(ImageSource.parse(source).place)
     return upload.name if upload is not None else source[:40]

@@ -35,7 +35,7 @@ MOST_BYTES = limits.current().session_uploads  # of one session, on disk; the se
 LARGEST = limits.current().upload // limits.MB  # MB of one file
 _FOLDER = "boundary-atlas-uploads"
 _BY_NAME = ("torchvision", "timm")  # what a page may ask a library for
-_everybody: WeakSet[Brought] = WeakSet()
+_everybody: WeakSet[Uploads] = WeakSet()
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class Upload:
     series: str = ""
 
 
-class Brought:
+class Uploads:
     """What one session brought."""
 
     def __init__(self) -> None:
@@ -162,10 +162,10 @@ class Brought:
     def knows(self, source: str) -> bool:
         """Whether this session may load a source that is no demo: its own upload, or a name that it chose."""
         try:
-            said = Source.parse(source)
+            parsed = Source.parse(source)
         except CheckpointError:
             return False
-        return said.place in self.files if said.kind == "upload" else source in self.models
+        return parsed.place in self.files if parsed.kind == "upload" else source in self.models
 
     def use(self, source: str) -> None:
         """Offer a model in the frame."""
@@ -248,9 +248,9 @@ def _sweep(root: Path, ended: int = 0) -> None:
 
 def _digests(source: str) -> list[str]:
     """The uploads that a source names: its weights and its list of class names."""
-    said = Source.parse(source)
-    found = [said.place] if said.kind == "upload" else []
-    names = said.options.get("names", "")
+    parsed = Source.parse(source)
+    found = [parsed.place] if parsed.kind == "upload" else []
+    names = parsed.options.get("names", "")
     return [*found, names.removeprefix("list:")] if names.startswith("list:") else found
 
 
@@ -259,10 +259,10 @@ def read_only() -> bool:
     return bool(os.environ.get(READ_ONLY))
 
 
-@st.cache_resource(scope="session", show_spinner=False, on_release=lambda kept: kept.close())
-def brought() -> Brought:
+@st.cache_resource(scope="session", show_spinner=False, on_release=lambda uploads: uploads.close())
+def own_uploads() -> Uploads:
     """What this session brought; deleted when its browser goes."""
-    return Brought()
+    return Uploads()
 
 
 def own_classifier(source: str) -> Classifier:
@@ -278,18 +278,18 @@ def own_loader() -> Callable[[str], Classifier]:
     """What gives the models of this session, also on a worker, where Streamlit knows no session."""
     from core.models.load import load_classifier
 
-    kept = brought()
+    uploads = own_uploads()
 
     def load(source: str) -> Classifier:
-        said = Source.parse(source)
-        if said.kind != "upload" and (said.kind not in _BY_NAME or source not in kept.models):
+        parsed = Source.parse(source)
+        if parsed.kind != "upload" and (parsed.kind not in _BY_NAME or source not in uploads.models):
             raise CheckpointError(
                 f"expected a demo model or one of yours, got {source[:80]!a}; bring it on the Model view"
             )
         return loaded(
-            kept.token,
+            uploads.token,
             f"model {source}",
-            lambda: load_classifier(source, uploads=kept.paths, trust=False),
+            lambda: load_classifier(source, uploads=uploads.paths, trust=False),
             bytes_of,
         )
 
@@ -304,8 +304,8 @@ def bytes_of(classifier: Classifier) -> int:
 
 def name_of(source: str) -> str:
     """How the frame calls a model of this session."""
-    said = Source.parse(source)
-    if "name" in said.options:
-        return said.options["name"]
-    upload = brought().files.get(said.place)
-    return upload.name if upload is not None else said.place
+    parsed = Source.parse(source)
+    if "name" in parsed.options:
+        return parsed.options["name"]
+    upload = own_uploads().files.get(parsed.place)
+    return upload.name if upload is not None else parsed.place

@@ -31,7 +31,7 @@ _JOINED = re.compile(
 )
 
 
-def literal(words: str) -> str:
+def escape_markdown(words: str) -> str:
     """Words as they are, without what Markdown would make of them.
 
     Addresses become links, names between colons pictures, two hyphens a dash, also where their signs are escaped; a

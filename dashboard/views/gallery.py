@@ -7,7 +7,7 @@ import streamlit as st
 from core.errors import RecipeError
 from core.recipes.gallery import Exhibit, gallery, on_models
 from dashboard.state import links, session
-from dashboard.viewer.words import literal
+from dashboard.viewer.words import escape_markdown
 from dashboard.widgets import page
 
 ACROSS = 3
@@ -31,13 +31,13 @@ def exhibit(shown: Exhibit) -> None:
     """One card: the picture, what it shows, and its two buttons."""
     with st.container(border=True, height="stretch"):
         st.image(shown.picture.read_bytes(), width="stretch")
-        st.markdown(f"**{literal(shown.title)}**  \n{literal(shown.line)}")
+        st.markdown(f"**{escape_markdown(shown.title)}**  \n{escape_markdown(shown.line)}")
         try:
             models = ", ".join(source.removeprefix("demo:") for source in shown.recipe.models)
         except RecipeError as error:
-            st.caption(literal(str(error)))
+            st.caption(escape_markdown(str(error)))
             return
-        st.caption(literal(f"{shown.recipe.analysis}; {models}"))
+        st.caption(escape_markdown(f"{shown.recipe.analysis}; {models}"))
         st.space("stretch")
         with st.container(horizontal=True):
             st.button("Open", key=f"gallery:open:{shown.name}", on_click=go, args=(shown, False), type="primary")
@@ -46,17 +46,17 @@ def exhibit(shown: Exhibit) -> None:
                 key=f"gallery:mine:{shown.name}",
                 on_click=go,
                 args=(shown, True),
-                help=f"The same question of {literal(session.models()[0])}, on images that fit it.",
+                help=f"The same question of {escape_markdown(session.models()[0])}, on images that fit it.",
             )
 
 
 page.heading("Gallery", "What five papers ask, drawn on the demo models: each figure opens with all its settings.")
 if "gallery:refused" in st.session_state:
-    st.error(literal(st.session_state.pop("gallery:refused")))
+    st.error(escape_markdown(st.session_state.pop("gallery:refused")))
 for paper, exhibits in groupby(gallery(), key=lambda each: (each.paper, each.authors, each.key)):
     title, authors, key = paper
     st.subheader(title)
-    st.caption(literal(f"{authors}; {key}" if key not in authors else authors))
+    st.caption(escape_markdown(f"{authors}; {key}" if key not in authors else authors))
     them = list(exhibits)
     for start in range(0, len(them), ACROSS):
         for column, each in zip(st.columns(ACROSS), them[start : start + ACROSS], strict=False):

@@ -11,7 +11,7 @@ from core.figures.drawing.provenance import read_recipe
 from core.recipes.recipe import Recipe
 from dashboard.state import links, session
 from dashboard.viewer.thumbnails import thumbnail_grid
-from dashboard.viewer.words import LENSES, literal
+from dashboard.viewer.words import LENSES, escape_markdown
 from dashboard.widgets import controls, page
 
 PICTURE = Path(__file__).resolve().parents[2] / "assets" / "slice.png"
@@ -56,7 +56,7 @@ def reopen() -> None:
         recipe = Recipe.read(read_recipe(dropped.getvalue()))
         links.restore(recipe)
     except ValueError as error:
-        st.error(literal(f"{dropped.name} cannot be opened: {error}"))
+        st.error(escape_markdown(f"{dropped.name} cannot be opened: {error}"))
         return
     st.switch_page(f"views/{TABLE[recipe.analysis].view}.py")
 
@@ -64,9 +64,9 @@ def reopen() -> None:
 def predictions() -> None:
     """The images with the model's predictions."""
     classifier, images = session.classifier(session.models()[0]), session.image_set(session.images())
-    said = session.predictions(session.models()[0], session.images())
+    predicted = session.predictions(session.models()[0], session.images())
     labels = images.labels.numpy()
-    wrong = (said.label != labels) & (labels >= 0)
+    wrong = (predicted.label != labels) & (labels >= 0)
     only_wrong = False
     if (labels >= 0).any():
         controls.facts({"right": f"{int((~wrong).sum())} of {len(images)} images ({(~wrong).mean():.1%})"})
@@ -78,8 +78,8 @@ def predictions() -> None:
         key="home:grid",
         rows=rows,
         labels=images[rows].words,
-        notes=[classifier.class_names[said.label[row]] if wrong[row] or labels[row] < 0 else "" for row in rows],
-        frames=[style.class_colour(int(said.label[row])) for row in rows],
+        notes=[classifier.class_names[predicted.label[row]] if wrong[row] or labels[row] < 0 else "" for row in rows],
+        frames=[style.class_colour(int(predicted.label[row])) for row in rows],
     )
     st.caption(
         f"{'All' if len(rows) < SHOWN else 'The first'} {len(rows)}. The frame's colour is the predicted class; one"

@@ -16,10 +16,10 @@ from core.sources.images import ImageSource
 from dashboard.state import address, session
 from dashboard.uploads import own_images
 from dashboard.uploads.reading import watched
-from dashboard.uploads.session_uploads import LARGEST, brought, read_only
-from dashboard.viewer.words import literal
+from dashboard.uploads.session_uploads import LARGEST, own_uploads, read_only
+from dashboard.viewer.words import escape_markdown
 from dashboard.widgets import controls, page
-from dashboard.work.unforeseen import told
+from dashboard.work.unforeseen import user_message
 
 SHOWN, ABREAST = 6, 3  # pictures beside what the model sees of them, in rows of so many
 MOST_ROWS = 500  # of a table or a list
@@ -54,14 +54,14 @@ def bring() -> None:
         for name in ("images:fit", "images:labels"):
             st.session_state.pop(name, None)
     except Exception as error:  # noqa: BLE001 - also what nobody foresaw
-        st.session_state["images:refused"] = told(error)
+        st.session_state["images:refused"] = user_message(error)
     address.rerun()
 
 
 def draft() -> ImageSource | None:
     """The upload that is being looked at, fitted to the first model; None where there is none."""
     digest = st.session_state.get("images:draft")
-    if digest not in brought().files:
+    if digest not in own_uploads().files:
         return None
     shape = session.classifier(session.models()[0]).input_shape
     return ImageSource.parse(own_images.fitted(f"upload:{digest}", shape))
@@ -75,7 +75,7 @@ def read(source: ImageSource) -> Gathered | None:
             return own_images.gathered(source.text(), progress)
     except Exception as error:  # noqa: BLE001 - also what nobody foresaw
         own_images.forget(source.text())
-        st.session_state["images:refused"] = told(error)
+        st.session_state["images:refused"] = user_message(error)
         address.rerun()
         return None
 
@@ -120,11 +120,11 @@ def classes(source: ImageSource, found: Gathered) -> ImageSource:
         help="As in the files: the first class in order is the model's first, and so on.",
     )
     words = ", ".join(f"{number}: {name}" for number, name in enumerate(own[:10]))
-    st.caption(literal(f"In the files: {words}{' and more' if len(own) > 10 else ''}. {len(own)} classes."))
+    st.caption(escape_markdown(f"In the files: {words}{' and more' if len(own) > 10 else ''}. {len(own)} classes."))
     if how == FOLDERS and not fitting:
         st.warning(
             "The names are not the model's. Use them only where the model counts its classes in this very order: its"
-            f" first is {literal(model.class_names[0])}, theirs is {literal(own[0])}."
+            f" first is {escape_markdown(model.class_names[0])}, theirs is {escape_markdown(own[0])}."
         )
     if how == BY_NAME:
         return source.changed(classes="/".join(model.class_names))
@@ -141,7 +141,7 @@ def shown(found: Gathered) -> None:
             before, after = column.columns(2, gap="small", vertical_alignment="center")
             before.image(original, width="stretch")
             after.image(controls.enlarged(picture, 128), width="stretch")
-            column.caption(literal(_became(found.notes[row])))
+            column.caption(escape_markdown(_became(found.notes[row])))
     height, width = found.images.pixels.shape[2:]
     cut = any(_kept(note) != "all" for note in found.notes)
     st.caption(
@@ -189,7 +189,7 @@ def refused(found: Gathered) -> None:
 def listed(what: str, each: Sequence[Refused]) -> None:
     """A warning, and below it the files and the reasons, whole."""
     st.warning(what)
-    lines = [f"- **{literal(one.name)}**: {literal(one.reason)}" for one in each[:MOST_ROWS]]
+    lines = [f"- **{escape_markdown(one.name)}**: {escape_markdown(one.reason)}" for one in each[:MOST_ROWS]]
     more = [f"- and {len(each) - MOST_ROWS:,} more"] if len(each) > MOST_ROWS else []
     with st.container(height=220 if len(lines) > _FEW else "content", border=False):
         st.markdown("\n".join(lines + more))
@@ -223,7 +223,9 @@ def mine() -> None:
         st.caption("None yet.")
     for place, source in enumerate(own_images.offered()):
         name, again, drop = st.columns([3, 1.2, 1.4], vertical_alignment="center")
-        name.markdown(f"{literal(own_images.name_of(source))}  \n:small[digest {ImageSource.parse(source).place[:8]}]")
+        name.markdown(
+            f"{escape_markdown(own_images.name_of(source))}  \n:small[digest {ImageSource.parse(source).place[:8]}]"
+        )
         again.button("Look", key=f"images:look:{place}", on_click=look, args=(source,), width="stretch")
         drop.button(
             "Delete",
@@ -244,11 +246,11 @@ with right:
 with left:
     bring()
     if st.session_state.get("images:refused"):
-        st.error(literal(st.session_state["images:refused"]))
+        st.error(escape_markdown(st.session_state["images:refused"]))
     source = draft()
     found = read(source) if source is not None else None
     if source is not None and found is not None:
-        upload = brought().files[source.place]
+        upload = own_uploads().files[source.place]
         st.subheader("In the file")
         controls.facts(
             {

@@ -75,7 +75,7 @@ def scatter(
 
 def words(found: EmbeddingMap, names: tuple[str, ...]) -> list[str]:
     """What is said beside each image."""
-    said = []
+    texts = []
     for number, row in enumerate(found.row.tolist()):
         predicted, label = int(found.predicted[number]), int(found.label[number])
         lines = [f"image {row}" + (f": {images.class_names[label]}" if label >= 0 else "")]
@@ -83,8 +83,8 @@ def words(found: EmbeddingMap, names: tuple[str, ...]) -> list[str]:
         lines += [f"margin {found.margin[number]:.2f} logits"]
         if isinstance(found, CurvedMap) and np.isfinite(found.curvature[number]):
             lines += [f"curvature times distance {found.curvature[number]:.2g}"]
-        said.append("\n".join(lines))
-    return said
+        texts.append("\n".join(lines))
+    return texts
 
 
 def choose(row: int) -> None:
@@ -270,9 +270,9 @@ def measured(found: EmbeddingMap) -> list[str]:
 
 def chance(found: EmbeddingMap) -> list[str]:
     """What a random map would have: in about half of its places, neighbours are invented and torn apart."""
-    true, said = percent(found.label_agreement[2]), percent(found.predicted_agreement[2])
+    true, predicted = percent(found.label_agreement[2]), percent(found.predicted_agreement[2])
     often = percent(found.background_chance if isinstance(found, DecisionMap) else np.nan)
-    return [percent(found.chance), "0.5", "0.5", "0", true, true, said, said, often, percent(found.chance)]
+    return [percent(found.chance), "0.5", "0.5", "0", true, true, predicted, predicted, often, percent(found.chance)]
 
 
 def percent(share: float) -> str:

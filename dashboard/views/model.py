@@ -15,10 +15,10 @@ from core.models.state_dicts import StateDict
 from core.models.third_party import read_names
 from dashboard.state import address, drafts, session, speed_estimate
 from dashboard.uploads.reading import watched
-from dashboard.uploads.session_uploads import LARGEST, brought, own_classifier, read_only
-from dashboard.viewer.words import literal
+from dashboard.uploads.session_uploads import LARGEST, own_classifier, own_uploads, read_only
+from dashboard.viewer.words import escape_markdown
 from dashboard.widgets import controls, own_models, page
-from dashboard.work.unforeseen import told
+from dashboard.work.unforeseen import user_message
 
 MOST_ROWS = 200  # of a table of differences
 
@@ -56,7 +56,7 @@ def _from_file() -> None:
         st.session_state["model:refused"] = ""
         drafts.replaced(before)
     except Exception as error:  # noqa: BLE001 - also what nobody foresaw: the draft before it stays, and so does the page
-        st.session_state["model:refused"] = told(error)
+        st.session_state["model:refused"] = user_message(error)
     address.rerun()
 
 
@@ -71,23 +71,23 @@ def _from_library() -> None:
     )
     name = st.session_state["model:library"]
     if st.button("Fetch and use", disabled=name is None, key="model:fetch"):
-        brought().use(name)
+        own_uploads().use(name)
         try:
             own_classifier(name)
             session.choose(models=(name,))
             st.session_state["model:refused"] = ""
         except ValueError as error:
-            brought().forget(name)
+            own_uploads().forget(name)
             st.session_state["model:refused"] = str(error)
         address.rerun()
 
 
 def weights(found: drafts.Draft) -> None:
     """What is in the file, and which of several sets of weights."""
-    upload, every = brought().files[found["digest"]], drafts.sets(found["digest"])
+    upload, every = own_uploads().files[found["digest"]], drafts.sets(found["digest"])
     chosen = next(each for each in every if each.name == found["weights"])
     files = f", {len(upload.paths)} files" if len(upload.paths) > 1 else ""
-    series = [brought().files[digest] for digest in found.get("series", ()) if digest in brought().files]
+    series = [own_uploads().files[digest] for digest in found.get("series", ()) if digest in own_uploads().files]
     together = {}
     if series:
         size = sum(each.size for each in series)
@@ -209,8 +209,8 @@ def preprocessing(found: drafts.Draft, fit: Fit) -> None:
     )
     if found["preset"] == drafts.NUMBERS:
         for column, name, values in zip(st.columns(2), ("mean", "std"), (mean, std), strict=True):
-            said = found.setdefault(name, ", ".join(f"{value:g}" for value in values[:channels]))
-            st.session_state[f"model:{name}"] = said
+            numbers = found.setdefault(name, ", ".join(f"{value:g}" for value in values[:channels]))
+            st.session_state[f"model:{name}"] = numbers
             column.text_input(
                 f"{name.capitalize()} (per channel)",
                 key=f"model:{name}",
@@ -237,18 +237,18 @@ def classes(found: drafts.Draft, fit: Fit) -> None:
             drafts.choose(names=wanted)
             address.rerun()
     except ValueError as error:
-        st.error(literal(str(error)))
+        st.error(escape_markdown(str(error)))
 
 
 def _listed(typed: str, file: io.BytesIO | None) -> list[str]:
     """The names that were typed, or those of a file."""
     if file is None:
         return [line.strip()[:80] for line in typed.splitlines() if line.strip()]
-    upload = brought().add([("names.txt", file.getvalue())])
+    upload = own_uploads().add([("names.txt", file.getvalue())])
     try:
         return read_names(Path(upload.paths[0]))
     finally:
-        brought().delete([upload.digest])
+        own_uploads().delete([upload.digest])
 
 
 def shown(source: str) -> None:
@@ -266,7 +266,9 @@ def shown(source: str) -> None:
     words = [classifier.class_names[label] for label in tried[0].labels]
     pictures = zip(thumbnails(sample), words, tried[0].confidences, st.columns(len(sample)), strict=True)
     for picture, word, sure, column in pictures:
-        column.image(controls.enlarged(picture, 128), caption=literal(f"{word[:20]} {sure:.2f}"), width="stretch")
+        column.image(
+            controls.enlarged(picture, 128), caption=escape_markdown(f"{word[:20]} {sure:.2f}"), width="stretch"
+        )
     st.caption(
         f"Demo images resized to {classifier.input_shape[1]} x {classifier.input_shape[2]}; below each the class that"
         " the model gives it under the chosen normalisation, and its probability."
@@ -330,9 +332,9 @@ with right:
 with left:
     bring()
     if st.session_state.get("model:refused"):
-        st.error(literal(st.session_state["model:refused"]))
+        st.error(escape_markdown(st.session_state["model:refused"]))
     elif st.session_state.get("model:left_out"):
-        st.warning(literal(st.session_state["model:left_out"]))
+        st.warning(escape_markdown(st.session_state["model:left_out"]))
     found = drafts.draft()
     if found is not None:
         st.subheader("In the file")

@@ -21,7 +21,7 @@ from core.models.demo import demo_models
 from core.sources.models import Source
 from dashboard.state import session
 from dashboard.uploads import own_images
-from dashboard.uploads.session_uploads import brought, name_of
+from dashboard.uploads.session_uploads import name_of, own_uploads
 from dashboard.viewer.copy_link import copy_link
 from dashboard.widgets import nulls
 from dashboard.widgets.showing import showing
@@ -235,12 +235,12 @@ def frame() -> None:
     """The line above every view: models, images, the picked point."""
     chosen = session.models()
     with st.container(horizontal=True, vertical_alignment="center", key="frame"):
-        with st.popover(f"model **{brought().series_of(chosen[0]) or _short(chosen[0])}**"):
+        with st.popover(f"model **{own_uploads().series_of(chosen[0]) or _short(chosen[0])}**"):
             _model(chosen[0])
         _checkpoint(chosen[0])
         others = [source for source in _offered() if source != chosen[0] and _alike(source, chosen[0])]
         others += [source for source in chosen[1:] if nulls.is_null(source)]
-        others += [source for source in brought().together(chosen[0]) if source not in (chosen[0], *others)]
+        others += [source for source in own_uploads().together(chosen[0]) if source not in (chosen[0], *others)]
         if others:
             compared = ", ".join(_short(source) for source in chosen[1:])
             with st.popover(f"compare with **{compared}**" if compared else "+ compare"):
@@ -331,19 +331,19 @@ def _model(chosen: str) -> None:
 
 def _checkpoint(chosen: str) -> None:
     """The slider from one checkpoint of a series to the next, where the first model is one of them."""
-    checkpoints = brought().together(chosen)
+    checkpoints = own_uploads().together(chosen)
     if len(checkpoints) < 2:
         return
     names = {source: name_of(source) for source in checkpoints}
     st.select_slider(
-        f"checkpoint of {brought().series_of(chosen)}",
+        f"checkpoint of {own_uploads().series_of(chosen)}",
         checkpoints,
         label_visibility="collapsed",
         format_func=lambda source: names.get(source, source),
         width=260,
         help="Which of the series is the model of all views.",
         **showing(
-            f"frame:checkpoint:{brought().series_of(chosen)}",
+            f"frame:checkpoint:{own_uploads().series_of(chosen)}",
             chosen,
             lambda source: session.choose(models=_with_first(source)),
         ),
@@ -358,9 +358,9 @@ def _with_first(source: str) -> list[str]:
 
 def _offered() -> tuple[str, ...]:
     """The demo models, then those that this session brought; of a series the checkpoint chosen, or the last."""
-    series = brought().series.values()
+    series = own_uploads().series.values()
     shown = (next((each for each in session.models() if each in sources), sources[-1]) for sources in series)
-    return (*demo_models(), *brought().models, *shown)
+    return (*demo_models(), *own_uploads().models, *shown)
 
 
 def _alike(source: str, other: str) -> bool:
@@ -386,5 +386,5 @@ def _short(source: str) -> str:
 
 def listed(source: str) -> str:
     """What a model is called in a list of models: of a checkpoint the series, which stands for all of them."""
-    series = brought().series_of(source)
-    return f"{series} ({len(brought().together(source))} checkpoints)" if series else _short(source)
+    series = own_uploads().series_of(source)
+    return f"{series} ({len(own_uploads().together(source))} checkpoints)" if series else _short(source)

@@ -18,8 +18,8 @@ from core.recipes.series import SeriesFile, series
 from dashboard.state import address, session
 from dashboard.state.resources import shelf
 from dashboard.state.session import Outcome
-from dashboard.uploads.session_uploads import brought, own_loader
-from dashboard.viewer.words import literal
+from dashboard.uploads.session_uploads import own_loader, own_uploads
+from dashboard.viewer.words import escape_markdown
 from dashboard.widgets import controls
 from dashboard.widgets.controls import legend, progress, setting, stop_or_resume
 from dashboard.work import jobs
@@ -104,11 +104,11 @@ def _file(made: Recipe, outcome: Outcome, ending: str) -> Callable[[], bytes]:
 
 def _series(made: Recipe) -> None:
     """A GIF of the picture at every checkpoint, where the model is one of a series; it is made beside the page."""
-    checkpoints = brought().together(made.models[0])
+    checkpoints = own_uploads().together(made.models[0])
     if len(checkpoints) < 2 or made.definition.joint:
         return
     alone = replace(made, models=made.models[:1])
-    key, asked = " ".join((brought().token, alone.json(), *checkpoints)), f"series:{made.analysis}"
+    key, asked = " ".join((own_uploads().token, alone.json(), *checkpoints)), f"series:{made.analysis}"
     job = cast(Job[SeriesFile] | None, st.session_state.get("series", {}).get(made.analysis))
     if job is None or job.key != key or job.state in (State.FAILED, State.CANCELLED):
         st.button(
@@ -120,7 +120,7 @@ def _series(made: Recipe) -> None:
             help=f"This picture at each of the {len(checkpoints)} checkpoints, on one scale.",
         )
         if job is not None and job.key == key and job.error is not None:
-            st.caption(literal(session.told(job.error)))
+            st.caption(escape_markdown(session.user_message(job.error)))
         return
 
     def progress() -> None:
@@ -139,10 +139,10 @@ def _series(made: Recipe) -> None:
         on_click="ignore",
         key=f"download:{asked}",
         width="stretch",
-        help=literal(job.result.words),
+        help=escape_markdown(job.result.words),
     )
     for sentence in job.result.left_out:
-        st.caption(literal(sentence))
+        st.caption(escape_markdown(sentence))
 
 
 def _ask_series(alone: Recipe, checkpoints: Sequence[str], key: str) -> None:

@@ -36,12 +36,12 @@ def of_another(null: str, source: str) -> str:
 
 def words(null: str, model: str) -> str:
     """How the frame calls a null of a model of this name."""
-    said = Source.parse(null)
-    if said.kind == UNTRAINED:
-        return f"{model}, untrained" + (f" {said.seed}" if said.seed else "")
-    if said.kind == LINEARISED:
-        return f"{model} linearised at image {said.row}"
-    return KINDS[f"{ANALYTIC}:{said.analytic_kind}"][0]
+    parsed = Source.parse(null)
+    if parsed.kind == UNTRAINED:
+        return f"{model}, untrained" + (f" {parsed.seed}" if parsed.seed else "")
+    if parsed.kind == LINEARISED:
+        return f"{model} linearised at image {parsed.row}"
+    return KINDS[f"{ANALYTIC}:{parsed.analytic_kind}"][0]
 
 
 def choose(chosen: Sequence[str]) -> None:
@@ -83,8 +83,8 @@ def on_paper(what: str, readings: Mapping[str, tuple[float, float | None]]) -> N
             st.caption(f"{session.classifier(source).name}: {what}")
             st.html(
                 "".join(
-                    f"<div class='fact'><span>{name}</span><b>{html.escape(said)}</b></div>"
-                    for name, said in rows.items()
+                    f"<div class='fact'><span>{name}</span><b>{html.escape(length)}</b></div>"
+                    for name, length in rows.items()
                 )
             )
 

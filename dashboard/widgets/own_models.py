@@ -7,8 +7,8 @@ import streamlit as st
 from core.models.preprocessing import OWN
 from core.sources.models import Source
 from dashboard.state import drafts, session
-from dashboard.uploads.session_uploads import brought, name_of
-from dashboard.viewer.words import literal
+from dashboard.uploads.session_uploads import name_of, own_uploads
+from dashboard.viewer.words import escape_markdown
 from dashboard.widgets import controls
 
 
@@ -21,26 +21,26 @@ def take_draft() -> None:
     if "series" in found:
         sources = drafts.sources_of(found)
         if before:
-            brought().replace(before, sources)
+            own_uploads().replace(before, sources)
             st.session_state.pop("series", None)  # the files that were made of it
         else:
-            brought().use_series(found["name"], sources)
+            own_uploads().use_series(found["name"], sources)
         st.session_state.pop("draft", None)
         take(sources[-1])
         return
-    taken = {name_of(each) for each in brought().models if each not in (before, drafts.source_of(found))}
+    taken = {name_of(each) for each in own_uploads().models if each not in (before, drafts.source_of(found))}
     names = (found["name"], *(f"{found['name']} {number}" for number in range(2, 100)))
     drafts.choose(name=next(name for name in names if name not in taken))
     source = drafts.source_of(drafts.draft() or found)
     st.session_state.pop("draft", None)
     if before:
-        brought().replace(before, [source])
+        own_uploads().replace(before, [source])
     take(source)
 
 
 def take(source: str) -> None:
     """Choose a model of this session, and show it."""
-    brought().use(source)
+    own_uploads().use(source)
     session.choose(models=(source,))
     session.go("slices")
 
@@ -48,12 +48,12 @@ def take(source: str) -> None:
 def mine() -> None:
     """The models that this session brought, each with a way to change it and to forget it."""
     st.markdown("**Your models**")
-    offered = (*brought().models, *(sources[-1] for sources in brought().series.values()))
+    offered = (*own_uploads().models, *(sources[-1] for sources in own_uploads().series.values()))
     if not offered:
         st.caption("None yet.")
     for place, source in enumerate(offered):
-        said = Source.parse(source)
-        st.markdown(f"{literal(controls.listed(source))}  \n:small[{literal(_about(said))}]")
+        parsed = Source.parse(source)
+        st.markdown(f"{escape_markdown(controls.listed(source))}  \n:small[{escape_markdown(_about(parsed))}]")
         look, change, drop = st.columns(3)
         look.button("Use", key=f"model:look:{place}", on_click=take, args=(source,), width="stretch")
         change.button(
@@ -61,7 +61,7 @@ def mine() -> None:
             key=f"model:edit:{place}",
             on_click=drafts.edit,
             args=(source,),
-            disabled=said.kind != "upload" or "arch" not in said.options,
+            disabled=parsed.kind != "upload" or "arch" not in parsed.options,
             help="Changes its architecture, preprocessing or class names; nothing is uploaded again. A library's own"
             " weights keep their library's.",
             width="stretch",
@@ -76,18 +76,18 @@ def mine() -> None:
         )
 
 
-def _about(said: Source) -> str:
+def _about(parsed: Source) -> str:
     """Architecture, input size and normalisation in words.
 
     >>> _about(Source.parse("upload:ab?arch=timm:resnet18&size=1x28x28&preset=bytes"))
     'timm:resnet18, 28 x 28, 1 channel, normalisation: bytes'
     """
-    words = [said.options.get("arch", said.place)]
-    if "size" in said.options:
-        *channels, side = said.options["size"].split("x")
+    words = [parsed.options.get("arch", parsed.place)]
+    if "size" in parsed.options:
+        *channels, side = parsed.options["size"].split("x")
         words.append(f"{side} x {side}")
         words += [f"{channels[0]} channel{'s' if channels[0] != '1' else ''}"] if channels else []
-    preset = said.options.get("preset", "mean and std of your own" if "mean" in said.options else "")
+    preset = parsed.options.get("preset", "mean and std of your own" if "mean" in parsed.options else "")
     library = words[0].partition(":")[0]
     words += [f"normalisation: {f'as {library} has it' if preset == OWN else preset}"] if preset else []
     return ", ".join(words)
@@ -95,10 +95,10 @@ def _about(said: Source) -> str:
 
 def forget(source: str) -> None:
     """Drop a model of this session, or a series."""
-    gone = brought().together(source)
+    gone = own_uploads().together(source)
     if set(gone) & set(session.models()):
         left = [each for each in session.models() if each not in gone]
         session.choose(models=left or session.demo_models()[:1])
-    brought().forget(source)
+    own_uploads().forget(source)
     st.session_state.pop("series", None)  # the files that were made of it
     drafts.let_go()

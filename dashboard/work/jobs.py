@@ -25,7 +25,7 @@ from typing import Any, Generic, TypeVar
 
 from core.result import Result
 from core.runtime.progress import Cancelled, OnProgress, before_each_batch
-from dashboard.work.unforeseen import told
+from dashboard.work.unforeseen import user_message
 
 T = TypeVar("T")
 
@@ -363,7 +363,7 @@ class Jobs:
         except BaseException as error:  # noqa: BLE001 - those who wait must hear of it, and the queue must go on
             job.error = error
         if job.error is not None:
-            told(job.error)  # logged, unless it is an answer to whoever asked and no fault of the program
+            user_message(job.error)  # logged, unless it is an answer to whoever asked and no fault of the program
             traceback.clear_frames(job.error.__traceback__)  # else it keeps every tensor of the failed work alive
         with self._changed:
             self._running[job.device].remove(job)

@@ -14,7 +14,7 @@ _BEGINS = "something here failed that nobody foresaw"
 _REFERENCE = "boundary_atlas_reference"
 
 
-def told(error: BaseException) -> str:
+def user_message(error: BaseException) -> str:
     """An error as a page shows it.
 
     A plain ValueError is ours where it says what was expected; libraries raise some, too.

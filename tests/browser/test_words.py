@@ -21,9 +21,9 @@ WORDS = (
 )
 PAGE = f"""
 import streamlit as st
-from dashboard.viewer.words import literal
+from dashboard.viewer.words import escape_markdown
 for words in {WORDS!r}:
-    st.error(literal(words))
+    st.error(escape_markdown(words))
 """
 MADE = "a, code, strong, em, del, h1, h2, li, blockquote, img, table, span, .katex"
 

@@ -21,7 +21,7 @@ from core.result import Result
 from core.runtime.cache import LRU
 from dashboard.state import login, resources
 from dashboard.uploads import limits, session_uploads
-from dashboard.viewer.words import literal
+from dashboard.viewer.words import escape_markdown
 from tests import truths
 
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -92,7 +92,7 @@ def test_a_login_is_asked_for_only_where_one_is_set(app: AppTest, monkeypatch: p
     app.run()
     assert not app.exception
     assert "logout" in [each.key for each in app.button]
-    assert literal("ada@example.org") in [each.value for each in app.caption]
+    assert escape_markdown("ada@example.org") in [each.value for each in app.caption]
 
 
 def test_what_fails_unexpectedly_shows_no_path_and_leaves_the_queue_working(
@@ -123,8 +123,8 @@ def test_uploads_go_when_the_server_ends(tmp_path: Path) -> None:
     (tmp_path / f"{session_uploads._FOLDER}-{os.getuid()}").mkdir(mode=0o755)  # as if somebody had opened it
     script = (
         f"import tempfile; tempfile.tempdir = {str(tmp_path)!r}\n"
-        "from dashboard.uploads.session_uploads import Brought\n"
-        "upload = Brought().add([('a.png', b'pixels')])\n"
+        "from dashboard.uploads.session_uploads import Uploads\n"
+        "upload = Uploads().add([('a.png', b'pixels')])\n"
         "path = upload.paths[0]\n"
         "print(path.exists(), *(oct(each.stat().st_mode & 0o777) for each in (path, *list(path.parents)[:3])))\n"
     )
@@ -139,7 +139,7 @@ def test_uploads_go_when_the_server_ends(tmp_path: Path) -> None:
 def test_uploads_of_all_sessions_together_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     others = sum(each.size for each in session_uploads._everybody)
     monkeypatch.setattr(limits, "_current", limits.Limits(all_uploads=others + 100))
-    first, second = session_uploads.Brought(), session_uploads.Brought()
+    first, second = session_uploads.Uploads(), session_uploads.Uploads()
     try:
         first.add([("a", bytes(60))])
         with pytest.raises(CheckpointError, match="all who use this server fill it; try again later"):

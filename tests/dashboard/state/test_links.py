@@ -22,7 +22,7 @@ from dashboard.state import links, missing_uploads
 from dashboard.state.links import settings_in
 from dashboard.state.missing_uploads import MissingUploadError, check_here
 from dashboard.uploads import own_images
-from dashboard.uploads.session_uploads import Brought
+from dashboard.uploads.session_uploads import Uploads
 from tests.pages import widget
 
 CHECKOUT = Path(__file__).resolve().parents[3]
@@ -118,9 +118,9 @@ def test_nulls_at_the_image_follow_it() -> None:
 def test_a_null_of_what_is_not_here_is_refused(
     source: str, error: type[Exception], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    nothing = Brought()
+    nothing = Uploads()
     for module in (missing_uploads, own_images):
-        monkeypatch.setattr(module, "brought", lambda: nothing)
+        monkeypatch.setattr(module, "own_uploads", lambda: nothing)
     with pytest.raises(error):
         check_here([source])
 

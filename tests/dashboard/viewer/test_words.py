@@ -2,11 +2,13 @@
 
 import pytest
 
-from dashboard.viewer.words import literal
+from dashboard.viewer.words import escape_markdown
 
 
 def test_markdown_is_shown_not_followed() -> None:
-    assert literal("![](//e.io/a.png) <b> `x` $y$ a_b *c*") == (r"!\[\]\(//e.io/a.png\) \<b\> \`x\` \$y\$ a\_b \*c\*")
+    assert escape_markdown("![](//e.io/a.png) <b> `x` $y$ a_b *c*") == (
+        r"!\[\]\(//e.io/a.png\) \<b\> \`x\` \$y\$ a\_b \*c\*"
+    )
 
 
 @pytest.mark.parametrize(
@@ -21,7 +23,7 @@ def test_markdown_is_shown_not_followed() -> None:
     ],
 )
 def test_addresses_do_not_become_links_nor_names_pictures(words: str, kept_apart: str) -> None:
-    assert literal(words) == kept_apart
+    assert escape_markdown(words) == kept_apart
 
 
 @pytest.mark.parametrize(
@@ -33,4 +35,4 @@ def test_addresses_do_not_become_links_nor_names_pictures(words: str, kept_apart
     ],
 )
 def test_plain_words_stay_as_they_are(words: str) -> None:
-    assert literal(words) == words
+    assert escape_markdown(words) == words

@@ -17,7 +17,7 @@ from core.errors import ImageError
 from core.images.load import load_images
 from core.sources.images import ImageSource
 from dashboard.uploads import own_images, session_uploads
-from dashboard.uploads.session_uploads import Brought
+from dashboard.uploads.session_uploads import Uploads
 from tests.hostile_images import archive, encoded, png
 from tests.pages import healthy
 
@@ -159,7 +159,7 @@ def test_another_model_sees_the_same_files_at_its_size(app: AppTest, settle: Set
 
 def test_a_link_asks_for_its_file(app: AppTest, settle: Settle) -> None:
     content = archive({f"{n}.png": shade(n) for n in range(3)})
-    kept = Brought()
+    kept = Uploads()
     digest = kept.add([("a.zip", content)]).digest
     kept.close()
     source = f"upload:{digest}?size=32&channels=3"
@@ -268,13 +268,13 @@ def test_a_server_that_takes_no_uploads(app: AppTest, monkeypatch: pytest.Monkey
 
 def test_no_session_can_read_what_another_brought(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(session_uploads.tempfile, "tempdir", str(tmp_path))
-    one, other = Brought(), Brought()
+    one, other = Uploads(), Uploads()
     digest = one.add([("a.zip", archive({"a.png": shade(1)}))]).digest
     source = f"upload:{digest}?size=8"
-    monkeypatch.setattr(own_images, "brought", lambda: one)
+    monkeypatch.setattr(own_images, "own_uploads", lambda: one)
     assert own_images.knows(source)
     assert own_images.own_images(source).pixels.shape == (1, 3, 8, 8)
-    monkeypatch.setattr(own_images, "brought", lambda: other)
+    monkeypatch.setattr(own_images, "own_uploads", lambda: other)
     assert not own_images.knows(source)
     with pytest.raises(ImageError, match="it is not here; upload it on the Images view"):
         own_images.own_images(source)  # though the other session holds it in memory

@@ -19,7 +19,7 @@ from core.figures.drawing.provenance import read_recipe
 from core.models.registries import untrained
 from core.sources.models import Source
 from dashboard.uploads import session_uploads
-from dashboard.uploads.session_uploads import Brought
+from dashboard.uploads.session_uploads import Uploads
 from tests.pages import healthy
 
 ARCHITECTURE = "torchvision:squeezenet1_1"
@@ -147,7 +147,7 @@ def test_what_does_not_fit_is_a_table(app: AppTest) -> None:
 
 
 def test_a_link_asks_for_its_file(app: AppTest, settle: Settle, weights: bytes, tmp_path: Path) -> None:
-    kept = Brought()
+    kept = Uploads()
     digest = kept.add([("net.pt", weights)]).digest
     source = Source("upload", digest, {"arch": ARCHITECTURE, "size": "32", "preset": "none", "name": "net"}).text()
     kept.close()
@@ -194,22 +194,22 @@ def test_a_server_that_takes_no_uploads(app: AppTest, monkeypatch: pytest.Monkey
     assert [each for each in app.file_uploader if each.label == "Weights"] == []
     assert "takes no uploads" in app.info[0].value
     with pytest.raises(CheckpointError, match="takes no uploads; start your own without --read-only"):
-        Brought().add([("net.pt", b"x")])
+        Uploads().add([("net.pt", b"x")])
 
 
 # -- what one session brought -----------------------------------------------------------------------------------------
 
 
 @pytest.fixture
-def two(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[tuple[Brought, Brought]]:
+def two(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[tuple[Uploads, Uploads]]:
     monkeypatch.setattr(session_uploads.tempfile, "tempdir", str(tmp_path))
-    one, other = Brought(), Brought()
+    one, other = Uploads(), Uploads()
     yield one, other
     one.close()
     other.close()
 
 
-def test_no_session_can_name_what_another_brought(two: tuple[Brought, Brought]) -> None:
+def test_no_session_can_name_what_another_brought(two: tuple[Uploads, Uploads]) -> None:
     one, other = two
     digest = one.add([("a.pt", b"weights")]).digest
     source = f"upload:{digest}?arch={ARCHITECTURE}"
@@ -227,7 +227,7 @@ def test_no_session_can_name_what_another_brought(two: tuple[Brought, Brought]) 
     assert same.paths[0].read_bytes() == b"weights"  # each has a file of its own
 
 
-def test_too_much_is_refused(two: tuple[Brought, Brought], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_too_much_is_refused(two: tuple[Uploads, Uploads], monkeypatch: pytest.MonkeyPatch) -> None:
     one, _ = two
     for number in range(session_uploads.MOST_FILES):
         one.add([("a.pt", bytes([number]))])
@@ -239,7 +239,7 @@ def test_too_much_is_refused(two: tuple[Brought, Brought], monkeypatch: pytest.M
         one.add([("a.pt", bytes(11))])
 
 
-def test_forgetting_one_model_keeps_the_file_of_another(two: tuple[Brought, Brought]) -> None:
+def test_forgetting_one_model_keeps_the_file_of_another(two: tuple[Uploads, Uploads]) -> None:
     one, _ = two
     upload = one.add([("../../a b.PT", b"weights")])
     assert upload.paths[0].name == "a_b.PT"
@@ -256,7 +256,7 @@ def test_forgetting_one_model_keeps_the_file_of_another(two: tuple[Brought, Brou
     assert not names.paths[0].exists()
 
 
-def test_what_a_killed_server_left_is_swept(two: tuple[Brought, Brought], tmp_path: Path) -> None:
+def test_what_a_killed_server_left_is_swept(two: tuple[Uploads, Uploads], tmp_path: Path) -> None:
     one, other = two
     kept = one.add([("a.pt", b"weights")]).paths[0]
     root = kept.parent.parent.parent
@@ -374,7 +374,7 @@ def test_a_series_counts_as_one_upload_and_is_kept_whole_or_not_at_all(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(session_uploads.tempfile, "tempdir", str(tmp_path))
-    kept = Brought()
+    kept = Uploads()
     found = kept.add_series([(f"{k}.pt", lambda k=k: bytes([k]) * 10) for k in range(9)], "run")  # type: ignore[misc]
     assert [len(kept.paths(each.digest)) for each in found] == [1] * 9
     for k in range(session_uploads.MOST_FILES - 1):

@@ -15,7 +15,7 @@ from core.errors import CheckpointError, ImageError, RecipeError
 from dashboard.server.application import shown
 from dashboard.state import drafts, session
 from dashboard.work.jobs import Jobs
-from dashboard.work.unforeseen import told
+from dashboard.work.unforeseen import user_message
 
 CHECKOUT = Path(__file__).resolve().parents[3]
 
@@ -27,8 +27,8 @@ SENTENCE = re.compile(
 
 @pytest.mark.parametrize("kind", [CheckpointError, ImageError, RecipeError, ValueError])
 def test_our_own_sentences_are_shown_as_they_are(kind: type[ValueError], caplog: pytest.LogCaptureFixture) -> None:
-    assert told(kind("expected a file, got none; choose one")) == "expected a file, got none; choose one"
-    assert told(kind("expected a file,\n got none")) == "expected a file, got none"
+    assert user_message(kind("expected a file, got none; choose one")) == "expected a file, got none; choose one"
+    assert user_message(kind("expected a file,\n got none")) == "expected a file, got none"
     assert not caplog.records
 
 
@@ -53,15 +53,15 @@ def test_what_nobody_foresaw_is_logged_once_under_its_number(
 ) -> None:
     with pytest.raises(kind) as caught:
         fail()
-    said = told(caught.value)
+    said = user_message(caught.value)
     found = SENTENCE.fullmatch(said)
     assert found is not None
-    assert told(caught.value) == said
+    assert user_message(caught.value) == said
     (record,) = caplog.records
     assert record.getMessage() == f"reference {found[1]}"
     assert record.exc_info is not None
     assert record.exc_info[1] is caught.value
-    assert told(ValueError(said)) == said  # a page that passes it on
+    assert user_message(ValueError(said)) == said  # a page that passes it on
 
 
 def test_a_page_that_fails_says_one_sentence_with_a_way_out(
@@ -114,7 +114,7 @@ def test_a_job_that_fails_has_the_number_of_the_log(caplog: pytest.LogCaptureFix
     job = Jobs().submit("ada", "key", lambda on_progress: {}["nothing"])
     assert job.wait(10)
     assert job.error is not None
-    found = SENTENCE.fullmatch(session.told(job.error))
+    found = SENTENCE.fullmatch(session.user_message(job.error))
     assert found is not None
     (record,) = caplog.records
     assert record.getMessage() == f"reference {found[1]}"
