@@ -1,4 +1,4 @@
-"""The dashboard: navigation, and the frame that says what is chosen."""
+"""The dashboard: navigation, and the frame that shows the current choice."""
 
 import streamlit as st
 

@@ -40,17 +40,17 @@ _LOOKED_AFTER = 2.0  # seconds between looks for sessions that are to end
 _DESCRIPTORS = 0.9  # of those that the system allows: from there on a restart is due
 _PINGED = 30.0  # seconds between pings, and until an answer is missed: then a browser is gone
 _FAREWELL = 3  # seconds for requests under way when the server is stopped
-_REQUESTS_EACH = 8  # connections of one session at once: a browser opens up to 6 beside its websocket
+_REQUESTS_EACH = 8  # simultaneous connections of one session: a browser opens up to 6 besides its websocket
 
 
 def shown(error: Exception) -> bool:
-    """Show on the page what nobody else has caught, of callbacks too, in place of Streamlit's own box.
+    """Show an uncaught error of a page or a callback in our words, in place of Streamlit's own box.
 
     Args:
         error: as Streamlit hands it to its handler of errors.
 
     Returns:
-        True: Streamlit shows nothing besides.
+        True: Streamlit shows nothing else.
     """
     st.error(escape_markdown(user_message(error)))
     return True
@@ -173,7 +173,7 @@ def serve(
     """
     server_limits.use(limits)
     app = Server(script, limits, metrics=metrics, address=address)
-    parsed = cli.main_run.make_context("run", [str(script), *flags]).params  # with what the environment says
+    parsed = cli.main_run.make_context("run", [str(script), *flags]).params  # including environment variables
     options = {name: value for name, value in parsed.items() if name not in ("target", "args")}
     options["client_allowedOrigins"] = []  # no page elsewhere steers this one from around its frame
     bootstrap.load_config_options(options)

@@ -195,7 +195,7 @@ class Gate:
             self._arriving, self._coming = +self._arriving, +self._coming  # forgets who has nothing under way
 
     def _too_much(self, session: str, more: int, files: int, came: int) -> tuple[int, str] | None:
-        """Why an upload, of which `came` bytes are counted and `more` announced, is too much; None where it is not."""
+        """Why an upload is too large, given `came` bytes received and `more` announced; None if it is not."""
         limits = self._limits
         count, held = self._uploads.of(session)
         held += self._arriving[session]
@@ -232,7 +232,7 @@ class Gate:
 
 
 class _RefusedError(Exception):
-    """Raised where an upload grows beyond what there is room for."""
+    """Raised when an upload grows beyond the limits."""
 
     def __init__(self, status: int, sentence: str) -> None:
         super().__init__(sentence)
@@ -240,7 +240,7 @@ class _RefusedError(Exception):
 
 
 def _stranger(headers: Headers) -> tuple[int, str] | None:
-    """Why whoever asks may not, by the name that it calls this server and the page that it comes from; else None."""
+    """Why a request is refused, judged by its Host and Origin headers; None if it is not."""
     host, origin = headers.get("host"), headers.get("origin")
     if not is_host_allowed(host):
         return 403, "expected this server's own name, got another; start it with --allow-host NAME"

@@ -16,7 +16,7 @@ from pathlib import Path
 _PATIENCE = 10.0  # seconds for one answer: it may be computing
 _TIMES = 3  # that it may stay silent
 _PAUSE = 2.0  # seconds between
-_STARTING = 60.0  # seconds for which nobody expects an answer
+_STARTING = 60.0  # seconds after the start during which no answer is expected
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -1,4 +1,4 @@
-"""The page's address, which holds the recipe, and what a browser says of it."""
+"""The page's address, which holds the recipe, and the address that a browser sends."""
 
 from __future__ import annotations
 

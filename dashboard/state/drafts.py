@@ -1,4 +1,4 @@
-"""The model that is being brought: what is in its file, and what has been chosen about it so far."""
+"""The model being uploaded: the content of its file, and the choices made so far."""
 
 from __future__ import annotations
 
@@ -181,7 +181,7 @@ def begin(digest: str, on_progress: OnFraction = lambda fraction: None) -> None:
     try:
         first = sets(digest, on_progress)[0].name
         best = next(iter(fits(digest, first)), None)
-    except BaseException:  # somebody may have cancelled; or nobody foresaw it
+    except BaseException:  # cancelled, or an unexpected error
         own_uploads().delete([digest])
         raise
     name = _plain(called.partition(".")[0])
@@ -338,7 +338,7 @@ def _size(found: Draft) -> str:
 
 
 def name_classes(names: list[str]) -> None:
-    """Choose class names: in the source itself where they are short, else kept beside the model's file.
+    """Choose class names: in the source itself if they are short, else in a file of their own.
 
     Raises:
         CheckpointError: if they are too many.

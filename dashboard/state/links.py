@@ -43,7 +43,7 @@ FARTHEST = 1e6  # of plane coordinates: the limits of `extent` and `at` in the t
 
 
 def open_link(view: str) -> None:
-    """Set the choice to what the page's link says, if it is new; called before anything is drawn.
+    """Set the choice to the page's link, if it is new; called before anything is drawn.
 
     A value that cannot be followed is left out, and `refused` says why. Where a file is missing that it was made with,
     the choice stays as it was until the file is here.
@@ -88,7 +88,7 @@ def _told(left_out: Sequence[str]) -> str:
 
 
 def _let_go() -> None:
-    """Go back to the demo model where a chosen one is gone, as after a lost connection; its file is asked for."""
+    """Go back to the demo model if a chosen one is gone, as after a lost connection, and ask for its file."""
     gone = [source for source in st.session_state.get("models", ()) if not is_here(source)]
     images = cast(str, st.session_state.get("images", ""))
     if images and not images.startswith("demo:") and not own_images.knows(images):
@@ -105,7 +105,7 @@ def _let_go() -> None:
 
 
 def _ask_again(before: tuple[tuple[str, ...], str, tuple[int, ...], Point | None]) -> None:
-    """Go back to what was chosen before a file was gone; while one is missing, it is asked for."""
+    """Restore the choice made before a file was gone; ask for the file while it is missing."""
     try:
         check_here(before[0])
         check_images(before[1])
@@ -124,7 +124,7 @@ def refused() -> str:
 
 
 def _follow(analysis: str, link: Mapping[str, str]) -> list[str]:
-    """Set the choice to what a link says; a value that is not known or out of range is left out, the rest is followed.
+    """Set the choice to a link; values that are unknown or out of range are left out.
 
     Returns:
         Why each value was left out.
@@ -162,7 +162,7 @@ def _entries(analysis: str) -> tuple[Parameter, ...]:
 
 
 def settings_in(analysis: str, values: dict[str, str], left_out: list[str], before: str = "") -> dict[str, Any]:
-    """Take the settings of an analysis out of what a link says.
+    """Take the settings of an analysis out of the values of a link.
 
     Args:
         analysis: a name of the table.
@@ -171,7 +171,7 @@ def settings_in(analysis: str, values: dict[str, str], left_out: list[str], befo
         before: stands before the names of an analysis that is shown beside: `profile.`, as in `profile.rays`.
 
     Returns:
-        The values by name; of an analysis beside without what it shares with the plane.
+        The values by name; for a further analysis without those of the plane, which it shares.
     """
     found = {}
     for entry in _entries(analysis):
@@ -266,7 +266,7 @@ def _rows_in(
     own: Mapping[str, Any],
     left_out: list[str],
 ) -> tuple[int, ...]:
-    """The rows that a link names, where they are as many as the analysis takes and in the set; else those chosen."""
+    """The rows of a link, if the analysis takes that many and the set has them; else those chosen."""
     if text is not None:
         try:
             opened = Recipe.make(analysis, models=chosen, images=images, rows=text.split(","), settings=own)
@@ -309,7 +309,7 @@ def _choose(chosen: tuple[str, ...], images: str, rows_now: tuple[int, ...], at:
 
 
 def restore(opened: Recipe) -> None:
-    """Set the choice to what a recipe says; a file that it was made with and that is not here is asked for.
+    """Set the choice to a recipe; if a file that it was made with is missing, ask for it.
 
     Raises:
         MissingUploadError: if that file is not here.

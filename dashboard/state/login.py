@@ -13,7 +13,7 @@ def configured() -> bool:
 
 
 def required() -> None:
-    """Stop the page for whoever has not logged in; says who has, with a way out."""
+    """Stop the page unless the user is logged in; show who is, with a button to log out."""
     if not configured():
         return
     if not st.user.is_logged_in:

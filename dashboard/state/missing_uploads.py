@@ -1,4 +1,4 @@
-"""Files that are missing: what was brought belongs to one session, and is asked for where another one needs it."""
+"""Missing files: an upload belongs to one session; another session that needs it asks for the file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What this person has chosen, and results as they come.
+"""Per-session state: the current choice, and the results of background jobs.
 
 The choice of models, images and rows is shared by all views; settings belong to one analysis. Together they are a
 recipe, and the recipe is the page's link: opening a link sets the choice, and every change rewrites the link.
@@ -151,12 +151,12 @@ def open_view(analysis: str, **changed: Any) -> None:
 
 
 def asked() -> tuple[str, ...]:
-    """The analyses that were asked for beside the one a view is about."""
+    """The further analyses of a view that were requested."""
     return cast(tuple[str, ...], st.session_state.setdefault("asked", ()))
 
 
 def ask(analysis: str) -> None:
-    """Ask for an analysis beside; for these models and images."""
+    """Request a further analysis of these models and images."""
     st.session_state["asked"] = tuple(dict.fromkeys((*asked(), analysis)))
     address.no_wish()
 
@@ -193,7 +193,7 @@ def make(analysis: str, chosen: Mapping[str, Any]) -> Recipe:
 
 
 def another(analysis: str, *, rows: Sequence[int] | None = None, **fixed: Any) -> Recipe:
-    """The recipe of an analysis beside the one that the view is about, with what was set for it.
+    """The recipe of a further analysis of a view, with its own settings.
 
     Args:
         analysis: its name.
@@ -234,7 +234,7 @@ def recipe(analysis: str) -> Recipe:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Outcome:
-    """What is there of a recipe: one entry per part, in its order.
+    """The results of a recipe so far: one entry per part, in its order.
 
     Attributes:
         results: finished, coarser ones meanwhile, or None before the first; one per part of the recipe.
@@ -263,7 +263,7 @@ def compute(made: Recipe, *, patience: float = PATIENCE_SECONDS, urgent: bool = 
         urgent: whether its jobs pass those that are not: for the picture a page is about.
 
     Returns:
-        What is there by now, or why there will be nothing.
+        The results so far, or why there will be none.
     """
     try:
         return _compute(made, patience, urgent)
@@ -310,7 +310,7 @@ def _work(part: Recipe, models_now: Sequence[Classifier], images_now: ImageSet) 
 
 @contextmanager
 def in_words(way_out: Callable[[], None] | None = None) -> Iterator[None]:
-    """Show an error as one sentence in place of what should have been drawn; reruns and stops of the page pass.
+    """Show an error as one sentence in place of the picture; reruns and stops of the page pass through.
 
     Args:
         way_out: what the button "Start over" below it does; None: no button.
@@ -322,7 +322,7 @@ def in_words(way_out: Callable[[], None] | None = None) -> Iterator[None]:
         yield
     except FragmentHandledException:
         raise
-    except Exception as error:  # noqa: BLE001 - whatever a page raises: it is told, and logged unless it is ours
+    except Exception as error:  # noqa: BLE001 - any error of a page is shown, and logged unless it is ours
         st.error(escape_markdown(user_message(error)))
         if way_out is not None:
             st.button("Start over", on_click=way_out)
@@ -357,7 +357,7 @@ def resume() -> None:
 
 
 def shown(made: Recipe, outcome: Outcome) -> tuple[Any, ...]:
-    """What to draw for each part: its result, or the last one of the same models and images until that is there."""
+    """What to draw for each part: its result, or until that is there the last one of the same models and images."""
     pictures: list[Any] = []
     for part, result in zip(made.parts(), outcome.results, strict=True):
         place, plane = f"last:{made.analysis}:{len(pictures)}", (part.models, made.images, made.rows, _plane(made))
@@ -400,7 +400,7 @@ def chart(made: Recipe, source: str, result: Result, beside: Sequence[Result]) -
 def live(
     made: Recipe, draw: Callable[[Outcome], None], *, patience: float = PATIENCE_SECONDS, urgent: bool = False
 ) -> Outcome:
-    """Draw what is there of a recipe, again and again until it is complete.
+    """Draw the results of a recipe so far, repeatedly until they are complete.
 
     `draw` runs in a fragment: while a job is under way it is redrawn a few times a second, and a change of the choice
     made inside of it (a zoom, say) reruns the page.

@@ -1,4 +1,4 @@
-"""How long a slice will take, said before it is asked for; of a slow model the first one has a coarser grid.
+"""How long a slice will take, shown in advance; the first slice of a slow model has a coarser grid.
 
 The seconds per image are measured once for each architecture and size, where the model is checked or chosen. Demo
 models are small, and start with the grid of every recipe.
@@ -36,7 +36,7 @@ def note(source: str, seconds: float) -> None:
 
 
 def first_side(seconds: float) -> int:
-    """Points per side of the first slice of a model with so many seconds per image."""
+    """Points per side of a model's first slice, given its seconds per image."""
     return next((side for side in reversed(SIDES) if _seconds(seconds, side) <= PATIENCE), SIDES[0])
 
 
@@ -72,7 +72,7 @@ def as_said() -> None:
 
 
 def beside(side: int) -> int:
-    """Points per side of a slice that a view shows beside its picture: `side`, fewer where the model is slow."""
+    """Points per side of a further slice on a view: `side`, or fewer if the model is slow."""
     return min(side, first_side(max(map(of, session.models()))))
 
 

@@ -111,7 +111,7 @@ def gathered(source: str, on_progress: Callable[[float], None] = lambda fraction
 
     Args:
         source: of the set.
-        on_progress: told the fraction done while the file is read, which it is once for all of its classes.
+        on_progress: called with the fraction done while the file is read; it is read once.
 
     Returns:
         The set.

@@ -26,7 +26,7 @@ def loaded(session: str, name: str, load: Callable[[], T], size_of: Callable[[T]
     """A session's thing of a name, loaded unless it is in memory.
 
     Args:
-        session: whose it is; nobody else's is ever given.
+        session: the token of the session; another session's things are never returned.
         name: of the thing, in that session.
         load: makes it; if it raises, nothing is kept.
         size_of: its size in bytes.

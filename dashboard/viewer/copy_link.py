@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import streamlit as st
 
-
-def _asset(name: str) -> str:
-    return Path(__file__).with_name(name).read_text(encoding="utf-8")
-
+from dashboard.viewer.asset import asset
 
 _mount = st.components.v2.component(
     "copy_link",
@@ -17,8 +12,8 @@ _mount = st.components.v2.component(
         '<button type="button" part="button"><span class="ask">Copy link</span>'
         '<span class="done" aria-hidden="true">Copied</span></button><span class="spoken" role="status"></span>'
     ),
-    css=_asset("copy_link.css"),
-    js=_asset("copy_link.js"),
+    css=asset("copy_link.css"),
+    js=asset("copy_link.js"),
 )
 
 

@@ -8,24 +8,19 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import streamlit as st
 
 from core.figures.drawing.chart import Chart
+from dashboard.viewer.asset import asset
 from dashboard.viewer.gestures import received
 from dashboard.viewer.thumbnails import grid_data
 from dashboard.viewer.viewer import Busy, panel_data
 
-
-def _asset(name: str) -> str:
-    return Path(__file__).with_name(name).read_text(encoding="utf-8")
-
-
 _mount = st.components.v2.component(
-    "image_scatter", html=_asset("scatter.html"), css=_asset("scatter.css"), js=_asset("scatter.js")
+    "image_scatter", html=asset("scatter.html"), css=asset("scatter.css"), js=asset("scatter.js")
 )
 
 
@@ -50,7 +45,7 @@ def scatter_view(
         key: what the map is known by; its zoom survives reruns under this key.
         positions: (n, 2) of the images on the chart.
         rows: the number that each image is known by.
-        words: what is said beside each image.
+        words: the label of each image.
         busy: work under way.
         on_choose: called with the row of an image that was clicked, before the next rerun.
         on_lasso: called with the rows of the images inside a line that was drawn, in the order of `rows`.
@@ -114,7 +109,7 @@ def scatter_data(
 
 
 def parse_rows(value: object, rows: Sequence[int]) -> list[int]:
-    """Check what a browser says was chosen.
+    """Check the choice that a browser sent.
 
     Args:
         value: `{"rows": [numbers]}`.

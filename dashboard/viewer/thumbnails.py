@@ -11,13 +11,13 @@ import io
 import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import streamlit as st
 from PIL import Image
 
+from dashboard.viewer.asset import asset
 from dashboard.viewer.gestures import received
 
 PIXELS = 600_000  # of a contact sheet: 540 images of 32 x 32, 0.7 MB as text
@@ -25,15 +25,11 @@ LEVELS = 63  # steps of each channel: nobody sees the error of 2/255, and the sh
 NO_MARKS: Mapping[int, str] = {}
 
 
-def _asset(name: str) -> str:
-    return Path(__file__).with_name(name).read_text(encoding="utf-8")
-
-
 _mount = st.components.v2.component(
     "thumbnail_grid",
     html='<div class="grid" role="group"></div><p class="none">no images</p><style class="sheet"></style>',
-    css=_asset("thumbnails.css"),
-    js=_asset("thumbnails.js"),
+    css=asset("thumbnails.css"),
+    js=asset("thumbnails.js"),
 )
 
 

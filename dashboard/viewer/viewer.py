@@ -12,7 +12,6 @@ import contextlib
 import io
 import zlib
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any, TypedDict
 
 import numpy as np
@@ -21,6 +20,7 @@ from PIL import Image
 
 from core.figures.drawing import style
 from core.figures.drawing.chart import Axis, Chart, FieldLayer, ImagesLayer, LinesLayer, Panel, PointsLayer
+from dashboard.viewer.asset import asset
 from dashboard.viewer.gestures import Extent as Extent
 from dashboard.viewer.gestures import Point, received, square
 from dashboard.viewer.gestures import parse_pick as parse_pick
@@ -37,15 +37,11 @@ class Busy(TypedDict):
     fraction: float | None
 
 
-def _asset(name: str) -> str:
-    return Path(__file__).with_name(name).read_text(encoding="utf-8")
-
-
 _mount = st.components.v2.component(
     "plane_viewer",
-    html=_asset("viewer.html"),
-    css=_asset("viewer.css"),
-    js=_asset("drawing.js") + _asset("viewer.js"),
+    html=asset("viewer.html"),
+    css=asset("viewer.css"),
+    js=asset("drawing.js") + asset("viewer.js"),
 )
 
 

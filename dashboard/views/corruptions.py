@@ -19,7 +19,7 @@ ANALYSIS, SETS, NOISE, LAB = "severity", "corruption", "noise", "augmentation"
 
 
 def marked(results: tuple[SeverityWalk | None, ...]) -> None:
-    """The image at the marked severity, and what each model says of it."""
+    """The image at the marked severity, and each model's prediction."""
     name, at = made.parameters["corruption"], made.figure["marked"]
     st.markdown("**At one severity**")
     st.slider(

@@ -192,7 +192,7 @@ def measured(cut: CurvatureSection) -> None:
 
 
 def image_asked() -> None:
-    """Which image is asked about."""
+    """Choose the image."""
     plane_controls.image_asked(made)
     controls.setting(ANALYSIS, "count", "Others of the set")
 

@@ -13,7 +13,7 @@ from dashboard.state.session import Outcome
 from dashboard.widgets import controls, exports, page
 
 ANALYSIS = "shared_directions"
-MORE = {  # analyses beside: heading, what its button offers, settings
+MORE = {  # further analyses: heading, label of the button, settings
     "direction_sensitivity": (
         "What noise along them flips",
         "Put noise along directions on {count} images",

@@ -1,4 +1,4 @@
-"""What this is, what the chosen model is, and what it says about the images."""
+"""What the dashboard offers, the chosen model, and its predictions of the images."""
 
 from pathlib import Path
 
@@ -21,7 +21,7 @@ LARGEST = 200  # MB of a dropped file
 
 
 def start() -> None:
-    """A picture of what there is to see, and the three first steps."""
+    """An example picture, and the first three steps."""
     picture, steps = st.columns([2, 3], gap="medium", vertical_alignment="center")
     picture.image(str(PICTURE), caption="A slice through three images: the colour is what the model says there.")
     with steps:

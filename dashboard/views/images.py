@@ -21,7 +21,7 @@ from dashboard.viewer.words import escape_markdown
 from dashboard.widgets import controls, page
 from dashboard.work.unforeseen import user_message
 
-SHOWN, ABREAST = 6, 3  # pictures beside what the model sees of them, in rows of so many
+SHOWN, ABREAST = 6, 3  # pictures shown next to the model's input, and how many of them per row
 MOST_ROWS = 500  # of a table or a list
 _FEW = 6  # lines of a list that is shown whole
 _NAME = 24  # letters of a file's name under its picture
@@ -53,7 +53,7 @@ def bring() -> None:
         st.session_state["images:refused"] = ""
         for name in ("images:fit", "images:labels"):
             st.session_state.pop(name, None)
-    except Exception as error:  # noqa: BLE001 - also what nobody foresaw
+    except Exception as error:  # noqa: BLE001 - also unexpected errors
         st.session_state["images:refused"] = user_message(error)
     address.rerun()
 
@@ -68,12 +68,12 @@ def draft() -> ImageSource | None:
 
 
 def read(source: ImageSource) -> Gathered | None:
-    """What is in the file; None where nothing can be used, which is told, and the file is deleted."""
+    """What is in the file; None if nothing can be used: then the page says so and the file is deleted."""
     try:
         key = f"images:cancel:{source.text()}"
         with watched(key, "the pictures", partial(cancel, source.text())) as progress:
             return own_images.gathered(source.text(), progress)
-    except Exception as error:  # noqa: BLE001 - also what nobody foresaw
+    except Exception as error:  # noqa: BLE001 - also unexpected errors
         own_images.forget(source.text())
         st.session_state["images:refused"] = user_message(error)
         address.rerun()
@@ -132,7 +132,7 @@ def classes(source: ImageSource, found: Gathered) -> ImageSource:
 
 
 def shown(found: Gathered) -> None:
-    """A few pictures as they came, beside what the model sees of them; and what was done to each as a table."""
+    """A few pictures as uploaded, next to the model's input, and a table of what was done to each."""
     few = list(dict.fromkeys(np.linspace(0, len(found.images) - 1, SHOWN).round().astype(int).tolist()))
     sample = found.images[few]
     pairs = list(zip(own_images.previews(sample.source, few), thumbnails(sample), few, strict=True))

@@ -178,7 +178,7 @@ def towards_slices(along: tuple[str, str]) -> None:
 
 
 def shares() -> None:
-    """What share of the triangle between the ends stays, beside how far the walks came."""
+    """The share of the triangle between the ends that keeps its confidence, and how far the walks came."""
     st.subheader("The triangle between the ends")
     shows_rest = len(made.models) == 1 and directions() is not None  # of one model the plane shows the rest
     shown = triangle.with_settings(show="shares") if shows_rest else triangle
@@ -230,7 +230,7 @@ def _limbs(one: LevelStar) -> dict[str, str]:
 
 
 def moment(cards: list[LevelSetCard]) -> None:
-    """The image at one step of the walk, and what each model says of its own."""
+    """The image at one step of the walk, and each model's prediction of its own."""
     st.markdown("**At one step**")
     pair = min(made.figure["shown"], len(cards[0].status)) - 1
     steps = [int(at) for at in cards[0].frames]

@@ -42,7 +42,7 @@ def worded(value: float, unit: str = "") -> str:
 
 
 def beside_linear(found: LocalCard) -> None:
-    """Isotropy and scores of the model beside those of two linear maps."""
+    """Isotropy and scores of the model, compared with two linear maps."""
     controls.card_title("Beside linear maps")
     scores = (found.mantel_raw[0], found.mantel_linear[0], found.mantel_random[0])
     symmetry = (np.nanmean(found.asymmetry[0]) if np.isfinite(found.asymmetry[0]).any() else math.nan, 0.0, 0.0)
@@ -110,7 +110,7 @@ def facts(found: LocalCard) -> None:
 
 
 def image_asked() -> None:
-    """Which image is asked about, and along which plane."""
+    """Choose the image and the plane."""
     plane_controls.image_asked(made, how=", in its plane")
     if made.parameters["at"] is None:
         plane_controls.direction(ANALYSIS, "u", "Across")

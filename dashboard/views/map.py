@@ -74,7 +74,7 @@ def scatter(
 
 
 def words(found: EmbeddingMap, names: tuple[str, ...]) -> list[str]:
-    """What is said beside each image."""
+    """The label of each image."""
     texts = []
     for number, row in enumerate(found.row.tolist()):
         predicted, label = int(found.predicted[number]), int(found.label[number])
@@ -219,7 +219,7 @@ def take_walk() -> None:
 
 
 def quality(results: list[EmbeddingMap]) -> None:
-    """How faithful the maps are, each number beside what a random map would have."""
+    """How faithful the maps are: each number next to that of a random map."""
     st.subheader("How faithful is this map?" if len(results) == 1 else "How faithful are these maps?")
     first, columns = results[0], [measured(found) for found in results]
     if len(results) == 1:

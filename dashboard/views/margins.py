@@ -104,7 +104,7 @@ def chosen_block(result: SubspaceMargins | None) -> None:
 
 
 def on_paper() -> None:
-    """Distances inside the chosen block, or of all changes, beside the exact ones, of models that have such."""
+    """Distances inside the chosen block, or over all changes, next to the exact ones, for models that have these."""
     block, readings, inside = made.figure["marked"], {}, False
     image = session.image_set(made.images)[[made.rows[0]]].pixels[0]
     for source, result in zip(made.models, session.shown(made, outcome), strict=True):

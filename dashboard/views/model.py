@@ -55,7 +55,7 @@ def _from_file() -> None:
             st.session_state["model:left_out"] = drafts.bring(files, progress)
         st.session_state["model:refused"] = ""
         drafts.replaced(before)
-    except Exception as error:  # noqa: BLE001 - also what nobody foresaw: the draft before it stays, and so does the page
+    except Exception as error:  # noqa: BLE001 - also unexpected errors: the previous draft and the page stay
         st.session_state["model:refused"] = user_message(error)
     address.rerun()
 
@@ -252,7 +252,7 @@ def _listed(typed: str, file: io.BytesIO | None) -> list[str]:
 
 
 def shown(source: str) -> None:
-    """Real images with what the model says of them, and the same under other normalisations."""
+    """Demo images with the model's predictions, under this and other normalisations."""
     classifier = own_classifier(source)
     images = demo_images_of(classifier.input_shape)
     tried = drafts.trials(source)

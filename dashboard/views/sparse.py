@@ -43,7 +43,7 @@ def verdict(found: SparseCard) -> None:
 
 
 def replay(found: SparseCard) -> None:
-    """The image with the first pixels changed, and what the model says about it."""
+    """The image with the first pixels changed, and the model's prediction."""
     most = int(found.pixels[0])
     used = made.figure["used"]
     used = most if used < 0 else min(used, most)
@@ -83,7 +83,7 @@ def facts(found: SparseCard) -> None:
 
 
 def on_paper(cards: tuple[SparseCard | None, ...]) -> None:
-    """DeepFool's distance beside the exact one, of models that have one."""
+    """DeepFool's distance next to the exact one, for models that have one."""
     readings = {}
     for source, found in zip(made.models, cards, strict=True):
         if found is not None:

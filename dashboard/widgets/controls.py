@@ -41,7 +41,7 @@ _CHOICES = {  # by setting and choice
     "order l1": "sum of changes",
     "norm inf": "∞",
 }
-_ROW = 30  # letters of choices that fit into one row beside several models
+_ROW = 30  # letters of choices that fit into one row when several models are shown
 
 
 def setting(analysis: str, name: str, label: str, choices: Sequence[Any] | None = None) -> Any:

@@ -91,7 +91,7 @@ _FILES = {
 
 
 def _file(made: Recipe, outcome: Outcome, ending: str) -> Callable[[], bytes]:
-    """What builds one file when it is asked for; it runs outside of the page and writes no elements."""
+    """Build one file on demand; the builder runs outside of the page and writes no elements."""
     classifiers = [session.classifier(source) for source in made.models]
     images = session.image_set(made.images)
 
@@ -103,7 +103,7 @@ def _file(made: Recipe, outcome: Outcome, ending: str) -> Callable[[], bytes]:
 
 
 def _series(made: Recipe) -> None:
-    """A GIF of the picture at every checkpoint, where the model is one of a series; it is made beside the page."""
+    """A GIF of the picture at every checkpoint, if the model is one of a series; made in the background."""
     checkpoints = own_uploads().together(made.models[0])
     if len(checkpoints) < 2 or made.definition.joint:
         return

@@ -1,4 +1,4 @@
-"""Null models beside the chosen one: which there are, and the widgets that put one there."""
+"""Null models to compare with: the kinds, and the widgets that add one."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def words(null: str, model: str) -> str:
 
 
 def choose(chosen: Sequence[str]) -> None:
-    """The widgets that put a null beside the chosen models."""
+    """The widgets that add a null model to the chosen ones."""
     kind = st.radio(
         "Null model",
         list(KINDS),
@@ -67,7 +67,7 @@ def choose(chosen: Sequence[str]) -> None:
 
 
 def on_paper(what: str, readings: Mapping[str, tuple[float, float | None]]) -> None:
-    """A card with computed distances beside exact ones, for the models that are known on paper; none for others.
+    """A card that compares computed with exact distances, for the models whose geometry is known in closed form.
 
     Args:
         what: is measured.

@@ -22,7 +22,7 @@ def lens(
 
     Args:
         analysis: the analysis that the view is about.
-        one: width of the left column beside the right one, with one model.
+        one: width of the left column with one model.
         several: its width with several models.
         narrow: width of the right column.
         explained: whether the explanation of the view stands below the cards.

@@ -62,11 +62,11 @@ def anchors(chosen: Sequence[int], count: int) -> None:
 
 
 def image_asked(made: Recipe, count: int = 1, *, title: str = "Image", how: str = "") -> None:
-    """The card that says which image is asked about: one of the set, or a point that was picked on a slice.
+    """The card with the image in question: one of the set, or a point picked on a slice.
 
     Args:
         made: the recipe of the view, which has a setting `at`.
-        count: how many images of the set there are to choose; those after the first also beside a picked point.
+        count: how many images of the set to choose; those after the first also with a picked point.
         title: of the card.
         how: what is done to a picked point, e.g. ", put back into the pixel box".
     """

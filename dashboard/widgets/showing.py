@@ -1,4 +1,4 @@
-"""Widgets that show a part of the choice, and what a browser says of them."""
+"""Widgets that show a part of the choice, and the values that a browser sends for them."""
 
 from __future__ import annotations
 

@@ -16,10 +16,10 @@ T = TypeVar("T")
 
 
 def progress_words(outcome: Outcome, what: str) -> Busy | None:
-    """The line under a picture while it is computed; None when nothing is under way.
+    """The progress line under a picture while it is computed; None if nothing is running.
 
     Args:
-        outcome: what is there.
+        outcome: the results so far.
         what: the size of the work, e.g. "512 x 512".
     """
     if not outcome.waiting:
@@ -33,10 +33,10 @@ def progress_words(outcome: Outcome, what: str) -> Busy | None:
 
 
 def progress(outcome: Outcome, what: str) -> bool:
-    """The bar of what is under way; of what was stopped before its first picture, that there is none.
+    """A progress bar while something runs; if it was stopped before its first picture, a line saying so.
 
     Args:
-        outcome: what is there.
+        outcome: the results so far.
         what: the size of the work, e.g. "512 x 512".
 
     Returns:
@@ -51,11 +51,11 @@ def progress(outcome: Outcome, what: str) -> bool:
 
 
 def stop_or_resume(outcome: Outcome, name: str = "") -> None:
-    """A cancel button while something is computed, and a way to go on after it was stopped.
+    """A cancel button while something is computed, and a button to resume it after it was stopped.
 
     Args:
-        outcome: what is there.
-        name: tells it from the page's own buttons, where it is about something beside.
+        outcome: the results so far.
+        name: tells it from the page's own buttons, if it belongs to a further picture.
     """
     if outcome.waiting:
         st.button("Cancel", key=f"cancel{name}", on_click=session.cancel, args=(outcome,))
@@ -98,7 +98,7 @@ def side_by_side(
     """One column per model: its progress until a first result is there, then its picture; below, a way to stop.
 
     Args:
-        outcome: what is there.
+        outcome: the results so far.
         what: the size of the work, e.g. "512 x 512".
         pictures: a source and its result for each model, None where there is none yet.
         draw: draws one picture, given its number, the source and the result.

@@ -1,4 +1,4 @@
-"""Long work beside the pages: one job at a time on each device, a fair queue, progress, cancel.
+"""Background jobs: one at a time on each device, with a fair queue, progress and cancellation.
 
 A page asks for work and goes on drawing; a worker thread does it and never calls Streamlit. Six rules:
 
@@ -91,7 +91,7 @@ class Job(Generic[T]):
         return self._jobs.remaining(self)
 
     def cancel(self, user: str) -> None:
-        """`user` wants this no more; the work stops, before its next batch, when nobody does."""
+        """`user` no longer wants this; the work stops before its next batch once nobody does."""
         self._jobs.cancel(self, user)
 
     def wait(self, timeout: float | None = None) -> bool:
@@ -136,7 +136,7 @@ class Jobs:
             work: called once on a worker of the device; reports progress through its argument.
             device: whose worker runs it.
             slot: a user wants one thing at a time in each slot.
-            urgent: whether it passes lesser work; whoever asks for waiting work urgently makes it urgent.
+            urgent: whether it overtakes lesser work; an urgent request makes waiting work urgent.
 
         Returns:
             The job: a new one, or the one that already computes, or has computed, the same. A failed or cancelled one
@@ -150,7 +150,7 @@ class Jobs:
             claim = (user, slot)
             older = self._wanted.get(claim)
             if older is job and (job.urgent or not urgent):
-                return job  # a page that looks again: nobody has to hear of it
+                return job  # a page that polls: nothing has changed
             if not job.state.ended:
                 self._wanted[claim] = job
                 job._wanted_by.add(claim)
@@ -363,7 +363,7 @@ class Jobs:
         except BaseException as error:  # noqa: BLE001 - those who wait must hear of it, and the queue must go on
             job.error = error
         if job.error is not None:
-            user_message(job.error)  # logged, unless it is an answer to whoever asked and no fault of the program
+            user_message(job.error)  # logs it, unless the request was at fault and not the program
             traceback.clear_frames(job.error.__traceback__)  # else it keeps every tensor of the failed work alive
         with self._changed:
             self._running[job.device].remove(job)

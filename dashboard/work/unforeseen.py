@@ -1,4 +1,4 @@
-"""Errors in words: our own sentences as they are, of all others a reference number under which the log has more."""
+"""Error messages: our own sentences unchanged; for any other error a reference number to look up in the log."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ _REFERENCE = "boundary_atlas_reference"
 def user_message(error: BaseException) -> str:
     """An error as a page shows it.
 
-    A plain ValueError is ours where it says what was expected; libraries raise some, too.
+    A plain ValueError is ours if it says what was expected; libraries raise some, too.
 
     Args:
-        error: as it was caught. One that nobody foresaw is logged with its traceback when first asked about, and has
-            the same number ever after.
+        error: as it was caught. An unexpected one is logged with its traceback the first time, and keeps its
+            number.
 
     Returns:
         One sentence.

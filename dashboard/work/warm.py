@@ -21,7 +21,7 @@ def at_once() -> None:
 
 
 def later() -> None:
-    """Have umap-learn and walks compiled when nobody waits, once; only in a server, which lives long enough."""
+    """Compile umap-learn and the walks once, while no request is waiting; only in a server, which lives long enough."""
     if "streamlit.web.bootstrap" in sys.modules and not _started.is_set():
         _started.set()
         _wait()

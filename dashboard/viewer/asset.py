@@ -1,0 +1,10 @@
+"""The files of the components, which lie beside their code."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+def asset(name: str) -> str:
+    """The text of a file in this folder."""
+    return Path(__file__).with_name(name).read_text(encoding="utf-8")
