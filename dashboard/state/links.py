@@ -277,25 +277,6 @@ def _rows_in(
     return rows() if all(row < len(image_set(images)) for row in rows()) else starting_rows(images)
 
 
-def _adopt(opened: Recipe, at: Point | None) -> None:
-    """Set the choice to a recipe from outside, which may name no file of this machine.
-
-    Raises:
-        RecipeError: if it names something else than demo models and images, too many, or rows beyond the set.
-        ValueError: if one cannot be loaded, or they do not fit together.
-    """
-    check_here(opened.models)
-    check_images(opened.images)
-    chosen = tuple(dict.fromkeys(opened.models))
-    if len(chosen) > MOST_MODELS:
-        raise RecipeError(f"expected at most {MOST_MODELS} models side by side, got {len(chosen)}")
-    for source in chosen:
-        _check_fit(source, opened.images)
-    opened.check_rows(image_set(opened.images))
-    _choose(chosen, opened.images, opened.rows, at)
-    st.session_state[f"settings:{opened.analysis}"] = {**opened.parameters, **opened.figure}
-
-
 def _choose(chosen: tuple[str, ...], images: str, rows_now: tuple[int, ...], at: Point | None) -> None:
     for source in chosen:
         trained = Source.parse(source).trained
@@ -329,8 +310,23 @@ def _restore_and_go(opened: Recipe) -> None:
 
 
 def _restore(opened: Recipe) -> None:
+    """Set the choice to a recipe from outside, which may name no file of this machine.
+
+    Raises:
+        RecipeError: if it names something else than demo models and images, too many, or rows beyond the set.
+        ValueError: if one cannot be loaded, or they do not fit together.
+    """
+    check_here(opened.models)
+    check_images(opened.images)
+    chosen = tuple(dict.fromkeys(opened.models))
+    if len(chosen) > MOST_MODELS:
+        raise RecipeError(f"expected at most {MOST_MODELS} models side by side, got {len(chosen)}")
+    for source in chosen:
+        _check_fit(source, opened.images)
+    opened.check_rows(image_set(opened.images))
     start = opened.parameters.get("at")
-    _adopt(opened, start if start and any(start) else None)
+    _choose(chosen, opened.images, opened.rows, start if start and any(start) else None)
+    st.session_state[f"settings:{opened.analysis}"] = {**opened.parameters, **opened.figure}
     first = next(name for name, entry in TABLE.items() if entry.view == opened.definition.view)
     st.session_state["asked"] = (opened.analysis,) if opened.analysis != first else ()
     if opened.analysis != "slice":  # the plane that it lies in is shown too

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import streamlit as st
@@ -90,14 +90,18 @@ def directions() -> tuple[str, str] | None:
     return (u, v) if u and v else None
 
 
-def plane(cards: list[LevelSetCard]) -> None:
-    """The slice through the source and the ends of the first model's walks, shaded by the source's class."""
+def plane(cards: list[LevelSetCard]) -> Slice | None:
+    """The slice through the source and the ends of the first model's walks, shaded by the source's class.
+
+    Returns:
+        The slice of the first model, once it is there.
+    """
     st.subheader("The plane of the walks")
     along = directions()
     if along is None:
         which = "with a delta of whole percents" if made.parameters["at"] is None else "from an image of the set"
         st.caption(f"Drawn for walks {which}: others have no name that a link could hold.")
-        return
+        return None
     if len(made.rows) > 2:
         controls.setting(TRIANGLE, "through", "Through the source and")
     side = speed_estimate.beside(_SIDE)
@@ -138,7 +142,7 @@ def plane(cards: list[LevelSetCard]) -> None:
         controls.legend(chart)
         return chart.caption
 
-    session.live(cut, draw)
+    outcome = session.live(cut, draw)
     st.button(
         "Open this plane in Slices",
         key="level_sets:slices",
@@ -146,6 +150,7 @@ def plane(cards: list[LevelSetCard]) -> None:
         args=(along,),
         help="The same plane by classes, with the path of the walk drawn in it.",
     )
+    return cast(Slice | None, session.shown(cut, outcome)[0])
 
 
 def _same_plane(along: tuple[str, str]) -> bool:
@@ -255,20 +260,14 @@ def moment(cards: list[LevelSetCard]) -> None:
             st.caption(f"The walk ended after {card.taken[pair]} steps: {card.status[pair]}.")
 
 
-def mixed(card: LevelSetCard) -> None:
+def mixed(cut: Slice | None) -> None:
     """The image at the picked point of the first model's plane."""
     along, at = directions(), session.point()
-    if along is None or at is None or not _same_plane(along) or not np.isfinite(card.endpoints[:2]).all():
+    if cut is None or along is None or at is None or not _same_plane(along):
         return
-    source, target = session.image_set(made.images).pixels[list(made.rows[:2])].numpy()
-    corners = (card.endpoints[0], target) if along[1].startswith("image:") else card.endpoints[:2]
-    u, v = (np.asarray(corner, np.float64) - source for corner in corners)
-    u /= np.linalg.norm(u)
-    v -= (v * u).sum() * u
-    v /= np.linalg.norm(v)
     with st.container(border=True):
         st.markdown("**Picked point of the plane**")
-        controls.image_card(session.classifier(made.models[0]), (source + at[0] * u + at[1] * v)[None])
+        controls.image_card(session.classifier(made.models[0]), cut.plane.to_pixels(np.array([at])))
 
 
 def question() -> None:
@@ -311,11 +310,12 @@ size = f"{len(made.rows) - 1} walks of {made.parameters['steps']} steps"
 with left:
     outcome = exports.picture(made, size, shown=made.with_settings(show="film"), main=True, patience=0.25)
     cards = [result for result in outcome.results if isinstance(result, LevelSetCard)]
+    seen = None
     complete = outcome.finished and len(cards) == len(made.models)
     if complete:
         ends(outcome, cards)
         if all(np.isfinite(card.endpoints[:2]).all() for card in cards):
-            plane(cards)
+            seen = plane(cards)
             if len(made.rows) > 2:
                 shares()
         star()
@@ -323,4 +323,4 @@ with right:
     page.cards(question)
     if complete:
         page.cards(partial(moment, cards))
-        mixed(cards[0])
+        mixed(seen)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 import streamlit as st
@@ -35,25 +35,13 @@ def anchors(chosen: Sequence[int], count: int) -> None:
             key=f"anchors:slot:{count}",
             help="A lies at the origin, B on the x axis, C above it.",
         )
-        names = ("all", *images.class_names)
-        kind = st.selectbox("Class", names, key="anchors:class", help="Show only images of this class.")
-        labels = images.labels.tolist()
-        rows = [row for row, k in enumerate(labels) if kind == "all" or images.class_names[k] == kind][:180]
 
         def choose(row: int) -> None:
             changed = list(chosen)
             changed[_LETTERS.index(st.session_state[f"anchors:slot:{count}"] or "A")] = row
             session.choose(rows=changed)
 
-        thumbnail_grid(
-            thumbnails(images[rows]),
-            key="anchors:grid",
-            rows=rows,
-            labels=images[rows].words,
-            marks={row: _LETTERS[place] for place, row in enumerate(chosen[:count])},
-            on_choose=choose,
-            height=300,
-        )
+        _grid("anchors", {row: _LETTERS[place] for place, row in enumerate(chosen[:count])}, choose)
     for place, (column, row) in enumerate(zip(st.columns(3), chosen[:count], strict=False)):
         column.image(enlarged(thumbnails(images[[row]])[0], 64), width=64)
         column.caption(f"{_LETTERS[place]}: {images[[row]].words[0]}, row {row}")
@@ -91,10 +79,6 @@ def targets(chosen: Sequence[int], most: int, aim: Callable[[tuple[int, ...]], N
     source, *others = chosen
     with st.popover("Choose targets", width="stretch"):
         st.caption(f"A click adds an image, or takes it away again: 1 to {most} of them.")
-        names = ("all", *images.class_names)
-        kind = st.selectbox("Class", names, key="targets:class", help="Show only images of this class.")
-        labels = images.labels.tolist()
-        rows = [row for row, k in enumerate(labels) if kind == "all" or images.class_names[k] == kind][:180]
 
         def choose(row: int) -> None:
             kept = [other for other in others if other != row] if row in others else [*others, row]
@@ -105,19 +89,29 @@ def targets(chosen: Sequence[int], most: int, aim: Callable[[tuple[int, ...]], N
             else:
                 aim((source, *kept))
 
-        thumbnail_grid(
-            thumbnails(images[rows]),
-            key="targets:grid",
-            rows=rows,
-            labels=images[rows].words,
-            marks={source: "A"} | {row: str(place) for place, row in enumerate(others, 1)},
-            on_choose=choose,
-            height=300,
-        )
+        _grid("targets", {source: "A"} | {row: str(place) for place, row in enumerate(others, 1)}, choose)
     for start in range(0, len(others), 4):
         for place, column in zip(range(start, min(start + 4, len(others))), st.columns(4), strict=False):
             column.image(enlarged(thumbnails(images[[others[place]]])[0], 64), width=64)
             column.caption(f"{place + 1}: {images[[others[place]]].words[0]}, row {others[place]}")
+
+
+def _grid(name: str, marks: Mapping[int, str], choose: Callable[[int], None]) -> None:
+    """Thumbnails of the set, or of one class of it, to be clicked."""
+    images = session.image_set(session.images())
+    names = ("all", *images.class_names)
+    kind = st.selectbox("Class", names, key=f"{name}:class", help="Show only images of this class.")
+    labels = images.labels.tolist()
+    rows = [row for row, k in enumerate(labels) if kind == "all" or images.class_names[k] == kind][:180]
+    thumbnail_grid(
+        thumbnails(images[rows]),
+        key=f"{name}:grid",
+        rows=rows,
+        labels=images[rows].words,
+        marks=marks,
+        on_choose=choose,
+        height=300,
+    )
 
 
 _KINDS = {

@@ -83,16 +83,26 @@ class Job(Generic[T]):
     @property
     def position(self) -> int:
         """Its place in the queue: 1 is next, 0 no longer waiting."""
-        return self._jobs.position(self)
+        with self._jobs._changed:
+            order = [waiting for _, waiting in self._jobs._order(self.device)]
+            return order.index(self) + 1 if self in order else 0
 
     @property
     def remaining(self) -> float | None:
         """Seconds left if it goes on at the pace so far; None before the first progress, 0 after the end."""
-        return self._jobs.remaining(self)
+        with self._jobs._changed:
+            if self.state.ended:
+                return 0.0
+            if not self.fraction:
+                return None
+            whole = (self._reported - self._began) / self.fraction
+            return max(0.0, self._began + whole - self._jobs._clock())
 
     def cancel(self, user: str) -> None:
         """`user` no longer wants this; the work stops before its next batch once nobody does."""
-        self._jobs.cancel(self, user)
+        with self._jobs._changed:
+            for claim in [claim for claim in self._wanted_by if claim[0] == user]:
+                self._jobs._release(self, claim)
 
     def wait(self, timeout: float | None = None) -> bool:
         """Block until it has ended, at most `timeout` seconds; returns whether it has."""
@@ -175,34 +185,12 @@ class Jobs:
         with self._changed:
             return len({user for user, _ in self._wanted})
 
-    def cancel(self, job: Job[Any], user: str) -> None:
-        """`user` wants `job` no more, in any slot."""
-        with self._changed:
-            for claim in [claim for claim in job._wanted_by if claim[0] == user]:
-                self._release(job, claim)
-
     def leave(self, user: str, keep: Sequence[str] = ()) -> None:
         """`user` has gone, or has gone elsewhere, and wants nothing more but what is in the slots to keep."""
         with self._changed:
             for claim, job in list(self._wanted.items()):
                 if claim[0] == user and claim[1] not in keep:
                     self._release(job, claim)
-
-    def position(self, job: Job[Any]) -> int:
-        """The place of `job` in its queue: 1 is next, 0 no longer waiting."""
-        with self._changed:
-            order = [waiting for _, waiting in self._order(job.device)]
-            return order.index(job) + 1 if job in order else 0
-
-    def remaining(self, job: Job[Any]) -> float | None:
-        """Seconds left for `job` if it goes on at the pace so far; None before the first progress, 0 after the end."""
-        with self._changed:
-            if job.state.ended:
-                return 0.0
-            if not job.fraction:
-                return None
-            whole = (job._reported - job._began) / job.fraction
-            return max(0.0, job._began + whole - self._clock())
 
     # -- with the lock held -------------------------------------------------------------------------------------------
 

@@ -168,7 +168,7 @@ def test_a_shared_job_runs_at_the_earliest_turn_of_those_who_asked():
     bob = jobs.submit("bob", "bob", at_once("bob", log))
     jobs.submit("cleo", "same", at_once("same", log))
     assert (ada.position, bob.position, late.position) == (1, 2, 3)
-    jobs.cancel(bob, "bob")
+    bob.cancel("bob")
     assert late.position == 2
     gate.open()
     assert ended(ada, late)
