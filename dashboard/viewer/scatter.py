@@ -1,7 +1,9 @@
 """A map of images, a Streamlit component: points to look at one by one, and those that its user chose.
 
-The picture of the image under the pointer is shown beside it: all images travel as one contact sheet. A click chooses
-one image, a line drawn around some of them chooses these.
+The image under the pointer is shown next to it: all images travel as one contact sheet. A click chooses one image, a
+line drawn around some of them chooses these. `st.plotly_chart(on_select=...)` cannot take its place: its hover labels
+hold text alone, hovering is not sent to Python, and the chart is mounted anew, without its zoom, whenever what it draws
+changes, as it does when an image is chosen.
 """
 
 from __future__ import annotations

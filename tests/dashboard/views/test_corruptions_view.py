@@ -93,6 +93,7 @@ def test_two_models_share_the_walk_and_have_a_card_each(app: AppTest, settle: Se
 
 def test_the_slice_along_a_corruption_is_a_plane_of_slices(app: AppTest, settle: Settle) -> None:
     app.session_state["settings:slice"] = {"resolution": 32}
+    app.session_state["settings:profile"] = {"rays": 16}
     settle(app)
     healthy(app.button(key="corruptions:slice").click().run())  # AppTest goes back to its own page with the next run
     assert app.title[0].value == "Slices"
