@@ -240,8 +240,7 @@ def mine() -> None:
 page.heading("Images", "What do your own pictures become before the model sees them?")
 left, right = st.columns([640, 380], gap="large")
 with right:
-    with st.container(border=True):
-        mine()
+    page.cards(mine)
     page.about("images")
 with left:
     bring()

@@ -326,8 +326,7 @@ def use(source: str, fine: bool) -> None:
 page.heading("Model", "Does your own classifier load, and does it see images as it did in training?")
 left, right = st.columns([640, 380], gap="large")
 with right:
-    with st.container(border=True):
-        own_models.mine()
+    page.cards(own_models.mine)
     page.about("model")
 with left:
     bring()
