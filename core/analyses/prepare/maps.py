@@ -10,15 +10,15 @@ import torch
 
 from core.analyses.inputs import Inputs
 from core.analyses.prepare.map_rows import trails
-from core.analyses.prepare.recent import Recent
 from core.geometry.level_sets.step import Mode
 from core.geometry.maps.background import DecisionMap, decision_map
 from core.geometry.maps.curvature import curved_map
 from core.geometry.maps.maps import EmbeddingMap, embed
 from core.geometry.maps.paths import MapPaths, map_paths
+from core.runtime.cache import LRU
 from core.runtime.progress import OnProgress
 
-_recent: Recent[EmbeddingMap] = Recent(4)
+_recent: LRU[tuple[object, ...], EmbeddingMap] = LRU(4)  # paths on a map ask for it again
 
 
 def map_of_set(inputs: Inputs, *, resolution: int, curved: int, **settings: Any) -> DecisionMap:
@@ -96,7 +96,7 @@ def _embedded(inputs: Inputs, *, count: int, on_progress: OnProgress, **settings
         found = embed(classifier, chosen.pixels, labels=chosen.labels, on_progress=on_progress, **settings)
         return replace(found, row=np.array(taken, np.int32))
 
-    return _recent.get(key, find)
+    return _recent.fetch(key, find) if classifier.fingerprint else find()
 
 
 def _drawn(size: int, count: int, seed: int) -> list[int]:

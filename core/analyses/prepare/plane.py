@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -17,7 +18,6 @@ from torch import Tensor
 
 from core.analyses.inputs import Inputs
 from core.analyses.prepare.directions import parse_direction, partner, plane_of_directions
-from core.analyses.prepare.recent import Recent
 from core.errors import ImageError
 from core.geometry.corruptions.corruptions import WORST, corrupt
 from core.geometry.planes.boundary_profile import BoundaryProfile, boundary_profile
@@ -27,6 +27,7 @@ from core.geometry.planes.slices import Method, Slice, slice_plane
 from core.images.image_set import ImageSet
 from core.models.classifier import Classifier
 from core.result import Result
+from core.runtime.cache import LRU
 from core.runtime.progress import silent
 
 PlaneKind = Literal["images", "directions"]
@@ -47,7 +48,7 @@ class PlaneChoice(NamedTuple):
     walks: tuple[tuple[str, np.ndarray], ...] = ()  # texts of directions that are walks, (m, 3) x, y, distance off it
 
 
-_recent: Recent[PlaneChoice] = Recent(16)  # each zoom asks for the same plane again
+_recent: LRU[tuple[object, ...], PlaneChoice] = LRU(16)  # each zoom asks for the same plane again
 
 
 def resolve_plane(
@@ -74,7 +75,8 @@ def resolve_plane(
     """
     if plane == "directions":
         key = reference.fingerprint, images.digest, tuple(images.labels.tolist()), images.words, rows[0], u, v
-        return _recent.get(key, lambda: _at_image(reference, images, rows[0], u, v))
+        find = partial(_at_image, reference, images, rows[0], u, v)
+        return _recent.fetch(key, find) if reference.fingerprint else find()
     if len(rows) < 3:
         raise ImageError(f"expected three images for a plane through images, got {len(rows)}; choose the others")
     anchors = images[list(rows[:3])]
