@@ -1,23 +1,24 @@
 """Pickles: what `torch.save` wrote, read into plain values and places of tensors without running any of it.
 
-A pickle is a program. Python's own reader, and torch's restricted one, run it; this one follows its instructions and
-makes numbers, words, containers and `TensorPlace`s, whatever it asks for. A name that it would import becomes an inert
-`Stub`, and is listed for the refusal.
+A pickle is a program. Python's own reader, and torch's restricted one, run it; this one follows its instructions, which
+Python's `pickletools` only lists, and makes numbers, words, containers and `TensorPlace`s, whatever it asks for. A name
+that it would import becomes an inert `Stub`, and is listed for the refusal.
 
 Nothing here imports torch: it runs in a process of its own (`core.runtime.sandbox`).
 """
 
 from __future__ import annotations
 
+import io
+import pickletools
 import struct
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
 MOST_OPERATIONS = 3_000_000  # a state dict of 10,000 tensors takes 400,000
-_MOST_NUMBER = 32  # bytes of one whole number
+_MOST_BITS = 256  # of one whole number; a longer one is no size
 _MOST_DIMENSIONS = 32
-_LONGEST_LINE = 2000  # bytes; only pickles of protocol 0 have lines
 
 # dtype of each kind of storage, as the older and the newer names of torch's classes say it
 STORAGES = {
@@ -183,11 +184,12 @@ _MARK = object()
 
 
 class _Machine:
-    """A stack, a memo and a place in the bytes."""
+    """A stack, a memo and the instructions, which Python's `pickletools` splits off without following them."""
 
     def __init__(self, content: bytes, start: int, progress: Callable[[float], None]) -> None:
-        self.content = content
-        self.at = start
+        self.content = io.BytesIO(content)
+        self.content.seek(start)
+        self.size = max(1, len(content))
         self.progress = progress
         self.stack: list[Any] = []
         self.memo: dict[int, Any] = {}
@@ -195,50 +197,17 @@ class _Machine:
 
     def run(self) -> Unpickled:
         """Follow the instructions until STOP."""
-        content, steps = self.content, _STEPS
-        for operation in range(MOST_OPERATIONS):
-            if operation % 65536 == 0:
-                self.progress(self.at / max(1, len(content)))
-            code = content[self.at]
-            self.at += 1
-            if code == 0x2E:  # STOP
-                self.found.value, self.found.end = self.stack.pop(), self.at
-                return self.found
-            step = steps.get(code)
+        for number, (operation, argument, at) in enumerate(pickletools.genops(self.content)):
+            if number >= MOST_OPERATIONS:
+                _refuse(f"it has more than {MOST_OPERATIONS:,} instructions")
+            if number % 65536 == 0:
+                self.progress((at or 0) / self.size)
+            step = _STEPS.get(operation.name)
             if step is None:
-                _refuse(f"it has an instruction {code:#04x} that torch never writes")
-            step(self)
-        return _refuse(f"it has more than {MOST_OPERATIONS:,} instructions")
-
-    # -- bytes
-
-    def bytes(self, count: int) -> bytes:
-        """The next bytes."""
-        if not 0 <= count <= len(self.content) - self.at:
-            _refuse("it claims more than it holds")
-        taken = self.content[self.at : self.at + count]
-        self.at += count
-        return taken
-
-    def number(self, count: int) -> int:
-        """An unsigned integer of `count` bytes."""
-        return int.from_bytes(self.bytes(count), "little")
-
-    def signed(self, count: int) -> int:
-        """A signed integer of `count` bytes; 0 for one longer than any size."""
-        if count > _MOST_NUMBER:
-            self.bytes(count)
-            return 0
-        return int.from_bytes(self.bytes(count), "little", signed=True)
-
-    def line(self, encoding: str = "utf-8") -> str:
-        """The rest of a line."""
-        end = self.content.index(b"\n", self.at, self.at + _LONGEST_LINE)
-        taken = self.content[self.at : end]
-        self.at = end + 1
-        return taken.decode(encoding)
-
-    # -- stack
+                _refuse(f"it has an instruction {operation.name} that torch never writes")
+            step(self, argument)
+        self.found.value, self.found.end = self.stack.pop(), self.content.tell()
+        return self.found
 
     def push(self, value: Any) -> None:
         """Put a value on the stack."""
@@ -386,8 +355,20 @@ _CALLS: dict[str, Callable[[tuple[Any, ...]], Any]] = {
 }
 
 
-def _tuple_of(count: int) -> Callable[[_Machine], None]:
-    def step(machine: _Machine) -> None:
+def _push(machine: _Machine, argument: Any) -> None:
+    machine.push(argument)
+
+
+def _push_integer(machine: _Machine, argument: int) -> None:
+    machine.push(argument if argument.bit_length() <= _MOST_BITS else 0)
+
+
+def _pushes(value: Callable[[_Machine], Any]) -> Callable[[_Machine, Any], None]:
+    return lambda machine, _: machine.push(value(machine))
+
+
+def _tuple_of(count: int) -> Callable[[_Machine, Any], None]:
+    def step(machine: _Machine, argument: Any) -> None:
         taken = tuple(machine.stack[len(machine.stack) - count :])
         if len(taken) != count or _MARK in taken:
             _refuse("it is damaged")
@@ -397,127 +378,76 @@ def _tuple_of(count: int) -> Callable[[_Machine], None]:
     return step
 
 
-def _pushes(value: Callable[[_Machine], Any]) -> Callable[[_Machine], None]:
-    return lambda machine: machine.push(value(machine))
-
-
-def _reduce(machine: _Machine) -> None:
+def _reduce(machine: _Machine, argument: Any) -> None:
     arguments, function = machine.stack.pop(), machine.stack.pop()
     machine.call(function, arguments)
 
 
-def _new_with_names(machine: _Machine) -> None:
+def _new_with_names(machine: _Machine, argument: Any) -> None:
     """NEWOBJ_EX: a class with its arguments, some of them by name."""
     machine.stack.pop()
-    _reduce(machine)
+    _reduce(machine, argument)
 
 
-def _inst(machine: _Machine) -> None:
-    module, text = machine.line(), machine.line()
-    arguments = tuple(machine.above_mark())
+def _global(machine: _Machine, argument: str) -> None:
+    module, _, text = argument.partition(" ")
     machine.name(module, text)
+
+
+def _inst(machine: _Machine, argument: str) -> None:
+    arguments = tuple(machine.above_mark())
+    _global(machine, argument)
     machine.call(machine.stack.pop(), arguments)
 
 
-def _obj(machine: _Machine) -> None:
+def _obj(machine: _Machine, argument: Any) -> None:
     taken = machine.above_mark()
     machine.call(taken[0], tuple(taken[1:]))
 
 
-def _extension(machine: _Machine, count: int) -> None:
-    machine.bytes(count)
-    machine.name("a name", "of the extension registry")
-
-
-def _global(machine: _Machine) -> None:
-    machine.name(machine.line(), machine.line())
-
-
-def _put(machine: _Machine) -> None:
-    machine.keep(int(machine.line()))
-
-
-def _get(machine: _Machine) -> None:
-    machine.push(machine.memo[int(machine.line())])
-
-
-def _quoted(machine: _Machine) -> str:
-    return machine.line().strip("'\"")
-
-
-def _int(machine: _Machine) -> int | bool:
-    text = machine.line()
-    return {"00": False, "01": True}[text] if text in ("00", "01") else int(text)
-
-
-# By instruction: see the module `pickletools` of Python's library for their meaning.
-_STEPS: dict[int, Callable[[_Machine], Any]] = {
-    ord(code): step
-    for code, step in {
-        "(": lambda machine: machine.push(_MARK),
-        "0": lambda machine: machine.stack.pop(),
-        "1": lambda machine: machine.above_mark(),
-        "2": lambda machine: machine.push(machine.stack[-1]),
-        "F": _pushes(lambda machine: float(machine.line())),
-        "I": _pushes(_int),
-        "L": _pushes(lambda machine: int(machine.line().rstrip("L"))),
-        "J": _pushes(lambda machine: machine.signed(4)),
-        "K": _pushes(lambda machine: machine.number(1)),
-        "M": _pushes(lambda machine: machine.number(2)),
-        "\x8a": _pushes(lambda machine: machine.signed(machine.number(1))),
-        "\x8b": _pushes(lambda machine: machine.signed(machine.number(4))),
-        "G": _pushes(lambda machine: struct.unpack(">d", machine.bytes(8))[0]),
-        "N": _pushes(lambda machine: None),
-        "\x88": _pushes(lambda machine: True),
-        "\x89": _pushes(lambda machine: False),
-        "S": _pushes(_quoted),
-        "V": _pushes(lambda machine: machine.line("raw-unicode-escape")),
-        "T": _pushes(lambda machine: machine.bytes(machine.number(4)).decode("latin-1")),
-        "U": _pushes(lambda machine: machine.bytes(machine.number(1)).decode("latin-1")),
-        "X": _pushes(lambda machine: machine.bytes(machine.number(4)).decode("utf-8", "surrogatepass")),
-        "\x8c": _pushes(lambda machine: machine.bytes(machine.number(1)).decode("utf-8", "surrogatepass")),
-        "\x8d": _pushes(lambda machine: machine.bytes(machine.number(8)).decode("utf-8", "surrogatepass")),
-        "B": _pushes(lambda machine: machine.bytes(machine.number(4))),
-        "C": _pushes(lambda machine: machine.bytes(machine.number(1))),
-        "\x8e": _pushes(lambda machine: machine.bytes(machine.number(8))),
-        "\x96": _pushes(lambda machine: machine.bytes(machine.number(8))),
-        ")": _pushes(lambda machine: ()),
-        "]": _pushes(lambda machine: []),
-        "}": _pushes(lambda machine: {}),
-        "\x8f": _pushes(lambda machine: []),
-        "l": _pushes(lambda machine: machine.above_mark()),
-        "t": _pushes(lambda machine: tuple(machine.above_mark())),
-        "\x91": _pushes(lambda machine: machine.above_mark()),
-        "\x85": _tuple_of(1),
-        "\x86": _tuple_of(2),
-        "\x87": _tuple_of(3),
-        "a": lambda machine: machine.extend([machine.stack.pop()]),
-        "e": lambda machine: machine.extend(machine.above_mark()),
-        "\x90": lambda machine: machine.extend(machine.above_mark()),
-        "s": lambda machine: machine.set_items([*reversed((machine.stack.pop(), machine.stack.pop()))]),
-        "u": lambda machine: machine.set_items(machine.above_mark()),
-        "d": _pushes(lambda machine: _ordered(([*zip(*[iter(machine.above_mark())] * 2, strict=True)],))),
-        "p": _put,
-        "q": lambda machine: machine.keep(machine.number(1)),
-        "r": lambda machine: machine.keep(machine.number(4)),
-        "\x94": lambda machine: machine.keep(len(machine.memo)),
-        "g": _get,
-        "h": lambda machine: machine.push(machine.memo[machine.number(1)]),
-        "j": lambda machine: machine.push(machine.memo[machine.number(4)]),
-        "c": _global,
-        "\x93": lambda machine: machine.name_of_two(),
-        "\x82": lambda machine: _extension(machine, 1),
-        "\x83": lambda machine: _extension(machine, 2),
-        "\x84": lambda machine: _extension(machine, 4),
-        "R": _reduce,
-        "\x81": _reduce,
-        "\x92": _new_with_names,
-        "i": _inst,
-        "o": _obj,
-        "b": lambda machine: machine.state(),
-        "P": lambda machine: machine.persistent(machine.line()),
-        "Q": lambda machine: machine.persistent(machine.stack.pop()),
-        "\x80": lambda machine: machine.bytes(1),
-        "\x95": lambda machine: machine.bytes(8),
-    }.items()
+# By the name of the instruction, which stands for its meaning in the module `pickletools` of Python's library.
+_STEPS: dict[str, Callable[[_Machine, Any], Any]] = {
+    **dict.fromkeys(("FLOAT", "BINFLOAT", "STRING", "UNICODE", "BINSTRING", "SHORT_BINSTRING"), _push),
+    **dict.fromkeys(("BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8"), _push),
+    **dict.fromkeys(("BINBYTES", "SHORT_BINBYTES", "BINBYTES8"), _push),
+    **dict.fromkeys(("INT", "BININT", "BININT1", "BININT2", "LONG", "LONG1", "LONG4"), _push_integer),
+    "BYTEARRAY8": lambda machine, argument: machine.push(bytes(argument)),
+    "NONE": _pushes(lambda machine: None),
+    "NEWTRUE": _pushes(lambda machine: True),
+    "NEWFALSE": _pushes(lambda machine: False),
+    "EMPTY_TUPLE": _pushes(lambda machine: ()),
+    "EMPTY_LIST": _pushes(lambda machine: []),
+    "EMPTY_DICT": _pushes(lambda machine: {}),
+    "EMPTY_SET": _pushes(lambda machine: []),
+    "LIST": _pushes(lambda machine: machine.above_mark()),
+    "TUPLE": _pushes(lambda machine: tuple(machine.above_mark())),
+    "FROZENSET": _pushes(lambda machine: machine.above_mark()),
+    "TUPLE1": _tuple_of(1),
+    "TUPLE2": _tuple_of(2),
+    "TUPLE3": _tuple_of(3),
+    "DICT": _pushes(lambda machine: _ordered(([*zip(*[iter(machine.above_mark())] * 2, strict=True)],))),
+    "APPEND": lambda machine, _: machine.extend([machine.stack.pop()]),
+    "APPENDS": lambda machine, _: machine.extend(machine.above_mark()),
+    "ADDITEMS": lambda machine, _: machine.extend(machine.above_mark()),
+    "SETITEM": lambda machine, _: machine.set_items([*reversed((machine.stack.pop(), machine.stack.pop()))]),
+    "SETITEMS": lambda machine, _: machine.set_items(machine.above_mark()),
+    "MARK": _pushes(lambda machine: _MARK),
+    "POP": lambda machine, _: machine.stack.pop(),
+    "POP_MARK": lambda machine, _: machine.above_mark(),
+    "DUP": _pushes(lambda machine: machine.stack[-1]),
+    **dict.fromkeys(("PUT", "BINPUT", "LONG_BINPUT"), lambda machine, number: machine.keep(number)),
+    "MEMOIZE": lambda machine, _: machine.keep(len(machine.memo)),
+    **dict.fromkeys(("GET", "BINGET", "LONG_BINGET"), lambda machine, number: machine.push(machine.memo[number])),
+    "GLOBAL": _global,
+    "STACK_GLOBAL": lambda machine, _: machine.name_of_two(),
+    **dict.fromkeys(("EXT1", "EXT2", "EXT4"), lambda machine, _: machine.name("a name", "of the extension registry")),
+    "REDUCE": _reduce,
+    "NEWOBJ": _reduce,
+    "NEWOBJ_EX": _new_with_names,
+    "INST": _inst,
+    "OBJ": _obj,
+    "BUILD": lambda machine, _: machine.state(),
+    "PERSID": lambda machine, identifier: machine.persistent(identifier),
+    "BINPERSID": lambda machine, _: machine.persistent(machine.stack.pop()),
+    **dict.fromkeys(("PROTO", "FRAME", "STOP"), lambda machine, _: None),
 }
