@@ -265,7 +265,7 @@ def _check_kind(content: bytes, format: str, name: str) -> None:
         raise ImageError(
             f"expected {ending[1:].upper()} in {short}, it holds {format}; give it the ending it should have"
         )
-    if is_archive(content):
+    if zip_ends(content[-65_557:]):  # the longest comment, and the record before it
         raise ImageError(f"expected an image and nothing besides, {short} is an archive as well; save it again as PNG")
     for sign, other in _OTHERS.items():
         if sign in content:
@@ -278,11 +278,6 @@ def _check_kind(content: bytes, format: str, name: str) -> None:
         raise ImageError(
             f"expected an image and nothing besides, {short} goes on for {more} bytes; save it again as PNG"
         )
-
-
-def is_archive(content: bytes) -> bool:
-    """Whether the bytes end as a zip does."""
-    return bool(zip_ends(content[-65_557:]))
 
 
 def zip_ends(tail: bytes) -> list[int]:

@@ -331,7 +331,9 @@ def _hash_module(digest: hashlib._Hash, module: nn.Module) -> None:
 def _hash_class(digest: hashlib._Hash, kind: type) -> None:
     for base in kind.__mro__[:-1]:
         digest.update(f"class {_module_of(base)}.{base.__qualname__}\0".encode())
-        digest.update(_library_version(base.__module__))
+        library = base.__module__.partition(".")[0]
+        if library in ("torchvision", "timm"):  # torch's own layers do not change
+            digest.update(version(library).encode())
         if not f"{base.__module__}.".startswith((*_LIBRARIES, "builtins.", "collections.", "typing.")):
             digest.update(_source(base))
 
@@ -340,12 +342,6 @@ def _module_of(thing: Any) -> str:
     """The module that defines something; of ours the last name alone: moving a file changes no fingerprint."""
     module = getattr(thing, "__module__", None) or ""
     return f"core.{module.rpartition('.')[2]}" if module.startswith("core.") else module
-
-
-def _library_version(module: str) -> bytes:
-    """The version of the library that defines a class, "" for other modules; torch's own layers do not change."""
-    library = module.partition(".")[0]
-    return version(library).encode() if library in ("torchvision", "timm") else b""
 
 
 def _source(thing: Any) -> bytes:

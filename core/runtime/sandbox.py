@@ -109,7 +109,7 @@ def isolated(
     """
     request = {"function": function, "arguments": arguments, "limits": [limits.memory, limits.seconds]}
     pieces: list[Any] = []
-    head = _encoded(_plain(request), pieces)
+    head = _encoded(request, pieces)
     with _slot(on_progress):
         child = subprocess.Popen(
             [sys.executable, "-m", "core.runtime.sandbox"],
@@ -368,6 +368,8 @@ def _tagged(value: Any, pieces: list[Any]) -> Any:
             return value
         case float():
             return value if math.isfinite(value) else ["f", repr(value)]
+        case Path():
+            return str(value.absolute())  # a child starts elsewhere
         case bytes():
             pieces.append(value)
             return ["b", len(value)]
@@ -381,18 +383,6 @@ def _tagged(value: Any, pieces: list[Any]) -> Any:
         raise TypeError(f"expected plain values and arrays of numbers or words, got a {type(value).__name__}")
     pieces.append(np.ascontiguousarray(value).reshape(-1).view(np.uint8).data)
     return ["a", value.dtype.str, list(value.shape)]
-
-
-def _plain(value: Any) -> Any:
-    """Arguments with paths as absolute ones: a child starts elsewhere."""
-    match value:
-        case Path():
-            return str(value.absolute())
-        case list() | tuple():
-            return type(value)(_plain(each) for each in value)
-        case dict():
-            return {key: _plain(each) for key, each in value.items()}
-    return value
 
 
 def _received(source: _Watch | _Stdin) -> Any:
