@@ -46,6 +46,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     Returns:
         The exit status: 0; 1 after an error, 130 after Ctrl-C, each told in one sentence; 141 where nobody reads on.
+
+    Raises:
+        SystemExit: if the command line is none of ours, or asks for help.
     """
     take_every_word()
     debug = "--debug" in (sys.argv if arguments is None else arguments)
@@ -67,7 +70,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         stop_writing()
         return 141
-    except Exception as error:  # noqa: BLE001 - a model's own code raises what it likes
+    except SystemExit:  # of the parser, which has said why
+        raise
+    except BaseException as error:  # noqa: BLE001 - a model's own code raises what it likes
         tell_error(error, debug)
         return 1
     return status

@@ -46,7 +46,10 @@ def told(error: BaseException) -> str:
     Returns:
         One line.
     """
-    text = one_line(error)
+    try:
+        text = one_line(error)
+    except Exception:  # noqa: BLE001 - of somebody else's error, which cannot say what it is
+        text = ""
     if isinstance(error, OSError) and error.filename is not None and error.strerror:
         return f"cannot open {error.filename}: {error.strerror}; check it"
     if foreseen(error):

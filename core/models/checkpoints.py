@@ -119,7 +119,7 @@ def read_checkpoint(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
         CheckpointError: if the file is damaged, foreign or says something else than it should.
     """
     try:
-        weights, words = read_tensors([path], ours=True, own=path.is_relative_to(ASSETS))
+        weights, words = read_tensors([path], ours=True, own=path.resolve().is_relative_to(ASSETS))
     except CheckpointError as error:
         raise CheckpointError(_broken(path, str(error))) from error
     text = words.get(METADATA_KEY)

@@ -27,6 +27,8 @@ _NOISE = 1e-5  # of the spread: the same sums on the same device, whose order so
 _BITS = 16.0  # roundings of the largest logit: what is left where a large offset is common to all
 _LEVELS = (0.25, 0.5, 0.75, 1.0)  # the brightest pixel of each image tried: statistics of a batch tell them apart
 _OF_MODELS = (ArithmeticError, AssertionError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
+_CROWD = 65  # images at a time: a layer may look across a batch only from some size on
+_PATIENCE = 2.0  # s for them
 _ASKED = 3  # times: what drops a tenth of the paths is overlooked in one of 10 million
 _SLOW_SECONDS = 0.5  # per image: a slice of 512 x 512 asks about 10,000
 
@@ -141,9 +143,13 @@ def _steady(classifier: Classifier) -> tuple[Check, Check]:
         images = _noise(classifier)
         generators = [classifier.device] if classifier.device.type == "cuda" else []  # besides the CPU's
         with torch.inference_mode(), torch.random.fork_rng(generators):
+            begin = time.monotonic()
             asked = torch.stack([classifier(images) for _ in range(_ASKED)]).double()
+            many = _CROWD * _PATIENCE / max(_PATIENCE, (time.monotonic() - begin) * _CROWD / (_ASKED * len(images)))
+            crowd = images.repeat(_CROWD, 1, 1, 1)[: max(len(images), int(many))]
             try:
                 alone = torch.cat([classifier(images[:1]), classifier(images[-1:])]).double()
+                among = classifier(crowd)[: len(images)].double()
             except _OF_MODELS:  # such as statistics of one value
                 alone = None
         known = (asked, *([] if alone is None else [alone]))
@@ -157,7 +163,8 @@ def _steady(classifier: Classifier) -> tuple[Check, Check]:
         elif alone is None:
             rows = Check("rows do not mix", "bad", "It takes no image alone, only several at a time.")
         else:
-            rows = _rows(_apart(asked[0, [0, -1]], alone), spread, _ROUNDING * spread + bits)
+            off = max(_apart(asked[0, [0, -1]], alone), _apart(asked[0], among))
+            rows = _rows(off, spread, _ROUNDING * spread + bits)
         found = _tried[classifier] = again, rows
     return found
 

@@ -44,10 +44,14 @@ def load_classifier(
     """
     device = choose_device(device)
     named = Source.parse(source)
+    if not trust:
+        from core.models.trust import require_trust
+
+        require_trust(named)
     if named.kind in NULLS:
         from core.models.null import null_of
 
-        of = load_classifier(named.inner.text(), device, uploads=uploads, trust=trust)
+        of = load_classifier(named.inner.text(), device, uploads=uploads)  # judged above, with the null's own images
         return null_of(named, of, lambda images: load_images(images, uploads=uploads))
     path = find_checkpoint(named, uploads)
     if path is None:

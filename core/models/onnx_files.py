@@ -11,13 +11,14 @@ import importlib
 import importlib.util
 import math
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from core.errors import CheckpointError, one_line
 
 MOST_VALUE_BYTES = 1 << 30  # of one value between two nodes, for one image
+MOST_ALIVE = 2 << 30  # of all that are needed at one time
 MOST_BYTES = 8 << 30  # of all of them
 _BRANCHES = ("If", "Loop", "Scan", "SequenceMap")  # nodes with graphs of their own, whose values nothing infers
 
@@ -66,10 +67,12 @@ def examine(progress: Callable[[float], None], path: str) -> list[int]:
     known = {value.name: _bytes(value) for value in (*inferred.graph.value_info, *inferred.graph.output)}
     largest = max((size for size in known.values() if size is not None), default=0)
     total = sum(size for size in known.values() if size is not None)
-    if largest > MOST_VALUE_BYTES or total > MOST_BYTES:
+    alive = _alive(inferred.graph, known)
+    if largest > MOST_VALUE_BYTES or alive > MOST_ALIVE or total > MOST_BYTES:
         raise CheckpointError(
-            f"expected values of at most {MOST_VALUE_BYTES >> 20:,} MB between the nodes of a graph, {name} asks for "
-            f"{largest / 2**20:,.0f} MB; export the classifier alone, for a smaller image"
+            f"expected values of at most {MOST_VALUE_BYTES >> 20:,} MB between the nodes of a graph, and of "
+            f"{MOST_ALIVE >> 20:,} MB at one time, {name} asks for {largest / 2**20:,.0f} and {alive / 2**20:,.0f} MB; "
+            "export the classifier alone, for a smaller image"
         )
     open_ones = [each for node in model.graph.node for each in node.output if each and known.get(each) is None]
     if (
@@ -79,6 +82,20 @@ def examine(progress: Callable[[float], None], path: str) -> list[int]:
     ):
         _try(path, name, sizes)
     return sizes
+
+
+def _alive(graph: Any, known: Mapping[str, int | None]) -> int:
+    """The most bytes that a graph's values take at one time: each lives from its node to the last that reads it."""
+    last = {each: place for place, node in enumerate(graph.node) for each in node.input}
+    alive = most = 0
+    made: set[str] = set()
+    for place, node in enumerate(graph.node):
+        made.update(node.output)
+        alive += sum(known.get(each) or 0 for each in node.output)
+        most = max(most, alive)
+        read = {*node.input, *node.output}
+        alive -= sum(known.get(each) or 0 for each in read & made if last.get(each, place) == place)
+    return most
 
 
 def _outside(graph: Any) -> Iterator[Any]:

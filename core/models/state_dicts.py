@@ -8,6 +8,7 @@ table of names is a network is seen by its likeness to those that are known (`co
 
 from __future__ import annotations
 
+import math
 import mmap
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -138,6 +139,26 @@ def choose(found: Sequence[StateDict], name: str | None) -> StateDict:
     return chosen
 
 
+def normalisation_in(found: Sequence[StateDict]) -> tuple[tuple[float, ...], tuple[float, ...]] | None:
+    """The mean and standard deviation of a normalisation layer in front of a network, which its file keeps.
+
+    Args:
+        found: every set of weights in the file.
+
+    Returns:
+        Both per channel; None where there is no such layer, or there are several that differ.
+    """
+    layers = set()
+    for each in found:
+        for key, mean in each.tensors.items():
+            if key.rpartition(".")[2] != "mean":
+                continue
+            std = each.tensors.get(f"{key.removesuffix('mean')}std")
+            if std is not None and mean.numel() == std.numel() in (1, 3) and bool((std > 0).all()):
+                layers.add((tuple(mean.flatten().tolist()), tuple(std.flatten().tolist())))
+    return layers.pop() if len(layers) == 1 else None
+
+
 def shards(index: Path) -> list[Path]:
     """The files that an index of shards names, all beside it.
 
@@ -266,12 +287,14 @@ def _over_the_file(path: Path, mapped: mmap.mmap, layout: Mapping[str, Any], *, 
         nonlocal copies, seen
         place = number, dtype, offset, *shape, *stride
         if place not in made:
-            numbers = _stored(mapped, getattr(torch, dtype), *storages[number])
-            view = torch.as_strided(numbers, shape, stride, offset)
-            wanted = torch.float32 if view.is_floating_point() and not as_stored else view.dtype
-            seen -= view.numel() * wanted.itemsize
-            copies -= 0 if view.is_contiguous() and wanted == view.dtype else view.numel() * wanted.itemsize
-            if copies < 0 or seen < 0:
+            kind = getattr(torch, dtype)
+            wanted = torch.float32 if kind.is_floating_point and not as_stored else kind
+            seen -= math.prod(shape) * wanted.itemsize
+            fits = seen >= 0 and math.prod(max(side, 1) for side in shape) < 2**63  # torch counts no further
+            if fits:
+                view = torch.as_strided(_stored(mapped, kind, *storages[number]), shape, stride, offset)
+                copies -= 0 if view.is_contiguous() and wanted == kind else view.numel() * wanted.itemsize
+            if not fits or copies < 0:
                 raise CheckpointError(
                     f"expected whole weights, those of {path.name[:80]} repeat a few numbers; save them with"
                     " .contiguous(), each once"

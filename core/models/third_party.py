@@ -6,6 +6,7 @@ import hashlib
 import importlib.util
 import inspect
 import json
+import logging
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,10 +21,12 @@ from core.models import exported, preprocessing, registries, state_dicts
 from core.models.classifier import Classifier
 from core.models.downloads import fetched, file_at, file_of_hub
 from core.models.inspection import require_classifier
-from core.models.trust import is_program, require_trust
+from core.models.trust import is_program
 from core.runtime.sandbox import Limits, isolated
 from core.sources.models import DIGEST_LENGTH, UNTRAINED, Source
 from core.sources.options import UploadFinder
+
+logger = logging.getLogger(__name__)
 
 Shape = tuple[int, int, int]
 
@@ -57,8 +60,6 @@ def load_third_party(
         CheckpointError: if it cannot be loaded, with the reason and what to do.
         ValueError: if there is no such device here.
     """
-    if not trust:
-        require_trust(source)
     loaded = _LOADERS[source.kind](source, uploads, trust)
     with torch.random.fork_rng(devices=[]):
         count = require_classifier(loaded.module, loaded.shape)
@@ -198,9 +199,34 @@ def _weights(source: Source, files: Sequence[Path], name: str) -> _Loaded:
             f"expected ?arch=ARCHITECTURE after the name of the file, got none; these weights look like {best}"
         )
     fit = registries.fit(architecture, chosen.shapes)
+    if "weights" not in source.options:
+        _say_left_out(name, architecture, chosen, found, fit.share)
     _, mean, std = registries.made_for(architecture)
+    own = state_dicts.normalisation_in(found) or (mean, std)
     shape = _sized(source, fit.input_shape)
-    return _Loaded(registries.build(architecture, chosen.tensors, shape), shape, (mean, std), name)
+    return _Loaded(registries.build(architecture, chosen.tensors, shape), shape, own, name)
+
+
+def _say_left_out(
+    name: str,
+    architecture: str,
+    chosen: state_dicts.StateDict,
+    found: Sequence[state_dicts.StateDict],
+    share: float,
+) -> None:
+    """Say which other networks of a file would fit as well, where nobody chose one."""
+    others = [
+        each.name
+        for each in found
+        if each is not chosen and each.name and registries.fit(architecture, each.shapes).share >= share
+    ]
+    if others:
+        logger.warning(
+            "%s: took the weights %s, and left out %s, which fit as well; choose with &weights=NAME",
+            name,
+            chosen.name or "of the whole file",
+            ", ".join(others[:5]),
+        )
 
 
 def _sized(source: Source, shape: Shape, *, fixed: bool = False) -> Shape:

@@ -307,13 +307,13 @@ def _rows(values: Any, analysis: Analysis, parameters: Mapping[str, Any]) -> tup
         raise RecipeError(f"expected a list of rows, got {shown(values)}")
     from core.analyses.parameters import Parameter
 
-    row = Parameter(name="rows", kind="integer", default=0, limits=(0, 1e9), help="")
-    rows = tuple(row.parse(value) for value in values)
+    values = tuple(values)
     fewest, most = analysis.images(parameters)
-    if not fewest <= len(rows) <= most:
+    if not fewest <= len(values) <= most:
         wanted = str(fewest) if fewest == most else f"{fewest} to {most}"
-        raise RecipeError(f"expected {wanted} images for {analysis.name}, got {len(rows)}")
-    return rows
+        raise RecipeError(f"expected {wanted} images for {analysis.name}, got {len(values)}")
+    row = Parameter(name="rows", kind="integer", default=0, limits=(0, 1e9), help="")
+    return tuple(row.parse(value) for value in values)
 
 
 def _seeds(models: Sequence[str], how: str) -> list[list[int]]:

@@ -203,6 +203,8 @@ def raising(folder: Path, what: str, more: str = "") -> str:
         ("raise KeyError", "KeyError"),
         ("assert False, 'x' * 9999", "AssertionError: xxx"),
         ("raise MemoryError", "MemoryError"),
+        ("raise type('Odd', (BaseException,), {})('no')", "Odd: no"),
+        ("raise type('Mute', (Exception,), {'__str__': lambda self: 1 / 0})", "Mute"),
         ("raise RuntimeError('\\x1b[2J\\u202ehidden')", "RuntimeError: [2Jhidden"),
     ],
 )

@@ -119,6 +119,8 @@ UNSTEADY = [
     (lambda: Does(lambda x: logits(x / x.amax())), "rows do not mix"),
     (lambda: Does(lambda x: logits(x).softmax(0)), "rows do not mix"),
     (lambda: Does(lambda x: 1e4 + logits(x - x.mean(0))), "rows do not mix"),
+    (lambda: Does(lambda x: logits(x - x.mean(0) if len(x) > 16 else x)), "rows do not mix"),
+    (lambda: Does(lambda x: logits(x) * (2 if len(x) > 40 else 1)), "rows do not mix"),
     (lambda: Does(lambda x: 1e-6 * logits(x - x.mean(0))), "rows do not mix"),
 ]
 
@@ -159,9 +161,11 @@ def test_a_model_is_tried_once_and_the_callers_random_numbers_stay() -> None:
     torch.manual_seed(3)
     first = doubts([classifier])
     assert torch.equal(torch.rand(()), expected)
-    assert len(asked) == 5
+    assert asked[:5] == [4, 4, 4, 1, 1]
+    assert len(asked) == 6
+    assert asked[5] > 16
     assert doubts([classifier]) == first
-    assert len(asked) == 5
+    assert len(asked) == 6
 
 
 def test_a_classifier_that_learns_is_told() -> None:

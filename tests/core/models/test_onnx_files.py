@@ -57,6 +57,13 @@ BOMBS: dict[str, tuple[list[onnx.NodeProto], list[onnx.TensorProto]]] = {
         [helper.make_node("Pad", ["images", "shape"], ["large"])],
         [shape(0, 0, 0, 0, 0, 0, 30_000, 30_000)],
     ),
+    "many at one time": (
+        [
+            *(helper.make_node("Tile", ["images", "shape"], [f"large {number}"]) for number in range(40)),
+            helper.make_node("Sum", [f"large {number}" for number in range(40)], ["large"]),
+        ],
+        [shape(1, 1, 400, 400)],
+    ),
     "counted shape": (
         [
             helper.make_node("Mul", ["shape", "shape"], ["square"]),
@@ -118,3 +125,10 @@ def test_limits_hold_here_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     path = graph(tmp_path / "net.onnx", head("images"), [MATRIX])
     with pytest.raises(CheckpointError, match="expected a file that is read within 1 MB"):
         load_classifier(f"{path}?preset=none", "cpu")
+
+
+def test_values_are_needed_until_the_last_node_that_reads_them(tmp_path: Path) -> None:
+    nodes = [helper.make_node("Tile", ["images", "shape"], ["a 0"])]  # 123 MB
+    nodes += [helper.make_node("Relu", [f"a {number}"], [f"a {number + 1}"]) for number in range(30)]
+    path = graph(tmp_path / "deep.onnx", [*nodes, *head("a 30")], [shape(1, 1, 400, 400), MATRIX])
+    assert examine(lambda fraction: None, str(path)) == [0, 3, 8, 8]

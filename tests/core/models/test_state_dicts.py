@@ -225,3 +225,12 @@ def test_too_large_is_told_before_it_is_read(tmp_path: Path) -> None:
     torch.save(weights(), path)
     with pytest.raises(CheckpointError, match="expected at most 0 MB"):
         read_state_dicts([path], most_bytes=100)
+
+
+@pytest.mark.parametrize("shape", [[2**59, 2**59, 0], [0, 2**62, 4], [2**31, 2**31, 2, 0]])
+def test_a_shape_beyond_all_counting_is_refused(shape: list[int], tmp_path: Path) -> None:
+    header = json.dumps({"w": {"dtype": "F32", "shape": shape, "data_offsets": [0, 0]}}).encode()
+    path = tmp_path / "large.safetensors"
+    path.write_bytes(len(header).to_bytes(8, "little") + header)
+    with pytest.raises(CheckpointError, match="expected"):
+        read_state_dicts([path])

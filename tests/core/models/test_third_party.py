@@ -78,6 +78,38 @@ def test_of_two_networks_the_one_of_the_architecture_is_taken(tmp_path: Path) ->
         load_classifier(f"{path}{options(weights='middle')}", "cpu")
 
 
+@pytest.mark.parametrize(
+    ("beside", "prefix", "left"),
+    [("classifier", "generator", "classifier"), ("q", "k", "q"), ("model_ema", "state_dict", "model_ema")],
+)
+def test_another_network_that_fits_as_well_is_named(
+    beside: str, prefix: str, left: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    tensors, path = untrained(ARCHITECTURE, 4).state_dict(), tmp_path / "two.pt"
+    torch.save({prefix: tensors, beside: {name: tensor + 1 for name, tensor in tensors.items()}}, path)
+    load_classifier(f"{path}{options()}", "cpu")
+    (told,) = [record.getMessage() for record in caplog.records]
+    assert f"and left out {left}, which fit as well; choose with &weights=NAME" in told
+    caplog.clear()
+    load_classifier(f"{path}{options(weights=left)}", "cpu")
+    assert not caplog.records
+
+
+@pytest.mark.parametrize(("layer", "net"), [("0.", "1."), ("normalize.", "model."), ("norm.", "net.module.")])
+@pytest.mark.parametrize("shape", [(3,), (1, 3, 1, 1)])
+def test_a_normalisation_layer_in_the_file_is_used(
+    layer: str, net: str, shape: tuple[int, ...], tmp_path: Path
+) -> None:
+    tensors, path = untrained(ARCHITECTURE, 4).state_dict(), tmp_path / "whole.pt"
+    mean, std = torch.tensor([0.25, 0.5, 0.75]), torch.tensor([0.5, 0.25, 0.125])
+    wrapped = {f"{net}{name}": tensor for name, tensor in tensors.items()}
+    torch.save({f"{layer}mean": mean.view(shape), f"{layer}std": std.view(shape), **wrapped}, path)
+    source = Source("file", str(path), {"arch": ARCHITECTURE, "size": "64"}).text()
+    classifier = load_classifier(source, "cpu")
+    assert (classifier.mean, classifier.std) == ((0.25, 0.5, 0.75), (0.5, 0.25, 0.125))
+    assert load_classifier(f"{source}&preset=imagenet", "cpu").mean == pytest.approx((0.485, 0.456, 0.406))
+
+
 def test_the_same_file_under_another_name_has_the_same_fingerprint(file: Path, tmp_path: Path) -> None:
     tensors = {f"module.{name}": tensor for name, tensor in untrained(ARCHITECTURE, 4).state_dict().items()}
     save_file(tensors, tmp_path / "other.safetensors")

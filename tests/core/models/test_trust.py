@@ -17,10 +17,10 @@ from safetensors.torch import save as safetensors_bytes
 
 from core import cli
 from core.errors import CheckpointError
-from core.models import exported, third_party
+from core.models import checkpoints, exported, state_dicts, third_party
 from core.models.load import load_classifier
 from core.models.trust import require_trust
-from core.sources.models import Source
+from core.sources.models import ASSETS, Source
 from tests.hostile import archive, entries_of, net, saved
 
 PROGRAM = archive({"net/archive_format": b"pt2", "net/models/model.json": b"{}", "net/data/weights/0": bytes(8)})
@@ -205,3 +205,26 @@ def test_source_text_and_parsed_source_are_judged_alike(folder: Path) -> None:
     with pytest.raises(CheckpointError):
         require_trust(Source.parse(f"{folder}/net.pt2"))
     require_trust(Source.parse(f"{folder}/weights.pt"))
+
+
+@pytest.mark.parametrize("trusting", ["linearised:demo:digits/standard?row=0&images=torchvision:MNIST", "net.pt2"])
+def test_the_door_itself_judges(folder: Path, trusting: str) -> None:
+    source = trusting if ":" in trusting else str(folder / trusting)
+    with pytest.raises(CheckpointError, match="then add --trust"):
+        load_classifier(source, "cpu", trust=False)
+
+
+def test_a_path_through_our_own_folder_leads_where_it_leads(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened = []
+
+    def read(function: str, **given: Any) -> None:
+        opened.append(function)
+        pytest.fail("read")
+
+    monkeypatch.setattr(state_dicts, "isolated", read)
+    way = "/".join([".."] * len(ASSETS.resolve().parts))
+    for spelled in (folder / "weights.safetensors", Path(f"{ASSETS}/{way}{folder.resolve()}/weights.safetensors")):
+        assert spelled.is_file()
+        with pytest.raises(pytest.fail.Exception, match="read"):
+            checkpoints.read_checkpoint(spelled)
+    assert opened == ["core.models.tensor_files:layouts"] * 2

@@ -108,6 +108,7 @@ def mapping(**changes: Any) -> dict[str, Any]:
         (mapping(images="demo:photos"), "expected images with source and rows"),
         (mapping(images={"source": "", "rows": [1, 2, 3]}), "expected the name of a source"),
         (mapping(images={"source": "demo:photos", "rows": [1, 2]}), "expected 3 images for slice, got 2"),
+        (mapping(images={"source": "demo:photos", "rows": ["x"] * 1_000_000}), "expected 3 images for slice, got 1000"),
         (mapping(images={"source": "demo:photos", "rows": [1, 2, -3]}), "rows: expected a number from 0"),
         (mapping(images={"source": "demo:photos", "rows": [1, 2, 2.5]}), "rows: expected a whole number"),
         (mapping(images={"source": "demo:photos", "rows": "1,2,3"}), "expected a list of rows"),
