@@ -44,7 +44,7 @@ def warn(sentence: str) -> None:
     print(f"warning: {plain(sentence)}", file=sys.stderr)
 
 
-def tell_error(error: Exception, debug: bool, about: str = "") -> None:
+def tell_error(error: BaseException, debug: bool, about: str = "") -> None:
     """Print an error in one line, and how to see more of one that nobody foresaw.
 
     Args:
