@@ -12,10 +12,10 @@ import numpy as np
 from core.analyses.inputs import Inputs
 from core.analyses.parameters import Parameter
 from core.analyses.start import START
+from core.figures.drawing.chart import Chart, side_by_side
 from core.runtime.progress import OnProgress, silent
 
 if TYPE_CHECKING:
-    from core.figures.drawing.chart import Chart
     from core.images.image_set import ImageSet
     from core.models.classifier import Classifier
     from core.result import Result
@@ -36,9 +36,7 @@ class Analysis:
         images: how many images are chosen at these parameters, at least and at most.
         prepare: "module:function"; called with `Inputs` and the parameters other than those of `START`, it returns
             the result. Loaded on first use: the modules that compute import torch.
-        chart: (results, classifiers, images, rows=, beside=, **figure) -> chart; results and classifiers one per
-            model, or one result for all models, `beside` all results that are shown together, so that they share
-            their scales.
+        chart: (`ChartInputs`, **figure) -> chart.
         shared: whether, at these parameters, the reference and the whole set of images enter the result.
         joint: whether one result is about all models, instead of one about each.
         lines: whether its picture is made of lines, so that several seeds can be drawn as one with a band.
@@ -105,6 +103,51 @@ def loaded(name: str) -> Callable[..., Any]:
     return found
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ChartInputs:
+    """What a chart is made from.
+
+    Attributes:
+        results: one per model, or one for all models.
+        classifiers: the models.
+        images: the whole set.
+        rows: the chosen images.
+        shared_scale: all results that are shown together, so that they share their scales.
+    """
+
+    results: Sequence[Any]
+    classifiers: Sequence[Classifier]
+    images: ImageSet
+    rows: tuple[int, ...]
+    shared_scale: Sequence[Any]
+
+    @property
+    def names(self) -> list[str]:
+        """The names of the models."""
+        return [one.name for one in self.classifiers]
+
+    @property
+    def class_names(self) -> Sequence[str]:
+        """The names of the classes, of the first model."""
+        return self.classifiers[0].class_names
+
+    def each(self, draw: Callable[[Any, Classifier, str], Chart]) -> Chart:
+        """The charts of all models side by side, under their names where there are several.
+
+        Args:
+            draw: the chart of a result, its classifier and the title above it.
+
+        Returns:
+            One chart.
+        """
+        return side_by_side(self.charts(draw))
+
+    def charts(self, draw: Callable[[Any, Classifier, str], Chart]) -> list[Chart]:
+        """The chart of each model, see `each`."""
+        pairs = zip(self.results, self.classifiers, strict=True)
+        return [draw(found, one, one.name if len(self.results) > 1 else "") for found, one in pairs]
+
+
 def one_to_three(parameters: Mapping[str, Any]) -> tuple[int, int]:
     """The first one is looked at; the others are chosen for other views."""
     return 1, 3
@@ -161,25 +204,6 @@ PAPER = (
         help="Sharpness of an exported PNG.",
     ),
 )
-
-
-def one_per_model(
-    results: Sequence[Any], classifiers: Sequence[Classifier], draw: Callable[[Any, Classifier, str], Chart]
-) -> Chart:
-    """The charts of all models side by side, under their names where there are several.
-
-    Args:
-        results: one per model.
-        classifiers: the models.
-        draw: the chart of a result, its classifier and the title above it.
-
-    Returns:
-        One chart.
-    """
-    from core.figures.drawing.chart import side_by_side
-
-    pairs = zip(results, classifiers, strict=True)
-    return side_by_side([draw(found, one, one.name if len(results) > 1 else "") for found, one in pairs])
 
 
 def thumbnails(images: ImageSet) -> np.ndarray:

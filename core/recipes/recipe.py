@@ -247,11 +247,14 @@ class Recipe:
         Returns:
             The chart. Its caption ends with why a model has no boundary, where that is so.
         """
+        from core.analyses.analysis import ChartInputs
         from core.models.inspection import doubts
 
         figure = {entry.name: self.figure[entry.name] for entry in self.definition.figure}
-        together = beside or results
-        chart = self.definition.chart(results, classifiers, images, rows=self.rows, beside=together, **figure)
+        inputs = ChartInputs(
+            results=results, classifiers=classifiers, images=images, rows=self.rows, shared_scale=beside or results
+        )
+        chart = self.definition.chart(inputs, **figure)
         how = self.figure.get("joined", "none")
         if how != "none" and len(results) > 1:
             from core.figures.drawing.seeds import seeds_in_one_line

@@ -2,38 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
-
-from core.analyses.analysis import Analysis, one_to_three
+from core.analyses.analysis import Analysis, ChartInputs, one_to_three
 from core.analyses.parameters import Parameter
-
-if TYPE_CHECKING:
-    from core.figures.drawing.chart import Chart
-    from core.geometry.corruptions.prime_draws import PrimeDraws
-    from core.images.image_set import ImageSet
-    from core.models.classifier import Classifier
+from core.figures.charts.corruptions.transforms import augmentation_chart
+from core.figures.drawing.chart import Chart
 
 
-def _draws_chart(
-    results: Sequence[PrimeDraws],
-    classifiers: Sequence[Classifier],
-    images: ImageSet,
-    *,
-    rows: tuple[int, ...],
-    beside: Sequence[PrimeDraws],
-) -> Chart:
-    from core.figures.charts.corruptions.transforms import augmentation_chart
-    from core.figures.drawing.chart import side_by_side
-
-    image = images.pixels[rows[0]].numpy()
-    named = len(results) > 1
-    pairs = zip(results, classifiers, strict=True)
-    return side_by_side(
-        [
-            augmentation_chart(result, image=image, class_names=one.class_names, title=one.name if named else "")
-            for result, one in pairs
-        ]
+def _draws_chart(inputs: ChartInputs) -> Chart:
+    image = inputs.images.pixels[inputs.rows[0]].numpy()
+    return inputs.each(
+        lambda found, one, title: augmentation_chart(found, image=image, class_names=one.class_names, title=title)
     )
 
 

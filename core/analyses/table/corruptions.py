@@ -2,19 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from core.analyses.analysis import PALETTE, Analysis, one_to_three, whole_set
+from core.analyses.analysis import PALETTE, Analysis, ChartInputs, one_to_three, whole_set
 from core.analyses.parameters import Parameter
-
-if TYPE_CHECKING:
-    from core.figures.drawing.chart import Chart
-    from core.geometry.corruptions.noise import NoiseForecast
-    from core.geometry.corruptions.severity_path import SeverityWalk
-    from core.geometry.corruptions.severity_sweep import SeveritySweep
-    from core.images.image_set import ImageSet
-    from core.models.classifier import Classifier
+from core.figures.charts.corruptions.corruptions import noise_forecast_chart, severity_sweep_chart, severity_walk_chart
+from core.figures.drawing.chart import Chart
 
 # the table's names, without the import of torch; a test compares them
 NAMES = (
@@ -57,48 +50,20 @@ def listed(text: str) -> tuple[str, ...]:
     return names
 
 
-def _walk_chart(
-    results: Sequence[SeverityWalk],
-    classifiers: Sequence[Classifier],
-    images: ImageSet,
-    *,
-    rows: tuple[int, ...],
-    beside: Sequence[SeverityWalk],
-    **figure: Any,
-) -> Chart:
-    from core.figures.charts.corruptions.corruptions import severity_walk_chart
-
-    names = [one.name for one in classifiers]
-    return severity_walk_chart(results, models=names, class_names=classifiers[0].class_names, beside=beside, **figure)
+def _walk_chart(inputs: ChartInputs, **figure: Any) -> Chart:
+    names = inputs.names
+    return severity_walk_chart(
+        inputs.results, models=names, class_names=inputs.class_names, beside=inputs.shared_scale, **figure
+    )
 
 
-def _sweep_chart(
-    results: Sequence[SeveritySweep],
-    classifiers: Sequence[Classifier],
-    images: ImageSet,
-    *,
-    rows: tuple[int, ...],
-    beside: Sequence[SeveritySweep],
-    shown: Any,
-    against: Any,
-) -> Chart:
-    from core.figures.charts.corruptions.corruptions import severity_sweep_chart
-
-    names = [one.name for one in classifiers]
-    return severity_sweep_chart(results, models=names, shown=shown, against=against, beside=beside)
+def _sweep_chart(inputs: ChartInputs, *, shown: Any, against: Any) -> Chart:
+    names = inputs.names
+    return severity_sweep_chart(inputs.results, models=names, shown=shown, against=against, beside=inputs.shared_scale)
 
 
-def _noise_chart(
-    results: Sequence[NoiseForecast],
-    classifiers: Sequence[Classifier],
-    images: ImageSet,
-    *,
-    rows: tuple[int, ...],
-    beside: Sequence[NoiseForecast],
-) -> Chart:
-    from core.figures.charts.corruptions.corruptions import noise_forecast_chart
-
-    return noise_forecast_chart(results, models=[one.name for one in classifiers])
+def _noise_chart(inputs: ChartInputs) -> Chart:
+    return noise_forecast_chart(inputs.results, models=inputs.names)
 
 
 _SEED = Parameter(

@@ -2,106 +2,56 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from core.analyses.analysis import PALETTE, Analysis, one_per_model
+from core.analyses.analysis import PALETTE, Analysis, ChartInputs
 from core.analyses.parameters import Parameter
 from core.analyses.start import START, start_images, start_shared
-
-if TYPE_CHECKING:
-    from core.analyses.prepare.curvature import CurvatureCard
-    from core.figures.drawing.chart import Chart
-    from core.geometry.curvature.scale import CurvatureScale
-    from core.geometry.curvature.section import CurvatureSection
-    from core.geometry.curvature.walk import CurvatureWalk
-    from core.images.image_set import ImageSet
-    from core.models.classifier import Classifier
+from core.figures.charts.curvature.gallery import gallery_chart
+from core.figures.charts.curvature.profile import curvature_chart
+from core.figures.charts.curvature.scale import curvature_scale_chart
+from core.figures.charts.curvature.section import curvature_section_chart
+from core.figures.charts.curvature.walk import curvature_walk_chart
+from core.figures.drawing.chart import Chart
+from core.figures.drawing.exact import with_exact_curvature
 
 
-def _curvature_chart(
-    results: Sequence[CurvatureCard],
-    classifiers: Sequence[Classifier],
-    images: ImageSet,
-    *,
-    rows: tuple[int, ...],
-    beside: Sequence[CurvatureCard],
-    show: Any,
-    marked: int,
-    **figure: Any,
-) -> Chart:
-    from core.figures.charts.curvature.gallery import gallery_chart
-    from core.figures.charts.curvature.profile import curvature_chart
-    from core.figures.drawing.exact import with_exact_curvature
+def _curvature_chart(inputs: ChartInputs, *, show: Any, marked: int, **figure: Any) -> Chart:
     from core.geometry.planes.exact import exact_curvature, exact_distance
 
     if show == "gallery":
-        return one_per_model(
-            results, classifiers, lambda found, one, title: gallery_chart(found, marked=marked, title=title)
-        )
-    names = [one.name for one in classifiers]
-    chart = curvature_chart(results, models=names, show=show, beside=beside, **figure)
+        return inputs.each(lambda found, one, title: gallery_chart(found, marked=marked, title=title))
+    names = inputs.names
+    chart = curvature_chart(inputs.results, models=names, show=show, beside=inputs.shared_scale, **figure)
     unit_free = figure["values"] == "times distance"
     turn = -1 if figure["positive"] == "towards the image's class" else 1
     exact = {}
-    for name, one, result in zip(names, classifiers, results, strict=True):
+    for name, one, result in zip(names, inputs.classifiers, inputs.results, strict=True):
         value, length = exact_curvature(one, result.image[0]), exact_distance(one, result.image[0])
         if value is not None and length is not None:
             exact[name] = turn * value * (length if unit_free else 1)
     return with_exact_curvature(chart, exact, "" if unit_free else "1/ℓ2")
 
 
-def _section_chart(
-    results: Sequence[CurvatureSection],
-    classifiers: Sequence[Classifier],
-    images: ImageSet,
-    *,
-    rows: tuple[int, ...],
-    beside: Sequence[CurvatureSection],
-    **figure: Any,
-) -> Chart:
-    from core.figures.charts.curvature.section import curvature_section_chart
-
-    return one_per_model(
-        results,
-        classifiers,
+def _section_chart(inputs: ChartInputs, **figure: Any) -> Chart:
+    return inputs.each(
         lambda found, one, title: curvature_section_chart(found, class_names=one.class_names, title=title, **figure),
     )
 
 
-def _walk_chart(
-    results: Sequence[CurvatureWalk],
-    classifiers: Sequence[Classifier],
-    images: ImageSet,
-    *,
-    rows: tuple[int, ...],
-    beside: Sequence[CurvatureWalk],
-    **figure: Any,
-) -> Chart:
-    from core.figures.charts.curvature.walk import curvature_walk_chart
-
-    drawn = one_per_model(
-        results,
-        classifiers,
+def _walk_chart(inputs: ChartInputs, **figure: Any) -> Chart:
+    drawn = inputs.each(
         lambda found, one, title: curvature_walk_chart(found, class_names=one.class_names, title=title, **figure),
     )
-    each = len(drawn.panels) // len(results)  # a model's panels stand in a column
+    each = len(drawn.panels) // len(inputs.results)  # a model's panels stand in a column
     panels = tuple(panel for place in range(each) for panel in drawn.panels[place::each])
     return replace(drawn, panels=panels)
 
 
-def _scale_chart(
-    results: Sequence[CurvatureScale],
-    classifiers: Sequence[Classifier],
-    images: ImageSet,
-    *,
-    rows: tuple[int, ...],
-    beside: Sequence[CurvatureScale],
-) -> Chart:
-    from core.figures.charts.curvature.scale import curvature_scale_chart
-
-    return curvature_scale_chart(results, models=[one.name for one in classifiers])
+def _scale_chart(inputs: ChartInputs) -> Chart:
+    return curvature_scale_chart(inputs.results, models=inputs.names)
 
 
 def _draws_others(parameters: Mapping[str, Any]) -> bool:

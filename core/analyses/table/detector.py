@@ -2,37 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from core.analyses.analysis import Analysis, any_image, whole_set
+from core.analyses.analysis import Analysis, ChartInputs, any_image, whole_set
 from core.analyses.parameters import Parameter
 from core.analyses.table.shared_directions import SCALE, SEED
-
-if TYPE_CHECKING:
-    from core.figures.drawing.chart import Chart
-    from core.geometry.detector.evaluation import DetectionExhibit
-    from core.images.image_set import ImageSet
-    from core.models.classifier import Classifier
+from core.figures.charts.curvature.detector import detector_chart
+from core.figures.drawing.chart import Chart
 
 
-def _chart(
-    results: Sequence[DetectionExhibit],
-    classifiers: Sequence[Classifier],
-    images: ImageSet,
-    *,
-    rows: tuple[int, ...],
-    beside: Sequence[DetectionExhibit],
-    **figure: Any,
-) -> Chart:
-    from core.figures.charts.curvature.detector import detector_chart
-
+def _chart(inputs: ChartInputs, **figure: Any) -> Chart:
     return detector_chart(
-        results,
-        class_counts=[one.num_classes for one in classifiers],
-        names=[one.name for one in classifiers],
-        beside=beside,
+        inputs.results,
+        class_counts=[one.num_classes for one in inputs.classifiers],
+        names=inputs.names,
+        beside=inputs.shared_scale,
         **figure,
     )
 

@@ -2,55 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from core.analyses.analysis import PALETTE, Analysis, one_per_model, one_to_three
+from core.analyses.analysis import PALETTE, Analysis, ChartInputs, one_to_three
 from core.analyses.parameters import Parameter
+from core.figures.charts.limits.enumeration import enumeration_chart, painting_chart
+from core.figures.drawing.chart import Chart
 
 if TYPE_CHECKING:
-    from core.figures.drawing.chart import Chart
     from core.geometry.limits.enumeration import EveryImage
-    from core.geometry.limits.painting import PaintedClass
-    from core.images.image_set import ImageSet
     from core.models.classifier import Classifier
 
 
-def _painting_chart(
-    results: Sequence[PaintedClass],
-    classifiers: Sequence[Classifier],
-    images: ImageSet,
-    *,
-    rows: tuple[int, ...],
-    beside: Sequence[PaintedClass],
-    radius: int,
-    show: Any,
-) -> Chart:
-    from core.figures.charts.limits.enumeration import painting_chart
-
-    return painting_chart(results[0], radius=radius, show=show)
+def _painting_chart(inputs: ChartInputs, *, radius: int, show: Any) -> Chart:
+    return painting_chart(inputs.results[0], radius=radius, show=show)
 
 
-def _enumeration_chart(
-    results: Sequence[EveryImage],
-    classifiers: Sequence[Classifier],
-    images: ImageSet,
-    *,
-    rows: tuple[int, ...],
-    beside: Sequence[EveryImage],
-    palette: str,
-) -> Chart:
-    from core.figures.charts.limits.enumeration import enumeration_chart
-
+def _enumeration_chart(inputs: ChartInputs, *, palette: str) -> Chart:
     def draw(found: EveryImage, one: Classifier, title: str) -> Chart:
         counts = found.counts
         held = [int(k) for k in np.flatnonzero(counts) if 2 * counts[k] <= len(found.label)]
         limits = {k: found.limit(k) for k in held}
         return enumeration_chart(found, limits=limits, class_names=one.class_names, palette=palette, title=title)
 
-    return one_per_model(results, classifiers, draw)
+    return inputs.each(draw)
 
 
 def _known(painted: str) -> None:

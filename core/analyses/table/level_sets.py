@@ -5,71 +5,40 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from core.analyses.analysis import PALETTE, Analysis
+from core.analyses.analysis import PALETTE, Analysis, ChartInputs
 from core.analyses.parameters import Parameter
 from core.analyses.start import START, start_shared
+from core.figures.charts.level_sets.level_sets import level_set_chart
+from core.figures.charts.level_sets.star import level_star_chart
+from core.figures.charts.level_sets.triangles import level_triangle_chart
+from core.figures.drawing.chart import Chart
 
 if TYPE_CHECKING:
-    from core.analyses.prepare.level_sets import LevelSetCard, LevelTriangle
-    from core.analyses.prepare.level_star import LevelStar
-    from core.figures.drawing.chart import Chart
     from core.images.image_set import ImageSet
-    from core.models.classifier import Classifier
 
 MOST_TARGETS = 12
 
 
-def _chart(
-    results: Sequence[LevelSetCard],
-    classifiers: Sequence[Classifier],
-    images: ImageSet,
-    *,
-    rows: tuple[int, ...],
-    beside: Sequence[LevelSetCard],
-    **figure: Any,
-) -> Chart:
-    from core.figures.charts.level_sets.level_sets import level_set_chart
-
+def _chart(inputs: ChartInputs, **figure: Any) -> Chart:
     return level_set_chart(
-        results,
-        models=[one.name for one in classifiers],
-        class_names=classifiers[0].class_names,
-        targets=images[list(rows[1:])].pixels.clamp(0, 1).numpy(),
-        target_words=words_of(images, rows[1:]),
+        inputs.results,
+        models=inputs.names,
+        class_names=inputs.class_names,
+        targets=inputs.images[list(inputs.rows[1:])].pixels.clamp(0, 1).numpy(),
+        target_words=words_of(inputs.images, inputs.rows[1:]),
         **figure,
     )
 
 
-def _triangle_chart(
-    results: Sequence[LevelTriangle],
-    classifiers: Sequence[Classifier],
-    images: ImageSet,
-    *,
-    rows: tuple[int, ...],
-    beside: Sequence[LevelTriangle],
-    show: Any,
-    **shown: object,
-) -> Chart:
-    from core.figures.charts.level_sets.triangles import level_triangle_chart
-
-    names = [one.name for one in classifiers]
-    words = words_of(images, rows[1:])
-    return level_triangle_chart(results, models=names, target_words=words, show=show, beside=beside)
+def _triangle_chart(inputs: ChartInputs, *, show: Any, **shown: object) -> Chart:
+    names = inputs.names
+    words = words_of(inputs.images, inputs.rows[1:])
+    return level_triangle_chart(inputs.results, models=names, target_words=words, show=show, beside=inputs.shared_scale)
 
 
-def _star_chart(
-    results: Sequence[LevelStar],
-    classifiers: Sequence[Classifier],
-    images: ImageSet,
-    *,
-    rows: tuple[int, ...],
-    beside: Sequence[LevelStar],
-    palette: str,
-) -> Chart:
-    from core.figures.charts.level_sets.star import level_star_chart
-
-    names = [one.name for one in classifiers]
-    return level_star_chart(results, models=names, class_names=classifiers[0].class_names, palette=palette)
+def _star_chart(inputs: ChartInputs, *, palette: str) -> Chart:
+    names = inputs.names
+    return level_star_chart(inputs.results, models=names, class_names=inputs.class_names, palette=palette)
 
 
 def _images(fewest: int, most: int) -> Callable[[Mapping[str, Any]], tuple[int, int]]:

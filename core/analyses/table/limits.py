@@ -3,38 +3,28 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from core.analyses.analysis import Analysis, one_per_model, one_to_three, whole_set
+from core.analyses.analysis import Analysis, ChartInputs, one_to_three, whole_set
 from core.analyses.parameters import Parameter
+from core.figures.charts.limits.bounds import limits_chart, survival_chart
+from core.figures.charts.limits.overlay import overlay_chart
+from core.figures.drawing.chart import Chart
 
 if TYPE_CHECKING:
-    from core.figures.drawing.chart import Chart
-    from core.geometry.limits.bounds import RobustnessBound
-    from core.geometry.limits.overlay import Overlay
     from core.geometry.limits.survival import Survival
-    from core.images.image_set import ImageSet
     from core.models.classifier import Classifier
 
 _POINTS = 300  # of curves of survival
 
 
-def _limits_chart(
-    results: Sequence[RobustnessBound],
-    classifiers: Sequence[Classifier],
-    images: ImageSet,
-    *,
-    rows: tuple[int, ...],
-    beside: Sequence[RobustnessBound],
-    marked: float,
-) -> Chart:
-    from core.figures.charts.limits.bounds import limits_chart
+def _limits_chart(inputs: ChartInputs, *, marked: float) -> Chart:
     from core.geometry.limits.extremal import EXTREMAL, extremal_survival
 
-    bound = results[0]  # a format is asked about, and all models shown have the same
+    bound = inputs.results[0]  # a format is asked about, and all models shown have the same
     extremal: dict[str, np.ndarray] = {}
     if bound.share[1] == 0.5:
         extremal = {
@@ -43,20 +33,12 @@ def _limits_chart(
     return limits_chart(bound, extremal, marked=marked)
 
 
-def _survival_chart(
-    results: Sequence[Survival],
-    classifiers: Sequence[Classifier],
-    images: ImageSet,
-    *,
-    rows: tuple[int, ...],
-    beside: Sequence[Survival],
-    norm: str,
-) -> Chart:
+def _survival_chart(inputs: ChartInputs, *, norm: str) -> Chart:
     p = float(norm)
-    far = max(_end(found, p) for found in beside)
+    far = max(_end(found, p) for found in inputs.shared_scale)
     at = np.arange(far + 1) if p == 0 and far < 2 * _POINTS else np.linspace(0.0, far, _POINTS)
     at = np.unique(np.rint(at)) if p == 0 else at
-    return one_per_model(results, classifiers, lambda found, one, title: _survival_of(found, one, p, at, title))
+    return inputs.each(lambda found, one, title: _survival_of(found, one, p, at, title))
 
 
 def _end(found: Survival, norm: float) -> float:
@@ -73,7 +55,6 @@ def _end(found: Survival, norm: float) -> float:
 
 
 def _survival_of(found: Survival, one: Classifier, norm: float, at: np.ndarray, title: str) -> Chart:
-    from core.figures.charts.limits.bounds import survival_chart
     from core.geometry.limits.bounds import robustness_bound
     from core.geometry.limits.extremal import EXTREMAL
     from core.geometry.limits.survival import clopper_pearson, survivors
@@ -102,20 +83,8 @@ def _survival_of(found: Survival, one: Classifier, norm: float, at: np.ndarray, 
     )
 
 
-def _overlay_chart(
-    results: Sequence[Overlay],
-    classifiers: Sequence[Classifier],
-    images: ImageSet,
-    *,
-    rows: tuple[int, ...],
-    beside: Sequence[Overlay],
-    times: float,
-) -> Chart:
-    from core.figures.charts.limits.overlay import overlay_chart
-
-    return one_per_model(
-        results,
-        classifiers,
+def _overlay_chart(inputs: ChartInputs, *, times: float) -> Chart:
+    return inputs.each(
         lambda found, one, title: overlay_chart(found, class_names=one.class_names, times=times, title=title),
     )
 

@@ -2,81 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Any
 
-from core.analyses.analysis import PALETTE, Analysis, one_to_three, whole_set
+from core.analyses.analysis import PALETTE, Analysis, ChartInputs, one_to_three, whole_set
 from core.analyses.parameters import Parameter
 from core.analyses.start import START, start_images
-
-if TYPE_CHECKING:
-    from core.analyses.prepare.local import LocalCard
-    from core.figures.drawing.chart import Chart
-    from core.geometry.local.adversarial_comparison import LocalKinds
-    from core.geometry.local.by_layer import LayerGeometry
-    from core.geometry.local.by_radius import RadiusSweep
-    from core.images.image_set import ImageSet
-    from core.models.classifier import Classifier
+from core.figures.charts.local.adversarial_comparison import kinds_chart
+from core.figures.charts.local.by_layer import layers_chart, sweep_chart
+from core.figures.charts.local.local import local_chart
+from core.figures.drawing.chart import Chart
 
 
-def _local_chart(
-    results: Sequence[LocalCard],
-    classifiers: Sequence[Classifier],
-    images: ImageSet,
-    *,
-    rows: tuple[int, ...],
-    beside: Sequence[LocalCard],
-    **figure: Any,
-) -> Chart:
-    from core.figures.charts.local.local import local_chart
-
+def _local_chart(inputs: ChartInputs, **figure: Any) -> Chart:
     return local_chart(
-        results,
-        names=[one.name for one in classifiers],
-        class_names=classifiers[0].class_names,
-        beside=beside,
+        inputs.results,
+        names=inputs.names,
+        class_names=inputs.class_names,
+        beside=inputs.shared_scale,
         **figure,
     )
 
 
-def _layers_chart(
-    results: Sequence[LayerGeometry],
-    classifiers: Sequence[Classifier],
-    images: ImageSet,
-    *,
-    rows: tuple[int, ...],
-    beside: Sequence[LayerGeometry],
-) -> Chart:
-    from core.figures.charts.local.by_layer import layers_chart
-
-    return layers_chart(results, names=[one.name for one in classifiers])
+def _layers_chart(inputs: ChartInputs) -> Chart:
+    return layers_chart(inputs.results, names=inputs.names)
 
 
-def _sweep_chart(
-    results: Sequence[RadiusSweep],
-    classifiers: Sequence[Classifier],
-    images: ImageSet,
-    *,
-    rows: tuple[int, ...],
-    beside: Sequence[RadiusSweep],
-) -> Chart:
-    from core.figures.charts.local.by_layer import sweep_chart
-
-    return sweep_chart(results, names=[one.name for one in classifiers])
+def _sweep_chart(inputs: ChartInputs) -> Chart:
+    return sweep_chart(inputs.results, names=inputs.names)
 
 
-def _kinds_chart(
-    results: Sequence[LocalKinds],
-    classifiers: Sequence[Classifier],
-    images: ImageSet,
-    *,
-    rows: tuple[int, ...],
-    beside: Sequence[LocalKinds],
-    number: Any,
-) -> Chart:
-    from core.figures.charts.local.adversarial_comparison import kinds_chart
-
-    return kinds_chart(results, names=[one.name for one in classifiers], number=number, beside=beside or results)
+def _kinds_chart(inputs: ChartInputs, *, number: Any) -> Chart:
+    return kinds_chart(inputs.results, names=inputs.names, number=number, beside=inputs.shared_scale or inputs.results)
 
 
 def _plane_is_laid(parameters: Mapping[str, Any]) -> bool:

@@ -2,37 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from core.analyses.analysis import PALETTE, Analysis, one_per_model, whole_set
+from core.analyses.analysis import PALETTE, Analysis, ChartInputs, whole_set
 from core.analyses.parameters import Parameter
 from core.analyses.start import direction_text
 from core.analyses.table.maps import OF_THE_MAP
 from core.analyses.table.planes import square
+from core.figures.charts.maps import path_chart
+from core.figures.drawing.chart import Chart
 
 if TYPE_CHECKING:
-    from core.figures.drawing.chart import Chart
     from core.geometry.maps.paths import MapPaths
-    from core.images.image_set import ImageSet
     from core.models.classifier import Classifier
 
 
-def _path_chart(
-    results: Sequence[MapPaths],
-    classifiers: Sequence[Classifier],
-    images: ImageSet,
-    *,
-    rows: tuple[int, ...],
-    beside: Sequence[MapPaths],
-    palette: str,
-) -> Chart:
-    from core.figures.charts.maps import path_chart
-
+def _path_chart(inputs: ChartInputs, *, palette: str) -> Chart:
     def draw(found: MapPaths, one: Classifier, title: str) -> Chart:
-        return path_chart(found, class_names=one.class_names, marked=rows[:3], palette=palette, title=title)
+        return path_chart(found, class_names=one.class_names, marked=inputs.rows[:3], palette=palette, title=title)
 
-    return one_per_model(results, classifiers, draw)
+    return inputs.each(draw)
 
 
 def _followed(parameters: Mapping[str, Any]) -> tuple[int, int]:

@@ -2,36 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from core.analyses.analysis import PALETTE, Analysis, one_per_model, whole_set
+from core.analyses.analysis import PALETTE, Analysis, ChartInputs, whole_set
 from core.analyses.parameters import Parameter
+from core.figures.charts.maps import map_chart
+from core.figures.drawing.chart import Chart
 
 if TYPE_CHECKING:
-    from core.figures.drawing.chart import Chart
     from core.geometry.maps.maps import EmbeddingMap
-    from core.images.image_set import ImageSet
     from core.models.classifier import Classifier
 
 MOST_ROWS = 60  # images that a map can hand on to the other views
 
 
-def _map_chart(
-    results: Sequence[EmbeddingMap],
-    classifiers: Sequence[Classifier],
-    images: ImageSet,
-    *,
-    rows: tuple[int, ...],
-    beside: Sequence[EmbeddingMap],
-    **figure: Any,
-) -> Chart:
-    from core.figures.charts.maps import map_chart
-
+def _map_chart(inputs: ChartInputs, **figure: Any) -> Chart:
     def draw(found: EmbeddingMap, one: Classifier, title: str) -> Chart:
-        return map_chart(found, class_names=one.class_names, marked=rows, beside=beside, title=title, **figure)
+        return map_chart(
+            found, class_names=one.class_names, marked=inputs.rows, beside=inputs.shared_scale, title=title, **figure
+        )
 
-    return one_per_model(results, classifiers, draw)
+    return inputs.each(draw)
 
 
 def _any_rows(parameters: Mapping[str, Any]) -> tuple[int, int]:

@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from core.analyses.analysis import PALETTE, Analysis, one_to_three, whole_set
+from core.analyses.analysis import PALETTE, Analysis, ChartInputs, one_to_three, whole_set
 from core.analyses.parameters import Parameter
+from core.figures.charts.subspace_distances import class_words, margin_curve_chart, margins_map_chart
+from core.figures.drawing.chart import Chart, side_by_side
 
 if TYPE_CHECKING:
-    from core.figures.drawing.chart import Chart
     from core.geometry.subspaces.subspace_distances import SubspaceMargins
-    from core.images.image_set import ImageSet
-    from core.models.classifier import Classifier
 
 
 def _alike(results: Sequence[SubspaceMargins]) -> list[SubspaceMargins]:
@@ -43,65 +42,42 @@ def _used(results: Sequence[SubspaceMargins]) -> np.ndarray:
     return defined
 
 
-def _map_chart(
-    results: Sequence[SubspaceMargins],
-    classifiers: Sequence[Classifier],
-    images: ImageSet,
-    *,
-    rows: tuple[int, ...],
-    beside: Sequence[SubspaceMargins],
-    colour: Any,
-    marked: int,
-) -> Chart:
-    from core.figures.charts.subspace_distances import margins_map_chart
-    from core.figures.drawing.chart import side_by_side
-
-    if colour == "ratio" and len(beside) < 2:
+def _map_chart(inputs: ChartInputs, *, colour: Any, marked: int) -> Chart:
+    if colour == "ratio" and len(inputs.shared_scale) < 2:
         raise ValueError("expected two models or more for their ratio, got one; compare with another one")
-    alike, ratio = _alike([*results, *beside]), colour == "ratio"
-    shown, seen = alike[: len(results)], alike[len(results) :]
+    alike, ratio = _alike([*inputs.results, *inputs.shared_scale]), colour == "ratio"
+    shown, seen = alike[: len(inputs.results)], alike[len(inputs.results) :]
     charts = [
         margins_map_chart(
             result,
             used=_used(seen),
             colour=colour,
             against=seen[0] if ratio else None,
-            against_name=classifiers[0].name if len(results) > 1 else "the first model",
+            against_name=inputs.classifiers[0].name if len(inputs.results) > 1 else "the first model",
             beside=seen,
             marked=marked,
-            title=one.name if len(results) > 1 else "",
+            title=one.name if len(inputs.results) > 1 else "",
         )
-        for result, one in zip(shown, classifiers, strict=True)
+        for result, one in zip(shown, inputs.classifiers, strict=True)
     ]
     return side_by_side(charts[1:] if ratio and len(charts) > 1 else charts)
 
 
-def _curve_chart(
-    results: Sequence[SubspaceMargins],
-    classifiers: Sequence[Classifier],
-    images: ImageSet,
-    *,
-    rows: tuple[int, ...],
-    beside: Sequence[SubspaceMargins],
-    palette: str,
-) -> Chart:
-    from core.figures.charts.subspace_distances import class_words, margin_curve_chart
-    from core.figures.drawing.chart import side_by_side
-
-    alike = _alike([*results, *beside])
-    shown, seen = alike[: len(results)], alike[len(results) :]
+def _curve_chart(inputs: ChartInputs, *, palette: str) -> Chart:
+    alike = _alike([*inputs.results, *inputs.shared_scale])
+    shown, seen = alike[: len(inputs.results)], alike[len(inputs.results) :]
     return side_by_side(
         [
             margin_curve_chart(
                 result,
                 used=_used(seen),
-                image_name=f"row {rows[0]} ({class_words(images[[rows[0]]].words[0])})",
+                image_name=f"row {inputs.rows[0]} ({class_words(inputs.images[[inputs.rows[0]]].words[0])})",
                 class_names=one.class_names,
                 beside=seen,
                 palette=palette,
-                title=one.name if len(results) > 1 else "",
+                title=one.name if len(inputs.results) > 1 else "",
             )
-            for result, one in zip(shown, classifiers, strict=True)
+            for result, one in zip(shown, inputs.classifiers, strict=True)
         ]
     )
 

@@ -8,47 +8,36 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from core.analyses.analysis import PALETTE, Analysis, thumbnails
+from core.analyses.analysis import PALETTE, Analysis, ChartInputs, thumbnails
 from core.analyses.parameters import Parameter
 from core.analyses.start import PLANE, plane_shared
+from core.figures.charts.planes.boundary_profile import boundary_profile_chart, fragmentation_chart
+from core.figures.charts.planes.slices import colour_limit, slice_chart, walk_ends
+from core.figures.drawing.chart import Chart, side_by_side
+from core.figures.drawing.exact import with_exact_boundary
 
 if TYPE_CHECKING:
-    from core.figures.drawing.chart import Chart
-    from core.geometry.planes.boundary_profile import BoundaryProfile
-    from core.geometry.planes.fragmentation import Fragmentation
     from core.geometry.planes.planes import Plane
-    from core.geometry.planes.slices import Slice
     from core.images.image_set import ImageSet
-    from core.models.classifier import Classifier
 
 
-def _slice_chart(
-    results: Sequence[Slice],
-    classifiers: Sequence[Classifier],
-    images: ImageSet,
-    *,
-    rows: tuple[int, ...],
-    beside: Sequence[Slice],
-    shading: Any,
-    levels: Sequence[float],
-    **figure: Any,
-) -> Chart:
-    from core.figures.charts.planes.slices import colour_limit, slice_chart, walk_ends
-    from core.figures.drawing.chart import side_by_side
-    from core.figures.drawing.exact import with_exact_boundary
+def _slice_chart(inputs: ChartInputs, *, shading: Any, levels: Sequence[float], **figure: Any) -> Chart:
     from core.geometry.planes.boundary_profile import linearised_distance
     from core.geometry.planes.exact import exact_boundary
 
-    ends, leads = walk_ends(results[0]), results[0].targets
-    anchors = images[list(dict.fromkeys((*(row for row in rows if row not in ends), *leads)))]
-    far = {id(one): linearised_distance(one) if shading == "distance" else None for one in (*results, *beside)}
-    limit = max(colour_limit(one, far[id(one)]) for one in beside or results)
+    ends, leads = walk_ends(inputs.results[0]), inputs.results[0].targets
+    anchors = inputs.images[list(dict.fromkeys((*(row for row in inputs.rows if row not in ends), *leads)))]
+    far = {
+        id(one): linearised_distance(one) if shading == "distance" else None
+        for one in (*inputs.results, *inputs.shared_scale)
+    }
+    limit = max(colour_limit(one, far[id(one)]) for one in inputs.shared_scale or inputs.results)
     if shading in ("margin", "distance"):  # 0 is the boundary, which is drawn already
         levels = [level for level in levels if level > 0]
     charts = []
-    for result, classifier in zip(results, classifiers, strict=True):
+    for result, classifier in zip(inputs.results, inputs.classifiers, strict=True):
         plane = result.plane
-        shown = _with_ends(anchors, plane, {images.words[row]: end for row, end in ends.items()})
+        shown = _with_ends(anchors, plane, {inputs.images.words[row]: end for row, end in ends.items()})
         chart = slice_chart(
             result,
             class_names=classifier.class_names,
@@ -56,7 +45,7 @@ def _slice_chart(
             anchor_positions=plane.to_plane(shown.pixels).numpy(),
             anchor_labels=shown.words,
             anchor_residuals=tuple(plane.residual(shown.pixels).tolist()),
-            title=classifier.name if len(results) > 1 else "",
+            title=classifier.name if len(inputs.results) > 1 else "",
             shading=shading,
             distance=far[id(result)],
             limit=limit,
@@ -83,44 +72,19 @@ def _with_ends(images: ImageSet, plane: Plane, ends: Mapping[str, np.ndarray]) -
     )
 
 
-def _profile_chart(
-    results: Sequence[BoundaryProfile],
-    classifiers: Sequence[Classifier],
-    images: ImageSet,
-    *,
-    rows: tuple[int, ...],
-    beside: Sequence[BoundaryProfile],
-    palette: str,
-) -> Chart:
-    from core.figures.charts.planes.boundary_profile import boundary_profile_chart
-    from core.figures.drawing.chart import side_by_side
-
-    named = len(results) > 1
-    pairs = zip(results, classifiers, strict=True)
-    chart = side_by_side(
-        [
-            boundary_profile_chart(
-                result, class_names=one.class_names, palette=palette, title=one.name if named else ""
-            )
-            for result, one in pairs
-        ]
+def _profile_chart(inputs: ChartInputs, *, palette: str) -> Chart:
+    chart = inputs.each(
+        lambda found, one, title: boundary_profile_chart(
+            found, class_names=one.class_names, palette=palette, title=title
+        )
     )
-    if not named:
+    if len(inputs.results) == 1:
         return chart
     return replace(chart, panels=tuple(replace(panel, y=replace(panel.y, label="distance")) for panel in chart.panels))
 
 
-def _fragmentation_chart(
-    results: Sequence[Fragmentation],
-    classifiers: Sequence[Classifier],
-    images: ImageSet,
-    *,
-    rows: tuple[int, ...],
-    beside: Sequence[Fragmentation],
-) -> Chart:
-    from core.figures.charts.planes.boundary_profile import fragmentation_chart
-
-    return fragmentation_chart(results, names=[one.name for one in classifiers])
+def _fragmentation_chart(inputs: ChartInputs) -> Chart:
+    return fragmentation_chart(inputs.results, names=inputs.names)
 
 
 def square(extent: tuple[float, ...]) -> None:

@@ -2,69 +2,48 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from core.analyses.analysis import PALETTE, Analysis, one_per_model, one_to_three, thumbnails
+from core.analyses.analysis import PALETTE, Analysis, ChartInputs, one_to_three, thumbnails
 from core.analyses.parameters import Parameter
 from core.analyses.start import START, start_shared
+from core.figures.charts.regions.paths import path_chart, path_meaning
+from core.figures.charts.regions.region_graph import region_graph_chart
+from core.figures.drawing.chart import Chart, side_by_side
 
 if TYPE_CHECKING:
-    from core.analyses.prepare.regions import PathCard
-    from core.figures.drawing.chart import Chart
     from core.geometry.regions.region_graph import RegionGraph
-    from core.images.image_set import ImageSet
     from core.models.classifier import Classifier
 
 
-def _path_chart(
-    results: Sequence[PathCard],
-    classifiers: Sequence[Classifier],
-    images: ImageSet,
-    *,
-    rows: tuple[int, ...],
-    beside: Sequence[PathCard],
-    **figure: Any,
-) -> Chart:
-    from core.figures.charts.regions.paths import path_chart, path_meaning
-    from core.figures.drawing.chart import side_by_side
-
-    projected = any(bool(found.found[0]) for found in (*results, *beside))
-    named = len(results) > 1
-    charts = [
-        path_chart(found, class_names=one.class_names, projected=projected, title=one.name if named else "", **figure)
-        for found, one in zip(results, classifiers, strict=True)
-    ]
+def _path_chart(inputs: ChartInputs, **figure: Any) -> Chart:
+    projected = any(bool(found.found[0]) for found in (*inputs.results, *inputs.shared_scale))
+    charts = inputs.charts(
+        lambda found, one, title: path_chart(
+            found, class_names=one.class_names, projected=projected, title=title, **figure
+        )
+    )
     chart = side_by_side(charts)
-    if not named:
+    if len(charts) == 1:
         return chart
     each = len(charts[0].panels)  # one below the other; models side by side
     panels = [one.panels[row] for row in range(each) for one in charts]
     meaning = path_meaning(figure["show"], projected)  # said once
     said = [
         f"{one.name}: {drawn.caption.removesuffix(meaning).strip()}"
-        for one, drawn in zip(classifiers, charts, strict=True)
+        for one, drawn in zip(inputs.classifiers, charts, strict=True)
     ]
-    return replace(chart, panels=tuple(panels), columns=len(results), caption=" ".join([*said, meaning]))
+    return replace(chart, panels=tuple(panels), columns=len(inputs.results), caption=" ".join([*said, meaning]))
 
 
-def _graph_chart(
-    results: Sequence[RegionGraph],
-    classifiers: Sequence[Classifier],
-    images: ImageSet,
-    *,
-    rows: tuple[int, ...],
-    beside: Sequence[RegionGraph],
-    **figure: Any,
-) -> Chart:
-    from core.figures.charts.regions.region_graph import region_graph_chart
-
+def _graph_chart(inputs: ChartInputs, **figure: Any) -> Chart:
     def draw(graph: RegionGraph, one: Classifier, title: str) -> Chart:
-        pictures = thumbnails(images[graph.row.tolist()])
+        pictures = thumbnails(inputs.images[graph.row.tolist()])
         return region_graph_chart(graph, class_names=one.class_names, pictures=pictures, title=title, **figure)
 
-    return one_per_model(results, classifiers, draw)
+    return inputs.each(draw)
 
 
 def _path_images(parameters: Mapping[str, Any]) -> tuple[int, int]:

@@ -2,59 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from core.analyses.analysis import Analysis, any_image, whole_set
+from core.analyses.analysis import Analysis, ChartInputs, any_image, whole_set
 from core.analyses.parameters import Parameter
-
-if TYPE_CHECKING:
-    from core.figures.drawing.chart import Chart
-    from core.geometry.shared_directions.principal_angles import DirectionOverlap
-    from core.geometry.shared_directions.sharing import DirectionSensitivity, DirectionSharing
-    from core.images.image_set import ImageSet
-    from core.models.classifier import Classifier
+from core.figures.charts.curvature.directions import overlap_chart, sensitivity_chart, sharing_chart
+from core.figures.drawing.chart import Chart
 
 
-def _sharing_chart(
-    results: Sequence[DirectionSharing],
-    classifiers: Sequence[Classifier],
-    images: ImageSet,
-    *,
-    rows: tuple[int, ...],
-    beside: Sequence[DirectionSharing],
-    **figure: Any,
-) -> Chart:
-    from core.figures.charts.curvature.directions import sharing_chart
-
-    return sharing_chart(results, names=[one.name for one in classifiers], beside=beside, **figure)
+def _sharing_chart(inputs: ChartInputs, **figure: Any) -> Chart:
+    return sharing_chart(inputs.results, names=inputs.names, beside=inputs.shared_scale, **figure)
 
 
-def _sensitivity_chart(
-    results: Sequence[DirectionSensitivity],
-    classifiers: Sequence[Classifier],
-    images: ImageSet,
-    *,
-    rows: tuple[int, ...],
-    beside: Sequence[DirectionSensitivity],
-) -> Chart:
-    from core.figures.charts.curvature.directions import sensitivity_chart
-
-    return sensitivity_chart(results, names=[one.name for one in classifiers])
+def _sensitivity_chart(inputs: ChartInputs) -> Chart:
+    return sensitivity_chart(inputs.results, names=inputs.names)
 
 
-def _overlap_chart(
-    results: Sequence[DirectionOverlap],
-    classifiers: Sequence[Classifier],
-    images: ImageSet,
-    *,
-    rows: tuple[int, ...],
-    beside: Sequence[DirectionOverlap],
-    **figure: Any,
-) -> Chart:
-    from core.figures.charts.curvature.directions import overlap_chart
-
-    (result,) = results
+def _overlap_chart(inputs: ChartInputs, **figure: Any) -> Chart:
+    (result,) = inputs.results
     return overlap_chart(result, **figure)
 
 

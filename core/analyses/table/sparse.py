@@ -2,55 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from core.analyses.analysis import Analysis, one_per_model
+from core.analyses.analysis import Analysis, ChartInputs
 from core.analyses.parameters import Parameter
 from core.analyses.start import START, start_images, start_shared
-
-if TYPE_CHECKING:
-    from core.analyses.prepare.sparse import SparseCard
-    from core.figures.drawing.chart import Chart
-    from core.geometry.sparse.pixel_profile import PixelProfile
-    from core.images.image_set import ImageSet
-    from core.models.classifier import Classifier
+from core.figures.charts.sparse.pixel_profile import pixel_chart
+from core.figures.charts.sparse.sparse import sparse_chart
+from core.figures.drawing.chart import Chart
 
 
-def _sparse_chart(
-    results: Sequence[SparseCard],
-    classifiers: Sequence[Classifier],
-    images: ImageSet,
-    *,
-    rows: tuple[int, ...],
-    beside: Sequence[SparseCard],
-    **figure: Any,
-) -> Chart:
-    from core.figures.charts.sparse.sparse import sparse_chart
-
-    return one_per_model(
-        results,
-        classifiers,
+def _sparse_chart(inputs: ChartInputs, **figure: Any) -> Chart:
+    return inputs.each(
         lambda found, one, title: sparse_chart(
-            found, class_names=one.class_names, title=title, beside=beside, **figure
+            found, class_names=one.class_names, title=title, beside=inputs.shared_scale, **figure
         ),
     )
 
 
-def _pixel_chart(
-    results: Sequence[PixelProfile],
-    classifiers: Sequence[Classifier],
-    images: ImageSet,
-    *,
-    rows: tuple[int, ...],
-    beside: Sequence[PixelProfile],
-    **figure: Any,
-) -> Chart:
-    from core.figures.charts.sparse.pixel_profile import pixel_chart
-
-    return one_per_model(
-        results,
-        classifiers,
+def _pixel_chart(inputs: ChartInputs, **figure: Any) -> Chart:
+    return inputs.each(
         lambda found, one, title: pixel_chart(found, class_names=one.class_names, title=title, **figure),
     )
 

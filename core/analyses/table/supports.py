@@ -2,65 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from core.analyses.analysis import PALETTE, Analysis, any_image, whole_set
+from core.analyses.analysis import PALETTE, Analysis, ChartInputs, any_image, whole_set
 from core.analyses.parameters import Parameter
 from core.analyses.table.sparse import BOUND, METHOD, ORDER, REVERSE, SEED
-
-if TYPE_CHECKING:
-    from core.figures.drawing.chart import Chart
-    from core.geometry.sparse.benchmark import Race
-    from core.geometry.sparse.support_statistics import Supports
-    from core.geometry.sparse.transfer import Transfer
-    from core.images.image_set import ImageSet
-    from core.models.classifier import Classifier
+from core.figures.charts.sparse.benchmark import race_chart, transfer_chart
+from core.figures.charts.sparse.supports import supports_chart
+from core.figures.drawing.chart import Chart
 
 
-def _supports_chart(
-    results: Sequence[Supports],
-    classifiers: Sequence[Classifier],
-    images: ImageSet,
-    *,
-    rows: tuple[int, ...],
-    beside: Sequence[Supports],
-    **figure: Any,
-) -> Chart:
-    from core.figures.charts.sparse.supports import supports_chart
-
-    names = [classifier.name for classifier in classifiers]
-    return supports_chart(results, class_names=classifiers[0].class_names, names=names, beside=beside, **figure)
+def _supports_chart(inputs: ChartInputs, **figure: Any) -> Chart:
+    names = inputs.names
+    return supports_chart(
+        inputs.results, class_names=inputs.class_names, names=names, beside=inputs.shared_scale, **figure
+    )
 
 
-def _race_chart(
-    results: Sequence[Race],
-    classifiers: Sequence[Classifier],
-    images: ImageSet,
-    *,
-    rows: tuple[int, ...],
-    beside: Sequence[Race],
-) -> Chart:
-    from core.figures.charts.sparse.benchmark import race_chart
-    from core.figures.drawing.chart import side_by_side
-
-    named = len(results) > 1
-    pairs = zip(results, classifiers, strict=True)
-    return side_by_side([race_chart(found, title=one.name if named else "") for found, one in pairs])
+def _race_chart(inputs: ChartInputs) -> Chart:
+    return inputs.each(lambda found, one, title: race_chart(found, title=title))
 
 
-def _transfer_chart(
-    results: Sequence[Transfer],
-    classifiers: Sequence[Classifier],
-    images: ImageSet,
-    *,
-    rows: tuple[int, ...],
-    beside: Sequence[Transfer],
-    **figure: Any,
-) -> Chart:
-    from core.figures.charts.sparse.benchmark import transfer_chart
-
-    (result,) = results
+def _transfer_chart(inputs: ChartInputs, **figure: Any) -> Chart:
+    (result,) = inputs.results
     return transfer_chart(result, **figure)
 
 
