@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from core.analyses.analysis import ChartInputs
 from core.analyses.table.margins import MARGINS
 from core.figures.drawing.paper import figure_bytes
 from core.geometry.subspaces import subspace_distances
@@ -48,7 +49,11 @@ def test_models_are_measured_at_the_same_images_and_drawn_on_one_scale() -> None
     chart = recipe.chart(results, classifiers, images)
     assert [panel.title for panel in chart.panels] == ["photos/standard", "photos/standard-1"]
     assert chart.panels[0].scales == chart.panels[1].scales
-    alone = MARGINS.chart([first], classifiers[:1], images, rows=(3,), beside=results, colour="distance", marked=-1)
+    alone = MARGINS.chart(
+        ChartInputs(results=[first], classifiers=classifiers[:1], images=images, rows=(3,), shared_scale=results),
+        colour="distance",
+        marked=-1,
+    )
     assert alone.panels[0].scales == chart.panels[0].scales
     ratio = recipe.with_settings(colour="ratio").chart(results, classifiers, images)
     assert [panel.title for panel in ratio.panels] == ["photos/standard-1"]
@@ -73,7 +78,15 @@ def test_a_result_that_is_on_its_way_is_drawn_beside_a_finished_one(monkeypatch:
     assert 0 < len(partial.distance) < len(whole.distance) == 3
     np.testing.assert_array_equal(partial.row, whole.row[: len(partial.row)])
     chart = MARGINS.chart(
-        [partial, whole], [classifier] * 2, images, rows=(3,), beside=[partial, whole], colour="share", marked=0
+        ChartInputs(
+            results=[partial, whole],
+            classifiers=[classifier] * 2,
+            images=images,
+            rows=(3,),
+            shared_scale=[partial, whole],
+        ),
+        colour="share",
+        marked=0,
     )
     assert len(chart.panels) == 2
 
