@@ -21,7 +21,7 @@ def at_once() -> None:
 
 
 def later() -> None:
-    """Compile umap-learn and the walks once, while no request is waiting; only in a server, which lives long enough."""
+    """Compile umap-learn once, while no request is waiting; only in a server, which lives long enough."""
     if "streamlit.web.bootstrap" in sys.modules and not _started.is_set():
         _started.set()
         _wait()
@@ -37,8 +37,6 @@ def _try() -> None:
     if jobs.shared().pending():
         _wait()
         return
-    from core.geometry.level_sets import step_compiled
     from core.geometry.maps import layout
 
-    step_compiled.warm_up()
     layout.warm_up()

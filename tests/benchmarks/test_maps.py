@@ -22,6 +22,7 @@ from core.images.load import load_images
 from core.models.load import load_classifier
 from core.recipes.recipe import Recipe
 from core.recipes.store import Store
+from core.runtime.cost import counting
 from core.runtime.progress import silent
 
 PAIRED = 300  # images whose divergences of all pairs are computed for the recall
@@ -61,9 +62,10 @@ def test_forwards_and_recall_of_the_divergence(source: str, say: Callable[[str],
     pixels = classifier.accept(images.pixels[:PAIRED])
     with torch.inference_mode():
         logits = classifier.batches()(classifier, pixels)
-        search = DivergenceSearch(classifier, pixels, logits)
-        _, index, _ = search.nearest(pixels, logits, NEIGHBOURS - 1, same=True)
-        spent = search.forwards + PAIRED
+        with counting() as cost:
+            search = DivergenceSearch(classifier, pixels, logits)
+            _, index, _ = search.nearest(pixels, logits, NEIGHBOURS - 1, same=True)
+        spent = cost.forwards + PAIRED
         pairs = torch.triu_indices(PAIRED, PAIRED, 1).T
         lengths = search.lengths(pixels, logits.double().softmax(1), pairs)
     flat = pixels.flatten(1).double()

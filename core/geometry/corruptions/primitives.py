@@ -32,8 +32,6 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional as F
 
-from core.geometry.corruptions import primitives_compiled
-
 Rows = Int[Tensor, " m"] | None  # which of the drawn ones; None for all in their order
 
 _ENTRIES = 1024  # intervals of a colour curve's table: 10 to each half wave of the shortest default wave
@@ -60,8 +58,6 @@ class Spectral:
         """The filtered images, each by its filter, or by those of these rows."""
         height, width = images.shape[2:]
         kernel, side = _of(self.kernel, rows).to(images), self.kernel.shape[-1]
-        if _compiled(images):
-            return torch.from_numpy(primitives_compiled.filtered(images.contiguous().numpy(), kernel.numpy()))
         framed = F.pad(images, (side // 2,) * 4, mode="replicate")
         filtered = torch.zeros_like(images)
         # sums of shifted images: conv2d would prepare anew for each number of images, which takes longer than these
@@ -126,9 +122,6 @@ class Colour:
         """The images after their curves, read from a table with 1,025 entries and lines between them."""
         waves = _table(self.coefficients.shape[2], images.dtype, images.device)
         added = _of(self.coefficients, rows).to(images) @ waves
-        if _compiled(images):
-            values = images.flatten(2).contiguous().numpy()
-            return torch.from_numpy(primitives_compiled.curved(values, added.numpy())).view_as(images)
         place = (images * _ENTRIES).flatten(2)
         entry = place.long()
         change = added.gather(2, entry).addcmul_(added.diff(dim=2).gather(2, entry), place.frac_())
@@ -264,11 +257,6 @@ def draw_colour(
     return Colour(coefficients, q, variance)
 
 
-def _compiled(images: Tensor) -> bool:
-    """Whether compiled passes over plain arrays do."""
-    return images.device.type == "cpu" and images.dtype in (torch.float32, torch.float64) and not images.requires_grad
-
-
 def _of(drawn: Tensor, rows: Rows) -> Tensor:
     return drawn if rows is None else drawn[rows]
 
@@ -311,8 +299,6 @@ def _compression(field: Tensor) -> Tensor:
     A cell of four pixels is cut in two; the gradient of the linear map on each half is that of the two edges of the
     cell that meet in it.
     """
-    if field.device.type == "cpu":
-        return torch.from_numpy(primitives_compiled.compression(field.numpy()))
     down, across = field.diff(dim=2).unbind(1), field.diff(dim=3).unbind(1)  # rows and columns of tau, along the edges
     largest = field.new_zeros(len(field))
     for side in (slice(None, -1), slice(1, None)):

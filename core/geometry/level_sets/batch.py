@@ -17,8 +17,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from core.geometry.level_sets.log_odds import level_below, log_odds
-from core.geometry.level_sets.step import NO_LEVEL, UNDEFINED, WALKING, Stepper
-from core.geometry.level_sets.walkers import RECORDED, Walkers
+from core.geometry.level_sets.step import NO_LEVEL, RECORDED, UNDEFINED, WALKING, Stepper, Walkers
 
 FRAMES = (0, 10, 20, 40, 60, 80, 120, 160, 200, 300, 400)  # then each half as much again
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
-import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -18,7 +17,6 @@ from torch import Tensor
 from core.geometry.common.fused_inference import folded
 from core.models.classifier import Classifier
 from core.runtime.batches import Chunks
-from core.runtime.compiled import compiled
 from core.runtime.cost import count_passes
 
 Images = Float[Tensor, "n c h w"]
@@ -44,10 +42,6 @@ def log_odds(logits: Logits, classes: Classes) -> Rows:
 
 def _weighed(logits: Logits, classes: Classes) -> tuple[Rows, Logits]:
     """The log-odds of each row's class, as `log_odds`, and their derivatives in the logits, without a graph."""
-    if logits.device.type == "cpu":
-        found = np.empty(len(logits), logits.numpy().dtype), np.empty(logits.shape, logits.numpy().dtype)
-        _weigh(logits.numpy(), classes.numpy(), *found)
-        return torch.from_numpy(found[0]), torch.from_numpy(found[1])
     own = classes[:, None]
     others = logits.scatter(1, own, -torch.inf)
     most = others.amax(1, keepdim=True)
@@ -56,26 +50,6 @@ def _weighed(logits: Logits, classes: Classes) -> tuple[Rows, Logits]:
     value = (logits.gather(1, own) - most).sub_(total.log())[:, 0]
     value += 0.0 * logits.sum(1)  # NaN where a logit is not finite
     return value, shares.div_(total.neg_()).scatter_(1, own, 1.0)
-
-
-@compiled
-def _weigh(logits: np.ndarray, classes: np.ndarray, values: np.ndarray, weights: np.ndarray) -> None:
-    """The same on the CPU, written to `values` (n,) and `weights` (n, k): 13 operations there cost as many calls."""
-    for row in range(len(logits)):
-        own = classes[row]
-        most, spoilt = -np.inf, 0.0
-        for each in range(logits.shape[1]):
-            spoilt += 0.0 * logits[row, each]  # NaN where one is not finite
-            if each != own and logits[row, each] > most:
-                most = logits[row, each]
-        total = 0.0
-        for each in range(logits.shape[1]):
-            share = np.exp(logits[row, each] - most) if each != own else 0.0
-            weights[row, each] = share
-            total += share
-        values[row] = logits[row, own] - most - np.log(total) + spoilt
-        for each in range(logits.shape[1]):
-            weights[row, each] = 1.0 if each == own else -weights[row, each] / total
 
 
 def level_below(value: Rows, delta: Rows) -> Rows:

@@ -28,21 +28,20 @@ of the AMS 70, 1964.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Literal, get_args
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from core.geometry.boundary.signed_margin import per_row
 from core.geometry.level_sets.log_odds import LogOdds, level_below
-from core.geometry.level_sets.step_compiled import NEWTON_STEPS, calm_step
-from core.geometry.level_sets.walkers import RECORDED, Walkers
 
 Mode = Literal["superlevel", "equality", "paper"]
 MODES: tuple[Mode, ...] = get_args(Mode)
 WALKING, REACHED, FLAT, STALLED, BLOCKED, BUDGET, NO_LEVEL, UNDEFINED = range(8)  # how a walk stands
+
+RECORDED = ("log_odds", "target_confidence", "distance", "cosine", "moved")  # after each step, where it ended
 
 _NEAR = 1 / 255  # in every pixel: one grey value
 _STALL_STEPS = 20  # must bring a walker nearer
@@ -51,7 +50,56 @@ _FAILURES = 2  # until a back-off
 _DESCENT = 3  # times as fast as the way to the target shrinks, walks come down to the level
 _GROWTH = 2.0  # of eta after an accepted point, up to where it began
 _ROUNDING = 64  # in units of the last digit: how well log-odds are known
+_NEWTON_STEPS = 8  # at most
 _NEWTON_STEPS_UNSEEN = 3  # on a GPU, where nobody looks whether they are needed
+
+
+@dataclass
+class Walkers:
+    """What is known about walks under way; one row each."""
+
+    pair: Tensor
+    target: Tensor  # image
+    source_class: Tensor
+    target_class: Tensor
+    at_source: Tensor  # log-odds
+    level: Tensor  # log-odds
+    delta: Tensor
+    age: Tensor  # steps done
+    status: Tensor
+    point: Tensor  # image to look at next
+    aim: Tensor  # its log-odds to first order, or what they were to be if that is more
+    kept: Tensor  # image accepted last, and what was seen there
+    value: Tensor  # log-odds
+    gradient: Tensor  # image
+    scale: Tensor  # length of the gradient times the distance: what log-odds could rise on the way, at most
+    scalars: Tensor  # RECORDED, without the last
+    top: Tensor  # class
+    eta: Tensor
+    failures: Tensor
+    back_offs: Tensor
+    mark: Tensor  # distance some steps ago
+    push: Tensor  # image; a of the published walk, else empty
+    left: Tensor  # share of its climb that a superlevel walk has left
+    stride: Tensor  # from the image accepted last to the point
+    history: Tensor  # (walkers, RECORDED, steps + 2), NaN where not there yet; the last is for those that are over
+
+    def rows(self, which: Tensor) -> Walkers:
+        """Some of them."""
+        return Walkers(**{name: getattr(self, name)[which] for name in self._tensors()})
+
+    def replace(self, which: Tensor, others: Walkers) -> None:
+        """Let others take these rows."""
+        for name in self._tensors():  # out of place: `point` and `kept` may be one tensor
+            setattr(self, name, getattr(self, name).index_copy(0, which, getattr(others, name)))
+
+    def _tensors(self) -> list[str]:
+        return [entry.name for entry in fields(self)]
+
+    def record(self, column: Tensor, moved: Tensor) -> None:
+        """Note the scalars of every walk, and how far it moved, in a column of its history."""
+        now = torch.cat([self.scalars, moved[:, None]], 1)[..., None]
+        self.history.scatter_(2, column.view(-1, 1, 1).expand_as(now), now)
 
 
 @dataclass(frozen=True)
@@ -123,8 +171,6 @@ class Stepper:
         """Look at the points proposed, keep those allowed, propose the next ones."""
         w, point = walkers, walkers.point
         value, gradient, logits = self.odds.slope(point, w.source_class)
-        if w.calm and self._calmly(w, value, gradient, logits):
-            return
         way = w.target - point
         distance, steepness, along = _length(way), _length(gradient), _dot(way, gradient)
         usable = torch.isfinite(value) & torch.isfinite(steepness)
@@ -143,38 +189,6 @@ class Stepper:
         self._propose(w, point, value, gradient, distance * steepness, back, before)
         w.stride, w.left = _length(w.point - w.kept), w.left * (1 - self.eta) ** _DESCENT
         w.age = w.age + (w.status == WALKING)
-        w.calm = self._calm_for(w) if w.age.device.type == "cpu" else 0
-
-    def _calm_for(self, w: Walkers) -> int:
-        """For how many steps nobody is due: all are walking, at full stride, and away from a look for stalls."""
-        if not bool(((w.status == WALKING) & (w.eta == self.eta)).all()):
-            return 0
-        return int(torch.minimum(-w.age % _STALL_STEPS, self.steps - w.age).min())
-
-    def _calmly(self, w: Walkers, value: Tensor, gradient: Tensor, logits: Tensor) -> bool:
-        """A step in which every walker is accepted and nothing ends, if this is one: compiled, and on the CPU."""
-        rows = torch.stack([value, w.at_source, w.level, w.delta, w.aim, w.left, w.stride]).numpy()
-        count, ends = len(value), torch.empty_like(w.point)
-        found = np.empty((7, count), rows.dtype)
-        points, targets, slopes, pushes, there = (
-            each.view(count, -1).numpy() for each in (w.point, w.target, gradient, w.push, ends)
-        )
-        near, flat = max(_NEAR, self.goal) * points.shape[1] ** 0.5, _flat(value.dtype)
-        rounding = _ROUNDING * torch.finfo(value.dtype).eps
-        said, classes, age, notes = (each.numpy() for each in (logits, w.target_class, w.age, w.history))
-        settings = MODES.index(self.mode), self.eta, self.climb, self.eps, near, flat, rounding
-        images = points, targets, slopes, pushes
-        if not calm_step(*settings, *images, said, classes, rows, age, notes, there, found):
-            return False
-        w.kept, w.gradient, w.value, w.top, w.point = w.point, gradient, value, logits.argmax(1), ends
-        made = torch.from_numpy(found)
-        w.scalars, (w.scale, w.stride, aim) = made[:4].T, made[4:]
-        if self.mode != "paper":
-            w.aim = aim
-        if self.mode == "superlevel":
-            w.left = w.left * (1 - self.eta) ** _DESCENT
-        w.calm, w.age = w.calm - 1, w.age + 1
-        return True
 
     @staticmethod
     def _known(w: Walkers) -> Tensor:
@@ -286,7 +300,7 @@ def rise_in_box(
     reach = torch.zeros_like(rise)
     slope = _dot(gradient, gradient)
     seen = rise.device.type == "cpu"
-    for step in range(NEWTON_STEPS if seen else _NEWTON_STEPS_UNSEEN):
+    for step in range(_NEWTON_STEPS if seen else _NEWTON_STEPS_UNSEEN):
         lack = rise - risen
         going = (lack.abs() if exactly else lack) > least
         if seen and not bool(going.any()):

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from core.geometry.level_sets import step_compiled
 from core.geometry.maps import layout
 from dashboard.work import jobs, warm
 
@@ -36,7 +35,6 @@ def test_a_server_warms_up_once_and_not_while_somebody_waits(monkeypatch: pytest
         done.set()
 
     monkeypatch.setattr(layout, "warm_up", count)
-    monkeypatch.setattr(step_compiled, "warm_up", lambda: None)
     monkeypatch.setitem(sys.modules, "streamlit.web.bootstrap", types.ModuleType("bootstrap"))
     queue = types.SimpleNamespace(pending=lambda: next(looks))
     monkeypatch.setattr(jobs, "shared", lambda: queue)

@@ -15,6 +15,7 @@ from torch import Tensor
 from core.geometry.corruptions.primitives import (
     Spatial,
     Spectral,
+    _compression,
     displaced,
     draw_colour,
     draw_spatial,
@@ -207,3 +208,14 @@ def test_wrong_calls_are_told_what_is_wrong() -> None:
     for cutoff, strength in ((0, 0.1), (5, -0.1)):
         with pytest.raises(ValueError, match="cut-off of at least 1"):
             draw_colour(1, 3, source(), cutoff=cutoff, strength=strength)
+
+
+def test_the_first_fold_is_where_the_largest_eigenvalue_says() -> None:
+    field = draw_spatial(5, (9, 12), torch.Generator().manual_seed(0), invertible=False).field
+    down, across = field.double().diff(dim=2).unbind(1), field.double().diff(dim=3).unbind(1)
+    largest = torch.zeros(5, dtype=torch.float64)
+    for side in (slice(None, -1), slice(1, None)):
+        rows = torch.stack([part[..., side] for part in down], -1), torch.stack([part[:, side] for part in across], -1)
+        gradient = torch.stack(rows, -1)
+        largest = largest.maximum(torch.linalg.eigvals(gradient).real.flatten(1).amax(1))
+    np.testing.assert_allclose(_compression(field), largest.clamp(min=0), rtol=1e-4)

@@ -7,6 +7,7 @@ import torch
 
 from core.geometry.local import jacobian
 from core.geometry.local.jacobian import Linearised, Outputs, largest_singular_value, singular_values
+from core.runtime.cost import counting
 from tests import local_maps, truths
 
 SHAPE = (1, 8, 8)
@@ -28,18 +29,19 @@ def test_a_stored_jacobian_and_its_products_agree(
         torch.testing.assert_close(stored(vectors)[row], vectors[row] @ exact.T)
     torch.testing.assert_close(stored(vectors[:1])[-1], vectors[0] @ stored.matrix[-1].T)
     monkeypatch.setattr(jacobian, "MOST_ROWS", 2)
-    outputs = Outputs(classifier)
-    products = Linearised(outputs, images)
+    with counting() as cost:
+        products = Linearised(Outputs(classifier), images)
+        moved = products(vectors)
+    assert cost.gradients > 0
+    assert cost.forwards == count
     assert products.matrix is None
     assert products.singular_values() is None
-    torch.testing.assert_close(products(vectors), stored(vectors))
+    torch.testing.assert_close(moved, stored(vectors))
     torch.testing.assert_close(products(vectors[:1]), stored(vectors[:1]))
     exact, found = stored.largest(), products.largest(200)
     torch.testing.assert_close(found.value, exact.value, rtol=1e-3, atol=0)
     assert (found.value <= exact.value * (1 + 1e-5)).all()
     assert (found.residual < 0.1).all()
-    assert outputs.gradients > 0
-    assert outputs.forwards == count
 
 
 def test_the_vector_is_the_one_that_is_stretched_most() -> None:

@@ -7,6 +7,7 @@ import torch
 
 from core.geometry.local.jacobian import Outputs
 from core.geometry.local.rays import label_rays
+from core.runtime.cost import counting
 from tests import local_maps, truths
 
 
@@ -23,7 +24,8 @@ def test_a_flat_boundary_is_met_on_one_side_only(shape: tuple[int, ...], dtype: 
     tilted = 0.5 * normal.flatten() + other * 0.75**0.5
     vectors = torch.stack([normal.flatten(), tilted / tilted.norm()])[None].to(dtype)
     outputs = Outputs(classifier)
-    found = label_rays(outputs, images.to(dtype), vectors, 20.0)
+    with counting() as cost:
+        found = label_rays(outputs, images.to(dtype), vectors, 20.0)
     height = (images.flatten(1) - images[0].flatten()) @ normal.flatten() + 0.7
     slope = vectors[0].double() @ normal.flatten()
     expected = height[:, None] / slope  # positive: behind
@@ -34,7 +36,7 @@ def test_a_flat_boundary_is_met_on_one_side_only(shape: tuple[int, ...], dtype: 
         torch.testing.assert_close(found.distance[sense][met], far[met], rtol=1e-3, atol=1e-4)
         assert (found.reached[sense][met] >= 0).all()
         assert (found.reached[sense][~met] == -1).all()
-    assert outputs.forwards > 32 * count * 2
+    assert cost.forwards > 32 * count * 2
 
 
 def test_a_ball_is_symmetric_around_its_centre_and_out_of_reach_beyond() -> None:

@@ -9,14 +9,16 @@ from core.errors import ImageError
 from core.geometry.maps.spaces import SPACES, Space, SpaceName
 from core.images.load import load_images
 from core.models.load import load_classifier
+from core.runtime.cost import counting
 
 
 @pytest.mark.parametrize("name", SPACES)
 def test_vectors_say_what_the_model_says_of_their_images(name: SpaceName) -> None:
     classifier, images = load_classifier("demo:digits/standard", "cpu"), load_images("demo:digits").pixels[:7]
     space = Space(classifier, name)
-    vectors, logits = space(images)
-    assert space.forwards >= 7
+    with counting() as cost:
+        vectors, logits = space(images)
+    assert cost.forwards >= 7
     assert space.answers
     torch.testing.assert_close(logits, classifier(images))
     torch.testing.assert_close(space.answer(vectors).softmax(1), logits.softmax(1), atol=1e-4, rtol=1e-3)
