@@ -18,7 +18,7 @@ from torch.nn import functional as F
 
 from core.geometry.level_sets.batch import Pairs
 from core.geometry.level_sets.log_odds import LogOdds
-from core.geometry.level_sets.step import MODES, Stepper
+from core.geometry.level_sets.step import MODES, LevelSetStep
 from core.geometry.level_sets.traverse import LevelSetPaths, traverse
 from core.images.load import load_images
 from core.models.classifier import Classifier
@@ -88,8 +88,8 @@ def test_a_step_costs_its_forward_and_backward(
     own = torch.cat([classifier(part) for part in sources.split(64)]).detach()
     others = torch.cat([classifier(part) for part in targets.split(64)]).detach()
     matched = torch.arange(batch)[:, None].expand(-1, 2)
-    pairs = Pairs.said(sources, targets, matched, torch.full_like(own[:, 0], 0.05), own, others)
-    stepper = Stepper(LogOdds(classifier, batch), "superlevel", 10_000, 1e-4, 3.0, 2e-3, 0.0, 0.0)
+    pairs = Pairs.from_logits(sources, targets, matched, torch.full_like(own[:, 0], 0.05), own, others)
+    stepper = LevelSetStep(LogOdds(classifier, batch), "superlevel", 10_000, 1e-4, 3.0, 2e-3, 0.0, 0.0)
     walkers = pairs.walkers(rows, stepper)
     repeats = max(1, (20 if model == "resnet18" else 100) // batch)
 

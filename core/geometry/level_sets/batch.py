@@ -1,7 +1,7 @@
-"""Many walks on level sets at once: pairs wait in a queue for the slots of a batch of constant shape.
+"""Batched traversal of level sets: finished walks are replaced by queued pairs, so the batch keeps its shape.
 
-A walk that is over leaves its slot to the next pair; when none waits any more, the batch shrinks once three of ten
-slots are empty. Nothing is read back from a GPU while it steps, but at a look every few steps.
+When no pair is queued any more, the batch shrinks once three of ten slots are empty. A GPU is not synchronised at each
+step, but only every few steps, to find the walks that have finished.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from core.geometry.level_sets.log_odds import level_below, log_odds
-from core.geometry.level_sets.step import NO_LEVEL, RECORDED, UNDEFINED, WALKING, Stepper, Walkers
+from core.geometry.level_sets.step import NO_LEVEL, RECORDED, UNDEFINED, WALKING, LevelSetStep, Walkers
 
 FRAMES = (0, 10, 20, 40, 60, 80, 120, 160, 200, 300, 400)  # then each half as much again
 
@@ -42,7 +42,7 @@ class Pairs:
     status: Tensor
 
     @classmethod
-    def said(
+    def from_logits(
         cls,
         sources: Tensor,
         targets: Tensor,
@@ -51,18 +51,18 @@ class Pairs:
         source_logits: Float[Tensor, "s k"],
         target_logits: Float[Tensor, "t k"],
     ) -> Pairs:
-        """Pairs, by row of source and target, of images with these logits.
+        """Pair sources with targets; their classes and levels follow from their logits.
 
         Args:
             sources: images.
             targets: images.
             rows: (n, 2) of source and target.
-            delta: (n,) what the confidence may lose.
+            delta: (n,) largest loss of confidence allowed.
             source_logits: of the sources.
             target_logits: of the targets.
 
         Returns:
-            The pairs, with the classes that the logits say.
+            The pairs.
         """
         source_row, target_row = rows.to(sources.device).unbind(1)
         finite = [torch.isfinite(logits).all(1) for logits in (source_logits, target_logits)]
@@ -82,7 +82,7 @@ class Pairs:
             status=torch.where(defined, torch.where(below, NO_LEVEL, WALKING), UNDEFINED),
         )
 
-    def walkers(self, pairs: Tensor, stepper: Stepper) -> Walkers:
+    def walkers(self, pairs: Tensor, stepper: LevelSetStep) -> Walkers:
         """These pairs at their sources."""
         return stepper.start(
             pairs,
@@ -162,7 +162,7 @@ class Table:
 
 
 def walk(
-    stepper: Stepper,
+    stepper: LevelSetStep,
     pairs: Pairs,
     width: int,
     keep: int,
@@ -201,7 +201,7 @@ def walk(
 class _Batch:
     """The slots, and who waits for them."""
 
-    def __init__(self, stepper: Stepper, pairs: Pairs, table: Table, queue: Tensor, width: int) -> None:
+    def __init__(self, stepper: LevelSetStep, pairs: Pairs, table: Table, queue: Tensor, width: int) -> None:
         self._stepper, self._pairs, self._table = stepper, pairs, table
         self._queue, self._next = queue, min(width, len(queue))
         self._walkers = pairs.walkers(queue[: self._next], stepper)

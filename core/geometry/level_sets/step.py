@@ -56,7 +56,7 @@ _NEWTON_STEPS_UNSEEN = 3  # on a GPU, where nobody looks whether they are needed
 
 @dataclass
 class Walkers:
-    """What is known about walks under way; one row each."""
+    """The state of walks under way, one row each."""
 
     pair: Tensor
     target: Tensor  # image
@@ -103,7 +103,7 @@ class Walkers:
 
 
 @dataclass(frozen=True)
-class Stepper:
+class LevelSetStep:
     """Takes walkers one step further: one forward and one backward of each.
 
     Args:

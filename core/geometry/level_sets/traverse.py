@@ -43,8 +43,8 @@ from core.geometry.level_sets.step import (
     STALLED,
     UNDEFINED,
     WALKING,
+    LevelSetStep,
     Mode,
-    Stepper,
 )
 from core.models.classifier import Classifier
 from core.result import Result, quantity
@@ -211,8 +211,8 @@ def traverse(
         odds = LogOdds(classifier, batches.size)
         logits = [batches(classifier, images).to(odds.dtype) for images in (pixels, towards)]
         starts, ends = (images.clone().to(odds.dtype) for images in (pixels, towards))
-        pairs = Pairs.said(starts, ends, rows, allowed.to(starts.device, odds.dtype), *logits)
-        stepper = Stepper(odds, mode, steps, 1 - decay ** (1 / steps), climb, eps, goal, stall)
+        pairs = Pairs.from_logits(starts, ends, rows, allowed.to(starts.device, odds.dtype), *logits)
+        stepper = LevelSetStep(odds, mode, steps, 1 - decay ** (1 / steps), climb, eps, goal, stall)
 
         def result(table: Table) -> LevelSetPaths:
             return LevelSetPaths(

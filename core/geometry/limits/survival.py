@@ -166,7 +166,7 @@ def halved(classifier: Classifier, bits: int, *, seed: int = 0, draws: int = 400
     levels = uniform_levels(draws, math.prod(classifier.input_shape), bits, generator)
     images = (levels.to(classifier.dtype) / (2**bits - 1)).view(-1, *classifier.input_shape).to(classifier.device)
     with torch.inference_mode():
-        logits = classifier.batches()(classifier, images).double()
+        logits = classifier.batches(counts=False)(classifier, images).double()
     top = int(logits.argmax(1).mode().values)
     others = torch.cat([logits[:, :top], logits[:, top + 1 :]], 1)
     level = float((logits[:, top] - others.amax(1)).median())

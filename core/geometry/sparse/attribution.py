@@ -19,7 +19,7 @@ from torch import Tensor
 
 from core.geometry.boundary.bracketing import zero_between
 from core.geometry.boundary.signed_margin import Images, length
-from core.geometry.sparse.counted_margin import Problem
+from core.geometry.sparse.counted_margin import SparseProblem
 from core.geometry.sparse.pruning import first_places, losses
 from core.geometry.sparse.sparsefool import FOUND, FirstPlane
 
@@ -28,7 +28,7 @@ _LEVELS = 255  # values of a channel in an image file
 
 
 def pictures(
-    problem: Problem,
+    problem: SparseProblem,
     adversarial: Images,
     rows: Int[Tensor, " m"],
     place: Int[Tensor, "n h w"] | None,
@@ -51,7 +51,7 @@ def pictures(
     places = torch.full_like(images[:, 0], torch.nan)
     known = (planes.status == FOUND).view(-1, 1, 1, 1)
     forecast = _capacity(planes.normal * planes.steepness.view(-1, 1, 1, 1), images, low, high)
-    channels = problem.ledger.channels // images.shape[1]  # 1, or of tied images all
+    channels = problem.counted.channels // images.shape[1]  # 1, or of tied images all
     found = {
         "boundary": planes.point.where(known, torch.nan).repeat(1, channels, 1, 1),
         "dense": planes.normal.where(known, torch.nan).repeat(1, channels, 1, 1) / channels**0.5,
@@ -66,7 +66,7 @@ def pictures(
     }
     if len(rows):
         measured = _measure(problem, rows, adversarial[rows], None if place is None else place[rows])
-        ((_, gradient),) = problem.ledger.leads(images[rows], rows, measured.target[:, None])
+        ((_, gradient),) = problem.counted.leads(images[rows], rows, measured.target[:, None])
         found["capacity"][rows] = _capacity(-gradient, images[rows], low[rows], high[rows])
         found["curve"] = found["curve"].repeat(1, measured.curve.shape[1])
         for name in ("reliance", "rank", "curve", "amplitude", "survives_rounding"):
@@ -86,13 +86,13 @@ class _Measured(NamedTuple):
     survives_rounding: Tensor
 
 
-def _measure(problem: Problem, numbers: Tensor, adversarial: Tensor, place: Tensor | None) -> _Measured:
+def _measure(problem: SparseProblem, numbers: Tensor, adversarial: Tensor, place: Tensor | None) -> _Measured:
     """The rows that cross."""
-    ledger, images = problem.ledger, problem.images[numbers]
+    counted, images = problem.counted, problem.images[numbers]
     by_pixel = problem._replace(unit="pixel")
-    logits = ledger.all_logits(adversarial, numbers)
-    own = logits.gather(1, ledger.source[numbers][:, None])
-    other, target = logits.scatter(1, ledger.source[numbers][:, None], -torch.inf).max(1)
+    logits = counted.all_logits(adversarial, numbers)
+    own = logits.gather(1, counted.source[numbers][:, None])
+    other, target = logits.scatter(1, counted.source[numbers][:, None], -torch.inf).max(1)
     rise = losses(by_pixel, numbers, adversarial.flatten(2)) - (own - other[:, None])
     support = (adversarial != images).any(1).flatten(1)
     first = -rise if place is None else place.flatten(1).to(rise.dtype)
@@ -106,11 +106,11 @@ def _measure(problem: Problem, numbers: Tensor, adversarial: Tensor, place: Tens
         reliance=rise.where(support, torch.nan).view(shape),
         amplitude=_amplitude(problem, numbers, adversarial),
         target=target,
-        survives_rounding=ledger(rounded.to(adversarial.dtype), numbers) < 0,
+        survives_rounding=counted(rounded.to(adversarial.dtype), numbers) < 0,
     )
 
 
-def _curve(problem: Problem, numbers: Tensor, adversarial: Tensor, rank: Tensor) -> Tensor:
+def _curve(problem: SparseProblem, numbers: Tensor, adversarial: Tensor, rank: Tensor) -> Tensor:
     """F with the first pixels changed, from none to all."""
     count = (rank >= 0).sum(1)
     steps = torch.arange(int(count.max()) + 1, device=rank.device)
@@ -122,14 +122,14 @@ def _curve(problem: Problem, numbers: Tensor, adversarial: Tensor, rank: Tensor)
         return torch.where(kept, changed[row[part]], clean[row[part]]).reshape(-1, *adversarial.shape[1:])
 
     curve = torch.full((len(rank), len(steps)), torch.nan, dtype=adversarial.dtype, device=rank.device)
-    curve[row, several] = problem.ledger.of(numbers[row], partly)
+    curve[row, several] = problem.counted.of(numbers[row], partly)
     return curve
 
 
-def _amplitude(problem: Problem, numbers: Tensor, adversarial: Tensor) -> Tensor:
+def _amplitude(problem: SparseProblem, numbers: Tensor, adversarial: Tensor) -> Tensor:
     """The share of the change at which the margin is 0; where there are several, one of them."""
     images = problem.images[numbers]
-    point, closed = zero_between(problem.ledger, images, adversarial, numbers, _ENCLOSED)
+    point, closed = zero_between(problem.counted, images, adversarial, numbers, _ENCLOSED)
     return (length(point - images, 2) / length(adversarial - images, 2)).where(closed, torch.nan)
 
 

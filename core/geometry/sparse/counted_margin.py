@@ -1,8 +1,8 @@
-"""Signed margins of rows that belong to numbered images, with what each image has cost.
+"""Signed margins of rows that belong to numbered images, counting queries per image.
 
 A search tries many points of one image: multipliers, candidates, points with one pixel restored. Each is a row that
-carries the number of its image, which names the class its margin is about, and to which its forwards and gradients are
-booked. Rows are put through in batches as large as the classifier likes best, however many there are.
+carries the number of its image, which names the class its margin is about and is charged for its forward and backward
+passes. Rows are evaluated in batches of the classifier's preferred size, however many there are.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ _BITS = 4.0  # roundings of the largest logit in a margin
 _MOST_VALUES = 1 << 22  # pixels of a batch: 27 images of 3 x 224 x 224, for each of which a graph may be kept
 
 
-class Ledger(SignedMargin):
-    """Signed margins of numbered images; the number stands where `SignedMargin` expects the class.
+class CountedMargin(SignedMargin):
+    """Signed margins of numbered images, which take the image number where `SignedMargin` expects the class.
 
     Args:
         classifier: whose margins.
-        size: most rows in a batch.
-        tied: images have one channel, shown to the classifier in each of its own.
+        size: largest number of rows in a batch.
+        tied: images have one channel, repeated for each channel of the classifier.
     """
 
     def __init__(self, classifier: Classifier, size: int, tied: bool = False) -> None:
@@ -67,7 +67,7 @@ class Ledger(SignedMargin):
 
     def all_logits(self, images: Images, numbers: Numbers) -> Float[Tensor, "n k"]:
         """All logits, batch by batch."""
-        self._book(self.forwards_of, numbers)
+        self._charge(self.forwards_of, numbers)
         return torch.cat([self.logits(part) for part in images.split(self._size)])
 
     def __call__(self, images: Images, numbers: Numbers) -> Rows:
@@ -76,7 +76,7 @@ class Ledger(SignedMargin):
 
     def of(self, numbers: Numbers, rows: Callable[[slice], Images]) -> Rows:
         """F of rows that are made batch by batch, because together they would not fit."""
-        self._book(self.forwards_of, numbers)
+        self._charge(self.forwards_of, numbers)
         margin = super().__call__
         parts = [slice(start, start + self._size) for start in range(0, len(numbers), self._size)]
         found = [margin(rows(part), self.source[numbers[part]]) for part in parts]
@@ -84,8 +84,8 @@ class Ledger(SignedMargin):
 
     def slope(self, images: Images, numbers: Numbers) -> Slope:
         """F of each row, its gradient, and the largest other class: one forward, one backward."""
-        self._book(self.forwards_of, numbers)
-        self._book(self.gradients_of, numbers)
+        self._charge(self.forwards_of, numbers)
+        self._charge(self.gradients_of, numbers)
         slope = super().slope
         parts = zip(images.split(self._size), numbers.split(self._size), strict=True)
         found = [slope(part, self.source[number]) for part, number in parts]
@@ -93,24 +93,24 @@ class Ledger(SignedMargin):
 
     def leads(self, images: Images, numbers: Numbers, classes: Int[Tensor, "n j"]) -> Iterator[tuple[Rows, Images]]:
         """f_s - f_k and its gradient for each column k of `classes` in turn."""
-        self._book(self.forwards_of, numbers)
-        self._book(self.gradients_of, numbers, classes.shape[1])
+        self._charge(self.forwards_of, numbers)
+        self._charge(self.gradients_of, numbers, classes.shape[1])
         return super().leads(images, self.source[numbers], classes)
 
     def record(self, numbers: Numbers, counts: Float[Tensor, " n"]) -> None:
-        """Note that these images have come down to so many pixels, with what all of them have cost until now."""
+        """Record the number of pixels these images are down to, and the gradients that every image has cost so far."""
         worst = torch.full_like(self.best, torch.inf).scatter_reduce(0, numbers, counts.double(), "amin")
         self.best = self.best.fmin(worst.where(torch.isfinite(worst), torch.nan))
         self.records.append((self.best.clone(), self.gradients_of.clone()))
 
-    def _book(self, account: Tensor, numbers: Tensor, times: int = 1) -> None:
+    def _charge(self, account: Tensor, numbers: Tensor, times: int = 1) -> None:
         account.index_add_(0, numbers, torch.full_like(numbers, times))
 
 
-class Problem(NamedTuple):
-    """What a search works on: numbered images, their box, the margin demanded (a share of F(x)), what is counted."""
+class SparseProblem(NamedTuple):
+    """Images with their box, the margin demanded (as a share kappa of F(x)) and the unit whose number is minimised."""
 
-    ledger: Ledger
+    counted: CountedMargin
     images: Images
     low: Images
     high: Images
@@ -123,18 +123,18 @@ class Problem(NamedTuple):
 
     def demanded(self, numbers: Numbers) -> Rows:
         """The margin demanded of each row, in logits: kappa F(x), but no less than rounding."""
-        return (self.kappa * self.ledger.lead).maximum(self.ledger.rounding)[numbers]
+        return (self.kappa * self.counted.lead).maximum(self.counted.rounding)[numbers]
 
     def margins(self, numbers: Numbers, at: Float[Tensor, "n g p"]) -> Rows:
         """F of rows given by items."""
-        return self.ledger(at.reshape(-1, *self.images.shape[1:]), numbers)
+        return self.counted(at.reshape(-1, *self.images.shape[1:]), numbers)
 
     def gradient(self, numbers: Numbers, at: Float[Tensor, "n g p"]) -> tuple[Rows, Float[Tensor, "n g p"]]:
         """F of rows given by items, and its gradient."""
-        margin, gradient, _ = self.ledger.slope(at.reshape(-1, *self.images.shape[1:]), numbers)
+        margin, gradient, _ = self.counted.slope(at.reshape(-1, *self.images.shape[1:]), numbers)
         return margin, self.items(gradient)
 
 
 def batch_size(classifier: Classifier) -> int:
-    """How many rows go into a batch: what the classifier likes best, or what memory allows."""
+    """Rows in a batch: the classifier's preferred size, or fewer where memory is short."""
     return max(1, min(classifier.batches().size, _MOST_VALUES // math.prod(classifier.input_shape)))

@@ -1,4 +1,4 @@
-"""Giving back what is not needed: from a sparse change that crosses the boundary to one from which nothing can go.
+"""Pruning: reduce a sparse perturbation that crosses the boundary to a 1-minimal one.
 
 The items of a change are pixels, each with all its channels, or single entries. Where x' = x + r has the margin
 F(x') < -kappa F(x), an item is free if restoring it alone keeps that margin. `reverse` restores free items until
@@ -23,13 +23,13 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from core.geometry.boundary.signed_margin import Images, Rows
-from core.geometry.sparse.counted_margin import Numbers, Problem
+from core.geometry.sparse.counted_margin import Numbers, SparseProblem
 
 _MEASURED = 12  # items: with as many or fewer, all are measured rather than estimated
 _TRIED = 8  # counts of items restored together, side by side
 
 
-class Reversed(NamedTuple):
+class Pruned(NamedTuple):
     """A 1-minimal change of each row."""
 
     adversarial: Images
@@ -37,7 +37,7 @@ class Reversed(NamedTuple):
     margin: Rows  # F there
 
 
-def reverse(problem: Problem, numbers: Numbers, adversarial: Images) -> Reversed:
+def reverse(problem: SparseProblem, numbers: Numbers, adversarial: Images) -> Pruned:
     """Restore items until none is free.
 
     Args:
@@ -53,11 +53,11 @@ def reverse(problem: Problem, numbers: Numbers, adversarial: Images) -> Reversed
     _drop_estimated(problem, numbers, at, clean)
     margin = _drop_measured(problem, numbers, at, clean)
     changed = _changed(at, clean[numbers]).sum(1).to(margin.dtype)
-    problem.ledger.record(numbers, _pixels(problem, numbers, at))
-    return Reversed(at.reshape(adversarial.shape), changed, margin)
+    problem.counted.record(numbers, _pixels(problem, numbers, at))
+    return Pruned(at.reshape(adversarial.shape), changed, margin)
 
 
-def _drop_estimated(problem: Problem, numbers: Tensor, at: Tensor, clean: Tensor) -> None:
+def _drop_estimated(problem: SparseProblem, numbers: Tensor, at: Tensor, clean: Tensor) -> None:
     """Restore items together, cheapest first by the gradient, while that frees some and more than a few are left."""
     rows = (_changed(at, clean[numbers]).sum(1) > _MEASURED).nonzero()[:, 0]
     while len(rows):
@@ -70,11 +70,11 @@ def _drop_estimated(problem: Problem, numbers: Tensor, at: Tensor, clean: Tensor
         place = first_places(cost, int(sizes.max()))
         accepted = _largest(problem, numbers[rows], here, image, place, sizes)
         at[rows] = _without(here, image, place, accepted)
-        problem.ledger.record(numbers[rows], _pixels(problem, numbers[rows], at[rows]))
+        problem.counted.record(numbers[rows], _pixels(problem, numbers[rows], at[rows]))
         rows = rows[(accepted > 0) & (count - accepted > _MEASURED)]
 
 
-def _drop_measured(problem: Problem, numbers: Tensor, at: Tensor, clean: Tensor) -> Tensor:
+def _drop_measured(problem: SparseProblem, numbers: Tensor, at: Tensor, clean: Tensor) -> Tensor:
     """Restore free items, cheapest first by measurement, until there is none; the margins then."""
     rows = torch.arange(len(numbers), device=at.device)
     while len(rows):
@@ -87,12 +87,12 @@ def _drop_measured(problem: Problem, numbers: Tensor, at: Tensor, clean: Tensor)
         place = first_places(cost, int(sizes.max()))
         accepted = _largest(problem, numbers[rows], here, image, place, several).maximum(free.clamp(max=1))
         at[rows] = _without(here, image, place, accepted)
-        problem.ledger.record(numbers[rows], _pixels(problem, numbers[rows], at[rows]))
+        problem.counted.record(numbers[rows], _pixels(problem, numbers[rows], at[rows]))
         rows = rows[accepted > 0]
     return problem.margins(numbers, at)
 
 
-def losses(problem: Problem, numbers: Numbers, at: Float[Tensor, "n g p"]) -> Float[Tensor, "n p"]:
+def losses(problem: SparseProblem, numbers: Numbers, at: Float[Tensor, "n g p"]) -> Float[Tensor, "n p"]:
     """F with each changed item restored alone; infinite for items that are not changed."""
     clean = problem.items(problem.images)
     row, item = _changed(at, clean[numbers]).nonzero().unbind(1)
@@ -104,7 +104,7 @@ def losses(problem: Problem, numbers: Numbers, at: Float[Tensor, "n g p"]) -> Fl
         return chosen.reshape(-1, *problem.images.shape[1:])
 
     found = torch.full((len(at), at.shape[2]), torch.inf, dtype=at.dtype, device=at.device)
-    margins = problem.ledger.of(numbers[row], restored)
+    margins = problem.counted.of(numbers[row], restored)
     found[row, item] = margins.to(at.dtype).nan_to_num(torch.inf)
     return found
 
@@ -117,7 +117,9 @@ def first_places(cost: Float[Tensor, "n p"], width: int) -> Int[Tensor, "n p"]:
     return torch.full_like(cost, items, dtype=torch.int64).scatter(1, cheapest, numbers)
 
 
-def _largest(problem: Problem, numbers: Tensor, at: Tensor, image: Tensor, place: Tensor, sizes: Tensor) -> Tensor:
+def _largest(
+    problem: SparseProblem, numbers: Tensor, at: Tensor, image: Tensor, place: Tensor, sizes: Tensor
+) -> Tensor:
     """The largest of these numbers of cheapest items that can be restored together, 0 where none can."""
     row, column = (sizes > 0).nonzero().unbind(1)
     count = sizes[row, column]
@@ -127,7 +129,7 @@ def _largest(problem: Problem, numbers: Tensor, at: Tensor, image: Tensor, place
         gone = (place[which] < count[part, None])[:, None]
         return torch.where(gone, image[which], at[which]).reshape(-1, *problem.images.shape[1:])
 
-    margin = problem.ledger.of(numbers[row], restored)
+    margin = problem.counted.of(numbers[row], restored)
     kept = count.where(margin < -problem.demanded(numbers[row]), 0)
     return torch.zeros_like(sizes[:, 0]).scatter_reduce(0, row, kept, "amax")
 
@@ -137,7 +139,7 @@ def _without(at: Tensor, image: Tensor, place: Tensor, count: Tensor) -> Tensor:
     return torch.where((place < count[:, None])[:, None], image, at)
 
 
-def exchange(problem: Problem, numbers: Numbers, found: Reversed, *, rounds: int) -> Reversed:
+def exchange(problem: SparseProblem, numbers: Numbers, found: Pruned, *, rounds: int) -> Pruned:
     """Look for changes of fewer items near those found.
 
     Args:
@@ -149,13 +151,13 @@ def exchange(problem: Problem, numbers: Numbers, found: Reversed, *, rounds: int
     Returns:
         1-minimal changes of at most as many items.
     """
-    kept = Reversed(*(each.clone() for each in found))
+    kept = Pruned(*(each.clone() for each in found))
     rows = (kept.items > 1).nonzero()[:, 0]
     for _ in range(rounds):
         if not len(rows):
             break
         starts = _extended(problem, numbers[rows], kept.adversarial[rows])
-        crosses = problem.ledger(starts, numbers[rows]) < -problem.demanded(numbers[rows])
+        crosses = problem.counted(starts, numbers[rows]) < -problem.demanded(numbers[rows])
         rows, starts = rows[crosses], starts[crosses]
         if not len(rows):
             break
@@ -168,13 +170,13 @@ def exchange(problem: Problem, numbers: Numbers, found: Reversed, *, rounds: int
     return kept
 
 
-def _cost(problem: Problem, numbers: Tensor, found: Reversed) -> Tensor:
+def _cost(problem: SparseProblem, numbers: Tensor, found: Pruned) -> Tensor:
     """The items; of equally many, less where the margin is deeper, from which more can be given back."""
-    depth = found.margin / problem.ledger.lead[numbers].clamp(min=torch.finfo(found.margin.dtype).tiny)
+    depth = found.margin / problem.counted.lead[numbers].clamp(min=torch.finfo(found.margin.dtype).tiny)
     return found.items + torch.sigmoid(depth)
 
 
-def _extended(problem: Problem, numbers: Tensor, adversarial: Tensor) -> Tensor:
+def _extended(problem: SparseProblem, numbers: Tensor, adversarial: Tensor) -> Tensor:
     """Changes to reverse anew: items kept at their bounds, with a third more."""
     at, clean = problem.items(adversarial), problem.items(problem.images)[numbers]
     low, high = problem.items(problem.low)[numbers], problem.items(problem.high)[numbers]
@@ -194,7 +196,7 @@ def _changed(at: Tensor, clean: Tensor) -> Tensor:
     return changed
 
 
-def _pixels(problem: Problem, numbers: Tensor, at: Tensor) -> Tensor:
+def _pixels(problem: SparseProblem, numbers: Tensor, at: Tensor) -> Tensor:
     """How many pixels differ."""
     images = at.reshape(-1, *problem.images.shape[1:])
     return (images != problem.images[numbers]).any(1).flatten(1).sum(1).double()

@@ -26,7 +26,7 @@ from torch import Tensor
 
 from core.geometry.boundary.bracketing import looks
 from core.geometry.boundary.signed_margin import Images
-from core.geometry.sparse.counted_margin import Numbers, Problem
+from core.geometry.sparse.counted_margin import Numbers, SparseProblem
 from core.geometry.sparse.sparsefool import FOUND, NO_DIRECTION, NOT_REACHED, UNDEFINED
 
 _SIGMA = 1e-3
@@ -45,7 +45,7 @@ class Descent(NamedTuple):
 
 
 def sigma_zero(
-    problem: Problem, numbers: Numbers, start: Images, *, steps: int, tick: Callable[[float], None]
+    problem: SparseProblem, numbers: Numbers, start: Images, *, steps: int, tick: Callable[[float], None]
 ) -> Descent:
     """Descend from `start` for each of these images.
 
@@ -103,7 +103,7 @@ def sigma_zero(
 
 
 def _keep(
-    problem: Problem,
+    problem: SparseProblem,
     numbers: Tensor,
     rows: Tensor,
     at: Tensor,
@@ -120,7 +120,7 @@ def _keep(
     best[rows] = torch.where(fewer[:, None, None], at, best[rows])
     count[rows] = torch.where(fewer, items, count[rows])
     pixels = changed.reshape(len(rows), -1, *problem.images.shape[2:]).any(1).flatten(1).sum(1).to(margin.dtype)
-    problem.ledger.record(numbers[rows], pixels.where(crosses, torch.inf))
+    problem.counted.record(numbers[rows], pixels.where(crosses, torch.inf))
     return crosses
 
 

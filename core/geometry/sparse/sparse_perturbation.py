@@ -34,9 +34,9 @@ from core.errors import ImageError
 from core.geometry.boundary.signed_margin import length
 from core.geometry.sparse.attribution import pictures
 from core.geometry.sparse.box_solver import SPARSE_ORDERS, SparseOrder
-from core.geometry.sparse.counted_margin import UNITS, Ledger, Problem, Unit, batch_size
+from core.geometry.sparse.counted_margin import UNITS, CountedMargin, SparseProblem, Unit, batch_size
 from core.geometry.sparse.pruning import exchange
-from core.geometry.sparse.pruning import reverse as give_back
+from core.geometry.sparse.pruning import reverse as prune
 from core.geometry.sparse.sigma_zero import sigma_zero
 from core.geometry.sparse.sparsefool import (
     FOUND,
@@ -263,24 +263,24 @@ class _Search:
         self, images: Tensor, jitter: Tensor, size: int, tick: Callable[[float], None]
     ) -> dict[str, np.ndarray]:
         """All arrays of `SparsePerturbation` for these images."""
-        ledger = Ledger(self._classifier, size, self.options.tied)
-        images = images.to(ledger.dtype)
+        counted = CountedMargin(self._classifier, size, self.options.tied)
+        images = images.to(counted.dtype)
         seen, drawn = (images[:, :1], jitter[:, :1]) if self.options.tied else (images, jitter)
-        logits = ledger.open(seen)
+        logits = counted.open(seen)
         where = torch.isfinite(logits).all(1).nonzero()[:, 0]
         if 0 < len(where) < len(images):  # the others have no class to start from
-            logits = ledger.open(seen[where])
+            logits = counted.open(seen[where])
         low = (seen[where] - self.options.bound).clamp(min=0)
         high = (seen[where] + self.options.bound).clamp(max=1)
-        problem = Problem(ledger, seen[where], low, high, self.options.kappa, self.options.counted)
+        problem = SparseProblem(counted, seen[where], low, high, self.options.kappa, self.options.counted)
         found = self._search(problem, logits, drawn[where], tick) if len(where) else {}
         return _arrays(images, where, found)
 
     def _search(
-        self, problem: Problem, logits: Tensor, jitter: Tensor, tick: Callable[[float], None]
+        self, problem: SparseProblem, logits: Tensor, jitter: Tensor, tick: Callable[[float], None]
     ) -> dict[str, Tensor]:
         """The rows of the result for images with a class."""
-        options, ledger, images = self.options, problem.ledger, problem.images
+        options, counted, images = self.options, problem.counted, problem.images
         every = torch.arange(len(images), device=images.device)
         start = images
         if options.seed:
@@ -305,14 +305,14 @@ class _Search:
             multiplier = torch.full_like(images[:, 0, 0, 0], torch.nan)
         rows = (status == FOUND).nonzero()[:, 0]
         if options.reverse and len(rows):
-            smaller = exchange(problem, rows, give_back(problem, rows, adversarial[rows]), rounds=options.exchanges)
+            smaller = exchange(problem, rows, prune(problem, rows, adversarial[rows]), rounds=options.exchanges)
             adversarial[rows] = smaller.adversarial
         tick(0.9)
         spent = {
-            "history": torch.stack([best for best, _ in ledger.records], 1),
-            "history_gradients": torch.stack([gradients for _, gradients in ledger.records], 1),
-            "image_forwards": ledger.forwards_of.clone(),
-            "image_gradients": ledger.gradients_of.clone(),
+            "history": torch.stack([best for best, _ in counted.records], 1),
+            "history_gradients": torch.stack([gradients for _, gradients in counted.records], 1),
+            "image_forwards": counted.forwards_of.clone(),
+            "image_gradients": counted.gradients_of.clone(),
         }
         if options.method == "sigma_zero":
             planes = first_planes(problem, logits, images, rule="l2", order="pixel")
@@ -322,11 +322,11 @@ class _Search:
             **spent,
             "loops": loops,
             "multiplier": multiplier,
-            "source_class": ledger.source,
+            "source_class": counted.source,
         }
 
 
-def _best(problem: Problem, attempts: Attempts) -> Tensor:
+def _best(problem: SparseProblem, attempts: Attempts) -> Tensor:
     """The attempt with the fewest items of each image; without any, the one that came furthest."""
     changed = problem.items(attempts.adversarial) != problem.items(problem.images)[attempts.number]
     count = changed.any(1).sum(1).double()
@@ -336,7 +336,7 @@ def _best(problem: Problem, attempts: Attempts) -> Tensor:
     return cost.view(-1, images).argmin(0) * images + torch.arange(images, device=cost.device)
 
 
-def _change(problem: Problem, adversarial: Tensor, status: Tensor, channels: int) -> dict[str, Tensor]:
+def _change(problem: SparseProblem, adversarial: Tensor, status: Tensor, channels: int) -> dict[str, Tensor]:
     """The images with their changes, and how large these are."""
     found = status == FOUND
     adversarial, images = (each.expand(-1, channels, -1, -1) for each in (adversarial, problem.images))

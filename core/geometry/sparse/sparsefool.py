@@ -33,7 +33,7 @@ from torch import Tensor
 from core.geometry.boundary.bracketing import looks, zero_between
 from core.geometry.boundary.signed_margin import Images, Rows, length, per_row, row_dot, steepest
 from core.geometry.sparse.box_solver import SparseOrder, solve
-from core.geometry.sparse.counted_margin import Numbers, Problem
+from core.geometry.sparse.counted_margin import Numbers, SparseProblem
 
 TargetRule = Literal["l2", "l0"]
 TARGET_RULES: tuple[TargetRule, ...] = get_args(TargetRule)
@@ -72,7 +72,7 @@ class Attempts(NamedTuple):
 
 
 def first_planes(
-    problem: Problem,
+    problem: SparseProblem,
     logits: Float[Tensor, "n k"],
     start: Images,
     *,
@@ -91,16 +91,16 @@ def first_planes(
     Returns:
         The planes; where there is none, they are 0.
     """
-    ledger, images = problem.ledger, problem.images
-    status = torch.full_like(ledger.source, _RUNNING)
+    counted, images = problem.counted, problem.images
+    status = torch.full_like(counted.source, _RUNNING)
     way, beyond = start - images, start.clone()
     candidates = min(_CANDIDATES[rule], logits.shape[1] - 1)
-    others = logits.scatter(1, ledger.source[:, None], -torch.inf).topk(candidates, 1).indices
+    others = logits.scatter(1, counted.source[:, None], -torch.inf).topk(candidates, 1).indices
     rows = torch.arange(len(images), device=images.device)
     looked = looks(_STEPS, images.device)
     for step in range(1, _STEPS + 1):
         clean = images[rows]
-        leads = list(ledger.leads(clean + way[rows], rows, others[rows]))
+        leads = list(counted.leads(clean + way[rows], rows, others[rows]))
         chosen = _headed_for(problem, leads, order if rule == "l0" else None) if step == 1 else 0 * rows
         if step == 1:
             others = others.gather(1, chosen[:, None])
@@ -111,7 +111,7 @@ def first_planes(
         goes = runs & torch.isfinite(size)
         on = torch.where(per_row(goes), way[rows] - per_row(size) * steepest(slope, 2), way[rows])
         there = clean + (1 + _OVERSHOOT) * on
-        crossed = goes & (ledger(there, rows) < 0)
+        crossed = goes & (counted(there, rows) < 0)
         way[rows] = on
         beyond[rows] = torch.where(per_row(crossed), there, beyond[rows])
         status[rows] = torch.where(crossed, FOUND, torch.where(runs & ~goes, NO_DIRECTION, status[rows]))
@@ -122,7 +122,7 @@ def first_planes(
     return _planes(problem, beyond, status.where(status != _RUNNING, NOT_REACHED))
 
 
-def _headed_for(problem: Problem, leads: Sequence[tuple[Tensor, Tensor]], order: SparseOrder | None) -> Tensor:
+def _headed_for(problem: SparseProblem, leads: Sequence[tuple[Tensor, Tensor]], order: SparseOrder | None) -> Tensor:
     """Which of the classes: the nearest to first order, or the one that this order crosses with the fewest items."""
     distance = torch.stack([(lead.abs() / length(slope, 2)).nan_to_num(torch.inf, torch.inf) for lead, slope in leads])
     if order is not None:
@@ -131,7 +131,7 @@ def _headed_for(problem: Problem, leads: Sequence[tuple[Tensor, Tensor]], order:
     return distance.nan_to_num(torch.inf).argmin(0)
 
 
-def _items(problem: Problem, towards: Tensor, lead: Tensor, order: SparseOrder) -> Tensor:
+def _items(problem: SparseProblem, towards: Tensor, lead: Tensor, order: SparseOrder) -> Tensor:
     """How many items the linearised boundary of a class takes; infinite where the box is too small."""
     counted: SparseOrder = "pixel" if order == "pixel" else "l0"
     found = solve(towards, lead, problem.low - problem.images, problem.high - problem.images, counted)
@@ -140,14 +140,14 @@ def _items(problem: Problem, towards: Tensor, lead: Tensor, order: SparseOrder) 
     return count.to(lead.dtype).where(found.feasible, torch.inf)
 
 
-def _planes(problem: Problem, beyond: Tensor, status: Tensor) -> FirstPlane:
+def _planes(problem: SparseProblem, beyond: Tensor, status: Tensor) -> FirstPlane:
     """Enclose the boundary between the images and points beyond it, and take its gradient there."""
-    ledger, images = problem.ledger, problem.images
+    counted, images = problem.counted, problem.images
     point, normal, steepness = images.clone(), torch.zeros_like(images), torch.zeros_like(images[:, 0, 0, 0])
     rows = (status == FOUND).nonzero()[:, 0]
     if len(rows):
-        at, closed = zero_between(ledger, images[rows], beyond[rows], rows, _ENCLOSED)
-        _, gradient, _ = ledger.slope(at, rows)
+        at, closed = zero_between(counted, images[rows], beyond[rows], rows, _ENCLOSED)
+        _, gradient, _ = counted.slope(at, rows)
         steep = length(gradient, 2)
         known = closed & (steep > 0) & steep.isfinite()
         point[rows], normal[rows], steepness[rows] = at, -steepest(gradient, 2), steep
@@ -157,7 +157,7 @@ def _planes(problem: Problem, beyond: Tensor, status: Tensor) -> FirstPlane:
 
 
 def sparsefool(
-    problem: Problem,
+    problem: SparseProblem,
     first: FirstPlane,
     *,
     order: SparseOrder,
@@ -200,13 +200,18 @@ class _Search:
 
     def __init__(
         self,
-        problem: Problem,
+        problem: SparseProblem,
         first: FirstPlane,
         order: SparseOrder,
         multipliers: Sequence[float],
         max_loops: int,
     ) -> None:
-        self._ledger, self._images, self._low, self._high = problem.ledger, problem.images, problem.low, problem.high
+        self._margin, self._images, self._low, self._high = (
+            problem.counted,
+            problem.images,
+            problem.low,
+            problem.high,
+        )
         self._order, images = order, problem.images
         count, device = len(images), images.device
         self._number = torch.arange(count, device=device).repeat(len(multipliers))
@@ -236,7 +241,7 @@ class _Search:
     def advance(self, rows: Tensor) -> None:
         """One step of these rows; those that have ended meanwhile stay as they are."""
         at = self._z[rows] + self._way[rows]
-        margin, gradient, _ = self._ledger.slope(at, self._number[rows])
+        margin, gradient, _ = self._margin.slope(at, self._number[rows])
         steepness = length(gradient, 2)
         lost = ~((steepness > 0) & steepness.isfinite() & margin.isfinite())
         self._status[rows] = self._status[rows].where(~lost | (self._status[rows] != _RUNNING), NO_DIRECTION)
@@ -304,7 +309,7 @@ class _Search:
     def _judge(self, rows: Tensor, test: Tensor) -> None:
         """Where the tests lead to: across the boundary, to the margin demanded, or back to DeepFool."""
         number, walks = self._number[rows], self._walks[rows]
-        margin = self._ledger(test, number)
+        margin = self._margin(test, number)
         runs = self._status[rows] == _RUNNING
         crossed = runs & walks & (margin < 0)
         solved = runs & ~walks & ~self._again[rows]
@@ -321,4 +326,4 @@ class _Search:
         status = torch.where(solved & ~found & (self.loops[rows] >= ends), STALLED, status)
         self._status[rows] = torch.where(found, FOUND, torch.where(runs & margin.isnan(), UNDEFINED, status))
         pixels = (test != self._images[number]).any(1).flatten(1).sum(1).to(margin.dtype)
-        self._ledger.record(number, pixels.where(found, torch.inf))
+        self._margin.record(number, pixels.where(found, torch.inf))

@@ -35,7 +35,7 @@ from torch import Tensor
 from core.geometry.boundary.bracketing import looks, zero_between
 from core.geometry.boundary.closest_point import alignment, closest_points
 from core.geometry.boundary.signed_margin import length
-from core.geometry.subspaces.subspace_margin import Planes, Within
+from core.geometry.subspaces.subspace_margin import Planes, ProjectedMargin
 from core.geometry.subspaces.subspaces import Subspaces, frequency_windows
 from core.models.classifier import Classifier
 from core.result import Context, Number, Result, per_sample, quantity
@@ -265,7 +265,7 @@ class _Search:
         tolerance: float,
     ) -> None:
         self.classifier, self.family, self.complete = classifier, family.with_whole(), family.complete
-        self.margin = Within(classifier, self.family)
+        self.margin = ProjectedMargin(classifier, self.family)
         self._max_steps, self._slides, self._tolerance = max_steps, slides, tolerance
         self._candidates = min(candidates, classifier.num_classes - 1)
         self._farthest = math.sqrt(family.whole)  # the diagonal of the pixel box

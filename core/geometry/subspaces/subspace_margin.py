@@ -33,7 +33,7 @@ class Planes(NamedTuple):
     classes: Int[Tensor, "n j"]  # k, the nearest one first
 
 
-class Within(SignedMargin):
+class ProjectedMargin(SignedMargin):
     """Signed margins with projected gradients; rows are named by their numbers, in place of their classes.
 
     Batches are as large as the classifier likes best, or as memory allows, however many rows there are.

@@ -69,13 +69,13 @@ def test_slots_are_filled_again_and_dropped_when_nobody_waits(
     sources, targets = pairs
     targets[:3] = sources[:3]  # there at once
     widths: list[int] = []
-    whole = batch.Stepper.__call__
+    whole = batch.LevelSetStep.__call__
 
-    def counted(stepper: batch.Stepper, walkers: batch.Walkers) -> None:
+    def counted(stepper: batch.LevelSetStep, walkers: batch.Walkers) -> None:
         widths.append(len(walkers.age))
         whole(stepper, walkers)
 
-    monkeypatch.setattr(batch.Stepper, "__call__", counted)
+    monkeypatch.setattr(batch.LevelSetStep, "__call__", counted)
     paths = traverse(load_classifier("demo:digits/standard", "cpu"), sources, targets, steps=10)
     assert widths == [3] * 12
     assert paths.gradients == 36

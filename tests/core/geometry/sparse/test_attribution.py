@@ -8,22 +8,22 @@ import torch
 from torch import Tensor
 
 from core.geometry.sparse.attribution import pictures
-from core.geometry.sparse.counted_margin import Ledger, Problem
+from core.geometry.sparse.counted_margin import CountedMargin, SparseProblem
 from core.geometry.sparse.sparsefool import FirstPlane, first_planes
 from tests import truths
 
 SHAPE = (3, 4, 4)
 
 
-def planes(size: int) -> tuple[Problem, FirstPlane, Tensor, Tensor]:
+def planes(size: int) -> tuple[SparseProblem, FirstPlane, Tensor, Tensor]:
     """A plane, images before it, and its weights: F = 1 - <w, x - image 0> at any x."""
     images = 0.25 + truths.images(1, SHAPE) / 2 + truths.images(5, SHAPE, seed=1) / 20
     weight = 4 * truths.unit(SHAPE, 1)
     offset = 1 + (weight * images[0]).sum()
     module = truths.Affine(torch.stack([0 * weight.flatten(), weight.flatten()]), torch.stack([offset, 0 * offset]))
-    ledger = Ledger(truths.classifier(module, SHAPE, torch.float64), size)
-    logits = ledger.open(images)
-    problem = Problem(ledger, images, 0 * images, 0 * images + 1, 1e-4, "pixel")
+    counted = CountedMargin(truths.classifier(module, SHAPE, torch.float64), size)
+    logits = counted.open(images)
+    problem = SparseProblem(counted, images, 0 * images, 0 * images + 1, 1e-4, "pixel")
     first = first_planes(problem, logits, images, rule="l2", order="pixel")
     return problem, first, weight, logits[:, 0] - logits[:, 1]
 
@@ -79,9 +79,9 @@ def test_a_change_that_rounding_takes_back_is_marked(level: float, survives: boo
     weight = torch.tensor([[0.0, 0, 0, 0], [1.0, 0, 0, 0]], dtype=torch.float64)
     module = truths.Affine(weight, torch.tensor([0.4985, 0.0], dtype=torch.float64))
     images = torch.zeros(1, 1, 2, 2, dtype=torch.float64)
-    ledger = Ledger(truths.classifier(module, (1, 2, 2), torch.float64), 5)
-    logits = ledger.open(images)
-    problem = Problem(ledger, images, images, images + 1, 1e-9, "pixel")
+    counted = CountedMargin(truths.classifier(module, (1, 2, 2), torch.float64), 5)
+    logits = counted.open(images)
+    problem = SparseProblem(counted, images, images, images + 1, 1e-9, "pixel")
     changed = images.clone()
     changed[0, 0, 0, 0] = level
     first = first_planes(problem, logits, images, rule="l2", order="pixel")
@@ -93,9 +93,9 @@ def test_tied_channels_share_one_direction_of_length_1() -> None:
     weight = truths.unit(SHAPE, 1)
     module = truths.Affine(torch.stack([0 * weight.flatten(), weight.flatten()]), torch.tensor([9.0, 0.0]).double())
     grey = torch.full((2, 1, 4, 4), 0.5, dtype=torch.float64)
-    ledger = Ledger(truths.classifier(module, SHAPE, torch.float64), 5, tied=True)
-    logits = ledger.open(grey)
-    problem = Problem(ledger, grey, 0 * grey, 0 * grey + 1, 1e-4, "pixel")
+    counted = CountedMargin(truths.classifier(module, SHAPE, torch.float64), 5, tied=True)
+    logits = counted.open(grey)
+    problem = SparseProblem(counted, grey, 0 * grey, 0 * grey + 1, 1e-4, "pixel")
     first = first_planes(problem, logits, grey, rule="l2", order="pixel")
     found = pictures(problem, grey, torch.zeros(0, dtype=torch.int64), None, first)
     assert found["dense"].shape == (2, *SHAPE)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from core.geometry.sparse import pruning
-from core.geometry.sparse.counted_margin import Ledger, Problem, Unit
+from core.geometry.sparse.counted_margin import CountedMargin, SparseProblem, Unit
 from core.geometry.sparse.pruning import exchange, first_places, losses, reverse
 from tests import truths
 
@@ -30,10 +30,10 @@ class Gate(nn.Module):
         return torch.stack([torch.full_like(value, 0.5), value], 1)
 
 
-def problem(module: nn.Module, images: Tensor, unit: Unit = "pixel", size: int = 5) -> Problem:
-    ledger = Ledger(truths.classifier(module, images.shape[1:], images.dtype), size)
-    ledger.open(images)
-    return Problem(ledger, images, 0 * images, 0 * images + 1, KAPPA, unit)
+def problem(module: nn.Module, images: Tensor, unit: Unit = "pixel", size: int = 5) -> SparseProblem:
+    counted = CountedMargin(truths.classifier(module, images.shape[1:], images.dtype), size)
+    counted.open(images)
+    return SparseProblem(counted, images, 0 * images, 0 * images + 1, KAPPA, unit)
 
 
 def network(seed: int, shape: tuple[int, int, int]) -> nn.Module:
@@ -43,13 +43,13 @@ def network(seed: int, shape: tuple[int, int, int]) -> nn.Module:
         return nn.Sequential(nn.Flatten(), nn.Linear(size, 12), nn.ReLU(), nn.Linear(12, 3)).double()
 
 
-def crossing(task: Problem, seed: int = 0) -> tuple[Tensor, Tensor]:
+def crossing(task: SparseProblem, seed: int = 0) -> tuple[Tensor, Tensor]:
     """Random corners of the box of another class, and the images that they belong to."""
     generator = torch.Generator().manual_seed(seed)
     corners = torch.randint(0, 2, (120, *task.images.shape), generator=generator).to(task.images)
     numbers = torch.arange(len(task.images)).repeat(120)
     found = corners.flatten(0, 1)
-    keep = task.ledger(found, numbers) < -KAPPA
+    keep = task.counted(found, numbers) < -KAPPA
     return numbers[keep], found[keep]
 
 
@@ -105,7 +105,7 @@ def test_exchange_finds_the_smallest_supports_of_a_small_network() -> None:
             -1, *shape
         )
         points = torch.where(choices < 0, images[number], choices)
-        margins = task.ledger(points, torch.full((len(points),), number))
+        margins = task.counted(points, torch.full((len(points),), number))
         counts = (points != images[number]).flatten(1).sum(1)[margins < -KAPPA]
         least.append(int(counts.min()) if len(counts) else 99)
     best = torch.tensor(least)[numbers]

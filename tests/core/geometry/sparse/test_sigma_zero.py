@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from core.geometry.sparse.counted_margin import Ledger, Problem, Unit
+from core.geometry.sparse.counted_margin import CountedMargin, SparseProblem, Unit
 from core.geometry.sparse.sigma_zero import Descent, sigma_zero
 from core.geometry.sparse.sparsefool import FOUND, NO_DIRECTION, NOT_REACHED, UNDEFINED
 from tests import truths
@@ -16,9 +16,9 @@ KAPPA = 1e-4
 
 
 def descend(module: nn.Module, images: Tensor, unit: Unit = "pixel", steps: int = 100, size: int = 5) -> Descent:
-    ledger = Ledger(truths.classifier(module, images.shape[1:], images.dtype), size)
-    ledger.open(images)
-    problem = Problem(ledger, images, 0 * images, 0 * images + 1, KAPPA, unit)
+    counted = CountedMargin(truths.classifier(module, images.shape[1:], images.dtype), size)
+    counted.open(images)
+    problem = SparseProblem(counted, images, 0 * images, 0 * images + 1, KAPPA, unit)
     return sigma_zero(problem, torch.arange(len(images)), images, steps=steps, tick=lambda share: None)
 
 

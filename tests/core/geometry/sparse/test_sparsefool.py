@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from core.geometry.sparse.box_solver import SPARSE_ORDERS, SparseOrder
-from core.geometry.sparse.counted_margin import Ledger, Problem
+from core.geometry.sparse.counted_margin import CountedMargin, SparseProblem
 from core.geometry.sparse.sparsefool import (
     FOUND,
     INFEASIBLE,
@@ -25,11 +25,11 @@ from tests import truths
 KAPPA = 1e-4
 
 
-def problem(module: nn.Module, images: Tensor, bound: float = 1.0) -> tuple[Problem, Tensor]:
-    ledger = Ledger(truths.classifier(module, images.shape[1:], images.dtype), 100)
-    logits = ledger.open(images)
+def problem(module: nn.Module, images: Tensor, bound: float = 1.0) -> tuple[SparseProblem, Tensor]:
+    counted = CountedMargin(truths.classifier(module, images.shape[1:], images.dtype), 100)
+    logits = counted.open(images)
     low, high = (images - bound).clamp(min=0), (images + bound).clamp(max=1)
-    return Problem(ledger, images, low, high, KAPPA, "pixel"), logits
+    return SparseProblem(counted, images, low, high, KAPPA, "pixel"), logits
 
 
 def search(

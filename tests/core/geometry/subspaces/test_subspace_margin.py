@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from core.geometry.subspaces.subspace_margin import Within
+from core.geometry.subspaces.subspace_margin import ProjectedMargin
 from core.geometry.subspaces.subspaces import frequency_blocks
 from tests import truths
 from tests.truths import BatchSize
@@ -13,11 +13,11 @@ from tests.truths import BatchSize
 SHAPE = (1, 8, 8)
 
 
-def within(classes: int = 4) -> tuple[Within, truths.Affine, torch.Tensor, torch.Tensor]:
+def within(classes: int = 4) -> tuple[ProjectedMargin, truths.Affine, torch.Tensor, torch.Tensor]:
     """Six rows at three images, each in its own block of frequencies, and the logits of the images."""
     weight = torch.stack([truths.unit(SHAPE, seed).flatten() for seed in range(classes)])
     module = truths.Affine(weight, torch.zeros(classes, dtype=torch.float64))
-    margin = Within(truths.classifier(module, SHAPE, torch.float64), frequency_blocks(SHAPE, 4))
+    margin = ProjectedMargin(truths.classifier(module, SHAPE, torch.float64), frequency_blocks(SHAPE, 4))
     images = truths.images(3, SHAPE)
     logits = images.flatten(1) @ weight.T
     return margin, module, images, logits
@@ -70,7 +70,7 @@ def test_memory_that_runs_out_halves_the_batch(monkeypatch: pytest.MonkeyPatch, 
     margin, _, images, logits = within()
     plain = type(margin).logits
 
-    def narrow(self: Within, images: torch.Tensor) -> torch.Tensor:
+    def narrow(self: ProjectedMargin, images: torch.Tensor) -> torch.Tensor:
         if len(images) > 2:
             raise torch.OutOfMemoryError("not enough memory")
         return plain(self, images)
