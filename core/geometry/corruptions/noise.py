@@ -103,7 +103,7 @@ def noise_forecast(
         draws: of noise for each image, the same for all deviations.
         candidates: how many other classes the forecast knows: those with the largest logits at the image.
         seed: of the noise.
-        on_progress: told the fraction done.
+        on_progress: called with the fraction done.
 
     Returns:
         Shares by image and deviation; `gradients` counts one per class and image.

@@ -283,7 +283,7 @@ def _squares(count: int, device: torch.device) -> Tensor:
 
 @lru_cache(maxsize=8)
 def _standing(count: int, extent: int, device: torch.device) -> Tensor:
-    """The sines from frame to frame of so many pixels; not to be changed in place."""
+    """`count` sines from frame to frame of `extent` pixels; do not change them in place."""
     return _sines(count, torch.linspace(0, 1, extent, device=device))
 
 

@@ -82,7 +82,7 @@ def severity_walk(
         steps: severities looked at, evenly spaced from 0 to 5, both included.
         candidates: see `severity_sweep`.
         seed: of the corruption.
-        on_progress: told the fraction done.
+        on_progress: called with the fraction done.
 
     Returns:
         Images, probabilities and signed distances by severity.

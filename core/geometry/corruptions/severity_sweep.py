@@ -121,7 +121,7 @@ def severity_sweep(
         candidates: how many other classes the distance looks at: those with the largest logits. With the true one, 9
             are the usual 10 classes.
         seed: of the corruptions.
-        on_progress: told the fraction done.
+        on_progress: called with the fraction done.
 
     Returns:
         Accuracies with intervals, distances and predictions; the clean images are measured once.

@@ -22,7 +22,7 @@ from core.geometry.level_sets.step import NO_LEVEL, RECORDED, UNDEFINED, WALKING
 FRAMES = (0, 10, 20, 40, 60, 80, 120, 160, 200, 300, 400)  # then each half as much again
 
 _MOST_VALUES = 1 << 22  # pixels of a batch: 27 images of 3 x 224 x 224, for each of which a graph is kept
-_UNSEEN = 8  # steps between looks on a GPU: at most so many of some hundred are in vain
+_UNSEEN = 8  # steps between checks on a GPU: at most this many of some hundred are wasted
 _FULL = 0.7  # of the slots: below, the batch shrinks
 _SECONDS = 1.0  # between walks shown
 
@@ -175,7 +175,7 @@ def walk(
         pairs: the pairs.
         width: walks at a time.
         keep: of how many pairs, the first ones, images on the way are kept.
-        report: told the fraction done at each look, and every second what is known.
+        report: called at each check with the fraction done and, every second, the table so far.
 
     Returns:
         What is known at the end.

@@ -39,7 +39,7 @@ Measure = Literal["rmse", "largest", "ssim", "lpips"]
 
 _WINDOW = 11  # pixels a side: Gaussian of sigma 1.5, cut at 3.5 of it
 _MOST_VALUES = 1 << 22  # pixels compared at once: scikit-image keeps about ten arrays of them
-_PERCEIVED = 32  # images put through AlexNet at once
+_PERCEIVED = 32  # images in a batch of AlexNet
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

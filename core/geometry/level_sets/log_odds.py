@@ -79,7 +79,7 @@ class LogOdds:
 
     Args:
         classifier: any classifier.
-        size: images put through at once; halved where memory runs out.
+        size: images in a batch; halved where memory runs out.
     """
 
     def __init__(self, classifier: Classifier, size: int) -> None:

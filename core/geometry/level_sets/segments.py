@@ -85,7 +85,7 @@ def linear_paths(
         ends: where they end.
         delta: what the confidence may lose.
         points: equally spaced, both ends included.
-        on_progress: told the fraction done.
+        on_progress: called with the fraction done.
 
     Returns:
         The paths.

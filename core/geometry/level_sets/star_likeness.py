@@ -77,7 +77,7 @@ def star_likeness(
         owner: the row of each spot's source.
         delta: what the confidence may lose.
         points: of a segment, equally spaced, both ends included.
-        on_progress: told the fraction done.
+        on_progress: called with the fraction done.
 
     Returns:
         Shares, reaches, limbs and gaps.

@@ -183,10 +183,10 @@ def traverse(
         goal: root mean square over pixels at which the target counts as reached.
         stall: a walk is over when 20 steps brought it nearer by a smaller share of the distance; 0: it goes on.
         keep: of how many pairs, the first ones, images on the way are kept.
-        on_progress: told the fraction done and, every second or so, the walks so far.
+        on_progress: called with the fraction done and, every second or so, the walks so far.
 
     Returns:
-        The walks. `forwards` and `gradients` count images put through the classifier and back.
+        The walks. `forwards` and `gradients` count forward and backward passes of the classifier, in images.
 
     Raises:
         ValueError: if there is no pair, or an option is not one of those above.

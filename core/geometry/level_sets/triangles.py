@@ -142,7 +142,7 @@ def triangle(
         b: second corners.
         c: third corners.
         resolution: lattice steps along an edge, n; 10 in the publication.
-        on_progress: told the fraction done.
+        on_progress: called with the fraction done.
 
     Returns:
         The log-odds at all lattice points, those of a first.

@@ -94,7 +94,7 @@ def level_set_widths(
         tolerance: length of the last interval, relative to the radius, or to a thousandth of the box's diagonal where
             that is more.
         seed: of the random directions.
-        on_progress: told the fraction done.
+        on_progress: called with the fraction done.
 
     Returns:
         Widths in each direction.

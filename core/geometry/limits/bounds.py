@@ -320,7 +320,7 @@ def _gaussian(distance: np.ndarray, high: float) -> np.ndarray:
 
 
 def _gaussian_distance(survivors: float, high: float) -> float:
-    """The r at which G leaves so many."""
+    """The r at which G leaves this share."""
     return float(ndtri(high) - ndtri_exp(math.log(high) + math.log(survivors))) / _SLOPE
 
 

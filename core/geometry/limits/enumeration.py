@@ -97,10 +97,10 @@ def every_image(classifier: Classifier, side: int, *, bits: int = 1, on_progress
             by repeating pixels, grey in all channels: that, too, is a classifier of small images.
         side: pixels per side of the small images, which have one channel.
         bits: of each value.
-        on_progress: told the fraction done.
+        on_progress: called with the fraction done.
 
     Returns:
-        Labels and exact distances. `forwards` counts images put through the classifier.
+        Labels and exact distances. `forwards` counts forward passes, in images.
 
     Raises:
         ValueError: if there are more than 65,536 images of this format, or none.

@@ -101,14 +101,14 @@ class Witnesses:
     def sizes(
         self, images: Tensor, source: Tensor, partners: Tensor, their: Tensor, tick: Callable[[float], None]
     ) -> Found:
-        """The smallest witnesses of all searches, so many images at a time.
+        """The smallest adversarial witnesses of all searches, chunk by chunk.
 
         Args:
             images: (n, v) on the grid.
             source: the label of each.
             partners: (m, v) images on the grid that walks may lead to, those of another label.
             their: the label of each of them.
-            tick: told the fraction done.
+            tick: called with the fraction done.
 
         Returns:
             Sizes in the four norms, values changed for p = 0.

@@ -57,7 +57,7 @@ class Overlay(Result):
         return found
 
     def painted(self, row: int, count: int) -> np.ndarray:
-        """The first image of a row (c, h, w) with so many pixels of the second one, in the first order."""
+        """The first image of a row (c, h, w) with this many pixels of the second one, in the first order."""
         taken = self.place[row, 0] < count
         image: np.ndarray = np.where(taken, self.second[row], self.first[row])
         return image
@@ -90,10 +90,10 @@ def overlay(
         orders: random orders beside that by difference.
         steps: numbers of pixels at which the classifier is asked, evenly spaced; at most one per pixel.
         seed: of the random orders.
-        on_progress: told the fraction done.
+        on_progress: called with the fraction done.
 
     Returns:
-        Labels and probabilities. `forwards` counts images put through the classifier.
+        Labels and probabilities. `forwards` counts forward passes, in images.
 
     Raises:
         ValueError: if there is no pair, or a number is out of range.

@@ -207,11 +207,11 @@ def survival(
         walks: random walks from each image.
         keep: of how many images start and witness are kept.
         seed: of all draws.
-        on_progress: told the fraction done.
+        on_progress: called with the fraction done.
 
     Returns:
         Sizes of the witnesses in all four norms, by search, and exact sizes of the extremal classifiers for the first
-        `count` images drawn. `forwards` and `gradients` count images put through the classifier and back.
+        `count` images drawn. `forwards` and `gradients` count forward and backward passes of the classifier, in images.
 
     Raises:
         ValueError: if a number is out of range.
@@ -316,7 +316,7 @@ def _draw(search: Witnesses, draws: int, count: int, seed: int) -> _Drawn:
 
 
 def _parts(values: int, bits: int, draws: int, seed: int) -> Iterator[tuple[int, Tensor]]:
-    """The levels of uniform images, so many at a time; the same ones each time."""
+    """The levels of uniform images, chunk by chunk; the same ones each time."""
     size = max(1, _MOST_VALUES // values)
     generator = torch.Generator().manual_seed(seed)
     for start in range(0, draws, size):

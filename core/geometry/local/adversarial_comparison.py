@@ -106,7 +106,7 @@ def local_kinds(
         count: of them.
         representation: logits, or their softmax.
         seed: of the attack's start, the noise and the directions.
-        on_progress: told the fraction done.
+        on_progress: called with the fraction done.
 
     Returns:
         The numbers, NaN at adversarial points that were not found.

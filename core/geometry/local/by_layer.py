@@ -106,7 +106,7 @@ def layer_geometry(
         dimension: of the subspace, where the sampler is one.
         count: m directions.
         seed: of the directions.
-        on_progress: told the fraction done.
+        on_progress: called with the fraction done.
 
     Returns:
         The numbers. A row that goes backward counts as one gradient, however far it goes.

@@ -94,7 +94,7 @@ def radius_sweep(
         dimension: of the subspace, where the sampler is one.
         count: m directions, each with its opposite.
         seed: of the directions.
-        on_progress: told the fraction done.
+        on_progress: called with the fraction done.
 
     Returns:
         The curves. `forwards` counts 2 per image, direction and radius, and those that look at units.

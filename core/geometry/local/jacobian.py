@@ -33,7 +33,7 @@ Representation = Literal["logits", "probabilities"]
 REPRESENTATIONS: tuple[Representation, ...] = get_args(Representation)
 
 MOST_ROWS = 64  # outputs whose Jacobian is stored
-MOST_VALUES = 1 << 22  # pixels of rows that are put through together: 1,365 of 3 x 32 x 32, 27 of 3 x 224 x 224
+MOST_VALUES = 1 << 22  # pixels of the rows of a batch: 1,365 of 3 x 32 x 32, 27 of 3 x 224 x 224
 _CHANGED = 1e-4  # relative: below, power iteration has come to rest
 
 Vectors = Float[Tensor, "n m d"]

@@ -206,7 +206,7 @@ def local_geometry(
         ascents: steps uphill from the steepest of them.
         seed: of directions, permutations and the random map.
         keep: of how many images, the first ones, the pairs are kept.
-        on_progress: told the fraction done.
+        on_progress: called with the fraction done.
 
     Returns:
         The numbers. `forwards` and `gradients` count images put through and back, one gradient per output and Jacobian.

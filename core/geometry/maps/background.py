@@ -88,7 +88,7 @@ def decision_map(
         classifier: the one that the map is of.
         found: the map.
         resolution: places along each side of the square around the map.
-        on_progress: told the fraction done.
+        on_progress: called with the fraction done.
 
     Returns:
         The map with its background; `forwards` and `seconds` of both, the runs of the head alone counted as forwards.

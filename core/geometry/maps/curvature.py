@@ -55,7 +55,7 @@ def curved_map(
         images: those of the map, in its order.
         count: of how many the curvature is measured, drawn by turns from the predicted classes.
         seed: of the draw, and of the search.
-        on_progress: told the fraction done.
+        on_progress: called with the fraction done.
 
     Returns:
         The map with curvatures; NaN where no regular boundary point was found or the search did not converge.

@@ -108,7 +108,7 @@ class DivergenceSearch:
             images: any.
             said: their probabilities.
             pairs: numbers of images.
-            tick: told the fraction done.
+            tick: called with the fraction done.
 
         Returns:
             Lengths, float64, on the CPU.
@@ -149,7 +149,7 @@ class DivergenceSearch:
             logits: of these images.
             count: how many to find.
             same: none is its own neighbour, and a pair is computed once for both.
-            tick: told the fraction done.
+            tick: called with the fraction done.
 
         Returns:
             Distances in ascending order, the numbers of the images, and all distances as far as they are known: exact

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from core.models.classifier import Classifier
 
 _SAME = 1e-3  # of the largest logit: rounding of another batch, in half precision too
-_NAMED = 8  # so many modules are named when one is not found
+_NAMED = 8  # modules named when one is not found
 
 
 class Features:

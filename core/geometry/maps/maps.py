@@ -143,7 +143,7 @@ def embed(
         seeds: how many maps are made, to see what depends on the seed; the first one is shown.
         labels: the true classes, for the agreement of neighbours; -1 where not known.
         epochs: of the layout over all edges; None for umap-learn's own, 500 or 200.
-        on_progress: told the fraction done.
+        on_progress: called with the fraction done.
 
     Returns:
         The map. `forwards` counts images put through the classifier; of the divergence, points between them too.
@@ -301,7 +301,7 @@ class Placer:
 
         Args:
             images: finite pixel values.
-            tick: told the fraction done.
+            tick: called with the fraction done.
 
         Returns:
             Their places.

@@ -71,7 +71,7 @@ def nearest(
         count: how many to find.
         metric: how to compare.
         same: whether the queries are the references: then none is its own neighbour.
-        on_progress: told the fraction done.
+        on_progress: called with the fraction done.
 
     Returns:
         Distances in ascending order, float64, and the numbers of the references, both on the CPU.

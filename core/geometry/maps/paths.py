@@ -83,7 +83,7 @@ def map_paths(
         paths: each a row of images, in order; of any lengths above 0.
         names: of the paths; none or one each.
         kind: what they are, in a word.
-        tick: told the fraction done.
+        tick: called with the fraction done.
 
     Returns:
         Their places, and which of the steps between them are jumps. An image that occurs more than once is placed once.

@@ -68,7 +68,7 @@ class Space:
 
         Args:
             images: finite pixel values.
-            tick: told the fraction done.
+            tick: called with the fraction done.
 
         Returns:
             Vectors and logits, float32 or the classifier's dtype, on its device.

@@ -34,7 +34,7 @@ _CLIP = 4.0
 _FIELD = 1000  # images that repel: of more, every so-manieth
 _TINY = 1e-12
 _ALIKE = 0.5  # r of near duplicates; of two photographs it is 0.7 or more
-_ROUNDING = 1e-3  # r of the image itself, put through the network in another batch
+_ROUNDING = 1e-3  # r of the image itself, computed in another batch
 _MOST_VALUES = 1 << 17  # pairs of new images and images of the map that are looked at together: they stay in the cache
 
 

@@ -137,7 +137,7 @@ def boundary_profile(
         at: where the rays start, in plane coordinates (ℓ2 pixel units).
         reach: how far each ray is followed, in ℓ2 pixel units; to where it leaves the pixel box when None, which is
             nowhere along rays that push a black or white pixel further out.
-        on_progress: told the fraction done.
+        on_progress: called with the fraction done.
 
     Returns:
         The profile. Distances of affine classifiers are exact up to rounding.

@@ -208,7 +208,7 @@ def fragmentation(
         resolution: points along each side, at least 2.
         seed: of triplets and resampling.
         finer: count on the same planes at twice the resolution too, for five times the forwards.
-        on_progress: told the fraction done and, every few planes, a `Fragmentation` of those so far.
+        on_progress: called with the fraction done and, every few planes, a `Fragmentation` of those so far.
 
     Returns:
         Counts by plane, their mean and the bootstrap interval of the mean (2.5 to 97.5 %, 2000 resamples).

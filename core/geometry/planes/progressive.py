@@ -34,7 +34,7 @@ class Scan:
         """Evaluate every point.
 
         Args:
-            on_level: told the spacing at which the picture is now complete, the last time 1.
+            on_level: called with the spacing at which the picture is now complete, finally 1.
         """
         order = self._order()
         finest = 0  # how many lattices are complete

@@ -69,7 +69,7 @@ class Quadtree:
         """Evaluate the base lattice, then refine level by level.
 
         Args:
-            on_level: told the spacing at which the picture is now complete: base, base / 2, ..., 1.
+            on_level: called with the spacing at which the picture is now complete: base, base / 2, ..., 1.
         """
         lattice = torch.arange(0, self.padded, self.base, device=self._device)
         self._add(torch.cartesian_prod(lattice, lattice))

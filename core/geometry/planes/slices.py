@@ -200,7 +200,7 @@ def slice_plane(
         method: "full" asks the classifier at every point. "adaptive" (base cells of 16 steps, kappa 0.1) can miss
             isolated regions thinner than 16 steps, "careful" (8 steps, kappa 1) those thinner than 8. Where float32
             does not resolve a grid step (`planes.float32_floor`), the classifier runs in float64.
-        on_progress: told the fraction done and, between levels, a coarser `Slice`.
+        on_progress: called with the fraction done and, between levels, a coarser `Slice`.
 
     Returns:
         The slice; `forwards` counts rows put through the classifier, padding of the last batch included.

@@ -123,10 +123,10 @@ def connect(
         search: rounds in which trees grow around a gap; 0 for no such search.
         overshoot: how much longer steps into the region are than to its linearised boundary.
         seed: of restarts and searches.
-        on_progress: told the fraction done: of pairs that are decided, as far as that is known.
+        on_progress: called with the fraction done: of pairs that are decided, as far as that is known.
 
     Returns:
-        The paths. `forwards` and `gradients` count images put through the classifier and back.
+        The paths. `forwards` and `gradients` count forward and backward passes of the classifier, in images.
 
     Raises:
         ValueError: if there is no pair, an end is missing, or an option is not one of those above.

@@ -104,7 +104,7 @@ def region_graph(
         search: see there.
         seed: see there.
         chunk: pairs between two reports.
-        on_progress: told the fraction of pairs tried and, each time, the graph so far.
+        on_progress: called with the fraction of pairs tried and, each time, the graph so far.
 
     Returns:
         The graph.

@@ -76,7 +76,7 @@ def race(
             order with one lambda at a time.
         reverse: whether each ends with the reversal of its support, which costs forwards and no gradients.
         bound: how far each value may change.
-        on_progress: told the fraction done.
+        on_progress: called with the fraction done.
 
     Returns:
         Median, quartiles and the share flipped for each budget.
@@ -131,7 +131,7 @@ _ENTRIES: dict[Contest, dict[str, dict[str, Any]]] = {
 
 
 def best_within(run: SparsePerturbation, budget: np.ndarray) -> np.ndarray:
-    """The fewest pixels that each image was flipped with for at most so many gradients.
+    """The fewest pixels with which each image was flipped within each budget of gradients.
 
     Args:
         run: with its history.

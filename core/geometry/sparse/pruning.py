@@ -110,7 +110,7 @@ def losses(problem: SparseProblem, numbers: Numbers, at: Float[Tensor, "n g p"])
 
 
 def first_places(cost: Float[Tensor, "n p"], width: int) -> Int[Tensor, "n p"]:
-    """The places of the so many cheapest items of each row, 0 first; p for all others, which are not sorted."""
+    """The ranks of the cheapest items of each row, from 0; p for all others, which are not sorted."""
     items = cost.shape[1]
     cheapest = cost.topk(min(width, items), 1, largest=False).indices
     numbers = torch.arange(cheapest.shape[1], device=cost.device).expand_as(cheapest)
@@ -135,7 +135,7 @@ def _largest(
 
 
 def _without(at: Tensor, image: Tensor, place: Tensor, count: Tensor) -> Tensor:
-    """Rows with so many of their cheapest items restored."""
+    """Rows with this many of their cheapest items restored."""
     return torch.where((place < count[:, None])[:, None], image, at)
 
 

@@ -54,7 +54,7 @@ def sigma_zero(
         numbers: which of them.
         start: where to begin, in the box.
         steps: of Adam; an image that is down to one item stops before.
-        tick: told the fraction done.
+        tick: called with the fraction done.
 
     Returns:
         The changes of fewest items that cross.

@@ -153,7 +153,7 @@ def sparse_perturbation(
         kappa: the margin demanded, as a share of that of the image: at the boundary itself rounding decides.
         tied: the channels of an image are equal and stay so, as in a grey image with three channels.
         seed: 0 begins at the image; another number at a point within 2/255 of it, which shows what the search chose.
-        on_progress: told the fraction done.
+        on_progress: called with the fraction done.
 
     Returns:
         The changes; an image without one is a row of NaN with its `status`.

@@ -173,7 +173,7 @@ def sparsefool(
         order: what the solver minimises.
         multipliers: lambdas, at least 1 each.
         max_loops: planes before a row is given up.
-        tick: told the fraction done.
+        tick: called with the fraction done.
 
     Returns:
         A row per image and multiplier, multiplier by multiplier.

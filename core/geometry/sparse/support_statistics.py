@@ -68,7 +68,7 @@ class Supports(Result):
     went: np.ndarray = quantity("", "source target")  # how many went from one of `classes` to another
     class_count: np.ndarray = quantity("", "class")  # images of each, found or not
     limit: np.ndarray = quantity("pixel", "limit")
-    flipped: np.ndarray = quantity("", "limit")  # share of all images that at most so many pixels flip
+    flipped: np.ndarray = quantity("", "limit")  # share of all images flipped by at most this many pixels
     flipped_low: np.ndarray = quantity("", "limit")
     flipped_high: np.ndarray = quantity("", "limit")
     flipped_by_class: np.ndarray = quantity("", "class limit")
@@ -167,7 +167,7 @@ def supports(
             image itself, is what all other statistics are about.
         draws: of random supports, for `z_limit`.
         seed: of the random supports.
-        on_progress: told the fraction done.
+        on_progress: called with the fraction done.
 
     Returns:
         The supports and their statistics.

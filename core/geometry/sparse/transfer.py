@@ -111,7 +111,7 @@ def transfer(
         bound: how far each value may change, also when colours are painted elsewhere.
         steps: gradients with which colours are found anew for a support.
         seed: of shifts, random pixels and other images.
-        on_progress: told the fraction done.
+        on_progress: called with the fraction done.
 
     Returns:
         Shares with intervals for every condition and ordered pair of models.

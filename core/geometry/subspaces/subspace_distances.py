@@ -202,10 +202,10 @@ def subspace_margins(
             are on average 36 % too long with 0 (DeepFool's point, which the paper reports), 2 to 4 % with 6.
         tolerance: length of the interval that encloses the point, relative to the distance.
         keep: of how many images, the first ones, the perturbations are kept; of all when None.
-        on_progress: told the fraction done, and the result of the images that are finished.
+        on_progress: called with the fraction done, and the result of the images that are finished.
 
     Returns:
-        The distances. `forwards` and `gradients` count images put through the classifier and back, one gradient per
+        The distances. `forwards` and `gradients` count forward and backward passes in images, one gradient per
         class and step.
 
     Raises:
@@ -233,7 +233,7 @@ def subspace_margins(
 
 
 def _in_chunks(search: _Search, images: Tensor, keep: int, on_progress: OnProgress) -> SubspaceMargins:
-    """The result, so many rows (an image in a subspace each) at a time."""
+    """The result, chunk by chunk; a row is an image in a subspace."""
     each = len(search.family)
     total = len(images) * each
     size = max(1, _MOST_VALUES // images[0].numel())
