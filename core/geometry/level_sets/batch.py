@@ -16,7 +16,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from core.geometry.level_sets.log_odds import level_below, log_odds
+from core.geometry.level_sets.log_odds import confidence, level_below, log_odds
 from core.geometry.level_sets.step import NO_LEVEL, RECORDED, UNDEFINED, WALKING, LevelSetStep, Walkers
 
 FRAMES = (0, 10, 20, 40, 60, 80, 120, 160, 200, 300, 400)  # then each half as much again
@@ -147,11 +147,9 @@ class Table:
     def arrays(self) -> dict[str, Any]:
         """The fields of a result."""
         recorded = {name: self.history[:, place] for place, name in enumerate(RECORDED)}
-        with np.errstate(over="ignore"):
-            confidence = 1 / (1 + np.exp(-recorded["log_odds"]))
         return {
             **{name: values.copy() for name, values in recorded.items()},
-            "confidence": confidence,
+            "confidence": confidence(recorded["log_odds"]),
             "endpoints": self.endpoints.copy(),
             "taken": self.taken.copy(),
             "end_class": self.end_class.copy(),

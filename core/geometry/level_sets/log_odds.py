@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -50,6 +51,13 @@ def _weighed(logits: Logits, classes: Classes) -> tuple[Rows, Logits]:
     value = (logits.gather(1, own) - most).sub_(total.log())[:, 0]
     value += 0.0 * logits.sum(1)  # NaN where a logit is not finite
     return value, shares.div_(total.neg_()).scatter_(1, own, 1.0)
+
+
+def confidence(value: np.ndarray) -> np.ndarray:
+    """The confidence 1 / (1 + exp(-M)) of log-odds M, of any shape."""
+    with np.errstate(over="ignore"):
+        p: np.ndarray = 1 / (1 + np.exp(-value))
+    return p
 
 
 def level_below(value: Rows, delta: Rows) -> Rows:

@@ -19,7 +19,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from core.geometry.level_sets.log_odds import level_below, log_odds
+from core.geometry.level_sets.log_odds import confidence, level_below, log_odds
 from core.models.classifier import Classifier
 from core.result import Result, quantity
 from core.runtime.batches import Batches
@@ -124,13 +124,6 @@ def check(delta: float, points: int) -> None:
     """
     if not 0 <= delta < 1 or points < 2:
         raise ValueError(f"expected a delta in [0, 1) and at least two points, got {delta} and {points}")
-
-
-def confidence(value: np.ndarray) -> np.ndarray:
-    """The confidence with these log-odds."""
-    with np.errstate(over="ignore"):
-        p: np.ndarray = 1 / (1 + np.exp(-value))
-    return p
 
 
 class Segments:

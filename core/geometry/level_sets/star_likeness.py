@@ -26,7 +26,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from core.geometry.level_sets.segments import Segments, check, confidence
+from core.geometry.level_sets.log_odds import confidence
+from core.geometry.level_sets.segments import Segments, check
 from core.models.classifier import Classifier
 from core.result import Result, quantity
 from core.runtime.cost import counted, spent

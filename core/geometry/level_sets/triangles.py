@@ -24,7 +24,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from core.geometry.level_sets.log_odds import log_odds
+from core.geometry.level_sets.log_odds import confidence, log_odds
 from core.models.classifier import Classifier
 from core.result import Result, quantity
 from core.runtime.cost import counted, spent
@@ -55,9 +55,7 @@ class Triangle(Result):
     @property
     def confidence(self) -> np.ndarray:
         """(n, point) confidence in the source's class."""
-        with np.errstate(over="ignore"):
-            confidence: np.ndarray = 1 / (1 + np.exp(-self.log_odds))
-        return confidence
+        return confidence(self.log_odds)
 
     @property
     def source_confidence(self) -> np.ndarray:
