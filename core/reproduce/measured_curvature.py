@@ -176,7 +176,7 @@ def spectra(classifier: Classifier, images: Tensor, scale: float | None, seed: i
     if scale is not None:
         return curvature_profile(classifier, images[:_WHOLE], "all", scale=scale, keep=2, seed=seed)
     cost, found = Cost(), boundary_points(classifier, images)
-    operators, _ = operators_at(classifier, found, "exact", None, cost, wanted=_PROBES * _STEPS)
+    operators, _ = operators_at(classifier, found, "exact", None, cost)
     density = [quadrature(operator, _PROBES, _STEPS, seed) for operator in operators]
     nodes, weights = (
         torch.cat([getattr(part, name) for part in density]).cpu().numpy() for name in ("nodes", "weights")

@@ -49,11 +49,8 @@ class CurvatureSearch:
         )
         if self._plan.backend is not None:
             products.backend = self._plan.backend
-        elif self.extent.whole:
-            first = products.select(torch.arange(1, device=points.device))
-            products.backend = choose_backend(first, min(first.width, first.shape[1] - 1), first.shape[1])
         else:
-            products.backend = choose_backend(products, self.block(len(points)), 4 * self.extent.kept)
+            products.backend = choose_backend(products)
         self.backend = products.backend
         return ShapeOperator(products)
 

@@ -104,7 +104,7 @@ def detect_perturbed(
     boundaries = np.zeros(len(pixels), np.int32)
     on_progress(0.2)
     plan = plan_for(classifier, found, method, scale, "auto", cost)
-    operators, _ = operators_at(classifier, found, method, scale, cost, wanted=probes)
+    operators, _ = operators_at(classifier, found, method, scale, cost)
     done = 0
     for operator in operators:
         mean = hutchinson(operator, probes, seed)
@@ -170,7 +170,7 @@ class _Around:
                     cost=self._cost,
                 )
                 if self._plan.backend is None:
-                    products.backend = choose_backend(products, 1, self._probes)
+                    products.backend = choose_backend(products)
                 curvature[where] = hutchinson(ShapeOperator(products), self._probes, self._seed).value
         each = curvature.view(-1, classes)
         return each.nanmean(1).cpu().numpy(), torch.isfinite(each).sum(1).to(torch.int32).cpu().numpy()

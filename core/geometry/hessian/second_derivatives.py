@@ -123,7 +123,6 @@ def operators_at(
     method: Literal["auto", "exact", "differences"],
     scale: float | None,
     cost: Cost,
-    wanted: int,
 ) -> tuple[list[ShapeOperator], float | None]:
     """The shape operators at all points that were found, in chunks, and the scale of differences if there is one.
 
@@ -133,7 +132,6 @@ def operators_at(
         method: as in `curvature_profile`.
         scale: as there.
         cost: what they are counted in.
-        wanted: about how many products each will be asked for.
 
     Returns:
         Operators of the rows found, in their order, and h or None.
@@ -150,6 +148,6 @@ def operators_at(
             classifier, found, rows[start : start + size], backend or "double backward", step=plan.step, cost=cost
         )
         if backend is None:
-            products.backend = backend = choose_backend(products, 1, wanted)
+            products.backend = backend = choose_backend(products)
         operators.append(ShapeOperator(products))
     return operators, plan.step

@@ -101,7 +101,7 @@ def shared_directions(
     found = points if points is not None else boundary_points(classifier, images)
     if not found.found.any():
         raise ValueError("expected at least one image with a boundary point, got none; allow more steps")
-    operators, step = operators_at(classifier, found, method, scale, cost, wanted=4 * count)
+    operators, step = operators_at(classifier, found, method, scale, cost)
     mean = MeanOperator(operators)
     ends = extreme_eigenvalues(
         mean, count, side=side, tolerance=tolerance, seed=seed, tick=lambda part: on_progress(min(1.0, part))
@@ -227,7 +227,7 @@ def curvature_transfer(
     found = points if points is not None else boundary_points(classifier, images)
     along = np.full((len(found.points), len(vectors)), np.nan)
     typical = np.full(len(found.points), np.nan)
-    operators, step = operators_at(classifier, found, method, scale, cost, wanted=probes + len(vectors))
+    operators, step = operators_at(classifier, found, method, scale, cost)
     unit = vectors / vectors.norm(dim=1, keepdim=True)
     done, rows = 0, found.found.nonzero()[0]
     for operator in operators:

@@ -66,7 +66,7 @@ def test_operators_cover_the_points_found_in_chunks(batch_size: BatchSize) -> No
     classifier = curved.classifier(curved.Ball(None, curved.centre(SHAPE), 2.0), SHAPE, torch.float64)
     images = curved.centre(SHAPE) + torch.stack([(0.5 + seed / 4) * truths.unit(SHAPE, seed) for seed in range(5)])
     found, cost = boundary_points(classifier, images), Cost()
-    operators, step = operators_at(classifier, found, "auto", None, cost, wanted=4)
+    operators, step = operators_at(classifier, found, "auto", None, cost)
     assert [operator.shape[0] for operator in operators] == [2, 2, 1]
     assert step is None
     normals = torch.cat([operator.normals for operator in operators])
