@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from core.analyses.analysis import ChartInputs
 from core.analyses.table.local import LOCAL
 from core.images.load import load_images
 from core.models.load import load_classifier
@@ -44,7 +45,11 @@ def test_models_share_the_plane_of_the_first_and_their_scales() -> None:
     assert results[0].lipschitz_point[0] > results[1].lipschitz_point[0]  # adversarial training flattens
     chart = recipe.chart(results, classifiers, images)
     assert [panel.y.limits for panel in chart.panels[:2]] == [chart.panels[0].y.limits] * 2
-    alone = LOCAL.chart(results[:1], classifiers[:1], images, rows=(5,), beside=results, show="plane", palette="muted")
+    alone = LOCAL.chart(
+        ChartInputs(results=results[:1], classifiers=classifiers[:1], images=images, rows=(5,), shared_scale=results),
+        show="plane",
+        palette="muted",
+    )
     assert alone.panels[0].y.limits == chart.panels[0].y.limits
     for show, panels in (("distances", 6), ("directions", 4)):
         assert len(recipe.with_settings(show=show).chart(results, classifiers, images).panels) == panels

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from core.analyses.analysis import ChartInputs
 from core.analyses.table import TABLE
 from core.analyses.table.map_paths import MAP_PATH
 from core.errors import RecipeError
@@ -65,7 +66,10 @@ def test_a_map_of_a_draw_of_the_set_comes_first_then_its_background_then_curvatu
     assert [panel.title for panel in chart.panels] == ["digits/standard", "digits/adversarial"]
     assert chart.panels[0].scales == chart.panels[1].scales
     figure = {"colour": "label", "background": "shown", "palette": "muted"}
-    alone = TABLE["map"].chart(seen[:1], classifiers[:1], images, rows=(3,), beside=seen[:1], **figure)
+    alone = TABLE["map"].chart(
+        ChartInputs(results=seen[:1], classifiers=classifiers[:1], images=images, rows=(3,), shared_scale=seen[:1]),
+        **figure,
+    )
     assert "Background" not in alone.caption
 
 
