@@ -394,7 +394,7 @@ def _reproduce(topic: str, models: Sequence[str] | None, out: Path | None, devic
         check_place(out)
     found = []
     with Bar(f"reproduce {topic}") as bar:
-        for claim in reproduce.claims_about(topic)(models or demo_models(), device=device, on_progress=bar.update):
+        for claim in reproduce.claims_about(topic, models or demo_models(), device=device, on_progress=bar.update):
             found.append(claim)
             bar.clear()
             print(f"{claim.text()}\n", flush=True)

@@ -1,12 +1,17 @@
-"""What the papers claim, tested on the demo models: each claim with its numbers, controls and a plain verdict."""
+"""What the papers claim, tested on the demo models: each claim with its numbers, controls and a plain verdict.
+
+A module of a topic has `claims(study)`, which measures the models and yields its claims, and `COUNT`, the number of
+images unless another one is given.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from importlib import import_module
 
 from core.reproduce.report import Claim as Claim
 from core.reproduce.report import Evidence as Evidence
+from core.runtime.progress import OnProgress, silent
 
 TABLE = {
     "curvature": "curved boundaries: flatness, asymmetry, shared directions, the detector, connected regions",
@@ -18,20 +23,41 @@ TABLE = {
 }
 
 
-def claims_about(topic: str) -> Callable[..., Iterator[Claim]]:
-    """The function that tests the claims of a topic.
+def claims_about(
+    topic: str,
+    models: Sequence[str],
+    *,
+    device: str | None = None,
+    on_progress: OnProgress = silent,
+    count: int | None = None,
+    seed: int = 0,
+) -> Iterator[Claim]:
+    """Test the claims of a topic on demo models.
 
     Args:
-        topic: a name of `TABLE`; its module is called the same.
+        topic: a name of `TABLE`.
+        models: sources such as demo:photos/standard.
+        device: where they run; the best one here when not given.
+        on_progress: called with the fraction done.
+        count: images of each model, in the sense of the topic; its own choice when not given.
+        seed: of what is random.
 
-    Returns:
-        A function of (models, device, on_progress), with `models` the names of the demo models to test them on, that
-        yields each claim as soon as its numbers are there.
+    Yields:
+        Each claim as soon as its numbers are there; those that need models which are not asked about are left out.
 
     Raises:
-        ValueError: if no topic is called so.
+        ValueError: if no topic is called so, a model is no demo model, or the topic can use none of them.
     """
     if topic not in TABLE:
         raise ValueError(f"expected a topic out of {', '.join(TABLE)}, got {topic!r}")
-    found: Callable[..., Iterator[Claim]] = import_module(f"core.reproduce.{topic.replace('-', '_')}").claims
-    return found
+    strangers = [source for source in models if not source.startswith("demo:")]
+    if not models or strangers:
+        raise ValueError(f"expected demo models, such as demo:photos/standard, got {(strangers or ['none'])[0]}")
+    from core.reproduce.demo import Study
+
+    module = import_module(f"core.reproduce.{topic.replace('-', '_')}")
+    count = module.COUNT if count is None else count
+    study = Study(models=tuple(models), device=device, on_progress=on_progress, count=count, seed=seed)
+    for claim in module.claims(study):
+        if claim.evidence:
+            yield claim

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from core.reproduce.report import Evidence
 if TYPE_CHECKING:
     from core.geometry.sparse.transfer import Transfer
 
+DRAWS = 1000  # of the bootstrap
 _CERTAIN = 0.025  # level of one-sided tests, that of one end of a 95 % interval
 
 
@@ -41,6 +43,33 @@ def _mean_interval(values: np.ndarray) -> tuple[float, float]:
 
     error = float(values.std(ddof=1)) / math.sqrt(len(values))
     return float(values.mean()), float(t.ppf(0.975, len(values) - 1)) * error
+
+
+def bootstrap(count: int, statistic: Callable[[np.ndarray], float], method: Any = "linear") -> tuple[float, float]:
+    """The 95 % interval of a statistic by the bootstrap.
+
+    Args:
+        count: how many samples there are.
+        statistic: a function of rows of samples, of which one may occur several times.
+        method: of the quantiles, see `numpy.quantile`; "nearest" where the statistic may be infinite.
+
+    Returns:
+        Both ends; draws for which the statistic is NaN do not count.
+    """
+    draws = np.random.default_rng(0).integers(0, count, (DRAWS, count))
+    low, high = np.nanquantile([statistic(rows) for rows in draws], [0.025, 0.975], method=method)
+    return float(low), float(high)
+
+
+def lower_median(values: np.ndarray) -> float:
+    """The middle of values, the lower one of two; NaN counts as infinite."""
+    return float(np.quantile(np.nan_to_num(values, nan=np.inf), 0.5, method="inverted_cdf"))
+
+
+def finite_median(values: np.ndarray) -> float:
+    """The median of what is finite; NaN where nothing is."""
+    known = values[np.isfinite(values)]
+    return float(np.median(known)) if len(known) else math.nan
 
 
 def median(values: Any) -> float:

@@ -6,125 +6,118 @@ of two models are compared on the same images. Intervals are those of the bootst
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
+import torch
 
-from core.reproduce.measured import RADIUS, STEPS, TRAINED, Measured, measure
+from core.geometry.common.sampling import stratified
+from core.geometry.corruptions.corruptions import CORRUPTIONS, corrupt
+from core.geometry.subspaces.subspace_distances import SubspaceMargins, subspace_margins
+from core.geometry.subspaces.subspaces import frequency_windows
+from core.images.image_set import ImageSet
+from core.models.classifier import Classifier
+from core.reproduce.demo import DemoModel, Named, Study
+from core.reproduce.estimates import bootstrap, lower_median
 from core.reproduce.moved_samples import moved_samples
-from core.reproduce.report import Claim, Evidence, check_demo
-
-if TYPE_CHECKING:
-    from core.runtime.progress import OnProgress
+from core.reproduce.report import Claim, Evidence, claim
+from core.training.modes import attack
 
 MARGINS = "Ortiz-Jimenez, Modas, Moosavi-Dezfooli, Frossard, Hold me tight!, NeurIPS 2020, arXiv 2002.06349"
 PRIME = "Modas, Rade, Ortiz-Jimenez, Moosavi-Dezfooli, Frossard, PRIME, ECCV 2022, arXiv 2112.13547"
+COUNT = 30  # images of each model whose distances are measured, drawn evenly from the classes
+RADIUS = {"photos": 0.5, "digits": 1.0}  # ℓ2 pixel: half of what adversarial training was given
+STEPS = 20  # of projected gradient descent
+TRAINED = ("standard", "adversarial", "prime")
 
-_DRAWS = 1000  # of the bootstrap
+_BLOCK = 8  # frequencies per side of a window; windows do not overlap
+_MANY = 6  # times as many images for accuracies, which cost less
 _SEEDS = 3  # of the synthetic samples
 _MUCH = 2.0  # times as far: what is counted as a change and not as noise between two trainings
 
 
-def claims(
-    models: Sequence[str],
-    *,
-    device: str | None = None,
-    on_progress: OnProgress | None = None,
-    count: int = 30,
-    seed: int = 0,
-) -> Iterator[Claim]:
-    """Test the claims on demo models.
+@dataclass(frozen=True)
+class Measured(Named):
+    """What was measured on one model."""
+
+    margins: SubspaceMargins
+    corrupted: np.ndarray  # (images,) share of corruptions and severities at which the class is right
+    attacked: np.ndarray  # (images,) whether the class survives projected gradient descent
+
+    @property
+    def medians(self) -> np.ndarray:
+        """The median distance in each window, of images that are classified correctly."""
+        return self.margins.quantile(0.5, self.margins.right)
+
+
+def claims(study: Study) -> Iterator[Claim]:
+    """Test the claims; those about several models are about the ones that belong together."""
+    measured = list(study.each(measure))
+    used = [one for one in measured if one.training in (*TRAINED, "untrained") and _used(one).any()]
+    rise = _rise(used)
+    null = "an untrained model stands beside: what it shows comes from the architecture alone"
+    yield rise if all(one.trained for one in used) else replace(rise, note=null)
+    both = _pairs(measured, "adversarial", "standard")
+    yield _lift((one, other) for one, other in both if (one.margins.right & other.margins.right).any())
+    yield _removed(_beside_standard(measured, "digits/lowpass"))
+    yield _mirrored(_beside_standard(measured, "digits/flipped"))
+    yield _moved((number, study.seed + number) for number in range(_SEEDS))
+    yield _endures(pair for against in ("standard", "adversarial") for pair in _pairs(measured, "prime", against))
+    yield _not_robust(_pairs(measured, "prime", "adversarial"))
+
+
+def measure(model: DemoModel, count: int, seed: int) -> Measured:
+    """Measure one model.
 
     Args:
-        models: sources such as demo:photos/standard.
-        device: where they run; the best one here when not given.
-        on_progress: told the fraction done.
-        count: images of each model whose distances are measured, drawn evenly from the classes; accuracies are those
-            of six times as many.
+        model: the model.
+        count: images whose distances are measured, drawn evenly from the classes; six times as many are corrupted and
+            attacked, where the model was trained to classify images as they are.
         seed: of what is random.
 
-    Yields:
-        Each claim as soon as its numbers are there; those that need models which are not asked about are left out.
-
-    Raises:
-        ValueError: if a model is no demo model.
+    Returns:
+        What was measured; empty arrays where nothing was corrupted.
     """
-    from core.runtime.progress import silent
-
-    told = on_progress or silent
-    check_demo(models)
-    measured = []
-    for place, source in enumerate(models):
-        measured.append(measure(source, device, count, seed))
-        told(0.9 * (place + 1) / len(models))
-    for claim in (_rise(measured), _lift(measured), _removed(measured), _mirrored(measured)):
-        if claim is not None:
-            yield claim
-    yield _moved(seed)
-    told(1.0)
-    for claim in (_endures(measured), _not_robust(measured)):
-        if claim is not None:
-            yield claim
+    label = model.images.labels.numpy()
+    chosen = model.as_trained[stratified(label, count, seed)]
+    family = frequency_windows(model.classifier.input_shape, _BLOCK, _BLOCK)
+    found = subspace_margins(model.classifier, chosen.pixels, subspaces=family, keep=0)
+    margins = replace(found, label=chosen.labels.numpy().astype(np.int32))
+    if model.training not in TRAINED:
+        return Measured(model.name, margins, np.empty(0), np.empty(0))
+    many = model.images[stratified(label, _MANY * count, seed)]
+    attacked = _attacked(model.classifier, many, RADIUS[model.data], seed)
+    return Measured(model.name, margins, _corrupted(model.classifier, many, seed), attacked)
 
 
-def _interval(count: int, statistic: Callable[[np.ndarray], float]) -> tuple[float, float]:
-    """The 95 % interval of a statistic of rows, by the bootstrap."""
-    draws = np.random.default_rng(0).integers(0, count, (_DRAWS, count))
-    values = np.array([statistic(rows) for rows in draws])
-    low, high = np.nanquantile(values, [0.025, 0.975], method="nearest")
-    return float(low), float(high)
+def _corrupted(classifier: Classifier, images: ImageSet, seed: int) -> np.ndarray:
+    """For each image the share of all corruptions at severities 1 to 5 that leave its class."""
+    labels = images.labels.numpy()
+    kept = [
+        classifier.predict(corrupt(images.pixels, name, severity, seed)).label == labels
+        for name in CORRUPTIONS
+        for severity in (1.0, 2.0, 3.0, 4.0, 5.0)
+    ]
+    share: np.ndarray = np.mean(kept, axis=0)
+    return share
 
 
-def _mean_interval(values: np.ndarray) -> tuple[float, float]:
-    return _interval(len(values), lambda rows: float(values[rows].mean()))
+def _attacked(classifier: Classifier, images: ImageSet, radius: float, seed: int) -> np.ndarray:
+    """For each image whether its class survives projected gradient descent in an ℓ2 ball."""
+    net = classifier.to(device="cpu")
+    pixels, labels = images.pixels, images.labels
+    wrong = torch.from_numpy(net.predict(pixels).label) != labels
+    generator = torch.Generator().manual_seed(seed)
+    with torch.inference_mode(False):
+        _, fooled = attack(net, pixels.clone(), labels, generator, radius=radius, steps=STEPS)
+    survived: np.ndarray = ~(fooled | wrong).numpy()
+    return survived
 
 
-def _median(distance: np.ndarray) -> float:
-    """The median, where a boundary that was not found is infinitely far."""
-    return float(np.quantile(np.nan_to_num(distance, nan=np.inf), 0.5, method="inverted_cdf"))
-
-
-def _ratio(top: np.ndarray, bottom: np.ndarray) -> tuple[float, tuple[float, float]]:
-    """The ratio of two medians over the same images, with its interval."""
-
-    def of(rows: np.ndarray) -> float:
-        below = _median(bottom[rows])
-        return _median(top[rows]) / below if np.isfinite(below) else float("nan")
-
-    return of(np.arange(len(top))), _interval(len(top), of)
-
-
-def _rise(measured: Sequence[Measured]) -> Claim | None:
-    evidence = []
-    for one in measured:
-        if one.training not in (*TRAINED, "untrained"):
-            continue
-        used = one.margins.right if one.training != "untrained" else one.margins.source_class >= 0
-        if not used.any():
-            continue
-        distance = one.margins.distance[used]
-        value, interval = _ratio(distance[:, -1], distance[:, 0])
-        evidence.append(
-            Evidence(
-                model=one.name,
-                quantity="median distance, highest over lowest window",
-                value=value,
-                interval=interval,
-                control=1.0,
-                control_name="no preferred direction: windows have equal dimension",
-                holds=None if one.training == "untrained" else interval[0] > 1,
-            )
-        )
-    if not evidence:
-        return None
-    null = any(entry.holds is None for entry in evidence)
-    return Claim(
-        statement="Margins rise with frequency: models are more invariant to high frequencies than to low ones.",
-        reference=MARGINS,
-        evidence=tuple(evidence),
-        note="an untrained model stands beside: what it shows comes from the architecture alone" if null else "",
-    )
+def _used(one: Measured) -> np.ndarray:
+    """The images that count: those classified correctly, all with a class where nothing was learned."""
+    return one.margins.right if one.trained else one.margins.source_class >= 0
 
 
 def _pairs(measured: Sequence[Measured], training: str, against: str) -> list[tuple[Measured, Measured]]:
@@ -134,116 +127,124 @@ def _pairs(measured: Sequence[Measured], training: str, against: str) -> list[tu
     return [(one, others[key]) for key, one in keys if key in others]
 
 
-def _lift(measured: Sequence[Measured]) -> Claim | None:
-    evidence = []
-    for strong, plain in _pairs(measured, "adversarial", "standard"):
-        both = strong.margins.right & plain.margins.right
-        if not both.any():
-            continue
-        above, below = strong.margins.distance[both], plain.margins.distance[both]
-        low, high = (_ratio(above[:, window], below[:, window])[0] for window in (0, -1))
+def _beside_standard(measured: Sequence[Measured], name: str) -> list[tuple[Measured, Measured]]:
+    """A model of digits beside the one that was trained as usual, where both were measured."""
+    known = {one.name: one for one in measured}
+    return [(known[name], known["digits/standard"])] if {name, "digits/standard"} <= known.keys() else []
 
-        def more(rows: np.ndarray, above: np.ndarray = above, below: np.ndarray = below) -> float:
-            ends = [_median(above[rows, window]) / _median(below[rows, window]) for window in (-1, 0)]
-            return ends[0] / ends[1]
 
-        interval = _interval(int(both.sum()), more)
-        evidence.append(
-            Evidence(
-                model=strong.name,
-                quantity=f"lift of the highest window over that of the lowest ({high:.3g} x over {low:.3g} x)",
-                value=high / low,
-                interval=interval,
-                control=1.0,
-                control_name="an equal lift everywhere",
-                holds=interval[0] > 1,
-            )
-        )
-    if not evidence:
-        return None
-    return Claim(
-        statement="Adversarial training moves the boundary away in all frequencies, most of all in high ones.",
-        reference=MARGINS,
-        evidence=tuple(evidence),
-        note="distances beyond the diagonal of the pixel box are about the function, not about possible images",
+def _ratio(top: np.ndarray, bottom: np.ndarray) -> tuple[float, tuple[float, float]]:
+    """The ratio of two medians over the same images, with its interval."""
+
+    def of(rows: np.ndarray) -> float:
+        below = lower_median(bottom[rows])
+        return lower_median(top[rows]) / below if np.isfinite(below) else float("nan")
+
+    return of(np.arange(len(top))), bootstrap(len(top), of, "nearest")
+
+
+@claim("Margins rise with frequency: models are more invariant to high frequencies than to low ones.", MARGINS)
+def _rise(one: Measured) -> Iterator[Evidence]:
+    distance = one.margins.distance[_used(one)]
+    value, interval = _ratio(distance[:, -1], distance[:, 0])
+    yield Evidence(
+        model=one.name,
+        quantity="median distance, highest over lowest window",
+        value=value,
+        interval=interval,
+        control=1.0,
+        control_name="no preferred direction: windows have equal dimension",
+        holds=interval[0] > 1 if one.trained else None,
     )
 
 
-def _removed(measured: Sequence[Measured]) -> Claim | None:
-    known = {one.name: one for one in measured}
-    passed, plain = known.get("digits/lowpass"), known.get("digits/standard")
-    if passed is None or plain is None:
-        return None
+@claim(
+    "Adversarial training moves the boundary away in all frequencies, most of all in high ones.",
+    MARGINS,
+    "distances beyond the diagonal of the pixel box are about the function, not about possible images",
+)
+def _lift(pair: tuple[Measured, Measured]) -> Iterator[Evidence]:
+    strong, plain = pair
+    both = strong.margins.right & plain.margins.right
+    above, below = strong.margins.distance[both], plain.margins.distance[both]
+    low, high = (_ratio(above[:, window], below[:, window])[0] for window in (0, -1))
+
+    def more(rows: np.ndarray) -> float:
+        ends = [lower_median(above[rows, window]) / lower_median(below[rows, window]) for window in (-1, 0)]
+        return ends[0] / ends[1]
+
+    interval = bootstrap(int(both.sum()), more, "nearest")
+    yield Evidence(
+        model=strong.name,
+        quantity=f"lift of the highest window over that of the lowest ({high:.3g} x over {low:.3g} x)",
+        value=high / low,
+        interval=interval,
+        control=1.0,
+        control_name="an equal lift everywhere",
+        holds=interval[0] > 1,
+    )
+
+
+@claim(
+    "Relative to the frequencies it was given, a model trained without high ones is invariant to them.",
+    MARGINS,
+    "one pair of models; the images are low-passed for the one, which brings them nearer to each other",
+)
+def _removed(pair: tuple[Measured, Measured]) -> Iterator[Evidence]:
+    passed, plain = pair
     used, both = passed.margins.right, passed.margins.right & plain.margins.right
-    evidence = []
-    for window in range(1, passed.margins.distance.shape[1]):
-        far = passed.margins.distance
-        value, interval = _ratio(far[used, window], far[used, 0])
-        control = float(plain.medians[window] / plain.medians[0])
+    far = passed.margins.distance
+    for window in range(1, far.shape[1]):
         where = passed.margins.labels[window]
-        evidence.append(
-            Evidence(
-                model=passed.name,
-                quantity=f"median distance over that in the lowest window, {where}",
-                value=value,
-                interval=interval,
-                control=control,
-                control_name="digits/standard",
-                holds=interval[0] > control,
-            )
+        control = float(plain.medians[window] / plain.medians[0])
+        value, interval = _ratio(far[used, window], far[used, 0])
+        yield Evidence(
+            model=passed.name,
+            quantity=f"median distance over that in the lowest window, {where}",
+            value=value,
+            interval=interval,
+            control=control,
+            control_name="digits/standard",
+            holds=interval[0] > control,
         )
         value, interval = _ratio(far[both, window], plain.margins.distance[both, window])
-        evidence.append(
-            Evidence(
-                model=passed.name,
-                quantity=f"median distance over that of digits/standard, {where}",
-                value=value,
-                interval=interval,
-                control=float(passed.medians[0] / plain.medians[0]),
-                control_name="the same in the lowest window",
-            )
+        yield Evidence(
+            model=passed.name,
+            quantity=f"median distance over that of digits/standard, {where}",
+            value=value,
+            interval=interval,
+            control=float(passed.medians[0] / plain.medians[0]),
+            control_name="the same in the lowest window",
         )
-    return Claim(
-        statement="Relative to the frequencies it was given, a model trained without high ones is invariant to them.",
-        reference=MARGINS,
-        evidence=tuple(evidence),
-        note="one pair of models; the images are low-passed for the one, which brings them nearer to each other",
-    )
 
 
-def _mirrored(measured: Sequence[Measured]) -> Claim | None:
-    known = {one.name: one for one in measured}
-    turned, plain = known.get("digits/flipped"), known.get("digits/standard")
-    if turned is None or plain is None:
-        return None
+@claim(
+    "The curve follows the data: on images whose frequencies are turned round it is mirrored.",
+    MARGINS,
+    "one pair of models",
+)
+def _mirrored(pair: tuple[Measured, Measured]) -> Iterator[Evidence]:
+    turned, plain = pair
     own, original = _shape(turned.medians), _shape(plain.medians)
     apart, straight = (float(np.sqrt(np.mean((curve - original) ** 2))) for curve in (own[::-1], own))
-    used = turned.margins.right
-    distance = turned.margins.distance[used]
+    distance = turned.margins.distance[turned.margins.right]
     value, interval = _ratio(distance[:, -1], distance[:, 0])
-    return Claim(
-        statement="The curve follows the data: on images whose frequencies are turned round it is mirrored.",
-        reference=MARGINS,
-        evidence=(
-            Evidence(
-                model=turned.name,
-                quantity="difference in shape of the mirrored curve and that of digits/standard (rms of ln)",
-                value=apart,
-                control=straight,
-                control_name="the curve as it is",
-                holds=apart < straight,
-            ),
-            Evidence(
-                model=turned.name,
-                quantity="median distance, highest over lowest window",
-                value=value,
-                interval=interval,
-                control=plain.medians[-1] / plain.medians[0],
-                control_name="digits/standard",
-                holds=interval[1] < 1,
-            ),
-        ),
-        note="one pair of models",
+    yield Evidence(
+        model=turned.name,
+        quantity="difference in shape of the mirrored curve and that of digits/standard (rms of ln)",
+        value=apart,
+        control=straight,
+        control_name="the curve as it is",
+        holds=apart < straight,
+    )
+    yield Evidence(
+        model=turned.name,
+        quantity="median distance, highest over lowest window",
+        value=value,
+        interval=interval,
+        control=plain.medians[-1] / plain.medians[0],
+        control_name="digits/standard",
+        holds=interval[1] < 1,
     )
 
 
@@ -253,78 +254,60 @@ def _shape(medians: np.ndarray) -> np.ndarray:
     return shape
 
 
-def _moved(seed: int) -> Claim:
-    evidence = []
-    for number in range(_SEEDS):
-        before, after, scattered = (moved_samples(move, seed + number) for move in ("none", "by class", "at random"))
-        value, control = after.discriminative / before.discriminative, scattered.discriminative / before.discriminative
-        evidence.append(
-            Evidence(
-                model=f"synthetic/perceptron{f'-{number}' if number else ''}",
-                quantity="distance along the direction in which no sample moved, after over before",
-                value=value,
-                control=control,
-                control_name="samples moved as far, regardless of class",
-                holds=value > _MUCH * max(1.0, control),
-            )
-        )
-    return Claim(
-        statement="Moving the training samples along one direction makes the model invariant to an orthogonal one.",
-        reference=MARGINS,
-        evidence=tuple(evidence),
-        note="1,000 synthetic samples in 100 dimensions, a perceptron of two hidden layers",
+@claim(
+    "Moving the training samples along one direction makes the model invariant to an orthogonal one.",
+    MARGINS,
+    "1,000 synthetic samples in 100 dimensions, a perceptron of two hidden layers",
+)
+def _moved(numbered: tuple[int, int]) -> Iterator[Evidence]:
+    number, seed = numbered
+    before, after, scattered = (moved_samples(move, seed) for move in ("none", "by class", "at random"))
+    value, control = after.discriminative / before.discriminative, scattered.discriminative / before.discriminative
+    yield Evidence(
+        model=f"synthetic/perceptron{f'-{number}' if number else ''}",
+        quantity="distance along the direction in which no sample moved, after over before",
+        value=value,
+        control=control,
+        control_name="samples moved as far, regardless of class",
+        holds=value > _MUCH * max(1.0, control),
     )
 
 
-def _endures(measured: Sequence[Measured]) -> Claim | None:
-    evidence = []
-    for against in ("standard", "adversarial"):
-        for ours, theirs in _pairs(measured, "prime", against):
-            gain = ours.corrupted - theirs.corrupted
-            low, high = _mean_interval(gain)
-            evidence.append(
-                Evidence(
-                    model=ours.name,
-                    quantity=f"accuracy under corruptions, minus that of {theirs.name}",
-                    value=float(gain.mean()),
-                    interval=(low, high),
-                    control=float(theirs.corrupted.mean()),
-                    control_name=f"accuracy of {theirs.name}",
-                    holds=low > 0 if against == "standard" else None,
-                )
-            )
-    if not evidence:
-        return None
-    return Claim(
-        statement="PRIME makes models endure common corruptions.",
-        reference=PRIME,
-        evidence=tuple(evidence),
-        note="12 corruptions of our own at severities 1 to 5; filters and colour curves of the training resemble some"
-        " of them",
+@claim(
+    "PRIME makes models endure common corruptions.",
+    PRIME,
+    "12 corruptions of our own at severities 1 to 5; filters and colour curves of the training resemble some of them",
+)
+def _endures(pair: tuple[Measured, Measured]) -> Iterator[Evidence]:
+    ours, theirs = pair
+    gain = ours.corrupted - theirs.corrupted
+    interval = bootstrap(len(gain), lambda rows: float(gain[rows].mean()), "nearest")
+    yield Evidence(
+        model=ours.name,
+        quantity=f"accuracy under corruptions, minus that of {theirs.name}",
+        value=float(gain.mean()),
+        interval=interval,
+        control=float(theirs.corrupted.mean()),
+        control_name=f"accuracy of {theirs.name}",
+        holds=interval[0] > 0 if theirs.training == "standard" else None,
     )
 
 
-def _not_robust(measured: Sequence[Measured]) -> Claim | None:
-    evidence = []
-    for ours, theirs in _pairs(measured, "prime", "adversarial"):
-        lost = theirs.attacked.astype(float) - ours.attacked.astype(float)
-        low, high = _mean_interval(lost)
-        evidence.append(
-            Evidence(
-                model=ours.name,
-                quantity=f"accuracy of {theirs.name} at ℓ2 {RADIUS[ours.data]:g}, minus that of this one",
-                value=float(lost.mean()),
-                interval=(low, high),
-                control=float(ours.attacked.mean()),
-                control_name="accuracy of this one",
-                holds=low > 0,
-            )
-        )
-    if not evidence:
-        return None
-    return Claim(
-        statement="Against projected gradient descent PRIME does not win: adversarial training does.",
-        reference=PRIME,
-        evidence=tuple(evidence),
-        note=f"{STEPS} steps, random start, inside the pixel box",
+@claim(
+    "Against projected gradient descent PRIME does not win: adversarial training does.",
+    PRIME,
+    f"{STEPS} steps, random start, inside the pixel box",
+)
+def _not_robust(pair: tuple[Measured, Measured]) -> Iterator[Evidence]:
+    ours, theirs = pair
+    lost = theirs.attacked.astype(float) - ours.attacked.astype(float)
+    interval = bootstrap(len(lost), lambda rows: float(lost[rows].mean()), "nearest")
+    yield Evidence(
+        model=ours.name,
+        quantity=f"accuracy of {theirs.name} at ℓ2 {RADIUS[ours.data]:g}, minus that of this one",
+        value=float(lost.mean()),
+        interval=interval,
+        control=float(ours.attacked.mean()),
+        control_name="accuracy of this one",
+        holds=interval[0] > 0,
     )

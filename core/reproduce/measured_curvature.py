@@ -9,21 +9,32 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from torch import Tensor
 
-from core.reproduce.measured import as_trained
-
-if TYPE_CHECKING:
-    from torch import Tensor
-
-    from core.geometry.curvature.summary import CurvatureSummary
-    from core.geometry.detector.evaluation import Attack, DetectionExhibit
-    from core.geometry.regions.connect import RegionPaths
-    from core.geometry.shared_directions.sharing import DirectionSensitivity, DirectionSharing
-    from core.models.classifier import Classifier
+from core.geometry.boundary.deepfool import boundary_points
+from core.geometry.boundary.relabel import relabel
+from core.geometry.common.sampling import stratified
+from core.geometry.curvature.profile import curvature_profile
+from core.geometry.curvature.summary import CurvatureSummary
+from core.geometry.detector.evaluation import Attack, DetectionExhibit, detection_exhibit
+from core.geometry.hessian.kinks import kinks
+from core.geometry.hessian.lanczos import quadrature
+from core.geometry.hessian.products import Cost
+from core.geometry.hessian.second_derivatives import grey_level, operators_at
+from core.geometry.regions.connect import RegionPaths, connect
+from core.geometry.shared_directions.mean_shape_operator import noise_images
+from core.geometry.shared_directions.sharing import (
+    DirectionSensitivity,
+    DirectionSharing,
+    direction_sensitivity,
+    direction_sharing,
+    halves,
+)
+from core.models.classifier import Classifier
+from core.reproduce.demo import DemoModel, Named
 
 OVERSHOOTS = (1.1, 1.5, 2.0, 3.0)  # times the distance to the boundary
 NEAR = 0  # of these, the one that a detector has to find
@@ -39,10 +50,9 @@ _ALL = 18  # images whose boundaries to all classes are looked at
 
 
 @dataclass(frozen=True)
-class MeasuredCurvature:
+class MeasuredCurvature(Named):
     """What was measured on one model, at one scale where it needs one."""
 
-    name: str  # such as photos/standard-1
     summary: CurvatureSummary
     sharing: DirectionSharing
     shared: DirectionSensitivity
@@ -55,22 +65,16 @@ class MeasuredCurvature:
     scale: float = math.nan  # ℓ2 pixel, of a network of kinks
 
     @property
-    def trained(self) -> bool:
-        """Whether it is more than its architecture."""
-        return not self.name.endswith("/untrained")
-
-    @property
     def at(self) -> str:
         """The scale in words, to stand behind a quantity."""
         return f", h = {self.scale:.3g} ℓ2" if math.isfinite(self.scale) else ""
 
 
-def measure_curvature(source: str, device: str | None, count: int, seed: int) -> list[MeasuredCurvature]:
+def measure_curvature(model: DemoModel, count: int, seed: int) -> list[MeasuredCurvature]:
     """Measure one model.
 
     Args:
-        source: such as demo:photos/standard.
-        device: where it runs; the best one here when None.
+        model: the model.
         count: images that directions come from, as many others, and pairs of each kind; three times as many are
             scored.
         seed: of what is random.
@@ -78,21 +82,16 @@ def measure_curvature(source: str, device: str | None, count: int, seed: int) ->
     Returns:
         One entry, or two for a network of kinks, with the same paths.
     """
-    from core.geometry.hessian.kinks import kinks
-    from core.geometry.hessian.second_derivatives import grey_level
-    from core.images.load import load_images
-    from core.models.load import load_classifier
-
-    name = source.removeprefix("demo:")
-    classifier, images = load_classifier(source, device), load_images(f"demo:{name.split('/')[0]}")
-    images = as_trained(name, images)
+    images = model.as_trained
     values = images.pixels[0].numel()
     scales: tuple[float | None, ...] = (
-        (grey_level(values), 10 * math.sqrt(values) / 512) if kinks(classifier) else (None,)
+        (grey_level(values), 10 * math.sqrt(values) / 512) if kinks(model.classifier) else (None,)
     )
     labels = images.labels.numpy()
-    paths = connected(classifier, images.pixels, count, seed)
-    return [_at_scale(name, classifier, images.pixels, labels, paths, scale, count, seed) for scale in scales]
+    paths = connected(model.classifier, images.pixels, count, seed)
+    return [
+        _at_scale(model.name, model.classifier, images.pixels, labels, paths, scale, count, seed) for scale in scales
+    ]
 
 
 def _at_scale(
@@ -105,11 +104,6 @@ def _at_scale(
     count: int,
     seed: int,
 ) -> MeasuredCurvature:
-    from core.geometry.boundary.deepfool import boundary_points
-    from core.geometry.common.sampling import stratified
-    from core.geometry.detector.evaluation import detection_exhibit
-    from core.geometry.shared_directions.sharing import direction_sensitivity, direction_sharing, halves
-
     first, second = (pixels[rows] for rows in halves(labels, count, seed))
     found = boundary_points(classifier, second)
     lengths = [float(np.nanmedian(found.distance)) * length for length in LENGTHS]
@@ -166,13 +160,6 @@ def spectra(classifier: Classifier, images: Tensor, scale: float | None, seed: i
     Returns:
         A summary, without the images that have no boundary point.
     """
-    from core.geometry.boundary.deepfool import boundary_points
-    from core.geometry.curvature.profile import curvature_profile
-    from core.geometry.curvature.summary import CurvatureSummary
-    from core.geometry.hessian.lanczos import quadrature
-    from core.geometry.hessian.products import Cost
-    from core.geometry.hessian.second_derivatives import operators_at
-
     if scale is not None:
         return curvature_profile(classifier, images[:_WHOLE], "all", scale=scale, keep=2, seed=seed)
     cost, found = Cost(), boundary_points(classifier, images)
@@ -206,11 +193,6 @@ def connected(classifier: Classifier, images: Tensor, pairs: int, seed: int) -> 
     Returns:
         Paths by kind; a kind of which there is no pair is left out.
     """
-    from core.geometry.boundary.relabel import relabel
-    from core.geometry.common.sampling import stratified
-    from core.geometry.regions.connect import connect
-    from core.geometry.shared_directions.mean_shape_operator import noise_images
-
     said = classifier.predict(images).label
     rows = stratified(said, pairs, seed)
     found: dict[str, RegionPaths] = {}

@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 import re
 import textwrap
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 _SEED = re.compile(r"-\d+$")
 _WIDTH = 100
+_Item = TypeVar("_Item")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,7 +49,7 @@ class Claim:
     Attributes:
         statement: in one sentence.
         reference: who made it.
-        evidence: at least one number.
+        evidence: numbers; a claim without any was not tested.
         note: what limits the answer, in one sentence; "" where nothing does.
     """
 
@@ -98,15 +99,28 @@ def _cells(entry: Evidence) -> tuple[str, ...]:
     return entry.model, entry.quantity, value, control, holds
 
 
-def check_demo(models: Sequence[str]) -> None:
-    """Raise unless there is at least one model, and all are demo models.
+def claim(
+    statement: str, reference: str, note: str = ""
+) -> Callable[[Callable[[_Item], Iterable[Evidence]]], Callable[[Iterable[_Item]], Claim]]:
+    """State a claim by a function that gives the evidence of one item: a model, a pair of models, a setting.
 
-    Raises:
-        ValueError: if that is not so.
+    Args:
+        statement: the claim, in one sentence.
+        reference: who made it.
+        note: what limits the answer.
+
+    Returns:
+        A decorator; what it returns takes all items, and gives the claim with the evidence of each in their order.
     """
-    strangers = [source for source in models if not source.startswith("demo:")]
-    if not models or strangers:
-        raise ValueError(f"expected demo models, such as demo:photos/standard, got {(strangers or ['none'])[0]}")
+
+    def decorate(evidence_of: Callable[[_Item], Iterable[Evidence]]) -> Callable[[Iterable[_Item]], Claim]:
+        def stated(items: Iterable[_Item]) -> Claim:
+            evidence = tuple(entry for item in items for entry in evidence_of(item))
+            return Claim(statement=statement, reference=reference, evidence=evidence, note=note)
+
+        return stated
+
+    return decorate
 
 
 def number(value: float) -> str:

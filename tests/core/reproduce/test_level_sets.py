@@ -13,8 +13,8 @@ from core.geometry.level_sets.image_distances import image_distances
 from core.geometry.level_sets.star_likeness import star_likeness
 from core.geometry.level_sets.traverse import traverse
 from core.images.image_set import ImageSet
-from core.reproduce import level_sets
-from core.reproduce.walked import DELTAS, LATTICE, Pairs, Walked, pairs_of, triangle_shares
+from core.reproduce import claims_about, level_sets
+from core.reproduce.level_sets import DELTAS, LATTICE, Pairs, Walked, pairs_of, triangle_shares
 from tests import truths
 
 SHAPE = (1, 12, 12)
@@ -90,20 +90,18 @@ def test_triangles_are_compared_at_equal_reach() -> None:
     cut = level_sets._shortened(plain, short)
     torch.testing.assert_close(cut, torch.lerp(starts, ends, 0.5), atol=1e-6, rtol=0)
     torch.testing.assert_close(level_sets._shortened(short, plain), torch.lerp(starts, ends, 0.5), atol=1e-6, rtol=0)
-    claim = level_sets._under_sensitive([short, plain])
-    assert claim is not None
+    claim = level_sets._under_sensitive([(short, plain)])
     assert claim.verdict == "does not hold for digits/adversarial (one model)"  # one ball: equal reach, equal shares
     assert claim.evidence[0].value == pytest.approx(claim.evidence[0].control)
     assert "trained against up to 2" in claim.evidence[3].quantity
-    assert level_sets._under_sensitive([plain]) is None
+    assert level_sets._partners([plain]) == []
 
 
 def test_widths_decide_between_partners_only() -> None:
     plain, strong = of("photos/standard"), of("photos/adversarial", width=3.0)
-    claim = level_sets._wide([plain, strong])
-    assert claim is not None
+    claim = level_sets._wider(level_sets._partners([plain, strong]))
     assert claim.verdict == "holds for photos/adversarial (one model)"
-    assert level_sets._wide([plain]) is None
+    assert level_sets._width([plain, strong]).verdict.startswith("no verdict")
 
 
 def test_shares_of_triangles_by_source_are_those_of_the_lattice() -> None:
@@ -139,7 +137,9 @@ def test_on_demo_models_all_numbers_are_there() -> None:
     heard: list[float] = []
     models = ["demo:photos/standard", "demo:photos/untrained"]
     found: list[Any] = list(
-        level_sets.claims(models, device="cpu", count=2, on_progress=lambda part, partial=None: heard.append(part))
+        claims_about(
+            "level-sets", models, device="cpu", count=2, on_progress=lambda part, partial=None: heard.append(part)
+        )
     )
     assert len(found) == 3  # the others need an adversarially trained model
     assert heard[-1] == 1
@@ -149,4 +149,4 @@ def test_on_demo_models_all_numbers_are_there() -> None:
         untrained = [entry.holds for entry in claim.evidence if entry.model == "photos/untrained"]
         assert set(untrained) <= {None}
     with pytest.raises(ValueError, match="expected a model out of standard"):
-        next(level_sets.claims(["demo:photos/untrained"]))
+        next(claims_about("level-sets", ["demo:photos/untrained"]))

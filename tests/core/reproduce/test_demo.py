@@ -5,12 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from core.reproduce.measured import Measured, measure
+from core.reproduce.demo import DemoModel
+from core.reproduce.margins import Measured, measure
 
 
 @pytest.fixture(scope="module")
 def standard() -> Measured:
-    return measure("demo:digits/standard-1", "cpu", 10, 0)
+    return measure(DemoModel.load("demo:digits/standard-1", "cpu"), 10, 0)
 
 
 def test_a_trained_model_is_corrupted_and_attacked_too(standard: Measured) -> None:
@@ -31,14 +32,14 @@ def test_a_trained_model_is_corrupted_and_attacked_too(standard: Measured) -> No
 
 
 def test_the_same_seed_measures_the_same(standard: Measured) -> None:
-    again = measure("demo:digits/standard-1", "cpu", 10, 0)
+    again = measure(DemoModel.load("demo:digits/standard-1", "cpu"), 10, 0)
     np.testing.assert_array_equal(again.margins.distance, standard.margins.distance)
     np.testing.assert_array_equal(again.corrupted, standard.corrupted)
     np.testing.assert_array_equal(again.attacked, standard.attacked)
 
 
 def test_a_model_of_other_images_is_asked_about_its_own() -> None:
-    found = measure("demo:digits/lowpass", "cpu", 10, 0)
+    found = measure(DemoModel.load("demo:digits/lowpass", "cpu"), 10, 0)
     assert found.training == "lowpass"
     assert found.corrupted.size == found.attacked.size == 0  # it was never meant to see plain digits
     assert found.margins.right.mean() >= 0.9  # right on digits as its training set had them
