@@ -26,12 +26,12 @@ from typing import TYPE_CHECKING
 from core.errors import RecipeError
 from core.files import check_place, write_whole
 from core.recipes.recipe import Recipe
-from core.recipes.run import ENDINGS, follow, read
+from core.recipes.run import ENDINGS, read, run_recipe
 from core.runtime.terminal import Bar, say_written, stop_writing, take_every_word, tell, tell_error, warn
 from core.runtime.threads import wait_briefly
 from core.sources.images import ImageSource
 from core.sources.models import Source
-from core.wording import plain, shown
+from core.wording import abbreviated, plain
 
 if TYPE_CHECKING:
     from core.analyses.analysis import Analysis
@@ -269,7 +269,7 @@ def _report(options: argparse.Namespace) -> None:
 
 def _series(options: argparse.Namespace) -> int:
     """Write a series; a checkpoint that cannot be used is told, and the others are drawn."""
-    from core.recipes.series import follow_series, sources_in
+    from core.recipes.series import run_series, sources_in
 
     if options.out.suffix in ENDINGS or (options.out.suffix != ".gif" and options.out.is_file()):
         raise RecipeError(f"expected --out FILE.gif, or a folder for single frames, got {str(options.out)!r}")
@@ -278,7 +278,7 @@ def _series(options: argparse.Namespace) -> int:
     recipe = _changed(_found(options.recipe), options.set)
     models = options.models or sources_in(Path(options.recipe))
     with Bar(f"series of {recipe.analysis}") as bar:
-        made = follow_series(
+        made = run_series(
             recipe,
             models,
             device=options.device,
@@ -319,7 +319,7 @@ def _changed(recipe: Recipe, changes: Sequence[str]) -> Recipe:
     pairs = [change.partition("=") for change in changes]
     wrong = next((change for change, (_, sign, _) in zip(changes, pairs, strict=True) if not sign), None)
     if wrong is not None:
-        raise RecipeError(f"expected --set NAME=VALUE, got {shown(wrong)}")
+        raise RecipeError(f"expected --set NAME=VALUE, got {abbreviated(wrong)}")
     said = {name.strip().replace("-", "_"): value for name, _, value in pairs}
     return Recipe.from_query(recipe.analysis, {**recipe.query(), **said})
 
@@ -374,7 +374,7 @@ def _write(recipe: Recipe, out: Path, options: argparse.Namespace) -> None:
 
     try:
         trust = getattr(options, "trust", True)
-        made = follow(recipe, device=options.device, uploads=options.upload, trust=trust, progress=progress)
+        made = run_recipe(recipe, device=options.device, uploads=options.upload, trust=trust, progress=progress)
     finally:
         for bar in bars[-1:]:
             bar.clear()

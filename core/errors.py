@@ -7,7 +7,7 @@
     OSError
       OutputError       a file cannot be written
 
-A page shows exactly that sentence; the command line prints it behind `error:`. `told` makes one of any other error,
+A page shows exactly that sentence; the command line prints it behind `error:`. `user_message` makes one of any other error,
 such as those of a model's own code.
 """
 
@@ -37,7 +37,7 @@ def one_line(text: object) -> str:
     return " ".join(str(text).split())
 
 
-def told(error: BaseException) -> str:
+def user_message(error: BaseException) -> str:
     """An error in one sentence: our own as they are, the system's with the file, others with their type and reason.
 
     Args:

@@ -202,7 +202,7 @@ def coded(text: str, known: Callable[[str], bool]) -> str:
     return "".join(parts)
 
 
-def shown(value: Any) -> str:
+def abbreviated(value: Any) -> str:
     """A value from outside, short enough for one sentence."""
     text = repr(value)
     return text if len(text) <= 60 else f"{text[:57]}..."

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from core.errors import RecipeError
-from core.wording import shown
+from core.wording import abbreviated
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,7 +96,7 @@ class Parameter:
         return number
 
     def _error(self, expected: str, value: Any) -> RecipeError:
-        return RecipeError(f"{self.name}: expected {expected}, got {shown(value)}")
+        return RecipeError(f"{self.name}: expected {expected}, got {abbreviated(value)}")
 
     @staticmethod
     def text(value: Any) -> str:

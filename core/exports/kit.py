@@ -31,12 +31,12 @@ from core.wording import latex
 
 if TYPE_CHECKING:
     from core.recipes.recipe import Recipe
-    from core.recipes.run import Followed
+    from core.recipes.run import RecipeRun
 
 _DRAWS = 2000  # of the bootstrap
 
 
-def kit_bytes(made: Followed) -> bytes:
+def kit_bytes(made: RecipeRun) -> bytes:
     """The paper kit of a figure.
 
     Args:
@@ -67,7 +67,7 @@ def versions() -> dict[str, str]:
     return {"Boundary Atlas": project["version"], "Python": platform.python_version(), **libraries}
 
 
-def bibliography(made: Followed) -> str:
+def bibliography(made: RecipeRun) -> str:
     """What the figure should cite, as BibTeX; this program with the version that was used."""
     known = entries()
     said = versions()["Boundary Atlas"]
@@ -76,7 +76,7 @@ def bibliography(made: Followed) -> str:
     return "\n\n".join(found) + "\n"
 
 
-def methods(made: Followed) -> str:
+def methods(made: RecipeRun) -> str:
     """A paragraph in LaTeX that says what was computed, of what, and with which settings."""
     recipe, known = made.recipe, made.recipe.definition
     program, engine, *others = references(recipe)
@@ -109,7 +109,7 @@ def methods(made: Followed) -> str:
     return "\n".join(lines) + "\n"
 
 
-def numbers(made: Followed) -> str:
+def numbers(made: RecipeRun) -> str:
     """A table in LaTeX of the numbers, a line per quantity and model; needs no package."""
     several = len(made.results) > 1
     lines = []

@@ -22,7 +22,7 @@ from core.files import write_whole
 from core.recipes.recipe import Recipe
 from core.runtime.threads import wait_briefly
 from core.sources.models import ASSETS, nearest
-from core.wording import shown
+from core.wording import abbreviated
 
 RECIPES, PICTURES = ASSETS / "recipes", ASSETS / "gallery"
 SIZE = (640, 420)  # of a picture, in pixels
@@ -87,7 +87,7 @@ def exhibit(name: str) -> Exhibit:
     """
     found = {each.name: each for each in gallery()}
     if name not in found:
-        raise RecipeError(f"expected a file or one of {nearest(name, found)}, got {shown(name)}")
+        raise RecipeError(f"expected a file or one of {nearest(name, found)}, got {abbreviated(name)}")
     return found[name]
 
 
@@ -125,10 +125,10 @@ def picture(recipe: Recipe, *, device: str | None = None) -> bytes:
     """
     from PIL import Image
 
-    from core.recipes.run import follow
+    from core.recipes.run import run_recipe
 
     sharp = round(2 * SIZE[0] / (recipe.figure["width"] / 25.4))
-    figure = follow(recipe, device=device).with_figure(dpi=sharp).file(".png")
+    figure = run_recipe(recipe, device=device).with_figure(dpi=sharp).file(".png")
     with Image.open(io.BytesIO(figure), formats=["PNG"]) as drawn:
         whole = drawn.convert("RGB")
     whole.thumbnail(SIZE, Image.Resampling.LANCZOS)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from core.errors import RecipeError
-from core.wording import shown
+from core.wording import abbreviated
 
 if TYPE_CHECKING:
     from core.analyses.analysis import Analysis
@@ -77,7 +77,7 @@ class Recipe:
         figure = {entry.name: entry.parse(settings.pop(entry.name, entry.default)) for entry in known.figure_settings}
         if settings:
             names = ", ".join([*parameters, *figure])
-            raise RecipeError(f"expected settings of {analysis} ({names}), got {shown(next(iter(settings)))}")
+            raise RecipeError(f"expected settings of {analysis} ({names}), got {abbreviated(next(iter(settings)))}")
         return cls(
             analysis=analysis,
             models=_sources(models),
@@ -95,26 +95,27 @@ class Recipe:
             RecipeError: if it is no recipe, of another version, or anything in it is not known or out of range.
         """
         if not isinstance(mapping, Mapping) or "recipe" not in mapping or "analysis" not in mapping:
-            raise RecipeError(f"expected a recipe of Boundary Atlas, got {shown(mapping)}")
+            raise RecipeError(f"expected a recipe of Boundary Atlas, got {abbreviated(mapping)}")
         if mapping["recipe"] != FORMAT:
             raise RecipeError(
-                f"expected a recipe of format {FORMAT}, got {shown(mapping['recipe'])}; it was made by another version"
+                f"expected a recipe of format {FORMAT}, got {abbreviated(mapping['recipe'])}; it was made by another"
+                " version"
             )
         name = mapping["analysis"]
         known = _analysis(name)
         if mapping.get("version", known.version) != known.version:
             raise RecipeError(
-                f"expected version {known.version} of {name}, got {shown(mapping['version'])}: the numbers would differ"
-                " from those of the file; make the figure anew from its settings"
+                f"expected version {known.version} of {name}, got {abbreviated(mapping['version'])}: the numbers would"
+                " differ from those of the file; make the figure anew from its settings"
             )
         images = mapping.get("images")
         if not isinstance(images, Mapping):
-            raise RecipeError(f"expected images with source and rows, got {shown(images)}")
+            raise RecipeError(f"expected images with source and rows, got {abbreviated(images)}")
         settings: dict[str, Any] = {}
         for part in ("parameters", "figure"):
             values = mapping.get(part, {})
             if not isinstance(values, Mapping):
-                raise RecipeError(f"expected {part} by name, got {shown(values)}")
+                raise RecipeError(f"expected {part} by name, got {abbreviated(values)}")
             settings.update(values)
         return cls.make(
             name,
@@ -281,7 +282,7 @@ def _analysis(name: Any) -> Analysis:
     from core.analyses.table import TABLE
 
     if not isinstance(name, str) or name not in TABLE:
-        raise RecipeError(f"expected an analysis out of {', '.join(TABLE)}, got {shown(name)}")
+        raise RecipeError(f"expected an analysis out of {', '.join(TABLE)}, got {abbreviated(name)}")
     return TABLE[name]
 
 
@@ -292,13 +293,13 @@ def source_in(value: Any) -> str:
         RecipeError: if it is none, or too long for a recipe or a link.
     """
     if not isinstance(value, str) or not value or len(value) > 500 or not value.isprintable():
-        raise RecipeError(f"expected the name of a source, such as demo:photos, got {shown(value)}")
+        raise RecipeError(f"expected the name of a source, such as demo:photos, got {abbreviated(value)}")
     return value
 
 
 def _sources(values: Any) -> tuple[str, ...]:
     if isinstance(values, str) or not isinstance(values, Iterable):
-        raise RecipeError(f"expected a list of models, got {shown(values)}")
+        raise RecipeError(f"expected a list of models, got {abbreviated(values)}")
     sources = tuple(source_in(value) for value in values)
     if not 1 <= len(sources) <= 16:
         raise RecipeError(f"expected 1 to 16 models, got {len(sources)}")
@@ -307,7 +308,7 @@ def _sources(values: Any) -> tuple[str, ...]:
 
 def _rows(values: Any, analysis: Analysis, parameters: Mapping[str, Any]) -> tuple[int, ...]:
     if isinstance(values, str | Mapping) or not isinstance(values, Iterable):
-        raise RecipeError(f"expected a list of rows, got {shown(values)}")
+        raise RecipeError(f"expected a list of rows, got {abbreviated(values)}")
     from core.analyses.parameters import Parameter
 
     values = tuple(values)

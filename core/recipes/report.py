@@ -15,12 +15,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from core.analyses.table import TABLE
-from core.errors import RecipeError, told
+from core.errors import RecipeError, user_message
 from core.exports.kit import versions
 from core.recipes.recipe import Recipe
-from core.recipes.run import Followed, follow
+from core.recipes.run import RecipeRun, run_recipe
 from core.runtime.progress import silent
-from core.wording import markup, shown
+from core.wording import abbreviated, markup
 
 if TYPE_CHECKING:
     from core.runtime.progress import OnProgress
@@ -35,7 +35,7 @@ class _Part:
 
     name: str
     question: str
-    made: Followed | None
+    made: RecipeRun | None
     said: str
 
 
@@ -70,11 +70,11 @@ def report(
         ValueError: if the model or the images cannot be loaded, or they do not fit together.
     """
     if ending not in ENDINGS:
-        raise RecipeError(f"expected a report ending in {' or '.join(ENDINGS)}, got {shown(ending)}")
+        raise RecipeError(f"expected a report ending in {' or '.join(ENDINGS)}, got {abbreviated(ending)}")
     names = tuple(dict.fromkeys(only)) or tuple(TABLE)
     unknown = next((name for name in names if name not in TABLE), None)
     if unknown is not None:
-        raise RecipeError(f"expected lenses out of {', '.join(TABLE)}, got {shown(unknown)}")
+        raise RecipeError(f"expected lenses out of {', '.join(TABLE)}, got {abbreviated(unknown)}")
     _check(model, images, rows, device, uploads)
     parts = []
     for place, part in enumerate(_parts(names, model, images, rows, device, uploads)):
@@ -114,10 +114,10 @@ def _parts(
             plain = {entry.name: entry.parse(entry.default) for entry in known.parameters}
             enough = rows[: known.images(plain)[1]]
             recipe = Recipe.make(name, models=[model], images=images, rows=enough, settings={"width": _WIDTH})
-            made = follow(recipe, device=device, uploads=uploads, trust=True)
+            made = run_recipe(recipe, device=device, uploads=uploads, trust=True)
             said = made.chart.caption
         except Exception as error:  # noqa: BLE001 - a model's own code raises what it likes
-            made, said = None, f"No picture: {told(error)}"
+            made, said = None, f"No picture: {user_message(error)}"
         yield _Part(name=name, question=known.question, made=made, said=said)
 
 

@@ -26,7 +26,7 @@ ENDINGS = (".pdf", ".svg", ".png", ".html", ".npz", ".csv", ".json", ".zip")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Followed:
+class RecipeRun:
     """What came of a recipe.
 
     Attributes:
@@ -46,7 +46,7 @@ class Followed:
         """The picture of all results, with the recipe inside."""
         return self.recipe.chart(self.results, self.classifiers, self.images)
 
-    def with_figure(self, **settings: object) -> Followed:
+    def with_figure(self, **settings: object) -> RecipeRun:
         """The same numbers in another picture.
 
         Args:
@@ -97,14 +97,14 @@ class Followed:
         return figure_bytes(self.chart, ending.removeprefix("."), **self.recipe.paper())  # type: ignore[arg-type]
 
 
-def follow(
+def run_recipe(
     recipe: Recipe,
     *,
     device: str | None = None,
     uploads: Sequence[Path] = (),
     trust: bool = False,
     progress: Callable[[str], OnProgress] | None = None,
-) -> Followed:
+) -> RecipeRun:
     """Load what a recipe names, and compute what the store does not hold.
 
     Args:
@@ -123,7 +123,7 @@ def follow(
 
     Example:
         >>> limits = Recipe.make("limits", models=["demo:digits/standard"], images="demo:digits", rows=[3])
-        >>> made = follow(limits, device="cpu")
+        >>> made = run_recipe(limits, device="cpu")
         >>> made.results[0].forwards, made.file(".svg")[:5]
         (0, b'<?xml')
     """
@@ -147,7 +147,10 @@ def follow(
         told = silent if progress is None else progress(f"{recipe.analysis} of {part.models[-1]}")
         results.append(store.fetch(part, [loaded[source] for source in part.models], images, told))
     classifiers = [loaded[source] for source in recipe.models]
-    return Followed(recipe=recipe, results=results, classifiers=classifiers, images=images)
+    return RecipeRun(recipe=recipe, results=results, classifiers=classifiers, images=images)
+
+
+follow = run_recipe  # its name in version 0.1
 
 
 def read(file: Path) -> Recipe:

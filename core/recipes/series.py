@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from core import wording
-from core.errors import CheckpointError, RecipeError, told
+from core.errors import CheckpointError, RecipeError, user_message
 from core.recipes.recipe import Recipe
 from core.sources.models import Source
-from core.wording import shown
+from core.wording import abbreviated
 
 if TYPE_CHECKING:
     from core.figures.drawing.chart import Chart
@@ -220,7 +220,7 @@ def series(
         try:
             results[source] = store.fetch(part, [loaded(each) for each in part.models], images, tell)
         except Exception as error:  # noqa: BLE001 - a checkpoint's own code raises what it likes
-            failed[source] = told(error)
+            failed[source] = user_message(error)
     charts: dict[str, Chart] = {}
     unsteady: list[str] = []
     for source, result in results.items():
@@ -229,7 +229,7 @@ def series(
             charts[source] = alone.chart([result], [loaded(source)], images, list(results.values()))
             unsteady.extend(doubts([loaded(source)]))
         except Exception as error:  # noqa: BLE001 - a checkpoint's own code raises what it likes
-            failed[source] = told(error)
+            failed[source] = user_message(error)
     left_out = tuple(f"{label_of(source)}: {failed[source]}" for source in sources if source in failed)
     if not charts:
         raise RecipeError(f"expected a checkpoint that can be asked, got none: {left_out[-1]}")
@@ -246,12 +246,12 @@ def _loads(loaded: Callable[[str], Classifier], source: str, failed: dict[str, s
     try:
         loaded(source)
     except Exception as error:  # noqa: BLE001 - a checkpoint's own code raises what it likes
-        failed[source] = told(error)
+        failed[source] = user_message(error)
         return False
     return True
 
 
-def follow_series(
+def run_series(
     recipe: Recipe,
     text: str,
     *,
@@ -297,6 +297,9 @@ def follow_series(
     )
 
 
+follow_series = run_series  # its name in version 0.1
+
+
 def sources_in(file: Path) -> str:
     """The checkpoints that a GIF of a series was made of, as `checkpoints` reads them.
 
@@ -309,5 +312,5 @@ def sources_in(file: Path) -> str:
 
     said = read_recipe(file).get("series") if file.is_file() else None
     if not isinstance(said, list) or not said or not all(isinstance(each, str) for each in said):
-        raise RecipeError(f"expected --models FOLDER or SOURCE,SOURCE,..., got none beside {shown(file.name)}")
+        raise RecipeError(f"expected --models FOLDER or SOURCE,SOURCE,..., got none beside {abbreviated(file.name)}")
     return ",".join(said)

@@ -10,7 +10,7 @@ import traceback
 from contextlib import suppress
 from pathlib import Path
 
-from core.errors import foreseen, told
+from core.errors import foreseen, user_message
 from core.wording import plain
 
 
@@ -53,7 +53,7 @@ def tell_error(error: BaseException, debug: bool, about: str = "") -> None:
         about: what it is about, before the sentence.
     """
     more = "" if debug or foreseen(error) else "; add --debug for the traceback"
-    tell(f"{about}{told(error)}{more}", error if debug else None)
+    tell(f"{about}{user_message(error)}{more}", error if debug else None)
 
 
 def say_written(out: Path, *words: str) -> None:

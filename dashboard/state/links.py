@@ -14,7 +14,7 @@ from core.errors import RecipeError
 from core.images.load import check_shape
 from core.recipes.recipe import Recipe
 from core.sources.models import Source
-from core.wording import shown
+from core.wording import abbreviated
 from dashboard.state import address, speed_estimate
 from dashboard.state.missing_uploads import FORGOTTEN, MissingUploadError, check_here, check_images, is_here
 from dashboard.state.session import (
@@ -141,13 +141,13 @@ def _follow(analysis: str, link: Mapping[str, str]) -> list[str]:
     others = beside(analysis)
     named = [name for name in values.pop("also", "").split(",") if name]
     if not set(named) <= set(others):
-        left_out.append(f"also: expected some of {', '.join(others) or 'nothing'}, got {shown(','.join(named))}")
+        left_out.append(f"also: expected some of {', '.join(others) or 'nothing'}, got {abbreviated(','.join(named))}")
     rows_text = values.pop("rows", None)
     besides = {other: settings_in(other, values, left_out, before=f"{other}.") for other in others}
     own = settings_in(analysis, values, left_out)
     names = ", ".join(entry.name for entry in _entries(analysis))
     if values:
-        left_out.append(f"expected settings of {analysis} ({names}), got {shown(', '.join(values))}")
+        left_out.append(f"expected settings of {analysis} ({names}), got {abbreviated(', '.join(values))}")
     rows_now = _rows_in(rows_text, analysis, chosen, images, own, left_out)
     _choose(chosen, images, rows_now, at)
     st.session_state[f"settings:{analysis}"] = own

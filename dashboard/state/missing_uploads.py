@@ -10,7 +10,7 @@ from core.errors import CheckpointError, RecipeError
 from core.recipes.recipe import source_in
 from core.sources.images import ImageSource
 from core.sources.models import NULLS, Source
-from core.wording import shown
+from core.wording import abbreviated
 from dashboard.state import address
 from dashboard.uploads import own_images
 from dashboard.uploads.session_uploads import LARGEST, own_uploads, read_only
@@ -104,8 +104,10 @@ def check_here(sources: Sequence[str]) -> None:
         raise MissingUploadError(parsed.place)
     check_images(Source.parse(source).options.get("images", "demo:"))
     if parsed.kind in ("torchvision", "timm"):
-        raise RecipeError(f"expected a model that is here, got {shown(source)}; bring it by name on the Model view")
-    raise RecipeError(f"expected demo models and images, got {shown(source)}; open it on the command line")
+        raise RecipeError(
+            f"expected a model that is here, got {abbreviated(source)}; bring it by name on the Model view"
+        )
+    raise RecipeError(f"expected demo models and images, got {abbreviated(source)}; open it on the command line")
 
 
 def check_images(source: str) -> None:
@@ -120,4 +122,4 @@ def check_images(source: str) -> None:
         return
     if source.startswith("upload:"):
         raise MissingUploadError(ImageSource.parse(source).place)
-    raise RecipeError(f"expected demo models and images, got {shown(source)}; open it on the command line")
+    raise RecipeError(f"expected demo models and images, got {abbreviated(source)}; open it on the command line")

@@ -13,7 +13,7 @@ from streamlit.delta_generator import DeltaGenerator
 from core.figures.drawing import style
 from core.figures.drawing.chart import LinesLayer
 from core.recipes.recipe import Recipe
-from core.recipes.run import Followed
+from core.recipes.run import RecipeRun
 from core.recipes.series import SeriesFile, series
 from dashboard.state import address, session
 from dashboard.state.resources import shelf
@@ -97,7 +97,7 @@ def _file(made: Recipe, outcome: Outcome, ending: str) -> Callable[[], bytes]:
 
     def build() -> bytes:
         results = [result for result in outcome.results if result is not None]
-        return Followed(recipe=made, results=results, classifiers=classifiers, images=images).file(ending)
+        return RecipeRun(recipe=made, results=results, classifiers=classifiers, images=images).file(ending)
 
     return build
 
