@@ -45,7 +45,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: the command line after the program's name; `sys.argv` when not given.
 
     Returns:
-        The exit status: 0; 1 after an error, 130 after Ctrl-C, each told in one sentence; 141 where nobody reads on.
+        The exit status: 0; 1 after an error, 130 after Ctrl-C, each reported in one sentence; 141 when nobody reads the
+        output any more.
 
     Raises:
         SystemExit: if the command line is none of ours, or asks for help.
@@ -103,7 +104,7 @@ def _command(options: argparse.Namespace) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    from core import reproduce  # here, so that an interrupt meanwhile is told as any other
+    from core import reproduce  # here, so that an interrupt meanwhile is reported like any other
     from core.analyses.table import TABLE
 
     every = argparse.ArgumentParser(add_help=False)
@@ -216,8 +217,8 @@ def _named(options: argparse.Namespace) -> Recipe:
 
 def _own_images(model: str, option: str = "--image-set") -> str:
     """The image set that a demo model was made for."""
-    said = Source.parse(model).trained
-    if said.kind != "demo" or not said.place:
+    source = Source.parse(model).trained
+    if source.kind != "demo" or not source.place:
         raise RecipeError(f"expected {option} beside the model {model}, got none; name a set or a folder of images")
     from core.models.demo import demo_images
 
@@ -268,7 +269,7 @@ def _report(options: argparse.Namespace) -> None:
 
 
 def _series(options: argparse.Namespace) -> int:
-    """Write a series; a checkpoint that cannot be used is told, and the others are drawn."""
+    """Write a series; a checkpoint that cannot be used is reported, and the others are drawn."""
     from core.recipes.series import run_series, sources_in
 
     if options.out.suffix in ENDINGS or (options.out.suffix != ".gif" and options.out.is_file()):
@@ -320,12 +321,12 @@ def _changed(recipe: Recipe, changes: Sequence[str]) -> Recipe:
     wrong = next((change for change, (_, sign, _) in zip(changes, pairs, strict=True) if not sign), None)
     if wrong is not None:
         raise RecipeError(f"expected --set NAME=VALUE, got {abbreviated(wrong)}")
-    said = {name.strip().replace("-", "_"): value for name, _, value in pairs}
-    return Recipe.from_query(recipe.analysis, {**recipe.query(), **said})
+    values = {name.strip().replace("-", "_"): value for name, _, value in pairs}
+    return Recipe.from_query(recipe.analysis, {**recipe.query(), **values})
 
 
 def _run(options: argparse.Namespace) -> int:
-    """Make one figure, or those of a folder: a recipe that cannot be followed is told, and the others are made."""
+    """Make one figure, or those of a folder: a recipe that fails is reported, and the others are run."""
     folder = Path(options.recipe)
     if not folder.is_dir():
         if options.out.suffix not in ENDINGS:

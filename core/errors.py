@@ -38,10 +38,10 @@ def one_line(text: object) -> str:
 
 
 def user_message(error: BaseException) -> str:
-    """An error in one sentence: our own as they are, the system's with the file, others with their type and reason.
+    """An error in one sentence: ours unchanged, the system's with the file, others with their type and reason.
 
     Args:
-        error: that was raised.
+        error: the error that was raised.
 
     Returns:
         One line.

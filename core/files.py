@@ -1,7 +1,7 @@
-"""Files that leave: written whole or not at all, so that a full disk destroys no older file.
+"""Write files whole or not at all, so that a full disk destroys no older file.
 
-The bytes go to a neighbour without the file's name, are synced, and take the name last. Devices and pipes have no
-older content and are written directly. A link is followed: what it leads to is replaced, and it stays a link.
+The bytes go to a temporary file in the same folder, are synced, and are then renamed. Devices and pipes hold nothing to
+lose and are written directly. A link stays a link: the file it leads to is replaced.
 """
 
 from __future__ import annotations
@@ -70,17 +70,17 @@ def check_place(path: Path | str) -> None:
     Raises:
         OutputError: if its folder is missing or not writable, or a folder is there.
     """
-    said, real = Path(path), Path(os.path.realpath(path))
-    if os.path.isdir(said):  # noqa: PTH112 - `Path` raises for a name that is too long
-        raise OutputError(f"expected a file to write, got the folder {str(said)!r}; add a name")
-    if _device(said):
+    named, real = Path(path), Path(os.path.realpath(path))
+    if os.path.isdir(named):  # noqa: PTH112 - `Path` raises for a name that is too long
+        raise OutputError(f"expected a file to write, got the folder {str(named)!r}; add a name")
+    if _device(named):
         return
     if not os.path.isdir(real.parent):  # noqa: PTH112
         raise OutputError(
-            f"expected a folder for {said.name!r}, got {str(real.parent)!r}, which is none; make it first"
+            f"expected a folder for {named.name!r}, got {str(real.parent)!r}, which is none; make it first"
         )
     if not os.access(real.parent, os.W_OK | os.X_OK):
-        raise OutputError(f"expected a folder to write {said.name!r} into, got a closed one; choose another")
+        raise OutputError(f"expected a folder to write {named.name!r} into, got a closed one; choose another")
 
 
 def write_whole(path: Path | str, data: bytes) -> None:
@@ -93,11 +93,11 @@ def write_whole(path: Path | str, data: bytes) -> None:
     Raises:
         OutputError: if it cannot be written, in one sentence.
     """
-    said, real = Path(path), Path(os.path.realpath(path))
-    check_place(said)
+    named, real = Path(path), Path(os.path.realpath(path))
+    check_place(named)
     try:
-        if _device(said):
-            said.write_bytes(data)
+        if _device(named):
+            named.write_bytes(data)
             return
         with atomic_write(real) as file:
             file.write_bytes(data)
@@ -106,7 +106,7 @@ def write_whole(path: Path | str, data: bytes) -> None:
     except OSError as error:
         reason = (error.strerror or type(error).__name__).lower()
         raise OutputError(
-            f"expected to write {len(data):,} bytes to {said.name!r}, got {reason!r}; nothing was changed there, free"
+            f"expected to write {len(data):,} bytes to {named.name!r}, got {reason!r}; nothing was changed there, free"
             " some space or choose another place"
         ) from error
 
@@ -122,7 +122,7 @@ def _device(path: Path) -> bool:
 
 def cache_folder() -> Path:
     """Where results and measured batch shapes are kept: `BOUNDARY_ATLAS_CACHE`, or the user's cache folder."""
-    named = os.environ.get("BOUNDARY_ATLAS_CACHE")
-    if named:
-        return Path(named)
+    folder = os.environ.get("BOUNDARY_ATLAS_CACHE")
+    if folder:
+        return Path(folder)
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "boundary-atlas"

@@ -1,7 +1,7 @@
-r"""Words from outside on their way out: class, image, model and file names are anybody's, and some are traps.
+r"""Escape names from outside: those of classes, images, models and files may be hostile.
 
-`name` cleans a name where it enters, once, so that everything behind the door may draw it. What leaves is escaped for
-its target, always after it was normalised: a full-width backslash is a backslash to programs that normalise.
+`name` cleans a name once, where it enters, so that everything inside may draw it. Text that leaves is escaped for its
+target, always after normalisation: a full-width backslash is a backslash to programs that normalise.
 
     page, SVG    `markup`
     table        `cell`, and `comment` for the line of the recipe
@@ -18,10 +18,7 @@ import json
 import re
 import unicodedata
 from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    pass
+from typing import Any
 
 LONGEST = 80  # signs of a name
 _TAIL = 32  # of them, behind the dots, where a name is longer
@@ -69,12 +66,12 @@ def name(text: str, otherwise: str = "") -> str:
     if len(text) <= LONGEST and _NAME.fullmatch(text):  # nearly always: sets are cut into rows again and again
         return text
     read = text if len(text) <= _READ else text[: _READ // 2] + text[-_READ // 2 :]
-    said = plain(read)
-    if not said.isascii():
-        said = plain(unicodedata.normalize("NFKC", said))
-    if len(said) > LONGEST:
-        said = f"{said[: LONGEST - _TAIL - 8]}..{_digest(said)}..{said[-_TAIL:]}"
-    return said or otherwise
+    cleaned = plain(read)
+    if not cleaned.isascii():
+        cleaned = plain(unicodedata.normalize("NFKC", cleaned))
+    if len(cleaned) > LONGEST:
+        cleaned = f"{cleaned[: LONGEST - _TAIL - 8]}..{_digest(cleaned)}..{cleaned[-_TAIL:]}"
+    return cleaned or otherwise
 
 
 def _digest(text: str) -> str:
@@ -121,10 +118,10 @@ def cell(text: str) -> str:
     >>> cell("demo:photos/standard"), cell("=1+1"), cell("a, b")
     ('demo:photos/standard', "'=1+1", '"a, b"')
     """
-    said = plain(unicodedata.normalize("NFKC", plain(text)))
-    if said.startswith(("=", "+", "-", "@", "|")):
-        said = f"'{said}"
-    return said if re.fullmatch(r"'?[\w:/.@=&?+#%~-]*", said) else '"' + said.replace('"', '""') + '"'
+    cleaned = plain(unicodedata.normalize("NFKC", plain(text)))
+    if cleaned.startswith(("=", "+", "-", "@", "|")):
+        cleaned = f"'{cleaned}"
+    return cleaned if re.fullmatch(r"'?[\w:/.@=&?+#%~-]*", cleaned) else '"' + cleaned.replace('"', '""') + '"'
 
 
 def comment(values: Mapping[str, Any] | None) -> str:
@@ -203,6 +200,6 @@ def coded(text: str, known: Callable[[str], bool]) -> str:
 
 
 def abbreviated(value: Any) -> str:
-    """A value from outside, short enough for one sentence."""
+    """A value from outside, abbreviated to fit into one sentence."""
     text = repr(value)
     return text if len(text) <= 60 else f"{text[:57]}..."

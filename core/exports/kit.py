@@ -1,11 +1,11 @@
-"""The paper kit: a figure with all that a paper says about it, in one ZIP file.
+"""The paper kit: a figure with everything a paper states about it, in one ZIP file.
 
     figure.pdf       the figure
     caption.txt      its caption
-    methods.tex      a paragraph that says what was computed, of what, and with which settings
+    methods.tex      a paragraph on what was computed, for which models and images, and with which settings
     numbers.tex      a table of the numbers, with 95 % intervals where there are samples, and the versions
-    references.bib   what the paragraph cites
-    recipe.json      the recipe, which makes the figure again
+    references.bib   the works that the paragraph cites
+    recipe.json      the recipe, which reproduces the figure
 
 The same recipe, device and versions give the same bytes.
 """
@@ -40,7 +40,7 @@ def kit_bytes(made: RecipeRun) -> bytes:
     """The paper kit of a figure.
 
     Args:
-        made: what came of its recipe.
+        made: the recipe with its results.
 
     Returns:
         A ZIP file; the dashboard and the command line open it again like any other export.
@@ -61,23 +61,23 @@ def kit_bytes(made: RecipeRun) -> bytes:
 
 
 def versions() -> dict[str, str]:
-    """What the numbers were computed with."""
+    """The versions of everything that the numbers depend on."""
     project = tomllib.loads((ASSETS.parent / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     libraries = {name: version(name) for name in ("torch", "numpy", "scipy")}
     return {"Boundary Atlas": project["version"], "Python": platform.python_version(), **libraries}
 
 
 def bibliography(made: RecipeRun) -> str:
-    """What the figure should cite, as BibTeX; this program with the version that was used."""
+    """The works that the figure should cite, as BibTeX; this program with the version that was used."""
     known = entries()
-    said = versions()["Boundary Atlas"]
+    version = versions()["Boundary Atlas"]
     found = [known[key] for key in references(made.recipe)]
-    found[0] = found[0].replace("\n}", f",\n  version = {{{latex(said)}}}\n}}")
+    found[0] = found[0].replace("\n}", f",\n  version = {{{latex(version)}}}\n}}")
     return "\n\n".join(found) + "\n"
 
 
 def methods(made: RecipeRun) -> str:
-    """A paragraph in LaTeX that says what was computed, of what, and with which settings."""
+    """A paragraph in LaTeX on what was computed, for which models and images, and with which settings."""
     recipe, known = made.recipe, made.recipe.definition
     program, engine, *others = references(recipe)
     used = versions()
@@ -110,7 +110,7 @@ def methods(made: RecipeRun) -> str:
 
 
 def numbers(made: RecipeRun) -> str:
-    """A table in LaTeX of the numbers, a line per quantity and model; needs no package."""
+    """A LaTeX table of the numbers, one line per quantity and model; it needs no package."""
     several = len(made.results) > 1
     lines = []
     for place, result in enumerate(made.results):
@@ -119,9 +119,9 @@ def numbers(made: RecipeRun) -> str:
         found = key_numbers(made.recipe, result, class_names)
         lines += [_row(([name] if several else []) + [*cells]) for cells in map(_cells, found)]
     heads = [*(["model"] if several else []), "quantity", "unit", "$n$", "value or mean", r"95\,\% interval", "median"]
-    said = ", ".join(f"{name} {number}" for name, number in versions().items())
+    used = ", ".join(f"{name} {number}" for name, number in versions().items())
     return "\n".join([
-        f"% Boundary Atlas; {said}",
+        f"% Boundary Atlas; {used}",
         "% A quantity with n is that of n samples: their mean, its percentile bootstrap",
         f"% ({_DRAWS} draws), and their median; a share has Wilson's interval. One without n is a single number, with",
         "% the interval of its analysis where there is one. Intervals say nothing about other models or image sets.",
@@ -151,7 +151,7 @@ def key_numbers(recipe: Recipe, result: Result, class_names: Sequence[str]) -> t
 
 
 def _row(cells: Sequence[str]) -> str:
-    r"""A line of the table; what it begins with is no option or star of the line break before."""
+    r"""A line of the table, guarded so that the line break before it takes its first sign for no option or star."""
     line = " & ".join(map(latex, cells))
     return rf"{'{}' if line.startswith(('[', '*')) else ''}{line} \\"
 

@@ -1,4 +1,4 @@
-"""What a figure should cite: the entries of `assets/references.bib`, by analysis and by the libraries that it used."""
+"""Works that a figure should cite: entries of `assets/references.bib`, by analysis and by the libraries it used."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def entries() -> dict[str, str]:
 
 
 def references(recipe: Recipe) -> tuple[str, ...]:
-    """The keys of what a recipe's figure should cite.
+    """The keys of the works that a recipe's figure should cite.
 
     Args:
         recipe: the recipe.
@@ -34,9 +34,9 @@ def references(recipe: Recipe) -> tuple[str, ...]:
 
     words = []
     for source in recipe.models:
-        said = Source.parse(source).trained
-        words += [said.kind, said.options.get("arch", "").partition(":")[0]]
-        words += ["timm"] if said.kind == "hf-hub" or said.text() == "demo:photos/vit" else []
+        parsed = Source.parse(source).trained
+        words += [parsed.kind, parsed.options.get("arch", "").partition(":")[0]]
+        words += ["timm"] if parsed.kind == "hf-hub" or parsed.text() == "demo:photos/vit" else []
     libraries = {"torchvision": "torchvision", "timm": "wightman2019timm"}
     used = [key for word, key in libraries.items() if word in words]
     return ("boundaryatlas", "paszke2019pytorch", *used, *recipe.definition.papers)

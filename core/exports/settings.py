@@ -1,4 +1,4 @@
-"""Settings as a paragraph on methods says them: those that were used, with the values that they came to."""
+"""Settings as a methods paragraph states them: those that were used, with the values their defaults resolved to."""
 
 from __future__ import annotations
 
@@ -12,33 +12,33 @@ if TYPE_CHECKING:
     from core.recipes.recipe import Recipe
     from core.result import Result
 
-_OWN = (None, "", 0, "auto")  # what stands for the analysis's own choice in these, of which the result says which
+_OWN = (None, "", 0, "auto")  # values that leave the choice to the analysis; the result holds the value chosen
 _RESOLVED = ("extent", "side", "channels", "layers", "layer", "method", "scale")
 _NORMS = {"0": "ℓ0", "1": "ℓ1", "2": "ℓ2", "inf": "ℓ∞"}
 
 
 def used_settings(recipe: Recipe, results: Sequence[Result]) -> tuple[str, ...]:
-    """Name, value and unit of each setting that entered the computation.
+    """Name, value and unit of each setting that affected the computation.
 
     Args:
-        recipe: what was asked.
-        results: its results, which know what a default came to.
+        recipe: the recipe.
+        results: its results, which know what each default resolved to.
 
     Returns:
         A few words for each setting, in the order of the analysis.
     """
     values = {name: _came_to(name, value, results) for name, value in recipe.parameters.items()}
-    said = []
+    words = []
     for entry in recipe.definition.parameters:
         value = values[entry.name]
         if _enters(entry, recipe, values) and value is not None and value != "":
             unit = f" ({entry.unit})" if entry.unit else ""
-            said.append(f"{entry.name.replace('_', ' ')} {_text(entry, value)}{unit}")
-    return tuple(said)
+            words.append(f"{entry.name.replace('_', ' ')} {_text(entry, value)}{unit}")
+    return tuple(words)
 
 
 def _enters(entry: Parameter, recipe: Recipe, values: Mapping[str, Any]) -> bool:
-    """Whether a setting matters at the others' values."""
+    """Whether a setting has any effect at the values of the others."""
     if entry.name in ("plane", "u", "v") and "at" in values and values["at"] is None:
         return False  # the first image itself, whatever the plane
     other, needed = entry.only_if or ("", "")
@@ -48,7 +48,7 @@ def _enters(entry: Parameter, recipe: Recipe, values: Mapping[str, Any]) -> bool
 
 
 def _came_to(name: str, value: Any, results: Sequence[Result]) -> Any:
-    """The value itself, or what it stood for, as the results say."""
+    """The value itself, or the one that a default resolved to."""
     if name == "share" and value == 0:
         return "the worst up to one half"
     if name == "spectrum" and value == "auto":

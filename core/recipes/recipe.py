@@ -1,8 +1,8 @@
-"""Recipes: a few plain values that name a picture completely, and the table of what can be computed.
+"""Recipes: a few plain values that specify a figure completely.
 
 A recipe names an analysis, models, images, parameters and figure settings. It is what a page's link holds, what an
 exported file carries inside, what the command line runs and what the store is keyed by. Everything in it is checked
-against the table of analyses, whoever wrote it: a link or a file may come from anywhere.
+against the table of analyses, because links and files may come from anywhere.
 """
 
 from __future__ import annotations
@@ -194,7 +194,7 @@ class Recipe:
         return Recipe.make(self.analysis, models=self.models, images=self.images, rows=self.rows, settings=merged)
 
     def parts(self) -> tuple[Recipe, ...]:
-        """What is computed one by one: the result of each model, which comes last and the reference first.
+        """The recipes whose results are computed separately, one per model: the reference first, the model last.
 
         A joint analysis has one part, the recipe itself.
         """
@@ -208,7 +208,7 @@ class Recipe:
         Args:
             classifiers: the part's models, loaded.
             images: the recipe's image set, loaded whole.
-            on_progress: told the fraction done and coarser results.
+            on_progress: called with the fraction done and coarser results.
 
         Returns:
             The result, with this recipe attached.

@@ -1,6 +1,6 @@
-"""A report: every lens on one model and some images, in one file, each with its caption.
+"""A report: every analysis of one model and some images in one file, each figure with its caption.
 
-The settings are the defaults of the table of analyses. What cannot be computed is said in one sentence in its place.
+All settings have their defaults. One sentence takes the place of a figure that cannot be computed.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ _WIDTH = 183.0  # mm of each figure
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class _Part:
-    """What one analysis gave: a picture, or the sentence why there is none."""
+    """The outcome of one analysis: a figure, or a sentence on why there is none."""
 
     name: str
     question: str
     made: RecipeRun | None
-    said: str
+    caption: str
 
 
 def report(
@@ -60,7 +60,7 @@ def report(
         only: names of analyses; all of them when there are none.
         device: where the model runs; the best one here when not given.
         uploads: the files that sources name as `upload:DIGEST`.
-        on_progress: told the fraction done.
+        on_progress: called with the fraction done.
 
     Returns:
         The bytes of the file.
@@ -81,12 +81,14 @@ def report(
         parts.append(part)
         on_progress((place + 1) / len(names))
     used = ", ".join(f"{name} {number}" for name, number in versions().items())
-    said = f"{model}, rows {', '.join(map(str, rows))} of {images}. {used}. Settings are the defaults of each analysis."
-    return _pdf(model, said, parts) if ending == ".pdf" else _page(model, said, parts)
+    caption = (
+        f"{model}, rows {', '.join(map(str, rows))} of {images}. {used}. Settings are the defaults of each analysis."
+    )
+    return _pdf(model, caption, parts) if ending == ".pdf" else _page(model, caption, parts)
 
 
 def _check(model: str, images: str, rows: Sequence[object], device: str | None, uploads: Sequence[Path]) -> None:
-    """Raise at once what would be said in every part."""
+    """Raise at once any error that would recur in every part."""
     from core.images.load import load_images
     from core.models.load import load_classifier
     from core.models.third_party import by_digest
@@ -109,29 +111,29 @@ def _parts(
 ) -> Iterator[_Part]:
     for name in names:
         known = TABLE[name]
-        made, said = None, ""
+        made, caption = None, ""
         try:
             plain = {entry.name: entry.parse(entry.default) for entry in known.parameters}
             enough = rows[: known.images(plain)[1]]
             recipe = Recipe.make(name, models=[model], images=images, rows=enough, settings={"width": _WIDTH})
             made = run_recipe(recipe, device=device, uploads=uploads, trust=True)
-            said = made.chart.caption
+            caption = made.chart.caption
         except Exception as error:  # noqa: BLE001 - a model's own code raises what it likes
-            made, said = None, f"No picture: {user_message(error)}"
-        yield _Part(name=name, question=known.question, made=made, said=said)
+            made, caption = None, f"No picture: {user_message(error)}"
+        yield _Part(name=name, question=known.question, made=made, caption=caption)
 
 
-def _pdf(model: str, said: str, parts: Sequence[_Part]) -> bytes:
+def _pdf(model: str, caption: str, parts: Sequence[_Part]) -> bytes:
     from pypdf import PdfWriter
 
     from core.figures.drawing.sheet import sheet
 
     writer = PdfWriter()
     asked = "\n".join(f"{number}. {part.question}" for number, part in enumerate(parts, 1))
-    writer.add_page(sheet(f"Boundary Atlas: {model}", f"{said}\n\n{asked}"))
+    writer.add_page(sheet(f"Boundary Atlas: {model}", f"{caption}\n\n{asked}"))
     for number, part in enumerate(parts, 1):
         figure = None if part.made is None else part.made.file(".pdf")
-        writer.add_page(sheet(f"{number}. {part.question}", part.said, figure))
+        writer.add_page(sheet(f"{number}. {part.question}", part.caption, figure))
         writer.add_outline_item(title=part.question, page_number=number)
         if part.made is not None:
             writer.add_attachment(f"{part.name}.json", part.made.file(".json"))
@@ -147,7 +149,7 @@ margin-top: 2.2rem; }
 img { width: 100%; } p { color: #6d6a61; } pre { white-space: pre-wrap; overflow-wrap: anywhere; font-size: 12px; }"""
 
 
-def _page(model: str, said: str, parts: Sequence[_Part]) -> bytes:
+def _page(model: str, caption: str, parts: Sequence[_Part]) -> bytes:
     """A page of SVG pictures, each an image of its own, so that no name inside one meets that of another."""
     title = markup(f"Boundary Atlas: {model}")
     sections = []
@@ -159,10 +161,10 @@ def _page(model: str, said: str, parts: Sequence[_Part]) -> bytes:
             picture = f'<img alt="{alt}" src="data:image/svg+xml;base64,{data}">'
             text = html.escape(json.dumps(part.made.recipe.mapping(), sort_keys=True))
             recipe = f"<details><summary>Recipe</summary><pre>{text}</pre></details>"
-        question, words = markup(part.question), markup(part.said)
+        question, words = markup(part.question), markup(part.caption)
         sections.append(
             f'<section id="{part.name}"><h2>{number}. {question}</h2>{picture}<p>{words}</p>{recipe}</section>'
         )
     head = f'<meta charset="utf-8"><title>{title}</title><style>{_LOOK}</style>'
-    body = f"<h1>{title}</h1><p>{markup(said)}</p>{''.join(sections)}"
+    body = f"<h1>{title}</h1><p>{markup(caption)}</p>{''.join(sections)}"
     return f'<!doctype html><html lang="en"><head>{head}</head><body>{body}</body></html>\n'.encode()

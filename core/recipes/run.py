@@ -1,4 +1,4 @@
-"""A recipe followed to its end: the numbers of all its models, its picture, and every file that can be written of it.
+"""Run a recipe: compute the results of all its models, its figure, and every file that can be written of them.
 
 The ending of a file's name decides what is in it: .pdf, .svg and .png are figures for paper, .html one for the screen,
 .npz and .csv the numbers, .json the recipe, .zip a paper kit (`core.exports.kit`). All of them hold the recipe.
@@ -27,7 +27,7 @@ ENDINGS = (".pdf", ".svg", ".png", ".html", ".npz", ".csv", ".json", ".zip")
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class RecipeRun:
-    """What came of a recipe.
+    """A recipe with its results.
 
     Attributes:
         recipe: the recipe.
@@ -105,17 +105,17 @@ def run_recipe(
     trust: bool = False,
     progress: Callable[[str], OnProgress] | None = None,
 ) -> RecipeRun:
-    """Load what a recipe names, and compute what the store does not hold.
+    """Load the models and images of a recipe, and compute every result that the store does not hold.
 
     Args:
         recipe: the recipe.
         device: cuda, mps or cpu; the best one here when not given.
         uploads: the files that sources name as `upload:DIGEST`.
         trust: whether models of it may run code; see `core.models.trust`.
-        progress: asked with what is computed, gives what is told of the fraction done; None: nothing is told.
+        progress: called with the name of each computation; returns the function that receives its fraction done.
 
     Returns:
-        Its results and all that its files need.
+        The results, with the models and images that its files need.
 
     Raises:
         RecipeError: if a chosen row is not in the set.
@@ -144,8 +144,8 @@ def run_recipe(
     store = Store()
     results = []
     for part in recipe.parts():
-        told = silent if progress is None else progress(f"{recipe.analysis} of {part.models[-1]}")
-        results.append(store.fetch(part, [loaded[source] for source in part.models], images, told))
+        report = silent if progress is None else progress(f"{recipe.analysis} of {part.models[-1]}")
+        results.append(store.fetch(part, [loaded[source] for source in part.models], images, report))
     classifiers = [loaded[source] for source in recipe.models]
     return RecipeRun(recipe=recipe, results=results, classifiers=classifiers, images=images)
 

@@ -1,8 +1,8 @@
-"""A series: one recipe at one checkpoint after the other, such as the epochs of a training.
+"""A series: one recipe run on several checkpoints in turn, such as the epochs of a training run.
 
-All frames ask the same of the same images. Where a picture needs a plane or another thing that follows a model, it is
-that of one checkpoint, in all frames: the last where no other is named. One checkpoint is computed after the other and
-those that were used last are kept in memory, so that a folder may be larger than the memory.
+All frames use the same settings and images. Where a figure needs a plane, or anything else that depends on a model, all
+frames take it from one checkpoint: the last one unless another is named. Only the most recently used checkpoints stay
+in memory, so a folder may be larger than the memory.
 """
 
 from __future__ import annotations
@@ -30,16 +30,16 @@ if TYPE_CHECKING:
 
 MOST = 500  # checkpoints of one series
 _LOADED = 4  # kept in memory at once
-_DOUBTS = 2  # said in full
+_DOUBTS = 2  # quoted in full
 _DIGITS = re.compile(r"([0-9]+)")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Series:
-    """What came of a recipe at several checkpoints.
+    """The results of a recipe at several checkpoints.
 
     Attributes:
-        recipe: the recipe, at the checkpoint that things follow which follow a model.
+        recipe: the recipe, at the checkpoint that model-dependent planes are taken from.
         sources: the checkpoints of the frames, in their order.
         charts: the frames, all on one scale.
         left_out: a sentence for each checkpoint that could not be used.
@@ -89,7 +89,7 @@ class Series:
         return gif_bytes(self.charts, self.labels, milliseconds=milliseconds, recipe=kept, **self.recipe.paper())
 
     def file(self, milliseconds: int = 500) -> SeriesFile:
-        """The GIF with what is said of it, without the frames, which may be large."""
+        """The GIF with its description, without the frames, which may be large."""
         return SeriesFile(
             self.gif(milliseconds), self.sources, f"{self.words} {milliseconds} ms per frame.", self.left_out
         )
@@ -133,15 +133,17 @@ def checkpoints(text: str) -> tuple[str, ...]:
     Raises:
         CheckpointError: if there is no checkpoint in the folder, or they are too many.
     """
-    said = Source.parse(text)
-    if said.kind == "file" and Path(said.place).is_dir():
+    parsed = Source.parse(text)
+    if parsed.kind == "file" and Path(parsed.place).is_dir():
         from core.models.state_dicts import SUFFIXES
 
-        files = [each for each in Path(said.place).iterdir() if each.is_file() and each.suffix.lower() in SUFFIXES]
-        found = [replace(said, place=str(file)).text() for file in sorted(files, key=lambda file: in_order(file.name))]
+        files = [each for each in Path(parsed.place).iterdir() if each.is_file() and each.suffix.lower() in SUFFIXES]
+        found = [
+            replace(parsed, place=str(file)).text() for file in sorted(files, key=lambda file: in_order(file.name))
+        ]
         if not found:
             raise CheckpointError(
-                f"expected checkpoints ({', '.join(SUFFIXES)}) in {Path(said.place).name[:80]!a}, found none"
+                f"expected checkpoints ({', '.join(SUFFIXES)}) in {Path(parsed.place).name[:80]!a}, found none"
             )
     else:
         found = list(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
@@ -165,9 +167,9 @@ def label_of(source: str) -> str:
     >>> label_of("runs/epoch-2.pt?arch=timm:resnet18"), label_of("demo:photos/standard")
     ('epoch-2.pt', 'photos/standard')
     """
-    said = Source.parse(source)
-    own = Path(said.place).name if said.kind == "file" else said.place
-    return wording.name(said.options.get("name", own), "checkpoint")
+    parsed = Source.parse(source)
+    own = Path(parsed.place).name if parsed.kind == "file" else parsed.place
+    return wording.name(parsed.options.get("name", own), "checkpoint")
 
 
 def series(
@@ -189,7 +191,7 @@ def series(
         images: the recipe's image set, loaded whole.
         store: where results are kept.
         reference: the checkpoint that a plane follows where it follows a model; the last one when not given.
-        on_progress: told the fraction done.
+        on_progress: called with the fraction done.
 
     Returns:
         The frames. A checkpoint that cannot be loaded or asked is left out, with a sentence.
@@ -268,7 +270,7 @@ def run_series(
         device: cuda, mps or cpu; the best one here when not given.
         uploads: the files that sources name as `upload:DIGEST`.
         trust: whether the checkpoints may run code; see `core.models.trust`.
-        on_progress: told the fraction done.
+        on_progress: called with the fraction done.
 
     Returns:
         The series.
@@ -310,7 +312,7 @@ def sources_in(file: Path) -> str:
     """
     from core.figures.drawing.provenance import read_recipe
 
-    said = read_recipe(file).get("series") if file.is_file() else None
-    if not isinstance(said, list) or not said or not all(isinstance(each, str) for each in said):
+    sources = read_recipe(file).get("series") if file.is_file() else None
+    if not isinstance(sources, list) or not sources or not all(isinstance(each, str) for each in sources):
         raise RecipeError(f"expected --models FOLDER or SOURCE,SOURCE,..., got none beside {abbreviated(file.name)}")
-    return ",".join(said)
+    return ",".join(sources)

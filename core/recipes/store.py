@@ -33,8 +33,8 @@ logger = logging.getLogger(__name__)
 DEFAULT_BYTES = 2 << 30
 _LEFT_BEHIND = 600  # seconds after which a temporary file is one that a killed process left
 _CHECKSUM_BYTES = hashlib.sha256().digest_size
-_MOST_SAID = 256  # choices of rows of a set
-_said: WeakKeyDictionary[ImageSet, dict[tuple[int, ...] | None, list[object]]] = WeakKeyDictionary()
+_MOST_DESCRIBED = 256  # choices of rows of a set
+_described: WeakKeyDictionary[ImageSet, dict[tuple[int, ...] | None, list[object]]] = WeakKeyDictionary()
 
 
 class Store:
@@ -96,7 +96,7 @@ class Store:
             recipe: the part, see `Recipe.parts`.
             classifiers: its models, loaded.
             images: the recipe's image set, loaded whole.
-            on_progress: told the fraction done and coarser results.
+            on_progress: called with the fraction done and coarser results.
 
         Returns:
             The result, with its recipe attached.
@@ -109,7 +109,7 @@ class Store:
         if found is None:
             found = recipe.run(classifiers, images, on_progress)
             self.put(key, found)
-        return replace(found, recipe=recipe.mapping())  # whoever computed it first may have drawn it otherwise
+        return replace(found, recipe=recipe.mapping())  # the first to compute it may have had another figure
 
     def _path(self, key: str) -> Path:
         return self.folder / key[:2] / f"{key}.entry"
@@ -173,15 +173,15 @@ def key_of(recipe: Recipe, classifiers: Sequence[Classifier], images: ImageSet) 
 def _words_and_pixels(images: ImageSet, rows: tuple[int, ...] | None = None) -> list[object]:
     """An image set, or these rows of it, as results depend on it: labels and names stand on axes and choose neighbours.
 
-    A page asks for the same key each time it looks for a result, so what was said of a set is kept as long as the set.
+    A page asks for the same key each time it looks for a result, so the list is cached for as long as the set exists.
     """
-    said = _said.setdefault(images, {})
-    found = said.get(rows)
+    described = _described.setdefault(images, {})
+    found = described.get(rows)
     if found is None:
         chosen = images if rows is None else images[list(rows)]
         pairs = [list(chosen.partners)] if chosen.partners else []
         found = [chosen.digest, chosen.labels.tolist(), list(chosen.names), list(chosen.class_names), *pairs]
-        if len(said) >= _MOST_SAID:
-            said.clear()
-        said[rows] = found
+        if len(described) >= _MOST_DESCRIBED:
+            described.clear()
+        described[rows] = found
     return found

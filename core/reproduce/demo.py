@@ -66,7 +66,7 @@ class DemoModel(Named):
 
 @dataclass(frozen=True, kw_only=True)
 class Study:
-    """What is asked of a topic; see `core.reproduce.claims_about`."""
+    """The arguments of `core.reproduce.claims_about`, and how its models are measured."""
 
     models: tuple[str, ...]
     device: str | None

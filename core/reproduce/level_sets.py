@@ -129,8 +129,8 @@ def pairs_of(classifiers: Sequence[Classifier], images: ImageSet, count: int, sp
         ValueError: if the models agree on too few images.
     """
     label = images.labels.numpy()
-    said = [classifier.predict(images.pixels) for classifier in classifiers]
-    sure = np.logical_and.reduce([(one.label == label) & (one.probabilities.max(1) > SURE) for one in said])
+    predicted = [classifier.predict(images.pixels) for classifier in classifiers]
+    sure = np.logical_and.reduce([(one.label == label) & (one.probabilities.max(1) > SURE) for one in predicted])
     known = np.where(sure, label, -1)
     sources = stratified(known, count, seed)
     if len(sources) < _FEWEST or len(np.unique(label[sources])) < _FEWEST:
@@ -154,8 +154,8 @@ def walk(name: str, classifier: Classifier, pairs: Pairs, seed: int) -> Walked:
         What was measured.
     """
     starts = pairs.sources[torch.from_numpy(pairs.owner)]
-    said = classifier.predict(pairs.sources)
-    scale = float(np.median(said.probabilities.max(1))) if UNTRAINED in name else 1.0
+    predicted = classifier.predict(pairs.sources)
+    scale = float(np.median(predicted.probabilities.max(1))) if UNTRAINED in name else 1.0
     loss = DELTA * scale
     paths = traverse(classifier, starts, pairs.targets, "paper", loss, STEPS, keep=0)
     ends = torch.from_numpy(paths.endpoints).to(starts.dtype)
@@ -210,13 +210,13 @@ def _widths(
     """Widths at the first end of each source, and at the source, across the same ways."""
     first = torch.from_numpy(np.unique(pairs.owner, return_index=True)[1])
     ways = pairs.targets[first] - pairs.sources
-    said = classifier.predict(pairs.sources)
-    level = (said.probabilities.max(1) - loss).clip(1e-6, 1 - 1e-6).astype(np.float64)
+    predicted = classifier.predict(pairs.sources)
+    level = (predicted.probabilities.max(1) - loss).clip(1e-6, 1 - 1e-6).astype(np.float64)
     found = level_set_widths(
         classifier,
         torch.cat([ends[first], pairs.sources]),
         torch.cat([ways, ways]),
-        np.tile(said.label, 2),
+        np.tile(predicted.label, 2),
         np.tile(level, 2),
         directions=_DIRECTIONS,
         tolerance=0.01,

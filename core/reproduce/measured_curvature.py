@@ -193,19 +193,19 @@ def connected(classifier: Classifier, images: Tensor, pairs: int, seed: int) -> 
     Returns:
         Paths by kind; a kind of which there is no pair is left out.
     """
-    said = classifier.predict(images).label
-    rows = stratified(said, pairs, seed)
+    predicted = classifier.predict(images).label
+    rows = stratified(predicted, pairs, seed)
     found: dict[str, RegionPaths] = {}
-    same = _partners(rows, said, seed, same=True)
+    same = _partners(rows, predicted, seed, same=True)
     paired = same >= 0
     if paired.any():
         found[PAIRS[0]] = connect(classifier, images[rows[paired]], images[same[paired]], seed=seed)
-    others = _partners(rows, said, seed, same=False)
+    others = _partners(rows, predicted, seed, same=False)
     strangers = {PAIRS[2]: (rows, noise_images(classifier, len(rows), seed))}
     if (others >= 0).any():
         strangers = {PAIRS[1]: (rows[others >= 0], images[others[others >= 0]]), **strangers}
     for kind, (chosen, ends) in strangers.items():
-        moved = relabel(classifier, ends, torch.as_tensor(said[chosen]).long())
+        moved = relabel(classifier, ends, torch.as_tensor(predicted[chosen]).long())
         there = torch.as_tensor(moved.found)
         if bool(there.any()):
             targets = torch.as_tensor(moved.images)[there].to(images)
@@ -213,12 +213,12 @@ def connected(classifier: Classifier, images: Tensor, pairs: int, seed: int) -> 
     return found
 
 
-def _partners(rows: np.ndarray, said: np.ndarray, seed: int, *, same: bool) -> np.ndarray:
+def _partners(rows: np.ndarray, predicted: np.ndarray, seed: int, *, same: bool) -> np.ndarray:
     """For each row another one of the same predicted class, or of another, at random; -1 where there is none."""
     generator = np.random.default_rng(seed)
     found = []
     for row in rows.tolist():
-        fitting = np.flatnonzero((said == said[row]) == same)
+        fitting = np.flatnonzero((predicted == predicted[row]) == same)
         fitting = fitting[fitting != row]
         found.append(int(generator.choice(fitting)) if len(fitting) else -1)
     return np.array(found)

@@ -25,7 +25,7 @@ class Evidence:
         interval: its 95 % interval, where there is one.
         control: the number of the control.
         control_name: what the control is, such as "equal-size random supports".
-        holds: whether this number speaks for the claim; None where it only stands beside it.
+        holds: whether this number speaks for the claim; None where it gives context only.
     """
 
     model: str
@@ -124,7 +124,7 @@ def claim(
 
 
 def number(value: float) -> str:
-    """A number with three digits; NaN is said.
+    """A number with three digits, or "not measured" for NaN.
 
     >>> number(0.12345), number(1234.5), number(float("nan"))
     ('0.123', '1234', 'not measured')
