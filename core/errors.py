@@ -7,8 +7,8 @@
     OSError
       OutputError       a file cannot be written
 
-A page shows exactly that sentence; the command line prints it behind `error:`. `user_message` makes one of any other error,
-such as those of a model's own code.
+A page shows exactly that sentence; the command line prints it behind `error:`. `user_message` makes one of any other
+error, such as those of a model's own code.
 """
 
 from __future__ import annotations
