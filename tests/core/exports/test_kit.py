@@ -22,13 +22,13 @@ from core.figures.drawing.glyphs import readable
 from core.figures.drawing.paper import read_recipe
 from core.recipes.gallery import exhibit
 from core.recipes.recipe import Recipe
-from core.recipes.run import Followed, follow
+from core.recipes.run import RecipeRun, run_recipe
 from core.result import Number
 from core.wording import latex, names
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Followed:
+def made(tmp_path_factory: pytest.TempPathFactory) -> RecipeRun:
     recipe = Recipe.make(
         "slice",
         models=["demo:photos/standard", "untrained:demo:photos/vit"],
@@ -38,16 +38,16 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Followed:
     )
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("BOUNDARY_ATLAS_CACHE", str(tmp_path_factory.mktemp("cache")))
-        return follow(recipe, device="cpu")
+        return run_recipe(recipe, device="cpu")
 
 
 @pytest.fixture(scope="module")
-def kit(made: Followed) -> dict[str, bytes]:
+def kit(made: RecipeRun) -> dict[str, bytes]:
     with zipfile.ZipFile(io.BytesIO(made.file(".zip"))) as archive:
         return {name: archive.read(name) for name in archive.namelist()}
 
 
-def test_a_kit_holds_everything_and_is_the_same_each_time(made: Followed, kit: dict[str, bytes]) -> None:
+def test_a_kit_holds_everything_and_is_the_same_each_time(made: RecipeRun, kit: dict[str, bytes]) -> None:
     assert list(kit) == ["figure.pdf", "caption.txt", "methods.tex", "numbers.tex", "references.bib", "recipe.json"]
     assert kit["figure.pdf"] == made.file(".pdf")
     assert kit["caption.txt"].decode().strip() == made.chart.caption
@@ -55,7 +55,7 @@ def test_a_kit_holds_everything_and_is_the_same_each_time(made: Followed, kit: d
     assert read_recipe(made.file(".zip")) == made.recipe.mapping()
 
 
-def test_the_paragraph_says_what_was_done_and_cites_what_is_there(made: Followed, kit: dict[str, bytes]) -> None:
+def test_the_paragraph_says_what_was_done_and_cites_what_is_there(made: RecipeRun, kit: dict[str, bytes]) -> None:
     said = kit["methods.tex"].decode()
     assert said.startswith(f"% {made.recipe.definition.question}\n")
     assert "plane images; extent -" in said  # where the default came to lie, and no directions, which it does not have
@@ -70,7 +70,7 @@ def test_the_paragraph_says_what_was_done_and_cites_what_is_there(made: Followed
     assert "version = {0.1.0}" in kit["references.bib"].decode()
 
 
-def test_every_line_of_the_table_has_its_columns(made: Followed, kit: dict[str, bytes]) -> None:
+def test_every_line_of_the_table_has_its_columns(made: RecipeRun, kit: dict[str, bytes]) -> None:
     table = kit["numbers.tex"].decode()
     assert table.startswith("% Boundary Atlas; Boundary Atlas 0.1.0, Python 3.")
     assert "torch 2." in table
@@ -97,7 +97,7 @@ def test_numbers_and_intervals_are_those_of_closed_forms() -> None:
     assert _cells(Number(name="one", value=np.array([7.0]))) == ("one", "", "", "7", "", "")
 
 
-def test_a_slice_is_given_by_the_shares_of_its_classes(made: Followed, kit: dict[str, bytes]) -> None:
+def test_a_slice_is_given_by_the_shares_of_its_classes(made: RecipeRun, kit: dict[str, bytes]) -> None:
     cut, one = made.results[0], made.classifiers[0]
     table = kit["numbers.tex"].decode()
     for k in np.unique(cut.label):
@@ -107,7 +107,7 @@ def test_a_slice_is_given_by_the_shares_of_its_classes(made: Followed, kit: dict
 
 
 def test_limits_name_no_classifier_and_the_format_that_they_hold_for() -> None:
-    followed = follow(exhibit("limits").recipe, device="cpu")
+    followed = run_recipe(exhibit("limits").recipe, device="cpu")
     said, table = methods(followed), numbers(followed)
     assert "No classifier was asked" in said
     assert "Classifiers:" not in said
@@ -147,18 +147,20 @@ def test_the_command_line_writes_a_kit_and_makes_the_figure_again(tmp_path: Path
         assert archive.read("figure.pdf") == (tmp_path / "again.pdf").read_bytes()
 
 
-def test_joint_results_stand_in_one_table(made: Followed) -> None:
-    alone = Followed(recipe=made.recipe, results=made.results[:1], classifiers=made.classifiers[:1], images=made.images)
+def test_joint_results_stand_in_one_table(made: RecipeRun) -> None:
+    alone = RecipeRun(
+        recipe=made.recipe, results=made.results[:1], classifiers=made.classifiers[:1], images=made.images
+    )
     lines = [line for line in numbers(alone).splitlines() if line.endswith(r"\\")]
     assert {len(re.findall(r"(?<!\\)&", line)) for line in lines} == {5}
 
 
-def test_classes_of_any_letters_are_told_apart_in_every_file_of_the_kit(made: Followed) -> None:
+def test_classes_of_any_letters_are_told_apart_in_every_file_of_the_kit(made: RecipeRun) -> None:
     one = copy.copy(made.classifiers[0])
     traps = ("猫", "犬", "ñandú", "🙂", "\uff3cinput{x}", "=1+1", "[x]", "*", "a & b")
     one.class_names = names(traps, "class")
     recipe = replace(made.recipe, models=made.recipe.models[:1])
-    named = Followed(recipe=recipe, results=made.results[:1], classifiers=[one], images=made.images)
+    named = RecipeRun(recipe=recipe, results=made.results[:1], classifiers=[one], images=made.images)
     seen = [one.class_names[k] for k in np.unique(made.results[0].label)]
     with zipfile.ZipFile(io.BytesIO(named.file(".zip"))) as archive:
         kit = {name: archive.read(name) for name in archive.namelist()}
@@ -172,10 +174,10 @@ def test_classes_of_any_letters_are_told_apart_in_every_file_of_the_kit(made: Fo
     assert all(f"{word} as {readable(word)}" in caption for word in seen if word in ("猫", "犬", "🙂"))
 
 
-def test_no_line_of_a_table_begins_with_an_option_of_the_line_break(made: Followed) -> None:
+def test_no_line_of_a_table_begins_with_an_option_of_the_line_break(made: RecipeRun) -> None:
     both = [copy.copy(one) for one in made.classifiers]
     both[0].name, both[1].name = "[2cm]", "*"
-    named = Followed(recipe=made.recipe, results=made.results, classifiers=both, images=made.images)
+    named = RecipeRun(recipe=made.recipe, results=made.results, classifiers=both, images=made.images)
     lines = numbers(named).splitlines()
     assert not any(line.startswith(("[", "*")) for line in lines)
     assert sum(line.startswith(("{}[2cm] &", "{}* &")) for line in lines) > 6
