@@ -13,7 +13,7 @@ import numpy as np
 
 from core.errors import ImageError
 from core.images.archives import Refused, Stored
-from core.images.classes import UNKNOWN, is_missing, number_in, whole_numbers
+from core.images.classes import UNKNOWN, check_numbers, is_missing, key, named_rows, number_in
 from core.images.files import short_name
 
 _STEMS = ("images", "imgs", "pixels", "x", "data", "image", "img")
@@ -52,6 +52,7 @@ _PART_OF = {name: (part, stem) for part in _PARTS for stem in _STEMS for name in
 _NAMES = ("class_names", "classes")
 _ROUNDING = 1e-5  # by which an attack's clipping may miss [0, 1] in float32
 _DARK = 16  # the largest whole number of handwritten digits in 4 bits; pictures of 0 to 255 are brighter somewhere
+_PERCENT = 100
 _WHITES = (255, 1023, 4095, 16383, 65535)
 _CHUNK = 1 << 22  # values
 
@@ -133,17 +134,16 @@ def arrays_of(found: Sequence[Stored], refused: Sequence[Refused], name: str) ->
         raise ImageError(f"expected as many adversarial images as clean ones, of one size, got {came}; mend {name}")
     labelled = None if labels is None else (*labels.shape, 1)[0]
     stacks = [_stack(each.read(), name, labelled) for each in (pixels, adversarial) if each is not None]
-    for stack in stacks:
-        _check_range(stack, name)
+    told = {remark for stack in stacks if (remark := _check_range(stack, name))}
     used = {id(each) for each in (pixels, adversarial, labels, names)}
     left = [*refused, *(Refused(each.name[:80], _ASIDE.format(name)) for each in found if id(each) not in used)]
-    classes, unused = _class_names(names, name)
-    return Arrays(
-        tuple(stacks),
-        None if labels is None else _labels(labels.read(), len(stacks[0]), name),
-        classes,
-        (*left, *unused),
-    )
+    left += [Refused(pixels.name[:80], remark) for remark in told]
+    classes, remarks = _class_names(names, name)
+    written = None
+    if labels is not None:
+        written, sentences = _labels(labels.read(), len(stacks[0]), classes, name)
+        left += [Refused(labels.name[:80], sentence) for sentence in sentences]
+    return Arrays(tuple(stacks), written, classes, (*left, *remarks))
 
 
 _ASIDE = "expected one array of pictures with labels, {} holds this one as well; save it to a file of its own to use it"
@@ -229,14 +229,17 @@ def _chunks(values: np.ndarray) -> Iterator[np.ndarray]:
     return (values[start : start + rows] for start in range(0, len(values), rows))
 
 
-def _check_range(values: np.ndarray, name: str) -> None:
+def _check_range(values: np.ndarray, name: str) -> str:
     """Enforce that the range of an array says what is white: of all its images together.
+
+    Returns:
+        Which white is taken, where another one may be meant; else "".
 
     Raises:
         ImageError: if it does not.
     """
     if values.dtype.kind == "b":
-        return
+        return ""
     low, high, whole = np.inf, -np.inf, True
     for part in _chunks(values):
         part = part[np.isfinite(part)] if part.dtype.kind == "f" else part
@@ -244,14 +247,17 @@ def _check_range(values: np.ndarray, name: str) -> None:
             low, high = min(low, float(part.min())), max(high, float(part.max()))
             whole = whole and (part.dtype.kind in "ui" or bool((part == part.round()).all()))
     if low > high:  # no value is finite, which each picture says
-        return
+        return ""
     came = f"{name} has {low:.6g} to {high:.6g}"
     if values.dtype.kind in "ui":
         if low < 0 or high > 255 or 0 < high <= _DARK:
             advice = scale_advice(low, high, whole=True)
             raise ImageError(f"expected whole numbers from 0 to 255, or numbers in [0, 1], {came}; {advice}")
+        if values.dtype.itemsize > 1 and 0 < high < 255:
+            return f"expected bytes, or numbers up to white, {came} as {values.dtype}; 255 is taken for white"
     elif low < -_ROUNDING or high > 1 + _ROUNDING:
         raise ImageError(f"expected pixels in [0, 1], {came}; {scale_advice(low, high, whole=whole)}")
+    return ""
 
 
 def scale_advice(low: float, high: float, *, whole: bool = False) -> str:
@@ -284,36 +290,70 @@ def scale_advice(low: float, high: float, *, whole: bool = False) -> str:
         return "remove the normalisation or clip"
     if high <= _DARK:
         return f"divide by what white is, {high:.3g} or more"
+    if high <= _PERCENT:
+        return "divide by 100" if high == _PERCENT else "divide by what white is, 100 or 255"
     white = next((each for each in _WHITES if high <= each), None)
     return f"divide by {white}" if white else "divide by what white is"
 
 
-def _labels(values: np.ndarray, count: int, name: str) -> np.ndarray:
-    """Classes as numbers or text, one for each picture.
+def _labels(values: np.ndarray, count: int, class_names: Sequence[str], name: str) -> tuple[np.ndarray, list[str]]:
+    """Classes as numbers or text, one for each picture, and sentences about those that have none or two readings.
+
+    Labels that are all names of classes become the rows of these names; other numbers are rows already.
 
     Raises:
         ImageError: if there is not one class for each picture, or a number is none of a class.
     """
     if values.ndim == 2 and values.shape[0] == count and values.shape[1] > 1 and values.dtype.kind not in "US":
-        return _checked(_one_hot(values, name), name)
+        return _checked(_one_hot(values, name), name), []
     if values.size != count or max(values.shape, default=1) != count:
         came = _words(values.shape)
         raise ImageError(f"expected one label for each of {count} images in {name}, got {came}; mend them")
     values = values.reshape(-1)
     if values.dtype.kind == "S":
         values = _decoded(values, name)
-    if values.dtype.kind == "U":
-        texts = np.unique(values).tolist()
-        numbers = whole_numbers(texts)
-        if numbers is None and not all(is_missing(text) or number_in(text) is not None for text in texts):
-            return np.char.strip(values)
-        known = {text: number for text, number in (numbers or {}).items() if number is not None}
-        values = np.array([known.get(text, UNKNOWN if numbers else 0.5) for text in values.tolist()])
-    if values.dtype.kind == "f":
-        values = np.where(np.isnan(values), UNKNOWN, values)  # pandas' missing value
-        if not np.isfinite(values).all() or (values != values.round()).any():
-            raise ImageError(f"expected whole numbers as labels in {name}, got others; mend them")
-    return _checked(values, name)
+    words = values.dtype.kind == "U"
+    if words:
+        known = {key(each) for each in class_names}
+        lacks = np.array([is_missing(text) and key(text) not in known for text in values.tolist()])
+        values = _numbers_or_words(np.where(lacks, "", np.char.strip(values)), name)
+    else:
+        lacks = np.isnan(values) if values.dtype.kind == "f" else np.zeros(count, bool)  # as pandas writes it
+        values = np.where(lacks, UNKNOWN, values) if lacks.any() else values
+    if values.dtype.kind == "f" and (not np.isfinite(values).all() or (values != values.round()).any()):
+        raise ImageError(f"expected whole numbers as labels in {name}, got others; mend them")
+    told = []
+    if lacks.any():
+        some = f"{lacks.sum():,} such as image {lacks.argmax()}"
+        told.append(
+            f"expected a label for every image in {name}, {some} have none; name the class otherwise if it is one"
+        )
+    texts = values if values.dtype.kind == "U" else _checked(values, name)
+    rows, place = named_rows(class_names), {key(text) for text in texts.tolist() if text}
+    if not place or not place <= set(rows):
+        return texts, told
+    by_name = np.array([str(rows[key(text)]) if text else "" for text in texts.tolist()])
+    other = (by_name != texts).argmax()
+    if not words and by_name[other] != texts[other]:
+        told.append(
+            f"expected words as class names of {name}, got numbers: label {texts[other]} is taken for the class that is"
+            " called so, not for the one in that row"
+        )
+    return by_name, told
+
+
+def _numbers_or_words(texts: np.ndarray, name: str) -> np.ndarray:
+    """Texts that are all numbers as numbers, with -1 for ""; others as they are.
+
+    Raises:
+        ImageError: if all look like numbers, and one may be two of them.
+    """
+    known = set(texts.tolist()) - {""}
+    check_numbers(known, name)
+    if not known or any(number_in(text) is None for text in known):
+        return texts
+    numbers = {"": float(UNKNOWN), **{text: float(number_in(text) or 0) for text in known}}
+    return np.array([numbers[text] for text in texts.tolist()])
 
 
 def _one_hot(values: np.ndarray, name: str) -> np.ndarray:

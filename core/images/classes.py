@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from unicodedata import decimal, normalize
 
 from core import wording
 from core.errors import ImageError
@@ -14,17 +15,63 @@ UNKNOWN = -1  # the class of a picture of which none is known
 MOST_LETTERS = 255  # of a class name: the longest name of a folder
 
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]{1,3})?")
+# What can only be a number, in whatever script; as spreadsheets mark text, with groups of digits, or a decimal comma
+_LIKE_A_NUMBER = re.compile(r"['\u2019]?[+\-\u2212]?\d[\d.,'\u2019\u066b\u066c\s]*(?:[eE][+-]?\d{1,3})?")
+_GROUPS = re.compile(r"[+-]?[0-9]{1,3}(?:[ '][0-9]{3})+")
+_DECIMAL_COMMA = re.compile(r"([+-]?[0-9]+),([0-9]{1,2}|[0-9]{4,})")  # not of three digits, which may be thousands
+_SIGNS = str.maketrans({"\u2019": "'", "\u066c": "'", "\u066b": ",", "\u2212": "-"})
 _MISSING = ("", "nan", "none", "null", "na", "n/a", "<na>", "nat")  # as tables and pandas write that there is no number
 
 
 def number_in(text: str) -> float | None:
-    """The number that a text is; None where it is none.
+    """The number that a text is, in the digits of any script; None where it is none, or may be two, such as 1,000.
 
     >>> number_in(" 1e1 "), number_in("0.0"), number_in("nan"), number_in("1_0")
     (10.0, 0.0, None, None)
+    >>> number_in("10,0"), number_in("1 000"), number_in("'10"), number_in("1,000")
+    (10.0, 1000.0, 10.0, None)
     """
     text = text.strip()
+    if len(text) < 40 and not _NUMBER.fullmatch(text) and _LIKE_A_NUMBER.fullmatch(text):
+        plain = normalize("NFKC", text).translate(_SIGNS).removeprefix("'").strip()
+        plain = "".join(str(decimal(sign)) if sign.isdecimal() else sign for sign in plain)
+        plain = re.sub("[ ']", "", plain) if _GROUPS.fullmatch(plain) else plain
+        text = _DECIMAL_COMMA.sub(r"\1.\2", plain) if _DECIMAL_COMMA.fullmatch(plain) else plain
     return float(text) if len(text) < 40 and _NUMBER.fullmatch(text) else None
+
+
+def check_numbers(texts: Iterable[str], where: str) -> None:
+    """Enforce that classes that look like numbers can be read as such: they must not be sorted as words.
+
+    Args:
+        texts: what is written.
+        where: what holds them.
+
+    Raises:
+        ImageError: if all look like numbers, and one of them may be two of them.
+    """
+    known = [text for text in texts if not is_missing(text)]
+    unclear = next((text for text in known if number_in(text) is None), None)
+    if unclear is not None and all(_LIKE_A_NUMBER.fullmatch(text.strip()) for text in known):
+        raise ImageError(
+            f"expected whole numbers or words as classes in {where}, got {unclear[:40]}, which may be two numbers;"
+            " write plain digits, such as 1000"
+        )
+
+
+def named_rows(class_names: Sequence[str]) -> dict[str, int]:
+    """The row of each class name, by `key`; of names that come twice, the first."""
+    return {key(name): row for row, name in reversed(list(enumerate(class_names)))}
+
+
+def key(text: str) -> str:
+    """By what two ways to write a class are the same: 10 and 10.0, or words as they are kept.
+
+    >>> key("10.0"), key(" cat ")
+    ('10', 'cat')
+    """
+    number = number_in(text)
+    return str(int(number)) if number is not None and number.is_integer() else wording.name(text.strip())
 
 
 def is_missing(text: str) -> bool:
@@ -81,7 +128,7 @@ def numbered(labels: Sequence[str], own: Sequence[str], source: ImageSource) -> 
         )
     labels = [wording.name(label, "unnamed") if label else "" for label in labels]  # as the set will call them
     known, own, given = set(labels) - {""}, wording.names(own, "class"), wording.names(source.classes, "class")
-    numbers = None if known <= set(given) else whole_numbers(known)
+    numbers = None if known <= set(given) and not own else whole_numbers(known)
     if numbers is not None:
         listed = own if set(own) & set(given) else given or own  # other names for the same numbers replace its own
         most = len(listed) or MOST_CLASSES
@@ -95,9 +142,17 @@ def numbered(labels: Sequence[str], own: Sequence[str], source: ImageSource) -> 
             return rows, tuple(listed) or tuple(f"class {number}" for number in range(max(rows) + 1))
         labels = [own[row] if row >= 0 else "" for row in rows]
         known = set(labels) - {""}
-    order = given or tuple(own) or tuple(sorted(known))
+    if not given and not own:
+        check_numbers(known, "the names of folders or the table")
+    order = given or tuple(own) or tuple(sorted(known, key=_place_of))
     index = {word: number for number, word in enumerate(order)}
     missing = next((label for label in sorted(known) if label not in index), None)
     if missing is not None:
         raise ImageError(f"expected classes out of {'/'.join(order)[:200]}, got {missing[:40]!a}; name it too")
     return [index.get(label, UNKNOWN) for label in labels], order
+
+
+def _place_of(word: str) -> tuple[float, str]:
+    """The place of a class among words: numbers by their size, then the alphabet."""
+    number = number_in(word)
+    return (float("inf") if number is None else number), word

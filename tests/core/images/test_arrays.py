@@ -11,6 +11,8 @@ import pytest
 from core.errors import ImageError
 from core.images.archives import Refused, Stored
 from core.images.arrays import Arrays, arrays_of, scale_advice
+from core.images.classes import numbered
+from core.sources.images import ImageSource
 
 RANDOM = np.random.default_rng(0)
 CHANNELS_LAST = RANDOM.random((4, 8, 6, 3), np.float32)
@@ -89,9 +91,102 @@ def test_labels_of_many_shapes(labels: np.ndarray, expected: str) -> None:
     assert [arrays.label(row) for row in range(4)] == expected.split(" ")
 
 
+SORTED = np.unique([str(number) for number in range(12)])  # 0, 1, 10, 11, 2, ...
+
+
+@pytest.mark.parametrize(
+    ("expected", "labels", "names"),
+    [
+        ("10 2 1 0", ["10", "2", "1", "0"], SORTED),
+        ("10 2 1 0", ["10.0", "2", " 1", "0"], SORTED),
+        ("10 2 1 0", [10, 2, 1, 0], SORTED),  # numbers that are the names
+        ("10 2  0", [10.0, 2.0, np.nan, 0.0], SORTED),
+        ("10 2 1 0", ["10", "2", "1", "0"], [str(number) for number in range(11)]),
+        ("1 0 1 0", ["1", "0", "1", "0"], ["1", "0"]),
+        ("3 1 2 1", ["3", "1", "2", "1"], ["1", "2", "3"]),
+        ("8 3 8 3", [8, 3, 8, 3], ["3", "8"]),
+        ("b a b a", [b"b", b"a", b"b", b"a"], [b"b", b"a"]),
+        ("b a b a", [1, 0, 1, 0], ["a", "b"]),  # rows
+        ("b a b a", ["1", "0", "1", "0"], ["a", "b"]),
+        ("none mild none mild", ["none", "mild", "none", "mild"], ["none", "mild"]),  # a class that is named
+    ],
+)
+def test_labels_that_are_names_of_classes_mean_these_classes(
+    expected: str, labels: list[object], names: list[object]
+) -> None:
+    arrays = found({"images": BYTES, "labels": np.array(labels), "class_names": np.array(names)})
+    texts = [arrays.label(row) for row in range(4)]
+    rows, classes = numbered(texts, arrays.class_names, ImageSource.parse("a.npz"))
+    assert [classes[row] if row >= 0 else "" for row in rows] == expected.split(" ")
+    order = "/".join(reversed(classes))
+    rows, classes = numbered(texts, arrays.class_names, ImageSource.parse(f"a.npz?classes={order}"))
+    assert [classes[row] if row >= 0 else "" for row in rows] == expected.split(" ")
+
+
+def test_numbers_that_may_be_names_or_rows_are_said() -> None:
+    arrays = found({"images": BYTES, "labels": np.array([2, 0, 1, 1]), "class_names": np.array(["2", "1", "0"])})
+    assert [arrays.label(row) for row in range(4)] == ["0", "2", "1", "1"]
+    ((name, reason),) = arrays.left
+    assert (name, reason[:52]) == ("labels", "expected words as class names of a.npz, got numbers:")
+    same = found({"images": BYTES, "labels": np.array([2, 0, 1, 1]), "class_names": np.array(["0", "1", "2"])})
+    assert same.left == ()
+
+
+@pytest.mark.parametrize(
+    ("expected", "labels"),
+    [
+        ("cat  dog cat", ["cat", "nan", "dog", "cat"]),
+        ("cat  dog ", ["cat", "N/A", "dog", ""]),
+        ("cat  dog ", ["cat", "None", "dog", "null"]),
+        ("1  2 1", ["1", "NaN", "2", "1"]),
+        ("1  2 1", [1.0, np.nan, 2.0, 1.0]),
+    ],
+)
+def test_labels_that_are_missing_are_said(expected: str, labels: list[object]) -> None:
+    arrays = found({"images": BYTES, "labels": np.array(labels)})
+    assert [arrays.label(row) for row in range(4)] == expected.split(" ")
+    ((name, reason),) = arrays.left
+    some = expected.split(" ").count("")
+    assert (name, f"a.npz, {some} such as image 1 have none" in reason) == ("labels", True)
+
+
+@pytest.mark.parametrize(
+    ("expected", "labels"),
+    [
+        ("10 2 11 0", ["10,0", "2,0", "11,0", "0"]),
+        ("1000 2 11 0", ["1 000", "'2", "\u0661\u0661", "\u0966"]),
+        ("1000 2 11 0", ["1'000", "\uff12", "+11", "0,00"]),
+    ],
+)
+def test_numbers_in_other_writings(expected: str, labels: list[str]) -> None:
+    arrays = found({"images": BYTES, "labels": np.array(labels)})
+    assert [arrays.label(row) for row in range(4)] == expected.split(" ")
+
+
+@pytest.mark.parametrize(
+    ("high", "dtype", "told"),
+    [
+        (200, np.uint16, True),
+        (100, np.int64, True),
+        (254, np.int32, True),
+        (255, np.uint16, False),
+        (200, np.uint8, False),
+    ],
+)
+def test_a_white_that_is_assumed_is_said(high: int, dtype: type, told: bool) -> None:
+    arrays = found({"images": np.full((2, 4, 4, 1), high, dtype)})
+    assert arrays.picture(0).max() == high
+    taken = [f"a.npz has {high} to {high} as {np.dtype(dtype)}; 255 is taken for white"] if told else []
+    assert [reason.partition("white, ")[2] for _, reason in arrays.left] == taken
+
+
 @pytest.mark.parametrize(
     ("labels", "words"),
     [
+        (
+            np.array(["1,000", "2", "3", "4"]),
+            "classes in a.npz, got 1,000, which may be two numbers; write plain digits",
+        ),
         (np.arange(3), "expected one label for each of 4 images in a.npz, got 3"),
         (np.zeros((2, 2)), "expected one label for each of 4 images in a.npz, got 2 x 2"),
         (np.full(4, 0.5), "expected whole numbers as labels"),
@@ -193,7 +288,9 @@ def test_what_does_not_fit_is_a_sentence(arrays: dict[str, np.ndarray], words: s
     ("low", "high", "dtype", "advice"),
     [
         (0, 255, np.float32, "divide by 255"),
-        (0, 100, np.float64, "divide by 255"),
+        (0, 100, np.float64, "divide by 100"),
+        (0, 99.5, np.float64, "divide by what white is, 100 or 255"),
+        (0, 101, np.float64, "divide by 255"),
         (0, 16, np.float64, "divide by 16"),
         (0, 15, np.float64, "divide by 15"),
         (0, 16, np.int64, "divide by 16"),

@@ -15,6 +15,10 @@ FILES = ImageSource.parse("a.zip")
     ("texts", "numbers"),
     [
         (["0.0", "10.0", "2.0"], [0, 10, 2]),
+        (["10,0", "2,0", "11,00"], [10, 2, 11]),  # a decimal comma
+        (["1 000", "1\u00a0000", "1'000", "1\u2019000 000"], [1000, 1000, 1000, 1_000_000]),
+        (["'10", "\u20192"], [10, 2]),  # as spreadsheets mark text
+        (["\u0661\u0660", "\u0968", "\uff11\uff10", "\u22121"], [10, 2, 10, -1]),
         (["1e1", " 3 ", "+4", "007", "5."], [10, 3, 4, 7, 5]),
         (["1", "nan", "", "<NA>", "None"], [1, None, None, None, None]),
         (["-1", "-1.0", "2"], [-1, -1, 2]),
@@ -26,7 +30,7 @@ def test_whole_numbers_however_they_are_written(texts: list[str], numbers: list[
     assert [found[text] for text in texts] == numbers
 
 
-@pytest.mark.parametrize("texts", ["0.5 1", "cat 1", "nan", "", "1_0", "٣", "1e400", "inf", "0x1"])
+@pytest.mark.parametrize("texts", ["0.5 1", "cat 1", "nan", "", "1_0", "1,000", "1e400", "inf", "0x1"])
 def test_what_is_no_list_of_whole_numbers(texts: str) -> None:
     assert whole_numbers(texts.split(" ")) is None
 
@@ -54,6 +58,9 @@ def test_texts_that_say_there_is_no_number() -> None:
         (["café"], (), "a?classes=cafe%CC%81", [0], ["café"]),
         (["\uff43at", "d\u200bog"], (), "a?classes=dog/cat", [1, 0], ["dog", "cat"]),  # as they will be called
         (["\u200b", "cat"], (), "a", [1, 0], ["cat", "unnamed"]),
+        (["10,0", "2,0"], (), "a", [10, 2], [f"class {number}" for number in range(11)]),
+        (["0.5", "10.5", "2.5"], (), "a", [0, 2, 1], ["0.5", "2.5", "10.5"]),  # by size, not by the alphabet
+        (["2", "0"], ("0", "1", "10"), "a?classes=0/1/10", [2, 0], ["0", "1", "10"]),  # rows of the own names
     ],
 )
 def test_classes_are_counted(labels: list[str], own: tuple[str, ...], source: str, rows: list[int], names: list[str]):
@@ -63,6 +70,7 @@ def test_classes_are_counted(labels: list[str], own: tuple[str, ...], source: st
 @pytest.mark.parametrize(
     ("labels", "own", "source", "message"),
     [
+        (["1,000", "2"], (), "a", "got 1,000, which may be two numbers; write plain digits"),
         (["123456"], (), "a", "expected classes from 0 on and below 100,000, got 123,456"),
         (["-5"], (), "a", "got -5; name every class, or mend the numbers"),
         (["2"], ("no", "yes"), "a", "below 2, got 2"),
