@@ -22,7 +22,7 @@ from typing import IO, Any, NamedTuple
 import numpy as np
 
 from core.errors import ImageError
-from core.images.files import MOST_BYTES, ending_of, short_name, zip_ends
+from core.images.files import MOST_BYTES, SUFFIXES, ending_of, short_name, zip_ends
 
 MOST_ENTRIES = 50_000  # of a zip, below where its format changes
 MOST_UNPACKED = 4 << 30  # bytes of all entries together
@@ -31,7 +31,8 @@ _FURTHER = 56 + 20  # bytes of the longer end record of large zips, and of what 
 _MOST_ARRAY = 2 << 30  # bytes of one array
 _HEADER_BYTES = 10_000
 _ENCRYPTED, _UTF8 = 1, 1 << 11  # flags of an entry
-_SYSTEM = ("__MACOSX", "Thumbs.db", "desktop.ini")
+SYSTEM = ("__MACOSX", "Thumbs.db", "desktop.ini", ".git", ".svn", ".hg", ".Trashes", ".fseventsd", ".Spotlight-V100")
+_OWN = (*SUFFIXES, ".csv", ".tsv")
 ARCHIVES = (".zip", ".tar", ".tgz", ".gz", ".bz2", ".xz", ".zst", ".npz", ".rar", ".7z")
 _BROKEN = (
     zipfile.BadZipFile,
@@ -139,9 +140,9 @@ def zip_entries(
     entries, refused = [], []
     seen: set[str] = set()
     for name, info in sorted(((_name(info), info) for info in opened.infolist()), key=itemgetter(0)):
-        if name.endswith("/") or is_hidden(name):
+        if name.endswith("/") or of_system(name) or (suffixes is not None and is_hidden(name)):
             continue
-        reason = _reason(info, name)
+        reason = _reason(info, name) or (hidden_reason(name) if is_hidden(name) else "")
         if name in seen:
             reason = f"expected every name once, {short_name(name)} comes twice; pack the archive again"
         seen.add(name)
@@ -242,9 +243,26 @@ def _reason(info: zipfile.ZipInfo, name: str) -> str:
     return ""
 
 
+def of_system(name: str) -> bool:
+    """Whether a file is none of the owner's: a system packed it along, or it is hidden and no picture or table."""
+    parts = name.split("/")
+    other = is_hidden(name) and ending_of(name) not in _OWN
+    return other or parts[-1].startswith("._") or any(part in SYSTEM for part in parts)
+
+
 def is_hidden(name: str) -> bool:
-    """Whether a file is none of the owner's: of the system that packed it."""
-    return any((part.startswith(".") and part != "..") or part in _SYSTEM for part in name.split("/"))
+    """Whether a file, or a folder that it lies in, begins with a dot."""
+    return any(map(_is_dotted, name.split("/")))
+
+
+def _is_dotted(part: str) -> bool:
+    return part.startswith(".") and part not in (".", "..")
+
+
+def hidden_reason(name: str) -> str:
+    """Why a hidden file is left out."""
+    part = next(each for each in name.split("/") if _is_dotted(each))
+    return f"expected names that begin with no dot, {short_name(part)} is hidden; rename it to use it"
 
 
 def _shown(name: str) -> str:

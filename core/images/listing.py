@@ -17,8 +17,20 @@ from unicodedata import normalize
 import numpy as np
 
 from core.errors import ImageError
-from core.images.archives import ARCHIVES, Entry, Refused, is_hidden, open_arrays, open_zip, zip_entries
+from core.images.archives import (
+    ARCHIVES,
+    SYSTEM,
+    Entry,
+    Refused,
+    hidden_reason,
+    is_hidden,
+    of_system,
+    open_arrays,
+    open_zip,
+    zip_entries,
+)
 from core.images.arrays import Arrays, arrays_of
+from core.images.classes import whole_numbers
 from core.images.files import MOST_BYTES, SUFFIXES, Picture, ending_of, fitted_array, not_read, read_picture, short_name
 from core.images.tables import TABLES, classes_in_tables
 from core.sources.images import Fit, rows_of
@@ -117,7 +129,7 @@ def _of_arrays(arrays: Arrays, most: int | None, name: str) -> Listed:
 
 
 def _inside(folder: Path) -> tuple[list[Entry], list[Refused]]:
-    """The files of a folder, sorted, and those that lead nowhere; nothing hidden, nor in a hidden folder."""
+    """The files of a folder, sorted, and those that are hidden or lead nowhere; nothing that a system packs along."""
     names: list[str] = []
     refused: list[Refused] = []
 
@@ -130,8 +142,8 @@ def _inside(folder: Path) -> tuple[list[Entry], list[Refused]]:
     for place, folders, files in os.walk(folder, onerror=failed):
         inside = Path(place).relative_to(folder).as_posix()
         start = "" if inside == "." else f"{inside}/"
-        folders[:] = [each for each in folders if not is_hidden(each)]
-        names += [start + each for each in files if not is_hidden(each)]
+        folders[:] = [each for each in folders if each not in SYSTEM]
+        names += [start + each for each in files if not of_system(start + each)]
         refused += [
             Refused(
                 start + each,
@@ -143,7 +155,9 @@ def _inside(folder: Path) -> tuple[list[Entry], list[Refused]]:
     entries = []
     for name in sorted(names, key=lambda each: each.split("/")):
         path = folder / name
-        if path.is_file():
+        if is_hidden(name):
+            refused.append(Refused(name, hidden_reason(name)))
+        elif path.is_file():
             entries.append(Entry(name, partial(read_bytes, path)))
         else:
             reason = f"expected a file, {short_name(name)} is a link to nothing, or a device; leave it away"
@@ -184,11 +198,13 @@ def _classed(entries: Sequence[Entry], refused: Sequence[Refused], where: str, *
         pictures = _without_common(pictures)
     loose = [each for each in pictures if "/" not in each.name]
     folders = len({each.name.partition("/")[0] for each in pictures if "/" in each.name}) > 1
+    left: Sequence[Refused] = ()
+    class_names: tuple[str, ...] = ()
     if tables and pictures:
         found = classes_in_tables(tables, [each.name for each in pictures], folders=folders)
-        refused += found.refused
+        refused, left, class_names = [*refused, *found.refused], found.left, found.class_names
         if found.labels is not None:
-            return Listed(_named(pictures, found.labels), refused, found.left)
+            return Listed(_named(pictures, found.labels), refused, left, _fitting_names(found.labels, class_names))
     if loose and len(loose) < len(pictures):
         if not loose_and_classes:
             raise ImageError(
@@ -200,7 +216,14 @@ def _classed(entries: Sequence[Entry], refused: Sequence[Refused], where: str, *
         pictures = [each for each in pictures if "/" in each.name]
         loose = []
     labels = ["" if loose else normalize("NFC", each.name.partition("/")[0]) for each in pictures]
-    return Listed(_named(pictures, labels), refused)
+    return Listed(_named(pictures, labels), refused, left, _fitting_names(labels, class_names))
+
+
+def _fitting_names(labels: Sequence[str], class_names: tuple[str, ...]) -> tuple[str, ...]:
+    """What classes are called, where the labels are numbers of these."""
+    numbers = whole_numbers({label for label in labels if label})
+    known = set() if numbers is None else set(numbers.values())
+    return class_names if known and known <= set(range(len(class_names))) else ()
 
 
 def _named(pictures: Sequence[Entry], labels: Sequence[str]) -> list[Named]:

@@ -66,7 +66,7 @@ def load_images(
     from core.images.collections import gather
 
     found = gather(source, size=size, uploads=uploads)
-    for what, some in (("left out", found.refused), ("left aside", found.left)):
+    for what, some in (("left out", found.refused), ("note on", found.left)):
         for name, reason in some[:_MOST_TOLD]:
             logger.warning("%s %s: %s", what, name if name.isprintable() else ascii(name), reason)
         if len(some) > _MOST_TOLD:

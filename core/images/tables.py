@@ -16,7 +16,7 @@ from unicodedata import normalize
 
 from core.errors import ImageError
 from core.images.archives import Entry, Refused
-from core.images.classes import is_missing, number_in
+from core.images.classes import check_numbers, is_missing, number_in
 from core.images.files import SUFFIXES, ending_of, short_name
 
 TABLES = (".csv", ".tsv")
@@ -24,8 +24,13 @@ _BYTES = 16 << 20  # of all tables of a set
 _CELLS = 1_000_000  # of all tables of a set
 _DEPTH = 8  # last parts of a path that are compared
 _PREFERRED = ("labels", "classes")  # names of tables that go before others
-_CLASS_TITLES = ("class", "label", "classes", "labels", "class_name", "classname", "class_id", "category", "target")
-_NO_NAMES = (*_CLASS_TITLES, "targets", "categories", "species", "breed", "diagnosis", "dx", "type", "kind", "y")
+_CLASS_TITLES = ("class", "label", "classes", "labels", "class_name", "classname", "class_id", "category", "target",
+                 "class_label", "label_name", "label_id", "category_name", "category_id", "true_class", "true_label",
+                 "ground_truth", "gt")  # fmt: skip
+_MORE_CLASS_TITLES = ("targets", "categories", "species", "breed", "diagnosis", "dx", "grade", "type", "kind", "y")
+_NO_NAMES = (*_CLASS_TITLES, *_MORE_CLASS_TITLES)
+_LEGENDS = ("classes", "class_names", "classnames", "names", "label_names", "legend", "categories", "label_map",
+            "labelmap", "class_map", "synsets")  # fmt: skip
 _NAME_TITLES = ("name", "file", "filename", "file_name", "image", "image_id", "img", "picture", "path", "id",
                 "file_path", "filepath", "image_name", "image_path", "img_name", "img_path", "file_id")  # fmt: skip
 _INDEX_TITLES = ("", "index", "unnamed:_0", "row", "nr", "no", "number", "#")
@@ -41,11 +46,13 @@ class Said(NamedTuple):
         labels: the class of each picture, "" where it has none; None where no table counts.
         refused: tables that are left out.
         left: what of the others is left aside.
+        class_names: what numbers of classes are called, where a table lists it.
     """
 
     labels: list[str] | None
     refused: list[Refused]
     left: list[Refused]
+    class_names: tuple[str, ...] = ()
 
 
 def read_table(content: bytes, name: str, most: int = _CELLS) -> list[list[str]]:
@@ -112,13 +119,17 @@ def _text(content: bytes, name: str) -> str:
 
 
 def _delimiter(text: str) -> str:
-    """What parts the columns: the sign that most of the first lines have as often as the first one."""
+    """What parts the columns: the sign that most of the first lines have as often as the first one.
+
+    Of several, one that parts names of pictures from the rest; a comma last, which numbers and names may have.
+    """
     lines = [line for line in text[:20_000].splitlines()[:20] if line.strip()]
 
-    def alike(sign: str) -> int:
-        return sum(line.count(sign) == lines[0].count(sign) > 0 for line in lines)
+    def alike(sign: str) -> tuple[int, int]:
+        same = sum(line.count(sign) == lines[0].count(sign) > 0 for line in lines)
+        return same, sum(_has_ending(cell.strip(' "')) for line in lines for cell in line.split(sign))
 
-    return max(",;\t|", key=alike)
+    return max(";\t|,", key=alike) if lines else ","
 
 
 def classes_in_tables(tables: Sequence[Entry], pictures: Sequence[str], *, folders: bool) -> Said:
@@ -134,11 +145,46 @@ def classes_in_tables(tables: Sequence[Entry], pictures: Sequence[str], *, folde
         The classes.
     """
     places = _Places(pictures)
-    refused, left = [], []
-    labels: list[str] | None = None
+    read, refused = _read(tables)
+    legends = {name: names for name, rows in read if (names := _legend(rows, places))}
+    labels, left, class_names = None, [], ()
+    for name, rows in sorted(read, key=lambda each: (each[0] in legends, _preferred(each[0]), each[0])):
+        short, names = short_name(name), legends.get(name)
+        if names and _stem_of(name) in _LEGENDS:
+            class_names = class_names or names
+            left.append(Refused(name, _AS_CLASSES.format(short)))
+            continue
+        try:
+            found, remarks = _classes(
+                rows, places, short, asked=_preferred(name) < len(_PREFERRED), alone=labels is None and not folders
+            )
+            labels = found if labels is None else _together(labels, found, short)
+        except ImageError as error:
+            refused.append(Refused(name, str(error)))
+        else:
+            left += [Refused(name, remark) for remark in [*remarks, *([_AS_PICTURES.format(short)] if names else [])]]
+    if labels is not None and "" in labels:
+        none = [name for name, label in zip(pictures, labels, strict=True) if not label]
+        reason = f"expected a class for every picture, the tables name none for {len(none):,}, such as this one"
+        left.append(Refused(none[0], reason))
+    return Said(labels, refused, left, class_names)
+
+
+_AS_CLASSES = (
+    "expected a table that names pictures, {} is taken for a list of what numbers of classes are called; where its"
+    " numbers are pictures, write them with their endings"
+)
+_AS_PICTURES = (
+    "expected names with endings where pictures are meant, the numbers in {} are taken for pictures; if it lists what"
+    " classes are called, name it classes.csv"
+)
+
+
+def _read(tables: Sequence[Entry]) -> tuple[list[tuple[str, list[list[str]]]], list[Refused]]:
+    """The rows of tables by their names, and those that cannot be read."""
+    found, refused = [], []
     size = cells = 0
-    for table in sorted(tables, key=lambda each: (not _preferred(each.name), each.name)):
-        short, asked = short_name(table.name), _preferred(table.name)
+    for table in sorted(tables, key=lambda each: (_preferred(each.name), each.name)):
         try:
             _check_size(size)
             content = table.read()
@@ -146,22 +192,38 @@ def classes_in_tables(tables: Sequence[Entry], pictures: Sequence[str], *, folde
             _check_size(size)
             rows = read_table(content, table.name, _CELLS - cells)
             cells += len(rows) * len(rows[0])
-            alone = labels is None and not folders
-            found, remarks = _classes(rows, places, short, asked=asked, alone=alone)
-            labels = found if labels is None else _together(labels, found, short)
+            found.append((table.name, rows))
         except ImageError as error:
             refused.append(Refused(table.name, str(error)))
-        else:
-            left += [Refused(table.name, sentence) for sentence in remarks]
-    if labels is not None and "" in labels:
-        none = [name for name, label in zip(pictures, labels, strict=True) if not label]
-        reason = f"expected a class for every picture, the tables name none for {len(none):,}, such as this one"
-        left.append(Refused(none[0], reason))
-    return Said(labels, refused, left)
+    return found, refused
 
 
-def _preferred(name: str) -> bool:
-    return name.rpartition("/")[2].lower().removesuffix(ending_of(name)) in _PREFERRED
+def _legend(rows: list[list[str]], places: _Places) -> tuple[str, ...]:
+    """What numbers of classes are called, where a table lists each number from 0 or 1 on with a word of its own."""
+    if any(_has_ending(cell) or (number_in(cell) is None and places.find(cell)) for row in rows for cell in row):
+        return ()
+    titled = not any(number_in(cell) is not None for cell in rows[0])
+    columns = list(zip(*rows[titled:], strict=True))
+    numbers = next((column for column in columns if _counts_rows(column)), ())
+    words = next((column for column in columns if _tells_apart(column)), ())
+    return ("",) * int(number_in(numbers[0]) or 0) + words if numbers and words else ()
+
+
+def _tells_apart(column: Sequence[str]) -> bool:
+    """Whether a column has a word of its own in every row."""
+    words = [cell for cell in column if not is_missing(cell) and number_in(cell) is None]
+    return len(set(words)) == len(column) > 1
+
+
+def _preferred(name: str) -> int:
+    """The place of a table among others by its name: low where it asks to be the table of classes."""
+    stem = _stem_of(name)
+    return _PREFERRED.index(stem) if stem in _PREFERRED else len(_PREFERRED)
+
+
+def _stem_of(name: str) -> str:
+    """The last part of a path, without its ending, in small letters."""
+    return name.rpartition("/")[2].lower().removesuffix(ending_of(name))
 
 
 def _check_size(size: int) -> None:
@@ -214,9 +276,18 @@ def _classes(
             " names as the files have them"
         )
     below = [each[titled:] for each in columns]
-    labels = _class_column(below, rows[0] if titled else [], naming, name, asked=asked or alone)
+    labels = _class_column(below, rows[0] if titled else [], naming, name, asked=asked, alone=alone)
+    lacks = []
+    if labels in below:  # else they are titles, which name classes
+        check_numbers(set(labels), name)
+        lacks = [label for label in labels if label and is_missing(label)]
+        labels = ["" if is_missing(label) else label for label in labels]
     matched = list(zip(found[naming][titled:], below[naming], labels, strict=True))
-    return _by_row(matched, places.count, name)
+    by_row, remarks = _by_row(matched, places.count, name)
+    if lacks:
+        came = f"{lacks[0]} for {len(lacks):,}"
+        remarks.append(f"expected a class in every row of {name}, got {came}; call the class otherwise if it is one")
+    return by_row, remarks
 
 
 def _titles(row: Sequence[str]) -> list[str]:
@@ -261,34 +332,45 @@ def _has_ending(cell: str) -> bool:
 
 
 def _class_column(
-    columns: Sequence[Sequence[str]], head: Sequence[str], naming: int, name: str, *, asked: bool
+    columns: Sequence[Sequence[str]], head: Sequence[str], naming: int, name: str, *, asked: bool, alone: bool
 ) -> Sequence[str]:
-    """The classes: the column that is called so, the only one that may hold classes, or one column for each class.
+    """The classes: the column that is called so, one column for each class, or without titles the only other one.
+
+    Args:
+        columns: of cells, without titles.
+        head: their titles, if there are any.
+        naming: the column that names pictures.
+        name: of the table.
+        asked: whether the table is called one of classes.
+        alone: whether nothing else says classes.
 
     Raises:
         ImageError: if there is none, or it is not clear which one it is.
     """
-    titles = _titles(head)
+    titles = _titles(head) or [""] * len(columns)
     others = [at for at in range(len(columns)) if at != naming and _may_be_classes(columns[at])]
-    for title in _CLASS_TITLES if titles else ():
+    for title in _CLASS_TITLES:
         if (at := next((at for at in others if titles[at] == title), None)) is not None:
             return columns[at]
-    others = [at for at in others if not titles or not titles[at].startswith(_NO_CLASSES)]
-    if len({columns[at] for at in others}) > 1:
-        named_so = [at for at in others if titles and titles[at] in _INDEX_TITLES and _counts_rows(columns[at])]
-        others = [at for at in others if at not in named_so]
-        flags = [at for at in others if {number_in(cell) for cell in columns[at]} <= {0, 1}]
-        several = titles and len({columns[at] for at in flags}) > 1
-        if several and asked:
-            return _one_hot(columns, head, flags, others, name)
-        if not several:
-            others = [at for at in others if not _counts_rows(columns[at])] or others
-    if len({columns[at] for at in others}) == 1 and (asked or not titles):
-        return columns[others[0]]
+    others = [at for at in others if not titles[at].startswith(_NO_CLASSES)]
+    if len(others) > 1:
+        others = [at for at in others if not (titles[at] in _INDEX_TITLES and _counts_rows(columns[at]))]
+    called = [at for at in others if titles[at] in _MORE_CLASS_TITLES and not (titles[at] == "y" and "x" in titles)]
+    flags = [at for at in others if {number_in(cell) for cell in columns[at]} <= {0, 1}]
+    if head and not called and (asked or alone) and len({columns[at] for at in flags}) > 1:
+        return _one_hot(columns, head, flags, others, name)
+    likely = called if head else others
+    if len(likely) == 1 and (head or asked or _is_plausible(columns[likely[0]])):
+        return columns[likely[0]]
     words = "/".join((head[at] if head else f"column {at + 1}")[:30] for at in others[:6])
     raise ImageError(
         f"expected one column of classes in {name}, got {words or 'none'}; call it class, with whole numbers or words"
     )
+
+
+def _is_plausible(column: Sequence[str]) -> bool:
+    """Whether a column without a title may hold classes: several pictures have the same, as with no hash or size."""
+    return len(set(column)) < len(column) or len(column) < 3
 
 
 def _one_hot(

@@ -183,7 +183,7 @@ def refused(found: Gathered) -> None:
         count = len(found.refused)
         listed(f"Left out: {count} of {count + len(found.images)} files. The rest is kept.", found.refused)
     if found.left:
-        listed("Something in the files that are used was left aside.", found.left)
+        listed("Something in the files that are used was left aside, or is not clear.", found.left)
 
 
 def listed(what: str, each: Sequence[Refused]) -> None:

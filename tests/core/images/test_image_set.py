@@ -351,7 +351,7 @@ def test_what_is_left_out_is_printed_where_nobody_logs(tmp_path: Path, checkout:
     assert told.stdout == ""
     assert lines[0].startswith("left out 00.txt: expected pictures or a table of classes, 00.txt is neither")
     assert lines[20] == f"left out 6 more of {tmp_path}"
-    assert lines[21:] == ["left aside b.gif: expected one picture in a file, b.gif has more; only the first is taken"]
+    assert lines[21:] == ["note on b.gif: expected one picture in a file, b.gif has more; only the first is taken"]
 
 
 # -- folders ----------------------------------------------------------------------------------------------------------

@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 
 from core.errors import ImageError
+from core.images.classes import numbered
 from core.images.listing import Listed, listed
-from core.sources.images import Fit
+from core.sources.images import Fit, ImageSource
 from tests.hostile_images import archive, encoded
 
 PNG = encoded(values=np.zeros((2, 2, 3), np.uint8))
@@ -66,18 +67,57 @@ def test_a_table_that_is_none_of_classes_leaves_the_folders_theirs(
 @pytest.mark.parametrize("packed", [True, False])
 def test_files_that_are_no_pictures_are_said(tmp_path: Path, packed: bool) -> None:
     others = ("b.heic", "c.avif", "d.svg", "notes.txt", "e.psd", "f.mp4", "g", "h.exr")
-    hidden = (".DS_Store", "__MACOSX/._a.png", ".git/a.png", "Thumbs.db")
+    system = (".DS_Store", "__MACOSX/._a.png", "._b.png", ".git/a.png", "Thumbs.db", ".x/.gitignore", ".x/notes.txt")
+    hidden = (".b.png", ".x/a.png", "y/.z/c.JPG", ".labels.csv")
     pictures = ("a.png", "A.PNG")
-    entries = {**dict.fromkeys(pictures, PNG), **dict.fromkeys((*others, *hidden), b"-"), "more.npz": b"PK"}
+    entries = {**dict.fromkeys((*pictures, *hidden), PNG), **dict.fromkeys((*others, *system), b"-"), "more.npz": b"PK"}
     if packed:
         (tmp_path / "a.zip").write_bytes(archive(entries))
     found, refused = look(tmp_path / "a.zip" if packed else unpacked(tmp_path / "set", entries))
     assert sorted(found) == sorted(pictures)
-    assert sorted(refused) == sorted((*others, "more.npz"))
+    assert sorted(refused) == sorted((*others, *hidden, "more.npz"))
+    assert refused["y/.z/c.JPG"] == "expected names that begin with no dot, .z is hidden; rename it to use it"
     assert refused["b.heic"] == (
         "expected PNG, JPEG or another known format, b.heic is HEIC, which is not read here; convert it"
     )
     assert "known endings are" in refused["notes.txt"]
+
+
+@pytest.mark.parametrize("packed", [True, False])
+@pytest.mark.parametrize(
+    ("classes", "pictures", "tables"),
+    [
+        ("dog cat bird", "x.png y.png z.png", {"labels.csv": "image,label\nx,1\ny,0\nz,2\n"}),
+        ("dog cat bird", "0.png 1.png 2.png", {"labels.csv": "image,label\n0.png,1\n1.png,0\n2.png,2\n"}),
+        ("dog cat bird", "0.png 1.png 2.png", {"labels.csv": "image,label\n0,1\n1,0\n2,2\n"}),
+        ("cat dog bird", "0/a.png 1/a.png 2/a.png", {}),
+        ("x z y", "0.png 1.png 2.png", {"labels.csv": "image,label\n0.png,x\n1.png,z\n2.png,y\n"}),  # words
+        ("- - -", "0.png 1.png 2.png", {}),
+    ],
+)
+@pytest.mark.parametrize(
+    "legend",
+    [
+        {"classes.csv": "0,cat\n1,dog\n2,bird\n"},
+        {"classes.csv": "id,name\n0,cat\n1,dog\n2,bird\n"},
+        {"names.csv": "name;id\ncat;0\ndog;1\nbird;2\n"},
+        {"legend.tsv": "class\tname\n0\tcat\n1\tdog\n2\tbird\n"},
+    ],
+)
+def test_a_list_of_class_names_is_no_table_of_pictures(
+    tmp_path: Path, classes: str, pictures: str, tables: dict[str, str], legend: dict[str, str], packed: bool
+) -> None:
+    texts = {name: text.encode() for name, text in {**tables, **legend}.items()}
+    entries = {**dict.fromkeys(pictures.split(), PNG), **texts}
+    if packed:
+        (tmp_path / "a.zip").write_bytes(archive(entries))
+    with ExitStack() as stack:
+        found = listed(tmp_path / "a.zip" if packed else unpacked(tmp_path / "set", entries), None, stack)
+        rows, names = numbered([each.label for each in found.files], found.class_names, ImageSource.parse("a.zip"))
+    assert [names[row] if row >= 0 else "-" for row in rows] == classes.split()
+    assert found.refused == []
+    (said,) = [reason for name, reason in found.left if name in legend]
+    assert "is taken for a list of what numbers of classes are called" in said
 
 
 def test_every_ending_of_a_known_format_is_read(tmp_path: Path) -> None:

@@ -49,7 +49,13 @@ def said(tables: dict[str, str | bytes], pictures: tuple[str, ...] = ABC, folder
         ("image,MEL,NV\na,1.0,0.0\nb,0.0,1.0\nc,1.0,0.0\n", "MEL NV MEL"),
         ("image,MEL,NV,UNK\na,1,0,0\nb,0,1,0\nc,0,1,0\n", "MEL NV NV"),
         (",image,MEL,NV\n0,a,0,1\n1,b,1,0\n2,c,0,1\n", "NV MEL NV"),
+        ("image,None,NV\na,1,0\nb,0,1\nc,1,0\n", "None NV None"),
         ("image,0,1\na,0,1\nb,1,0\nc,0,1\n", "1 0 1"),
+        ("a.png;10,0\nb.png;2,0\nc.png;11,0\n", "10,0 2,0 11,0"),  # a decimal comma in a table of semicolons
+        ("file,width,label\na.png,224,x\nb.png,224,y\nc.png,224,x\n", "x y x"),
+        ("file,x,y,species\na.png,1,2,cat\nb.png,3,4,dog\nc.png,5,6,cat\n", "cat dog cat"),
+        ("file,true_label,prediction\na.png,x,y\nb.png,y,y\nc.png,x,x\n", "x y x"),
+        ("file,ground_truth\na.png,x\nb.png,y\nc.png,x\n", "x y x"),
         ("image,label,MEL,NV\na,x,0,1\nb,y,1,0\nc,x,0,1\n", "x y x"),
     ],
 )
@@ -74,6 +80,11 @@ def test_a_table_is_read_by_what_is_in_it(text: str, labels: str) -> None:
         (NUMBERED, "label,image\n2,1\n3,2\n1,3\n", ["2", "3", "1"]),
         (NUMBERED, "id,class\n1,2\n2,3\n3,1\n", ["2", "3", "1"]),
         (NUMBERED, "species,stem\n2,1\n3,2\n1,3\n", ["2", "3", "1"]),
+        (ABC, "name,class\na.png,cat\nb.png,nan\nc.png,dog\n", ["cat", "", "dog"]),
+        (ABC, "name,class\na.png,N/A\nb.png,cat\nc.png,\n", ["", "cat", ""]),
+        (ABC, "a.png,cat\nb.png,None\nc.png,null\n", ["cat", "", ""]),
+        (ABC, "name,class\na.png,1\nb.png,nan\nc.png,2\n", ["1", "", "2"]),
+        (("a,1.png", "b,2.png"), "name;class\na,1.png;cat\nb,2.png;dog\n", ["cat", "dog"]),
         (NUMBERED, "grade,id\n2,1\n3,2\n1,3\n", ["2", "3", "1"]),
         (NUMBERED, "class,id\n2,1\n3,7\n", ["2", "", ""]),  # the class would name more pictures
         (NUMBERED, "3,1\n1,1\n2,2\n", ["1", "2", "1"]),
@@ -113,6 +124,27 @@ def test_names_that_are_written_otherwise(pictures: tuple[str, ...], text: str, 
             "MEL/NV with none or several in 2 rows; write the class",
         ),
         ({"t.csv": "image,train,test\na,1,0\nb,0,1\nc,1,0\n"}, ABC, "got train/test; write the class of each"),
+        (
+            {"metadata.csv": "file_name,width,height\na.png,224,224\nb.png,224,224\nc.png,224,224\n"},
+            ABC,
+            "got width/height",
+        ),
+        (
+            {"labels.csv": "file_name,width,height\na.png,224,224\nb.png,224,224\nc.png,224,224\n"},
+            ABC,
+            "got width/height",
+        ),
+        ({"meta.csv": "file,width\na.png,8\nb.png,8\nc.png,8\n"}, ABC, "got width; call it class"),
+        ({"files.csv": "file,bytes\na.png,70123\nb.png,70124\nc.png,70125\n"}, ABC, "got bytes; call it class"),
+        ({"files.csv": "a.png,70123\nb.png,70124\nc.png,70125\n"}, ABC, "got column 2; call it class"),
+        ({"exif.csv": "file,camera\na.png,Nikon\nb.png,Canon\nc.png,Nikon\n"}, ABC, "got camera; call it class"),
+        ({"labels.csv": "file,patient\na.png,p1\nb.png,p2\nc.png,p1\n"}, ABC, "got patient; call it class"),
+        ({"a.csv": "file,licence\na.png,CC0\nb.png,CC-BY\nc.png,CC0\n"}, ABC, "got licence; call it class"),
+        ({"md5.csv": "a.png,aa11\nb.png,bb22\nc.png,cc33\n"}, ABC, "got column 2; call it class"),
+        ({"a.csv": "file,caption\na.png,a cat\nb.png,a dog\nc.png,a cow\n"}, ABC, "got caption; call it class"),
+        ({"labels.csv": "a.png,224,224\nb.png,224,224\nc.png,224,224\n"}, ABC, "got column 2/column 3; call it class"),
+        ({"labels.csv": "file,x,y\na.png,1,2\nb.png,1,2\nc.png,3,4\n"}, ABC, "got x/y; call it class"),
+        ({"labels.csv": 'name,class\na.png,"1,000"\nb.png,2\nc.png,3\n'}, ABC, "got 1,000, which may be two numbers"),
         ({"t.csv": "image,place,MEL,NV\na,x,1,0\nb,y,0,1\nc,z,1,0\n"}, ABC, "got place/MEL/NV; write the class"),
         ({"t.csv": "image,MEL,NV\ncat/1,1,0\ndog/2,0,1\n"}, PETS, "got MEL/NV; call it class"),
     ],
@@ -138,6 +170,32 @@ def test_scores_beside_labels_are_left_out_and_tables_of_parts_are_put_together(
     other = said({"labels.csv": labels, "more.csv": "file,class\na.png,y\n"})
     assert other.labels == ["x", "y", "x"]
     assert "more.csv has others than another table for 1" in other.refused[0].reason
+
+
+def test_a_missing_class_is_said() -> None:
+    found = said({"labels.csv": "name,class\na.png,cat\nb.png,N/A\nc.png,none\n"})
+    assert [reason for _, reason in found.left] == [
+        "expected a class in every row of labels.csv, got N/A for 2; call the class otherwise if it is one",
+        "expected a class for every picture, the tables name none for 2, such as this one",
+    ]
+
+
+def test_numbers_that_may_be_pictures_or_classes_are_said() -> None:
+    legend, table = "0,cat\n1,dog\n2,bird\n", "file,class\n0.png,1\n1.png,1\n2.png,0\n"
+    pictures = ("0.png", "1.png", "2.png")
+    alone = said({"labels.csv": legend}, pictures)
+    assert (alone.labels, alone.class_names) == (["cat", "dog", "bird"], ())
+    assert ["are taken for pictures; if it lists" in reason for _, reason in alone.left] == [True]
+    for name in ("labels.csv", "info.csv"):
+        both = said({name: legend, "train.csv": table}, pictures)
+        assert (both.labels, both.class_names) == (["1", "1", "0"], ())
+        assert [name for name, _ in both.refused] == [name]
+    found = said({"classes.csv": legend, "labels.csv": table}, pictures)
+    assert (found.labels, found.class_names, found.refused) == (["1", "1", "0"], ("cat", "dog", "bird"), [])
+    first = said({"classes.csv": "1,cat\n2,dog\n", "labels.csv": table}, pictures)
+    assert first.class_names == ("", "cat", "dog")
+    pictured = said({"classes.csv": "0.png,cat\n1.png,dog\n2.png,bird\n"}, pictures)
+    assert (pictured.labels, pictured.left) == (["cat", "dog", "bird"], [])
 
 
 def test_rows_and_pictures_without_each_other_are_told() -> None:

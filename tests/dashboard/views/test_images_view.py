@@ -201,7 +201,7 @@ def test_what_is_left_out_of_files_and_among_them_is_listed(app: AppTest) -> Non
     healthy(drop(app, ("set.zip", archive(entries))))
     assert [each.value for each in app.warning] == [
         "Left out: 2 of 4 files. The rest is kept.",
-        "Something in the files that are used was left aside.",
+        "Something in the files that are used was left aside, or is not clear.",
     ]
     (notes,) = (element.value for element in app.dataframe)
     refused = listed(app)
