@@ -73,7 +73,7 @@ def read_table(content: bytes, name: str, most: int = _CELLS) -> list[list[str]]
     rows: list[list[str]] = []
     cells = 0
     try:
-        text = _text(content, short)
+        text = re.sub(r"\Asep=.?\s*\n", "", _text(content, short))  # which spreadsheets write first
         for row in csv.reader(io.StringIO(text, newline=""), delimiter=_delimiter(text)):
             cells += len(row)
             if cells > most:
@@ -146,10 +146,12 @@ def classes_in_tables(tables: Sequence[Entry], pictures: Sequence[str], *, folde
     """
     places = _Places(pictures)
     read, refused = _read(tables)
-    legends = {name: names for name, rows in read if (names := _legend(rows, places))}
-    labels, left, class_names = None, [], ()
+    legends = {name: words for name, rows in read if (words := _legend(rows, places))}
+    labels: list[str] | None = None
+    left: list[Refused] = []
+    class_names: tuple[str, ...] = ()
     for name, rows in sorted(read, key=lambda each: (each[0] in legends, _preferred(each[0]), each[0])):
-        short, names = short_name(name), legends.get(name)
+        short, names = short_name(name), legends.get(name, ())
         if names and _stem_of(name) in _LEGENDS:
             class_names = class_names or names
             left.append(Refused(name, _AS_CLASSES.format(short)))

@@ -52,6 +52,7 @@ def said(tables: dict[str, str | bytes], pictures: tuple[str, ...] = ABC, folder
         ("image,None,NV\na,1,0\nb,0,1\nc,1,0\n", "None NV None"),
         ("image,0,1\na,0,1\nb,1,0\nc,0,1\n", "1 0 1"),
         ("a.png;10,0\nb.png;2,0\nc.png;11,0\n", "10,0 2,0 11,0"),  # a decimal comma in a table of semicolons
+        ("sep=;\r\nname;class\r\na.png;x\r\nb.png;y\r\nc.png;x\r\n", "x y x"),
         ("file,width,label\na.png,224,x\nb.png,224,y\nc.png,224,x\n", "x y x"),
         ("file,x,y,species\na.png,1,2,cat\nb.png,3,4,dog\nc.png,5,6,cat\n", "cat dog cat"),
         ("file,true_label,prediction\na.png,x,y\nb.png,y,y\nc.png,x,x\n", "x y x"),
