@@ -6,6 +6,7 @@ what to do, and no part of it is guessed.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -333,6 +334,11 @@ def _labels(values: np.ndarray, count: int, class_names: Sequence[str], name: st
     if not place or not place <= set(rows):
         return texts, told
     by_name = np.array([str(rows[key(text)]) if text else "" for text in texts.tolist()])
+    twice = [each for each, count in Counter(class_names).items() if count > 1 and key(each) in place]
+    if twice:
+        told.append(
+            f"expected every class name of {name} once, got {twice[0][:40]!a} again; the first of them is taken"
+        )
     other = (by_name != texts).argmax()
     if not words and by_name[other] != texts[other]:
         told.append(

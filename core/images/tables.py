@@ -153,8 +153,8 @@ def classes_in_tables(tables: Sequence[Entry], pictures: Sequence[str], *, folde
     for name, rows in sorted(read, key=lambda each: (each[0] in legends, _preferred(each[0]), each[0])):
         short, names = short_name(name), legends.get(name, ())
         if names and _stem_of(name) in _LEGENDS:
+            left.append(Refused(name, _AS_CLASSES.format(short) if not class_names else _SECOND.format(short)))
             class_names = class_names or names
-            left.append(Refused(name, _AS_CLASSES.format(short)))
             continue
         try:
             found, remarks = _classes(
@@ -176,6 +176,7 @@ _AS_CLASSES = (
     "expected a table that names pictures, {} is taken for a list of what numbers of classes are called; where its"
     " numbers are pictures, write them with their endings"
 )
+_SECOND = "expected one list of what classes are called, {} is another one and is left aside; keep one"
 _AS_PICTURES = (
     "expected names with endings where pictures are meant, the numbers in {} are taken for pictures; if it lists what"
     " classes are called, name it classes.csv"

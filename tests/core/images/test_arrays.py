@@ -132,6 +132,15 @@ def test_numbers_that_may_be_names_or_rows_are_said() -> None:
     assert same.left == ()
 
 
+def test_a_class_name_that_comes_twice_is_said() -> None:
+    labels = np.array(["cat", "dog", "cat", "dog"])
+    arrays = found({"images": BYTES, "labels": labels, "class_names": np.array(["cat", "cat", "dog"])})
+    assert [arrays.label(row) for row in range(4)] == ["0", "2", "0", "2"]
+    assert [reason for _, reason in arrays.left] == [
+        "expected every class name of a.npz once, got 'cat' again; the first of them is taken"
+    ]
+
+
 @pytest.mark.parametrize(
     ("expected", "labels"),
     [

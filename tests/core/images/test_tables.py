@@ -195,6 +195,9 @@ def test_numbers_that_may_be_pictures_or_classes_are_said() -> None:
     assert (found.labels, found.class_names, found.refused) == (["1", "1", "0"], ("cat", "dog", "bird"), [])
     first = said({"classes.csv": "1,cat\n2,dog\n", "labels.csv": table}, pictures)
     assert first.class_names == ("", "cat", "dog")
+    second = said({"classes.csv": legend, "names.csv": "0,a\n1,b\n2,c\n", "labels.csv": table}, pictures)
+    assert second.class_names == ("cat", "dog", "bird")
+    assert [reason[:50] for _, reason in second.left][1] == "expected one list of what classes are called, name"
     pictured = said({"classes.csv": "0.png,cat\n1.png,dog\n2.png,bird\n"}, pictures)
     assert (pictured.labels, pictured.left) == (["cat", "dog", "bird"], [])
 
