@@ -79,17 +79,44 @@ def _digest(text: str) -> str:
     return hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()[:4]
 
 
-def names(texts: Iterable[str], kind: str) -> tuple[str, ...]:
-    """Names from outside as they are kept, one for each.
+def shortened(text: str, most: int) -> str:
+    """Text that has to fit: its beginning and its end, and four digits of its digest between them.
 
-    >>> names(["cat", ""], "class")
-    ('cat', 'class 1')
+    >>> shortened("cat", 10), shortened("a very long name of a class", 16)
+    ('cat', 'a ve..887b..lass')
+
+    Args:
+        text: anything.
+        most: signs that it may have, at least 8.
+
+    Returns:
+        The text itself where it is short enough; two that differ stay apart.
+    """
+    if len(text) <= most:
+        return text
+    tail = (most - 8) // 2
+    return f"{text[: most - 8 - tail]}..{_digest(text)}..{text[len(text) - tail :]}"
+
+
+def names(texts: Iterable[str], kind: str) -> tuple[str, ...]:
+    r"""Names from outside as they are kept, one for each.
+
+    >>> names(["cat", "", "\uff43at"], "class")
+    ('cat', 'class 1', 'cat (class 2)')
 
     Args:
         texts: anything.
-        kind: what they name; with its number it stands where nothing remains of a name.
+        kind: what they name; with its number it stands where nothing remains of a name, and behind one that only its
+            signs told apart from an earlier one.
     """
-    return tuple(name(text, f"{kind} {number}") for number, text in enumerate(texts))
+    found: dict[str, str] = {}  # the first text of each name
+    kept = []
+    for number, text in enumerate(texts):
+        said = name(text, f"{kind} {number}")
+        if found.setdefault(said, text) != text:
+            said = name(f"{said} ({kind} {number})")
+        kept.append(said)
+    return tuple(kept)
 
 
 def markup(text: str) -> str:

@@ -24,6 +24,7 @@ from core.figures.drawing import style
 from core.figures.drawing.chart import BandLayer, Chart, FieldLayer, ImagesLayer, LinesLayer, Panel, PointsLayer
 from core.figures.drawing.glyphs import readable
 from core.figures.drawing.panels import colour_bar, draw_panel, line_styles, mark_style
+from core.wording import shortened
 
 _POINT = 1 / 72  # inches
 _EDGE = 0.02  # inches kept free around everything
@@ -180,11 +181,11 @@ class Page:
         return box.width / self.figure.dpi, box.height / self.figure.dpi
 
     def _shortened(self, words: str, room: float) -> str:
-        """Words with dots in their middle where they are wider than the room, in inches."""
+        """Words without their middle where they are wider than the room, in inches."""
         short, kept = words, len(words)
-        while kept > 2 and self._measure(short, self.small)[0] > room:
-            kept -= -(-kept // 16)
-            short = f"{words[: kept - kept // 2]}...{words[len(words) - kept // 2 :]}"
+        while kept > 8 and self._measure(short, self.small)[0] > room:
+            kept = max(8, kept - -(-kept // 16))
+            short = shortened(words, kept)
         return short
 
     # -- legend --

@@ -147,6 +147,7 @@ CORRUPTIONS = (
 )
 OF_OTHER_THINGS = {  # than images: sources, files, numbers, results that are drawn
     *("analytic_classifier", "load_classifier", "load_images", "follow", "follow_series", "slice_chart"),
+    *("run_recipe", "run_series"),
     *("batch_size", "write_figure", "mantel", "robustness_bound", "extremal_survival", "every_class", "painted_class"),
 }
 

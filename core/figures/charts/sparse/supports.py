@@ -25,6 +25,7 @@ from core.figures.drawing.chart import (
 )
 from core.figures.drawing.matrices import matrix_panel
 from core.figures.drawing.pictures import map_panel
+from core.wording import shortened
 
 if TYPE_CHECKING:
     from core.geometry.sparse.support_statistics import Supports
@@ -252,7 +253,7 @@ def _cell(frequency: np.ndarray, share: float, few: bool) -> np.ndarray:
 
 
 def _short(name: str) -> str:
-    return name if len(name) <= 10 else f"{name[:9]}…"
+    return shortened(name, 14)
 
 
 # -- curves -----------------------------------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from matplotlib import rc_context
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 
 from core.figures.drawing import style
 from core.figures.drawing.chart import Axis, Chart, FieldLayer, LegendEntry, LinesLayer, Panel, Scale
@@ -66,3 +67,15 @@ def test_an_isometric_panel_keeps_its_shape() -> None:
 def test_a_longer_legend_takes_more_lines_and_makes_the_page_higher() -> None:
     heights = [a_page(curve_panel(), columns=1, legend=count).figure.get_size_inches()[1] for count in (0, 2, 12)]
     assert heights[0] < heights[1] < heights[2]
+
+
+def test_names_that_do_not_fit_stay_apart() -> None:
+    labels = [f"{'x' * 60}{middle}{'y' * 60}" for middle in "AB"]
+    entries = tuple(LegendEntry(colour=style.class_colour(k), label=label) for k, label in enumerate(labels))
+    chart = Chart(panels=(field_panel(),), columns=1, name="x", alt="x", legend=entries)
+    with rc_context({"font.size": 8}):
+        page = Page(chart, 3.5, 8.0, 100)
+    words = [text.get_text() for text in page.figure.findobj(Text)]
+    shown = [text for text in words if text.startswith("xx")]
+    assert len(shown) == len(set(shown)) == 2
+    assert inside(page.figure)
