@@ -17,6 +17,7 @@ from core.geometry.boundary.signed_margin import NORMS, Norm
 from core.images.load import load_images
 from core.models.load import load_classifier
 from core.result import Result
+from core.runtime import batches
 from core.runtime.progress import Cancelled
 from tests import truths
 from tests.truths import BatchSize

@@ -16,6 +16,7 @@ from core.geometry.curvature.profile import STATUSES, CurvatureProfile, curvatur
 from core.images.load import load_images
 from core.models.load import load_classifier
 from core.result import Result
+from core.runtime import batches
 from core.runtime.progress import Cancelled
 from tests import curved, truths
 from tests.truths import BatchSize

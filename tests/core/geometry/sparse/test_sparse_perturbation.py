@@ -19,6 +19,7 @@ from core.images.load import load_images
 from core.models.classifier import Classifier
 from core.models.load import load_classifier
 from core.result import Result
+from core.runtime import batches
 from core.runtime.progress import Cancelled
 from tests import truths
 from tests.truths import BatchSize
