@@ -10,6 +10,7 @@ import torch
 from core.geometry.local.direction_distributions import SAMPLERS, directions
 from core.images.load import load_images
 from core.models.load import load_classifier
+from core.runtime.cost import counting
 from tests import local_maps, truths
 
 SHAPE = (1, 16, 16)
@@ -46,8 +47,9 @@ def test_each_law_lies_where_it_should() -> None:
 def test_attacks_end_where_the_boundary_is_near() -> None:
     classifier = load_classifier("demo:digits/standard", "cpu")
     images = load_images("demo:digits").pixels[3:5]
-    found = directions(classifier, images, 4, "attack", radius=1.0)
-    assert found.gradients == 2 * 4 * 8
+    with counting() as cost:
+        found = directions(classifier, images, 4, "attack", radius=1.0)
+    assert cost.gradients == 2 * 4 * 8
     own = classifier.predict(images).label
     ends = (images[:, None].flatten(2) + found.vectors).view(-1, *images.shape[1:])
     changed = classifier.predict(ends).label.reshape(2, 4) != own[:, None]

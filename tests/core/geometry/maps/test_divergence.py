@@ -12,6 +12,7 @@ from scipy.spatial.distance import jensenshannon
 from torch import Tensor
 
 from core.geometry.maps.divergence import DivergenceSearch, divergence
+from core.runtime.cost import counting
 from tests import truths
 from tests.truths import BatchSize
 
@@ -63,22 +64,23 @@ def test_a_line_with_a_gentle_slope_is_the_sum_of_its_parts() -> None:
     share = 1 / (1 + np.exp(-(np.linspace(0, 1, 6) - 0.5) * 4))
     said = np.stack([share, 1 - share], 1)
     truth = sum(jensenshannon(a, b, base=2) for a, b in itertools.pairwise(said))
-    before = found.forwards
-    assert float(found.lengths(images, logits.softmax(1), torch.tensor([[0, 1]]))[0]) == pytest.approx(truth)
-    assert found.forwards - before >= 4
+    with counting() as cost:
+        length = float(found.lengths(images, logits.softmax(1), torch.tensor([[0, 1]]))[0])
+    assert length == pytest.approx(truth)
+    assert cost.forwards >= 4
 
 
 @pytest.mark.parametrize("batch", [1, 5])
 def test_neighbours_are_those_of_all_pairs(batch: int, batch_size: BatchSize) -> None:
-
     batch_size(batch)
     images = truths.images(40, SHAPE).double()
     centres = truths.images(4, SHAPE, seed=5).double()
-    found, logits = search(truths.NearestCentre(centres), images, segments=4)
-    apart, index, known = found.nearest(images, logits, 5, same=True)
-    spent = found.forwards
+    with counting() as cost:
+        found, logits = search(truths.NearestCentre(centres), images, segments=4)
+        apart, index, known = found.nearest(images, logits, 5, same=True)
     pairs = torch.triu_indices(40, 40, 1).T
-    lengths = found.lengths(images, logits.softmax(1), pairs)
+    with counting() as of_all:
+        lengths = found.lengths(images, logits.softmax(1), pairs)
     largest, longest = found.scale
     truth = torch.full((40, 40), math.inf, dtype=torch.float64)
     flat = images.flatten(1)
@@ -88,7 +90,7 @@ def test_neighbours_are_those_of_all_pairs(batch: int, batch_size: BatchSize) ->
     torch.testing.assert_close(apart, best.values)
     torch.testing.assert_close(index, best.indices)
     assert (known <= truth + 1e-9).all()  # a bound from below where it is not the distance
-    assert spent < found.forwards - spent + 400 * 3 + 2 * batch  # fewer than all pairs, beside those that M is from
+    assert cost.forwards < of_all.forwards + 400 * 3 + 2 * batch  # fewer than all pairs, beside those that M is from
     assert found.published() == 40 * 39 * 4
     other, where, _ = found.nearest(images[:3], logits[:3], 2)
     assert where[:, 0].tolist() == [0, 1, 2]  # of images of the set the nearest are these themselves
@@ -98,7 +100,8 @@ def test_neighbours_are_those_of_all_pairs(batch: int, batch_size: BatchSize) ->
 
 def test_scales_may_be_given_and_options_must_make_sense() -> None:
     images = truths.images(6, SHAPE).double()
-    found, _ = search(step(3.0), images, scale=(2.0, 3.0))
-    assert (found.scale, found.forwards) == ((2.0, 3.0), 0)
+    with counting() as cost:
+        found, _ = search(step(3.0), images, scale=(2.0, 3.0))
+    assert (found.scale, cost.forwards) == ((2.0, 3.0), 0)
     with pytest.raises(ValueError, match="expected a share in"):
         search(step(3.0), images, balance=1.5)
