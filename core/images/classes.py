@@ -20,7 +20,8 @@ _LIKE_A_NUMBER = re.compile(r"['\u2019]?[+\-\u2212]?\d[\d.,'\u2019\u066b\u066c\s
 _GROUPS = re.compile(r"[+-]?[0-9]{1,3}(?:[ '][0-9]{3})+")
 _DECIMAL_COMMA = re.compile(r"([+-]?[0-9]+),([0-9]{1,2}|[0-9]{4,})")  # not of three digits, which may be thousands
 _SIGNS = str.maketrans({"\u2019": "'", "\u066c": "'", "\u066b": ",", "\u2212": "-"})
-_MISSING = ("", "nan", "none", "null", "na", "n/a", "<na>", "nat")  # as tables and pandas write that there is no number
+# as tables, spreadsheets and pandas write that there is no number
+_MISSING = ("", "nan", "none", "null", "na", "n/a", "<na>", "nat", "#n/a")
 
 
 def number_in(text: str) -> float | None:
@@ -135,7 +136,7 @@ def numbered(labels: Sequence[str], own: Sequence[str], source: ImageSource) -> 
         wrong = next((each for each in numbers.values() if each is not None and not UNKNOWN <= each < most), None)
         if wrong is not None:
             raise ImageError(
-                f"expected classes from 0 on and below {most:,}, got {wrong:,}; name every class, or mend the numbers"
+                f"expected classes from 0 on and below {most:,}, got {f'{wrong:,}'[:20]}; name each, or mend them"
             )
         rows = [UNKNOWN if (number := numbers.get(label)) is None else number for label in labels]
         if not given or listed is given:

@@ -359,6 +359,8 @@ def _class_column(
     if len(others) > 1:
         others = [at for at in others if not (titles[at] in _INDEX_TITLES and _counts_rows(columns[at]))]
     called = [at for at in others if titles[at] in _MORE_CLASS_TITLES and not (titles[at] == "y" and "x" in titles)]
+    if not (asked or alone):  # beside folders that say classes, a kind or a grade of the pictures is none
+        called = []
     flags = [at for at in others if {number_in(cell) for cell in columns[at]} <= {0, 1}]
     if head and not called and (asked or alone) and len({columns[at] for at in flags}) > 1:
         return _one_hot(columns, head, flags, others, name)

@@ -299,6 +299,8 @@ def _floats(images: Tensor | np.ndarray) -> Tensor:
             array = np.array(None)
         if array.dtype.kind == "f":  # torch takes no negative strides, foreign byte orders or long doubles
             native = array.dtype.newbyteorder("=") if array.dtype.itemsize <= 8 else np.float64
+            if any(stride < 0 for stride in array.strides):  # also of an axis of length 1, which NumPy does not mind
+                array = np.array(array, order="C")
             return torch.from_numpy(np.require(array, native, ("C", "W")))
         kind = str(array.dtype)
     advice = "divide them by 255" if "int" in kind else "convert them"

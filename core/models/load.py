@@ -48,10 +48,15 @@ def load_classifier(
         from core.models.trust import require_trust
 
         require_trust(named)
+    return _load(named, device, uploads, trust)
+
+
+def _load(named: Source, device: torch.device, uploads: UploadFinder | None, trust: bool) -> Classifier:
+    """Load what was judged: this very source, never a text that is read again and may then name something else."""
     if named.kind in NULLS:
         from core.models.null import null_of
 
-        of = load_classifier(named.inner.text(), device, uploads=uploads)  # judged above, with the null's own images
+        of = _load(named.inner, device, uploads, trust)
         return null_of(named, of, lambda images: load_images(images, uploads=uploads))
     path = find_checkpoint(named, uploads)
     if path is None:

@@ -156,7 +156,11 @@ def normalisation_in(found: Sequence[StateDict]) -> tuple[tuple[float, ...], tup
             std = each.tensors.get(f"{key.removesuffix('mean')}std")
             if std is not None and mean.numel() == std.numel() in (1, 3) and bool((std > 0).all()):
                 layers.add((tuple(mean.flatten().tolist()), tuple(std.flatten().tolist())))
-    return layers.pop() if len(layers) == 1 else None
+    if len(layers) != 1:
+        return None
+    [(shift, scale)] = layers
+    white = 255 if max(shift) > 1.0 else 1  # of pixels from 0 to 255, or to 1
+    return tuple(value / white for value in shift), tuple(value / white for value in scale)
 
 
 def shards(index: Path) -> list[Path]:

@@ -72,7 +72,8 @@ def test_classes_are_counted(labels: list[str], own: tuple[str, ...], source: st
     [
         (["1,000", "2"], (), "a", "got 1,000, which may be two numbers; write plain digits"),
         (["123456"], (), "a", "expected classes from 0 on and below 100,000, got 123,456"),
-        (["-5"], (), "a", "got -5; name every class, or mend the numbers"),
+        (["1e300"], (), "a", "got 1,000,000,000,000,00; name each"),
+        (["-5"], (), "a", "got -5; name each, or mend them"),
         (["2"], ("no", "yes"), "a", "below 2, got 2"),
         (["2"], (), "a?classes=no/yes", "below 2, got 2"),
         (["ant", "cat"], (), "a?classes=cat", "expected classes out of cat, got 'ant'; name it too"),

@@ -50,6 +50,10 @@ PETS = {"cat/1.png": PNG, "dog/1.png": PNG}
         ("metadata.csv", b"date,author\n2024-01-01,ann\n"),
         ("cat/boxes.csv", b"x,y\n1,2\n"),
         ("metadata.csv", b"file,author\ncat/1.png,ann\ndog/1.png,bob\n"),
+        ("metadata.csv", b"file,kind,author\ncat/1.png,jpeg,ann\ndog/1.png,png,bob\n"),
+        ("metadata.csv", b"file,type\ncat/1.png,photo\ndog/1.png,photo\n"),
+        ("metadata.csv", b"file,grade\ncat/1.png,3\ndog/1.png,5\n"),
+        ("metadata.csv", b"file,y\ncat/1.png,3\ndog/1.png,5\n"),
         ("results.csv", b"file,score\ncat/1.png,0.3\ndog/1.png,0.7\n"),
     ],
 )

@@ -160,6 +160,16 @@ def read_only(array: np.ndarray) -> np.ndarray:
     return array
 
 
+@pytest.mark.parametrize("axis", [0, 1, 2, 3])
+def test_an_axis_of_length_one_may_be_turned(axis: int) -> None:
+    shape = (1, 8, 8)
+    classifier = Classifier(nn.Sequential(nn.Flatten(), nn.Linear(64, 3)), shape, device="cpu")
+    turned = np.flip(truths.images(1, shape, dtype=torch.float32).numpy(), axis)
+    np.testing.assert_array_equal(
+        classifier.predict(turned).probabilities, classifier.predict(turned.copy()).probabilities
+    )
+
+
 @pytest.mark.parametrize(
     "laid",
     [

@@ -96,14 +96,16 @@ def test_another_network_that_fits_as_well_is_named(
 
 
 @pytest.mark.parametrize(("layer", "net"), [("0.", "1."), ("normalize.", "model."), ("norm.", "net.module.")])
+@pytest.mark.parametrize("white", [1, 255])
 @pytest.mark.parametrize("shape", [(3,), (1, 3, 1, 1)])
 def test_a_normalisation_layer_in_the_file_is_used(
-    layer: str, net: str, shape: tuple[int, ...], tmp_path: Path
+    layer: str, net: str, white: int, shape: tuple[int, ...], tmp_path: Path
 ) -> None:
     tensors, path = untrained(ARCHITECTURE, 4).state_dict(), tmp_path / "whole.pt"
     mean, std = torch.tensor([0.25, 0.5, 0.75]), torch.tensor([0.5, 0.25, 0.125])
     wrapped = {f"{net}{name}": tensor for name, tensor in tensors.items()}
-    torch.save({f"{layer}mean": mean.view(shape), f"{layer}std": std.view(shape), **wrapped}, path)
+    layers = {f"{layer}mean": white * mean.view(shape), f"{layer}std": white * std.view(shape)}
+    torch.save({**layers, **wrapped}, path)
     source = Source("file", str(path), {"arch": ARCHITECTURE, "size": "64"}).text()
     classifier = load_classifier(source, "cpu")
     assert (classifier.mean, classifier.std) == ((0.25, 0.5, 0.75), (0.5, 0.25, 0.125))

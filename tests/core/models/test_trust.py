@@ -228,3 +228,19 @@ def test_a_path_through_our_own_folder_leads_where_it_leads(folder: Path, monkey
         with pytest.raises(pytest.fail.Exception, match="read"):
             checkpoints.read_checkpoint(spelled)
     assert opened == ["core.models.tensor_files:layouts"] * 2
+
+
+@pytest.mark.parametrize(
+    "null", ["untrained:", "untrained:4:", "linearised:", "linearised:linearised:", "analytic:ball:"]
+)
+@pytest.mark.parametrize("name", ["net?arch=x.pt2", "a?name=b.onnx", "net?arch=torchvision:resnet18&name=x.pt2"])
+def test_what_is_judged_is_what_is_loaded(
+    null: str, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path(name).write_bytes(PROGRAM)
+    for loader in ("load_onnx", "load_pt2"):
+        monkeypatch.setattr(exported, loader, lambda *args, **kwargs: pytest.fail("it ran"))
+    for source in (name, f"{null}{name}", f"{null}{tmp_path}/{name}"):
+        with pytest.raises(CheckpointError):
+            load_classifier(source, "cpu", trust=False)
