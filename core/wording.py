@@ -69,9 +69,7 @@ def name(text: str, otherwise: str = "") -> str:
     cleaned = plain(read)
     if not cleaned.isascii():
         cleaned = plain(unicodedata.normalize("NFKC", cleaned))
-    if len(cleaned) > LONGEST:
-        cleaned = f"{cleaned[: LONGEST - _TAIL - 8]}..{_digest(cleaned)}..{cleaned[-_TAIL:]}"
-    return cleaned or otherwise
+    return shortened(cleaned, LONGEST, _TAIL) or otherwise
 
 
 def _digest(text: str) -> str:
@@ -79,7 +77,7 @@ def _digest(text: str) -> str:
     return hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()[:4]
 
 
-def shortened(text: str, most: int) -> str:
+def shortened(text: str, most: int, tail: int | None = None) -> str:
     """Text that has to fit: its beginning and its end, and four digits of its digest between them.
 
     >>> shortened("cat", 10), shortened("a very long name of a class", 16)
@@ -88,13 +86,14 @@ def shortened(text: str, most: int) -> str:
     Args:
         text: anything.
         most: signs that it may have, at least 8.
+        tail: signs of its end; half of what is left where none is given.
 
     Returns:
         The text itself where it is short enough; two that differ stay apart.
     """
     if len(text) <= most:
         return text
-    tail = (most - 8) // 2
+    tail = (most - 8) // 2 if tail is None else tail
     return f"{text[: most - 8 - tail]}..{_digest(text)}..{text[len(text) - tail :]}"
 
 

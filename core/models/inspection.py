@@ -145,8 +145,9 @@ def _steady(classifier: Classifier) -> tuple[Check, Check]:
         with torch.inference_mode(), torch.random.fork_rng(generators):
             begin = time.monotonic()
             asked = torch.stack([classifier(images) for _ in range(_ASKED)]).double()
-            many = _CROWD * _PATIENCE / max(_PATIENCE, (time.monotonic() - begin) * _CROWD / (_ASKED * len(images)))
-            crowd = images.repeat(_CROWD, 1, 1, 1)[: max(len(images), int(many))]
+            each = max(time.monotonic() - begin, 1e-9) / asked[..., 0].numel()  # seconds per image
+            count = max(len(images), min(_CROWD, int(_PATIENCE / each)))
+            crowd = images[torch.arange(count) % len(images)]
             try:
                 alone = torch.cat([classifier(images[:1]), classifier(images[-1:])]).double()
                 among = classifier(crowd)[: len(images)].double()

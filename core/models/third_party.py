@@ -189,42 +189,34 @@ def _weights(source: Source, files: Sequence[Path], name: str) -> _Loaded:
     """An architecture of a registry, filled with the weights of files."""
     found, wanted = state_dicts.read_state_dicts(files), source.options.get("weights")
     architecture = source.options.get("arch")
-    if architecture is not None and wanted is None:
-        wanted = max(found, key=lambda each: registries.fit(architecture, each.shapes).share).name
-    chosen = state_dicts.choose(found, wanted)
     if architecture is None:
-        fits = registries.guess(chosen.shapes, 3)
-        best = ", ".join(each.architecture for each in fits if each.share >= 0.5) or "none that is known well"
+        guesses = registries.guess(state_dicts.choose(found, wanted).shapes, 3)
+        best = ", ".join(each.architecture for each in guesses if each.share >= 0.5) or "none that is known well"
         raise CheckpointError(
             f"expected ?arch=ARCHITECTURE after the name of the file, got none; these weights look like {best}"
         )
-    fit = registries.fit(architecture, chosen.shapes)
-    if "weights" not in source.options:
-        _say_left_out(name, architecture, chosen, found, fit.share)
+    if wanted is not None:
+        chosen = state_dicts.choose(found, wanted)
+        fit = registries.fit(architecture, chosen.shapes)
+    else:
+        fits = {each.name: registries.fit(architecture, each.shapes) for each in found}
+        best = max(fits, key=lambda each: fits[each].share)
+        chosen, fit = state_dicts.choose(found, best), fits[best]
+        _say_left_out(name, best, [each for each in fits if each != best and fits[each].share >= fit.share])
     _, mean, std = registries.made_for(architecture)
     own = state_dicts.normalisation_in(found) or (mean, std)
     shape = _sized(source, fit.input_shape)
     return _Loaded(registries.build(architecture, chosen.tensors, shape), shape, own, name)
 
 
-def _say_left_out(
-    name: str,
-    architecture: str,
-    chosen: state_dicts.StateDict,
-    found: Sequence[state_dicts.StateDict],
-    share: float,
-) -> None:
-    """Say which other networks of a file would fit as well, where nobody chose one."""
-    others = [
-        each.name
-        for each in found
-        if each is not chosen and each.name and registries.fit(architecture, each.shapes).share >= share
-    ]
+def _say_left_out(file: str, chosen: str, others: Sequence[str]) -> None:
+    """Say which other networks of a file would fit as well, where nobody chose one; the file itself is none."""
+    others = [each for each in others if each]
     if others:
         logger.warning(
             "%s: took the weights %s, and left out %s, which fit as well; choose with &weights=NAME",
-            name,
-            chosen.name or "of the whole file",
+            file,
+            chosen or "of the whole file",
             ", ".join(others[:5]),
         )
 

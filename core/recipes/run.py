@@ -130,13 +130,11 @@ def run_recipe(
     from core.images.load import load_images
     from core.models.load import load_classifier
     from core.models.third_party import by_digest
-    from core.models.trust import require_trust, require_trusted_images
+    from core.models.trust import require_trusted_images
     from core.recipes.store import Store
     from core.runtime.progress import silent
 
     if not trust:
-        for source in recipe.models:
-            require_trust(source)
         require_trusted_images(recipe.images)
     found = by_digest(uploads)
     loaded = {source: load_classifier(source, device, uploads=found, trust=trust) for source in recipe.models}

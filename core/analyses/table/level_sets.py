@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from core.analyses.analysis import PALETTE, Analysis, ChartInputs
 from core.analyses.parameters import Parameter
-from core.analyses.start import START, start_shared
+from core.analyses.start import START, start_images, start_shared
 from core.figures.charts.level_sets.level_sets import level_set_chart
 from core.figures.charts.level_sets.star import level_star_chart
 from core.figures.charts.level_sets.triangles import level_triangle_chart
@@ -45,8 +45,7 @@ def _images(fewest: int, most: int) -> Callable[[Mapping[str, Any]], tuple[int, 
     """How many images are chosen; a point on a plane through images needs all three of these."""
 
     def images(parameters: Mapping[str, Any]) -> tuple[int, int]:
-        three = parameters["at"] is not None and parameters["plane"] == "images"
-        return max(fewest, 3 if three else 1), most
+        return max(fewest, start_images(parameters)[0]), most
 
     return images
 

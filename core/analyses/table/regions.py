@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from core.analyses.analysis import PALETTE, Analysis, ChartInputs, one_to_three, thumbnails
 from core.analyses.parameters import Parameter
-from core.analyses.start import START, start_shared
+from core.analyses.start import START, start_images, start_shared
 from core.figures.charts.regions.paths import path_chart, path_meaning
 from core.figures.charts.regions.region_graph import region_graph_chart
 from core.figures.drawing.chart import Chart, side_by_side
@@ -48,7 +48,7 @@ def _graph_chart(inputs: ChartInputs, **figure: Any) -> Chart:
 
 def _path_images(parameters: Mapping[str, Any]) -> tuple[int, int]:
     """A point on a plane through images needs all three; a path to the second image, or to its twin, two."""
-    if parameters["at"] is not None and parameters["plane"] == "images":
+    if start_images(parameters) == (3, 3):
         return 3, 3
     return (2, 2) if parameters["end"] in ("image", "relabelled") else (1, 3)
 
