@@ -1,4 +1,4 @@
-"""Zeros of a signed margin on segments, by bracketing, and when finished rows are dropped."""
+"""Zeros of a signed margin on segments, by bracketing, and the steps at which finished rows are removed."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from core.geometry.boundary.signed_margin import Classes, Images, SignedMargin, 
 _SECTIONS = 60  # steps of a bracket; one in four halves it
 
 
-def looks(steps: int, device: torch.device) -> frozenset[int]:
-    """After which of the steps 1, 2, ... the finished rows are looked for and dropped: all of them on the CPU.
+def compaction_schedule(steps: int, device: torch.device) -> frozenset[int]:
+    """Steps, of 1, 2, ..., after which finished rows are removed from the batch: every step on the CPU.
 
-    On a GPU each look makes the processor wait for the device, while a finished row left in costs its share of a step:
-    1, 2, 3, 4, 6, 9, 13, ... and the last. Early on many rows finish at once; later few do, and with looks 1.5 times
+    On a GPU each check makes the processor wait for the device, while a finished row left in costs its share of a step:
+    1, 2, 3, 4, 6, 9, 13, ... and the last. Early on many rows finish at once; later few do, and with checks 1.5 times
     apart at most a third of a row's steps are in vain.
     """
     if device.type == "cpu":
@@ -47,12 +47,12 @@ def zero_between(
     """
     bracket = _Bracket(margin(inside, source), margin(beyond, source), tolerance)
     rows = torch.arange(len(inside), device=inside.device)
-    looked = looks(_SECTIONS, inside.device)
+    drops = compaction_schedule(_SECTIONS, inside.device)
     for step in range(1, _SECTIONS + 1):
         at = bracket.middle(rows) if step % 4 == 0 else bracket.secant(rows)
         found = margin(inside[rows] + per_row(at) * (beyond[rows] - inside[rows]), source[rows])
         bracket.narrow(rows, at, found)
-        if step in looked:
+        if step in drops:
             rows = rows[~bracket.closed[rows]]
             if not len(rows):
                 break

@@ -15,7 +15,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from core.geometry.boundary.bracketing import looks, zero_between
+from core.geometry.boundary.bracketing import compaction_schedule, zero_between
 from core.geometry.boundary.closest_point import closest_points
 from core.geometry.boundary.signed_margin import Images, Rows, SignedMargin, Slope, length, per_row
 from core.models.classifier import Classifier
@@ -91,7 +91,7 @@ def pair_points(
     pairs = margin.pair(source, target)
     beyond, crossed = images.clone(), torch.zeros_like(source, dtype=torch.bool)
     rows = torch.arange(len(images), device=images.device)
-    looked = looks(max_steps, images.device)
+    drops = compaction_schedule(max_steps, images.device)
     for step in range(1, max_steps + 1):
         at, gradient, _ = margin.slope(beyond[rows], pairs[rows])
         size = length(gradient, 2)
@@ -100,7 +100,7 @@ def pair_points(
         crossed[rows] = at < 0
         way = per_row(far / size) * gradient
         beyond[rows] = torch.where(per_row(goes), beyond[rows] - way, beyond[rows])
-        if step in looked:
+        if step in drops:
             rows = rows[goes]
             if not len(rows):
                 break

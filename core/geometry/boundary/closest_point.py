@@ -23,7 +23,7 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from core.geometry.boundary.bracketing import looks
+from core.geometry.boundary.bracketing import compaction_schedule
 from core.geometry.boundary.signed_margin import (
     Classes,
     Images,
@@ -90,7 +90,7 @@ def closest_points(
     before = torch.zeros_like(way), torch.zeros_like(way)
     running = torch.ones_like(source, dtype=torch.bool)
     rows = torch.arange(len(images), device=images.device)
-    looked = looks(max_steps, images.device)
+    drops = compaction_schedule(max_steps, images.device)
     for step in range(1, max_steps + 1):
         here = _Slide(margin, images[rows], way[rows], source[rows], norm)
         moves = running[rows] & (here.angle > _ALIGNED)  # also False where the gradient vanished: then it is NaN
@@ -104,7 +104,7 @@ def closest_points(
         damping[rows] = torch.where(accepted, (2 * damping[rows]).clamp(max=1), damping[rows] / 2)
         slides[rows] += moves
         running[rows] = moves & (damping[rows] >= _LEAST_DAMPING)
-        if step in looked:
+        if step in drops:
             tick(step / max_steps)
             rows = rows[running[rows]]
             if not len(rows):

@@ -29,7 +29,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from core.errors import ImageError
-from core.geometry.boundary.bracketing import looks, zero_between
+from core.geometry.boundary.bracketing import compaction_schedule, zero_between
 from core.geometry.boundary.closest_point import alignment, closest_points
 from core.geometry.boundary.signed_margin import NORMS, Norm, SignedMargin, dual_length, length, per_row, steepest
 from core.models.classifier import Classifier
@@ -206,7 +206,7 @@ class _Search:
         way, beyond = torch.zeros_like(images), images.clone()
         outcome, steps = torch.full_like(source, _RUNNING), torch.zeros_like(source)
         rows = torch.arange(len(images), device=images.device)
-        looked = looks(self._max_steps, images.device)
+        drops = compaction_schedule(self._max_steps, images.device)
         for step in range(1, self._max_steps + 1):
             start, own = images[rows], source[rows]
             size, direction = self._nearest_plane(start + way[rows], own, others[rows])
@@ -222,7 +222,7 @@ class _Search:
             beyond[rows] = there.where(per_row(crossed), beyond[rows])
             steps[rows] += runs
             outcome[rows] = torch.where(crossed, _CROSSED, torch.where(runs & ~goes, _LOST, outcome[rows]))
-            if step in looked:
+            if step in drops:
                 tick(step / self._max_steps)
                 rows = rows[outcome[rows] == _RUNNING]
                 if not len(rows):

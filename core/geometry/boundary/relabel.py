@@ -21,7 +21,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from core.geometry.boundary.bracketing import looks
+from core.geometry.boundary.bracketing import compaction_schedule
 from core.geometry.boundary.signed_margin import Images, Rows, SignedMargin, Slope, length, per_row, steepest
 from core.models.classifier import Classifier
 from core.result import Result, quantity
@@ -156,7 +156,7 @@ def enter(
     at, inside = images.clone(), torch.zeros_like(classes, dtype=torch.bool)
     found = torch.full_like(images[:, 0, 0, 0], torch.nan)
     rows = torch.arange(len(images), device=images.device)
-    looked = looks(max_steps, images.device)
+    drops = compaction_schedule(max_steps, images.device)
     for step in range(1, max_steps + 1):
         if not len(rows):
             break
@@ -170,7 +170,7 @@ def enter(
         way = per_row((far / steepness).nan_to_num(0.0, 0.0, 0.0)) * gradient
         at[rows] = torch.where(per_row(goes), at[rows] + way, at[rows])
         inside[rows], found[rows] = arrived, here
-        if step in looked:
+        if step in drops:
             rows = rows[goes]
     if len(rows):  # after the last step
         found[rows] = margin(at[rows], classes[rows])

@@ -25,7 +25,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from core.geometry.boundary.bracketing import looks
+from core.geometry.boundary.bracketing import compaction_schedule
 
 Side = Literal["largest magnitude", "both ends"]
 
@@ -123,14 +123,14 @@ def extreme_eigenvalues(
     search = _Krylov(operator, most, block, seed)
     ends = _empty(operator, count)
     active = torch.arange(rows, device=operator.device)
-    looked = looks(-(-most // block), operator.device)
+    drops = compaction_schedule(-(-most // block), operator.device)
     step, near = 0, False
     while True:
         step += 1
         search.step()
         full = search.size + block > most
         often = 6 if near else 12
-        if not full and (search.size < count + block or (step * block) % often >= block or step not in looked):
+        if not full and (search.size < count + block or (step * block) % often >= block or step not in drops):
             continue
         values, estimate = search.estimate(count, side)
         worst = (estimate / values.abs().amax(1, keepdim=True)).nan_to_num(0.0).amax(1) / tolerance

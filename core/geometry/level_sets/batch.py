@@ -188,7 +188,7 @@ def walk(
     shown = time.monotonic()
     while len(batch.age):
         batch.step()
-        if batch.looks():
+        if batch.compaction_due():
             batch.retire()
             late = time.monotonic() - shown >= _SECONDS
             report(batch.done(), batch.so_far() if late and len(batch.age) else None)
@@ -226,7 +226,7 @@ class _Batch:
         images = self._walkers.kept[which[torch.from_numpy(there).to(which.device)]]
         self._table.snapshots[self._pair[slots[there]], frame] = images.cpu().numpy()
 
-    def looks(self) -> bool:
+    def compaction_due(self) -> bool:
         """Whether it is time to see which walks are over; all those out of steps are."""
         return self._count % self._every == 0 or bool((self.age > self._stepper.steps).any())
 

@@ -25,7 +25,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from core.geometry.boundary.bracketing import looks
+from core.geometry.boundary.bracketing import compaction_schedule
 from core.models.classifier import Classifier
 from core.runtime.cost import count_passes
 
@@ -237,7 +237,7 @@ def largest_singular_value(
     start = torch.randn((1, like.shape[1]), generator=generator, dtype=torch.float64).to(like)
     way = (start / start.norm()).expand_as(like)
     before = torch.zeros(len(like), dtype=torch.float64, device=like.device)
-    looked, done = looks(rounds, like.device), 0
+    drops, done = compaction_schedule(rounds, like.device), 0
     for number in range(1, rounds + 1):
         done = number
         there = transposed(forward(way))
@@ -245,7 +245,7 @@ def largest_singular_value(
         moved = (square - before).abs() > 2 * _CHANGED * square
         before = square
         way = there / there.norm(dim=1, keepdim=True).clamp(min=torch.finfo(like.dtype).tiny)
-        if number in looked and not bool(moved.any()):
+        if number in drops and not bool(moved.any()):
             break
     ahead = forward(way)
     value = ahead.double().norm(dim=1)

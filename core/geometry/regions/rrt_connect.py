@@ -114,18 +114,18 @@ class TreeSearch:
         size = torch.rand((_DRAWS, 1), generator=self._generator, dtype=torch.float64)
         return drawn[:, :rank].to(self._axes), (radius * size.sqrt()).to(self._axes)
 
-    def _got(self, rows: Tensor, starts: Tensor, ends: Tensor, exist: Bool[Tensor, "n m"], looks: int) -> Tensor:
+    def _got(self, rows: Tensor, starts: Tensor, ends: Tensor, exist: Bool[Tensor, "n m"], samples: int) -> Tensor:
         """How many samples of each way lie in the region before the first that does not, without its start; (n, m)."""
         row, column = exist.nonzero().unbind(1)
-        share = torch.arange(1, looks + 1, dtype=starts.dtype, device=starts.device) / looks
+        share = torch.arange(1, samples + 1, dtype=starts.dtype, device=starts.device) / samples
         inside = []
         for k, m in zip(row.split(_PIECE), column.split(_PIECE), strict=True):
             points = torch.lerp(starts[k, m][:, None], ends[k, m][:, None], share[:, None]).flatten(0, 1)
-            number = rows[k].repeat_interleave(looks)
+            number = rows[k].repeat_interleave(samples)
             inside.append(self._margin(self._pixels(number, points), self._gaps.classes[number]) > self._margin.zero)
         got = torch.zeros_like(exist, dtype=torch.int64)
         if inside:
-            got[row, column] = torch.cat(inside).view(-1, looks).long().cumprod(1).sum(1)
+            got[row, column] = torch.cat(inside).view(-1, samples).long().cumprod(1).sum(1)
         return got
 
     def _pixels(self, rows: Tensor, at: Tensor) -> Tensor:

@@ -24,7 +24,7 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from core.geometry.boundary.bracketing import looks
+from core.geometry.boundary.bracketing import compaction_schedule
 from core.geometry.boundary.signed_margin import Images
 from core.geometry.sparse.counted_margin import Numbers, SparseProblem
 from core.geometry.sparse.sparsefool import FOUND, NO_DIRECTION, NOT_REACHED, UNDEFINED
@@ -69,7 +69,7 @@ def sigma_zero(
     best, count = clean.clone(), torch.full_like(scale, torch.inf)
     status, taken = torch.full_like(numbers, NOT_REACHED), torch.zeros_like(numbers)
     rows = torch.arange(len(numbers), device=numbers.device)
-    looked = looks(steps, start.device)
+    drops = compaction_schedule(steps, start.device)
     for step in range(1, steps + 1):
         at = clean[rows] + change[rows]
         margin, gradient = problem.gradient(numbers[rows], at)
@@ -90,7 +90,7 @@ def sigma_zero(
         threshold[rows] = (threshold[rows] + torch.where(crosses, 1, -1) * _THRESHOLD_STEP * length).clamp(0, 1)
         small = moved.abs().amax(1, keepdim=True) < threshold[rows].view(-1, 1, 1)
         change[rows] = moved.masked_fill(small, 0.0)
-        if step in looked:
+        if step in drops:
             tick(step / steps)
             rows = rows[(count[rows] > 1) & (status[rows] != UNDEFINED) & (status[rows] != NO_DIRECTION)]
             if not len(rows):

@@ -30,7 +30,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from core.geometry.boundary.bracketing import looks, zero_between
+from core.geometry.boundary.bracketing import compaction_schedule, zero_between
 from core.geometry.boundary.signed_margin import Images, Rows, length, per_row, row_dot, steepest
 from core.geometry.sparse.box_solver import SparseOrder, solve
 from core.geometry.sparse.counted_margin import Numbers, SparseProblem
@@ -97,7 +97,7 @@ def first_planes(
     candidates = min(_CANDIDATES[rule], logits.shape[1] - 1)
     others = logits.scatter(1, counted.source[:, None], -torch.inf).topk(candidates, 1).indices
     rows = torch.arange(len(images), device=images.device)
-    looked = looks(_STEPS, images.device)
+    drops = compaction_schedule(_STEPS, images.device)
     for step in range(1, _STEPS + 1):
         clean = images[rows]
         leads = list(counted.leads(clean + way[rows], rows, others[rows]))
@@ -115,7 +115,7 @@ def first_planes(
         way[rows] = on
         beyond[rows] = torch.where(per_row(crossed), there, beyond[rows])
         status[rows] = torch.where(crossed, FOUND, torch.where(runs & ~goes, NO_DIRECTION, status[rows]))
-        if step in looked:
+        if step in drops:
             rows = rows[status[rows] == _RUNNING]
             if not len(rows):
                 break
@@ -180,13 +180,13 @@ def sparsefool(
     """
     search = _Search(problem, first, order, multipliers, max_loops)
     most = max_loops * (2 + _STEPS)
-    looked = looks(most, problem.images.device)
+    drops = compaction_schedule(most, problem.images.device)
     rows = search.running()
     for step in range(1, most + 1):
         if not len(rows):
             break
         search.advance(rows)
-        if step in looked or step % _STEPS == 0:
+        if step in drops or step % _STEPS == 0:
             rows = search.running()
             tick(float(search.loops.max()) / max_loops)
     return search.attempts()

@@ -26,7 +26,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from core.geometry.boundary.bracketing import looks
+from core.geometry.boundary.bracketing import compaction_schedule
 from core.geometry.boundary.signed_margin import SignedMargin
 from core.geometry.common.intervals import wilson
 from core.geometry.sparse.box_solver import SparseOrder
@@ -347,7 +347,7 @@ def cross_on_support(
     low, high = box
     at, reached = images.clone(), source.clone()
     rows = torch.arange(len(images), device=images.device)
-    looked = looks(steps, images.device)
+    drops = compaction_schedule(steps, images.device)
     for step in range(steps):
         slope = margin.slope(at[rows], source[rows])
         crossed = slope.margin < 0
@@ -356,7 +356,7 @@ def cross_on_support(
         way = -slope.gradient.sign() * reach
         new = (at[rows] + way).maximum(low[rows]).minimum(high[rows])
         at[rows] = torch.where(marks[rows][:, None] & ~crossed.view(-1, 1, 1, 1), new, at[rows])
-        if step + 1 in looked:
+        if step + 1 in drops:
             rows = rows[~crossed]
             if not len(rows):
                 return reached

@@ -32,7 +32,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from core.geometry.boundary.bracketing import looks, zero_between
+from core.geometry.boundary.bracketing import compaction_schedule, zero_between
 from core.geometry.boundary.closest_point import alignment, closest_points
 from core.geometry.boundary.signed_margin import length
 from core.geometry.subspaces.subspace_margin import Planes, ProjectedMargin
@@ -295,7 +295,7 @@ class _Search:
         found.outcome[rows] = _RUNNING
         others = torch.zeros_like(planes.classes[:1, :_GOES_ON]).repeat(len(way), 1)
         others[rows] = planes.classes[:, :_GOES_ON]
-        looked = looks(self._max_steps, rows.device)
+        drops = compaction_schedule(self._max_steps, rows.device)
         for step in range(1, self._max_steps + 1):
             start = found.base[rows]
             if step > 1:
@@ -309,7 +309,7 @@ class _Search:
             beyond[rows] = there.where(crossed.view(-1, 1, 1, 1), beyond[rows])
             found.steps[rows] += runs
             found.outcome[rows] = torch.where(crossed, _OFF, torch.where(runs & ~goes, _LOST, found.outcome[rows]))
-            if step in looked:
+            if step in drops:
                 tick(step / self._max_steps)
                 rows = rows[found.outcome[rows] == _RUNNING]
                 if not len(rows):

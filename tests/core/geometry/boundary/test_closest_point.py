@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from core.geometry.boundary import closest_point, signed_margin
-from core.geometry.boundary.bracketing import looks
+from core.geometry.boundary.bracketing import compaction_schedule
 from core.geometry.boundary.closest_point import alignment, closest_points
 from core.geometry.boundary.signed_margin import Norm, SignedMargin, dual_length, length, steepest
 from tests import truths
@@ -162,11 +162,11 @@ def test_angles_of_nothing() -> None:
     assert math.isnan(float(alignment(some, none, 2)))
 
 
-def test_finished_rows_are_looked_for_after_every_step_or_less_and_less_often() -> None:
-    assert looks(5, torch.device("cpu")) == {1, 2, 3, 4, 5}
-    assert sorted(looks(50, torch.device("cuda"))) == [1, 2, 3, 4, 6, 9, 13, 19, 28, 42, 50]
-    assert looks(1, torch.device("cuda")) == {1}
-    assert all(b <= max(a + 1, 1.5 * a) for a, b in pairwise(sorted(looks(1000, torch.device("cuda")))))
+def test_the_compaction_schedule_is_every_step_or_less_and_less_often() -> None:
+    assert compaction_schedule(5, torch.device("cpu")) == {1, 2, 3, 4, 5}
+    assert sorted(compaction_schedule(50, torch.device("cuda"))) == [1, 2, 3, 4, 6, 9, 13, 19, 28, 42, 50]
+    assert compaction_schedule(1, torch.device("cuda")) == {1}
+    assert all(b <= max(a + 1, 1.5 * a) for a, b in pairwise(sorted(compaction_schedule(1000, torch.device("cuda")))))
 
 
 def test_margins_are_counted_and_differentiated_once() -> None:
