@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from core.analyses.prepare.plane import PlaneKind, resolve_plane
-from core.geometry.boundary.signed_margin import SignedMargin, steepest
+from core.geometry.boundary.signed_margin import SignedMargin, dual_vector
 from core.geometry.corruptions.corruptions import WORST, corrupt
 from core.geometry.level_sets.step import Mode
 from core.geometry.level_sets.traverse import traverse
@@ -116,7 +116,7 @@ def _attack(classifier: Classifier, image: Tensor, steps: int, length: float, st
         path = [at]
         for _ in range(steps - 1):
             _, gradient, _ = margin.slope(at, source)
-            at = at - length / (steps - 1) * steepest(gradient, 2)
+            at = at - length / (steps - 1) * dual_vector(gradient, 2)
             path.append(at)
     found = torch.cat(path).to(image.dtype).cpu()
     return Trails((found,), (f"attack of ℓ2 length {length:g}, {start}",), margin.forwards, margin.gradients)

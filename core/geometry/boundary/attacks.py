@@ -18,7 +18,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from core.geometry.boundary.signed_margin import SignedMargin, length, per_row, steepest
+from core.geometry.boundary.signed_margin import SignedMargin, dual_vector, length, per_row
 from core.models.classifier import Classifier
 from core.runtime.batches import engine_mode
 
@@ -60,12 +60,12 @@ def projected_gradient(
     generator = torch.Generator().manual_seed(seed)
     with engine_mode(classifier.device):
         start = torch.randn((1, *pixels.shape[1:]), generator=generator, dtype=torch.float64).to(pixels)
-        way = (steepest(start, 2) * size / 2).expand_as(pixels).clone()
+        way = (dual_vector(start, 2) * size / 2).expand_as(pixels).clone()
         best, least = way.clone(), torch.full_like(pixels[:, 0, 0, 0], torch.inf)
         for _ in range(steps):
             at, gradient, _ = margin.slope(pixels + way, source)
             best, least = _better(best, least, way, at)
-            way = way - 2.5 / steps * size * steepest(gradient, 2)
+            way = way - 2.5 / steps * size * dual_vector(gradient, 2)
             way = way * (size / per_row(length(way, 2)).clamp(min=torch.finfo(way.dtype).tiny)).clamp(max=1)
         best, least = _better(best, least, way, margin(pixels + way, source))
     return Perturbed(pixels + best, least < 0, margin.forwards, margin.gradients)
@@ -97,9 +97,9 @@ def shortest_perturbation(
             crossed = at < 0
             best, least = _better(best, least, way, torch.where(crossed, length(way, 2), torch.inf))
             stride = 0.01 + 0.99 * (1 + math.cos(math.pi * step / steps)) / 2
-            turned = way - stride * steepest(gradient, 2)
+            turned = way - stride * dual_vector(gradient, 2)
             size = size * torch.where(crossed, 1 - shrink, 1 + shrink)
-            way = steepest(turned, 2) * per_row(size)
+            way = dual_vector(turned, 2) * per_row(size)
         crossed = margin(pixels + way, source) < 0
         best, least = _better(best, least, way, torch.where(crossed, length(way, 2), torch.inf))
     return Perturbed(pixels + best, torch.isfinite(least), margin.forwards, margin.gradients)

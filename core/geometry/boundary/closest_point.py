@@ -31,10 +31,10 @@ from core.geometry.boundary.signed_margin import (
     Rows,
     SignedMargin,
     dual_length,
+    dual_vector,
     length,
     per_row,
     row_dot,
-    steepest,
 )
 
 _ALIGNED = 0.1  # degrees: at k = 0 an angle a costs a²/2 of the distance, here 1.5e-6
@@ -123,7 +123,7 @@ class _Slide:
         self.angle = alignment(way, self.gradient, norm)
         steepness = dual_length(self.gradient, norm)
         depth = -(way * self.gradient).flatten(1).sum(1) / steepness  # of the tangent plane, seen from the image
-        self.toward = -per_row(depth) * steepest(self.gradient, norm) - way  # tangential: to its nearest point
+        self.toward = -per_row(depth) * dual_vector(self.gradient, norm) - way  # tangential: to its nearest point
 
     def direction(self, toward: Tensor, direction: Tensor) -> tuple[Tensor, Tensor]:
         """Where to go from here, and how much of it, given what was wanted and done one step before (0: nothing)."""
@@ -131,7 +131,7 @@ class _Slide:
             return self.toward, torch.ones_like(self.distance)
         grown = row_dot(self.toward, self.toward - toward) / row_dot(toward, toward)
         share = grown.clamp(min=0).where(row_dot(toward, toward) > 0, 0.0)
-        normal = steepest(self.gradient, 2)
+        normal = dual_vector(self.gradient, 2)
         chosen = self.toward + per_row(share) * (direction - per_row(row_dot(direction, normal)) * normal)
         useful = row_dot(chosen, self.toward) > 0
         chosen = torch.where(per_row(useful), chosen, self.toward)

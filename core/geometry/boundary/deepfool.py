@@ -31,7 +31,7 @@ from torch import Tensor
 from core.errors import ImageError
 from core.geometry.boundary.bracketing import compaction_schedule, zero_between
 from core.geometry.boundary.closest_point import alignment, closest_points
-from core.geometry.boundary.signed_margin import NORMS, Norm, SignedMargin, dual_length, length, per_row, steepest
+from core.geometry.boundary.signed_margin import NORMS, Norm, SignedMargin, dual_length, dual_vector, length, per_row
 from core.models.classifier import Classifier
 from core.result import Result, quantity
 from core.runtime.batches import Chunks, engine_mode
@@ -210,7 +210,7 @@ class _Search:
         for step in range(1, self._max_steps + 1):
             start, own = images[rows], source[rows]
             size, direction = self._nearest_plane(start + way[rows], own, others[rows])
-            unit = steepest(direction, self._norm)
+            unit = dual_vector(direction, self._norm)
             size = size.maximum(_FLOOR / length(unit, 2))
             runs = outcome[rows] == _RUNNING
             goes = runs & torch.isfinite(size)
@@ -301,7 +301,7 @@ class _Rows:
         """These points are on the boundary; at a singular one, without a gradient, the normal is 0."""
         where, points, crossed, gradient, rival = (each[found] for each in (where, points, crossed, gradient, rival))
         self._points[where], self._crossed[where], self._target[where] = points, crossed, rival
-        self._normals[where] = steepest(gradient, 2)
+        self._normals[where] = dual_vector(gradient, 2)
 
     def arrays(self, norm: Norm, clipped: bool) -> dict[str, np.ndarray]:
         """On the CPU; lengths and angles in float64."""

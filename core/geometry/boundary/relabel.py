@@ -22,7 +22,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from core.geometry.boundary.bracketing import compaction_schedule
-from core.geometry.boundary.signed_margin import Images, Rows, SignedMargin, Slope, length, per_row, steepest
+from core.geometry.boundary.signed_margin import Images, Rows, SignedMargin, Slope, dual_vector, length, per_row
 from core.models.classifier import Classifier
 from core.result import Result, quantity
 from core.runtime.batches import engine_mode
@@ -113,7 +113,7 @@ class RegionMargin(SignedMargin):
                 for column in range(rivals):
                     slope = self._gradient(lead[:, column], points, keep=column + 1 < rivals)
                     distances.append(lead[:, column].detach() / length(slope, 2))
-                    normals.append(steepest(slope, 2))
+                    normals.append(dual_vector(slope, 2))
             return torch.stack(distances, 1), torch.stack(normals, 1)
 
         parts = [nearest(part, own) for part, own in zip(*self._cut(images, source), strict=True)]

@@ -109,8 +109,8 @@ def dual_length(gradient: Images, norm: Norm) -> Rows:
     return norms
 
 
-def steepest(gradient: Images, norm: Norm) -> Images:
-    """The step of p-norm 1 along which a linear function grows fastest; 0 where its gradient is 0.
+def dual_vector(gradient: Images, norm: Norm) -> Images:
+    """The dual vector of a gradient: the step of p-norm 1 along which a linear function grows fastest; 0 where it is 0.
 
     The gradient over its length for p = 2, its signs for p = inf, its largest entry alone for p = 1.
     """

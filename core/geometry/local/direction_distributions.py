@@ -19,7 +19,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from core.geometry.boundary.signed_margin import SignedMargin, length, steepest
+from core.geometry.boundary.signed_margin import SignedMargin, dual_vector, length
 from core.geometry.subspaces.subspaces import frequency_blocks
 from core.models.classifier import Classifier
 
@@ -110,10 +110,10 @@ def _attacked(
     for start in range(0, rows * count, size):
         number = torch.arange(start, min(start + size, rows * count), device=images.device)
         image, named = images[number // count], source[number // count]
-        way = steepest(starts[number % count], 2) * radius
+        way = dual_vector(starts[number % count], 2) * radius
         for _ in range(_STEPS):
             gradient = margin.slope(image + way, named).gradient
-            way = way - _STRIDE / _STEPS * radius * steepest(gradient, 2)
+            way = way - _STRIDE / _STEPS * radius * dual_vector(gradient, 2)
             way = way * (radius / length(way, 2).view(-1, 1, 1, 1)).clamp(max=1)
-        found[number] = steepest(way, 2).flatten(1)
+        found[number] = dual_vector(way, 2).flatten(1)
     return Directions(found.view(rows, count, -1), None)

@@ -14,7 +14,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from core.geometry.boundary.relabel import RegionMargin, deepen, enter
-from core.geometry.boundary.signed_margin import Images, steepest
+from core.geometry.boundary.signed_margin import Images, dual_vector
 from core.geometry.common.random_streams import Stream
 from core.geometry.regions.rrt_connect import Gaps, TreeSearch
 from core.geometry.regions.segments import Checked, check_segments
@@ -174,7 +174,7 @@ class Growth:
         least = torch.full_like(lengths[rows], torch.inf)
         for k in range(self._limits.restarts):
             away = _AROUND[k % len(_AROUND)] * lengths[rows]
-            start = centre + away.view(-1, 1, 1, 1) * steepest(stream.normal(*centre.shape[1:]), 2)
+            start = centre + away.view(-1, 1, 1, 1) * dual_vector(stream.normal(*centre.shape[1:]), 2)
             overshoot = max(self._limits.overshoot, _LONGER[k % len(_LONGER)])
             images, margin, inside = self._middles(again, start, lengths[rows], overshoot)
             longer = self._longer(again, images).where(inside, torch.inf)

@@ -21,7 +21,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from core.geometry.boundary.relabel import RegionMargin
-from core.geometry.boundary.signed_margin import Images, steepest
+from core.geometry.boundary.signed_margin import Images, dual_vector
 
 _PROBES = 24  # gradients around a gap
 _SPREADS = (0.02, 0.1, 0.3)  # of the gap, by turns: how far off it probes lie
@@ -100,7 +100,7 @@ class TreeSearch:
         for k in range(_PROBES):
             there = gaps.left.flatten(1) + at[k] * way + self._length[:, None] * noise[k]
             slope = self._margin.slope(there.view_as(gaps.left), gaps.classes).gradient
-            gradients.append(steepest(slope, 2).flatten(1).nan_to_num(0.0))
+            gradients.append(dual_vector(slope, 2).flatten(1).nan_to_num(0.0))
         seen = torch.stack(gradients, 1)
         seen = seen - (seen @ basis.transpose(1, 2)) @ basis
         _, values, directions = torch.linalg.svd(seen, full_matrices=False)

@@ -79,7 +79,7 @@ def check_segments(
     lengths = (images[second] - images[first]).flatten(1).norm(dim=1)
     tiny = torch.finfo(lengths.dtype).tiny
     holds = (at_ends > margin.zero).all(1)
-    least, steepest = at_ends.amin(1), torch.zeros_like(lengths)
+    least, max_slope = at_ends.amin(1), torch.zeros_like(lengths)
     samples = torch.zeros_like(classes)
     segment = holds.nonzero()[:, 0]
     zero = torch.zeros_like(lengths[segment])
@@ -87,8 +87,8 @@ def check_segments(
     for halving in range(_MOST_HALVINGS):
         wide = (gaps.high - gaps.low) * lengths[gaps.segment]
         slope = (gaps.above - gaps.below).abs() / wide.clamp(min=tiny)
-        steepest = steepest.scatter_reduce(0, gaps.segment, slope, "amax")
-        covered = gaps.below + gaps.above > _SAFETY * steepest[gaps.segment] * wide
+        max_slope = max_slope.scatter_reduce(0, gaps.segment, slope, "amax")
+        covered = gaps.below + gaps.above > _SAFETY * max_slope[gaps.segment] * wide
         limit = step[gaps.segment]
         open_ = (wide > limit) | (~covered & (wide > FINEST * limit))
         if halving < _BLIND:
@@ -107,7 +107,7 @@ def check_segments(
         gaps = gaps.rows(~open_).joined(left).joined(right)
         gaps = gaps.rows(holds[gaps.segment])
     wide = (gaps.high - gaps.low) * lengths[gaps.segment]
-    rise = (steepest[gaps.segment] * wide).clamp(min=tiny)
+    rise = (max_slope[gaps.segment] * wide).clamp(min=tiny)
     nothing = torch.zeros_like(lengths)
     return Checked(
         holds,

@@ -31,7 +31,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from core.geometry.boundary.bracketing import compaction_schedule, zero_between
-from core.geometry.boundary.signed_margin import Images, Rows, length, per_row, row_dot, steepest
+from core.geometry.boundary.signed_margin import Images, Rows, dual_vector, length, per_row, row_dot
 from core.geometry.sparse.box_solver import SparseOrder, solve
 from core.geometry.sparse.counted_margin import Numbers, SparseProblem
 
@@ -109,7 +109,7 @@ def first_planes(
         size = (lead.abs() / length(slope, 2)).clamp(min=_FLOOR)
         runs = status[rows] == _RUNNING
         goes = runs & torch.isfinite(size)
-        on = torch.where(per_row(goes), way[rows] - per_row(size) * steepest(slope, 2), way[rows])
+        on = torch.where(per_row(goes), way[rows] - per_row(size) * dual_vector(slope, 2), way[rows])
         there = clean + (1 + _OVERSHOOT) * on
         crossed = goes & (counted(there, rows) < 0)
         way[rows] = on
@@ -150,7 +150,7 @@ def _planes(problem: SparseProblem, beyond: Tensor, status: Tensor) -> FirstPlan
         _, gradient, _ = counted.slope(at, rows)
         steep = length(gradient, 2)
         known = closed & (steep > 0) & steep.isfinite()
-        point[rows], normal[rows], steepness[rows] = at, -steepest(gradient, 2), steep
+        point[rows], normal[rows], steepness[rows] = at, -dual_vector(gradient, 2), steep
         status[rows] = torch.where(known, FOUND, torch.where(closed, NO_DIRECTION, UNDEFINED))
     lost = per_row(status != FOUND)
     return FirstPlane(point.masked_fill(lost, 0), normal.masked_fill(lost, 0), steepness, status)
@@ -245,7 +245,7 @@ class _Search:
         steepness = length(gradient, 2)
         lost = ~((steepness > 0) & steepness.isfinite() & margin.isfinite())
         self._status[rows] = self._status[rows].where(~lost | (self._status[rows] != _RUNNING), NO_DIRECTION)
-        normal = -steepest(gradient, 2)
+        normal = -dual_vector(gradient, 2)
         walks = self._walks[rows]
         # on a GPU, asking which rows have met a plane would cost a wait: there all are solved, and some in vain
         met = torch.arange(len(rows)) if at.is_cuda else (~walks).nonzero()[:, 0]

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from core.geometry.boundary import closest_point, signed_margin
 from core.geometry.boundary.bracketing import compaction_schedule
 from core.geometry.boundary.closest_point import alignment, closest_points
-from core.geometry.boundary.signed_margin import Norm, SignedMargin, dual_length, length, steepest
+from core.geometry.boundary.signed_margin import Norm, SignedMargin, dual_length, dual_vector, length
 from tests import truths
 
 CASES = [(shape, dtype) for shape in truths.SHAPES for dtype in truths.DTYPES]
@@ -148,11 +148,11 @@ def test_a_ball_in_other_norms_seen_from_outside_only_gets_nearer(norm: Norm) ->
 @pytest.mark.parametrize("norm", signed_margin.NORMS)
 def test_the_steepest_step_has_length_1_and_gains_the_dual_length(norm: Norm) -> None:
     gradient = torch.stack([truths.unit((3, 4, 4), seed) for seed in range(4)])
-    step = steepest(gradient, norm)
+    step = dual_vector(gradient, norm)
     torch.testing.assert_close(length(step, norm), torch.ones(4, dtype=torch.float64))
     torch.testing.assert_close((step * gradient).flatten(1).sum(1), dual_length(gradient, norm))
     torch.testing.assert_close(alignment(-3 * step, gradient, norm), torch.zeros(4).double(), atol=3e-6, rtol=0)
-    assert bool((steepest(torch.zeros_like(gradient), norm) == 0).all())
+    assert bool((dual_vector(torch.zeros_like(gradient), norm) == 0).all())
 
 
 def test_angles_of_nothing() -> None:
