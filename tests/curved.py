@@ -141,10 +141,10 @@ def second_derivatives(products: HessianProducts) -> Tensor:
     found, exact = [], products.classifier.to(dtype=torch.float64)
     for point, source, target in zip(products.points.double(), products.source, products.target, strict=True):
 
-        def lead(flat: Tensor, source: Tensor = source, target: Tensor = target) -> Tensor:
+        def margin(flat: Tensor, source: Tensor = source, target: Tensor = target) -> Tensor:
             logits: Tensor = exact(flat.view(1, *exact.input_shape))[0]
             return logits[source] - logits[target]
 
         with sdpa_kernel(SDPBackend.MATH):  # the one that has them
-            found.append(torch.func.hessian(lead)(point.flatten()))
+            found.append(torch.func.hessian(margin)(point.flatten()))
     return torch.stack(found)

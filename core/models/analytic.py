@@ -103,12 +103,12 @@ class Affine(Known):
     def distance(self, images: Float[Tensor, "n c h w"], project: Projection | None = None) -> Float[Tensor, " n"]:
         """See `Known.distance`."""
         logits = self._exactly(images)
-        lead, winner = logits.max(1)
+        largest, winner = logits.max(1)
         rows = self.linear.weight.detach().double()
         if project is not None:
             rows = project(rows.view(-1, *self.centre.shape)).flatten(1)
         apart = torch.cdist(rows[winner], rows, compute_mode="donot_use_mm_for_euclid_dist")
-        ways = (lead[:, None] - logits) / apart
+        ways = (largest[:, None] - logits) / apart
         return ways.scatter(1, winner[:, None], math.inf).nan_to_num(nan=math.inf, posinf=math.inf).amin(1)
 
     def curvature(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, " n"]:

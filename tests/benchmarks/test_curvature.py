@@ -112,8 +112,8 @@ def test_a_batch_of_images_and_directions_is_faster_than_one_by_one(
     for each in alone:  # as it is mostly written: the graph of one image's gradient, kept, and run backwards
         at = each.points.clone().requires_grad_()
         logits = classifier(at)[0]
-        lead = logits[each.source[0]] - logits[each.target[0]]
-        kept.append((at, torch.autograd.grad(lead, at, create_graph=True)[0]))
+        margin = logits[each.source[0]] - logits[each.target[0]]
+        kept.append((at, torch.autograd.grad(margin, at, create_graph=True)[0]))
 
     def by_torch() -> Tensor:
         parts = [

@@ -16,7 +16,7 @@ from core.geometry.corruptions.severity_sweep import SeveritySweep, severity_swe
 from core.images.image_set import ImageSet
 
 _SEVERITIES = (0.0, 1.0, 2.0, 3.0, 4.0, 5.0)
-_RIVALS = 3  # the likeliest other classes: one of them is the nearest of all but a few images, at a third of the cost
+_RUNNERS_UP = 3  # one of these classes is the nearest of all but a few images, at a third of the cost of all
 _DEVIATIONS = 8  # strengths of noise looked at, up to the largest
 
 
@@ -37,7 +37,7 @@ def sweep(inputs: Inputs, *, corruptions: str, count: int, seed: int) -> Severit
         labels,
         listed(corruptions),
         severities=_SEVERITIES,
-        candidates=_RIVALS,
+        candidates=_RUNNERS_UP,
         seed=seed,
         on_progress=inputs.on_progress,
     )

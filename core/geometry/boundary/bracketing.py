@@ -78,7 +78,7 @@ class _Bracket:
         """Where the line through both (halved) margins is 0, but half a tolerance away from both ends."""
         low, high = self._low[rows], self._high[rows]
         least = self._tolerance * high / 2
-        at = low + _part(self._weights[0][rows], self._weights[1][rows]) * (high - low)
+        at = low + _secant_root(self._weights[0][rows], self._weights[1][rows]) * (high - low)
         return at.maximum(low + least).minimum(high - least)
 
     def narrow(self, rows: Tensor, at: Tensor, margin: Tensor) -> None:
@@ -99,9 +99,9 @@ class _Bracket:
 
     def zero(self) -> Tensor:
         """Where the line through both true margins is 0."""
-        return self._low + _part(self._above, self._below) * (self._high - self._low)
+        return self._low + _secant_root(self._above, self._below) * (self._high - self._low)
 
 
-def _part(above: Tensor, below: Tensor) -> Tensor:
+def _secant_root(above: Tensor, below: Tensor) -> Tensor:
     """Where, between 0 and 1, the line from above >= 0 to below <= 0 is 0; in the middle where that is undefined."""
     return (above / (above - below)).nan_to_num(0.5).clamp(0, 1)

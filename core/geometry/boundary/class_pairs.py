@@ -39,7 +39,7 @@ class PairMargin(SignedMargin):
     def __call__(self, images: Images, source: Int[Tensor, " n"]) -> Rows:
         """f_s - f_t."""
         with torch.no_grad():
-            return self._lead(self.logits(images), source)
+            return self._pair_margin(self.logits(images), source)
 
     def slope(self, images: Images, source: Int[Tensor, " n"]) -> Slope:
         """f_s - f_t with its gradient: one forward, one backward."""
@@ -47,11 +47,11 @@ class PairMargin(SignedMargin):
             points = images.detach().clone()
         with torch.enable_grad():
             points.requires_grad_()
-            lead = self._lead(self.logits(points), source)
-            gradient = self._gradient(lead, points, keep=False)
-        return Slope(lead.detach(), gradient, source % self._classes)
+            margin = self._pair_margin(self.logits(points), source)
+            gradient = self._gradient(margin, points, keep=False)
+        return Slope(margin.detach(), gradient, source % self._classes)
 
-    def _lead(self, logits: Tensor, pair: Tensor) -> Tensor:
+    def _pair_margin(self, logits: Tensor, pair: Tensor) -> Tensor:
         own, other = (
             logits.gather(1, classes[:, None])[:, 0] for classes in (pair // self._classes, pair % self._classes)
         )

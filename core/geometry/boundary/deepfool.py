@@ -233,11 +233,11 @@ class _Search:
         """The distance to the nearest linearised boundary, infinite where there is none, and its direction."""
         nearest = torch.full_like(at[:, 0, 0, 0], torch.inf)
         direction = torch.zeros_like(at)
-        for lead, slope in self.margin.leads(at, source, others):
+        for margin, slope in self.margin.class_margins(at, source, others):
             towards = -slope
             if self._clipped:  # pixels at a wall cannot go on
                 towards = towards.where(((at > 0) | (towards > 0)) & ((at < 1) | (towards < 0)), 0.0)
-            distance = lead.abs() / dual_length(towards, self._norm)
+            distance = margin.abs() / dual_length(towards, self._norm)
             closer = distance < nearest  # never where it is NaN
             nearest = torch.where(closer, distance, nearest)
             direction = torch.where(per_row(closer), towards, direction)
@@ -262,8 +262,8 @@ class _Search:
             closed = closed | better
             rows.slides[where] = slides
         crossed, _ = self._just_beyond(images, points, source, beyond)
-        _, gradient, rival = self.margin.slope(points, source)
-        rows.settled(where, closed, points, crossed, gradient, rival)
+        _, gradient, runner_up = self.margin.slope(points, source)
+        rows.settled(where, closed, points, crossed, gradient, runner_up)
 
     def _just_beyond(self, images: Tensor, points: Tensor, source: Tensor, otherwise: Tensor) -> tuple[Tensor, Tensor]:
         """A little further than the points, where the class differs; and where no such place was found, the others."""
@@ -296,11 +296,13 @@ class _Rows:
             self._status[row] = words[outcome]
 
     def settled(
-        self, where: Tensor, found: Tensor, points: Tensor, crossed: Tensor, gradient: Tensor, rival: Tensor
+        self, where: Tensor, found: Tensor, points: Tensor, crossed: Tensor, gradient: Tensor, runner_up: Tensor
     ) -> None:
         """These points are on the boundary; at a singular one, without a gradient, the normal is 0."""
-        where, points, crossed, gradient, rival = (each[found] for each in (where, points, crossed, gradient, rival))
-        self._points[where], self._crossed[where], self._target[where] = points, crossed, rival
+        where, points, crossed, gradient, runner_up = (
+            each[found] for each in (where, points, crossed, gradient, runner_up)
+        )
+        self._points[where], self._crossed[where], self._target[where] = points, crossed, runner_up
         self._normals[where] = dual_vector(gradient, 2)
 
     def arrays(self, norm: Norm, clipped: bool) -> dict[str, np.ndarray]:

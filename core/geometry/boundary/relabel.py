@@ -28,7 +28,7 @@ from core.result import Result, quantity
 from core.runtime.batches import engine_mode
 
 _MOST_VALUES = 1 << 22  # pixels of a batch: 27 images of 3 x 224 x 224, for each of which a graph is kept
-_RIVALS = 3  # classes whose boundaries push
+_RUNNERS_UP = 3  # classes whose boundaries push
 _ROUNDS = 3
 _ROUNDING = 64  # of the dtype's, at logits of size 1 to 10
 _FLOOR = 1e-4  # ℓ2 pixel: shorter steps stall on ties
@@ -101,18 +101,18 @@ class RegionMargin(SignedMargin):
         parts = [slope(part, own) for part, own in zip(*self._cut(images, source), strict=True)]
         return Slope(*(torch.cat(each) for each in zip(*parts, strict=True)))
 
-    def planes(self, images: Images, source: Int[Tensor, " n"], rivals: int) -> Planes:
+    def planes(self, images: Images, source: Int[Tensor, " n"], runners_up: int) -> Planes:
         """The linearised boundaries to the classes with the next largest logits: one forward, a backward each."""
 
         def nearest(part: Tensor, own: Tensor) -> tuple[Tensor, Tensor]:
             with torch.enable_grad():
                 points = part.detach().requires_grad_()
                 logits = self.logits(points)
-                lead, _ = (logits.gather(1, own[:, None]) - logits).scatter(1, own[:, None], torch.inf).sort(1)
+                margins, _ = (logits.gather(1, own[:, None]) - logits).scatter(1, own[:, None], torch.inf).sort(1)
                 distances, normals = [], []
-                for column in range(rivals):
-                    slope = self._gradient(lead[:, column], points, keep=column + 1 < rivals)
-                    distances.append(lead[:, column].detach() / length(slope, 2))
+                for column in range(runners_up):
+                    slope = self._gradient(margins[:, column], points, keep=column + 1 < runners_up)
+                    distances.append(margins[:, column].detach() / length(slope, 2))
                     normals.append(dual_vector(slope, 2))
             return torch.stack(distances, 1), torch.stack(normals, 1)
 
@@ -201,7 +201,7 @@ def deepen(
     for _ in range(rounds):
         if not len(rows):
             break
-        planes = margin.planes(images[rows], classes[rows], min(_RIVALS, margin.classes - 1))
+        planes = margin.planes(images[rows], classes[rows], min(_RUNNERS_UP, margin.classes - 1))
         missing = (depth[rows, None] - planes.distance).clamp(min=0).nan_to_num(0.0, 0.0, 0.0)
         there = images[rows] + (missing[..., None, None, None] * planes.normal).sum(1)
         grown = margin(there, classes[rows])

@@ -27,11 +27,11 @@ _DUAL: dict[Norm, float] = {1: float("inf"), 2: 2.0, "inf": 1.0}
 
 
 class Slope(NamedTuple):
-    """The signed margin of each row, its gradient, and the largest other class, which the gradient belongs to."""
+    """The signed margin of each row, its gradient, and the runner-up, the largest other class, that it belongs to."""
 
     margin: Rows
     gradient: Images
-    rival: Classes
+    runner_up: Classes
 
 
 class SignedMargin:
@@ -52,7 +52,7 @@ class SignedMargin:
     def __call__(self, images: Images, source: Classes) -> Rows:
         """f_s - max_{k != s} f_k: NaN where a logit is not finite."""
         with torch.no_grad():
-            return _ahead(self.logits(images), source)[0]
+            return _margin_and_runner_up(self.logits(images), source)[0]
 
     def slope(self, images: Images, source: Classes) -> Slope:
         """The signed margin with its gradient: one forward, one backward."""
@@ -60,11 +60,13 @@ class SignedMargin:
             points = images.detach()
         with torch.enable_grad():
             points.requires_grad_()
-            margin, rival = _ahead(self.logits(points), source)
+            margin, runner_up = _margin_and_runner_up(self.logits(points), source)
             gradient = self._gradient(margin, points, keep=False)
-        return Slope(margin.detach(), gradient, rival)
+        return Slope(margin.detach(), gradient, runner_up)
 
-    def leads(self, images: Images, source: Classes, classes: Int[Tensor, "n j"]) -> Iterator[tuple[Rows, Images]]:
+    def class_margins(
+        self, images: Images, source: Classes, classes: Int[Tensor, "n j"]
+    ) -> Iterator[tuple[Rows, Images]]:
         """f_s - f_k and its gradient for each column k of `classes` in turn: one forward, j backwards of its graph.
 
         One backward for all columns (`is_grads_batched`) takes as long on the CPU (0.96 to 1.17 of the loop on the demo
@@ -74,27 +76,27 @@ class SignedMargin:
             points = images.detach().requires_grad_()
             logits = self.logits(points)
             own = logits.gather(1, source[:, None])
-            leads = own - logits.gather(1, classes)
+            margins = own - logits.gather(1, classes)
         for column in range(classes.shape[1]):
             with torch.enable_grad():
-                lead = leads[:, column]
-                gradient = self._gradient(lead, points, keep=column + 1 < classes.shape[1])
-            yield lead.detach(), gradient
+                margin = margins[:, column]
+                gradient = self._gradient(margin, points, keep=column + 1 < classes.shape[1])
+            yield margin.detach(), gradient
 
-    def _gradient(self, lead: Tensor, points: Tensor, keep: bool) -> Tensor:
+    def _gradient(self, values: Tensor, points: Tensor, keep: bool) -> Tensor:
         """Of each row's value in its own image: rows do not see each other, so the sum has the same gradient."""
         self.gradients += len(points)
         count_passes(gradients=len(points))
-        if not lead.requires_grad:  # logits that do not depend on the image
+        if not values.requires_grad:  # logits that do not depend on the image
             return torch.zeros_like(points)
-        (gradient,) = torch.autograd.grad(lead.sum(), points, retain_graph=keep, materialize_grads=True)
+        (gradient,) = torch.autograd.grad(values.sum(), points, retain_graph=keep, materialize_grads=True)
         return gradient.detach().contiguous()
 
 
-def _ahead(logits: Tensor, source: Tensor) -> tuple[Tensor, Tensor]:
+def _margin_and_runner_up(logits: Tensor, source: Tensor) -> tuple[Tensor, Tensor]:
     own = logits.gather(1, source[:, None])
-    other, rival = logits.scatter(1, source[:, None], -torch.inf).max(1)
-    return (own[:, 0] - other).where(torch.isfinite(logits).all(1), torch.nan), rival
+    other, runner_up = logits.scatter(1, source[:, None], -torch.inf).max(1)
+    return (own[:, 0] - other).where(torch.isfinite(logits).all(1), torch.nan), runner_up
 
 
 def length(displacement: Images, norm: Norm) -> Rows:

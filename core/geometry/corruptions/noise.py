@@ -155,17 +155,17 @@ class _Shaker:
         """Forecast, measured share and disagreement of each image at each deviation: (n, 3, deviations), float64."""
         logits = self._margin.logits(images)
         others = logits.scatter(1, labels[:, None], -torch.inf).topk(self._candidates, 1).indices
-        leads, slopes = zip(*self._margin.leads(images, labels, others), strict=True)
-        lead, slope = torch.stack(leads, 1), torch.stack([each.flatten(1) for each in slopes], 1)
-        defined = torch.isfinite(lead).all(1) & torch.isfinite(slope).all(2).all(1)
+        each_margin, slopes = zip(*self._margin.class_margins(images, labels, others), strict=True)
+        margins, slope = torch.stack(each_margin, 1), torch.stack([each.flatten(1) for each in slopes], 1)
+        defined = torch.isfinite(margins).all(1) & torch.isfinite(slope).all(2).all(1)
         counts = torch.zeros(len(images), 3, len(self._deviations), dtype=torch.float64, device=images.device)
         stream = Stream(images, "white noise", self._seed)
         for _ in range(self._draws):
             noise = stream.normal(*images.shape[1:])
             shift = torch.einsum("nkp,np->nk", slope, noise.flatten(1))
             for place, deviation in enumerate(self._deviations):
-                least, rival = (lead + deviation * shift).min(1)
-                expected = labels.where(least > 0, others.gather(1, rival[:, None])[:, 0])
+                least, runner_up = (margins + deviation * shift).min(1)
+                expected = labels.where(least > 0, others.gather(1, runner_up[:, None])[:, 0])
                 came = self._margin.logits(images + deviation * noise).argmax(1)
                 counts[:, 0, place] += expected == labels
                 counts[:, 1, place] += came == labels

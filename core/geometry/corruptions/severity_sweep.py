@@ -219,14 +219,14 @@ class _Probe:
         return self._batches(measure, self._rows, tick).cpu().numpy()
 
     def _signed_distance(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """The predicted class and the smallest lead over its slope; NaN where a lost lead has none, or none does."""
+        """The predicted class and the smallest margin over its slope; NaN where that is lost or missing."""
         logits = self.margin.logits(images)
         defined = torch.isfinite(logits).all(1)
         others = logits.scatter(1, labels[:, None], -torch.inf).topk(self._candidates, 1).indices
         nearest = torch.full_like(logits[:, 0], torch.inf)
-        for lead, slope in self.margin.leads(images, labels, others):
+        for margin, slope in self.margin.class_margins(images, labels, others):
             steepness = length(slope, 2)
-            flat = torch.where(lead > 0, torch.inf, torch.nan)
-            nearest = nearest.minimum((lead / steepness).where(steepness > 0, flat))  # keeps NaN
+            flat = torch.where(margin > 0, torch.inf, torch.nan)
+            nearest = nearest.minimum((margin / steepness).where(steepness > 0, flat))  # keeps NaN
         known = defined & torch.isfinite(nearest)
         return logits.argmax(1).where(defined, -1), nearest.where(known, torch.nan)

@@ -260,10 +260,10 @@ class _Table:
     def _regular(self, rows: Tensor) -> Tensor:
         """Those rows where the margin has a slope worth the name; distance, angle and normal of all."""
         images, points, source = self._images[rows], self._points[rows], self._source[rows]
-        at, gradient, rival = self.margin.slope(points, source)
+        at, gradient, runner_up = self.margin.slope(points, source)
         steepness, distance = length(gradient, 2), length(points - images, 2)
         singular = ~(steepness * distance > _SINGULAR * self.margin(images, source).abs())
-        self._target[rows] = rival
+        self._target[rows] = runner_up
         angle = alignment((points - images).double(), gradient.double(), 2)
         for name, values in (
             ("steepness", steepness),

@@ -168,10 +168,10 @@ def complement_distance(inside: np.ndarray, values: int, bits: int = 1) -> np.nd
     Returns:
         int8 (..., q^N): 0 outside of the class, -1 where it holds all images.
     """
-    lead, q = inside.shape[:-1], 2**bits
-    reached = ~inside.reshape(*lead, *(q,) * values)
+    batch, q = inside.shape[:-1], 2**bits
+    reached = ~inside.reshape(*batch, *(q,) * values)
     distance = np.where(reached, 0, -1).astype(np.int8)
-    axes = range(len(lead), len(lead) + values)
+    axes = range(len(batch), len(batch) + values)
     for step in range(1, values + 1):
         spread = reached
         for axis in axes:  # what one changed value reaches: not one after the other, each from where it was

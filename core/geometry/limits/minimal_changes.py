@@ -3,8 +3,8 @@
 - The walk needs nothing but labels: towards another image with another label, one value after the other in a random
   order; somewhere on the way the label changes, and bisection finds such a place. Then random parts of the change are
   given back as long as the label still differs, and what is left is shortened towards the image.
-- The gradient's walk: towards the corner of the box that the gradient of a rival's lead points to, the value of largest
-  capacity (slope times room) first, bisected between 1, 2, 4, ... values.
+- The gradient's walk: towards the corner of the box that the gradient of a runner-up's margin points to, the value of
+  largest capacity (slope times room) first, bisected between 1, 2, 4, ... values.
 - The nearest boundary point of `core.geometry.boundary.deepfool`, rounded to the grid beyond it.
 
 A witness bounds the distance of its image from above. All images of a call go through every step together.
@@ -29,7 +29,7 @@ from core.runtime.cost import count_passes
 SEARCHES = ("walk", "gradient", "nearest")
 
 _SMALLEST = 16  # rows of a batch
-_RIVALS = 3  # classes that the gradient's walk heads for
+_RUNNERS_UP = 3  # classes that the gradient's walk heads for
 _GIVEN_BACK = 64  # parts of the change that are tried
 _SHORTENINGS = 10  # bisections of what is left
 _BEYOND = tuple(1.15**k for k in range(60))  # of the way to the nearest boundary point, before rounding to the grid
@@ -115,7 +115,7 @@ class Witnesses:
         """
         size = torch.full((len(SEARCHES), len(images), len(NORMS)), math.nan, dtype=torch.float64)
         fewest = images.clone()
-        rows = max(1, _MOST_VALUES // max(1, images.shape[1] * max(self.walks, _RIVALS)))
+        rows = max(1, _MOST_VALUES // max(1, images.shape[1] * max(self.walks, _RUNNERS_UP)))
         for start in range(0, len(images), rows):
             tick(start / len(images))
             part = slice(start, start + rows)
@@ -201,9 +201,9 @@ class Witnesses:
         """The values of largest capacity first: witnesses (2 r, n, v) with whole steps and shortened."""
         del partners, their
         rows, values = images.shape
-        rivals = min(_RIVALS, self.classifier.num_classes - 1)
-        slopes = self._slopes(images, source, rivals)
-        x, own = images.repeat(rivals, 1), source.repeat(rivals)
+        runners_up = min(_RUNNERS_UP, self.classifier.num_classes - 1)
+        slopes = self._slopes(images, source, runners_up)
+        x, own = images.repeat(runners_up, 1), source.repeat(runners_up)
         room = torch.where(slopes > 0, 1 - x, x)
         key = -(slopes.abs() * room)
         towards = torch.where(slopes > 0, 1.0, torch.where(slopes < 0, 0.0, x)).to(x.dtype)
@@ -222,10 +222,10 @@ class Witnesses:
         whole = torch.where(place < used[:, None], towards, x)
         shorter = self._shortened(x, whole, own)
         ok = met & self.differs(whole, own)
-        return torch.stack([whole, shorter]).reshape(2 * rivals, rows, values), ok.repeat(2).reshape(-1, rows)
+        return torch.stack([whole, shorter]).reshape(2 * runners_up, rows, values), ok.repeat(2).reshape(-1, rows)
 
-    def _slopes(self, images: Tensor, source: Tensor, rivals: int) -> Tensor:
-        """Gradients (r n, v) of the leads of the likeliest other classes; 0 where a logit is constant."""
+    def _slopes(self, images: Tensor, source: Tensor, runners_up: int) -> Tensor:
+        """Gradients (r n, v) of f_k - f_s for the runners-up k; 0 where a logit is constant."""
         size, found = self._batches[0].size, []
         for start in range(0, len(images), size):
             with torch.inference_mode(False), torch.enable_grad():
@@ -233,11 +233,12 @@ class Witnesses:
                 own = source[start : start + size].clone()
                 logits = self.classifier(x.view(-1, *self.classifier.input_shape))
                 mine = logits.gather(1, own[:, None])[:, 0]
-                others = logits.detach().scatter(1, own[:, None], -math.inf).topk(rivals, 1).indices
+                others = logits.detach().scatter(1, own[:, None], -math.inf).topk(runners_up, 1).indices
                 slopes = [
-                    _gradient_of((logits.gather(1, others[:, r : r + 1])[:, 0] - mine).sum(), x) for r in range(rivals)
+                    _gradient_of((logits.gather(1, others[:, r : r + 1])[:, 0] - mine).sum(), x)
+                    for r in range(runners_up)
                 ]
-                count_passes(forwards=len(x), gradients=rivals * len(x))
+                count_passes(forwards=len(x), gradients=runners_up * len(x))
             found.append(torch.stack(slopes))
         return torch.cat(found, 1).flatten(0, 1).detach()
 

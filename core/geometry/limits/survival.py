@@ -133,7 +133,7 @@ def uniform_levels(count: int, values: int, bits: int, generator: torch.Generato
 
 
 class _Lead(nn.Module):
-    """Two logits: the lead of one class of a module over all others, above and below a level."""
+    """Two logits: the margin of one class of a module over all others, above and below a level."""
 
     def __init__(self, module: nn.Module, k: int, level: float) -> None:
         super().__init__()
@@ -142,16 +142,16 @@ class _Lead(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         logits = self.module(images)
         others = torch.cat([logits[:, : self.k], logits[:, self.k + 1 :]], 1)
-        lead = logits[:, self.k] - others.amax(1) - self.level
-        return torch.stack([lead, -lead], 1)
+        margin = logits[:, self.k] - others.amax(1) - self.level
+        return torch.stack([margin, -margin], 1)
 
 
 def halved(classifier: Classifier, bits: int, *, seed: int = 0, draws: int = 4001) -> Classifier:
     """Cut the uniform images of a format into two halves by a classifier's own logits.
 
     A classifier that gives one label to nearly all noise has no other class to draw from. Its logits still differ from
-    image to image: the lead of that label over the best other one, above or below its median, is a classifier with two
-    classes of about one half each, to which the limits apply as to any other.
+    image to image: the margin of that label over the best other one, above or below its median, is a classifier with
+    two classes of about one half each, to which the limits apply as to any other.
 
     Args:
         classifier: any `core.models.classifier.Classifier`.

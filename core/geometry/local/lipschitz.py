@@ -136,10 +136,10 @@ class _Search:
         """One step uphill from the steepest place, back into the ball, and look there."""
         with torch.enable_grad(), math_attention():
             points = self._at.detach().clone().requires_grad_()
-            lead = (self._outputs(points) * self._left).sum()
+            value = (self._outputs(points) * self._left).sum()
             uphill = torch.zeros_like(points)
-            if lead.requires_grad:
-                (slope,) = torch.autograd.grad(lead, points, create_graph=True, materialize_grads=True)
+            if value.requires_grad:
+                (slope,) = torch.autograd.grad(value, points, create_graph=True, materialize_grads=True)
                 along = (slope.flatten(1) * self._right).sum()
                 if along.requires_grad:
                     (uphill,) = torch.autograd.grad(along, points, materialize_grads=True)

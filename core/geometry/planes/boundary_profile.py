@@ -212,9 +212,9 @@ class _Field:
 
     def _margin_and_rival(self, logits: Tensor) -> Tensor:
         logits = logits.cpu().double()
-        other, rival = logits.index_fill(1, torch.tensor([self.source]), -torch.inf).max(1)
+        other, runner_up = logits.index_fill(1, torch.tensor([self.source]), -torch.inf).max(1)
         margin = (logits[:, self.source] - other).where(torch.isfinite(logits).all(1), torch.nan)
-        return torch.stack([margin, rival.double()], 1)
+        return torch.stack([margin, runner_up.double()], 1)
 
 
 def _first_crossings(field: _Field, reach: Tensor, on_progress: OnProgress) -> tuple[Tensor, Tensor]:
@@ -227,8 +227,8 @@ def _first_crossings(field: _Field, reach: Tensor, on_progress: OnProgress) -> t
     radii = reach[:, None] * spacing
     every = torch.arange(rays).repeat_interleave(_RADII)
     steps = _RADII + _SECANT_STEPS
-    margin, rival = field(every, radii.flatten(), lambda part: on_progress(part * _RADII / steps))
-    margin, rival = margin.view(rays, _RADII), rival.view(rays, _RADII)
+    margin, runner_up = field(every, radii.flatten(), lambda part: on_progress(part * _RADII / steps))
+    margin, runner_up = margin.view(rays, _RADII), runner_up.view(rays, _RADII)
     event = ~(margin > 0)
     first = event.to(torch.uint8).argmax(1, keepdim=True)
     found = (event.any(1) & (margin.gather(1, first)[:, 0] <= 0)).nonzero()[:, 0]
@@ -245,22 +245,22 @@ def _first_crossings(field: _Field, reach: Tensor, on_progress: OnProgress) -> t
             above=margin.gather(1, before)[:, 0],
             high=radii.gather(1, behind)[:, 0],
             below=margin.gather(1, behind)[:, 0],
-            rival=rival[found].gather(1, before)[:, 0],
+            runner_up=runner_up[found].gather(1, before)[:, 0],
         )
         for step in range(_SECANT_STEPS):
             on_progress((_RADII + step) / steps)
             at = bracket.secant()
             bracket.narrow(at, *field(found, at, lambda part: None))
-        distance[found], reached[found] = bracket.zero(), bracket.rival
+        distance[found], reached[found] = bracket.zero(), bracket.runner_up
     return distance, reached
 
 
 class _Bracket:
     """Intervals [low, high] with a margin >= 0 at low and <= 0 at high, one per ray."""
 
-    def __init__(self, low: Tensor, above: Tensor, high: Tensor, below: Tensor, rival: Tensor) -> None:
-        self.low, self.above, self.high, self.below, self.rival = low, above, high, below, rival
-        self._closest = below.abs()  # |margin| at the point that named the rival
+    def __init__(self, low: Tensor, above: Tensor, high: Tensor, below: Tensor, runner_up: Tensor) -> None:
+        self.low, self.above, self.high, self.below, self.runner_up = low, above, high, below, runner_up
+        self._closest = below.abs()  # |margin| at the point that named the runner-up
         self._weights = above.clone(), below.clone()  # margins as the Illinois rule halves them
         self._side = torch.zeros_like(low)  # which end moved last: 1 low, -1 high
 
@@ -272,7 +272,7 @@ class _Bracket:
         """Where the line through both true margins is zero."""
         return _zero_between(self.low, self.above, self.high, self.below)
 
-    def narrow(self, at: Tensor, margin: Tensor, rival: Tensor) -> None:
+    def narrow(self, at: Tensor, margin: Tensor, runner_up: Tensor) -> None:
         """Move one end of each interval to a point inside it; undefined points move none."""
         inside, beyond = margin > 0, margin <= 0
         above, below = self._weights
@@ -286,7 +286,7 @@ class _Bracket:
         self.high, self.below = torch.where(beyond, at, self.high), torch.where(beyond, margin, self.below)
         self._side = torch.where(inside, 1.0, torch.where(beyond, -1.0, self._side))
         closer = margin.abs() <= self._closest
-        self.rival = torch.where(closer, rival, self.rival)
+        self.runner_up = torch.where(closer, runner_up, self.runner_up)
         self._closest = torch.where(closer, margin.abs(), self._closest)
 
 

@@ -159,8 +159,8 @@ class Quadtree:
         for part in chosen.split(max(1, _GUARD_VALUES // (4 * self._num_classes))):
             logits = self._values[part][..., : self._num_classes]  # (cells, 4, classes)
             label = logits[:, 0].argmax(1)
-            lead = logits.gather(2, label[:, None, None].expand(-1, 4, 1)) - logits
-            least, most = lead.amin(1), lead.amax(1)
+            margins = logits.gather(2, label[:, None, None].expand(-1, 4, 1)) - logits
+            least, most = margins.amin(1), margins.amax(1)
             verdicts.append((least < self._kappa * (most - least)).any(1))
         wanted[where[:, 0], where[:, 1]] = torch.cat(verdicts)
         return wanted

@@ -66,7 +66,7 @@ def pictures(
     }
     if len(rows):
         measured = _measure(problem, rows, adversarial[rows], None if place is None else place[rows])
-        ((_, gradient),) = problem.counted.leads(images[rows], rows, measured.target[:, None])
+        ((_, gradient),) = problem.counted.class_margins(images[rows], rows, measured.target[:, None])
         found["capacity"][rows] = _capacity(-gradient, images[rows], low[rows], high[rows])
         found["curve"] = found["curve"].repeat(1, measured.curve.shape[1])
         for name in ("reliance", "rank", "curve", "amplitude", "survives_rounding"):

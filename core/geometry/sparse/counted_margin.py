@@ -41,14 +41,14 @@ class CountedMargin(SignedMargin):
         self.channels = classifier.input_shape[0]
         self.num_classes = classifier.num_classes
         self.source = self.forwards_of = self.gradients_of = torch.empty(0, dtype=torch.int64)
-        self.lead = self.rounding = torch.empty(0)
+        self.clean_margin = self.rounding = torch.empty(0)
         self.best = torch.empty(0)
         self.records: list[tuple[Tensor, Tensor]] = []
 
     def open(self, images: Images) -> Float[Tensor, "n k"]:
         """Begin with these images, numbered in their order: their logits, whose largest names each one's class.
 
-        Its `lead` F(x) and the `rounding` of such margins are kept: they are the scale of each image's logits.
+        Its `clean_margin` F(x) and the `rounding` of such margins are kept: they are the scale of each image's logits.
         """
         self.forwards_of = torch.zeros(len(images), dtype=torch.int64, device=images.device)
         self.gradients_of = torch.zeros_like(self.forwards_of)
@@ -57,7 +57,7 @@ class CountedMargin(SignedMargin):
         logits = self.all_logits(images, torch.arange(len(images), device=images.device))
         self.source = logits.argmax(1)
         two = logits.topk(2, 1).values
-        self.lead = two[:, 0] - two[:, 1]
+        self.clean_margin = two[:, 0] - two[:, 1]
         self.rounding = _BITS * torch.finfo(self._classifier.dtype).eps * logits.abs().amax(1)
         return logits
 
@@ -91,11 +91,13 @@ class CountedMargin(SignedMargin):
         found = [slope(part, self.source[number]) for part, number in parts]
         return Slope(*(torch.cat(each) for each in zip(*found, strict=True)))
 
-    def leads(self, images: Images, numbers: Numbers, classes: Int[Tensor, "n j"]) -> Iterator[tuple[Rows, Images]]:
+    def class_margins(
+        self, images: Images, numbers: Numbers, classes: Int[Tensor, "n j"]
+    ) -> Iterator[tuple[Rows, Images]]:
         """f_s - f_k and its gradient for each column k of `classes` in turn."""
         self._charge(self.forwards_of, numbers)
         self._charge(self.gradients_of, numbers, classes.shape[1])
-        return super().leads(images, self.source[numbers], classes)
+        return super().class_margins(images, self.source[numbers], classes)
 
     def record(self, numbers: Numbers, counts: Float[Tensor, " n"]) -> None:
         """Record the number of pixels these images are down to, and the gradients that every image has cost so far."""
@@ -123,7 +125,7 @@ class SparseProblem(NamedTuple):
 
     def demanded(self, numbers: Numbers) -> Rows:
         """The margin demanded of each row, in logits: kappa F(x), but no less than rounding."""
-        return (self.kappa * self.counted.lead).maximum(self.counted.rounding)[numbers]
+        return (self.kappa * self.counted.clean_margin).maximum(self.counted.rounding)[numbers]
 
     def margins(self, numbers: Numbers, at: Float[Tensor, "n g p"]) -> Rows:
         """F of rows given by items."""

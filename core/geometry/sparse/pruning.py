@@ -172,7 +172,7 @@ def exchange(problem: SparseProblem, numbers: Numbers, found: Pruned, *, rounds:
 
 def _cost(problem: SparseProblem, numbers: Tensor, found: Pruned) -> Tensor:
     """The items; of equally many, less where the margin is deeper, from which more can be given back."""
-    depth = found.margin / problem.counted.lead[numbers].clamp(min=torch.finfo(found.margin.dtype).tiny)
+    depth = found.margin / problem.counted.clean_margin[numbers].clamp(min=torch.finfo(found.margin.dtype).tiny)
     return found.items + torch.sigmoid(depth)
 
 

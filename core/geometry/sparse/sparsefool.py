@@ -100,13 +100,13 @@ def first_planes(
     drops = compaction_schedule(_STEPS, images.device)
     for step in range(1, _STEPS + 1):
         clean = images[rows]
-        leads = list(counted.leads(clean + way[rows], rows, others[rows]))
-        chosen = _headed_for(problem, leads, order if rule == "l0" else None) if step == 1 else 0 * rows
+        margins = list(counted.class_margins(clean + way[rows], rows, others[rows]))
+        chosen = _headed_for(problem, margins, order if rule == "l0" else None) if step == 1 else 0 * rows
         if step == 1:
             others = others.gather(1, chosen[:, None])
-        lead = torch.stack([each for each, _ in leads], 1).gather(1, chosen[:, None])[:, 0]
-        slope = torch.stack([each for _, each in leads], 1)[torch.arange(len(rows), device=rows.device), chosen]
-        size = (lead.abs() / length(slope, 2)).clamp(min=_FLOOR)
+        margin = torch.stack([each for each, _ in margins], 1).gather(1, chosen[:, None])[:, 0]
+        slope = torch.stack([each for _, each in margins], 1)[torch.arange(len(rows), device=rows.device), chosen]
+        size = (margin.abs() / length(slope, 2)).clamp(min=_FLOOR)
         runs = status[rows] == _RUNNING
         goes = runs & torch.isfinite(size)
         on = torch.where(per_row(goes), way[rows] - per_row(size) * dual_vector(slope, 2), way[rows])
@@ -122,22 +122,24 @@ def first_planes(
     return _planes(problem, beyond, status.where(status != _RUNNING, NOT_REACHED))
 
 
-def _headed_for(problem: SparseProblem, leads: Sequence[tuple[Tensor, Tensor]], order: SparseOrder | None) -> Tensor:
+def _headed_for(problem: SparseProblem, margins: Sequence[tuple[Tensor, Tensor]], order: SparseOrder | None) -> Tensor:
     """Which of the classes: the nearest to first order, or the one that this order crosses with the fewest items."""
-    distance = torch.stack([(lead.abs() / length(slope, 2)).nan_to_num(torch.inf, torch.inf) for lead, slope in leads])
+    distance = torch.stack(
+        [(margin.abs() / length(slope, 2)).nan_to_num(torch.inf, torch.inf) for margin, slope in margins]
+    )
     if order is not None:
-        count = torch.stack([_items(problem, -slope, lead, order) for lead, slope in leads])
+        count = torch.stack([_items(problem, -slope, margin, order) for margin, slope in margins])
         distance = count + distance / (1 + distance.clamp(max=1 / _FLOOR))  # of equal counts, the nearer one
     return distance.nan_to_num(torch.inf).argmin(0)
 
 
-def _items(problem: SparseProblem, towards: Tensor, lead: Tensor, order: SparseOrder) -> Tensor:
+def _items(problem: SparseProblem, towards: Tensor, margin: Tensor, order: SparseOrder) -> Tensor:
     """How many items the linearised boundary of a class takes; infinite where the box is too small."""
     counted: SparseOrder = "pixel" if order == "pixel" else "l0"
-    found = solve(towards, lead, problem.low - problem.images, problem.high - problem.images, counted)
+    found = solve(towards, margin, problem.low - problem.images, problem.high - problem.images, counted)
     changed = (found.change != 0).flatten(2)
     count = changed.any(1).sum(1) if counted == "pixel" else changed.flatten(1).sum(1)
-    return count.to(lead.dtype).where(found.feasible, torch.inf)
+    return count.to(margin.dtype).where(found.feasible, torch.inf)
 
 
 def _planes(problem: SparseProblem, beyond: Tensor, status: Tensor) -> FirstPlane:

@@ -351,7 +351,7 @@ def cross_on_support(
     for step in range(steps):
         slope = margin.slope(at[rows], source[rows])
         crossed = slope.margin < 0
-        reached[rows] = torch.where(crossed, slope.rival, reached[rows])
+        reached[rows] = torch.where(crossed, slope.runner_up, reached[rows])
         reach = _SHORTEST ** (step / max(1, steps - 1)) * (high[rows] - low[rows])
         way = -slope.gradient.sign() * reach
         new = (at[rows] + way).maximum(low[rows]).minimum(high[rows])

@@ -327,11 +327,11 @@ class _Search:
             beyond = there.where(nearer.view(-1, 1, 1, 1), beyond)
         points, closed = zero_between(self.margin, base, beyond, rows, self._tolerance)
         way = self.margin.projected(points - base, rows)  # rounding of pixels leaves the subspace
-        _, normal, rival = self.margin.slope(base + way, rows)
+        _, normal, runner_up = self.margin.slope(base + way, rows)
         angle = alignment(way, normal, 2)
         found.way[rows] = way.where(closed.view(-1, 1, 1, 1), torch.nan)
         found.angle[rows] = angle.where(closed, torch.nan)
-        found.target[rows] = rival.where(closed, -1)
+        found.target[rows] = runner_up.where(closed, -1)
         found.outcome[rows] = torch.where(closed, torch.where(angle <= _ALIGNED, _NEAREST, _OFF), _UNDEFINED)
 
 

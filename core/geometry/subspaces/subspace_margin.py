@@ -67,8 +67,8 @@ class ProjectedMargin(SignedMargin):
         slope = super().slope
 
         def projected(part: Tensor, row: Tensor) -> tuple[Tensor, ...]:
-            margin, gradient, rival = slope(part, self._source[row])
-            return margin, self._project(gradient, row), rival
+            margin, gradient, runner_up = slope(part, self._source[row])
+            return margin, self._project(gradient, row), runner_up
 
         return Slope(*self._batched(projected, images, rows))
 
@@ -89,8 +89,8 @@ class ProjectedMargin(SignedMargin):
         """
 
         def nearest(part: Tensor, row: Tensor, others: Tensor) -> tuple[Tensor, ...]:
-            leads = self.leads(part, self._source[row], others)
-            pairs = ((lead, self._subspaces.basis.coefficients(slope)) for lead, slope in leads)
+            margins = self.class_margins(part, self._source[row], others)
+            pairs = ((margin, self._subspaces.basis.coefficients(slope)) for margin, slope in margins)
             return self._nearest(pairs, row, others)
 
         return Planes(*self._batched(nearest, images, rows, classes))
@@ -117,19 +117,21 @@ class ProjectedMargin(SignedMargin):
         """
 
         def slopes(part: Tensor, own: Tensor, others: Tensor) -> tuple[Tensor, ...]:
-            pairs = [(lead, self._subspaces.basis.coefficients(s)) for lead, s in self.leads(part, own, others)]
-            leads, coefficients = zip(*pairs, strict=True)
-            return torch.stack(leads, 1), torch.stack(coefficients, 1)
+            pairs = [
+                (margin, self._subspaces.basis.coefficients(s)) for margin, s in self.class_margins(part, own, others)
+            ]
+            margins, coefficients = zip(*pairs, strict=True)
+            return torch.stack(margins, 1), torch.stack(coefficients, 1)
 
-        leads, coefficients = self._batched(slopes, images, source, classes)
+        margins, coefficients = self._batched(slopes, images, source, classes)
 
         def nearest(row: Tensor, image: Tensor) -> tuple[Tensor, ...]:
-            pairs = ((leads[image, k], coefficients[image, k]) for k in range(leads.shape[1]))
+            pairs = ((margins[image, k], coefficients[image, k]) for k in range(margins.shape[1]))
             return self._nearest(pairs, row, classes[image])
 
         return Planes(*self._batched(nearest, rows, owner))
 
-    def _nearest(self, leads: Iterable[tuple[Tensor, Tensor]], rows: Tensor, classes: Tensor) -> Planes:
+    def _nearest(self, margins: Iterable[tuple[Tensor, Tensor]], rows: Tensor, classes: Tensor) -> Planes:
         """Of several planes, given by the margin and the coefficients of its gradient in all of space each."""
         masks = self._subspaces.masks[self._which[rows]]
         least = _ROUNDING * torch.finfo(self.dtype).eps
@@ -138,11 +140,11 @@ class ProjectedMargin(SignedMargin):
             torch.zeros_like(masks, dtype=self.dtype),
         )
         distances = []
-        for lead, coefficients in leads:
+        for margin, coefficients in margins:
             part = coefficients * masks
             steepness = _length(part)
             steepness = steepness.where(steepness > least * _length(coefficients), 0.0)
-            distances.append((lead.abs() / steepness).nan_to_num(torch.inf, posinf=torch.inf))
+            distances.append((margin.abs() / steepness).nan_to_num(torch.inf, posinf=torch.inf))
             closer = distances[-1] < nearest
             nearest = torch.where(closer, distances[-1], nearest)
             column = (-1, *(1,) * (part.ndim - 1))

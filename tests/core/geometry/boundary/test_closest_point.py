@@ -176,15 +176,15 @@ def test_margins_are_counted_and_differentiated_once() -> None:
     source = classifier(images).argmax(1)
     logits = images.flatten(1) @ weight.T
     top = logits.topk(2, 1)
-    value, gradient, rival = margin.slope(images, source)
+    value, gradient, runner_up = margin.slope(images, source)
     torch.testing.assert_close(value, top.values[:, 0] - top.values[:, 1])
     torch.testing.assert_close(margin(images, source), value)
-    np.testing.assert_array_equal(rival, top.indices[:, 1])
-    torch.testing.assert_close(gradient.flatten(1), weight[source] - weight[rival])
+    np.testing.assert_array_equal(runner_up, top.indices[:, 1])
+    torch.testing.assert_close(gradient.flatten(1), weight[source] - weight[runner_up])
     assert (margin.forwards, margin.gradients) == (6, 3)
     others = torch.tensor([[0, 1, 2], [1, 2, 3], [2, 3, 0]])
-    for column, (lead, slope) in enumerate(margin.leads(images, source, others)):
+    for column, (value, slope) in enumerate(margin.class_margins(images, source, others)):
         k = others[:, column]
-        torch.testing.assert_close(lead, logits.gather(1, source[:, None])[:, 0] - logits.gather(1, k[:, None])[:, 0])
+        torch.testing.assert_close(value, logits.gather(1, source[:, None])[:, 0] - logits.gather(1, k[:, None])[:, 0])
         torch.testing.assert_close(slope.flatten(1), weight[source] - weight[k])
     assert (margin.forwards, margin.gradients) == (9, 12)

@@ -37,8 +37,8 @@ def test_distances_of_an_affine_model_are_those_to_its_planes(dtype: torch.dtype
         logits = there.flatten(1).double() @ weight.T + bias
         np.testing.assert_allclose(found.probabilities[place], logits.softmax(1)[0], atol=1e-5)
         assert found.predicted[place] == int(logits.argmax())
-        leads = [(logits[0, 0] - logits[0, k]) / (weight[0] - weight[k]).norm() for k in (1, 2)]
-        assert found.distance[place] == pytest.approx(float(min(leads)), abs=2e-5)
+        margins = [(logits[0, 0] - logits[0, k]) / (weight[0] - weight[k]).norm() for k in (1, 2)]
+        assert found.distance[place] == pytest.approx(float(min(margins)), abs=2e-5)
         assert found.displacement[place] == pytest.approx(float((there - image).norm()), abs=1e-5)
     assert found.forwards > 0
     assert found.gradients > 0

@@ -43,9 +43,9 @@ def signed(module: truths.Affine, images: Tensor, labels: Tensor) -> np.ndarray:
     """Of affine logits: the smallest (f_y - f_k) / ||w_y - w_k||."""
     weight, bias = module.weight.detach().double(), module.bias.detach().double()
     logits = images.double().flatten(1) @ weight.T + bias
-    lead = logits.gather(1, labels[:, None]) - logits
+    margin = logits.gather(1, labels[:, None]) - logits
     length = (weight[labels][:, None] - weight).norm(dim=2)
-    found: np.ndarray = (lead / length).nan_to_num(math.inf).amin(1).numpy()
+    found: np.ndarray = (margin / length).nan_to_num(math.inf).amin(1).numpy()
     return found
 
 

@@ -167,11 +167,11 @@ def exact_spectrum(module: nn.Module, found: CurvatureProfile) -> np.ndarray:
     for row in range(len(found.points)):
         z, s, t = torch.from_numpy(found.points[row]), int(found.source_class[row]), int(found.target_class[row])
 
-        def lead(flat: Tensor, s: int = s, t: int = t, shape: torch.Size = z.shape) -> Tensor:
+        def margin(flat: Tensor, s: int = s, t: int = t, shape: torch.Size = z.shape) -> Tensor:
             logits: Tensor = module(flat.view(1, *shape))[0]
             return logits[s] - logits[t]
 
-        gradient, hessian = torch.func.grad(lead)(z.flatten()), torch.func.hessian(lead)(z.flatten())
+        gradient, hessian = torch.func.grad(margin)(z.flatten()), torch.func.hessian(margin)(z.flatten())
         basis = torch.linalg.svd(gradient[None])[2][1:]  # what is orthogonal to the gradient
         rows.append(torch.linalg.eigvalsh(basis @ hessian @ basis.T).flip(0) / gradient.norm())
     return torch.stack(rows).numpy()

@@ -34,8 +34,8 @@ class Shell(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         radius = (images - 0.5).flatten(1).norm(dim=1)
-        lead = 20 * (self.thickness / 2 - (radius - self.middle).abs()) / self.thickness
-        return torch.stack([lead, torch.zeros_like(lead)], 1)
+        margin = 20 * (self.thickness / 2 - (radius - self.middle).abs()) / self.thickness
+        return torch.stack([margin, torch.zeros_like(margin)], 1)
 
 
 @pytest.mark.parametrize("batch", [1, 5])

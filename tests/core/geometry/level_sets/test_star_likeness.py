@@ -38,8 +38,8 @@ class Star(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         x, y = (images.flatten(1)[:, :2] - 0.5).unbind(1)
         inside = 0.25 + 0.2 * torch.cos(self.limbs * torch.atan2(y, x)) - torch.hypot(x, y)
-        lead = 8 * torch.tanh(self.scale * 100 * inside)
-        return torch.stack([lead, torch.zeros_like(lead)], 1)
+        margin = 8 * torch.tanh(self.scale * 100 * inside)
+        return torch.stack([margin, torch.zeros_like(margin)], 1)
 
 
 def test_a_star_has_its_limbs_and_a_disc_has_one() -> None:
@@ -65,8 +65,8 @@ class Annulus(nn.Module):
     """Class 0 at 0.3 < r < 0.5 around grey in the plane of two pixels."""
 
     def forward(self, images: Tensor) -> Tensor:
-        lead = 100 * (0.1 - ((images.flatten(1)[:, :2] - 0.5).norm(dim=1) - 0.4).abs())
-        return torch.stack([lead, torch.zeros_like(lead)], 1)
+        margin = 100 * (0.1 - ((images.flatten(1)[:, :2] - 0.5).norm(dim=1) - 0.4).abs())
+        return torch.stack([margin, torch.zeros_like(margin)], 1)
 
 
 def test_across_an_annulus_nothing_is_seen_and_owners_are_kept_apart() -> None:

@@ -89,8 +89,8 @@ class Cliff(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         first, second = images.flatten(1)[:, 0], images.flatten(1)[:, 1]
-        lead = 2 + 0.01 * second - 50 * (first > 0.5)
-        return torch.stack([lead, torch.zeros_like(lead)], 1)
+        margin = 2 + 0.01 * second - 50 * (first > 0.5)
+        return torch.stack([margin, torch.zeros_like(margin)], 1)
 
 
 @pytest.mark.parametrize("mode", ["superlevel", "equality"])

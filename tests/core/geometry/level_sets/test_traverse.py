@@ -281,8 +281,8 @@ class Odd(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         first, second = images.flatten(1)[:, 0], images.flatten(1)[:, 1]
-        lead = torch.where(first < 0.2, 0.001, 3.0) + 0.0 * second
-        return torch.stack([lead, -lead, 0 * lead], 1).masked_fill((first > 0.9)[:, None], torch.nan)
+        margin = torch.where(first < 0.2, 0.001, 3.0) + 0.0 * second
+        return torch.stack([margin, -margin, 0 * margin], 1).masked_fill((first > 0.9)[:, None], torch.nan)
 
 
 def test_walks_that_cannot_begin_say_why_and_leave_the_others_alone() -> None:

@@ -30,7 +30,7 @@ def planes(size: int) -> tuple[SparseProblem, FirstPlane, Tensor, Tensor]:
 
 @pytest.mark.parametrize("size", [1, 5])
 def test_on_a_plane_curve_reliance_and_capacity_are_sums_of_gains(size: int) -> None:
-    problem, first, weight, lead = planes(size)
+    problem, first, weight, margin = planes(size)
     images, rows = problem.images, torch.tensor([0, 2])
     gain = (weight.abs() * torch.where(weight > 0, 1 - images, images)).sum(1)
     place = (-gain).flatten(1).argsort(dim=1).argsort(dim=1).view(5, 4, 4)
@@ -45,9 +45,9 @@ def test_on_a_plane_curve_reliance_and_capacity_are_sums_of_gains(size: int) -> 
     assert found["curve"].shape == (5, 10)
     for row, count in ((0, 6), (2, 9)):
         falls = torch.cat([torch.zeros(1), gain[row].flatten().sort(descending=True).values[:count].cumsum(0)])
-        np.testing.assert_allclose(found["curve"][row, : count + 1], lead[row] - falls, rtol=1e-9)
+        np.testing.assert_allclose(found["curve"][row, : count + 1], margin[row] - falls, rtol=1e-9)
         assert found["curve"][row, count + 1 :].isnan().all()
-        share = lead[row] / (gain[row] * kept[row]).sum()
+        share = margin[row] / (gain[row] * kept[row]).sum()
         np.testing.assert_allclose(found["amplitude"][row], share, rtol=1e-3)
     others = [1, 3, 4]
     for name in ("curve", "reliance", "capacity", "amplitude"):
@@ -56,7 +56,7 @@ def test_on_a_plane_curve_reliance_and_capacity_are_sums_of_gains(size: int) -> 
     assert found["target_class"].tolist() == [1, -1, 1, -1, -1]
     unit = weight / weight.norm()
     np.testing.assert_allclose(found["dense"], unit.expand_as(images), atol=1e-9)
-    np.testing.assert_allclose(found["boundary"], images + (lead / weight.norm()).view(-1, 1, 1, 1) * unit, atol=1e-6)
+    np.testing.assert_allclose(found["boundary"], images + (margin / weight.norm()).view(-1, 1, 1, 1) * unit, atol=1e-6)
 
 
 def test_without_an_order_the_pixels_that_carry_most_come_first() -> None:

@@ -26,19 +26,21 @@ def test_margins_are_those_of_each_images_class_in_batches_of_any_size(size: int
     numbers = torch.tensor([6, 0, 3, 3, 1, 2, 2, 2])
     points = images[numbers] + 0.1
     source = logits.argmax(1)[numbers]
-    margin, gradient, rival = plain.slope(points, source)
+    margin, gradient, runner_up = plain.slope(points, source)
     found = counted.slope(points, numbers)
     torch.testing.assert_close(found.margin, margin)
     torch.testing.assert_close(found.gradient, gradient)
-    assert torch.equal(found.rival, rival)
+    assert torch.equal(found.runner_up, runner_up)
     torch.testing.assert_close(counted(points, numbers), margin)
     torch.testing.assert_close(counted.of(numbers, lambda part: points[part]), margin)
     classes = (source[:, None] + torch.tensor([1, 2])) % 4
-    for mine, theirs in zip(counted.leads(points, numbers, classes), plain.leads(points, source, classes), strict=True):
+    for mine, theirs in zip(
+        counted.class_margins(points, numbers, classes), plain.class_margins(points, source, classes), strict=True
+    ):
         for one, other in zip(mine, theirs, strict=True):
             torch.testing.assert_close(one, other)
     times = torch.bincount(numbers, minlength=7)
-    np.testing.assert_array_equal(counted.gradients_of, 3 * times)  # one by `slope`, two by `leads`
+    np.testing.assert_array_equal(counted.gradients_of, 3 * times)  # one by `slope`, two by `class_margins`
     np.testing.assert_array_equal(counted.forwards_of, 1 + 4 * times)
     assert (counted.forwards, counted.gradients) == (
         int(counted.forwards_of.sum()),

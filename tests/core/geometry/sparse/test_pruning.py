@@ -125,8 +125,8 @@ def test_planes_are_crossed_with_as_few_pixels_as_can_be() -> None:
     task = problem(truths.Affine(weight, bias), images)
     corner = torch.where(weight[1].view(shape) > 0, 1.0, 0.0).double().expand_as(images)
     found = reverse(task, torch.arange(2), corner)
-    lead = bias[0] - images.flatten(1) @ weight[1]
-    optimum = (ordered.cumsum(1) < (lead + KAPPA)[:, None]).sum(1) + 1
+    margin = bias[0] - images.flatten(1) @ weight[1]
+    optimum = (ordered.cumsum(1) < (margin + KAPPA)[:, None]).sum(1) + 1
     np.testing.assert_array_equal(found.items, optimum)
 
 

@@ -86,9 +86,9 @@ class Odd(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         first, rest = images.flatten(1)[:, 0], images.flatten(1)[:, 1:].sum(1)
-        lead = torch.where(first < 0.1, 1 + 0 * rest, 9 - rest + 0 * first)
-        lead = torch.where((first > 0.3) & (rest > 0.5), torch.nan, lead)
-        return torch.stack([lead, torch.zeros_like(lead)], 1)
+        margin = torch.where(first < 0.1, 1 + 0 * rest, 9 - rest + 0 * first)
+        margin = torch.where((first > 0.3) & (rest > 0.5), torch.nan, margin)
+        return torch.stack([margin, torch.zeros_like(margin)], 1)
 
 
 def test_what_is_not_found_is_said_and_the_image_left() -> None:

@@ -290,8 +290,8 @@ class Undefined(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         first, second = images.flatten(1)[:, 0], images.flatten(1)[:, 1]
-        lead = torch.where(second == 0, 0 * first - 1, first - 0.5)
-        return torch.stack([lead, 0 * first], 1).masked_fill((second > 0.9)[:, None], torch.nan)
+        margin = torch.where(second == 0, 0 * first - 1, first - 0.5)
+        return torch.stack([margin, 0 * first], 1).masked_fill((second > 0.9)[:, None], torch.nan)
 
 
 @pytest.mark.parametrize("method", ["sparsefool", "sigma_zero"])

@@ -175,12 +175,12 @@ class Valley(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         first = images.flatten(1)[:, 0]
         if self.kind == "plateaus":
-            lead = torch.where(first < 5.0, 1 + 0 * first, -1 + 0 * first)
+            margin = torch.where(first < 5.0, 1 + 0 * first, -1 + 0 * first)
         elif self.kind == "saturated":
-            lead = torch.sigmoid(-1e4 * (first - 0.9)) + 0.1
+            margin = torch.sigmoid(-1e4 * (first - 0.9)) + 0.1
         else:
-            lead = torch.exp(-first)
-        return torch.stack([lead, torch.zeros_like(lead)], 1)
+            margin = torch.exp(-first)
+        return torch.stack([margin, torch.zeros_like(margin)], 1)
 
 
 @pytest.mark.parametrize(

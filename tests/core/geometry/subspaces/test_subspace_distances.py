@@ -300,8 +300,8 @@ class Fading(nn.Module):
     """Class 0 everywhere, by a margin exp(-pixel 0) that every step divides by e."""
 
     def forward(self, images: Tensor) -> Tensor:
-        lead = images.flatten(1)[:, 0].neg().exp()
-        return torch.stack([lead, torch.zeros_like(lead)], 1)
+        margin = images.flatten(1)[:, 0].neg().exp()
+        return torch.stack([margin, torch.zeros_like(margin)], 1)
 
 
 def test_rows_without_a_point_say_why_and_leave_the_others_alone() -> None:

@@ -37,7 +37,7 @@ def test_rows_have_their_own_class_and_subspace(batch: int, batch_size: BatchSiz
     others = logits[owner[rows]].scatter(1, source[rows, None], -torch.inf)
     torch.testing.assert_close(found.margin, own[:, 0] - others.amax(1))
     torch.testing.assert_close(margin(images[owner[rows]], rows), found.margin)
-    gradient = (module.weight[source[rows]] - module.weight[found.rival]).detach().view(-1, *SHAPE)
+    gradient = (module.weight[source[rows]] - module.weight[found.runner_up]).detach().view(-1, *SHAPE)
     blocks = frequency_blocks(SHAPE, 4)
     torch.testing.assert_close(found.gradient, blocks.project(gradient, which[rows]))
     torch.testing.assert_close(margin.projected(gradient, rows), found.gradient)
