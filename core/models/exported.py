@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from core.errors import CheckpointError, one_line
+from core.models import onnx_files
 from core.runtime.sandbox import Limits, isolated
 
 ONNX_CLOSE = 1e-3  # of the largest logit: convolutions summed in another order differ by 1e-6 to 1e-4
@@ -116,8 +117,7 @@ def load_onnx(path: Path) -> tuple[nn.Module, tuple[int, int, int]]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            model = onnx.load(str(path))
-            graph: nn.Module = convert(model).eval()
+            graph: nn.Module = convert(onnx_files.flat(onnx.load(str(path)))).eval()
     except Exception as error:  # the converter knows some operators and raises what it likes for others
         raise CheckpointError(
             f"expected a graph that onnx2torch converts, {path.name[:80]} raised {type(error).__name__}: "

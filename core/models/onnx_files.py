@@ -25,9 +25,16 @@ _BRANCHES = ("If", "Loop", "Scan", "SequenceMap")  # nodes with graphs of their 
 
 def prepare() -> None:
     """Import what is needed, before memory is limited."""
-    for name in ("onnx.shape_inference", "onnxruntime"):
+    for name in ("onnx.shape_inference", "onnx.inliner", "onnxruntime"):
         if importlib.util.find_spec(name.partition(".")[0]) is not None:
             importlib.import_module(name)
+
+
+def flat(model: Any) -> Any:
+    """A model with the nodes of its functions in place of the calls."""
+    from onnx.inliner import inline_local_functions
+
+    return inline_local_functions(model) if model.functions else model
 
 
 def examine(progress: Callable[[float], None], path: str) -> list[int]:
@@ -48,10 +55,14 @@ def examine(progress: Callable[[float], None], path: str) -> list[int]:
     name = Path(path).name[:80]
     try:
         model = onnx.load(path, load_external_data=False)
+        tensors = list(_tensors(model))
+        model = flat(model)
         sizes = [dimension.dim_value for dimension in model.graph.input[0].type.tensor_type.shape.dim]
     except Exception as error:  # of the protocol's parser
         raise CheckpointError(f"expected a graph of ONNX, {name} is none, or damaged; export it again") from error
-    for tensor in _outside(model.graph):
+    for tensor in tensors:
+        if tensor.data_location != onnx.TensorProto.EXTERNAL:
+            continue
         entries = {entry.key: entry.value for entry in tensor.external_data}
         location = entries.get("location", "")
         beside = Path(path).parent / location
@@ -98,18 +109,19 @@ def _alive(graph: Any, known: Mapping[str, int | None]) -> int:
     return most
 
 
-def _outside(graph: Any) -> Iterator[Any]:
-    """The tensors of a graph whose numbers lie in another file."""
-    for tensor in graph.initializer:
-        if tensor.data_location == 1:
-            yield tensor
-    for node in graph.node:
-        for attribute in node.attribute:
-            for tensor in (attribute.t, *attribute.tensors):
-                if tensor.data_location == 1:
-                    yield tensor
-            for inner in (attribute.g, *attribute.graphs):
-                yield from _outside(inner)
+def _tensors(part: Any) -> Iterator[Any]:
+    """Every tensor in a part of a model, wherever the format has one: in graphs, functions, attributes, training."""
+    import onnx
+
+    parts = [part]
+    while parts:
+        part = parts.pop()
+        if isinstance(part, onnx.TensorProto):
+            yield part
+            continue
+        for field, value in part.ListFields():
+            if field.message_type is not None:
+                parts += [value] if hasattr(value, "ListFields") else value
 
 
 def _bytes(value: Any) -> int | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,8 +16,16 @@ from core.models.load import load_classifier
 from core.models.onnx_files import examine
 from core.runtime import sandbox
 
+OPSETS = [helper.make_opsetid("", 13), helper.make_opsetid("own", 1)]
 
-def graph(path: Path, nodes: list[onnx.NodeProto], tensors: list[onnx.TensorProto], batch: int | str = "n") -> Path:
+
+def graph(
+    path: Path,
+    nodes: list[onnx.NodeProto],
+    tensors: list[onnx.TensorProto],
+    batch: int | str = "n",
+    functions: Sequence[onnx.FunctionProto] = (),
+) -> Path:
     """A graph from `images` (n, 3, 8, 8) to `logits` (n, 5)."""
     made = helper.make_graph(
         nodes,
@@ -25,7 +34,7 @@ def graph(path: Path, nodes: list[onnx.NodeProto], tensors: list[onnx.TensorProt
         [helper.make_tensor_value_info("logits", TensorProto.FLOAT, [batch, 5])],
         tensors,
     )
-    onnx.save(helper.make_model(made, opset_imports=[helper.make_opsetid("", 13)], ir_version=8), str(path))
+    onnx.save(helper.make_model(made, functions=functions, opset_imports=OPSETS, ir_version=8), str(path))
     return path
 
 
@@ -111,6 +120,62 @@ def test_weights_in_another_file_lie_beside_it(tmp_path: Path) -> None:
                 examine(lambda fraction: None, str(path))
         else:
             assert examine(lambda fraction: None, str(path)) == [0, 3, 8, 8]
+
+
+def node(model: onnx.ModelProto) -> onnx.NodeProto:
+    return model.functions.add(name="f", domain="own").node.add(op_type="Constant", output=["y"])
+
+
+PLACES: dict[str, Callable[[onnx.ModelProto, onnx.TensorProto], object]] = {
+    "sparse initialiser": lambda model, tensor: model.graph.sparse_initializer.add(values=tensor),
+    "its indices": lambda model, tensor: model.graph.sparse_initializer.add(indices=tensor),
+    "tensors": lambda model, tensor: model.graph.node[0].attribute.add(name="a", tensors=[tensor]),
+    "sparse tensor": lambda model, tensor: (
+        model.graph.node[0].attribute.add(name="a").sparse_tensor.values.CopyFrom(tensor)
+    ),
+    "sparse tensors": lambda model, tensor: (
+        model.graph.node[0].attribute.add(name="a").sparse_tensors.add(indices=tensor)
+    ),
+    "graph of a branch": lambda model, tensor: (
+        model.graph.node[0].attribute.add(name="a").graphs.add().initializer.append(tensor)
+    ),
+    "function": lambda model, tensor: node(model).attribute.add(name="value").t.CopyFrom(tensor),
+    "default of a function": lambda model, tensor: (
+        model.functions.add(name="f").attribute_proto.add(name="a").t.CopyFrom(tensor)
+    ),
+    "training": lambda model, tensor: model.training_info.add().algorithm.initializer.append(tensor),
+}
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_weights_in_another_file_are_found_wherever_a_model_has_tensors(place: str, tmp_path: Path) -> None:
+    path = graph(tmp_path / "net.onnx", head("images"), [MATRIX])
+    tensor = TensorProto(name="more", data_type=TensorProto.FLOAT, dims=[1], data_location=1)
+    tensor.external_data.add(key="location", value="/etc/hostname")
+    model = onnx.load(str(path))
+    PLACES[place](model, tensor)
+    path.write_bytes(model.SerializeToString())
+    with pytest.raises(CheckpointError, match=r"expected the weights of net\.onnx beside it, got '/etc/hostname'"):
+        examine(lambda fraction: None, str(path))
+
+
+@pytest.mark.parametrize("side", [2, 50_000])
+def test_functions_are_looked_into(side: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    nodes = [
+        helper.make_node("Constant", [], ["shape"], value=shape(side, side)),
+        helper.make_node("ConstantOfShape", ["shape"], ["zeros"]),
+        helper.make_node("ReduceMax", ["zeros"], ["zero"], keepdims=0),
+        helper.make_node("Add", ["x", "zero"], ["y"]),
+    ]
+    called = helper.make_node("shift", ["images"], ["large"], domain="own")
+    shift = helper.make_function("own", "shift", ["x"], ["y"], nodes, OPSETS)
+    path = graph(tmp_path / "net.onnx", [called, *head("large")], [MATRIX], functions=[shift])
+    if side == 2:
+        assert load_classifier(f"{path}?preset=none", "cpu").num_classes == 5
+        return
+    monkeypatch.setattr(exported.Exported, "forward", lambda self, rows: pytest.fail("it ran"))
+    with pytest.raises(CheckpointError, match="expected values of at most 1,024 MB"):
+        load_classifier(f"{path}?preset=none", "cpu")
 
 
 @pytest.mark.parametrize("content", [b"", b"hello", b"\x08\x08", b"\xff" * 1000])
