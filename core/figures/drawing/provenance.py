@@ -9,9 +9,12 @@ from __future__ import annotations
 
 import io
 import json
+import lzma
+import struct
 import zipfile
 import zlib
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, Never
 from xml.parsers import expat
@@ -94,29 +97,16 @@ def recipe_inside(progress: Callable[[float], None], data: bytes = b"", path: st
         RecipeError: if no recipe is inside.
     """
     data = Path(path).read_bytes() if path else data
-    start = data[:1024].lstrip(_BLANK)
-    if b"%PDF-" in data[:1024]:
-        kind, text = "PDF", _in_pdf(data)
-    elif data.startswith(b"\x89PNG"):
-        kind, text = "PNG", _in_picture(data, "PNG", "Description")
-    elif data.startswith(b"GIF8"):
-        kind, text = "GIF", _in_picture(data, "GIF", "comment")
-    elif data.startswith(b"PK"):
-        kind, text = ".npz or .zip file", _in_archive(data)
-    elif start[:14].lower().startswith((b"<!doctype html", b"<html")):
-        kind, text = "page", _in_page(data)
-    elif start.startswith(b"<"):
-        kind, text = "SVG", _in_svg(data)
-    elif start.startswith(b"# {"):
-        kind, text = "table", data.split(b"\n", 1)[0].removeprefix(b"# ").decode("utf-8", "replace")
-    else:
-        kind, text = "file", data.decode("utf-8-sig", "replace") if start.startswith(b"{") else ""
+    kind, find = _reader(data, data[:1024].lstrip(_BLANK))
     try:
+        text = find(data)
         found = json.loads(text) if len(text) <= _MOST_BYTES else None
         if isinstance(found, dict) and isinstance(found.get("fields"), dict):  # the header of a saved result
             found = found["fields"].get("recipe")
         written = json.dumps(found)
-    except (ValueError, RecursionError):
+    except RecipeError:
+        raise
+    except _OF_PARSERS:
         found = None
     if not (isinstance(found, dict) and ("recipe" in found or "analysis" in found)):
         raise RecipeError(
@@ -125,46 +115,88 @@ def recipe_inside(progress: Callable[[float], None], data: bytes = b"", path: st
     return written
 
 
+# What a damaged file, or one of another kind or with a password, does to a parser that expects a good one
+_OF_PARSERS = (
+    ValueError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    ArithmeticError,
+    OSError,
+    EOFError,
+    SyntaxError,
+    RuntimeError,  # also RecursionError and NotImplementedError
+    AssertionError,
+    struct.error,
+    zlib.error,
+    lzma.LZMAError,
+    zipfile.BadZipFile,
+    expat.ExpatError,
+)
+
+
+def _reader(data: bytes, start: bytes) -> tuple[str, Callable[[bytes], str]]:
+    """What a file is by its content, in words, and what finds the text in it that may be a recipe.
+
+    Args:
+        data: the whole file.
+        start: its first bytes, without blanks.
+    """
+    if b"%PDF-" in data[:1024]:
+        return "PDF", _in_pdf
+    if data.startswith(b"\x89PNG"):
+        return "PNG", partial(_in_picture, format="PNG", entry="Description")
+    if data.startswith(b"GIF8"):
+        return "GIF", partial(_in_picture, format="GIF", entry="comment")
+    if data.startswith(b"PK"):
+        return ".npz or .zip file", _in_archive
+    if start[:14].lower().startswith((b"<!doctype html", b"<html")):
+        return "page", _in_page
+    if start.startswith(b"<"):
+        return "SVG", _in_svg
+    if start.startswith(b"# {"):
+        return "table", lambda data: data.split(b"\n", 1)[0].removeprefix(b"# ").decode("utf-8", "replace")
+    return "file", lambda data: data.decode("utf-8-sig", "replace") if start.startswith(b"{") else ""
+
+
 def _in_pdf(data: bytes) -> str:
     from pypdf import PdfReader  # 0.2 s, and only PDF files need it
-    from pypdf.errors import PyPdfError
+    from pypdf.errors import DependencyError, PyPdfError
 
     try:
         information = PdfReader(io.BytesIO(data)).metadata
         return str((information and information.subject) or "")
-    # what a damaged file does to a parser that expects a good one
-    except (PyPdfError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError, OSError, RecursionError):
+    except (PyPdfError, DependencyError, NotImplementedError) as error:
+        if b"/Encrypt" in data:
+            raise RecipeError("expected a figure without a password, got a PDF with one; save it without") from error
         return ""
 
 
 def _in_picture(data: bytes, format: str, entry: str) -> str:
-    from PIL import Image, UnidentifiedImageError
+    from PIL import Image
 
     try:
         with Image.open(io.BytesIO(data), formats=[format]) as image:
             found = image.info.get(entry, "")
-    except (UnidentifiedImageError, Image.DecompressionBombError, ValueError, SyntaxError, LookupError, OSError):
+    except Image.DecompressionBombError:
         return ""
     return found.decode("ascii", "replace") if isinstance(found, bytes) else str(found)
 
 
 def _in_archive(data: bytes) -> str:
-    try:
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            if _IN_KITS in archive.namelist():
-                small = archive.getinfo(_IN_KITS).file_size <= _MOST_BYTES
-                return archive.read(_IN_KITS).decode("utf-8", "replace") if small else ""
-            if archive.getinfo("result.npy").file_size > _MOST_BYTES:
-                return ""
-            member = io.BytesIO(archive.read("result.npy"))
-        # one word of known length, before NumPy makes room for whatever shape the file claims
-        np.lib.format.read_magic(member)
-        shape, _, kind = np.lib.format.read_array_header_1_0(member)
-        if shape != () or kind.kind != "U" or kind.itemsize > _MOST_BYTES:
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        if _IN_KITS in archive.namelist():
+            small = archive.getinfo(_IN_KITS).file_size <= _MOST_BYTES
+            return archive.read(_IN_KITS).decode("utf-8", "replace") if small else ""
+        if archive.getinfo("result.npy").file_size > _MOST_BYTES:
             return ""
-        return member.read(kind.itemsize).decode("utf-32-le" if kind.byteorder != ">" else "utf-32-be").rstrip("\0")
-    except (zipfile.BadZipFile, KeyError, ValueError, OSError, EOFError, NotImplementedError, RuntimeError, zlib.error):
+        member = io.BytesIO(archive.read("result.npy"))
+    # one word of known length, before NumPy makes room for whatever shape the file claims
+    np.lib.format.read_magic(member)
+    shape, _, kind = np.lib.format.read_array_header_1_0(member)
+    if shape != () or kind.kind != "U" or kind.itemsize > _MOST_BYTES:
         return ""
+    return member.read(kind.itemsize).decode("utf-32-le" if kind.byteorder != ">" else "utf-32-be").rstrip("\0")
 
 
 def _in_page(data: bytes) -> str:
@@ -198,8 +230,5 @@ def _in_svg(data: bytes) -> str:
     parser = expat.ParserCreate(namespace_separator=" ")
     parser.StartElementHandler, parser.EndElementHandler = on_start, on_end
     parser.CharacterDataHandler, parser.EntityDeclHandler = on_text, on_entity
-    try:
-        parser.Parse(data, True)
-    except (expat.ExpatError, ValueError):
-        return ""
+    parser.Parse(data, True)
     return "".join(found)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import struct
 import zipfile
 import zlib
 
@@ -44,6 +45,53 @@ def huge(shape: str) -> bytes:
     return b"\x93NUMPY\x01\x00" + len(words).to_bytes(2, "little") + words.encode()
 
 
+def packed(how: int) -> bytes:
+    """A result whose packed bytes are damaged, or packed in a way that nothing here unpacks."""
+    buffer = io.BytesIO()
+    known = how if how in (zipfile.ZIP_LZMA, zipfile.ZIP_BZIP2) else zipfile.ZIP_DEFLATED
+    with zipfile.ZipFile(buffer, "w", known) as file:
+        file.writestr("result.npy", huge("()") * 20)
+    content = bytearray(buffer.getvalue())
+    directory = content.rindex(b"PK\x01\x02")
+    content[60:directory] = bytes(reversed(content[60:directory]))
+    content[8:10] = content[directory + 10 : directory + 12] = how.to_bytes(2, "little")
+    return bytes(content)
+
+
+def png(kind: bytes, content: bytes) -> bytes:
+    """A picture of one pixel with a damaged part of this kind."""
+    head = struct.pack(">IIBBBBB", 1, 1, 8, 3, 0, 0, 0)
+    parts = [(b"IHDR", head), (kind, content)] if kind != b"IHDR" else [(kind, content)]
+    chunks = [
+        struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data)) for name, data in parts
+    ]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(chunks)
+
+
+AES = b"/V 4 /StmF /StdCF /StrF /StdCF /CF << /StdCF << /CFM /AESV2 >> >>"
+
+
+@pytest.mark.parametrize(
+    ("password", "there", "instead"),
+    [("", b"", b""), ("secret", b"", b""), ("", b"/V 2", AES), ("", b"/Standard", b"/Another")],
+)
+def test_a_pdf_with_a_password_says_so(password: str, there: bytes, instead: bytes) -> None:
+    from pypdf import PdfWriter
+
+    writer, buffer = PdfWriter(), io.BytesIO()
+    writer.add_blank_page(8, 8)
+    writer.add_metadata({"/Subject": recipe_text(RECIPE)})
+    writer.encrypt(password, "other", algorithm="RC4-128")
+    writer.write(buffer)
+    assert there in buffer.getvalue()
+    data = buffer.getvalue().replace(there, instead)
+    if not password and not there:  # closed to changes alone
+        assert read_recipe(data) == RECIPE
+        return
+    with pytest.raises(RecipeError, match="^expected a figure without a password, got a PDF with one; save"):
+        read_recipe(data)
+
+
 @pytest.mark.parametrize(
     "data",
     [
@@ -60,6 +108,16 @@ def huge(shape: str) -> bytes:
         archive(b""),
         b"\x89PNG\r\n\x1a\n",
         b"%PDF-1.4",
+        b'<?xml version="1.0" encoding="none-such"?><svg/>',
+        b'<?xml version="1.0" encoding="big5"?><svg/>',
+        packed(zipfile.ZIP_LZMA),
+        packed(zipfile.ZIP_BZIP2),
+        packed(zipfile.ZIP_DEFLATED),
+        packed(97),
+        png(b"IHDR", bytes(3)),
+        png(b"tRNS", b""),
+        png(b"zTXt", b"Description\0\0broken"),
+        b"GIF89a" + b"\x10" * 20,
     ],
 )
 def test_files_without_one_are_refused_in_one_sentence(data: bytes) -> None:
