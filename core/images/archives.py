@@ -127,7 +127,9 @@ def _claimed(tail: bytes, at: int) -> tuple[int, int]:
 def zip_entries(
     opened: zipfile.ZipFile, suffixes: Collection[str] | None = None, most: int = MOST_BYTES
 ) -> tuple[list[Entry], list[Refused]]:
-    """The files of an archive, and those that are refused before they are read; what a system packs along is neither.
+    """The files of an archive, and those that are refused before they are read.
+
+    What a system packs along is neither; where only some endings are wanted, one sentence tells of all others.
 
     Args:
         opened: see `open_zip`.
@@ -138,9 +140,11 @@ def zip_entries(
         Entries in the order of their names, and the refused ones.
     """
     entries, refused = [], []
+    others: list[str] = []
     seen: set[str] = set()
     for name, info in sorted(((_name(info), info) for info in opened.infolist()), key=itemgetter(0)):
         if name.endswith("/") or of_system(name) or (suffixes is not None and is_hidden(name)):
+            others += [] if name.endswith("/") else [name]
             continue
         reason = _reason(info, name) or (hidden_reason(name) if is_hidden(name) else "")
         if name in seen:
@@ -150,6 +154,12 @@ def zip_entries(
             refused.append(Refused(_shown(name), reason))
         elif suffixes is None or ending_of(name) in suffixes:
             entries.append(Entry(name, partial(unpacked, opened, info, most)))
+        else:
+            others.append(name)
+    if suffixes is not None and others:
+        few = ", ".join(short_name(name) for name in others[:3])
+        reason = f"expected files that end in {'/'.join(suffixes)} and are not hidden, got {len(others):,} more ({few})"
+        refused.append(Refused(_shown(others[0]), f"{reason}; rename those that are wanted"))
     return entries, refused
 
 

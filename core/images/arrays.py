@@ -14,8 +14,9 @@ import numpy as np
 
 from core.errors import ImageError
 from core.images.archives import Refused, Stored
-from core.images.classes import UNKNOWN, check_numbers, is_missing, key, named_rows, number_in
+from core.images.classes import UNKNOWN, check_numbers, key, missing, named_rows, number_in
 from core.images.files import short_name
+from core.sources.models import MOST_CLASSES
 
 _STEMS = ("images", "imgs", "pixels", "x", "data", "image", "img")
 _LABEL_STEMS = ("labels", "lbls", "y", "label", "lbl", "targets", "target")
@@ -129,6 +130,8 @@ def arrays_of(found: Sequence[Stored], refused: Sequence[Refused], name: str) ->
         raise ImageError(f"expected an array called images in {name}, got {listed or 'none'}; name it so")
     adversarial, labels = wanted.first(_ADVERSARIAL), _labels_beside(pixels, wanted)
     names = wanted.first(_NAMES)
+    if labels is None and names is not None and _is_of_each(names, pixels):
+        labels, names = names, None
     shapes = [each.shape for each in (pixels, adversarial) if each is not None]
     if shapes[0] != shapes[-1]:
         came = " and ".join(map(_words, shapes))
@@ -140,11 +143,42 @@ def arrays_of(found: Sequence[Stored], refused: Sequence[Refused], name: str) ->
     left = [*refused, *(Refused(each.name[:80], _ASIDE.format(name)) for each in found if id(each) not in used)]
     left += [Refused(pixels.name[:80], remark) for remark in told]
     classes, remarks = _class_names(names, name)
+    if labels is None and names is not None and len(classes) == len(stacks[0]):
+        reason = f"expected labels beside them in {name}, got none; call them labels if they are the images' classes"
+        remarks.append(Refused(names.name[:80], reason))
     written = None
     if labels is not None:
-        written, sentences = _labels(labels.read(), len(stacks[0]), classes, name)
+        count = len(stacks[0])
+        if names is not None and classes and _is_of_each(names, pixels):
+            classes, sentence = _names_by_row(classes, _labels(labels.read(), count, (), name)[0], name)
+            remarks += [Refused(names.name[:80], sentence)] if sentence else []
+        written, sentences = _labels(labels.read(), count, classes, name)
         left += [Refused(labels.name[:80], sentence) for sentence in sentences]
     return Arrays(tuple(stacks), written, classes, (*left, *remarks))
+
+
+def _is_of_each(names: Stored, pixels: Stored) -> bool:
+    """Whether what may be a list of class names is the class of each picture, so that some come again."""
+    if names.shape[:1] != pixels.shape[:1]:
+        return False
+    values = names.read()
+    return values.ndim > 1 or len(np.unique(values)) < len(values)
+
+
+def _names_by_row(words: Sequence[str], labels: np.ndarray, name: str) -> tuple[tuple[str, ...], str]:
+    """What numbers of classes are called, by the number and word of each picture; and a sentence if they disagree."""
+    pairs = {(label, word) for label, word in zip(labels.tolist(), words, strict=False) if label}
+    rows = {int(label): word for label, word in pairs if label.isdigit()}
+    if (
+        len(words) == len(labels)
+        and len(rows) == len(pairs) == len(set(rows.values()))
+        and max(rows, default=0) < MOST_CLASSES
+    ):
+        return tuple(rows.get(row, "") for row in range(max(rows, default=-1) + 1)), ""
+    return (), (
+        f"expected a name for each class in {name}, got a word for each image that is no name of its label; they are"
+        " left aside"
+    )
 
 
 _ASIDE = "expected one array of pictures with labels, {} holds this one as well; save it to a file of its own to use it"
@@ -314,16 +348,16 @@ def _labels(values: np.ndarray, count: int, class_names: Sequence[str], name: st
     if values.dtype.kind == "S":
         values = _decoded(values, name)
     words = values.dtype.kind == "U"
+    told: list[str] = []
     if words:
-        known = {key(each) for each in class_names}
-        lacks = np.array([is_missing(text) and key(text) not in known for text in values.tolist()])
+        none, told = missing(values.tolist(), f"image of {name}", class_names)
+        lacks = np.isin(values, list(none))
         values = _numbers_or_words(np.where(lacks, "", np.char.strip(values)), name)
     else:
         lacks = np.isnan(values) if values.dtype.kind == "f" else np.zeros(count, bool)  # as pandas writes it
         values = np.where(lacks, UNKNOWN, values) if lacks.any() else values
     if values.dtype.kind == "f" and (not np.isfinite(values).all() or (values != values.round()).any()):
         raise ImageError(f"expected whole numbers as labels in {name}, got others; mend them")
-    told = []
     if lacks.any():
         some = f"{lacks.sum():,} such as image {lacks.argmax()}"
         told.append(

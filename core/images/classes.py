@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from unicodedata import decimal, normalize
 
@@ -20,8 +21,9 @@ _LIKE_A_NUMBER = re.compile(r"['\u2019]?[+\-\u2212]?\d[\d.,'\u2019\u066b\u066c\s
 _GROUPS = re.compile(r"[+-]?[0-9]{1,3}(?:[ '][0-9]{3})+")
 _DECIMAL_COMMA = re.compile(r"([+-]?[0-9]+),([0-9]{1,2}|[0-9]{4,})")  # not of three digits, which may be thousands
 _SIGNS = str.maketrans({"\u2019": "'", "\u066c": "'", "\u066b": ",", "\u2212": "-"})
-# as tables, spreadsheets and pandas write that there is no number
-_MISSING = ("", "nan", "none", "null", "na", "n/a", "<na>", "nat", "#n/a")
+# As tables, spreadsheets and programs write that there is none; some of it is also what people call a class
+_WORDS = ("none", "null", "na")
+_MISSING = ("", "nan", "n/a", "<na>", "nat", "#n/a", "?", "-", "--", *_WORDS)
 
 
 def number_in(text: str) -> float | None:
@@ -78,6 +80,57 @@ def key(text: str) -> str:
 def is_missing(text: str) -> bool:
     """Whether a text says that there is no number."""
     return text.strip().lower() in _MISSING
+
+
+def missing(labels: Sequence[str], where: str, listed: Sequence[str] = ()) -> tuple[set[str], list[str]]:
+    """Which labels say that a picture has no class; sentences about those that are taken for one.
+
+    A word such as `none` is a class where a list of classes has it, or where it stands among words and as often as one
+    of them; the sign `-` is one beside `+`.
+
+    >>> missing(["mild", "none", "none", "mild"], "row")[0], missing(["1", "none", "none"], "row")[0]
+    (set(), {'none'})
+
+    Args:
+        labels: what is written about each picture.
+        where: what each of them is about.
+        listed: what the classes are called, where a list says so.
+
+    Returns:
+        The labels, as they are written, and sentences.
+    """
+    known, counts = {key(name) for name in listed}, Counter(labels)
+    none = {label for label in counts if is_missing(label) and (not label.strip() or key(label) not in known)}
+    others = {label: count for label, count in counts.items() if label not in none}
+    if any(label.strip() == "+" for label in others):
+        none = {label for label in none if label.strip() != "-"}
+    told = []
+    if others and all(number_in(label) is None for label in others):
+        often = max(2, min(others.values()))
+        for label in sorted(none):
+            if label.strip().lower() in _WORDS and counts[label] >= often:
+                none.discard(label)
+                came = f"{label!a} for {counts[label]:,} is taken for one; leave it empty if it is none"
+                told.append(f"expected a class in every {where}, {came}")
+    return none, told
+
+
+def mixed(labels: Iterable[str], listed: Sequence[str] = ()) -> str:
+    """A sentence where a few words stand among classes that are numbers, which then are words too; else "".
+
+    >>> mixed(["0", "2", "10", "unclear"])[:68]
+    "expected numbers or words as classes, got 'unclear' among 3 numbers;"
+
+    Args:
+        labels: the classes.
+        listed: what the classes are called, where a list says so.
+    """
+    known = sorted({label for label in labels if label})
+    words = [label for label in known if number_in(label) is None]
+    if not 0 < 2 * len(words) <= len(known) or {key(label) for label in known} <= {key(name) for name in listed}:
+        return ""
+    came = f"{words[0][:40]!a} among {len(known) - len(words):,} numbers"
+    return f"expected numbers or words as classes, got {came}; all are counted as words: write -1 where none is known"
 
 
 def whole_numbers(texts: Iterable[str]) -> dict[str, int | None] | None:

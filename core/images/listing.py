@@ -6,6 +6,7 @@ Classes come from the names of subfolders, from tables of names and classes, or 
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from functools import partial
@@ -30,7 +31,7 @@ from core.images.archives import (
     zip_entries,
 )
 from core.images.arrays import Arrays, arrays_of
-from core.images.classes import whole_numbers
+from core.images.classes import is_missing, key, missing, number_in, whole_numbers
 from core.images.files import MOST_BYTES, SUFFIXES, Picture, ending_of, fitted_array, not_read, read_picture, short_name
 from core.images.tables import TABLES, classes_in_tables
 from core.sources.images import Fit, rows_of
@@ -204,7 +205,7 @@ def _classed(entries: Sequence[Entry], refused: Sequence[Refused], where: str, *
         found = classes_in_tables(tables, [each.name for each in pictures], folders=folders)
         refused, left, class_names = [*refused, *found.refused], found.left, found.class_names
         if found.labels is not None:
-            return Listed(_named(pictures, found.labels), refused, left, _fitting_names(found.labels, class_names))
+            return _listed(pictures, found.labels, class_names, Listed((), refused, left), where)
     if loose and len(loose) < len(pictures):
         if not loose_and_classes:
             raise ImageError(
@@ -216,14 +217,34 @@ def _classed(entries: Sequence[Entry], refused: Sequence[Refused], where: str, *
         pictures = [each for each in pictures if "/" in each.name]
         loose = []
     labels = ["" if loose else normalize("NFC", each.name.partition("/")[0]) for each in pictures]
-    return Listed(_named(pictures, labels), refused, left, _fitting_names(labels, class_names))
+    told: list[str] = []
+    if all(is_missing(label) or number_in(label) is not None for label in labels):  # among words it is a word
+        none, _ = missing(labels, "picture", class_names)
+        told = [
+            f"expected numbers as names of folders, {each} says that there is none; call it otherwise if it is a class"
+            for each in sorted(none - {""})
+        ]
+        labels = ["" if label in none else label for label in labels]
+    left = [*left, *(Refused(where, each) for each in told)]
+    return _listed(pictures, labels, class_names, Listed((), refused, left), where)
 
 
-def _fitting_names(labels: Sequence[str], class_names: tuple[str, ...]) -> tuple[str, ...]:
-    """What classes are called, where the labels are numbers of these."""
-    numbers = whole_numbers({label for label in labels if label})
-    known = set() if numbers is None else set(numbers.values())
-    return class_names if known and known <= set(range(len(class_names))) else ()
+def _listed(
+    pictures: Sequence[Entry], labels: Sequence[str], class_names: tuple[str, ...], found: Listed, where: str
+) -> Listed:
+    """Pictures with their classes, and what these are called, where all of them are on the list of that."""
+    known = {label for label in labels if label}
+    numbers, names = whole_numbers(known), Counter(map(key, class_names))
+    if numbers is None:
+        fit = all(names[key(label)] == 1 for label in known)
+    else:
+        fit = all(number is None or number < len(class_names) for number in numbers.values())
+    left = found.left
+    if class_names and known and not fit:
+        came = f"{len(class_names):,} that lack some of theirs"
+        reason = f"expected a list of what all classes of the pictures are called, got {came}; it is left aside"
+        left = [*left, Refused(where, reason)]
+    return found._replace(files=_named(pictures, labels), left=left, class_names=class_names if known and fit else ())
 
 
 def _named(pictures: Sequence[Entry], labels: Sequence[str]) -> list[Named]:

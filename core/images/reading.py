@@ -15,6 +15,7 @@ import numpy as np
 
 from core.errors import ImageError
 from core.images.archives import Refused
+from core.images.classes import mixed
 from core.images.files import FIRST, Picture, preview, short_name
 from core.images.listing import Listed, listed
 from core.sources.images import Fit
@@ -124,6 +125,7 @@ def collected(found: Listed, fit: Fit, most_values: int, name: str, progress: Ca
     if not pictures:
         raise ImageError(_none_left(name, found, refused))
     left += _further_frames(notes)
+    left += [Refused(name, told) for told in [mixed(labels, found.class_names)] if told]
     half = len(found.files) // 2
     position = {row: at for at, row in enumerate(rows)}
     partners = tuple(position.get((row + half) % (2 * half), -1) for row in rows) if found.paired else ()

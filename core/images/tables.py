@@ -16,8 +16,9 @@ from unicodedata import normalize
 
 from core.errors import ImageError
 from core.images.archives import Entry, Refused
-from core.images.classes import check_numbers, is_missing, number_in
+from core.images.classes import check_numbers, is_missing, missing, number_in
 from core.images.files import SUFFIXES, ending_of, short_name
+from core.sources.models import MOST_CLASSES
 
 TABLES = (".csv", ".tsv")
 _BYTES = 16 << 20  # of all tables of a set
@@ -36,6 +37,8 @@ _NAME_TITLES = ("name", "file", "filename", "file_name", "image", "image_id", "i
 _INDEX_TITLES = ("", "index", "unnamed:_0", "row", "nr", "no", "number", "#")
 _PART_TITLES = {"train", "test", "val", "valid", "validation"}  # columns of 0 and 1 that are no classes
 _NO_CLASSES = ("pred", "score", "prob", "conf", "author", "split")  # what titles of other columns begin with
+_WORD_TITLES = (*_CLASS_TITLES, "name", "names", "called", "title", "description", "word", "words", "english")
+_CODE = re.compile(r"[A-Za-z]{0,4}[_:/-]?\d{2,}")  # n01440764, /m/0abc1 is none of these
 _DATE = re.compile(r"\d{4}-\d\d?-\d\d?\b.*|\d\d?[./]\d\d?[./]\d{2,4}")
 
 
@@ -72,9 +75,15 @@ def read_table(content: bytes, name: str, most: int = _CELLS) -> list[list[str]]
     short = short_name(name)
     rows: list[list[str]] = []
     cells = 0
+    written = _text(content, short)
+    text = re.sub(r"\Asep=.?\s*\n", "", written)  # which spreadsheets write first
+    sign, lines = _delimiter(text), list(io.StringIO(text, newline=""))
+    reader, first, before = csv.reader(lines, delimiter=sign), 0, int(text != written)
     try:
-        text = re.sub(r"\Asep=.?\s*\n", "", _text(content, short))  # which spreadsheets write first
-        for row in csv.reader(io.StringIO(text, newline=""), delimiter=_delimiter(text)):
+        for row in reader:
+            if reader.line_num > first + 1:  # a cell of several lines, or a quote that nothing closes
+                list(csv.reader(lines[first : reader.line_num], delimiter=sign, strict=True))
+            first = reader.line_num
             cells += len(row)
             if cells > most:
                 break
@@ -83,8 +92,8 @@ def read_table(content: bytes, name: str, most: int = _CELLS) -> list[list[str]]
                 rows.append(plain)
     except csv.Error as error:
         raise ImageError(
-            f"expected cells of at most {csv.field_size_limit():,} characters in {short}, got a longer one; close its"
-            " quotes, or keep only names and classes"
+            f"expected closed quotes, and cells of at most {csv.field_size_limit():,} characters in {short}, got others"
+            f" from line {first + before + 1:,} on; close its quotes, or keep only names and classes"
         ) from error
     width = max(map(len, rows), default=0)
     if cells > most or len(rows) * width > most:
@@ -146,21 +155,29 @@ def classes_in_tables(tables: Sequence[Entry], pictures: Sequence[str], *, folde
     """
     places = _Places(pictures)
     read, refused = _read(tables)
-    legends = {name: words for name, rows in read if (words := _legend(rows, places))}
+    legends = {name: words for name, rows in read if (words := _legend(rows, places, asked=_is_legend(name)))}
+    listed = [word for words in legends.values() for word in words]
     labels: list[str] | None = None
     left: list[Refused] = []
     class_names: tuple[str, ...] = ()
     for name, rows in sorted(read, key=lambda each: (each[0] in legends, _preferred(each[0]), each[0])):
         short, names = short_name(name), legends.get(name, ())
-        if names and _stem_of(name) in _LEGENDS:
+        if names and _is_legend(name):
             left.append(Refused(name, _AS_CLASSES.format(short) if not class_names else _SECOND.format(short)))
             class_names = class_names or names
             continue
         try:
             found, remarks = _classes(
-                rows, places, short, asked=_preferred(name) < len(_PREFERRED), alone=labels is None and not folders
+                rows,
+                places,
+                short,
+                listed,
+                asked=_preferred(name) < len(_PREFERRED),
+                alone=labels is None and not folders,
             )
             labels = found if labels is None else _together(labels, found, short)
+        except _NoPictureError as error:
+            refused.append(Refused(name, _NO_LEGEND.format(short) if _is_legend(name) else str(error)))
         except ImageError as error:
             refused.append(Refused(name, str(error)))
         else:
@@ -172,6 +189,14 @@ def classes_in_tables(tables: Sequence[Entry], pictures: Sequence[str], *, folde
     return Said(labels, refused, left, class_names)
 
 
+class _NoPictureError(ImageError):
+    """No row of a table names a picture."""
+
+
+_NO_LEGEND = (
+    "expected a list of what numbers of classes are called in {}, or a table that names pictures, it is neither; write"
+    " each number once, from 0 on, and beside it one word"
+)
 _AS_CLASSES = (
     "expected a table that names pictures, {} is taken for a list of what numbers of classes are called; where its"
     " numbers are pictures, write them with their endings"
@@ -201,21 +226,55 @@ def _read(tables: Sequence[Entry]) -> tuple[list[tuple[str, list[list[str]]]], l
     return found, refused
 
 
-def _legend(rows: list[list[str]], places: _Places) -> tuple[str, ...]:
-    """What numbers of classes are called, where a table lists each number from 0 or 1 on with a word of its own."""
+def _is_legend(name: str) -> bool:
+    """Whether a table is called a list of what classes are called."""
+    return _stem_of(name) in _LEGENDS
+
+
+def _legend(rows: list[list[str]], places: _Places, *, asked: bool) -> tuple[str, ...]:
+    """What numbers of classes are called, where a table lists each number with a word; "" for numbers in between.
+
+    Args:
+        rows: of the table.
+        places: the pictures, none of which it may name.
+        asked: whether it is called such a list; others count from 0 or 1 on, and each word is there once.
+    """
     if any(_has_ending(cell) or (number_in(cell) is None and places.find(cell)) for row in rows for cell in row):
         return ()
     titled = not any(number_in(cell) is not None for cell in rows[0])
-    columns = list(zip(*rows[titled:], strict=True))
-    numbers = next((column for column in columns if _counts_rows(column)), ())
-    words = next((column for column in columns if _tells_apart(column)), ())
-    return ("",) * int(number_in(numbers[0]) or 0) + words if numbers and words else ()
+    titles = _titles(rows[0]) if titled else [""] * len(rows[0])
+    columns = list(zip(titles, zip(*rows[titled:], strict=True), strict=False))
+    numbers = [(title, column) for title, column in columns if (_are_classes if asked else _counts_rows)(column)]
+    words = [(title, column) for title, column in columns if (_are_words if asked else _tells_apart)(column)]
+    if not numbers or not words:
+        return ()
+    _, wanted = min(numbers, key=lambda each: each[0] in _INDEX_TITLES)
+    _, called = min(words, key=lambda each: (_is_code(each[1]), each[0] not in _WORD_TITLES))
+    names = dict(zip([int(number_in(cell) or 0) for cell in wanted], called, strict=True))
+    return tuple(names.get(number, "") for number in range(max(names) + 1))
+
+
+def _are_classes(column: Sequence[str]) -> bool:
+    """Whether a column lists numbers of classes, each once."""
+    numbers = {number_in(cell) for cell in column}
+    return len(numbers) == len(column) > 1 and all(
+        number is not None and number.is_integer() and 0 <= number < MOST_CLASSES for number in numbers
+    )
+
+
+def _are_words(column: Sequence[str]) -> bool:
+    """Whether a column has a word in every row, of which most are unlike."""
+    return all(cell and number_in(cell) is None for cell in column) and 2 * len(set(column)) > len(column)
 
 
 def _tells_apart(column: Sequence[str]) -> bool:
     """Whether a column has a word of its own in every row."""
-    words = [cell for cell in column if not is_missing(cell) and number_in(cell) is None]
-    return len(set(words)) == len(column) > 1
+    return _are_words(column) and len(set(column)) == len(column) > 1
+
+
+def _is_code(column: Sequence[str]) -> bool:
+    """Whether a column has codes, such as those of WordNet, that are no names."""
+    return all(_CODE.fullmatch(cell) for cell in column)
 
 
 def _preferred(name: str) -> int:
@@ -258,12 +317,13 @@ def _together(labels: Sequence[str], others: Sequence[str], name: str) -> list[s
 
 
 def _classes(
-    rows: list[list[str]], places: _Places, name: str, *, asked: bool, alone: bool
+    rows: list[list[str]], places: _Places, name: str, listed: Sequence[str], *, asked: bool, alone: bool
 ) -> tuple[list[str], list[str]]:
     """The class of each picture by one table, and sentences about rows that do not count.
 
     Raises:
-        ImageError: if no column names pictures, or it is not clear which one holds their classes.
+        _NoPictureError: if no column names pictures.
+        ImageError: if it is not clear which column does, or which one holds their classes.
     """
     columns = list(zip(*rows, strict=True))
     found = [[places.find(cell) for cell in column] for column in columns]
@@ -274,23 +334,24 @@ def _classes(
     legend = titled and titles[naming] in _NO_NAMES and not any(map(_has_ending, named))
     sure = asked or (titled and titles[naming] in _NAME_TITLES) or any(number_in(cell) is None for cell in named)
     if not named or legend or not sure:  # 1 may be picture 1.png, or any other number
-        raise ImageError(
+        raise _NoPictureError(
             f"expected a column that names the pictures in {name}, no row of it names one; where it should, write the"
             " names as the files have them"
         )
     below = [each[titled:] for each in columns]
     labels = _class_column(below, rows[0] if titled else [], naming, name, asked=asked, alone=alone)
-    lacks = []
+    lacks, told = [], list[str]()
     if labels in below:  # else they are titles, which name classes
         check_numbers(set(labels), name)
-        lacks = [label for label in labels if label and is_missing(label)]
-        labels = ["" if is_missing(label) else label for label in labels]
+        none, told = missing(labels, f"row of {name}", listed)
+        lacks = [label for label in labels if label and label in none]
+        labels = ["" if label in none else label for label in labels]
     matched = list(zip(found[naming][titled:], below[naming], labels, strict=True))
     by_row, remarks = _by_row(matched, places.count, name)
     if lacks:
         came = f"{lacks[0]} for {len(lacks):,}"
-        remarks.append(f"expected a class in every row of {name}, got {came}; call the class otherwise if it is one")
-    return by_row, remarks
+        told.append(f"expected a class in every row of {name}, got {came}; call the class otherwise if it is one")
+    return by_row, [*remarks, *told]
 
 
 def _titles(row: Sequence[str]) -> list[str]:

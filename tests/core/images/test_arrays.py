@@ -123,6 +123,33 @@ def test_labels_that_are_names_of_classes_mean_these_classes(
     assert [classes[row] if row >= 0 else "" for row in rows] == expected.split(" ")
 
 
+@pytest.mark.parametrize(
+    ("arrays", "labels", "names", "left"),
+    [
+        ({"classes": np.array(["dog", "cat", "dog", "cow"])}, "dog cat dog cow", (), 0),
+        ({"classes": np.array([b"dog", b"cat", b"dog", b"cow"])}, "dog cat dog cow", (), 0),
+        ({"classes": np.array([3, 1, 3, 0])}, "3 1 3 0", (), 0),
+        ({"classes": np.eye(4)[[3, 1, 3, 0]]}, "3 1 3 0", (), 0),
+        ({"classes": np.array(["dog", "cat"])}, "   ", ("dog", "cat"), 0),
+        ({"classes": np.array(["dog", "cat", "cow", "ant"])}, "   ", ("dog", "cat", "cow", "ant"), 1),
+        (
+            {"labels": np.array([1, 0, 1, 2]), "classes": np.array(["dog", "cat", "dog", "cow"])},
+            "1 0 1 2",
+            ("cat", "dog", "cow"),
+            0,
+        ),
+        ({"labels": np.array([1, 0, 1, 1]), "classes": np.array(["dog", "cat", "dog", "cow"])}, "1 0 1 1", (), 1),
+        ({"labels": np.array([1, 0, 1, 0]), "classes": np.array([7, 7, 7, 7])}, "1 0 1 0", (), 1),
+    ],
+)
+def test_a_class_for_each_image_is_no_list_of_names(
+    arrays: dict[str, np.ndarray], labels: str, names: tuple[str, ...], left: int
+) -> None:
+    read = found({"images": BYTES, **arrays})
+    assert [read.label(row) for row in range(4)] == labels.split(" ")
+    assert (read.class_names, len(read.left)) == (names, left)
+
+
 def test_numbers_that_may_be_names_or_rows_are_said() -> None:
     arrays = found({"images": BYTES, "labels": np.array([2, 0, 1, 1]), "class_names": np.array(["2", "1", "0"])})
     assert [arrays.label(row) for row in range(4)] == ["0", "2", "1", "1"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from core.errors import ImageError
-from core.images.classes import is_missing, number_in, numbered, whole_numbers
+from core.images.classes import is_missing, missing, mixed, number_in, numbered, whole_numbers
 from core.sources.images import ImageSource
 
 FILES = ImageSource.parse("a.zip")
@@ -83,3 +83,42 @@ def test_classes_are_counted(labels: list[str], own: tuple[str, ...], source: st
 def test_classes_that_are_none(labels: list[str], own: tuple[str, ...], source: str, message: str) -> None:
     with pytest.raises(ImageError, match=message):
         numbered(labels, own, ImageSource.parse(source))
+
+
+@pytest.mark.parametrize(
+    ("labels", "listed", "none", "told"),
+    [
+        ("none mild none mild severe", (), "", 1),  # as often as another class
+        ("None mild mild severe", (), "None", 0),
+        ("none mild mild", ("none", "mild"), "", 0),  # a class on the list
+        ("nan mild nan mild", (), "nan", 0),  # as pandas writes it
+        ("nan naan nan naan", ("nan", "naan"), "", 0),
+        ("none 1 none 2", (), "none", 0),
+        ("1 ? 2 ?", (), "?", 0),
+        ("a ? b ?", (), "?", 0),
+        ("1 - 2 --", (), "- --", 0),
+        ("+ - + -", (), "", 0),
+        ("NA EU NA AS", (), "", 1),
+        ("null null", (), "null", 0),
+    ],
+)
+def test_a_word_that_says_none_is_a_class_among_classes(
+    labels: str, listed: tuple[str, ...], none: str, told: int
+) -> None:
+    found, sentences = missing(labels.split(), "row", listed)
+    assert (found, len(sentences)) == (set(none.split()), told)
+    assert all("is taken for one; leave it empty if it is none" in each for each in sentences)
+
+
+@pytest.mark.parametrize(
+    ("labels", "listed", "told"),
+    [
+        ("0 1 unknown", (), True),
+        ("3 x", (), True),
+        ("0 1 2", (), False),
+        ("cat dog 7", (), False),
+        ("7 8 cat", ("7", "8", "cat"), False),
+    ],
+)
+def test_a_word_among_numbers_is_said(labels: str, listed: tuple[str, ...], told: bool) -> None:
+    assert bool(mixed(labels.split(), listed)) == told

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from core.errors import ImageError
+from core.images.archives import inside
 from core.images.classes import numbered
 from core.images.listing import Listed, listed
 from core.sources.images import Fit, ImageSource
@@ -122,6 +123,47 @@ def test_a_list_of_class_names_is_no_table_of_pictures(
     assert found.refused == []
     (said,) = [reason for name, reason in found.left if name in legend]
     assert "is taken for a list of what numbers of classes are called" in said
+
+
+@pytest.mark.parametrize(("folder", "label"), [("none", ""), ("NA", ""), ("-1", "-1"), ("mild", "mild")])
+def test_a_folder_that_says_none_beside_numbers_has_no_class_and_is_said(
+    tmp_path: Path, folder: str, label: str
+) -> None:
+    (tmp_path / "a.zip").write_bytes(archive({f"{each}/a.png": PNG for each in ("0", "1", folder)}))
+    with ExitStack() as stack:
+        found = listed(tmp_path / "a.zip", None, stack)
+    assert [each.label for each in found.files if each.name.startswith(f"{folder}/")] == [label]
+    assert len(found.left) == (label == "")
+    assert all(f"{folder} says that there is none" in reason for _, reason in found.left)
+
+
+def test_a_folder_called_none_among_words_is_a_class(tmp_path: Path) -> None:
+    (tmp_path / "a.zip").write_bytes(archive({f"{each}/a.png": PNG for each in ("mild", "none")}))
+    found, refused = look(tmp_path / "a.zip")
+    assert (found, refused) == ({"mild/a.png": "mild", "none/a.png": "none"}, {})
+
+
+def test_a_list_that_lacks_classes_is_left_aside_and_said(tmp_path: Path) -> None:
+    texts = {"labels.csv": b"a.png,0\nb.png,7\n", "classes.csv": b"0,cat\n1,dog\n"}
+    (tmp_path / "a.zip").write_bytes(archive({**dict.fromkeys(("a.png", "b.png"), PNG), **texts}))
+    with ExitStack() as stack:
+        found = listed(tmp_path / "a.zip", None, stack)
+    assert found.class_names == ()
+    assert found.left[-1].reason == (
+        "expected a list of what all classes of the pictures are called, got 2 that lack some of theirs; it is left"
+        " aside"
+    )
+
+
+def test_what_else_a_zip_of_weights_holds_is_said(tmp_path: Path) -> None:
+    names = ("a.pt", ".b.pt", "__MACOSX/._a.pt", ".DS_Store", "notes.txt", "in/")
+    (tmp_path / "a.zip").write_bytes(archive(dict.fromkeys(names, b"-")))
+    found, refused = inside(lambda fraction: None, str(tmp_path / "a.zip"), [".pt"], 99)
+    assert found == ["a.pt"]
+    assert [reason for _, reason in refused] == [
+        "expected files that end in .pt and are not hidden, got 4 more (.DS_Store, .b.pt, ._a.pt); rename those that"
+        " are wanted"
+    ]
 
 
 def test_every_ending_of_a_known_format_is_read(tmp_path: Path) -> None:

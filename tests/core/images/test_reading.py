@@ -49,6 +49,17 @@ def test_a_flood_is_refused_in_a_sentence_within_the_limits_of_a_reader(tmp_path
     assert all(len(each) < 400 and "\n" not in each for each in told)
 
 
+def test_a_word_among_numbers_is_said(tmp_path: Path) -> None:
+    content = encoded(values=np.zeros((8, 8, 3), np.uint8))
+    (tmp_path / "a.zip").write_bytes(archive({f"{each}/1.png": content for each in ("0", "10", "2", "unclear")}))
+    ((name, reason),) = read(tmp_path / "a.zip").left
+    assert (name, reason) == (
+        "a.zip",
+        "expected numbers or words as classes, got 'unclear' among 3 numbers; all are counted as words: write -1 where"
+        " none is known",
+    )
+
+
 def test_some_of_many_tiny_pictures_can_be_had(tmp_path: Path) -> None:
     np.savez_compressed(tmp_path / "a.npz", images=np.arange(10**6, dtype=np.uint32).reshape(-1, 1, 1, 1) % 256)
     found = read(tmp_path / "a.npz", most=3)

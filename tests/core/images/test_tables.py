@@ -58,6 +58,9 @@ def said(tables: dict[str, str | bytes], pictures: tuple[str, ...] = ABC, folder
         ("file,true_label,prediction\na.png,x,y\nb.png,y,y\nc.png,x,x\n", "x y x"),
         ("file,ground_truth\na.png,x\nb.png,y\nc.png,x\n", "x y x"),
         ("image,label,MEL,NV\na,x,0,1\nb,y,1,0\nc,x,0,1\n", "x y x"),
+        ('a.png,"cat ""big"""\nb.png,"a\ndog"\nc.png,12" cow\n', 'cat "big"|a\ndog|12" cow'),
+        ('a.png,"x" y\nb.png,z\nc.png,z\n', "x y|z|z"),
+        ("a.png,none\nb.png,mild\nc.png,none\n", "none mild none"),
     ],
 )
 def test_a_table_is_read_by_what_is_in_it(text: str, labels: str) -> None:
@@ -202,6 +205,46 @@ def test_numbers_that_may_be_pictures_or_classes_are_said() -> None:
     assert (pictured.labels, pictured.left) == (["cat", "dog", "bird"], [])
 
 
+@pytest.mark.parametrize(
+    ("legend", "names"),
+    [
+        ("2,bird\n0,cat\n1,dog\n", "cat dog bird"),  # in another order
+        ("4,bird\n0,cat\n2,dog\n", "cat  dog  bird"),  # with gaps
+        ("0,crane\n1,dog\n2,crane\n", "crane dog crane"),  # ImageNet has two of them
+        ("0,n01440764,tench\n1,n01443537,goldfish\n", "tench goldfish"),
+        ("n01443537,1,goldfish\nn01440764,0,tench\n", "tench goldfish"),
+        ("0,tench,n01440764\n1,goldfish,n01443537\n", "tench goldfish"),
+        ("id,synset,name\n0,n01440764,tench\n1,n01443537,goldfish\n", "tench goldfish"),
+        ("id,kind,name\n0,fish,tench\n1,bird,crane\n", "tench crane"),
+        (",class_id,class_name\n0,1,dog\n1,0,cat\n", "cat dog"),  # an index goes before
+        ("0,n01440764\n1,n01443537\n", "n01440764 n01443537"),  # there is nothing else
+        ("0,none\n1,mild\n", "none mild"),
+    ],
+)
+def test_a_list_of_what_classes_are_called(legend: str, names: str) -> None:
+    found = said({"classes.csv": legend, "labels.csv": "a.png,0\nb.png,1\nc.png,0\n"})
+    assert (found.labels, found.refused) == (["0", "1", "0"], [])
+    assert found.class_names == tuple(names.split(" "))
+
+
+@pytest.mark.parametrize(
+    "legend", ["0,cat\n0,dog\n", "0,\n1,dog\n", "0.5,cat\n1,dog\n", "-1,cat\n0,dog\n", "x,y\nz,y\n"]
+)
+def test_a_list_of_classes_that_is_none_says_what_it_should_be(legend: str) -> None:
+    found = said({"classes.csv": legend})
+    ((name, reason),) = found.refused
+    assert (found.labels, found.class_names, name) == (None, (), "classes.csv")
+    assert reason == (
+        "expected a list of what numbers of classes are called in classes.csv, or a table that names pictures, it is"
+        " neither; write each number once, from 0 on, and beside it one word"
+    )
+
+
+def test_a_class_that_is_called_none_is_one_where_a_list_has_it() -> None:
+    found = said({"classes.csv": "0,none\n1,mild\n", "labels.csv": "a.png,none\nb.png,mild\nc.png,mild\n"})
+    assert (found.labels, found.class_names) == (["none", "mild", "mild"], ("none", "mild"))
+
+
 def test_rows_and_pictures_without_each_other_are_told() -> None:
     table = "name,class\na.png,x\nzz.png,y\nb.png,x\nb.png,y\n1.png,x\n"
     found = said({"labels.csv": table}, (*ABC, "q/1.png", "r/1.png"))
@@ -260,7 +303,14 @@ def test_any_table_is_read_or_left_out(rows: list[list[str]], sign: str, folders
         ("a.png;Kätzchen\n".encode("cp1252"), 'in UTF-8, t.csv has another encoding; save it as "CSV UTF-8"'),
         ("a.png;cat\n".encode("utf-32"), 'in UTF-8, t.csv has another encoding; save it as "CSV UTF-8"'),
         (b"a.png,cat\nb.png,dog\0\n", 'in UTF-8, t.csv has another encoding; save it as "CSV UTF-8"'),
-        (b'a,"' + b"x" * 200_000 + b'"', "cells of at most 131,072 characters in t.csv, got a longer one; close its"),
+        (b'a,"' + b"x" * 200_000 + b'"', "of at most 131,072 characters in t.csv, got others from line 1 on; close"),
+        (
+            b'a.png,cat\nb.png,"dog\nc.png,cat\n',
+            "closed quotes, and cells of at most 131,072 characters in"
+            " t.csv, got others from line 2 on; close its quotes",
+        ),
+        (b'a.png,"cat\nb.png,"dog"\nc.png,cat\n', "got others from line 1 on; close its quotes"),
+        (b'sep=,\na.png,cat\n"b.png,dog\nc.png,cat\n', "got others from line 3 on; close its quotes"),
     ],
 )
 def test_a_table_that_is_none(content: bytes, message: str) -> None:
