@@ -9,7 +9,6 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from core.geometry.common.fused_inference import folded
 from core.models.classifier import Classifier
 from core.runtime.cost import count_passes
 
@@ -38,7 +37,7 @@ class SignedMargin:
     """The signed margin of each row's own class, with a count of the images put forward and backward."""
 
     def __init__(self, classifier: Classifier) -> None:
-        self._classifier = folded(classifier)
+        self._classifier = classifier
         self.dtype = torch.promote_types(classifier.dtype, torch.float32)  # lengths need more digits than half has
         self.forwards = 0
         self.gradients = 0

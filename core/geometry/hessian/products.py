@@ -25,7 +25,6 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from core.geometry.common.fused_inference import folded
 from core.models.classifier import Classifier
 from core.runtime.batches import out_of_memory
 from core.runtime.progress import batch_begins
@@ -76,7 +75,6 @@ class HessianProducts:
         cost: Cost | None = None,
     ) -> None:
         self.classifier, self.backend = classifier, backend
-        self._fused = folded(classifier)
         self.dtype = torch.promote_types(classifier.dtype, torch.float32)
         self.points, self.source, self.target = points.detach().to(self.dtype), source, target
         self.step = _SMALL_STEP[self.dtype] if step is None else step
@@ -131,7 +129,7 @@ class HessianProducts:
 
     def _margin(self, points: Tensor, times: int) -> Tensor:
         """F at points: `times` of them in a row for each pair of classes."""
-        logits = self._fused(points.to(self.classifier.dtype)).to(self.dtype)
+        logits = self.classifier(points.to(self.classifier.dtype)).to(self.dtype)
         source, target = (classes.repeat_interleave(times)[:, None] for classes in (self.source, self.target))
         return (logits.gather(1, source) - logits.gather(1, target))[:, 0]
 

@@ -15,7 +15,6 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from core.geometry.common.fused_inference import folded
 from core.models.classifier import Classifier
 from core.runtime.batches import Chunks
 from core.runtime.cost import count_passes
@@ -91,7 +90,7 @@ class LogOdds:
     """
 
     def __init__(self, classifier: Classifier, size: int) -> None:
-        self._classifier, self._chunks = folded(classifier), Chunks(size)
+        self._classifier, self._chunks = classifier, Chunks(size)
         self.dtype = torch.promote_types(classifier.dtype, torch.float32)  # lengths need more digits than half has
 
     def logits(self, images: Images) -> Logits:
