@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from xdist.remote import Producer
     from xdist.scheduler import LoadFileScheduling
 
+    from core.runtime.cost import Cost
+
 CHECKOUT = Path(__file__).resolve().parents[1]
 _cache = pytest.StashKey[str]()
 
@@ -182,3 +184,12 @@ def _healthy(url: str) -> bool:
             return bool(answer.status == 200)
     except (urllib.error.URLError, OSError):
         return False
+
+
+@pytest.fixture
+def cost() -> Iterator[Cost]:
+    """What the test puts through classifiers."""
+    from core.runtime.cost import counting
+
+    with counting() as account:
+        yield account

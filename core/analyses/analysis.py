@@ -13,6 +13,7 @@ from core.analyses.inputs import Inputs
 from core.analyses.parameters import Parameter
 from core.analyses.start import START
 from core.figures.drawing.chart import Chart, side_by_side
+from core.runtime.cost import counting
 from core.runtime.progress import OnProgress, silent
 
 if TYPE_CHECKING:
@@ -78,17 +79,18 @@ class Analysis:
             **settings: parameters by name; the others have their defaults.
 
         Returns:
-            The result; its counts include finding the image that is asked about.
+            The result, which says what all of it cost: finding the image and the plane, too.
         """
         from core.analyses.prepare.plane import resolve_image
 
         values = {entry.name: settings.pop(entry.name, entry.default) for entry in self.parameters}
         starts = all(entry in self.parameters for entry in START)
         choice = {entry.name: values.pop(entry.name) for entry in START} if starts else {}
-        start = resolve_image(classifiers[0], images, rows, **choice)
-        inputs = Inputs(classifiers=classifiers, images=images, rows=rows, start=start, on_progress=on_progress)
-        result: Result = loaded(self.prepare)(inputs, **values, **settings)
-        return replace(result, forwards=result.forwards + start.forwards, gradients=result.gradients + start.gradients)
+        with counting() as cost:
+            start = resolve_image(classifiers[0], images, rows, **choice)
+            inputs = Inputs(classifiers=classifiers, images=images, rows=rows, start=start, on_progress=on_progress)
+            result: Result = loaded(self.prepare)(inputs, **values, **settings)
+        return replace(result, **cost.so_far(products=hasattr(result, "products")))
 
     @property
     def figure_settings(self) -> tuple[Parameter, ...]:

@@ -22,7 +22,6 @@ from core.geometry.curvature.summary import CurvatureSummary
 from core.geometry.detector.evaluation import Attack, DetectionExhibit, detection_exhibit
 from core.geometry.hessian.kinks import kinks
 from core.geometry.hessian.lanczos import quadrature
-from core.geometry.hessian.products import Cost
 from core.geometry.hessian.second_derivatives import grey_level, operators_at
 from core.geometry.regions.connect import RegionPaths, connect
 from core.geometry.shared_directions.mean_shape_operator import noise_images
@@ -35,6 +34,7 @@ from core.geometry.shared_directions.sharing import (
 )
 from core.models.classifier import Classifier
 from core.reproduce.demo import DemoModel, Named
+from core.runtime.cost import counted, spent
 
 OVERSHOOTS = (1.1, 1.5, 2.0, 3.0)  # times the distance to the boundary
 NEAR = 0  # of these, the one that a detector has to find
@@ -148,6 +148,7 @@ def _at_scale(
     )
 
 
+@counted
 def spectra(classifier: Classifier, images: Tensor, scale: float | None, seed: int) -> CurvatureSummary:
     """The density of all principal curvatures near each image, by quadrature; of a network of kinks full spectra.
 
@@ -162,8 +163,8 @@ def spectra(classifier: Classifier, images: Tensor, scale: float | None, seed: i
     """
     if scale is not None:
         return curvature_profile(classifier, images[:_WHOLE], "all", scale=scale, keep=2, seed=seed)
-    cost, found = Cost(), boundary_points(classifier, images)
-    operators, _ = operators_at(classifier, found, "exact", None, cost)
+    found = boundary_points(classifier, images)
+    operators, _ = operators_at(classifier, found, "exact", None)
     density = [quadrature(operator, _PROBES, _STEPS, seed) for operator in operators]
     nodes, weights = (
         torch.cat([getattr(part, name) for part in density]).cpu().numpy() for name in ("nodes", "weights")
@@ -175,9 +176,7 @@ def spectra(classifier: Classifier, images: Tensor, scale: float | None, seed: i
         nodes=nodes,
         weights=weights,
         dimension=images[0].numel() - 1,
-        forwards=cost.forwards + found.forwards,
-        gradients=cost.gradients + found.gradients,
-        seconds=found.seconds,
+        **spent(),
     )
 
 

@@ -80,33 +80,27 @@ def curvature(
     more = spectrum != "ends"
     options: dict[str, Any] = {"method": method, "scale": scale, "sharpness": sharpness, "seed": seed}
 
-    def card(profile: CurvatureProfile, complete: bool, *spent: Result) -> CurvatureCard:
+    def card(profile: CurvatureProfile, complete: bool) -> CurvatureCard:
         known = {entry.name: getattr(profile, entry.name) for entry in fields(profile)}
-        for each in spent:
-            known["forwards"] += each.forwards
-            known["gradients"] += each.gradients
-            known["seconds"] += each.seconds
-            known["products"] += each.products if isinstance(each, CurvatureProfile) else 0
         image = start.image[None].cpu().numpy()
         return CurvatureCard(**known, image=image, row=row, words=start.words, complete=complete)
 
-    def telling(low: float, high: float, *spent: Result) -> OnProgress:
+    def telling(low: float, high: float) -> OnProgress:
         def tell(fraction: float, partial: Result | None = None) -> None:
             known = isinstance(partial, CurvatureProfile) and not np.isnan(partial.curvatures[0]).any()
-            so_far = card(partial, False, *spent) if known and isinstance(partial, CurvatureProfile) else None
+            so_far = card(partial, False) if known and isinstance(partial, CurvatureProfile) else None
             on_progress(low + (high - low) * fraction, so_far)
 
         return silent if on_progress is silent else tell
 
     found = None if method == "softplus" else boundary_points(classifier, pixels, on_progress=telling(0, _FIRST / 2))
-    before = [found] if found is not None else []
-    listen = telling(0 if found is None else _FIRST / 2, _FIRST if more else 1, *before)
+    listen = telling(0 if found is None else _FIRST / 2, _FIRST if more else 1)
     ends = curvature_profile(classifier, pixels, keep, side="both ends", points=found, on_progress=listen, **options)
     if not more:
-        return card(ends, True, *before)
-    on_progress(_FIRST, card(ends, False, *before))
+        return card(ends, True)
+    on_progress(_FIRST, card(ends, False))
     whole = spectrum == "all" or pixels[0].numel() <= MOST_FULL
-    listen = _keeping(ends, whole, telling(_FIRST, 1, *before, ends))
+    listen = _keeping(ends, whole, telling(_FIRST, 1))
     every = curvature_profile(
         classifier,
         pixels,
@@ -117,10 +111,8 @@ def curvature(
         **options,
     )
     if found is not None and not np.array_equal(every.points, ends.points, equal_nan=True):  # a saddle was left
-        spent = [*before, ends]
         ends = curvature_profile(classifier, pixels, keep, side="both ends", points=settled(found, every), **options)
-        return card(_with_ends(every, ends), True, *spent, ends)
-    return card(_with_ends(every, ends), True, *before, ends)
+    return card(_with_ends(every, ends), True)
 
 
 def drawn(rows: Sequence[int], size: int, count: int, seed: int) -> list[int]:

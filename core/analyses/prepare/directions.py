@@ -35,7 +35,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from core.analyses.prepare.level_set_direction import DEFAULT, way_to
+from core.analyses.prepare.level_set_direction import DEFAULT, walk_to
 from core.errors import ImageError
 from core.geometry.boundary.deepfool import boundary_points
 from core.geometry.corruptions.corruptions import CORRUPTIONS, corrupt
@@ -46,6 +46,7 @@ from core.geometry.subspaces.subspace_distances import subspace_margins
 from core.geometry.subspaces.subspaces import frequency_band
 from core.images.image_set import ImageSet
 from core.models.classifier import Classifier
+from core.runtime.cost import count_passes
 
 Kind = Literal[
     "gradient", "adversarial", "sparse", "random", "image", "pair", "walk", "mean", "pca", "dct", "band", "corruption"
@@ -91,12 +92,10 @@ class DirectionSpec:
 
 
 class Direction(NamedTuple):
-    """A direction and what it cost."""
+    """A direction, and how a figure calls it."""
 
     vector: Tensor  # float64 (c, h, w), unit length
     label: str
-    gradients: int
-    forwards: int
     way: Tensor | None = None  # (m, c, h, w) images of a walk, its end last
 
 
@@ -105,8 +104,6 @@ class DirectionPlane(NamedTuple):
 
     plane: Plane
     angle: float  # degrees between the two directions, before the second was made orthogonal to the first
-    gradients: int
-    forwards: int
     ways: tuple[tuple[str, Tensor], ...] = ()  # of directions that are walks: their texts and images
 
 
@@ -150,23 +147,21 @@ def direction(spec: DirectionSpec, classifier: Classifier, images: ImageSet, row
         row: of the image in the set.
 
     Returns:
-        A float64 unit vector on the CPU, words for an axis, gradients and forwards used.
+        A float64 unit vector on the CPU, with words for an axis.
 
     Raises:
         ImageError: if the image or the set has no such direction, or it is zero there.
         ValueError: if a class, a frequency or a component of that number does not exist.
     """
     here = _exact(images[row])[0]
-    forwards = gradients = 0
     way = None
     match spec.kind, spec.arguments:
         case "gradient", towards:
             vector, label = _gradient(classifier, images.pixels[row], *towards)
-            forwards = gradients = 1
         case "adversarial", ():
-            vector, label, forwards, gradients = _adversarial(classifier, images, row)
+            vector, label = _adversarial(classifier, images, row)
         case "sparse", ():
-            vector, label, forwards, gradients = _sparse(classifier, images, row)
+            vector, label = _sparse(classifier, images, row)
         case "random", (seed,):
             generator = torch.Generator().manual_seed(seed)
             vector, label = torch.randn(here.shape, generator=generator, dtype=torch.float64), f"random {seed}"
@@ -175,15 +170,14 @@ def direction(spec: DirectionSpec, classifier: Classifier, images: ImageSet, row
         case "pair", ():
             vector, label = _exact(images[partner(images, row)])[0] - here, "towards its partner"
         case "walk", (other, *settings):
-            found = way_to(classifier, images, row, other, *_walk_of(spec.word, *settings))
-            way, forwards, gradients = found.images, found.forwards, found.gradients
+            way = walk_to(classifier, images, row, other, *_walk_of(spec.word, *settings))
             vector, label = _exact_of(way[-1]) - here, f"end of the walk towards {images.words[other]}"
         case "mean", (k,):
             vector, label = _mean_difference(images, row, k)
         case "pca", (number,):
             vector, label = _principal(images, row, number)
         case "band", (p, q, *seed):
-            vector, label, forwards, gradients = _in_band(classifier, images, row, (p, q), *seed)
+            vector, label = _in_band(classifier, images, row, (p, q), *seed)
         case "corruption", ():
             vector, label = _corrupted(images, row, spec.word)
         case _, (p, q):
@@ -193,7 +187,7 @@ def direction(spec: DirectionSpec, classifier: Classifier, images: ImageSet, row
     length = float(vector.norm())
     if length == 0:
         raise ImageError(f"expected a direction of some length, {spec} is zero at image {row}; choose another one")
-    return Direction(vector / length, label, gradients, forwards, way)
+    return Direction(vector / length, label, way)
 
 
 def partner(images: ImageSet, row: int) -> int:
@@ -242,8 +236,6 @@ def plane_of_directions(classifier: Classifier, images: ImageSet, row: int, u: s
     return DirectionPlane(
         plane,
         math.degrees(math.acos(min(1.0, max(-1.0, cosine)))),
-        first.gradients + second.gradients,
-        first.forwards + second.forwards,
         tuple((text, one.way) for text, one in ((u, first), (v, second)) if one.way is not None),
     )
 
@@ -286,6 +278,7 @@ def _gradient(classifier: Classifier, image: Tensor, towards: int | None = None)
         raise ValueError(f"expected a class below {classifier.num_classes} for a gradient, got {towards}")
     with torch.enable_grad():
         pixels = classifier.accept(image[None]).clone().requires_grad_()
+        count_passes(forwards=1, gradients=1)
         logits = classifier(pixels)[0]
         if not bool(torch.isfinite(logits).all()):
             raise ImageError("expected finite logits to take a gradient of, got NaN or infinity; choose another image")
@@ -298,38 +291,38 @@ def _gradient(classifier: Classifier, image: Tensor, towards: int | None = None)
     return gradient[0].to("cpu", torch.float64), f"gradient of {names[plus]} − {names[minus]}"
 
 
-def _adversarial(classifier: Classifier, images: ImageSet, row: int) -> tuple[Tensor, str, int, int]:
+def _adversarial(classifier: Classifier, images: ImageSet, row: int) -> tuple[Tensor, str]:
     found = boundary_points(classifier, images.pixels[[row]])
     if not found.found[0]:
         raise ImageError(f"expected a boundary near image {row}, none was found; choose another direction or image")
     label = f"to the nearest boundary, {classifier.class_names[found.target_class[0]]}"
     point = torch.from_numpy(found.points[0]).to(torch.float64)
-    return point - _exact(images[row])[0], label, found.forwards, found.gradients
+    return point - _exact(images[row])[0], label
 
 
-def _sparse(classifier: Classifier, images: ImageSet, row: int) -> tuple[Tensor, str, int, int]:
+def _sparse(classifier: Classifier, images: ImageSet, row: int) -> tuple[Tensor, str]:
     found = sparse_perturbation(classifier, images.pixels[[row]])
     if not found.found[0]:
         raise ImageError(f"expected a sparse perturbation of image {row}, none was found; choose another direction")
     label = f"{found.pixels[0]:.0f} pixels to {classifier.class_names[found.target_class[0]]}"
     point = torch.from_numpy(found.adversarial[0]).to(torch.float64)
-    return point - _exact(images[row])[0], label, found.forwards, found.gradients
+    return point - _exact(images[row])[0], label
 
 
 def _in_band(
     classifier: Classifier, images: ImageSet, row: int, start: tuple[int, int], seed: int | None = None
-) -> tuple[Tensor, str, int, int]:
+) -> tuple[Tensor, str]:
     """The smallest change inside a band of frequencies that meets the boundary; with a seed, a random one."""
     band = frequency_band(tuple(images.pixels.shape[1:]), *start)
     if seed is not None:
         noise = torch.randn(1, *band.shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
         inside = band.to(noise.device, noise.dtype).project(noise, torch.zeros(1, dtype=torch.int64))[0]
-        return inside, f"random {seed} in frequencies {band.labels[0]}", 0, 0
+        return inside, f"random {seed} in frequencies {band.labels[0]}"
     found = subspace_margins(classifier, images.pixels[[row]], subspaces=band)
     if not found.found[0, 0]:
         raise ImageError(f"expected a boundary inside {band.labels[0]} of image {row}, none was found; choose another")
     label = f"frequencies {band.labels[0]}, to {classifier.class_names[found.target_class[0, 0]]}"
-    return torch.from_numpy(found.perturbation[0, 0]).to(torch.float64), label, found.forwards, found.gradients
+    return torch.from_numpy(found.perturbation[0, 0]).to(torch.float64), label
 
 
 def _corrupted(images: ImageSet, row: int, name: str) -> tuple[Tensor, str]:

@@ -6,8 +6,6 @@ Reference: Balasubramanian, Sriramanan, Sadasivan, Feizi, Exploring Geometry of 
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numpy as np
 import torch
 from torch import Tensor
@@ -21,18 +19,9 @@ from core.models.classifier import Classifier
 DEFAULT: tuple[Mode, float, int] = ("equality", 0.05, 100)  # mode, delta and steps of a walk that names none
 
 
-class Way(NamedTuple):
-    """A walk as a direction: its end, and images on the way there, the source first and the end last."""
-
-    images: Tensor
-    forwards: int
-    gradients: int
-    status: str
-
-
-def way_to(
+def walk_to(
     classifier: Classifier, images: ImageSet, row: int, target: int, mode: Mode, delta: float, steps: int
-) -> Way:
+) -> Tensor:
     """The walk from one image of a set towards another.
 
     Args:
@@ -45,7 +34,7 @@ def way_to(
         steps: see there.
 
     Returns:
-        Where it came by, on the CPU.
+        (m, c, h, w) images on the way, the source first and the end last, on the CPU.
 
     Raises:
         ImageError: if it never began or the target is not in the set.
@@ -58,5 +47,4 @@ def way_to(
             f"expected a walk from image {row} to {target}, it never began ({found.status[0]}); choose another"
         )
     passed = found.frames < found.taken[0]
-    way = np.concatenate([found.snapshots[0][passed], found.endpoints])
-    return Way(torch.from_numpy(way), found.forwards, found.gradients, str(found.status[0]))
+    return torch.from_numpy(np.concatenate([found.snapshots[0][passed], found.endpoints]))

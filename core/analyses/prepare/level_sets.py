@@ -11,7 +11,6 @@ Reference: Balasubramanian, Sriramanan, Sadasivan, Feizi, Exploring Geometry of 
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
@@ -175,17 +174,15 @@ def walks(inputs: Inputs, *, mode: Mode, delta: float, steps: int) -> LevelSetCa
     found = walks_of(classifier, source, targets, mode, delta, steps, _shown(rows, whose, inputs.on_progress))
     apart = image_distances(torch.from_numpy(found.endpoints), targets, source.expand_as(targets))
     there = np.isfinite(found.endpoints).all((1, 2, 3))
-    straight, forwards = np.full(len(there), np.nan), 0
+    straight = np.full(len(there), np.nan)
     if there.any():
         ends = torch.from_numpy(found.endpoints[there])
-        way = linear_paths(classifier, source.expand_as(ends), ends, delta=delta, points=_ON_THE_WAY)
-        straight[there], forwards = way.least, way.forwards
+        straight[there] = linear_paths(classifier, source.expand_as(ends), ends, delta=delta, points=_ON_THE_WAY).least
     inputs.on_progress(1.0)
     return _card(
         found,
         rows,
         **whose,
-        forwards=found.forwards + forwards,
         largest=apart.largest,
         ssim=apart.ssim,
         start_largest=apart.start_largest,
@@ -287,7 +284,6 @@ def triangle_of_walks(inputs: Inputs, *, mode: Mode, delta: float, steps: int, r
     Raises:
         ImageError: if there are not three images, or a walk never began.
     """
-    begin = time.perf_counter()
     classifier, rows, on_progress = inputs.classifier, inputs.rows, inputs.on_progress
     if len(rows) != 3:
         raise ImageError(f"expected a source and two targets for a triangle, got {len(rows)} images")
@@ -299,11 +295,6 @@ def triangle_of_walks(inputs: Inputs, *, mode: Mode, delta: float, steps: int, r
     b, c = torch.from_numpy(found.endpoints).split(1)
     corners = triangle(classifier, source, b, c, resolution, on_progress=part_of(on_progress, _WALKED, 1.0))
     kept = {entry.name: getattr(corners, entry.name) for entry in fields(corners)}
-    kept |= {
-        "forwards": corners.forwards + found.forwards,
-        "gradients": found.gradients,
-        "seconds": time.perf_counter() - begin,
-    }
     return LevelTriangle(
         **kept,
         images=torch.cat([source, b, c]).numpy(),

@@ -10,7 +10,6 @@ Reference: Balasubramanian, Sriramanan, Sadasivan, Feizi, Exploring Geometry of 
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
@@ -73,7 +72,6 @@ def star_of_walks(
     Raises:
         ImageError: if no walk began, or no target is of another class than the source.
     """
-    begin = time.perf_counter()
     classifier, images, rows, on_progress = inputs.classifier, inputs.images, inputs.rows, inputs.on_progress
     source = source_of(inputs.start)
     taken = _targets(inputs.reference, images, source, rows, count, seed)
@@ -107,11 +105,6 @@ def star_of_walks(
         on_progress=part_of(on_progress, 0.7, 1.0),
     )
     kept = {entry.name: getattr(star, entry.name) for entry in fields(star)}
-    kept |= {
-        "forwards": star.forwards + found.forwards + wide.forwards,
-        "gradients": found.gradients + wide.gradients,
-        "seconds": time.perf_counter() - begin,
-    }
     return LevelStar(
         **kept,
         length=_apart(ends, source),

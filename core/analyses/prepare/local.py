@@ -28,7 +28,6 @@ from core.geometry.local.rays import label_rays
 from core.geometry.planes.planes import Plane
 from core.result import quantity
 from core.runtime.batches import engine_mode
-from core.runtime.cost import counting
 
 _ANGLES = 64  # all round, an even number: every ray has its opposite
 _RINGS = (0.5, 1.0, 2.0)  # of the radius
@@ -68,11 +67,8 @@ def local(
         **settings,
     )
     outputs = Outputs(precise(inputs.classifier, radius * min(_RINGS)), representation)
-    with counting() as cost:
-        all_round = _all_round(outputs, image, choice.plane, radius, reach)
+    all_round = _all_round(outputs, image, choice.plane, radius, reach)
     kept = {entry.name: getattr(found, entry.name) for entry in fields(found)}
-    kept["forwards"] += cost.forwards + (0 if start.picked else choice.forwards)
-    kept["gradients"] += cost.gradients + (0 if start.picked else choice.gradients)
     on_progress(1.0)
     return LocalCard(
         **kept,

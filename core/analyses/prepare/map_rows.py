@@ -23,12 +23,10 @@ TRAILS: tuple[TrailKind, ...] = get_args(TrailKind)
 
 
 class Trails(NamedTuple):
-    """Rows of images, what each is called, and what making them took."""
+    """Rows of images, and what each is called."""
 
     paths: tuple[Tensor, ...]  # each (steps, c, h, w)
     names: tuple[str, ...]
-    forwards: int
-    gradients: int
 
 
 def trails(
@@ -84,7 +82,7 @@ def trails(
         case "line":
             last = images.pixels[rows[1]]
             part = torch.linspace(0, 1, steps).view(-1, 1, 1, 1)
-            return Trails((first + part * (last - first),), (f"straight line, {start} to image {rows[1]}",), 0, 0)
+            return Trails((first + part * (last - first),), (f"straight line, {start} to image {rows[1]}",))
         case "slice":
             cut = resolve_plane(reference, images, rows, plane=plane, u=u, v=v)
             x_min, x_max, y_min, y_max = extent or cut.home
@@ -92,11 +90,11 @@ def trails(
             places = torch.stack(torch.meshgrid(x, y, indexing="xy"), 2).view(-1, 2).double()
             net = cut.plane.to_pixels(places).to(first.dtype).view(steps, steps, *first.shape)
             lines = (*net.unbind(0), *net.unbind(1))
-            return Trails(lines, ("lines of the slice",) * len(lines), cut.forwards, cut.gradients)
+            return Trails(lines, ("lines of the slice",) * len(lines))
         case "corruption":
             levels = torch.linspace(0, WORST, steps).tolist()
             path = torch.cat([corrupt(first[None], corruption, level) for level in levels])
-            return Trails((path,), (f"{corruption.replace('_', ' ')}, severity 0 to {WORST:g}, {start}",), 0, 0)
+            return Trails((path,), (f"{corruption.replace('_', ' ')}, severity 0 to {WORST:g}, {start}",))
         case "attack":
             return _attack(classifier, first, steps, length, start)
     mode, delta, most = walk
@@ -104,7 +102,7 @@ def trails(
     path = torch.from_numpy(found.snapshots[0]).to(first.dtype)
     path = path[torch.isfinite(path.flatten(1)).all(1)]
     name = f"level set walk, {start} towards image {rows[1]}"
-    return Trails((path,), (name,), found.forwards, found.gradients)
+    return Trails((path,), (name,))
 
 
 def _attack(classifier: Classifier, image: Tensor, steps: int, length: float, start: str) -> Trails:
@@ -119,4 +117,4 @@ def _attack(classifier: Classifier, image: Tensor, steps: int, length: float, st
             at = at - length / (steps - 1) * dual_vector(gradient, 2)
             path.append(at)
     found = torch.cat(path).to(image.dtype).cpu()
-    return Trails((found,), (f"attack of ℓ2 length {length:g}, {start}",), margin.forwards, margin.gradients)
+    return Trails((found,), (f"attack of ℓ2 length {length:g}, {start}",))

@@ -16,9 +16,10 @@ from core.geometry.maps.curvature import curved_map
 from core.geometry.maps.maps import EmbeddingMap, embed
 from core.geometry.maps.paths import MapPaths, map_paths
 from core.runtime.cache import LRU
+from core.runtime.cost import Cost, fetch_counted
 from core.runtime.progress import OnProgress
 
-_recent: LRU[tuple[object, ...], EmbeddingMap] = LRU(4)  # paths on a map ask for it again
+_recent: LRU[tuple[object, ...], tuple[EmbeddingMap, Cost]] = LRU(4)  # paths on a map ask for it again
 
 
 def map_of_set(inputs: Inputs, *, resolution: int, curved: int, **settings: Any) -> DecisionMap:
@@ -74,7 +75,7 @@ def path_on_map(
         walk=(walk_mode, walk_delta, walk_steps),
     )
     on_progress(0.6)
-    placed = map_paths(
+    return map_paths(
         classifier,
         found,
         followed.paths,
@@ -82,7 +83,6 @@ def path_on_map(
         kind=kind,
         tick=lambda part: on_progress(0.6 + 0.4 * part),
     )
-    return replace(placed, forwards=placed.forwards + followed.forwards, gradients=followed.gradients)
 
 
 def _embedded(inputs: Inputs, *, count: int, on_progress: OnProgress, **settings: Any) -> EmbeddingMap:
@@ -96,7 +96,7 @@ def _embedded(inputs: Inputs, *, count: int, on_progress: OnProgress, **settings
         found = embed(classifier, chosen.pixels, labels=chosen.labels, on_progress=on_progress, **settings)
         return replace(found, row=np.array(taken, np.int32))
 
-    return _recent.fetch(key, find) if classifier.fingerprint else find()
+    return fetch_counted(_recent, key, find) if classifier.fingerprint else find()
 
 
 def _drawn(size: int, count: int, seed: int) -> list[int]:

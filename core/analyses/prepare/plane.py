@@ -28,6 +28,7 @@ from core.images.image_set import ImageSet
 from core.models.classifier import Classifier
 from core.result import Result
 from core.runtime.cache import LRU
+from core.runtime.cost import Cost, fetch_counted
 from core.runtime.progress import silent
 
 PlaneKind = Literal["images", "directions"]
@@ -38,17 +39,15 @@ _SPREAD = 1.5  # side of the default square over the anchors' spread, and its ha
 
 
 class PlaneChoice(NamedTuple):
-    """A plane, the square of it that is cut by default, and what finding them took."""
+    """A plane, and the square of it that is cut by default."""
 
     plane: Plane
     home: Extent
     angle: float  # degrees between the two spanning directions, before they were made orthogonal
-    forwards: int
-    gradients: int
     walks: tuple[tuple[str, np.ndarray], ...] = ()  # texts of directions that are walks, (m, 3) x, y, distance off it
 
 
-_recent: LRU[tuple[object, ...], PlaneChoice] = LRU(16)  # each zoom asks for the same plane again
+_recent: LRU[tuple[object, ...], tuple[PlaneChoice, Cost]] = LRU(16)  # each zoom asks for the same plane again
 
 
 def resolve_plane(
@@ -76,7 +75,7 @@ def resolve_plane(
     if plane == "directions":
         key = reference.fingerprint, images.digest, tuple(images.labels.tolist()), images.words, rows[0], u, v
         find = partial(_at_image, reference, images, rows[0], u, v)
-        return _recent.fetch(key, find) if reference.fingerprint else find()
+        return fetch_counted(_recent, key, find) if reference.fingerprint else find()
     if len(rows) < 3:
         raise ImageError(f"expected three images for a plane through images, got {len(rows)}; choose the others")
     anchors = images[list(rows[:3])]
@@ -84,18 +83,16 @@ def resolve_plane(
     through = Plane.through(*anchors.pixels, x_label=f"towards {across}", y_label=f"on the side of {up}")
     at = through.to_plane(anchors.pixels).numpy()
     x, y = at[2] / np.linalg.norm(at[2])
-    return PlaneChoice(through, through.square(at, _SPREAD), float(np.degrees(np.arctan2(y, x))), 0, 0)
+    return PlaneChoice(through, through.square(at, _SPREAD), float(np.degrees(np.arctan2(y, x))))
 
 
 class StartImage(NamedTuple):
-    """The image that an analysis starts from, its label in a figure, and what finding it took."""
+    """The image that an analysis starts from, and its label in a figure."""
 
     image: Tensor  # float32 (c, h, w); a point of a plane may leave [0, 1]
     words: str
     picked: bool  # a point of a plane, not an image of the set
     plane: Callable[[], PlaneChoice]  # the plane it was picked on; else the one along both directions at the image
-    forwards: int
-    gradients: int
 
 
 def resolve_image(
@@ -120,7 +117,7 @@ def resolve_image(
         at: x and y in the plane; None for the first image itself.
 
     Returns:
-        The image, which off the plane's anchors may leave [0, 1], and what finding the plane took.
+        The image, which off the plane's anchors may leave [0, 1].
 
     Raises:
         ImageError: as `resolve_plane`.
@@ -130,11 +127,11 @@ def resolve_image(
         return resolve_plane(reference, images, rows, plane=kind, u=u, v=v)
 
     if at is None:
-        return StartImage(images.pixels[rows[0]], images.words[rows[0]], False, lambda: laid("directions"), 0, 0)
+        return StartImage(images.pixels[rows[0]], images.words[rows[0]], False, lambda: laid("directions"))
     choice = laid(plane)
     image = choice.plane.to_pixels(np.array([at], dtype=float))[0].to(images.pixels.dtype)
     words = f"point {at[0]:.2f}, {at[1]:.2f}"
-    return StartImage(image, words, True, lambda: choice, choice.forwards, choice.gradients)
+    return StartImage(image, words, True, lambda: choice)
 
 
 def _at_image(reference: Classifier, images: ImageSet, row: int, u: str, v: str) -> PlaneChoice:
@@ -144,16 +141,15 @@ def _at_image(reference: Classifier, images: ImageSet, row: int, u: str, v: str)
         leads = images.pixels[list(_targets(images, row, u, v))]
         spread = [walk[:, :2] for _, walk in walks] + [found.plane.to_plane(leads).numpy()]
         home = found.plane.square(np.concatenate(spread), _SPREAD)
-        return PlaneChoice(found.plane, home, found.angle, found.forwards, found.gradients, walks)
+        return PlaneChoice(found.plane, home, found.angle, walks)
     near = boundary_profile(reference, found.plane, _RAYS_HOME, reach=_reach(images))
     half = _SPREAD * near.smallest if near.found.any() else _reach(images) / 2
-    forwards = found.forwards + near.forwards
     home = -half, half, -half, half
     names = _corruptions(u, v)
     if names:
         path = severity_paths(found.plane, images.pixels[row], names)[..., :2].reshape(-1, 2)
         home = found.plane.square(np.concatenate([path, [[-half, -half], [half, half]]]), _ROOM)
-    return PlaneChoice(found.plane, home, found.angle, forwards, found.gradients)
+    return PlaneChoice(found.plane, home, found.angle)
 
 
 def _reach(images: ImageSet) -> float:
@@ -186,8 +182,6 @@ def slice_image_plane(
     def placed(result: Slice) -> Slice:
         return replace(
             result,
-            forwards=result.forwards + cut.forwards,
-            gradients=result.gradients + cut.gradients,
             angle=cut.angle,
             home=cut.home,
             targets=targets,
@@ -254,7 +248,7 @@ def profile_in_plane(
     """The profile around a point of the plane that the slice shows, as far as half the diagonal of the pixel box."""
     images = inputs.images
     found = resolve_plane(inputs.reference, images, inputs.rows, plane=plane, u=u, v=v)
-    result = boundary_profile(
+    return boundary_profile(
         inputs.classifier,
         found.plane,
         rays,
@@ -262,7 +256,6 @@ def profile_in_plane(
         reach=_reach(images),
         on_progress=inputs.on_progress,
     )
-    return replace(result, forwards=result.forwards + found.forwards, gradients=found.gradients)
 
 
 def fragmentation_of_set(inputs: Inputs, *, finer: str, **settings: Any) -> Fragmentation:

@@ -94,8 +94,6 @@ def path(inputs: Inputs, *, end: End, step: float, search: int, seed: int) -> Pa
     nearest = there.nearest
     if found.status[0] == "other class" and nearest < 0:
         nearest = _nearest(inputs, start, own)
-    kept["forwards"] += there.forwards + shown.forwards
-    kept["gradients"] += there.gradients
     return PathCard(
         **kept,
         **shown.arrays(),
@@ -107,14 +105,12 @@ def path(inputs: Inputs, *, end: End, step: float, search: int, seed: int) -> Pa
 
 
 class _There(NamedTuple):
-    """The end of a path, how a figure calls it, and what finding it took."""
+    """The end of a path, and how a figure calls it."""
 
     image: Tensor
     words: str
     moved: float
     nearest: int
-    forwards: int
-    gradients: int
 
 
 def _end(inputs: Inputs, start: Tensor, own: int, end: End, seed: int) -> _There:
@@ -125,7 +121,7 @@ def _end(inputs: Inputs, start: Tensor, own: int, end: End, seed: int) -> _There
         if row < 0:
             raise ValueError("expected another image of the start's class in the set, found none; choose another end")
         chosen = images[[row]]
-        return _There(classifier.accept(chosen.pixels), f"{chosen.words[0]}, row {row}", 0.0, row, len(images), 0)
+        return _There(classifier.accept(chosen.pixels), f"{chosen.words[0]}, row {row}", 0.0, row)
     if end == "noise":
         generator = torch.Generator().manual_seed(seed)
         image = torch.rand(tuple(start.shape), generator=generator, dtype=torch.float64)
@@ -135,13 +131,13 @@ def _end(inputs: Inputs, start: Tensor, own: int, end: End, seed: int) -> _There
         chosen = images[[other]]
         image, words = classifier.accept(chosen.pixels), f"{chosen.words[0]}, row {other}"
     if end == "image" or own < 0:
-        return _There(image, words, 0.0, -1, 0, 0)
+        return _There(image, words, 0.0, -1)
     twin = relabel(classifier, image, torch.tensor([own]))
     if not twin.found[0]:
-        return _There(image, words, float("nan"), -1, twin.forwards, twin.gradients)
+        return _There(image, words, float("nan"), -1)
     moved = float(twin.distance[0])
     words = f"relabelled {words}" if moved else words
-    return _There(classifier.accept(twin.images), words, moved, -1, twin.forwards, twin.gradients)
+    return _There(classifier.accept(twin.images), words, moved, -1)
 
 
 def _nearest(inputs: Inputs, start: Tensor, own: int) -> int:
@@ -166,7 +162,6 @@ class _Shown:
         self._straight = torch.stack([start[0], end[0]]).double().flatten(1)
         self._shape, self._own = start.shape[1:], own
         self._classifier = classifier
-        self.forwards = 0
 
     def arrays(self) -> dict[str, Any]:
         """All that `PathCard` adds of them."""
@@ -219,7 +214,6 @@ class _Shown:
         with torch.inference_mode():
             pixels = points.to(self._classifier.dtype).view(-1, *self._shape)
             logits = batches(self._classifier, pixels).double()
-        self.forwards += batches.rows
         other = logits.clone()
         other[:, self._own] = -torch.inf
         known = torch.isfinite(logits).all(1)
@@ -280,7 +274,7 @@ def graph(inputs: Inputs, *, among: str, of_class: int, count: int, step: float,
 
     def named(graph: RegionGraph) -> RegionGraph:
         kept = {entry.name: getattr(graph, entry.name) for entry in fields(graph)}
-        return RegionGraph(**{**kept, "row": chosen.astype(np.int32), "forwards": graph.forwards + len(images)})
+        return RegionGraph(**{**kept, "row": chosen.astype(np.int32)})
 
     def tell(fraction: float, partial: Result | None = None) -> None:
         inputs.on_progress(fraction, named(partial) if isinstance(partial, RegionGraph) else None)

@@ -24,12 +24,10 @@ from core.runtime.batches import engine_mode
 
 
 class Perturbed(NamedTuple):
-    """Perturbed images, where the class is another one, and what it cost."""
+    """Perturbed images, and where the class is another one."""
 
     images: Float[Tensor, "n c h w"]
     changed: Bool[Tensor, " n"]
-    forwards: int
-    gradients: int
 
 
 def projected_gradient(
@@ -68,7 +66,7 @@ def projected_gradient(
             way = way - 2.5 / steps * size * dual_vector(gradient, 2)
             way = way * (size / per_row(length(way, 2)).clamp(min=torch.finfo(way.dtype).tiny)).clamp(max=1)
         best, least = _better(best, least, way, margin(pixels + way, source))
-    return Perturbed(pixels + best, least < 0, margin.forwards, margin.gradients)
+    return Perturbed(pixels + best, least < 0)
 
 
 def shortest_perturbation(
@@ -102,7 +100,7 @@ def shortest_perturbation(
             way = dual_vector(turned, 2) * per_row(size)
         crossed = margin(pixels + way, source) < 0
         best, least = _better(best, least, way, torch.where(crossed, length(way, 2), torch.inf))
-    return Perturbed(pixels + best, torch.isfinite(least), margin.forwards, margin.gradients)
+    return Perturbed(pixels + best, torch.isfinite(least))
 
 
 def _prepared(classifier: Classifier, images: Tensor) -> tuple[Tensor, SignedMargin, Tensor]:

@@ -17,7 +17,6 @@ CVPR 2016 (arXiv 1511.04599), Algorithm 2 and, for other norms, its section on t
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -35,7 +34,7 @@ from core.geometry.boundary.signed_margin import NORMS, Norm, SignedMargin, dual
 from core.models.classifier import Classifier
 from core.result import Result, quantity
 from core.runtime.batches import Chunks, engine_mode
-from core.runtime.cost import counted
+from core.runtime.cost import counted, spent
 from core.runtime.progress import OnProgress, silent
 
 STATUSES: Mapping[str, str] = MappingProxyType(
@@ -122,7 +121,6 @@ def boundary_points(
     Reference:
         Moosavi-Dezfooli, Fawzi, Frossard, DeepFool, CVPR 2016, Algorithm 2.
     """
-    begin = time.perf_counter()
     if norm not in NORMS:
         raise ValueError(f"expected a norm out of 1, 2, 'inf', got {norm!r}")
     if candidates < 1 or max_steps < 1:
@@ -143,9 +141,7 @@ def boundary_points(
         clipped=clipped,
         num_classes=classifier.num_classes,
         fingerprint=classifier.fingerprint,
-        forwards=search.margin.forwards,
-        gradients=search.margin.gradients,
-        seconds=time.perf_counter() - begin,
+        **spent(),
     )
 
 

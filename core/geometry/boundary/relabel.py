@@ -12,7 +12,6 @@ Reference: the targeted case of Moosavi-Dezfooli, Fawzi, Frossard, DeepFool, CVP
 from __future__ import annotations
 
 import math
-import time
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -26,6 +25,7 @@ from core.geometry.boundary.signed_margin import Images, Rows, SignedMargin, Slo
 from core.models.classifier import Classifier
 from core.result import Result, quantity
 from core.runtime.batches import engine_mode
+from core.runtime.cost import counted, spent
 
 _MOST_VALUES = 1 << 22  # pixels of a batch: 27 images of 3 x 224 x 224, for each of which a graph is kept
 _RUNNERS_UP = 3  # classes whose boundaries push
@@ -224,6 +224,7 @@ class Relabelled(Result):
     fingerprint: str = quantity("", default="")
 
 
+@counted
 def relabel(
     classifier: Classifier,
     images: Float[Tensor, "n c h w"],
@@ -248,7 +249,6 @@ def relabel(
         ValueError: if there is no image, there is not one class for each, or an option is not one of those above.
         ImageError: if a value is not finite or the shape is not the classifier's.
     """
-    begin = time.perf_counter()
     pixels = classifier.accept(images)
     if not len(pixels) or len(pixels) != len(classes):
         raise ValueError(f"expected a class for each of one or more images, got {len(classes)} and {len(pixels)}")
@@ -272,9 +272,7 @@ def relabel(
         before=before.to(torch.int32).cpu().numpy(),
         found=there.inside.cpu().numpy(),
         fingerprint=classifier.fingerprint,
-        forwards=margin.forwards,
-        gradients=margin.gradients,
-        seconds=time.perf_counter() - begin,
+        **spent(),
     )
 
 

@@ -34,17 +34,14 @@ class Slope(NamedTuple):
 
 
 class SignedMargin:
-    """The signed margin of each row's own class, with a count of the images put forward and backward."""
+    """The signed margin of each row's own class."""
 
     def __init__(self, classifier: Classifier) -> None:
         self._classifier = classifier
         self.dtype = torch.promote_types(classifier.dtype, torch.float32)  # lengths need more digits than half has
-        self.forwards = 0
-        self.gradients = 0
 
     def logits(self, images: Images) -> Float[Tensor, "n k"]:
         """All logits."""
-        self.forwards += len(images)
         count_passes(forwards=len(images))
         return self._classifier(images.to(self._classifier.dtype)).to(self.dtype)
 
@@ -84,7 +81,6 @@ class SignedMargin:
 
     def _gradient(self, values: Tensor, points: Tensor, keep: bool) -> Tensor:
         """Of each row's value in its own image: rows do not see each other, so the sum has the same gradient."""
-        self.gradients += len(points)
         count_passes(gradients=len(points))
         if not values.requires_grad:  # logits that do not depend on the image
             return torch.zeros_like(points)

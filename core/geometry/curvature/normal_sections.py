@@ -16,7 +16,6 @@ References: do Carmo, Differential Geometry of Curves and Surfaces, sections 1-5
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -27,11 +26,11 @@ from torch import Tensor
 
 from core.errors import ImageError
 from core.geometry.boundary.deepfool import BoundaryPoints
-from core.geometry.hessian.products import Cost
 from core.geometry.hessian.second_derivatives import plan_for, products_at
 from core.geometry.hessian.shape_operator import ShapeOperator
 from core.models.classifier import Classifier
 from core.result import Result, quantity
+from core.runtime.cost import counted, spent
 
 _ALONG = 1e-6  # of a normal outside of its plane: the plane is tangent there, and cuts out no curve
 
@@ -52,6 +51,7 @@ class Sections(Result):
     fingerprint: str = quantity("", default="")
 
 
+@counted
 def sections(
     classifier: Classifier,
     points: BoundaryPoints,
@@ -80,7 +80,6 @@ def sections(
     Reference:
         do Carmo, Differential Geometry of Curves and Surfaces, section 3-2 (Meusnier).
     """
-    begin, cost = time.perf_counter(), Cost()
     count = len(points.points)
     if tuple(axes.shape) != (count, 2, *classifier.input_shape):
         expected = " x ".join(map(str, (count, 2, *classifier.input_shape)))
@@ -94,21 +93,18 @@ def sections(
     plane = torch.cat([first, second / second.norm(dim=2, keepdim=True)], 1)
     rows = points.found.nonzero()[0]
     found: dict[str, Any] = {name: np.full((count, *sizes), np.nan) for name, sizes in _SIZES.items()}
-    plan = plan_for(classifier, points, method, scale, "auto", cost)
+    plan = plan_for(classifier, points, method, scale, "auto")
     if len(rows):
         operator = ShapeOperator(
-            products_at(classifier, points, rows, plan.backend or "double backward", step=plan.step, cost=cost)
+            products_at(classifier, points, rows, plan.backend or "double backward", step=plan.step)
         )
         for name, values in _cut(operator, plane[torch.as_tensor(rows, device=plane.device)]).items():
             found[name][rows] = values.cpu().numpy()
     return Sections(
         **found,
         scale=plan.step if plan.step is not None else float("nan"),
-        products=cost.products,
         fingerprint=classifier.fingerprint,
-        forwards=cost.forwards,
-        gradients=cost.gradients,
-        seconds=time.perf_counter() - begin,
+        **spent(products=True),
     )
 
 

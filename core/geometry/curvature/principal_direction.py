@@ -44,21 +44,6 @@ class Bend(NamedTuple):
         """From the image to the point, in ℓ2 pixel."""
         return float(self.profile.distance[0])
 
-    @property
-    def products(self) -> int:
-        """Of a second derivative with a direction."""
-        return self.profile.products
-
-    @property
-    def forwards(self) -> int:
-        """Images put through."""
-        return self.profile.forwards + self.points.forwards
-
-    @property
-    def gradients(self) -> int:
-        """Images put back."""
-        return self.profile.gradients + self.points.gradients
-
 
 def principal_bend(
     classifier: Classifier,

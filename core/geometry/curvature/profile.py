@@ -18,7 +18,6 @@ CVPR 2018 (arXiv 1705.09552); differences: Jetley, Lord, Torr, With friends like
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -38,13 +37,13 @@ from core.geometry.curvature.focal import is_saddle, nearer_points
 from core.geometry.curvature.search import PROBES, STEPS, CurvatureSearch, Extent
 from core.geometry.curvature.summary import CurvatureSummary
 from core.geometry.hessian.lanczos import Side
-from core.geometry.hessian.products import Backend, Cost
+from core.geometry.hessian.products import Backend
 from core.geometry.hessian.second_derivatives import Method, plan_for, require_smooth
 from core.geometry.hessian.softening import softened
 from core.models.classifier import Classifier
 from core.result import quantity
 from core.runtime.batches import Chunks, engine_mode
-from core.runtime.cost import counted
+from core.runtime.cost import counted, spent
 from core.runtime.progress import OnProgress, part_of, silent
 
 STATUSES: Mapping[str, str] = MappingProxyType(
@@ -142,14 +141,12 @@ def curvature_profile(
     Reference:
         Fawzi et al., Empirical study of the topology and geometry of deep networks, CVPR 2018.
     """
-    begin = time.perf_counter()
     pixels = classifier.accept(images)
     values = pixels[0].numel() if len(pixels) else 1
     whole = directions == "all" or (directions == "auto" and values <= MOST_FULL)
     count = directions if isinstance(directions, int) else keep
     _check(count, values, whole, tolerance, method, points, len(pixels))
     require_smooth(classifier, method)
-    cost = Cost()
     with engine_mode(classifier.device):
         used, agreement = classifier, 1.0
         if method == "softplus":
@@ -158,10 +155,10 @@ def curvature_profile(
         found = (
             points if points is not None else boundary_points(used, pixels, on_progress=part_of(on_progress, 0, 0.2))
         )
-        plan = plan_for(used, found, method, scale, backend, cost)
+        plan = plan_for(used, found, method, scale, backend)
         usual: Side = "largest magnitude" if isinstance(directions, int) else "both ends"
         extent = Extent(whole, count, side or usual, tolerance)
-        search = CurvatureSearch(used, plan, extent, seed, cost, density=not whole and directions == "auto")
+        search = CurvatureSearch(used, plan, extent, seed, density=not whole and directions == "auto")
         table = _Table(pixels.clone(), found, search)
 
         def profile(arrays: dict[str, Any]) -> CurvatureProfile:
@@ -174,12 +171,9 @@ def curvature_profile(
                 agreement=agreement,
                 kinks=plan.kinks,
                 backend=search.backend,
-                products=cost.products,
                 num_classes=classifier.num_classes,
                 fingerprint=classifier.fingerprint,
-                forwards=cost.forwards + table.margin.forwards + (0 if points is not None else found.forwards),
-                gradients=cost.gradients + table.margin.gradients + (0 if points is not None else found.gradients),
-                seconds=time.perf_counter() - begin,
+                **spent(products=True),
             )
 
         def tell(fraction: float) -> None:

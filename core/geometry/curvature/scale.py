@@ -11,7 +11,6 @@ steps by 10 sqrt(d) / 512; Dombrowski et al., Explanations can be manipulated, N
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -25,6 +24,7 @@ from core.geometry.boundary.deepfool import boundary_points
 from core.geometry.curvature.profile import CurvatureProfile, curvature_profile
 from core.models.classifier import Classifier
 from core.result import Context, Number, Result, quantity
+from core.runtime.cost import counted, spent
 from core.runtime.progress import OnProgress, silent
 
 PUBLISHED = 10 / 512  # of sqrt(d): the step of the differences in the NeurIPS 2018 code, per ℓ2 pixel
@@ -57,6 +57,7 @@ class CurvatureScale(Result):
         yield from self.quoted("largest", "smallest", columns=[f"scale {value:.3g}" for value in self.scale])
 
 
+@counted
 def curvature_scale(
     classifier: Classifier,
     images: Float[Tensor, "n c h w"],
@@ -86,7 +87,6 @@ def curvature_scale(
         ValueError: if there are not at least two different scales, all positive, or a kink cannot be rounded.
         ImageError: if a value is not finite or the shape is not the classifier's.
     """
-    begin = time.perf_counter()
     chosen = np.array(scales if scales is not None else _usual(method, math.prod(classifier.input_shape)), np.float64)
     if len(set(chosen.tolist())) < 2 or not bool((np.isfinite(chosen) & (chosen > 0)).all()):
         raise ValueError(f"expected at least two different positive scales, got {chosen.tolist()}")
@@ -109,11 +109,8 @@ def curvature_scale(
             skew=column("skew"),
             agreement=np.array(agreement + [math.nan] * (len(chosen) - len(agreement))),
             method=method,
-            products=sum(profile.products for profile in profiles),
             fingerprint=classifier.fingerprint,
-            forwards=sum(profile.forwards for profile in profiles) + (points.forwards if points else 0),
-            gradients=sum(profile.gradients for profile in profiles) + (points.gradients if points else 0),
-            seconds=time.perf_counter() - begin,
+            **spent(products=True),
         )
 
     for place, scale in enumerate(chosen.tolist()):

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from core.geometry.hessian.lanczos import Ends, Side, Watch, extreme_eigenvalues, quadrature
-from core.geometry.hessian.products import Cost, HessianProducts, choose_backend
+from core.geometry.hessian.products import HessianProducts, choose_backend
 from core.geometry.hessian.second_derivatives import Plan
 from core.geometry.hessian.shape_operator import ShapeOperator
 from core.models.classifier import Classifier
@@ -35,17 +35,15 @@ class Extent(NamedTuple):
 class CurvatureSearch:
     """From boundary points to the curvatures there."""
 
-    def __init__(
-        self, classifier: Classifier, plan: Plan, extent: Extent, seed: int, cost: Cost, density: bool
-    ) -> None:
+    def __init__(self, classifier: Classifier, plan: Plan, extent: Extent, seed: int, density: bool) -> None:
         self.classifier, self.extent, self.density = classifier, extent, density
-        self._plan, self._seed, self._cost = plan, seed, cost
+        self._plan, self._seed = plan, seed
         self.backend: str = plan.backend or "none"
 
     def operator(self, points: Tensor, source: Tensor, target: Tensor) -> ShapeOperator:
         """The shape operators at points."""
         products = HessianProducts(
-            self.classifier, points, source, target, backend="double backward", step=self._plan.step, cost=self._cost
+            self.classifier, points, source, target, backend="double backward", step=self._plan.step
         )
         if self._plan.backend is not None:
             products.backend = self._plan.backend

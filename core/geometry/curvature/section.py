@@ -24,6 +24,7 @@ from core.geometry.curvature.principal_direction import Bend, orthogonal
 from core.geometry.planes.planes import Plane
 from core.geometry.planes.slices import Slice, slice_plane
 from core.result import Context, Number, Result, quantity
+from core.runtime.cost import counted, spent
 from core.runtime.progress import OnProgress, silent
 
 _STEEPEST = 85.0  # degrees: a plane that leans more is almost tangent
@@ -72,6 +73,7 @@ class CurvatureSection(Slice):
         yield from self.quoted("curvature", "normal_curvature", "distance", "curve_curvature", "tilt")
 
 
+@counted
 def curvature_section(
     bend: Bend,
     *,
@@ -128,14 +130,11 @@ def curvature_section(
         "status": str(bend.profile.status[0]),
         "route": bend.route,
         "scale": cut.scale,
-        "products": bend.products + cut.products,
     }
-    spent = bend.forwards + cut.forwards, bend.gradients + cut.gradients
 
     def placed(slice: Slice) -> CurvatureSection:
         fields_of = {entry.name: getattr(slice, entry.name) for entry in fields(slice)}
-        fields_of |= {"forwards": slice.forwards + spent[0], "gradients": slice.gradients + spent[1]}
-        return CurvatureSection(**fields_of, **known)
+        return CurvatureSection(**fields_of | spent(products=True), **known)
 
     def tell(fraction: float, partial: Result | None = None) -> None:
         on_progress(fraction, placed(partial) if isinstance(partial, Slice) else None)

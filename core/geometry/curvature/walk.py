@@ -16,7 +16,6 @@ References: do Carmo, Differential Geometry of Curves and Surfaces, section 3-3 
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -30,6 +29,7 @@ from core.geometry.boundary.signed_margin import SignedMargin
 from core.geometry.curvature.normal_sections import sections
 from core.geometry.curvature.principal_direction import Bend
 from core.result import Context, Number, Result, quantity
+from core.runtime.cost import counted, spent
 
 _HEIGHTS = 65  # of the grid on each normal ray
 _ON_IT = 1e-9  # of the margin one height on: what is left of a margin of 0 by rounding, with room in float64
@@ -90,6 +90,7 @@ class CurvatureWalk(Result):
             yield Number(name="boundary off its parabola, at most", value=float(np.nanmax(off)), unit="ℓ2 pixel")
 
 
+@counted
 def curvature_walk(bend: Bend, *, reach: float = 2.0, steps: int = 81) -> CurvatureWalk:
     """Walk along a tangent direction both ways.
 
@@ -104,7 +105,6 @@ def curvature_walk(bend: Bend, *, reach: float = 2.0, steps: int = 81) -> Curvat
     Raises:
         ValueError: if there are less than three stops or an even number of them, or the reach is not positive.
     """
-    begin = time.perf_counter()
     if steps < 3 or steps % 2 == 0:
         raise ValueError(f"expected an odd number of at least 3 steps, got {steps}")
     if not 0 < reach < math.inf:
@@ -125,7 +125,7 @@ def curvature_walk(bend: Bend, *, reach: float = 2.0, steps: int = 81) -> Curvat
     margin = SignedMargin(bend.classifier)
     line = _images(bend, torch.from_numpy(offset), torch.zeros(steps, dtype=torch.float64))
     with torch.inference_mode():
-        logits = bend.classifier.batches()(margin.logits, line).cpu()
+        logits = bend.classifier.batches(counts=False)(margin.logits, line).cpu()
     label = torch.where(torch.isfinite(logits).all(1), logits.argmax(1), -1).to(torch.int32).numpy()
     others = logits.clone()
     others[:, source] = -torch.inf
@@ -153,12 +153,9 @@ def curvature_walk(bend: Bend, *, reach: float = 2.0, steps: int = 81) -> Curvat
         status=str(bend.profile.status[0]),
         route=bend.route,
         scale=cut.scale,
-        products=bend.products + cut.products,
         num_classes=bend.classifier.num_classes,
         fingerprint=bend.classifier.fingerprint,
-        forwards=bend.forwards + cut.forwards + margin.forwards,
-        gradients=bend.gradients + cut.gradients + margin.gradients,
-        seconds=time.perf_counter() - begin,
+        **spent(products=True),
     )
 
 

@@ -14,7 +14,6 @@ in `core.geometry.boundary.attacks`.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, get_args
@@ -31,6 +30,7 @@ from core.geometry.common.intervals import wilson
 from core.geometry.detector.scores import PerturbationScores, detect_perturbed
 from core.models.classifier import Classifier
 from core.result import Context, Number, Result, quantity
+from core.runtime.cost import counted, spent
 from core.runtime.progress import OnProgress, silent
 
 Attack = Literal["overshoot", "projected gradient", "shortest"]
@@ -93,6 +93,7 @@ class DetectionExhibit(Result):
             yield Number(name=f"class recovered, {label}", value=float(self.recovery[index]), interval=interval)
 
 
+@counted
 def detection_exhibit(
     classifier: Classifier,
     images: Float[Tensor, "n c h w"],
@@ -131,7 +132,6 @@ def detection_exhibit(
         ValueError: if an option is not one of those above, or fewer than two images have a boundary point.
         ImageError: if a value is not finite or the shape is not the classifier's.
     """
-    begin = time.perf_counter()
     none_at_all = not attacks and perturbed is None
     if not all(a > 1 for a in overshoots) or none_at_all or not set(attacks) <= set(ATTACKS):
         raise ValueError(f"expected overshoots above 1 and attacks out of {ATTACKS}, got {overshoots} and {attacks}")
@@ -155,8 +155,6 @@ def detection_exhibit(
     trials = list(_trials(classifier, pixels, found, attacks, overshoots, seed))
     if given is not None:
         trials.append(_pairs(classifier, pixels, given, found))
-    forwards = found.forwards + sum(trial.perturbed.forwards for trial in trials)
-    gradients = found.gradients + sum(trial.perturbed.gradients for trial in trials)
     for number, trial in enumerate(trials):
         on_progress((1 + number) / (1 + len(trials)))
         parts.append(scores(trial.perturbed.images))
@@ -193,11 +191,8 @@ def detection_exhibit(
             [hit[own].mean() if own.any() else np.nan for hit, own in zip(recovered, changed, strict=True)]
         ),
         confidence=confidence,
-        products=sum(part.products for part in parts),
         fingerprint=classifier.fingerprint,
-        forwards=forwards + sum(part.forwards for part in parts),
-        gradients=gradients + sum(part.gradients for part in parts),
-        seconds=time.perf_counter() - begin,
+        **spent(products=True),
     )
 
 
@@ -227,7 +222,7 @@ def _trials(
             if attack == "overshoot":
                 there = pixels + overshoot * way
                 says = torch.as_tensor(classifier.predict(there).label != found.source_class).to(pixels.device)
-                yield _Trial(attack, overshoot, Perturbed(there, says, len(there), 0))
+                yield _Trial(attack, overshoot, Perturbed(there, says))
             else:
                 radius = overshoot * way.flatten(1).norm(dim=1)
                 yield _Trial(attack, overshoot, projected_gradient(classifier, pixels, radius, seed=seed))
@@ -239,7 +234,7 @@ def _pairs(classifier: Classifier, pixels: Tensor, given: Tensor, found: Boundar
     changed = torch.as_tensor(classifier.predict(given).label != found.source_class).to(pixels.device)
     tiny = np.finfo(length.dtype).tiny  # an image may lie on the boundary
     overshoot = float(np.median(length[found.found] / np.maximum(found.distance[found.found], tiny)))
-    return _Trial(PAIRS, overshoot, Perturbed(given, changed, len(given), 0))
+    return _Trial(PAIRS, overshoot, Perturbed(given, changed))
 
 
 class Curve(NamedTuple):

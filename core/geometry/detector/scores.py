@@ -18,7 +18,6 @@ Carlini and Wagner, Adversarial examples are not easily detected, 2017 (arXiv 17
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 from typing import Literal
 
@@ -30,12 +29,13 @@ from torch import Tensor
 from core.geometry.boundary.class_pairs import PairMargin, pair_points
 from core.geometry.boundary.deepfool import BoundaryPoints, boundary_points
 from core.geometry.hessian.lanczos import hutchinson
-from core.geometry.hessian.products import Cost, HessianProducts, choose_backend
+from core.geometry.hessian.products import HessianProducts, choose_backend
 from core.geometry.hessian.second_derivatives import Plan, operators_at, plan_for, require_smooth
 from core.geometry.hessian.shape_operator import ShapeOperator
 from core.models.classifier import Classifier
 from core.result import Result, quantity
 from core.runtime.batches import engine_mode
+from core.runtime.cost import counted, spent
 from core.runtime.progress import OnProgress, silent
 
 
@@ -56,6 +56,7 @@ class PerturbationScores(Result):
     fingerprint: str = quantity("", default="")
 
 
+@counted
 def detect_perturbed(
     classifier: Classifier,
     images: Float[Tensor, "n c h w"],
@@ -93,7 +94,6 @@ def detect_perturbed(
     Reference:
         Fawzi et al., CVPR 2018, section 6.
     """
-    begin, cost = time.perf_counter(), Cost()
     if probes < 1 or classes < 0:
         raise ValueError(f"expected at least one probe and no negative number of classes, got {probes} and {classes}")
     pixels = classifier.accept(images)
@@ -103,8 +103,8 @@ def detect_perturbed(
     score, error, score_all = (np.full(len(pixels), np.nan) for _ in range(3))
     boundaries = np.zeros(len(pixels), np.int32)
     on_progress(0.2)
-    plan = plan_for(classifier, found, method, scale, "auto", cost)
-    operators, _ = operators_at(classifier, found, method, scale, cost)
+    plan = plan_for(classifier, found, method, scale, "auto")
+    operators, _ = operators_at(classifier, found, method, scale)
     done = 0
     for operator in operators:
         mean = hutchinson(operator, probes, seed)
@@ -113,7 +113,7 @@ def detect_perturbed(
         done += operator.shape[0]
     margin = PairMargin(classifier)
     if classes and len(rows):
-        around = _Around(classifier, margin, plan, cost, probes, seed)
+        around = _Around(classifier, margin, plan, probes, seed)
         most = max(1, classifier.batches().size // min(classes, classifier.num_classes - 1))
         for start in range(0, len(rows), most):
             on_progress(0.4 + 0.6 * start / len(rows))
@@ -132,21 +132,16 @@ def detect_perturbed(
         distance=found.distance,
         probes=probes,
         scale=plan.step if plan.step is not None else float("nan"),
-        products=cost.products,
         fingerprint=classifier.fingerprint,
-        forwards=cost.forwards + margin.forwards + (0 if points is not None else found.forwards),
-        gradients=cost.gradients + margin.gradients + (0 if points is not None else found.gradients),
-        seconds=time.perf_counter() - begin,
+        **spent(products=True),
     )
 
 
 class _Around:
     """The mean curvature of the boundaries between an image's class and others."""
 
-    def __init__(
-        self, classifier: Classifier, margin: PairMargin, plan: Plan, cost: Cost, probes: int, seed: int
-    ) -> None:
-        self._classifier, self._margin, self._plan, self._cost = classifier, margin, plan, cost
+    def __init__(self, classifier: Classifier, margin: PairMargin, plan: Plan, probes: int, seed: int) -> None:
+        self._classifier, self._margin, self._plan = classifier, margin, plan
         self._probes, self._seed = probes, seed
 
     def __call__(self, pixels: Tensor, source: Tensor, classes: int) -> tuple[np.ndarray, np.ndarray]:
@@ -167,7 +162,6 @@ class _Around:
                     targets[where],
                     backend=self._plan.backend or "double backward",
                     step=self._plan.step,
-                    cost=self._cost,
                 )
                 if self._plan.backend is None:
                     products.backend = choose_backend(products)

@@ -17,7 +17,6 @@ References: Pearlmutter, Fast exact multiplication by the Hessian, Neural Comput
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 import torch
@@ -27,6 +26,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from core.models.classifier import Classifier
 from core.runtime.batches import out_of_memory
+from core.runtime.cost import count_passes
 from core.runtime.progress import batch_begins
 
 logger = logging.getLogger(__name__)
@@ -41,15 +41,6 @@ _SMALL_STEP = {torch.float32: 1e-2, torch.float64: 1e-4}  # ℓ2 pixel: rounding
 _MOST_VALUES = 1 << 22  # pixels of one forward pass
 
 
-@dataclass
-class Cost:
-    """What was put through a classifier."""
-
-    forwards: int = 0
-    gradients: int = 0
-    products: int = 0  # of a second derivative with a direction
-
-
 class HessianProducts:
     """v -> H v at n points, each for its own pair of classes.
 
@@ -60,7 +51,6 @@ class HessianProducts:
         target: (n,) t.
         backend: how.
         step: h of differences in ℓ2 pixel, one for each point or for all; small when None.
-        cost: what the products are added to.
     """
 
     def __init__(
@@ -72,13 +62,11 @@ class HessianProducts:
         *,
         backend: Backend,
         step: float | None = None,
-        cost: Cost | None = None,
     ) -> None:
         self.classifier, self.backend = classifier, backend
         self.dtype = torch.promote_types(classifier.dtype, torch.float32)
         self.points, self.source, self.target = points.detach().to(self.dtype), source, target
         self.step = _SMALL_STEP[self.dtype] if step is None else step
-        self.cost = Cost() if cost is None else cost
         self._kept: tuple[int, Any] = (0, None)
 
     @property
@@ -102,7 +90,6 @@ class HessianProducts:
             self.target[rows],
             backend=self.backend,
             step=self.step,
-            cost=self.cost,
         )
 
     def gradient(self, points: Float[Tensor, "n c h w"] | None = None) -> Float[Tensor, "n d"]:
@@ -117,7 +104,7 @@ class HessianProducts:
             "double backward": self._double_backward,
             "differences": self._differences,
         }[self.backend]
-        self.cost.products += vectors.shape[0] * vectors.shape[1]
+        count_passes(products=vectors.shape[0] * vectors.shape[1])
         batch_begins()  # a kept graph runs without the classifier, which would say so
         with (
             torch.autocast(self.points.device.type, enabled=False),
@@ -134,8 +121,7 @@ class HessianProducts:
         return (logits.gather(1, source) - logits.gather(1, target))[:, 0]
 
     def _gradients(self, points: Tensor, times: int) -> Tensor:
-        self.cost.forwards += len(points)
-        self.cost.gradients += len(points)
+        count_passes(forwards=len(points), gradients=len(points))
         with torch.inference_mode(False), torch.enable_grad(), _math_attention():
             points = points.detach().clone().requires_grad_()
             margin = self._margin(points, times)
@@ -151,8 +137,7 @@ class HessianProducts:
         with torch.enable_grad():
             if self._kept[0] != block:
                 self._kept = (0, None)  # its memory goes first
-                self.cost.forwards += rows * block
-                self.cost.gradients += rows * block
+                count_passes(forwards=rows * block, gradients=rows * block)
                 points = self.points.repeat_interleave(block, 0).requires_grad_()
                 margin = self._margin(points, block)
                 gradient = torch.zeros_like(points)
@@ -174,8 +159,7 @@ class HessianProducts:
 
     def _forward_over_reverse(self, vectors: Tensor) -> Tensor:
         rows, block, _ = vectors.shape
-        self.cost.forwards += rows
-        self.cost.gradients += rows
+        count_passes(forwards=rows, gradients=rows)
         along = vectors.transpose(0, 1).reshape(block, *self.points.shape)
 
         def product(tangent: Tensor) -> Tensor:
@@ -189,8 +173,7 @@ class HessianProducts:
     def _linearize(self, vectors: Tensor) -> Tensor:
         rows, block, _ = vectors.shape
         if self._kept[1] is None:
-            self.cost.forwards += rows
-            self.cost.gradients += rows
+            count_passes(forwards=rows, gradients=rows)
             self._kept = (1, torch.func.linearize(self._slope, self.points)[1])
         along = vectors.transpose(0, 1).reshape(block, *self.points.shape)
         linear = self._kept[1]

@@ -15,7 +15,7 @@ import torch
 
 from core.geometry.boundary.deepfool import BoundaryPoints
 from core.geometry.hessian.kinks import is_piecewise_linear, kinks
-from core.geometry.hessian.products import Backend, Cost, HessianProducts, choose_backend
+from core.geometry.hessian.products import Backend, HessianProducts, choose_backend
 from core.geometry.hessian.shape_operator import ShapeOperator
 from core.models.classifier import Classifier
 from core.runtime.batches import out_of_memory
@@ -45,7 +45,6 @@ def plan_for(
     method: Method,
     scale: float | None,
     backend: Backend | Literal["auto"],
-    cost: Cost,
 ) -> Plan:
     """Find out whether a classifier has second derivatives, and how they are to be had.
 
@@ -55,7 +54,6 @@ def plan_for(
         method: "exact", "differences", or "auto": differences where there are kinks.
         scale: h of differences in ℓ2 pixel; `grey_level` when None.
         backend: of exact ones, "auto" to have it chosen.
-        cost: what this is counted in.
 
     Returns:
         The plan.
@@ -69,7 +67,7 @@ def plan_for(
     bends = kinks(classifier)
     rows = found.found.nonzero()[0][:2]
     if not bends and len(rows):
-        probe = products_at(classifier, found, rows, "double backward", cost=cost)
+        probe = products_at(classifier, found, rows, "double backward")
         try:
             bends = ("a piecewise linear operation",) if is_piecewise_linear(probe) else ()
         except RuntimeError as error:  # no exact second derivative at all: `choose_backend` finds that out too
@@ -108,13 +106,12 @@ def products_at(
     backend: Backend,
     *,
     step: float | None = None,
-    cost: Cost | None = None,
 ) -> HessianProducts:
     """The second derivative of the margin at some of these boundary points, between the two classes that meet there."""
     device = classifier.device
     classes = (torch.as_tensor(each[rows]).long().to(device) for each in (found.source_class, found.target_class))
     points = torch.as_tensor(found.points[rows]).to(device)
-    return HessianProducts(classifier, points, *classes, backend=backend, step=step, cost=cost)
+    return HessianProducts(classifier, points, *classes, backend=backend, step=step)
 
 
 def operators_at(
@@ -122,7 +119,6 @@ def operators_at(
     found: BoundaryPoints,
     method: Literal["auto", "exact", "differences"],
     scale: float | None,
-    cost: Cost,
 ) -> tuple[list[ShapeOperator], float | None]:
     """The shape operators at all points that were found, in chunks, and the scale of differences if there is one.
 
@@ -131,7 +127,6 @@ def operators_at(
         found: boundary points of it.
         method: as in `curvature_profile`.
         scale: as there.
-        cost: what they are counted in.
 
     Returns:
         Operators of the rows found, in their order, and h or None.
@@ -139,13 +134,13 @@ def operators_at(
     Raises:
         ValueError: if exact curvatures of a network of kinks are asked for.
     """
-    plan = plan_for(classifier, found, method, scale, "auto", cost)
+    plan = plan_for(classifier, found, method, scale, "auto")
     rows, values = found.found.nonzero()[0], math.prod(classifier.input_shape)
     size = max(1, min(classifier.batches().size, _MOST_VALUES // (64 * values)))
     operators, backend = [], plan.backend
     for start in range(0, len(rows), size):
         products = products_at(
-            classifier, found, rows[start : start + size], backend or "double backward", step=plan.step, cost=cost
+            classifier, found, rows[start : start + size], backend or "double backward", step=plan.step
         )
         if backend is None:
             products.backend = backend = choose_backend(products)

@@ -91,7 +91,7 @@ def decision_map(
         on_progress: called with the fraction done.
 
     Returns:
-        The map with its background; `forwards` and `seconds` of both, the runs of the head alone counted as forwards.
+        The map with its background; the runs of the head alone count as forwards.
 
     Raises:
         ValueError: if the classifier is another one or the resolution below 2.
@@ -135,7 +135,7 @@ def decision_map(
         "background_chance": float(np.bincount(known).max() / len(found.predicted)) if len(known) else math.nan,
         "status": status,
     }
-    return DecisionMap(**values | spent(found))
+    return DecisionMap(**values | spent())
 
 
 def _mixed(places: Tensor, positions: Tensor, vectors: Tensor, *, same: bool = False) -> Tensor:

@@ -59,7 +59,6 @@ def curved_map(
 
     Returns:
         The map with curvatures; NaN where no regular boundary point was found or the search did not converge.
-        `forwards`, `gradients` and `seconds` of both.
 
     Raises:
         ValueError: if the classifier or the images are others, or the count is below 1.
@@ -78,4 +77,4 @@ def curved_map(
         curvature[rows] = np.where(profile.converged, profile.unit_free[:, 0], np.nan)
         scale = profile.scale
     values: dict[str, Any] = {entry.name: getattr(found, entry.name) for entry in fields(DecisionMap)}
-    return CurvedMap(**values | spent(found), curvature=curvature, drawn=len(rows), scale_of_differences=float(scale))
+    return CurvedMap(**values | spent(), curvature=curvature, drawn=len(rows), scale_of_differences=float(scale))

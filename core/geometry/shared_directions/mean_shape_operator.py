@@ -19,7 +19,6 @@ References: Moosavi-Dezfooli et al., Robustness of classifiers to universal pert
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 from typing import Literal
 
@@ -31,11 +30,11 @@ from torch import Tensor
 from core.errors import ImageError
 from core.geometry.boundary.deepfool import BoundaryPoints, boundary_points
 from core.geometry.hessian.lanczos import Side, extreme_eigenvalues, random_tangents
-from core.geometry.hessian.products import Cost
 from core.geometry.hessian.second_derivatives import operators_at, require_smooth
 from core.geometry.hessian.shape_operator import ShapeOperator
 from core.models.classifier import Classifier
 from core.result import Result, quantity
+from core.runtime.cost import counted, spent
 from core.runtime.progress import OnProgress, silent
 
 
@@ -59,6 +58,7 @@ class SharedDirections(Result):
         return places
 
 
+@counted
 def shared_directions(
     classifier: Classifier,
     images: Float[Tensor, "n c h w"],
@@ -94,14 +94,13 @@ def shared_directions(
             for of a network of kinks.
         ImageError: if a value is not finite or the shape is not the classifier's.
     """
-    begin, cost = time.perf_counter(), Cost()
     if count < 1:
         raise ValueError(f"expected at least one direction, got {count}")
     require_smooth(classifier, method)
     found = points if points is not None else boundary_points(classifier, images)
     if not found.found.any():
         raise ValueError("expected at least one image with a boundary point, got none; allow more steps")
-    operators, step = operators_at(classifier, found, method, scale, cost)
+    operators, step = operators_at(classifier, found, method, scale)
     mean = MeanOperator(operators)
     ends = extreme_eigenvalues(
         mean, count, side=side, tolerance=tolerance, seed=seed, tick=lambda part: on_progress(min(1.0, part))
@@ -114,11 +113,8 @@ def shared_directions(
         skew=float(ends.skew[0]),
         used=found.found,
         scale=step if step is not None else float("nan"),
-        products=cost.products,
         fingerprint=classifier.fingerprint,
-        forwards=cost.forwards + (0 if points is not None else found.forwards),
-        gradients=cost.gradients + (0 if points is not None else found.gradients),
-        seconds=time.perf_counter() - begin,
+        **spent(products=True),
     )
 
 
@@ -189,6 +185,7 @@ class CurvatureTransfer(Result):
     fingerprint: str = quantity("", default="")
 
 
+@counted
 def curvature_transfer(
     classifier: Classifier,
     images: Float[Tensor, "n c h w"],
@@ -219,7 +216,6 @@ def curvature_transfer(
         ValueError: if no probe is allowed, or exact curvatures are asked for of a network of kinks.
         ImageError: if a value is not finite or a shape is not the classifier's.
     """
-    begin, cost = time.perf_counter(), Cost()
     if probes < 1:
         raise ValueError(f"expected at least one probe, got {probes}")
     vectors = classifier.accept(directions).double().flatten(1)
@@ -227,7 +223,7 @@ def curvature_transfer(
     found = points if points is not None else boundary_points(classifier, images)
     along = np.full((len(found.points), len(vectors)), np.nan)
     typical = np.full(len(found.points), np.nan)
-    operators, step = operators_at(classifier, found, method, scale, cost)
+    operators, step = operators_at(classifier, found, method, scale)
     unit = vectors / vectors.norm(dim=1, keepdim=True)
     done, rows = 0, found.found.nonzero()[0]
     for operator in operators:
@@ -244,11 +240,8 @@ def curvature_transfer(
         along=along,
         typical=typical,
         scale=step if step is not None else float("nan"),
-        products=cost.products,
         fingerprint=classifier.fingerprint,
-        forwards=cost.forwards + (0 if points is not None else found.forwards),
-        gradients=cost.gradients + (0 if points is not None else found.gradients),
-        seconds=time.perf_counter() - begin,
+        **spent(products=True),
     )
 
 
@@ -271,6 +264,7 @@ class SubspaceOverlap(Result):
     chance: float = quantity("")  # of random spans of these dimensions
 
 
+@counted
 def subspace_overlap(first: Float[Tensor, "m c h w"], second: Float[Tensor, "k c h w"]) -> SubspaceOverlap:
     """Compare the spans of two sets of linearly independent directions.
 
@@ -284,7 +278,6 @@ def subspace_overlap(first: Float[Tensor, "m c h w"], second: Float[Tensor, "k c
     Raises:
         ImageError: if a set is empty or the sizes of images differ.
     """
-    begin = time.perf_counter()
     if first.shape[1:] != second.shape[1:] or not len(first) or not len(second):
         raise ImageError(f"expected directions of one shape, got {tuple(first.shape)} and {tuple(second.shape)}")
     from scipy.linalg import subspace_angles
@@ -295,7 +288,5 @@ def subspace_overlap(first: Float[Tensor, "m c h w"], second: Float[Tensor, "k c
         angles=np.degrees(angles),
         share=float((np.cos(angles) ** 2).mean()),
         chance=max(len(first), len(second)) / first[0].numel(),
-        forwards=0,
-        gradients=0,
-        seconds=time.perf_counter() - begin,
+        **spent(),
     )

@@ -12,7 +12,6 @@ References: Moosavi-Dezfooli et al., Robustness of classifiers to universal pert
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -25,6 +24,7 @@ from core.geometry.shared_directions.mean_shape_operator import SharedDirections
 from core.geometry.shared_directions.sharing import TOLERANCE, scrambled
 from core.models.classifier import Classifier
 from core.result import Context, Number, Result, quantity
+from core.runtime.cost import counted, spent
 from core.runtime.progress import OnProgress, silent
 
 
@@ -50,6 +50,7 @@ class DirectionOverlap(Result):
         yield from self.quoted("chance")
 
 
+@counted
 def direction_overlap(
     classifiers: Sequence[Classifier],
     images: Float[Tensor, "n c h w"],
@@ -78,7 +79,6 @@ def direction_overlap(
         ValueError: if there is no model or no image, or none with a boundary point.
         ImageError: if a value is not finite or a shape is not a classifier's.
     """
-    begin = time.perf_counter()
     if not classifiers or not len(images) or not len(unseen):
         raise ValueError("expected models, images and other images, got none of one of them; take more images")
     sets: list[tuple[SharedDirections, SharedDirections]] = []
@@ -100,7 +100,6 @@ def direction_overlap(
         overlap = subspace_overlap(own, other)
         share[row, column], angles[row, column] = overlap.share, overlap.angles
         control[row, column] = subspace_overlap(own, scrambled(other, seed)).share
-    every = [found for pair in sets for found in pair]
     return DirectionOverlap(
         share=share,
         scrambled=control,
@@ -108,8 +107,5 @@ def direction_overlap(
         chance=chance,
         models=np.array([classifier.name for classifier in classifiers]),
         directions=count,
-        products=sum(found.products for found in every),
-        forwards=sum(found.forwards for found in every),
-        gradients=sum(found.gradients for found in every),
-        seconds=time.perf_counter() - begin,
+        **spent(products=True),
     )

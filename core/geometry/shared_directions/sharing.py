@@ -19,7 +19,6 @@ nonlinearity in time series, Physica D 58, 1992.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
@@ -41,6 +40,7 @@ from core.geometry.shared_directions.mean_shape_operator import (
 from core.geometry.shared_directions.subspace_noise import SubspaceSensitivity, curvature_spans, subspace_sensitivity
 from core.models.classifier import Classifier
 from core.result import Context, Number, Result, per_sample, quantity
+from core.runtime.cost import counted, spent
 from core.runtime.progress import OnProgress, silent
 
 Whose = Literal["shared", "own"]
@@ -133,6 +133,7 @@ class DirectionSharing(Result):
             yield Number(name=f"mean curvature, direction {number}", value=float(value), unit="1/ℓ2 pixel")
 
 
+@counted
 def direction_sharing(
     classifier: Classifier,
     images: Float[Tensor, "n c h w"],
@@ -166,7 +167,6 @@ def direction_sharing(
             range.
         ImageError: if a value is not finite or a shape is not the classifier's.
     """
-    begin = time.perf_counter()
     if not len(images) or not len(unseen) or noise < 1:
         raise ValueError("expected images, others to compare with and noise, got none of one of them; take more images")
     points = boundary_points(classifier, images)
@@ -183,8 +183,6 @@ def direction_sharing(
         "noise": np.full((noise, len(there)), np.nan),
         "typical": np.full(len(unseen), np.nan),
     }
-    costs: list[Result] = [points, found]
-    products = found.products
 
     def result(complete: bool) -> DirectionSharing:
         return DirectionSharing(
@@ -195,11 +193,8 @@ def direction_sharing(
             converged=found.converged,
             skew=found.skew,
             scale=found.scale,
-            products=products,
             fingerprint=classifier.fingerprint,
-            forwards=sum(part.forwards for part in costs),
-            gradients=sum(part.gradients for part in costs),
-            seconds=time.perf_counter() - begin,
+            **spent(products=True),
         )
 
     on_progress(0.6, result(complete=False))
@@ -207,8 +202,6 @@ def direction_sharing(
     others = boundary_points(classifier, unseen)
     both = torch.cat([there, scrambled(there, seed)])
     far = curvature_transfer(classifier, unseen, both, points=others, probes=probes, scale=scale, seed=seed)
-    costs += [own, others, far]
-    products += own.products + far.products
     count = len(there)
     parts |= {
         "seen": own.ratio,
@@ -220,8 +213,6 @@ def direction_sharing(
     on_progress(0.85, result(complete=False))
     drawn = noise_images(classifier, noise, seed)
     stray = curvature_transfer(classifier, drawn, there, probes=probes, scale=scale, seed=seed)
-    costs.append(stray)
-    products += stray.products
     parts["noise"] = stray.ratio
     return result(complete=True)
 
@@ -283,6 +274,7 @@ def shared_spans(found: SharedDirections, count: int, seed: int = 0) -> dict[str
     return {**even, "all of space": None}
 
 
+@counted
 def direction_sensitivity(
     classifier: Classifier,
     images: Float[Tensor, "n c h w"],
@@ -317,18 +309,15 @@ def direction_sensitivity(
         ValueError: if no image is left, or a number is out of range.
         ImageError: if a value is not finite or a shape is not the classifier's.
     """
-    begin = time.perf_counter()
     if not len(images) or not len(unseen):
         raise ValueError("expected images and others to put noise on, got none of one of them; take more images")
     points = boundary_points(classifier, unseen)
-    costs: list[Result] = [points]
     kept = points.found
     if whose == "shared":
         found = shared_directions(
             classifier, images, 2 * directions, side="both ends", scale=scale, tolerance=TOLERANCE, seed=seed
         )
-        products, step = found.products, found.scale
-        costs.append(found)
+        step = found.scale
         spans = shared_spans(found, directions, seed)
     else:
         profile = curvature_profile(
@@ -341,8 +330,7 @@ def direction_sensitivity(
             tolerance=TOLERANCE,
             seed=seed,
         )
-        products, step = profile.products, profile.scale
-        costs.append(profile)
+        step = profile.scale
         kept = kept & np.isfinite(profile.directions).all((1, 2, 3, 4))
         bent = replace(
             profile,
@@ -362,7 +350,6 @@ def direction_sensitivity(
         seed=seed,
         on_progress=lambda part, partial=None: on_progress(0.5 + part / 2),
     )
-    costs.append(noisy)
     return DirectionSensitivity(
         flipped=noisy.flipped,
         length=noisy.length,
@@ -372,9 +359,6 @@ def direction_sensitivity(
         distance=points.distance[kept],
         whose=whose,
         scale=step,
-        products=products,
         fingerprint=classifier.fingerprint,
-        forwards=sum(part.forwards for part in costs),
-        gradients=sum(part.gradients for part in costs),
-        seconds=time.perf_counter() - begin,
+        **spent(products=True),
     )

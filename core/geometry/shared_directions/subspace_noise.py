@@ -11,7 +11,6 @@ for all images, is a universal perturbation).
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -24,6 +23,7 @@ from core.errors import ImageError
 from core.geometry.curvature.profile import CurvatureProfile
 from core.models.classifier import Classifier
 from core.result import Result, quantity
+from core.runtime.cost import counted, spent
 from core.runtime.progress import OnProgress, silent
 
 _MOST_VALUES = 1 << 24  # of noise made at once
@@ -55,6 +55,7 @@ class SubspaceSensitivity(Result):
         return spread
 
 
+@counted
 def subspace_sensitivity(
     classifier: Classifier,
     images: Float[Tensor, "n c h w"],
@@ -84,7 +85,6 @@ def subspace_sensitivity(
         ValueError: if there is no image, subspace, length or draw, or a length is not positive.
         ImageError: if a value is not finite or a shape does not fit.
     """
-    begin = time.perf_counter()
     sizes = np.array(lengths, np.float64)
     pixels = classifier.accept(images)
     if not len(pixels) or not spans or not len(sizes) or draws < 1 or not bool((sizes > 0).all()):
@@ -119,9 +119,7 @@ def subspace_sensitivity(
         dimension=dimension,
         draws=draws,
         fingerprint=classifier.fingerprint,
-        forwards=runner.rows,
-        gradients=0,
-        seconds=time.perf_counter() - begin,
+        **spent(),
     )
 
 

@@ -1,12 +1,15 @@
 """What an analysis costs is counted once, where the network runs."""
 
+from dataclasses import replace
+
 import torch
 from torch import nn
 
 from core.geometry.boundary.signed_margin import SignedMargin
 from core.models.classifier import Classifier
 from core.result import Result
-from core.runtime.cost import count_passes, counted, counting, spent
+from core.runtime.cache import LRU
+from core.runtime.cost import Cost, count_passes, counted, counting, fetch_counted, spent
 
 
 @counted
@@ -47,12 +50,21 @@ def test_rows_that_fill_a_batch_are_counted_and_measuring_the_batch_shape_is_not
     assert cost.forwards == 2 * batches.size
 
 
-def test_results_computed_before_are_added() -> None:
-    @counted
-    def extended(found: Result) -> Result:
-        count_passes(forwards=2)
-        return Result(**spent(found))
+def test_what_is_fetched_from_a_cache_is_charged_each_time() -> None:
+    cache: LRU[str, tuple[Result, Cost]] = LRU(1)
+    classifier, images = a_classifier(), torch.rand(5, 1, 2, 2)
 
-    result = extended(Result(forwards=5, gradients=3, seconds=2.0))
-    assert (result.forwards, result.gradients) == (7, 3)
-    assert result.seconds > 2
+    @counted
+    def ask() -> Result:
+        found = fetch_counted(cache, "key", lambda: inner(classifier, images))
+        return replace(found, **spent())
+
+    first, again = ask(), ask()
+    assert (first.forwards, first.gradients) == (again.forwards, again.gradients) == (5, 5)
+
+
+def test_products_are_said_where_a_result_has_them() -> None:
+    with counting() as cost:
+        count_passes(products=3)
+    assert cost.so_far(products=True)["products"] == 3
+    assert "products" not in cost.so_far()

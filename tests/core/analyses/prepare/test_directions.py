@@ -29,6 +29,7 @@ from core.images.image_set import ImageSet
 from core.images.load import load_images
 from core.models.classifier import Classifier
 from core.models.load import load_classifier
+from core.runtime.cost import Cost
 from tests import truths
 from tests.asked import ask
 
@@ -53,7 +54,7 @@ def of(text: str, images: ImageSet, row: int = 3) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("dtype", truths.DTYPES)
-def test_gradients_of_an_affine_classifier_are_its_weight_differences(dtype: torch.dtype) -> None:
+def test_gradients_of_an_affine_classifier_are_its_weight_differences(dtype: torch.dtype, cost: Cost) -> None:
     classifier, weight = affine(dtype=dtype)
     images = a_set()
     order = classifier(images.pixels[3:4].to(dtype))[0].argsort(descending=True).tolist()
@@ -63,15 +64,15 @@ def test_gradients_of_an_affine_classifier_are_its_weight_differences(dtype: tor
         expected = (weight[plus] - weight[minus]).to(dtype).double()
         tolerance = {torch.float32: 1e-7, torch.float64: 1e-15}[dtype]
         torch.testing.assert_close(found.vector, expected / expected.norm(), atol=tolerance, rtol=0)
-        assert (found.gradients, found.forwards) == (1, 1)
         assert found.label == f"gradient of class {plus} − class {minus}"
+    assert cost.gradients == 3
     assert all(parameter.grad is None for parameter in classifier.module.parameters())
 
 
-def test_directions_without_a_model_cost_nothing() -> None:
+def test_directions_without_a_model_cost_nothing(cost: Cost) -> None:
     for text in ("random:3", "image:5", "mean:0", "pca:2", "dct:1,2"):
         found = direction(parse_direction(text), affine()[0], a_set(), 3)
-        assert (found.gradients, found.forwards) == (0, 0)
+        assert (cost.gradients, cost.forwards) == (0, 0)
         assert found.vector.dtype == torch.float64
         assert found.vector.shape == SHAPE
         assert float(found.vector.norm()) == pytest.approx(1, abs=1e-14)
@@ -153,7 +154,7 @@ def test_dct_atoms_are_scipys_and_orthonormal(channels: int) -> None:
     torch.testing.assert_close(table @ table.T, torch.eye(height * width, dtype=torch.float64), atol=1e-14, rtol=0)
 
 
-def test_a_random_direction_in_a_band_has_no_other_frequencies() -> None:
+def test_a_random_direction_in_a_band_has_no_other_frequencies(cost: Cost) -> None:
     images = a_set(8, (3, 32, 32))
     classifier, _ = affine((3, 32, 32))
     spec = parse_direction("band:8,24,3")
@@ -162,7 +163,7 @@ def test_a_random_direction_in_a_band_has_no_other_frequencies() -> None:
     inside = coefficients[:, 8:16, 24:32]
     assert np.square(inside).sum() == pytest.approx(1)
     assert (np.abs(inside) > 0).all()
-    assert (found.forwards, found.gradients) == (0, 0)
+    assert (cost.forwards, cost.gradients) == (0, 0)
     assert found.label == "random 3 in frequencies 8–15 down, 24–31 across"
     other = direction(parse_direction("band:8,24,4"), classifier, images, 3)
     assert abs(float((found.vector * other.vector).sum())) < 0.5
@@ -181,7 +182,6 @@ def test_the_nearest_boundary_in_a_band_of_an_affine_model_lies_along_the_projec
         inside = idctn(coefficients, axes=(1, 2), norm="ortho")
         expected.append(inside / np.linalg.norm(inside))
     assert max(float((found.vector.numpy() * each).sum()) for each in expected) == pytest.approx(1, abs=1e-6)
-    assert found.gradients > 0
     assert found.label.startswith("frequencies 0–7 down, 8–15 across, to class ")
 
 
@@ -197,10 +197,11 @@ def test_a_corruption_leads_to_the_corrupted_image() -> None:
 
 
 @pytest.mark.parametrize("text", ["walk:5", "walk:5,superlevel,20,30"])
-def test_a_walk_leads_to_its_end(text: str) -> None:
+def test_a_walk_leads_to_its_end(text: str, cost: Cost) -> None:
     classifier, _ = affine()
     images = a_set()
     found = direction(parse_direction(text), classifier, images, 3)
+    spent = cost.forwards, cost.gradients
     settings = ("superlevel", 0.2, 30) if "," in text else ("equality", 0.05, 100)
     alone = traverse(classifier, images.pixels[[3]], images.pixels[[5]], settings[0], settings[1], settings[2])  # type: ignore[arg-type]
     change = torch.from_numpy(alone.endpoints[0]).double() - images.pixels[3].double()
@@ -208,7 +209,7 @@ def test_a_walk_leads_to_its_end(text: str) -> None:
     assert found.label == "end of the walk towards b"
     assert found.way is not None
     torch.testing.assert_close(found.way[0].float(), images.pixels[3], atol=0, rtol=0)
-    assert (found.forwards, found.gradients) == (alone.forwards, alone.gradients)
+    assert spent == (alone.forwards, alone.gradients)
     with pytest.raises(ImageError, match="walk:3 is zero at image 3"):
         direction(parse_direction("walk:3"), classifier, images, 3)
     plane = plane_of_directions(classifier, images, 3, text, "image:5")
@@ -236,15 +237,16 @@ def test_walks_that_no_text_names() -> None:
 # -- planes -----------------------------------------------------------------------------------------------------------
 
 
-def test_the_adversarial_direction_of_an_affine_model_is_its_gradients_and_costs_what_the_search_did() -> None:
+def test_the_adversarial_direction_of_an_affine_model_is_its_gradients_and_costs_a_search(
+    cost: Cost,
+) -> None:
     images = a_set()
     classifier, _ = affine()
     found = direction(DirectionSpec("adversarial"), classifier, images, 3)
-    margin = direction(DirectionSpec("gradient"), classifier, images, 3)
+    assert cost.gradients > 1
     k = classifier.class_names.index(found.label.removeprefix("to the nearest boundary, "))
     towards = direction(DirectionSpec("gradient", (k,)), classifier, images, 3)
     torch.testing.assert_close(found.vector, towards.vector, atol=1e-5, rtol=0)
-    assert found.gradients > margin.gradients
 
 
 def test_where_no_boundary_is_there_is_no_adversarial_direction() -> None:
@@ -255,16 +257,16 @@ def test_where_no_boundary_is_there_is_no_adversarial_direction() -> None:
         direction(DirectionSpec("sparse"), flat, a_set(), 3)
 
 
-def test_the_sparse_direction_changes_few_pixels() -> None:
+def test_the_sparse_direction_changes_few_pixels(cost: Cost) -> None:
     classifier, images = load_classifier("demo:digits/standard", "cpu"), load_images("demo:digits")
     found = direction(DirectionSpec("sparse"), classifier, images, 5)
     changed = int((found.vector != 0).any(0).sum())
     assert 0 < changed < 30
     assert found.label.startswith(f"{changed} pixels to ")
-    assert found.gradients > 0
+    assert cost.gradients > 0
 
 
-def test_a_plane_of_two_directions_keeps_the_first_and_tells_the_angle() -> None:
+def test_a_plane_of_two_directions_keeps_the_first_and_tells_the_angle(cost: Cost) -> None:
     images = a_set()
     classifier, _ = affine()
     found = plane_of_directions(classifier, images, 3, "random:1", "image:5")
@@ -275,8 +277,8 @@ def test_a_plane_of_two_directions_keeps_the_first_and_tells_the_angle() -> None
     assert float(found.plane.residual(images.pixels[5:6])) < 1e-12
     assert (found.plane.x_label, found.plane.y_label) == ("random 1", "towards b")
     assert plane_of_directions(classifier, images, 3, "dct:0,1", "dct:1,0").angle == pytest.approx(90)
-    both = plane_of_directions(classifier, images, 3, "gradient:1", "gradient:0")
-    assert (both.gradients, both.forwards) == (2, 2)
+    plane_of_directions(classifier, images, 3, "gradient:1", "gradient:0")
+    assert (cost.gradients, cost.forwards) == (2, 2)
 
 
 def test_every_kind_spans_a_plane_on_the_demo_model() -> None:

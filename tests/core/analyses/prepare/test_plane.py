@@ -14,6 +14,7 @@ from core.geometry.corruptions.corruptions import corrupt
 from core.geometry.planes.slices import Slice
 from core.images.image_set import ImageSet
 from core.result import Result
+from core.runtime.cost import Cost
 from tests import truths
 from tests.asked import ask
 
@@ -26,7 +27,7 @@ def image_set() -> ImageSet:
     return ImageSet(pixels, labels, tuple(f"image {row}" for row in range(6)), ("even", "odd"), "made")
 
 
-def test_three_images_span_a_plane_with_their_names_on_its_axes() -> None:
+def test_three_images_span_a_plane_with_their_names_on_its_axes(cost: Cost) -> None:
     images = image_set()
     reference = truths.classifier(truths.NearestCentre(images.pixels[:3]), SHAPE)
     cut = resolve_plane(reference, images, (0, 1, 2), plane="images", u="", v="")
@@ -39,18 +40,18 @@ def test_three_images_span_a_plane_with_their_names_on_its_axes() -> None:
     edges = (images.pixels[1:3] - images.pixels[0]).double().flatten(1)
     cosine = float(edges[0] @ edges[1] / edges[0].norm() / edges[1].norm())
     assert cut.angle == pytest.approx(np.degrees(np.arccos(cosine)))
-    assert cut.forwards == cut.gradients == 0
+    assert cost.forwards == cost.gradients == 0
 
 
 @pytest.mark.parametrize("bias", [0.3, -0.2])
-def test_the_square_at_an_image_is_three_times_as_wide_as_its_boundary_is_far(bias: float) -> None:
+def test_the_square_at_an_image_is_three_times_as_wide_as_its_boundary_is_far(bias: float, cost: Cost) -> None:
     images = image_set()
     w = truths.unit(SHAPE, seed=3).float()
     offset = -float((w * images.pixels[0]).sum()) + bias
     module = truths.Affine(torch.stack([w.flatten(), -w.flatten()]) / 2, torch.tensor([offset, -offset]) / 2)
     cut = resolve_plane(truths.classifier(module, SHAPE), images, (0,), plane="directions", u="gradient", v="random:0")
     assert cut.home == pytest.approx((-1.5 * abs(bias), 1.5 * abs(bias)) * 2, rel=1e-3)
-    assert cut.gradients == 1
+    assert cost.gradients == 1
 
 
 def test_fewer_than_three_images_span_no_plane() -> None:
@@ -97,15 +98,17 @@ def test_images_that_directions_lead_to_are_named_also_on_the_way() -> None:
     assert Result.from_bytes(result.to_bytes()).targets == (4, 2)
 
 
-def test_a_plane_at_an_image_is_found_once_and_costs_the_same_in_every_result() -> None:
+def test_a_plane_at_an_image_is_found_once_and_costs_the_same_in_every_result(cost: Cost) -> None:
     images = image_set()
     reference = truths.classifier(truths.NearestCentre(images.pixels[:3]), SHAPE)
     first = resolve_plane(reference, images, (4,), plane="directions", u="gradient", v="random:3")
+    spent = cost.forwards, cost.gradients
     again = resolve_plane(reference, images, (4,), plane="directions", u="gradient", v="random:3")
+    assert (cost.forwards, cost.gradients) == (2 * spent[0], 2 * spent[1])
     other = resolve_plane(reference, images, (4,), plane="directions", u="gradient", v="random:4")
-    assert again is first  # counts included, so that exported numbers do not depend on what was asked before
+    assert again is first  # but charged again: exported numbers do not depend on what was asked before
     assert other is not first
-    assert first.forwards > 0
+    assert spent[0] > 0
 
 
 def test_a_question_is_asked_at_the_first_image_or_at_a_point_of_its_plane() -> None:

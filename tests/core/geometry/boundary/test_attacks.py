@@ -7,13 +7,14 @@ import pytest
 import torch
 
 from core.geometry.boundary.attacks import projected_gradient, shortest_perturbation
+from core.runtime.cost import Cost
 from tests import curved, truths
 
 SHAPE = (1, 6, 6)
 
 
 @pytest.mark.parametrize("dtype", truths.DTYPES)
-def test_descent_stays_in_its_ball_and_crosses_what_it_can_reach(dtype: torch.dtype) -> None:
+def test_descent_stays_in_its_ball_and_crosses_what_it_can_reach(dtype: torch.dtype, cost: Cost) -> None:
     surface = curved.Ball(None, curved.centre(SHAPE), 2.0)
     classifier = curved.classifier(surface, SHAPE, dtype)
     images = (curved.centre(SHAPE) + torch.stack([1.5 * truths.unit(SHAPE, seed) for seed in range(4)])).to(dtype)
@@ -22,7 +23,7 @@ def test_descent_stays_in_its_ball_and_crosses_what_it_can_reach(dtype: torch.dt
     assert found.changed.tolist() == [False, False, True, True]
     far = (found.images - images).flatten(1).norm(dim=1)
     assert (far <= radius * 1.0001).all()
-    assert (found.gradients, found.forwards) == (160, 4 + 160 + 4)
+    assert (cost.gradients, cost.forwards) == (160, 4 + 160 + 4)
     np.testing.assert_array_equal(classifier.predict(found.images).label, found.changed.long())
     again = projected_gradient(classifier, images, radius)
     assert torch.equal(again.images, found.images)

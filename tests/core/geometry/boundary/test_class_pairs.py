@@ -29,7 +29,6 @@ def test_half_spaces_are_met_at_their_distance(dtype: torch.dtype) -> None:
         np.testing.assert_allclose(found.distance, truth, rtol={torch.float32: 1e-4, torch.float64: 1e-9}[dtype])
         gap = margin(found.points, margin.pair(source, target))
         np.testing.assert_allclose(gap.detach(), 0, atol=1e-4)
-    assert margin.gradients > 0
     slope = margin.slope(images, margin.pair(source, target))
     np.testing.assert_array_equal(slope.runner_up, target)
     np.testing.assert_allclose(slope.gradient.flatten(1), steep, rtol=1e-5, atol=1e-6)

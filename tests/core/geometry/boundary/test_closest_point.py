@@ -14,6 +14,7 @@ from core.geometry.boundary import closest_point, signed_margin
 from core.geometry.boundary.bracketing import compaction_schedule
 from core.geometry.boundary.closest_point import alignment, closest_points
 from core.geometry.boundary.signed_margin import Norm, SignedMargin, dual_length, dual_vector, length
+from core.runtime.cost import Cost
 from tests import truths
 
 CASES = [(shape, dtype) for shape in truths.SHAPES for dtype in truths.DTYPES]
@@ -169,7 +170,7 @@ def test_the_compaction_schedule_is_every_step_or_less_and_less_often() -> None:
     assert all(b <= max(a + 1, 1.5 * a) for a, b in pairwise(sorted(compaction_schedule(1000, torch.device("cuda")))))
 
 
-def test_margins_are_counted_and_differentiated_once() -> None:
+def test_margins_are_counted_and_differentiated_once(cost: Cost) -> None:
     shape, weight = (1, 4, 4), torch.randn(4, 16, generator=fixed(), dtype=torch.float64)
     classifier = truths.classifier(truths.Affine(weight, torch.zeros(4).double()), shape, torch.float64)
     margin, images = SignedMargin(classifier), truths.images(3, shape)
@@ -181,10 +182,10 @@ def test_margins_are_counted_and_differentiated_once() -> None:
     torch.testing.assert_close(margin(images, source), value)
     np.testing.assert_array_equal(runner_up, top.indices[:, 1])
     torch.testing.assert_close(gradient.flatten(1), weight[source] - weight[runner_up])
-    assert (margin.forwards, margin.gradients) == (6, 3)
+    assert (cost.forwards, cost.gradients) == (6, 3)
     others = torch.tensor([[0, 1, 2], [1, 2, 3], [2, 3, 0]])
     for column, (value, slope) in enumerate(margin.class_margins(images, source, others)):
         k = others[:, column]
         torch.testing.assert_close(value, logits.gather(1, source[:, None])[:, 0] - logits.gather(1, k[:, None])[:, 0])
         torch.testing.assert_close(slope.flatten(1), weight[source] - weight[k])
-    assert (margin.forwards, margin.gradients) == (9, 12)
+    assert (cost.forwards, cost.gradients) == (9, 12)

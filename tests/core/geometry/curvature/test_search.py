@@ -6,7 +6,6 @@ import numpy as np
 import torch
 
 from core.geometry.curvature.search import PROBES, STEPS, CurvatureSearch, Extent
-from core.geometry.hessian.products import Cost
 from core.geometry.hessian.second_derivatives import Plan
 from tests import curved
 
@@ -19,7 +18,7 @@ def search(extent: Extent, density: bool = False) -> tuple[CurvatureSearch, torc
     y = torch.randn((3, 4), generator=torch.Generator().manual_seed(2), dtype=torch.float64)
     points = curved.at(surface, y / (y / torch.tensor(AXES)).norm(dim=1, keepdim=True))
     classifier = curved.classifier(surface, SHAPE, torch.float64)
-    return CurvatureSearch(classifier, Plan("exact", None, None, ()), extent, 0, Cost(), density), points
+    return CurvatureSearch(classifier, Plan("exact", None, None, ()), extent, 0, density), points
 
 
 def test_the_whole_and_its_ends_agree() -> None:

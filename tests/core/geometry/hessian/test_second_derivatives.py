@@ -13,7 +13,6 @@ from torch import nn
 from core.geometry.boundary.deepfool import boundary_points
 from core.geometry.curvature.profile import curvature_profile
 from core.geometry.detector.scores import detect_perturbed
-from core.geometry.hessian.products import Cost
 from core.geometry.hessian.second_derivatives import grey_level, operators_at, plan_for, products_at
 from core.geometry.shared_directions.mean_shape_operator import curvature_transfer, shared_directions
 from core.models.classifier import Classifier
@@ -28,17 +27,17 @@ def test_smooth_classifiers_have_exact_ones_and_kinked_ones_differences() -> Non
     kinked = truths.classifier(curved.Kinked(SHAPE), SHAPE, torch.float64)
     for classifier, method in ((smooth, "exact"), (kinked, "differences")):
         found = boundary_points(classifier, truths.images(3, SHAPE))
-        plan = plan_for(classifier, found, "auto", None, "auto", Cost())
+        plan = plan_for(classifier, found, "auto", None, "auto")
         assert plan.method == method
         assert (plan.step is None) == (method == "exact")
     assert plan.step == pytest.approx(8 / 255)
     assert grey_level(3072) == pytest.approx(math.sqrt(3072) / 255)
-    forced = plan_for(smooth, boundary_points(smooth, truths.images(3, SHAPE)), "differences", 0.2, "auto", Cost())
+    forced = plan_for(smooth, boundary_points(smooth, truths.images(3, SHAPE)), "differences", 0.2, "auto")
     assert (forced.method, forced.step, forced.backend) == ("differences", 0.2, "differences")
     with pytest.raises(ValueError, match="kinks"):
-        plan_for(kinked, boundary_points(kinked, truths.images(3, SHAPE)), "exact", None, "auto", Cost())
+        plan_for(kinked, boundary_points(kinked, truths.images(3, SHAPE)), "exact", None, "auto")
     with pytest.raises(ValueError, match="positive length"):
-        plan_for(smooth, boundary_points(smooth, truths.images(3, SHAPE)), "auto", -1.0, "auto", Cost())
+        plan_for(smooth, boundary_points(smooth, truths.images(3, SHAPE)), "auto", -1.0, "auto")
 
 
 @pytest.mark.parametrize(
@@ -65,12 +64,12 @@ def test_operators_cover_the_points_found_in_chunks(batch_size: BatchSize) -> No
     batch_size(2)
     classifier = curved.classifier(curved.Ball(None, curved.centre(SHAPE), 2.0), SHAPE, torch.float64)
     images = curved.centre(SHAPE) + torch.stack([(0.5 + seed / 4) * truths.unit(SHAPE, seed) for seed in range(5)])
-    found, cost = boundary_points(classifier, images), Cost()
-    operators, step = operators_at(classifier, found, "auto", None, cost)
+    found = boundary_points(classifier, images)
+    operators, step = operators_at(classifier, found, "auto", None)
     assert [operator.shape[0] for operator in operators] == [2, 2, 1]
     assert step is None
     normals = torch.cat([operator.normals for operator in operators])
     np.testing.assert_allclose(normals, found.normals.reshape(5, -1), atol=1e-9)
-    alone = products_at(classifier, found, np.array([3]), "double backward", cost=cost)
+    alone = products_at(classifier, found, np.array([3]), "double backward")
     vector = torch.ones(1, 1, 64, dtype=torch.float64)
     np.testing.assert_allclose(alone(vector), -2 * vector, rtol=1e-12)

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from core.geometry.boundary.relabel import RegionMargin
 from core.geometry.regions.segments import FINEST, Checked, check_segments
+from core.runtime.cost import counting
 from tests import truths
 
 SHAPE = (1, 8, 8)
@@ -46,10 +47,9 @@ def checked(kind: str, ends: list[tuple[float, float]], dtype: torch.dtype = tor
     classes = torch.zeros_like(numbers)
     values = margin(images, classes).view(-1, 2)
     step = torch.full((len(ends),), STEP, dtype=margin.dtype)
-    before = margin.forwards
-    return check_segments(margin, images, numbers[::2], numbers[1::2], values, classes[::2], step), (
-        margin.forwards - before
-    )
+    with counting() as cost:
+        found = check_segments(margin, images, numbers[::2], numbers[1::2], values, classes[::2], step)
+    return found, cost.forwards
 
 
 @pytest.mark.parametrize("dtype", truths.DTYPES)

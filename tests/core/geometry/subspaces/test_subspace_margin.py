@@ -7,6 +7,7 @@ import torch
 
 from core.geometry.subspaces.subspace_margin import ProjectedMargin
 from core.geometry.subspaces.subspaces import frequency_blocks
+from core.runtime.cost import Cost
 from tests import truths
 from tests.truths import BatchSize
 
@@ -24,7 +25,7 @@ def within(classes: int = 4) -> tuple[ProjectedMargin, truths.Affine, torch.Tens
 
 
 @pytest.mark.parametrize("batch", [1, 4, 64])
-def test_rows_have_their_own_class_and_subspace(batch: int, batch_size: BatchSize) -> None:
+def test_rows_have_their_own_class_and_subspace(batch: int, batch_size: BatchSize, cost: Cost) -> None:
     batch_size(batch)
     margin, module, images, logits = within()
     owner, which = torch.tensor([0, 0, 1, 1, 2, 2]), torch.tensor([0, 1, 2, 3, 0, 3])
@@ -41,10 +42,10 @@ def test_rows_have_their_own_class_and_subspace(batch: int, batch_size: BatchSiz
     blocks = frequency_blocks(SHAPE, 4)
     torch.testing.assert_close(found.gradient, blocks.project(gradient, which[rows]))
     torch.testing.assert_close(margin.projected(gradient, rows), found.gradient)
-    assert (margin.forwards, margin.gradients) == (9, 3)
+    assert (cost.forwards, cost.gradients) == (9, 3)
 
 
-def test_planes_from_an_image_are_those_at_each_row() -> None:
+def test_planes_from_an_image_are_those_at_each_row(cost: Cost) -> None:
     margin, _, images, logits = within()
     owner, which = torch.arange(3).repeat_interleave(4), torch.arange(4).repeat(3)
     source = logits.argmax(1)
@@ -52,9 +53,9 @@ def test_planes_from_an_image_are_those_at_each_row() -> None:
     margin.rows(source[owner], which)
     rows = torch.tensor([11, 2, 7, 4])
     shared = margin.nearest_planes_from(images, source, others, rows, owner[rows])
-    spent = margin.gradients
+    spent = cost.gradients
     alone = margin.nearest_planes(images[owner[rows]], rows, others[owner[rows]])
-    assert (spent, margin.gradients - spent) == (9, 12)
+    assert (spent, cost.gradients - spent) == (9, 12)
     for one, other in zip(shared, alone, strict=True):
         torch.testing.assert_close(one, other)
     length = torch.linalg.vector_norm(shared.direction.flatten(1), dim=1)
