@@ -11,8 +11,9 @@ from __future__ import annotations
 import math
 import mmap
 import os
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from heapq import nlargest
 from itertools import accumulate
@@ -36,6 +37,7 @@ MOST_SHARDS = 500
 _WRAPPERS = ("module.", "_orig_mod.", "model.", "net.", "network.", "classifier_model.", "_forward_module.")
 _SETS = (*_WRAPPERS, "ema.", "ema_model.", "model_ema.", "module_ema.", "teacher.", "student.", "encoder.", "backbone.")
 _EXTRAS = ("num_batches_tracked", "n_averaged", "total_ops", "total_params")  # counters, no weights
+_OF_IMAGES = re.compile(r"((model|module|net|network)\.)*\w*(?<!running_)(mean|std|mu|sigma)s?")  # of no layer's
 _FIRST = ("", "state_dict", "model_state_dict", "model", "net", "network", "weights", "params", "module")
 _DEEPEST = 4
 _KNOWN = 1.0  # likeness of networks whose bodies are the same, of 1.5; parts of networks are below 0.6
@@ -52,11 +54,13 @@ class StateDict:
         name: how it is chosen: the way to it in the file, such as "state_dict" or "model_ema"; "" where it is the file.
         tensors: float32 (whole numbers as they are) by name, without wrapping prefixes.
         removed: the prefix that was taken off.
+        small: the tensors of the whole file that hold a few numbers, by their ways in it.
     """
 
     name: str
     tensors: Mapping[str, Tensor]
     removed: str = ""
+    small: Mapping[str, Tensor] = field(default_factory=dict)
 
     @property
     def shapes(self) -> dict[str, tuple[int, ...]]:
@@ -139,28 +143,78 @@ def choose(found: Sequence[StateDict], name: str | None) -> StateDict:
     return chosen
 
 
-def normalisation_in(found: Sequence[StateDict]) -> tuple[tuple[float, ...], tuple[float, ...]] | None:
-    """The mean and standard deviation of a normalisation layer in front of a network, which its file keeps.
+def normalisation_in(chosen: StateDict, channels: int) -> tuple[tuple[float, ...], tuple[float, ...]] | None:
+    """The mean and standard deviation of a normalisation in front of a network, which its file keeps beside it.
+
+    It is two tensors, such as `pixel_mean` and `pixel_std`, or a convolution of 1 x 1 that mixes no channels.
 
     Args:
-        found: every set of weights in the file.
+        chosen: the network.
+        channels: of its images.
 
     Returns:
-        Both per channel; None where there is no such layer, or there are several that differ.
+        Both per channel; None where the file keeps no such thing.
+
+    Raises:
+        CheckpointError: if it keeps several that differ, or one that is none.
     """
-    layers = set()
-    for each in found:
-        for key, mean in each.tensors.items():
-            if key.rpartition(".")[2] != "mean":
-                continue
-            std = each.tensors.get(f"{key.removesuffix('mean')}std")
-            if std is not None and mean.numel() == std.numel() in (1, 3) and bool((std > 0).all()):
-                layers.add((tuple(mean.flatten().tolist()), tuple(std.flatten().tolist())))
-    if len(layers) != 1:
+    inside = {id(tensor) for tensor in chosen.tensors.values()}
+    beside = {name: tensor for name, tensor in chosen.small.items() if id(tensor) not in inside}
+    pairs: dict[tuple[tuple[float, ...], ...], str] = {}
+    for name, tensor in beside.items():
+        if (mean := _MEAN.fullmatch(name)) and _is_per_channel(tensor, channels):
+            others = [f"{mean['before']}{_STD_OF[mean['word']]}{mean['many']}", f"{mean['before']}sds"]
+            std = next((beside[other] for other in others if other in beside), None)
+            if std is not None and std.numel() == tensor.numel():
+                pairs.setdefault((_numbers_of(tensor), _numbers_of(std)), name)
+            elif std is not None or mean["known"] or tensor.numel() == channels > 1:
+                raise CheckpointError(f"expected a mean and a std in the file, {name[-60:]} has no partner; {_SAY}")
+        elif name.endswith(".weight") and (same := beside.get(f"{name[:-6]}bias")) is not None:
+            weight = _diagonal(tensor, channels)
+            if weight is not None and same.numel() == channels:
+                pairs.setdefault((_numbers_of(-same.flatten() / weight), _numbers_of(1 / weight)), name)
+    if len(pairs) > 1:
+        names = " and ".join(name[-60:] for name in list(pairs.values())[:2])
+        raise CheckpointError(f"expected one normalisation in the file, got several such as {names}; {_SAY}")
+    for (shift, scale), name in pairs.items():
+        if not all(map(math.isfinite, (*shift, *scale))) or min(scale) <= 0:
+            came = "/".join(f"{value:g}" for value in (*shift, *scale))
+            raise CheckpointError(f"expected a finite mean and a positive std, {name[-60:]} has {came}; {_SAY}")
+        white = 255 if max(shift) > 1 or max(scale) > _MOST_STD else 1  # of pixels from 0 to 255, or to 1
+        return tuple(value / white for value in shift), tuple(value / white for value in scale)
+    return None
+
+
+_SAY = "say mean= and std= for pixels in [0, 1], or preset=NAME"
+_MEAN = re.compile(
+    r"(?P<before>(?:.*[./])?(?!running_)(?:(?P<known>(?:pixel|image|img|data|input|channel|rgb|norm)_)|\w+_)?)"
+    r"(?P<word>mean|mu)(?P<many>s?)"
+)
+_STD_OF = {"mean": "std", "mu": "sigma"}
+_MOST_STD = 2.0  # of pixels from 0 to 1, for which it is at most a half; of whole bytes it is tens
+_SMALL = 64  # numbers
+
+
+def _is_per_channel(tensor: Tensor, channels: int) -> bool:
+    return tensor.numel() in (1, channels) and max(tensor.shape, default=1) == tensor.numel()
+
+
+def _numbers_of(tensor: Tensor) -> tuple[float, ...]:
+    return tuple(tensor.flatten().tolist())
+
+
+def _diagonal(weight: Tensor, channels: int) -> Tensor | None:
+    """What a convolution of 1 x 1 multiplies each channel by; None where it is none, or mixes or turns them round."""
+    if weight.shape == (channels, 1, 1, 1) and channels > 1:
+        found = weight.flatten()
+    elif weight.shape == (channels, channels, 1, 1) and channels > 1:
+        matrix = weight[:, :, 0, 0]
+        found = matrix.diagonal()
+        if bool((matrix != found.diag()).any()):
+            return None
+    else:
         return None
-    [(shift, scale)] = layers
-    white = 255 if max(shift) > 1.0 else 1  # of pixels from 0 to 255, or to 1
-    return tuple(value / white for value in shift), tuple(value / white for value in scale)
+    return found if bool((found > 0).all()) else None
 
 
 def shards(index: Path) -> list[Path]:
@@ -327,7 +381,13 @@ def _stored(mapped: mmap.mmap, kind: torch.dtype, begin: int, length: int) -> Te
 def _candidates(whole: Mapping[str, Any]) -> list[StateDict]:
     """The sets of weights in what was read: known ones first, named as usual, larger ones; averages after them."""
     tables = sorted(_tables(whole, "", 0, set()), key=lambda each: (_place(each[0]), -_numbers(each[1])))
-    found = [part for name, tensors in tables[:_MOST_SETS] for part in _parted(name, tensors)]
+    small = {
+        f"{path}/{name}".lstrip("/"): tensor
+        for path, tensors in tables
+        for name, tensor in tensors.items()
+        if tensor.numel() <= _SMALL
+    }
+    found = [replace(part, small=small) for name, tensors in tables[:_MOST_SETS] for part in _parted(name, tensors)]
     found.sort(key=lambda part: (part.is_average, not part.is_known, _place(part.name), -part.parameters))
     largest = max((part.parameters for part in found), default=0)
     kept = [part for part in found if part.is_known or part.parameters * 20 >= largest]
@@ -358,7 +418,11 @@ def _tables(node: Mapping[Any, Any], path: str, depth: int, seen: set[int]) -> I
 
 def _parted(name: str, tensors: Mapping[str, Tensor]) -> Iterator[StateDict]:
     """A table as a set of weights without its wrapping; as several where prefixes tell several models apart."""
-    kept = {key: tensor for key, tensor in tensors.items() if not key.endswith(_EXTRAS)}
+    kept = {
+        key: tensor
+        for key, tensor in tensors.items()
+        if not key.endswith(_EXTRAS) and not (tensor.numel() <= _SMALL and _OF_IMAGES.fullmatch(key))
+    }
     whole = StateDict(name, *_unwrapped(kept))
     parts = [] if whole.is_known else list(_inside(whole))
     same = next((part for part in parts if len(part.tensors) == len(whole.tensors)), None)

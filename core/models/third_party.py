@@ -204,8 +204,9 @@ def _weights(source: Source, files: Sequence[Path], name: str) -> _Loaded:
         chosen, fit = state_dicts.choose(found, best), fits[best]
         _say_left_out(name, best, [each for each in fits if each != best and fits[each].share >= fit.share])
     _, mean, std = registries.made_for(architecture)
-    own = state_dicts.normalisation_in(found) or (mean, std)
     shape = _sized(source, fit.input_shape)
+    asked = "mean" in source.options or source.options.get("preset", preprocessing.OWN) != preprocessing.OWN
+    own = (None if asked else state_dicts.normalisation_in(chosen, shape[0])) or (mean, std)
     return _Loaded(registries.build(architecture, chosen.tensors, shape), shape, own, name)
 
 

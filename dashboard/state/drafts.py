@@ -293,6 +293,15 @@ def fit(found: Draft) -> Fit:
     return registries.fit(found["arch"], state_dicts.choose(sets(found["digest"]), found["weights"]).shapes)
 
 
+def kept_normalisation(found: Draft, channels: int) -> tuple[tuple[float, ...], tuple[float, ...]] | None:
+    """The normalisation that the file keeps beside the chosen weights; None where there is none.
+
+    Raises:
+        CheckpointError: if it is not clear.
+    """
+    return state_dicts.normalisation_in(state_dicts.choose(sets(found["digest"]), found["weights"]), channels)
+
+
 def source_of(found: Draft) -> str:
     """The source of the model as it is chosen now.
 

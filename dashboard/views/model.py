@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import io
+from contextlib import suppress
 from pathlib import Path
 
 import streamlit as st
 
 from core.analyses.analysis import thumbnails
+from core.errors import CheckpointError
 from core.images.load import demo_images_of
 from core.models.preprocessing import OWN, Trial, looks_untrained, presets, suspicion
 from core.models.registries import Fit, architectures, made_for
@@ -197,6 +199,12 @@ def preprocessing(found: drafts.Draft, fit: Fit) -> None:
     st.session_state["model:preset"] = found["preset"] if found["preset"] in offered else OWN
     _, mean, std = made_for(fit.architecture)
     own = f"as {fit.architecture.partition(':')[0]}'s own weights"
+    with suppress(CheckpointError):  # which is said below, where it is taken
+        if (kept := drafts.kept_normalisation(found, channels)) is not None:
+            mean, std = kept
+            own = "as the file keeps it: mean {}, std {}".format(
+                *(", ".join(f"{x:.3g}" for x in each) for each in kept)
+            )
     right.selectbox(
         "Normalisation",
         offered,
@@ -204,7 +212,7 @@ def preprocessing(found: drafts.Draft, fit: Fit) -> None:
         format_func=lambda name: {OWN: own, drafts.NUMBERS: "mean and std of my own"}.get(
             name, f"{name}: {known[name].about}" if name in known else name
         ),
-        help="What was taken from the pixels, and what they were divided by, in training. No file says so.",
+        help="What was taken from the pixels, and what they were divided by, in training. Few files say so.",
         on_change=lambda: drafts.choose(preset=st.session_state["model:preset"]),
     )
     if found["preset"] == drafts.NUMBERS:
@@ -344,9 +352,12 @@ with left:
             st.subheader("Preprocessing")
             preprocessing(found, fit)
             classes(found, fit)
-            source = drafts.source_of(found)
-            shown(source)
-            st.subheader("Does it work?")
-            use(source, checklist(source))
+            try:
+                source = drafts.source_of(found)
+                shown(source)
+                st.subheader("Does it work?")
+                use(source, checklist(source))
+            except CheckpointError as error:
+                st.error(escape_markdown(str(error)))
         leave = "Leave it as it was" if "editing" in found else "Drop this file"
         st.button(leave, key="model:drop", on_click=drafts.drop)

@@ -112,6 +112,77 @@ def test_a_normalisation_layer_in_the_file_is_used(
     assert load_classifier(f"{source}&preset=imagenet", "cpu").mean == pytest.approx((0.485, 0.456, 0.406))
 
 
+MEAN, STD = torch.tensor([0.25, 0.5, 0.75]), torch.tensor([0.5, 0.25, 0.125])
+
+
+@pytest.mark.parametrize(
+    ("prefix", "beside"),
+    [
+        ("", {"mean": MEAN, "std": STD}),
+        ("model.", {"pixel_mean": 255 * MEAN.view(3, 1, 1), "pixel_std": 255 * STD.view(3, 1, 1)}),
+        ("model.", {"model.mean": MEAN.view(1, 3, 1, 1), "model.std": STD.view(1, 3, 1, 1)}),
+        ("backbone.", {"data_mean": MEAN, "data_std": STD}),
+        ("net.", {"normalizer.mu": MEAN, "normalizer.sigma": STD}),
+        ("net.", {"normalize.means": MEAN, "normalize.sds": STD}),
+        ("1.", {"0.weight": torch.diag(1 / STD).view(3, 3, 1, 1), "0.bias": -MEAN / STD}),
+        ("1.", {"0.weight": (1 / (255 * STD)).view(3, 1, 1, 1), "0.bias": -MEAN / STD}),
+        ("net.", {"a.mean": MEAN, "a.std": STD, "ema.a.mean": MEAN, "ema.a.std": STD}),
+    ],
+)
+def test_a_normalisation_of_any_name_is_used(prefix: str, beside: dict[str, torch.Tensor], tmp_path: Path) -> None:
+    tensors = untrained(ARCHITECTURE, 4).state_dict()
+    torch.save({**{f"{prefix}{name}": tensor for name, tensor in tensors.items()}, **beside}, tmp_path / "net.pt")
+    source = Source("file", str(tmp_path / "net.pt"), {"arch": ARCHITECTURE, "size": "64"}).text()
+    classifier = load_classifier(source, "cpu")
+    assert (*classifier.mean, *classifier.std) == pytest.approx((*MEAN.tolist(), *STD.tolist()))
+
+
+def test_a_normalisation_beside_the_weights_is_used_and_one_of_bytes_is_scaled(tmp_path: Path) -> None:
+    tensors = untrained(ARCHITECTURE, 4).state_dict()
+    torch.save({"state_dict": tensors, "mean": torch.zeros(3), "std": torch.full((3,), 255.0)}, tmp_path / "net.pt")
+    classifier = load_classifier(f"{tmp_path / 'net.pt'}?arch={ARCHITECTURE}&size=64", "cpu")
+    assert (classifier.mean, classifier.std) == ((0, 0, 0), (1, 1, 1))
+
+
+@pytest.mark.parametrize(
+    ("beside", "message"),
+    [
+        ({"a.mean": MEAN, "a.std": STD, "b.mean": MEAN, "b.std": 2 * STD}, "one normalisation .* such as a.mean and b"),
+        ({"a.mean": MEAN}, "a mean and a std in the file, a.mean has no partner"),
+        ({"pixel_mean": torch.tensor(0.5)}, "pixel_mean has no partner"),
+        ({"a.mean": MEAN, "a.std": STD[:1]}, "a.mean has no partner"),
+        ({"a.mean": MEAN, "a.std": 0 * STD}, "a positive std, a.mean has 0.25/0.5/0.75/0/0/0"),
+        ({"a.mean": MEAN, "a.std": -STD}, "a positive std"),
+        ({"a.mean": torch.full((3,), torch.nan), "a.std": STD}, "a finite mean"),
+    ],
+)
+def test_a_normalisation_that_is_not_clear_is_asked_for(
+    beside: dict[str, torch.Tensor], message: str, tmp_path: Path
+) -> None:
+    tensors = untrained(ARCHITECTURE, 4).state_dict()
+    torch.save({**{f"net.{name}": tensor for name, tensor in tensors.items()}, **beside}, tmp_path / "net.pt")
+    source = f"{tmp_path / 'net.pt'}?arch={ARCHITECTURE}&size=64"
+    with pytest.raises(CheckpointError, match=f"^expected .*{message}.*; say mean= and std= for pixels in \\[0, 1\\]"):
+        load_classifier(source, "cpu")
+    assert load_classifier(f"{source}&preset=half", "cpu").mean == (0.5, 0.5, 0.5)
+    assert load_classifier(f"{source}&mean=0.1/0.2/0.3&std=1/1/1", "cpu").mean == (0.1, 0.2, 0.3)
+
+
+@pytest.mark.parametrize(
+    "beside",
+    [
+        {"critic.0.weight": torch.rand(3, 3, 1, 1), "critic.0.bias": MEAN},
+        {"metric.mean": torch.tensor(0.5)},
+        {"bn.running_mean": MEAN, "bn.running_std": STD},
+        {"latent.mean": torch.ones(7), "latent.std": torch.ones(7)},
+    ],
+)
+def test_what_only_looks_like_a_normalisation_is_none(beside: dict[str, torch.Tensor], tmp_path: Path) -> None:
+    tensors = untrained(ARCHITECTURE, 4).state_dict()
+    torch.save({**{f"net.{name}": tensor for name, tensor in tensors.items()}, **beside}, tmp_path / "net.pt")
+    assert load_classifier(f"{tmp_path / 'net.pt'}?arch={ARCHITECTURE}&size=64", "cpu").mean == (0.485, 0.456, 0.406)
+
+
 def test_the_same_file_under_another_name_has_the_same_fingerprint(file: Path, tmp_path: Path) -> None:
     tensors = {f"module.{name}": tensor for name, tensor in untrained(ARCHITECTURE, 4).state_dict().items()}
     save_file(tensors, tmp_path / "other.safetensors")
