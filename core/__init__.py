@@ -105,8 +105,6 @@ _HOME = {
     "every_class": "core.geometry.limits.enumeration",
     "every_image": "core.geometry.limits.enumeration",
     "extremal_survival": "core.geometry.limits.extremal",
-    "follow": "core.recipes.run",
-    "follow_series": "core.recipes.series",
     "run_recipe": "core.recipes.run",
     "run_series": "core.recipes.series",
     "fragmentation": "core.geometry.planes.fragmentation",
@@ -156,10 +154,16 @@ _HOME = {
     "write_figure": "core.figures.drawing.paper",
 }
 
+RENAMED = {  # public names of version 0.1, which programs and saved results may still use
+    "follow": "run_recipe",
+    "follow_series": "run_series",
+}
+
 __all__ = sorted(_HOME)
 
 
 def __getattr__(name: str) -> Any:
+    name = RENAMED.get(name, name)
     if name not in _HOME:
         raise AttributeError(f"module 'core' has no attribute {name!r}")
     return getattr(import_module(_HOME[name]), name)

@@ -22,7 +22,6 @@ import numpy as np
 
 from core.files import write_whole
 
-RENAMED: dict[str, str] = {}  # classes by the names that saved results may still hold
 _HEADER = "result"  # the member of the archive that holds the JSON
 
 
@@ -230,8 +229,8 @@ def _class_named(kind: str) -> type[Any]:
         ValueError: if there is no such class.
     """
     name = kind.rpartition(".")[2] if kind.startswith("core.") else kind
-    name = RENAMED.get(name, name)
     public = import_module("core")
+    name = public.RENAMED.get(name, name)
     found = getattr(public, name) if name in public.__all__ else None
     if not (isinstance(found, type) and issubclass(found, Result)):
         raise ValueError(f"expected a result of Boundary Atlas, got one called {kind!r}")

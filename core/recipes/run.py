@@ -148,9 +148,6 @@ def run_recipe(
     return RecipeRun(recipe=recipe, results=results, classifiers=classifiers, images=images)
 
 
-follow = run_recipe  # its name in version 0.1
-
-
 def read(file: Path) -> Recipe:
     """The recipe in a file, which may come from anyone: reading it loads nothing that it names.
 

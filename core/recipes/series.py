@@ -299,9 +299,6 @@ def run_series(
     )
 
 
-follow_series = run_series  # its name in version 0.1
-
-
 def sources_in(file: Path) -> str:
     """The checkpoints that a GIF of a series was made of, as `checkpoints` reads them.
 

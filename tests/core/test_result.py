@@ -13,7 +13,7 @@ import pytest
 import core
 from core.geometry.planes.planes import Plane
 from core.geometry.planes.slices import Slice, slice_plane
-from core.result import RENAMED, Context, Result, per_sample, quantity
+from core.result import Context, Result, per_sample, quantity
 from tests import truths
 
 
@@ -79,8 +79,13 @@ def test_every_result_is_a_public_name_by_which_files_know_it() -> None:
     found = result_classes()
     assert len(found) > 60
     assert [kind.__name__ for kind in found if getattr(core, kind.__name__, None) is not kind] == []
-    assert [name for name in RENAMED.values() if name not in core.__all__] == []
-    assert [name for name in RENAMED if name in core.__all__] == []
+
+
+def test_names_of_version_0_1_are_those_that_replaced_them() -> None:
+    assert core.RENAMED["follow"] == "run_recipe"
+    for old, new in core.RENAMED.items():
+        assert old not in core.__all__
+        assert getattr(core, old) is getattr(core, new)
 
 
 @pytest.mark.parametrize("module", ["core.geometry.slices", "core.geometry.planes.slices", "core.gone"])

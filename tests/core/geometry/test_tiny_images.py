@@ -146,7 +146,7 @@ CORRUPTIONS = (
     "contrast",
 )
 OF_OTHER_THINGS = {  # than images: sources, files, numbers, results that are drawn
-    *("analytic_classifier", "load_classifier", "load_images", "follow", "follow_series", "slice_chart"),
+    *("analytic_classifier", "load_classifier", "load_images", "slice_chart"),
     *("run_recipe", "run_series"),
     *("batch_size", "write_figure", "mantel", "robustness_bound", "extremal_survival", "every_class", "painted_class"),
 }
