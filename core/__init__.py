@@ -126,7 +126,7 @@ _HOME = {
     "painted_class": "core.geometry.limits.painting",
     "pixel_profile": "core.geometry.sparse.pixel_profile",
     "prime_draws": "core.geometry.corruptions.prime_draws",
-    "principal_bend": "core.geometry.curvature.principal_direction",
+    "principal_direction": "core.geometry.curvature.principal_direction",
     "race": "core.geometry.sparse.benchmark",
     "radius_sweep": "core.geometry.local.by_radius",
     "region_graph": "core.geometry.regions.region_graph",
@@ -156,6 +156,7 @@ _HOME = {
 
 RENAMED = {  # public names of version 0.1, which programs and saved results may still use
     "follow": "run_recipe",
+    "principal_bend": "principal_direction",
     "follow_series": "run_series",
 }
 

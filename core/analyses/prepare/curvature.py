@@ -16,7 +16,7 @@ import torch
 
 from core.analyses.inputs import Inputs
 from core.geometry.boundary.deepfool import boundary_points
-from core.geometry.curvature.principal_direction import principal_bend, settled
+from core.geometry.curvature.principal_direction import principal_direction, settled
 from core.geometry.curvature.profile import MOST_FULL, CurvatureProfile, curvature_profile
 from core.geometry.curvature.scale import CurvatureScale, curvature_scale
 from core.geometry.curvature.section import CurvatureSection, curvature_section
@@ -148,10 +148,10 @@ def curvature_by_scale(
 def section_along(
     inputs: Inputs, *, tilt: float, reach: float, resolution: int, seed: int, **direction: Any
 ) -> CurvatureSection:
-    """The slice through the boundary point along a principal direction, see `principal_bend`."""
+    """The slice through the boundary point along a principal direction, see `principal_direction`."""
     inputs.on_progress(0.0)
     return curvature_section(
-        principal_bend(inputs.classifier, inputs.start.image, seed=seed, **direction),
+        principal_direction(inputs.classifier, inputs.start.image, seed=seed, **direction),
         tilt=tilt,
         reach=reach,
         resolution=resolution,
@@ -162,8 +162,8 @@ def section_along(
 
 
 def walk_along(inputs: Inputs, *, reach: float, steps: int, **direction: Any) -> CurvatureWalk:
-    """The walk from the boundary point along a principal direction, see `principal_bend`."""
+    """The walk from the boundary point along a principal direction, see `principal_direction`."""
     inputs.on_progress(0.0)
-    bend = principal_bend(inputs.classifier, inputs.start.image, **direction)
+    principal = principal_direction(inputs.classifier, inputs.start.image, **direction)
     inputs.on_progress(0.5)
-    return curvature_walk(bend, reach=reach, steps=steps)
+    return curvature_walk(principal, reach=reach, steps=steps)

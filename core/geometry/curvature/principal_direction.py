@@ -25,7 +25,7 @@ from core.models.classifier import Classifier
 _KEPT = 20  # directions looked for, half from each end, or as many as the number needs
 
 
-class Bend(NamedTuple):
+class PrincipalDirection(NamedTuple):
     """A boundary point with one direction of its tangent space; float64, on the CPU."""
 
     classifier: Classifier  # the one measured: with rounded kinks where these were asked for
@@ -45,7 +45,7 @@ class Bend(NamedTuple):
         return float(self.profile.distance[0])
 
 
-def principal_bend(
+def principal_direction(
     classifier: Classifier,
     image: Float[Tensor, "c h w"],
     number: int,
@@ -54,7 +54,7 @@ def principal_bend(
     grey_levels: float = 1.0,
     sharpness: float = 10.0,
     seed: int = 0,
-) -> Bend:
+) -> PrincipalDirection:
     """Find the boundary point nearest to an image, and a principal direction there.
 
     Args:
@@ -105,7 +105,7 @@ def principal_bend(
         drawn = torch.randn(normal.shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
         direction, curvature = drawn, float("nan")
     direction = orthogonal(direction, normal)
-    return Bend(
+    return PrincipalDirection(
         used,
         settled(found, profile),
         profile,

@@ -1,4 +1,4 @@
-"""The slice that shows a boundary bend: through one of its points, along its normal and a principal direction.
+"""The slice that shows how a boundary bends: through one of its points, along its normal and a principal direction.
 
 On the plane of the tangent direction v and the normal n the boundary is a curve that touches the line y = 0 at the
 point. To second order it is the parabola y = -k x² / 2, and the circle of radius 1 / |k|: it curls up, around the class
@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from core.geometry.curvature.normal_sections import sections
-from core.geometry.curvature.principal_direction import Bend, orthogonal
+from core.geometry.curvature.principal_direction import PrincipalDirection, orthogonal
 from core.geometry.planes.planes import Plane
 from core.geometry.planes.slices import Slice, slice_plane
 from core.result import Context, Number, Result, quantity
@@ -75,7 +75,7 @@ class CurvatureSection(Slice):
 
 @counted
 def curvature_section(
-    bend: Bend,
+    principal: PrincipalDirection,
     *,
     tilt: float = 0.0,
     reach: float = 2.0,
@@ -87,7 +87,7 @@ def curvature_section(
     """Cut the boundary along a tangent direction.
 
     Args:
-        bend: the point and the direction.
+        principal: the point and the direction.
         tilt: how far the plane leans away from the normal, in degrees, towards a random tangent direction.
         reach: half the side of the square, as a multiple of the distance from the image to the point.
         resolution: grid points along each side.
@@ -105,30 +105,32 @@ def curvature_section(
         raise ValueError(f"expected a tilt from 0 to {_STEEPEST:g} degrees, got {tilt:g}")
     if not 0 < reach < math.inf:
         raise ValueError(f"expected a positive reach, got {reach:g}")
-    up = _leaning(bend, tilt, seed)
-    axes = torch.stack([bend.direction, up])[None]
-    method: Literal["differences", "exact"] = "differences" if bend.profile.method == "differences" else "exact"
-    scale = bend.profile.scale if method == "differences" else None
-    cut = sections(bend.classifier, bend.points, axes, method=method, scale=scale)
-    name = "random tangent direction" if bend.number == 0 else f"principal direction {bend.number}"
-    plane = Plane.spanned(bend.point, bend.direction, up, x_label=f"along {name}", y_label="towards the image's class")
-    position = plane.to_plane(bend.image[None])[0].numpy()
-    half = reach * bend.distance
+    up = _leaning(principal, tilt, seed)
+    axes = torch.stack([principal.direction, up])[None]
+    method: Literal["differences", "exact"] = "differences" if principal.profile.method == "differences" else "exact"
+    scale = principal.profile.scale if method == "differences" else None
+    cut = sections(principal.classifier, principal.points, axes, method=method, scale=scale)
+    name = "random tangent direction" if principal.number == 0 else f"principal direction {principal.number}"
+    plane = Plane.spanned(
+        principal.point, principal.direction, up, x_label=f"along {name}", y_label="towards the image's class"
+    )
+    position = plane.to_plane(principal.image[None])[0].numpy()
+    half = reach * principal.distance
     known = {
-        "image": bend.image[None].float().numpy(),
+        "image": principal.image[None].float().numpy(),
         "position": position,
         "centre": cut.centre[0],
         "words": words,
-        "number": bend.number,
-        "curvature": bend.curvature,
+        "number": principal.number,
+        "curvature": principal.curvature,
         "normal_curvature": float(cut.normal_curvature[0]),
         "curve_curvature": float(cut.curvature[0]),
         "tilt": float(tilt),
-        "distance": bend.distance,
-        "source_class": int(bend.profile.source_class[0]),
-        "target_class": int(bend.profile.target_class[0]),
-        "status": str(bend.profile.status[0]),
-        "route": bend.route,
+        "distance": principal.distance,
+        "source_class": int(principal.profile.source_class[0]),
+        "target_class": int(principal.profile.target_class[0]),
+        "status": str(principal.profile.status[0]),
+        "route": principal.route,
         "scale": cut.scale,
     }
 
@@ -141,15 +143,15 @@ def curvature_section(
 
     listen = silent if on_progress is silent else tell
     extent = (-half, half, -half, half)
-    return placed(slice_plane(bend.classifier, plane, extent, resolution, "careful", on_progress=listen))
+    return placed(slice_plane(principal.classifier, plane, extent, resolution, "careful", on_progress=listen))
 
 
-def _leaning(bend: Bend, tilt: float, seed: int) -> Tensor:
-    """The normal, turned by the tilt towards a random tangent direction at a right angle to the bend's."""
+def _leaning(principal: PrincipalDirection, tilt: float, seed: int) -> Tensor:
+    """The normal, turned by the tilt towards a random tangent direction at a right angle to the principal one."""
     if tilt == 0:
-        return bend.normal
+        return principal.normal
     generator = torch.Generator().manual_seed(seed + 1)
-    drawn = torch.randn(bend.normal.shape, generator=generator, dtype=torch.float64)
-    aside = orthogonal(drawn, bend.normal, bend.direction)
+    drawn = torch.randn(principal.normal.shape, generator=generator, dtype=torch.float64)
+    aside = orthogonal(drawn, principal.normal, principal.direction)
     angle = math.radians(tilt)
-    return math.cos(angle) * bend.normal + math.sin(angle) * aside
+    return math.cos(angle) * principal.normal + math.sin(angle) * aside

@@ -27,7 +27,7 @@ from torch import Tensor
 from core.geometry.boundary.bracketing import zero_between
 from core.geometry.boundary.signed_margin import SignedMargin
 from core.geometry.curvature.normal_sections import sections
-from core.geometry.curvature.principal_direction import Bend
+from core.geometry.curvature.principal_direction import PrincipalDirection
 from core.result import Context, Number, Result, quantity
 from core.runtime.cost import counted, spent
 
@@ -91,11 +91,11 @@ class CurvatureWalk(Result):
 
 
 @counted
-def curvature_walk(bend: Bend, *, reach: float = 2.0, steps: int = 81) -> CurvatureWalk:
+def curvature_walk(principal: PrincipalDirection, *, reach: float = 2.0, steps: int = 81) -> CurvatureWalk:
     """Walk along a tangent direction both ways.
 
     Args:
-        bend: the point and the direction.
+        principal: the point and the direction.
         reach: how far each way, as a multiple of the distance from the image to the point.
         steps: stops on the way, odd so that the point itself is one of them.
 
@@ -109,27 +109,27 @@ def curvature_walk(bend: Bend, *, reach: float = 2.0, steps: int = 81) -> Curvat
         raise ValueError(f"expected an odd number of at least 3 steps, got {steps}")
     if not 0 < reach < math.inf:
         raise ValueError(f"expected a positive reach, got {reach:g}")
-    exact = bend.profile.method != "differences"
-    axes = torch.stack([bend.direction, bend.normal])[None]
+    exact = principal.profile.method != "differences"
+    axes = torch.stack([principal.direction, principal.normal])[None]
     cut = sections(
-        bend.classifier,
-        bend.points,
+        principal.classifier,
+        principal.points,
         axes,
         method="exact" if exact else "differences",
-        scale=None if exact else bend.profile.scale,
+        scale=None if exact else principal.profile.scale,
     )
-    k, source = float(cut.normal_curvature[0]), int(bend.profile.source_class[0])
-    half = reach * bend.distance
+    k, source = float(cut.normal_curvature[0]), int(principal.profile.source_class[0])
+    half = reach * principal.distance
     offset = np.linspace(-half, half, steps)
     offset[steps // 2] = 0.0
-    margin = SignedMargin(bend.classifier)
-    line = _images(bend, torch.from_numpy(offset), torch.zeros(steps, dtype=torch.float64))
+    margin = SignedMargin(principal.classifier)
+    line = _images(principal, torch.from_numpy(offset), torch.zeros(steps, dtype=torch.float64))
     with torch.inference_mode():
-        logits = bend.classifier.batches(counts=False)(margin.logits, line).cpu()
+        logits = principal.classifier.batches(counts=False)(margin.logits, line).cpu()
     label = torch.where(torch.isfinite(logits).all(1), logits.argmax(1), -1).to(torch.int32).numpy()
     others = logits.clone()
     others[:, source] = -torch.inf
-    height = _heights(bend, margin, offset, min(half, max(bend.distance, abs(k) * half**2)))
+    height = _heights(principal, margin, offset, min(half, max(principal.distance, abs(k) * half**2)))
     chosen = np.unique(np.linspace(0, steps - 1, min(_FRAMES, steps)).round().astype(int))
     with np.errstate(invalid="ignore", divide="ignore"):
         circle = -(1 - np.sqrt(1 - (k * offset) ** 2)) / k if k else np.zeros(steps)
@@ -138,43 +138,45 @@ def curvature_walk(bend: Bend, *, reach: float = 2.0, steps: int = 81) -> Curvat
         logits=logits.double().numpy(),
         label=label,
         margin=(logits[:, source] - others.amax(1)).double().numpy(),
-        foretold_margin=k * float(bend.profile.steepness[0]) * offset**2 / 2,
+        foretold_margin=k * float(principal.profile.steepness[0]) * offset**2 / 2,
         height=height,
         parabola=-k * offset**2 / 2,
         circle=circle,
         frames=line[torch.from_numpy(chosen)].float().cpu().numpy(),
         frame_offset=offset[chosen],
-        number=bend.number,
-        curvature=bend.curvature,
+        number=principal.number,
+        curvature=principal.curvature,
         normal_curvature=k,
-        distance=bend.distance,
+        distance=principal.distance,
         source_class=source,
-        target_class=int(bend.profile.target_class[0]),
-        status=str(bend.profile.status[0]),
-        route=bend.route,
+        target_class=int(principal.profile.target_class[0]),
+        status=str(principal.profile.status[0]),
+        route=principal.route,
         scale=cut.scale,
-        num_classes=bend.classifier.num_classes,
-        fingerprint=bend.classifier.fingerprint,
+        num_classes=principal.classifier.num_classes,
+        fingerprint=principal.classifier.fingerprint,
         **spent(products=True),
     )
 
 
-def _images(bend: Bend, along: Float[Tensor, " m"], up: Float[Tensor, " m"]) -> Tensor:
+def _images(principal: PrincipalDirection, along: Float[Tensor, " m"], up: Float[Tensor, " m"]) -> Tensor:
     """The images at these steps along the direction and the normal, as the classifier takes them."""
     steps = torch.stack([along, up]).view(2, -1, 1, 1, 1).double()
-    exact = bend.point + steps[0] * bend.direction + steps[1] * bend.normal
-    return exact.to(bend.classifier.device, torch.promote_types(bend.classifier.dtype, torch.float32))
+    exact = principal.point + steps[0] * principal.direction + steps[1] * principal.normal
+    return exact.to(principal.classifier.device, torch.promote_types(principal.classifier.dtype, torch.float32))
 
 
-def _heights(bend: Bend, margin: SignedMargin, offset: np.ndarray, most: float) -> np.ndarray:
+def _heights(principal: PrincipalDirection, margin: SignedMargin, offset: np.ndarray, most: float) -> np.ndarray:
     """The height of the boundary on the normal ray through each stop, as far as `most` up and down."""
     heights = np.linspace(-most, most, _HEIGHTS)
     along, up = (torch.from_numpy(each.ravel()) for each in np.meshgrid(offset, heights, indexing="ij"))
-    batches, values = bend.classifier.batches(), np.empty(len(along))
+    batches, values = principal.classifier.batches(), np.empty(len(along))
     for start in range(0, len(along), 8 * batches.size):  # images of a few batches at once
         some = slice(start, start + 8 * batches.size)
-        own = torch.full((len(along[some]),), int(bend.profile.source_class[0]), device=bend.classifier.device)
-        rays = _images(bend, along[some], up[some])
+        own = torch.full(
+            (len(along[some]),), int(principal.profile.source_class[0]), device=principal.classifier.device
+        )
+        rays = _images(principal, along[some], up[some])
         found = torch.cat(
             [margin(a, b) for a, b in zip(rays.split(batches.size), own.split(batches.size), strict=True)]
         )
@@ -186,8 +188,8 @@ def _heights(bend: Bend, margin: SignedMargin, offset: np.ndarray, most: float) 
     if len(known):
         place = torch.from_numpy(offset[known])
         below, above = (torch.from_numpy(heights[cells[known] + end]) for end in (0, 1))
-        own = torch.full((len(known),), int(bend.profile.source_class[0]), device=bend.classifier.device)
-        inside, beyond = _images(bend, place, above), _images(bend, place, below)
+        own = torch.full((len(known),), int(principal.profile.source_class[0]), device=principal.classifier.device)
+        inside, beyond = _images(principal, place, above), _images(principal, place, below)
         zero, closed = zero_between(margin, inside, beyond, own, 1e-4)
         part = (zero - inside).flatten(1).norm(dim=1) / (beyond - inside).flatten(1).norm(dim=1)
         exact = above + part.double().cpu() * (below - above)

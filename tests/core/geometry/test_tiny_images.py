@@ -46,8 +46,8 @@ def image_set(pixels: torch.Tensor) -> ImageSet:
     )
 
 
-def bend(c: Classifier, x: torch.Tensor) -> Any:
-    return core.principal_bend(c, x[0], 0)
+def principal(c: Classifier, x: torch.Tensor) -> Any:
+    return core.principal_direction(c, x[0], 0)
 
 
 def level_widths(c: Classifier, x: torch.Tensor) -> Any:
@@ -80,10 +80,10 @@ CALLS: dict[str, Callable[[Classifier, torch.Tensor], Any]] = {
     "curvature_profile, one": lambda c, x: core.curvature_profile(c, x, 1),
     "curvature_profile, differences": lambda c, x: core.curvature_profile(c, x, method="differences"),
     "curvature_scale": lambda c, x: core.curvature_scale(c, x),
-    "curvature_section": lambda c, x: core.curvature_section(bend(c, x), resolution=17),
+    "curvature_section": lambda c, x: core.curvature_section(principal(c, x), resolution=17),
     "curvature_spans": lambda c, x: core.curvature_spans(core.curvature_profile(c, x, "all"), 1),
     "curvature_transfer": lambda c, x: core.curvature_transfer(c, x, x[:2] - x[2:4]),
-    "curvature_walk": lambda c, x: core.curvature_walk(bend(c, x), steps=9),
+    "curvature_walk": lambda c, x: core.curvature_walk(principal(c, x), steps=9),
     "curved_map": lambda c, x: core.curved_map(c, core.decision_map(c, mapped(c, x), resolution=16), x, count=2),
     "decision_map": lambda c, x: core.decision_map(c, mapped(c, x), resolution=16),
     "detect_perturbed": lambda c, x: core.detect_perturbed(c, x),
@@ -113,7 +113,7 @@ CALLS: dict[str, Callable[[Classifier, torch.Tensor], Any]] = {
     "overlay": lambda c, x: core.overlay(c, x[:1], x[1:2], orders=2, steps=8),
     "pixel_profile": lambda c, x: core.pixel_profile(c, x[0], 0, 0, resolution=8),
     "prime_draws": lambda c, x: core.prime_draws(c, x[0]),
-    "principal_bend": bend,
+    "principal_direction": principal,
     "race": lambda c, x: core.race(c, x[:2]),
     "radius_sweep": lambda c, x: core.radius_sweep(c, x[:2], (0.1,), count=8),
     "region_graph": lambda c, x: core.region_graph(c, x[:3]),

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from core.geometry.curvature.principal_direction import principal_bend
+from core.geometry.curvature.principal_direction import principal_direction
 from core.geometry.curvature.section import CurvatureSection, curvature_section
 from core.geometry.planes.slices import Slice
 from core.result import Result
@@ -27,10 +27,10 @@ def ball(dtype: torch.dtype = torch.float64, outside: bool = False) -> tuple[cur
 @pytest.mark.parametrize("outside", [False, True])
 def test_the_boundary_of_a_ball_is_its_osculating_circle(dtype: torch.dtype, outside: bool) -> None:
     surface, image = ball(dtype, outside)
-    bend = principal_bend(curved.classifier(surface, SHAPE, dtype), image.to(dtype), 1)
+    principal = principal_direction(curved.classifier(surface, SHAPE, dtype), image.to(dtype), 1)
     told: list[Result | None] = []
     cut = curvature_section(
-        bend, resolution=65, words="an image", on_progress=lambda part, seen=None: told.append(seen)
+        principal, resolution=65, words="an image", on_progress=lambda part, seen=None: told.append(seen)
     )
     sign = 1 if outside else -1  # convex: the other side, the image's side
     assert cut.curvature == pytest.approx(sign / 2, abs=1e-4)
@@ -51,8 +51,8 @@ def test_the_boundary_of_a_ball_is_its_osculating_circle(dtype: torch.dtype, out
 @pytest.mark.parametrize("tilt", [0.0, 30.0, 60.0])
 def test_a_tilted_plane_cuts_out_a_smaller_circle(tilt: float) -> None:
     surface, image = ball()
-    bend = principal_bend(curved.classifier(surface, SHAPE, torch.float64), image, -1)
-    cut = curvature_section(bend, tilt=tilt, resolution=65)
+    principal = principal_direction(curved.classifier(surface, SHAPE, torch.float64), image, -1)
+    cut = curvature_section(principal, tilt=tilt, resolution=65)
     assert cut.factor == pytest.approx(1 / math.cos(math.radians(tilt)))
     assert cut.curve_curvature == pytest.approx(cut.factor * cut.normal_curvature, rel=1e-9)
     assert cut.radius == pytest.approx(2 * math.cos(math.radians(tilt)), abs=1e-6)
@@ -62,8 +62,8 @@ def test_a_tilted_plane_cuts_out_a_smaller_circle(tilt: float) -> None:
 
 def test_wrong_calls_are_told_what_is_wrong() -> None:
     surface, image = ball()
-    bend = principal_bend(curved.classifier(surface, SHAPE, torch.float64), image, 1)
+    principal = principal_direction(curved.classifier(surface, SHAPE, torch.float64), image, 1)
     with pytest.raises(ValueError, match="tilt from 0 to 85"):
-        curvature_section(bend, tilt=86.0)
+        curvature_section(principal, tilt=86.0)
     with pytest.raises(ValueError, match="positive reach"):
-        curvature_section(bend, reach=0.0)
+        curvature_section(principal, reach=0.0)

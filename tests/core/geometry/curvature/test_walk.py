@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from core.geometry.curvature.principal_direction import principal_bend
+from core.geometry.curvature.principal_direction import principal_direction
 from core.geometry.curvature.walk import CurvatureWalk, curvature_walk
 from core.result import Result
 from tests import curved, truths
@@ -24,7 +24,7 @@ def test_a_ball_is_followed_along_its_circle(dtype: torch.dtype, batch: int, bat
     batch_size(batch)
     surface = curved.Ball(None, curved.centre(shape), 2.0)
     image = (curved.centre(shape) + truths.unit(shape, 3)).to(dtype)  # 1 from the surface
-    walk = curvature_walk(principal_bend(curved.classifier(surface, shape, dtype), image, 1), reach=1.5, steps=13)
+    walk = curvature_walk(principal_direction(curved.classifier(surface, shape, dtype), image, 1), reach=1.5, steps=13)
     t = np.linspace(-1.5, 1.5, 13)
     np.testing.assert_allclose(walk.offset, t, atol=1e-4)
     np.testing.assert_allclose(walk.normal_curvature, -0.5, atol=1e-4)
@@ -49,7 +49,7 @@ def test_the_parabola_of_a_quadric_is_its_boundary() -> None:
     image = curved.at(surface, torch.tensor([[0.4, 0, 0]]))[0]
     classifier = curved.classifier(surface, SHAPE, torch.float64)
     for number, k in ((1, 0.8), (-1, -1.5)):  # F = y - u A u / 2 > 0 above the graph
-        walk = curvature_walk(principal_bend(classifier, image, number), reach=2.0, steps=21)
+        walk = curvature_walk(principal_direction(classifier, image, number), reach=2.0, steps=21)
         assert walk.normal_curvature == pytest.approx(k, abs=1e-4)
         np.testing.assert_allclose(walk.height, walk.parabola, atol=2e-4)
         assert walk.trusted == pytest.approx(walk.offset[-1])
@@ -60,13 +60,13 @@ def test_the_parabola_of_a_quadric_is_its_boundary() -> None:
 def test_a_plane_is_walked_without_leaving_it_and_a_circle_ends() -> None:
     weight = torch.stack([truths.unit(SHAPE, 1).flatten(), truths.unit(SHAPE, 2).flatten()])
     flat = truths.classifier(truths.Affine(weight, torch.tensor([0.3, 0.0], dtype=torch.float64)), SHAPE, torch.float64)
-    walk = curvature_walk(principal_bend(flat, truths.images(1, SHAPE)[0], 0), steps=5)
+    walk = curvature_walk(principal_direction(flat, truths.images(1, SHAPE)[0], 0), steps=5)
     np.testing.assert_allclose(walk.height, 0, atol=1e-9)
     np.testing.assert_allclose(walk.circle, 0, atol=1e-9)
     surface = curved.Ball(None, curved.centre((1, 6, 6)), 1.0)
     image = curved.centre((1, 6, 6)) + 0.3 * truths.unit((1, 6, 6), 3)
     small = curvature_walk(
-        principal_bend(curved.classifier(surface, (1, 6, 6), torch.float64), image, 1), reach=2.0, steps=41
+        principal_direction(curved.classifier(surface, (1, 6, 6), torch.float64), image, 1), reach=2.0, steps=41
     )
     beyond = np.abs(small.offset) > 1.001  # no normal ray meets the ball there
     assert beyond.any()
@@ -78,9 +78,9 @@ def test_a_plane_is_walked_without_leaving_it_and_a_circle_ends() -> None:
 def test_wrong_calls_are_told_what_is_wrong() -> None:
     surface = curved.Ball(None, curved.centre((1, 6, 6)), 1.0)
     image = curved.centre((1, 6, 6)) + 0.3 * truths.unit((1, 6, 6), 3)
-    bend = principal_bend(curved.classifier(surface, (1, 6, 6), torch.float64), image, 1)
+    principal = principal_direction(curved.classifier(surface, (1, 6, 6), torch.float64), image, 1)
     for steps in (1, 10):
         with pytest.raises(ValueError, match="odd number of at least 3 steps"):
-            curvature_walk(bend, steps=steps)
+            curvature_walk(principal, steps=steps)
     with pytest.raises(ValueError, match="positive reach"):
-        curvature_walk(bend, reach=math.inf)
+        curvature_walk(principal, reach=math.inf)

@@ -12,7 +12,7 @@ from core.figures.charts.curvature.section import curvature_section_chart
 from core.figures.drawing.chart import ImagesLayer, LinesLayer, PointsLayer
 from core.figures.drawing.paper import write_figure
 from core.figures.drawing.screen import draw
-from core.geometry.curvature.principal_direction import principal_bend
+from core.geometry.curvature.principal_direction import principal_direction
 from core.geometry.curvature.section import CurvatureSection, curvature_section
 from tests import curved, truths
 
@@ -23,8 +23,8 @@ NAMES = ("in", "out")
 def section(tilt: float = 0.0, radius: float = 2.0) -> CurvatureSection:
     surface = curved.Ball(None, curved.centre(SHAPE), radius)
     image = curved.centre(SHAPE) + 1.5 * truths.unit(SHAPE, 3)
-    bend = principal_bend(curved.classifier(surface, SHAPE, torch.float64), image, -1)
-    return curvature_section(bend, tilt=tilt, resolution=33, words="cat")
+    principal = principal_direction(curved.classifier(surface, SHAPE, torch.float64), image, -1)
+    return curvature_section(principal, tilt=tilt, resolution=33, words="cat")
 
 
 def named(chart_layers: tuple[object, ...], name: str) -> LinesLayer:
