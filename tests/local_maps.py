@@ -40,16 +40,16 @@ class Length(nn.Module):
         return torch.stack([long, torch.ones_like(long), torch.ones_like(long)], 1)
 
 
-class Bent(nn.Module):
+class Curved(nn.Module):
     """Logits (w.x + c |x - x0|², 0)."""
 
-    def __init__(self, slope: Tensor, bend: float, centre: Tensor) -> None:
+    def __init__(self, slope: Tensor, curvature: float, centre: Tensor) -> None:
         super().__init__()
-        self.slope, self.bend, self.centre = nn.Parameter(slope), bend, nn.Parameter(centre)
+        self.slope, self.curvature, self.centre = nn.Parameter(slope), curvature, nn.Parameter(centre)
 
     def forward(self, images: Tensor) -> Tensor:
         offset = (images - self.centre).flatten(1)
-        height = offset @ self.slope.flatten() + self.bend * offset.square().sum(1)
+        height = offset @ self.slope.flatten() + self.curvature * offset.square().sum(1)
         return torch.stack([height, torch.zeros_like(height)], 1)
 
 

@@ -174,8 +174,8 @@ class Ball(Known):
     def curvature(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, " n"]:
         """1 / r with its sign: see `Known.curvature`."""
         away = self.depth.offset(images).flatten(1).norm(dim=1)
-        bend: Tensor = (away - self.radius).sign() / self.radius
-        return bend
+        curvature: Tensor = (away - self.radius).sign() / self.radius
+        return curvature
 
     def lines(
         self, origin: Float[Tensor, "c h w"], axes: Float[Tensor, "2 c h w"], extent: Extent

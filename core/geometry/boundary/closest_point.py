@@ -8,8 +8,9 @@ order, where x - z is the steepest way up,
 
 which for p = 2 says that x - z and n are parallel. `closest_points` slides along the boundary until that holds: towards
 the nearest point of the tangent plane, then along the ray from x back to F = 0. In the ℓ2 norm the step towards it is
-divided by 1 + k D, with D = ||x - z|| and k the bend of the boundary along the step (positive where the boundary turns
-away from x): undamped, an offset e becomes -k D e, which grows where k D > 1. Conjugate directions follow long valleys.
+divided by 1 + k D, with D = ||x - z|| and k the curvature of the boundary along the step (positive where the boundary
+turns away from x): undamped, an offset e becomes -k D e, which grows where k D > 1. Conjugate directions follow long
+valleys.
 
 References: the damping is the Newton step for ||x - z||² on the boundary along one direction. Directions: Polak and
 Ribière, Note sur la convergence de méthodes de directions conjuguées, 1969, with restarts.
@@ -38,7 +39,7 @@ from core.geometry.boundary.signed_margin import (
 )
 
 _ALIGNED = 0.1  # degrees: at k = 0 an angle a costs a²/2 of the distance, here 1.5e-6
-_LEAST_BEND = -0.75  # of k D: a boundary that closes around x makes the step at most 4 times as long
+_LEAST_CURVATURE = -0.75  # of k D: a boundary that closes around x makes the step at most 4 times as long
 _LEAST_DAMPING = 2.0**-6  # below it a row has stalled
 _STEEPER = 4.0  # how much steeper or flatter than the gradient says
 _RETURNED = 1e-2  # of the distance: how far the last secant step along the ray may go
@@ -140,8 +141,8 @@ class _Slide:
         )  # to where the plane is nearest
         probe = self._margin(self._images + self.way + per_row(reach) * chosen, self._source)
         moved = reach.square() * row_dot(chosen, chosen)
-        bend = 2 * (probe - self.at) / (length(self.gradient, 2) * moved) * self.distance  # k D, as seen at this length
-        return chosen, reach / (1 + bend.nan_to_num(0.0).clamp(min=_LEAST_BEND))
+        curvature = 2 * (probe - self.at) / (length(self.gradient, 2) * moved) * self.distance  # k D, at this length
+        return chosen, reach / (1 + curvature.nan_to_num(0.0).clamp(min=_LEAST_CURVATURE))
 
     def follow(self, direction: Tensor, reach: Tensor) -> tuple[Tensor, Tensor]:
         """Go that far, then back to F = 0 along the ray from the image; new ways, and which are shorter.

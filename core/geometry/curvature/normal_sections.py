@@ -122,13 +122,13 @@ def _cut(operator: ShapeOperator, plane: Tensor) -> dict[str, Tensor]:
     normal = (inner / size[:, None]).where(cuts[:, None], torch.nan)
     tangent = torch.stack([normal[:, 1], -normal[:, 0]], 1)
     along = tangent.nan_to_num(0.0)[:, None] @ plane
-    bends = (along * operator(along)).sum((1, 2)).where(cuts, torch.nan)
-    curvature = bends / size
+    normal_curvature = (along * operator(along)).sum((1, 2)).where(cuts, torch.nan)
+    curvature = normal_curvature / size
     radius = 1 / curvature.abs()
     side = -torch.sign(curvature)[:, None]
     return {
         "curvature": curvature,
-        "normal_curvature": bends,
+        "normal_curvature": normal_curvature,
         "tilt": size.clamp(max=1).arccos().rad2deg(),
         "radius": radius,
         "centre": side * normal * radius[:, None],

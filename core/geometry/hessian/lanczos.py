@@ -172,7 +172,7 @@ class _Krylov:
         )
         self._whole[:, : self._across] = across
         self._basis = self._whole[:, self._across :]
-        self._bent = torch.empty_like(self._basis)
+        self._mapped = torch.empty_like(self._basis)
         self._lost = _LOST * torch.finfo(operator.dtype).eps
         self._small = torch.zeros((rows, most, most), dtype=torch.float64, device=operator.device)
         self._factor = torch.zeros((rows, block, block), dtype=torch.float64, device=operator.device)
@@ -221,16 +221,16 @@ class _Krylov:
         any of the basis.
         """
         start, end = self.size, self.size + self._block
-        bent = self._operator.untrimmed(self._next)
-        self._basis[:, start:end], self._bent[:, start:end] = self._next, bent
+        mapped = self._operator.untrimmed(self._next)
+        self._basis[:, start:end], self._mapped[:, start:end] = self._next, mapped
         self.size = end
         recent = slice(max(0, start - self._block), end)
         near = self._basis[:, recent]
-        coordinates = bent @ near.mT
+        coordinates = mapped @ near.mT
         fine = coordinates.double()
         self._small[:, start:end, recent] = fine
         self._small[:, recent, start:end] = fine.mT
-        left = self._outside(torch.baddbmm(bent, coordinates, near, alpha=-1))
+        left = self._outside(torch.baddbmm(mapped, coordinates, near, alpha=-1))
         self._next, self._factor = self._split(left)
         self._scale = self._scale.maximum(fine.abs().amax((1, 2)))
         sizes = self._factor.diagonal(dim1=1, dim2=2)
@@ -243,7 +243,7 @@ class _Krylov:
             if self._block > 1:
                 self._factor = torch.where(empty[:, None, None], torch.linalg.qr(left.mT)[1].mT.double(), self._factor)
             unit = left / left.norm(dim=2, keepdim=True).clamp(min=torch.finfo(left.dtype).tiny)
-            fresh = self._orthonormal(unit + 1e-3 * self._random(len(bent)))
+            fresh = self._orthonormal(unit + 1e-3 * self._random(len(mapped)))
             self._next = torch.where(empty[:, None, None], fresh, self._next)
 
     def estimate(self, count: int, side: Side) -> tuple[Tensor, Tensor]:
@@ -260,13 +260,13 @@ class _Krylov:
         The eigenvectors that were estimated last span the space in which those of the whole are found in float64.
         """
         where = active[done]
-        basis, bent = self._basis[done, : self.size], self._bent[done, : self.size]
-        measured = (basis @ bent.mT).double()
+        basis, mapped = self._basis[done, : self.size], self._mapped[done, : self.size]
+        measured = (basis @ mapped.mT).double()
         span = torch.linalg.qr(self._found[done].double())[0]
         values, turned = torch.linalg.eigh(span.mT @ ((measured + measured.mT) / 2) @ span)
         values = values.flip(1)
         mixed = (span @ turned.flip(2)).mT.to(basis.dtype)
-        vectors, shaped = mixed @ basis, mixed @ bent
+        vectors, shaped = mixed @ basis, mixed @ mapped
         across = self._whole[done, : self._across]
         shaped = torch.baddbmm(shaped, shaped @ across.mT, across, alpha=-1)
         off = shaped.addcmul_(values.to(basis.dtype)[:, :, None], vectors, value=-1)
@@ -285,8 +285,8 @@ class _Krylov:
         order[free] = left + rows[left:].nonzero()[:, 0]
         used = self._across + self.size
         self._whole[free, :used] = self._whole[order[free], :used]  # in place: other memory would have to be made first
-        self._bent[free, : self.size] = self._bent[order[free], : self.size]
-        self._whole, self._basis, self._bent = self._whole[:left], self._basis[:left], self._bent[:left]
+        self._mapped[free, : self.size] = self._mapped[order[free], : self.size]
+        self._whole, self._basis, self._mapped = self._whole[:left], self._basis[:left], self._mapped[:left]
         self._operator, self._small = self._operator.select(order), self._small[order]
         self._next, self._factor, self._scale = self._next[order], self._factor[order], self._scale[order]
         return order
@@ -351,11 +351,11 @@ def quadrature(operator: Operator, probes: int = 8, steps: int = 40, seed: int =
     vectors = start
     for step in range(steps):
         basis[:, :, step] = vectors
-        bent = operator(vectors)
+        mapped = operator(vectors)
         known = basis[:, :, : step + 1]
-        coordinates = (known @ bent[..., None])[..., 0]
+        coordinates = (known @ mapped[..., None])[..., 0]
         small[:, :, : step + 1, step] = small[:, :, step, : step + 1] = coordinates
-        left = bent - (coordinates[..., None, :] @ known)[..., 0, :]
+        left = mapped - (coordinates[..., None, :] @ known)[..., 0, :]
         left = left - ((known @ left[..., None]).mT @ known)[..., 0, :]
         sizes = left.norm(dim=2, keepdim=True)
         scale = small.abs().amax((1, 2, 3))[:, None, None]

@@ -64,21 +64,21 @@ def plan_for(
     """
     if scale is not None and not 0 < scale < math.inf:
         raise ValueError(f"expected a scale of positive length, got {scale}")
-    bends = kinks(classifier)
+    found_kinks = kinks(classifier)
     rows = found.found.nonzero()[0][:2]
-    if not bends and len(rows):
+    if not found_kinks and len(rows):
         probe = products_at(classifier, found, rows, "double backward")
         try:
-            bends = ("a piecewise linear operation",) if is_piecewise_linear(probe) else ()
+            found_kinks = ("a piecewise linear operation",) if is_piecewise_linear(probe) else ()
         except RuntimeError as error:  # no exact second derivative at all: `choose_backend` finds that out too
             if out_of_memory(error):
                 raise
-            bends = ()
-    _refuse(bends, method)
-    if method == "differences" or bends:
+            found_kinks = ()
+    _refuse(found_kinks, method)
+    if method == "differences" or found_kinks:
         step = scale if scale is not None else grey_level(math.prod(classifier.input_shape))
-        return Plan("differences", step, "differences", bends)
-    return Plan("exact", None, None if backend == "auto" else backend, bends)
+        return Plan("differences", step, "differences", found_kinks)
+    return Plan("exact", None, None if backend == "auto" else backend, found_kinks)
 
 
 def require_smooth(classifier: Classifier, method: Method) -> None:
@@ -91,10 +91,10 @@ def require_smooth(classifier: Classifier, method: Method) -> None:
         _refuse(kinks(classifier), method)
 
 
-def _refuse(bends: tuple[str, ...], method: Method) -> None:
-    if method in ("exact", "softplus") and bends:
+def _refuse(found_kinks: tuple[str, ...], method: Method) -> None:
+    if method in ("exact", "softplus") and found_kinks:
         raise ValueError(
-            f"expected a smooth network, got kinks ({', '.join(bends)}), between which all curvatures are 0; measure it"
+            f"expected a smooth network, got kinks ({', '.join(found_kinks)}), between which all curvatures are 0; measure it"
             " by differences or with softplus"
         )
 

@@ -87,8 +87,8 @@ class ShapeOperator:
 
     def untrimmed(self, vectors: Vectors) -> Vectors:
         """(n, b, d): H v / ||g|| of b tangential vectors at each point: S v and a part along the normal."""
-        bent = self.products(vectors.to(self.products.dtype)).to(vectors.dtype)
-        shaped: Tensor = bent / self.steepness.to(vectors.dtype)[:, None, None]
+        second = self.products(vectors.to(self.products.dtype)).to(vectors.dtype)
+        shaped: Tensor = second / self.steepness.to(vectors.dtype)[:, None, None]
         return shaped
 
     def along(self, vectors: Vectors) -> Float[Tensor, "n b"]:
@@ -97,8 +97,8 @@ class ShapeOperator:
         sizes = tangent.norm(dim=2, keepdim=True)
         unit = tangent / sizes.where(sizes > 1e-9 * vectors.double().norm(dim=2, keepdim=True), torch.nan)
         usable = unit.nan_to_num(0.0)
-        bends: Tensor = (usable * self(usable)).sum(2).where(torch.isfinite(unit).all(2), torch.nan)
-        return bends
+        curvature: Tensor = (usable * self(usable)).sum(2).where(torch.isfinite(unit).all(2), torch.nan)
+        return curvature
 
     def matrix(
         self,
@@ -125,9 +125,9 @@ class ShapeOperator:
         here = self.select(torch.tensor([row], device=self.device))
         size = here.freedom
         if self.products.backend != "differences":
-            bent, skew = hessian_matrix(here.products, tick, memory)
+            hessian, skew = hessian_matrix(here.products, tick, memory)
             basis = TangentBasis(here.normals[0], None)
-            return TangentMatrix(basis.inside(bent, 1 / float(here.steepness)), skew, basis)
+            return TangentMatrix(basis.inside(hessian, 1 / float(here.steepness)), skew, basis)
         basis = TangentBasis(here.normals[0], seed)
         if memory is None:
             memory = torch.empty(size**2, dtype=here.products.dtype, device=self.device)

@@ -255,8 +255,10 @@ class _Look:
         radius = self._radius
         ahead, behind, linear = one.ahead.double(), one.behind.double(), one.linear.double()
         gain, straight = ahead.norm(dim=2) / radius, linear.norm(dim=2)
-        answered, bent = (distances(torch.nan_to_num(each)) for each in (ahead, radius * linear))
-        scores = mantel_where_distinct(torch.cat([apart, apart, bent]), torch.cat([answered, bent, answered])).score
+        answered, answered_linear = (distances(torch.nan_to_num(each)) for each in (ahead, radius * linear))
+        scores = mantel_where_distinct(
+            torch.cat([apart, apart, answered_linear]), torch.cat([answered, answered_linear, answered])
+        ).score
         variation, plain = (
             torch.from_numpy(isotropy.variation(each.cpu().numpy())).to(gain.device) for each in (gain, straight)
         )

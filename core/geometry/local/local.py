@@ -360,11 +360,14 @@ class _Around:
         """Mantel scores of the points ahead, and the distances of the first images."""
         count = there.shape[1]
         apart = (self._radius * distances(vectors)).expand(len(there), -1, -1)
-        answered, bent = distances(torch.nan_to_num(there)), self._radius * distances(linear)
+        answered, answered_linear = distances(torch.nan_to_num(there)), self._radius * distances(linear)
         plain = distances(random).expand_as(apart)
         shown = min(count, _SHOWN)
         rows = torch.triu_indices(shown, shown, 1, device=apart.device)
-        first, second = torch.cat([apart, apart, bent, apart]), torch.cat([answered, bent, answered, plain])
+        first, second = (
+            torch.cat([apart, apart, answered_linear, apart]),
+            torch.cat([answered, answered_linear, answered, plain]),
+        )
         score, p = mantel_where_distinct(first, second, self._permutations, self._seed)
         raw, straight, jacobian, plainly = score.view(4, -1)
         return {
@@ -376,7 +379,7 @@ class _Around:
             "lipschitz_pairs": steepest_pair(apart, answered),
             "apart": apart[:keep, rows[0], rows[1]],
             "answered": answered[:keep, rows[0], rows[1]],
-            "answered_linear": bent[:keep, rows[0], rows[1]],
+            "answered_linear": answered_linear[:keep, rows[0], rows[1]],
         }
 
     def _maps(self, here: Linearised, gains: Tensor) -> dict[str, Tensor]:

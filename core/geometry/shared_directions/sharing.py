@@ -332,11 +332,11 @@ def direction_sensitivity(
         )
         step = profile.scale
         kept = kept & np.isfinite(profile.directions).all((1, 2, 3, 4))
-        bent = replace(
+        curved = replace(
             profile,
             **{name: getattr(profile, name)[kept] for name in ("directions", "direction_curvatures", "normals")},
         )
-        spans = {**curvature_spans(bent, directions, seed), "all of space": None}
+        spans = {**curvature_spans(curved, directions, seed), "all of space": None}
     if not kept.any():
         raise ValueError("expected at least one image with a boundary point, got none; take more images")
     on_progress(0.5)

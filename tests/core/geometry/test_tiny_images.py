@@ -164,9 +164,9 @@ def test_the_boundary_of_tiny_images_is_where_it_is_on_paper(kind: str, shape: t
         with pytest.raises(ImageError, match="got 1: their boundary, a point, cannot bend"):
             core.curvature_profile(truth(kind, shape), pixels)
         return
-    bends = core.curvature_profile(truth(kind, shape), pixels).curvatures
-    assert bends.shape == (COUNT, off.shape[1] - 1)
-    np.testing.assert_allclose(bends, -1 / 0.35 if kind == "ball" else 0.0, atol=1e-5)
+    curvatures = core.curvature_profile(truth(kind, shape), pixels).curvatures
+    assert curvatures.shape == (COUNT, off.shape[1] - 1)
+    np.testing.assert_allclose(curvatures, -1 / 0.35 if kind == "ball" else 0.0, atol=1e-5)
 
 
 def test_every_function_that_takes_images_is_here() -> None:

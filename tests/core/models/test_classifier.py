@@ -316,8 +316,8 @@ def test_boundary_points_of_what_writes_into_its_input(
     images = truths.images(2, SHAPE, dtype=torch.float32)
     found = [boundary_points(Classifier(Writes(steps), SHAPE, device="cpu"), images) for steps in (writes, reads)]
     np.testing.assert_allclose(found[0].distance, found[1].distance, rtol=1e-4)
-    bends = [curvature_profile(Classifier(Writes(steps), SHAPE, device="cpu"), images) for steps in (writes, reads)]
-    np.testing.assert_allclose(bends[0].curvatures, bends[1].curvatures, rtol=1e-3, atol=1e-4)
+    profiles = [curvature_profile(Classifier(Writes(steps), SHAPE, device="cpu"), images) for steps in (writes, reads)]
+    np.testing.assert_allclose(profiles[0].curvatures, profiles[1].curvatures, rtol=1e-3, atol=1e-4)
 
 
 # -- fingerprint ------------------------------------------------------------------------------------------------------

@@ -59,9 +59,9 @@ def test_a_transformer_has_second_derivatives_and_rows_that_do_not_see_each_othe
 
     at = image.clone().requires_grad_()
     (gradient,) = torch.autograd.grad(module(at)[0, 0], at, create_graph=True)
-    (bend,) = torch.autograd.grad((gradient * way).sum(), at)
+    (second,) = torch.autograd.grad((gradient * way).sum(), at)
     by_differences = (slope(image + 1e-5 * way) - slope(image - 1e-5 * way)) / 2e-5
-    assert (bend * way).sum().item() == pytest.approx(by_differences.item(), rel=1e-5)
+    assert (second * way).sum().item() == pytest.approx(by_differences.item(), rel=1e-5)
     assert abs(by_differences.item()) > 1e-6
     others = torch.rand(3, 1, 8, 8, dtype=torch.float64)
     assert torch.allclose(module(torch.cat([image, others]))[:1], module(image), atol=1e-12)

@@ -49,11 +49,11 @@ def test_an_exported_program_computes_the_same(tmp_path: Path, batch: int | None
     assert classifier.num_classes == 5
     given = images(3).requires_grad_()
     (slope,) = torch.autograd.grad(classifier(given)[:, 0].sum(), given, create_graph=True)
-    (bend,) = torch.autograd.grad((slope**2).sum(), given)
+    (second,) = torch.autograd.grad((slope**2).sum(), given)
     expected_input = images(3).requires_grad_()
     (expected,) = torch.autograd.grad(net()(expected_input)[:, 0].sum(), expected_input)
     assert torch.allclose(slope, expected, atol=1e-6)
-    assert bool(bend.any())
+    assert bool(second.any())
 
 
 def onnx_net(path: Path, *, batch: int | None, spoil: bool = False) -> np.ndarray:

@@ -196,9 +196,9 @@ def test_numbers_of_known_results() -> None:
     size = np.abs(semicircle)
     assert size.sum() ** 2 / (size**2).sum() / 600 == pytest.approx(flat.evidence[2].control, rel=0.02)
     assert (size < 0.05 * size.max()).mean() == pytest.approx(flat.evidence[1].control, abs=0.01)
-    bent = curvature._convex([of("photos/standard", True)])
-    assert bent.evidence[0].value == 1
-    assert bent.evidence[1].value == pytest.approx(-8 / 9.4)
+    made = curvature._convex([of("photos/standard", True)])
+    assert made.evidence[0].value == 1
+    assert made.evidence[1].value == pytest.approx(-8 / 9.4)
     missed = curvature._connected([of("photos/standard", False)])
     assert missed.evidence[4].value == 0.5
     assert "stalled" in missed.evidence[4].quantity

@@ -174,14 +174,14 @@ def _most(*arrays: np.ndarray) -> float:
 
 
 def _distances(one: LocalCard, before: str) -> list[Panel]:
-    apart, answered, bent = one.apart[0], one.answered[0], one.answered_linear[0]
+    apart, answered, answered_linear = one.apart[0], one.answered[0], one.answered_linear[0]
     unit = _unit(one, "answered")
     pixels = Axis(label="|z - w|", unit="ℓ2")
     shown = (
         (apart, answered, f"as it is: r {_said(one.mantel_raw[0])}", pixels, "|F(z) - F(w)|"),
-        (apart, bent, f"linearised: r {_said(one.mantel_linear[0])}", pixels, "|J (z - w)|"),
+        (apart, answered_linear, f"linearised: r {_said(one.mantel_linear[0])}", pixels, "|J (z - w)|"),
         (
-            bent,
+            answered_linear,
             answered,
             f"against it: r {_said(one.mantel_jacobian[0])}",
             Axis(label="|J (z - w)|", unit=unit),

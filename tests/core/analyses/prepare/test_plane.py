@@ -134,14 +134,14 @@ def test_a_plane_of_a_corruption_holds_its_path_and_shows_all_of_it() -> None:
     found = ask("slice", reference, dark, u="corruption:brightness", v="corruption:gaussian_noise", **asked)
     assert found.path_names == ("brightness", "gaussian_noise")
     assert found.paths is not None
-    straight, bent = found.paths
+    straight, leaving = found.paths
     np.testing.assert_allclose(straight[:, 0], np.linspace(0, 0.5, 6) * 8, atol=1e-5)  # 0.1 more at each of 64 pixels
     np.testing.assert_allclose(straight[:, 1:], 0, atol=1e-5)
     corrupted = corrupt(dark.pixels[:1], "gaussian_noise", 4.0)
-    np.testing.assert_allclose(bent[4, :2], found.plane.to_plane(corrupted)[0], atol=1e-5)
-    assert bent[4, 2] == pytest.approx(float(found.plane.residual(corrupted)), abs=1e-5)
-    assert bent[5, 2] > 0.1
-    assert bent[3, 2] < 1e-5  # severity 3 spans the plane
+    np.testing.assert_allclose(leaving[4, :2], found.plane.to_plane(corrupted)[0], atol=1e-5)
+    assert leaving[4, 2] == pytest.approx(float(found.plane.residual(corrupted)), abs=1e-5)
+    assert leaving[5, 2] > 0.1
+    assert leaving[3, 2] < 1e-5  # severity 3 spans the plane
     assert found.home is not None
     for path in found.paths:
         assert (path[:, 0] > found.home[0]).all()

@@ -177,8 +177,8 @@ def test_colours_follow_their_curve(shape: tuple[int, int, int], dtype: torch.dt
     added = torch.sin(math.pi * k.view(-1, 1, 1, 1, 1) * images.double())
     exact = images.double() + torch.einsum("nck,knchw->nchw", drawn.coefficients.double(), added)
     # lines between table entries 1 / 1024 apart: an error of at most max |f''| / (8 * 1024²)
-    bend = (drawn.coefficients.double().abs() * (math.pi * k) ** 2).sum(2).view(5, -1, 1, 1)
-    slack = bend / (8 * 1024**2) + {torch.float32: 1e-4, torch.float64: 1e-12}[dtype]
+    second_derivative = (drawn.coefficients.double().abs() * (math.pi * k) ** 2).sum(2).view(5, -1, 1, 1)
+    slack = second_derivative / (8 * 1024**2) + {torch.float32: 1e-4, torch.float64: 1e-12}[dtype]
     assert bool(((made.double() - exact.clamp(0, 1)).abs() <= slack).all())
     assert float(made[:, :, 0].abs().max()) == 0
     assert float((made[:, :, 1] - 1).abs().max()) == 0

@@ -266,8 +266,8 @@ def test_kinks_that_torch_does_not_name_are_found_by_their_vanishing_curvature()
     class Where(nn.Module):
         def forward(self, images: Tensor) -> Tensor:
             flat = images.flatten(1)
-            bent = torch.where(flat > 0.5, 3 * flat - 1, flat)
-            return torch.stack([bent.sum(1), flat.flip(1).cumsum(1)[:, 7] * 4 + 9], 1)
+            kinked = torch.where(flat > 0.5, 3 * flat - 1, flat)
+            return torch.stack([kinked.sum(1), flat.flip(1).cumsum(1)[:, 7] * 4 + 9], 1)
 
     found = curvature_profile(truths.classifier(Where(), (1, 4, 4), torch.float64), truths.images(3, (1, 4, 4)), 3)
     assert found.method == "differences"

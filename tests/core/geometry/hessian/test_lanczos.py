@@ -53,8 +53,8 @@ class Matrices:
 
     def __call__(self, vectors: Tensor) -> Tensor:
         self.calls += 1
-        bent: Tensor = ((vectors @ self.rotation) * self.values[:, None]) @ self.rotation.T
-        return bent if self.skew is None else bent + vectors @ self.skew
+        mapped: Tensor = ((vectors @ self.rotation) * self.values[:, None]) @ self.rotation.T
+        return mapped if self.skew is None else mapped + vectors @ self.skew
 
 
 def matrices(*spectra: np.ndarray, skew: float = 0.0) -> Matrices:
@@ -93,8 +93,8 @@ def test_both_ends_are_found_for_many_matrices_at_once(block: int, side: Side) -
         order = np.sort(spectrum)
         expected = np.r_[order[:3], order[-3:]] if side == "both ends" else spectrum[np.argsort(-np.abs(spectrum))[:6]]
         np.testing.assert_allclose(found.values[row], np.sort(expected)[::-1], atol=1e-5 * np.abs(spectrum).max())
-    bent = operator(found.vectors) - found.values[:, :, None] * found.vectors
-    np.testing.assert_allclose(bent.norm(dim=2), found.residual, atol=1e-10)
+    mapped = operator(found.vectors) - found.values[:, :, None] * found.vectors
+    np.testing.assert_allclose(mapped.norm(dim=2), found.residual, atol=1e-10)
     products = found.vectors @ found.vectors.mT
     np.testing.assert_allclose(products, torch.eye(6).expand_as(products), atol=1e-8)
     assert found.skew.max() < 1e-10

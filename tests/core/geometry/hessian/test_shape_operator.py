@@ -34,13 +34,13 @@ def operator(backend: Backend = "double backward", dtype: torch.dtype = torch.fl
 def test_it_is_symmetric_and_stays_in_the_tangent_space(dtype: torch.dtype) -> None:
     shape_operator, _ = operator(dtype=dtype)
     vectors = torch.randn((3, 5, 36), generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    bent = shape_operator(vectors)
+    shaped = shape_operator(vectors)
     slack = {torch.float32: 1e-5, torch.float64: 1e-12}[dtype]
-    np.testing.assert_allclose((bent @ shape_operator.normals[:, :, None]), 0, atol=slack)
-    products = vectors @ bent.mT
+    np.testing.assert_allclose((shaped @ shape_operator.normals[:, :, None]), 0, atol=slack)
+    products = vectors @ shaped.mT
     np.testing.assert_allclose(products, products.mT, atol=10 * slack)
     np.testing.assert_allclose(shape_operator(shape_operator.normals[:, None]), 0, atol=slack)
-    np.testing.assert_allclose(shape_operator.select(torch.tensor([1]))(vectors[1:2])[0], bent[1], atol=slack)
+    np.testing.assert_allclose(shape_operator.select(torch.tensor([1]))(vectors[1:2])[0], shaped[1], atol=slack)
 
 
 @pytest.mark.parametrize("backend", ["double backward", "differences"])

@@ -20,7 +20,7 @@ SHAPE = (1, 6, 6)
 
 def test_a_paraboloid_grows_with_slope_1_until_it_is_even() -> None:
     centre = torch.full(SHAPE, 0.5, dtype=torch.float64)
-    module = local_maps.Bent(2.0 * truths.unit(SHAPE), 1.5, centre)
+    module = local_maps.Curved(2.0 * truths.unit(SHAPE), 1.5, centre)
     found = radius_sweep(truths.classifier(module, SHAPE, torch.float64), centre[None], (1e-5, 1e-4, 100.0), count=20)
     assert found.asymmetry[0, 1] / found.asymmetry[0, 0] == pytest.approx(10, rel=0.05)
     assert found.asymmetry[0, 2] == pytest.approx(1)

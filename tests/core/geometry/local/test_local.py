@@ -113,14 +113,14 @@ def test_a_hinge_at_its_kink_moves_on_one_side_only() -> None:
 
 @pytest.mark.parametrize("radius", [0.05, 0.2, 3.0])
 def test_a_paraboloid_is_as_asymmetric_as_its_bend(radius: float) -> None:
-    centre, slope, bend = torch.full(SMALL, 0.5, dtype=torch.float64), 2.0 * truths.unit(SMALL), 1.5
-    classifier = truths.classifier(local_maps.Bent(slope, bend, centre), SMALL, torch.float64)
+    centre, slope, curvature = torch.full(SMALL, 0.5, dtype=torch.float64), 2.0 * truths.unit(SMALL), 1.5
+    classifier = truths.classifier(local_maps.Curved(slope, curvature, centre), SMALL, torch.float64)
     found = local_geometry(classifier, centre[None], radius, **{**QUICK, "count": 60})
     along = found.gain_linear[0]
     with np.errstate(divide="ignore"):
-        np.testing.assert_allclose(found.asymmetry[0], np.minimum(1, bend * radius / along), rtol=1e-6)
+        np.testing.assert_allclose(found.asymmetry[0], np.minimum(1, curvature * radius / along), rtol=1e-6)
     np.testing.assert_allclose(found.lipschitz_point, 2.0)
-    assert 2.0 < found.lipschitz_ball[0] <= 2.0 + 2 * bend * radius + 1e-9  # |w + 2 c (x - x0)|
+    assert 2.0 < found.lipschitz_ball[0] <= 2.0 + 2 * curvature * radius + 1e-9  # |w + 2 c (x - x0)|
     np.testing.assert_allclose(found.margin, 0, atol=1e-9)
 
 

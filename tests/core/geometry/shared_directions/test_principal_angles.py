@@ -16,8 +16,8 @@ SHAPE = (1, 8, 8)
 
 def above_the_apex(rows: Tensor) -> tuple[curved.Graph, Tensor]:
     """A quadric with curvatures 1, 1, -1, -1 along four rows, and images above its apex, nearer than it bends."""
-    bends = torch.diag(torch.tensor([1.0, 1.0, -1.0, -1.0])).double()
-    surface = curved.Graph(rows, curved.centre(SHAPE), bends)
+    hessian = torch.diag(torch.tensor([1.0, 1.0, -1.0, -1.0])).double()
+    surface = curved.Graph(rows, curved.centre(SHAPE), hessian)
     y = torch.zeros((4, 5), dtype=torch.float64)
     y[:, 0] = torch.linspace(0.5, 0.9, 4)
     return surface, curved.at(surface, y)

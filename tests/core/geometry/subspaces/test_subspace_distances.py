@@ -136,13 +136,13 @@ def test_a_sphere_is_left_inside_each_subspace_by_the_shortest_way(
 class Ridge(nn.Module):
     """Class 1 where one direction exceeds a threshold that the square of another raises: a parabola."""
 
-    def __init__(self, steep: Tensor, bent: Tensor) -> None:
+    def __init__(self, steep: Tensor, other: Tensor) -> None:
         super().__init__()
-        self.axes = nn.Parameter(torch.stack([steep.flatten(), bent.flatten()]))
+        self.axes = nn.Parameter(torch.stack([steep.flatten(), other.flatten()]))
 
     def forward(self, images: Tensor) -> Tensor:
-        steep, bent = ((images.flatten(1) - 0.5) @ self.axes.T).unbind(1)
-        over = steep - 1 + (bent - 1).square()
+        steep, other = ((images.flatten(1) - 0.5) @ self.axes.T).unbind(1)
+        over = steep - 1 + (other - 1).square()
         return torch.stack([-over, over], 1)
 
 

@@ -268,8 +268,8 @@ def test_both_renderers_draw_it(shading: Any) -> None:
 
 def test_severity_paths_are_dotted_with_the_severities_that_are_apart() -> None:
     straight = np.stack([np.array([0, 1.0, 2, 2.1, 4, 5]), np.zeros(6), np.zeros(6)], 1)
-    bent = np.stack([np.zeros(6), np.linspace(0, 5, 6), np.linspace(0, 1.5, 6)], 1)
-    chart = slice_chart(a_slice(paths=np.stack([straight, bent]), path_names=("fog", "jpeg")), class_names=NAMES)
+    leaving = np.stack([np.zeros(6), np.linspace(0, 5, 6), np.linspace(0, 1.5, 6)], 1)
+    chart = slice_chart(a_slice(paths=np.stack([straight, leaving]), path_names=("fog", "jpeg")), class_names=NAMES)
     dotted = [each for each in chart.panels[0].layers if isinstance(each, LinesLayer) and each.dash == "dotted"]
     np.testing.assert_array_equal(dotted[0].paths[0], straight[:, :2])
     marks = [each for each in chart.panels[0].layers if isinstance(each, PointsLayer)]
