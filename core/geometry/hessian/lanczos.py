@@ -46,7 +46,7 @@ class Operator(Protocol):
         """(n, d)."""
 
     @property
-    def freedom(self) -> int:
+    def tangent_dim(self) -> int:
         """The dimension of the tangent spaces."""
 
     @property
@@ -61,7 +61,7 @@ class Operator(Protocol):
         """Some of the maps."""
 
     @property
-    def across(self) -> Float[Tensor, "n m d"]:
+    def normal_basis(self) -> Float[Tensor, "n m d"]:
         """Unit vectors orthogonal to the tangent spaces: one each, or none."""
 
     def tangential(self, vectors: Vectors) -> Vectors:
@@ -70,8 +70,8 @@ class Operator(Protocol):
     def __call__(self, vectors: Vectors) -> Vectors:
         """The maps of b vectors each, in the precision of the vectors."""
 
-    def untrimmed(self, vectors: Vectors) -> Vectors:
-        """The same of tangential vectors, with what the map adds across the tangent spaces."""
+    def apply_unprojected(self, vectors: Vectors) -> Vectors:
+        """The same of tangential vectors, with what the map adds orthogonal to the tangent spaces."""
 
 
 Watch = Callable[[Int[Tensor, " r"], Float[Tensor, "r k"], Float[Tensor, "r k"]], None]
@@ -116,10 +116,10 @@ def extreme_eigenvalues(
     Returns:
         The eigenvalues, of maps that did not converge as far as they were found.
     """
-    rows, freedom = operator.shape[0], operator.freedom
-    count = min(count, freedom)
-    most = min(max(budget if budget is not None else 6 * count + 40, count), freedom)
-    block = 1 if most == freedom else min(block, most)
+    rows, tangent_dim = operator.shape[0], operator.tangent_dim
+    count = min(count, tangent_dim)
+    most = min(max(budget if budget is not None else 6 * count + 40, count), tangent_dim)
+    block = 1 if most == tangent_dim else min(block, most)
     search = _Krylov(operator, most, block, seed)
     ends = _empty(operator, count)
     active = torch.arange(rows, device=operator.device)
@@ -165,13 +165,13 @@ class _Krylov:
         self._operator, self._block = operator, block
         self._generator = torch.Generator().manual_seed(seed)
         most += block
-        across = operator.across
-        self._across = across.shape[1]
+        normal_basis = operator.normal_basis
+        self._codim = normal_basis.shape[1]
         self._whole = torch.empty(  # with what is across first: one pass takes it out of a vector as well
-            (rows, self._across + most, dimension), dtype=operator.dtype, device=operator.device
+            (rows, self._codim + most, dimension), dtype=operator.dtype, device=operator.device
         )
-        self._whole[:, : self._across] = across
-        self._basis = self._whole[:, self._across :]
+        self._whole[:, : self._codim] = normal_basis
+        self._basis = self._whole[:, self._codim :]
         self._mapped = torch.empty_like(self._basis)
         self._lost = _LOST * torch.finfo(operator.dtype).eps
         self._small = torch.zeros((rows, most, most), dtype=torch.float64, device=operator.device)
@@ -190,7 +190,7 @@ class _Krylov:
 
     def _outside(self, vectors: Tensor) -> Tensor:
         """What of the vectors is tangential and outside of the basis."""
-        known = self._whole[:, : self._across + self.size]
+        known = self._whole[:, : self._codim + self.size]
         return torch.baddbmm(vectors, vectors @ known.mT, known, alpha=-1)
 
     def _orthonormal(self, vectors: Tensor) -> Tensor:
@@ -221,7 +221,7 @@ class _Krylov:
         any of the basis.
         """
         start, end = self.size, self.size + self._block
-        mapped = self._operator.untrimmed(self._next)
+        mapped = self._operator.apply_unprojected(self._next)
         self._basis[:, start:end], self._mapped[:, start:end] = self._next, mapped
         self.size = end
         recent = slice(max(0, start - self._block), end)
@@ -267,8 +267,8 @@ class _Krylov:
         values = values.flip(1)
         mixed = (span @ turned.flip(2)).mT.to(basis.dtype)
         vectors, shaped = mixed @ basis, mixed @ mapped
-        across = self._whole[done, : self._across]
-        shaped = torch.baddbmm(shaped, shaped @ across.mT, across, alpha=-1)
+        normal_basis = self._whole[done, : self._codim]
+        shaped = torch.baddbmm(shaped, shaped @ normal_basis.mT, normal_basis, alpha=-1)
         off = shaped.addcmul_(values.to(basis.dtype)[:, :, None], vectors, value=-1)
         ends.values[where], ends.vectors[where] = values, vectors.double()
         ends.residual[where] = off.norm(dim=2).double()
@@ -283,7 +283,7 @@ class _Krylov:
         order = torch.arange(left, device=rows.device)
         free = (~rows[:left]).nonzero()[:, 0]
         order[free] = left + rows[left:].nonzero()[:, 0]
-        used = self._across + self.size
+        used = self._codim + self.size
         self._whole[free, :used] = self._whole[order[free], :used]  # in place: other memory would have to be made first
         self._mapped[free, : self.size] = self._mapped[order[free], : self.size]
         self._whole, self._basis, self._mapped = self._whole[:left], self._basis[:left], self._mapped[:left]
@@ -344,7 +344,7 @@ class Density(NamedTuple):
 def quadrature(operator: Operator, probes: int = 8, steps: int = 40, seed: int = 0) -> Density:
     """The density of each spectrum, by stochastic Lanczos quadrature: probes times steps products of each map."""
     rows, dimension = operator.shape
-    steps = min(steps, operator.freedom)
+    steps = min(steps, operator.tangent_dim)
     start = random_tangents(operator, probes, torch.Generator().manual_seed(seed))
     basis = torch.zeros((rows, probes, steps, dimension), dtype=torch.float64, device=operator.device)
     small = torch.zeros((rows, probes, steps, steps), dtype=torch.float64, device=operator.device)

@@ -94,8 +94,8 @@ def require_smooth(classifier: Classifier, method: Method) -> None:
 def _refuse(found_kinks: tuple[str, ...], method: Method) -> None:
     if method in ("exact", "softplus") and found_kinks:
         raise ValueError(
-            f"expected a smooth network, got kinks ({', '.join(found_kinks)}), between which all curvatures are 0; measure it"
-            " by differences or with softplus"
+            f"expected a smooth network, got kinks ({', '.join(found_kinks)}), between which all curvatures are 0; measure"
+            " it by differences or with softplus"
         )
 
 

@@ -51,7 +51,7 @@ class ShapeOperator:
         return self.products.shape
 
     @property
-    def freedom(self) -> int:
+    def tangent_dim(self) -> int:
         """The dimension of the tangent spaces."""
         return self.shape[1] - 1
 
@@ -76,16 +76,16 @@ class ShapeOperator:
         return tangential
 
     @property
-    def across(self) -> Float[Tensor, "n 1 d"]:
+    def normal_basis(self) -> Float[Tensor, "n 1 d"]:
         """The normals."""
         normals: Tensor = self.normals[:, None]
         return normals
 
     def __call__(self, vectors: Vectors) -> Vectors:
         """(n, b, d): S v for b vectors at each point, in the precision of the vectors."""
-        return self.tangential(self.untrimmed(self.tangential(vectors)))
+        return self.tangential(self.apply_unprojected(self.tangential(vectors)))
 
-    def untrimmed(self, vectors: Vectors) -> Vectors:
+    def apply_unprojected(self, vectors: Vectors) -> Vectors:
         """(n, b, d): H v / ||g|| of b tangential vectors at each point: S v and a part along the normal."""
         second = self.products(vectors.to(self.products.dtype)).to(vectors.dtype)
         shaped: Tensor = second / self.steepness.to(vectors.dtype)[:, None, None]
@@ -123,7 +123,7 @@ class ShapeOperator:
             The matrix.
         """
         here = self.select(torch.tensor([row], device=self.device))
-        size = here.freedom
+        size = here.tangent_dim
         if self.products.backend != "differences":
             hessian, skew = hessian_matrix(here.products, tick, memory)
             basis = TangentBasis(here.normals[0], None)

@@ -43,7 +43,7 @@ class TangentMatrix:
         return 1, len(self.values)
 
     @property
-    def freedom(self) -> int:
+    def tangent_dim(self) -> int:
         """The dimension of the tangent space."""
         return len(self.values)
 
@@ -62,7 +62,7 @@ class TangentMatrix:
         return self
 
     @property
-    def across(self) -> Float[Tensor, "1 0 k"]:
+    def normal_basis(self) -> Float[Tensor, "1 0 k"]:
         """None."""
         return self.values.new_empty((1, 0, len(self.values)))
 
@@ -70,7 +70,7 @@ class TangentMatrix:
         """The vectors: all of them are tangential."""
         return vectors
 
-    def untrimmed(self, vectors: Vectors) -> Vectors:
+    def apply_unprojected(self, vectors: Vectors) -> Vectors:
         """As called."""
         return self(vectors)
 
@@ -92,9 +92,9 @@ class TangentMatrix:
             are NaN where S is not finite.
         """
         if not math.isfinite(self.skew):
-            return self._unknown(min(count, self.freedom))
-        count = min(count, self.freedom)
-        if self.device.type != "cpu" or self.freedom < 2:
+            return self._unknown(min(count, self.tangent_dim))
+        count = min(count, self.tangent_dim)
+        if self.device.type != "cpu" or self.tangent_dim < 2:
             every, ends = torch.linalg.eigvalsh(self.values).flip(0).double(), None
         else:
             every, ends = self._reduced(count, side)
@@ -105,9 +105,9 @@ class TangentMatrix:
         return every, ends._replace(vectors=self.basis.pixels(ends.vectors[0])[None], skew=skew)
 
     def _unknown(self, count: int) -> tuple[Tensor, Ends]:
-        nan = torch.full((self.freedom,), torch.nan, dtype=torch.float64, device=self.device)
+        nan = torch.full((self.tangent_dim,), torch.nan, dtype=torch.float64, device=self.device)
         some = nan.new_full((1, count), torch.nan)
-        vectors = nan.new_full((1, count, self.freedom + 1), torch.nan)
+        vectors = nan.new_full((1, count, self.tangent_dim + 1), torch.nan)
         none = torch.zeros(1, dtype=torch.int64, device=self.device)
         return nan, Ends(some, vectors, some, none > 0, some[:, 0], none)
 
@@ -118,7 +118,7 @@ class TangentMatrix:
         matrix = self.values.numpy().T  # symmetric; in LAPACK's order of memory, so that it works in this very memory
         diagonal = self.values.diagonal().clone()
         reduce, room, find = get_lapack_funcs(("sytrd", "sytrd_lwork", "sterf"), (matrix,))
-        _, main, beside, scales, _ = reduce(matrix, lwork=int(room(self.freedom)[0]), overwrite_a=1)
+        _, main, beside, scales, _ = reduce(matrix, lwork=int(room(self.tangent_dim)[0]), overwrite_a=1)
         every, failed = find(main, beside)
         chosen = _ends_of(main, beside, *_sides(every, count, side))
         vectors = None if chosen is None else _reflected(torch.from_numpy(chosen[1]), self.values, scales)
@@ -142,7 +142,7 @@ class TangentMatrix:
             residual[None],
             (residual.amax() <= _EXACT * values.abs().amax())[None],
             residual.new_zeros(1),
-            torch.tensor([self.freedom]),
+            torch.tensor([self.tangent_dim]),
         )
 
 

@@ -131,7 +131,7 @@ class MeanOperator:
         return 1, self._operators[0].shape[1]
 
     @property
-    def freedom(self) -> int:
+    def tangent_dim(self) -> int:
         """The dimension of image space."""
         return self.shape[1]
 
@@ -150,7 +150,7 @@ class MeanOperator:
         return self if len(rows) else MeanOperator(self._operators)
 
     @property
-    def across(self) -> Float[Tensor, "1 0 d"]:
+    def normal_basis(self) -> Float[Tensor, "1 0 d"]:
         """None."""
         return torch.empty((1, 0, self.shape[1]), dtype=self.dtype, device=self.device)
 
@@ -158,7 +158,7 @@ class MeanOperator:
         """The vectors."""
         return vectors
 
-    def untrimmed(self, vectors: Float[Tensor, "1 b d"]) -> Float[Tensor, "1 b d"]:
+    def apply_unprojected(self, vectors: Float[Tensor, "1 b d"]) -> Float[Tensor, "1 b d"]:
         """As called."""
         return self(vectors)
 

@@ -27,7 +27,7 @@ class Matrices:
         return self.values.shape[0], self.values.shape[1]
 
     @property
-    def freedom(self) -> int:
+    def tangent_dim(self) -> int:
         return self.values.shape[1]
 
     @property
@@ -42,13 +42,13 @@ class Matrices:
         return Matrices(self.values[rows], self.rotation, self.skew)
 
     @property
-    def across(self) -> Tensor:
-        return self.values.new_empty((len(self.values), 0, self.freedom))
+    def normal_basis(self) -> Tensor:
+        return self.values.new_empty((len(self.values), 0, self.tangent_dim))
 
     def tangential(self, vectors: Tensor) -> Tensor:
         return vectors
 
-    def untrimmed(self, vectors: Tensor) -> Tensor:
+    def apply_unprojected(self, vectors: Tensor) -> Tensor:
         return self(vectors)
 
     def __call__(self, vectors: Tensor) -> Tensor:
