@@ -25,19 +25,20 @@ from core.files import write_whole
 _HEADER = "result"  # the member of the archive that holds the JSON
 
 
-def quantity(unit: str, axes: str = "", *, words: str = "", default: Any = MISSING) -> Any:
+def quantity(unit: str, axes: str = "", *, words: str = "", formerly: str = "", default: Any = MISSING) -> Any:
     """Declare a field of a result.
 
     Args:
         unit: what one step of the value means, "" for pure numbers and for words.
         axes: names of the array's axes, separated by blanks, "" for a plain value.
         words: what a table calls the number, "" for fields that no text quotes.
+        formerly: the name of the field in results saved by version 0.1, where that was another one.
         default: the value when none is given; without it the field is required.
 
     Returns:
-        A dataclass field that carries the unit, the axes and the words.
+        A dataclass field that carries these.
     """
-    metadata = {"unit": unit, "axes": axes, "words": words}
+    metadata = {"unit": unit, "axes": axes, "words": words, "formerly": formerly}
     return field(metadata=metadata) if default is MISSING else field(default=default, metadata=metadata)
 
 
@@ -193,11 +194,12 @@ class Result:
         kind = _class_named(header["kind"])
         if not issubclass(kind, cls):
             raise ValueError(f"expected a saved {cls.__name__}, got a {kind.__name__}")
-        known = {entry.name for entry in fields(kind)}
-        plain = {name: _frozen(value) for name, value in header["fields"].items() if name in known}
+        known = {entry.metadata.get("formerly"): entry.name for entry in fields(kind)}
+        known.update({entry.name: entry.name for entry in fields(kind)})
+        plain = {known[name]: _frozen(value) for name, value in header["fields"].items() if name in known}
         missing: dict[str, Any] = {name: float("nan") for name in kind.timed if name not in plain}
         try:
-            return kind(**missing, **plain, **{name: value for name, value in arrays.items() if name in known})
+            return kind(**missing, **plain, **{known[name]: value for name, value in arrays.items() if name in known})
         except TypeError as error:
             raise ValueError(f"expected a {kind.__name__} with all its fields, got one of another version") from error
 

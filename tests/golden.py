@@ -39,7 +39,7 @@ SHARE = 0.1
 LEFT_OUT = {"seconds", "recipe", "fingerprint"}  # differs from run to run, is the question, holds libraries' versions
 COUNTS = {"forwards", "gradients", "products"}
 ROUNDED = {
-    "*": {"residual", "skew", "offset"},  # are rounding
+    "*": {"residual", "asymmetry_ratio", "offset"},  # are rounding
     "curvature": {"angle"},  # what the search for the nearest point left over
     # a principal direction and its opposite are the same: which comes out is chance
     "curvature_section": {"u", "outline", "logits", "margin", "entropy", "confidence", "label"},

@@ -77,7 +77,10 @@ def tiles(card: CurvatureCard) -> dict[str, str]:
     if card.residual.shape[1]:
         lines["largest residual / largest |k|"] = number(float(card.residual[0].max() / largest))
     if card.method == "differences":
-        lines |= {"step h of differences": number(card.scale, "ℓ2"), "asymmetry of the matrix": number(card.skew[0])}
+        lines |= {
+            "step h of differences": number(card.scale, "ℓ2"),
+            "asymmetry of the matrix": number(card.asymmetry_ratio[0]),
+        }
     if card.method == "softplus":
         lines |= {"sharpness of kinks": number(card.sharpness), "images that keep their class": percent(card.agreement)}
     return lines | {

@@ -54,7 +54,10 @@ def facts(source: str, found: DirectionSharing) -> None:
     if found.complete:
         lines["sign of the mean returns"] = f"{found.same_sign:.0%}"
     if np.isfinite(found.scale):
-        lines |= {"scale of the differences": f"{found.scale:.3g} ℓ2", "asymmetry of the matrix": f"{found.skew:.2g}"}
+        lines |= {
+            "scale of the differences": f"{found.scale:.3g} ℓ2",
+            "asymmetry of the matrix": f"{found.asymmetry_ratio:.2g}",
+        }
     lines |= {
         "second derivatives": f"{found.products:,} products",
         "cost": f"{found.forwards:,} forwards, {found.gradients:,} gradients",

@@ -69,7 +69,7 @@ class CurvatureProfile(CurvatureSummary):
     direction_curvatures: np.ndarray = quantity("1/ℓ2 pixel", "n m")  # theirs, descending
     residual: np.ndarray = quantity("1/ℓ2 pixel", "n m")  # ||S v - k v|| of each
     converged: np.ndarray = quantity("", "n")
-    skew: np.ndarray = quantity("", "n")  # antisymmetric part of the measured matrix over its symmetric part
+    asymmetry_ratio: np.ndarray = quantity("", "n", formerly="skew")  # antisymmetric over symmetric part
     points: np.ndarray = quantity("pixel", "n c h w")
     normals: np.ndarray = quantity("", "n c h w")  # of length 1, to the source side
     steepness: np.ndarray = quantity("1/ℓ2 pixel", "n")  # of the margin at the point, per ℓ2 length
@@ -227,7 +227,7 @@ class _Table:
             "nodes": (quads,),
             "weights": (quads,),
             "normals": tuple(images.shape[1:]),
-            **dict.fromkeys(("steepness", "offset", "angle", "focal", "skew", "distance"), ()),
+            **dict.fromkeys(("steepness", "offset", "angle", "focal", "asymmetry_ratio", "distance"), ()),
         }
         self._numbers = {name: np.full((n, *sizes), np.nan) for name, sizes in unknown.items()}
         self._numbers["directions"] = self._numbers["directions"].astype(np.float32)
@@ -289,7 +289,7 @@ class _Table:
             ("residual", ends.residual),
             ("nodes", nodes),
             ("weights", weights),
-            ("skew", ends.skew),
+            ("asymmetry_ratio", ends.asymmetry_ratio),
             ("focal", 1 + smallest * distance),
         ):
             self._write(name, rows, values)

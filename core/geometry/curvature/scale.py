@@ -38,7 +38,7 @@ class CurvatureScale(Result):
     largest: np.ndarray = quantity("1/ℓ2 pixel", "n s", words="most positive curvature")
     smallest: np.ndarray = quantity("1/ℓ2 pixel", "n s", words="most negative curvature")
     distance: np.ndarray = quantity("ℓ2 pixel", "n s")  # of the boundary measured: rounding moves it
-    skew: np.ndarray = quantity("", "n s")  # antisymmetric part of the measured matrix over its symmetric part
+    asymmetry_ratio: np.ndarray = quantity("", "n s", formerly="skew")  # antisymmetric over symmetric part
     agreement: np.ndarray = quantity("", "s")  # share of images whose class rounding keeps; 1 for differences
     method: str = quantity("")
     products: int = quantity("")
@@ -106,7 +106,7 @@ def curvature_scale(
             largest=column("curvatures", 0),
             smallest=column("curvatures", -1),
             distance=column("distance"),
-            skew=column("skew"),
+            asymmetry_ratio=column("asymmetry_ratio"),
             agreement=np.array(agreement + [math.nan] * (len(chosen) - len(agreement))),
             method=method,
             fingerprint=classifier.fingerprint,

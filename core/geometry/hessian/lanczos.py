@@ -84,7 +84,7 @@ class Ends(NamedTuple):
     vectors: Float[Tensor, "n m d"]
     residual: Float[Tensor, "n m"]  # ||S v - k v||
     converged: Bool[Tensor, " n"]
-    skew: Float[Tensor, " n"]  # norm of the antisymmetric part of V^T S V over that of the symmetric one
+    asymmetry_ratio: Float[Tensor, " n"]  # norm of the antisymmetric part of V^T S V over that of the symmetric one
     steps: Int[Tensor, " n"]  # products of each map
 
 
@@ -274,8 +274,8 @@ class _Krylov:
         ends.residual[where] = off.norm(dim=2).double()
         ends.converged[where] = converged[done]
         total = (measured + measured.mT).flatten(1).norm(dim=1)
-        skew = (measured - measured.mT).flatten(1).norm(dim=1) / total.where(total > 0, 1.0)
-        ends.skew[where], ends.steps[where] = skew, self.size
+        asymmetry_ratio = (measured - measured.mT).flatten(1).norm(dim=1) / total.where(total > 0, 1.0)
+        ends.asymmetry_ratio[where], ends.steps[where] = asymmetry_ratio, self.size
 
     def keep(self, rows: Tensor) -> Tensor:
         """Go on with these rows alone; returns their new order: the last ones have moved to where others have left."""

@@ -91,11 +91,11 @@ def require_smooth(classifier: Classifier, method: Method) -> None:
         _refuse(kinks(classifier), method)
 
 
-def _refuse(found_kinks: tuple[str, ...], method: Method) -> None:
-    if method in ("exact", "softplus") and found_kinks:
+def _refuse(names: tuple[str, ...], method: Method) -> None:
+    if method in ("exact", "softplus") and names:
         raise ValueError(
-            f"expected a smooth network, got kinks ({', '.join(found_kinks)}), between which all curvatures are 0; measure"
-            " it by differences or with softplus"
+            f"expected a smooth network, got kinks ({', '.join(names)}), between which all curvatures are 0; measure it"
+            " by differences or with softplus"
         )
 
 

@@ -125,9 +125,9 @@ class ShapeOperator:
         here = self.select(torch.tensor([row], device=self.device))
         size = here.tangent_dim
         if self.products.backend != "differences":
-            hessian, skew = hessian_matrix(here.products, tick, memory)
+            hessian, asymmetry_ratio = hessian_matrix(here.products, tick, memory)
             basis = TangentBasis(here.normals[0], None)
-            return TangentMatrix(basis.inside(hessian, 1 / float(here.steepness)), skew, basis)
+            return TangentMatrix(basis.inside(hessian, 1 / float(here.steepness)), asymmetry_ratio, basis)
         basis = TangentBasis(here.normals[0], seed)
         if memory is None:
             memory = torch.empty(size**2, dtype=here.products.dtype, device=self.device)

@@ -34,7 +34,7 @@ class TangentMatrix:
     """S in coordinates of a tangent space, made symmetric."""
 
     values: Tensor  # (d - 1, d - 1)
-    skew: float  # norm of the antisymmetric part over that of the symmetric one, before; NaN where a value is
+    asymmetry_ratio: float  # norm of the antisymmetric part over the symmetric one's, before; NaN where a value is
     basis: TangentBasis
 
     @property
@@ -91,7 +91,7 @@ class TangentMatrix:
             The curvatures, descending, in float64 but computed in the classifier's precision; and the chosen ones. All
             are NaN where S is not finite.
         """
-        if not math.isfinite(self.skew):
+        if not math.isfinite(self.asymmetry_ratio):
             return self._unknown(min(count, self.tangent_dim))
         count = min(count, self.tangent_dim)
         if self.device.type != "cpu" or self.tangent_dim < 2:
@@ -101,8 +101,8 @@ class TangentMatrix:
         if ends is None:
             budget = _MOST_STEPS * count
             ends = extreme_eigenvalues(self, count, side=side, tolerance=_EXACT, block=_BLOCK, seed=seed, budget=budget)
-        skew = torch.full_like(ends.skew, self.skew)
-        return every, ends._replace(vectors=self.basis.pixels(ends.vectors[0])[None], skew=skew)
+        asymmetry_ratio = torch.full_like(ends.asymmetry_ratio, self.asymmetry_ratio)
+        return every, ends._replace(vectors=self.basis.pixels(ends.vectors[0])[None], asymmetry_ratio=asymmetry_ratio)
 
     def _unknown(self, count: int) -> tuple[Tensor, Ends]:
         nan = torch.full((self.tangent_dim,), torch.nan, dtype=torch.float64, device=self.device)

@@ -46,7 +46,7 @@ class SharedDirections(Result):
     curvatures: np.ndarray = quantity("1/ℓ2 pixel", "m")  # of the mean operator, descending
     residual: np.ndarray = quantity("1/ℓ2 pixel", "m")
     converged: bool = quantity("")
-    skew: float = quantity("")  # antisymmetric part of the measured matrix over its symmetric part
+    asymmetry_ratio: float = quantity("", formerly="skew")  # antisymmetric over symmetric part
     used: np.ndarray = quantity("", "n")  # images with a boundary point
     scale: float = quantity("ℓ2 pixel")  # h of differences, NaN where second derivatives are exact
     products: int = quantity("")
@@ -110,7 +110,7 @@ def shared_directions(
         curvatures=ends.values[0].cpu().numpy(),
         residual=ends.residual[0].cpu().numpy(),
         converged=bool(ends.converged[0]),
-        skew=float(ends.skew[0]),
+        asymmetry_ratio=float(ends.asymmetry_ratio[0]),
         used=found.found,
         scale=step if step is not None else float("nan"),
         fingerprint=classifier.fingerprint,

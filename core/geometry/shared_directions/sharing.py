@@ -109,7 +109,7 @@ class DirectionSharing(Result):
     typical: np.ndarray = quantity("1/ℓ2 pixel", "k")  # E |u^T S_z u| of the same
     complete: bool = quantity("")  # whether all four kinds of points have been looked at
     converged: bool = quantity("")
-    skew: float = quantity("")  # antisymmetric part of the measured matrix over its symmetric part
+    asymmetry_ratio: float = quantity("", formerly="skew")  # antisymmetric over symmetric part
     scale: float = quantity("ℓ2 pixel")  # h of differences, NaN where second derivatives are exact
     products: int = quantity("")
     fingerprint: str = quantity("", default="")
@@ -191,7 +191,7 @@ def direction_sharing(
             curvatures=found.curvatures,
             complete=complete,
             converged=found.converged,
-            skew=found.skew,
+            asymmetry_ratio=found.asymmetry_ratio,
             scale=found.scale,
             fingerprint=classifier.fingerprint,
             **spent(products=True),

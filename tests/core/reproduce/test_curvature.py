@@ -47,7 +47,7 @@ def a_sharing(unseen: float, scrambled: float) -> DirectionSharing:
         typical=np.ones(COUNT),
         complete=True,
         converged=True,
-        skew=0.0,
+        asymmetry_ratio=0.0,
         scale=math.nan,
         products=0,
         **COST,

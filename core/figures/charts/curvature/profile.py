@@ -100,7 +100,7 @@ def route_words(result: CurvatureCard, model: str) -> str:
     """How the curvatures of a model were measured, in one sentence; "" where they are exact and complete."""
     words = []
     if result.method == "differences":
-        asymmetry = float(result.skew[0])
+        asymmetry = float(result.asymmetry_ratio[0])
         off = f", asymmetry {asymmetry:.2f}" if math.isfinite(asymmetry) else ""
         words.append(f"differences of the gradient over h = {result.scale:.3g} ℓ2{off}")
     elif result.method == "softplus":

@@ -85,7 +85,7 @@ def _extremes(results: Sequence[CurvatureScale], colours: Sequence[str], x: Axis
 def _second(results: Sequence[CurvatureScale], colours: Sequence[str], x: Axis, differences: bool) -> Panel:
     lines = []
     for result, colour in zip(results, colours, strict=False):
-        values = result.skew[0] if differences else result.agreement
+        values = result.asymmetry_ratio[0] if differences else result.agreement
         lines.append(LinesLayer(paths=known_runs(result.scale, values), colour=colour))
     label = "asymmetry" if differences else "share that keeps its class"
     return Panel(layers=tuple(lines), x=x, y=Axis(label=label, limits=(0.0, 1.05)))

@@ -99,7 +99,7 @@ def test_networks_of_kinks_are_measured_at_the_scale_that_is_said(method: Any) -
     assert card.method == method
     if method == "differences":
         assert card.scale == pytest.approx(3 * 8 / 255)
-        assert card.skew[0] > 0
+        assert card.asymmetry_ratio[0] > 0
         assert card.kinks
     else:
         assert card.sharpness == 20

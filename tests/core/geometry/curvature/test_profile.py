@@ -142,7 +142,7 @@ def test_the_full_spectrum_counts_every_tangent_direction_and_not_the_normal() -
     np.testing.assert_allclose(found.participation, 1.5**2 / 1.25, rtol=1e-3)
     np.testing.assert_allclose(found.mean, -0.5 / 767, rtol=1e-3)
     assert found.whole
-    assert found.skew[0] < 1e-5
+    assert found.asymmetry_ratio[0] < 1e-5
 
 
 @pytest.mark.parametrize("directions", ["all", 35])
@@ -252,14 +252,14 @@ def test_networks_of_kinks_are_measured_at_a_stated_scale_never_as_zero() -> Non
     wide = curvature_profile(classifier, images, "all", scale=0.3)
     assert wide.scale == 0.3
     assert (np.abs(wide.curvatures).max(1) > 1e-3).all()
-    assert (wide.skew > 0).all()
+    assert (wide.asymmetry_ratio > 0).all()
     with pytest.raises(ValueError, match="expected a smooth network, got kinks"):
         curvature_profile(classifier, images, method="exact")
     soft = curvature_profile(classifier, images, "all", method="softplus", sharpness=20.0)
     assert (soft.method, soft.sharpness, soft.kinks) == ("softplus", 20.0, ())
     assert 0.5 < soft.agreement <= 1
     assert (np.abs(soft.curvatures).max(1) > 1e-3).all()
-    assert soft.skew.max() < 1e-4
+    assert soft.asymmetry_ratio.max() < 1e-4
 
 
 def test_kinks_that_torch_does_not_name_are_found_by_their_vanishing_curvature() -> None:

@@ -38,7 +38,7 @@ def test_a_network_of_kinks_has_a_curve(method: str) -> None:
     assert told == sorted(told)
     if method == "differences":
         assert found.scale[-1] == pytest.approx(8 * PUBLISHED)
-        assert (found.skew[np.isfinite(found.skew)] >= 0).all()
+        assert (found.asymmetry_ratio[np.isfinite(found.asymmetry_ratio)] >= 0).all()
         assert size[-1] > 0
     else:
         assert size[-1] > 2 * size[0]  # sharper kinks bend more

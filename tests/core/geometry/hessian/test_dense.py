@@ -33,12 +33,12 @@ def test_a_column_is_the_product_with_a_pixel(backend: Backend, monkeypatch: pyt
     ours = products(backend=backend)
     memory = torch.full((84 * 84 + 3,), torch.nan, dtype=torch.float64)
     told: list[float] = []
-    matrix, skew = hessian_matrix(ours, told.append, memory)
+    matrix, asymmetry_ratio = hessian_matrix(ours, told.append, memory)
     assert cost.products == 84
     np.testing.assert_allclose(matrix, curved.second_derivatives(ours)[0], atol=1e-12)
     assert torch.equal(matrix, matrix.T)
     assert matrix.data_ptr() == memory.data_ptr()
-    assert skew < 1e-12
+    assert asymmetry_ratio < 1e-12
     assert told == [start / 84 for start in range(0, 84, 12)]
 
 
@@ -46,10 +46,10 @@ def test_a_demo_model_gives_the_products_of_its_pixels() -> None:
     classifier = load_classifier("demo:digits/standard")
     point = truths.images(1, classifier.input_shape)
     ours = HessianProducts(classifier, point, torch.tensor([3]), torch.tensor([5]), backend="double backward")
-    matrix, skew = hessian_matrix(ours)
+    matrix, asymmetry_ratio = hessian_matrix(ours)
     expected = curved.second_derivatives(ours)[0]
     np.testing.assert_allclose(matrix, expected, atol=1e-4 * float(expected.abs().max()))
-    assert 0 < skew < 1e-5
+    assert 0 < asymmetry_ratio < 1e-5
 
 
 def test_autocast_around_it_changes_nothing() -> None:
@@ -69,10 +69,10 @@ def test_what_is_not_a_number_is_said() -> None:
 def test_a_matrix_is_made_symmetric_in_place(size: int) -> None:
     matrix = torch.randn((size, size), generator=torch.Generator().manual_seed(size), dtype=torch.float64)
     even, odd = (matrix + matrix.T) / 2, (matrix - matrix.T) / 2
-    skew = symmetrise(matrix)
+    asymmetry_ratio = symmetrise(matrix)
     np.testing.assert_allclose(matrix, even, atol=1e-14)
     assert torch.equal(matrix, matrix.T)
-    assert skew == pytest.approx(float(odd.norm() / even.norm()), abs=1e-14)
+    assert asymmetry_ratio == pytest.approx(float(odd.norm() / even.norm()), abs=1e-14)
 
 
 def test_no_matrix_at_all_is_symmetric() -> None:

@@ -97,7 +97,7 @@ def test_both_ends_are_found_for_many_matrices_at_once(block: int, side: Side) -
     np.testing.assert_allclose(mapped.norm(dim=2), found.residual, atol=1e-10)
     products = found.vectors @ found.vectors.mT
     np.testing.assert_allclose(products, torch.eye(6).expand_as(products), atol=1e-8)
-    assert found.skew.max() < 1e-10
+    assert found.asymmetry_ratio.max() < 1e-10
     assert int(found.steps[3]) < int(found.steps[5])  # rows stop by themselves
 
 
@@ -133,7 +133,7 @@ def test_what_does_not_converge_says_so() -> None:
 
 def test_an_antisymmetric_part_is_measured_and_left_out() -> None:
     found = extreme_eigenvalues(matrices(padded(3, -2, 1), skew=0.002), 3, budget=60)
-    assert 0.001 < float(found.skew[0]) < 0.2
+    assert 0.001 < float(found.asymmetry_ratio[0]) < 0.2
     np.testing.assert_allclose(found.values[0], [3, 1, -2], atol=0.02)
 
 

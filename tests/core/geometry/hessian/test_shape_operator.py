@@ -56,7 +56,7 @@ def test_the_matrix_is_the_operator(backend: Backend) -> None:
         np.testing.assert_allclose(pixels @ shape_operator.normals[row], 0, atol=1e-10)
         expected = shape_operator.select(torch.tensor([row]))(pixels[None])[0]
         np.testing.assert_allclose(matrix.basis.pixels(matrix(coordinates[None])[0]), expected, atol=slack)
-        assert matrix.skew < slack
+        assert matrix.asymmetry_ratio < slack
         every, ends = matrix.eigenvalues(3, "largest magnitude")
         assert (every < 1e-3).all()  # the inside is convex
         assert int((every < -0.01).sum()) == 3

@@ -79,7 +79,7 @@ def test_any_spectrum_is_found_with_vectors_of_its_ends(
     np.testing.assert_allclose(off, 0, atol=1e-5 * max(np.abs(values).max(), 1e-300))
     np.testing.assert_allclose(ends.residual[0], off.norm(dim=1), atol=1e-5 * np.abs(values).max())
     assert ends.converged.all()
-    np.testing.assert_array_equal(ends.skew, 0.25)
+    np.testing.assert_array_equal(ends.asymmetry_ratio, 0.25)
     assert torch.equal(matrix.values, before)  # and can be used again
 
 

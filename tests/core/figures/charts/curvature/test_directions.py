@@ -44,7 +44,7 @@ def a_sharing(complete: bool = True, scale: float = np.nan) -> DirectionSharing:
         typical=np.ones(5),
         complete=complete,
         converged=True,
-        skew=0.0,
+        asymmetry_ratio=0.0,
         scale=scale,
         products=10,
         forwards=1,

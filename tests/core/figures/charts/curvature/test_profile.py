@@ -36,7 +36,7 @@ def card(curvatures: Any = DESCENDING, dimension: int = 8, channels: int = 3, **
         "converged": np.ones(n, bool),
         "points": np.zeros((n, channels, 4, 4)),
         "normals": np.zeros((n, channels, 4, 4)),
-        **{name: np.full(n, 0.25) for name in ("skew", "steepness", "offset", "angle", "focal")},
+        **{name: np.full(n, 0.25) for name in ("asymmetry_ratio", "steepness", "offset", "angle", "focal")},
         "moved": np.zeros(n, int),
         "source_class": np.zeros(n, int),
         "target_class": np.ones(n, int),

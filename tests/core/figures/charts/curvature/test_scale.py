@@ -24,7 +24,7 @@ def curves(**changed: Any) -> CurvatureScale:
         "largest": 1 / H[None],
         "smallest": -0.5 / H[None],
         "distance": np.ones((1, 3)),
-        "skew": np.array([[0.3, 0.2, 0.1]]),
+        "asymmetry_ratio": np.array([[0.3, 0.2, 0.1]]),
         "agreement": np.array([0.9, 0.95, 1.0]),
         "method": "differences",
         "products": 0,
@@ -74,7 +74,9 @@ def test_curves_on_their_way_and_images_beside() -> None:
     solid = next(layer for layer in chart.panels[0].layers if isinstance(layer, LinesLayer))
     assert [len(path) for path in solid.paths] == [2]
     assert "power" not in chart.caption
-    many = curves(largest=np.stack([1 / H, 2 / H]), smallest=np.stack([-1 / H, -2 / H]), skew=np.ones((2, 3)))
+    many = curves(
+        largest=np.stack([1 / H, 2 / H]), smallest=np.stack([-1 / H, -2 / H]), asymmetry_ratio=np.ones((2, 3))
+    )
     (band,) = [
         layer for layer in curvature_scale_chart([many], models=["a"]).panels[0].layers if isinstance(layer, BandLayer)
     ]
