@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from core.analyses.prepare.sparse import SparseCard
+from core.geometry.sparse.at_image import SparseAtImage
 from core.geometry.sparse.sparse_perturbation import SparsePerturbation
 
 
@@ -65,8 +65,8 @@ def a_perturbation(support: np.ndarray, source: list[int], target: list[int], **
     return SparsePerturbation(**{**values, **given})
 
 
-def a_card(support: np.ndarray, source: int, target: int, **given: Any) -> SparseCard:
-    """The card of one black image, see `a_perturbation`."""
+def a_perturbation_at_image(support: np.ndarray, source: int, target: int, **given: Any) -> SparseAtImage:
+    """The perturbation of one black image, see `a_perturbation`."""
     found = a_perturbation(support[None], [source], [target], **given)
     values = {entry.name: getattr(found, entry.name) for entry in fields(found)}
-    return SparseCard(**values, image=np.zeros((1, 1, *support.shape), np.float32), words="a black image")
+    return SparseAtImage(**values, image=np.zeros((1, 1, *support.shape), np.float32), words="a black image")

@@ -9,9 +9,9 @@ from dataclasses import replace
 import numpy as np
 import streamlit as st
 
-from core.analyses.prepare.curvature import CurvatureCard
 from core.analyses.table import TABLE
 from core.figures.charts.curvature.gallery import number_at, on_plane, shown_numbers
+from core.geometry.curvature.at_image import CurvatureAtImage
 from core.geometry.curvature.profile import MOST_FULL, STATUSES
 from core.geometry.curvature.search import PROBES, STEPS
 from core.geometry.curvature.section import CurvatureSection
@@ -47,47 +47,51 @@ def profile(outcome: Outcome) -> None:
         )
 
 
-def spent(known: Mapping[str, CurvatureCard]) -> str:
+def spent(known: Mapping[str, CurvatureAtImage]) -> str:
     """What both ends took, of all models together."""
-    return f"{sum(card.products for card in known.values()):,}, {sum(card.seconds for card in known.values()):.1f} s"
+    products, seconds = (sum(getattr(each, name) for each in known.values()) for name in ("products", "seconds"))
+    return f"{products:,}, {seconds:.1f} s"
 
 
-def tiles(card: CurvatureCard) -> dict[str, str]:
+def tiles(result: CurvatureAtImage) -> dict[str, str]:
     """What the curvatures of the image come to, how well they are known, and what they took."""
-    first, last, distance = card.curvatures[0, 0], card.curvatures[0, -1], card.distance[0]
+    first, last, distance = result.curvatures[0, 0], result.curvatures[0, -1], result.distance[0]
     largest = max(abs(first), abs(last)) or math.nan
     of_all = {
-        "flat: |k| × distance < 0.1": percent(card.flat_fraction[0]),
-        "flat: |k| < 5 % of the largest": percent(card.relatively_flat_fraction[0]),
-        "directions that share it": f"{number(card.participation[0])} of {card.dimension:,}",
-        "sum of negative / sum of positive": number(card.asymmetry[0]),
-        "mean curvature": number(card.mean[0], "1/ℓ2"),
+        "flat: |k| × distance < 0.1": percent(result.flat_fraction[0]),
+        "flat: |k| < 5 % of the largest": percent(result.relatively_flat_fraction[0]),
+        "directions that share it": f"{number(result.participation[0])} of {result.dimension:,}",
+        "sum of negative / sum of positive": number(result.asymmetry[0]),
+        "mean curvature": number(result.mean[0], "1/ℓ2"),
     }
-    lines = {} if math.isnan(card.mean[0]) else of_all
+    lines = {} if math.isnan(result.mean[0]) else of_all
     lines |= {
         "most positive": number(first, "1/ℓ2"),
         "most positive × distance": number(first * distance),
         "most negative": number(last, "1/ℓ2"),
         "most negative × distance": number(last * distance),
         "distance to the boundary": number(distance, "ℓ2"),
-        "angle to the normal": number(card.angle[0], "°"),
-        "off the boundary": number(card.offset[0], "ℓ2"),
-        "focal test, 1 + k × distance": number(card.focal[0]),
+        "angle to the normal": number(result.angle[0], "°"),
+        "off the boundary": number(result.offset[0], "ℓ2"),
+        "focal test, 1 + k × distance": number(result.focal[0]),
     }
-    if card.residual.shape[1]:
-        lines["largest residual / largest |k|"] = number(float(card.residual[0].max() / largest))
-    if card.method == "differences":
+    if result.residual.shape[1]:
+        lines["largest residual / largest |k|"] = number(float(result.residual[0].max() / largest))
+    if result.method == "differences":
         lines |= {
-            "step h of differences": number(card.scale, "ℓ2"),
-            "asymmetry of the matrix": number(card.asymmetry_ratio[0]),
+            "step h of differences": number(result.scale, "ℓ2"),
+            "asymmetry of the matrix": number(result.asymmetry_ratio[0]),
         }
-    if card.method == "softplus":
-        lines |= {"sharpness of kinks": number(card.sharpness), "images that keep their class": percent(card.agreement)}
+    if result.method == "softplus":
+        lines |= {
+            "sharpness of kinks": number(result.sharpness),
+            "images that keep their class": percent(result.agreement),
+        }
     return lines | {
-        "products with directions": f"{card.products:,}",
-        "forwards, gradients": f"{card.forwards:,}, {card.gradients:,}",
-        "second derivatives by": card.backend,
-        "time": f"{card.seconds:.1f} s",
+        "products with directions": f"{result.products:,}",
+        "forwards, gradients": f"{result.forwards:,}, {result.gradients:,}",
+        "second derivatives by": result.backend,
+        "time": f"{result.seconds:.1f} s",
     }
 
 
@@ -101,11 +105,11 @@ def percent(share: float) -> str:
     return f"{share:.1%}" if not math.isnan(share) else "not known"
 
 
-def summary(card: CurvatureCard) -> None:
+def summary(result: CurvatureAtImage) -> None:
     """Between which classes the boundary is, which of them is convex, and all numbers."""
     controls.card_title("At the boundary")
     names = session.classifier(made.models[0]).class_names
-    source, target, status = int(card.source_class[0]), int(card.target_class[0]), str(card.status[0])
+    source, target, status = int(result.source_class[0]), int(result.target_class[0]), str(result.status[0])
     if source < 0 or target < 0:
         st.badge(status, color="orange")
         st.caption(STATUSES[status])
@@ -113,27 +117,27 @@ def summary(card: CurvatureCard) -> None:
     st.badge(f"{names[source]} | {names[target]}", color="green" if status == "nearest" else "orange")
     if status != "nearest":
         st.caption(f"{status.capitalize()}. {STATUSES[status]}")
-    balance = float(card.asymmetry[0])
+    balance = float(result.asymmetry[0])
     if not math.isnan(balance):
         convex, other = (source, target) if balance < -1 else (target, source)
         whose = "the class of the image" if balance < -1 else "the other class"
         st.caption(
             f"On balance {names[convex]}, {whose}, is the convex one: the boundary curls away from {names[other]}."
         )
-    controls.facts(tiles(card))
+    controls.facts(tiles(result))
 
 
 def numbers(outcome: Outcome) -> None:
     """All numbers of the first model as far as they are known, renewed while the search goes on."""
-    card = session.shown(made, outcome)[0]
-    if isinstance(card, CurvatureCard) and not np.isnan(card.curvatures).all():
+    result = session.shown(made, outcome)[0]
+    if isinstance(result, CurvatureAtImage) and not np.isnan(result.curvatures).all():
         with st.container(border=True):
-            summary(card)
+            summary(result)
 
 
-def compared(cards: list[tuple[str, CurvatureCard]]) -> None:
+def compared(results: list[tuple[str, CurvatureAtImage]]) -> None:
     """The numbers of several models side by side."""
-    columns = {session.classifier(source).name: tiles(card) for source, card in cards}
+    columns = {session.classifier(source).name: tiles(result) for source, result in results}
     rows = list(dict.fromkeys(row for column in columns.values() for row in column))
     st.dataframe(
         {"": rows, **{name: [column.get(row, "") for row in rows] for name, column in columns.items()}},
@@ -142,24 +146,24 @@ def compared(cards: list[tuple[str, CurvatureCard]]) -> None:
     )
 
 
-def gallery(cards: list[tuple[str, CurvatureCard]]) -> None:
+def gallery(results: list[tuple[str, CurvatureAtImage]]) -> None:
     """The directions of both ends as images, to be clicked."""
     st.subheader("Principal directions")
     pictures = made.with_settings(show="gallery", marked=section.parameters["number"])
 
-    def draw(place: int, source: str, card: CurvatureCard) -> str:
-        chart = session.chart(pictures, source, card, [card])
-        plane_view(on_plane(chart), key=f"curvature-gallery-{place}", on_pick=choose(card), height=560)
+    def draw(place: int, source: str, result: CurvatureAtImage) -> str:
+        chart = session.chart(pictures, source, result, [result])
+        plane_view(on_plane(chart), key=f"curvature-gallery-{place}", on_pick=choose(result), height=560)
         return chart.caption
 
-    st.caption(f"{controls.per_model(cards, draw)[-1]} Click one to cut along it, and to walk along it.")
+    st.caption(f"{controls.per_model(results, draw)[-1]} Click one to cut along it, and to walk along it.")
 
 
-def choose(card: CurvatureCard) -> Callable[[tuple[float, float]], None]:
-    """What a click on the gallery of a card does: it takes the direction that was clicked."""
+def choose(result: CurvatureAtImage) -> Callable[[tuple[float, float]], None]:
+    """What a click on the gallery does: it takes the direction that was clicked."""
 
     def chosen(point: tuple[float, float]) -> None:
-        clicked = number_at(card, *point)
+        clicked = number_at(result, *point)
         if clicked:
             session.change(SECTION, number=clicked)
 
@@ -249,26 +253,28 @@ along = {name: section.parameters[name] for name in (*SHARED, "number", "reach")
 walk = session.another(WALK, **along)
 with left:
     outcome = exports.picture(made, draw=profile, main=True)
-    cards = [
-        (source, card) for source, card in session.shown_by_model(made, outcome) if isinstance(card, CurvatureCard)
+    results = [
+        (source, result)
+        for source, result in session.shown_by_model(made, outcome)
+        if isinstance(result, CurvatureAtImage)
     ]
-    if outcome.finished and len(cards) > 1:
-        compared(cards)
-    found = [(source, card) for source, card in cards if shown_numbers(card)]
+    if outcome.finished and len(results) > 1:
+        compared(results)
+    found = [(source, result) for source, result in results if shown_numbers(result)]
     if found and not outcome.error:
         gallery(found)
         st.subheader("Along one direction", help=TABLE[SECTION].question)
         exports.picture(section, draw=sections)
         exports.on_demand(walk, "Walk along it", "Walk along this direction", {"show": "Show", "steps": "Stops"})
-        scale(any(card.method != "exact" for _, card in found))
+        scale(any(result.method != "exact" for _, result in found))
 with right:
     if not outcome.error:
         session.live(made, numbers, patience=0.0, urgent=True)
     nulls.on_paper(
         "nearest boundary",
         {
-            source: (float(card.distance[0]), exact_distance(session.classifier(source), card.image[0]))
-            for source, card in cards
+            source: (float(result.distance[0]), exact_distance(session.classifier(source), result.image[0]))
+            for source, result in results
         },
     )
     page.cards(image_asked, picture, measurement)

@@ -11,11 +11,12 @@ import numpy as np
 import streamlit as st
 
 from core.analyses.prepare.directions import walk_direction
-from core.analyses.prepare.level_sets import LevelSetCard, confidence_on, perceptual_distances
+from core.analyses.prepare.level_sets import confidence_on, perceptual_distances
 from core.analyses.prepare.level_star import LevelStar
 from core.analyses.table import TABLE
 from core.analyses.table.level_sets import MOST_TARGETS, words_of
 from core.figures.charts.level_sets.triangles import level_plane_chart
+from core.geometry.level_sets.at_image import LevelSetAtImage
 from core.geometry.level_sets.image_distances import ImageDistances, perceptual_missing
 from core.geometry.level_sets.traverse import STATUSES
 from core.geometry.planes.slices import Slice
@@ -31,51 +32,51 @@ SHARED = (*session.OF_THE_PLANE, *WALK)
 _SIDE = 192  # pixels of points of the plane along each side
 
 
-def ends(outcome: Outcome, cards: list[LevelSetCard]) -> None:
+def ends(outcome: Outcome, results: list[LevelSetAtImage]) -> None:
     """Where the walks ended: pictures, and the distances with those of the source."""
     st.subheader("Where the walks ended")
     exports.chart(made.with_settings(show="ends", joined="none"), outcome)
     words = words_of(session.image_set(made.images), made.rows[1:])
     columns: dict[str, list[str]] = {}
-    for source, card in zip(made.models, cards, strict=True):
-        seen = None if perceptual_missing() else perceived(source, card)
+    for source, result in zip(made.models, results, strict=True):
+        seen = None if perceptual_missing() else perceived(source, result)
         for place in range(len(words)):
-            whose = f"{session.classifier(source).name} → " if len(cards) > 1 else ""
-            lines = _line(card, place, seen)
+            whose = f"{session.classifier(source).name} → " if len(results) > 1 else ""
+            lines = _line(result, place, seen)
             columns.setdefault("walk towards", list(lines))
             columns[f"{whose}{words[place]}"] = list(lines.values())
     st.dataframe(columns, hide_index=True, height="content")
     st.caption(
         "Distances from source to target, then from end to target, over pixels in [0, 1]; η is"
-        f" {cards[0].eta:.3g} a step. In 8 bits: whether the end is still allowed as an image of 256 grey levels."
+        f" {results[0].eta:.3g} a step. In 8 bits: whether the end is still allowed as an image of 256 grey levels."
     )
-    for status in dict.fromkeys(str(word) for card in cards for word in card.status):
+    for status in dict.fromkeys(str(word) for result in results for word in result.status):
         st.caption(f"*{status}*: {STATUSES[status]}")
 
 
-def perceived(source: str, card: LevelSetCard) -> ImageDistances:
+def perceived(source: str, result: LevelSetAtImage) -> ImageDistances:
     """LPIPS of the ends of one model's walks."""
     images = session.image_set(made.images)
-    return session.memo(("perceived", source), [card], lambda: perceptual_distances(card, images))
+    return session.memo(("perceived", source), [result], lambda: perceptual_distances(result, images))
 
 
-def _line(card: LevelSetCard, place: int, seen: ImageDistances | None) -> dict[str, str]:
+def _line(result: LevelSetAtImage, place: int, seen: ImageDistances | None) -> dict[str, str]:
     """What is known about one walk, by name."""
     names = session.classifier(made.models[0]).class_names
-    walked = math.isfinite(card.rmse[place])
+    walked = math.isfinite(result.rmse[place])
     lines = {
-        "status": f"{card.status[place]}, {card.taken[place]} steps",
-        "confidence": f"{card.source_confidence[place]:.3f} → {card.end_confidence[place]:.3f}",
-        "class at the end": names[int(card.end_class[place])],
-        "root mean square": f"{card.start_rmse[place]:.3f} → {card.rmse[place]:.3f}",
-        "left of the way": f"{card.ratio[place]:.0%}; floor {card.floor[place]:.0%}",
-        "l-infinity": f"{card.start_largest[place]:.2f} → {card.largest[place]:.2f}",
-        "SSIM": f"{card.start_ssim[place]:.2f} → {card.ssim[place]:.2f}",
+        "status": f"{result.status[place]}, {result.taken[place]} steps",
+        "confidence": f"{result.source_confidence[place]:.3f} → {result.end_confidence[place]:.3f}",
+        "class at the end": names[int(result.end_class[place])],
+        "root mean square": f"{result.start_rmse[place]:.3f} → {result.rmse[place]:.3f}",
+        "left of the way": f"{result.ratio[place]:.0%}; floor {result.floor[place]:.0%}",
+        "l-infinity": f"{result.start_largest[place]:.2f} → {result.largest[place]:.2f}",
+        "SSIM": f"{result.start_ssim[place]:.2f} → {result.ssim[place]:.2f}",
         **({"LPIPS": f"{seen.start_lpips[place]:.3f} → {seen.lpips[place]:.3f}"} if seen else {}),
-        "least on the straight way": f"{card.straight[place]:.3f}",
-        "in 8 bits": "allowed" if card.survives_rounding[place] else "no longer",
+        "least on the straight way": f"{result.straight[place]:.3f}",
+        "in 8 bits": "allowed" if result.survives_rounding[place] else "no longer",
     }
-    return lines if walked else {name: str(card.status[place]) if name == "status" else "" for name in lines}
+    return lines if walked else {name: str(result.status[place]) if name == "status" else "" for name in lines}
 
 
 def directions() -> tuple[str, str] | None:
@@ -90,7 +91,7 @@ def directions() -> tuple[str, str] | None:
     return (u, v) if u and v else None
 
 
-def plane(cards: list[LevelSetCard]) -> Slice | None:
+def plane(results: list[LevelSetAtImage]) -> Slice | None:
     """The slice through the source and the ends of the first model's walks, shaded by the source's class.
 
     Returns:
@@ -117,21 +118,21 @@ def plane(cards: list[LevelSetCard]) -> Slice | None:
         if captions:
             st.caption(captions[0])
 
-    def one_plane(there: Outcome, place: int, source: str, result: Slice) -> str:
-        card = cards[place]
-        base = session.chart(cut, source, result, [result])
+    def one_plane(there: Outcome, place: int, source: str, shown: Slice) -> str:
+        result = results[place]
+        base = session.chart(cut, source, shown, [shown])
         chart = session.memo(
             ("level-plane", source, cut.json()),
-            [result, card],
+            [shown, result],
             lambda: level_plane_chart(
-                base, result, confidence_on(result, int(card.source_class[0])), float(card.source_confidence[0])
+                base, shown, confidence_on(shown, int(result.source_class[0])), float(result.source_confidence[0])
             ),
         )
         plane_view(
             chart,
             key=f"level-plane-{place}",
-            view=extent or result.home,
-            home=result.home,
+            view=extent or shown.home,
+            home=shown.home,
             pick=session.point() if _same_plane(along) else None,
             busy=controls.progress_words(there, size),
             on_zoom=zoom,
@@ -234,11 +235,11 @@ def _limbs(one: LevelStar) -> dict[str, str]:
     }
 
 
-def moment(cards: list[LevelSetCard]) -> None:
+def moment(results: list[LevelSetAtImage]) -> None:
     """The image at one step of the walk, and each model's prediction of its own."""
     st.markdown("**At one step**")
-    pair = min(made.figure["shown"], len(cards[0].status)) - 1
-    steps = [int(at) for at in cards[0].frames]
+    pair = min(made.figure["shown"], len(results[0].status)) - 1
+    steps = [int(at) for at in results[0].frames]
     step = min(steps, key=lambda at: abs(at - made.figure["step"]))
     st.select_slider(
         "Step",
@@ -247,17 +248,17 @@ def moment(cards: list[LevelSetCard]) -> None:
         **showing(f"{ANALYSIS}:step:slider", step, lambda chosen: session.change(ANALYSIS, step=chosen)),
     )
     place = steps.index(step)
-    for source, card in zip(made.models, cards, strict=True):
+    for source, result in zip(made.models, results, strict=True):
         controls.model_name(source)
-        image = card.snapshots[pair, place]
+        image = result.snapshots[pair, place]
         ended = not np.isfinite(image).all()
-        image = card.endpoints[pair] if ended else image
+        image = result.endpoints[pair] if ended else image
         if not np.isfinite(image).all():
-            st.caption(STATUSES[str(card.status[pair])])
+            st.caption(STATUSES[str(result.status[pair])])
             continue
         controls.image_card(session.classifier(source), image[None])
         if ended:
-            st.caption(f"The walk ended after {card.taken[pair]} steps: {card.status[pair]}.")
+            st.caption(f"The walk ended after {result.taken[pair]} steps: {result.status[pair]}.")
 
 
 def mixed(cut: Slice | None) -> None:
@@ -309,18 +310,18 @@ triangle = replace(triangle, rows=made.rows[:3]) if len(made.rows) > 2 else tria
 size = f"{len(made.rows) - 1} walks of {made.parameters['steps']} steps"
 with left:
     outcome = exports.picture(made, size, shown=made.with_settings(show="film"), main=True, patience=0.25)
-    cards = [result for result in outcome.results if isinstance(result, LevelSetCard)]
+    results = [result for result in outcome.results if isinstance(result, LevelSetAtImage)]
     seen = None
-    complete = outcome.finished and len(cards) == len(made.models)
+    complete = outcome.finished and len(results) == len(made.models)
     if complete:
-        ends(outcome, cards)
-        if all(np.isfinite(card.endpoints[:2]).all() for card in cards):
-            seen = plane(cards)
+        ends(outcome, results)
+        if all(np.isfinite(result.endpoints[:2]).all() for result in results):
+            seen = plane(results)
             if len(made.rows) > 2:
                 shares()
         star()
 with right:
     page.cards(question)
     if complete:
-        page.cards(partial(moment, cards))
+        page.cards(partial(moment, results))
         mixed(seen)

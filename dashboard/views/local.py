@@ -8,7 +8,7 @@ from functools import partial
 import numpy as np
 import streamlit as st
 
-from core.analyses.prepare.local import LocalCard
+from core.geometry.local.at_image import LocalAtImage
 from core.geometry.local.local import STATUSES
 from dashboard.state import session
 from dashboard.widgets import controls, exports, page, plane_controls
@@ -41,7 +41,7 @@ def worded(value: float, unit: str = "") -> str:
     return f"{value:,.0f}{unit}" if abs(value) >= 1000 else f"{value:.3g}{unit}"
 
 
-def beside_linear(found: LocalCard) -> None:
+def beside_linear(found: LocalAtImage) -> None:
     """Isotropy and scores of the model, compared with two linear maps."""
     controls.card_title("Beside linear maps")
     scores = (found.mantel_raw[0], found.mantel_linear[0], found.mantel_random[0])
@@ -65,7 +65,7 @@ def beside_linear(found: LocalCard) -> None:
     st.caption(" ".join(words))
 
 
-def ladder(found: LocalCard) -> None:
+def ladder(found: LocalAtImage) -> None:
     """The Lipschitz numbers, from below to above."""
     word = "logits" if found.representation == "logits" else "probability"
     residual = found.lipschitz_residual[0]
@@ -86,7 +86,7 @@ def ladder(found: LocalCard) -> None:
     )
 
 
-def facts(found: LocalCard) -> None:
+def facts(found: LocalAtImage) -> None:
     """What was measured around one image for one model."""
     controls.card_title(f"Around {found.words}")
     status = str(found.status[0])
@@ -142,7 +142,7 @@ made = asked.with_settings(show="plane")
 with left:
     outcome = exports.picture(asked, "one image", shown=made, main=True)
     first = session.shown(made, outcome)[0]
-    if outcome.finished and isinstance(first, LocalCard):
+    if outcome.finished and isinstance(first, LocalAtImage):
         st.subheader("Over all directions")
         exports.chart(made.with_settings(show="directions"), outcome)
         st.subheader("Distances before and after")
@@ -150,6 +150,6 @@ with left:
     for name, (title, words) in MANY.items():
         exports.on_demand(session.another(name), title, words, SETTINGS[name])
 with right:
-    if isinstance(first, LocalCard):
-        page.cards(*(partial(card, first) for card in (facts, beside_linear, ladder)))
+    if isinstance(first, LocalAtImage):
+        page.cards(*(partial(result, first) for result in (facts, beside_linear, ladder)))
     page.cards(image_asked, perturbations)

@@ -6,9 +6,9 @@ from functools import partial
 
 import streamlit as st
 
-from core.analyses.prepare.regions import PathCard
 from core.figures.charts.regions.paths import path_words
 from core.figures.charts.regions.region_graph import graph_words, on_plane
+from core.geometry.regions.at_image import PathAtImage
 from core.geometry.regions.connect import STATUSES
 from core.geometry.regions.region_graph import OUTCOMES, RegionGraph
 from dashboard.state import session
@@ -20,7 +20,7 @@ ANALYSIS, GRAPH = "path", "region_graph"
 _MISSING = OUTCOMES.index("not found")
 
 
-def verdict(found: PathCard) -> None:
+def verdict(found: PathAtImage) -> None:
     """What was found for one model, and at which resolution."""
     controls.card_title("Path")
     status = str(found.status[0])
@@ -52,7 +52,7 @@ def verdict(found: PathCard) -> None:
         st.caption("Headroom above 1: between samples the margin would have to fall more steeply than it was seen to.")
 
 
-def other_class(found: PathCard) -> None:
+def other_class(found: PathAtImage) -> None:
     """Two images of two classes: one sentence, and two ways on."""
     names = session.classifier(made.models[0]).class_names
     name = names[int(found.source_class[0])]
@@ -176,6 +176,6 @@ with left:
     first = session.shown(made, outcome)[0]
     pairs()
 with right:
-    if isinstance(first, PathCard) and not outcome.error:
+    if isinstance(first, PathAtImage) and not outcome.error:
         page.cards(partial(verdict, first))
     page.cards(ends_asked)

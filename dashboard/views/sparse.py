@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import streamlit as st
 
-from core.analyses.prepare.sparse import SparseCard
 from core.figures.charts.sparse.sparse import changed, on_plane
 from core.figures.drawing.pictures import on_axes
 from core.geometry.planes.exact import exact_distance
 from core.geometry.planes.slices import Slice
+from core.geometry.sparse.at_image import SparseAtImage
 from core.geometry.sparse.sparse_perturbation import STATUSES
 from dashboard.state import session, speed_estimate
 from dashboard.state.session import Outcome
@@ -34,7 +34,7 @@ SETTINGS = {
 }
 
 
-def verdict(found: SparseCard) -> None:
+def verdict(found: SparseAtImage) -> None:
     """What was found for the first model, and the pixels one after the other."""
     controls.card_title("Found")
     facts(found)
@@ -42,7 +42,7 @@ def verdict(found: SparseCard) -> None:
         replay(found)
 
 
-def replay(found: SparseCard) -> None:
+def replay(found: SparseAtImage) -> None:
     """The image with the first pixels changed, and the model's prediction."""
     most = int(found.pixels[0])
     used = made.figure["used"]
@@ -58,7 +58,7 @@ def replay(found: SparseCard) -> None:
     controls.image_card(session.classifier(made.models[0]), image[None])
 
 
-def facts(found: SparseCard) -> None:
+def facts(found: SparseAtImage) -> None:
     """What was found for one model."""
     names = session.classifier(made.models[0]).class_names
     source, target, status = int(found.source_class[0]), int(found.target_class[0]), str(found.status[0])
@@ -82,17 +82,17 @@ def facts(found: SparseCard) -> None:
     controls.facts(lines)
 
 
-def on_paper(cards: tuple[SparseCard | None, ...]) -> None:
+def on_paper(results: tuple[SparseAtImage | None, ...]) -> None:
     """DeepFool's distance next to the exact one, for models that have one."""
     readings = {}
-    for source, found in zip(made.models, cards, strict=True):
+    for source, found in zip(made.models, results, strict=True):
         if found is not None:
             computed = float(np.linalg.norm(found.boundary[0].astype(np.float64) - found.image[0]))
             readings[source] = (computed, exact_distance(session.classifier(source), found.image[0]))
     nulls.on_paper("DeepFool's boundary point", readings)
 
 
-def support(found: SparseCard) -> None:
+def support(found: SparseAtImage) -> None:
     """The pixels in their order, to be clicked."""
     controls.card_title("Order of the pixels")
     chart = made.with_settings(show="support").chart(
@@ -123,7 +123,7 @@ def choose(point: tuple[float, float]) -> None:
         session.ask(PIXEL)
 
 
-def plane_of(found: SparseCard) -> dict[str, Any] | None:
+def plane_of(found: SparseAtImage) -> dict[str, Any] | None:
     """Settings of the slice through the dense and the sparse direction; None where a recipe cannot name it."""
     plain = session.make(ANALYSIS, {}).parameters
     if not found.found[0] or dict(made.parameters) != dict(plain):
@@ -142,7 +142,7 @@ def plane_of(found: SparseCard) -> dict[str, Any] | None:
     }
 
 
-def plane(found: SparseCard) -> None:
+def plane(found: SparseAtImage) -> None:
     """The slice spanned by the dense and the sparse direction, with both points and the plane at the dense one."""
     chosen = plane_of(found)
     if not found.found[0]:
@@ -203,7 +203,7 @@ one = session.another(PIXEL, **asked_at)
 with left:
     outcome = exports.picture(made, "one image", main=True)
     first = session.shown(made, outcome)[0]
-    if isinstance(first, SparseCard) and not outcome.error:
+    if isinstance(first, SparseAtImage) and not outcome.error:
         plane(first)
     for name, (title, words) in MANY.items():
         if name == "transfer" and len(made.models) == 1:
@@ -213,7 +213,7 @@ with left:
         recipe = session.another(name, rows=(0,))  # whichever images are chosen
         exports.on_demand(recipe, title, words, SETTINGS[name])
 with right:
-    if isinstance(first, SparseCard):
+    if isinstance(first, SparseAtImage):
         page.cards(partial(verdict, first))
         on_paper(session.shown(made, outcome))
         if first.found[0]:

@@ -8,7 +8,7 @@ few dozen products, and all curvatures as many as an image has values.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import fields, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -16,29 +16,20 @@ import torch
 
 from core.analyses.inputs import Inputs
 from core.geometry.boundary.deepfool import boundary_points
+from core.geometry.curvature.at_image import CurvatureAtImage
 from core.geometry.curvature.principal_direction import principal_direction, settled
 from core.geometry.curvature.profile import MOST_FULL, CurvatureProfile, curvature_profile
 from core.geometry.curvature.scale import CurvatureScale, curvature_scale
 from core.geometry.curvature.section import CurvatureSection, curvature_section
 from core.geometry.curvature.walk import CurvatureWalk, curvature_walk
 from core.geometry.hessian.second_derivatives import Method, grey_level, require_smooth
-from core.result import Result, quantity
+from core.result import Result
 from core.runtime.progress import OnProgress, silent
 
 Spectrum = Literal["auto", "all", "ends"]
 
 _FIRST = 0.2  # share of the progress that both ends get where more is to follow
 _FROM_ENDS = ("directions", "direction_curvatures", "residual", "converged")
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class CurvatureCard(CurvatureProfile):
-    """The curvatures near one image, then near others of the set, with the image itself."""
-
-    image: np.ndarray = quantity("pixel", "one c h w")
-    row: np.ndarray = quantity("", "n")  # of the set; -1 for a point that was picked on a plane
-    words: str = quantity("")  # how a figure calls the image
-    complete: bool = quantity("", default=True)  # False while more is to come
 
 
 def curvature(
@@ -51,7 +42,7 @@ def curvature(
     grey_levels: float,
     sharpness: float,
     seed: int,
-) -> CurvatureCard:
+) -> CurvatureAtImage:
     """The curvatures near the start, and near `count` others of the set, the same ones for every model.
 
     Args:
@@ -80,15 +71,15 @@ def curvature(
     more = spectrum != "ends"
     options: dict[str, Any] = {"method": method, "scale": scale, "sharpness": sharpness, "seed": seed}
 
-    def card(profile: CurvatureProfile, complete: bool) -> CurvatureCard:
+    def result(profile: CurvatureProfile, complete: bool) -> CurvatureAtImage:
         known = {entry.name: getattr(profile, entry.name) for entry in fields(profile)}
         image = start.image[None].cpu().numpy()
-        return CurvatureCard(**known, image=image, row=row, words=start.words, complete=complete)
+        return CurvatureAtImage(**known, image=image, row=row, words=start.words, complete=complete)
 
     def telling(low: float, high: float) -> OnProgress:
         def tell(fraction: float, partial: Result | None = None) -> None:
             known = isinstance(partial, CurvatureProfile) and not np.isnan(partial.curvatures[0]).any()
-            so_far = card(partial, False) if known and isinstance(partial, CurvatureProfile) else None
+            so_far = result(partial, False) if known and isinstance(partial, CurvatureProfile) else None
             on_progress(low + (high - low) * fraction, so_far)
 
         return silent if on_progress is silent else tell
@@ -97,8 +88,8 @@ def curvature(
     listen = telling(0 if found is None else _FIRST / 2, _FIRST if more else 1)
     ends = curvature_profile(classifier, pixels, keep, side="both ends", points=found, on_progress=listen, **options)
     if not more:
-        return card(ends, True)
-    on_progress(_FIRST, card(ends, False))
+        return result(ends, True)
+    on_progress(_FIRST, result(ends, False))
     whole = spectrum == "all" or pixels[0].numel() <= MOST_FULL
     listen = _keeping(ends, whole, telling(_FIRST, 1))
     every = curvature_profile(
@@ -112,7 +103,7 @@ def curvature(
     )
     if found is not None and not np.array_equal(every.points, ends.points, equal_nan=True):  # a saddle was left
         ends = curvature_profile(classifier, pixels, keep, side="both ends", points=settled(found, every), **options)
-    return card(_with_ends(every, ends), True)
+    return result(_with_ends(every, ends), True)
 
 
 def drawn(rows: Sequence[int], size: int, count: int, seed: int) -> list[int]:

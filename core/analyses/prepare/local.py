@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import fields, replace
 from typing import Any
 
 import numpy as np
@@ -20,37 +20,22 @@ from torch import Tensor
 from core.analyses.inputs import Inputs
 from core.geometry.common.sampling import stratified
 from core.geometry.local.adversarial_comparison import LocalKinds, local_kinds
+from core.geometry.local.at_image import LocalAtImage
 from core.geometry.local.by_layer import LayerGeometry, layer_geometry
 from core.geometry.local.by_radius import RadiusSweep, radius_sweep
 from core.geometry.local.jacobian import Linearised, Outputs, Representation
-from core.geometry.local.local import LocalGeometry, local_geometry, precise
+from core.geometry.local.local import local_geometry, precise
 from core.geometry.local.rays import label_rays
 from core.geometry.planes.planes import Plane
-from core.result import quantity
 from core.runtime.batches import engine_mode
 
 _ANGLES = 64  # all round, an even number: every ray has its opposite
 _RINGS = (0.5, 1.0, 2.0)  # of the radius
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class LocalCard(LocalGeometry):
-    """Local properties of one image, and the plane around it."""
-
-    angle: np.ndarray = quantity("rad", "angle")
-    rings: np.ndarray = quantity("ℓ2 pixel", "ring")
-    plane_gain: np.ndarray = quantity("output / ℓ2 pixel", "ring angle")
-    plane_linear: np.ndarray = quantity("output / ℓ2 pixel", "angle")
-    plane_boundary: np.ndarray = quantity("ℓ2 pixel", "angle")  # NaN: none within the reach
-    plane_class: np.ndarray = quantity("", "angle")  # -1 there
-    x_label: str = quantity("")
-    y_label: str = quantity("")
-    words: str = quantity("")  # how a figure calls the image
-
-
 def local(
     inputs: Inputs, *, radius: float, count: int, reach: float, representation: Representation, **settings: Any
-) -> LocalCard:
+) -> LocalAtImage:
     """The local properties of the start, put back into the pixel box, see `local_geometry`."""
     start, on_progress = inputs.start, inputs.on_progress
     choice = start.plane()
@@ -70,7 +55,7 @@ def local(
     all_round = _all_round(outputs, image, choice.plane, radius, reach)
     kept = {entry.name: getattr(found, entry.name) for entry in fields(found)}
     on_progress(1.0)
-    return LocalCard(
+    return LocalAtImage(
         **kept,
         **all_round,
         rings=radius * np.array(_RINGS),

@@ -10,8 +10,7 @@ straight segment and, at right angles to it, along the direction in which its co
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
@@ -21,10 +20,11 @@ from torch import Tensor
 from core.analyses.inputs import Inputs
 from core.geometry.boundary.relabel import relabel
 from core.geometry.common.sampling import stratified
+from core.geometry.regions.at_image import PathAtImage
 from core.geometry.regions.connect import RegionPaths, connect
 from core.geometry.regions.region_graph import RegionGraph, region_graph
 from core.models.classifier import Classifier
-from core.result import Context, Number, Result, quantity
+from core.result import Result
 
 End = Literal["relabelled", "image", "nearest", "noise"]
 ENDS: tuple[End, ...] = get_args(End)
@@ -32,42 +32,7 @@ FRAMES = 7  # of a film strip
 _POINTS = 129  # of a margin trace
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class PathCard(RegionPaths):
-    """One path with its film strip, its margin and its projection, and the same of the straight segment."""
-
-    frames: np.ndarray = quantity("pixel", "frame c h w")  # at equal distances along the path; none if there is none
-    frame_margin: np.ndarray = quantity("logit", "frame")
-    straight_frames: np.ndarray = quantity("pixel", "frame c h w")
-    straight_class: np.ndarray = quantity("", "frame")  # what the model says there
-    at: np.ndarray = quantity("ℓ2 pixel", "point")  # along the path
-    margin: np.ndarray = quantity("logit", "point")  # of the start's class
-    straight_at: np.ndarray = quantity("ℓ2 pixel", "place")
-    straight_margin: np.ndarray = quantity("logit", "place")
-    corner_at: np.ndarray = quantity("ℓ2 pixel", "vertex")  # along the path
-    projection: np.ndarray = quantity("ℓ2 pixel", "vertex axis")  # along the straight segment, and across it
-    projection_share: float = quantity("")  # of what corners lie off the segment, squared: what the projection shows
-    outside: float = quantity(
-        "ℓ2 pixel", words="out of the pixel box, at most"
-    )  # how far a corner lies outside the pixel box, at most
-    moved: float = quantity("ℓ2 pixel")  # how far the end was moved for its class; 0 where it had it, NaN where in vain
-    nearest_row: int = quantity("")  # nearest image of the set of the start's class; -1 where not looked for or none
-    words: str = quantity("")  # how a figure calls the start
-    end_words: str = quantity("")
-
-    @property
-    def straight_share(self) -> float:
-        """How much of the straight segment lies in the region."""
-        return float((self.straight_margin > 0).mean())
-
-    def key_numbers(self, context: Context) -> Iterator[Number]:
-        """Length and margin of the path, and how much of the straight segment lies in the region."""
-        yield from self.quoted("found:pairs with a path", "distance", "length", "length_ratio", "min_margin")
-        yield from self.quoted("segments", "resolution")
-        yield from self.quoted("straight_share:share of the straight segment in the region", "outside")
-
-
-def path(inputs: Inputs, *, end: End, step: float, search: int, seed: int) -> PathCard:
+def path(inputs: Inputs, *, end: End, step: float, search: int, seed: int) -> PathAtImage:
     """The path inside the region of the start.
 
     Args:
@@ -94,7 +59,7 @@ def path(inputs: Inputs, *, end: End, step: float, search: int, seed: int) -> Pa
     nearest = there.nearest
     if found.status[0] == "other class" and nearest < 0:
         nearest = _nearest(inputs, start, own)
-    return PathCard(
+    return PathAtImage(
         **kept,
         **shown.arrays(),
         moved=there.moved,
@@ -164,7 +129,7 @@ class _Shown:
         self._classifier = classifier
 
     def arrays(self) -> dict[str, Any]:
-        """All that `PathCard` adds of them."""
+        """All that `PathAtImage` adds of them."""
         straight = torch.linspace(0, 1, _POINTS, dtype=torch.float64)
         length = float((self._straight[1] - self._straight[0]).norm())
         corners = self._along(self._path) if self._found else torch.zeros(2, dtype=torch.float64)

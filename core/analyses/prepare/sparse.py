@@ -3,33 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from typing import Any
 
-import numpy as np
 from torch import Tensor
 
 from core.analyses.inputs import Inputs
 from core.geometry.common.sampling import correct_rows
+from core.geometry.sparse.at_image import SparseAtImage
 from core.geometry.sparse.benchmark import Race, race
 from core.geometry.sparse.box_solver import SparseOrder
 from core.geometry.sparse.pixel_profile import PixelProfile, pixel_profile
-from core.geometry.sparse.sparse_perturbation import SparsePerturbation, sparse_perturbation
+from core.geometry.sparse.sparse_perturbation import sparse_perturbation
 from core.geometry.sparse.support_statistics import Supports, supports, unit_of
 from core.geometry.sparse.transfer import Transfer, transfer
 from core.models.classifier import Classifier
-from core.result import quantity
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class SparseCard(SparsePerturbation):
-    """A sparse perturbation with the image it belongs to."""
-
-    image: np.ndarray = quantity("pixel", "n c h w")
-    words: str = quantity("")  # how a figure calls the image
-
-
-def sparse(inputs: Inputs, *, order: SparseOrder, reverse: str, **settings: Any) -> SparseCard:
+def sparse(inputs: Inputs, *, order: SparseOrder, reverse: str, **settings: Any) -> SparseAtImage:
     """The sparse perturbation of the start, which is put back into the pixel box."""
     start = inputs.start
     image = start.image.clamp(0, 1)
@@ -43,7 +34,7 @@ def sparse(inputs: Inputs, *, order: SparseOrder, reverse: str, **settings: Any)
         **settings,
     )
     kept = {entry.name: getattr(found, entry.name) for entry in fields(found)}
-    return SparseCard(**kept, image=image[None].cpu().numpy(), words=start.words)
+    return SparseAtImage(**kept, image=image[None].cpu().numpy(), words=start.words)
 
 
 def pixel(inputs: Inputs, *, row: int, column: int, resolution: int) -> PixelProfile:

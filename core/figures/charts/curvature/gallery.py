@@ -12,12 +12,12 @@ from core.figures.drawing.chart import Axis, Chart, FieldLayer, Layer, LinesLaye
 from core.figures.drawing.pictures import Picture, montage
 
 if TYPE_CHECKING:
-    from core.analyses.prepare.curvature import CurvatureCard
+    from core.geometry.curvature.at_image import CurvatureAtImage
 
 _ACROSS = 5  # pictures in a row
 
 
-def gallery_chart(result: CurvatureCard, *, marked: int = 0, title: str = "") -> Chart:
+def gallery_chart(result: CurvatureAtImage, *, marked: int = 0, title: str = "") -> Chart:
     """The directions that were kept, as images.
 
     Args:
@@ -83,7 +83,7 @@ def on_plane(chart: Chart) -> Chart:
     return replace(chart, panels=(plain,))
 
 
-def number_at(result: CurvatureCard, x: float, y: float) -> int:
+def number_at(result: CurvatureAtImage, x: float, y: float) -> int:
     """The number of the direction whose picture lies at a point of the gallery; 0 beside them."""
     numbers = shown_numbers(result)
     fields = [layer for layer in gallery_chart(result).panels[0].layers if isinstance(layer, FieldLayer)]
@@ -94,7 +94,7 @@ def number_at(result: CurvatureCard, x: float, y: float) -> int:
     return 0
 
 
-def shown_numbers(result: CurvatureCard) -> list[int]:
+def shown_numbers(result: CurvatureAtImage) -> list[int]:
     """The numbers of the directions in a gallery, in its order; none while they are not known."""
     count = result.direction_curvatures.shape[1]
     if not count or np.isnan(result.direction_curvatures[0]).any():
@@ -103,7 +103,7 @@ def shown_numbers(result: CurvatureCard) -> list[int]:
     return [*range(1, upper + 1), *range(-1, upper - count - 1, -1)]
 
 
-def _picture(result: CurvatureCard, number: int) -> Picture:
+def _picture(result: CurvatureAtImage, number: int) -> Picture:
     place = number - 1 if number > 0 else number
     direction = result.directions[0, place].astype(np.float64)
     most = float(np.abs(direction).max()) or 1.0

@@ -15,7 +15,7 @@ from core.figures.drawing.chart import Axis, BandLayer, Chart, Layer, LegendEntr
 from core.figures.drawing.symlog import Symlog
 
 if TYPE_CHECKING:
-    from core.analyses.prepare.curvature import CurvatureCard
+    from core.geometry.curvature.at_image import CurvatureAtImage
 
 CurvatureShow = Literal["profile", "density", "gallery"]
 CURVATURE_SHOWS: tuple[CurvatureShow, ...] = get_args(CurvatureShow)
@@ -31,7 +31,7 @@ _FLOOR = 1e-6  # of the largest density: below, nothing is drawn
 
 
 def curvature_chart(
-    results: Sequence[CurvatureCard],
+    results: Sequence[CurvatureAtImage],
     *,
     models: Sequence[str],
     show: CurvatureShow = "profile",
@@ -39,7 +39,7 @@ def curvature_chart(
     values: Values = "curvature",
     positive: Positive = "towards the other class",
     marked: int = 0,
-    beside: Sequence[CurvatureCard] = (),
+    beside: Sequence[CurvatureAtImage] = (),
 ) -> Chart:
     """The principal curvatures of the boundary near an image, of one model or several.
 
@@ -96,7 +96,7 @@ def curvature_chart(
     )
 
 
-def route_words(result: CurvatureCard, model: str) -> str:
+def route_words(result: CurvatureAtImage, model: str) -> str:
     """How the curvatures of a model were measured, in one sentence; "" where they are exact and complete."""
     words = []
     if result.method == "differences":
@@ -115,7 +115,7 @@ def route_words(result: CurvatureCard, model: str) -> str:
     return f"{model}: {'; '.join(words)}." if words else ""
 
 
-def _curves(result: CurvatureCard, values: Values, turn: int) -> tuple[np.ndarray, np.ndarray]:
+def _curves(result: CurvatureAtImage, values: Values, turn: int) -> tuple[np.ndarray, np.ndarray]:
     """Ranks (k,) and values (n, k), descending."""
     count, dimension = result.curvatures.shape[1], result.dimension
     upper = -(-count // 2)
@@ -129,8 +129,8 @@ def _curves(result: CurvatureCard, values: Values, turn: int) -> tuple[np.ndarra
 
 
 def _profile(
-    results: Sequence[CurvatureCard],
-    seen: Sequence[CurvatureCard],
+    results: Sequence[CurvatureAtImage],
+    seen: Sequence[CurvatureAtImage],
     colours: Sequence[str],
     ranks: Ranks,
     values: Values,
@@ -210,7 +210,7 @@ def _rank_ticks(dimension: int) -> tuple[tuple[float, str], ...]:
     return (*left, *((end - place, words) for place, words in left[::-1]))
 
 
-def _profile_words(results: Sequence[CurvatureCard], values: Values, several: bool) -> str:
+def _profile_words(results: Sequence[CurvatureAtImage], values: Values, several: bool) -> str:
     words = ["Principal curvatures in order, on an axis that is linear around 0 and logarithmic beyond."]
     if values == "times distance" or len(results) == 1:
         words.append(
@@ -225,8 +225,8 @@ def _profile_words(results: Sequence[CurvatureCard], values: Values, several: bo
 
 
 def _density(
-    results: Sequence[CurvatureCard],
-    seen: Sequence[CurvatureCard],
+    results: Sequence[CurvatureAtImage],
+    seen: Sequence[CurvatureAtImage],
     colours: Sequence[str],
     values: Values,
     turn: int,
@@ -236,7 +236,7 @@ def _density(
     most = max((float(np.abs(each[np.isfinite(each)]).max(initial=0)) for each in shown), default=0.0) or 1.0
     at = np.linspace(-_ROOM * most, _ROOM * most, _POINTS)
 
-    def curve(result: CurvatureCard) -> np.ndarray:
+    def curve(result: CurvatureAtImage) -> np.ndarray:
         lengths = result.distance[:, None] if values == "times distance" else np.ones((len(result.distance), 1))
         rows = np.stack(
             [
@@ -275,7 +275,7 @@ def _density(
     )
 
 
-def _alt(result: CurvatureCard, model: str) -> str:
+def _alt(result: CurvatureAtImage, model: str) -> str:
     """What the curvatures are, in words."""
     shown = result.curvatures[0]
     if np.isnan(shown).any():

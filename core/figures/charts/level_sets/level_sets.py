@@ -24,7 +24,7 @@ from core.figures.drawing.chart import (
 from core.figures.drawing.pictures import Picture, montage, photograph, scaled
 
 if TYPE_CHECKING:
-    from core.analyses.prepare.level_sets import LevelSetCard
+    from core.geometry.level_sets.at_image import LevelSetAtImage
 
 LevelSetShow = Literal["film", "ends"]
 LEVEL_SET_SHOWS: tuple[LevelSetShow, ...] = get_args(LevelSetShow)
@@ -37,7 +37,7 @@ _LEAST = 1e-4  # pixel: below, a distance is drawn at the lower edge
 
 
 def level_set_chart(
-    cards: Sequence[LevelSetCard],
+    results: Sequence[LevelSetAtImage],
     *,
     models: Sequence[str],
     class_names: Sequence[str],
@@ -50,7 +50,7 @@ def level_set_chart(
     """Walks from one image to others.
 
     Args:
-        cards: of the same pairs, one per model.
+        results: of the same pairs, one per model.
         models: their names.
         class_names: one name per class.
         targets: images (n, c, h, w).
@@ -63,37 +63,41 @@ def level_set_chart(
         A chart of one column: film strips, one per model, confidences and distances; or one montage of ends per model.
 
     Raises:
-        ValueError: if names of models, classes or targets are missing, or there is no card.
+        ValueError: if names of models, classes or targets are missing, or there is no result.
     """
-    if not cards or len(models) != len(cards):
-        raise ValueError(f"expected a name for each of at least one card, got {len(models)} for {len(cards)}")
-    if len(class_names) != cards[0].num_classes:
-        raise ValueError(f"expected one name for each of {cards[0].num_classes} classes, got {len(class_names)} names")
-    if not len(targets) == len(target_words) == len(cards[0].status):
-        raise ValueError(f"expected {len(cards[0].status)} targets with words, got {len(targets)}, {len(target_words)}")
+    if not results or len(models) != len(results):
+        raise ValueError(f"expected a name for each of at least one result, got {len(models)} for {len(results)}")
+    if len(class_names) != results[0].num_classes:
+        raise ValueError(
+            f"expected one name for each of {results[0].num_classes} classes, got {len(class_names)} names"
+        )
+    if not len(targets) == len(target_words) == len(results[0].status):
+        raise ValueError(
+            f"expected {len(results[0].status)} targets with words, got {len(targets)}, {len(target_words)}"
+        )
     pair = min(shown, len(targets)) - 1
     legend: list[LegendEntry] = model_legend(models) if len(models) > 1 else []
     told = [
-        _told(card, place, name, class_names, target_words)
-        for card, name in zip(cards, models, strict=True)
+        _told(result, place, name, class_names, target_words)
+        for result, name in zip(results, models, strict=True)
         for place in ([pair] if show == "film" else range(len(targets)))
     ]
     if show == "ends":
-        panels = _ends(cards, models, targets, target_words)
+        panels = _ends(results, models, targets, target_words)
         meaning = (
-            f"Targets, where the walks from {_source(cards[0], class_names)} ended, with the"
+            f"Targets, where the walks from {_source(results[0], class_names)} ended, with the"
             " confidence in the source's class there, and how end and target differ: the most of all channels, in pixel"
             " values."
         )
         legend = []
     else:
         named = [name if len(models) > 1 else "" for name in models]
-        strips = zip(cards, named, strict=True)
-        panels = [_strip(card, pair, targets[pair], target_words[pair], name) for card, name in strips]
+        strips = zip(results, named, strict=True)
+        panels = [_strip(result, pair, targets[pair], target_words[pair], name) for result, name in strips]
         colours = [entry.colour for entry in legend] or [""]
-        panels += [_confidences(cards, pair, colours, step), _distances(cards, pair, colours, step)]
+        panels += [_confidences(results, pair, colours, step), _distances(results, pair, colours, step)]
         meaning = (
-            f"A walk from {_source(cards[0], class_names)} towards {target_words[pair]}; below"
+            f"A walk from {_source(results[0], class_names)} towards {target_words[pair]}; below"
             " each frame the confidence in the source's class. Confidence: solid in the source's class, dotted in the"
             " target's. Distance: root mean square over pixels in [0, 1]; dashed: what the schedule alone leaves of"
             " it, (1 − η)ᵏ after k steps, on a flat level set: at it, more steps would come nearer."
@@ -102,7 +106,7 @@ def level_set_chart(
         panels=tuple(panels),
         name="level_set" if show == "film" else "level_set_ends",
         columns=len(panels) if show == "ends" else 1,
-        caption=meaning + _walking(cards),
+        caption=meaning + _walking(results),
         alt=" ".join(told),
         legend=tuple(legend),
     )
@@ -112,16 +116,16 @@ def _name(class_names: Sequence[str], k: int) -> str:
     return class_names[k] if k >= 0 else "undefined"
 
 
-def _source(card: LevelSetCard, class_names: Sequence[str]) -> str:
-    """What the source of all walks of a card is called: its class, after the point where it was picked."""
-    name = _name(class_names, int(card.source_class[0]))
-    return f"{card.words} ({name})" if card.words else name
+def _source(result: LevelSetAtImage, class_names: Sequence[str]) -> str:
+    """What the source of all walks is called: its class, after the point where it was picked."""
+    name = _name(class_names, int(result.source_class[0]))
+    return f"{result.words} ({name})" if result.words else name
 
 
-def _walking(cards: Sequence[LevelSetCard]) -> str:
+def _walking(results: Sequence[LevelSetAtImage]) -> str:
     """What is to be known about how the walks went."""
-    first = cards[0]
-    under_way = any((card.status == "walking").any() for card in cards)
+    first = results[0]
+    under_way = any((result.status == "walking").any() for result in results)
     mode = {
         "equality": "along the level of the source",
         "superlevel": f"down to {first.delta[0]:g} below the source's confidence, by design",
@@ -130,39 +134,41 @@ def _walking(cards: Sequence[LevelSetCard]) -> str:
     return f" Walks {mode}; allowed to lose {first.delta[0]:g}." + (" Not finished." if under_way else "")
 
 
-def _told(card: LevelSetCard, pair: int, model: str, class_names: Sequence[str], target_words: Sequence[str]) -> str:
+def _told(
+    result: LevelSetAtImage, pair: int, model: str, class_names: Sequence[str], target_words: Sequence[str]
+) -> str:
     """One walk in words."""
-    if not math.isfinite(card.end_distance[pair]):
-        return f"{model}: no walk towards {target_words[pair]}, {card.status[pair]}."
+    if not math.isfinite(result.end_distance[pair]):
+        return f"{model}: no walk towards {target_words[pair]}, {result.status[pair]}."
     return (
-        f"{model}: from {_source(card, class_names)} towards {target_words[pair]} in"
-        f" {card.taken[pair]} steps ({card.status[pair]}), confidence {card.source_confidence[pair]:.3f} to"
-        f" {card.end_confidence[pair]:.3f}, root mean square to the target {card.start_rmse[pair]:.3g} to"
-        f" {card.rmse[pair]:.3g}."
+        f"{model}: from {_source(result, class_names)} towards {target_words[pair]} in"
+        f" {result.taken[pair]} steps ({result.status[pair]}), confidence {result.source_confidence[pair]:.3f} to"
+        f" {result.end_confidence[pair]:.3f}, root mean square to the target {result.start_rmse[pair]:.3g} to"
+        f" {result.rmse[pair]:.3g}."
     )
 
 
-def _moments(card: LevelSetCard, pair: int) -> list[tuple[int, np.ndarray]]:
+def _moments(result: LevelSetAtImage, pair: int) -> list[tuple[int, np.ndarray]]:
     """Steps with their images, evenly many of those kept, the source first and the end last."""
-    if not np.isfinite(card.endpoints[pair]).all():
+    if not np.isfinite(result.endpoints[pair]).all():
         return []
-    taken = int(card.taken[pair])
+    taken = int(result.taken[pair])
     kept = [
         (int(at), image)
-        for at, image in zip(card.frames, card.snapshots[pair], strict=True)
+        for at, image in zip(result.frames, result.snapshots[pair], strict=True)
         if at < taken and np.isfinite(image).all()
     ]
-    moments = [*kept, (taken, card.endpoints[pair])]
+    moments = [*kept, (taken, result.endpoints[pair])]
     places = np.unique(np.linspace(0, len(moments) - 1, min(_FRAMES, len(moments))).round().astype(int))
     return [moments[place] for place in places]
 
 
-def _strip(card: LevelSetCard, pair: int, target: np.ndarray, words: str, title: str) -> Panel:
+def _strip(result: LevelSetAtImage, pair: int, target: np.ndarray, words: str, title: str) -> Panel:
     """Frames in a row, one unit wide, and the target behind them."""
     height, width = target.shape[1:]
     tall = height / width
-    moments = _moments(card, pair)
-    frames = [(image, f"step {at}", f"{card.confidence[pair, at]:.3f}") for at, image in moments] + [
+    moments = _moments(result, pair)
+    frames = [(image, f"step {at}", f"{result.confidence[pair, at]:.3f}") for at, image in moments] + [
         (target, "target", words)
     ]
     layers: list[Layer] = []
@@ -183,7 +189,7 @@ def _strip(card: LevelSetCard, pair: int, target: np.ndarray, words: str, title:
         layers.append(PointsLayer(positions=places, labels=tuple(labels), marker="none"))
     if not moments:
         spot = np.array([[_FRAMES * _PITCH / 2, tall / 2]])
-        layers.append(PointsLayer(positions=spot, labels=(str(card.status[pair]),), marker="none"))
+        layers.append(PointsLayer(positions=spot, labels=(str(result.status[pair]),), marker="none"))
     return Panel(
         layers=tuple(layers),
         kind="image",
@@ -193,8 +199,8 @@ def _strip(card: LevelSetCard, pair: int, target: np.ndarray, words: str, title:
     )
 
 
-def _steps(cards: Sequence[LevelSetCard]) -> Axis:
-    return Axis(label="step", limits=(0.0, float(cards[0].confidence.shape[1] - 1)))
+def _steps(results: Sequence[LevelSetAtImage]) -> Axis:
+    return Axis(label="step", limits=(0.0, float(results[0].confidence.shape[1] - 1)))
 
 
 def _mark(step: int, low: float, high: float) -> list[Layer]:
@@ -203,24 +209,24 @@ def _mark(step: int, low: float, high: float) -> list[Layer]:
     return [LinesLayer(paths=(np.array([[step, low], [step, high]], np.float64),), role="reference", dash="solid")]
 
 
-def _confidences(cards: Sequence[LevelSetCard], pair: int, colours: Sequence[str], step: int) -> Panel:
+def _confidences(results: Sequence[LevelSetAtImage], pair: int, colours: Sequence[str], step: int) -> Panel:
     layers: list[Layer] = [*_mark(step, 0.0, 1.0)]
-    for card, colour in zip(cards, colours, strict=True):
-        at = np.arange(card.confidence.shape[1], dtype=np.float64)
-        layers.append(LinesLayer(paths=known_runs(at, card.confidence[pair]), colour=colour))
-        layers.append(LinesLayer(paths=known_runs(at, card.target_confidence[pair]), colour=colour, dash="dotted"))
-    return Panel(layers=tuple(layers), x=_steps(cards), y=Axis(label="confidence", limits=(0.0, 1.02)))
+    for result, colour in zip(results, colours, strict=True):
+        at = np.arange(result.confidence.shape[1], dtype=np.float64)
+        layers.append(LinesLayer(paths=known_runs(at, result.confidence[pair]), colour=colour))
+        layers.append(LinesLayer(paths=known_runs(at, result.target_confidence[pair]), colour=colour, dash="dotted"))
+    return Panel(layers=tuple(layers), x=_steps(results), y=Axis(label="confidence", limits=(0.0, 1.02)))
 
 
-def _distances(cards: Sequence[LevelSetCard], pair: int, colours: Sequence[str], step: int) -> Panel:
+def _distances(results: Sequence[LevelSetAtImage], pair: int, colours: Sequence[str], step: int) -> Panel:
     curves, floors = [], []
-    for card in cards:
-        at = np.arange(card.distance.shape[1], dtype=np.float64)
-        scale = math.sqrt(card.endpoints[pair].size)
-        curve = card.distance[pair] / scale
+    for result in results:
+        at = np.arange(result.distance.shape[1], dtype=np.float64)
+        scale = math.sqrt(result.endpoints[pair].size)
+        curve = result.distance[pair] / scale
         known = np.isfinite(curve)
         curves.append((at, np.where(known, np.maximum(curve, _LEAST), np.nan)))
-        floors.append((at, np.where(known, np.maximum(curve[0] * (1 - card.eta) ** at, _LEAST), np.nan)))
+        floors.append((at, np.where(known, np.maximum(curve[0] * (1 - result.eta) ** at, _LEAST), np.nan)))
     drawn = np.concatenate([values[np.isfinite(values)] for _, values in (*curves, *floors)])
     low, high = (float(drawn.min()), float(drawn.max())) if len(drawn) else (0.01, 1.0)
     low, high = low * (1 - _APART), high * (1 + _APART)
@@ -230,7 +236,7 @@ def _distances(cards: Sequence[LevelSetCard], pair: int, colours: Sequence[str],
         layers.append(LinesLayer(paths=known_runs(at, values), colour=colour))
     return Panel(
         layers=tuple(layers),
-        x=_steps(cards),
+        x=_steps(results),
         y=Axis(
             label="to the target", unit="rms pixel", limits=(low, high), scale="log", ticks=style.log_ticks(low, high)
         ),
@@ -238,22 +244,22 @@ def _distances(cards: Sequence[LevelSetCard], pair: int, colours: Sequence[str],
 
 
 def _ends(
-    cards: Sequence[LevelSetCard], models: Sequence[str], targets: np.ndarray, target_words: Sequence[str]
+    results: Sequence[LevelSetAtImage], models: Sequence[str], targets: np.ndarray, target_words: Sequence[str]
 ) -> list[Panel]:
     """A panel per model: for each target the target, the end and how these differ."""
-    apart = [np.abs(card.endpoints - targets).max(1) for card in cards]
+    apart = [np.abs(result.endpoints - targets).max(1) for result in results]
     known = np.concatenate([each[np.isfinite(each)] for each in apart])
     most = float(f"{known.max():.1g}") if len(known) and known.max() > 0 else 1.0
     scale = Scale(palette="cividis", limits=(0.0, most), label="difference", unit="pixel")
     grey = style.scale_colours(np.full(targets.shape[2:], math.nan), "cividis", (0.0, 1.0))
     panels = []
-    for card, name, far in zip(cards, models, apart, strict=True):
+    for result, name, far in zip(results, models, apart, strict=True):
         pictures = []
         for place, word in enumerate(target_words):
-            there = bool(np.isfinite(card.endpoints[place]).all())
-            words = f"end, {card.end_confidence[place]:.3f}" if there else str(card.status[place])
+            there = bool(np.isfinite(result.endpoints[place]).all())
+            words = f"end, {result.end_confidence[place]:.3f}" if there else str(result.status[place])
             pictures.append(Picture(colours=photograph(targets[place]), label=word))
-            pictures.append(Picture(colours=photograph(card.endpoints[place]) if there else grey, label=words))
+            pictures.append(Picture(colours=photograph(result.endpoints[place]) if there else grey, label=words))
             pictures.append(Picture(colours=scaled(far[place], scale), label=f"0 to {most:g}"))
-        panels.append(montage(pictures, 3 if len(cards) > 1 else 6, name if len(cards) > 1 else ""))
+        panels.append(montage(pictures, 3 if len(results) > 1 else 6, name if len(results) > 1 else ""))
     return panels

@@ -27,7 +27,7 @@ from core.figures.drawing.chart import (
 from core.figures.drawing.pictures import photograph
 
 if TYPE_CHECKING:
-    from core.analyses.prepare.level_sets import LevelTriangle
+    from core.geometry.level_sets.at_image import LevelTriangle
     from core.geometry.planes.slices import Slice
 
 TriangleShow = Literal["card", "triangle", "shares"]

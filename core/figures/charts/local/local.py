@@ -12,7 +12,7 @@ from core.figures.drawing import style
 from core.figures.drawing.chart import Axis, Chart, Layer, LegendEntry, LinesLayer, Panel, PointsLayer
 
 if TYPE_CHECKING:
-    from core.analyses.prepare.local import LocalCard
+    from core.geometry.local.at_image import LocalAtImage
 
 LocalShow = Literal["plane", "distances", "directions"]
 
@@ -30,12 +30,12 @@ _LAWS = {
 
 
 def local_chart(
-    results: Sequence[LocalCard],
+    results: Sequence[LocalAtImage],
     *,
     names: Sequence[str],
     class_names: Sequence[str],
     show: LocalShow = "plane",
-    beside: Sequence[LocalCard] = (),
+    beside: Sequence[LocalAtImage] = (),
     palette: str = "muted",
 ) -> Chart:
     """Local properties of one image, some panels for each model.
@@ -78,7 +78,7 @@ def local_chart(
 
 
 def _legend(
-    results: Sequence[LocalCard], class_names: Sequence[str], show: LocalShow, palette: str
+    results: Sequence[LocalAtImage], class_names: Sequence[str], show: LocalShow, palette: str
 ) -> tuple[LegendEntry, ...]:
     if show == "distances":
         return ()
@@ -94,7 +94,7 @@ def _legend(
     )
 
 
-def _unit(one: LocalCard, name: str) -> str:
+def _unit(one: LocalAtImage, name: str) -> str:
     """The unit of a field, with the word of what is looked at."""
     word = "logit" if one.representation == "logits" else "probability"
     return one.unit(name).replace("output", word).replace("ℓ2 pixel", "ℓ2")
@@ -111,12 +111,12 @@ def _closed(angle: np.ndarray, radius: np.ndarray) -> tuple[np.ndarray, ...]:
     return tuple(np.stack([turn[piece], far[piece]], 1) for piece in pieces if len(piece) > 1)
 
 
-def _compass(one: LocalCard) -> Axis:
+def _compass(one: LocalAtImage) -> Axis:
     towards = ((0.0, one.x_label), (math.pi / 2, one.y_label), (math.pi, ""), (3 * math.pi / 2, ""))
     return Axis(label="direction in the plane", ticks=towards if one.x_label or one.y_label else None)
 
 
-def _gains(one: LocalCard, before: str, together: Sequence[LocalCard]) -> Panel:
+def _gains(one: LocalAtImage, before: str, together: Sequence[LocalAtImage]) -> Panel:
     top = _ROOM * max(_most(each.plane_gain, each.plane_linear) for each in together) or 1.0
     layers: list[Layer] = [LinesLayer(paths=_closed(one.angle, one.plane_linear), role="reference", dash="dotted")]
     opposite = np.roll(one.plane_gain, len(one.angle) // 2, axis=1)
@@ -136,7 +136,7 @@ def _gains(one: LocalCard, before: str, together: Sequence[LocalCard]) -> Panel:
     )
 
 
-def _boundary(one: LocalCard, before: str, together: Sequence[LocalCard], palette: str) -> Panel:
+def _boundary(one: LocalAtImage, before: str, together: Sequence[LocalAtImage], palette: str) -> Panel:
     far = [float(each.plane_boundary[np.isfinite(each.plane_boundary)].max(initial=0)) for each in together]
     censored = any(np.isnan(each.plane_boundary).any() for each in together)
     top = _ROOM * (one.reach if censored else max(far)) or 1.0
@@ -173,7 +173,7 @@ def _most(*arrays: np.ndarray) -> float:
 # -- over pairs -------------------------------------------------------------------------------------------------------
 
 
-def _distances(one: LocalCard, before: str) -> list[Panel]:
+def _distances(one: LocalAtImage, before: str) -> list[Panel]:
     apart, answered, answered_linear = one.apart[0], one.answered[0], one.answered_linear[0]
     unit = _unit(one, "answered")
     pixels = Axis(label="|z - w|", unit="ℓ2")
@@ -201,12 +201,12 @@ def _pairs(x: np.ndarray, y: np.ndarray, title: str, across: Axis, up: Axis) -> 
     return Panel(layers=(marks,), title=title, x=across, y=up)
 
 
-def _expected(one: LocalCard) -> str:
+def _expected(one: LocalAtImage) -> str:
     """What a linear map with this spectrum has, where that is known."""
     return f" ({_said(one.mantel_expected[0])} expected)" if np.isfinite(one.mantel_expected[0]) else ""
 
 
-def _p(one: LocalCard, place: int) -> str:
+def _p(one: LocalAtImage, place: int) -> str:
     """The permutation p of the score as it is, linearised or against the linearised."""
     p = float(one.mantel_p[0, place])
     return f" (p {p:.2g})" if math.isfinite(p) else ""
@@ -225,7 +225,7 @@ def _steps(values: np.ndarray) -> np.ndarray:
     return np.stack([known, (np.arange(len(known)) + 0.5) / max(1, len(known))], 1)
 
 
-def _over_directions(one: LocalCard, before: str) -> Panel:
+def _over_directions(one: LocalAtImage, before: str) -> Panel:
     layers: list[Layer] = []
     for gain, name, colour in (
         (np.concatenate([one.gain[0], one.gain_behind[0]]), _MAPS[0], _INKS[0]),
@@ -245,7 +245,7 @@ def _over_directions(one: LocalCard, before: str) -> Panel:
     )
 
 
-def _asymmetries(one: LocalCard, before: str) -> Panel:
+def _asymmetries(one: LocalAtImage, before: str) -> Panel:
     values = one.asymmetry[0]
     layers: list[Layer] = []
     if np.isfinite(values).any():
@@ -262,7 +262,7 @@ def _asymmetries(one: LocalCard, before: str) -> Panel:
 # -- words ------------------------------------------------------------------------------------------------------------
 
 
-def _words(results: Sequence[LocalCard], names: Sequence[str], show: LocalShow) -> tuple[str, str]:
+def _words(results: Sequence[LocalAtImage], names: Sequence[str], show: LocalShow) -> tuple[str, str]:
     """What the picture shows, for those who cannot see it; and the caption."""
     first = results[0]
     who = f"{first.words}"

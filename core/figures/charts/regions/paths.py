@@ -13,7 +13,7 @@ from core.figures.drawing.chart import Axis, Chart, Layer, LinesLayer, Panel, Po
 from core.figures.drawing.pictures import Picture, montage, photograph
 
 if TYPE_CHECKING:
-    from core.analyses.prepare.regions import PathCard
+    from core.geometry.regions.at_image import PathAtImage
 
 PathShow = Literal["card", "strip", "margin", "projection"]
 PATH_SHOWS: tuple[PathShow, ...] = get_args(PathShow)
@@ -24,7 +24,7 @@ _STRAIGHT = "straight segment"
 
 
 def path_chart(
-    found: PathCard,
+    found: PathAtImage,
     *,
     class_names: Sequence[str],
     show: PathShow = "card",
@@ -98,7 +98,7 @@ def path_meaning(show: PathShow, projected: bool = True) -> str:
     return " ".join(_MEANING[name] for name in _shown(show, projected))
 
 
-def path_words(found: PathCard, class_names: Sequence[str]) -> str:
+def path_words(found: PathAtImage, class_names: Sequence[str]) -> str:
     """What was found, in one or two sentences; never more than that.
 
     Args:
@@ -132,7 +132,7 @@ def path_words(found: PathCard, class_names: Sequence[str]) -> str:
     )
 
 
-def _limits(found: PathCard) -> str:
+def _limits(found: PathAtImage) -> str:
     """At which resolution that is known."""
     if not found.found[0]:
         return ""
@@ -142,7 +142,7 @@ def _limits(found: PathCard) -> str:
     )
 
 
-def _strip(found: PathCard, class_names: Sequence[str], title: str) -> Panel:
+def _strip(found: PathAtImage, class_names: Sequence[str], title: str) -> Panel:
     """Frames along the path above frames along the straight segment."""
     upper = [
         Picture(colours=photograph(frame), label=f"{margin:.2g}")
@@ -156,12 +156,12 @@ def _strip(found: PathCard, class_names: Sequence[str], title: str) -> Panel:
     return montage([*upper, *lower], len(lower), title)
 
 
-def _is_straight(found: PathCard) -> bool:
+def _is_straight(found: PathAtImage) -> bool:
     """Whether the path is the straight segment itself, so that one line stands for both."""
     return bool(found.found[0]) and str(found.status[0]) == "straight"
 
 
-def _margin(found: PathCard, class_names: Sequence[str], title: str) -> Panel:
+def _margin(found: PathAtImage, class_names: Sequence[str], title: str) -> Panel:
     """The margin along both ways."""
     far = float(max(found.at.max(initial=0.0), found.straight_at.max(initial=0.0)))
     straight = np.stack([found.straight_at, found.straight_margin], 1)
@@ -186,7 +186,7 @@ def _margin(found: PathCard, class_names: Sequence[str], title: str) -> Panel:
     )
 
 
-def _projection(found: PathCard, title: str) -> Panel:
+def _projection(found: PathAtImage, title: str) -> Panel:
     """The polyline in the plane of the straight segment in which its corners spread most."""
     far = float(found.distance[0]) or 1.0
     points = found.projection

@@ -14,8 +14,8 @@ from core.figures.drawing.chart import Axis, Chart, Layer, LinesLayer, Panel, Po
 from core.figures.drawing.pictures import Picture, map_panel, montage, photograph, picture_field, scaled
 
 if TYPE_CHECKING:
-    from core.analyses.prepare.sparse import SparseCard
     from core.geometry.planes.slices import Slice
+    from core.geometry.sparse.at_image import SparseAtImage
 
 SparseShow = Literal[
     "card", "curve", "adversarial", "support", "change", "reliance", "capacity", "capacity at boundary"
@@ -40,12 +40,12 @@ _MAPS = {
 
 
 def sparse_chart(
-    found: SparseCard,
+    found: SparseAtImage,
     *,
     class_names: Sequence[str],
     show: SparseShow = "card",
     used: int = -1,
-    beside: Sequence[SparseCard] = (),
+    beside: Sequence[SparseAtImage] = (),
     title: str = "",
 ) -> Chart:
     """One image's sparse perturbation.
@@ -72,7 +72,7 @@ def sparse_chart(
     words = _words(found, class_names)
     seen = beside or (found,)
     if show == "card":
-        panels: tuple[Panel, ...] = (_card(found, seen, class_names, title, used), _curve(found, "", used))
+        panels: tuple[Panel, ...] = (_overview(found, seen, class_names, title, used), _curve(found, "", used))
     elif show == "curve":
         panels = (_curve(found, title, used),)
     elif show == "adversarial":
@@ -97,7 +97,7 @@ _ALT = {
 }
 
 
-def on_plane(chart: Chart, cut: Slice, found: SparseCard) -> Chart:
+def on_plane(chart: Chart, cut: Slice, found: SparseAtImage) -> Chart:
     """Mark a slice with what was found in it: the dense point, the sparse one, and the plane that SparseFool moves to.
 
     Args:
@@ -149,7 +149,7 @@ def _line_in_box(normal: np.ndarray, level: float, box: tuple[float, float, floa
     return np.stack([ends[0], far])
 
 
-def _words(found: SparseCard, class_names: Sequence[str]) -> str:
+def _words(found: SparseAtImage, class_names: Sequence[str]) -> str:
     """What was found, in one sentence; a failure is said as such."""
     source = int(found.source_class[0])
     name = class_names[source] if source >= 0 else "undefined"
@@ -163,7 +163,7 @@ def _words(found: SparseCard, class_names: Sequence[str]) -> str:
     )
 
 
-def changed(found: SparseCard, used: int = -1) -> np.ndarray:
+def changed(found: SparseAtImage, used: int = -1) -> np.ndarray:
     """The image (c, h, w) with the first `used` pixels of its perturbation changed, in their order; -1 for all."""
     rank = found.rank[0]
     taken = (rank >= 0) & ((rank < used) | (used < 0))
@@ -171,7 +171,9 @@ def changed(found: SparseCard, used: int = -1) -> np.ndarray:
     return picture
 
 
-def _card(found: SparseCard, seen: Sequence[SparseCard], class_names: Sequence[str], title: str, used: int) -> Panel:
+def _overview(
+    found: SparseAtImage, seen: Sequence[SparseAtImage], class_names: Sequence[str], title: str, used: int
+) -> Panel:
     """Nine pictures: what changes, in which order, and what the geometry says about it."""
     source, target = int(found.source_class[0]), int(found.target_class[0])
     reached = class_names[target] if found.found[0] else str(found.status[0])
@@ -197,14 +199,14 @@ def _card(found: SparseCard, seen: Sequence[SparseCard], class_names: Sequence[s
     return montage(shown, 3, title)
 
 
-def _adversarial(found: SparseCard, used: int) -> np.ndarray:
+def _adversarial(found: SparseAtImage, used: int) -> np.ndarray:
     """The adversarial image as a picture, as far as it is changed; grey where none was found."""
     if found.found[0]:
         return photograph(changed(found, used))
     return style.scale_colours(np.full(found.rank.shape[1:], math.nan), "cividis", (0.0, 1.0))
 
 
-def _curve(found: SparseCard, title: str, used: int) -> Panel:
+def _curve(found: SparseAtImage, title: str, used: int) -> Panel:
     """The margin after each of the pixels, in their order."""
     curve = found.curve[0]
     curve = curve[np.isfinite(curve)]
@@ -227,7 +229,7 @@ def _curve(found: SparseCard, title: str, used: int) -> Panel:
     )
 
 
-def _map(found: SparseCard, name: str, seen: Sequence[SparseCard]) -> tuple[np.ndarray, Scale]:
+def _map(found: SparseAtImage, name: str, seen: Sequence[SparseAtImage]) -> tuple[np.ndarray, Scale]:
     """A map over the pixels of the image with its scale; maps of one quantity share it, with those seen beside."""
     values = _values(found, name)
     every = [_values(one, name) for one in seen]
@@ -250,7 +252,7 @@ def _map(found: SparseCard, name: str, seen: Sequence[SparseCard]) -> tuple[np.n
     return values, _positive(both, name, unit)
 
 
-def _values(found: SparseCard, name: str) -> np.ndarray:
+def _values(found: SparseAtImage, name: str) -> np.ndarray:
     """The numbers of a map."""
     values: np.ndarray
     match name:
@@ -269,7 +271,7 @@ def _values(found: SparseCard, name: str) -> np.ndarray:
     return values
 
 
-def _change(found: SparseCard) -> np.ndarray:
+def _change(found: SparseAtImage) -> np.ndarray:
     """The change of each pixel, the mean over channels; NaN off the support."""
     change = (found.adversarial[0] - found.image[0]).mean(0)
     return np.where(found.rank[0] >= 0, change, math.nan)

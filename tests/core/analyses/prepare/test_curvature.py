@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from core.analyses.prepare.curvature import CurvatureCard, drawn
+from core.analyses.prepare.curvature import drawn
 from core.analyses.prepare.plane import resolve_image
+from core.geometry.curvature.at_image import CurvatureAtImage
 from core.geometry.curvature.profile import curvature_profile
 from core.images.image_set import ImageSet
 from core.images.load import load_images
@@ -37,19 +38,19 @@ def balls(module: torch.nn.Module | None = None, count: int = 4) -> tuple[Any, I
 
 def test_both_ends_come_before_all_and_directions_stay() -> None:
     classifier, images = load_classifier("demo:digits/standard", "cpu"), load_images("demo:digits")
-    told: list[tuple[float, CurvatureCard]] = []
+    told: list[tuple[float, CurvatureAtImage]] = []
 
     def tell(fraction: float, partial: Result | None = None) -> None:
-        if isinstance(partial, CurvatureCard):
+        if isinstance(partial, CurvatureAtImage):
             told.append((fraction, partial))
 
-    card = ask("curvature", classifier, images, rows=(5,), keep=8, on_progress=tell)
+    result = ask("curvature", classifier, images, rows=(5,), keep=8, on_progress=tell)
     every = curvature_profile(classifier, images.pixels[[5]], "all")
-    np.testing.assert_allclose(card.curvatures, every.curvatures, atol=1e-4)
-    assert card.complete
-    assert card.whole
-    assert card.direction_curvatures.shape == (1, 8)
-    np.testing.assert_allclose(card.direction_curvatures[0, [0, -1]], every.curvatures[0, [0, -1]], rtol=1e-3)
+    np.testing.assert_allclose(result.curvatures, every.curvatures, atol=1e-4)
+    assert result.complete
+    assert result.whole
+    assert result.direction_curvatures.shape == (1, 8)
+    np.testing.assert_allclose(result.direction_curvatures[0, [0, -1]], every.curvatures[0, [0, -1]], rtol=1e-3)
     fractions = [fraction for fraction, _ in told]
     assert fractions == sorted(fractions)
     assert all(not partial.complete and np.isfinite(partial.curvatures[0]).all() for _, partial in told)
@@ -57,22 +58,22 @@ def test_both_ends_come_before_all_and_directions_stay() -> None:
     assert first.curvatures.shape == (1, 8)
     assert first.directions.shape[1] == 0
     assert any(partial.directions.shape[1] == 8 and not partial.whole for _, partial in told)
-    assert card.products > every.products
-    np.testing.assert_array_equal(card.image[0], images.pixels[5])
-    assert (card.words, card.row.tolist()) == (images.words[5], [5])
-    again = Result.from_bytes(card.to_bytes())
-    assert isinstance(again, CurvatureCard)
+    assert result.products > every.products
+    np.testing.assert_array_equal(result.image[0], images.pixels[5])
+    assert (result.words, result.row.tolist()) == (images.words[5], [5])
+    again = Result.from_bytes(result.to_bytes())
+    assert isinstance(again, CurvatureAtImage)
     one, other = (ask("curvature", classifier, images, rows=(5,), keep=8).to_bytes(timings=False) for _ in range(2))
     assert one == other
 
 
 def test_others_of_the_set_are_measured_too_the_same_for_every_model() -> None:
     classifier, images = balls()
-    card = ask("curvature", classifier, images, rows=(2,), count=2, keep=4)
-    assert card.row[0] == 2
-    assert len(card.row) == len(set(card.row.tolist())) == 3
-    np.testing.assert_allclose(card.curvatures, -0.5, atol=1e-5)
-    assert card.row.tolist()[1:] == drawn((2,), 4, 2, 0)
+    result = ask("curvature", classifier, images, rows=(2,), count=2, keep=4)
+    assert result.row[0] == 2
+    assert len(result.row) == len(set(result.row.tolist())) == 3
+    np.testing.assert_allclose(result.curvatures, -0.5, atol=1e-5)
+    assert result.row.tolist()[1:] == drawn((2,), 4, 2, 0)
     assert len(drawn((2,), 4, 9, 0)) == 3
     assert ask("curvature", classifier, images, rows=(2,), count=2, keep=4, spectrum="ends").curvatures.shape == (3, 4)
 
@@ -81,11 +82,11 @@ def test_a_picked_point_is_asked_about_and_may_leave_the_box() -> None:
     classifier, images = load_classifier("demo:digits/standard", "cpu"), load_images("demo:digits")
     start = resolve_image(classifier, images, (17,), **PLANE, at=(0.4, 3.0))
     assert float(start.image.min()) < 0
-    card = ask("curvature", classifier, images, rows=(17,), **PLANE, at=(0.4, 3.0), keep=4, spectrum="ends")
-    np.testing.assert_array_equal(card.image[0], start.image)
-    assert (card.words, card.row.tolist()) == ("point 0.40, 3.00", [-1])
+    result = ask("curvature", classifier, images, rows=(17,), **PLANE, at=(0.4, 3.0), keep=4, spectrum="ends")
+    np.testing.assert_array_equal(result.image[0], start.image)
+    assert (result.words, result.row.tolist()) == ("point 0.40, 3.00", [-1])
     own = curvature_profile(classifier, start.image[None], 4, side="both ends")
-    np.testing.assert_allclose(card.curvatures, own.curvatures, atol=1e-6)
+    np.testing.assert_allclose(result.curvatures, own.curvatures, atol=1e-6)
 
 
 @pytest.mark.parametrize("method", ["differences", "softplus"])
@@ -95,15 +96,15 @@ def test_networks_of_kinks_are_measured_at_the_scale_that_is_said(method: Any) -
     pixels = truths.images(2, shape).float()
     images = ImageSet(pixels, torch.zeros(2, dtype=torch.int64), ("a", "b"), ("0", "1", "2"), "two")
     settings = {"rows": (0,), "method": "auto" if method == "differences" else method}
-    card = ask("curvature", classifier, images, **settings, grey_levels=3.0, sharpness=20.0, keep=4)
-    assert card.method == method
+    result = ask("curvature", classifier, images, **settings, grey_levels=3.0, sharpness=20.0, keep=4)
+    assert result.method == method
     if method == "differences":
-        assert card.scale == pytest.approx(3 * 8 / 255)
-        assert card.asymmetry_ratio[0] > 0
-        assert card.kinks
+        assert result.scale == pytest.approx(3 * 8 / 255)
+        assert result.asymmetry_ratio[0] > 0
+        assert result.kinks
     else:
-        assert card.sharpness == 20
-        assert np.abs(card.curvatures).max() > 0
+        assert result.sharpness == 20
+        assert np.abs(result.curvatures).max() > 0
     cut = ask("curvature_section", classifier, images, **settings, grey_levels=3.0, number=1, resolution=16)
     assert cut.route == method
     assert np.isfinite(cut.scale) == (method == "differences")
@@ -114,14 +115,14 @@ def test_networks_of_kinks_are_measured_at_the_scale_that_is_said(method: Any) -
 def test_sections_walks_and_scales_start_at_the_same_point() -> None:
     classifier, images = balls()
     at = {"rows": (1,), "reference": classifier}
-    card = ask("curvature", classifier, images, **at, keep=4)
+    result = ask("curvature", classifier, images, **at, keep=4)
     cut = ask("curvature_section", classifier, images, **at, number=-1, tilt=45.0, resolution=16)
     walk = ask("curvature_walk", classifier, images, **at, number=-1, steps=5)
     scale = ask("curvature_scale", classifier, images, **at, count=1)
-    assert cut.distance == walk.distance == pytest.approx(card.distance[0])
-    np.testing.assert_allclose(cut.origin, card.points[0], atol=1e-6)
+    assert cut.distance == walk.distance == pytest.approx(result.distance[0])
+    np.testing.assert_allclose(cut.origin, result.points[0], atol=1e-6)
     assert scale.largest.shape == (2, 6)
-    assert scale.distance[0, 0] == pytest.approx(card.distance[0])
+    assert scale.distance[0, 0] == pytest.approx(result.distance[0])
 
 
 def test_a_search_is_cancelled_while_the_matrix_is_measured(batch_size: BatchSize) -> None:

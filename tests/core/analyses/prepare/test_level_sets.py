@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 import torch
 
-from core.analyses.prepare.level_sets import LevelSetCard, LevelTriangle, confidence_on, perceptual_distances
+from core.analyses.prepare.level_sets import confidence_on, perceptual_distances
 from core.errors import ImageError
+from core.geometry.level_sets.at_image import LevelSetAtImage, LevelTriangle
 from core.geometry.level_sets.traverse import traverse
 from core.geometry.planes.planes import Plane
 from core.geometry.planes.slices import slice_plane
@@ -47,7 +48,7 @@ def image_set(normal: torch.Tensor) -> ImageSet:
 
 @pytest.mark.parametrize("batch", [1, 5])
 @pytest.mark.parametrize("dtype", truths.DTYPES)
-def test_a_card_holds_the_walks_and_what_lies_between(batch: int, dtype: torch.dtype, batch_size: BatchSize) -> None:
+def test_the_result_holds_walks_and_what_lies_between(batch: int, dtype: torch.dtype, batch_size: BatchSize) -> None:
     batch_size(batch)
     classifier, normal = half_space(dtype)
     images = image_set(normal)
@@ -56,29 +57,31 @@ def test_a_card_holds_the_walks_and_what_lies_between(batch: int, dtype: torch.d
     def tell(fraction: float, found: Result | None = None) -> None:
         partial.extend([found] if found is not None else [])
 
-    card = ask("level_set", classifier, images, rows=[0, 3, 4], mode="equality", delta=0.1, steps=40, on_progress=tell)
-    assert all(isinstance(found, LevelSetCard) for found in partial)
+    result = ask(
+        "level_set", classifier, images, rows=[0, 3, 4], mode="equality", delta=0.1, steps=40, on_progress=tell
+    )
+    assert all(isinstance(found, LevelSetAtImage) for found in partial)
     alone = traverse(classifier, images.pixels[[0, 0]], images.pixels[[3, 4]], "equality", 0.1, 40)
     tolerance = {torch.float32: 1e-5, torch.float64: 1e-10}[dtype]
-    np.testing.assert_allclose(card.endpoints, alone.endpoints, atol=tolerance)
-    assert card.source_row.tolist() == [0, 0]
-    assert card.target_row.tolist() == [3, 4]
+    np.testing.assert_allclose(result.endpoints, alone.endpoints, atol=tolerance)
+    assert result.source_row.tolist() == [0, 0]
+    assert result.target_row.tolist() == [3, 4]
     # along a plane: what is left is the part across it, 1 long, and the floor of the rest
     way = (images.pixels[[3, 4]] - images.pixels[0]).double()
     across = (way.flatten(1) @ normal.flatten()).abs().numpy()
     beside = np.sqrt(way.flatten(1).square().sum(1).numpy() - across**2)
-    np.testing.assert_allclose(card.end_distance, np.hypot(across, 0.02 * beside), rtol=1e-4)
-    np.testing.assert_allclose(card.straight, card.source_confidence, atol=1e-5)
-    apart = np.abs(card.endpoints - images.pixels[[3, 4]].numpy()).reshape(2, -1)
-    np.testing.assert_allclose(card.largest, apart.max(1), atol=1e-6)
-    np.testing.assert_allclose(card.rmse, np.sqrt((apart**2).mean(1)), rtol=1e-5)
-    np.testing.assert_allclose(card.start_rmse, np.sqrt((way.flatten(1).numpy() ** 2).mean(1)), rtol=1e-5)
-    assert (card.ssim > card.start_ssim).all()
-    assert Result.from_bytes(card.to_bytes()).to_bytes() == card.to_bytes()
+    np.testing.assert_allclose(result.end_distance, np.hypot(across, 0.02 * beside), rtol=1e-4)
+    np.testing.assert_allclose(result.straight, result.source_confidence, atol=1e-5)
+    apart = np.abs(result.endpoints - images.pixels[[3, 4]].numpy()).reshape(2, -1)
+    np.testing.assert_allclose(result.largest, apart.max(1), atol=1e-6)
+    np.testing.assert_allclose(result.rmse, np.sqrt((apart**2).mean(1)), rtol=1e-5)
+    np.testing.assert_allclose(result.start_rmse, np.sqrt((way.flatten(1).numpy() ** 2).mean(1)), rtol=1e-5)
+    assert (result.ssim > result.start_ssim).all()
+    assert Result.from_bytes(result.to_bytes()).to_bytes() == result.to_bytes()
 
 
 def test_walks_start_at_the_point_of_a_plane_put_back_into_the_box(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The same walks as from that image; LPIPS is not there, and the other distances are those of the card."""
+    """The same walks as from that image; LPIPS is not there, and the other distances are those of the result."""
     classifier, normal = half_space(torch.float64)
     images = image_set(normal)
     options: dict[str, Any] = {"mode": "equality", "delta": 0.1, "steps": 20}
@@ -86,34 +89,34 @@ def test_walks_start_at_the_point_of_a_plane_put_back_into_the_box(monkeypatch: 
     spot = Plane.through(*images.pixels[[0, 3, 4]]).to_pixels(np.array([at]))
     source = spot.float().clamp(0, 1)
     assert float((spot - source).abs().max()) > 0.01
-    card = ask("level_set", classifier, images, rows=[0, 3, 4], at=at, **options)
+    result = ask("level_set", classifier, images, rows=[0, 3, 4], at=at, **options)
     alone = traverse(classifier, source.expand(2, -1, -1, -1), images.pixels[[3, 4]], **options)
-    np.testing.assert_allclose(card.endpoints, alone.endpoints, atol=1e-10)
-    np.testing.assert_array_equal(card.snapshots[:, 0], source.expand(2, -1, -1, -1).numpy())
-    assert card.source_row.tolist() == [-1, -1]
-    assert card.words == "point -3.00, 1.00"
+    np.testing.assert_allclose(result.endpoints, alone.endpoints, atol=1e-10)
+    np.testing.assert_array_equal(result.snapshots[:, 0], source.expand(2, -1, -1, -1).numpy())
+    assert result.source_row.tolist() == [-1, -1]
+    assert result.words == "point -3.00, 1.00"
     assert ask("level_set", classifier, images, rows=[0, 3, 4], **options).words == ""
     corners = ask("level_triangle", classifier, images, rows=[0, 3, 4], at=at, resolution=4, **options)
-    np.testing.assert_allclose(corners.images, np.concatenate([source.numpy(), card.endpoints]), atol=1e-10)
+    np.testing.assert_allclose(corners.images, np.concatenate([source.numpy(), result.endpoints]), atol=1e-10)
     spots = ask("level_star", classifier, images, rows=[0, 3, 4], at=at, count=2, directions=4, **options)
-    lengths = np.linalg.norm((card.endpoints - source.numpy()).reshape(2, -1), axis=1)
+    lengths = np.linalg.norm((result.endpoints - source.numpy()).reshape(2, -1), axis=1)
     np.testing.assert_allclose(spots.length, lengths, rtol=1e-6)
 
     monkeypatch.setitem(sys.modules, "lpips", None)
-    apart = perceptual_distances(card, images)
+    apart = perceptual_distances(result, images)
     assert "the package lpips is not installed" in apart.missing
     assert np.isnan(apart.lpips).all()
-    np.testing.assert_allclose(apart.ssim, card.ssim)
-    np.testing.assert_allclose(apart.start_rmse, card.start_rmse, rtol=1e-6)
+    np.testing.assert_allclose(apart.ssim, result.ssim)
+    np.testing.assert_allclose(apart.start_rmse, result.start_rmse, rtol=1e-6)
 
 
 def test_a_walk_that_never_begins_is_said_and_has_no_distances() -> None:
     classifier, normal = half_space()
     images = image_set(normal)
-    card = ask("level_set", classifier, images, rows=[0, 3, 4], mode="superlevel", delta=0.95)
-    assert set(card.status) == {"no level"}
-    assert np.isnan(card.straight).all()
-    assert np.isnan(card.largest).all()
+    result = ask("level_set", classifier, images, rows=[0, 3, 4], mode="superlevel", delta=0.95)
+    assert set(result.status) == {"no level"}
+    assert np.isnan(result.straight).all()
+    assert np.isnan(result.largest).all()
     with pytest.raises(ImageError, match="expected two walks for a triangle, got no level, no level"):
         ask("level_triangle", classifier, images, rows=[0, 3, 4], mode="superlevel", delta=0.95)
     with pytest.raises(ImageError, match="at least one target, got 1 image"):
@@ -127,9 +130,9 @@ def test_a_triangle_in_a_half_space_stays_and_is_as_its_corners_say() -> None:
     images = image_set(normal)
     found = ask("level_triangle", classifier, images, rows=[0, 3, 4], mode="equality", steps=30, resolution=8)
     np.testing.assert_allclose(found.shares(np.array([0.001, 0.2])), 1.0)
-    card = ask("level_set", classifier, images, rows=[0, 3, 4], mode="equality", steps=30)
-    np.testing.assert_allclose(found.ratio, card.ratio)
-    np.testing.assert_allclose(found.images[1:], card.endpoints)
+    result = ask("level_set", classifier, images, rows=[0, 3, 4], mode="equality", steps=30)
+    np.testing.assert_allclose(found.ratio, result.ratio)
+    np.testing.assert_allclose(found.images[1:], result.endpoints)
     np.testing.assert_array_equal(found.images[0], images.pixels[0])
     lengths = np.linalg.norm((found.images[[1, 2, 2]] - found.images[[0, 0, 1]]).reshape(3, -1), axis=1)
     drawn = np.linalg.norm(found.corners[0, [1, 2, 2]] - found.corners[0, [0, 0, 1]], axis=1)

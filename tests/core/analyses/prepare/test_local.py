@@ -1,4 +1,4 @@
-"""The local card of a recipe: the plane around an image or a picked point, its rings and its rays."""
+"""`LocalAtImage` of a recipe: the plane around an image or a picked point, its rings and its rays."""
 
 from __future__ import annotations
 
@@ -39,17 +39,17 @@ def test_a_linear_map_is_its_linearisation_in_every_direction() -> None:
     np.testing.assert_array_equal(found["plane_class"], np.where(np.isnan(far), -1, 1))
 
 
-def test_the_card_of_an_image_and_of_a_picked_point() -> None:
+def test_the_properties_of_an_image_and_of_a_picked_point() -> None:
     classifier, images = load_classifier("demo:digits/standard", "cpu"), load_images("demo:digits")
     heard: list[float] = []
-    card = ask(
+    result = ask(
         "local", classifier, images, rows=(5,), **QUICK, on_progress=lambda part, partial=None: heard.append(part)
     )
-    assert card.words == images.words[5]
-    assert card.x_label.startswith("gradient")
-    assert card.plane_gain.shape == (3, 64)
-    np.testing.assert_allclose(card.rings, [0.25, 0.5, 1.0])
-    np.testing.assert_allclose(card.plane_linear[:32], card.plane_linear[32:], rtol=1e-4)
+    assert result.words == images.words[5]
+    assert result.x_label.startswith("gradient")
+    assert result.plane_gain.shape == (3, 64)
+    np.testing.assert_allclose(result.rings, [0.25, 0.5, 1.0])
+    np.testing.assert_allclose(result.plane_linear[:32], result.plane_linear[32:], rtol=1e-4)
     assert heard[-1] == 1
     there = ask("local", classifier, images, rows=(5, 9, 14), plane="images", at=(0.3, 0.2), **QUICK)
     assert there.words == "point 0.30, 0.20"
@@ -63,9 +63,9 @@ def test_the_card_of_an_image_and_of_a_picked_point() -> None:
 
 
 @pytest.mark.parametrize("sampler", ["subspace", "pixels", "dct", "attack"])
-def test_every_law_makes_a_card(sampler: str) -> None:
+def test_every_distribution_of_directions_makes_a_result(sampler: str) -> None:
     classifier, images = load_classifier("demo:digits/standard", "cpu"), load_images("demo:digits")
-    card = ask("local", classifier, images, rows=(5,), sampler=sampler, **QUICK)  # type: ignore[arg-type]
-    assert card.sampler == sampler
-    assert math.isnan(card.mantel_expected[0])
-    assert card.status.tolist() == ["measured"]
+    result = ask("local", classifier, images, rows=(5,), sampler=sampler, **QUICK)  # type: ignore[arg-type]
+    assert result.sampler == sampler
+    assert math.isnan(result.mantel_expected[0])
+    assert result.status.tolist() == ["measured"]

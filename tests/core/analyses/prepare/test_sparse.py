@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from core.analyses.prepare.plane import resolve_image
-from core.analyses.prepare.sparse import SparseCard
+from core.geometry.sparse.at_image import SparseAtImage
 from core.geometry.sparse.sparse_perturbation import sparse_perturbation
 from core.images.load import load_images
 from core.models.load import load_classifier
@@ -24,7 +24,7 @@ def test_the_first_chosen_image_is_perturbed() -> None:
     np.testing.assert_array_equal(found.image[0], images.pixels[17])
     assert found.words == images.words[17]
     again = Result.from_bytes(found.to_bytes())
-    assert isinstance(again, SparseCard)
+    assert isinstance(again, SparseAtImage)
     assert again.unit("curve") == "logit"
 
 

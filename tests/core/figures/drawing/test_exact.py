@@ -48,11 +48,11 @@ def test_the_exact_curvature_is_a_line(values: str, show: str) -> None:
     settings = {"spectrum": "ends", "keep": 2, "values": values, "show": show, "positive": "towards the image's class"}
     recipe = Recipe.make("curvature", models=[BALL], images="demo:digits", rows=[3], settings=settings)
     classifier, images = load_classifier(BALL, "cpu"), load_images("demo:digits")
-    card = recipe.run([classifier], images, silent)
-    chart = recipe.chart([card], [classifier], images)
+    result = recipe.run([classifier], images, silent)
+    chart = recipe.chart([result], [classifier], images)
     panel = chart.panels[0]
     (line,) = drawn(panel)
-    measured = -getattr(card, "unit_free" if values == "times distance" else "curvatures")[0, 0]
+    measured = -getattr(result, "unit_free" if values == "times distance" else "curvatures")[0, 0]
     at = line.paths[0][:, 1 if show == "profile" else 0]
     found = Symlog(panel.y.symlog).values(at) if show == "profile" else at
     np.testing.assert_allclose(found, measured, rtol=1e-4)

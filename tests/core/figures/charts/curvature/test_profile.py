@@ -9,18 +9,18 @@ from typing import Any
 import numpy as np
 import pytest
 
-from core.analyses.prepare.curvature import CurvatureCard
 from core.figures.charts.curvature.gallery import gallery_chart, number_at, on_plane, shown_numbers
 from core.figures.charts.curvature.profile import curvature_chart, route_words
 from core.figures.drawing.chart import BandLayer, Chart, FieldLayer, LinesLayer, PointsLayer
 from core.figures.drawing.paper import write_figure
 from core.figures.drawing.screen import draw
 from core.figures.drawing.symlog import Symlog
+from core.geometry.curvature.at_image import CurvatureAtImage
 
 DESCENDING = np.array([2.0, 0.5, 0.02, 0.01, 0.0, -0.01, -0.3, -1.0])
 
 
-def card(curvatures: Any = DESCENDING, dimension: int = 8, channels: int = 3, **changed: Any) -> CurvatureCard:
+def result(curvatures: Any = DESCENDING, dimension: int = 8, channels: int = 3, **changed: Any) -> CurvatureAtImage:
     """Curvatures of images 0.5 from their boundary; four directions of 4 x 4 pixels."""
     values = np.atleast_2d(np.array(curvatures, np.float64))
     n = len(values)
@@ -56,7 +56,7 @@ def card(curvatures: Any = DESCENDING, dimension: int = 8, channels: int = 3, **
         "gradients": 0,
         "seconds": 0.0,
     }
-    return CurvatureCard(**(known | changed))
+    return CurvatureAtImage(**(known | changed))
 
 
 def lines(chart: Chart, role: str = "curve") -> list[LinesLayer]:
@@ -64,7 +64,7 @@ def lines(chart: Chart, role: str = "curve") -> list[LinesLayer]:
 
 
 def test_a_profile_shows_every_curvature_at_its_rank() -> None:
-    chart = curvature_chart([card()], models=["a"])
+    chart = curvature_chart([result()], models=["a"])
     (panel,) = chart.panels
     (curve,) = lines(chart)
     axis = Symlog.of(DESCENDING)
@@ -85,7 +85,7 @@ def test_a_profile_shows_every_curvature_at_its_rank() -> None:
 
 
 def test_values_may_be_turned_and_multiplied_by_the_distance() -> None:
-    chart = curvature_chart([card()], models=["a"], values="times distance", positive="towards the image's class")
+    chart = curvature_chart([result()], models=["a"], values="times distance", positive="towards the image's class")
     (panel,), (curve,) = chart.panels, lines(chart)
     axis = Symlog.of(0.5 * DESCENDING)
     np.testing.assert_allclose(curve.paths[0][:, 1], axis.at(-0.5 * DESCENDING[::-1]))
@@ -97,7 +97,7 @@ def test_values_may_be_turned_and_multiplied_by_the_distance() -> None:
 
 
 def test_ends_alone_leave_a_gap_and_ranks_may_be_counted_from_them() -> None:
-    ends = card([3.0, 2.0, 1.0, -1.0, -2.0], dimension=1000, complete=False)
+    ends = result([3.0, 2.0, 1.0, -1.0, -2.0], dimension=1000, complete=False)
     assert curvature_chart([ends], models=["a"]).panels[0].x.label == "rank, counted from either end"
     (curve,) = lines(curvature_chart([ends], models=["a"], ranks="even"))
     np.testing.assert_array_equal(curve.paths[0][:, 0], [1, 2, 3])
@@ -115,8 +115,8 @@ def test_ends_alone_leave_a_gap_and_ranks_may_be_counted_from_them() -> None:
 
 
 def test_several_images_have_a_band_and_several_models_colours() -> None:
-    many = card(np.stack([DESCENDING, 2 * DESCENDING, np.full(8, np.nan)]))
-    chart = curvature_chart([many, card()], models=["a", "b"])
+    many = result(np.stack([DESCENDING, 2 * DESCENDING, np.full(8, np.nan)]))
+    chart = curvature_chart([many, result()], models=["a", "b"])
     bands = [one for one in chart.panels[0].layers if isinstance(one, BandLayer)]
     axis = Symlog.of(2 * DESCENDING)
     assert len(bands) == 1
@@ -130,7 +130,7 @@ def test_several_images_have_a_band_and_several_models_colours() -> None:
 
 
 def test_a_density_has_a_share_of_1() -> None:
-    chart = curvature_chart([card()], models=["a"], show="density")
+    chart = curvature_chart([result()], models=["a"], show="density")
     (panel,), (curve,) = chart.panels, lines(chart)
     assert panel.y.title == "density (ℓ2)"
     assert panel.y.scale == "log"
@@ -138,23 +138,23 @@ def test_a_density_has_a_share_of_1() -> None:
     points = np.concatenate(curve.paths)
     step = np.diff(points[:, 0]).min()
     assert points[:, 1].sum() * step == pytest.approx(1, abs=0.01)
-    unit_free = curvature_chart([card()], models=["a"], show="density", values="times distance")
+    unit_free = curvature_chart([result()], models=["a"], show="density", values="times distance")
     points = np.concatenate(lines(unit_free)[0].paths)
     assert points[:, 1].sum() * np.diff(points[:, 0]).min() == pytest.approx(1, abs=0.01)
     assert unit_free.panels[0].y.title == "density"
 
 
 def test_the_scale_of_kinks_is_said() -> None:
-    apart = card(method="differences", scale=0.217, kinks=("relu",))
+    apart = result(method="differences", scale=0.217, kinks=("relu",))
     assert route_words(apart, "m") == "m: differences of the gradient over h = 0.217 ℓ2, asymmetry 0.25."
-    rounded = card(method="softplus", sharpness=10.0, agreement=0.995)
+    rounded = result(method="softplus", sharpness=10.0, agreement=0.995)
     assert "sharpness 10" in route_words(rounded, "m")
-    assert route_words(card(), "m") == ""
-    assert "h = 0.217 ℓ2" in curvature_chart([card(), apart], models=["a", "b"]).caption
+    assert route_words(result(), "m") == ""
+    assert "h = 0.217 ℓ2" in curvature_chart([result(), apart], models=["a", "b"]).caption
 
 
 def test_an_image_without_a_boundary_is_said() -> None:
-    nothing = card(np.full(8, np.nan), distance=np.array([np.nan]), status=np.array(["not reached"]))
+    nothing = result(np.full(8, np.nan), distance=np.array([np.nan]), status=np.array(["not reached"]))
     chart = curvature_chart([nothing], models=["a"])
     assert not lines(chart)
     assert "no curvatures, not reached" in chart.alt
@@ -167,7 +167,7 @@ def test_an_image_without_a_boundary_is_said() -> None:
 
 @pytest.mark.parametrize("channels", [1, 3])
 def test_a_gallery_shows_directions_where_they_are_clicked(channels: int) -> None:
-    found = card(channels=channels)
+    found = result(channels=channels)
     assert shown_numbers(found) == [1, 2, -1, -2]
     chart = gallery_chart(found, marked=-2)
     fields = [layer for layer in chart.panels[0].layers if isinstance(layer, FieldLayer)]
@@ -194,7 +194,7 @@ def test_a_gallery_shows_directions_where_they_are_clicked(channels: int) -> Non
 
 
 def test_both_renderers_draw_the_charts(tmp_path: Path) -> None:
-    many = card(np.stack([DESCENDING, 2 * DESCENDING]))
+    many = result(np.stack([DESCENDING, 2 * DESCENDING]))
     for show in ("profile", "density", "gallery"):
         chart = curvature_chart([many], models=["a"], show=show)  # type: ignore[arg-type]
         figure = draw(chart)

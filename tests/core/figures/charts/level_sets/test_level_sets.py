@@ -9,17 +9,17 @@ from typing import Any
 import numpy as np
 import pytest
 
-from core.analyses.prepare.level_sets import LevelSetCard
 from core.figures.charts.level_sets.level_sets import level_set_chart
 from core.figures.drawing.chart import FieldLayer, LinesLayer, PointsLayer
 from core.figures.drawing.paper import write_figure
 from core.figures.drawing.screen import draw
+from core.geometry.level_sets.at_image import LevelSetAtImage
 
 NAMES = ("cat", "dog")
 STEPS = 20
 
 
-def some(**changed: Any) -> LevelSetCard:
+def some(**changed: Any) -> LevelSetAtImage:
     """Two walks over 1 x 4 x 4 pixels, the distance halved every five steps; the second ends after ten."""
     step = np.arange(STEPS + 1)
     distance = 0.8 * 0.5 ** (np.stack([step, step]) / 5)
@@ -60,13 +60,13 @@ def some(**changed: Any) -> LevelSetCard:
         "gradients": 40,
         "seconds": 0.1,
     }
-    return LevelSetCard(**{**known, **changed})
+    return LevelSetAtImage(**{**known, **changed})
 
 
-def chart(cards: list[LevelSetCard], **settings: Any) -> Any:
+def chart(results: list[LevelSetAtImage], **settings: Any) -> Any:
     return level_set_chart(
-        cards,
-        models=[f"model {place}" for place in range(len(cards))],
+        results,
+        models=[f"model {place}" for place in range(len(results))],
         class_names=NAMES,
         targets=np.full((2, 1, 4, 4), 0.9),
         target_words=("a dog", "another dog"),
@@ -139,7 +139,7 @@ def test_both_are_drawn_on_paper_and_screen(show: str, tmp_path: Path) -> None:
 
 
 def test_what_is_missing_is_said() -> None:
-    with pytest.raises(ValueError, match="at least one card"):
+    with pytest.raises(ValueError, match="at least one result"):
         chart([])
     with pytest.raises(ValueError, match="one name for each of 3 classes"):
         chart([some(num_classes=3)])

@@ -8,12 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from core.analyses.prepare.level_sets import LevelTriangle, confidence_on
+from core.analyses.prepare.level_sets import confidence_on
 from core.figures.charts.level_sets.triangles import level_plane_chart, level_triangle_chart
 from core.figures.charts.planes.slices import slice_chart
 from core.figures.drawing.chart import BarsLayer, FieldLayer, ImagesLayer, LinesLayer, PointsLayer
 from core.figures.drawing.paper import write_figure
 from core.figures.drawing.screen import draw
+from core.geometry.level_sets.at_image import LevelTriangle
 from core.geometry.planes.planes import Plane
 from core.geometry.planes.slices import Slice, slice_plane
 from tests import truths
@@ -28,7 +29,7 @@ def falling() -> LevelTriangle:
 WORDS = ("dog", "owl")
 
 
-def test_a_card_holds_the_triangle_the_shares_and_how_far_the_walks_came() -> None:
+def test_the_result_holds_the_triangle_the_shares_and_how_far_the_walks_came() -> None:
     made = level_triangle_chart([falling()], models=["m"], target_words=WORDS)
     heat, shares, reached = made.panels
     assert heat.isometric

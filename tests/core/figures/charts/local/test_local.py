@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from core.analyses.prepare.local import LocalCard
 from core.figures.charts.local.adversarial_comparison import kinds_chart
 from core.figures.charts.local.by_layer import layers_chart, sweep_chart
 from core.figures.charts.local.local import LocalShow, local_chart
@@ -18,6 +17,7 @@ from core.figures.drawing.chart import LinesLayer, PointsLayer
 from core.figures.drawing.paper import write_figure
 from core.figures.drawing.screen import draw
 from core.geometry.local.adversarial_comparison import LocalKinds
+from core.geometry.local.at_image import LocalAtImage
 from core.geometry.local.by_layer import LayerGeometry
 from core.geometry.local.by_radius import RadiusSweep
 
@@ -26,7 +26,7 @@ COST: dict[str, Any] = {"forwards": 1, "gradients": 1, "seconds": 0.0}
 ANGLES = 8
 
 
-def a_card(**changed: Any) -> LocalCard:
+def a_result(**changed: Any) -> LocalAtImage:
     """One image with 4 directions, whose gain grows with the angle of the plane; two rays meet dog and owl."""
     turn = np.arange(ANGLES) * 2 * np.pi / ANGLES
     one, four = np.ones(1), np.array([[1.0, 2.0, 3.0, 4.0]])
@@ -86,7 +86,7 @@ def a_card(**changed: Any) -> LocalCard:
         "words": "cat",
         **COST,
     }
-    return LocalCard(**(known | changed))
+    return LocalAtImage(**(known | changed))
 
 
 def lines(panel: Any, dash: str) -> list[LinesLayer]:
@@ -94,7 +94,7 @@ def lines(panel: Any, dash: str) -> list[LinesLayer]:
 
 
 def test_rings_stand_beside_their_opposite_and_the_linearisation() -> None:
-    chart = local_chart([a_card()], names=["net"], class_names=NAMES)
+    chart = local_chart([a_result()], names=["net"], class_names=NAMES)
     gains, boundary = chart.panels
     assert (gains.kind, boundary.kind) == ("polar", "polar")
     assert gains.y.title == "gain (logit / ℓ2)"
@@ -114,14 +114,14 @@ def test_rings_stand_beside_their_opposite_and_the_linearisation() -> None:
         *("first other class:", "dog", "owl"),
     ]
     assert "75 % of rays meet no other class" in chart.alt
-    two = local_chart([a_card(), a_card(plane_gain=9 * np.ones((3, ANGLES)))], names=["a", "b"], class_names=NAMES)
+    two = local_chart([a_result(), a_result(plane_gain=9 * np.ones((3, ANGLES)))], names=["a", "b"], class_names=NAMES)
     assert two.columns == 2
     assert two.panels[0].y.limits == two.panels[1].y.limits
     assert two.panels[1].title == "b: change of the outputs"
 
 
 def test_scores_are_never_shown_without_those_of_linear_maps() -> None:
-    chart = local_chart([a_card()], names=["net"], class_names=NAMES, show="distances")
+    chart = local_chart([a_result()], names=["net"], class_names=NAMES, show="distances")
     raw, linear, jacobian = chart.panels
     assert [panel.title for panel in chart.panels] == [
         "as it is: r 0.04",
@@ -134,7 +134,9 @@ def test_scores_are_never_shown_without_those_of_linear_maps() -> None:
     assert jacobian.x.title == "|J (z - w)| (logit)"
     assert "random linear map 0.03" in chart.caption
     assert "band" not in chart.caption
-    hidden = local_chart([a_card(mantel_expected=np.full(1, np.nan))], names=["n"], class_names=NAMES, show="distances")
+    hidden = local_chart(
+        [a_result(mantel_expected=np.full(1, np.nan))], names=["n"], class_names=NAMES, show="distances"
+    )
     assert "expected" not in hidden.caption
     assert "as it is 0.04 (p 0.1), linearised 0.05 (p 0.1) (0.06 expected), random linear map 0.03" in chart.caption
     assert "against the linearised 0.90 (p 0.1)" in chart.caption
@@ -142,7 +144,7 @@ def test_scores_are_never_shown_without_those_of_linear_maps() -> None:
 
 
 def test_gains_stand_beside_two_linear_maps() -> None:
-    chart = local_chart([a_card()], names=["net"], class_names=NAMES, show="directions")
+    chart = local_chart([a_result()], names=["net"], class_names=NAMES, show="directions")
     gain, symmetry = chart.panels
     assert [len(lines(gain, dash)) for dash in ("solid", "dashed", "dotted")] == [2, 1, 1]  # and the line at 1
     curve = lines(gain, "dashed")[0].paths[0]
@@ -150,7 +152,7 @@ def test_gains_stand_beside_two_linear_maps() -> None:
     np.testing.assert_allclose(lines(symmetry, "dashed")[0].paths[0][:, 0], 0)
     assert "random linear map 0.50" in chart.caption
     nothing = np.zeros((1, 4))
-    flat = a_card(gain=nothing, gain_behind=nothing, gain_linear=nothing, asymmetry=nothing * np.nan)
+    flat = a_result(gain=nothing, gain_behind=nothing, gain_linear=nothing, asymmetry=nothing * np.nan)
     drawn = local_chart([flat], names=["net"], class_names=NAMES, show="directions")
     assert not lines(drawn.panels[0], "dashed")
     with pytest.raises(ValueError, match="a name for each of 1 models"):
@@ -274,7 +276,7 @@ def test_the_line_at_1_has_its_unit_and_pairs_are_paired() -> None:
 
 @pytest.mark.parametrize("show", ["plane", "distances", "directions"])
 def test_both_renderers_draw_a_card(show: LocalShow, tmp_path: Path) -> None:
-    chart = local_chart([a_card(), replace(a_card(), words="dog")], names=["a", "b"], class_names=NAMES, show=show)
+    chart = local_chart([a_result(), replace(a_result(), words="dog")], names=["a", "b"], class_names=NAMES, show=show)
     assert draw(chart).data
     assert draw(chart, dark=True).data
     write_figure(chart, tmp_path / "local.svg")

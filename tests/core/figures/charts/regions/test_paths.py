@@ -9,16 +9,17 @@ from typing import Any
 import numpy as np
 import pytest
 
-from core.analyses.prepare.regions import FRAMES, PathCard
+from core.analyses.prepare.regions import FRAMES
 from core.figures.charts.regions.paths import PATH_SHOWS, path_chart, path_meaning, path_words
 from core.figures.drawing.chart import FieldLayer, LinesLayer, PointsLayer
 from core.figures.drawing.paper import write_figure
 from core.figures.drawing.screen import draw
+from core.geometry.regions.at_image import PathAtImage
 
 NAMES = ("cat", "dog", "owl")
 
 
-def a_card(**given: Any) -> PathCard:
+def a_result(**given: Any) -> PathAtImage:
     """A path over one corner: lengths 3 and 4 where the straight segment has 5."""
     start, end = np.zeros((1, 4, 4), np.float32), np.zeros((1, 4, 4), np.float32)
     corner = start.copy()
@@ -63,14 +64,14 @@ def a_card(**given: Any) -> PathCard:
         "gradients": 5,
         "seconds": 0.1,
     }
-    return PathCard(**{**known, **given})
+    return PathAtImage(**{**known, **given})
 
 
-def not_found(status: str, **given: Any) -> PathCard:
+def not_found(status: str, **given: Any) -> PathAtImage:
     nothing = np.array([np.nan])
-    whole = a_card()
+    whole = a_result()
     empty = {name: getattr(whole, name)[:0] for name in ("frames", "frame_margin", "at", "margin", "corner_at")}
-    return a_card(
+    return a_result(
         **{
             "verdict": np.array(["not found"]),
             "status": np.array([status]),
@@ -90,8 +91,8 @@ def not_found(status: str, **given: Any) -> PathCard:
     )
 
 
-def test_the_card_has_the_strip_the_margin_and_the_projection() -> None:
-    chart = path_chart(a_card(), class_names=NAMES, title="model")
+def test_the_overview_has_the_strip_the_margin_and_the_projection() -> None:
+    chart = path_chart(a_result(), class_names=NAMES, title="model")
     strip, margin, projection = chart.panels
     assert strip.title == "model"
     pictures = [layer for layer in strip.layers if isinstance(layer, FieldLayer)]
@@ -113,14 +114,14 @@ def test_the_card_has_the_strip_the_margin_and_the_projection() -> None:
 
 
 def test_what_was_found_is_said_with_its_resolution() -> None:
-    chart = path_chart(a_card(), class_names=NAMES)
+    chart = path_chart(a_result(), class_names=NAMES)
     assert chart.caption.startswith(
         "A path over 1 corner between dog, row 3 and noise stays dog all the way, 1.400 times as long as the straight"
         " segment, of which 75% does."
     )
     assert "Sampled at most 0.078 ℓ2 apart, smallest margin 0.25 logits: evidence" in chart.caption
     assert "stays dog" in chart.alt
-    straight = a_card(status=np.array(["straight"]), segments=np.array([1]), length_ratio=np.array([1.0]))
+    straight = a_result(status=np.array(["straight"]), segments=np.array([1]), length_ratio=np.array([1.0]))
     assert path_words(straight, NAMES) == "The straight segment between dog, row 3 and noise stays dog all the way."
     drawn = [layer.name for panel in path_chart(straight, class_names=NAMES).panels for layer in panel.layers]
     assert "path" in drawn
@@ -149,23 +150,23 @@ def test_without_a_path_nothing_is_drawn_that_is_not_known(status: str, given: d
 def test_every_show_is_drawn_on_screen_and_paper(show: Any, tmp_path: Path) -> None:
     chart = path_chart(not_found("stalled"), class_names=NAMES, show=show)
     assert draw(chart).layout.meta["alt"] == chart.alt
-    write_figure(path_chart(a_card(), class_names=NAMES, show=show), tmp_path / "path.svg")
+    write_figure(path_chart(a_result(), class_names=NAMES, show=show), tmp_path / "path.svg")
 
 
 def test_the_projection_is_left_out_on_request_and_says_what_it_hides() -> None:
-    assert len(path_chart(a_card(), class_names=NAMES, projected=False).panels) == 2
+    assert len(path_chart(a_result(), class_names=NAMES, projected=False).panels) == 2
     assert "Projection" not in path_meaning("card", projected=False)
-    (panel,) = path_chart(a_card(projection_share=0.5), class_names=NAMES, show="projection").panels
+    (panel,) = path_chart(a_result(projection_share=0.5), class_names=NAMES, show="projection").panels
     assert panel.y.title == "across, 50% of it shown (ℓ2 pixel)"
 
 
 def test_wrong_calls_are_explained() -> None:
     with pytest.raises(ValueError, match="expected one name for each of 3 classes"):
-        path_chart(a_card(), class_names=NAMES[:2])
+        path_chart(a_result(), class_names=NAMES[:2])
     two = {
-        entry.name: np.repeat(getattr(a_card(), entry.name), 2)
-        for entry in fields(PathCard)
-        if PathCard.axes(entry.name) == ("n",)
+        entry.name: np.repeat(getattr(a_result(), entry.name), 2)
+        for entry in fields(PathAtImage)
+        if PathAtImage.axes(entry.name) == ("n",)
     }
     with pytest.raises(ValueError, match="expected the path of one pair, got 2"):
-        path_chart(replace(a_card(), **two), class_names=NAMES)
+        path_chart(replace(a_result(), **two), class_names=NAMES)

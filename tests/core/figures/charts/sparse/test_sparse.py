@@ -15,7 +15,7 @@ from core.figures.drawing.screen import draw
 from core.geometry.planes.planes import Plane
 from core.geometry.planes.slices import slice_plane
 from tests import truths
-from tests.perturbations import a_card
+from tests.perturbations import a_perturbation_at_image
 
 NAMES = ("cat", "dog", "owl", "fox")
 
@@ -26,14 +26,14 @@ def a_support() -> np.ndarray:
     return support
 
 
-def test_the_card_shows_nine_pictures_and_the_curve() -> None:
-    chart = sparse_chart(a_card(a_support(), 0, 2), class_names=NAMES, title="model")
-    card, curve = chart.panels
-    fields = [layer for layer in card.layers if isinstance(layer, FieldLayer)]
-    (words,) = [layer for layer in card.layers if isinstance(layer, PointsLayer)]
+def test_the_overview_shows_nine_pictures_and_the_curve() -> None:
+    chart = sparse_chart(a_perturbation_at_image(a_support(), 0, 2), class_names=NAMES, title="model")
+    result, curve = chart.panels
+    fields = [layer for layer in result.layers if isinstance(layer, FieldLayer)]
+    (words,) = [layer for layer in result.layers if isinstance(layer, PointsLayer)]
     assert len(fields) == 9
     assert words.labels[:5] == ("cat", "owl", "mean change ± 1", "order 1 to 3", "reliance 0 to 3")
-    assert card.title == "model"
+    assert result.title == "model"
     adversarial = fields[1].colours[::-1]
     np.testing.assert_array_equal(adversarial[..., 0] == 255, a_support())
     (line,) = [layer for layer in curve.layers if isinstance(layer, LinesLayer) and layer.role == "curve"]
@@ -45,11 +45,11 @@ def test_the_card_shows_nine_pictures_and_the_curve() -> None:
 
 @pytest.mark.parametrize("used", [0, 1, 2, 3, 9, -1])
 def test_pixels_are_changed_in_their_order(used: int) -> None:
-    card = a_card(a_support(), 0, 2)
-    picture = changed(card, used)
-    taken = (card.rank[0] >= 0) & (card.rank[0] < used) if used >= 0 else a_support()
+    result = a_perturbation_at_image(a_support(), 0, 2)
+    picture = changed(result, used)
+    taken = (result.rank[0] >= 0) & (result.rank[0] < used) if used >= 0 else a_support()
     np.testing.assert_array_equal(picture[0], taken)
-    chart = sparse_chart(card, class_names=NAMES, used=used)
+    chart = sparse_chart(result, class_names=NAMES, used=used)
     curve = chart.panels[1]
     (mark,) = [layer for layer in curve.layers if isinstance(layer, PointsLayer)]
     assert mark.positions[0, 0] == (3 if used < 0 else min(used, 3))
@@ -58,14 +58,16 @@ def test_pixels_are_changed_in_their_order(used: int) -> None:
 
 
 def test_a_slice_is_marked_with_both_points_and_the_plane_at_the_dense_one() -> None:
-    card = a_card(a_support(), 0, 2)
+    result = a_perturbation_at_image(a_support(), 0, 2)
     plane = Plane.spanned(
-        torch.zeros(1, 6, 6), torch.from_numpy(card.dense[0]), torch.from_numpy(a_support()[None].astype(np.float64))
+        torch.zeros(1, 6, 6),
+        torch.from_numpy(result.dense[0]),
+        torch.from_numpy(a_support()[None].astype(np.float64)),
     )
     model = truths.classifier(truths.Affine(torch.eye(4, 36), torch.zeros(4)), (1, 6, 6))
     cut = slice_plane(model, plane, (-2.0, 2.0, -2.0, 2.0), 17, "full")
     bare = Chart(panels=(Panel(layers=()),), name="slice")
-    (panel,) = on_plane(bare, cut, card).panels
+    (panel,) = on_plane(bare, cut, result).panels
     line, marks = panel.layers
     assert isinstance(line, LinesLayer)
     assert isinstance(marks, PointsLayer)
@@ -78,7 +80,7 @@ def test_a_slice_is_marked_with_both_points_and_the_plane_at_the_dense_one() -> 
 
 @pytest.mark.parametrize("show", [show for show in SPARSE_SHOWS if show not in ("card", "curve", "adversarial")])
 def test_a_single_map_has_its_scale_and_its_meaning(show: str) -> None:
-    chart = sparse_chart(a_card(a_support(), 0, 2), class_names=NAMES, show=show)  # type: ignore[arg-type]
+    chart = sparse_chart(a_perturbation_at_image(a_support(), 0, 2), class_names=NAMES, show=show)  # type: ignore[arg-type]
     (panel,) = chart.panels
     assert panel.kind == "image"
     assert len(panel.scales) == 1
@@ -86,16 +88,16 @@ def test_a_single_map_has_its_scale_and_its_meaning(show: str) -> None:
 
 
 def test_both_capacities_share_their_scale() -> None:
-    card = a_card(a_support(), 0, 2)
+    result = a_perturbation_at_image(a_support(), 0, 2)
     scales = [
-        sparse_chart(card, class_names=NAMES, show=show).panels[0].scales[0]
+        sparse_chart(result, class_names=NAMES, show=show).panels[0].scales[0]
         for show in ("capacity", "capacity at boundary")  # type: ignore[arg-type]
     ]
     assert scales[0].limits == scales[1].limits == (0.0, 2.0)
 
 
 def test_a_failure_is_said_and_drawn_grey() -> None:
-    nothing = a_card(np.zeros((6, 6), bool), 1, 2, curve=np.array([[0.5]]))
+    nothing = a_perturbation_at_image(np.zeros((6, 6), bool), 1, 2, curve=np.array([[0.5]]))
     for show in SPARSE_SHOWS:
         chart = sparse_chart(nothing, class_names=NAMES, show=show)
         assert "No sparse perturbation of this image (dog) was found: stalled." in chart.caption
@@ -108,14 +110,14 @@ def test_a_failure_is_said_and_drawn_grey() -> None:
 
 
 def test_wrong_calls_are_refused() -> None:
-    card = a_card(a_support(), 0, 2)
+    result = a_perturbation_at_image(a_support(), 0, 2)
     with pytest.raises(ValueError, match="expected one name for each of 4 classes, got 2 names"):
-        sparse_chart(card, class_names=NAMES[:2])
+        sparse_chart(result, class_names=NAMES[:2])
 
 
 def test_both_renderers_draw_them(tmp_path: Path) -> None:
     for show in SPARSE_SHOWS:
-        chart = sparse_chart(a_card(a_support(), 0, 2), class_names=NAMES, show=show)
+        chart = sparse_chart(a_perturbation_at_image(a_support(), 0, 2), class_names=NAMES, show=show)
         assert draw(chart).data
         write_figure(chart, tmp_path / "sparse.svg")
         assert (tmp_path / "sparse.svg").stat().st_size > 1000
