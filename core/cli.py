@@ -128,7 +128,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--debug", action="store_true", help="print the traceback of an error as well")
     commands = parser.add_subparsers(dest="command", required=True, metavar="command")
     for analysis in TABLE.values():
-        command = commands.add_parser(analysis.name, parents=[shared], help=analysis.question)
+        command = commands.add_parser(analysis.name, aliases=analysis.aliases, parents=[shared], help=analysis.question)
         _add_settings(command, analysis)
     commands.add_parser("list", parents=[every], help="the recipes that come along, by paper")
     some = argparse.ArgumentParser(add_help=False)
@@ -185,7 +185,7 @@ def _add_settings(command: argparse.ArgumentParser, analysis: Analysis) -> None:
     for entry in (*analysis.parameters, *analysis.figure_settings):
         unit = f" [{entry.unit}]" if entry.unit else ""
         command.add_argument(
-            f"--{entry.name.replace('_', '-')}",
+            *(f"--{name.replace('_', '-')}" for name in (entry.name, *entry.aliases)),
             dest=f"setting:{entry.name}",
             metavar="|".join(entry.choices) or entry.kind.upper(),
             help=f"{entry.help}{unit} Default: {entry.text(entry.default) or 'see above'}.".replace("%", "%%"),

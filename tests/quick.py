@@ -20,7 +20,7 @@ QUICK: dict[str, dict[str, Any]] = {
     "sparse": {},
     "pixel": {"row": 5, "column": 7, "resolution": 8},
     "supports": {"count": 3, "seeds": 1, "draws": 20},
-    "race": {"count": 2},
+    "benchmark": {"count": 2},
     "transfer": {"count": 2, "steps": 2},
     "severity": {"steps": 3},
     "corruption": {"corruptions": "contrast,jpeg", "count": 3},

@@ -40,6 +40,7 @@ class Analysis:
         chart: (`ChartInputs`, **figure) -> chart.
         shared: whether, at these parameters, the reference and the whole set of images enter the result.
         joint: whether one result is about all models, instead of one about each.
+        aliases: former names, which recipes, links and the command line may still use.
         lines: whether its picture is made of lines, so that several seeds can be drawn as one with a band.
     """
 
@@ -56,10 +57,16 @@ class Analysis:
     joint: bool = False
     lines: bool = False
     papers: tuple[str, ...] = ()
+    aliases: tuple[str, ...] = ()
 
     def setting(self, name: str) -> Parameter:
         """The setting of a name, of the computation or of the figure."""
         return next(entry for entry in (*self.parameters, *self.figure_settings) if entry.name == name)
+
+    def by_current_names(self, settings: Mapping[str, Any]) -> dict[str, Any]:
+        """Settings by the names that they have now, where some may have an alias."""
+        now = {alias: entry.name for entry in (*self.parameters, *self.figure_settings) for alias in entry.aliases}
+        return {now.get(name, name): value for name, value in settings.items()}
 
     def run(
         self,

@@ -24,6 +24,7 @@ class Parameter:
         choices: all values of a "choice".
         limits: smallest and largest value of an "integer", "number" or each of the "numbers".
         count: how many "numbers" there must be; None for any.
+        aliases: former names, which recipes, links and the command line may still use.
         only_if: another setting and the value of it at which this one enters; empty where it always does.
     """
 
@@ -36,6 +37,7 @@ class Parameter:
     limits: tuple[float, float] | None = None
     count: int | None = None
     only_if: tuple[str, str] | tuple[()] = ()
+    aliases: tuple[str, ...] = ()
     check: Callable[[Any], object] | None = field(default=None, compare=False)  # of a "text" or "numbers": may raise
 
     def parse(self, value: Any) -> Any:

@@ -59,7 +59,7 @@ class Recipe:
         """A recipe with the defaults filled in.
 
         Args:
-            analysis: a name of the table.
+            analysis: a name of the table, or an alias of one.
             models: one source or more.
             images: source of the image set.
             rows: the chosen images, as numbers or as text.
@@ -71,15 +71,15 @@ class Recipe:
         Raises:
             RecipeError: if anything in it is not known or out of range.
         """
-        settings = dict(settings or {})
         known = _analysis(analysis)
+        settings = known.by_current_names(settings or {})
         parameters = {entry.name: entry.parse(settings.pop(entry.name, entry.default)) for entry in known.parameters}
         figure = {entry.name: entry.parse(settings.pop(entry.name, entry.default)) for entry in known.figure_settings}
         if settings:
             names = ", ".join([*parameters, *figure])
-            raise RecipeError(f"expected settings of {analysis} ({names}), got {abbreviated(next(iter(settings)))}")
+            raise RecipeError(f"expected settings of {known.name} ({names}), got {abbreviated(next(iter(settings)))}")
         return cls(
-            analysis=analysis,
+            analysis=known.name,
             models=_sources(models),
             images=source_in(images),
             rows=_rows(rows, known, parameters),
@@ -279,11 +279,12 @@ class Recipe:
 
 
 def _analysis(name: Any) -> Analysis:
-    from core.analyses.table import TABLE
+    from core.analyses.table import ALIASES, TABLE
 
-    if not isinstance(name, str) or name not in TABLE:
+    known = TABLE.get(ALIASES.get(name, name)) if isinstance(name, str) else None
+    if known is None:
         raise RecipeError(f"expected an analysis out of {', '.join(TABLE)}, got {abbreviated(name)}")
-    return TABLE[name]
+    return known
 
 
 def source_in(value: Any) -> str:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from core.analyses.table import TABLE
+from core.analyses.table import ALIASES, TABLE
 from core.errors import RecipeError, user_message
 from core.exports.kit import versions
 from core.recipes.recipe import Recipe
@@ -71,7 +71,7 @@ def report(
     """
     if ending not in ENDINGS:
         raise RecipeError(f"expected a report ending in {' or '.join(ENDINGS)}, got {abbreviated(ending)}")
-    names = tuple(dict.fromkeys(only)) or tuple(TABLE)
+    names = tuple(dict.fromkeys(ALIASES.get(name, name) for name in only)) or tuple(TABLE)
     unknown = next((name for name in names if name not in TABLE), None)
     if unknown is not None:
         raise RecipeError(f"expected lenses out of {', '.join(TABLE)}, got {abbreviated(unknown)}")

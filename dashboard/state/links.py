@@ -9,7 +9,7 @@ from typing import Any, cast
 import streamlit as st
 
 from core.analyses.parameters import Parameter
-from core.analyses.table import TABLE
+from core.analyses.table import ALIASES, TABLE
 from core.errors import RecipeError
 from core.images.load import check_shape
 from core.recipes.recipe import Recipe
@@ -133,13 +133,13 @@ def _follow(analysis: str, link: Mapping[str, str]) -> list[str]:
         MissingUploadError: if it names an upload that is not here, whose file can be asked for; nothing is changed.
     """
     left_out: list[str] = []
-    values = dict(link)
+    values = {_by_current_name(name): value for name, value in link.items()}
     chosen = _models_in(values.pop("models", None), left_out)
     images = _images_in(values.pop("images", None), chosen[0], left_out)
     chosen = _fitting(chosen, images, left_out)
     at = _point_in(values.pop("point", None), left_out)
     others = beside(analysis)
-    named = [name for name in values.pop("also", "").split(",") if name]
+    named = [ALIASES.get(name, name) for name in values.pop("also", "").split(",") if name]
     if not set(named) <= set(others):
         left_out.append(f"also: expected some of {', '.join(others) or 'nothing'}, got {abbreviated(','.join(named))}")
     rows_text = values.pop("rows", None)
@@ -155,6 +155,12 @@ def _follow(analysis: str, link: Mapping[str, str]) -> list[str]:
         st.session_state[f"settings:{other}"] = found
     st.session_state["asked"] = tuple(name for name in others if name in named)
     return left_out
+
+
+def _by_current_name(name: str) -> str:
+    """The name of a value in a link, `benchmark.count` say, where it began with an alias of an analysis."""
+    analysis, dot, setting = name.rpartition(".")
+    return f"{ALIASES.get(analysis, analysis)}{dot}{setting}"
 
 
 def _entries(analysis: str) -> tuple[Parameter, ...]:
@@ -175,7 +181,8 @@ def settings_in(analysis: str, values: dict[str, str], left_out: list[str], befo
     """
     found = {}
     for entry in _entries(analysis):
-        text = values.pop(f"{before}{entry.name}", None)
+        given = [values.pop(f"{before}{name}", None) for name in (entry.name, *entry.aliases)]
+        text = next((each for each in given if each is not None), None)
         if text is None or (before and entry.name in OF_THE_PLANE):
             continue
         try:

@@ -24,12 +24,12 @@ from dashboard.widgets.showing import showing
 ANALYSIS, PIXEL = "sparse", "pixel"
 MANY = {  # analyses of the whole set: heading, then what its button offers
     "supports": ("Where the pixels lie", "Find the pixels of {count} images"),
-    "race": ("Methods", "Race the methods on {count} images"),
+    "benchmark": ("Methods", "Compare the methods on {count} images"),
     "transfer": ("Between models and images", "Carry the changes of {count} images over"),
 }
 SETTINGS = {
     "supports": {"show": "Show", "count": "Images", "bound": "Bound D", "seeds": "Starts", "seed": "Seed"},
-    "race": {"contest": "Contest", "count": "Images", "bound": "Bound D", "seed": "Seed"},
+    "benchmark": {"compare": "Compare", "count": "Images", "bound": "Bound D", "seed": "Seed"},
     "transfer": {"show": "Show", "count": "Images", "bound": "Bound D", "steps": "Steps", "seed": "Seed"},
 }
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from core.analyses.inputs import Inputs
 from core.geometry.common.sampling import correct_rows
 from core.geometry.sparse.at_image import SparseAtImage
-from core.geometry.sparse.benchmark import Race, race
+from core.geometry.sparse.benchmark import QueryBudgetCurve, query_budget_curve
 from core.geometry.sparse.box_solver import SparseOrder
 from core.geometry.sparse.pixel_profile import PixelProfile, pixel_profile
 from core.geometry.sparse.sparse_perturbation import sparse_perturbation
@@ -49,10 +49,12 @@ def supports_of_set(inputs: Inputs, *, count: int, seed: int, **settings: Any) -
     return supports(inputs.classifier, chosen, seed=seed, on_progress=inputs.on_progress, **settings)
 
 
-def race_of_set(inputs: Inputs, *, count: int, seed: int, reverse: str, **settings: Any) -> Race:
+def benchmark_of_set(inputs: Inputs, *, count: int, seed: int, reverse: str, **settings: Any) -> QueryBudgetCurve:
     """The methods on images that the reference classifies correctly."""
     chosen = _survey([inputs.reference], inputs, count, seed)
-    return race(inputs.classifier, chosen, reverse=reverse == "yes", on_progress=inputs.on_progress, **settings)
+    return query_budget_curve(
+        inputs.classifier, chosen, reverse=reverse == "yes", on_progress=inputs.on_progress, **settings
+    )
 
 
 def transfer_of_set(inputs: Inputs, *, count: int, seed: int, **settings: Any) -> Transfer:

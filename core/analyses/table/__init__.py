@@ -19,7 +19,7 @@ from core.analyses.table.planes import FRAGMENTATION, PROFILE, SLICE
 from core.analyses.table.regions import PATH, REGION_GRAPH
 from core.analyses.table.shared_directions import DIRECTION_OVERLAP, DIRECTION_SENSITIVITY, SHARED_DIRECTIONS
 from core.analyses.table.sparse import PIXEL, SPARSE
-from core.analyses.table.supports import RACE, SUPPORTS, TRANSFER
+from core.analyses.table.supports import BENCHMARK, SUPPORTS, TRANSFER
 
 TABLE = {
     analysis.name: analysis
@@ -35,7 +35,7 @@ TABLE = {
         SPARSE,
         PIXEL,
         SUPPORTS,
-        RACE,
+        BENCHMARK,
         TRANSFER,
         SEVERITY,
         CORRUPTION,
@@ -65,3 +65,5 @@ TABLE = {
         MAP_PATH,
     )
 }
+
+ALIASES = {alias: analysis.name for analysis in TABLE.values() for alias in analysis.aliases}

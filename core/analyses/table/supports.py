@@ -7,7 +7,7 @@ from typing import Any
 from core.analyses.analysis import PALETTE, Analysis, ChartInputs, any_image, whole_set
 from core.analyses.parameters import Parameter
 from core.analyses.table.sparse import BOUND, METHOD, ORDER, REVERSE, SEED
-from core.figures.charts.sparse.benchmark import race_chart, transfer_chart
+from core.figures.charts.sparse.benchmark import benchmark_chart, transfer_chart
 from core.figures.charts.sparse.supports import supports_chart
 from core.figures.drawing.chart import Chart
 
@@ -19,8 +19,8 @@ def _supports_chart(inputs: ChartInputs, **figure: Any) -> Chart:
     )
 
 
-def _race_chart(inputs: ChartInputs) -> Chart:
-    return inputs.each(lambda found, one, title: race_chart(found, title=title))
+def _benchmark_chart(inputs: ChartInputs) -> Chart:
+    return inputs.each(lambda found, one, title: benchmark_chart(found, title=title))
 
 
 def _transfer_chart(inputs: ChartInputs, **figure: Any) -> Chart:
@@ -95,8 +95,9 @@ SUPPORTS = Analysis(
     shared=whole_set,
 )
 
-RACE = Analysis(
-    name="race",
+BENCHMARK = Analysis(
+    name="benchmark",
+    aliases=("race",),
     version=1,
     question="Which method finds fewer pixels, and at what cost?",
     papers=("modas2019sparsefool", "modas2022thesis", "cina2025sigmazero"),
@@ -104,7 +105,8 @@ RACE = Analysis(
     parameters=(
         _count(18),
         Parameter(
-            name="contest",
+            name="compare",
+            aliases=("contest",),
             kind="choice",
             default="methods",
             choices=("methods", "multipliers"),
@@ -116,8 +118,8 @@ RACE = Analysis(
     ),
     figure=(),
     images=any_image,
-    prepare="core.analyses.prepare.sparse:race_of_set",
-    chart=_race_chart,
+    prepare="core.analyses.prepare.sparse:benchmark_of_set",
+    chart=_benchmark_chart,
     shared=whole_set,
 )
 

@@ -24,57 +24,57 @@ from core.result import Context, Number, Result, per_sample, quantity
 from core.runtime.cost import counted, spent
 from core.runtime.progress import OnProgress, silent
 
-Contest = Literal["methods", "multipliers"]
-CONTESTS: tuple[Contest, ...] = get_args(Contest)
+Comparison = Literal["methods", "multipliers"]
+COMPARISONS: tuple[Comparison, ...] = get_args(Comparison)
 
 _BUDGETS = 60
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Race(Result):
+class QueryBudgetCurve(Result):
     """The fewest pixels found for each budget of gradients; NaN where too few images are flipped to say."""
 
-    contestants: np.ndarray = quantity("", "contestant")  # words
+    methods: np.ndarray = quantity("", "method", formerly="contestants")  # words
     budget: np.ndarray = quantity("gradients per image", "budget")
-    median: np.ndarray = quantity("pixel", "contestant budget")
-    lower: np.ndarray = quantity("pixel", "contestant budget")  # quartile
-    upper: np.ndarray = quantity("pixel", "contestant budget")
-    flipped: np.ndarray = quantity("", "contestant budget")  # share of images with any
-    pixels: np.ndarray = quantity("pixel", "contestant n")  # in the end; NaN where not found
-    spent: np.ndarray = quantity("gradients", "contestant n")
-    asked: np.ndarray = quantity("forwards", "contestant n")
-    contest: str = quantity("")
+    median: np.ndarray = quantity("pixel", "method budget")
+    lower: np.ndarray = quantity("pixel", "method budget")  # quartile
+    upper: np.ndarray = quantity("pixel", "method budget")
+    flipped: np.ndarray = quantity("", "method budget")  # share of images with any
+    pixels: np.ndarray = quantity("pixel", "method n")  # in the end; NaN where not found
+    spent: np.ndarray = quantity("gradients", "method n")
+    asked: np.ndarray = quantity("forwards", "method n")
+    compare: str = quantity("", formerly="contest")
     reverse: bool = quantity("")
     bound: float = quantity("pixel")
     num_classes: int = quantity("")
     fingerprint: str = quantity("", default="")
 
     def key_numbers(self, context: Context) -> Iterator[Number]:
-        """Pixels and cost of each contestant."""
-        for index, label in enumerate(self.contestants):
+        """Pixels and cost of each method."""
+        for index, label in enumerate(self.methods):
             yield Number(name=f"images flipped, {label}", value=np.isfinite(self.pixels[index]))
             yield Number(name=f"pixels, {label}", value=per_sample(self.pixels[index]), unit="pixels")
             yield Number(name=f"gradients, {label}", value=per_sample(self.spent[index]), unit="gradients per image")
 
 
 @counted
-def race(
+def query_budget_curve(
     classifier: Classifier,
     images: Float[Tensor, "n c h w"],
     *,
-    contest: Contest = "methods",
+    compare: Comparison = "methods",
     reverse: bool = True,
     bound: float = 1.0,
     on_progress: OnProgress = silent,
-) -> Race:
+) -> QueryBudgetCurve:
     """Run several methods on the same images.
 
     Args:
         classifier: any `core.models.classifier.Classifier`.
         images: values in [0, 1].
-        contest: "methods" for SparseFool in its three orders and sigma-zero, "multipliers" for SparseFool in pixel
+        compare: "methods" for SparseFool in its three orders and sigma-zero, "multipliers" for SparseFool in pixel
             order with one lambda at a time.
-        reverse: whether each ends with the reversal of its support, which costs forwards and no gradients.
+        reverse: whether each ends with the pruning of its support, which costs forwards and no gradients.
         bound: how far each value may change.
         on_progress: called with the fraction done.
 
@@ -85,7 +85,7 @@ def race(
         ValueError: if there is no image.
         ImageError: if an image does not fit the classifier or is not in [0, 1].
     """
-    plans = _ENTRIES[contest]
+    plans = _ENTRIES[compare]
     runs: list[SparsePerturbation] = []
     for place, settings in enumerate(plans.values()):
 
@@ -97,8 +97,8 @@ def race(
     budget = np.unique(np.rint(np.geomspace(1, max(most, 1), _BUDGETS)))
     best = np.stack([best_within(run, budget) for run in runs])
     lower, median, upper = np.quantile(best, [0.25, 0.5, 0.75], axis=1, method="inverted_cdf")
-    return Race(
-        contestants=np.array(list(plans)),
+    return QueryBudgetCurve(
+        methods=np.array(list(plans)),
         budget=budget,
         median=_known(median),
         lower=_known(lower),
@@ -107,7 +107,7 @@ def race(
         pixels=np.stack([run.pixels for run in runs]),
         spent=np.stack([run.image_gradients for run in runs]),
         asked=np.stack([run.image_forwards for run in runs]),
-        contest=contest,
+        compare=compare,
         reverse=reverse,
         bound=bound,
         num_classes=classifier.num_classes,
@@ -116,7 +116,7 @@ def race(
     )
 
 
-_ENTRIES: dict[Contest, dict[str, dict[str, Any]]] = {
+_ENTRIES: dict[Comparison, dict[str, dict[str, Any]]] = {
     "methods": {
         "SparseFool, pixel": {"method": "sparsefool", "order": "pixel"},
         "SparseFool, l0": {"method": "sparsefool", "order": "l0"},

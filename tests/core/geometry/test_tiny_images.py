@@ -114,7 +114,7 @@ CALLS: dict[str, Callable[[Classifier, torch.Tensor], Any]] = {
     "pixel_profile": lambda c, x: core.pixel_profile(c, x[0], 0, 0, resolution=8),
     "prime_draws": lambda c, x: core.prime_draws(c, x[0]),
     "principal_direction": principal,
-    "race": lambda c, x: core.race(c, x[:2]),
+    "query_budget_curve": lambda c, x: core.query_budget_curve(c, x[:2]),
     "radius_sweep": lambda c, x: core.radius_sweep(c, x[:2], (0.1,), count=8),
     "region_graph": lambda c, x: core.region_graph(c, x[:3]),
     "region_statistics": lambda c, x: core.region_statistics(cut(c, x)),

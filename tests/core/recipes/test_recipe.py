@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from core.analyses.analysis import PAPER
 from core.analyses.parameters import Parameter
-from core.analyses.table import TABLE
+from core.analyses.table import ALIASES, TABLE
 from core.errors import RecipeError
 from core.recipes.recipe import Recipe
 
@@ -50,6 +50,23 @@ def test_a_recipe_survives_json_and_links_exactly(settings: dict[str, Any], rows
     assert Recipe.parse(recipe.json()) == recipe
     assert Recipe.from_query("slice", recipe.query()) == recipe
     assert Recipe.parse(recipe.json()).json() == recipe.json()
+
+
+def test_former_names_of_analyses_and_settings_are_followed() -> None:
+    whose = {"models": ["demo:photos/standard"], "images": "demo:photos", "rows": [3]}
+    recipe = Recipe.make("benchmark", **whose, settings={"compare": "multipliers"})
+    assert Recipe.make("race", **whose, settings={"contest": "multipliers"}) == recipe
+    old = recipe.mapping() | {"analysis": "race", "parameters": {"contest": "multipliers"}}
+    assert Recipe.read(old) == recipe
+    query = {"contest" if name == "compare" else name: value for name, value in recipe.query().items()}
+    assert Recipe.from_query("race", query) == recipe
+
+
+def test_former_names_are_no_present_ones() -> None:
+    assert not set(ALIASES) & set(TABLE)
+    for entry in TABLE.values():
+        settings = (*entry.parameters, *entry.figure_settings)
+        assert not {alias for each in settings for alias in each.aliases} & {each.name for each in settings}
 
 
 def test_defaults_stay_out_of_links_but_stand_in_files() -> None:

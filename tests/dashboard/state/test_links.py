@@ -30,6 +30,14 @@ NAMES = st.sampled_from(sorted(TABLE))
 TEXTS = st.text(max_size=20) | st.sampled_from(["nan", "-1", "1e400", "1,2,3,4", "0,1,0,1", "", "all", "10", "2.5"])
 
 
+def test_links_by_former_names_are_followed() -> None:
+    assert links._by_current_name("race.count") == "benchmark.count"
+    assert links._by_current_name("count") == "count"
+    values = {"benchmark.contest": "multipliers", "benchmark.count": "3"}
+    assert links.settings_in("benchmark", values, [], before="benchmark.") == {"compare": "multipliers", "count": 3}
+    assert not values
+
+
 @settings(max_examples=100)
 @given(name=NAMES, data=st.data(), before=st.sampled_from(["", "beside."]))
 def test_every_value_is_taken_or_left_out_with_a_reason(name: str, data: st.DataObject, before: str) -> None:

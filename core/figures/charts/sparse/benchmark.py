@@ -12,7 +12,7 @@ from core.figures.drawing.chart import Axis, BandLayer, Chart, Layer, LegendEntr
 from core.figures.drawing.matrices import matrix_panel
 
 if TYPE_CHECKING:
-    from core.geometry.sparse.benchmark import Race
+    from core.geometry.sparse.benchmark import QueryBudgetCurve
     from core.geometry.sparse.transfer import Transfer
 
 TransferShow = Literal["change", "support", "patch", "agreement"]
@@ -41,15 +41,15 @@ _ASKED: Mapping[TransferShow, tuple[str, str, str]] = {  # condition, its contro
 }
 
 
-def race_chart(
-    race: Race,
+def benchmark_chart(
+    curve: QueryBudgetCurve,
     *,
     title: str = "",
 ) -> Chart:
     """The fewest pixels found against the gradients spent, the median with its quartiles.
 
     Args:
-        race: what was computed.
+        curve: what was computed.
         title: above the picture.
 
     Returns:
@@ -57,35 +57,35 @@ def race_chart(
     """
     layers: list[Layer] = []
     legend, said = [], []
-    for place, name in enumerate(map(str, race.contestants)):
+    for place, name in enumerate(map(str, curve.methods)):
         colour = _INKS[place % len(_INKS)]
         legend.append(LegendEntry(colour=colour, label=name))
-        quartiles = np.isfinite(race.lower[place]) & np.isfinite(race.upper[place])
+        quartiles = np.isfinite(curve.lower[place]) & np.isfinite(curve.upper[place])
         if quartiles.any():
-            low, high = race.lower[place][quartiles], race.upper[place][quartiles]
-            layers.append(BandLayer(x=race.budget[quartiles], low=low, high=high, colour=colour))
-        known = np.isfinite(race.median[place])
+            low, high = curve.lower[place][quartiles], curve.upper[place][quartiles]
+            layers.append(BandLayer(x=curve.budget[quartiles], low=low, high=high, colour=colour))
+        known = np.isfinite(curve.median[place])
         if known.any():
-            points = np.stack([race.budget[known], race.median[place][known]], 1)
+            points = np.stack([curve.budget[known], curve.median[place][known]], 1)
             layers.append(LinesLayer(paths=(_stairs(points),), colour=colour))
             layers.append(PointsLayer(positions=points[-1:], colours=(colour,), size=4.0))
-            said.append(f"{name} {points[-1, 1]:g} pixels after {float(np.median(race.spent[place])):.0f} gradients")
+            said.append(f"{name} {points[-1, 1]:g} pixels after {float(np.median(curve.spent[place])):.0f} gradients")
         else:
             said.append(f"{name} flips fewer than half of the images")
     ends = [layer.high.max() for layer in layers if isinstance(layer, BandLayer)]
     panel = Panel(
         layers=tuple(layers),
         title=title,
-        x=Axis(label="gradients per image", scale="log", limits=(0.9, 1.1 * float(race.budget.max(initial=1.0)))),
+        x=Axis(label="gradients per image", scale="log", limits=(0.9, 1.1 * float(curve.budget.max(initial=1.0)))),
         y=Axis(label="pixels changed", scale="log", limits=(0.9, 1.2 * float(max(ends, default=10.0)))),
     )
     return Chart(
         panels=(panel,),
-        name="race",
+        name="benchmark",
         caption=(
-            f"Median over {race.pixels.shape[1]} images of the fewest pixels found for at most so many gradients; band:"
-            " quartiles. An image not flipped by then counts as infinitely many. Forwards are not counted:"
-            f" {', '.join(f'{float(np.median(asked)):.0f}' for asked in race.asked)} per image in the order of the"
+            f"Median over {curve.pixels.shape[1]} images of the fewest pixels found for at most so many gradients;"
+            " band: quartiles. An image not flipped by then counts as infinitely many. Forwards are not counted:"
+            f" {', '.join(f'{float(np.median(asked)):.0f}' for asked in curve.asked)} per image in the order of the"
             " legend."
         ),
         alt=f"Falling curves of pixels changed against gradients spent. In the end: {'; '.join(said)}.",

@@ -1,4 +1,4 @@
-"""Supports, races and transfer as recipes: drawn images, keys, charts for one model and for two."""
+"""Supports, benchmarks and transfer as recipes: drawn images, keys, charts for one model and for two."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from core.errors import RecipeError
 from core.figures.charts.sparse.benchmark import TRANSFER_SHOWS
 from core.figures.charts.sparse.supports import SUPPORTS_SHOWS
 from core.geometry.common.sampling import correct_rows
-from core.geometry.sparse.benchmark import CONTESTS
+from core.geometry.sparse.benchmark import COMPARISONS
 from core.images.load import load_images
 from core.models.load import load_classifier
 from core.recipes.recipe import Recipe
@@ -20,7 +20,7 @@ from core.runtime.progress import silent
 
 SMALL: dict[str, dict[str, Any]] = {
     "supports": {"count": 2, "seeds": 1, "draws": 20},
-    "race": {"count": 2, "contest": "multipliers"},
+    "benchmark": {"count": 2, "compare": "multipliers"},
     "transfer": {"count": 2, "steps": 2},
 }
 MODELS = ["demo:photos/standard", "demo:photos/standard-1"]
@@ -49,7 +49,7 @@ def test_the_choices_of_the_table_are_those_of_the_charts_and_methods() -> None:
     for analysis, setting, known in (
         ("supports", "show", SUPPORTS_SHOWS),
         ("transfer", "show", TRANSFER_SHOWS),
-        ("race", "contest", CONTESTS),
+        ("benchmark", "compare", COMPARISONS),
     ):
         definition = made(analysis, [3]).definition
         (entry,) = [each for each in (*definition.parameters, *definition.figure) if each.name == setting]
@@ -78,7 +78,7 @@ def test_the_key_follows_what_the_result_depends_on() -> None:
     ("analysis", "settings", "message"),
     [
         ("supports", {"count": 0}, "count: expected"),
-        ("race", {"contest": "sprint"}, "contest: expected"),
+        ("benchmark", {"compare": "sprint"}, "compare: expected"),
         ("transfer", {"show": "all"}, "show: expected"),
     ],
 )

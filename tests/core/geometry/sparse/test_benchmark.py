@@ -1,4 +1,4 @@
-"""Budgets on histories that are known, and the race on a model that one step settles."""
+"""Budgets on histories that are known, and the benchmark on a model that one step settles."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from core.geometry.common.sampling import correct_rows
-from core.geometry.sparse.benchmark import CONTESTS, Contest, Race, best_within, race
+from core.geometry.sparse.benchmark import COMPARISONS, Comparison, QueryBudgetCurve, best_within, query_budget_curve
 from core.images.load import load_images
 from core.models.load import load_classifier
 from core.result import Result
@@ -34,16 +34,16 @@ def test_a_budget_buys_the_best_that_was_found_for_it() -> None:
     np.testing.assert_array_equal(found[2], never)
 
 
-@pytest.mark.parametrize("contest", CONTESTS)
+@pytest.mark.parametrize("compare", COMPARISONS)
 @pytest.mark.parametrize("dtype", truths.DTYPES)
-def test_all_methods_find_the_one_pixel_of_a_model_that_has_one(contest: Contest, dtype: torch.dtype) -> None:
+def test_all_methods_find_the_one_pixel_of_a_model_that_has_one(compare: Comparison, dtype: torch.dtype) -> None:
     shape = (1, 6, 6)
     weight = torch.zeros((2, 6, 6), dtype=torch.float64)
     weight[1, 2, 4] = 4.0
     module = truths.Affine(weight.flatten(1), torch.tensor([1.9, 0.0], dtype=torch.float64))
     images = 0.3 + 0.1 * truths.images(5, shape, dtype=dtype)  # at 0.475 another class wins; 3 x as far is in the box
-    found = race(truths.classifier(module, shape, dtype), images, contest=contest)
-    assert len(found.contestants) == 4
+    found = query_budget_curve(truths.classifier(module, shape, dtype), images, compare=compare)
+    assert len(found.methods) == 4
     np.testing.assert_array_equal(found.pixels, 1)
     np.testing.assert_array_equal(found.median[:, -1], 1)
     np.testing.assert_array_equal(found.flipped[:, -1], 1)
@@ -55,7 +55,9 @@ def test_on_a_demo_model_curves_fall_and_quartiles_enclose_the_median() -> None:
     classifier, images = load_classifier("demo:photos/standard", "cpu"), load_images("demo:photos")
     rows = correct_rows([classifier], images.pixels, images.labels.numpy(), 3, 0)
     told: list[float] = []
-    found = race(classifier, images.pixels[rows], on_progress=lambda part, partial=None: told.append(part))
+    found = query_budget_curve(
+        classifier, images.pixels[rows], on_progress=lambda part, partial=None: told.append(part)
+    )
     for median, lower, upper in zip(found.median, found.lower, found.upper, strict=True):
         known = np.isfinite(median)
         assert known[-1]
@@ -66,5 +68,5 @@ def test_on_a_demo_model_curves_fall_and_quartiles_enclose_the_median() -> None:
     np.testing.assert_array_equal(found.median[:, -1], np.median(found.pixels, 1))
     assert told == sorted(told)
     again = Result.from_bytes(found.to_bytes())
-    assert isinstance(again, Race)
-    assert list(again.contestants) == list(found.contestants)
+    assert isinstance(again, QueryBudgetCurve)
+    assert list(again.methods) == list(found.methods)

@@ -1,4 +1,4 @@
-"""The race and the matrix of transfer: stairs, quartiles, controls, words."""
+"""The benchmark and the matrix of transfer: stairs, quartiles, controls, words."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from typing import Any
 import numpy as np
 import pytest
 
-from core.figures.charts.sparse.benchmark import TRANSFER_SHOWS, race_chart, transfer_chart
+from core.figures.charts.sparse.benchmark import TRANSFER_SHOWS, benchmark_chart, transfer_chart
 from core.figures.drawing.chart import BandLayer, LinesLayer, PointsLayer
 from core.figures.drawing.paper import write_figure
 from core.figures.drawing.screen import draw
-from core.geometry.sparse.benchmark import Race
+from core.geometry.sparse.benchmark import QueryBudgetCurve
 from core.geometry.sparse.transfer import CONDITIONS, Transfer
 
 COST: dict[str, Any] = {"forwards": 0, "gradients": 0, "seconds": 0.0, "num_classes": 4, "bound": 1.0}
 
 
-def a_race() -> Race:
+def a_curve() -> QueryBudgetCurve:
     nothing = np.nan
-    return Race(
-        contestants=np.array(["quick", "never"]),
+    return QueryBudgetCurve(
+        methods=np.array(["quick", "never"]),
         budget=np.array([1.0, 2.0, 4.0, 8.0]),
         median=np.array([[nothing, 9.0, 4.0, 4.0], [nothing] * 4]),
         lower=np.array([[12.0, 6.0, 3.0, 3.0], [nothing, nothing, 7.0, 7.0]]),
@@ -30,14 +30,14 @@ def a_race() -> Race:
         pixels=np.array([[3.0, 4.0, 6.0], [7.0, nothing, nothing]]),
         spent=np.array([[5, 6, 8], [8, 8, 8]]),
         asked=np.array([[20, 30, 40], [8, 8, 8]]),
-        contest="methods",
+        compare="methods",
         reverse=True,
         **COST,
     )
 
 
-def test_the_race_is_drawn_as_stairs_from_where_half_are_flipped() -> None:
-    chart = race_chart(a_race())
+def test_the_benchmark_is_drawn_as_stairs_from_where_half_are_flipped() -> None:
+    chart = benchmark_chart(a_curve())
     (panel,) = chart.panels
     (line,) = [layer for layer in panel.layers if isinstance(layer, LinesLayer)]
     np.testing.assert_allclose(line.paths[0], [[2, 9], [4, 9], [4, 4], [8, 4], [8, 4]])
