@@ -102,7 +102,7 @@ def _orders(order: tuple[int, str, str, float]) -> Iterator[Evidence]:
 
 
 def _kept_size(kind: Extremal, count: int, bits: int, p: float, far: float) -> float:
-    """The size at which an extremal classifier keeps 1 %, from the law of its distances."""
+    """The size at which an extremal classifier keeps 1 %, from the distribution of its distances."""
     steps = np.arange(0.0, far + 1) if p == 0 else np.linspace(0.0, far, 4001)
     kept = np.exp(extremal_survival(kind, count, bits, p, steps))
     return float(steps[np.argmax(kept <= _LEFT)])
@@ -111,7 +111,7 @@ def _kept_size(kind: Extremal, count: int, bits: int, p: float, far: float) -> f
 @claim(
     "The order is optimal: a vote of all values keeps most labels against smaller changes.",
     LIMITS,
-    "laws of the distances in closed form",
+    "distributions of the distances in closed form",
 )
 def _optimal(extremal: tuple[Extremal, int, float]) -> Iterator[Evidence]:
     kind, bits, p = extremal

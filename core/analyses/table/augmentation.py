@@ -36,7 +36,7 @@ AUGMENTATION = Analysis(
             default=1.0,
             limits=(0, 20),
             unit="times T",
-            help="Scales the variance T of displacements; 1 is the paper's law.",
+            help="Scales the variance T of displacements; 1 is the variance of the paper.",
         ),
         Parameter(
             name="colour",

@@ -54,8 +54,8 @@ _SAMPLER = Parameter(
     kind="choice",
     default="sphere",
     choices=("sphere", "subspace", "pixels", "dct", "attack"),
-    help="The law of the directions: uniform; in a random subspace; one pixel value each; blocks of frequencies; or"
-    " where an attack goes. Uniform ones flatter a model.",
+    help="The distribution of directions: uniform; in a random subspace; one pixel value each; blocks of frequencies;"
+    " or where an attack goes. Uniform ones flatter a model.",
 )
 _SEED = Parameter(
     name="seed",

@@ -1,7 +1,7 @@
 """The three primitives of PRIME: a random filter, a random smooth displacement, a random colour curve.
 
-Each is the law of largest entropy under a limit on size and smoothness, which makes the coefficients independent
-Gaussians. Images x are in [0, 1], and so is what comes out. With n the side of the image in pixels:
+Each is the distribution of largest entropy under a limit on size and smoothness, which makes the coefficients
+independent Gaussians. Images x are in [0, 1], and so is what comes out. With n the side of the image in pixels:
 
 - `Spectral`: x' = clip((delta + w) * x), w_uv ~ N(0, s²), the same kernel for all channels of an image. delta stands in
   the middle of the kernel, so that w = 0 changes nothing; beyond its frame the image continues with its frame.
@@ -188,7 +188,7 @@ def draw_spatial(
     """Draw displacements.
 
     T is uniform between T1 = 1 / (pi n² ln q), half a pixel, and T2 = max(T1, 4 / (pi³ q² ln q)), n / (pi q) pixels, n
-    being the smaller side. The law of q ends at n / 2: shorter waves than two pixels cannot be seen.
+    being the smaller side. The distribution of q ends at n / 2: shorter waves than two pixels cannot be seen.
 
     Args:
         count: how many.

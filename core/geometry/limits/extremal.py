@@ -34,7 +34,7 @@ Extremal = Literal["majority", "sum", "one value"]
 EXTREMAL: tuple[Extremal, ...] = get_args(Extremal)
 
 _RESOLVED = 1e-12  # survival of `sum` below it is rounding of a Fourier transform
-_MOST_SUMS = 1 << 24  # levels that a sum can have, for its exact law
+_MOST_SUMS = 1 << 24  # levels that a sum can have, for its exact distribution
 
 
 def extremal_label(kind: Extremal, levels: Int[Tensor, "n v"], bits: int) -> Bool[Tensor, " n"]:
@@ -147,7 +147,7 @@ def _even_steps(room: Int[Tensor, "n v"], excess: Int[Tensor, " n"], norm: float
 
 
 def extremal_survival(kind: Extremal, count: int, bits: int, norm: float, sizes: np.ndarray) -> np.ndarray:
-    """The share of either class that survives every change of a size, from the law of the distance.
+    """The share of either class that survives every change of a size, from the distribution of the distance.
 
     Args:
         kind: one of EXTREMAL.
@@ -163,8 +163,8 @@ def extremal_survival(kind: Extremal, count: int, bits: int, norm: float, sizes:
     if kind == "one value":  # its distance in levels is uniform on 1 .. q/2
         steps = np.minimum(np.where(size >= 1, q, 0) if norm == 0 else np.floor(size * (q - 1) * (1 + 1e-12)), q // 2)
         with np.errstate(divide="ignore"):
-            law: np.ndarray = np.log1p(-2.0 * steps / q)
-        return law
+            log_share: np.ndarray = np.log1p(-2.0 * steps / q)
+        return log_share
     if (kind == "majority" and (norm == 0 or bits == 1)) or (kind == "sum" and bits == 1):
         whole = np.where(size >= 1, odd, 0) if norm == np.inf else size**norm * (1 + 1e-12) if norm > 0 else size
         # what is left of one half of the cube of M bits after t flips: H2 with equality
@@ -183,9 +183,9 @@ def _sum_survival(steps: np.ndarray, odd: int, q: int) -> np.ndarray:
     angle = np.pi * np.arange(length // 2 + 1) / length
     with np.errstate(divide="ignore", invalid="ignore"):
         one = np.where(angle == 0, 1.0, np.sin(q * angle) / (q * np.sin(angle)))
-    phase = np.exp(-1j * angle * total)  # about total / 2 the law is even and its transform real
-    law = np.fft.irfft(one**odd * phase, length)
-    tail = 2 * np.cumsum(law.clip(min=0)[::-1])[::-1]  # P(S >= k), from the far end
+    phase = np.exp(-1j * angle * total)  # about total / 2 the distribution is even and its transform real
+    density = np.fft.irfft(one**odd * phase, length)
+    tail = 2 * np.cumsum(density.clip(min=0)[::-1])[::-1]  # P(S >= k), from the far end
     place = (total - 1) // 2 + steps.astype(np.int64) + 1
     share = np.where(place <= total, tail[np.minimum(place, total)], 0.0)
     with np.errstate(divide="ignore"):

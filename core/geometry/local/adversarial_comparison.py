@@ -102,7 +102,7 @@ def local_kinds(
         radius: of the perturbations around each point, in ℓ2 pixel.
         strength: of the attack: the radius of its ball, in ℓ2 pixel.
         steps: of the attack.
-        sampler: the law of the directions around each point.
+        sampler: the distribution of the directions around each point.
         count: of them.
         representation: logits, or their softmax.
         seed: of the attack's start, the noise and the directions.

@@ -102,7 +102,7 @@ def layer_geometry(
         images: finite pixel values, nominally in [0, 1].
         radius: r, in ℓ2 pixel.
         layers: paths of modules, in the order they are met, the last giving the logits; `layer_paths` when empty.
-        sampler: the law of the directions, see `core.geometry.local.direction_distributions.directions`.
+        sampler: the distribution of the directions, see `core.geometry.local.direction_distributions.directions`.
         dimension: of the subspace, where the sampler is one.
         count: m directions.
         seed: of the directions.
@@ -127,7 +127,7 @@ def layer_geometry(
         raise ValueError(f"expected a network with layers, got {classifier.name}, a single one; look at it as a whole")
     size = max(1, min(exact.batches().size, MOST_VALUES // pixels[0].numel()))
     with engine_mode(exact.device):
-        law = directions(exact, pixels, count, sampler, dimension=dimension, radius=radius, seed=seed)
+        drawn = directions(exact, pixels, count, sampler, dimension=dimension, radius=radius, seed=seed)
         with watched(exact, paths) as watch:
             look = _Look(watch, paths, radius, size, sampler == "sphere", seed)
             each = max(1, size // 4)
@@ -137,7 +137,7 @@ def layer_geometry(
                 def tick(part: float, start: int = start, rows: int = len(pixels[rows])) -> None:
                     on_progress((start + part * rows) / len(pixels))
 
-                look(pixels[rows], law.vectors[rows] if len(law.vectors) > 1 else law.vectors, tick)
+                look(pixels[rows], drawn.vectors[rows] if len(drawn.vectors) > 1 else drawn.vectors, tick)
     columns: dict[str, Any] = {name: torch.cat(parts).cpu().numpy() for name, parts in look.columns.items()}
     return LayerGeometry(
         **columns,

@@ -90,7 +90,7 @@ def radius_sweep(
         classifier: any `core.models.classifier.Classifier`.
         images: finite pixel values, nominally in [0, 1].
         radii: in ℓ2 pixel, growing.
-        sampler: the law of the directions, see `core.geometry.local.direction_distributions.directions`.
+        sampler: the distribution of the directions, see `core.geometry.local.direction_distributions.directions`.
         dimension: of the subspace, where the sampler is one.
         count: m directions, each with its opposite.
         seed: of the directions.
@@ -113,9 +113,9 @@ def radius_sweep(
     unseen = [name for name in kinks_of(exact) if name not in _SEEN]
     with engine_mode(exact.device):
         outputs = Outputs(exact)
-        law = directions(exact, pixels, count, sampler, dimension=dimension, radius=radii[0], seed=seed)
+        drawn = directions(exact, pixels, count, sampler, dimension=dimension, radius=radii[0], seed=seed)
         with watched(exact, ()) as watch:
-            sweep = _Sweep(outputs, law, watch, tuple(radii))
+            sweep = _Sweep(outputs, drawn, watch, tuple(radii))
             has_kinks = bool(kinks_of(exact)) and not unseen and sweep.has_kinks(pixels[:1])
             size, parts = max(1, outputs.size // (2 * count)), []
             for start in range(0, len(pixels), size):
@@ -125,7 +125,7 @@ def radius_sweep(
                     on_progress((start + part * (rows.stop - start)) / len(pixels))
 
                 tick(0.0)
-                vectors = law.vectors[rows] if len(law.vectors) > 1 else law.vectors
+                vectors = drawn.vectors[rows] if len(drawn.vectors) > 1 else drawn.vectors
                 parts.append(sweep(pixels[rows], vectors, has_kinks))
     words = "units of ReLU and max-pooling" if has_kinks else "no ReLU and no max-pooling in its modules"
     words = f"not all kinks are seen: {', '.join(unseen)}" if unseen else words
@@ -147,8 +147,8 @@ def radius_sweep(
 class _Sweep:
     """The curves of a few images at a time."""
 
-    def __init__(self, outputs: Outputs, law: Directions, watch: Watch, radii: tuple[float, ...]) -> None:
-        self._outputs, self._law, self._watch, self._radii = outputs, law, watch, radii
+    def __init__(self, outputs: Outputs, drawn: Directions, watch: Watch, radii: tuple[float, ...]) -> None:
+        self._outputs, self._drawn, self._watch, self._radii = outputs, drawn, watch, radii
 
     def has_kinks(self, image: Tensor) -> bool:
         """Whether the watched modules with kinks are met at all."""

@@ -1,4 +1,4 @@
-"""Directions along which images are perturbed: the law that they are drawn from decides what is seen.
+"""Directions along which images are perturbed: the distribution that they are drawn from decides what is seen.
 
 - *sphere*: uniform on the unit sphere of R^D. In thousands of dimensions the gain of every such direction is nearly the
   same: it flatters a classifier.
@@ -54,7 +54,7 @@ def directions(
         classifier: what *attack* works against.
         images: where; only *attack* looks at them.
         count: how many, each of which stands for v and -v.
-        sampler: the law, see above.
+        sampler: the distribution, see above.
         dimension: of the random subspace.
         radius: of the ball of *attack*, in ℓ2 pixel.
         seed: another seed, other directions.

@@ -1,6 +1,6 @@
 """How differently a map answers to steps of one length in different directions, and to a step and its opposite.
 
-With d+ = F(x + r v) - F(x), d- = F(x - r v) - F(x) and the gain g(v) = |d+| / r over directions v of one law:
+With d+ = F(x + r v) - F(x), d- = F(x - r v) - F(x) and the gain g(v) = |d+| / r over directions v of one distribution:
 
     variation   std(g) / mean(g)                 0: isotropic
     ratio       5 % quantile / 95 % quantile     1: isotropic

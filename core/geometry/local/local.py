@@ -1,6 +1,6 @@
 """Local properties of a classifier: how its outputs answer to perturbations of one length around an image.
 
-Around an image x, the classifier is asked at x + r v and x - r v for directions v of one law
+Around an image x, the classifier is asked at x + r v and x - r v for directions v of one distribution
 (`core.geometry.local.direction_distributions`). From these points come its isotropy and symmetry
 (`core.geometry.local.isotropy`), the Mantel score of their distances before and after (`core.geometry.local.mantel`),
 and the ladder of Lipschitz numbers (`core.geometry.local.lipschitz`). Each stands beside the same number of two linear
@@ -195,7 +195,7 @@ def local_geometry(
         classifier: any `core.models.classifier.Classifier`.
         images: finite pixel values, nominally in [0, 1].
         radius: r, the length of all perturbations, in ℓ2 pixel.
-        sampler: the law of the directions, see `core.geometry.local.direction_distributions.directions`.
+        sampler: the distribution of the directions, see `core.geometry.local.direction_distributions.directions`.
         dimension: of the subspace, where the sampler is one.
         count: m directions v, each with -v; the points x + r v are those of the Mantel scores.
         rays: of how many directions, the first ones, the label is followed both ways; 0 for none.
@@ -231,9 +231,9 @@ def local_geometry(
         raise ValueError("expected at least one image, got none")
     with engine_mode(exact.device):
         outputs = Outputs(exact, representation)
-        law = directions(exact, pixels, count, sampler, dimension=dimension, radius=radius, seed=seed)
+        drawn = directions(exact, pixels, count, sampler, dimension=dimension, radius=radius, seed=seed)
         around = _Around(
-            outputs, law, sampler == "sphere", radius, min(rays, count), reach or 10 * radius, permutations, seed
+            outputs, drawn, sampler == "sphere", radius, min(rays, count), reach or 10 * radius, permutations, seed
         )
         size, parts = max(1, _MOST_VALUES // (count * pixels[0].numel())), []
         for start in range(0, len(pixels), size):
@@ -242,7 +242,7 @@ def local_geometry(
             def tick(part: float, start: int = start, rows: int = len(pixels[rows])) -> None:
                 on_progress((start + part * rows) / len(pixels))
 
-            vectors = law.vectors[rows] if len(law.vectors) > 1 else law.vectors
+            vectors = drawn.vectors[rows] if len(drawn.vectors) > 1 else drawn.vectors
             parts.append(around(pixels[rows], vectors, samples, ascents, max(0, keep - start), tick))
         product = norm_product(classifier)
     columns: dict[str, Any] = {
@@ -255,7 +255,7 @@ def local_geometry(
         radius=float(radius),
         reach=float(around.reach),
         sampler=sampler,
-        dimension=pixels[0].numel() if law.basis is None else len(law.basis),
+        dimension=pixels[0].numel() if drawn.basis is None else len(drawn.basis),
         representation=representation,
         precision=str(exact.dtype).removeprefix("torch."),
         num_classes=classifier.num_classes,
@@ -280,7 +280,7 @@ class _Around:
     def __init__(
         self,
         outputs: Outputs,
-        law: Directions,
+        drawn: Directions,
         sphere: bool,
         radius: float,
         rays: int,
@@ -288,9 +288,9 @@ class _Around:
         permutations: int,
         seed: int,
     ) -> None:
-        self._outputs, self._basis, self._sphere, self._radius = outputs, law.basis, sphere, radius
+        self._outputs, self._basis, self._sphere, self._radius = outputs, drawn.basis, sphere, radius
         self._rays, self.reach, self._permutations, self._seed = rays, reach, permutations, seed
-        like = law.vectors
+        like = drawn.vectors
         generator = torch.Generator().manual_seed(seed + 1)
         drawn = torch.randn((1, outputs.count, like.shape[2]), generator=generator, dtype=torch.float64)
         self._random = drawn.to(like)

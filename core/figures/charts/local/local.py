@@ -20,7 +20,7 @@ _INKS = tuple(style.class_colour(k) for k in (5, 0, 7))  # measured, linearised,
 _MAPS = ("measured", "linearised", "random linear map")
 _RINGS = tuple(style.class_colour(k) for k in (0, 5, 7))  # the middle one is the radius
 _ROOM = 1.06
-_LAWS = {
+_DISTRIBUTIONS = {
     "sphere": "uniform on the sphere",
     "subspace": "uniform in a random subspace",
     "pixels": "one value of one pixel each",
@@ -266,7 +266,7 @@ def _words(results: Sequence[LocalAtImage], names: Sequence[str], show: LocalSho
     """What the picture shows, for those who cannot see it; and the caption."""
     first = results[0]
     who = f"{first.words}"
-    law = f"{len(first.gain[0])} pairs of directions {_LAWS[first.sampler]}, radius {first.radius:.3g} ℓ2"
+    drawn = f"{len(first.gain[0])} pairs of directions {_DISTRIBUTIONS[first.sampler]}, radius {first.radius:.3g} ℓ2"
     units = f"{first.representation} per ℓ2 over pixels in [0, 1]"
     if show == "plane":
         numbers = "; ".join(
@@ -289,7 +289,7 @@ def _words(results: Sequence[LocalAtImage], names: Sequence[str], show: LocalSho
         )
         alt = f"Points, one for each pair of images near {who}: distances of outputs against distances. {numbers}."
         caption = (
-            f"Pairs of the first 64 points x + r v around {who}, {law}. r: Mantel score of all of them."
+            f"Pairs of the first 64 points x + r v around {who}, {drawn}. r: Mantel score of all of them."
             f" A linear map has a low one too: {numbers}. 1 minus the last gauges what bends; the first is mostly"
             f" anisotropy. p, by permutations: of any association, not of distances kept."
         )
@@ -301,8 +301,8 @@ def _words(results: Sequence[LocalAtImage], names: Sequence[str], show: LocalSho
         )
         alt = f"Rising curves over directions around {who}: gains and asymmetry. {numbers}."
         caption = (
-            f"Shares of {law}, around {who}. Isotropic: the vertical line at 1. {numbers}. Asymmetry is 0 for an affine"
-            " map and 1 for an even change."
+            f"Shares of {drawn}, around {who}. Isotropic: the vertical line at 1. {numbers}. Asymmetry is 0 for an"
+            " affine map and 1 for an even change."
         )
     return alt, caption
 

@@ -1,4 +1,4 @@
-"""Random numbers of an image: where they come from, and that they have the laws they claim."""
+"""Random numbers of an image: where they come from, and that they have the distributions they claim."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""PRIME's primitives: what changes nothing, what they are on paper, the laws they are drawn from."""
+"""PRIME's primitives: what changes nothing, what they are on paper, the distributions they are drawn from."""
 
 from __future__ import annotations
 

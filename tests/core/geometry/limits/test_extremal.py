@@ -1,4 +1,4 @@
-"""Classifiers of two exact halves: their distances against brute force over all images, and their laws."""
+"""Classifiers of two exact halves: their distances against brute force over all images, and their distributions."""
 
 from __future__ import annotations
 
@@ -47,11 +47,11 @@ def test_laws_are_those_of_all_images(kind: Extremal, values: int, bits: int) ->
     known = 0
     for p in NORMS:
         sizes = np.concatenate([np.linspace(0, 4, 41), extremal_size(kind, levels, bits, p).unique().numpy()])
-        law = extremal_survival(kind, values, bits, p, sizes)
+        log_share = extremal_survival(kind, values, bits, p, sizes)
         truth = (extremal_size(kind, levels, bits, p).numpy() > sizes[:, None] * (1 + 1e-12) + 1e-12).mean(1)
-        if not np.isnan(law).all():
+        if not np.isnan(log_share).all():
             known += 1
-            np.testing.assert_allclose(np.exp(np.nan_to_num(law, nan=-math.inf)), truth, atol=1e-11)
+            np.testing.assert_allclose(np.exp(np.nan_to_num(log_share, nan=-math.inf)), truth, atol=1e-11)
     assert known == {"one value": 4, "majority": 4 if bits == 1 else 1, "sum": 4 if bits == 1 else 1}[kind]
 
 

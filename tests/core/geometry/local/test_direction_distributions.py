@@ -1,4 +1,4 @@
-"""The laws of directions: length 1, the right subspace, and different starts for attacks."""
+"""The distributions of directions: length 1, the right subspace, and different starts for attacks."""
 
 from __future__ import annotations
 
