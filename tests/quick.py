@@ -31,7 +31,7 @@ QUICK: dict[str, dict[str, Any]] = {
     "local": {"count": 8, "permutations": 9},
     "local_layers": {"others": 1, "directions": 4},
     "local_sweep": {"others": 1, "directions": 4, "radii": (0.1, 0.5)},
-    "local_kinds": {"others": 3},
+    "adversarial_comparison": {"others": 3},
     "shared_directions": {"count": 2, "directions": 2, "noise": 1},
     "direction_sensitivity": {"count": 2, "directions": 2, "draws": 2},
     "direction_overlap": {"count": 2, "directions": 2},

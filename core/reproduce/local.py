@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from core.geometry.common.sampling import stratified
-from core.geometry.local.adversarial_comparison import local_kinds
+from core.geometry.local.adversarial_comparison import adversarial_comparison
 from core.geometry.local.by_layer import layer_geometry
 from core.geometry.local.by_radius import radius_sweep
 from core.geometry.local.local import local_geometry
@@ -23,7 +23,7 @@ from core.reproduce.estimates import bootstrap, finite_median
 from core.reproduce.report import Claim, Evidence, claim
 
 if TYPE_CHECKING:
-    from core.geometry.local.adversarial_comparison import LocalKinds
+    from core.geometry.local.adversarial_comparison import AdversarialComparison
     from core.geometry.local.by_layer import LayerGeometry
     from core.geometry.local.by_radius import RadiusSweep
     from core.geometry.local.local import LocalGeometry
@@ -48,7 +48,7 @@ class Measured(Named):
     attack: LocalGeometry
     layers: LayerGeometry
     sweep: RadiusSweep
-    kinds: LocalKinds
+    kinds: AdversarialComparison
 
 
 def claims(study: Study) -> Iterator[Claim]:
@@ -83,7 +83,7 @@ def measure(model: DemoModel, count: int, seed: int) -> Measured:
         attack,
         layer_geometry(classifier, pixels[: max(4, count // 3)], radius, seed=seed),
         radius_sweep(classifier, pixels, (radius / 50, radius / 10, radius), seed=seed),
-        local_kinds(classifier, pixels, radius, strength=STRENGTH[model.data], seed=seed),
+        adversarial_comparison(classifier, pixels, radius, strength=STRENGTH[model.data], seed=seed),
     )
 
 

@@ -14,7 +14,7 @@ import torch
 
 from core.geometry.common.sampling import stratified
 from core.geometry.corruptions.corruptions import CORRUPTIONS, corrupt
-from core.geometry.subspaces.subspace_distances import SubspaceMargins, subspace_margins
+from core.geometry.subspaces.subspace_distances import SubspaceDistances, subspace_distances
 from core.geometry.subspaces.subspaces import frequency_windows
 from core.images.image_set import ImageSet
 from core.models.classifier import Classifier
@@ -41,7 +41,7 @@ _MUCH = 2.0  # times as far: what is counted as a change and not as noise betwee
 class Measured(Named):
     """What was measured on one model."""
 
-    margins: SubspaceMargins
+    margins: SubspaceDistances
     corrupted: np.ndarray  # (images,) share of corruptions and severities at which the class is right
     attacked: np.ndarray  # (images,) whether the class survives projected gradient descent
 
@@ -82,7 +82,7 @@ def measure(model: DemoModel, count: int, seed: int) -> Measured:
     label = model.images.labels.numpy()
     chosen = model.as_trained[stratified(label, count, seed)]
     family = frequency_windows(model.classifier.input_shape, _BLOCK, _BLOCK)
-    found = subspace_margins(model.classifier, chosen.pixels, subspaces=family, keep=0)
+    found = subspace_distances(model.classifier, chosen.pixels, subspaces=family, keep=0)
     margins = replace(found, label=chosen.labels.numpy().astype(np.int32))
     if model.training not in TRAINED:
         return Measured(model.name, margins, np.empty(0), np.empty(0))

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from core.geometry.subspaces.subspace_distances import subspace_margins
+from core.geometry.subspaces.subspace_distances import subspace_distances
 from core.geometry.subspaces.subspaces import Components, Subspaces
 from core.models.classifier import Classifier
 
@@ -62,7 +62,7 @@ def moved_samples(move: Move, seed: int) -> MovedSamples:
     images = (points @ axes.T).view(-1, 1, SIDE, SIDE)
     classifier = _trained(images, labels, seed)
     right = (torch.from_numpy(classifier.predict(images).label) == labels).nonzero()[:, 0]
-    found = subspace_margins(classifier, images[right[:_PROBED]], subspaces=_axes(axes[:, :3].T))
+    found = subspace_distances(classifier, images[right[:_PROBED]], subspaces=_axes(axes[:, :3].T))
     discriminative, moved, other = map(float, found.quantile(0.5, np.ones(len(found.distance), bool)))
     return MovedSamples(discriminative, moved, other, len(right) / _SAMPLES)
 

@@ -10,7 +10,7 @@ import streamlit as st
 
 from core.geometry.corruptions.corruptions import CORRUPTIONS, corrupt
 from core.geometry.corruptions.prime_draws import PrimeDraws
-from core.geometry.corruptions.severity_path import SeverityWalk
+from core.geometry.corruptions.severity_path import SeverityPath
 from dashboard.state import session
 from dashboard.widgets import controls, exports, page, plane_controls
 from dashboard.widgets.showing import showing
@@ -18,7 +18,7 @@ from dashboard.widgets.showing import showing
 ANALYSIS, SETS, NOISE, LAB = "severity", "corruption", "noise", "augmentation"
 
 
-def marked(results: tuple[SeverityWalk | None, ...]) -> None:
+def marked(results: tuple[SeverityPath | None, ...]) -> None:
     """The image at the marked severity, and each model's prediction."""
     name, at = made.parameters["corruption"], made.figure["marked"]
     st.markdown("**At one severity**")
@@ -94,7 +94,7 @@ with left:
     outcome = exports.picture(made, f"{made.parameters['steps']} severities", main=True, patience=1.0)
     lab()
 with right:
-    walks = tuple(result if isinstance(result, SeverityWalk) else None for result in outcome.results)
+    walks = tuple(result if isinstance(result, SeverityPath) else None for result in outcome.results)
     page.cards(question, partial(marked, walks))
 exports.on_demand(
     session.another(SETS, rows=(0,)),

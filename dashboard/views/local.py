@@ -18,13 +18,16 @@ COLUMNS = ("measured", "linearised", "random map")
 MANY = {  # analyses of more images: heading, then what its button offers
     "local_layers": ("Layer by layer", "Follow changes through the layers, {others} more images"),
     "local_sweep": ("By radius", "Measure at growing radii, {others} more images"),
-    "local_kinds": ("Clean against adversarial", "Compare {others} more images with their adversarial points"),
+    "adversarial_comparison": (
+        "Clean against adversarial",
+        "Compare {others} more images with their adversarial points",
+    ),
 }
 OTHERS = {"others": "Others of the set", "directions": "Directions", "seed": "Seed"}
 SETTINGS = {
     "local_layers": {"radius": "Radius", "layers": "Layers", **OTHERS},
     "local_sweep": {"radii": "Radii", "sampler": "Directions drawn", **OTHERS},
-    "local_kinds": {
+    "adversarial_comparison": {
         "number": "Number",
         "radius": "Radius",
         "strength": "Attack",

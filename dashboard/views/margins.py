@@ -6,7 +6,7 @@ import numpy as np
 import streamlit as st
 
 from core.geometry.planes.exact import exact_block_distance, exact_distance
-from core.geometry.subspaces.subspace_distances import STATUSES, SubspaceMargins
+from core.geometry.subspaces.subspace_distances import STATUSES, SubspaceDistances
 from dashboard.state import session
 from dashboard.state.session import Outcome
 from dashboard.viewer.viewer import plane_view
@@ -25,7 +25,7 @@ def maps(outcome: Outcome) -> None:
         (_, first), *others = results
         results = others if first is not None else [(source, None) for source, _ in others]
 
-    def draw(place: int, source: str, result: SubspaceMargins) -> str:
+    def draw(place: int, source: str, result: SubspaceDistances) -> str:
         chart = session.chart(made, source, result, known)
         busy = controls.progress_words(outcome, size)
         plane_view(chart, key=f"margins-{place}", busy=busy, on_pick=choose, linked="margins", height=560)
@@ -46,7 +46,7 @@ def choose(point: tuple[float, float]) -> None:
         session.change(ANALYSIS, marked=None if block == made.figure["marked"] else block)
 
 
-def block_at(result: SubspaceMargins, x: float, y: float) -> int:
+def block_at(result: SubspaceDistances, x: float, y: float) -> int:
     """The number of the block at a point of its map; -1 outside."""
     across, down = round(x), round(y)
     if result.kind == "patches":  # the map has the top of the picture at its top
@@ -56,7 +56,7 @@ def block_at(result: SubspaceMargins, x: float, y: float) -> int:
     return int(inside[0]) if len(inside) else -1
 
 
-def cost(result: SubspaceMargins) -> str:
+def cost(result: SubspaceDistances) -> str:
     """What the map took."""
     images, blocks = result.distance.shape
     return (
@@ -65,7 +65,7 @@ def cost(result: SubspaceMargins) -> str:
     )
 
 
-def chosen_block(result: SubspaceMargins | None) -> None:
+def chosen_block(result: SubspaceDistances | None) -> None:
     """What changes in the chosen image when only one block of the map may move."""
     st.markdown("**Chosen block**")
     block = made.figure["marked"]
@@ -118,7 +118,7 @@ def on_paper() -> None:
     nulls.on_paper("inside the chosen block" if inside else "nearest boundary of all", readings)
 
 
-def bands(result: SubspaceMargins | None) -> None:
+def bands(result: SubspaceDistances | None) -> None:
     """A way to the plane of the image along two bands: the lowest one, and the chosen block."""
     if result is None or result.kind != "frequencies":
         return

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 
-from core.geometry.subspaces.subspace_distances import SubspaceMargins, subspace_margins
+from core.geometry.subspaces.subspace_distances import SubspaceDistances, subspace_distances
 from core.images.load import load_images
 from core.models.load import load_classifier
 
@@ -35,8 +35,8 @@ def test_thirteen_windows_of_forty_images(
             pixels = batch.clone().requires_grad_()
             torch.autograd.grad(classifier(pixels)[:, 0].sum(), pixels)
 
-    def margins(slides: int) -> Callable[[], SubspaceMargins]:
-        return lambda: subspace_margins(classifier, images, stride=2, slides=slides)
+    def margins(slides: int) -> Callable[[], SubspaceDistances]:
+        return lambda: subspace_distances(classifier, images, stride=2, slides=slides)
 
     taken = {
         size: alternate(lambda size=size: passes(size, 2000), lambda: passes(64, 2000), 3).ratio for size in SHAPES

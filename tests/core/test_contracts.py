@@ -92,8 +92,8 @@ CALLS: dict[str, tuple[Call, list[tuple[dict[str, Any], str]]]] = {
          (("lambdas", ()), ("lambdas", (0.5,)), ("lambdas", (1.0, math.inf)), ("bound", 0.0), ("bound", 1.5),
           ("max_loops", 0), ("steps", 0), ("kappa", 0.0))],
     ),
-    "subspace_margins": (
-        core.subspace_margins,
+    "subspace_distances": (
+        core.subspace_distances,
         [
             *(({name: wrong}, "at least one candidate") for name, wrong in
               (("candidates", 0), ("max_steps", 0), ("slides", -1))),

@@ -11,7 +11,7 @@ from core.analyses.table.corruptions import listed
 from core.errors import ImageError
 from core.geometry.corruptions.noise import NoiseForecast, noise_forecast
 from core.geometry.corruptions.prime_draws import PrimeDraws, prime_draws
-from core.geometry.corruptions.severity_path import SeverityWalk, severity_walk
+from core.geometry.corruptions.severity_path import SeverityPath, severity_path
 from core.geometry.corruptions.severity_sweep import SeveritySweep, severity_sweep
 from core.images.image_set import ImageSet
 
@@ -20,10 +20,10 @@ _RUNNERS_UP = 3  # one of these classes is the nearest of all but a few images, 
 _DEVIATIONS = 8  # strengths of noise looked at, up to the largest
 
 
-def severity(inputs: Inputs, *, corruption: str, steps: int, seed: int) -> SeverityWalk:
+def severity(inputs: Inputs, *, corruption: str, steps: int, seed: int) -> SeverityPath:
     """The start at growing severities of one corruption."""
     image, label = inputs.start.image, int(inputs.images.labels[inputs.rows[0]])
-    return severity_walk(
+    return severity_path(
         inputs.classifier, image, corruption, label=label, steps=steps, seed=seed, on_progress=inputs.on_progress
     )
 

@@ -42,7 +42,7 @@ from core.geometry.corruptions.corruptions import CORRUPTIONS, corrupt
 from core.geometry.level_sets.step import MODES, Mode
 from core.geometry.planes.planes import Plane
 from core.geometry.sparse.sparse_perturbation import sparse_perturbation
-from core.geometry.subspaces.subspace_distances import subspace_margins
+from core.geometry.subspaces.subspace_distances import subspace_distances
 from core.geometry.subspaces.subspaces import frequency_band
 from core.images.image_set import ImageSet
 from core.models.classifier import Classifier
@@ -318,7 +318,7 @@ def _in_band(
         noise = torch.randn(1, *band.shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
         inside = band.to(noise.device, noise.dtype).project(noise, torch.zeros(1, dtype=torch.int64))[0]
         return inside, f"random {seed} in frequencies {band.labels[0]}"
-    found = subspace_margins(classifier, images.pixels[[row]], subspaces=band)
+    found = subspace_distances(classifier, images.pixels[[row]], subspaces=band)
     if not found.found[0, 0]:
         raise ImageError(f"expected a boundary inside {band.labels[0]} of image {row}, none was found; choose another")
     label = f"frequencies {band.labels[0]}, to {classifier.class_names[found.target_class[0, 0]]}"

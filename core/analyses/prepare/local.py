@@ -19,7 +19,7 @@ from torch import Tensor
 
 from core.analyses.inputs import Inputs
 from core.geometry.common.sampling import stratified
-from core.geometry.local.adversarial_comparison import LocalKinds, local_kinds
+from core.geometry.local.adversarial_comparison import AdversarialComparison, adversarial_comparison
 from core.geometry.local.at_image import LocalAtImage
 from core.geometry.local.by_layer import LayerGeometry, layer_geometry
 from core.geometry.local.by_radius import RadiusSweep, radius_sweep
@@ -116,11 +116,13 @@ def by_radius(
     return replace(found, row=np.array(taken, np.int32))
 
 
-def adversarial_comparison(inputs: Inputs, *, radius: float, others: int, seed: int, **settings: Any) -> LocalKinds:
+def comparison_of_set(
+    inputs: Inputs, *, radius: float, others: int, seed: int, **settings: Any
+) -> AdversarialComparison:
     """The local properties of the chosen image and others of the set, beside those of adversarial points and noise."""
     taken = _drawn(inputs, others, seed)
     pixels, told = inputs.images[taken].pixels, inputs.on_progress
-    found = local_kinds(inputs.classifier, pixels, radius, seed=seed, on_progress=told, **settings)
+    found = adversarial_comparison(inputs.classifier, pixels, radius, seed=seed, on_progress=told, **settings)
     return replace(found, row=np.array(taken, np.int32))
 
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from core.analyses.inputs import Inputs
 from core.analyses.prepare.curvature import drawn
-from core.geometry.subspaces.subspace_distances import SubspaceMargins, subspace_margins
+from core.geometry.subspaces.subspace_distances import SubspaceDistances, subspace_distances
 from core.geometry.subspaces.subspaces import (
     Subspaces,
     colour_axes,
@@ -20,7 +20,7 @@ from core.geometry.subspaces.subspaces import (
 from core.result import Result
 
 
-def over_picture(inputs: Inputs, *, over: str, block: int, count: int, slides: int, seed: int) -> SubspaceMargins:
+def over_picture(inputs: Inputs, *, over: str, block: int, count: int, slides: int, seed: int) -> SubspaceDistances:
     """The distances inside patches of pixels or blocks of frequencies."""
     cut = patches if over == "patches" else frequency_blocks
     return _measured(inputs, cut(inputs.classifier.input_shape, block), count, slides, seed)
@@ -28,7 +28,7 @@ def over_picture(inputs: Inputs, *, over: str, block: int, count: int, slides: i
 
 def along_curve(
     inputs: Inputs, *, along: str, block: int, stride: int, count: int, slides: int, seed: int
-) -> SubspaceMargins:
+) -> SubspaceDistances:
     """The distances along frequencies, principal components or colours."""
     shape = inputs.classifier.input_shape
     if along == "frequencies":
@@ -38,21 +38,21 @@ def along_curve(
     return _measured(inputs, family, count, slides, seed)
 
 
-def _measured(inputs: Inputs, family: Subspaces, count: int, slides: int, seed: int) -> SubspaceMargins:
+def _measured(inputs: Inputs, family: Subspaces, count: int, slides: int, seed: int) -> SubspaceDistances:
     """The distances of the chosen images, then of others of the set; the perturbations of the chosen ones."""
     known = list(dict.fromkeys(inputs.rows))
     taken = [*known, *drawn(known, len(inputs.images), count, seed)]
     chosen = inputs.images[taken]
 
-    def named(result: SubspaceMargins) -> SubspaceMargins:
+    def named(result: SubspaceDistances) -> SubspaceDistances:
         done = len(result.distance)
         label, row = chosen.labels.numpy().astype(np.int32), np.array(taken, np.int32)
         return replace(result, label=label[:done], row=row[:done])
 
     def tell(fraction: float, partial: Result | None = None) -> None:
-        inputs.on_progress(fraction, named(partial) if isinstance(partial, SubspaceMargins) else None)
+        inputs.on_progress(fraction, named(partial) if isinstance(partial, SubspaceDistances) else None)
 
-    found = subspace_margins(
+    found = subspace_distances(
         inputs.classifier, chosen.pixels, subspaces=family, slides=slides, keep=len(inputs.rows), on_progress=tell
     )
     return named(found)

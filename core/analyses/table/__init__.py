@@ -11,7 +11,7 @@ from core.analyses.table.detector import DETECTOR, DETECTOR_ATTACKS
 from core.analyses.table.every_image import ENUMERATION, PAINTING
 from core.analyses.table.level_sets import LEVEL_SET, LEVEL_STAR, LEVEL_TRIANGLE
 from core.analyses.table.limits import LIMITS, OVERLAY, SURVIVAL
-from core.analyses.table.local import LOCAL, LOCAL_KINDS, LOCAL_LAYERS, LOCAL_SWEEP
+from core.analyses.table.local import ADVERSARIAL_COMPARISON, LOCAL, LOCAL_LAYERS, LOCAL_SWEEP
 from core.analyses.table.map_paths import MAP_PATH
 from core.analyses.table.maps import MAP
 from core.analyses.table.margins import MARGIN_CURVE, MARGINS
@@ -44,7 +44,7 @@ TABLE = {
         LOCAL,
         LOCAL_LAYERS,
         LOCAL_SWEEP,
-        LOCAL_KINDS,
+        ADVERSARIAL_COMPARISON,
         PATH,
         REGION_GRAPH,
         CURVATURE,

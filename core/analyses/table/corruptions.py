@@ -6,7 +6,7 @@ from typing import Any
 
 from core.analyses.analysis import PALETTE, Analysis, ChartInputs, one_to_three, whole_set
 from core.analyses.parameters import Parameter
-from core.figures.charts.corruptions.corruptions import noise_forecast_chart, severity_sweep_chart, severity_walk_chart
+from core.figures.charts.corruptions.corruptions import noise_forecast_chart, severity_path_chart, severity_sweep_chart
 from core.figures.drawing.chart import Chart
 
 # the table's names, without the import of torch; a test compares them
@@ -52,7 +52,7 @@ def listed(text: str) -> tuple[str, ...]:
 
 def _walk_chart(inputs: ChartInputs, **figure: Any) -> Chart:
     names = inputs.names
-    return severity_walk_chart(
+    return severity_path_chart(
         inputs.results, models=names, class_names=inputs.class_names, beside=inputs.shared_scale, **figure
     )
 

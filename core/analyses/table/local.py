@@ -211,8 +211,9 @@ LOCAL_SWEEP = Analysis(
     shared=whole_set,
 )
 
-LOCAL_KINDS = Analysis(
-    name="local_kinds",
+ADVERSARIAL_COMPARISON = Analysis(
+    name="adversarial_comparison",
+    aliases=("local_kinds",),
     version=1,
     question="Is the model steeper at adversarial points than at the images themselves?",
     papers=("aghdam2017local", "madry2018towards"),
@@ -241,7 +242,7 @@ LOCAL_KINDS = Analysis(
         ),
     ),
     images=one_to_three,
-    prepare="core.analyses.prepare.local:adversarial_comparison",
+    prepare="core.analyses.prepare.local:comparison_of_set",
     chart=_kinds_chart,
     shared=whole_set,
 )

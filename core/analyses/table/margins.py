@@ -14,10 +14,10 @@ from core.figures.charts.subspace_distances import class_words, margin_curve_cha
 from core.figures.drawing.chart import Chart, side_by_side
 
 if TYPE_CHECKING:
-    from core.geometry.subspaces.subspace_distances import SubspaceMargins
+    from core.geometry.subspaces.subspace_distances import SubspaceDistances
 
 
-def _alike(results: Sequence[SubspaceMargins]) -> list[SubspaceMargins]:
+def _alike(results: Sequence[SubspaceDistances]) -> list[SubspaceDistances]:
     """The images that all results hold: one of them may still be on its way."""
     known = min(len(result.distance) for result in results)
     return [
@@ -33,7 +33,7 @@ def _alike(results: Sequence[SubspaceMargins]) -> list[SubspaceMargins]:
     ]
 
 
-def _used(results: Sequence[SubspaceMargins]) -> np.ndarray:
+def _used(results: Sequence[SubspaceDistances]) -> np.ndarray:
     """The images that every model shown classifies correctly; where there is none, all that have a class."""
     right: np.ndarray = np.logical_and.reduce([result.right for result in results])
     if right.any():

@@ -23,7 +23,7 @@ from core.figures.drawing.chart import (
 )
 
 if TYPE_CHECKING:
-    from core.geometry.subspaces.subspace_distances import SubspaceMargins
+    from core.geometry.subspaces.subspace_distances import SubspaceDistances
 
 Colour = Literal["distance", "chance", "share", "ratio"]
 
@@ -41,7 +41,7 @@ _MEANING = {
 
 
 def map_values(
-    result: SubspaceMargins, used: np.ndarray, colour: Colour, against: SubspaceMargins | None = None
+    result: SubspaceDistances, used: np.ndarray, colour: Colour, against: SubspaceDistances | None = None
 ) -> np.ndarray:
     """What a map of a result shows, block by block.
 
@@ -99,13 +99,13 @@ def _stepped(value: float, step: float) -> float:
 
 
 def margins_map_chart(
-    result: SubspaceMargins,
+    result: SubspaceDistances,
     *,
     used: np.ndarray,
     colour: Colour = "distance",
-    against: SubspaceMargins | None = None,
+    against: SubspaceDistances | None = None,
     against_name: str = "the first model",
-    beside: Sequence[SubspaceMargins] = (),
+    beside: Sequence[SubspaceDistances] = (),
     marked: int = -1,
     title: str = "",
 ) -> Chart:
@@ -194,7 +194,7 @@ def _scale(colour: Colour, limits: tuple[float, float]) -> Scale:
     return Scale(palette=palette, limits=limits, label=label, unit=unit, exponents=colour == "distance")
 
 
-def _hover(result: SubspaceMargins, used: np.ndarray, values: np.ndarray, colour: Colour) -> tuple[str, ...]:
+def _hover(result: SubspaceDistances, used: np.ndarray, values: np.ndarray, colour: Colour) -> tuple[str, ...]:
     low, middle, high = (result.quantile(share, used) for share in (0.05, 0.5, 0.95))
     return tuple(
         f"{label}: median {_far(middle[place])}, 90 % from {_far(low[place])} to {_far(high[place])} ℓ2"
@@ -207,7 +207,7 @@ def _far(distance: float) -> str:
     return f"{distance:.3g}" if math.isfinite(distance) else "beyond reach"
 
 
-def _caption(seen: Sequence[SubspaceMargins], used: np.ndarray, meaning: str) -> str:
+def _caption(seen: Sequence[SubspaceDistances], used: np.ndarray, meaning: str) -> str:
     diagonal = math.sqrt(seen[0].space)
     missing = float(np.mean([~result.found[used] for result in seen]))
     beyond = float(np.mean([result.distance[used] > diagonal for result in seen]))
@@ -227,7 +227,7 @@ def _percent(share: float) -> str:
     return LegendEntry(colour="", label="", share=share).share_words
 
 
-def curve_limits(results: Sequence[SubspaceMargins], used: np.ndarray, image: int = 0) -> tuple[float, float]:
+def curve_limits(results: Sequence[SubspaceDistances], used: np.ndarray, image: int = 0) -> tuple[float, float]:
     """The distances that curves seen together reach over.
 
     Args:
@@ -253,13 +253,13 @@ def curve_limits(results: Sequence[SubspaceMargins], used: np.ndarray, image: in
 
 
 def margin_curve_chart(
-    result: SubspaceMargins,
+    result: SubspaceDistances,
     *,
     used: np.ndarray,
     image: int = 0,
     image_name: str = "the image",
     class_names: Sequence[str],
-    beside: Sequence[SubspaceMargins] = (),
+    beside: Sequence[SubspaceDistances] = (),
     palette: str = "muted",
     title: str = "",
 ) -> Chart:

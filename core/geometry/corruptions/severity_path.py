@@ -26,7 +26,7 @@ from core.runtime.progress import OnProgress, silent
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class SeverityWalk(Result):
+class SeverityPath(Result):
     """An image at growing severities of one corruption."""
 
     severity: np.ndarray = quantity("", "severity")
@@ -61,7 +61,7 @@ class SeverityWalk(Result):
 
 
 @counted
-def severity_walk(
+def severity_path(
     classifier: Classifier,
     image: Float[Tensor, "c h w"],
     name: str,
@@ -71,7 +71,7 @@ def severity_walk(
     candidates: int = 9,
     seed: int = 0,
     on_progress: OnProgress = silent,
-) -> SeverityWalk:
+) -> SeverityPath:
     """Follow one image through growing severities of a corruption.
 
     Args:
@@ -112,7 +112,7 @@ def severity_walk(
         seed=seed,
         on_progress=on_progress,
     )
-    return SeverityWalk(
+    return SeverityPath(
         severity=severities,
         strength=sweep.strength[0],
         images=images.to("cpu", torch.float32).numpy(),

@@ -36,7 +36,7 @@ _NUMBERS = (
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class LocalKinds(Result):
+class AdversarialComparison(Result):
     """What is seen around n images and the two points beside each; the axis `kind` is that of KINDS."""
 
     lipschitz_point: np.ndarray = quantity("output / ℓ2 pixel", "image kind", words="slope at the image")
@@ -81,7 +81,7 @@ class LocalKinds(Result):
 
 
 @counted
-def local_kinds(
+def adversarial_comparison(
     classifier: Classifier,
     images: Float[Tensor, "n c h w"],
     radius: float,
@@ -93,7 +93,7 @@ def local_kinds(
     representation: Representation = "logits",
     seed: int = 0,
     on_progress: OnProgress = silent,
-) -> LocalKinds:
+) -> AdversarialComparison:
     """Measure local properties around images, adversarial points and noise.
 
     Args:
@@ -140,7 +140,7 @@ def local_kinds(
     )
     changed = attack.changed.cpu().numpy()
     columns: dict[str, Any] = {name: _paired(getattr(around, name), changed) for name in _NUMBERS}
-    return LocalKinds(
+    return AdversarialComparison(
         **columns,
         variation=_paired(around.variation[:, 0], changed),
         asymmetry=_paired(around.asymmetry.mean(1), changed),

@@ -292,8 +292,8 @@ class _Around:
         self._rays, self.reach, self._permutations, self._seed = rays, reach, permutations, seed
         like = drawn.vectors
         generator = torch.Generator().manual_seed(seed + 1)
-        drawn = torch.randn((1, outputs.count, like.shape[2]), generator=generator, dtype=torch.float64)
-        self._random = drawn.to(like)
+        random = torch.randn((1, outputs.count, like.shape[2]), generator=generator, dtype=torch.float64)
+        self._random = random.to(like)
 
     def __call__(
         self,

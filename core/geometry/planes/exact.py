@@ -14,7 +14,7 @@ from core.models.classifier import Classifier
 
 if TYPE_CHECKING:
     from core.geometry.planes.planes import Extent, Plane
-    from core.geometry.subspaces.subspace_distances import SubspaceMargins
+    from core.geometry.subspaces.subspace_distances import SubspaceDistances
 
 
 def exact_distance(classifier: Classifier, image: np.ndarray | Tensor, plane: Plane | None = None) -> float | None:
@@ -37,7 +37,7 @@ def exact_curvature(classifier: Classifier, image: np.ndarray | Tensor) -> float
 
 
 def exact_block_distance(
-    classifier: Classifier, image: np.ndarray | Tensor, margins: SubspaceMargins, block: int
+    classifier: Classifier, image: np.ndarray | Tensor, margins: SubspaceDistances, block: int
 ) -> float | None:
     """The ℓ2 distance of an image (c, h, w) to the boundary inside one block of a map; infinite where none is there.
 

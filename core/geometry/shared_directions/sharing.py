@@ -37,7 +37,7 @@ from core.geometry.shared_directions.mean_shape_operator import (
     noise_images,
     shared_directions,
 )
-from core.geometry.shared_directions.subspace_noise import SubspaceSensitivity, curvature_spans, subspace_sensitivity
+from core.geometry.shared_directions.subspace_noise import SubspaceNoise, curvature_spans, subspace_noise
 from core.models.classifier import Classifier
 from core.result import Context, Number, Result, per_sample, quantity
 from core.runtime.cost import counted, spent
@@ -221,7 +221,7 @@ def direction_sharing(
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class DirectionSensitivity(SubspaceSensitivity):
+class DirectionSensitivity(SubspaceNoise):
     """How often noise along curved directions changes the class, beside noise along others."""
 
     distance: np.ndarray = quantity("ℓ2 pixel", "n", words="distance to the boundary")  # to the nearest boundary
@@ -341,7 +341,7 @@ def direction_sensitivity(
         raise ValueError("expected at least one image with a boundary point, got none; take more images")
     on_progress(0.5)
     rows = torch.as_tensor(kept.nonzero()[0])
-    noisy = subspace_sensitivity(
+    noisy = subspace_noise(
         classifier,
         unseen[rows.to(unseen.device)],
         spans,

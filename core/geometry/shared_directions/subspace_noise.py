@@ -30,7 +30,7 @@ _MOST_VALUES = 1 << 24  # of noise made at once
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class SubspaceSensitivity(Result):
+class SubspaceNoise(Result):
     """The share of draws of noise that change the class of n images, by subspace and length."""
 
     flipped: np.ndarray = quantity("", "n s l")
@@ -56,7 +56,7 @@ class SubspaceSensitivity(Result):
 
 
 @counted
-def subspace_sensitivity(
+def subspace_noise(
     classifier: Classifier,
     images: Float[Tensor, "n c h w"],
     spans: Mapping[str, Tensor | None],
@@ -65,7 +65,7 @@ def subspace_sensitivity(
     draws: int = 32,
     seed: int = 0,
     on_progress: OnProgress = silent,
-) -> SubspaceSensitivity:
+) -> SubspaceNoise:
     """Put noise of given lengths, uniform over the directions of each subspace, on images.
 
     Args:
@@ -112,7 +112,7 @@ def subspace_sensitivity(
                     moved = (flat[:, None] + size * noise).view(-1, *pixels.shape[1:]).to(pixels.dtype)
                     says = runner(classifier, moved).argmax(1).view(count, many)
                     flipped[:, place, at] += (says != source[:, None]).sum(1).cpu().numpy() / draws
-    return SubspaceSensitivity(
+    return SubspaceNoise(
         flipped=flipped,
         length=sizes,
         spans=tuple(spans),

@@ -68,7 +68,7 @@ _MOST_NAMED = 24  # subspaces that a text names one by one
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class SubspaceMargins(Result):
+class SubspaceDistances(Result):
     """How far n images are from the boundary in each of s subspaces; NaN and class -1 where none was found."""
 
     distance: np.ndarray = quantity("ℓ2 pixel", "image subspace")
@@ -169,7 +169,7 @@ class SubspaceMargins(Result):
 
 
 @counted
-def subspace_margins(
+def subspace_distances(
     classifier: Classifier,
     images: Float[Tensor, "n c h w"],
     *,
@@ -182,7 +182,7 @@ def subspace_margins(
     tolerance: float = 1e-4,
     keep: int | None = None,
     on_progress: OnProgress = silent,
-) -> SubspaceMargins:
+) -> SubspaceDistances:
     """Find how far images are from the boundary in each subspace.
 
     No distance is below the true one; of an affine classifier it is that, up to rounding. Points may lie outside of the
@@ -232,7 +232,7 @@ def subspace_margins(
         return _in_chunks(search, pixels.clone(), kept, on_progress)
 
 
-def _in_chunks(search: _Search, images: Tensor, keep: int, on_progress: OnProgress) -> SubspaceMargins:
+def _in_chunks(search: _Search, images: Tensor, keep: int, on_progress: OnProgress) -> SubspaceDistances:
     """The result, chunk by chunk; a row is an image in a subspace."""
     each = len(search.family)
     total = len(images) * each
@@ -369,7 +369,7 @@ class _Table:
         kept = self._ways[rows]
         kept.copy_(found.way[: len(kept)])
 
-    def result(self, done: int) -> SubspaceMargins:
+    def result(self, done: int) -> SubspaceDistances:
         """The result of the first images, each distance repaired by those of contained subspaces."""
         columns = {name: column.reshape(-1, self._width)[:done] for name, column in self._columns.items()}
         ways = self._ways.view(-1, self._width, *self._ways.shape[1:])[:done].numpy()
@@ -381,7 +381,7 @@ class _Table:
         columns["outcome"][other], columns["angle"][other] = _CONTAINED, np.nan
         family, search, full = self._family, self._search, columns["distance"][:, -1]
         dimension = np.array(family.dimension[:-1])
-        return SubspaceMargins(
+        return SubspaceDistances(
             distance=columns["distance"][:, :-1],
             isotropic=full[:, None] * np.sqrt(family.whole / dimension),
             target_class=columns["target"][:, :-1],

@@ -52,7 +52,7 @@ ASKED: dict[str, tuple[Callable[[Classifier], Any], tuple[str, ...]]] = {
     "slice": (lambda c: core.slice_plane(c, plane(), (-1, 1, -1, 1), resolution=32), ("label",)),
     "curvature": (lambda c: core.curvature_profile(c, IMAGES), ("curvatures", "distance", "status")),
     "scale": (lambda c: core.curvature_scale(c, IMAGES), ("distance",)),
-    "subspaces": (lambda c: core.subspace_margins(c, IMAGES, block=2, stride=2), ("distance",)),
+    "subspaces": (lambda c: core.subspace_distances(c, IMAGES, block=2, stride=2), ("distance",)),
     "detector": (lambda c: core.detect_perturbed(c, IMAGES), ("score_nearest", "score_all", "recovered_class")),
     "sparsefool": (lambda c: core.sparse_perturbation(c, IMAGES), ("pixels", "l2", "rank", "status")),
     "sigma-zero": (

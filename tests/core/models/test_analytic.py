@@ -16,7 +16,7 @@ from core.geometry.curvature.profile import curvature_profile
 from core.geometry.planes.exact import exact_block_distance, exact_boundary, exact_curvature, exact_distance
 from core.geometry.planes.planes import Plane
 from core.geometry.planes.slices import slice_plane
-from core.geometry.subspaces.subspace_distances import subspace_margins
+from core.geometry.subspaces.subspace_distances import subspace_distances
 from core.geometry.subspaces.subspaces import frequency_blocks, patches
 from core.images.image_set import ImageSet
 from core.images.load import load_images
@@ -96,7 +96,7 @@ def test_distances_inside_blocks_are_those_of_the_search() -> None:
     )
     some = images.pixels[[3]].double()
     for subspaces in (frequency_blocks((1, 32, 32), 16), patches((1, 32, 32), 16)):
-        found = subspace_margins(model, some, subspaces=subspaces)
+        found = subspace_distances(model, some, subspaces=subspaces)
         exact = [exact_block_distance(model, some[0], found, block) for block in range(len(found.labels))]
         near = found.found[0]  # a block that hardly matters is not reached within the search's steps
         assert near.sum() >= 3

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from core.geometry.subspaces.subspace_distances import SubspaceMargins
+from core.geometry.subspaces.subspace_distances import SubspaceDistances
 from core.reproduce import claims_about, margins
 from core.reproduce.demo import DemoModel
 from core.reproduce.margins import Measured
@@ -19,7 +19,7 @@ def of(name: str, medians: Sequence[float], corrupted: float = 0.5, attacked: fl
     """A model with these median distances, each image 10 % around them."""
     spread = np.random.default_rng(len(name)).uniform(0.9, 1.1, (COUNT, 1))
     windows = len(medians)
-    found = SubspaceMargins(
+    found = SubspaceDistances(
         distance=spread * np.array(medians),
         isotropic=np.ones((COUNT, windows)),
         target_class=np.ones((COUNT, windows), np.int32),

@@ -24,7 +24,7 @@ def app(lens: Lens) -> AppTest:
         local=QUICK,
         local_layers=few,
         local_sweep=few,
-        local_kinds={"others": 2},
+        adversarial_comparison={"others": 2},
     )
 
 
@@ -51,7 +51,7 @@ def test_every_number_stands_beside_linear_maps_and_all_plots_are_there(app: App
         press(app, label)
         healthy(settle(app.run()))
     assert len(app.get("plotly_chart")) == 6
-    assert app.query_params["also"] == "local_layers,local_sweep,local_kinds"
+    assert app.query_params["also"] == "local_layers,local_sweep,adversarial_comparison"
 
 
 def test_models_stand_side_by_side_and_laws_change(app: AppTest, settle: Settle) -> None:

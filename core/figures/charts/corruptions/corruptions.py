@@ -24,7 +24,7 @@ from core.figures.drawing.pictures import photograph
 
 if TYPE_CHECKING:
     from core.geometry.corruptions.noise import NoiseForecast
-    from core.geometry.corruptions.severity_path import SeverityWalk
+    from core.geometry.corruptions.severity_path import SeverityPath
     from core.geometry.corruptions.severity_sweep import SeveritySweep
 
 Shown = Literal["accuracy", "distance"]
@@ -39,14 +39,14 @@ _LIKELY = 0.1  # a class whose probability reaches this somewhere has a curve
 _ACROSS = 4  # small multiples in a row
 
 
-def severity_walk_chart(
-    walks: Sequence[SeverityWalk],
+def severity_path_chart(
+    walks: Sequence[SeverityPath],
     *,
     models: Sequence[str],
     class_names: Sequence[str],
     marked: float = 0.0,
     palette: str = "muted",
-    beside: Sequence[SeverityWalk] = (),
+    beside: Sequence[SeverityPath] = (),
 ) -> Chart:
     """A corruption of one image: the film strip, the signed distance, the probabilities.
 
@@ -100,7 +100,7 @@ def model_legend(models: Sequence[str]) -> list[LegendEntry]:
     return [LegendEntry(colour=_INKS[place % len(_INKS)], label=name) for place, name in enumerate(models)]
 
 
-def _film_strip(walks: Sequence[SeverityWalk], palette: str) -> Panel:
+def _film_strip(walks: Sequence[SeverityPath], palette: str) -> Panel:
     """Frames in a row, one unit wide; below each a bar per model in the colour of the class, then the severity."""
     first = walks[0]
     chosen = np.unique(np.linspace(0, len(first.severity) - 1, min(_FRAMES, len(first.severity))).round().astype(int))
@@ -148,7 +148,7 @@ def _mark(at: float, low: float, high: float) -> list[Layer]:
     return [LinesLayer(paths=(np.array([[at, low], [at, high]]),), role="guide")] if at > 0 else []
 
 
-def _walk_distances(walks: Sequence[SeverityWalk], seen: Sequence[SeverityWalk], words: str, marked: float) -> Panel:
+def _walk_distances(walks: Sequence[SeverityPath], seen: Sequence[SeverityPath], words: str, marked: float) -> Panel:
     low, high = _room([(walk.distance,) for walk in seen])
     layers: list[Layer] = [*_mark(marked, low, high), _zero(float(walks[0].severity[-1]))]
     for place, walk in enumerate(walks):
@@ -166,7 +166,7 @@ def _zero(end: float) -> LinesLayer:
     return LinesLayer(paths=(np.array([[0.0, 0.0], [end, 0.0]]),), role="reference", dash="dashed")
 
 
-def _probabilities(walk: SeverityWalk, seen: Sequence[int], palette: str, words: str, marked: float) -> Panel:
+def _probabilities(walk: SeverityPath, seen: Sequence[int], palette: str, words: str, marked: float) -> Panel:
     lines = (
         LinesLayer(paths=known_runs(walk.severity, walk.probabilities[:, k]), colour=style.class_colour(k, palette))
         for k in seen
@@ -178,7 +178,7 @@ def _probabilities(walk: SeverityWalk, seen: Sequence[int], palette: str, words:
     )
 
 
-def _true_probability(walks: Sequence[SeverityWalk], words: str, marked: float) -> Panel:
+def _true_probability(walks: Sequence[SeverityPath], words: str, marked: float) -> Panel:
     lines = (
         LinesLayer(paths=known_runs(walk.severity, walk.probabilities[:, walk.label]), colour=_INKS[place % len(_INKS)])
         for place, walk in enumerate(walks)
@@ -191,19 +191,19 @@ def _true_probability(walks: Sequence[SeverityWalk], words: str, marked: float) 
     )
 
 
-def _likely(walk: SeverityWalk) -> list[int]:
+def _likely(walk: SeverityPath) -> list[int]:
     """The classes that are likely somewhere, the likeliest of the clean image first."""
     most = np.nan_to_num(walk.probabilities).max(0)
     order = np.argsort(-np.nan_to_num(walk.probabilities[0]), kind="stable")
     return [int(k) for k in order if most[k] >= _LIKELY or k == walk.label]
 
 
-def _said(walks: Sequence[SeverityWalk]) -> list[int]:
+def _said(walks: Sequence[SeverityPath]) -> list[int]:
     """The classes that some model predicts somewhere, in the order in which they come."""
     return list(dict.fromkeys(int(k) for walk in walks for k in walk.predicted if k >= 0))
 
 
-def _walk_words(walk: SeverityWalk, model: str, class_names: Sequence[str], words: str) -> str:
+def _walk_words(walk: SeverityPath, model: str, class_names: Sequence[str], words: str) -> str:
     lost = f"loses it at severity {walk.lost_at:g}" if math.isfinite(walk.lost_at) else "keeps it throughout"
     far = walk.distance[np.isfinite(walk.distance)]
     span = f"; signed distance from {far[0]:.3g} to {far[-1]:.3g} ℓ2" if len(far) else ""

@@ -11,7 +11,7 @@ from core.figures.drawing import style
 from core.figures.drawing.chart import Axis, Chart, Layer, LegendEntry, LinesLayer, Panel, PointsLayer
 
 if TYPE_CHECKING:
-    from core.geometry.local.adversarial_comparison import LocalKinds
+    from core.geometry.local.adversarial_comparison import AdversarialComparison
 
 KindsNumber = Literal["point", "pairs", "ball", "margin"]
 
@@ -34,11 +34,11 @@ _MEANING = {
 
 
 def kinds_chart(
-    results: Sequence[LocalKinds],
+    results: Sequence[AdversarialComparison],
     *,
     names: Sequence[str],
     number: KindsNumber = "point",
-    beside: Sequence[LocalKinds] = (),
+    beside: Sequence[AdversarialComparison] = (),
 ) -> Chart:
     """Histograms of a Lipschitz number at three kinds of points, and the paired differences.
 
@@ -73,7 +73,7 @@ def kinds_chart(
     said = "; ".join(f"{name}: {_counts(one, number)}" for one, name in zip(results, names, strict=True))
     return Chart(
         panels=tuple(panels),
-        name="local_kinds",
+        name="adversarial_comparison",
         columns=2,
         caption=(
             f"Left: {_MEANING[number]}, in {_unit(first)} over pixels in [0, 1]; 1 in this unit is 1/255 for pixels in"
@@ -88,17 +88,17 @@ def kinds_chart(
     )
 
 
-def _values(one: LocalKinds, number: KindsNumber) -> np.ndarray:
+def _values(one: AdversarialComparison, number: KindsNumber) -> np.ndarray:
     values: np.ndarray = getattr(one, _FIELDS[number])
     return values
 
 
-def _unit(one: LocalKinds) -> str:
+def _unit(one: AdversarialComparison) -> str:
     word = "logits" if one.representation == "logits" else "probability"
     return f"{word} per ℓ2"
 
 
-def _counts(one: LocalKinds, number: KindsNumber) -> str:
+def _counts(one: AdversarialComparison, number: KindsNumber) -> str:
     values, found = _values(one, number), int(one.found.sum())
     words = [f"class changed for {found} of {len(one.found)} images"]
     for place, kind in enumerate(_KINDS):
@@ -111,7 +111,7 @@ def _counts(one: LocalKinds, number: KindsNumber) -> str:
     return ", ".join(words)
 
 
-def _histogram(one: LocalKinds, number: KindsNumber, edges: np.ndarray, before: str) -> Panel:
+def _histogram(one: AdversarialComparison, number: KindsNumber, edges: np.ndarray, before: str) -> Panel:
     layers: list[Layer] = []
     top = 0.0
     for place in range(len(_KINDS)):
@@ -139,7 +139,7 @@ def _histogram(one: LocalKinds, number: KindsNumber, edges: np.ndarray, before: 
     )
 
 
-def _differences(one: LocalKinds, number: KindsNumber, before: str) -> Panel:
+def _differences(one: AdversarialComparison, number: KindsNumber, before: str) -> Panel:
     layers: list[Layer] = [LinesLayer(paths=(np.array([[0.0, 0.0], [1.0, 0.0]]),), role="reference")]
     for place in range(1, len(_KINDS)):
         apart = np.sort(one.difference(_FIELDS[number], place))

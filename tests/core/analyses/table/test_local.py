@@ -19,7 +19,7 @@ QUICK: dict[str, dict[str, Any]] = {
     "local": {"count": 8, "permutations": 9},
     "local_layers": {"others": 1, "directions": 4},
     "local_sweep": {"others": 2, "directions": 4, "radii": (0.1, 0.5)},
-    "local_kinds": {"others": 3},
+    "adversarial_comparison": {"others": 3},
 }
 
 
@@ -56,7 +56,7 @@ def test_models_share_the_plane_of_the_first_and_their_scales() -> None:
 
 
 def test_other_images_are_the_same_ones_for_every_model() -> None:
-    for analysis, count in (("local_sweep", 3), ("local_kinds", 4)):
+    for analysis, count in (("local_sweep", 3), ("adversarial_comparison", 4)):
         results, classifiers, images = run(made(analysis))
         np.testing.assert_array_equal(results[0].row, results[1].row)
         assert results[0].row[0] == 5

@@ -11,7 +11,7 @@ from core.analyses.analysis import ChartInputs
 from core.analyses.table.margins import MARGINS
 from core.figures.drawing.paper import figure_bytes
 from core.geometry.subspaces import subspace_distances
-from core.geometry.subspaces.subspace_distances import SubspaceMargins
+from core.geometry.subspaces.subspace_distances import SubspaceDistances
 from core.images.load import load_images
 from core.models.load import load_classifier
 from core.recipes.recipe import Recipe
@@ -27,7 +27,7 @@ def made(analysis: str, models: list[str] = MODELS, **settings: Any) -> Recipe:
     return Recipe.make(analysis, models=models, images="demo:photos", rows=[3], settings={**QUICK, **settings})
 
 
-def run(recipe: Recipe) -> tuple[list[SubspaceMargins], list[Any], Any]:
+def run(recipe: Recipe) -> tuple[list[SubspaceDistances], list[Any], Any]:
     images = load_images("demo:photos")
     classifiers = [load_classifier(source, "cpu") for source in recipe.models]
     results: list[Any] = [
@@ -74,7 +74,7 @@ def test_a_result_that_is_on_its_way_is_drawn_beside_a_finished_one(monkeypatch:
     classifier, images = load_classifier(MODELS[0], "cpu"), load_images("demo:photos")
     whole: Any = recipe.run([classifier], images, tell)
     partial = seen[0]
-    assert isinstance(partial, SubspaceMargins)
+    assert isinstance(partial, SubspaceDistances)
     assert 0 < len(partial.distance) < len(whole.distance) == 3
     np.testing.assert_array_equal(partial.row, whole.row[: len(partial.row)])
     chart = MARGINS.chart(

@@ -14,13 +14,13 @@ from core.figures.drawing import style
 from core.figures.drawing.chart import BandLayer, FieldLayer, LinesLayer, PointsLayer
 from core.figures.drawing.paper import write_figure
 from core.figures.drawing.screen import draw
-from core.geometry.subspaces.subspace_distances import SubspaceMargins
+from core.geometry.subspaces.subspace_distances import SubspaceDistances
 
 NAMES = ("cat", "dog", "owl")
 BLOCKS = [(0, 2, 0, 2), (0, 2, 2, 4), (2, 4, 0, 2), (2, 4, 2, 4)]
 
 
-def some(distance: Any, **changed: Any) -> SubspaceMargins:
+def some(distance: Any, **changed: Any) -> SubspaceDistances:
     """Distances of images in four subspaces of 1 x 4 x 4; NaN is not reached."""
     far = np.array(distance, np.float64)
     found = np.isfinite(far)
@@ -47,7 +47,7 @@ def some(distance: Any, **changed: Any) -> SubspaceMargins:
         "gradients": 0,
         "seconds": 0.0,
     }
-    return SubspaceMargins(**(known | changed))
+    return SubspaceDistances(**(known | changed))
 
 
 THREE = some([[1, 10, 100, np.nan], [1, 10, 100, np.nan], [2, 20, 3, 5]])
@@ -120,7 +120,9 @@ def test_maps_seen_together_share_their_scale_and_their_words() -> None:
         (replace(THREE, complete=False), {"colour": "share"}, "make up image space"),
     ],
 )
-def test_maps_that_cannot_be_drawn_are_refused(result: SubspaceMargins, options: dict[str, Any], message: str) -> None:
+def test_maps_that_cannot_be_drawn_are_refused(
+    result: SubspaceDistances, options: dict[str, Any], message: str
+) -> None:
     with pytest.raises(ValueError, match=message):
         margins_map_chart(result, **({"used": ALL} | options))
 

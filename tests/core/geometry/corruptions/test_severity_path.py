@@ -8,7 +8,7 @@ import torch
 
 from core.errors import ImageError
 from core.geometry.corruptions.corruptions import corrupt
-from core.geometry.corruptions.severity_path import severity_walk
+from core.geometry.corruptions.severity_path import severity_path
 from core.geometry.corruptions.severity_sweep import severity_sweep
 from core.images.load import load_images
 from core.models.load import load_classifier
@@ -29,7 +29,7 @@ def test_distances_of_an_affine_model_are_those_to_its_planes(dtype: torch.dtype
     module, weight, bias = affine(dtype)
     classifier = truths.classifier(module, SHAPE, dtype)
     image = truths.images(1, SHAPE, dtype=torch.float32)[0]
-    found = severity_walk(classifier, image, name, label=0, steps=6, seed=3)
+    found = severity_path(classifier, image, name, label=0, steps=6, seed=3)
     assert found.severity.tolist() == [0, 1, 2, 3, 4, 5]
     for place, severity in enumerate(found.severity):
         there = corrupt(image[None], name, float(severity), 3)
@@ -49,13 +49,13 @@ def test_the_label_is_lost_where_the_distance_changes_its_sign() -> None:
     pixels = 256
     weight = torch.stack([-torch.ones(pixels), torch.ones(pixels)]) / pixels
     classifier = truths.classifier(truths.Affine(weight, torch.tensor([0.7, -0.7])), SHAPE)
-    found = severity_walk(classifier, torch.full(SHAPE, 0.445), "brightness", steps=51)
+    found = severity_path(classifier, torch.full(SHAPE, 0.445), "brightness", steps=51)
     assert found.label == 0
     assert not found.labelled
     assert found.lost_at == pytest.approx(2.6)  # 0.255 is added at severity 2.55; looked at in tenths
     assert (np.sign(found.distance[found.severity < 2.55]) == 1).all()
     assert (np.sign(found.distance[found.severity > 2.55]) == -1).all()
-    kept = severity_walk(classifier, torch.full(SHAPE, 0.1), "brightness", label=0, steps=3)
+    kept = severity_path(classifier, torch.full(SHAPE, 0.1), "brightness", label=0, steps=3)
     assert np.isnan(kept.lost_at)
     assert kept.labelled
 
@@ -63,7 +63,7 @@ def test_the_label_is_lost_where_the_distance_changes_its_sign() -> None:
 def test_a_walk_is_a_sweep_of_one_image() -> None:
     classifier, images = load_classifier("demo:photos/standard", "cpu"), load_images("demo:photos")
     one = images[[17]]
-    found = severity_walk(classifier, one.pixels[0], "fog", label=int(one.labels[0]), steps=3, candidates=3)
+    found = severity_path(classifier, one.pixels[0], "fog", label=int(one.labels[0]), steps=3, candidates=3)
     sweep = severity_sweep(classifier, one.pixels, one.labels, ["fog"], severities=[0, 2.5, 5], candidates=3)
     np.testing.assert_array_equal(found.distance, sweep.distance[0, :, 0])
     np.testing.assert_array_equal(found.predicted, found.probabilities.argmax(1))
@@ -75,13 +75,13 @@ def test_what_cannot_be_walked_is_told() -> None:
     classifier = truths.classifier(affine(torch.float32)[0], SHAPE)
     image = truths.images(1, SHAPE, dtype=torch.float32)[0]
     with pytest.raises(ValueError, match="expected a corruption out of gaussian_noise, .*, got 'snow'"):
-        severity_walk(classifier, image, "snow")
+        severity_path(classifier, image, "snow")
     with pytest.raises(ValueError, match="at least two severities"):
-        severity_walk(classifier, image, "fog", steps=1)
+        severity_path(classifier, image, "fog", steps=1)
     with pytest.raises(ValueError, match="expected true classes from 0 to 2, got 7"):
-        severity_walk(classifier, image, "fog", label=7)
+        severity_path(classifier, image, "fog", label=7)
     with pytest.raises(ImageError, match="expected images in"):
-        severity_walk(classifier, 2 * image, "fog")
+        severity_path(classifier, 2 * image, "fog")
     undefined = truths.classifier(truths.Affine(torch.full((2, 256), torch.nan), torch.zeros(2)), SHAPE)
     with pytest.raises(ValueError, match="expected finite logits"):
-        severity_walk(undefined, image, "fog")
+        severity_path(undefined, image, "fog")

@@ -9,7 +9,7 @@ from scipy import stats
 
 from core.errors import ImageError
 from core.geometry.curvature.profile import curvature_profile
-from core.geometry.shared_directions.subspace_noise import SubspaceSensitivity, curvature_spans, subspace_sensitivity
+from core.geometry.shared_directions.subspace_noise import SubspaceNoise, curvature_spans, subspace_noise
 from core.result import Result
 from tests import curved, truths
 
@@ -31,9 +31,7 @@ def test_signs_must_not_be_mixed() -> None:
     surface, images = quadric()
     axes = surface.rows.detach().view(21, *SHAPE)
     spans = {"convex": axes[1:11], "concave": axes[11:], "both": axes[1:], "normal": axes[:1], "full": None}
-    found = subspace_sensitivity(
-        curved.classifier(surface, SHAPE, torch.float64), images, spans, [1.0, 2.0], draws=4000
-    )
+    found = subspace_noise(curved.classifier(surface, SHAPE, torch.float64), images, spans, [1.0, 2.0], draws=4000)
     rate = dict(zip(found.spans, found.rate[:, 1], strict=True))
     assert rate["convex"] == 1
     assert rate["concave"] == 0
@@ -58,7 +56,7 @@ def test_spans_of_a_profile_are_tangential_orthonormal_and_ordered() -> None:
         np.testing.assert_allclose(flat @ flat.mT, np.broadcast_to(np.eye(2), (3, 2, 2)), atol=1e-9)
         np.testing.assert_allclose(flat.numpy() @ profile.normals.reshape(3, -1, 1), 0, atol=1e-5)
     distance = profile.distance.mean()
-    found = subspace_sensitivity(classifier, images, spans, [1.5 * distance, 3 * distance], draws=64)
+    found = subspace_noise(classifier, images, spans, [1.5 * distance, 3 * distance], draws=64)
     rate = dict(zip(found.spans, found.rate.mean(1), strict=True))
     assert rate["convex"] >= rate["random"] >= rate["flat"]
     assert rate["convex"] == pytest.approx(rate["curved"], abs=0.1)  # the same two directions, in another order
@@ -74,13 +72,13 @@ def test_noise_changes_the_class_of_a_half_space_half_of_the_time_beyond_its_dis
     images = torch.full((2, *SHAPE), 0.9, dtype=torch.float64)
     axis = torch.zeros((1, *SHAPE), dtype=torch.float64)
     axis[0, 0, 0, 0] = 1
-    found = subspace_sensitivity(classifier, images, {"along": axis}, [0.39, 0.41], draws=400)
+    found = subspace_noise(classifier, images, {"along": axis}, [0.39, 0.41], draws=400)
     assert found.rate[0, 0] == 0
     assert found.rate[0, 1] == pytest.approx(0.5, abs=0.1)
     np.testing.assert_array_equal(found.flipped[0], found.flipped[1])  # a shared subspace: the same noise on all
     assert found.error[0, 1] == 0
     again = Result.from_bytes(found.to_bytes())
-    assert isinstance(again, SubspaceSensitivity)
+    assert isinstance(again, SubspaceNoise)
     np.testing.assert_array_equal(again.rate, found.rate)
 
 
@@ -89,8 +87,8 @@ def test_wrong_calls_are_told_what_is_wrong() -> None:
     classifier, axes = curved.classifier(surface, SHAPE, torch.float64), surface.rows.detach().view(21, *SHAPE)
     for spans, lengths in (({}, [1.0]), ({"a": axes}, []), ({"a": axes}, [-1.0])):
         with pytest.raises(ValueError, match="expected images"):
-            subspace_sensitivity(classifier, images, spans, lengths)
+            subspace_noise(classifier, images, spans, lengths)
     with pytest.raises(ImageError, match="orthonormal"):
-        subspace_sensitivity(classifier, images, {"a": 2 * axes}, [1.0])
+        subspace_noise(classifier, images, {"a": 2 * axes}, [1.0])
     with pytest.raises(ImageError, match="directions of images"):
-        subspace_sensitivity(classifier, images, {"a": axes[:, :, :3]}, [1.0])
+        subspace_noise(classifier, images, {"a": axes[:, :, :3]}, [1.0])

@@ -13,8 +13,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from core.geometry.boundary.deepfool import boundary_points
-from core.geometry.subspaces import subspace_distances
-from core.geometry.subspaces.subspace_distances import STATUSES, SubspaceMargins, subspace_margins
+from core.geometry.subspaces.subspace_distances import STATUSES, SubspaceDistances, subspace_distances
 from core.geometry.subspaces.subspaces import (
     Components,
     Cosines,
@@ -49,7 +48,7 @@ def affine(shape: tuple[int, ...], classes: int) -> truths.Affine:
     return truths.Affine(weight, torch.zeros(classes, dtype=torch.float64))
 
 
-def check(found: SubspaceMargins, module: nn.Module | Classifier, images: Tensor, family: Subspaces) -> None:
+def check(found: SubspaceDistances, module: nn.Module | Classifier, images: Tensor, family: Subspaces) -> None:
     """What holds at every point found: two classes meet there, and the way to it stays in the subspace."""
     exact = module.to(dtype=torch.float64)
     number = torch.arange(len(family))
@@ -75,7 +74,7 @@ def check(found: SubspaceMargins, module: nn.Module | Classifier, images: Tensor
 def test_planes_are_met_where_the_projected_weights_say(shape: tuple[int, ...], dtype: torch.dtype, batch: int) -> None:
     module, images = affine(shape, 10), truths.images(3, shape).to(dtype)
     family = frequency_windows(shape, 8, 4)
-    found = subspace_margins(truths.classifier(module, shape, dtype), images)
+    found = subspace_distances(truths.classifier(module, shape, dtype), images)
     assert found.distance.shape == (3, 7)
     weight, logits = module.weight.detach().double(), images.double().flatten(1) @ module.weight.detach().double().T
     source = logits.argmax(1)
@@ -101,7 +100,7 @@ def test_sensitivities_of_a_flat_boundary_add_up_to_that_of_all_space(make: Call
     shape = (3, 16, 16)
     family = make(shape)
     classifier = truths.classifier(affine(shape, 2), shape, torch.float64)
-    found = subspace_margins(classifier, truths.images(3, shape), subspaces=family)
+    found = subspace_distances(classifier, truths.images(3, shape), subspaces=family)
     np.testing.assert_allclose((found.distance**-2.0).sum(1), found.full_distance**-2.0, rtol=1e-9)
     shares = found.shares()
     np.testing.assert_allclose(shares.sum(1), 1)
@@ -109,7 +108,7 @@ def test_sensitivities_of_a_flat_boundary_add_up_to_that_of_all_space(make: Call
     number = torch.arange(len(family))
     parts = family.project(normal.expand(len(family), -1, -1, -1), number).flatten(1).square().sum(1)
     np.testing.assert_allclose(shares, (parts / parts.sum()).expand(3, -1), rtol=1e-6)
-    windows = subspace_margins(classifier, truths.images(1, shape))
+    windows = subspace_distances(classifier, truths.images(1, shape))
     with pytest.raises(ValueError, match="make up image space"):
         windows.shares()
 
@@ -122,7 +121,7 @@ def test_a_sphere_is_left_inside_each_subspace_by_the_shortest_way(
     offsets = torch.stack([truths.unit(shape, seed) for seed in range(3)])
     module, images = truths.Ball(centre, 2.0), (centre + offsets).to(dtype)
     family = frequency_windows(shape, 8, 6)
-    found = subspace_margins(truths.classifier(module, shape, dtype), images, block=8, stride=6)
+    found = subspace_distances(truths.classifier(module, shape, dtype), images, block=8, stride=6)
     number = torch.arange(len(family))
     for row in range(3):
         inside = family.project(offsets[row].expand(len(family), -1, -1, -1), number).flatten(1).norm(dim=1)
@@ -152,7 +151,7 @@ def test_slides_find_nearer_points_than_deepfool_and_the_angle_says_so() -> None
     module = Ridge(truths.unit(shape, 1), truths.unit(shape, 2))
     classifier = truths.classifier(module, shape, torch.float64)
     image = torch.full((1, *shape), 0.5, dtype=torch.float64) + 0.9 * truths.unit(shape, 2)
-    rough, found = (subspace_margins(classifier, image, subspaces=family, slides=slides) for slides in (0, 50))
+    rough, found = (subspace_distances(classifier, image, subspaces=family, slides=slides) for slides in (0, 50))
     assert found.distance[0, 0] < rough.distance[0, 0] * (1 - 1e-4)
     assert rough.angle[0, 0] > 1 > found.angle[0, 0]
     assert (rough.status[0, 0], found.status[0, 0]) == ("not nearest", "nearest")
@@ -192,7 +191,7 @@ def test_one_discriminative_direction_is_near_and_everything_else_far() -> None:
         bounds=(),
         shape=shape,
     )
-    found = subspace_margins(truths.classifier(net, shape), points[:40].view(-1, *shape), subspaces=family)
+    found = subspace_distances(truths.classifier(net, shape), points[:40].view(-1, *shape), subspaces=family)
     along_it, others, ten = np.nanmedian(found.distance, 0)
     assert along_it == pytest.approx(gap, rel=0.15)
     assert others > 2 * along_it
@@ -221,7 +220,7 @@ def test_a_low_passed_model_has_no_boundary_in_high_frequencies(dtype: torch.dty
     shape = (1, 32, 32)
     module = LowPassed(load_classifier("demo:digits/standard", "cpu").module, shape)
     classifier = truths.classifier(module, shape, dtype)
-    found = subspace_margins(classifier, load_images("demo:digits").pixels[:5], subspaces=frequency_blocks(shape, 8))
+    found = subspace_distances(classifier, load_images("demo:digits").pixels[:5], subspaces=frequency_blocks(shape, 8))
     low = (found.bounds[:, 1] <= 16) & (found.bounds[:, 3] <= 16)
     assert found.found[:, low].all()
     assert not found.found[:, ~low].any()
@@ -245,7 +244,7 @@ def test_a_subspace_is_as_near_as_those_inside_it() -> None:
     shape, family = (1, 1, 2), patches((1, 1, 2), 1).with_whole()
     classifier = truths.classifier(Decoy(), shape, torch.float64)
     image = torch.zeros(1, *shape, dtype=torch.float64)
-    found = subspace_margins(classifier, image, subspaces=family, slides=0)
+    found = subspace_distances(classifier, image, subspaces=family, slides=0)
     assert found.status.tolist() == [["nearest", "no direction", "contained"]]
     np.testing.assert_allclose(found.distance, [[1, np.nan, 1]], rtol=1e-6)
     np.testing.assert_allclose(found.full_distance, 1, rtol=1e-6)
@@ -254,7 +253,7 @@ def test_a_subspace_is_as_near_as_those_inside_it() -> None:
     check(found, Decoy(), image, family)
     classifier, images = load_classifier("demo:photos/standard", "cpu"), load_images("demo:photos").pixels[:30:10]
     windows = frequency_windows((3, 32, 32), 16, 8)
-    real = subspace_margins(classifier, images, subspaces=windows)
+    real = subspace_distances(classifier, images, subspaces=windows)
     assert (real.full_distance[:, None] <= real.distance * (1 + 1e-4)).all()
     check(real, classifier, images, windows)
 
@@ -262,9 +261,9 @@ def test_a_subspace_is_as_near_as_those_inside_it() -> None:
 def test_a_batch_is_its_images_one_by_one() -> None:
     classifier = load_classifier("demo:digits/standard", "cpu").to(dtype=torch.float64)
     images = load_images("demo:digits").pixels[:4]
-    together = subspace_margins(classifier, images)
+    together = subspace_distances(classifier, images)
     for row in range(4):
-        alone = subspace_margins(classifier, images[row : row + 1])
+        alone = subspace_distances(classifier, images[row : row + 1])
         for name in ("distance", "isotropic", "angle", "full_distance", "perturbation", "outside"):
             np.testing.assert_allclose(getattr(together, name)[row], getattr(alone, name)[0], rtol=1e-6, atol=1e-6)
         for name in ("target_class", "outcome", "steps", "source_class"):
@@ -282,8 +281,8 @@ def test_logits_times_a_factor_plus_a_constant_have_the_same_boundary(exponent: 
             return 10**exponent * super().forward(images) + constant
 
     plain, scaled = truths.NearestCentre(centres), Scaled(centres)
-    first = subspace_margins(truths.classifier(plain, shape, torch.float64), images, block=4)
-    again = subspace_margins(truths.classifier(scaled, shape, torch.float64), images, block=4)
+    first = subspace_distances(truths.classifier(plain, shape, torch.float64), images, block=4)
+    again = subspace_distances(truths.classifier(scaled, shape, torch.float64), images, block=4)
     np.testing.assert_allclose(again.distance, first.distance, rtol=1e-6)
     np.testing.assert_array_equal(again.target_class, first.target_class)
 
@@ -307,7 +306,7 @@ class Fading(nn.Module):
 def test_rows_without_a_point_say_why_and_leave_the_others_alone() -> None:
     shape, family = (1, 1, 3), patches((1, 1, 3), 1)
     images = torch.tensor([[0.2, 0.5, 0.5], [0.2, 0.95, 0.5], [0.8, 0.5, 0.5]]).view(3, 1, 1, 3)
-    found = subspace_margins(truths.classifier(Undefined(), shape), images, subspaces=family)
+    found = subspace_distances(truths.classifier(Undefined(), shape), images, subspaces=family)
     assert found.status.tolist() == [
         ["nearest", "no direction", "no direction"],
         ["undefined"] * 3,
@@ -317,7 +316,7 @@ def test_rows_without_a_point_say_why_and_leave_the_others_alone() -> None:
     np.testing.assert_array_equal(found.source_class, [1, -1, 0])
     np.testing.assert_array_equal(found.right, [True, False, True])
     assert np.isnan(found.shares()[1]).all()
-    faded = subspace_margins(truths.classifier(Fading(), shape), images[:1], subspaces=family, max_steps=5)
+    faded = subspace_distances(truths.classifier(Fading(), shape), images[:1], subspaces=family, max_steps=5)
     assert faded.status[0, 0] == "not reached"
     assert faded.steps[0, 0] == 5
     assert np.isnan(faded.isotropic).all()
@@ -329,7 +328,7 @@ def test_points_beyond_the_pixel_box_are_measured() -> None:
     module = truths.Affine(weight, torch.tensor([-1.5, 0.0]).double())
     image = torch.full((1, 1, 1, 2), 0.25, dtype=torch.float64)
     family = patches((1, 1, 2), 1)
-    found = subspace_margins(truths.classifier(module, (1, 1, 2), torch.float64), image, subspaces=family)
+    found = subspace_distances(truths.classifier(module, (1, 1, 2), torch.float64), image, subspaces=family)
     assert found.distance[0, 0] == pytest.approx(1.25)
     assert found.outside[0, 0] == pytest.approx(0.5)
 
@@ -337,11 +336,11 @@ def test_points_beyond_the_pixel_box_are_measured() -> None:
 def test_chunks_do_not_show_and_partial_results_are_the_first_images(monkeypatch: pytest.MonkeyPatch) -> None:
     classifier = load_classifier("demo:digits/standard", "cpu").to(dtype=torch.float64)
     images = load_images("demo:digits").pixels[:3]
-    whole = subspace_margins(classifier, images, keep=2)
+    whole = subspace_distances(classifier, images, keep=2)
     assert whole.perturbation.shape == (2, 7, 1, 32, 32)
-    monkeypatch.setattr(subspace_distances, "_MOST_VALUES", 11 * 1024)  # 11 of 24 rows
+    monkeypatch.setattr("core.geometry.subspaces.subspace_distances._MOST_VALUES", 11 * 1024)  # 11 of 24 rows
     seen: list[tuple[float, Result | None]] = []
-    parts = subspace_margins(
+    parts = subspace_distances(
         classifier, images, keep=2, on_progress=lambda *said: seen.append((said[0], *said[1:])[:2])
     )
     np.testing.assert_allclose(parts.distance, whole.distance, rtol=1e-6)
@@ -349,7 +348,7 @@ def test_chunks_do_not_show_and_partial_results_are_the_first_images(monkeypatch
     fractions = [said[0] for said in seen]
     assert fractions == sorted(fractions)
     partial = [said[1] for said in seen if len(said) > 1]
-    assert [len(each.distance) for each in partial if isinstance(each, SubspaceMargins)] == [1, 2]
+    assert [len(each.distance) for each in partial if isinstance(each, SubspaceDistances)] == [1, 2]
     np.testing.assert_array_equal(partial[0].distance[0], parts.distance[0])
 
 
@@ -360,28 +359,28 @@ def test_it_can_be_cancelled_and_leaves_no_gradients() -> None:
         raise Cancelled
 
     with pytest.raises(Cancelled):
-        subspace_margins(classifier, load_images("demo:digits").pixels[:2], on_progress=stop)
-    subspace_margins(classifier, load_images("demo:digits").pixels[:1])
+        subspace_distances(classifier, load_images("demo:digits").pixels[:2], on_progress=stop)
+    subspace_distances(classifier, load_images("demo:digits").pixels[:1])
     assert all(parameter.grad is None for parameter in classifier.module.parameters())
 
 
 def test_subspaces_of_other_images_are_refused() -> None:
     classifier, images = load_classifier("demo:digits/standard", "cpu"), load_images("demo:digits").pixels[:1]
     with pytest.raises(ValueError, match="expected subspaces of images"):
-        subspace_margins(classifier, images, subspaces=colour_axes((3, 32, 32)))
+        subspace_distances(classifier, images, subspaces=colour_axes((3, 32, 32)))
 
 
 def test_the_result_survives_the_disk() -> None:
     classifier = load_classifier("demo:digits/standard", "cpu")
-    found = subspace_margins(classifier, load_images("demo:digits").pixels[:2])
+    found = subspace_distances(classifier, load_images("demo:digits").pixels[:2])
     again = Result.from_bytes(found.to_bytes())
-    assert isinstance(again, SubspaceMargins)
+    assert isinstance(again, SubspaceDistances)
     np.testing.assert_array_equal(again.distance, found.distance)
     assert again.labels == found.labels
     np.testing.assert_array_equal(again.frequency, found.frequency)
     np.testing.assert_array_equal(found.frequency[0], [3.5, 3.5])
     assert np.isnan(
-        subspace_margins(
+        subspace_distances(
             classifier, load_images("demo:digits").pixels[:1], subspaces=patches((1, 32, 32), 16)
         ).frequency
     ).all()

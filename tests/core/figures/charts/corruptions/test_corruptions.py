@@ -11,22 +11,22 @@ import pytest
 from core.figures.charts.corruptions.corruptions import (
     known_runs,
     noise_forecast_chart,
+    severity_path_chart,
     severity_sweep_chart,
-    severity_walk_chart,
 )
 from core.figures.drawing import style
 from core.figures.drawing.chart import BandLayer, Chart, FieldLayer, LinesLayer, PointsLayer
 from core.figures.drawing.paper import figure_bytes
 from core.figures.drawing.screen import draw
 from core.geometry.corruptions.noise import NoiseForecast
-from core.geometry.corruptions.severity_path import SeverityWalk
+from core.geometry.corruptions.severity_path import SeverityPath
 from core.geometry.corruptions.severity_sweep import SeveritySweep
 
 NAMES = ("cat", "dog", "owl")
 COST = {"forwards": 0, "gradients": 0, "seconds": 0.0, "num_classes": 3}
 
 
-def a_walk(**change: Any) -> SeverityWalk:
+def a_walk(**change: Any) -> SeverityPath:
     given: dict[str, Any] = {
         "severity": np.linspace(0, 5, 6),
         "strength": np.linspace(0, 0.9, 6),
@@ -44,7 +44,7 @@ def a_walk(**change: Any) -> SeverityWalk:
         **COST,
         **change,
     }
-    return SeverityWalk(**given)
+    return SeverityPath(**given)
 
 
 def a_sweep(accuracy: float = 0.8, **change: Any) -> SeveritySweep:
@@ -78,7 +78,7 @@ def drawn(chart: Chart) -> None:
 
 
 def test_one_walk_shows_frames_distances_and_likely_classes() -> None:
-    chart = severity_walk_chart([a_walk()], models=["net"], class_names=NAMES, marked=2.0)
+    chart = severity_path_chart([a_walk()], models=["net"], class_names=NAMES, marked=2.0)
     strip, distances, probabilities = chart.panels
     frames = [layer for layer in strip.layers if isinstance(layer, FieldLayer) and layer.name]
     assert len(frames) == 6
@@ -104,7 +104,7 @@ def test_one_walk_shows_frames_distances_and_likely_classes() -> None:
 
 def test_several_walks_share_their_panels_and_say_what_each_predicts() -> None:
     other = a_walk(predicted=np.zeros(6, int), distance=np.full(6, 3.0), labelled=False)
-    chart = severity_walk_chart([a_walk(), other], models=["first", "second"], class_names=NAMES)
+    chart = severity_path_chart([a_walk(), other], models=["first", "second"], class_names=NAMES)
     assert len(chart.panels) == 3
     assert [entry.label for entry in chart.legend] == ["first", "second", "says cat", "says dog"]
     colours = [entry.colour for entry in chart.legend[:2]]
@@ -170,9 +170,9 @@ def test_noise_measured_is_solid_and_forecast_dashed() -> None:
 
 def test_wrong_calls_are_told() -> None:
     with pytest.raises(ValueError, match="expected a name for each of at least one walk"):
-        severity_walk_chart([a_walk()], models=[], class_names=NAMES)
+        severity_path_chart([a_walk()], models=[], class_names=NAMES)
     with pytest.raises(ValueError, match="expected one name for each of 3 classes"):
-        severity_walk_chart([a_walk()], models=["net"], class_names=NAMES[:2])
+        severity_path_chart([a_walk()], models=["net"], class_names=NAMES[:2])
     with pytest.raises(ValueError, match="at least one sweep"):
         severity_sweep_chart([], models=[])
     with pytest.raises(ValueError, match="at least one forecast"):

@@ -16,7 +16,7 @@ from core.figures.drawing import style
 from core.figures.drawing.chart import LinesLayer, PointsLayer
 from core.figures.drawing.paper import write_figure
 from core.figures.drawing.screen import draw
-from core.geometry.local.adversarial_comparison import LocalKinds
+from core.geometry.local.adversarial_comparison import AdversarialComparison
 from core.geometry.local.at_image import LocalAtImage
 from core.geometry.local.by_layer import LayerGeometry
 from core.geometry.local.by_radius import RadiusSweep
@@ -236,11 +236,11 @@ def test_the_guide_has_slope_1() -> None:
     assert not dull.panels[0].layers
 
 
-def some_kinds(**changed: Any) -> LocalKinds:
+def some_kinds(**changed: Any) -> AdversarialComparison:
     values = np.array([[0.5, 2.0, 0.6], [0.8, 1.2, 0.8], [2.0, np.nan, 2.5]])
     names = ("lipschitz_point", "lipschitz_pairs", "lipschitz_ball", "lipschitz_margin", "margin", "variation")
     names += ("mantel_raw", "mantel_linear", "mantel_jacobian", "asymmetry")
-    return LocalKinds(
+    return AdversarialComparison(
         **dict.fromkeys(names, values),
         found=np.array([True, True, False]),
         row=np.arange(3, dtype=np.int32),
