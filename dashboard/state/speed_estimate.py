@@ -44,7 +44,7 @@ def words(seconds: float) -> str:
     """What slices of a slow model take, in one sentence; "" where the finest is quick."""
     if first_side(seconds) == SIDES[-1]:
         return ""
-    each = ", ".join(f"{_said(_seconds(seconds, side))} at {side} x {side}" for side in SIDES)
+    each = ", ".join(f"{_label(_seconds(seconds, side))} at {side} x {side}" for side in SIDES)
     return (
         f"At {1e3 * seconds:.3g} ms per image, as measured here, an adaptive slice takes about {each}; full asks about"
         " every point."
@@ -89,5 +89,5 @@ def _seconds(seconds: float, side: int) -> float:
     return seconds * _PER_SIDE * side
 
 
-def _said(seconds: float) -> str:
+def _label(seconds: float) -> str:
     return f"{max(1, round(seconds))} s" if seconds < 100 else f"{seconds / 60:,.0f} min"

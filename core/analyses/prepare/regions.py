@@ -137,10 +137,10 @@ class _Shown:
         places = torch.cat([far * straight, corners]).unique() if self._found else corners[:0]
         frames = far * torch.linspace(0, 1, FRAMES, dtype=torch.float64) if self._found else corners[:0]
         strip, beside = self._at(self._path, frames), self._at(self._straight, torch.linspace(0, length, FRAMES))
-        margin, _ = self._said(self._at(self._path, places))
-        frame_margin, _ = self._said(strip)
-        straight_margin, _ = self._said(self._at(self._straight, length * straight))
-        _, straight_class = self._said(beside)
+        margin, _ = self._margin_and_class(self._at(self._path, places))
+        frame_margin, _ = self._margin_and_class(strip)
+        straight_margin, _ = self._margin_and_class(self._at(self._straight, length * straight))
+        _, straight_class = self._margin_and_class(beside)
         projection, share = self._projection()
         out = self._path - self._path.clamp(0, 1)
         return {
@@ -171,7 +171,7 @@ class _Shown:
         leg = leg.to(path.device)
         return torch.lerp(path[leg], path[leg + 1], share.clamp(0, 1).to(path)[:, None])
 
-    def _said(self, points: Tensor) -> tuple[np.ndarray, np.ndarray]:
+    def _margin_and_class(self, points: Tensor) -> tuple[np.ndarray, np.ndarray]:
         """The margin of the start's class, and the class that the model gives."""
         if not len(points):
             return np.empty(0), np.empty(0, np.int32)

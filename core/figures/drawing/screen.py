@@ -21,7 +21,7 @@ from core.figures.drawing.chart import (
 )
 from core.figures.drawing.glyphs import with_known_letters
 from core.figures.drawing.provenance import RECIPE_ID, recipe_text
-from core.figures.drawing.traces import PanelTraces, line_style, literal, mark_style, transparent
+from core.figures.drawing.traces import PanelTraces, escape_html, line_style, mark_style, transparent
 from core.wording import markup
 
 # pixels
@@ -116,7 +116,7 @@ def draw(chart: Chart, *, dark: bool = False, legend: bool = True) -> go.Figure:
     figure.update_layout(
         template=None,
         title={
-            "text": literal(chart.title),
+            "text": escape_html(chart.title),
             "x": 0,
             "xref": "paper",
             "y": 1,
@@ -203,14 +203,14 @@ def _samples(chart: Chart, theme: style.Theme) -> list[dict[str, Any]]:
     for layer in (layer for panel in chart.panels for layer in panel.layers):
         if isinstance(layer, FieldLayer | ImagesLayer) or not layer.name:
             continue
-        samples.setdefault(f"layer {layer.name}", {**_layer_sample(layer, theme), "name": literal(layer.name)})
+        samples.setdefault(f"layer {layer.name}", {**_layer_sample(layer, theme), "name": escape_html(layer.name)})
     return list(samples.values())
 
 
 def _class_sample(entry: LegendEntry, theme: style.Theme) -> dict[str, Any]:
-    share = f' <span style="color:{theme.quiet}">{literal(entry.share_words)}</span>' if entry.share_words else ""
+    share = f' <span style="color:{theme.quiet}">{escape_html(entry.share_words)}</span>' if entry.share_words else ""
     marker = {"symbol": "square", "size": 11, "color": entry.colour or "rgba(0,0,0,0)"}
-    return {"mode": "markers", "marker": marker, "name": literal(entry.label) + share}
+    return {"mode": "markers", "marker": marker, "name": escape_html(entry.label) + share}
 
 
 def _layer_sample(layer: LinesLayer | PointsLayer | BandLayer | BarsLayer, theme: style.Theme) -> dict[str, Any]:

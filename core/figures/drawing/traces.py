@@ -45,7 +45,7 @@ _MARKERS = {
 _DASHES = {"solid": "solid", "dashed": "dash", "dotted": "dot"}
 
 
-def literal(words: str) -> str:
+def escape_html(words: str) -> str:
     """Words that Plotly shows as they are: no tags, no entities, no formulas between dollar signs."""
     return html.escape(words).replace("$", "&#36;").replace("\n", "<br>")
 
@@ -119,16 +119,16 @@ class PanelTraces:
         beside = {"xref": "paper", "yref": "paper", "showarrow": False, "borderpad": 0}
         if self.panel.title:
             above = {"xanchor": "left", "yanchor": "bottom", "yshift": 34 if self._polar else 6, "font": {"size": 14}}
-            self.figure.add_annotation(x=left, y=top, text=literal(self.panel.title), **beside, **above)
+            self.figure.add_annotation(x=left, y=top, text=escape_html(self.panel.title), **beside, **above)
         if self._polar and self.panel.y.title:
             beside |= {"xanchor": "center", "yanchor": "top", "yshift": -24}
-            self.figure.add_annotation(x=(left + right) / 2, y=bottom, text=literal(self.panel.y.title), **beside)
+            self.figure.add_annotation(x=(left + right) / 2, y=bottom, text=escape_html(self.panel.y.title), **beside)
 
     # -- axes --
 
     def _axis(self, axis: Axis) -> dict[str, Any]:
         places, words = zip(*axis.ticks, strict=True) if axis.ticks else ((), ())
-        ticks = {} if axis.ticks is None else {"tickvals": places, "ticktext": [literal(word) for word in words]}
+        ticks = {} if axis.ticks is None else {"tickvals": places, "ticktext": [escape_html(word) for word in words]}
         return {
             "type": axis.scale,
             "ticks": "outside",
@@ -147,8 +147,12 @@ class PanelTraces:
         x_limits, y_limits = panel.limits
         own = {"showline": True, "mirror": pictured, "visible": panel.kind != "image"}
         titles = {"standoff": 8, "font": {"size": 13}}
-        x = self._axis(panel.x) | own | {"showgrid": False, "title": {"text": literal(panel.x.title), **titles}}
-        y = self._axis(panel.y) | own | {"showgrid": not pictured, "title": {"text": literal(panel.y.title), **titles}}
+        x = self._axis(panel.x) | own | {"showgrid": False, "title": {"text": escape_html(panel.x.title), **titles}}
+        y = (
+            self._axis(panel.y)
+            | own
+            | {"showgrid": not pictured, "title": {"text": escape_html(panel.y.title), **titles}}
+        )
         x["range"], y["range"] = _range(panel.x, x_limits), _range(panel.y, y_limits)
         subplot = self.figure.get_subplot(self.row, self.column)
         if panel.isometric or panel.kind == "image":
@@ -164,7 +168,7 @@ class PanelTraces:
             axis.pop("zeroline")
         if self.panel.x.ticks is not None:  # Plotly's angles are degrees
             angular["tickvals"] = [float(np.degrees(place)) for place, _ in self.panel.x.ticks]
-            angular["ticktext"] = ["<br>".join(map(literal, textwrap.wrap(w, 16))) for _, w in self.panel.x.ticks]
+            angular["ticktext"] = ["<br>".join(map(escape_html, textwrap.wrap(w, 16))) for _, w in self.panel.x.ticks]
         radial["range"] = _range(self.panel.y, self.panel.y.limits)
         radial["nticks"] = 5
         polar = {"angularaxis": angular, "radialaxis": radial, "bgcolor": self.theme.paper}
@@ -217,7 +221,7 @@ class PanelTraces:
             step = -(-max(rows, columns) // _HOVER_CELLS)
             chosen = (slice(step // 2, None, step),) * 2
             index = layer.hover_index[chosen]
-            words = np.array([*(literal(entry) for entry in layer.hover), ""])  # -1 is the last
+            words = np.array([*(escape_html(entry) for entry in layer.hover), ""])  # -1 is the last
             self._add(
                 go.Heatmap(
                     x=layer.x[chosen[1]],
@@ -239,8 +243,8 @@ class PanelTraces:
             self._curve(x, y, line={"color": style.HALO, "width": _STROKE * stroke.halo}, hoverinfo="skip", **common)
             self._curve(x, y, line=line, hoverinfo="skip", **common)
         else:
-            said = {"text": [*map(literal, layer.said)], "hoverinfo": "text"} if layer.hover else {}
-            self._curve(x, y, line=line, name=literal(layer.name), **common, **said)
+            said = {"text": [*map(escape_html, layer.said)], "hoverinfo": "text"} if layer.hover else {}
+            self._curve(x, y, line=line, name=escape_html(layer.name), **common, **said)
         for path, words in zip(layer.paths, layer.labels, strict=False):
             if words and len(path):
                 self._label(words, path[len(path) // 2], yanchor="middle")
@@ -248,7 +252,7 @@ class PanelTraces:
     def _points(self, layer: PointsLayer) -> None:
         paper = style.LIGHT if self._pictured else self.theme  # a picture stays light in a dark theme
         colours = [style.lifted(colour, paper) for colour in layer.colours] or [self.theme.ink]
-        labels = [literal(words) for words in layer.labels] or None
+        labels = [escape_html(words) for words in layer.labels] or None
         if layer.marker == "none":
             left, right = self._span(layer.positions)[0]
             for position, words in zip(layer.positions, layer.labels, strict=False):
@@ -262,7 +266,7 @@ class PanelTraces:
             textposition="middle right",
             textfont=self._font(*layer.positions[0]) if labels else None,
             marker=mark_style(layer, colours),
-            name=literal(layer.name),
+            name=escape_html(layer.name),
             showlegend=False,
         )
 
@@ -298,13 +302,13 @@ class PanelTraces:
         x = np.concatenate([layer.x, layer.x[::-1]])
         y = np.concatenate([layer.high, layer.low[::-1]])
         fill = {"fill": "toself", "fillcolor": transparent(colour, style.BAND), "line": {"width": 0}, "mode": "lines"}
-        self._curve(x, y, hoverinfo="skip", name=literal(layer.name), showlegend=False, **fill)
+        self._curve(x, y, hoverinfo="skip", name=escape_html(layer.name), showlegend=False, **fill)
 
     def _bars(self, layer: BarsLayer) -> None:
         colours = list(layer.colours) or [self.theme.quiet]
         shown: dict[str, Any] = {
             "marker": {"color": colours if len(colours) > 1 else colours[0], "line": {"width": 0}},
-            "name": literal(layer.name),
+            "name": escape_html(layer.name),
             "showlegend": False,
         }
         if self._polar:
@@ -338,7 +342,7 @@ class PanelTraces:
         self.figure.add_annotation(
             x=float(position[0]),
             y=float(position[1]),
-            text=literal(words),
+            text=escape_html(words),
             showarrow=False,
             font={"size": 12, **self._font(*map(float, position))},
             borderpad=0,
@@ -369,7 +373,7 @@ class PanelTraces:
         _, right, bottom, top = self._domain
         low, high = scale.limits
         bar = {
-            "title": {"text": literal(scale.title), "side": "right", "font": {"size": 12}},
+            "title": {"text": escape_html(scale.title), "side": "right", "font": {"size": 12}},
             "thickness": 9,
             "outlinewidth": 0,
             "ticks": "outside",

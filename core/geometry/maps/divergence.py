@@ -77,7 +77,7 @@ class DivergenceSearch:
         if not (0 <= balance <= 1 and segments >= 1):
             raise ValueError(f"expected a share in [0, 1] and at least one segment, got {balance} and {segments}")
         self._classifier, self._images = classifier, images
-        self._said = logits.double().softmax(1)
+        self._probabilities = logits.double().softmax(1)
         self._balance, self._segments = balance, segments
         self._batches = classifier.batches()
         self._vectors = comparable(images.flatten(1), "euclidean")
@@ -92,13 +92,13 @@ class DivergenceSearch:
             for start in range(0, n, step)
         )
         pairs = torch.randint(n, (_DRAWN, 2), generator=torch.Generator().manual_seed(seed))
-        lengths = self.lengths(self._images, self._said, pairs)
+        lengths = self.lengths(self._images, self._probabilities, pairs)
         return largest or 1.0, max(float(lengths.max()), _FLOOR)
 
     def lengths(
         self,
         images: Float[Tensor, "m c h w"],
-        said: Float[Tensor, "m k"],
+        probabilities: Float[Tensor, "m k"],
         pairs: Int64[Tensor, "p 2"],
         tick: Callable[[float], None] = lambda part: None,
     ) -> Float[Tensor, " p"]:
@@ -106,7 +106,7 @@ class DivergenceSearch:
 
         Args:
             images: any.
-            said: their probabilities.
+            probabilities: theirs, by the modelabilities.
             pairs: numbers of images.
             tick: called with the fraction done.
 
@@ -118,7 +118,7 @@ class DivergenceSearch:
         inner = self._segments - 1
         device = self._images.device
         here, there = pairs.to(device).unbind(1)
-        ends = said[here], self._said[there]
+        ends = probabilities[here], self._probabilities[there]
         if not inner:
             return divergence(*ends).sqrt().cpu()
         part = (torch.arange(1, self._segments, device=device, dtype=images.dtype) / self._segments).view(-1, 1, 1, 1)
@@ -155,15 +155,16 @@ class DivergenceSearch:
             Distances in ascending order, the numbers of the images, and all distances as far as they are known: exact
             for the neighbours and whatever else was computed, a bound from below elsewhere. On the CPU.
         """
-        said = logits.double().softmax(1)
+        probabilities = logits.double().softmax(1)
         largest, longest = self.scale
         far = distances(comparable(images.flatten(1), "euclidean"), self._vectors, "euclidean").cpu()
         far *= self._balance / largest
         weight = (1 - self._balance) / longest
         known = far.clone()  # rises from the bound to the distance
         for start in range(0, len(images), 256):
-            rows = said[start : start + 256, None]
-            bound = divergence(rows.expand(-1, len(self._said), -1), self._said.expand(len(rows), -1, -1)).sqrt()
+            rows = probabilities[start : start + 256, None]
+            every = self._probabilities.expand(len(rows), -1, -1)
+            bound = divergence(rows.expand(-1, every.shape[1], -1), every).sqrt()
             known[start : start + 256] += weight * bound.cpu()
         exact = torch.zeros_like(known, dtype=torch.bool)
         if same:
@@ -184,7 +185,7 @@ class DivergenceSearch:
             def told(part: float, begin: float = begin, end: float = done) -> None:
                 tick(begin + part * (end - begin))
 
-            lengths = self.lengths(images, said, pairs, told)
+            lengths = self.lengths(images, probabilities, pairs, told)
             value = far[pairs[:, 0], pairs[:, 1]] + weight * lengths
             known[pairs[:, 0], pairs[:, 1]], exact[pairs[:, 0], pairs[:, 1]] = value, True
             if same:

@@ -175,15 +175,15 @@ def embed(
         engine = "umap-learn" if laid is None else "cuML"
         maps.append(lay_out(graph, principal_start(start, own), a, b, own, epochs=epochs) if laid is None else laid)
     on_progress(0.9)
-    said = _said(logits)
+    prediction = _prediction(logits)
     known = torch.full((n,), -1) if labels is None else labels.cpu()
-    quality = map_quality(near.far, torch.from_numpy(maps[0]), known, torch.from_numpy(said.predicted), seed=seed)
+    quality = map_quality(near.far, torch.from_numpy(maps[0]), known, torch.from_numpy(prediction.predicted), seed=seed)
     spread, common = stability(maps) if seeds > 1 else (np.full(n, math.nan), math.nan)
     return EmbeddingMap(
         positions=maps[0].astype(np.float64),
-        predicted=said.predicted,
-        confidence=said.confidence,
-        margin=said.margin,
+        predicted=prediction.predicted,
+        confidence=prediction.confidence,
+        margin=prediction.margin,
         label=known.numpy().astype(np.int32),
         row=np.arange(n, dtype=np.int32),
         spread=spread,
@@ -250,19 +250,19 @@ def _first_guess(given: Space, vectors: Tensor, logits: Tensor) -> Tensor:
     return logits.double().softmax(1).sqrt() if given.name == "divergence" else vectors
 
 
-class _Said(NamedTuple):
+class _Prediction(NamedTuple):
     predicted: np.ndarray
     confidence: np.ndarray
     margin: np.ndarray
 
 
-def _said(logits: Tensor) -> _Said:
+def _prediction(logits: Tensor) -> _Prediction:
     """Class, probability and margin; -1 and NaN where a logit is not finite."""
     exact = logits.double().cpu()
     finite = torch.isfinite(exact).all(1)
     top = exact.nan_to_num().topk(2, 1).values
     confidence, label = exact.nan_to_num().softmax(1).max(1)
-    return _Said(
+    return _Prediction(
         label.where(finite, -1).int().numpy(),
         confidence.where(finite, torch.nan).numpy(),
         (top[:, 0] - top[:, 1]).where(finite, torch.nan).numpy(),
@@ -319,7 +319,7 @@ class Placer:
             positions=anchored(places, self._positions, *self._told_apart(vectors, logits, apart, index)).numpy(),
             ratio=distance_ratio(apart, self.map.typical).numpy(),
             neighbours=index.numpy(),
-            predicted=_said(logits).predicted,
+            predicted=_prediction(logits).predicted,
             **spent(),
         )
 

@@ -71,7 +71,7 @@ def severity_path_chart(
         raise ValueError(f"expected one name for each of {walks[0].num_classes} classes, got {len(class_names)} names")
     first, several = walks[0], len(walks) > 1
     words = first.name.replace("_", " ")
-    seen = _said(walks) if several else _likely(first)
+    seen = _predicted_classes(walks) if several else _likely(first)
     panels = [
         _film_strip(walks, palette),
         _walk_distances(walks, beside or walks, words, marked),
@@ -198,7 +198,7 @@ def _likely(walk: SeverityPath) -> list[int]:
     return [int(k) for k in order if most[k] >= _LIKELY or k == walk.label]
 
 
-def _said(walks: Sequence[SeverityPath]) -> list[int]:
+def _predicted_classes(walks: Sequence[SeverityPath]) -> list[int]:
     """The classes that some model predicts somewhere, in the order in which they come."""
     return list(dict.fromkeys(int(k) for walk in walks for k in walk.predicted if k >= 0))
 

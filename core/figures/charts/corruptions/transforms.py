@@ -65,7 +65,7 @@ def augmentation_chart(
             left = _PITCH + _BETWEEN + draw * (2 * _PITCH + _BETWEEN)
             beside = left + _PITCH
             layers.append(_picture(photograph(draws.images[row, draw]), left, bottom))
-            words.append((left + 0.5, bottom, _said(draws, row, draw, class_names)))
+            words.append((left + 0.5, bottom, _label(draws, row, draw, class_names)))
             match _NAMES[row]:
                 case "spectral":
                     layers += _filter(draws.kernel[draw], draws.response[draw], beside, bottom, kernel_most, loudest)
@@ -108,7 +108,7 @@ def augmentation_chart(
     )
 
 
-def _said(draws: PrimeDraws, row: int, draw: int, class_names: Sequence[str]) -> str:
+def _label(draws: PrimeDraws, row: int, draw: int, class_names: Sequence[str]) -> str:
     k = int(draws.predicted[row, draw])
     return f"{class_names[k]}\n{draws.confidence[row, draw]:.2f}" if k >= 0 else "not\nfinite"
 

@@ -178,12 +178,12 @@ def _distances(one: LocalAtImage, before: str) -> list[Panel]:
     unit = _unit(one, "answered")
     pixels = Axis(label="|z - w|", unit="ℓ2")
     shown = (
-        (apart, answered, f"as it is: r {_said(one.mantel_raw[0])}", pixels, "|F(z) - F(w)|"),
-        (apart, answered_linear, f"linearised: r {_said(one.mantel_linear[0])}", pixels, "|J (z - w)|"),
+        (apart, answered, f"as it is: r {_label(one.mantel_raw[0])}", pixels, "|F(z) - F(w)|"),
+        (apart, answered_linear, f"linearised: r {_label(one.mantel_linear[0])}", pixels, "|J (z - w)|"),
         (
             answered_linear,
             answered,
-            f"against it: r {_said(one.mantel_jacobian[0])}",
+            f"against it: r {_label(one.mantel_jacobian[0])}",
             Axis(label="|J (z - w)|", unit=unit),
             "|F(z) - F(w)|",
         ),
@@ -203,7 +203,7 @@ def _pairs(x: np.ndarray, y: np.ndarray, title: str, across: Axis, up: Axis) -> 
 
 def _expected(one: LocalAtImage) -> str:
     """What a linear map with this spectrum has, where that is known."""
-    return f" ({_said(one.mantel_expected[0])} expected)" if np.isfinite(one.mantel_expected[0]) else ""
+    return f" ({_label(one.mantel_expected[0])} expected)" if np.isfinite(one.mantel_expected[0]) else ""
 
 
 def _p(one: LocalAtImage, place: int) -> str:
@@ -212,7 +212,7 @@ def _p(one: LocalAtImage, place: int) -> str:
     return f" (p {p:.2g})" if math.isfinite(p) else ""
 
 
-def _said(value: float) -> str:
+def _label(value: float) -> str:
     return f"{value:.2f}" if math.isfinite(value) else "unknown"
 
 
@@ -282,9 +282,9 @@ def _words(results: Sequence[LocalAtImage], names: Sequence[str], show: LocalSho
         )
     elif show == "distances":
         numbers = "; ".join(
-            f"{name}: as it is {_said(one.mantel_raw[0])}{_p(one, 0)}, linearised {_said(one.mantel_linear[0])}"
-            f"{_p(one, 1)}{_expected(one)}, random linear map {_said(one.mantel_random[0])}, against the linearised"
-            f" {_said(one.mantel_jacobian[0])}{_p(one, 2)}"
+            f"{name}: as it is {_label(one.mantel_raw[0])}{_p(one, 0)}, linearised {_label(one.mantel_linear[0])}"
+            f"{_p(one, 1)}{_expected(one)}, random linear map {_label(one.mantel_random[0])}, against the linearised"
+            f" {_label(one.mantel_jacobian[0])}{_p(one, 2)}"
             for one, name in zip(results, names, strict=True)
         )
         alt = f"Points, one for each pair of images near {who}: distances of outputs against distances. {numbers}."
@@ -295,8 +295,8 @@ def _words(results: Sequence[LocalAtImage], names: Sequence[str], show: LocalSho
         )
     else:
         numbers = "; ".join(
-            f"{name}: 5 % over 95 % quantile of the gains {_said(one.ratio[0, 0])}, linearised"
-            f" {_said(one.ratio[0, 1])}, random linear map {_said(one.ratio[0, 2])}"
+            f"{name}: 5 % over 95 % quantile of the gains {_label(one.ratio[0, 0])}, linearised"
+            f" {_label(one.ratio[0, 1])}, random linear map {_label(one.ratio[0, 2])}"
             for one, name in zip(results, names, strict=True)
         )
         alt = f"Rising curves over directions around {who}: gains and asymmetry. {numbers}."

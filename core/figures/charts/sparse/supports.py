@@ -127,7 +127,7 @@ def _counts(results: Sequence[Supports], names: Sequence[str]) -> str:
     return " ".join(words)
 
 
-def _said(value: float) -> str:
+def _label(value: float) -> str:
     """A number in two digits; one that could not be measured is said to be unknown."""
     return f"{value:.2g}" if math.isfinite(value) else "unknown"
 
@@ -138,7 +138,7 @@ def _meaning(show: SupportsShow, results: Sequence[Supports]) -> str:
         case "frequency":
             return f"Colour: share of the supports that hold the pixel. {_ALIGNED}"
         case "deviation" | "maps":
-            limits = ", ".join(f"{_said(one.z_limit)}" for one in results)
+            limits = ", ".join(f"{_label(one.z_limit)}" for one in results)
             start = "Share of the supports that hold the pixel, and " if show == "maps" else ""
             return (
                 f"{start}{'its' if start else 'Its'} deviation from random supports of the same sizes, in standard"
@@ -164,8 +164,8 @@ def _meaning(show: SupportsShow, results: Sequence[Supports]) -> str:
         case "stability":
             return (
                 f"IoU of the supports that two runs found on the same image, by chance below it. Of different images"
-                f" of one class {_said(first.same_class_iou)}, of two classes {_said(first.other_class_iou)}, by chance"
-                f" {_said(first.image_chance_iou)}."
+                f" of one class {_label(first.same_class_iou)}, of two classes {_label(first.other_class_iou)}, by"
+                f" chance {_label(first.image_chance_iou)}."
             )
 
 

@@ -26,7 +26,7 @@ from core.figures.drawing.chart import (
     PointsLayer,
     Scale,
 )
-from core.figures.drawing.traces import literal
+from core.figures.drawing.traces import escape_html
 
 NAME = "a$b_c$ & <i>d</i>"
 LITERAL = "a&#36;b_c&#36; &amp; &lt;i&gt;d&lt;/i&gt;"
@@ -117,7 +117,7 @@ def test_words_are_literal_and_titles_carry_units() -> None:
     layout = screen.draw(a_chart()).layout
     assert layout.xaxis.title.text == "towards (ℓ2)"
     assert layout.yaxis.title.text == LITERAL
-    assert literal("a\nb") == "a<br>b"
+    assert escape_html("a\nb") == "a<br>b"
 
 
 def test_the_legend_names_classes_with_shares_and_each_layer_once() -> None:

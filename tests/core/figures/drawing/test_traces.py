@@ -7,14 +7,14 @@ import pytest
 
 from core.figures.drawing import style
 from core.figures.drawing.chart import LinesLayer, PointsLayer
-from core.figures.drawing.traces import line_style, literal, mark_style, transparent
+from core.figures.drawing.traces import escape_html, line_style, mark_style, transparent
 
 PATH = (np.array([[0.0, 1.0], [1.0, 2.0]]),)
 
 
 def test_words_are_shown_as_they_are() -> None:
-    assert literal("a < b & $c$\nd") == "a &lt; b &amp; &#36;c&#36;<br>d"
-    assert literal("plain words, 50 %") == "plain words, 50 %"
+    assert escape_html("a < b & $c$\nd") == "a &lt; b &amp; &#36;c&#36;<br>d"
+    assert escape_html("plain words, 50 %") == "plain words, 50 %"
 
 
 @pytest.mark.parametrize("theme", [style.LIGHT, style.DARK])
