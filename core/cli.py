@@ -15,23 +15,28 @@ SystemExit: 2
 
 from __future__ import annotations
 
-import argparse
-import json
-import re
 import sys
-from collections.abc import Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING
 
-from core.errors import RecipeError
-from core.files import check_place, write_whole
-from core.recipes.recipe import Recipe
-from core.recipes.run import ENDINGS, read, run_recipe
-from core.runtime.terminal import Bar, say_written, stop_writing, take_every_word, tell, tell_error, warn
-from core.runtime.threads import wait_briefly
-from core.sources.images import ImageSource
-from core.sources.models import Source
-from core.wording import abbreviated, plain
+try:
+    import argparse
+    import json
+    import re
+    from collections.abc import Sequence
+    from pathlib import Path
+    from typing import TYPE_CHECKING
+
+    from core.errors import RecipeError
+    from core.files import check_place, write_whole
+    from core.recipes.recipe import Recipe
+    from core.recipes.run import ENDINGS, read, run_recipe
+    from core.runtime.terminal import Bar, say_written, stop_writing, take_every_word, tell, tell_error, warn
+    from core.runtime.threads import wait_briefly
+    from core.sources.images import ImageSource
+    from core.sources.models import Source
+    from core.wording import abbreviated, plain
+except KeyboardInterrupt:  # as in `main`, which is not there yet
+    print("error: interrupted; what was not finished is not written", file=sys.stderr)
+    raise SystemExit(130) from None
 
 if TYPE_CHECKING:
     from core.analyses.analysis import Analysis

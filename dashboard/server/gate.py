@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import hashlib
+import logging
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -18,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import ClientDisconnect
 from streamlit.web.server.server_util import allowlisted_origins
 from streamlit.web.server.starlette.starlette_websocket import is_host_allowed
 
@@ -26,6 +28,8 @@ from dashboard.uploads.limits import MB, Limits
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+logger = logging.getLogger(__name__)
 
 _UPLOAD = re.compile(r"/_stcore/upload_file/([^/]+)/([^/]+)\Z")
 _NOT_A_PAGE = re.compile(r"/(_stcore|static|media|component|healthz)(/|\Z)|\.[^/]*\Z")
@@ -182,6 +186,8 @@ class Gate:
                 )
                 if not answered:
                     await _refuse(receive, send, *over)
+            except ClientDisconnect:
+                logger.warning("an upload ended after %s of %s bytes: its browser has gone", f"{came:,}", length)
             finally:
                 self._arriving[session] -= came
 

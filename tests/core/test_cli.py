@@ -287,6 +287,27 @@ def test_an_interrupt_ends_in_one_sentence_and_leaves_the_older_file(debug: bool
     assert {path.name for path in tmp_path.iterdir()} - {"__pycache__"} == {"a.svg", "raising.py"}
 
 
+INTERRUPTED_EARLY = """
+import os, runpy, signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
+class Interrupts:
+    def find_spec(name, path=None, target=None):
+        if name == sys.argv[1]:
+            os.kill(os.getpid(), signal.SIGINT)
+
+sys.meta_path.insert(0, Interrupts)
+runpy.run_module("core.cli", run_name="__main__", alter_sys=True)
+"""
+
+
+@pytest.mark.parametrize("module", ["argparse", "core.errors", "numpy", "core.reproduce"])
+def test_an_interrupt_while_the_program_starts_ends_in_the_same_sentence(module: str) -> None:
+    command = [sys.executable, "-c", INTERRUPTED_EARLY, module, "list"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    assert (done.returncode, done.stderr) == (130, "error: interrupted; what was not finished is not written\n")
+
+
 def test_a_reader_that_has_gone_is_no_error() -> None:
     code = "import sys; from core.cli import main; sys.exit(main(['list']))"
     process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE)

@@ -152,6 +152,25 @@ def test_an_upload_whose_size_is_not_said_is_cut_off_where_it_is_too_large(small
     eventually(lambda: health(small)["uploads_mb"] == 0)
 
 
+def test_a_browser_that_goes_in_the_middle_of_an_upload_leaves_one_line_in_the_log(small: Dashboard) -> None:
+    before = len(small.log.read_text())
+    with Visitor(small.port) as visitor:
+        visitor.open("limits")
+        with socket.create_connection(("127.0.0.1", small.port), 30) as line:
+            cookie = asked(small, "/_stcore/health")[1]["Set-Cookie"].partition(";")[0]
+            head = (
+                f"PUT /_stcore/upload_file/{visitor.session}/x HTTP/1.1\r\nHost: 127.0.0.1:{small.port}\r\n"
+                f"Cookie: {cookie}\r\nX-Xsrftoken: {cookie.partition('=')[2]}\r\n"
+                f"Content-Type: multipart/form-data; boundary=edge\r\nContent-Length: {MB}\r\n\r\n"
+            )
+            part = b'--edge\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\n' + bytes(500)
+            line.sendall(head.encode() + part)
+            eventually(lambda: health(small)["uploads_mb"] == 0)
+        eventually(lambda: "its browser has gone" in small.log.read_text()[before:])
+        (told,) = small.log.read_text()[before:].splitlines()
+    assert told.endswith(f"an upload ended after {len(part)} of {MB} bytes: its browser has gone")
+
+
 def gate_of(limits: Limits, app: Any) -> tuple[Gate, HeldUploads]:
     uploads = HeldUploads("/_stcore/upload_file")
     return Gate(app, limits, uploads, lambda session: True), uploads
