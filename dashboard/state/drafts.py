@@ -214,6 +214,7 @@ def edit(source: str) -> None:
         found["series"] = tuple(Source.parse(each).place for each in uploads.series[series])
     drop()
     st.session_state["draft"] = found
+    st.session_state["model:refused"] = st.session_state["model:left_out"] = ""  # which were about another file
     st.session_state["model:names:how"] = "ImageNet's" if names == "imagenet" else "a list" if names else "numbered"
 
 

@@ -36,38 +36,44 @@ def ask_for_file() -> None:
     if not wanted or read_only():
         return
     digest, go_on = wanted
+    count = st.session_state.setdefault("wanted:uploads", 0)
     dropped = st.file_uploader(
         f"The file whose digest begins with {digest[:8]}",
         accept_multiple_files=True,
         max_upload_size=LARGEST,
-        key=f"wanted:{digest}",
+        key=f"wanted:{digest}:{count}",
         help="Its weights or pictures, and nothing else, are read; other people who use this server cannot see it. All"
         " shards at once, where there are several.",
     )
     if not dropped:
+        about, sentence = st.session_state.get("wanted:refused", ("", ""))
+        if about == digest:
+            st.error(escape_markdown(sentence))
         return
-    files = [(file.name, file.getvalue()) for file in dropped]
+    st.session_state["wanted:uploads"] = count + 1  # a new uploader: a wrong file does not stay beside the right one
+    st.session_state["wanted:refused"] = digest, _brought(digest, [(file.name, file.getvalue()) for file in dropped])
+    if st.session_state["wanted:refused"][1]:
+        address.rerun()
+    try:
+        go_on()
+    except ValueError as error:  # it asks for another file as well
+        st.session_state["refused"] = str(error)
+    address.rerun()
+
+
+def _brought(digest: str, files: Sequence[tuple[str, bytes]]) -> str:
+    """Keep files that are those of a digest; else why they are not kept, in one sentence."""
     try:
         upload = own_uploads().add(files)
         if upload.digest != digest and len(files) > 1:  # pictures that were dropped together are kept as one file
             own_uploads().delete([upload.digest])
             upload = own_images.bring(files)
     except ValueError as error:  # too many, or too large
-        st.error(escape_markdown(str(error)))
-        return
-    if upload.digest != digest:
-        own_uploads().delete([upload.digest])
-        st.error(
-            escape_markdown(
-                f"expected the file {digest[:8]}, got {upload.name} ({upload.digest[:8]}); it is another one"
-            )
-        )
-        return
-    try:
-        go_on()
-    except ValueError as error:  # it asks for another file as well
-        st.session_state["refused"] = str(error)
-    address.rerun()
+        return str(error)
+    if upload.digest == digest:
+        return ""
+    own_uploads().delete([upload.digest])
+    return f"expected the file {digest[:8]}, got {upload.name} ({upload.digest[:8]}); it is another one"
 
 
 def is_here(source: str) -> bool:

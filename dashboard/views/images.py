@@ -214,6 +214,7 @@ def delete(source: str) -> None:
 def look(source: str) -> None:
     """Look at a set again."""
     st.session_state["images:draft"] = ImageSource.parse(source).place
+    st.session_state["images:refused"] = ""
 
 
 def mine() -> None:

@@ -122,6 +122,16 @@ def test_what_is_refused_is_told_and_deleted(
     assert left(tmp_path) == []
 
 
+def test_a_refusal_does_not_stay_beside_another_set(app: AppTest) -> None:
+    healthy(drop(app, ("a.zip", archive({f"{n}.png": shade(n) for n in range(3)}))))
+    healthy(app.button(key="images:use").click().run())
+    app.switch_page("views/images.py")
+    app.run()
+    assert len(drop(app, ("page.jpg", b"<html>")).error) == 1
+    healthy(app.button(key="images:look:0").click().run())
+    assert not app.error
+
+
 def test_pairs_are_counted_and_test_the_detector(app: AppTest, settle: Settle) -> None:
     buffer = io.BytesIO()
     photos = load_images("demo:photos")

@@ -161,6 +161,7 @@ def test_a_link_asks_for_its_file(app: AppTest, settle: Settle, weights: bytes, 
     app.file_uploader[0].set_value([("other.pt", b"another file", "")])
     settle(app)
     assert any("it is another one" in element.value for element in app.error)
+    assert app.file_uploader[0].value == []  # else a browser would send the wrong file again with the right one
     app.file_uploader[0].set_value([("net.pt", weights, "")])
     healthy(settle(app))
     assert app.session_state["models"] == (source,)
@@ -303,6 +304,22 @@ def test_a_file_that_is_refused_leaves_the_draft_before_it(app: AppTest, weights
     healthy(upload(app, "other.pt", other.getvalue()))
     assert app.session_state["model:refused"] == ""
     assert app.session_state["draft"]["digest"] != before["digest"]
+
+
+@pytest.mark.parametrize("std", [0.25, 0.0])
+def test_a_normalisation_in_the_file_is_offered_or_asked_for(app: AppTest, std: float) -> None:
+    buffer = io.BytesIO()
+    beside = {"pixel_mean": torch.tensor([0.25, 0.5, 0.75]), "pixel_std": torch.full((3,), std)}
+    torch.save({"state_dict": untrained(ARCHITECTURE, 4).state_dict(), **beside}, buffer)
+    upload(app, "net.pt", buffer.getvalue())
+    assert not app.exception
+    kept = "as the file keeps it: mean 0.25, 0.5, 0.75, std 0.25, 0.25, 0.25"
+    assert (kept in app.selectbox(key="model:preset").options) == (std > 0)
+    assert ["a positive std" in each.value for each in app.error] == [True] * (std == 0)
+    assert app.button(key="model:drop").label == "Drop this file"
+    app.selectbox(key="model:preset").set_value("half")
+    healthy(app.run())
+    assert not app.error
 
 
 def test_a_zip_of_checkpoints_is_a_series_with_a_slider_and_a_gif(
