@@ -235,7 +235,7 @@ class Recipe:
         results: Sequence[Result],
         classifiers: Sequence[Classifier],
         images: ImageSet,
-        beside: Sequence[Result] = (),
+        shared_scale: Sequence[Result] = (),
     ) -> Chart:
         """The picture of the results of all models, with this recipe inside.
 
@@ -243,7 +243,7 @@ class Recipe:
             results: one per part, in the recipe's order.
             classifiers: the models, for their names and those of their classes.
             images: the recipe's image set, loaded whole.
-            beside: all results that are shown together, where each has a chart of its own.
+            shared_scale: all results that are shown together, where each has a chart of its own.
 
         Returns:
             The chart. Its caption ends with why a model has no boundary, where that is so.
@@ -253,7 +253,11 @@ class Recipe:
 
         figure = {entry.name: self.figure[entry.name] for entry in self.definition.figure}
         inputs = ChartInputs(
-            results=results, classifiers=classifiers, images=images, rows=self.rows, shared_scale=beside or results
+            results=results,
+            classifiers=classifiers,
+            images=images,
+            rows=self.rows,
+            shared_scale=shared_scale or results,
         )
         chart = self.definition.chart(inputs, **figure)
         how = self.figure.get("joined", "none")

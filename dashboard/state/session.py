@@ -377,14 +377,14 @@ def _plane(made: Recipe) -> tuple[Any, ...]:
     return made.models[0], *(made.parameters.get(name) for name in ("plane", "u", "v"))
 
 
-def chart(made: Recipe, source: str, result: Result, beside: Sequence[Result]) -> Chart:
+def chart(made: Recipe, source: str, result: Result, shared_scale: Sequence[Result]) -> Chart:
     """The picture of one model's result.
 
     Args:
         made: the recipe.
         source: the model.
         result: its result.
-        beside: the results of all models that are shown together.
+        shared_scale: the results of all models that are shown together.
 
     Returns:
         The chart, on the scales that all of them share.
@@ -392,8 +392,8 @@ def chart(made: Recipe, source: str, result: Result, beside: Sequence[Result]) -
     alone = replace(made, models=(source,))
     return memo(
         ("chart", source, made.json()),
-        (result, *beside),
-        lambda: alone.chart([result], [classifier(source)], image_set(made.images), beside),
+        (result, *shared_scale),
+        lambda: alone.chart([result], [classifier(source)], image_set(made.images), shared_scale),
     )
 
 

@@ -51,7 +51,9 @@ def scatter(
         ("map", source, made.rows, *figure.values()),
         [found, *known, *([paths] if paths else [])],
         lambda: with_known_letters(
-            map_chart(found, class_names=classifier.class_names, marked=made.rows, paths=paths, beside=known, **figure)
+            map_chart(
+                found, class_names=classifier.class_names, marked=made.rows, paths=paths, shared_scale=known, **figure
+            )
         ),
     )
     rows = found.row.tolist()

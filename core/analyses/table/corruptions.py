@@ -53,13 +53,15 @@ def listed(text: str) -> tuple[str, ...]:
 def _walk_chart(inputs: ChartInputs, **figure: Any) -> Chart:
     names = inputs.names
     return severity_path_chart(
-        inputs.results, models=names, class_names=inputs.class_names, beside=inputs.shared_scale, **figure
+        inputs.results, models=names, class_names=inputs.class_names, shared_scale=inputs.shared_scale, **figure
     )
 
 
 def _sweep_chart(inputs: ChartInputs, *, shown: Any, against: Any) -> Chart:
     names = inputs.names
-    return severity_sweep_chart(inputs.results, models=names, shown=shown, against=against, beside=inputs.shared_scale)
+    return severity_sweep_chart(
+        inputs.results, models=names, shown=shown, against=against, shared_scale=inputs.shared_scale
+    )
 
 
 def _noise_chart(inputs: ChartInputs) -> Chart:

@@ -24,7 +24,7 @@ def _curvature_chart(inputs: ChartInputs, *, show: Any, marked: int, **figure: A
     if show == "gallery":
         return inputs.each(lambda found, one, title: gallery_chart(found, marked=marked, title=title))
     names = inputs.names
-    chart = curvature_chart(inputs.results, models=names, show=show, beside=inputs.shared_scale, **figure)
+    chart = curvature_chart(inputs.results, models=names, show=show, shared_scale=inputs.shared_scale, **figure)
     unit_free = figure["values"] == "times distance"
     turn = -1 if figure["positive"] == "towards the image's class" else 1
     exact = {}

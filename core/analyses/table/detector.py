@@ -17,7 +17,7 @@ def _chart(inputs: ChartInputs, **figure: Any) -> Chart:
         inputs.results,
         class_counts=[one.num_classes for one in inputs.classifiers],
         names=inputs.names,
-        beside=inputs.shared_scale,
+        shared_scale=inputs.shared_scale,
         **figure,
     )
 

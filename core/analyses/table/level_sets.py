@@ -33,7 +33,9 @@ def _chart(inputs: ChartInputs, **figure: Any) -> Chart:
 def _triangle_chart(inputs: ChartInputs, *, show: Any, **shown: object) -> Chart:
     names = inputs.names
     words = words_of(inputs.images, inputs.rows[1:])
-    return level_triangle_chart(inputs.results, models=names, target_words=words, show=show, beside=inputs.shared_scale)
+    return level_triangle_chart(
+        inputs.results, models=names, target_words=words, show=show, shared_scale=inputs.shared_scale
+    )
 
 
 def _star_chart(inputs: ChartInputs, *, palette: str) -> Chart:

@@ -19,7 +19,7 @@ def _local_chart(inputs: ChartInputs, **figure: Any) -> Chart:
         inputs.results,
         names=inputs.names,
         class_names=inputs.class_names,
-        beside=inputs.shared_scale,
+        shared_scale=inputs.shared_scale,
         **figure,
     )
 
@@ -33,7 +33,9 @@ def _sweep_chart(inputs: ChartInputs) -> Chart:
 
 
 def _kinds_chart(inputs: ChartInputs, *, number: Any) -> Chart:
-    return kinds_chart(inputs.results, names=inputs.names, number=number, beside=inputs.shared_scale or inputs.results)
+    return kinds_chart(
+        inputs.results, names=inputs.names, number=number, shared_scale=inputs.shared_scale or inputs.results
+    )
 
 
 def _plane_is_laid(parameters: Mapping[str, Any]) -> bool:

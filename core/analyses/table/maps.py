@@ -20,7 +20,12 @@ MOST_ROWS = 60  # images that a map can hand on to the other views
 def _map_chart(inputs: ChartInputs, **figure: Any) -> Chart:
     def draw(found: EmbeddingMap, one: Classifier, title: str) -> Chart:
         return map_chart(
-            found, class_names=one.class_names, marked=inputs.rows, beside=inputs.shared_scale, title=title, **figure
+            found,
+            class_names=one.class_names,
+            marked=inputs.rows,
+            shared_scale=inputs.shared_scale,
+            title=title,
+            **figure,
         )
 
     return inputs.each(draw)

@@ -54,7 +54,7 @@ def _map_chart(inputs: ChartInputs, *, colour: Any, marked: int) -> Chart:
             colour=colour,
             against=seen[0] if ratio else None,
             against_name=inputs.classifiers[0].name if len(inputs.results) > 1 else "the first model",
-            beside=seen,
+            shared_scale=seen,
             marked=marked,
             title=one.name if len(inputs.results) > 1 else "",
         )
@@ -73,7 +73,7 @@ def _curve_chart(inputs: ChartInputs, *, palette: str) -> Chart:
                 used=_used(seen),
                 image_name=f"row {inputs.rows[0]} ({class_words(inputs.images[[inputs.rows[0]]].words[0])})",
                 class_names=one.class_names,
-                beside=seen,
+                shared_scale=seen,
                 palette=palette,
                 title=one.name if len(inputs.results) > 1 else "",
             )

@@ -11,7 +11,7 @@ from core.figures.drawing.chart import Chart
 
 
 def _sharing_chart(inputs: ChartInputs, **figure: Any) -> Chart:
-    return sharing_chart(inputs.results, names=inputs.names, beside=inputs.shared_scale, **figure)
+    return sharing_chart(inputs.results, names=inputs.names, shared_scale=inputs.shared_scale, **figure)
 
 
 def _sensitivity_chart(inputs: ChartInputs) -> Chart:

@@ -15,7 +15,7 @@ from core.figures.drawing.chart import Chart
 def _sparse_chart(inputs: ChartInputs, **figure: Any) -> Chart:
     return inputs.each(
         lambda found, one, title: sparse_chart(
-            found, class_names=one.class_names, title=title, beside=inputs.shared_scale, **figure
+            found, class_names=one.class_names, title=title, shared_scale=inputs.shared_scale, **figure
         ),
     )
 

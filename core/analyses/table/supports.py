@@ -15,7 +15,7 @@ from core.figures.drawing.chart import Chart
 def _supports_chart(inputs: ChartInputs, **figure: Any) -> Chart:
     names = inputs.names
     return supports_chart(
-        inputs.results, class_names=inputs.class_names, names=names, beside=inputs.shared_scale, **figure
+        inputs.results, class_names=inputs.class_names, names=names, shared_scale=inputs.shared_scale, **figure
     )
 
 

@@ -64,7 +64,7 @@ def map_chart(
     palette: str = "muted",
     marked: Sequence[int] = (),
     paths: MapPaths | None = None,
-    beside: Sequence[EmbeddingMap] = (),
+    shared_scale: Sequence[EmbeddingMap] = (),
     title: str = "",
 ) -> Chart:
     """A map of images.
@@ -78,7 +78,7 @@ def map_chart(
         marked: rows of images of which the first three get the letters A, B, C, others a dot; those that are not on
             the map get none.
         paths: drawn across the map.
-        beside: maps seen together, whose colours then mean the same.
+        shared_scale: maps seen together, whose colours then mean the same.
         title: above the map.
 
     Returns:
@@ -88,7 +88,7 @@ def map_chart(
         ValueError: if a name of a class is missing.
     """
     _check_names(found.num_classes, class_names)
-    values, scale = _numbers(found, colour, beside or (found,))
+    values, scale = _numbers(found, colour, shared_scale or (found,))
     classes = found.label if colour == "label" and (found.label >= 0).any() else found.predicted
     if scale is not None:
         colours = _hex(style.scale_colours(values, scale.palette, scale.limits))

@@ -105,7 +105,7 @@ def margins_map_chart(
     colour: Colour = "distance",
     against: SubspaceDistances | None = None,
     against_name: str = "the first model",
-    beside: Sequence[SubspaceDistances] = (),
+    shared_scale: Sequence[SubspaceDistances] = (),
     marked: int = -1,
     title: str = "",
 ) -> Chart:
@@ -117,7 +117,7 @@ def margins_map_chart(
         colour: see `map_values`.
         against: the result that a ratio is taken to.
         against_name: the name of its model.
-        beside: all results that are seen together, so that they share their scale and their caption.
+        shared_scale: all results that are seen together, so that they share their scale and their caption.
         marked: the number of a block to outline; -1 for none.
         title: above the picture.
 
@@ -133,7 +133,7 @@ def margins_map_chart(
         raise ValueError("expected at least one image to look at, got none; take more images into the count")
     patches = result.kind == "patches"
     values = map_values(result, used, colour, against)
-    seen = beside or (result,)
+    seen = shared_scale or (result,)
     scale = _scale(colour, map_limits([map_values(each, used, colour, against) for each in seen], colour))
     height, width = int(result.bounds[:, 1].max()), int(result.bounds[:, 3].max())
     block = np.zeros((height, width), np.int64)
@@ -259,7 +259,7 @@ def margin_curve_chart(
     image: int = 0,
     image_name: str = "the image",
     class_names: Sequence[str],
-    beside: Sequence[SubspaceDistances] = (),
+    shared_scale: Sequence[SubspaceDistances] = (),
     palette: str = "muted",
     title: str = "",
 ) -> Chart:
@@ -271,7 +271,7 @@ def margin_curve_chart(
         image: whose curve is drawn, the number of its row in the result.
         image_name: what to call it.
         class_names: one name per class of the classifier.
-        beside: all results that are seen together, so that they share their axes and their caption.
+        shared_scale: all results that are seen together, so that they share their axes and their caption.
         palette: class palette of `style.PALETTES`.
         title: above the picture.
 
@@ -283,7 +283,7 @@ def margin_curve_chart(
     """
     if len(class_names) != result.num_classes:
         raise ValueError(f"expected one name for each of {result.num_classes} classes, got {len(class_names)} names")
-    low, high = curve_limits(beside or (result,), used, image)
+    low, high = curve_limits(shared_scale or (result,), used, image)
     along = result.frequency[:, 1] if result.kind == "windows" else np.arange(len(result.labels), dtype=np.float64)
     ends = [label.rpartition("–")[2].strip() if result.kind == "principal" else label for label in result.labels]
     named = None if result.kind == "windows" else tuple(zip(along.tolist(), ends, strict=True))
@@ -329,7 +329,7 @@ def margin_curve_chart(
     return Chart(
         panels=(panel,),
         name="margin_curve",
-        caption=_caption(beside or (result,), used, meaning),
+        caption=_caption(shared_scale or (result,), used, meaning),
         alt=(
             f"A curve of the distance of {image_name} to the boundary along {len(along)} subspaces: "
             + ", ".join(f"{words} {_far(value)}" for words, value in zip(result.labels, far, strict=True))

@@ -46,7 +46,7 @@ def severity_path_chart(
     class_names: Sequence[str],
     marked: float = 0.0,
     palette: str = "muted",
-    beside: Sequence[SeverityPath] = (),
+    shared_scale: Sequence[SeverityPath] = (),
 ) -> Chart:
     """A corruption of one image: the film strip, the signed distance, the probabilities.
 
@@ -56,7 +56,7 @@ def severity_path_chart(
         class_names: one name per class.
         marked: a severity to mark by a line; 0 for none.
         palette: class palette of `style.PALETTES`.
-        beside: all walks that are seen together, so that they share their axes.
+        shared_scale: all walks that are seen together, so that they share their axes.
 
     Returns:
         A chart of one column: the strip, distances, and probabilities: of all likely classes, or for several models
@@ -74,7 +74,7 @@ def severity_path_chart(
     seen = _predicted_classes(walks) if several else _likely(first)
     panels = [
         _film_strip(walks, palette),
-        _walk_distances(walks, beside or walks, words, marked),
+        _walk_distances(walks, shared_scale or walks, words, marked),
         _true_probability(walks, words, marked) if several else _probabilities(first, seen, palette, words, marked),
     ]
     legend = [LegendEntry(colour=style.class_colour(k, palette), label=class_names[k]) for k in seen]
@@ -234,7 +234,7 @@ def severity_sweep_chart(
     models: Sequence[str],
     shown: Shown = "accuracy",
     against: Against = "severity",
-    beside: Sequence[SeveritySweep] = (),
+    shared_scale: Sequence[SeveritySweep] = (),
 ) -> Chart:
     """Accuracy, or signed distance, by severity: one panel for each corruption, one line for each model.
 
@@ -243,7 +243,7 @@ def severity_sweep_chart(
         models: their names.
         shown: "accuracy" with Wilson's 95 % band, or "distance": the median with the band of the middle half.
         against: "severity", or "change": the mean ℓ2 length of the change, so that corruptions compare.
-        beside: all sweeps that are seen together, so that they share their axes.
+        shared_scale: all sweeps that are seen together, so that they share their axes.
 
     Returns:
         A chart of small multiples on common axes.
@@ -268,7 +268,7 @@ def severity_sweep_chart(
         else Axis(
             label="signed distance",
             unit=unit,
-            limits=_room([_sweep_curves(sweep, shown) for sweep in beside or sweeps]),
+            limits=_room([_sweep_curves(sweep, shown) for sweep in shared_scale or sweeps]),
         )
     )
     x_axis = Axis(label="severity") if against == "severity" else Axis(label="mean change", unit=unit)

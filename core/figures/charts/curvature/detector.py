@@ -35,7 +35,7 @@ def detector_chart(
     show: DetectorShow = "all",
     score: Score = "nearest",
     perturbation: int = 0,
-    beside: Sequence[DetectionExhibit] = (),
+    shared_scale: Sequence[DetectionExhibit] = (),
 ) -> Chart:
     """How well curvature tells perturbed images from clean ones, for one model or several.
 
@@ -47,7 +47,7 @@ def detector_chart(
             same; the area under it ("auc") or the share of "recovery" for every perturbation; or all of them.
         score: whose scores are shown: of the "nearest" boundary, or the mean over "all".
         perturbation: whose scores and curves are shown; the last one where there are fewer.
-        beside: results whose axes are shared; those shown when empty.
+        shared_scale: results whose axes are shared; those shown when empty.
 
     Returns:
         A chart with a column of panels for each model; for one model two columns.
@@ -63,7 +63,7 @@ def detector_chart(
         raise ValueError(f"expected the number of a perturbation from 0, got {perturbation}")
     chosen = [min(perturbation, len(one.attack) - 1) for one in results]
     kinds: tuple[DetectorShow, ...] = ("scores", "roc", "auc", "recovery") if show == "all" else (show,)
-    together = tuple(beside) or tuple(results)
+    together = tuple(shared_scale) or tuple(results)
     panels: list[Panel] = []
     for kind in kinds:
         for one, called, classes, place in zip(results, names, class_counts, chosen, strict=True):

@@ -57,7 +57,7 @@ def sharing_chart(
     *,
     names: Sequence[str],
     show: SharingShow = "both",
-    beside: Sequence[DirectionSharing] = (),
+    shared_scale: Sequence[DirectionSharing] = (),
 ) -> Chart:
     """Shared curved directions of one model or several.
 
@@ -65,7 +65,7 @@ def sharing_chart(
         results: one per model.
         names: of the models.
         show: how much more the boundary bends along them ("transfer"), the directions as "pictures", or "both".
-        beside: results whose axes are shared; those shown when empty.
+        shared_scale: results whose axes are shared; those shown when empty.
 
     Returns:
         A chart with a column of panels for each model.
@@ -75,7 +75,7 @@ def sharing_chart(
     """
     _check(results, names)
     titles = tuple(names) if len(results) > 1 else ("",)
-    together = tuple(beside) or tuple(results)
+    together = tuple(shared_scale) or tuple(results)
     panels: list[Panel] = []
     if show != "pictures":
         panels += [_transfer(one, title, together) for one, title in zip(results, titles, strict=True)]

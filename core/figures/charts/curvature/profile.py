@@ -39,7 +39,7 @@ def curvature_chart(
     values: Values = "curvature",
     positive: Positive = "towards the other class",
     marked: int = 0,
-    beside: Sequence[CurvatureAtImage] = (),
+    shared_scale: Sequence[CurvatureAtImage] = (),
 ) -> Chart:
     """The principal curvatures of the boundary near an image, of one model or several.
 
@@ -52,7 +52,7 @@ def curvature_chart(
         values: the curvature, or the curvature times the distance, which has no unit.
         positive: which class is the convex one where a value is positive.
         marked: number of the direction to outline in a gallery, 0 for none.
-        beside: all results that are seen together, so that they share their scales.
+        shared_scale: all results that are seen together, so that they share their scales.
 
     Returns:
         A chart of one panel.
@@ -68,7 +68,7 @@ def curvature_chart(
     legend = model_legend(models) if len(results) > 1 else []
     colours = [entry.colour for entry in legend] or [""]
     several = any(len(result.curvatures) > 1 for result in results)
-    seen = beside or results
+    seen = shared_scale or results
     if show == "profile":
         whole = any(result.whole for result in results)  # both ends alone are too narrow for even ranks
         ranks = ranks if ranks != "auto" else "even" if whole else "ends"

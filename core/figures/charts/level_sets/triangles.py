@@ -49,7 +49,7 @@ def level_triangle_chart(
     models: Sequence[str],
     target_words: Sequence[str],
     show: TriangleShow = "card",
-    beside: Sequence[LevelTriangle] = (),
+    shared_scale: Sequence[LevelTriangle] = (),
 ) -> Chart:
     """The triangles of one source and the ends of two walks.
 
@@ -58,7 +58,7 @@ def level_triangle_chart(
         models: their names.
         target_words: what the two targets are called.
         show: "triangle" for the confidence on the triangles, "shares" for the curves, "card" for both.
-        beside: all triangles that are seen together, so that they share axes and colours.
+        shared_scale: all triangles that are seen together, so that they share axes and colours.
 
     Returns:
         A chart: triangles in their true shape side by side, coloured by how the confidence changes from the source's,
@@ -74,7 +74,7 @@ def level_triangle_chart(
     legend = model_legend(models) if len(models) > 1 else []
     colours = [entry.colour for entry in legend] or [style.class_colour(0)]
     several = len(models) > 1
-    seen = [*triangles, *beside]
+    seen = [*triangles, *shared_scale]
     scale, room = _changes(seen), _room(seen)
     heat = [
         _triangle(one, target_words, name if several else "", scale, room)

@@ -38,7 +38,7 @@ def kinds_chart(
     *,
     names: Sequence[str],
     number: KindsNumber = "point",
-    beside: Sequence[AdversarialComparison] = (),
+    shared_scale: Sequence[AdversarialComparison] = (),
 ) -> Chart:
     """Histograms of a Lipschitz number at three kinds of points, and the paired differences.
 
@@ -46,7 +46,7 @@ def kinds_chart(
         results: one per model.
         names: of the models.
         number: which: at the point, over pairs, in the ball, or of margins there.
-        beside: results whose axes are shared; those shown when empty.
+        shared_scale: results whose axes are shared; those shown when empty.
 
     Returns:
         A row of two panels for each model.
@@ -56,7 +56,7 @@ def kinds_chart(
     """
     if not results or len(names) != len(results):
         raise ValueError(f"expected a name for each of at least one result, got {len(names)} for {len(results)}")
-    seen = tuple(beside) or tuple(results)
+    seen = tuple(shared_scale) or tuple(results)
     values = np.concatenate([_values(one, number).ravel() for one in seen])
     known = values[np.isfinite(values) & (values > 0)]
     low, high = (float(known.min()), float(known.max())) if len(known) else (0.5, 2.0)

@@ -35,7 +35,7 @@ def local_chart(
     names: Sequence[str],
     class_names: Sequence[str],
     show: LocalShow = "plane",
-    beside: Sequence[LocalAtImage] = (),
+    shared_scale: Sequence[LocalAtImage] = (),
     palette: str = "muted",
 ) -> Chart:
     """Local properties of one image, some panels for each model.
@@ -46,7 +46,7 @@ def local_chart(
         class_names: one name per class.
         show: "plane": gains on rings and the boundary, in every direction of a plane; "distances": of outputs against
             those of points, as they are, of the linearisation, and in its metric; "directions": gains and asymmetry.
-        beside: results whose scales are shared; those shown when empty.
+        shared_scale: results whose scales are shared; those shown when empty.
         palette: class palette of `style.PALETTES`.
 
     Returns:
@@ -57,7 +57,7 @@ def local_chart(
     """
     if len(names) != len(results) or any(len(class_names) != one.num_classes for one in results):
         raise ValueError(f"expected a name for each of {len(results)} models and for each class, got fewer or more")
-    together = tuple(beside) or tuple(results)
+    together = tuple(shared_scale) or tuple(results)
     titled = [(one, f"{name}: " if len(results) > 1 else "") for one, name in zip(results, names, strict=True)]
     if show == "plane":  # a column for each model
         panels = [_gains(one, before, together) for one, before in titled]

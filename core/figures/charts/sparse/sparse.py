@@ -45,7 +45,7 @@ def sparse_chart(
     class_names: Sequence[str],
     show: SparseShow = "card",
     used: int = -1,
-    beside: Sequence[SparseAtImage] = (),
+    shared_scale: Sequence[SparseAtImage] = (),
     title: str = "",
 ) -> Chart:
     """One image's sparse perturbation.
@@ -56,7 +56,7 @@ def sparse_chart(
         show: "card" for all pictures and the curve, "curve" for the margin against the pixels used, or one picture.
         used: how many of the pixels the adversarial image and the mark on the curve show changed, in their order; -1
             for all of them.
-        beside: all perturbations that are seen together, so that their maps share their scales.
+        shared_scale: all perturbations that are seen together, so that their maps share their scales.
         title: above the picture.
 
     Returns:
@@ -70,7 +70,7 @@ def sparse_chart(
     if len(class_names) != found.num_classes:
         raise ValueError(f"expected one name for each of {found.num_classes} classes, got {len(class_names)} names")
     words = _words(found, class_names)
-    seen = beside or (found,)
+    seen = shared_scale or (found,)
     if show == "card":
         panels: tuple[Panel, ...] = (_overview(found, seen, class_names, title, used), _curve(found, "", used))
     elif show == "curve":

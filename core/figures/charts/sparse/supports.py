@@ -44,7 +44,7 @@ def supports_chart(
     class_names: Sequence[str],
     names: Sequence[str],
     show: SupportsShow = "maps",
-    beside: Sequence[Supports] = (),
+    shared_scale: Sequence[Supports] = (),
     palette: str = "muted",
 ) -> Chart:
     """What supports have in common, of one model or several.
@@ -56,7 +56,7 @@ def supports_chart(
         show: "frequency" of each pixel in supports; its "deviation" from random supports of the same sizes; both
             "maps"; "pairs" of classes; "robustness", the share flipped with at most so many pixels, or by "classes";
             "predictors" of the supports; "stability" between runs.
-        beside: results whose scales are shared; those shown when empty.
+        shared_scale: results whose scales are shared; those shown when empty.
         palette: class palette of `style.PALETTES`.
 
     Returns:
@@ -69,7 +69,7 @@ def supports_chart(
         raise ValueError(f"expected a name for each of {len(results)} models and for each class, got fewer or more")
     titles = tuple(names) if len(results) > 1 else ("",)
     pairs = list(zip(results, titles, strict=True))
-    together = tuple(beside) or tuple(results)
+    together = tuple(shared_scale) or tuple(results)
     legend: tuple[LegendEntry, ...] = ()
     match show:
         case "maps":

@@ -108,7 +108,7 @@ def test_points_have_the_colours_of_their_true_class_and_rings_where_the_model_s
 )
 def test_numbers_share_their_scale_with_maps_beside(colour: Any, high: float, title: str) -> None:
     other = some(margin=np.array([8.0, 0, 0, 0, 0]))
-    chart = map_chart(some(), class_names=NAMES, colour=colour, beside=(some(), other))
+    chart = map_chart(some(), class_names=NAMES, colour=colour, shared_scale=(some(), other))
     [sheet] = layers(FieldLayer, chart)
     assert sheet.scale is not None
     assert sheet.scale.limits == (0.0, high)

@@ -101,7 +101,7 @@ def test_values_are_medians_shares_and_ratios() -> None:
 
 def test_maps_seen_together_share_their_scale_and_their_words() -> None:
     near = some([[0.1] * 4] * 3)
-    charts = [margins_map_chart(one, used=ALL, beside=(THREE, near)) for one in (THREE, near)]
+    charts = [margins_map_chart(one, used=ALL, shared_scale=(THREE, near)) for one in (THREE, near)]
     assert charts[0].panels[0].scales == charts[1].panels[0].scales
     assert charts[0].panels[0].scales[0].limits == (-1.0, 2.0)
     assert charts[0].caption == charts[1].caption

@@ -76,7 +76,9 @@ def test_histograms_are_shares_of_images_on_one_axis() -> None:
     assert clean.x[clean.high.argmax()] < 0 < perturbed.x[perturbed.high.argmax()]
     assert panel.x.title == "mean curvature (1/ℓ2)"
     wide = replace(an_exhibit(), clean_nearest=np.full(4, -5.0))
-    alone = detector_chart([an_exhibit()], class_counts=[9], names=["net"], show="scores", beside=[an_exhibit(), wide])
+    alone = detector_chart(
+        [an_exhibit()], class_counts=[9], names=["net"], show="scores", shared_scale=[an_exhibit(), wide]
+    )
     assert alone.panels[0].x.limits is not None
     assert alone.panels[0].x.limits[0] < -5
 

@@ -134,7 +134,7 @@ def test_models_share_the_axis_of_ratios() -> None:
     second = replace(first, unseen=10 * first.unseen)
     both = sharing_chart([first, second], names=["a", "b"], show="transfer")
     assert both.panels[0].y.limits == both.panels[1].y.limits
-    alone = sharing_chart([first], names=["a"], show="transfer", beside=[first, second])
+    alone = sharing_chart([first], names=["a"], show="transfer", shared_scale=[first, second])
     assert alone.panels[0].y.limits == both.panels[0].y.limits
 
 

@@ -52,7 +52,7 @@ def test_maps_of_two_models_share_their_scales() -> None:
     second = replace(first, frequency=first.frequency / 2)
     chart = supports_chart([first, second], class_names=NAMES, names=("a", "b"), show="frequency")
     assert [panel.scales[0].limits for panel in chart.panels] == [(0.0, 1.0)] * 2
-    alone = supports_chart([second], class_names=NAMES, names=("b",), show="frequency", beside=[first, second])
+    alone = supports_chart([second], class_names=NAMES, names=("b",), show="frequency", shared_scale=[first, second])
     assert alone.panels[0].scales[0].limits == (0.0, 1.0)
 
 
