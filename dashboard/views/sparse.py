@@ -192,7 +192,7 @@ def search() -> None:
     controls.slider(ANALYSIS, "bound", "Bound D", 0.05)
     controls.settings(
         ANALYSIS,
-        {"show": "Show", "target_rule": "Target", "lambdas": "Multipliers", "reverse": "Reversal", "seed": "Seed"},
+        {"show": "Show", "target_rule": "Target", "lambdas": "Multipliers", "prune": "Prune", "seed": "Seed"},
         under="More",
     )
 

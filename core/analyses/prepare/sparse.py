@@ -20,7 +20,7 @@ from core.geometry.sparse.transfer import Transfer, transfer
 from core.models.classifier import Classifier
 
 
-def sparse(inputs: Inputs, *, order: SparseOrder, reverse: str, **settings: Any) -> SparseAtImage:
+def sparse(inputs: Inputs, *, order: SparseOrder, prune: str, **settings: Any) -> SparseAtImage:
     """The sparse perturbation of the start, which is put back into the pixel box."""
     start = inputs.start
     image = start.image.clamp(0, 1)
@@ -29,7 +29,7 @@ def sparse(inputs: Inputs, *, order: SparseOrder, reverse: str, **settings: Any)
         image[None],
         order=order,
         unit=unit_of(order),
-        reverse=reverse == "yes",
+        prune=prune == "yes",
         on_progress=inputs.on_progress,
         **settings,
     )
@@ -49,11 +49,11 @@ def supports_of_set(inputs: Inputs, *, count: int, seed: int, **settings: Any) -
     return supports(inputs.classifier, chosen, seed=seed, on_progress=inputs.on_progress, **settings)
 
 
-def benchmark_of_set(inputs: Inputs, *, count: int, seed: int, reverse: str, **settings: Any) -> QueryBudgetCurve:
+def benchmark_of_set(inputs: Inputs, *, count: int, seed: int, prune: str, **settings: Any) -> QueryBudgetCurve:
     """The methods on images that the reference classifies correctly."""
     chosen = _survey([inputs.reference], inputs, count, seed)
     return query_budget_curve(
-        inputs.classifier, chosen, reverse=reverse == "yes", on_progress=inputs.on_progress, **settings
+        inputs.classifier, chosen, prune=prune == "yes", on_progress=inputs.on_progress, **settings
     )
 
 

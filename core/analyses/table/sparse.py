@@ -49,12 +49,13 @@ BOUND = Parameter(
     unit="pixel value",
     help="How far each value may change; less is harder to see and takes more pixels.",
 )
-REVERSE = Parameter(
-    name="reverse",
+PRUNE = Parameter(
+    name="prune",
+    aliases=("reverse",),
     kind="choice",
     default="yes",
     choices=("yes", "no"),
-    help="Give back pixels that are not needed, until each one left is.",
+    help="Restore pixels that need not change, until each one left must.",
 )
 SEED = Parameter(
     name="seed",
@@ -91,7 +92,7 @@ SPARSE = Analysis(
             only_if=("method", "sparsefool"),
         ),
         BOUND,
-        REVERSE,
+        PRUNE,
         SEED,
     ),
     figure=(

@@ -6,7 +6,7 @@ from typing import Any
 
 from core.analyses.analysis import PALETTE, Analysis, ChartInputs, any_image, whole_set
 from core.analyses.parameters import Parameter
-from core.analyses.table.sparse import BOUND, METHOD, ORDER, REVERSE, SEED
+from core.analyses.table.sparse import BOUND, METHOD, ORDER, PRUNE, SEED
 from core.figures.charts.sparse.benchmark import benchmark_chart, transfer_chart
 from core.figures.charts.sparse.supports import supports_chart
 from core.figures.drawing.chart import Chart
@@ -112,7 +112,7 @@ BENCHMARK = Analysis(
             choices=("methods", "multipliers"),
             help="SparseFool's three orders against sigma-zero, or SparseFool's multipliers lambda against each other.",
         ),
-        REVERSE,
+        PRUNE,
         BOUND,
         SEED,
     ),

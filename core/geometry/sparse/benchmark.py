@@ -44,7 +44,7 @@ class QueryBudgetCurve(Result):
     spent: np.ndarray = quantity("gradients", "method n")
     asked: np.ndarray = quantity("forwards", "method n")
     compare: str = quantity("", formerly="contest")
-    reverse: bool = quantity("")
+    prune: bool = quantity("", formerly="reverse")
     bound: float = quantity("pixel")
     num_classes: int = quantity("")
     fingerprint: str = quantity("", default="")
@@ -63,7 +63,7 @@ def query_budget_curve(
     images: Float[Tensor, "n c h w"],
     *,
     compare: Comparison = "methods",
-    reverse: bool = True,
+    prune: bool = True,
     bound: float = 1.0,
     on_progress: OnProgress = silent,
 ) -> QueryBudgetCurve:
@@ -74,7 +74,7 @@ def query_budget_curve(
         images: values in [0, 1].
         compare: "methods" for SparseFool in its three orders and sigma-zero, "multipliers" for SparseFool in pixel
             order with one lambda at a time.
-        reverse: whether each ends with the pruning of its support, which costs forwards and no gradients.
+        prune: whether each ends with the pruning of its support, which costs forwards and no gradients.
         bound: how far each value may change.
         on_progress: called with the fraction done.
 
@@ -92,7 +92,7 @@ def query_budget_curve(
         def tick(fraction: float, partial: Result | None = None, place: int = place) -> None:
             on_progress((place + fraction) / len(plans))
 
-        runs.append(sparse_perturbation(classifier, images, **settings, reverse=reverse, bound=bound, on_progress=tick))
+        runs.append(sparse_perturbation(classifier, images, **settings, prune=prune, bound=bound, on_progress=tick))
     most = max(float(run.image_gradients.max()) for run in runs)
     budget = np.unique(np.rint(np.geomspace(1, max(most, 1), _BUDGETS)))
     best = np.stack([best_within(run, budget) for run in runs])
@@ -108,7 +108,7 @@ def query_budget_curve(
         spent=np.stack([run.image_gradients for run in runs]),
         asked=np.stack([run.image_forwards for run in runs]),
         compare=compare,
-        reverse=reverse,
+        prune=prune,
         bound=bound,
         num_classes=classifier.num_classes,
         fingerprint=classifier.fingerprint,
@@ -143,7 +143,7 @@ def best_within(run: SparsePerturbation, budget: np.ndarray) -> np.ndarray:
     history = np.nan_to_num(run.history, nan=np.inf)
     within = run.history_gradients[:, :, None] <= budget  # NaN, beyond the last step, is within no budget
     found: np.ndarray = np.where(within, history[:, :, None], np.inf).min(1, initial=np.inf)
-    # what is left after the reversal, whose forwards come after the last gradient
+    # what is left after the pruning, whose forwards come after the last gradient
     end = np.where(run.found, run.pixels, np.inf)[:, None]
     ended = run.image_gradients[:, None] <= budget
     best: np.ndarray = np.minimum(found, np.where(ended, end, np.inf))

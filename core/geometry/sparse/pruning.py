@@ -1,13 +1,13 @@
 """Pruning: reduce a sparse perturbation that crosses the boundary to a 1-minimal one.
 
 The items of a change are pixels, each with all its channels, or single entries. Where x' = x + r has the margin
-F(x') < -kappa F(x), an item is free if restoring it alone keeps that margin. `reverse` restores free items until
+F(x') < -kappa F(x), an item is free if restoring it alone keeps that margin. `prune` restores free items until
 there is none: the change is then 1-minimal. It says nothing about two items at once, nor about other supports.
 
 Each round first ranks the items by what restoring them costs. While there are many, the cost is taken from one gradient
 and the cheapest are tried together, several counts side by side; the last rounds measure it, one forward per item, and
 so prove 1-minimality. `exchange` then looks for smaller changes nearby: items kept move to the bounds of the box that
-the gradient points to, a third more items join, those of the largest gain, and reversal of that is kept if it needs
+the gradient points to, a third more items join, those of the largest gain, and the pruning of that is kept if it needs
 fewer items.
 
 Reference: own; restoring pixels greedily after an attack is a common finishing step, for example in Croce and Hein,
@@ -37,7 +37,7 @@ class Pruned(NamedTuple):
     margin: Rows  # F there
 
 
-def reverse(problem: SparseProblem, numbers: Numbers, adversarial: Images) -> Pruned:
+def prune(problem: SparseProblem, numbers: Numbers, adversarial: Images) -> Pruned:
     """Restore items until none is free.
 
     Args:
@@ -161,7 +161,7 @@ def exchange(problem: SparseProblem, numbers: Numbers, found: Pruned, *, rounds:
         rows, starts = rows[crosses], starts[crosses]
         if not len(rows):
             break
-        tried = reverse(problem, numbers[rows], starts)
+        tried = prune(problem, numbers[rows], starts)
         better = _cost(problem, numbers[rows], tried) < _cost(problem, numbers, kept)[rows]
         rows = rows[better]
         for mine, other in zip(kept, tried, strict=True):
@@ -171,13 +171,13 @@ def exchange(problem: SparseProblem, numbers: Numbers, found: Pruned, *, rounds:
 
 
 def _cost(problem: SparseProblem, numbers: Tensor, found: Pruned) -> Tensor:
-    """The items; of equally many, less where the margin is deeper, from which more can be given back."""
+    """The items; of equally many, less where the margin is deeper, from which more can be restored."""
     depth = found.margin / problem.counted.clean_margin[numbers].clamp(min=torch.finfo(found.margin.dtype).tiny)
     return found.items + torch.sigmoid(depth)
 
 
 def _extended(problem: SparseProblem, numbers: Tensor, adversarial: Tensor) -> Tensor:
-    """Changes to reverse anew: items kept at their bounds, with a third more."""
+    """Changes to prune anew: items kept at their bounds, with a third more."""
     at, clean = problem.items(adversarial), problem.items(problem.images)[numbers]
     low, high = problem.items(problem.low)[numbers], problem.items(problem.high)[numbers]
     changed = _changed(at, clean)

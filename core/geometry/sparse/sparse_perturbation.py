@@ -9,7 +9,7 @@ ones,
   side,
 - "sigma_zero" by descent on a smooth count (`core.geometry.sparse.sigma_zero`),
 
-and both end in reversal and exchange (`core.geometry.sparse.pruning`), after which no item can be given back alone. A
+and both end in pruning and exchange (`core.geometry.sparse.pruning`), after which no item can be restored alone. A
 count found is a bound from above: another support may be smaller. Pixels are places, entries are their channels'
 values; the order "pixel" (or unit) moves all channels of a pixel, the others ("l0", "l1", "entry") single entries.
 
@@ -35,8 +35,7 @@ from core.geometry.boundary.signed_margin import length
 from core.geometry.sparse.attribution import pictures
 from core.geometry.sparse.box_solver import SPARSE_ORDERS, SparseOrder
 from core.geometry.sparse.counted_margin import UNITS, CountedMargin, SparseProblem, Unit, batch_size
-from core.geometry.sparse.pruning import exchange
-from core.geometry.sparse.pruning import reverse as prune
+from core.geometry.sparse.pruning import exchange, prune
 from core.geometry.sparse.sigma_zero import sigma_zero
 from core.geometry.sparse.sparsefool import (
     FOUND,
@@ -124,7 +123,7 @@ def sparse_perturbation(
     unit: Unit = "pixel",
     target_rule: TargetRule = "l2",
     lambdas: Sequence[float] = (1.5, 3.0),
-    reverse: bool = True,
+    prune: bool = True,
     exchanges: int = 1,
     bound: float = 1.0,
     max_loops: int = 50,
@@ -145,7 +144,7 @@ def sparse_perturbation(
         target_rule: SparseFool heads for the class whose linearised boundary is nearest ("l2"), or is crossed with the
             fewest items ("l0"); it may meet any.
         lambdas: pushes of SparseFool's plane, each at least 1; the attempt with the fewest items is kept.
-        reverse: give back what is not needed.
+        prune: restore pixels that need not change.
         exchanges: how often smaller supports are then looked for nearby; each takes about a fifth of the time.
         bound: D, the largest change of one entry.
         max_loops: planes of SparseFool before an attempt is given up.
@@ -164,7 +163,7 @@ def sparse_perturbation(
             differ.
     """
     options = _Options(
-        method, order, unit, target_rule, tuple(lambdas), reverse, exchanges, bound, max_loops, steps, kappa, tied, seed
+        method, order, unit, target_rule, tuple(lambdas), prune, exchanges, bound, max_loops, steps, kappa, tied, seed
     )
     options.check()
     pixels = classifier.accept(images)
@@ -197,7 +196,7 @@ class _Options(NamedTuple):
     unit: Unit
     rule: TargetRule
     lambdas: tuple[float, ...]
-    reverse: bool
+    prune: bool
     exchanges: int
     bound: float
     max_loops: int
@@ -304,7 +303,7 @@ class _Search:
             adversarial, status, loops = descent
             multiplier = torch.full_like(images[:, 0, 0, 0], torch.nan)
         rows = (status == FOUND).nonzero()[:, 0]
-        if options.reverse and len(rows):
+        if options.prune and len(rows):
             smaller = exchange(problem, rows, prune(problem, rows, adversarial[rows]), rounds=options.exchanges)
             adversarial[rows] = smaller.adversarial
         tick(0.9)

@@ -32,7 +32,7 @@ def test_a_point_of_a_plane_is_perturbed_inside_the_box() -> None:
     classifier, images = load_classifier("demo:digits/standard", "cpu"), load_images("demo:digits")
     start = resolve_image(classifier, images, (17,), **PLANE, at=(0.4, 3.0))
     assert float(start.image.min()) < 0
-    found = ask("sparse", classifier, images, rows=(17,), **PLANE, at=(0.4, 3.0), method="sigma_zero", reverse="no")
+    found = ask("sparse", classifier, images, rows=(17,), **PLANE, at=(0.4, 3.0), method="sigma_zero", prune="no")
     np.testing.assert_array_equal(found.image[0], start.image.clamp(0, 1))
     assert found.words == "point 0.40, 3.00"
     changed = np.abs(found.adversarial[0] - found.image[0]).max(0) > 0

@@ -1,4 +1,4 @@
-"""Reversal and exchange: on minima and maxima of pixels, planes and networks, against every subset."""
+"""Pruning and exchange: on minima and maxima of pixels, planes and networks, against every subset."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from core.geometry.sparse import pruning
 from core.geometry.sparse.counted_margin import CountedMargin, SparseProblem, Unit
-from core.geometry.sparse.pruning import exchange, first_places, losses, reverse
+from core.geometry.sparse.pruning import exchange, first_places, losses, prune
 from tests import truths
 
 KAPPA = 1e-4
@@ -62,7 +62,7 @@ def test_two_pixels_that_must_agree_stay_and_of_two_that_suffice_one_stays(
     task = problem(Gate(kind), images, size=size)
     changed = torch.full_like(images, 0.8)
     changed[..., 2, 1] = 0.9  # pixel 9 passes by more, so pixel 3 is cheaper to give back
-    found = reverse(task, torch.arange(2), changed)
+    found = prune(task, torch.arange(2), changed)
     support = (found.adversarial != images).any(1).flatten(1)
     assert [set(row.nonzero()[:, 0].tolist()) for row in support] == [left] * 2
     np.testing.assert_array_equal(found.items, len(left))
@@ -78,7 +78,7 @@ def test_nothing_more_can_be_given_back(unit: Unit, measured: int, monkeypatch: 
     task = problem(network(1, (2, 3, 4)), images, unit)
     numbers, corners = crossing(task)
     assert len(numbers) > 20
-    rough = reverse(task, numbers, corners)
+    rough = prune(task, numbers, corners)
     found = exchange(task, numbers, rough, rounds=2)
     for each in (rough, found):
         at = task.items(each.adversarial)
@@ -98,7 +98,7 @@ def test_exchange_finds_the_smallest_supports_of_a_small_network() -> None:
     images, shape = truths.images(3, (1, 2, 4), seed=4), (1, 2, 4)
     task = problem(network(3, shape), images)
     numbers, corners = crossing(task)
-    found = exchange(task, numbers, reverse(task, numbers, corners), rounds=4)
+    found = exchange(task, numbers, prune(task, numbers, corners), rounds=4)
     least = []
     for number in range(len(images)):
         choices = torch.tensor(list(itertools.product([-1.0, 0.0, 1.0], repeat=8)), dtype=torch.float64).view(
@@ -114,7 +114,7 @@ def test_exchange_finds_the_smallest_supports_of_a_small_network() -> None:
 
 
 def test_planes_are_crossed_with_as_few_pixels_as_can_be() -> None:
-    """Of an affine classifier, greedy reversal of a corner leaves the k largest gains, which is the optimum."""
+    """Of an affine classifier, greedy pruning of a corner leaves the k largest gains, which is the optimum."""
     shape, images = (3, 8, 8), truths.images(2, (3, 8, 8)) / 2 + 0.25
     weight = torch.stack([0 * truths.unit(shape).flatten(), truths.unit(shape, 1).flatten()])
     gain = (weight[1].view(shape) * (weight[1].view(shape) > 0) * (1 - images)).sum(1).flatten(1)
@@ -124,7 +124,7 @@ def test_planes_are_crossed_with_as_few_pixels_as_can_be() -> None:
     bias = torch.stack([needed + (images.flatten(1) @ weight[1]).amin(), torch.zeros(())])
     task = problem(truths.Affine(weight, bias), images)
     corner = torch.where(weight[1].view(shape) > 0, 1.0, 0.0).double().expand_as(images)
-    found = reverse(task, torch.arange(2), corner)
+    found = prune(task, torch.arange(2), corner)
     margin = bias[0] - images.flatten(1) @ weight[1]
     optimum = (ordered.cumsum(1) < (margin + KAPPA)[:, None]).sum(1) + 1
     np.testing.assert_array_equal(found.items, optimum)

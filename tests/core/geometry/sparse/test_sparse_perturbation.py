@@ -125,7 +125,7 @@ def test_the_worked_example_as_the_solver_leaves_it(order: str, entries: int, l1
     module = truths.Affine(torch.stack([0 * w, w]), torch.stack([w @ x + 0.3, 0 * w[0]]))
     classifier = truths.classifier(module, (1, 1, 3), torch.float64)
     images = x.view(1, 1, 1, 3)
-    found = sparse_perturbation(classifier, images, order=order, lambdas=(1.0,), reverse=False)
+    found = sparse_perturbation(classifier, images, order=order, lambdas=(1.0,), prune=False)
     assert (found.entries[0], found.loops[0], found.multiplier[0]) == (entries, 1, 1.0)
     np.testing.assert_allclose(found.l1, l1, rtol=0.021)
     small = sparse_perturbation(classifier, images, order=order, bound=0.1)
@@ -419,7 +419,7 @@ def test_demo_photos() -> None:
     wrong = np.flatnonzero(said != images.labels.numpy())[:3]
     pixels = images.pixels[[*wrong.tolist(), *range(0, 520, 40)]]
     found = sparse_perturbation(classifier, pixels)
-    raw = sparse_perturbation(classifier, pixels, reverse=False)
+    raw = sparse_perturbation(classifier, pixels, prune=False)
     descent = sparse_perturbation(classifier, pixels, method="sigma_zero")
     for each in (found, raw, descent):
         assert each.found.all()

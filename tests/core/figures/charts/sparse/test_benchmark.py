@@ -31,7 +31,7 @@ def a_curve() -> QueryBudgetCurve:
         spent=np.array([[5, 6, 8], [8, 8, 8]]),
         asked=np.array([[20, 30, 40], [8, 8, 8]]),
         compare="methods",
-        reverse=True,
+        prune=True,
         **COST,
     )
 
