@@ -23,7 +23,7 @@ from core.images.load import load_images
 from core.models.demo import demo_models
 from core.models.load import load_classifier
 from core.recipes.recipe import Recipe
-from core.recipes.run import follow
+from core.recipes.run import run_recipe
 from core.runtime.progress import silent
 from core.sources.images import ImageSource
 from core.sources.models import Source
@@ -96,7 +96,7 @@ def test_a_recipe_at_scale_is_complete_and_says_what_it_needs(
     with pytest.raises(
         ValueError, match=r"^expected (the package robustbench to load|to fetch) .*; .*(\.git|name the file)$"
     ):
-        follow(recipe, device="cpu", trust=True)
+        run_recipe(recipe, device="cpu", trust=True)
     with pytest.raises(ValueError, match=r"^expected \w+ in 'data.*' as torchvision keeps it, it is not there"):
         load_images(recipe.images)
 
@@ -136,7 +136,7 @@ def test_a_recipe_at_scale_is_drawn_where_weights_and_images_are(name: str, monk
     monkeypatch.setattr(datasets, data.place, Pictures)
     if data.place == "CIFAR10":
         monkeypatch.setattr(Pictures, "__getitem__", lambda self, row: (_square(row), self.targets[row]))
-    made = follow(recipe, device="cpu", trust=True)
+    made = run_recipe(recipe, device="cpu", trust=True)
     assert made.images.pixels.shape[2:] == made.classifiers[0].input_shape[1:]
     assert [one.name for one in made.classifiers] == [source.rpartition("/")[2] for source in recipe.models]
     assert made.file(".svg").startswith(b"<?xml")
