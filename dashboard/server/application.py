@@ -134,9 +134,9 @@ class Server(App):
                 else []
             ),
         ]
-        told: dict[str, Any] = {"ok": not reasons, "full": self._gate.connected >= self._limits.sessions}
+        health: dict[str, Any] = {"ok": not reasons, "full": self._gate.connected >= self._limits.sessions}
         if request.client is not None and request.client.host in ("127.0.0.1", "::1"):
-            told |= {
+            health |= {
                 "restart": reasons,
                 "sessions": self._gate.connected,
                 "most_sessions": self._limits.sessions,
@@ -149,7 +149,7 @@ class Server(App):
                 "seconds": int(time.monotonic() - self._began),
                 "process": os.getpid(),
             }
-        return JSONResponse(told, status_code=503 if reasons else 200, headers={"Cache-Control": "no-store"})
+        return JSONResponse(health, status_code=503 if reasons else 200, headers={"Cache-Control": "no-store"})
 
 
 def serve(

@@ -48,8 +48,8 @@ def ask(port: int) -> tuple[bool, bool, str]:
                 return True, True, answer.read().decode()
         except urllib.error.HTTPError as error:
             with error:
-                told = json.loads(error.read())
-            return False, True, f"to be restarted: {'; '.join(told.get('restart', ())) or 'it does not say why'}"
+                answer = json.loads(error.read())
+            return False, True, f"to be restarted: {'; '.join(answer.get('restart', ())) or 'it does not say why'}"
         except OSError as error:
             line = f"it does not answer: {error}"
             time.sleep(_PAUSE if left else 0)

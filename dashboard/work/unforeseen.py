@@ -26,9 +26,9 @@ def user_message(error: BaseException) -> str:
     Returns:
         One sentence.
     """
-    said = " ".join(str(error).split())
-    if isinstance(error, _OURS) or (type(error) is ValueError and said.startswith(("expected ", _BEGINS))):
-        return said
+    sentence = " ".join(str(error).split())
+    if isinstance(error, _OURS) or (type(error) is ValueError and sentence.startswith(("expected ", _BEGINS))):
+        return sentence
     reference = vars(error).get(_REFERENCE)
     if reference is None:
         drawn = secrets.token_hex(3).upper()

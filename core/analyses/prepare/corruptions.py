@@ -47,8 +47,8 @@ def noise(inputs: Inputs, *, count: int, strongest: float, draws: int, seed: int
     """A labelled sample under white noise of growing strength."""
     pixels, labels = labelled_sample(inputs.images, count, seed)
     deviations = [strongest * (place + 1) / _DEVIATIONS for place in range(_DEVIATIONS)]
-    told = inputs.on_progress
-    return noise_forecast(inputs.classifier, pixels, labels, deviations, draws=draws, seed=seed, on_progress=told)
+    report = inputs.on_progress
+    return noise_forecast(inputs.classifier, pixels, labels, deviations, draws=draws, seed=seed, on_progress=report)
 
 
 def augmentation(inputs: Inputs, **settings: Any) -> PrimeDraws:

@@ -183,8 +183,8 @@ def triangle_of_walks(inputs: Inputs, *, mode: Mode, delta: float, steps: int, r
     classifier, rows, on_progress = inputs.classifier, inputs.rows, inputs.on_progress
     if len(rows) != 3:
         raise ImageError(f"expected a source and two targets for a triangle, got {len(rows)} images")
-    source, told = source_of(inputs.start), part_of(on_progress, 0.0, _WALKED)
-    found = walks_of(classifier, source, targets_of(inputs.images, rows), mode, delta, steps, told)
+    source, report = source_of(inputs.start), part_of(on_progress, 0.0, _WALKED)
+    found = walks_of(classifier, source, targets_of(inputs.images, rows), mode, delta, steps, report)
     if not np.isfinite(found.endpoints).all():
         words = ", ".join(found.status.tolist())
         raise ImageError(f"expected two walks for a triangle, got {words}; choose another source or a smaller delta")

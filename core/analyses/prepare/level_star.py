@@ -132,11 +132,11 @@ def _targets(
     Raises:
         ImageError: if there is none.
     """
-    said, own = classifier.predict(images.pixels).label, int(classifier.predict(source).label[0])
+    predicted, own = classifier.predict(images.pixels).label, int(classifier.predict(source).label[0])
     order = torch.randperm(len(images), generator=torch.Generator().manual_seed(seed)).tolist()
     chosen = [row for row in dict.fromkeys(rows[1:]) if row != rows[0]]
-    others = [row for row in order if said[row] != own and row not in chosen]
+    others = [row for row in order if predicted[row] != own and row not in chosen]
     taken = [*chosen, *others][:count]
     if not taken:
         raise ImageError("expected an image of another class to walk to, got none; choose another set")
-    return sorted(taken, key=lambda row: (said[row], row))  # neighbours in the picture are of one class
+    return sorted(taken, key=lambda row: (predicted[row], row))  # neighbours in the picture are of one class

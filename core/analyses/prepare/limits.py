@@ -25,8 +25,8 @@ def survival_of_sample(inputs: Inputs, *, count: int, seed: int, **settings: Any
     """The survival of images drawn evenly from the classes."""
     labels = inputs.images.labels.numpy()
     chosen = inputs.images[stratified(labels, min(count, len(labels)), seed)]
-    told = inputs.on_progress
-    return survival(inputs.classifier, chosen.pixels, count=count, seed=seed, on_progress=told, **settings)
+    report = inputs.on_progress
+    return survival(inputs.classifier, chosen.pixels, count=count, seed=seed, on_progress=report, **settings)
 
 
 def overlay_of_two(inputs: Inputs, *, orders: int, seed: int) -> Overlay:

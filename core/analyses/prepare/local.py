@@ -109,9 +109,9 @@ def by_radius(
 ) -> RadiusSweep:
     """The local properties at several radii, over the chosen image and others of the set."""
     taken = _drawn(inputs, others, seed)
-    pixels, told = inputs.images[taken].pixels, inputs.on_progress
+    pixels, report = inputs.images[taken].pixels, inputs.on_progress
     found = radius_sweep(
-        inputs.classifier, pixels, tuple(radii), count=directions, seed=seed, on_progress=told, **settings
+        inputs.classifier, pixels, tuple(radii), count=directions, seed=seed, on_progress=report, **settings
     )
     return replace(found, row=np.array(taken, np.int32))
 
@@ -121,8 +121,8 @@ def comparison_of_set(
 ) -> AdversarialComparison:
     """The local properties of the chosen image and others of the set, beside those of adversarial points and noise."""
     taken = _drawn(inputs, others, seed)
-    pixels, told = inputs.images[taken].pixels, inputs.on_progress
-    found = adversarial_comparison(inputs.classifier, pixels, radius, seed=seed, on_progress=told, **settings)
+    pixels, report = inputs.images[taken].pixels, inputs.on_progress
+    found = adversarial_comparison(inputs.classifier, pixels, radius, seed=seed, on_progress=report, **settings)
     return replace(found, row=np.array(taken, np.int32))
 
 

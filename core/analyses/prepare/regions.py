@@ -227,10 +227,10 @@ def graph(inputs: Inputs, *, among: str, of_class: int, count: int, step: float,
         ValueError: if the model gives fewer than two images the class.
     """
     images, rows = inputs.images, inputs.rows
-    said = inputs.reference.predict(images.pixels).label
-    own = of_class if of_class >= 0 else int(said[rows[0]])
-    chosen = stratified(np.where(said == own, said, -1) if among == "one class" else said, count, seed)
-    chosen = chosen[np.argsort(said[chosen], kind="stable")]
+    predicted = inputs.reference.predict(images.pixels).label
+    own = of_class if of_class >= 0 else int(predicted[rows[0]])
+    chosen = stratified(np.where(predicted == own, predicted, -1) if among == "one class" else predicted, count, seed)
+    chosen = chosen[np.argsort(predicted[chosen], kind="stable")]
     if len(chosen) < 2:
         raise ValueError(
             f"expected two or more images that the model gives the class, found {len(chosen)}; choose another image, or"

@@ -31,11 +31,11 @@ def _path_chart(inputs: ChartInputs, **figure: Any) -> Chart:
     each = len(charts[0].panels)  # one below the other; models side by side
     panels = [one.panels[row] for row in range(each) for one in charts]
     meaning = path_meaning(figure["show"], projected)  # said once
-    said = [
+    sentences = [
         f"{one.name}: {drawn.caption.removesuffix(meaning).strip()}"
         for one, drawn in zip(inputs.classifiers, charts, strict=True)
     ]
-    return replace(chart, panels=tuple(panels), columns=len(inputs.results), caption=" ".join([*said, meaning]))
+    return replace(chart, panels=tuple(panels), columns=len(inputs.results), caption=" ".join([*sentences, meaning]))
 
 
 def _graph_chart(inputs: ChartInputs, **figure: Any) -> Chart:

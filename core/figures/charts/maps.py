@@ -102,11 +102,11 @@ def map_chart(
     if paths is not None:
         layers += path_layers(paths, palette)
     layers += _marks(found.positions, found.row, marked)
-    said = _caption(found, colour, scale), _background_words(found, background), _WARNING
+    sentences = _caption(found, colour, scale), _background_words(found, background), _WARNING
     return Chart(
         panels=(_panel(layers, sheet, title),),
         name="map",
-        caption=" ".join(filter(None, said)),
+        caption=" ".join(filter(None, sentences)),
         alt=_alt(found, class_names),
         legend=_grey(values, colour) if scale is not None else _legend(classes, class_names, palette),
     )
@@ -262,10 +262,10 @@ def _sheet(
     colours = style.class_colours(drawn.background, palette=palette).astype(np.float64)
     strength = _STRONGEST * (_FAINTEST + (1 - _FAINTEST) * drawn.belief)[..., None]
     faded = np.rint(255 + strength * (colours - 255)).astype(np.uint8)
-    said = [f"would be {name}" for name in class_names]
-    words = (*said, *(f"{one}, not to be believed here" for one in said))
+    labels = [f"would be {name}" for name in class_names]
+    words = (*labels, *(f"{one}, not to be believed here" for one in labels))
     doubtful = drawn.belief <= 0
-    index = np.where(drawn.background >= 0, drawn.background + len(said) * doubtful, -1)
+    index = np.where(drawn.background >= 0, drawn.background + len(labels) * doubtful, -1)
     return FieldLayer(x=drawn.x, y=drawn.y, colours=faded, hover=words, hover_index=index, scale=scale)
 
 
@@ -357,5 +357,5 @@ def _background_words(found: EmbeddingMap, background: str) -> str:
 
 def _alt(found: EmbeddingMap, class_names: Sequence[str]) -> str:
     counts = np.bincount(found.predicted[found.predicted >= 0], minlength=len(class_names))
-    said = ", ".join(f"{class_names[k]} {counts[k]}" for k in np.argsort(-counts) if counts[k])
-    return f"A map of {len(found.positions)} images as points, near each other where they are alike. Predicted: {said}."
+    each = ", ".join(f"{class_names[k]} {counts[k]}" for k in np.argsort(-counts) if counts[k])
+    return f"A map of {len(found.positions)} images as points, near each other where they are alike. Predicted: {each}."

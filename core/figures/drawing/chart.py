@@ -100,7 +100,7 @@ class LinesLayer:
     hover: tuple[str, ...] = ()  # what each point of all paths says, where its coordinates do not
 
     @property
-    def said(self) -> tuple[str, ...]:
+    def hover_text(self) -> tuple[str, ...]:
         """What the rows of `joined` say."""
         words = iter(self.hover)
         parts = [(*(next(words) for _ in path), "") for path in self.paths]
@@ -295,7 +295,7 @@ def side_by_side(charts: Sequence[Chart]) -> Chart:
     entries = {entry.label: entry for chart in charts for entry in chart.legend}
     sentences = [re.split(r"(?<=[.;]) (?=[A-Z])", chart.caption) for chart in charts]
     shared = [each for each in sentences[0] if all(each in other for other in sentences)]
-    own = [" ".join(each for each in said if each not in shared) for said in sentences]
+    own = [" ".join(each for each in hover_text if each not in shared) for hover_text in sentences]
     captions = [f"{chart.panels[0].title}: {words}" for chart, words in zip(charts, own, strict=True) if words]
     return replace(
         first,

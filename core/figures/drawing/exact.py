@@ -48,11 +48,11 @@ def with_exact_curvature(chart: Chart, values: Mapping[str, float], unit: str) -
         return chart
     panel = chart.panels[0]
     lines = tuple(_across(panel, value) for value in values.values())
-    said = "; ".join(f"{model} {value:.4g} {unit}".rstrip() for model, value in values.items())
+    numbers = "; ".join(f"{model} {value:.4g} {unit}".rstrip() for model, value in values.items())
     layers: tuple[Layer, ...] = (*panel.layers, _line(lines))
     drawn = replace(chart, panels=(replace(panel, layers=layers),))
     return _told(
-        drawn, f"Dashed, in red: the exact value of all curvatures, known on paper: {said}.", "exact curvature"
+        drawn, f"Dashed, in red: the exact value of all curvatures, known on paper: {numbers}.", "exact curvature"
     )
 
 

@@ -48,8 +48,8 @@ def readable(words: str) -> str:
 def _line(words: str) -> str:
     """A line without control signs, as long as it was: blanks at its ends may keep it in place."""
     start, end = len(words) - len(words.lstrip(" ")), len(words) - len(words.rstrip(" "))
-    said = plain(words)
-    return " " * start + said + " " * end if said else " " * bool(words)
+    text = plain(words)
+    return " " * start + text + " " * end if text else " " * bool(words)
 
 
 def with_known_letters(chart: Chart) -> Chart:
@@ -68,12 +68,14 @@ def with_known_letters(chart: Chart) -> Chart:
     if all(readable(words) == words for words in words_in(chart)):
         return chart
     runs = dict.fromkeys(run for words in words_in(chart) for run in _unknown(words))
-    told = [f"{run} as {coded(run, known)}" for run in list(runs)[:_MOST_TOLD]]
+    letters = [f"{run} as {coded(run, known)}" for run in list(runs)[:_MOST_TOLD]]
     if len(runs) > _MOST_TOLD:
-        told.append(f"{len(runs) - _MOST_TOLD} more alike")
-    said = f"No font here has these letters, drawn as their code points: {', '.join(told)}; install one that has them."
+        letters.append(f"{len(runs) - _MOST_TOLD} more alike")
+    note = (
+        f"No font here has these letters, drawn as their code points: {', '.join(letters)}; install one that has them."
+    )
     changed: Chart = _mapped(chart, readable)
-    return replace(changed, caption=" ".join(filter(None, [chart.caption, said if runs else ""])))
+    return replace(changed, caption=" ".join(filter(None, [chart.caption, note if runs else ""])))
 
 
 def words_in(part: Any) -> Iterator[str]:

@@ -48,8 +48,8 @@ def matrix_panel(
     for (row, column), value in np.ndenumerate(values):
         positions.append((float(column), float(size - 1 - row)))
         beside = float(notes[row, column])
-        said = f"{value:.2f}" if math.isfinite(value) else "none"
-        words.append(said + (f"\n{note} {beside:.2g}" if math.isfinite(beside) else ""))
+        text = f"{value:.2f}" if math.isfinite(value) else "none"
+        words.append(text + (f"\n{note} {beside:.2g}" if math.isfinite(beside) else ""))
     ticks = tuple((float(k), names[k].replace(", ", "\n")) for k in range(size))
     up = tuple((float(size - 1 - k), names[k].replace(", ", "\n")) for k in range(size))
     return Panel(

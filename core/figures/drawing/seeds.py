@@ -61,8 +61,8 @@ def seeds_in_one_line(
     folded = _by_colour(chart, models, groups, names, colours) if colours else _by_panel(chart, models, groups, names)
     if folded is None:
         return replace(chart, caption=f"{chart.caption} {_APART}".strip())
-    said = " and ".join(f"{len(group)} {word} ({', '.join(models[k] for k in group)})" for group in several)
-    words = f"One line for {said}: {_LINE}"
+    named = " and ".join(f"{len(group)} {word} ({', '.join(models[k] for k in group)})" for group in several)
+    words = f"One line for {named}: {_LINE}"
     caption = f"{words} {_LEFT_OUT} {chart.caption}" if chart.caption else words
     return replace(folded, caption=caption, alt=f"{words} {chart.alt}".strip())
 
@@ -243,7 +243,7 @@ def _one_line(lines: Sequence[LinesLayer], x: Axis, y: Axis, colour: str) -> lis
     breaks = np.flatnonzero(~(known[:-1] & known[1:] & np.isfinite(between).all(0))) + 1
     layers: list[Layer] = []
     means: list[np.ndarray] = []
-    said: list[str] = []
+    texts: list[str] = []
     for run in np.split(np.arange(len(at)), breaks):
         if not len(run) or not known[run[0]]:
             continue
@@ -253,13 +253,13 @@ def _one_line(lines: Sequence[LinesLayer], x: Axis, y: Axis, colour: str) -> lis
         place, values = place[new], values[:, new]
         mean, low, high = _shown(values.mean(0), y), _shown(values.min(0), y), _shown(values.max(0), y)
         means.append(np.stack([place, mean], 1))
-        said += [
+        texts += [
             f"mean {middle:.3g}, from {least:.3g} to {most:.3g}"
             for middle, least, most in zip(values.mean(0), values.min(0), values.max(0), strict=True)
         ]
         if lines[0].role == "curve":
             layers.append(BandLayer(x=place, low=low, high=high, colour=colour))
-    line = replace(lines[0], paths=tuple(means), colour=colour, hover=tuple(said), labels=())
+    line = replace(lines[0], paths=tuple(means), colour=colour, hover=tuple(texts), labels=())
     return [*layers, line]
 
 

@@ -186,13 +186,13 @@ def _axis(panels: Sequence[Panel], side: int) -> Axis:
     first = axes[0]
     if len({axis.symlog for axis in axes}) > 1 or len({axis.scale for axis in axes}) > 1:
         return first
-    said = [panel.limits[side] for panel in panels]
-    ends = [limits or _reach(panel, side) for limits, panel in zip(said, panels, strict=True)]
+    given = [panel.limits[side] for panel in panels]
+    ends = [limits or _reach(panel, side) for limits, panel in zip(given, panels, strict=True)]
     known = [each for each in ends if each is not None]
     if not known:
         return first
     low, high = min(low for low, _ in known), max(high for _, high in known)
-    if None in said:
+    if None in given:
         low, high = _with_room(low, high, first.scale == "log")
     if any(axis.ticks is None for axis in axes):
         ticks = None

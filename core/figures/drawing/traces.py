@@ -243,8 +243,8 @@ class PanelTraces:
             self._curve(x, y, line={"color": style.HALO, "width": _STROKE * stroke.halo}, hoverinfo="skip", **common)
             self._curve(x, y, line=line, hoverinfo="skip", **common)
         else:
-            said = {"text": [*map(escape_html, layer.said)], "hoverinfo": "text"} if layer.hover else {}
-            self._curve(x, y, line=line, name=escape_html(layer.name), **common, **said)
+            hover_text = {"text": [*map(escape_html, layer.hover_text)], "hoverinfo": "text"} if layer.hover else {}
+            self._curve(x, y, line=line, name=escape_html(layer.name), **common, **hover_text)
         for path, words in zip(layer.paths, layer.labels, strict=False):
             if words and len(path):
                 self._label(words, path[len(path) // 2], yanchor="middle")

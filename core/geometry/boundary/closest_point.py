@@ -80,7 +80,7 @@ def closest_points(
         source: the class of each image.
         norm: the norm in which to be near.
         max_steps: most slides of one point.
-        tick: told the fraction done, now and then.
+        tick: called with the fraction done, now and then.
 
     Returns:
         Points with F = 0 to a small fraction of the distance, none further than it was, and the slides tried for each.

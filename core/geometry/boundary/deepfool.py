@@ -108,7 +108,7 @@ def boundary_points(
         overshoot: how much further than the linearised boundary to look for another class, and at most how much further
             than the point `crossed` lies; relative to the distance.
         tolerance: length of the interval that encloses the point, relative to the distance.
-        on_progress: told the fraction done.
+        on_progress: called with the fraction done.
 
     Returns:
         The points; an image without one is a row of NaN with its `status`. `forwards` and `gradients` count images put

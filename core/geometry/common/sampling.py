@@ -36,9 +36,9 @@ def correct_rows(
     """
     if count < 1:
         raise ValueError(f"expected at least one image, got {count}")
-    said = np.stack([classifier.predict(images).label for classifier in classifiers])
-    wanted = np.where(labels >= 0, labels, said[0])
-    rows = stratified(np.where((said == wanted).all(0), wanted, -1), count, seed)
+    predicted = np.stack([classifier.predict(images).label for classifier in classifiers])
+    wanted = np.where(labels >= 0, labels, predicted[0])
+    rows = stratified(np.where((predicted == wanted).all(0), wanted, -1), count, seed)
     if not len(rows):
         raise ValueError(f"expected images that all models classify correctly, got {len(images)} that they do not")
     return rows

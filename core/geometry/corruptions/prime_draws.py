@@ -125,13 +125,13 @@ def prime_draws(
     mixtures = [replace(one, mix=torch.tensor([mix])) for one in drawn]
     copies = pixels.repeat(draws, 1, 1, 1)
     made = torch.stack([filters(copies), fields(copies), curves(copies), torch.cat([one(pixels) for one in mixtures])])
-    said = classifier.predict(torch.cat([pixels, made.flatten(0, 1)]))
+    predicted = classifier.predict(torch.cat([pixels, made.flatten(0, 1)]))
     levels = torch.linspace(0, 1, _LEVELS)
     return PrimeDraws(
         images=made.numpy(),
         displacement=(made - pixels).flatten(2).norm(dim=2).numpy(),
-        predicted=said.label[1:].reshape(len(ROWS), draws),
-        confidence=said.confidence[1:].reshape(len(ROWS), draws),
+        predicted=predicted.label[1:].reshape(len(ROWS), draws),
+        confidence=predicted.confidence[1:].reshape(len(ROWS), draws),
         kernel=filters.kernel.numpy(),
         response=filters.response(_RESPONSE).numpy(),
         field=fields.field.numpy(),
@@ -144,8 +144,8 @@ def prime_draws(
         chain=torch.cat([one.kind for one in mixtures]).numpy(),
         weight=torch.cat([one.weights for one in mixtures]).numpy(),
         mix=float(mix),
-        clean_class=int(said.label[0]),
-        clean_confidence=float(said.confidence[0]),
+        clean_class=int(predicted.label[0]),
+        clean_confidence=float(predicted.confidence[0]),
         seed=seed,
         num_classes=classifier.num_classes,
         fingerprint=classifier.fingerprint,

@@ -98,8 +98,8 @@ def severity_path(
     severities = np.linspace(0.0, WORST, steps)
     clean = image.detach()[None]
     images = torch.cat([corrupt(clean, name, float(severity), seed) for severity in severities])
-    said = classifier.predict(images)
-    source = label if label >= 0 else int(said.label[0])
+    predicted = classifier.predict(images)
+    source = label if label >= 0 else int(predicted.label[0])
     if source < 0:
         raise ValueError("expected finite logits at the image, to say which class it is in, got NaN or infinity")
     sweep = severity_sweep(
@@ -116,7 +116,7 @@ def severity_path(
         severity=severities,
         strength=sweep.strength[0],
         images=images.to("cpu", torch.float32).numpy(),
-        probabilities=said.probabilities,
+        probabilities=predicted.probabilities,
         predicted=sweep.predicted[0, :, 0],
         distance=sweep.distance[0, :, 0],
         displacement=sweep.displacement[0, :, 0],

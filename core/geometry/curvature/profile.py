@@ -127,7 +127,7 @@ def curvature_profile(
         tolerance: of ||S v - k v||, relative to the largest |k|, where not all curvatures are computed.
         backend: how second derivatives are computed; "auto": the fastest here, measured once.
         seed: of random starting directions.
-        on_progress: told the fraction done, and while the search runs the curvatures so far, without directions.
+        on_progress: called with the fraction done, and while the search runs the curvatures so far, without directions.
 
     Returns:
         The curvatures, sorted descending, with summaries. `forwards` and `gradients` count images put through and back,

@@ -78,7 +78,7 @@ def curvature_scale(
         method: differences of the gradient, or exact curvatures of the network with its kinks rounded.
         directions: how many extreme curvatures the search looks for, half of them from each end.
         seed: of random starting directions.
-        on_progress: told the fraction done, and after each scale the curves so far, NaN beyond.
+        on_progress: called with the fraction done, and after each scale the curves so far, NaN beyond.
 
     Returns:
         The curves.

@@ -93,7 +93,7 @@ def curvature_section(
         resolution: grid points along each side.
         seed: of the direction that the plane leans to.
         words: how a figure calls the image.
-        on_progress: told the fraction done and coarser slices.
+        on_progress: called with the fraction done and coarser slices.
 
     Returns:
         The section.

@@ -123,7 +123,7 @@ def detection_exhibit(
         resamples: of the images, for the bands.
         scale: of differences for networks of kinks, in ℓ2 pixel.
         seed: of directions, starts and resamples.
-        on_progress: told the fraction done.
+        on_progress: called with the fraction done.
 
     Returns:
         Scores, curves, areas and recovery; the `caveat` belongs beside them.

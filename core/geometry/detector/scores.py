@@ -80,7 +80,7 @@ def detect_perturbed(
         method: as in `core.geometry.curvature.profile.curvature_profile`.
         scale: of differences, in ℓ2 pixel.
         seed: of the random directions.
-        on_progress: told the fraction done.
+        on_progress: called with the fraction done.
 
     Returns:
         Scores, their standard errors and the guess for the class before. Which score means "perturbed" depends on the

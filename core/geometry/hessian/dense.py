@@ -23,7 +23,7 @@ def hessian_matrix(
 
     Args:
         products: of the second derivative, in the way they are computed.
-        tick: told the fraction of columns done.
+        tick: called with the fraction of columns done.
         memory: for d² values at least, which the matrix is put in; its own when None.
 
     Returns:

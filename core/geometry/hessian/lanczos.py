@@ -110,7 +110,7 @@ def extreme_eigenvalues(
         block: directions a step.
         budget: most products of each map; 6 times the count and 40 more when None.
         seed: of the directions it starts from.
-        tick: told the fraction of the budget spent.
+        tick: called with the fraction of the budget spent.
         watch: told, before each tick, the maps still searched, their eigenvalues so far and estimates of the residuals.
 
     Returns:

@@ -116,7 +116,7 @@ class ShapeOperator:
         Args:
             row: which point.
             seed: of the random basis.
-            tick: told the fraction of columns done.
+            tick: called with the fraction of columns done.
             memory: for d² values at least, which the matrix is put in; its own when None.
 
         Returns:

@@ -109,14 +109,14 @@ class LogOdds:
             with torch.enable_grad():
                 points = images[rows].detach().requires_grad_()
                 logits = self._logits(points)
-            said = logits.detach()
-            value, weights = _weighed(said, classes[rows])
+            detached = logits.detach()
+            value, weights = _weighed(detached, classes[rows])
             count_passes(gradients=len(points))
             if not logits.requires_grad:  # logits that do not depend on the image
-                return value, torch.zeros_like(points.detach()), said
+                return value, torch.zeros_like(points.detach()), detached
             # of each row's value in its own image: rows do not see each other
             (gradient,) = torch.autograd.grad(logits, points, weights, materialize_grads=True)
-            return value, gradient.contiguous(), said
+            return value, gradient.contiguous(), detached
 
         return Slope(*self._in_chunks(forward_and_back, len(images)))
 

@@ -66,9 +66,10 @@ def label_rays(
         asked = _Asked(outputs, images, vectors, found, own[found])
         for _ in range(_HALVINGS):
             middle = (low + high) / 2
-            said = asked(middle)
-            same = said == own[found]
-            low, high, there = middle.where(same, low), high.where(same, middle), there.where(same | (said < 0), said)
+            predicted = asked(middle)
+            same = predicted == own[found]
+            low, high = middle.where(same, low), high.where(same, middle)
+            there = there.where(same | (predicted < 0), predicted)
         distance[found], reached[found] = (low + high) / 2, there
     reached = reached.where(~distance.isnan(), -1)
     return Rays(distance.view(2, *seen.shape[1:]), reached.view(2, *seen.shape[1:]))

@@ -182,10 +182,10 @@ class DivergenceSearch:
                 break
             begin, done = done, done + (1 - done) / 2  # how many rounds it takes is not known
 
-            def told(part: float, begin: float = begin, end: float = done) -> None:
+            def report(part: float, begin: float = begin, end: float = done) -> None:
                 tick(begin + part * (end - begin))
 
-            lengths = self.lengths(images, probabilities, pairs, told)
+            lengths = self.lengths(images, probabilities, pairs, report)
             value = far[pairs[:, 0], pairs[:, 1]] + weight * lengths
             known[pairs[:, 0], pairs[:, 1]], exact[pairs[:, 0], pairs[:, 1]] = value, True
             if same:

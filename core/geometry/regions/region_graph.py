@@ -140,8 +140,8 @@ class _Graph:
     """The graph while it fills."""
 
     def __init__(self, classifier: Classifier, pixels: Tensor) -> None:
-        said = classifier.predict(pixels)
-        self._class, self._confidence = said.label.astype(np.int32), said.confidence
+        predicted = classifier.predict(pixels)
+        self._class, self._confidence = predicted.label.astype(np.int32), predicted.confidence
         count = len(pixels)
         alike = (self._class[:, None] == self._class) & (self._class >= 0)
         self.pairs = np.argwhere(np.triu(alike, 1))

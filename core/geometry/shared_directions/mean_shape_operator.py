@@ -84,7 +84,7 @@ def shared_directions(
         scale: of differences, in ℓ2 pixel.
         tolerance: of ||S_mean v - k v||, relative to the largest |k|.
         seed: of random starting directions.
-        on_progress: told the fraction done.
+        on_progress: called with the fraction done.
 
     Returns:
         The directions.

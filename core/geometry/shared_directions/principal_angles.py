@@ -70,7 +70,7 @@ def direction_overlap(
         directions: dimension of each subspace.
         scale: of differences for networks of kinks, in ℓ2 pixel.
         seed: of whatever is random.
-        on_progress: told the fraction done.
+        on_progress: called with the fraction done.
 
     Returns:
         Shares and angles of every ordered pair of models.

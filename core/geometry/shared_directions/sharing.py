@@ -157,7 +157,7 @@ def direction_sharing(
         probes: random directions of each comparison.
         scale: of differences for networks of kinks, in ℓ2 pixel.
         seed: of whatever is random.
-        on_progress: told the fraction done, and twice the result without what is still missing.
+        on_progress: called with the fraction done, and twice the result without what is still missing.
 
     Returns:
         Directions and ratios.
@@ -300,7 +300,7 @@ def direction_sensitivity(
         draws: of noise, for each subspace and length.
         scale: of differences for networks of kinks, in ℓ2 pixel.
         seed: of whatever is random.
-        on_progress: told the fraction done.
+        on_progress: called with the fraction done.
 
     Returns:
         The shares of draws that change the class, by subspace and length.

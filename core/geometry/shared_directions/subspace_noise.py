@@ -76,7 +76,7 @@ def subspace_noise(
         lengths: of the noise, in ℓ2 pixel.
         draws: of noise, for each subspace; the same draws at every length.
         seed: of the noise.
-        on_progress: told the fraction done.
+        on_progress: called with the fraction done.
 
     Returns:
         The shares. Noise is not clipped to the pixel box.

@@ -216,13 +216,13 @@ def _caption(
     first = results[0]
     words = []
     if {"scores", "roc"} & set(kinds):
-        said = f"{perturbation_words(first, chosen[0])} times the distance to the boundary"
+        perturbation = f"{perturbation_words(first, chosen[0])} times the distance to the boundary"
         if first.attack[chosen[0]] == "shortest":
-            said = "the shortest perturbation that DDN found"
+            perturbation = "the shortest perturbation that DDN found"
         elif first.attack[chosen[0]] == "pairs":
             lengths = ", ".join(f"{one.overshoot[k]:.3g}" for one, k in zip(results, chosen, strict=True))
-            said = f"the adversarial image of each pair, {lengths} times as far as the boundary in the median"
-        words.append(f"Scores and curve: {said}.")
+            perturbation = f"the adversarial image of each pair, {lengths} times as far as the boundary in the median"
+        words.append(f"Scores and curve: {perturbation}.")
     if "scores" in kinds:
         words.append(f"Scores: mean curvature at the {_WORDS[score]}, above 0 where the image's class is not convex.")
     if {"roc", "auc"} & set(kinds):
@@ -247,11 +247,11 @@ def _caption(
 
 
 def _alt(results: Sequence[DetectionExhibit], names: Sequence[str], chosen: Sequence[int]) -> str:
-    said = []
+    sentences = []
     for one, name, place in zip(results, names, chosen, strict=True):
         areas = ", ".join(f"{perturbation_words(one, k)} {one.auc[k, 0]:.2f}" for k in range(len(one.attack)))
-        said.append(
+        sentences.append(
             f"{name}: AUC by the nearest boundary {areas}; class recovered at {perturbation_words(one, place)} in"
             f" {one.recovery[place]:.2f}"
         )
-    return f"Detection of perturbed images by curvature. {'; '.join(said)}.".replace("nan", "unknown")
+    return f"Detection of perturbed images by curvature. {'; '.join(sentences)}.".replace("nan", "unknown")

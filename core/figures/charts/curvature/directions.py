@@ -191,13 +191,13 @@ def _scale(one: DirectionSharing | DirectionSensitivity) -> str:
 
 
 def _sharing_alt(results: Sequence[DirectionSharing], names: Sequence[str], show: SharingShow) -> str:
-    said = []
+    sentences = []
     for one, name in zip(results, names, strict=True):
         known = ((words, _middle(getattr(one, field))) for field, words, _ in _KINDS if one.complete)
         middles = [(words, float(np.nanmean(middle))) for words, middle in known if np.isfinite(middle).any()]
-        said.append(f"{name}: {len(one.curvatures)} directions" + "".join(f", {w} {v:.3g}" for w, v in middles))
+        sentences.append(f"{name}: {len(one.curvatures)} directions" + "".join(f", {w} {v:.3g}" for w, v in middles))
     what = "Pictures of shared curved directions." if show == "pictures" else "Curves of curvature over chance."
-    return f"{what} {'; '.join(said)}."
+    return f"{what} {'; '.join(sentences)}."
 
 
 # -- what noise along them flips --------------------------------------------------------------------------------------
@@ -274,12 +274,12 @@ def sensitivity_chart(
 
 
 def _sensitivity_words(results: Sequence[DirectionSensitivity], names: Sequence[str]) -> str:
-    said = []
+    sentences = []
     for one, name in zip(results, names, strict=True):
         middle = len(one.length) // 2
         rates = ", ".join(f"{span} {rate:.2f}" for span, rate in zip(one.spans, one.rate[:, middle], strict=True))
-        said.append(f"{name} at {one.length[middle]:.3g} ℓ2: {rates}.")
-    return " ".join(said)
+        sentences.append(f"{name} at {one.length[middle]:.3g} ℓ2: {rates}.")
+    return " ".join(sentences)
 
 
 # -- between models ---------------------------------------------------------------------------------------------------
@@ -297,7 +297,7 @@ def overlap_chart(result: DirectionOverlap, *, show: OverlapShow = "share") -> C
     """
     names = tuple(str(name) for name in result.models)
     short = tuple(name.replace("/", "/\n") for name in names)
-    said = ", ".join(
+    shares = ", ".join(
         f"{names[row]} in {names[column]} {value:.2f}" for (row, column), value in np.ndenumerate(result.share)
     )
     words = (
@@ -316,7 +316,7 @@ def overlap_chart(result: DirectionOverlap, *, show: OverlapShow = "share") -> C
             x_label="in the span of",
             y_label="directions of",
         )
-        return Chart(panels=(panel,), name="direction_overlap", caption=words, alt=f"A matrix: {said}.")
+        return Chart(panels=(panel,), name="direction_overlap", caption=words, alt=f"A matrix: {shares}.")
     layers: list[Layer] = []
     legend = []
     number = np.arange(1.0, result.directions + 1)
@@ -340,6 +340,6 @@ def overlap_chart(result: DirectionOverlap, *, show: OverlapShow = "share") -> C
             f"Principal angles between the spans of {result.directions} shared directions: 0° for a direction that both"
             " hold, 90° for one that is foreign to the other. Dashed: the same model from other images."
         ),
-        alt=f"Rising curves of principal angles. Shares in common: {said}.",
+        alt=f"Rising curves of principal angles. Shares in common: {shares}.",
         legend=tuple(legend),
     )

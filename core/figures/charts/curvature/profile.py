@@ -160,11 +160,11 @@ def _profile(
             layers.append(LinesLayer(paths=mean, colour=colour or style.PRINT.quiet, dash="dotted"))
         if np.isfinite(shown[0]).all():
             paths = tuple(np.stack([place[piece], axis.at(shown[0, piece])], 1) for piece in pieces)
-            said = tuple(
+            hover_text = tuple(
                 f"{number} of {result.dimension}: {value:.3g} {unit}".rstrip()
                 for number, value in zip(rank, shown[0], strict=True)
             )
-            layers.append(LinesLayer(paths=paths, colour=colour, hover=said))
+            layers.append(LinesLayer(paths=paths, colour=colour, hover=hover_text))
     what = "curvature × distance" if values == "times distance" else "principal curvature"
     return Panel(
         layers=tuple(layers),

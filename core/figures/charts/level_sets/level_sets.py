@@ -77,8 +77,8 @@ def level_set_chart(
         )
     pair = min(shown, len(targets)) - 1
     legend: list[LegendEntry] = model_legend(models) if len(models) > 1 else []
-    told = [
-        _told(result, place, name, class_names, target_words)
+    sentences = [
+        _sentence(result, place, name, class_names, target_words)
         for result, name in zip(results, models, strict=True)
         for place in ([pair] if show == "film" else range(len(targets)))
     ]
@@ -107,7 +107,7 @@ def level_set_chart(
         name="level_set" if show == "film" else "level_set_ends",
         columns=len(panels) if show == "ends" else 1,
         caption=meaning + _walking(results),
-        alt=" ".join(told),
+        alt=" ".join(sentences),
         legend=tuple(legend),
     )
 
@@ -134,7 +134,7 @@ def _walking(results: Sequence[LevelSetAtImage]) -> str:
     return f" Walks {mode}; allowed to lose {first.delta[0]:g}." + (" Not finished." if under_way else "")
 
 
-def _told(
+def _sentence(
     result: LevelSetAtImage, pair: int, model: str, class_names: Sequence[str], target_words: Sequence[str]
 ) -> str:
     """One walk in words."""

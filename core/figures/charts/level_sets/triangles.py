@@ -90,7 +90,7 @@ def level_triangle_chart(
         " is what the schedule alone would leave. A walk that stays put wins the share: compare shares of walks that"
         " came equally far.",
     }
-    told = (
+    sentences = (
         f"{name}: {100 * one.shares(np.array([0.2]))[0]:.0f} % of the triangle within 0.2 of the source's confidence,"
         f" {', '.join(f'{100 * left:.0f} %' for left in one.ratio)} of the way left."
         for one, name in zip(triangles, models, strict=True)
@@ -103,20 +103,20 @@ def level_triangle_chart(
         name="level_triangle",
         columns=len(heat) if "triangle" in parts else 2,
         caption=" ".join(meanings[part] for part in parts) + below,
-        alt=" ".join(told),
+        alt=" ".join(sentences),
         legend=tuple(legend) if "shares" in parts else (),
     )
 
 
 def _confidences(triangles: Sequence[LevelTriangle], models: Sequence[str]) -> str:
     """The confidence at the source and its range on each triangle."""
-    told = []
+    sentences = []
     for one, name in zip(triangles, models, strict=True):
         known = one.confidence[0][np.isfinite(one.confidence[0])]
         span = f", from {known.min():.4f} to {known.max():.4f} on the triangle" if len(known) else ""
         whose = f"{name}: confidence" if len(models) > 1 else "Confidence"
-        told.append(f"{whose} {one.source_confidence[0]:.4f} at the source{span}.")
-    return " ".join(told)
+        sentences.append(f"{whose} {one.source_confidence[0]:.4f} at the source{span}.")
+    return " ".join(sentences)
 
 
 def _changes(seen: Sequence[LevelTriangle]) -> Scale:

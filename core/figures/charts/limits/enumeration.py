@@ -209,7 +209,7 @@ def enumeration_chart(
         raise ValueError(f"expected one name for each of {found.num_classes} classes, got {len(class_names)} names")
     counts, total = found.counts, len(found.label)
     layers: list[Layer] = []
-    legend, said = [], []
+    legend, sentences = [], []
     steps = np.arange(found.values + 1, dtype=np.float64)
     for k in np.flatnonzero(counts)[np.argsort(-counts[counts > 0], kind="stable")].tolist():
         colour = style.class_colour(k, palette)
@@ -223,7 +223,7 @@ def enumeration_chart(
             PointsLayer(positions=marks, colours=(colour,), marker="circle" if k in limits else "square", size=5.0)
         )
         legend.append(LegendEntry(colour=colour, label=f"{class_names[k]}{exempt}", share=counts[k] / total))
-        said.append(f"{class_names[k]}{exempt}: {counts[k]:,} images, {kept[1]:.1%} survive one changed pixel")
+        sentences.append(f"{class_names[k]}{exempt}: {counts[k]:,} images, {kept[1]:.1%} survive one changed pixel")
     panel = Panel(
         layers=tuple(layers),
         title=title,
@@ -240,6 +240,6 @@ def enumeration_chart(
             " classifier. Marks: the share of a class that keeps its label against every change of so many pixels;"
             f" lines: the most that any class of that size can keep. {_EXACT} {verdict} {CAPTION}"
         ),
-        alt=f"Survival of classes against changed pixels. {'. '.join(said)}. {verdict}",
+        alt=f"Survival of classes against changed pixels. {'. '.join(sentences)}. {verdict}",
         legend=tuple(legend),
     )

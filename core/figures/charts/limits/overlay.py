@@ -49,11 +49,12 @@ def overlay_chart(
     taken = found.place[0, 0] < count
     names = [class_names[k] if k >= 0 else "undefined" for k in found.label[0, 0, [0, -1]]]
     step = int(np.searchsorted(found.pixels, count))
-    said = found.label[0, 0, min(step, len(found.pixels) - 1)]
+    predicted = found.label[0, 0, min(step, len(found.pixels) - 1)]
+    label = class_names[predicted] if predicted >= 0 else "undefined"
     pictures = [
         Picture(colours=photograph(found.first[0]), label=names[0]),
         Picture(colours=photograph(np.where(taken, found.second[0], _GREY)), label=f"{count} pixels"),
-        Picture(colours=photograph(found.painted(0, count)), label=class_names[said] if said >= 0 else "undefined"),
+        Picture(colours=photograph(found.painted(0, count)), label=label),
         Picture(colours=photograph(found.second[0]), label=names[1]),
     ]
     reached, random = _pixels(found.needed()[0])

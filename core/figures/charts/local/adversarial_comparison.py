@@ -70,7 +70,7 @@ def kinds_chart(
         )
     ]
     first = results[0]
-    said = "; ".join(f"{name}: {_counts(one, number)}" for one, name in zip(results, names, strict=True))
+    numbers = "; ".join(f"{name}: {_counts(one, number)}" for one, name in zip(results, names, strict=True))
     return Chart(
         panels=tuple(panels),
         name="adversarial_comparison",
@@ -78,13 +78,14 @@ def kinds_chart(
         caption=(
             f"Left: {_MEANING[number]}, in {_unit(first)} over pixels in [0, 1]; 1 in this unit is 1/255 for pixels in"
             f" [0, 255]. Right: the same image's difference from its own clean value. Attack: projected gradient"
-            f" descent within {first.strength:.3g} ℓ2; noise is as long. {said}."
+            f" descent within {first.strength:.3g} ℓ2; noise is as long. {numbers}."
         ),
         legend=tuple(
             LegendEntry(colour=ink, label=label)
             for ink, label in zip(_INKS, ("clean", "adversarial (dashed)", "noise (dotted)"), strict=True)
         ),
-        alt=f"Histograms of a Lipschitz number at clean, adversarial and noise points, and paired differences. {said}.",
+        alt="Histograms of a Lipschitz number at clean, adversarial and noise points, and paired differences."
+        f" {numbers}.",
     )
 
 

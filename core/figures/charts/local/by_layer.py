@@ -39,7 +39,7 @@ def layers_chart(results: Sequence[LayerGeometry], *, names: Sequence[str]) -> C
     titles = [f"{name}: " if len(results) > 1 else "" for name in names]
     panels = [draw(one, before) for draw in draws for one, before in zip(results, titles, strict=True)]
     first = results[0]
-    said = "; ".join(
+    numbers = "; ".join(
         f"{name}: score at the last layer {_median(one.mantel_raw[:, -1])}, linearised"
         f" {_median(one.mantel_linear[:, -1])}, against the linearised {_median(one.mantel_jacobian[:, -1])}"
         for one, name in zip(results, names, strict=True)
@@ -59,9 +59,9 @@ def layers_chart(results: Sequence[LayerGeometry], *, names: Sequence[str]) -> C
             f" {first.directions} pairs of directions"
             f" ({first.sampler}), radius {first.radius:.3g} ℓ2. Norms are largest singular values by power"
             f" iteration, from below (residual up to {worst:.1g}); alignment 1 would mean that the norms of the blocks"
-            f" multiply. {said}."
+            f" multiply. {numbers}."
         ),
-        alt=f"Curves of Mantel scores, norms, isotropy and linearity over {len(first.layers)} layers. {said}.",
+        alt=f"Curves of Mantel scores, norms, isotropy and linearity over {len(first.layers)} layers. {numbers}.",
     )
 
 
@@ -194,7 +194,7 @@ def sweep_chart(results: Sequence[RadiusSweep], *, names: Sequence[str]) -> Char
         for one, name in zip(results, names, strict=True)
     ]
     first = results[0]
-    said = "; ".join(f"{name}: {_kinks(one)}" for one, name in zip(results, names, strict=True))
+    numbers = "; ".join(f"{name}: {_kinks(one)}" for one, name in zip(results, names, strict=True))
     images = len(first.row)
     return Chart(
         panels=tuple(panels),
@@ -203,7 +203,7 @@ def sweep_chart(results: Sequence[RadiusSweep], *, names: Sequence[str]) -> Char
         caption=(
             f"Median over {images} image{'s' if images > 1 else ''} of means over {first.directions} pairs of"
             f" directions ({first.sampler}), bands: quartiles. A smooth model follows the dashed guide, of slope 1,"
-            f" until it bends back; a linear one would stay at 0, below the frame. {said}."
+            f" until it bends back; a linear one would stay at 0, below the frame. {numbers}."
         ),
         alt=(
             "Rising curves of asymmetry, residual and changed units against the radius. At the largest radius: "

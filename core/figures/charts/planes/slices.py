@@ -194,9 +194,9 @@ def path_words(slice: Slice) -> str:
         else:
             words = name.replace("_", " ")
             severities.append(f"{words} (severity 5: {path[-1, 2]:.2f} {unit} off the plane; at most {most})")
-    said = f" Dotted, with severities: the true path of {' and '.join(severities)}, seen from above."
+    sentence = f" Dotted, with severities: the true path of {' and '.join(severities)}, seen from above."
     led = f" Dotted: the first model's walk on its level set {' and '.join(walks)}, seen from above."
-    return (said if severities else "") + (led if walks else "")
+    return (sentence if severities else "") + (led if walks else "")
 
 
 def _field(

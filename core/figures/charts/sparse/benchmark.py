@@ -56,7 +56,7 @@ def benchmark_chart(
         A chart of one panel with both axes logarithmic: one curve per method, a band between its quartiles.
     """
     layers: list[Layer] = []
-    legend, said = [], []
+    legend, sentences = [], []
     for place, name in enumerate(map(str, curve.methods)):
         colour = _INKS[place % len(_INKS)]
         legend.append(LegendEntry(colour=colour, label=name))
@@ -69,9 +69,10 @@ def benchmark_chart(
             points = np.stack([curve.budget[known], curve.median[place][known]], 1)
             layers.append(LinesLayer(paths=(_stairs(points),), colour=colour))
             layers.append(PointsLayer(positions=points[-1:], colours=(colour,), size=4.0))
-            said.append(f"{name} {points[-1, 1]:g} pixels after {float(np.median(curve.spent[place])):.0f} gradients")
+            spent = float(np.median(curve.spent[place]))
+            sentences.append(f"{name} {points[-1, 1]:g} pixels after {spent:.0f} gradients")
         else:
-            said.append(f"{name} flips fewer than half of the images")
+            sentences.append(f"{name} flips fewer than half of the images")
     ends = [layer.high.max() for layer in layers if isinstance(layer, BandLayer)]
     panel = Panel(
         layers=tuple(layers),
@@ -88,7 +89,7 @@ def benchmark_chart(
             f" {', '.join(f'{float(np.median(asked)):.0f}' for asked in curve.asked)} per image in the order of the"
             " legend."
         ),
-        alt=f"Falling curves of pixels changed against gradients spent. In the end: {'; '.join(said)}.",
+        alt=f"Falling curves of pixels changed against gradients spent. In the end: {'; '.join(sentences)}.",
         legend=tuple(legend),
     )
 

@@ -81,9 +81,9 @@ def test_draws_follow_from_their_seed_and_a_strength_only_scales_them(image: tor
 def test_on_a_demo_model_predictions_are_those_of_the_images(source: str) -> None:
     classifier, images = load_classifier(source, "cpu"), load_images(source.split("/")[0])
     found = prime_draws(classifier, images.pixels[3])
-    said = classifier.predict(torch.from_numpy(found.images).flatten(0, 1))
-    np.testing.assert_array_equal(found.predicted.ravel(), said.label)
-    np.testing.assert_allclose(found.confidence.ravel(), said.confidence, atol=1e-5)
+    predicted = classifier.predict(torch.from_numpy(found.images).flatten(0, 1))
+    np.testing.assert_array_equal(found.predicted.ravel(), predicted.label)
+    np.testing.assert_allclose(found.confidence.ravel(), predicted.confidence, atol=1e-5)
     assert found.images.shape == (4, 3, *classifier.input_shape)
     assert (found.images >= 0).all()
     assert (found.images <= 1).all()

@@ -72,7 +72,7 @@ def test_a_profile_shows_every_curvature_at_its_rank() -> None:
     np.testing.assert_array_equal(path[:, 0], np.arange(1, 9))
     np.testing.assert_allclose(path[:, 1], axis.at(DESCENDING))
     assert curve.hover[0] == "1 of 8: 2 1/ℓ2"
-    assert curve.said == curve.hover
+    assert curve.hover_text == curve.hover
     assert panel.y.title == "principal curvature (1/ℓ2)"
     assert panel.x.title == "rank"
     assert panel.y.limits is not None
@@ -102,7 +102,7 @@ def test_ends_alone_leave_a_gap_and_ranks_may_be_counted_from_them() -> None:
     (curve,) = lines(curvature_chart([ends], models=["a"], ranks="even"))
     np.testing.assert_array_equal(curve.paths[0][:, 0], [1, 2, 3])
     np.testing.assert_array_equal(curve.paths[1][:, 0], [999, 1000])
-    assert curve.said == (*curve.hover[:3], "", *curve.hover[3:])
+    assert curve.hover_text == (*curve.hover[:3], "", *curve.hover[3:])
     turned = curvature_chart([ends], models=["a"], positive="towards the image's class", ranks="ends")
     (curve,), (panel,) = lines(turned), turned.panels
     np.testing.assert_allclose(curve.paths[0][:, 0], np.log10([1, 2]))
