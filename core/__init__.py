@@ -24,8 +24,8 @@ _HOME = {
     "CurvedMap": "core.geometry.maps.curvature",
     "DecisionMap": "core.geometry.maps.background",
     "DetectionExhibit": "core.geometry.detector.evaluation",
+    "DirectionNoise": "core.geometry.shared_directions.sharing",
     "DirectionOverlap": "core.geometry.shared_directions.principal_angles",
-    "DirectionSensitivity": "core.geometry.shared_directions.sharing",
     "DirectionSharing": "core.geometry.shared_directions.sharing",
     "EmbeddingMap": "core.geometry.maps.maps",
     "EveryClass": "core.geometry.limits.enumeration",
@@ -77,7 +77,7 @@ _HOME = {
     "SubspaceNoise": "core.geometry.shared_directions.subspace_noise",
     "SubspaceOverlap": "core.geometry.shared_directions.mean_shape_operator",
     "Subspaces": "core.geometry.subspaces.subspaces",
-    "Supports": "core.geometry.sparse.support_statistics",
+    "SupportStatistics": "core.geometry.sparse.support_statistics",
     "Survival": "core.geometry.limits.survival",
     "Transfer": "core.geometry.sparse.transfer",
     "Triangle": "core.geometry.level_sets.triangles",
@@ -99,8 +99,8 @@ _HOME = {
     "decision_map": "core.geometry.maps.background",
     "detect_perturbed": "core.geometry.detector.scores",
     "detection_exhibit": "core.geometry.detector.evaluation",
+    "direction_noise": "core.geometry.shared_directions.sharing",
     "direction_overlap": "core.geometry.shared_directions.principal_angles",
-    "direction_sensitivity": "core.geometry.shared_directions.sharing",
     "direction_sharing": "core.geometry.shared_directions.sharing",
     "embed": "core.geometry.maps.maps",
     "every_class": "core.geometry.limits.enumeration",
@@ -145,7 +145,7 @@ _HOME = {
     "subspace_distances": "core.geometry.subspaces.subspace_distances",
     "subspace_noise": "core.geometry.shared_directions.subspace_noise",
     "subspace_overlap": "core.geometry.shared_directions.mean_shape_operator",
-    "supports": "core.geometry.sparse.support_statistics",
+    "support_statistics": "core.geometry.sparse.support_statistics",
     "survival": "core.geometry.limits.survival",
     "transfer": "core.geometry.sparse.transfer",
     "traverse": "core.geometry.level_sets.traverse",
@@ -156,6 +156,7 @@ _HOME = {
 
 RENAMED = {  # public names of version 0.1, which programs and saved results may still use
     "CurvatureCard": "CurvatureAtImage",
+    "DirectionSensitivity": "DirectionNoise",
     "LevelSetCard": "LevelSetAtImage",
     "LocalCard": "LocalAtImage",
     "LocalKinds": "AdversarialComparison",
@@ -165,6 +166,8 @@ RENAMED = {  # public names of version 0.1, which programs and saved results may
     "SparseCard": "SparseAtImage",
     "SubspaceMargins": "SubspaceDistances",
     "SubspaceSensitivity": "SubspaceNoise",
+    "Supports": "SupportStatistics",
+    "direction_sensitivity": "direction_noise",
     "follow": "run_recipe",
     "follow_series": "run_series",
     "local_kinds": "adversarial_comparison",
@@ -173,6 +176,7 @@ RENAMED = {  # public names of version 0.1, which programs and saved results may
     "severity_walk": "severity_path",
     "subspace_margins": "subspace_distances",
     "subspace_sensitivity": "subspace_noise",
+    "supports": "support_statistics",
 }
 
 __all__ = sorted(_HOME)

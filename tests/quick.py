@@ -33,7 +33,7 @@ QUICK: dict[str, dict[str, Any]] = {
     "local_sweep": {"others": 1, "directions": 4, "radii": (0.1, 0.5)},
     "adversarial_comparison": {"others": 3},
     "shared_directions": {"count": 2, "directions": 2, "noise": 1},
-    "direction_sensitivity": {"count": 2, "directions": 2, "draws": 2},
+    "direction_noise": {"count": 2, "directions": 2, "draws": 2},
     "direction_overlap": {"count": 2, "directions": 2},
     "detector": {"count": 3, "overshoots": [1.1], "classes": 0, "probes": 2},
     "detector_attacks": {"count": 3, "overshoots": [1.1], "classes": 1, "probes": 2},

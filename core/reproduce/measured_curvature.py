@@ -26,9 +26,9 @@ from core.geometry.hessian.second_derivatives import grey_level, operators_at
 from core.geometry.regions.connect import RegionPaths, connect
 from core.geometry.shared_directions.mean_shape_operator import noise_images
 from core.geometry.shared_directions.sharing import (
-    DirectionSensitivity,
+    DirectionNoise,
     DirectionSharing,
-    direction_sensitivity,
+    direction_noise,
     direction_sharing,
     halves,
 )
@@ -55,8 +55,8 @@ class MeasuredCurvature(Named):
 
     summary: CurvatureSummary
     sharing: DirectionSharing
-    shared: DirectionSensitivity
-    own: DirectionSensitivity
+    shared: DirectionNoise
+    own: DirectionNoise
     overshoot: DetectionExhibit
     attacked: DetectionExhibit
     every: DetectionExhibit  # with the second score, of the shortest overshoot
@@ -111,9 +111,7 @@ def _at_scale(
         classifier, first, second, directions=DIRECTIONS, noise=max(2, count // 2), scale=scale, seed=seed
     )
     shared, own = (
-        direction_sensitivity(
-            classifier, first, second, lengths, whose=whose, directions=DIMENSION, scale=scale, seed=seed
-        )
+        direction_noise(classifier, first, second, lengths, whose=whose, directions=DIMENSION, scale=scale, seed=seed)
         for whose in ("shared", "own")
     )
     many, some = (pixels[stratified(labels, size, seed)] for size in (3 * count, min(_ALL, 3 * count)))

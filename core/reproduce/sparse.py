@@ -16,7 +16,7 @@ import numpy as np
 from core.geometry.common.sampling import correct_rows
 from core.geometry.sparse.box_solver import SparseOrder
 from core.geometry.sparse.sparse_perturbation import SparsePerturbation, sparse_perturbation
-from core.geometry.sparse.support_statistics import supports
+from core.geometry.sparse.support_statistics import support_statistics
 from core.geometry.sparse.transfer import Transfer, transfer
 from core.images.load import load_images
 from core.reproduce.demo import DemoModel, Named, Study
@@ -24,7 +24,7 @@ from core.reproduce.estimates import above, median, median_interval, rate
 from core.reproduce.report import Claim, Evidence, claim
 
 if TYPE_CHECKING:
-    from core.geometry.sparse.support_statistics import Supports
+    from core.geometry.sparse.support_statistics import SupportStatistics
     from core.images.image_set import ImageSet
     from core.models.classifier import Classifier
 
@@ -43,7 +43,7 @@ class Measured(Named):
 
     classifier: Classifier
     images: ImageSet
-    supports: Supports
+    supports: SupportStatistics
     orders: Mapping[str, SparsePerturbation]
 
 
@@ -74,7 +74,7 @@ def measure(model: DemoModel, count: int, seed: int) -> Measured:
         name=model.name,
         classifier=classifier,
         images=chosen,
-        supports=supports(classifier, chosen.pixels, seed=seed),
+        supports=support_statistics(classifier, chosen.pixels, seed=seed),
         orders={order: sparse_perturbation(classifier, chosen.pixels, order=order) for order in _ORDERS},
     )
 

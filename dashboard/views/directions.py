@@ -14,7 +14,7 @@ from dashboard.widgets import controls, exports, page
 
 ANALYSIS = "shared_directions"
 MORE = {  # further analyses: heading, label of the button, settings
-    "direction_sensitivity": (
+    "direction_noise": (
         "What noise along them flips",
         "Put noise along directions on {count} images",
         {

@@ -101,7 +101,10 @@ CALLS: dict[str, tuple[Call, list[tuple[dict[str, Any], str]]]] = {
             ({"block": 40}, "expected a window of 1 to 8"),
         ],
     ),
-    "supports": (core.supports, [({"seeds": 0, "draws": 5}, "at least one seed and one draw, got 0 and 5")]),
+    "support_statistics": (
+        core.support_statistics,
+        [({"seeds": 0, "draws": 5}, "at least one seed and one draw, got 0 and 5")],
+    ),
     "traverse": (
         in_pairs(core.traverse),
         [

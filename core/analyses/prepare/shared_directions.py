@@ -9,9 +9,9 @@ from torch import Tensor
 from core.analyses.inputs import Inputs
 from core.geometry.shared_directions.principal_angles import DirectionOverlap, direction_overlap
 from core.geometry.shared_directions.sharing import (
-    DirectionSensitivity,
+    DirectionNoise,
     DirectionSharing,
-    direction_sensitivity,
+    direction_noise,
     direction_sharing,
     halves,
 )
@@ -23,10 +23,10 @@ def sharing(inputs: Inputs, **settings: Any) -> DirectionSharing:
     return direction_sharing(inputs.classifier, *samples, **options)
 
 
-def sensitivity(inputs: Inputs, **settings: Any) -> DirectionSensitivity:
+def noise(inputs: Inputs, **settings: Any) -> DirectionNoise:
     """How often noise along these directions changes the class."""
     samples, options = _sampled(inputs, **settings)
-    return direction_sensitivity(inputs.classifier, *samples, **options)
+    return direction_noise(inputs.classifier, *samples, **options)
 
 
 def overlap(inputs: Inputs, **settings: Any) -> DirectionOverlap:

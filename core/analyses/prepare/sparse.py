@@ -15,7 +15,7 @@ from core.geometry.sparse.benchmark import QueryBudgetCurve, query_budget_curve
 from core.geometry.sparse.box_solver import SparseOrder
 from core.geometry.sparse.pixel_profile import PixelProfile, pixel_profile
 from core.geometry.sparse.sparse_perturbation import sparse_perturbation
-from core.geometry.sparse.support_statistics import Supports, supports, unit_of
+from core.geometry.sparse.support_statistics import SupportStatistics, support_statistics, unit_of
 from core.geometry.sparse.transfer import Transfer, transfer
 from core.models.classifier import Classifier
 
@@ -43,10 +43,10 @@ def pixel(inputs: Inputs, *, row: int, column: int, resolution: int) -> PixelPro
     return pixel_profile(inputs.classifier, inputs.start.image.clamp(0, 1), row, column, resolution=resolution)
 
 
-def supports_of_set(inputs: Inputs, *, count: int, seed: int, **settings: Any) -> Supports:
+def supports_of_set(inputs: Inputs, *, count: int, seed: int, **settings: Any) -> SupportStatistics:
     """The supports of images that the reference classifies correctly."""
     chosen = _survey([inputs.reference], inputs, count, seed)
-    return supports(inputs.classifier, chosen, seed=seed, on_progress=inputs.on_progress, **settings)
+    return support_statistics(inputs.classifier, chosen, seed=seed, on_progress=inputs.on_progress, **settings)
 
 
 def benchmark_of_set(inputs: Inputs, *, count: int, seed: int, prune: str, **settings: Any) -> QueryBudgetCurve:

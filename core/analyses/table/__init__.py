@@ -17,7 +17,7 @@ from core.analyses.table.maps import MAP
 from core.analyses.table.margins import MARGIN_CURVE, MARGINS
 from core.analyses.table.planes import FRAGMENTATION, PROFILE, SLICE
 from core.analyses.table.regions import PATH, REGION_GRAPH
-from core.analyses.table.shared_directions import DIRECTION_OVERLAP, DIRECTION_SENSITIVITY, SHARED_DIRECTIONS
+from core.analyses.table.shared_directions import DIRECTION_NOISE, DIRECTION_OVERLAP, SHARED_DIRECTIONS
 from core.analyses.table.sparse import PIXEL, SPARSE
 from core.analyses.table.supports import BENCHMARK, SUPPORTS, TRANSFER
 
@@ -52,7 +52,7 @@ TABLE = {
         CURVATURE_WALK,
         CURVATURE_SCALE,
         SHARED_DIRECTIONS,
-        DIRECTION_SENSITIVITY,
+        DIRECTION_NOISE,
         DIRECTION_OVERLAP,
         DETECTOR,
         DETECTOR_ATTACKS,

@@ -6,7 +6,7 @@ from typing import Any
 
 from core.analyses.analysis import Analysis, ChartInputs, any_image, whole_set
 from core.analyses.parameters import Parameter
-from core.figures.charts.curvature.directions import overlap_chart, sensitivity_chart, sharing_chart
+from core.figures.charts.curvature.directions import noise_chart, overlap_chart, sharing_chart
 from core.figures.drawing.chart import Chart
 
 
@@ -14,8 +14,8 @@ def _sharing_chart(inputs: ChartInputs, **figure: Any) -> Chart:
     return sharing_chart(inputs.results, names=inputs.names, shared_scale=inputs.shared_scale, **figure)
 
 
-def _sensitivity_chart(inputs: ChartInputs) -> Chart:
-    return sensitivity_chart(inputs.results, names=inputs.names)
+def _noise_chart(inputs: ChartInputs) -> Chart:
+    return noise_chart(inputs.results, names=inputs.names)
 
 
 def _overlap_chart(inputs: ChartInputs, **figure: Any) -> Chart:
@@ -99,8 +99,9 @@ SHARED_DIRECTIONS = Analysis(
     shared=whole_set,
 )
 
-DIRECTION_SENSITIVITY = Analysis(
-    name="direction_sensitivity",
+DIRECTION_NOISE = Analysis(
+    name="direction_noise",
+    aliases=("direction_sensitivity",),
     version=1,
     question="Does noise along curved directions change the class sooner than noise along others?",
     papers=("moosavi2018universal", "fawzi2018empirical"),
@@ -137,8 +138,8 @@ DIRECTION_SENSITIVITY = Analysis(
     figure=(),
     images=any_image,
     lines=True,
-    prepare="core.analyses.prepare.shared_directions:sensitivity",
-    chart=_sensitivity_chart,
+    prepare="core.analyses.prepare.shared_directions:noise",
+    chart=_noise_chart,
     shared=whole_set,
 )
 

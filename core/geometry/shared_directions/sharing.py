@@ -221,7 +221,7 @@ def direction_sharing(
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class DirectionSensitivity(SubspaceNoise):
+class DirectionNoise(SubspaceNoise):
     """How often noise along curved directions changes the class, beside noise along others."""
 
     distance: np.ndarray = quantity("ℓ2 pixel", "n", words="distance to the boundary")  # to the nearest boundary
@@ -275,7 +275,7 @@ def shared_spans(found: SharedDirections, count: int, seed: int = 0) -> dict[str
 
 
 @counted
-def direction_sensitivity(
+def direction_noise(
     classifier: Classifier,
     images: Float[Tensor, "n c h w"],
     unseen: Float[Tensor, "k c h w"],
@@ -287,7 +287,7 @@ def direction_sensitivity(
     scale: float | None = None,
     seed: int = 0,
     on_progress: OnProgress = silent,
-) -> DirectionSensitivity:
+) -> DirectionNoise:
     """Put noise along curved and along other directions on images.
 
     Args:
@@ -350,7 +350,7 @@ def direction_sensitivity(
         seed=seed,
         on_progress=lambda part, partial=None: on_progress(0.5 + part / 2),
     )
-    return DirectionSensitivity(
+    return DirectionNoise(
         flipped=noisy.flipped,
         length=noisy.length,
         spans=noisy.spans,

@@ -49,7 +49,7 @@ _MOST_VALUES = 1 << 22  # pixels of a chunk, for each of which there is a gradie
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Supports(Result):
+class SupportStatistics(Result):
     """What supports have in common; NaN where it cannot be asked, as of an image without one."""
 
     support: np.ndarray = quantity("", "n y x")
@@ -143,7 +143,7 @@ class Supports(Result):
 
 
 @counted
-def supports(
+def support_statistics(
     classifier: Classifier,
     images: Float[Tensor, "n c h w"],
     *,
@@ -154,7 +154,7 @@ def supports(
     draws: int = 1000,
     seed: int = 0,
     on_progress: OnProgress = silent,
-) -> Supports:
+) -> SupportStatistics:
     """Find the supports of images and what they have in common.
 
     Args:
@@ -202,7 +202,7 @@ def supports(
             on_progress=tick,
         )
     steepness = _steepness(classifier, pixels, runs[_WORDS[method]].source_class)
-    return Supports(
+    return SupportStatistics(
         **statistics(runs, pixels.cpu().double().numpy(), steepness, draws=draws, seed=seed),
         method=method,
         order=order,
@@ -240,7 +240,7 @@ def _steepness(classifier: Classifier, images: Float[Tensor, "n c h w"], source:
 def statistics(
     runs: Mapping[str, SparsePerturbation], images: np.ndarray, steepness: np.ndarray, *, draws: int, seed: int
 ) -> dict[str, Any]:
-    """The fields of `Supports` that follow from perturbations found before.
+    """The fields of `SupportStatistics` that follow from perturbations found before.
 
     Args:
         runs: perturbations of the same images by name; the statistics are of the first, the others are compared.

@@ -15,7 +15,7 @@ from core.geometry.curvature.profile import curvature_profile
 from core.geometry.curvature.summary import CurvatureSummary
 from core.geometry.detector.evaluation import DetectionExhibit
 from core.geometry.regions.connect import RegionPaths
-from core.geometry.shared_directions.sharing import DirectionSensitivity, DirectionSharing
+from core.geometry.shared_directions.sharing import DirectionNoise, DirectionSharing
 from core.images.load import load_images
 from core.models.load import load_classifier
 from core.reproduce import claims_about, curvature
@@ -54,10 +54,10 @@ def a_sharing(unseen: float, scrambled: float) -> DirectionSharing:
     )
 
 
-def a_sensitivity(whose: str, **rates: float) -> DirectionSensitivity:
+def noise_along(whose: str, **rates: float) -> DirectionNoise:
     spread = np.random.default_rng(1).uniform(-0.01, 0.01, (COUNT, 1, 3))
     flipped = np.array(list(rates.values()))[None, :, None] + spread * np.arange(len(rates))[None, :, None]
-    return DirectionSensitivity(
+    return DirectionNoise(
         flipped=flipped,
         length=np.array([0.5, 1.0, 2.0]),
         spans=tuple(name.replace("_", " ") for name in rates),
@@ -128,10 +128,10 @@ def of(name: str, good: bool, scale: float = math.nan) -> MeasuredCurvature:
         name=name,
         summary=a_summary(few if good else many),
         sharing=a_sharing(*((8.0, 2.0) if good else (8.0, 8.0))),
-        shared=a_sensitivity(
+        shared=noise_along(
             "shared", curved=0.8 if good else 0.2, scrambled=0.4, all_of_space=0.2, convex=0.5, concave=0.1
         ),
-        own=a_sensitivity("own", convex=0.9 if good else 0.1, concave=0.1, curved=0.5, flat=0.1, random=0.2),
+        own=noise_along("own", convex=0.9 if good else 0.1, concave=0.1, curved=0.5, flat=0.1, random=0.2),
         overshoot=an_exhibit(("overshoot",) * 2, -0.2 if good else 0.2, 0.9 if good else 0.55, 1.0 if good else 0.5),
         attacked=an_exhibit(("projected gradient", "shortest"), -0.2, 0.5, 0.5),
         every=an_exhibit(("overshoot",), -0.2, 0.5, 0.5),

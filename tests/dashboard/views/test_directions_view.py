@@ -20,7 +20,7 @@ def app(lens: Lens) -> AppTest:
         "directions",
         ("demo:digits/standard",),
         shared_directions={**QUICK, "noise": 1},
-        direction_sensitivity={**QUICK, "draws": 2, "lengths": (1.0, 4.0)},
+        direction_noise={**QUICK, "draws": 2, "lengths": (1.0, 4.0)},
         direction_overlap=QUICK,
     )
 
@@ -35,7 +35,7 @@ def test_directions_are_drawn_and_more_is_there_on_demand(app: AppTest, settle: 
         assert name in words
     assert "scale of the differences" not in words
     assert dict(app.query_params)["count"] == "2"
-    app.button(key="ask:direction_sensitivity").click()
+    app.button(key="ask:direction_noise").click()
     healthy(settle(app))
     app.button(key="ask:direction_overlap").click()
     healthy(settle(app))

@@ -25,7 +25,7 @@ from core.figures.drawing.pictures import Picture, montage, photograph
 
 if TYPE_CHECKING:
     from core.geometry.shared_directions.principal_angles import DirectionOverlap
-    from core.geometry.shared_directions.sharing import DirectionSensitivity, DirectionSharing
+    from core.geometry.shared_directions.sharing import DirectionNoise, DirectionSharing
 
 SharingShow = Literal["both", "transfer", "pictures"]
 SHARING_SHOWS: tuple[SharingShow, ...] = get_args(SharingShow)
@@ -185,7 +185,7 @@ def _sharing_caption(results: Sequence[DirectionSharing], names: Sequence[str], 
     return " ".join(words)
 
 
-def _scale(one: DirectionSharing | DirectionSensitivity) -> str:
+def _scale(one: DirectionSharing | DirectionNoise) -> str:
     """How curvature of a network of kinks was measured; nothing to say of a smooth one."""
     return f" Curvature is that at the scale of {one.scale:.3g} ℓ2, by differences." if math.isfinite(one.scale) else ""
 
@@ -203,8 +203,8 @@ def _sharing_alt(results: Sequence[DirectionSharing], names: Sequence[str], show
 # -- what noise along them flips --------------------------------------------------------------------------------------
 
 
-def sensitivity_chart(
-    results: Sequence[DirectionSensitivity],
+def noise_chart(
+    results: Sequence[DirectionNoise],
     *,
     names: Sequence[str],
 ) -> Chart:
@@ -261,19 +261,19 @@ def sensitivity_chart(
     )
     return Chart(
         panels=tuple(panels),
-        name="direction_sensitivity",
+        name="direction_noise",
         columns=len(results),
         caption=(
             f"Share of {first.draws} draws of noise that change the class, in subspaces of {int(first.dimension[0])}"
             f" directions and in all of space: {whose}. Bands: 95 % intervals over images. In theory a boundary that"
             f" closes around the image's class (negative) is met soonest, one that bends away (positive) last. {counts}"
         ),
-        alt=f"Rising curves of the share of noise that changes the class. {_sensitivity_words(results, names)}",
+        alt=f"Rising curves of the share of noise that changes the class. {_noise_words(results, names)}",
         legend=tuple(LegendEntry(colour=_SPANS[span][1], label=_SPANS[span][0]) for span in spans),
     )
 
 
-def _sensitivity_words(results: Sequence[DirectionSensitivity], names: Sequence[str]) -> str:
+def _noise_words(results: Sequence[DirectionNoise], names: Sequence[str]) -> str:
     sentences = []
     for one, name in zip(results, names, strict=True):
         middle = len(one.length) // 2

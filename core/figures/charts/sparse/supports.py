@@ -28,7 +28,7 @@ from core.figures.drawing.pictures import map_panel
 from core.wording import shortened
 
 if TYPE_CHECKING:
-    from core.geometry.sparse.support_statistics import Supports
+    from core.geometry.sparse.support_statistics import SupportStatistics
 
 SupportsShow = Literal["maps", "frequency", "deviation", "pairs", "robustness", "classes", "predictors", "stability"]
 SUPPORTS_SHOWS: tuple[SupportsShow, ...] = get_args(SupportsShow)
@@ -39,12 +39,12 @@ _ALIGNED = "Positions mean something only where the images are aligned, as digit
 
 
 def supports_chart(
-    results: Sequence[Supports],
+    results: Sequence[SupportStatistics],
     *,
     class_names: Sequence[str],
     names: Sequence[str],
     show: SupportsShow = "maps",
-    shared_scale: Sequence[Supports] = (),
+    shared_scale: Sequence[SupportStatistics] = (),
     palette: str = "muted",
 ) -> Chart:
     """What supports have in common, of one model or several.
@@ -117,7 +117,7 @@ _ALT = {
 }
 
 
-def _counts(results: Sequence[Supports], names: Sequence[str]) -> str:
+def _counts(results: Sequence[SupportStatistics], names: Sequence[str]) -> str:
     """How many images there are, and how many pixels it took."""
     words = []
     for one, name in zip(results, names, strict=True):
@@ -132,7 +132,7 @@ def _label(value: float) -> str:
     return f"{value:.2g}" if math.isfinite(value) else "unknown"
 
 
-def _meaning(show: SupportsShow, results: Sequence[Supports]) -> str:
+def _meaning(show: SupportsShow, results: Sequence[SupportStatistics]) -> str:
     first = results[0]
     match show:
         case "frequency":
@@ -169,13 +169,13 @@ def _meaning(show: SupportsShow, results: Sequence[Supports]) -> str:
             )
 
 
-def _frequency(one: Supports, title: str, together: Sequence[Supports]) -> Panel:
+def _frequency(one: SupportStatistics, title: str, together: Sequence[SupportStatistics]) -> Panel:
     most = max(_most(each.frequency) for each in together) or 1.0
     scale = Scale(palette="cividis", limits=(0.0, most), label="share of supports")
     return map_panel(one.frequency, scale, title)
 
 
-def _deviation(one: Supports, title: str, together: Sequence[Supports]) -> Panel:
+def _deviation(one: SupportStatistics, title: str, together: Sequence[SupportStatistics]) -> Panel:
     most = max(max(_most(np.abs(each.z)), each.z_limit if math.isfinite(each.z_limit) else 0) for each in together)
     scale = Scale(palette="vik", limits=(-(most or 1.0), most or 1.0), label="z against random supports")
     return map_panel(one.z, scale, title)
@@ -188,7 +188,7 @@ def _most(values: np.ndarray) -> float:
 # -- pairs of classes -------------------------------------------------------------------------------------------------
 
 
-def _pairs(one: Supports, title: str, class_names: Sequence[str]) -> Panel:
+def _pairs(one: SupportStatistics, title: str, class_names: Sequence[str]) -> Panel:
     """A grid of maps: row the class that images came from, column the class that they went to."""
     involved = one.class_count + one.went.sum(0)
     chosen = np.sort(np.argsort(-involved, kind="stable")[:_LISTED])
@@ -259,7 +259,7 @@ def _short(name: str) -> str:
 # -- curves -----------------------------------------------------------------------------------------------------------
 
 
-def _robustness(results: Sequence[Supports]) -> Panel:
+def _robustness(results: Sequence[SupportStatistics]) -> Panel:
     """The share flipped with at most so many pixels, one curve with its band per model."""
     layers: list[Layer] = []
     for place, one in enumerate(results):
@@ -270,7 +270,7 @@ def _robustness(results: Sequence[Supports]) -> Panel:
     return _curves(layers, results, "")
 
 
-def _robustness_by_class(one: Supports, title: str, palette: str) -> Panel:
+def _robustness_by_class(one: SupportStatistics, title: str, palette: str) -> Panel:
     layers: list[Layer] = []
     for place in _most_common(one):
         colour = style.class_colour(int(one.classes[place]), palette)
@@ -278,13 +278,13 @@ def _robustness_by_class(one: Supports, title: str, palette: str) -> Panel:
     return _curves(layers, [one], title)
 
 
-def _stairs(one: Supports, shares: np.ndarray) -> np.ndarray:
+def _stairs(one: SupportStatistics, shares: np.ndarray) -> np.ndarray:
     """A share that keeps its value until the next number of pixels: (points, 2)."""
     x, y = np.repeat(one.limit, 2)[1:], np.repeat(shares, 2)[:-1]
     return np.stack([x, y], 1)
 
 
-def _curves(layers: Sequence[Layer], results: Sequence[Supports], title: str) -> Panel:
+def _curves(layers: Sequence[Layer], results: Sequence[SupportStatistics], title: str) -> Panel:
     most = max(float(one.limit.max()) for one in results)
     return Panel(
         layers=tuple(layers),
@@ -294,7 +294,7 @@ def _curves(layers: Sequence[Layer], results: Sequence[Supports], title: str) ->
     )
 
 
-def _most_common(one: Supports) -> list[int]:
+def _most_common(one: SupportStatistics) -> list[int]:
     """Places of the classes with most images."""
     order = np.argsort(-one.class_count, kind="stable")[:_LISTED]
     return [int(place) for place in np.sort(order) if one.class_count[place]]
@@ -304,7 +304,7 @@ def _models(names: Sequence[str]) -> tuple[LegendEntry, ...]:
     return tuple(LegendEntry(colour=_INKS[place % len(_INKS)], label=name) for place, name in enumerate(names))
 
 
-def _classes(results: Sequence[Supports], class_names: Sequence[str], palette: str) -> tuple[LegendEntry, ...]:
+def _classes(results: Sequence[SupportStatistics], class_names: Sequence[str], palette: str) -> tuple[LegendEntry, ...]:
     seen = sorted({int(one.classes[place]) for one in results for place in _most_common(one)})
     return tuple(LegendEntry(colour=style.class_colour(k, palette), label=class_names[k]) for k in seen)
 
@@ -312,7 +312,7 @@ def _classes(results: Sequence[Supports], class_names: Sequence[str], palette: s
 # -- what predicts, and what agrees -----------------------------------------------------------------------------------
 
 
-def _predictors(one: Supports, title: str) -> Panel:
+def _predictors(one: SupportStatistics, title: str) -> Panel:
     """The mean precision of each map with its spread over images, beside chance."""
     names = [str(name) for name in one.predictors]
     places = np.arange(len(names), dtype=np.float64)
@@ -341,7 +341,7 @@ def _predictors(one: Supports, title: str) -> Panel:
     )
 
 
-def _stability(one: Supports, title: str) -> Panel:
+def _stability(one: SupportStatistics, title: str) -> Panel:
     return matrix_panel(
         one.agreement,
         tuple(str(name) for name in one.runs),

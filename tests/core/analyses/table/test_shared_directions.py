@@ -59,7 +59,7 @@ def test_overlap_is_one_result_of_all_models() -> None:
 
 @pytest.mark.parametrize("whose", ["shared", "own"])
 def test_noise_along_directions_is_drawn(whose: str) -> None:
-    recipe = made("direction_sensitivity", MODELS[:1], whose=whose, draws=2, lengths="1,4")
+    recipe = made("direction_noise", MODELS[:1], whose=whose, draws=2, lengths="1,4")
     results, classifiers, images = run(recipe)
     assert results[0].length.tolist() == [1, 4]
     chart = recipe.chart(results, classifiers, images)

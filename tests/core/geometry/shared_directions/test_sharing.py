@@ -11,9 +11,9 @@ from torch import Tensor
 
 from core.geometry.shared_directions.mean_shape_operator import shared_directions
 from core.geometry.shared_directions.sharing import (
-    DirectionSensitivity,
+    DirectionNoise,
     DirectionSharing,
-    direction_sensitivity,
+    direction_noise,
     direction_sharing,
     halves,
     scrambled,
@@ -105,7 +105,7 @@ def test_noise_flips_where_the_boundary_closes_and_never_where_it_bends_away(who
     """A step of 2 along k = -1 reaches D - 2 < 0 for D < 1, one along k = +1 reaches D + 2."""
     surface, images = above_the_apex(count=4)
     classifier = curved.classifier(surface, SHAPE, torch.float64)
-    found = direction_sensitivity(classifier, images[:2], images[2:], (0.5, 2.0), whose=whose, directions=2, draws=16)
+    found = direction_noise(classifier, images[:2], images[2:], (0.5, 2.0), whose=whose, directions=2, draws=16)
     rate = dict(zip(found.spans, found.rate, strict=True))
     np.testing.assert_array_equal(rate["convex"], [0, 1])
     np.testing.assert_array_equal(rate["concave"], [0, 0])
@@ -115,7 +115,7 @@ def test_noise_flips_where_the_boundary_closes_and_never_where_it_bends_away(who
     assert dict(zip(found.spans, found.dimension, strict=True))["all of space"] == 64
     np.testing.assert_allclose(found.distance, [0.5 + 0.8 / 3, 0.9], rtol=1e-4)
     again = Result.from_bytes(found.to_bytes())
-    assert isinstance(again, DirectionSensitivity)
+    assert isinstance(again, DirectionNoise)
     np.testing.assert_array_equal(again.rate, found.rate)
 
 
@@ -146,10 +146,10 @@ def test_wrong_calls_are_told_what_is_wrong() -> None:
     with pytest.raises(ValueError, match="expected images, others"):
         direction_sharing(classifier, images, images[:0])
     with pytest.raises(ValueError, match="to put noise on"):
-        direction_sensitivity(classifier, images, images[:0], (1.0,))
+        direction_noise(classifier, images, images[:0], (1.0,))
     constant = truths.classifier(truths.Affine(torch.zeros(2, 64), torch.tensor([1.0, 0])), SHAPE)
     with pytest.raises(ValueError, match="boundary point"):
-        direction_sensitivity(constant, images.float(), images.float(), (1.0,), whose="own", directions=1)
+        direction_noise(constant, images.float(), images.float(), (1.0,), whose="own", directions=1)
 
 
 def test_a_network_of_kinks_is_measured_at_a_stated_scale() -> None:

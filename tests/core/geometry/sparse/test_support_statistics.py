@@ -10,7 +10,7 @@ import torch
 
 from core.geometry.common.intervals import wilson
 from core.geometry.common.sampling import correct_rows
-from core.geometry.sparse.support_statistics import Supports, statistics, supports
+from core.geometry.sparse.support_statistics import SupportStatistics, statistics, support_statistics
 from core.images.load import load_images
 from core.models.load import load_classifier
 from core.result import Result
@@ -74,9 +74,9 @@ def test_pairs_of_classes_and_their_maps() -> None:
     assert np.isnan(empty).all()
 
 
-def as_result(found: dict) -> Supports:
+def as_result(found: dict) -> SupportStatistics:
     settings = {"method": "sparsefool", "order": "pixel", "bound": 1.0, "draws": 200, "seed": 0, "num_classes": 4}
-    return Supports(**found, **settings, forwards=0, gradients=0, seconds=0.0)
+    return SupportStatistics(**found, **settings, forwards=0, gradients=0, seconds=0.0)
 
 
 def test_the_robustness_curve_keeps_failures_in_the_denominator() -> None:
@@ -124,7 +124,7 @@ def test_a_model_of_one_pixel_has_that_support_in_every_image(count: int, dtype:
     module = truths.Affine(weight.flatten(1), torch.tensor([0.0, 6.0], dtype=torch.float64))
     classifier = truths.classifier(module, shape, dtype)
     images = 0.4 * truths.images(count, shape, dtype=dtype)
-    found = supports(classifier, images, draws=50)
+    found = support_statistics(classifier, images, draws=50)
     expected = np.zeros((SIDE, SIDE))
     expected[3, 6] = 1
     np.testing.assert_array_equal(found.frequency, expected)
@@ -136,7 +136,7 @@ def test_a_model_of_one_pixel_has_that_support_in_every_image(count: int, dtype:
     assert found.gradients >= count
     assert all(parameter.grad is None for parameter in classifier.module.parameters())
     again = Result.from_bytes(found.to_bytes())
-    assert isinstance(again, Supports)
+    assert isinstance(again, SupportStatistics)
     np.testing.assert_array_equal(again.support, found.support)
 
 
@@ -145,7 +145,7 @@ def test_supports_of_a_demo_model_beat_chance_and_follow_the_seed() -> None:
     rows = correct_rows([classifier], images.pixels, images.labels.numpy(), 10, 0)
     told: list[float] = []
     settings = {"draws": 50, "seeds": 1}
-    found = supports(
+    found = support_statistics(
         classifier, images.pixels[rows], on_progress=lambda part, partial=None: told.append(part), **settings
     )
     assert found.found.all()

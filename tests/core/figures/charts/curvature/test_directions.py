@@ -13,15 +13,15 @@ from core.figures.charts.curvature.directions import (
     SHARING_SHOWS,
     OverlapShow,
     SharingShow,
+    noise_chart,
     overlap_chart,
-    sensitivity_chart,
     sharing_chart,
 )
 from core.figures.drawing.chart import BandLayer, FieldLayer, LinesLayer, PointsLayer
 from core.figures.drawing.paper import write_figure
 from core.figures.drawing.screen import draw
 from core.geometry.shared_directions.principal_angles import DirectionOverlap
-from core.geometry.shared_directions.sharing import DirectionSensitivity, DirectionSharing
+from core.geometry.shared_directions.sharing import DirectionNoise, DirectionSharing
 
 
 def a_sharing(complete: bool = True, scale: float = np.nan) -> DirectionSharing:
@@ -53,11 +53,11 @@ def a_sharing(complete: bool = True, scale: float = np.nan) -> DirectionSharing:
     )
 
 
-def a_sensitivity() -> DirectionSensitivity:
+def noise_along() -> DirectionNoise:
     spans = ("convex", "concave", "curved", "scrambled", "flat", "all of space")
     rates = np.linspace(1, 0, len(spans))[:, None] * np.array([0.0, 0.5, 1.0])
     flipped = np.stack([rates, rates, 0.5 * rates])
-    return DirectionSensitivity(
+    return DirectionNoise(
         flipped=flipped,
         length=np.array([0.5, 1.0, 4.0]),
         spans=spans,
@@ -151,7 +151,7 @@ def test_pictures_are_grey_where_a_direction_is_zero_and_say_their_curvature() -
 
 
 def test_noise_curves_have_a_band_units_and_the_distance() -> None:
-    chart = sensitivity_chart([a_sensitivity(), a_sensitivity()], names=["a", "b"])
+    chart = noise_chart([noise_along(), noise_along()], names=["a", "b"])
     first = chart.panels[0]
     assert (first.x.title, first.x.scale) == ("length of the noise (ℓ2)", "log")
     curves = [layer for layer in first.layers if isinstance(layer, LinesLayer)]
@@ -161,7 +161,7 @@ def test_noise_curves_have_a_band_units_and_the_distance() -> None:
     assert "8 draws" in chart.caption
     assert "the same noise on all" in chart.caption
     assert len(chart.legend) == 6
-    own = sensitivity_chart([replace(a_sensitivity(), whose="own")], names=["a"])
+    own = noise_chart([replace(noise_along(), whose="own")], names=["a"])
     assert "each image's own boundary point" in own.caption
     assert draw(chart).data
 
@@ -188,4 +188,4 @@ def test_wrong_calls_are_refused() -> None:
     with pytest.raises(ValueError, match="expected a name for each of 1 models"):
         sharing_chart([a_sharing()], names=[])
     with pytest.raises(ValueError, match="expected a name for each of 1 models"):
-        sensitivity_chart([a_sensitivity()], names=[])
+        noise_chart([noise_along()], names=[])

@@ -13,13 +13,13 @@ from core.figures.drawing import style
 from core.figures.drawing.chart import BandLayer, BarsLayer, FieldLayer, LinesLayer, PointsLayer
 from core.figures.drawing.paper import write_figure
 from core.figures.drawing.screen import draw
-from core.geometry.sparse.support_statistics import Supports, statistics
+from core.geometry.sparse.support_statistics import SupportStatistics, statistics
 from tests.perturbations import a_perturbation
 
 NAMES = ("cat", "dog", "owl", "fox")
 
 
-def a_result(empty: bool = False) -> Supports:
+def a_result(empty: bool = False) -> SupportStatistics:
     """Seven images of 6 x 6: six cats of which five became dogs and one an owl, and a dog that stayed one."""
     support = np.zeros((7, 6, 6), bool)
     if not empty:
@@ -28,7 +28,7 @@ def a_result(empty: bool = False) -> Supports:
     runs = {name: a_perturbation(support, source, target) for name in ("SparseFool", "sigma-zero")}
     found = statistics(runs, np.zeros((7, 1, 6, 6)), support * 1.0, draws=50, seed=0)
     settings = {"method": "sparsefool", "order": "pixel", "bound": 1.0, "draws": 50, "seed": 0, "num_classes": 4}
-    return Supports(**found, **settings, forwards=0, gradients=0, seconds=0.0)
+    return SupportStatistics(**found, **settings, forwards=0, gradients=0, seconds=0.0)
 
 
 @pytest.mark.parametrize("show", SUPPORTS_SHOWS)
