@@ -111,14 +111,14 @@ def plane(results: list[LevelSetAtImage]) -> Slice | None:
     extent = triangle.figure["extent"]
     cut = replace(session.make("slice", {**chosen, "extent": extent}), rows=made.rows[:1])
 
-    def draw(there: Outcome) -> None:
+    def draw(outcome: Outcome) -> None:
         captions = controls.side_by_side(
-            there, size, session.shown_by_model(cut, there), partial(one_plane, there), ":plane"
+            outcome, size, session.shown_by_model(cut, outcome), partial(one_plane, outcome), ":plane"
         )
         if captions:
             st.caption(captions[0])
 
-    def one_plane(there: Outcome, place: int, source: str, shown: Slice) -> str:
+    def one_plane(outcome: Outcome, place: int, source: str, shown: Slice) -> str:
         result = results[place]
         base = session.chart(cut, source, shown, [shown])
         chart = session.memo(
@@ -134,7 +134,7 @@ def plane(results: list[LevelSetAtImage]) -> Slice | None:
             view=extent or shown.home,
             home=shown.home,
             pick=session.point() if _same_plane(along) else None,
-            busy=controls.progress_words(there, size),
+            busy=controls.progress_words(outcome, size),
             on_zoom=zoom,
             on_pick=lambda at: pick(along, at),
             linked="level-plane",
@@ -199,17 +199,17 @@ def star() -> None:
         walked["mode"] = "equality"
     asked = session.another(STAR, **walked)
 
-    def draw(there: Outcome) -> None:
-        controls.progress(there, "{count} walks, their segments and widths".format(**asked.parameters))
-        exports.chart(asked, there)
+    def draw(outcome: Outcome) -> None:
+        controls.progress(outcome, "{count} walks, their segments and widths".format(**asked.parameters))
+        exports.chart(asked, outcome)
         lines = [
             {"model": session.classifier(source).name, **_limbs(one)}
-            for source, one in zip(asked.models, there.results, strict=True)
+            for source, one in zip(asked.models, outcome.results, strict=True)
             if isinstance(one, LevelStar)
         ]
         if lines:
             st.dataframe(lines, hide_index=True)
-        controls.stop_or_resume(there, f":{STAR}")
+        controls.stop_or_resume(outcome, f":{STAR}")
 
     exports.on_demand(
         asked,

@@ -153,11 +153,11 @@ def towards_slices() -> None:
 
 def overlaid() -> tuple[MapPaths | None, ...]:
     """The paths on the maps of all models, as far as they are there."""
-    there = session.compute(path)
-    st.session_state["map:unfinished"] = bool(there.waiting)
-    if there.error:
-        st.error(there.error)
-    return there.results  # type: ignore[return-value]
+    outcome = session.compute(path)
+    st.session_state["map:unfinished"] = bool(outcome.waiting)
+    if outcome.error:
+        st.error(outcome.error)
+    return outcome.results  # type: ignore[return-value]
 
 
 def overlay() -> None:

@@ -98,13 +98,13 @@ def pairs() -> None:
     """The pair matrix and the component graph, filling in while they are computed."""
     size = "{count} images, pair by pair".format(**many.parameters)
 
-    def draw(there: Outcome) -> None:
-        for place, (source, result) in enumerate(session.shown_by_model(many, there)):
+    def draw(outcome: Outcome) -> None:
+        for place, (source, result) in enumerate(session.shown_by_model(many, outcome)):
             if isinstance(result, RegionGraph):
-                one_graph(source, result, place, there)
+                one_graph(source, result, place, outcome)
             else:
-                controls.progress(there, size)
-        controls.stop_or_resume(there, f":{GRAPH}")
+                controls.progress(outcome, size)
+        controls.stop_or_resume(outcome, f":{GRAPH}")
 
     exports.on_demand(
         many,
@@ -116,7 +116,7 @@ def pairs() -> None:
     )
 
 
-def one_graph(source: str, graph: RegionGraph, place: int, there: Outcome) -> None:
+def one_graph(source: str, graph: RegionGraph, place: int, outcome: Outcome) -> None:
     """The matrix of one model, to be clicked, and its graph."""
     controls.model_name(source)
     matrix, net = st.columns(2)
@@ -127,7 +127,7 @@ def one_graph(source: str, graph: RegionGraph, place: int, there: Outcome) -> No
             chart,
             key=f"regions-{place}",
             pick=pair_shown(graph),
-            busy=controls.progress_words(there, f"{graph.pairs} pairs"),
+            busy=controls.progress_words(outcome, f"{graph.pairs} pairs"),
             on_pick=lambda point: choose_pair(graph, point),
             height=420,
         )

@@ -155,17 +155,17 @@ def plane(found: SparseAtImage) -> None:
 
     size = "{0} x {0}".format(chosen["resolution"])
 
-    def draw(there: Outcome) -> None:
-        result = there.results[0]
+    def draw(outcome: Outcome) -> None:
+        result = outcome.results[0]
         if not isinstance(result, Slice):
-            controls.progress(there, size)
-            controls.stop_or_resume(there, ":plane")
+            controls.progress(outcome, size)
+            controls.stop_or_resume(outcome, ":plane")
             return
         chart = session.chart(cut, cut.models[0], result, [result])
         drawn = on_plane(chart, result, found)
-        plane_view(drawn, key="sparse-plane", busy=controls.progress_words(there, size), height=560)
+        plane_view(drawn, key="sparse-plane", busy=controls.progress_words(outcome, size), height=560)
         controls.legend(drawn)
-        controls.stop_or_resume(there, ":plane")
+        controls.stop_or_resume(outcome, ":plane")
 
     session.live(cut, draw)
     st.caption(

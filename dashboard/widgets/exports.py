@@ -225,7 +225,7 @@ def picture(
     Returns:
         The outcome that was drawn first.
     """
-    drawing = draw or (lambda there: drawn(shown or made, there, what, main=main))
+    drawing = draw or (lambda outcome: drawn(shown or made, outcome, what, main=main))
     outcome = session.live(shown or made, drawing, patience=patience, urgent=main)
     export(made, outcome, None if main else st.container())
     return outcome
