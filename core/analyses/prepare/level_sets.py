@@ -63,7 +63,7 @@ def walks(inputs: Inputs, *, mode: Mode, delta: float, steps: int) -> LevelSetAt
     source, targets = source_of(start), targets_of(inputs.images, rows)
     whose = {"source_row": -1, "words": start.words} if start.picked else {"source_row": rows[0], "words": ""}
     found = walks_of(classifier, source, targets, mode, delta, steps, _shown(rows, whose, inputs.on_progress))
-    apart = image_distances(torch.from_numpy(found.endpoints), targets, source.expand_as(targets))
+    distances = image_distances(torch.from_numpy(found.endpoints), targets, source.expand_as(targets))
     there = np.isfinite(found.endpoints).all((1, 2, 3))
     straight = np.full(len(there), np.nan)
     if there.any():
@@ -74,10 +74,10 @@ def walks(inputs: Inputs, *, mode: Mode, delta: float, steps: int) -> LevelSetAt
         found,
         rows,
         **whose,
-        largest=apart.largest,
-        ssim=apart.ssim,
-        start_largest=apart.start_largest,
-        start_ssim=apart.start_ssim,
+        largest=distances.largest,
+        ssim=distances.ssim,
+        start_largest=distances.start_largest,
+        start_ssim=distances.start_ssim,
         straight=straight,
     )
 

@@ -69,8 +69,8 @@ class AdversarialComparison(Result):
             kind: its place in KINDS.
         """
         values: np.ndarray = getattr(self, name)
-        apart: np.ndarray = values[:, kind] - values[:, 0]
-        known: np.ndarray = apart[np.isfinite(apart)]
+        difference: np.ndarray = values[:, kind] - values[:, 0]
+        known: np.ndarray = difference[np.isfinite(difference)]
         return known
 
     def key_numbers(self, context: Context) -> Iterator[Number]:

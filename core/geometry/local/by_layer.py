@@ -176,8 +176,8 @@ class _Look:
         norms = self._norms(images)
         tick(0.3)
         changes = self._changes(images, vectors, lambda part: tick(0.3 + 0.6 * part))
-        apart = (self._radius * distances(vectors)).expand(len(images), -1, -1)
-        found = [self._statistics(one, apart) for one in changes]
+        distance = (self._radius * distances(vectors)).expand(len(images), -1, -1)
+        found = [self._statistics(one, distance) for one in changes]
         for name in found[0]:
             self.columns.setdefault(name, []).append(torch.stack([one[name] for one in found], 1))
         for name, value in norms.items():
@@ -250,14 +250,14 @@ class _Look:
         sign = torch.randint(2, (values.shape[1],), generator=generator).to(values) * 2 - 1
         return values.new_zeros(len(values), _BUCKETS).index_add_(1, bucket, values * sign)
 
-    def _statistics(self, one: _Changes, apart: Tensor) -> dict[str, Tensor]:
+    def _statistics(self, one: _Changes, distance: Tensor) -> dict[str, Tensor]:
         """The numbers of one layer, one per image, float64."""
         radius = self._radius
         ahead, behind, linear = one.ahead.double(), one.behind.double(), one.linear.double()
         gain, straight = ahead.norm(dim=2) / radius, linear.norm(dim=2)
         answered, answered_linear = (distances(torch.nan_to_num(each)) for each in (ahead, radius * linear))
         scores = mantel_where_distinct(
-            torch.cat([apart, apart, answered_linear]), torch.cat([answered, answered_linear, answered])
+            torch.cat([distance, distance, answered_linear]), torch.cat([answered, answered_linear, answered])
         ).score
         variation, plain = (
             torch.from_numpy(isotropy.variation(each.cpu().numpy())).to(gain.device) for each in (gain, straight)

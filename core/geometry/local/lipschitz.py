@@ -47,15 +47,15 @@ class Steepness(NamedTuple):
     gained: Float[Tensor, " n"]  # by the ascent, over the best sample: a factor
 
 
-def steepest_pair(apart: Float[Tensor, "n m m"], answered: Float[Tensor, "n m m"]) -> Float[Tensor, " n"]:
+def steepest_pair(distance: Float[Tensor, "n m m"], answered: Float[Tensor, "n m m"]) -> Float[Tensor, " n"]:
     """The largest ratio of distances between outputs to distances between points, over pairs.
 
     Args:
-        apart: distances between the points, positive off the diagonal.
+        distance: distances between the points, positive off the diagonal.
         answered: distances between their outputs.
     """
-    row, column = torch.triu_indices(apart.shape[1], apart.shape[1], 1, device=apart.device)
-    return (answered[:, row, column] / apart[:, row, column]).amax(1)
+    row, column = torch.triu_indices(distance.shape[1], distance.shape[1], 1, device=distance.device)
+    return (answered[:, row, column] / distance[:, row, column]).amax(1)
 
 
 def steepest_in_ball(

@@ -103,7 +103,9 @@ class LocalGeometry(Result):
     outside: np.ndarray = quantity("", "image")  # share of the 2 m points with a pixel outside [0, 1]
     source_class: np.ndarray = quantity("", "image")  # -1 where undefined
     outcome: np.ndarray = quantity("", "image")  # the number of its word in STATUSES
-    apart: np.ndarray = quantity("ℓ2 pixel", "kept pair")  # |z_i - z_j| of the first 64 points, first images
+    pair_distance: np.ndarray = quantity(
+        "ℓ2 pixel", "kept pair", formerly="apart"
+    )  # |z_i - z_j| of the first 64 points, first images
     answered: np.ndarray = quantity("output", "kept pair")  # |F(z_i) - F(z_j)|
     answered_linear: np.ndarray = quantity("output", "kept pair")  # |J (z_i - z_j)|
     product: float = quantity(
@@ -359,13 +361,13 @@ class _Around:
     def _scores(self, vectors: Tensor, there: Tensor, linear: Tensor, random: Tensor, keep: int) -> dict[str, Tensor]:
         """Mantel scores of the points ahead, and the distances of the first images."""
         count = there.shape[1]
-        apart = (self._radius * distances(vectors)).expand(len(there), -1, -1)
+        pair_distance = (self._radius * distances(vectors)).expand(len(there), -1, -1)
         answered, answered_linear = distances(torch.nan_to_num(there)), self._radius * distances(linear)
-        plain = distances(random).expand_as(apart)
+        plain = distances(random).expand_as(pair_distance)
         shown = min(count, _SHOWN)
-        rows = torch.triu_indices(shown, shown, 1, device=apart.device)
+        rows = torch.triu_indices(shown, shown, 1, device=pair_distance.device)
         first, second = (
-            torch.cat([apart, apart, answered_linear, apart]),
+            torch.cat([pair_distance, pair_distance, answered_linear, pair_distance]),
             torch.cat([answered, answered_linear, answered, plain]),
         )
         score, p = mantel_where_distinct(first, second, self._permutations, self._seed)
@@ -376,8 +378,8 @@ class _Around:
             "mantel_jacobian": jacobian,
             "mantel_random": plainly,
             "mantel_p": p.view(4, -1)[:3].T,
-            "lipschitz_pairs": steepest_pair(apart, answered),
-            "apart": apart[:keep, rows[0], rows[1]],
+            "lipschitz_pairs": steepest_pair(pair_distance, answered),
+            "pair_distance": pair_distance[:keep, rows[0], rows[1]],
             "answered": answered[:keep, rows[0], rows[1]],
             "answered_linear": answered_linear[:keep, rows[0], rows[1]],
         }

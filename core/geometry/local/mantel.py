@@ -58,9 +58,9 @@ def distances(points: Float[Tensor, "r n d"]) -> Float[Tensor, "r n n"]:
         Symmetric matrices with zeros on their diagonals; lengths below 1e-7 of the largest are rounding.
     """
     centred = points.double() - points.double().mean(1, keepdim=True)
-    apart: Tensor = torch.cdist(centred, centred, compute_mode="use_mm_for_euclid_dist")
-    apart.diagonal(dim1=1, dim2=2).zero_()
-    return (apart + apart.transpose(1, 2)) / 2
+    distance: Tensor = torch.cdist(centred, centred, compute_mode="use_mm_for_euclid_dist")
+    distance.diagonal(dim1=1, dim2=2).zero_()
+    return (distance + distance.transpose(1, 2)) / 2
 
 
 def mantel(
@@ -122,10 +122,10 @@ def mantel_where_distinct(
     return Mantel(score, p)
 
 
-def distinct(apart: Float[Tensor, "r n n"]) -> Bool[Tensor, " r"]:
+def distinct(distance: Float[Tensor, "r n n"]) -> Bool[Tensor, " r"]:
     """Whether no two points of a row are the same, by their distances."""
-    row, column = torch.triu_indices(apart.shape[1], apart.shape[1], 1, device=apart.device)
-    lengths = apart[:, row, column]
+    row, column = torch.triu_indices(distance.shape[1], distance.shape[1], 1, device=distance.device)
+    lengths = distance[:, row, column]
     return (lengths > _SAME * lengths.amax(1, keepdim=True)).all(1)
 
 

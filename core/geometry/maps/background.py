@@ -143,8 +143,8 @@ def _mixed(places: Tensor, positions: Tensor, vectors: Tensor, *, same: bool = F
     far = torch.cdist(places, positions)
     if same:
         far.fill_diagonal_(torch.inf)
-    apart, index = far.topk(min(_NEAREST, len(positions) - same), 1, largest=False)
-    weights = 1 / apart.square().clamp(min=1e-12)
+    distance, index = far.topk(min(_NEAREST, len(positions) - same), 1, largest=False)
+    weights = 1 / distance.square().clamp(min=1e-12)
     weights /= weights.sum(1, keepdim=True)
     mixed = torch.zeros(len(places), vectors.shape[1])
     for number in range(index.shape[1]):  # one neighbour at a time: all at once would be eight times the memory

@@ -190,8 +190,8 @@ class DivergenceSearch:
             known[pairs[:, 0], pairs[:, 1]], exact[pairs[:, 0], pairs[:, 1]] = value, True
             if same:
                 known[pairs[:, 1], pairs[:, 0]], exact[pairs[:, 1], pairs[:, 0]] = value, True
-        apart, index = known.topk(count, 1, largest=False)
-        return apart, index, known
+        distance, index = known.topk(count, 1, largest=False)
+        return distance, index, known
 
     def published(self) -> int:
         """Forwards that the published scheme takes for all pairs of the set: 2 s for each."""

@@ -40,11 +40,11 @@ _SAMPLE = 2000  # images that cuML is tried on
 _WORSE = 0.01  # of trustworthiness, that its map may be worse by
 
 
-def memberships(apart: Float[Tensor, "n k"], total: float, *, local: bool = True) -> Float[Tensor, "n k"]:
+def memberships(distance: Float[Tensor, "n k"], total: float, *, local: bool = True) -> Float[Tensor, "n k"]:
     """The weights of the edges to the nearest neighbours.
 
     Args:
-        apart: distances to them, ascending.
+        distance: distances to them, ascending.
         total: what the weights of a row add up to where they can.
         local: subtract the distance of the nearest neighbour (rho), so that every image is joined to another one.
 
@@ -54,9 +54,9 @@ def memberships(apart: Float[Tensor, "n k"], total: float, *, local: bool = True
     >>> memberships(torch.tensor([[1.0, 1.0, 2.0]]), 2.5)
     tensor([[1.0000, 1.0000, 0.5000]], dtype=torch.float64)
     """
-    apart = apart.double()
-    known = apart.where(apart > 0, torch.inf).amin(1, keepdim=True)
-    above = (apart - (known.where(torch.isfinite(known), 0.0) if local else 0.0)).clamp(min=0)
+    distance = distance.double()
+    known = distance.where(distance > 0, torch.inf).amin(1, keepdim=True)
+    above = (distance - (known.where(torch.isfinite(known), 0.0) if local else 0.0)).clamp(min=0)
     low = torch.zeros_like(above[:, :1])
     high = torch.full_like(low, torch.inf)
     sigma = torch.ones_like(low)
@@ -64,22 +64,22 @@ def memberships(apart: Float[Tensor, "n k"], total: float, *, local: bool = True
         over = torch.exp(-above / sigma).sum(1, keepdim=True) > total
         low, high = torch.where(over, low, sigma), torch.where(over, sigma, high)
         sigma = torch.where(torch.isfinite(high), (low + high) / 2, 2 * sigma)
-    sigma = torch.maximum(sigma, _LEAST_SIGMA * apart.mean(1, keepdim=True))
+    sigma = torch.maximum(sigma, _LEAST_SIGMA * distance.mean(1, keepdim=True))
     return torch.exp(-above / sigma).where(above > 0, 1.0)
 
 
-def fuzzy_graph(apart: Float[Tensor, "n k"], index: Int64[Tensor, "n k"]) -> scipy.sparse.csr_matrix:
+def fuzzy_graph(distance: Float[Tensor, "n k"], index: Int64[Tensor, "n k"]) -> scipy.sparse.csr_matrix:
     """The graph that a layout is of.
 
     Args:
-        apart: distances to the nearest other images, ascending.
+        distance: distances to the nearest other images, ascending.
         index: their numbers.
 
     Returns:
         (n, n) symmetric weights.
     """
-    n, k = apart.shape
-    weights = memberships(apart, float(np.log2(k + 1))).numpy().astype(np.float32)
+    n, k = distance.shape
+    weights = memberships(distance, float(np.log2(k + 1))).numpy().astype(np.float32)
     rows = np.repeat(np.arange(n), k)
     joined = scipy.sparse.csr_matrix((weights.ravel(), (rows, index.numpy().ravel())), shape=(n, n))
     joined.eliminate_zeros()
@@ -166,9 +166,9 @@ def lay_out(
 
 def warm_up() -> None:
     """Import umap-learn and have its layout compiled, which takes some seconds once for a process."""
-    apart, index = nearest(torch.eye(8), torch.eye(8), 3, "euclidean", same=True)
+    distance, index = nearest(torch.eye(8), torch.eye(8), 3, "euclidean", same=True)
     a, b = curve(0.1)
-    lay_out(fuzzy_graph(apart, index), principal_start(torch.eye(8).double(), 0), a, b, 0, epochs=2)
+    lay_out(fuzzy_graph(distance, index), principal_start(torch.eye(8).double(), 0), a, b, 0, epochs=2)
 
 
 # -- cuML -------------------------------------------------------------------------------------------------------------
@@ -193,9 +193,9 @@ def gpu_layout(
         return None
     chosen = torch.randperm(len(vectors), generator=torch.Generator().manual_seed(seed))[:_SAMPLE]
     some = comparable(vectors[chosen.to(vectors.device)], metric)
-    apart, index = nearest(some, some, neighbours - 1, "euclidean", same=True)
-    apart = apart.square() / 2 if metric == "cosine" else apart
-    known = lay_out(fuzzy_graph(apart, index), principal_start(some, seed), *curve(min_dist), seed)
+    distance, index = nearest(some, some, neighbours - 1, "euclidean", same=True)
+    distance = distance.square() / 2 if metric == "cosine" else distance
+    known = lay_out(fuzzy_graph(distance, index), principal_start(some, seed), *curve(min_dist), seed)
 
     def trust(places: np.ndarray) -> float:
         nothing = torch.full((len(some),), -1)

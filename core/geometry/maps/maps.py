@@ -166,7 +166,7 @@ def embed(
     near = _neighbours_of(classifier, given, pixels, vectors, logits, min(neighbours, n) - 1, seed, on_progress)
     a, b = curve(min_dist)
     start = comparable(_first_guess(given, vectors, logits), given.metric)
-    graph = fuzzy_graph(near.apart, near.which)
+    graph = fuzzy_graph(near.distance, near.which)
     maps, engine = [], "umap-learn"
     for number in range(seeds):
         on_progress(0.6 + 0.3 * number / seeds)
@@ -196,7 +196,7 @@ def embed(
         label_agreement=quality.label_agreement,
         predicted_agreement=quality.predicted_agreement,
         seed_agreement=common,
-        typical=float(near.apart.mean(1).median()),
+        typical=float(near.distance.mean(1).median()),
         a=a,
         b=b,
         space=space,
@@ -215,7 +215,7 @@ def embed(
 class _Near(NamedTuple):
     """The neighbours of each image, and distances to all."""
 
-    apart: Tensor  # (n, k)
+    distance: Tensor  # (n, k)
     which: Tensor  # (n, k) their numbers
     far: Callable[[Tensor], Tensor]
     scale: tuple[float, float] = (1.0, 1.0)
@@ -238,11 +238,11 @@ def _neighbours_of(
     if given.name == "divergence":
         with torch.inference_mode():
             search = DivergenceSearch(classifier, pixels, logits, seed=seed)
-            apart, index, known = search.nearest(pixels, logits, count, same=True, tick=tick)
-        return _Near(apart, index, known.__getitem__, search.scale, search.published())
-    apart, index = nearest(vectors, vectors, count, given.metric, same=True, on_progress=tick)
+            distance, index, known = search.nearest(pixels, logits, count, same=True, tick=tick)
+        return _Near(distance, index, known.__getitem__, search.scale, search.published())
+    distance, index = nearest(vectors, vectors, count, given.metric, same=True, on_progress=tick)
     there = comparable(vectors, given.metric)
-    return _Near(apart, index, lambda rows: distances(there[rows.to(there.device)], there, given.metric).cpu())
+    return _Near(distance, index, lambda rows: distances(there[rows.to(there.device)], there, given.metric).cpu())
 
 
 def _first_guess(given: Space, vectors: Tensor, logits: Tensor) -> Tensor:
@@ -310,29 +310,29 @@ class Placer:
         vectors, logits = self.space(pixels, tick)
         count = self.map.neighbours - 1
         if self._search is None:
-            apart, index = nearest(vectors, self._vectors, count, self.space.metric)
+            distance, index = nearest(vectors, self._vectors, count, self.space.metric)
         else:
             with torch.inference_mode():
-                apart, index, _ = self._search.nearest(pixels, logits, count, tick=tick)
-        places = place(self._positions, apart, index, self.map.a, self.map.b)
+                distance, index, _ = self._search.nearest(pixels, logits, count, tick=tick)
+        places = place(self._positions, distance, index, self.map.a, self.map.b)
         return Placement(
-            positions=anchored(places, self._positions, *self._told_apart(vectors, logits, apart, index)).numpy(),
-            ratio=distance_ratio(apart, self.map.typical).numpy(),
+            positions=anchored(places, self._positions, *self._told_apart(vectors, logits, distance, index)).numpy(),
+            ratio=distance_ratio(distance, self.map.typical).numpy(),
             neighbours=index.numpy(),
             predicted=_prediction(logits).predicted,
             **spent(),
         )
 
-    def _told_apart(self, vectors: Tensor, logits: Tensor, apart: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
+    def _told_apart(self, vectors: Tensor, logits: Tensor, distance: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
         """The nearest images by what tells them apart best: where the metric is blind, several lie at distance 0."""
         here, there = vectors, self._vectors
         if self.map.space == "probabilities":  # of sure answers all are alike
             here, there = logits, torch.from_numpy(self.map.logits).to(logits.device)
         elif self.space.metric != "cosine":
-            return apart, index
+            return distance, index
         known = torch.isfinite(here).all(1).cpu()
-        apart, index = nearest(here.nan_to_num(), there.nan_to_num(), self.map.neighbours - 1, "euclidean")
-        return apart.where(known[:, None], torch.nan), index
+        distance, index = nearest(here.nan_to_num(), there.nan_to_num(), self.map.neighbours - 1, "euclidean")
+        return distance.where(known[:, None], torch.nan), index
 
     def places_of(self, vectors: Float[Tensor, "m d"], steps: int) -> Float[Tensor, "m 2"]:
         """Where vectors of the space that belong to no image come to; not of the divergence, where there are none.
@@ -344,5 +344,5 @@ class Placer:
         Returns:
             Places, on the CPU.
         """
-        apart, index = nearest(vectors, self._vectors, self.map.neighbours - 1, self.space.metric)
-        return place(self._positions, apart, index, self.map.a, self.map.b, steps=steps)
+        distance, index = nearest(vectors, self._vectors, self.map.neighbours - 1, self.space.metric)
+        return place(self._positions, distance, index, self.map.a, self.map.b, steps=steps)

@@ -92,7 +92,7 @@ def nearest(
         if same:
             far[torch.arange(len(rows)), torch.arange(start, start + len(rows))] = torch.inf
         index = far.topk(count, 1, largest=False).indices
-        apart = (there[index] - rows[:, None]).norm(dim=2)
-        apart, order = (apart.square() / 2 if metric == "cosine" else apart).sort(dim=1, stable=True)
-        found.append((apart.cpu(), index.gather(1, order).cpu()))
-    return torch.cat([apart for apart, _ in found]), torch.cat([index for _, index in found])
+        distance = (there[index] - rows[:, None]).norm(dim=2)
+        distance, order = (distance.square() / 2 if metric == "cosine" else distance).sort(dim=1, stable=True)
+        found.append((distance.cpu(), index.gather(1, order).cpu()))
+    return torch.cat([distance for distance, _ in found]), torch.cat([index for _, index in found])

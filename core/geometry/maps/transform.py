@@ -40,7 +40,7 @@ _MOST_VALUES = 1 << 17  # pairs of new images and images of the map that are loo
 
 def place(
     positions: Float[Tensor, "n 2"],
-    apart: Float[Tensor, "m k"],
+    distance: Float[Tensor, "m k"],
     index: Int64[Tensor, "m k"],
     a: float,
     b: float,
@@ -51,7 +51,7 @@ def place(
 
     Args:
         positions: of the images of the map.
-        apart: distances of the new images to their nearest ones there, ascending.
+        distance: distances of the new images to their nearest ones there, ascending.
         index: the numbers of these.
         a: see `core.geometry.maps.layout.curve`.
         b: see there.
@@ -62,15 +62,15 @@ def place(
     """
     positions = positions.float()  # as umap-learn's are
     field = positions[:: -(-len(positions) // _FIELD)]
-    weights = memberships(apart.nan_to_num(), math.log2(apart.shape[1] + 1), local=False)
+    weights = memberships(distance.nan_to_num(), math.log2(distance.shape[1] + 1), local=False)
     shares = (weights / weights.sum(1, keepdim=True)).float()
-    block = max(1, _MOST_VALUES // (len(field) + apart.shape[1]))
+    block = max(1, _MOST_VALUES // (len(field) + distance.shape[1]))
     placed = [
         _descend(positions[index[start : start + block]], shares[start : start + block], field, a, b, steps)
-        for start in range(0, len(apart), block)
+        for start in range(0, len(distance), block)
     ]
     found = torch.cat(placed) if placed else positions[:0]
-    return found.double().where(torch.isfinite(apart).all(1, keepdim=True), torch.nan)
+    return found.double().where(torch.isfinite(distance).all(1, keepdim=True), torch.nan)
 
 
 def _descend(near: Tensor, shares: Tensor, field: Tensor, a: float, b: float, steps: int) -> Tensor:
@@ -95,7 +95,7 @@ def _descend(near: Tensor, shares: Tensor, field: Tensor, a: float, b: float, st
 def anchored(
     places: Float[Tensor, "m 2"],
     positions: Float[Tensor, "n 2"],
-    apart: Float[Tensor, "m k"],
+    distance: Float[Tensor, "m k"],
     index: Int64[Tensor, "m k"],
 ) -> Float[Tensor, "m 2"]:
     """Draw what is, or nearly is, an image of the map to where that image is.
@@ -103,28 +103,28 @@ def anchored(
     Args:
         places: as `place` finds them.
         positions: of the images of the map.
-        apart: Euclidean distances of the new images to their nearest ones there, ascending; two at least.
+        distance: Euclidean distances of the new images to their nearest ones there, ascending; two at least.
         index: the numbers of these.
 
     Returns:
         Places, float64; NaN stays NaN.
     """
-    others = apart[:, 1:].mean(1)
-    r = torch.where(apart[:, 0] > 0, apart[:, 0] / others, 0.0)
+    others = distance[:, 1:].mean(1)
+    r = torch.where(distance[:, 0] > 0, distance[:, 0] / others, 0.0)
     share = (1 - (r / _ALIKE).square()).clamp(0, 1).where(r >= _ROUNDING, 1.0)[:, None]
     own = positions[index[:, 0]].double().where(torch.isfinite(places), torch.nan)
     return torch.where(share == 1, own, share * own + (1 - share) * places)
 
 
-def distance_ratio(apart: Float[Tensor, "m k"], typical: float) -> Float[Tensor, " m"]:
+def distance_ratio(distance: Float[Tensor, "m k"], typical: float) -> Float[Tensor, " m"]:
     """How far new images are from their neighbours, beside the images of the map.
 
     Args:
-        apart: distances to the nearest images of the map.
+        distance: distances to the nearest images of the map.
         typical: the median, over the images of the map, of the mean distance to as many neighbours.
 
     Returns:
         1 for as far as usual; infinite where the images of the map coincide and a new one does not.
     """
-    mean = apart.double().mean(1)
+    mean = distance.double().mean(1)
     return torch.where(mean > 0, mean / typical, 0.0) if typical > 0 else torch.where(mean > 0, torch.inf, 0.0)

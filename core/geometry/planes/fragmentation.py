@@ -137,9 +137,9 @@ def _perimeters(region: np.ndarray, count: int) -> np.ndarray:
     total = np.zeros(count + 1)
     for pairs, weight in ((straight, 1.0), (diagonal, np.sqrt(0.5))):
         for here, there in pairs:
-            apart = here != there
-            total += weight * np.bincount(here[apart] + 1, minlength=count + 1)
-            total += weight * np.bincount(there[apart] + 1, minlength=count + 1)
+            differ = here != there
+            total += weight * np.bincount(here[differ] + 1, minlength=count + 1)
+            total += weight * np.bincount(there[differ] + 1, minlength=count + 1)
     perimeters: np.ndarray = np.pi / 8 * total[1:]
     return perimeters
 

@@ -41,8 +41,8 @@ def of(name: str, **changed: Any) -> Measured:
     steep = values["lipschitz_point"]
 
     def difference(field: str, kind: int) -> np.ndarray:
-        apart: np.ndarray = steep[:, kind] - steep[:, 0]
-        return apart[np.isfinite(apart)]
+        difference: np.ndarray = steep[:, kind] - steep[:, 0]
+        return difference[np.isfinite(difference)]
 
     parts: list[Any] = [
         SimpleNamespace(**values),

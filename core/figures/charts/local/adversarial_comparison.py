@@ -106,9 +106,9 @@ def _counts(one: AdversarialComparison, number: KindsNumber) -> str:
         known = values[np.isfinite(values[:, place]), place]
         if len(known):
             words.append(f"{kind} median {np.median(known):.3g}, {np.mean(known < 1):.0%} below 1")
-    apart = one.difference(_FIELDS[number], 1)
-    if len(apart):
-        words.append(f"adversarial above clean in {np.mean(apart > 0):.0%} of pairs")
+    difference = one.difference(_FIELDS[number], 1)
+    if len(difference):
+        words.append(f"adversarial above clean in {np.mean(difference > 0):.0%} of pairs")
     return ", ".join(words)
 
 
@@ -143,10 +143,10 @@ def _histogram(one: AdversarialComparison, number: KindsNumber, edges: np.ndarra
 def _differences(one: AdversarialComparison, number: KindsNumber, before: str) -> Panel:
     layers: list[Layer] = [LinesLayer(paths=(np.array([[0.0, 0.0], [1.0, 0.0]]),), role="reference")]
     for place in range(1, len(_KINDS)):
-        apart = np.sort(one.difference(_FIELDS[number], place))
-        share = (np.arange(len(apart)) + 0.5) / max(1, len(apart))
-        if len(apart):
-            path = np.stack([share, apart], 1)
+        difference = np.sort(one.difference(_FIELDS[number], place))
+        share = (np.arange(len(difference)) + 0.5) / max(1, len(difference))
+        if len(difference):
+            path = np.stack([share, difference], 1)
             layers.append(LinesLayer(paths=(path,), colour=_INKS[place], dash=_DASHES[place]))  # type: ignore[arg-type]
             layers.append(PointsLayer(positions=path, colours=(_INKS[place],), size=3.0))
     return Panel(

@@ -174,12 +174,12 @@ def _most(*arrays: np.ndarray) -> float:
 
 
 def _distances(one: LocalAtImage, before: str) -> list[Panel]:
-    apart, answered, answered_linear = one.apart[0], one.answered[0], one.answered_linear[0]
+    pair_distance, answered, answered_linear = one.pair_distance[0], one.answered[0], one.answered_linear[0]
     unit = _unit(one, "answered")
     pixels = Axis(label="|z - w|", unit="ℓ2")
     shown = (
-        (apart, answered, f"as it is: r {_label(one.mantel_raw[0])}", pixels, "|F(z) - F(w)|"),
-        (apart, answered_linear, f"linearised: r {_label(one.mantel_linear[0])}", pixels, "|J (z - w)|"),
+        (pair_distance, answered, f"as it is: r {_label(one.mantel_raw[0])}", pixels, "|F(z) - F(w)|"),
+        (pair_distance, answered_linear, f"linearised: r {_label(one.mantel_linear[0])}", pixels, "|J (z - w)|"),
         (
             answered_linear,
             answered,
@@ -189,7 +189,13 @@ def _distances(one: LocalAtImage, before: str) -> list[Panel]:
         ),
     )
     return [
-        _pairs(x, y, f"{before}{title}" if x is apart and y is answered else title, axis, Axis(label=label, unit=unit))
+        _pairs(
+            x,
+            y,
+            f"{before}{title}" if x is pair_distance and y is answered else title,
+            axis,
+            Axis(label=label, unit=unit),
+        )
         for x, y, title, axis, label in shown
     ]
 

@@ -52,8 +52,8 @@ def test_an_orthogonal_map_is_isotropic_symmetric_and_keeps_distances(
     np.testing.assert_allclose(found.lipschitz_margin, math.sqrt(2) * scale, rtol=1e-5)
     assert found.product == pytest.approx(math.nan, nan_ok=True)  # `Affine` is no known layer
     assert found.status.tolist() == ["measured"] * count
-    assert found.apart.shape == (count, 66)
-    np.testing.assert_allclose(found.answered, scale * found.apart, rtol=1e-4)
+    assert found.pair_distance.shape == (count, 66)
+    np.testing.assert_allclose(found.answered, scale * found.pair_distance, rtol=1e-4)
 
 
 @pytest.mark.parametrize("shape", truths.SHAPES)

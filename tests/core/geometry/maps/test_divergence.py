@@ -77,7 +77,7 @@ def test_neighbours_are_those_of_all_pairs(batch: int, batch_size: BatchSize) ->
     centres = truths.images(4, SHAPE, seed=5).double()
     with counting() as cost:
         found, logits = search(truths.NearestCentre(centres), images, segments=4)
-        apart, index, known = found.nearest(images, logits, 5, same=True)
+        distance, index, known = found.nearest(images, logits, 5, same=True)
     pairs = torch.triu_indices(40, 40, 1).T
     with counting() as of_all:
         lengths = found.lengths(images, logits.softmax(1), pairs)
@@ -87,7 +87,7 @@ def test_neighbours_are_those_of_all_pairs(batch: int, batch_size: BatchSize) ->
     value = 0.65 * (flat[pairs[:, 0]] - flat[pairs[:, 1]]).norm(dim=1) / largest + 0.35 * lengths / longest
     truth[pairs[:, 0], pairs[:, 1]] = truth[pairs[:, 1], pairs[:, 0]] = value
     best = truth.topk(5, 1, largest=False)
-    torch.testing.assert_close(apart, best.values)
+    torch.testing.assert_close(distance, best.values)
     torch.testing.assert_close(index, best.indices)
     assert (known <= truth + 1e-9).all()  # a bound from below where it is not the distance
     assert cost.forwards < of_all.forwards + 400 * 3 + 2 * batch  # fewer than all pairs, beside those that M is from

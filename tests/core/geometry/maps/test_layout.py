@@ -20,15 +20,17 @@ def test_the_graph_is_that_of_umap_learn() -> None:
     from umap.umap_ import compute_membership_strengths, smooth_knn_dist
 
     vectors = torch.randn(40, 5, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    apart, index = nearest(vectors, vectors, 9, "euclidean", same=True)
-    far = np.concatenate([np.zeros((40, 1)), apart.numpy()], 1).astype(np.float32)  # there, an image is its own first
+    distance, index = nearest(vectors, vectors, 9, "euclidean", same=True)
+    far = np.concatenate([np.zeros((40, 1)), distance.numpy()], 1).astype(
+        np.float32
+    )  # there, an image is its own first
     which = np.concatenate([np.arange(40)[:, None], index.numpy()], 1)
     sigmas, rhos = smooth_knn_dist.py_func(far, 10.0)  # not compiled
     _, _, values, _ = compute_membership_strengths.py_func(which, far, sigmas, rhos)
-    ours = memberships(apart, math.log2(10))
+    ours = memberships(distance, math.log2(10))
     np.testing.assert_allclose(ours, values.reshape(40, 10)[:, 1:], atol=2e-5)
     np.testing.assert_allclose(ours.sum(1), math.log2(10), rtol=1e-9)
-    graph = fuzzy_graph(apart, index)
+    graph = fuzzy_graph(distance, index)
     dense = np.zeros((40, 40))
     np.put_along_axis(dense, index.numpy(), ours.numpy(), 1)
     np.testing.assert_allclose(graph.toarray(), dense + dense.T - dense * dense.T, atol=1e-6)
@@ -58,9 +60,9 @@ def test_the_start_is_the_principal_plane() -> None:
     turn = torch.linalg.qr(torch.randn(6, 6, generator=generator, dtype=torch.float64))[0][:2]
     start = principal_start(flat @ turn + 3, 0)
     assert np.abs(start).max() == pytest.approx(10, abs=0.01)
-    apart = torch.cdist(torch.from_numpy(start).double(), torch.from_numpy(start).double())
+    distance = torch.cdist(torch.from_numpy(start).double(), torch.from_numpy(start).double())
     truth = torch.cdist(flat, flat)
-    torch.testing.assert_close(apart / apart.max(), truth / truth.max(), atol=1e-4, rtol=0)
+    torch.testing.assert_close(distance / distance.max(), truth / truth.max(), atol=1e-4, rtol=0)
     other = principal_start(flat @ turn + 3, 1)
     assert 0 < np.abs(start - other).max() < 1e-3
     assert np.isfinite(principal_start(torch.zeros(5, 3).double(), 0)).all()

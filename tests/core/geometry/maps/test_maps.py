@@ -60,8 +60,8 @@ def test_identical_images_have_places_and_no_order() -> None:
     assert found.typical == 0
     twins = torch.cat([images[:10], images[:10], images[10:]])
     both = embed(classifier, twins, "pixels", neighbours=5)
-    apart = np.linalg.norm(both.positions[:10] - both.positions[10:20], axis=1)
-    assert np.median(apart) < 0.25 * both.radius
+    distance = np.linalg.norm(both.positions[:10] - both.positions[10:20], axis=1)
+    assert np.median(distance) < 0.25 * both.radius
 
 
 def demo() -> tuple[Classifier, Any]:

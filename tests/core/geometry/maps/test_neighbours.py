@@ -18,13 +18,13 @@ def test_the_nearest_are_those_of_scikit_learn(metric: Metric, values: int, monk
     generator = torch.Generator().manual_seed(0)
     queries, references = (torch.randn(n, 7, generator=generator, dtype=torch.float64) for n in (23, 40))
     truth = NearestNeighbors(n_neighbors=5, metric=metric, algorithm="brute").fit(references.numpy())
-    apart, index = nearest(queries, references, 5, metric)
+    distance, index = nearest(queries, references, 5, metric)
     far, which = truth.kneighbors(queries.numpy())
-    np.testing.assert_allclose(apart, far, rtol=1e-9)
+    np.testing.assert_allclose(distance, far, rtol=1e-9)
     np.testing.assert_array_equal(index, which)
-    apart, index = nearest(references, references, 5, metric, same=True)
+    distance, index = nearest(references, references, 5, metric, same=True)
     far, which = truth.kneighbors()
-    np.testing.assert_allclose(apart, far, rtol=1e-9)
+    np.testing.assert_allclose(distance, far, rtol=1e-9)
     np.testing.assert_array_equal(index, which)
 
 
@@ -34,8 +34,8 @@ def test_equal_vectors_are_at_distance_zero_and_near_ones_keep_their_digits(dtyp
     moved = base.clone()
     moved[0, 0] += 2.0**-20
     vectors = torch.cat([base, base, moved])
-    apart, index = nearest(vectors, vectors, 2, "euclidean", same=True)
-    assert apart[0].tolist() == pytest.approx([0.0, 2.0**-20], rel=0.05 if dtype == torch.float32 else 1e-6)
+    distance, index = nearest(vectors, vectors, 2, "euclidean", same=True)
+    assert distance[0].tolist() == pytest.approx([0.0, 2.0**-20], rel=0.05 if dtype == torch.float32 else 1e-6)
     assert index[:2, 0].tolist() == [1, 0]
     assert nearest(2 * base, base, 1, "cosine")[0].item() == 0
 

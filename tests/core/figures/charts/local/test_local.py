@@ -63,7 +63,7 @@ def a_result(**changed: Any) -> LocalAtImage:
         "outside": 0 * one,
         "source_class": np.zeros(1, np.int32),
         "outcome": np.zeros(1, np.int8),
-        "apart": np.array([[1.0, 1.1, 1.2]]),
+        "pair_distance": np.array([[1.0, 1.1, 1.2]]),
         "answered": np.array([[0.5, np.nan, 0.7]]),
         "answered_linear": np.array([[0.5, 0.6, 0.8]]),
         "product": 100.0,
