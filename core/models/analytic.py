@@ -107,9 +107,9 @@ class Affine(Known):
         rows = self.linear.weight.detach().double()
         if project is not None:
             rows = project(rows.view(-1, *self.centre.shape)).flatten(1)
-        apart = torch.cdist(rows[winner], rows, compute_mode="donot_use_mm_for_euclid_dist")
-        ways = (largest[:, None] - logits) / apart
-        return ways.scatter(1, winner[:, None], math.inf).nan_to_num(nan=math.inf, posinf=math.inf).amin(1)
+        spacing = torch.cdist(rows[winner], rows, compute_mode="donot_use_mm_for_euclid_dist")
+        distances = (largest[:, None] - logits) / spacing
+        return distances.scatter(1, winner[:, None], math.inf).nan_to_num(nan=math.inf, posinf=math.inf).amin(1)
 
     def curvature(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, " n"]:
         """0: see `Known.curvature`."""

@@ -104,7 +104,7 @@ class DirectionPlane(NamedTuple):
 
     plane: Plane
     angle: float  # degrees between the two directions, before the second was made orthogonal to the first
-    ways: tuple[tuple[str, Tensor], ...] = ()  # of directions that are walks: their texts and images
+    walks: tuple[tuple[str, Tensor], ...] = ()  # of directions that are walks: their texts and images
 
 
 def parse_direction(text: str) -> DirectionSpec:

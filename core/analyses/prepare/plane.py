@@ -136,8 +136,8 @@ def resolve_image(
 
 def _at_image(reference: Classifier, images: ImageSet, row: int, u: str, v: str) -> PlaneChoice:
     found = plane_of_directions(reference, images, row, u, v)
-    if found.ways:
-        walks = tuple((text, _seen_from(found.plane, way)) for text, way in found.ways)
+    if found.walks:
+        walks = tuple((text, _seen_from(found.plane, way)) for text, way in found.walks)
         leads = images.pixels[list(_targets(images, row, u, v))]
         spread = [walk[:, :2] for _, walk in walks] + [found.plane.to_plane(leads).numpy()]
         home = found.plane.square(np.concatenate(spread), _SPREAD)

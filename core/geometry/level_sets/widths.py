@@ -71,7 +71,7 @@ class LevelSetWidths(Result):
 def level_set_widths(
     classifier: Classifier,
     points: Float[Tensor, "n c h w"],
-    ways: Float[Tensor, "n c h w"],
+    towards: Float[Tensor, "n c h w"],
     source_class: np.ndarray,
     level: np.ndarray,
     *,
@@ -86,7 +86,7 @@ def level_set_widths(
     Args:
         classifier: any `core.models.classifier.Classifier`.
         points: images in [0, 1], as a rule on a walk.
-        ways: where the walk goes from each, of any length: directions are orthogonal to it. 0 for none.
+        towards: where the walk goes from each, of any length: directions are orthogonal to it. 0 for none.
         source_class: (n,) the class whose confidence counts.
         level: (n,) the confidence below which a point is outside.
         directions: how many random ones; or directions to look along, of any length, taken as they are.
@@ -104,7 +104,7 @@ def level_set_widths(
             above.
         ImageError: if a point leaves [0, 1], a value is not finite, or the shape is not the classifier's.
     """
-    pixels, onward = classifier.accept(points), classifier.accept(ways)
+    pixels, onward = classifier.accept(points), classifier.accept(towards)
     count, size = len(pixels), classifier.input_shape
     if not count or not count == len(onward) == len(source_class) == len(level):
         came = f"{count}, {len(onward)}, {len(source_class)} and {len(level)}"

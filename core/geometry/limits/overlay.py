@@ -30,7 +30,7 @@ class Overlay(Result):
 
     first: np.ndarray = quantity("pixel", "n c h w")
     second: np.ndarray = quantity("pixel", "n c h w")
-    place: np.ndarray = quantity("", "n order h w")  # of each pixel in an order; the first order: largest difference
+    rank: np.ndarray = quantity("", "n order h w", formerly="place")  # of each pixel in an order; first: by difference
     pixels: np.ndarray = quantity("pixels", "step")  # painted over
     label: np.ndarray = quantity("", "n order step")  # -1 where a logit is not finite
     own: np.ndarray = quantity("", "n order step")  # probability of the first image's class
@@ -58,7 +58,7 @@ class Overlay(Result):
 
     def painted(self, row: int, count: int) -> np.ndarray:
         """The first image of a row (c, h, w) with this many pixels of the second one, in the first order."""
-        taken = self.place[row, 0] < count
+        taken = self.rank[row, 0] < count
         image: np.ndarray = np.where(taken, self.second[row], self.first[row])
         return image
 
@@ -110,14 +110,14 @@ def overlay(
     key = torch.rand((count, orders, size), generator=generator).to(one)
     by = -(two - one).square().sum(1).flatten(1)
     order = torch.cat([by[:, None], key], 1).argsort(dim=2, stable=True)
-    place = torch.empty_like(order).scatter_(2, order, torch.arange(size, device=one.device).expand_as(order))
+    rank = torch.empty_like(order).scatter_(2, order, torch.arange(size, device=one.device).expand_as(order))
     pixels = torch.linspace(0, size, min(steps, size) + 1, dtype=torch.float64).round().long().to(one.device)
     shape = (count, 1 + orders, len(pixels))
     rows = torch.arange(int(np.prod(shape)), device=one.device)
 
     def ask(row: Tensor) -> Tensor:
         step, route, pair = row % shape[2], row // shape[2] % shape[1], row // (shape[1] * shape[2])
-        taken = (place[pair, route] < pixels[step, None]).view(-1, 1, height, width)
+        taken = (rank[pair, route] < pixels[step, None]).view(-1, 1, height, width)
         logits: Tensor = classifier(torch.where(taken, two[pair], one[pair]))
         return logits
 
@@ -132,7 +132,7 @@ def overlay(
     return Overlay(
         first=one.cpu().numpy(),
         second=two.cpu().numpy(),
-        place=place.view(count, -1, height, width).cpu().numpy().astype(np.int32),
+        rank=rank.view(count, -1, height, width).cpu().numpy().astype(np.int32),
         pixels=pixels.cpu().numpy(),
         label=label.cpu().numpy().astype(np.int16),
         own=own.float().cpu().numpy(),

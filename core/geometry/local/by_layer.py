@@ -220,18 +220,18 @@ class _Look:
             tick(start / total)
             number = torch.arange(start, min(start + self._size, total), device=images.device)
             row = number // each
-            ways = vectors[row if len(vectors) > 1 else 0, number % each]
-            parts.append(self._batch(flat[row], ways, images.shape[1:]))
+            directions = vectors[row if len(vectors) > 1 else 0, number % each]
+            parts.append(self._batch(flat[row], directions, images.shape[1:]))
         joined = (zip(*part, strict=True) for part in zip(*parts, strict=True))
         return [_Changes(*(torch.cat(one).unflatten(0, (rows, each)) for one in layer)) for layer in joined]
 
-    def _batch(self, at: Tensor, ways: Tensor, shape: Sequence[int]) -> list[tuple[Tensor, ...]]:
+    def _batch(self, at: Tensor, directions: Tensor, shape: Sequence[int]) -> list[tuple[Tensor, ...]]:
         """The rows of one batch at every layer: ahead, behind, linear, changed."""
         with torch.enable_grad(), math_attention():
             points = at.clone().requires_grad_()
             here = self._watch(points.view(-1, *shape))
-            moved = _along(here.outputs, points, ways)
-        there = [self._watch((at + side * self._radius * ways).view(-1, *shape)) for side in (1, -1)]
+            moved = _along(here.outputs, points, directions)
+        there = [self._watch((at + side * self._radius * directions).view(-1, *shape)) for side in (1, -1)]
         count_passes(forwards=3 * len(at), gradients=3 * len(at))
         found: list[tuple[Tensor, ...]] = []
         for place, state in enumerate(here.outputs):
@@ -283,7 +283,7 @@ class _Look:
         return own.mean(1).square() / (others / (count * (count - 1)))
 
 
-def _along(outputs: Sequence[Tensor], points: Tensor, ways: Tensor) -> tuple[Tensor, ...]:
+def _along(outputs: Sequence[Tensor], points: Tensor, directions: Tensor) -> tuple[Tensor, ...]:
     """J_l v at all layers at once: the derivative, along v, of the sum of their J_l^T u, which is linear in each u."""
     if not outputs[0].requires_grad:  # nothing depends on the image: it passes every layer
         return tuple(torch.zeros_like(each) for each in outputs)
@@ -291,7 +291,7 @@ def _along(outputs: Sequence[Tensor], points: Tensor, ways: Tensor) -> tuple[Ten
     (back,) = torch.autograd.grad(outputs, points, dummies, create_graph=True, materialize_grads=True)
     if not back.requires_grad:
         return tuple(torch.zeros_like(each) for each in outputs)
-    moved = torch.autograd.grad(back, dummies, ways, materialize_grads=True)
+    moved = torch.autograd.grad(back, dummies, directions, materialize_grads=True)
     return tuple(each.detach() for each in moved)
 
 

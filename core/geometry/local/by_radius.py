@@ -187,17 +187,17 @@ class _Sweep:
         shares, ends = [], []
         for part in torch.arange(total, device=images.device).split(self._outputs.size):
             row = part // each
-            at, ways = images.flatten(1)[row], vectors[row if len(vectors) > 1 else 0, part % each]
+            at, directions = images.flatten(1)[row], vectors[row if len(vectors) > 1 else 0, part % each]
             with torch.enable_grad(), math_attention():
                 points = at.clone().requires_grad_()
                 here = self._watch(points.view(-1, *shape))
-                moves = _moves([kink.given for kink in here.kinks], points, ways)
+                moves = _moves([kink.given for kink in here.kinks], points, directions)
             ends.append(first_change(here.kinks, moves))
             before = [pattern(kink) for kink in here.kinks]
             units = sum(side.shape[1] for side in before)
             share = []
             for radius in self._radii:
-                there = self._watch((at + radius * ways).view(-1, *shape))
+                there = self._watch((at + radius * directions).view(-1, *shape))
                 moved = [(pattern(kink) != side).sum(1) for kink, side in zip(there.kinks, before, strict=True)]
                 share.append(torch.stack(moved).sum(0).double() / units)
             shares.append(torch.stack(share, 1))
@@ -206,7 +206,7 @@ class _Sweep:
         return changed, torch.cat(ends).view(count, each).amin(1)
 
 
-def _moves(given: Sequence[Tensor], points: Tensor, ways: Tensor) -> list[Tensor]:
+def _moves(given: Sequence[Tensor], points: Tensor, directions: Tensor) -> list[Tensor]:
     """How fast the inputs of layers change along each row's vector."""
     known = [place for place, each in enumerate(given) if each.requires_grad]
     found = [torch.zeros_like(each.detach()) for each in given]
@@ -214,6 +214,8 @@ def _moves(given: Sequence[Tensor], points: Tensor, ways: Tensor) -> list[Tensor
         dummies = [torch.zeros_like(given[place].detach()).requires_grad_() for place in known]
         outputs = [given[place] for place in known]
         (back,) = torch.autograd.grad(outputs, points, dummies, create_graph=True, materialize_grads=True)
-        for place, move in zip(known, torch.autograd.grad(back, dummies, ways, materialize_grads=True), strict=True):
+        for place, move in zip(
+            known, torch.autograd.grad(back, dummies, directions, materialize_grads=True), strict=True
+        ):
             found[place] = move.detach()
     return found

@@ -63,19 +63,19 @@ class Outputs:
         return self.of(self.classifier(images))
 
     def around(
-        self, images: Float[Tensor, "n c h w"], ways: Float[Tensor, "r m d"], steps: tuple[float, ...]
+        self, images: Float[Tensor, "n c h w"], directions: Float[Tensor, "r m d"], steps: tuple[float, ...]
     ) -> tuple[Float[Tensor, "s n m k"], Int[Tensor, "s n m"]]:
         """Outputs at x + t v for each image x, its vectors v and steps t, and the class there, batch by batch.
 
         Args:
             images: n of them.
-            ways: m vectors of each, or one set for all (r = 1).
+            directions: m vectors of each, or one set for all (r = 1).
             steps: s of them, in units of the vectors.
 
         Returns:
             The outputs, and the class index, -1 where a logit is not finite.
         """
-        rows, each = len(images), ways.shape[1]
+        rows, each = len(images), directions.shape[1]
         flat, total = images.flatten(1), len(steps) * rows * each
         factor = torch.tensor(steps, dtype=images.dtype, device=images.device)
         outputs = images.new_empty((total, self.count))
@@ -84,7 +84,7 @@ class Outputs:
             for start in range(0, total, self.size):
                 number = torch.arange(start, min(start + self.size, total), device=images.device)
                 step, row, way = number // (rows * each), number // each % rows, number % each
-                vectors = ways[row if len(ways) > 1 else 0, way]
+                vectors = directions[row if len(directions) > 1 else 0, way]
                 logits = self.classifier((flat[row] + factor[step, None] * vectors).view(-1, *images.shape[1:]))
                 outputs[number] = self.of(logits)
                 classes[number] = logits.argmax(1).masked_fill(~torch.isfinite(logits).all(1), -1)

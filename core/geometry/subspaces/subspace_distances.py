@@ -357,7 +357,7 @@ class _Table:
         self._columns = {name: np.full(rows, np.nan) for name in ("distance", "outside", "angle")}
         words = {"source": -1, "target": -1, "outcome": _UNDEFINED, "steps": 0}
         self._columns |= {name: np.full(rows, value, np.int32) for name, value in words.items()}
-        self._ways = torch.full((keep * self._width, *images.shape[1:]), torch.nan, dtype=search.margin.dtype)
+        self._perturbations = torch.full((keep * self._width, *images.shape[1:]), torch.nan, dtype=search.margin.dtype)
 
     def put(self, start: int, found: _Found) -> None:
         """Enter consecutive rows."""
@@ -366,17 +366,17 @@ class _Table:
         self._columns["outside"][rows] = length(point - point.clamp(0, 1), 2).cpu().numpy()
         for name in ("angle", "source", "target", "outcome", "steps"):
             self._columns[name][rows] = getattr(found, name).cpu().numpy()
-        kept = self._ways[rows]
+        kept = self._perturbations[rows]
         kept.copy_(found.way[: len(kept)])
 
     def result(self, done: int) -> SubspaceDistances:
         """The result of the first images, each distance repaired by those of contained subspaces."""
         columns = {name: column.reshape(-1, self._width)[:done] for name, column in self._columns.items()}
-        ways = self._ways.view(-1, self._width, *self._ways.shape[1:])[:done].numpy()
+        perturbations = self._perturbations.view(-1, self._width, *self._perturbations.shape[1:])[:done].numpy()
         source, steps = columns.pop("source")[:, 0].copy(), columns.pop("steps")[:, :-1].copy()
         winner = _nearest_contained(columns["distance"], self._family.contained.cpu().numpy())
         columns = {name: np.take_along_axis(column, winner, 1) for name, column in columns.items()}
-        ways = np.take_along_axis(ways, winner[: len(ways), :, None, None, None], 1)
+        perturbations = np.take_along_axis(perturbations, winner[: len(perturbations), :, None, None, None], 1)
         other = winner != np.arange(self._width)
         columns["outcome"][other], columns["angle"][other] = _CONTAINED, np.nan
         family, search, full = self._family, self._search, columns["distance"][:, -1]
@@ -393,7 +393,7 @@ class _Table:
             source_class=source,
             label=np.full(done, -1, np.int32),
             row=np.arange(done, dtype=np.int32),
-            perturbation=ways[:, :-1],
+            perturbation=perturbations[:, :-1],
             dimension=dimension,
             bounds=np.array(family.bounds or [(-1,) * 4] * (self._width - 1), np.int32),
             labels=family.labels[:-1],

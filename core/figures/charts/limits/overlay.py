@@ -44,9 +44,9 @@ def overlay_chart(
         raise ValueError(f"expected one pair of images, got {len(found.first)}")
     if len(class_names) != found.num_classes:
         raise ValueError(f"expected one name for each of {found.num_classes} classes, got {len(class_names)} names")
-    total = found.place[0, 0].size
+    total = found.rank[0, 0].size
     count = min(total, round(times * found.side))
-    taken = found.place[0, 0] < count
+    taken = found.rank[0, 0] < count
     names = [class_names[k] if k >= 0 else "undefined" for k in found.label[0, 0, [0, -1]]]
     step = int(np.searchsorted(found.pixels, count))
     predicted = found.label[0, 0, min(step, len(found.pixels) - 1)]

@@ -92,7 +92,7 @@ def test_directions_are_orthogonal_to_the_way_and_to_the_gradient() -> None:
 
 def test_demo_photos_and_points_outside() -> None:
     classifier, images = load_classifier("demo:photos/standard", "cpu"), load_images("demo:photos").pixels
-    points, ways = images[:3], images[100:103] - images[:3]
+    points, towards = images[:3], images[100:103] - images[:3]
     said = classifier.predict(points)
     level = np.array([said.confidence[0] - 0.1, said.confidence[1] - 0.1, min(said.confidence[2] + 1e-3, 1 - 1e-9)])
     fractions: list[float] = []
@@ -101,7 +101,7 @@ def test_demo_photos_and_points_outside() -> None:
         fractions.append(fraction)
 
     found = level_set_widths(
-        classifier, points, ways, said.label.astype(int), level, directions=32, tolerance=0.01, on_progress=listen
+        classifier, points, towards, said.label.astype(int), level, directions=32, tolerance=0.01, on_progress=listen
     )
     assert fractions == sorted(fractions)
     assert np.isnan(found.radius[2]).all()

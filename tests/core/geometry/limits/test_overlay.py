@@ -29,7 +29,7 @@ def test_an_affine_classifier_flips_at_the_pixel_that_crosses(dtype: torch.dtype
     np.testing.assert_array_equal(found.left(), found.needed())  # two classes
     assert (found.needed()[:, 1:] >= expected[:, None]).all()
     np.testing.assert_array_equal(
-        np.sort(found.place.reshape(count, 4, -1), axis=2)[..., :],
+        np.sort(found.rank.reshape(count, 4, -1), axis=2)[..., :],
         np.arange(25)[None, None].repeat(count, 0).repeat(4, 1),
     )
     np.testing.assert_array_equal(found.painted(0, 25), found.second[0])
