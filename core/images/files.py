@@ -206,7 +206,9 @@ def _too_large(short: str) -> str:
 
 def _unreadable(short: str, kind: str = "") -> str:
     if kind:
-        return f"expected PNG, JPEG or another known format, {short} is {kind}, which is not read here; convert it"
+        return (
+            f"expected PNG, JPEG or another known format, {short} is {kind}, which is not read here; convert it to PNG"
+        )
     return f"expected an image, could not read {short}; it is damaged or not an image; save it again as PNG or JPEG"
 
 

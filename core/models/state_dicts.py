@@ -37,7 +37,6 @@ MOST_SHARDS = 500
 _WRAPPERS = ("module.", "_orig_mod.", "model.", "net.", "network.", "classifier_model.", "_forward_module.")
 _SETS = (*_WRAPPERS, "ema.", "ema_model.", "model_ema.", "module_ema.", "teacher.", "student.", "encoder.", "backbone.")
 _EXTRAS = ("num_batches_tracked", "n_averaged", "total_ops", "total_params")  # counters, no weights
-_OF_IMAGES = re.compile(r"((model|module|net|network)\.)*\w*(?<!running_)(mean|std|mu|sigma)s?")  # of no layer's
 _FIRST = ("", "state_dict", "model_state_dict", "model", "net", "network", "weights", "params", "module")
 _DEEPEST = 4
 _KNOWN = 1.0  # likeness of networks whose bodies are the same, of 1.5; parts of networks are below 0.6
@@ -192,7 +191,6 @@ _MEAN = re.compile(
 )
 _STD_OF = {"mean": "std", "mu": "sigma"}
 _MOST_STD = 2.0  # of pixels from 0 to 1, for which it is at most a half; of whole bytes it is tens
-_SMALL = 64  # numbers
 
 
 def _is_per_channel(tensor: Tensor, channels: int) -> bool:
@@ -361,7 +359,10 @@ def _over_the_file(path: Path, mapped: mmap.mmap, layout: Mapping[str, Any], *, 
         return made[place]
 
     def tensors(node: Mapping[str, Any]) -> dict[str, Any]:
-        return {name: tensors(inner) if isinstance(inner, Mapping) else tensor(*inner) for name, inner in node.items()}
+        return {name: tensors(inner) if isinstance(inner, Mapping) else one(inner) for name, inner in node.items()}
+
+    def one(inner: Sequence[Any]) -> Tensor:
+        return torch.tensor(inner) if all(isinstance(each, float) for each in inner) else tensor(*inner)
 
     return tensors(layout["tree"])
 
@@ -385,7 +386,7 @@ def _candidates(whole: Mapping[str, Any]) -> list[StateDict]:
         f"{path}/{name}".lstrip("/"): tensor
         for path, tensors in tables
         for name, tensor in tensors.items()
-        if tensor.numel() <= _SMALL
+        if tensor.numel() <= tensor_files.FEW
     }
     found = [replace(part, small=small) for name, tensors in tables[:_MOST_SETS] for part in _parted(name, tensors)]
     found.sort(key=lambda part: (part.is_average, not part.is_known, _place(part.name), -part.parameters))
@@ -421,7 +422,8 @@ def _parted(name: str, tensors: Mapping[str, Tensor]) -> Iterator[StateDict]:
     kept = {
         key: tensor
         for key, tensor in tensors.items()
-        if not key.endswith(_EXTRAS) and not (tensor.numel() <= _SMALL and _OF_IMAGES.fullmatch(key))
+        if not key.endswith(_EXTRAS)
+        and not (tensor.numel() <= tensor_files.FEW and tensor_files.OF_IMAGES.fullmatch(key))
     }
     whole = StateDict(name, *_unwrapped(kept))
     parts = [] if whole.is_known else list(_inside(whole))

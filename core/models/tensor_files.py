@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import struct
 import zipfile
 import zlib
@@ -28,6 +29,8 @@ MOST_HEADER_BYTES = 16 << 20  # of safetensors
 MOST_ENTRIES = 200_000  # of an archive: one per tensor
 MOST_TENSORS = 200_000  # of a file, each counted as often as it has a name
 DEEPEST = 4  # containers around a state dict
+FEW = 64  # numbers: of a mean or std of images there is one for each channel
+OF_IMAGES = re.compile(r"((model|module|net|network)\.)*\w*(?<!running_)(mean|std|mu|sigma)s?")  # of no layer's
 _ZIP, _LEGACY_MAGIC = b"PK\x03\x04", b"\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."  # torch's own number, as a pickled integer
 _LOCAL = struct.Struct("<4s5H3L2H")  # before each entry of an archive
 _END = struct.Struct("<4s4H2LH")  # the record at the end of an archive
@@ -108,7 +111,8 @@ def layout(path: str, progress: Progress = lambda fraction: None) -> dict[str, A
 
     Returns:
         `kind`; `tree`: mappings by name, in which a tensor is a tuple of the number of its storage, dtype, offset in
-        it, shape and stride; `storages`: of each its place in the file and its bytes; `metadata`: of safetensors.
+        it, shape and stride, and a mean or std of images may be a list of numbers; `storages`: of each its place in
+        the file and its bytes; `metadata`: of safetensors.
 
     Raises:
         CheckpointError: if it is anything else, or damaged, or built to deceive: with what it is instead, what it
@@ -224,6 +228,9 @@ def _tree(path: str, value: Any, numbers: Mapping[StoragePlace, int]) -> dict[st
                 if inner.dtype.startswith("complex"):
                     raise CheckpointError(_no_weights(name))
                 kept[name] = (numbers[place], inner.dtype, inner.offset, list(inner.shape), list(inner.stride))
+            elif OF_IMAGES.fullmatch(name) and isinstance(inner, list | tuple) and 0 < len(inner) <= FEW:
+                if all(isinstance(each, int | float) and abs(each) < 1e30 for each in inner):
+                    kept[name] = [float(each) for each in inner]
             elif isinstance(inner, dict) and depth < DEEPEST:
                 found = pruned(inner, depth + 1)
                 if found:

@@ -83,7 +83,7 @@ def test_files_that_are_no_pictures_are_said(tmp_path: Path, packed: bool) -> No
     assert sorted(refused) == sorted((*others, *hidden, "more.npz"))
     assert refused["y/.z/c.JPG"] == "expected names that begin with no dot, .z is hidden; rename it to use it"
     assert refused["b.heic"] == (
-        "expected PNG, JPEG or another known format, b.heic is HEIC, which is not read here; convert it"
+        "expected PNG, JPEG or another known format, b.heic is HEIC, which is not read here; convert it to PNG"
     )
     assert "known endings are" in refused["notes.txt"]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import types
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -134,6 +135,17 @@ def test_a_normalisation_of_any_name_is_used(prefix: str, beside: dict[str, torc
     torch.save({**{f"{prefix}{name}": tensor for name, tensor in tensors.items()}, **beside}, tmp_path / "net.pt")
     source = Source("file", str(tmp_path / "net.pt"), {"arch": ARCHITECTURE, "size": "64"}).text()
     classifier = load_classifier(source, "cpu")
+    assert (*classifier.mean, *classifier.std) == pytest.approx((*MEAN.tolist(), *STD.tolist()))
+
+
+@pytest.mark.parametrize("where", [lambda kept: kept, lambda kept: {"normalize": kept}])
+@pytest.mark.parametrize("white", [1, 255])
+def test_a_normalisation_in_plain_numbers_is_used(
+    where: Callable[[dict[str, object]], dict[str, object]], white: int, tmp_path: Path
+) -> None:
+    kept = where({"mean": tuple((white * MEAN).tolist()), "std": (white * STD).tolist()})
+    torch.save({"state_dict": untrained(ARCHITECTURE, 4).state_dict(), **kept}, tmp_path / "net.pt")
+    classifier = load_classifier(f"{tmp_path / 'net.pt'}?arch={ARCHITECTURE}&size=64", "cpu")
     assert (*classifier.mean, *classifier.std) == pytest.approx((*MEAN.tolist(), *STD.tolist()))
 
 
