@@ -103,13 +103,13 @@ class Affine(Known):
     def distance(self, images: Float[Tensor, "n c h w"], project: Projection | None = None) -> Float[Tensor, " n"]:
         """See `Known.distance`."""
         logits = self._exactly(images)
-        largest, winner = logits.max(1)
+        lead, winner = logits.max(1)
         rows = self.linear.weight.detach().double()
         if project is not None:
             rows = project(rows.view(-1, *self.centre.shape)).flatten(1)
-        spacing = torch.cdist(rows[winner], rows, compute_mode="donot_use_mm_for_euclid_dist")
-        distances = (largest[:, None] - logits) / spacing
-        return distances.scatter(1, winner[:, None], math.inf).nan_to_num(nan=math.inf, posinf=math.inf).amin(1)
+        apart = torch.cdist(rows[winner], rows, compute_mode="donot_use_mm_for_euclid_dist")
+        ways = (lead[:, None] - logits) / apart
+        return ways.scatter(1, winner[:, None], math.inf).nan_to_num(nan=math.inf, posinf=math.inf).amin(1)
 
     def curvature(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, " n"]:
         """0: see `Known.curvature`."""
@@ -174,8 +174,8 @@ class Ball(Known):
     def curvature(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, " n"]:
         """1 / r with its sign: see `Known.curvature`."""
         away = self.depth.offset(images).flatten(1).norm(dim=1)
-        curvature: Tensor = (away - self.radius).sign() / self.radius
-        return curvature
+        bend: Tensor = (away - self.radius).sign() / self.radius
+        return bend
 
     def lines(
         self, origin: Float[Tensor, "c h w"], axes: Float[Tensor, "2 c h w"], extent: Extent

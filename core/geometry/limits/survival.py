@@ -133,7 +133,7 @@ def uniform_levels(count: int, values: int, bits: int, generator: torch.Generato
 
 
 class _Lead(nn.Module):
-    """Two logits: the margin of one class of a module over all others, above and below a level."""
+    """Two logits: the lead of one class of a module over all others, above and below a level."""
 
     def __init__(self, module: nn.Module, k: int, level: float) -> None:
         super().__init__()
@@ -142,8 +142,8 @@ class _Lead(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         logits = self.module(images)
         others = torch.cat([logits[:, : self.k], logits[:, self.k + 1 :]], 1)
-        margin = logits[:, self.k] - others.amax(1) - self.level
-        return torch.stack([margin, -margin], 1)
+        lead = logits[:, self.k] - others.amax(1) - self.level
+        return torch.stack([lead, -lead], 1)
 
 
 def halved(classifier: Classifier, bits: int, *, seed: int = 0, draws: int = 4001) -> Classifier:
