@@ -72,7 +72,7 @@ class SupportStatistics(Result):
     flipped_low: np.ndarray = quantity("", "limit")
     flipped_high: np.ndarray = quantity("", "limit")
     flipped_by_class: np.ndarray = quantity("", "class limit")
-    predictors: np.ndarray = quantity("", "predictor")  # words of `predictors.PREDICTORS`
+    predictors: np.ndarray = quantity("", "predictor")  # words of `saliency.PREDICTORS`
     precision: np.ndarray = quantity("", "predictor n")  # share of the support among as many largest scores
     precision_chance: np.ndarray = quantity("", "n", words="precision by chance")
     iou: np.ndarray = quantity("", "predictor n")  # of the support and as many largest scores

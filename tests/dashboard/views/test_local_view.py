@@ -54,7 +54,7 @@ def test_every_number_stands_beside_linear_maps_and_all_plots_are_there(app: App
     assert app.query_params["also"] == "local_layers,local_sweep,adversarial_comparison"
 
 
-def test_models_stand_side_by_side_and_laws_change(app: AppTest, settle: Settle) -> None:
+def test_models_stand_side_by_side_and_distributions_change(app: AppTest, settle: Settle) -> None:
     healthy(settle(app))
     app.multiselect(key="frame:compare").set_value(["demo:digits/adversarial"])
     healthy(settle(app))

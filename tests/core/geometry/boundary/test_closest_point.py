@@ -147,7 +147,7 @@ def test_a_ball_in_other_norms_seen_from_outside_only_gets_nearer(norm: Norm) ->
 
 
 @pytest.mark.parametrize("norm", signed_margin.NORMS)
-def test_the_steepest_step_has_length_1_and_gains_the_dual_length(norm: Norm) -> None:
+def test_the_dual_vector_has_length_1_and_gains_the_dual_length(norm: Norm) -> None:
     gradient = torch.stack([truths.unit((3, 4, 4), seed) for seed in range(4)])
     step = dual_vector(gradient, norm)
     torch.testing.assert_close(length(step, norm), torch.ones(4, dtype=torch.float64))

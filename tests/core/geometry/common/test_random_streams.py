@@ -51,7 +51,7 @@ def test_minus_zero_is_zero_and_the_dtype_plays_no_part() -> None:
     torch.testing.assert_close(Stream(image, "a", 0).uniform(9).double(), exact, rtol=0, atol=6e-8)
 
 
-def test_numbers_have_the_laws_they_claim() -> None:
+def test_numbers_have_the_distributions_they_claim() -> None:
     images = truths.images(4, SHAPE)
     uniform, normal = Stream(images, "u", 0).uniform(25000), Stream(images, "n", 0).normal(25000)
     assert stats.kstest(uniform.flatten(), "uniform").pvalue > 1e-3
@@ -63,7 +63,7 @@ def test_numbers_have_the_laws_they_claim() -> None:
     assert bool(torch.isfinite(Stream(images.float(), "n", 0).normal(25000)).all())
 
 
-def test_counts_are_the_quantiles_of_the_poisson_law(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_counts_are_the_quantiles_of_the_poisson_distribution(monkeypatch: pytest.MonkeyPatch) -> None:
     images = truths.images(8, SHAPE)
     mean = torch.rand(8, 1, 50, 50, generator=torch.Generator().manual_seed(0), dtype=torch.float64).pow(3) * 300
     mean[:, :, 0] = 0.0

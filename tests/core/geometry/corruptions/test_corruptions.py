@@ -80,7 +80,7 @@ def test_severity_grows_continuously(name: str) -> None:
     assert CORRUPTIONS[name].strength(2.5) == pytest.approx(middle)
 
 
-def test_noise_has_the_law_it_is_named_after() -> None:
+def test_noise_has_the_distribution_it_is_named_after() -> None:
     severity = 0.5  # nothing reaches the ends of the range
     grain = (corrupt(grey(0.5), "gaussian_noise", severity) - grey(0.5)) / deviation("gaussian_noise", severity)
     assert stats.kstest(grain.flatten(), "norm").pvalue > 1e-3

@@ -51,7 +51,7 @@ def test_without_mixing_the_images_come_back() -> None:
     assert float((drawn(images) - images).abs().mean()) > 0.01
 
 
-def test_everything_is_drawn_from_its_law() -> None:
+def test_everything_is_drawn_from_its_distribution() -> None:
     drawn = drawn_for(3000, (1, 4, 4))
     depths = (drawn.kind >= 0).sum(2)
     assert stats.chisquare(torch.bincount(depths.flatten(), minlength=4)[1:].numpy()).pvalue > 1e-3

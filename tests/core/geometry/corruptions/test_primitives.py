@@ -84,7 +84,7 @@ def test_the_kernel_is_centred_and_its_response_that_of_its_coefficients() -> No
     torch.testing.assert_close(drawn.response(9)[:, 4, 4], drawn.kernel.sum((1, 2)).abs())
 
 
-def test_filters_are_drawn_from_a_normal_law_of_their_own_strength() -> None:
+def test_filters_are_drawn_from_a_normal_distribution_of_their_own_strength() -> None:
     drawn = draw_spectral(4000, source(), strength=4.0)
     assert stats.kstest(drawn.strength.numpy() / 4, "uniform").pvalue > 1e-3
     delta = torch.zeros(3, 3)
@@ -129,7 +129,7 @@ def test_displacements_have_the_variance_on_paper(cutoff: int, side: int) -> Non
         np.testing.assert_allclose(measured, truth, rtol=4 * math.sqrt(3 / (2 * len(field))))
 
 
-def test_the_law_of_cutoffs_ends_at_waves_of_two_pixels() -> None:
+def test_the_distribution_of_cutoffs_ends_at_waves_of_two_pixels() -> None:
     drawn = draw_spatial(2000, (12, 20), source())
     assert set(drawn.cutoff.tolist()) == set(range(2, 7))
     frame = torch.ones(12, 20, dtype=torch.bool)
@@ -186,7 +186,7 @@ def test_colours_follow_their_curve(shape: tuple[int, int, int], dtype: torch.dt
     torch.testing.assert_close(drawn.curve(values)[2, 0].double(), exact[2, 0].flatten().clamp(0, 1), rtol=0, atol=1e-4)
 
 
-def test_colour_curves_are_drawn_from_their_law() -> None:
+def test_colour_curves_are_drawn_from_their_distribution() -> None:
     drawn = draw_colour(3000, 2, source(), cutoff=7, strength=0.01)
     assert stats.kstest(drawn.variance.numpy() / 0.01, "uniform").pvalue > 1e-3
     assert set(drawn.cutoff.tolist()) == set(range(1, 8))

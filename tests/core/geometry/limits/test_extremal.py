@@ -42,7 +42,7 @@ def test_sizes_are_those_of_brute_force(kind: Extremal, values: int, bits: int) 
 
 @pytest.mark.parametrize("kind", EXTREMAL)
 @pytest.mark.parametrize(("values", "bits"), [(7, 1), (8, 1), (5, 2), (4, 3)])
-def test_laws_are_those_of_all_images(kind: Extremal, values: int, bits: int) -> None:
+def test_distributions_are_those_of_all_images(kind: Extremal, values: int, bits: int) -> None:
     levels = every(values, bits)
     known = 0
     for p in NORMS:

@@ -29,7 +29,7 @@ def test_directions_have_length_1_and_follow_the_seed(sampler: str) -> None:
     assert not torch.equal(found.vectors, other.vectors)
 
 
-def test_each_law_lies_where_it_should() -> None:
+def test_each_distribution_lies_where_it_should() -> None:
     classifier, images = local_maps.scaled_axes((1.0, 2.0), SHAPE, torch.float64), truths.images(1, SHAPE)
     inside = directions(classifier, images, 20, "subspace", dimension=4)
     assert inside.basis is not None
@@ -67,7 +67,9 @@ def test_attacks_end_where_the_boundary_is_near() -> None:
         (300, "pixels", {}, "at most 256 values"),
     ],
 )
-def test_laws_that_cannot_be_drawn_are_refused(count: int, sampler: str, options: dict[str, int], words: str) -> None:
+def test_distributions_that_cannot_be_drawn_are_refused(
+    count: int, sampler: str, options: dict[str, int], words: str
+) -> None:
     classifier = local_maps.scaled_axes((1.0, 2.0), SHAPE, torch.float64)
     with pytest.raises(ValueError, match=words):
         directions(classifier, truths.images(1, SHAPE), count, sampler, **options)  # type: ignore[arg-type]

@@ -112,7 +112,7 @@ def test_a_hinge_at_its_kink_moves_on_one_side_only() -> None:
 
 
 @pytest.mark.parametrize("radius", [0.05, 0.2, 3.0])
-def test_a_paraboloid_is_as_asymmetric_as_its_bend(radius: float) -> None:
+def test_a_paraboloid_is_as_asymmetric_as_its_curvature(radius: float) -> None:
     centre, slope, curvature = torch.full(SMALL, 0.5, dtype=torch.float64), 2.0 * truths.unit(SMALL), 1.5
     classifier = truths.classifier(local_maps.Curved(slope, curvature, centre), SMALL, torch.float64)
     found = local_geometry(classifier, centre[None], radius, **{**QUICK, "count": 60})

@@ -275,7 +275,7 @@ def test_the_line_at_1_has_its_unit_and_pairs_are_paired() -> None:
 
 
 @pytest.mark.parametrize("show", ["plane", "distances", "directions"])
-def test_both_renderers_draw_a_card(show: LocalShow, tmp_path: Path) -> None:
+def test_both_renderers_draw_local_properties(show: LocalShow, tmp_path: Path) -> None:
     chart = local_chart([a_result(), replace(a_result(), words="dog")], names=["a", "b"], class_names=NAMES, show=show)
     assert draw(chart).data
     assert draw(chart, dark=True).data
