@@ -190,9 +190,9 @@ def triangle_of_walks(inputs: Inputs, *, mode: Mode, delta: float, steps: int, r
         raise ImageError(f"expected two walks for a triangle, got {words}; choose another source or a smaller delta")
     b, c = torch.from_numpy(found.endpoints).split(1)
     corners = triangle(classifier, source, b, c, resolution, on_progress=part_of(on_progress, _WALKED, 1.0))
-    kept = {entry.name: getattr(corners, entry.name) for entry in fields(corners)}
+    values = {entry.name: getattr(corners, entry.name) for entry in fields(corners)}
     return LevelTriangle(
-        **kept,
+        **values,
         images=torch.cat([source, b, c]).numpy(),
         ratio=found.ratio,
         rmse=found.rmse,

@@ -104,9 +104,9 @@ def star_of_walks(
         seed=seed,
         on_progress=part_of(on_progress, 0.7, 1.0),
     )
-    kept = {entry.name: getattr(star, entry.name) for entry in fields(star)}
+    values = {entry.name: getattr(star, entry.name) for entry in fields(star)}
     return LevelStar(
-        **kept,
+        **values,
         length=_apart(ends, source),
         target_length=_apart(aims, source),
         ratio=found.ratio[there],

@@ -53,10 +53,10 @@ def local(
     )
     outputs = Outputs(precise(inputs.classifier, radius * min(_RINGS)), representation)
     all_round = _all_round(outputs, image, choice.plane, radius, reach)
-    kept = {entry.name: getattr(found, entry.name) for entry in fields(found)}
+    values = {entry.name: getattr(found, entry.name) for entry in fields(found)}
     on_progress(1.0)
     return LocalAtImage(
-        **kept,
+        **values,
         **all_round,
         rings=radius * np.array(_RINGS),
         x_label=choice.plane.x_label,

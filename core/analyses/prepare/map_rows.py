@@ -18,23 +18,23 @@ from core.images.image_set import ImageSet
 from core.models.classifier import Classifier
 from core.runtime.batches import engine_mode
 
-TrailKind = Literal["line", "slice", "corruption", "attack", "walk"]
-TRAILS: tuple[TrailKind, ...] = get_args(TrailKind)
+PathKind = Literal["line", "slice", "corruption", "attack", "walk"]
+PATH_KINDS: tuple[PathKind, ...] = get_args(PathKind)
 
 
-class Trails(NamedTuple):
+class MapRows(NamedTuple):
     """Rows of images, and what each is called."""
 
     paths: tuple[Tensor, ...]  # each (steps, c, h, w)
     names: tuple[str, ...]
 
 
-def trails(
+def map_rows(
     classifier: Classifier,
     reference: Classifier,
     images: ImageSet,
     rows: Sequence[int],
-    kind: TrailKind,
+    kind: PathKind,
     *,
     steps: int = 20,
     corruption: str = "gaussian_blur",
@@ -44,7 +44,7 @@ def trails(
     v: str = "random:0",
     extent: Extent | None = None,
     walk: tuple[Mode, float, int] = ("superlevel", 0.05, 100),
-) -> Trails:
+) -> MapRows:
     """Make the rows of images.
 
     Args:
@@ -70,9 +70,9 @@ def trails(
     Raises:
         ValueError: if there is no such kind, fewer than two steps, or too few images.
     """
-    if kind not in TRAILS or steps < 2:
+    if kind not in PATH_KINDS or steps < 2:
         raise ValueError(
-            f"expected one of {', '.join(TRAILS)} and two steps or more, got {str(kind)[:40]!r} and {steps}"
+            f"expected one of {', '.join(PATH_KINDS)} and two steps or more, got {str(kind)[:40]!r} and {steps}"
         )
     if kind in ("line", "walk") and len(rows) < 2:
         raise ValueError(f"expected two images for a {kind}, got {len(rows)}; choose another one")
@@ -82,7 +82,7 @@ def trails(
         case "line":
             last = images.pixels[rows[1]]
             part = torch.linspace(0, 1, steps).view(-1, 1, 1, 1)
-            return Trails((first + part * (last - first),), (f"straight line, {start} to image {rows[1]}",))
+            return MapRows((first + part * (last - first),), (f"straight line, {start} to image {rows[1]}",))
         case "slice":
             cut = resolve_plane(reference, images, rows, plane=plane, u=u, v=v)
             x_min, x_max, y_min, y_max = extent or cut.home
@@ -90,11 +90,11 @@ def trails(
             places = torch.stack(torch.meshgrid(x, y, indexing="xy"), 2).view(-1, 2).double()
             net = cut.plane.to_pixels(places).to(first.dtype).view(steps, steps, *first.shape)
             lines = (*net.unbind(0), *net.unbind(1))
-            return Trails(lines, ("lines of the slice",) * len(lines))
+            return MapRows(lines, ("lines of the slice",) * len(lines))
         case "corruption":
             levels = torch.linspace(0, WORST, steps).tolist()
             path = torch.cat([corrupt(first[None], corruption, level) for level in levels])
-            return Trails((path,), (f"{corruption.replace('_', ' ')}, severity 0 to {WORST:g}, {start}",))
+            return MapRows((path,), (f"{corruption.replace('_', ' ')}, severity 0 to {WORST:g}, {start}",))
         case "attack":
             return _attack(classifier, first, steps, length, start)
     mode, delta, most = walk
@@ -102,10 +102,10 @@ def trails(
     path = torch.from_numpy(found.snapshots[0]).to(first.dtype)
     path = path[torch.isfinite(path.flatten(1)).all(1)]
     name = f"level set walk, {start} towards image {rows[1]}"
-    return Trails((path,), (name,))
+    return MapRows((path,), (name,))
 
 
-def _attack(classifier: Classifier, image: Tensor, steps: int, length: float, start: str) -> Trails:
+def _attack(classifier: Classifier, image: Tensor, steps: int, length: float, start: str) -> MapRows:
     """Steps of one length down the margin of the class that the image has."""
     margin = SignedMargin(classifier)
     with engine_mode(classifier.device):
@@ -117,4 +117,4 @@ def _attack(classifier: Classifier, image: Tensor, steps: int, length: float, st
             at = at - length / (steps - 1) * dual_vector(gradient, 2)
             path.append(at)
     found = torch.cat(path).to(image.dtype).cpu()
-    return Trails((found,), (f"attack of ℓ2 length {length:g}, {start}",))
+    return MapRows((found,), (f"attack of ℓ2 length {length:g}, {start}",))

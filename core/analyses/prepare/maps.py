@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from core.analyses.inputs import Inputs
-from core.analyses.prepare.map_rows import trails
+from core.analyses.prepare.map_rows import map_rows
 from core.geometry.level_sets.step import Mode
 from core.geometry.maps.background import DecisionMap, decision_map
 from core.geometry.maps.curvature import curved_map
@@ -56,10 +56,10 @@ def path_on_map(
     walk_steps: int,
     **settings: Any,
 ) -> MapPaths:
-    """Rows of images, see `core.analyses.prepare.map_rows.trails`, placed on the map of the set."""
+    """Rows of images, see `core.analyses.prepare.map_rows.map_rows`, placed on the map of the set."""
     classifier, on_progress = inputs.classifier, inputs.on_progress
     found = _embedded(inputs, on_progress=lambda fraction, partial=None: on_progress(0.5 * fraction), **settings)
-    followed = trails(
+    followed = map_rows(
         classifier,
         inputs.reference,
         inputs.images,

@@ -52,24 +52,26 @@ def path(inputs: Inputs, *, end: End, step: float, search: int, seed: int) -> Pa
     classifier, begun = inputs.classifier, inputs.start
     start = classifier.accept(begun.image[None])
     own = int(classifier.predict(start).label[0])
-    there = _end(inputs, start, own, end, seed)
-    found = connect(classifier, start, there.image, step=step, search=search, seed=seed, on_progress=inputs.on_progress)
-    kept = {entry.name: getattr(found, entry.name) for entry in fields(found)}
-    shown = _Shown(classifier, found, start, there.image, max(own, 0))
-    nearest = there.nearest
+    target = _end(inputs, start, own, end, seed)
+    found = connect(
+        classifier, start, target.image, step=step, search=search, seed=seed, on_progress=inputs.on_progress
+    )
+    values = {entry.name: getattr(found, entry.name) for entry in fields(found)}
+    shown = _Shown(classifier, found, start, target.image, max(own, 0))
+    nearest = target.nearest
     if found.status[0] == "other class" and nearest < 0:
         nearest = _nearest(inputs, start, own)
     return PathAtImage(
-        **kept,
+        **values,
         **shown.arrays(),
-        moved=there.moved,
+        moved=target.moved,
         nearest_row=nearest,
         words=begun.words if begun.picked else f"{begun.words}, row {inputs.rows[0]}",
-        end_words=there.words,
+        end_words=target.words,
     )
 
 
-class _There(NamedTuple):
+class _PathEnd(NamedTuple):
     """The end of a path, and how a figure calls it."""
 
     image: Tensor
@@ -78,7 +80,7 @@ class _There(NamedTuple):
     nearest: int
 
 
-def _end(inputs: Inputs, start: Tensor, own: int, end: End, seed: int) -> _There:
+def _end(inputs: Inputs, start: Tensor, own: int, end: End, seed: int) -> _PathEnd:
     """The end that was asked for."""
     classifier, images, rows = inputs.classifier, inputs.images, inputs.rows
     if end == "nearest":
@@ -86,7 +88,7 @@ def _end(inputs: Inputs, start: Tensor, own: int, end: End, seed: int) -> _There
         if row < 0:
             raise ValueError("expected another image of the start's class in the set, found none; choose another end")
         chosen = images[[row]]
-        return _There(classifier.accept(chosen.pixels), f"{chosen.words[0]}, row {row}", 0.0, row)
+        return _PathEnd(classifier.accept(chosen.pixels), f"{chosen.words[0]}, row {row}", 0.0, row)
     if end == "noise":
         generator = torch.Generator().manual_seed(seed)
         image = torch.rand(tuple(start.shape), generator=generator, dtype=torch.float64)
@@ -96,13 +98,13 @@ def _end(inputs: Inputs, start: Tensor, own: int, end: End, seed: int) -> _There
         chosen = images[[other]]
         image, words = classifier.accept(chosen.pixels), f"{chosen.words[0]}, row {other}"
     if end == "image" or own < 0:
-        return _There(image, words, 0.0, -1)
+        return _PathEnd(image, words, 0.0, -1)
     twin = relabel(classifier, image, torch.tensor([own]))
     if not twin.found[0]:
-        return _There(image, words, float("nan"), -1)
+        return _PathEnd(image, words, float("nan"), -1)
     moved = float(twin.distance[0])
     words = f"relabelled {words}" if moved else words
-    return _There(classifier.accept(twin.images), words, moved, -1)
+    return _PathEnd(classifier.accept(twin.images), words, moved, -1)
 
 
 def _nearest(inputs: Inputs, start: Tensor, own: int) -> int:
@@ -238,8 +240,8 @@ def graph(inputs: Inputs, *, among: str, of_class: int, count: int, step: float,
         )
 
     def named(graph: RegionGraph) -> RegionGraph:
-        kept = {entry.name: getattr(graph, entry.name) for entry in fields(graph)}
-        return RegionGraph(**{**kept, "row": chosen.astype(np.int32)})
+        values = {entry.name: getattr(graph, entry.name) for entry in fields(graph)}
+        return RegionGraph(**{**values, "row": chosen.astype(np.int32)})
 
     def tell(fraction: float, partial: Result | None = None) -> None:
         inputs.on_progress(fraction, named(partial) if isinstance(partial, RegionGraph) else None)

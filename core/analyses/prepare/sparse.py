@@ -33,8 +33,8 @@ def sparse(inputs: Inputs, *, order: SparseOrder, prune: str, **settings: Any) -
         on_progress=inputs.on_progress,
         **settings,
     )
-    kept = {entry.name: getattr(found, entry.name) for entry in fields(found)}
-    return SparseAtImage(**kept, image=image[None].cpu().numpy(), words=start.words)
+    values = {entry.name: getattr(found, entry.name) for entry in fields(found)}
+    return SparseAtImage(**values, image=image[None].cpu().numpy(), words=start.words)
 
 
 def pixel(inputs: Inputs, *, row: int, column: int, resolution: int) -> PixelProfile:

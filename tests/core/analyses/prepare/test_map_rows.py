@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from core.analyses.prepare.map_rows import TrailKind, Trails, trails
+from core.analyses.prepare.map_rows import MapRows, PathKind, map_rows
 from core.analyses.prepare.plane import resolve_plane
 from core.geometry.corruptions.corruptions import corrupt
 from core.images.load import load_images
@@ -15,9 +15,9 @@ from core.runtime.cost import Cost
 ROWS = (3, 17, 42)
 
 
-def made(kind: TrailKind, rows: tuple[int, ...] = ROWS, **options: object) -> Trails:
+def made(kind: PathKind, rows: tuple[int, ...] = ROWS, **options: object) -> MapRows:
     classifier = load_classifier("demo:digits/standard", "cpu")
-    return trails(classifier, classifier, load_images("demo:digits"), rows, kind, **options)  # type: ignore[arg-type]
+    return map_rows(classifier, classifier, load_images("demo:digits"), rows, kind, **options)  # type: ignore[arg-type]
 
 
 def test_a_line_is_straight_and_a_corruption_grows() -> None:
