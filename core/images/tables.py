@@ -250,6 +250,8 @@ def _legend(rows: list[list[str]], places: _Places, *, asked: bool) -> tuple[str
         return ()
     _, wanted = min(numbers, key=lambda each: each[0] in _INDEX_TITLES)
     _, called = min(words, key=lambda each: (_is_code(each[1]), each[0] not in _WORD_TITLES))
+    if len(set(called)) < len(called) and all(places.find(cell) for cell in wanted):  # classes of pictures 1, 2, ...
+        return ()
     names = dict(zip([int(number_in(cell) or 0) for cell in wanted], called, strict=True))
     return tuple(names.get(number, "") for number in range(max(names) + 1))
 

@@ -240,6 +240,11 @@ def test_a_list_of_classes_that_is_none_says_what_it_should_be(legend: str) -> N
     )
 
 
+def test_words_that_come_again_beside_numbers_of_pictures_are_their_classes() -> None:
+    found = said({"names.csv": "image,label\n1,cat\n2,dog\n3,cat\n"}, NUMBERED)
+    assert (found.labels, found.class_names, found.refused) == (["cat", "dog", "cat"], (), [])
+
+
 def test_a_class_that_is_called_none_is_one_where_a_list_has_it() -> None:
     found = said({"classes.csv": "0,none\n1,mild\n", "labels.csv": "a.png,none\nb.png,mild\nc.png,mild\n"})
     assert (found.labels, found.class_names) == (["none", "mild", "mild"], ("none", "mild"))
