@@ -13,7 +13,7 @@ import struct
 import zipfile
 import zlib
 from collections.abc import Callable, Collection
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from functools import partial
 from operator import itemgetter
 from pathlib import Path
@@ -210,11 +210,35 @@ def _name(info: zipfile.ZipInfo) -> str:
 
     Some write UTF-8 without saying so, which is then taken for code page 437, and some part folders by backslashes.
     """
-    name = info.filename
-    if not info.flag_bits & _UTF8:
-        with suppress(UnicodeError):
-            name = name.encode("cp437").decode("utf-8")
-    return name.replace("\\", "/")
+    return (info.filename if _guessed(info) else _decoded(info)).replace("\\", "/")
+
+
+def _decoded(info: zipfile.ZipInfo) -> str:
+    return info.filename if info.flag_bits & _UTF8 else info.filename.encode("cp437").decode("utf-8")
+
+
+def _guessed(info: zipfile.ZipInfo) -> bool:
+    """Whether the packer does not say how a name is written, and it is not UTF-8: then code page 437 is a guess."""
+    try:
+        _decoded(info)
+    except UnicodeError:
+        return True
+    return False
+
+
+def guessed_names(opened: zipfile.ZipFile, where: str) -> list[Refused]:
+    """A sentence about the names of an archive that may have been read wrongly; none where all are sure.
+
+    Args:
+        opened: see `open_zip`.
+        where: the name of the archive.
+    """
+    guessed = [info.filename for info in opened.infolist() if _guessed(info)]
+    if not guessed:
+        return []
+    some = f"{len(guessed):,} names such as {_shown(guessed[0])!a}"
+    reason = f"expected names in UTF-8, read {some} by code page 437; if they look wrong, pack the pictures again"
+    return [Refused(where, reason)]
 
 
 def unpacked(opened: zipfile.ZipFile, info: zipfile.ZipInfo, most: int = MOST_BYTES) -> bytes:

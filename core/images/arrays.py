@@ -218,7 +218,7 @@ def _labels_beside(pixels: Stored, wanted: _Wanted) -> Stored | None:
 
 
 def _words(shape: Sequence[int]) -> str:
-    return " x ".join(map(str, shape))
+    return " x ".join(map(str, shape)) or "a single value"
 
 
 def _stack(values: np.ndarray, name: str, labelled: int | None) -> np.ndarray:
@@ -339,8 +339,9 @@ def _labels(values: np.ndarray, count: int, class_names: Sequence[str], name: st
     Raises:
         ImageError: if there is not one class for each picture, or a number is none of a class.
     """
-    if values.ndim == 2 and values.shape[0] == count and values.shape[1] > 1 and values.dtype.kind not in "US":
-        return _checked(_one_hot(values, name), name), []
+    one_hot = values.ndim == 2 and values.shape[0] == count and values.shape[1] > 1 and values.dtype.kind not in "US"
+    if one_hot:
+        values = _one_hot(values, name)
     if values.size != count or max(values.shape, default=1) != count:
         came = _words(values.shape)
         raise ImageError(f"expected one label for each of {count} images in {name}, got {came}; mend them")
@@ -354,7 +355,9 @@ def _labels(values: np.ndarray, count: int, class_names: Sequence[str], name: st
         lacks = np.isin(values, list(none))
         values = _numbers_or_words(np.where(lacks, "", np.char.strip(values)), name)
     else:
-        lacks = np.isnan(values) if values.dtype.kind == "f" else np.zeros(count, bool)  # as pandas writes it
+        lacks = (
+            np.isnan(values) if values.dtype.kind == "f" else (values == UNKNOWN) & one_hot
+        )  # NaN as pandas writes it
         values = np.where(lacks, UNKNOWN, values) if lacks.any() else values
     if values.dtype.kind == "f" and (not np.isfinite(values).all() or (values != values.round()).any()):
         raise ImageError(f"expected whole numbers as labels in {name}, got others; mend them")
@@ -443,7 +446,7 @@ def _class_names(stored: Stored | None, name: str) -> tuple[tuple[str, ...], lis
         if words.dtype.kind == "S":
             words = _decoded(words, name)
         if words.ndim == 1 and words.dtype.kind == "U":
-            return tuple(str(word).strip()[:80] for word in words[:100_000]), []
+            return tuple(str(word).strip() for word in words[:100_000]), []
         came = f"{words.dtype} of shape {words.shape}"
     except ImageError as error:
         came = str(error)

@@ -14,7 +14,6 @@ import struct
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageOps, TiffImagePlugin
@@ -446,10 +445,7 @@ def _fitted(values: np.ndarray, came: str, done: list[str], fit: Fit, stored: in
         if kept != (width, height):
             done.append(f"cut to the middle {kept[0]:.4g} x {kept[1]:.4g}")
         done.append(f"resized to {target[1]} x {target[0]}")
-        image: Any = Image.fromarray(values)
-        values = np.asarray(image.resize((target[1], target[0]), Image.Resampling.BILINEAR, box=box))
-        if values.dtype != np.uint8:
-            values = values.clip(0, 1)  # rounding of the weights
+        values = _resized(values, target, box)
     if fit.channels == 3 and values.ndim == 2:
         values = np.stack([values] * 3, axis=-1)
         done.append("grey to three channels")
@@ -457,6 +453,22 @@ def _fitted(values: np.ndarray, came: str, done: list[str], fit: Fit, stored: in
         values = _grey(values)
         done.append("colours to grey")
     return Picture(values, came, (height, width), box, tuple(done), stored)
+
+
+def _resized(values: np.ndarray, target: tuple[int, int], box: tuple[float, float, float, float]) -> np.ndarray:
+    """The part of a picture in a box, at another size; floats channel by channel, since Pillow has no floats in colour.
+
+    Args:
+        values: uint8 or floats in [0, 1], (h, w) or (h, w, c).
+        target: height and width.
+        box: left, top, right and bottom.
+    """
+    if values.dtype != np.uint8 and values.ndim == 3:
+        return np.stack([_resized(channel, target, box) for channel in np.moveaxis(values, 2, 0)], axis=-1)
+    whole = values.dtype == np.uint8
+    image = Image.fromarray(values if whole else np.ascontiguousarray(values, np.float32))
+    resized = np.asarray(image.resize((target[1], target[0]), Image.Resampling.BILINEAR, box=box))
+    return resized if whole else resized.clip(0, 1)  # rounding of the weights
 
 
 def _grey(values: np.ndarray) -> np.ndarray:

@@ -23,6 +23,7 @@ from core.images.archives import (
     SYSTEM,
     Entry,
     Refused,
+    guessed_names,
     hidden_reason,
     is_hidden,
     of_system,
@@ -97,8 +98,10 @@ def listed(path: Path, most: int | None, stack: ExitStack) -> Listed:
     if path.suffix.lower() in ARRAYS:
         return _of_arrays(arrays_of(*open_arrays(path, stack), name), most, name)
     if zipped or path.suffix.lower() == ".zip":
-        entries, refused = zip_entries(stack.enter_context(open_zip(path)))
-        return _chosen(_classed(entries, refused, name, loose_and_classes=True), most, name)
+        opened = stack.enter_context(open_zip(path))
+        entries, refused = zip_entries(opened)
+        found = _classed(entries, refused, name, loose_and_classes=True)
+        return _chosen(found._replace(left=[*found.left, *guessed_names(opened, name)]), most, name)
     return Listed([Named(path.name, "", _decoding(Entry(path.name, partial(read_bytes, path))))])
 
 

@@ -1,9 +1,9 @@
 """Inspection: whether a loaded model is a classifier that the geometry can work with, check by check.
 
-Slices, boundaries and curvatures assume that an image's logits are the same each time, that they do not depend
-on its neighbours in the batch, that they are finite, and that they can be differentiated in the image. Each is tried
-here. The first two are tried once for every model that a figure is made of: without them no boundary is
-defined, which the figure then says.
+Slices, boundaries and curvatures assume that an image's logits are finite, that they are the same each time, that they
+do not depend on its neighbours in the batch, and that they can be differentiated in the image. Each is tried here. The
+first three are tried once for every model that a figure is made of: without them no boundary is defined, which the
+figure then says.
 """
 
 from __future__ import annotations
@@ -106,11 +106,8 @@ def inspect(classifier: Classifier) -> tuple[Check, ...]:
         The checks, in the order in which a reader wants them.
     """
     images = _noise(classifier)
-    with torch.inference_mode():
-        logits = classifier(images)
     return (
         _count(classifier),
-        _finite(logits),
         *_steady(classifier),
         _mode(classifier),
         _first(classifier, images[-2:]),
@@ -133,11 +130,11 @@ def doubts(classifiers: Iterable[Classifier]) -> tuple[str, ...]:
     )
 
 
-_tried: WeakKeyDictionary[Classifier, tuple[Check, Check]] = WeakKeyDictionary()
+_tried: WeakKeyDictionary[Classifier, tuple[Check, Check, Check]] = WeakKeyDictionary()
 
 
-def _steady(classifier: Classifier) -> tuple[Check, Check]:
-    """Whether an image has the same logits each time and in any batch; tried once per classifier."""
+def _steady(classifier: Classifier) -> tuple[Check, Check, Check]:
+    """Whether an image has finite logits, the same each time and in any batch; tried once per classifier."""
     found = _tried.get(classifier)
     if found is None:
         images = _noise(classifier)
@@ -166,7 +163,7 @@ def _steady(classifier: Classifier) -> tuple[Check, Check]:
         else:
             off = max(_apart(asked[0, [0, -1]], alone), _apart(asked[0], among))
             rows = _rows(off, spread, _ROUNDING * spread + bits)
-        found = _tried[classifier] = again, rows
+        found = _tried[classifier] = _finite(asked[0]), again, rows
     return found
 
 
@@ -195,7 +192,11 @@ def _count(classifier: Classifier) -> Check:
 def _finite(logits: Tensor) -> Check:
     if bool(torch.isfinite(logits).all()):
         return Check("finite logits", "good", f"From {float(logits.min()):.3g} to {float(logits.max()):.3g} on noise.")
-    return Check("finite logits", "bad", "NaN or infinity on noise: the weights or the normalisation are wrong.")
+    return Check(
+        "finite logits",
+        "bad",
+        "NaN or infinity on noise, where no boundary is defined: the weights or the normalisation are wrong.",
+    )
 
 
 def _repeats(off: float, spread: float, rounding: float) -> Check:

@@ -9,11 +9,11 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+from core import wording
 from core.errors import CheckpointError
 from core.sources.models import MOST_CLASSES
 
 MOST_BYTES = 8 << 20
-_LONGEST = 80
 
 
 def read(progress: Callable[[float], None], path: str) -> list[str]:
@@ -44,7 +44,6 @@ def read(progress: Callable[[float], None], path: str) -> list[str]:
             names = [line.strip() for line in text.splitlines() if line.strip()]
     except (ValueError, TypeError, LookupError, RecursionError) as error:
         raise CheckpointError(f"expected class names, cannot read {name}; write one name per line") from error
-    names = ["".join(sign for sign in each[: 10 * _LONGEST] if sign.isprintable())[:_LONGEST] for each in names]
-    if not 2 <= len(names) <= MOST_CLASSES or not all(names):
+    if not 2 <= len(names) <= MOST_CLASSES or not all(map(wording.name, names)):
         raise CheckpointError(f"expected 2 class names or more, {name} has {len(names)}; write one per line")
-    return names
+    return list(wording.names(names, "class"))

@@ -125,10 +125,10 @@ class Trial:
         name: of the preset, or "chosen".
         mean: per channel.
         std: per channel.
-        confidence: mean probability of the predicted class.
-        commonest: share of the pictures in the class that most of them get.
+        confidence: mean probability of the predicted class; NaN where no logits are finite.
+        commonest: share of the pictures in the class that most of them get; 0 where no logits are finite.
         mismatch: nats between what the first batch normalisation sees and what it saw in training; None without one.
-        labels: class of each picture.
+        labels: class of each picture; -1 where its logits are not finite.
         confidences: its probability.
     """
 
@@ -229,13 +229,15 @@ def _trial(module: nn.Module, pixels: Tensor, name: str, mean: tuple[float, ...]
     finally:
         if hook is not None:
             hook.remove()
-    confidence, labels = probabilities.nan_to_num(0.0).max(1)
+    known = probabilities.isfinite().all(1)
+    confidence, labels = probabilities.max(1)
+    labels = labels.where(known, -1)
     return Trial(
         name=name,
         mean=mean,
         std=std,
-        confidence=float(confidence.mean()),
-        commonest=float(labels.bincount().max()) / len(labels),
+        confidence=float(confidence[known].mean()),
+        commonest=float((labels[:, None] == labels[known]).sum(0).max()) / len(labels) if known.any() else 0.0,
         mismatch=_mismatch(seen[0], first) if first is not None and seen else None,
         labels=tuple(labels.tolist()),
         confidences=tuple(confidence.tolist()),

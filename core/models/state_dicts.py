@@ -128,7 +128,7 @@ def choose(found: Sequence[StateDict], name: str | None) -> StateDict:
     """The set of weights of this name; the likeliest where none is named.
 
     Raises:
-        CheckpointError: if there is no such set, or it holds NaN or infinity.
+        CheckpointError: if there is no such set, or it holds NaN, infinity or a negative variance.
     """
     names = [each.name for each in found]
     if name is not None and name not in names:
@@ -139,6 +139,9 @@ def choose(found: Sequence[StateDict], name: str | None) -> StateDict:
             raise CheckpointError(
                 f"expected finite weights, {key[:80]} holds NaN or infinity; take a checkpoint from before"
             )
+        if key.endswith("running_var") and tensor.numel() and float(tensor.min()) < 0:
+            least = f"{key[:80]} holds {float(tensor.min()):.3g}"
+            raise CheckpointError(f"expected variances from 0 on, {least}; take a checkpoint from before")
     return chosen
 
 

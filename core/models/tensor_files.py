@@ -33,6 +33,7 @@ FEW = 64  # numbers: of a mean or std of images there is one for each channel
 OF_IMAGES = re.compile(r"((model|module|net|network)\.)*\w*(?<!running_)(mean|std|mu|sigma)s?")  # of no layer's
 _ZIP, _LEGACY_MAGIC = b"PK\x03\x04", b"\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."  # torch's own number, as a pickled integer
 _LOCAL = struct.Struct("<4s5H3L2H")  # before each entry of an archive
+_EXPORTED = re.compile(r"(^|/)models/[^/]*\.json$")  # the graph of an exported program
 _END = struct.Struct("<4s4H2LH")  # the record at the end of an archive
 _END_64, _LOCATOR_64 = 56, 20  # bytes of two more records of large archives
 _TOO_LARGE = 0xFFFFFFFF  # in the record at the end: the number stands in one of those two
@@ -260,7 +261,7 @@ def _kind_of_zip(path: str) -> str:
     except CheckpointError:
         return "zip"
     inside = {name.partition("/")[2].lower() for name in names}
-    if "archive_format" in inside or any(name.startswith("models/") for name in names):
+    if "archive_format" in inside or any(_EXPORTED.search(name.lower()) for name in names):
         return "exported"
     if "constants.pkl" in inside or any(name.startswith("code/") for name in inside):
         return "torchscript"

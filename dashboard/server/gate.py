@@ -25,6 +25,7 @@ from streamlit.web.server.starlette.starlette_websocket import is_host_allowed
 
 from dashboard.server.sessions import HeldUploads
 from dashboard.uploads.limits import MB, Limits
+from dashboard.viewer.words import PAGES
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _UPLOAD = re.compile(r"/_stcore/upload_file/([^/]+)/([^/]+)\Z")
-_NOT_A_PAGE = re.compile(r"/(_stcore|static|media|component|healthz)(/|\Z)|\.[^/]*\Z")
+_NOT_A_PAGE = re.compile(r"/(_stcore|static|media|component|healthz|auth|oauth2callback)(/|\Z)|\.[^/]*\Z")
 _READING = ("GET", "HEAD", "OPTIONS")
 _FRAMING = MB  # of an upload, around the file in it
 _STALLED = 60.0  # seconds without a byte after which an upload is given up
@@ -49,15 +50,32 @@ _HEADERS = {
 _OF_FILES = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; sandbox"  # an SVG that is opened is a page
 
 _FULL = "expected fewer people at once, this server has {most} sessions open, which is all it takes; try again later"
-_FULL_PAGE = """<!DOCTYPE html>
-<html lang="en"><head><meta charset="utf-8"><meta http-equiv="refresh" content="15">
-<meta name="viewport" content="width=device-width, initial-scale=1"><title>Boundary Atlas: full</title>
+_PAGE = """<!DOCTYPE html>
+<html lang="en"><head><meta charset="utf-8">{meta}
+<meta name="viewport" content="width=device-width, initial-scale=1"><title>Boundary Atlas: {title}</title>
 <style>body {{ font: 1rem/1.5 sans-serif; max-width: 34rem; margin: 20vh auto; padding: 0 1rem; color: #23262d;
 background: #fbfaf7; }}</style></head>
-<body><h1>Boundary Atlas is full</h1>
-<p>All {most} sessions of this server are taken. This page tries again by itself every 15 seconds, and opens what you
-asked for when somebody has left.</p></body></html>
+<body><h1>{heading}</h1>
+<p>{words}</p></body></html>
 """
+
+
+def _full_page(most: int) -> str:
+    return _PAGE.format(
+        meta='<meta http-equiv="refresh" content="15">',
+        title="full",
+        heading="Boundary Atlas is full",
+        words=f"All {most} sessions of this server are taken. This page tries again by itself every 15 seconds, and"
+        " opens what you asked for when somebody has left.",
+    )
+
+
+_NO_SUCH_PAGE = _PAGE.format(
+    meta="",
+    title="no such page",
+    heading="No such page",
+    words='Boundary Atlas has no page at this address. <a href="/">Open its home page</a>.',
+)
 
 
 class Gate:
@@ -138,7 +156,9 @@ class Gate:
         elif self.connected >= self._limits.sessions and path.endswith("/_stcore/health"):
             await _answer(send, 503, _FULL.format(most=self._limits.sessions))  # shown where a page waits to connect
         elif self.connected >= self._limits.sessions and not _NOT_A_PAGE.search(path):
-            await _answer(send, 503, _FULL_PAGE.format(most=self._limits.sessions), "text/html")
+            await _answer(send, 503, _full_page(self._limits.sessions), "text/html")
+        elif path.strip("/") not in PAGES and not _NOT_A_PAGE.search(path):
+            await _answer(send, 404, _NO_SUCH_PAGE, "text/html")
         else:
             await self._app(scope, receive, send)
 

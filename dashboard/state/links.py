@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
@@ -198,8 +199,12 @@ def _models_in(text: str | None, left_out: list[str]) -> tuple[str, ...]:
     Raises:
         MissingUploadError: if one is an upload that is not here.
     """
-    found = []
-    for source in dict.fromkeys(text.split(",") if text is not None else ()):
+    found: list[str] = []
+    asked = text.split(",") if text is not None else []
+    for again, count in Counter(asked).items():
+        if count > 1:
+            left_out.append(f"models: expected each model once, got {abbreviated(again)} {count} times")
+    for source in dict.fromkeys(asked):
         try:
             check_here((source,))
             classifier(source)

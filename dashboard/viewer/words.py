@@ -20,6 +20,7 @@ LENSES = {  # views and their titles, in the order of the sidebar
     "limits": "Limits",
     "map": "Map",
 }
+PAGES = ("", "gallery", "model", "images", *LENSES)  # what stands behind the server's name
 
 
 _OF_SOURCES = "|".join((*KINDS, *ANALYTIC_KINDS, r"\d+"))  # what stands between colons in sources

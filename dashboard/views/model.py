@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import io
+import math
 from contextlib import suppress
 from pathlib import Path
 
 import streamlit as st
 
+from core import wording
 from core.analyses.analysis import thumbnails
 from core.errors import CheckpointError
 from core.images.load import demo_images_of
@@ -251,7 +253,7 @@ def classes(found: drafts.Draft, fit: Fit) -> None:
 def _listed(typed: str, file: io.BytesIO | None) -> list[str]:
     """The names that were typed, or those of a file."""
     if file is None:
-        return [line.strip()[:80] for line in typed.splitlines() if line.strip()]
+        return list(wording.names((line for line in typed.splitlines() if wording.name(line)), "class"))
     upload = own_uploads().add([("names.txt", file.getvalue())])
     try:
         return read_names(Path(upload.paths[0]))
@@ -271,12 +273,11 @@ def shown(source: str) -> None:
     if warning:
         st.warning(warning)
     sample = session.image_set(images)[range(len(tried[0].labels))]
-    words = [classifier.class_names[label] for label in tried[0].labels]
+    words = [classifier.class_names[label] if label >= 0 else "not finite" for label in tried[0].labels]
     pictures = zip(thumbnails(sample), words, tried[0].confidences, st.columns(len(sample)), strict=True)
     for picture, word, sure, column in pictures:
-        column.image(
-            controls.enlarged(picture, 128), caption=escape_markdown(f"{word[:20]} {sure:.2f}"), width="stretch"
-        )
+        caption = f"{word[:20]} {sure:.2f}" if math.isfinite(sure) else word
+        column.image(controls.enlarged(picture, 128), caption=escape_markdown(caption), width="stretch")
     st.caption(
         f"Demo images resized to {classifier.input_shape[1]} x {classifier.input_shape[2]}; below each the class that"
         " the model gives it under the chosen normalisation, and its probability."
@@ -287,7 +288,7 @@ def shown(source: str) -> None:
 def _trials(tried: tuple[Trial, ...]) -> dict[str, list[str]]:
     table = {
         "normalisation": [each.name for each in tried],
-        "mean confidence": [f"{each.confidence:.2f}" for each in tried],
+        "mean confidence": [f"{each.confidence:.2f}" if math.isfinite(each.confidence) else "" for each in tried],
         "in the commonest class": [f"{each.commonest:.0%}" for each in tried],
     }
     if any(each.mismatch is not None for each in tried):

@@ -91,6 +91,23 @@ def test_labels_of_many_shapes(labels: np.ndarray, expected: str) -> None:
     assert [arrays.label(row) for row in range(4)] == expected.split(" ")
 
 
+def test_rows_without_a_one_have_no_class_and_are_said() -> None:
+    ((_, reason),) = found({"images": BYTES, "labels": np.eye(4, dtype=int)[:, :2]}).left
+    assert reason.startswith("expected a label for every image in a.npz, 2 such as image 2 have none")
+    with pytest.raises(ImageError, match="expected one label for each of 4 images in a.npz, got a single value; mend"):
+        found({"images": BYTES, "labels": np.array(3)})
+
+
+def test_long_names_of_classes_stay_apart() -> None:
+    long = ["A" * 90 + "1", "A" * 90 + "2"]
+    for labels in ([0, 1, 0, 1], [long[0], long[1], long[0], long[1]]):
+        arrays = found({"images": BYTES, "labels": np.array(labels), "class_names": np.array(long)})
+        texts = [arrays.label(row) for row in range(4)]
+        rows, names = numbered(texts, arrays.class_names, ImageSource.parse("a.npz"))
+        assert list(rows) == [0, 1, 0, 1]
+        assert len(set(names)) == 2
+
+
 SORTED = np.unique([str(number) for number in range(12)])  # 0, 1, 10, 11, 2, ...
 
 

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image, ImageOps
 
 from core.errors import ImageError
-from core.images.files import Picture, read_picture
+from core.images.files import Picture, fitted_array, read_picture
 from core.sources.images import Fit
 from tests.hostile_images import archive, chunk, png
 
@@ -369,6 +369,17 @@ def test_a_stretch_keeps_all() -> None:
     assert found.box == (0, 0, 6, 4)
     assert found.done == ("resized to 2 x 2",)
     assert found.pixels.mean() == pytest.approx(RAMP.mean(), abs=0.6)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("how", ["crop", "stretch"])
+def test_floats_in_colour_are_resized_channel_by_channel(dtype: type, how: str) -> None:
+    values = (RAMP / 255).astype(dtype)
+    found = fitted_array(values, Fit(3, 3, how))  # type: ignore[arg-type]
+    for channel in range(3):
+        alone = fitted_array(np.ascontiguousarray(values[..., channel]), Fit(3, 3, how)).pixels  # type: ignore[arg-type]
+        np.testing.assert_array_equal(found.pixels[..., channel], alone)
+    np.testing.assert_allclose(found.pixels * 255, read(RAMP, fit=Fit(3, 3, how)).pixels, atol=1)  # type: ignore[arg-type]
 
 
 def test_channels() -> None:

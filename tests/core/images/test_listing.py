@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import struct
 import zipfile
 from contextlib import ExitStack
@@ -192,7 +193,7 @@ def raw_zip(names: list[bytes]) -> bytes:
         ("café/1.png".encode(), "café/1.png", "café"),
         ("猫/1.png".encode(), "猫/1.png", "猫"),
         ("cafe\u0301/1.png".encode(), "cafe\u0301/1.png", "café"),
-        ("café/1.png".encode("cp437"), "café/1.png", "café"),
+        ("café/1.png".encode("cp437"), "café/1.png", "café"),  # said, too
         (b"cat\\1.png", "cat/1.png", "cat"),
         (b"cat\\deep/1.png", "cat/deep/1.png", "cat"),
     ],
@@ -201,6 +202,17 @@ def test_names_in_zips_are_read_as_they_were_meant(tmp_path: Path, name: bytes, 
     (tmp_path / "a.zip").write_bytes(raw_zip([name, b"dog/1.png"]))
     found, refused = look(tmp_path / "a.zip")
     assert (found, refused) == ({read: label, "dog/1.png": "dog"}, {})
+
+
+@pytest.mark.parametrize("name", ["café".encode("cp1252"), "猫".encode("shift_jis"), "кошка".encode("cp866")])
+def test_names_whose_writing_is_guessed_are_said(tmp_path: Path, name: bytes) -> None:
+    (tmp_path / "a.zip").write_bytes(raw_zip([name + b"/1.png", b"dog/1.png"]))
+    with ExitStack() as stack:
+        found = listed(tmp_path / "a.zip", None, stack)
+    assert len(found.files) == 2
+    ((where, reason),) = found.left
+    assert where == "a.zip"
+    assert re.fullmatch(r"expected names in UTF-8, read 1 names such as '.*/1.png' by code page 437; .*", reason)
 
 
 def test_a_folder_of_a_zip_from_windows_is_no_file(tmp_path: Path) -> None:

@@ -76,6 +76,15 @@ def test_what_is_known_is_not_made_again(monkeypatch: pytest.MonkeyPatch) -> Non
     assert (again[0].name, again[0].mean) == ("chosen", mean)
 
 
+def test_logits_that_are_not_finite_have_no_class() -> None:
+    module = Trained("half")
+    module.forward = lambda images: torch.full((len(images), 9), torch.nan)  # type: ignore[method-assign]
+    (chosen, *_) = trials(Classifier(module, (3, 32, 32), device="cpu"), IMAGES[:9])
+    assert set(chosen.labels) == {-1}
+    assert chosen.commonest == 0
+    assert math.isnan(chosen.confidence)
+
+
 def trial(name: str, confidence: float, commonest: float) -> Trial:
     return Trial(name, (0.0,), (1.0,), confidence, commonest, None, (), ())
 

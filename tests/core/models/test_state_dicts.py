@@ -31,6 +31,12 @@ def same(tensors: Any) -> bool:
     return tensors.keys() == expected.keys() and all(torch.equal(tensors[name], expected[name]) for name in expected)
 
 
+def test_a_negative_variance_is_refused(tmp_path: Path) -> None:
+    torch.save({**weights(), "1.running_var": -torch.ones(4)}, tmp_path / "a.pt")
+    with pytest.raises(CheckpointError, match="expected variances from 0 on, 1.running_var holds -1; take"):
+        choose(read_state_dicts([tmp_path / "a.pt"]), None)
+
+
 @pytest.mark.parametrize(
     ("wrapped", "name", "removed"),
     [

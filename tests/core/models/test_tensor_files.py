@@ -48,6 +48,13 @@ def test_every_protocol_is_read(protocol: int, old: bool, tmp_path: Path) -> Non
     assert torch.equal(found["state_dict"]["fc.weight"], net()["fc.weight"])
 
 
+@pytest.mark.parametrize("name", ["models.pt", "models.pth", "model.json.pt", "code.pt", "archive_format.pt"])
+def test_a_file_is_no_program_because_of_its_name(name: str, tmp_path: Path) -> None:
+    torch.save(net(), tmp_path / name)  # names the folder inside by the file
+    found, _ = read_tensors([tmp_path / name], own=True)
+    assert torch.equal(found["fc.weight"], net()["fc.weight"])
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [

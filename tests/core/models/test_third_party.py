@@ -307,6 +307,13 @@ def test_lists_of_names(tmp_path: Path, text: str, names: list[str]) -> None:
     assert third_party.read_names(tmp_path / "names.txt") == names
 
 
+def test_long_names_stay_apart(tmp_path: Path) -> None:
+    (tmp_path / "names.txt").write_text("\n".join("A" * 90 + end for end in "12"))
+    first, second = third_party.read_names(tmp_path / "names.txt")
+    assert first != second
+    assert (first[-1], second[-1]) == ("1", "2")
+
+
 @pytest.mark.parametrize("content", [b"one", b"", b"[1", b'{"a": 1, "b": 2}', b"\xff\xfe\xff", b"[[], []]"])
 def test_lists_that_are_none(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "names.txt").write_bytes(content)

@@ -24,6 +24,7 @@ from dashboard.server import probe
 from dashboard.server.gate import Gate
 from dashboard.server.sessions import HeldUploads
 from dashboard.uploads.limits import MB, Limits
+from dashboard.viewer.words import PAGES
 from tests.visitors import Visitor
 
 if TYPE_CHECKING:
@@ -204,6 +205,19 @@ def test_a_stalled_upload_is_given_up_and_counted_no_more(monkeypatch: pytest.Mo
     assert during == [MB]
     assert sent[0]["status"] == 408
     assert gate.upload_bytes == 0
+
+
+@pytest.mark.parametrize("path", ["/nosuch", "/etc/passwd", "/x/slices", "/slices/x"])
+def test_an_address_without_a_page_says_so(small: Dashboard, path: str) -> None:
+    status, headers, said = asked(small, path, headers={"Accept": "text/html"})
+    assert status == 404
+    assert "no page at this address" in said
+    assert headers["X-Frame-Options"] == "SAMEORIGIN"
+
+
+@pytest.mark.parametrize("path", [f"/{name}" for name in PAGES])
+def test_every_page_is_there(small: Dashboard, path: str) -> None:
+    assert asked(small, path)[0] == 200
 
 
 # -- sessions ---------------------------------------------------------------------------------------------------------

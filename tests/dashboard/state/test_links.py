@@ -98,6 +98,14 @@ def test_a_long_source_is_refused_and_later_links_are_followed(
         app.query_params.clear()
 
 
+def test_a_model_that_is_named_twice_is_shown_once_and_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(links, "check_here", lambda sources: None)
+    monkeypatch.setattr(links, "classifier", lambda source: None)
+    left_out: list[str] = []
+    assert links._models_in("demo:photos/standard,demo:photos/standard", left_out) == ("demo:photos/standard",)
+    assert left_out == ["models: expected each model once, got 'demo:photos/standard' 2 times"]
+
+
 def test_images_that_cannot_fit_are_refused_before_they_are_made(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(links, "image_set", lambda source: pytest.fail("images were made"))
     monkeypatch.setattr(links, "demo_images", lambda model: "demo:photos")
