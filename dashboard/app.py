@@ -27,6 +27,7 @@ h1 { padding: 0.1rem 0 0 !important; }
 .st-key-frame button { border-radius: 999px; min-height: 0; padding: 0.15rem 0.8rem; }
 .st-key-frame-right button { border-radius: 0.5rem; }
 .st-key-frame-right [data-testid="stBidiComponentIsolated"]::part(button) { min-height: 0; padding: 0.15rem 0.8rem; }
+[class*="-upload-"] [data-testid="stFileUploaderDropzoneInstructions"] { display: none; }
 [data-testid="stButtonGroup"] button { padding-left: 0.3rem; padding-right: 0.3rem; min-width: 0; font-size: 0.86rem; }
 [data-testid="stButtonGroup"] button[data-selected="true"], button[data-selected="true"] * {
   color: inherit !important; font-weight: 600; }

@@ -27,8 +27,9 @@ from streamlit.web.cache_storage_manager_config import create_default_cache_stor
 from streamlit.web.server.starlette import App
 
 from dashboard.server.gate import Gate
-from dashboard.server.sessions import HeldUploads, LostSessions
+from dashboard.server.sessions import LostSessions
 from dashboard.uploads import limits as server_limits
+from dashboard.uploads.held_uploads import HeldUploads
 from dashboard.uploads.limits import MB, Limits
 from dashboard.viewer.words import escape_markdown
 from dashboard.work.unforeseen import user_message

@@ -23,7 +23,9 @@ from starlette.requests import ClientDisconnect
 from streamlit.web.server.server_util import allowlisted_origins
 from streamlit.web.server.starlette.starlette_websocket import is_host_allowed
 
-from dashboard.server.sessions import HeldUploads
+from core import wording
+from core.images.archives import Refused
+from dashboard.uploads.held_uploads import HeldUploads
 from dashboard.uploads.limits import MB, Limits
 from dashboard.viewer.words import PAGES
 
@@ -35,8 +37,12 @@ logger = logging.getLogger(__name__)
 _UPLOAD = re.compile(r"/_stcore/upload_file/([^/]+)/([^/]+)\Z")
 _NOT_A_PAGE = re.compile(r"/(_stcore|static|media|component|healthz|auth|oauth2callback)(/|\Z)|\.[^/]*\Z")
 _READING = ("GET", "HEAD", "OPTIONS")
-_FRAMING = MB  # of an upload, around the file in it
+_FRAMING = 1 << 13  # bytes of an upload around the file in it
 _STALLED = 60.0  # seconds without a byte after which an upload is given up
+_FILE_NAME = re.compile(rb'filename="([^"]{1,1000})"')
+_NAMELESS = "a file"
+_HEAD = 1 << 16  # bytes of a form in which its file is named
+_NAMED = 1.0  # seconds for which that is waited for
 _DRAINED = 5.0  # seconds for which what was refused is still read, and dropped, so that the refusal is heard
 _INLINE_SCRIPT = re.compile(r"<script>(.*?)</script>", re.DOTALL)
 
@@ -176,6 +182,7 @@ class Gate:
         announced = int(length) if length.isascii() and length.isdecimal() and len(length) < 16 else 0
         refused = self._too_much(session, announced, 1, 0)
         if refused is not None:
+            self._uploads.refuse(session, Refused(await _file_name(receive), refused[1]))
             await _refuse(receive, send, *refused)
             return
         answered, came = False, 0
@@ -205,6 +212,7 @@ class Gate:
                     error.refusal if isinstance(error, _RefusedError) else (408, "expected a whole upload; try again")
                 )
                 if not answered:
+                    self._uploads.refuse(session, Refused(_NAMELESS, over[1]))
                     await _refuse(receive, send, *over)
             except ClientDisconnect:
                 logger.warning("an upload ended after %s of %s bytes: its browser has gone", f"{came:,}", length)
@@ -288,6 +296,16 @@ async def _answer(
     ]
     await send({"type": f"{kind}.start", "status": status, "headers": headers})
     await send({"type": f"{kind}.body", "body": body, "more_body": bool(more.get("close"))})
+
+
+async def _file_name(receive: Receive) -> str:
+    """The name of the file that a form begins with, which is all that is read of it."""
+    try:
+        async with asyncio.timeout(_NAMED):
+            found = _FILE_NAME.search((await receive()).get("body", b"")[:_HEAD])
+    except TimeoutError:
+        found = None
+    return wording.name(found[1].decode("utf-8", "replace"), _NAMELESS) if found else _NAMELESS
 
 
 async def _refuse(receive: Receive, send: Send, status: int, sentence: str) -> None:

@@ -13,24 +13,9 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 
-from streamlit.runtime.memory_uploaded_file_manager import MemoryUploadedFileManager
 from streamlit.runtime.session_manager import SessionInfo, SessionStorage
 
-
-class HeldUploads(MemoryUploadedFileManager):
-    """Uploaded files in memory, which can be counted."""
-
-    def of(self, session: str) -> tuple[int, int]:
-        """How many files a session has here, and their bytes."""
-        with self._lock:
-            sizes = [len(file.data) for file in self.file_storage.get(session, {}).values()]
-        return len(sizes), sum(sizes)
-
-    @property
-    def bytes(self) -> int:
-        """What all sessions have here, in bytes."""
-        with self._lock:
-            return sum(len(file.data) for files in self.file_storage.values() for file in files.values())
+from dashboard.uploads.held_uploads import HeldUploads
 
 
 class LostSessions(SessionStorage):

@@ -16,9 +16,10 @@ from core.sources.images import ImageSource
 from dashboard.state import address, session
 from dashboard.uploads import own_images
 from dashboard.uploads.reading import watched
-from dashboard.uploads.session_uploads import LARGEST, own_uploads, read_only
+from dashboard.uploads.session_uploads import own_uploads, read_only
 from dashboard.viewer.words import escape_markdown
 from dashboard.widgets import controls, page
+from dashboard.widgets.uploader import dropped
 from dashboard.work.unforeseen import user_message
 
 SHOWN, ABREAST = 6, 3  # pictures shown next to the model's input, and how many of them per row
@@ -35,21 +36,17 @@ def bring() -> None:
     if read_only():
         st.info("This server takes no uploads. Start your own without --read-only to bring images.")
         return
-    count = st.session_state.setdefault("images:uploads", 0)
-    dropped = st.file_uploader(
+    files = dropped(
         "Pictures",
-        accept_multiple_files=True,
-        max_upload_size=LARGEST,
-        key=f"images:upload:{count}",
-        help=f"Files, a zip, or an NPZ; at most {own_images.MOST_FILES:,} at once. A CSV beside them may name classes.",
+        "images",
+        more=f"Files, a zip, or an NPZ; at most {own_images.MOST_FILES:,} at once. A CSV beside them may name classes.",
     )
-    if not dropped:
+    if not files:
         return
-    st.session_state["images:uploads"] = count + 1  # a new uploader: the server lets go of its copy
     try:
-        upload = own_images.bring([(file.name, file.getvalue()) for file in dropped])
+        upload = own_images.bring(files)
         st.session_state["images:draft"] = upload.digest
-        st.session_state["images:several"] = len(dropped) > 1
+        st.session_state["images:several"] = len(files) > 1
         st.session_state["images:refused"] = ""
         for name in ("images:fit", "images:labels"):
             st.session_state.pop(name, None)

@@ -19,9 +19,10 @@ from core.models.state_dicts import StateDict
 from core.models.third_party import read_names
 from dashboard.state import address, drafts, session, speed_estimate
 from dashboard.uploads.reading import watched
-from dashboard.uploads.session_uploads import LARGEST, own_classifier, own_uploads, read_only
+from dashboard.uploads.session_uploads import own_classifier, own_uploads, read_only
 from dashboard.viewer.words import escape_markdown
 from dashboard.widgets import controls, own_models, page
+from dashboard.widgets.uploader import dropped
 from dashboard.work.unforeseen import user_message
 
 MOST_ROWS = 200  # of a table of differences
@@ -40,22 +41,17 @@ def bring() -> None:
 
 
 def _from_file() -> None:
-    count = st.session_state.setdefault("model:uploads", 0)
-    dropped = st.file_uploader(
+    files = dropped(
         "Weights",
-        accept_multiple_files=True,
-        max_upload_size=LARGEST,
-        key=f"model:upload:{count}",
-        help="A safetensors file or a state dict; all shards at once, where there are several. Several checkpoints of"
+        "model",
+        more="A safetensors file or a state dict; all shards at once, where there are several. Several checkpoints of"
         " one training, or a zip of them, become a series, in the order of the numbers in their names.",
     )
-    if not dropped:
+    if not files:
         return
-    st.session_state["model:uploads"] = count + 1  # a new uploader: the server lets go of its copy
     before = st.session_state.get("draft")
     try:
-        with watched(f"model:cancel:{count}", "the weights", lambda: None) as progress:
-            files = [(file.name, file.getvalue()) for file in dropped]
+        with watched(f"model:cancel:{st.session_state['model:uploads']}", "the weights", lambda: None) as progress:
             st.session_state["model:left_out"] = drafts.bring(files, progress)
         st.session_state["model:refused"] = ""
         drafts.replaced(before)

@@ -22,7 +22,7 @@ from websockets.exceptions import InvalidStatus
 from dashboard.server import gate as server_gate
 from dashboard.server import probe
 from dashboard.server.gate import Gate
-from dashboard.server.sessions import HeldUploads
+from dashboard.uploads.held_uploads import HeldUploads
 from dashboard.uploads.limits import MB, Limits
 from dashboard.viewer.words import PAGES
 from tests.visitors import Visitor
@@ -109,7 +109,7 @@ def test_uploads_are_limited_in_size_for_each_session_and_for_all(small: Dashboa
         assert "at most 5 MB of uploads in one session" in sentence
         assert second.upload(bytes(3 * MB), file="a")[0] == 204
         assert health(small)["uploads_mb"] == 7
-        status, sentence = second.upload(bytes(2 * MB + MB // 2), file="b")
+        status, sentence = second.upload(bytes(2 * MB), file="b")
         assert status == 507
         assert "try again later" in sentence
     eventually(lambda: health(small)["uploads_mb"] == 0)  # when their browsers have gone
@@ -218,6 +218,38 @@ def test_an_address_without_a_page_says_so(small: Dashboard, path: str) -> None:
 @pytest.mark.parametrize("path", [f"/{name}" for name in PAGES])
 def test_every_page_is_there(small: Dashboard, path: str) -> None:
     assert asked(small, path)[0] == 200
+
+
+@pytest.mark.parametrize(
+    ("body", "name"),
+    [
+        (b'--x\r\nContent-Disposition: form-data; name="file"; filename="big \xe7\x8c\xab.png"\r\n\r\n', "big 猫.png"),
+        (b'--x\r\nContent-Disposition: form-data; name="file"; filename="\xe2\x80\xae"\r\n\r\n', "a file"),
+        (b"", "a file"),
+    ],
+)
+def test_a_refused_upload_is_remembered_by_its_name(body: bytes, name: str) -> None:
+    sent: list[Any] = []
+    parts = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def receive() -> Any:
+        return parts.pop() if parts else {"type": "http.disconnect"}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    gate, uploads = gate_of(Limits(upload=MB), None)
+    scope = {
+        "type": "http",
+        "method": "PUT",
+        "path": "/_stcore/upload_file/s/f",
+        "headers": [(b"host", b"127.0.0.1"), (b"content-length", b"9999999")],
+    }
+    asyncio.run(gate(scope, receive, send))
+    assert sent[0]["status"] == 413
+    ((called, reason),) = uploads.take_refused("s")
+    assert (called, reason[:40]) == (name, "expected a file of at most 1 MB, got a l")
+    assert uploads.take_refused("s") == []
 
 
 # -- sessions ---------------------------------------------------------------------------------------------------------

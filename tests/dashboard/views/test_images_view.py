@@ -14,10 +14,12 @@ from streamlit.runtime.scriptrunner import StopException
 from streamlit.testing.v1 import AppTest
 
 from core.errors import ImageError
+from core.images.archives import Refused
 from core.images.load import load_images
 from core.sources.images import ImageSource
 from dashboard.uploads import own_images, session_uploads
 from dashboard.uploads.session_uploads import Uploads
+from dashboard.widgets import uploader
 from tests.hostile_images import archive, encoded, png
 from tests.pages import healthy
 
@@ -32,7 +34,7 @@ def app(dashboard: AppTest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> 
 
 
 def drop(app: AppTest, *files: tuple[str, bytes]) -> AppTest:
-    place = next(each for each in app.file_uploader if each.label == "Pictures")
+    place = next(each for each in app.file_uploader if each.label.startswith("Pictures"))
     place.set_value([(name, content, "application/octet-stream") for name, content in files])
     return app.run()
 
@@ -120,6 +122,18 @@ def test_what_is_refused_is_told_and_deleted(
     assert message in said
     assert said.startswith("expected")
     assert left(tmp_path) == []
+
+
+def test_what_the_server_did_not_take_is_said_until_the_next_drop(
+    app: AppTest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refused = [[Refused("big_1.png", "expected a file of at most 1 MB, got a larger one")], []]
+    monkeypatch.setattr(uploader, "refused_uploads", lambda: refused.pop(0))
+    drop(app, ("a.png", shade(1)), ("b.png", shade(2)))
+    (said,) = [each.value for each in app.warning]
+    assert said.replace("\\", "").startswith("1 left out. big_1.png: expected a file of at most 1 MB")
+    drop(app, ("a.png", shade(1)), ("b.png", shade(2)))
+    assert [each.value for each in app.warning] == []
 
 
 def test_a_refusal_does_not_stay_beside_another_set(app: AppTest) -> None:
@@ -272,7 +286,7 @@ def test_too_many_files_at_once_are_refused(monkeypatch: pytest.MonkeyPatch) -> 
 def test_a_server_that_takes_no_uploads(app: AppTest, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(session_uploads.READ_ONLY, "1")
     healthy(app.run())
-    assert [each for each in app.file_uploader if each.label == "Pictures"] == []
+    assert [each for each in app.file_uploader if each.label.startswith("Pictures")] == []
     assert "takes no uploads" in app.info[0].value
 
 
