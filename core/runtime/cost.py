@@ -8,17 +8,14 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import wraps
 from typing import Any, ParamSpec, TypeVar
 
-from core.runtime.cache import LRU
-
 P = ParamSpec("P")
 R = TypeVar("R")
-K = TypeVar("K", bound=Hashable)
 _local = threading.local()
 
 
@@ -76,7 +73,7 @@ def counted(analysis: Callable[P, R]) -> Callable[P, R]:
     def run(*args: P.args, **kwargs: P.kwargs) -> R:
         with counting() as cost:
             result = analysis(*args, **kwargs)
-        _charge(cost)
+        charge(cost)
         return result
 
     return run
@@ -91,28 +88,12 @@ def spent(*, products: bool = False) -> dict[str, Any]:
     return _costs()[-1].so_far(products=products)
 
 
-def fetch_counted(cache: LRU[K, tuple[R, Cost]], key: K, make: Callable[[], R]) -> R:
-    """The value of a key, made if it is not there; whoever asks is charged what it cost to make.
-
-    So a result says the same whether or not a part of it was there already.
+def charge(cost: Cost) -> None:
+    """Add what another account holds, such as that of a value that is kept: a result says the same whether it was kept.
 
     Args:
-        cache: of values, each with what it cost.
-        key: of the value.
-        make: makes it.
+        cost: closed, or of another call.
     """
-
-    def made() -> tuple[R, Cost]:
-        with counting() as cost:
-            value = make()
-        return value, cost
-
-    value, cost = cache.fetch(key, made)
-    _charge(cost)
-    return value
-
-
-def _charge(cost: Cost) -> None:
     count_passes(forwards=cost.forwards, gradients=cost.gradients, products=cost.products)
 
 

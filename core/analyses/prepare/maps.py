@@ -16,7 +16,7 @@ from core.geometry.maps.curvature import curved_map
 from core.geometry.maps.maps import EmbeddingMap, embed
 from core.geometry.maps.paths import MapPaths, map_paths
 from core.runtime.cache import LRU
-from core.runtime.cost import Cost, fetch_counted
+from core.runtime.cost import Cost, charge, counting
 from core.runtime.progress import OnProgress
 
 _recent: LRU[tuple[object, ...], tuple[EmbeddingMap, Cost]] = LRU(4)  # paths on a map ask for it again
@@ -91,12 +91,15 @@ def _embedded(inputs: Inputs, *, count: int, on_progress: OnProgress, **settings
     taken = _drawn(len(images), count, settings["seed"])
     chosen = images if len(taken) == len(images) else images[taken]
     key = (classifier.fingerprint, chosen.digest, tuple(chosen.labels.tolist()), *sorted(settings.items()))
-
-    def find() -> EmbeddingMap:
-        found = embed(classifier, chosen.pixels, labels=chosen.labels, on_progress=on_progress, **settings)
-        return replace(found, row=np.array(taken, np.int32))
-
-    return fetch_counted(_recent, key, find) if classifier.fingerprint else find()
+    kept = _recent.get(key) if classifier.fingerprint else None
+    if kept is None:
+        with counting() as cost:
+            found = embed(classifier, chosen.pixels, labels=chosen.labels, on_progress=on_progress, **settings)
+        kept = replace(found, row=np.array(taken, np.int32)), cost
+        if classifier.fingerprint:
+            _recent.put(key, kept)
+    charge(kept[1])
+    return kept[0]
 
 
 def _drawn(size: int, count: int, seed: int) -> list[int]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from functools import partial
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -28,7 +27,7 @@ from core.images.image_set import ImageSet
 from core.models.classifier import Classifier
 from core.result import Result
 from core.runtime.cache import LRU
-from core.runtime.cost import Cost, fetch_counted
+from core.runtime.cost import Cost, charge, counting
 from core.runtime.progress import silent
 
 PlaneKind = Literal["images", "directions"]
@@ -74,8 +73,14 @@ def resolve_plane(
     """
     if plane == "directions":
         key = reference.fingerprint, images.digest, tuple(images.labels.tolist()), images.words, rows[0], u, v
-        find = partial(_at_image, reference, images, rows[0], u, v)
-        return fetch_counted(_recent, key, find) if reference.fingerprint else find()
+        kept = _recent.get(key) if reference.fingerprint else None
+        if kept is None:
+            with counting() as cost:
+                kept = _at_image(reference, images, rows[0], u, v), cost
+            if reference.fingerprint:
+                _recent.put(key, kept)
+        charge(kept[1])
+        return kept[0]
     if len(rows) < 3:
         raise ImageError(f"expected three images for a plane through images, got {len(rows)}; choose the others")
     anchors = images[list(rows[:3])]

@@ -1,15 +1,12 @@
 """What an analysis costs is counted once, where the network runs."""
 
-from dataclasses import replace
-
 import torch
 from torch import nn
 
 from core.geometry.boundary.signed_margin import SignedMargin
 from core.models.classifier import Classifier
 from core.result import Result
-from core.runtime.cache import LRU
-from core.runtime.cost import Cost, count_passes, counted, counting, fetch_counted, spent
+from core.runtime.cost import charge, count_passes, counted, counting, spent
 
 
 @counted
@@ -50,14 +47,15 @@ def test_rows_that_fill_a_batch_are_counted_and_measuring_the_batch_shape_is_not
     assert cost.forwards == 2 * batches.size
 
 
-def test_what_is_fetched_from_a_cache_is_charged_each_time() -> None:
-    cache: LRU[str, tuple[Result, Cost]] = LRU(1)
+def test_what_was_kept_is_charged_each_time() -> None:
     classifier, images = a_classifier(), torch.rand(5, 1, 2, 2)
+    with counting() as kept:
+        inner(classifier, images)
 
     @counted
     def ask() -> Result:
-        found = fetch_counted(cache, "key", lambda: inner(classifier, images))
-        return replace(found, **spent())
+        charge(kept)
+        return Result(**spent())
 
     first, again = ask(), ask()
     assert (first.forwards, first.gradients) == (again.forwards, again.gradients) == (5, 5)
