@@ -213,7 +213,7 @@ def test_a_walk_leads_to_its_end(text: str, cost: Cost) -> None:
     with pytest.raises(ImageError, match="walk:3 is zero at image 3"):
         direction(parse_direction("walk:3"), classifier, images, 3)
     plane = plane_of_directions(classifier, images, 3, text, "image:5")
-    assert [name for name, _ in plane.ways] == [text]
+    assert [name for name, _ in plane.walks] == [text]
 
 
 @given(st.integers(0, 10**6), st.sampled_from(MODES), st.integers(1, 99), st.integers(1, 2000))
