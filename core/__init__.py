@@ -1,8 +1,10 @@
 """The engine of Boundary Atlas: where, and how, an image classifier changes its mind.
 
-The names below are loaded on first use, so that importing `core` costs nothing.
+The names below are loaded on first use, so that importing `core` costs nothing. Results of `core.geometry` need no
+line here to be read from files; a line makes them part of the public interface.
 """
 
+from functools import cache
 from importlib import import_module
 from typing import Any
 
@@ -38,7 +40,7 @@ _HOME = {
     "LevelSetAtImage": "core.geometry.level_sets.at_image",
     "LevelSetPaths": "core.geometry.level_sets.traverse",
     "LevelSetWidths": "core.geometry.level_sets.widths",
-    "LevelStar": "core.analyses.prepare.level_star",
+    "LevelStar": "core.geometry.level_sets.star",
     "LevelTriangle": "core.geometry.level_sets.at_image",
     "LinearPaths": "core.geometry.level_sets.segments",
     "LocalAtImage": "core.geometry.local.at_image",
@@ -184,9 +186,24 @@ __all__ = sorted(_HOME)
 
 def __getattr__(name: str) -> Any:
     name = RENAMED.get(name, name)
-    if name not in _HOME:
+    home = _HOME.get(name) or (_results().get(name) if name[:1].isupper() else None)
+    if home is None:
         raise AttributeError(f"module 'core' has no attribute {name!r}")
-    return getattr(import_module(_HOME[name]), name)
+    return getattr(import_module(home), name)
+
+
+@cache
+def _results() -> dict[str, str]:
+    """The modules of the dataclasses of `core.geometry`, by class; found in the sources, without importing them."""
+    import re
+    from pathlib import Path
+
+    folder = Path(__file__).parent
+    return {
+        name: ".".join(("core", *path.relative_to(folder).with_suffix("").parts))
+        for path in sorted((folder / "geometry").rglob("*.py"))
+        for name in re.findall(r"^@dataclass.*\nclass (\w+)\(", path.read_text(encoding="utf-8"), re.MULTILINE)
+    }
 
 
 def __dir__() -> list[str]:

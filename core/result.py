@@ -141,9 +141,10 @@ class Result:
     @property
     def nbytes(self) -> int:
         """The bytes held by the arrays."""
-        return sum(value.nbytes for value in self._values().values() if isinstance(value, np.ndarray))
+        return sum(value.nbytes for value in self.by_name().values() if isinstance(value, np.ndarray))
 
-    def _values(self) -> dict[str, Any]:
+    def by_name(self) -> dict[str, Any]:
+        """The fields with their values, such as those that a derived class takes over."""
         return {entry.name: getattr(self, entry.name) for entry in fields(self)}
 
     def to_bytes(self, *, timings: bool = True, compress: bool = False) -> bytes:
@@ -158,7 +159,7 @@ class Result:
         """
         arrays: dict[str, np.ndarray] = {}
         plain: dict[str, Any] = {}
-        for name, value in self._values().items():
+        for name, value in self.by_name().items():
             if isinstance(value, np.ndarray):
                 arrays[name] = value
             elif timings or name not in self.timed:
@@ -222,7 +223,7 @@ class Result:
 
 
 def _class_named(kind: str) -> type[Any]:
-    """The result class of this kind; only the public names of `core` are ever looked up.
+    """The result class of this kind; only names that `core` knows are ever looked up.
 
     A kind is the name of the class. Version 0.1 wrote its module as well, `core.geometry.slices.Slice`: what it
     saved is read all the same.
@@ -233,7 +234,7 @@ def _class_named(kind: str) -> type[Any]:
     name = kind.rpartition(".")[2] if kind.startswith("core.") else kind
     public = import_module("core")
     name = public.RENAMED.get(name, name)
-    found = getattr(public, name) if name in public.__all__ else None
+    found = getattr(public, name, None)
     if not (isinstance(found, type) and issubclass(found, Result)):
         raise ValueError(f"expected a result of Boundary Atlas, got one called {kind!r}")
     return found

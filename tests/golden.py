@@ -67,9 +67,9 @@ ROUNDED = {
 
 def question(name: str) -> tuple[Recipe, Classifier, ImageSet]:
     """The recipe of one analysis with the settings of `tests.quick`, its model and its images."""
-    settings = {**{entry.name: entry.default for entry in TABLE[name].parameters}, **QUICK[name]}
+    settings = {**{entry.name: entry.default for entry in TABLE[name].parameters}, **QUICK.get(name, {})}
     rows = ROWS[: max(1, TABLE[name].images(settings)[0])]
-    recipe = Recipe.make(name, models=[MODEL], images=IMAGES, rows=rows, settings=QUICK[name])
+    recipe = Recipe.make(name, models=[MODEL], images=IMAGES, rows=rows, settings=QUICK.get(name))
     return recipe, load_classifier(MODEL, "cpu"), load_images(IMAGES)
 
 
@@ -146,7 +146,7 @@ def main() -> None:
     parser.add_argument("names", nargs="*", help="analyses (default: all)")
     parser.add_argument("--write", action="store_true")
     args = parser.parse_args()
-    for name in args.names or QUICK:
+    for name in args.names or TABLE:
         recipe, classifier, images = question(name)
         found = kept_of(recipe.run([classifier], images, silent))
         for field, told in differences(name, kept(name), found).items():

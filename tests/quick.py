@@ -1,4 +1,4 @@
-"""Settings of every analysis with which it takes a moment."""
+"""Settings with which analyses take a moment; those that take a moment anyway need none."""
 
 from __future__ import annotations
 

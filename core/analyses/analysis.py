@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib import import_module
+from inspect import signature
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -37,7 +38,7 @@ class Analysis:
         images: how many images are chosen at these parameters, at least and at most.
         prepare: "module:function"; called with `Inputs` and the parameters other than those of `START`, it returns
             the result. Loaded on first use: the modules that compute import torch.
-        chart: (`ChartInputs`, **figure) -> chart.
+        chart: called with `ChartInputs` and the figure's own settings; see `of_all` and `of_each`.
         shared: whether, at these parameters, the reference and the whole set of images enter the result.
         joint: whether one result is about all models, instead of one about each.
         aliases: former names, which recipes, links and the command line may still use.
@@ -155,6 +156,44 @@ class ChartInputs:
         """The chart of each model, see `each`."""
         pairs = zip(self.results, self.classifiers, strict=True)
         return [draw(found, one, one.name if len(self.results) > 1 else "") for found, one in pairs]
+
+
+def of_all(draw: Callable[..., Chart]) -> Callable[..., Chart]:
+    """An analysis's `chart` that draws the results of all models together.
+
+    Args:
+        draw: called with all results and the settings of the figure, and, where it has parameters of these names, with
+            `names` (or `models`) of the models, `class_names` and `shared_scale`.
+    """
+
+    def chart(inputs: ChartInputs, **figure: Any) -> Chart:
+        names = {"names": inputs.names, "models": inputs.names}
+        known = {**names, "class_names": inputs.class_names, "shared_scale": inputs.shared_scale}
+        return draw(inputs.results, **_accepted(draw, known), **figure)
+
+    return chart
+
+
+def of_each(draw: Callable[..., Chart]) -> Callable[..., Chart]:
+    """An analysis's `chart` that draws the result of each model on its own, side by side.
+
+    Args:
+        draw: called with one result, its title and the settings of the figure, and, where it has parameters of these
+            names, with `class_names` and `shared_scale`.
+    """
+
+    def chart(inputs: ChartInputs, **figure: Any) -> Chart:
+        def one(found: Any, classifier: Classifier, title: str) -> Chart:
+            known = {"class_names": classifier.class_names, "shared_scale": inputs.shared_scale}
+            return draw(found, title=title, **_accepted(draw, known), **figure)
+
+        return inputs.each(one)
+
+    return chart
+
+
+def _accepted(draw: Callable[..., Chart], known: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in known.items() if name in signature(draw).parameters}
 
 
 def one_to_three(parameters: Mapping[str, Any]) -> tuple[int, int]:

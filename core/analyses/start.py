@@ -9,7 +9,7 @@ from core.analyses.parameters import Parameter
 
 
 def direction_text(text: str) -> object:
-    """Parse the text of a direction, and raise where it names none."""
+    """Check the text of a direction: `parse_direction`, loaded on first use, raises where it names none."""
     from core.analyses.prepare.directions import parse_direction
 
     return parse_direction(text)
@@ -20,11 +20,11 @@ def plane_shared(parameters: Mapping[str, Any]) -> bool:
     return bool(parameters["plane"] == "directions")
 
 
-_DIRECTIONS = (
-    "gradient, gradient:CLASS, adversarial, sparse, random:SEED, image:ROW, pair, walk:ROW, "
-    "walk:ROW,MODE,PERCENT,STEPS, mean:CLASS, pca:NUMBER, dct:ROW,COLUMN, "
-    "band:ROW,COLUMN, band:ROW,COLUMN,SEED or corruption:NAME"
+DIRECTIONS = (
+    "gradient, gradient:CLASS, adversarial, sparse, random:SEED, image:ROW, pair, walk:ROW,"
+    " walk:ROW,MODE,PERCENT,STEPS, mean:CLASS, pca:NUMBER, dct:ROW,COLUMN, band:ROW,COLUMN, band:ROW,COLUMN,SEED"
 )
+CORRUPTED = "corruption:NAME"  # the last of them
 
 PLANE = (
     Parameter(
@@ -39,7 +39,7 @@ PLANE = (
         kind="text",
         default="gradient",
         check=direction_text,
-        help=f"First direction of a plane of directions: {_DIRECTIONS}.",
+        help=f"First direction of a plane of directions: {DIRECTIONS} or {CORRUPTED}.",
         only_if=("plane", "directions"),
     ),
     Parameter(
@@ -47,7 +47,7 @@ PLANE = (
         kind="text",
         default="random:0",
         check=direction_text,
-        help=f"Second direction, made orthogonal to the first: {_DIRECTIONS}.",
+        help=f"Second direction, made orthogonal to the first: {DIRECTIONS} or {CORRUPTED}.",
         only_if=("plane", "directions"),
     ),
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 from core.result import Result
 
@@ -26,9 +26,22 @@ def silent(fraction: float, partial: Result | None = None) -> None:
     """Ignore the progress."""
 
 
-def part_of(on_progress: Callable[[float], None], start: float, end: float) -> OnProgress:
-    """The progress report of a part of the work, which lies between the fractions `start` and `end` of the whole."""
-    return lambda fraction, partial=None: on_progress(start + (end - start) * fraction)
+def part_of(
+    on_progress: Callable[..., object], start: float, end: float, shown: Callable[[Any], Result | None] | None = None
+) -> OnProgress:
+    """The progress report of a part of the work, which lies between the fractions `start` and `end` of the whole.
+
+    A coarser result of the part is reported as what `shown` makes of it; without `shown`, none is reported.
+    """
+
+    def tell(fraction: float, partial: Result | None = None) -> None:
+        done = start + (end - start) * fraction
+        if shown is None or partial is None:
+            on_progress(done)
+        else:
+            on_progress(done, shown(partial))
+
+    return silent if on_progress is silent else tell
 
 
 _here = threading.local()

@@ -12,12 +12,12 @@ import streamlit as st
 
 from core.analyses.prepare.directions import walk_direction
 from core.analyses.prepare.level_sets import confidence_on, perceptual_distances
-from core.analyses.prepare.level_star import LevelStar
 from core.analyses.table import TABLE
 from core.analyses.table.level_sets import MOST_TARGETS, words_of
 from core.figures.charts.level_sets.triangles import level_plane_chart
 from core.geometry.level_sets.at_image import LevelSetAtImage
 from core.geometry.level_sets.image_distances import ImageDistances, perceptual_missing
+from core.geometry.level_sets.star import LevelStar
 from core.geometry.level_sets.traverse import STATUSES
 from core.geometry.planes.slices import Slice
 from dashboard.state import session, speed_estimate

@@ -1,14 +1,14 @@
-"""From the words of a recipe to curvatures: which image, which others of the set, how much of the spectrum.
+"""Curvatures as recipes ask for them: of one image and of others of the set, all of the spectrum or its ends.
 
-The image is the first chosen one, or the point of a plane where a slice was picked; it is not put back into the pixel
-box, since curvature belongs to the function. Both ends of the spectrum come first, with their directions: they take a
-few dozen products, and all curvatures as many as an image has values.
+The image is the first chosen one, or a point that was picked on a plane; it is not clipped to the pixel box, because
+curvature is a property of the function. Both ends of the spectrum are computed first, with their directions: they take
+a few dozen products, where all curvatures take as many as an image has values.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import fields, replace
+from dataclasses import replace
 from typing import Any, Literal
 
 import numpy as np
@@ -23,12 +23,11 @@ from core.geometry.curvature.scale import CurvatureScale, curvature_scale
 from core.geometry.curvature.section import CurvatureSection, curvature_section
 from core.geometry.curvature.walk import CurvatureWalk, curvature_walk
 from core.geometry.hessian.second_derivatives import Method, grey_level, require_smooth
-from core.result import Result
-from core.runtime.progress import OnProgress, silent
+from core.runtime.progress import part_of
 
 Spectrum = Literal["auto", "all", "ends"]
 
-_FIRST = 0.2  # share of the progress that both ends get where more is to follow
+_FIRST = 0.2  # fraction done when both ends are known and the rest is to follow
 _FROM_ENDS = ("directions", "direction_curvatures", "residual", "converged")
 
 
@@ -46,17 +45,17 @@ def curvature(
     """The curvatures near the start, and near `count` others of the set, the same ones for every model.
 
     Args:
-        inputs: models and images; progress comes with both ends of the spectrum, then image after image.
+        inputs: models and images; the progress brings both ends of the spectrum, then one image after the other.
         count: others of the set that are measured too, drawn at random.
         spectrum: "all" curvatures, "ends" alone, or "auto": all up to 3072 values, else the ends and the density.
         keep: directions kept, half of them from each end.
         method: see `core.geometry.curvature.profile.curvature_profile`.
-        grey_levels: the step of differences, in grey levels of 255 by which it moves each value on average.
+        grey_levels: the step of differences: by how many of 255 grey levels it moves each value on average.
         sharpness: of rounded kinks.
         seed: of the others drawn, and of random starting directions.
 
     Returns:
-        The curvatures. Directions are those that Lanczos found at both ends, each by products along itself.
+        The curvatures, with the directions that Lanczos iterations find at both ends.
 
     Raises:
         ValueError: if the classifier has no second derivatives, and what those functions raise.
@@ -68,63 +67,47 @@ def curvature(
     pixels = torch.cat([start.image[None], images.pixels[others]])
     row = np.array([-1 if start.picked else rows[0], *others], np.int32)
     scale = grey_levels * grey_level(pixels[0].numel())
-    more = spectrum != "ends"
     options: dict[str, Any] = {"method": method, "scale": scale, "sharpness": sharpness, "seed": seed}
 
     def result(profile: CurvatureProfile, complete: bool) -> CurvatureAtImage:
-        known = {entry.name: getattr(profile, entry.name) for entry in fields(profile)}
         image = start.image[None].cpu().numpy()
-        return CurvatureAtImage(**known, image=image, row=row, words=start.words, complete=complete)
+        return CurvatureAtImage(**profile.by_name(), image=image, row=row, words=start.words, complete=complete)
 
-    def telling(low: float, high: float) -> OnProgress:
-        def tell(fraction: float, partial: Result | None = None) -> None:
-            known = isinstance(partial, CurvatureProfile) and not np.isnan(partial.curvatures[0]).any()
-            so_far = result(partial, False) if known and isinstance(partial, CurvatureProfile) else None
-            on_progress(low + (high - low) * fraction, so_far)
+    def so_far(partial: CurvatureProfile) -> CurvatureAtImage | None:
+        return None if np.isnan(partial.curvatures[0]).any() else result(partial, False)
 
-        return silent if on_progress is silent else tell
+    def with_ends(partial: CurvatureProfile) -> CurvatureProfile:
+        return replace(partial, **{name: getattr(ends, name) for name in _FROM_ENDS})
 
-    found = None if method == "softplus" else boundary_points(classifier, pixels, on_progress=telling(0, _FIRST / 2))
-    listen = telling(0 if found is None else _FIRST / 2, _FIRST if more else 1)
+    found, begun = None, 0.0
+    if method != "softplus":
+        begun = _FIRST / 2
+        found = boundary_points(classifier, pixels, on_progress=part_of(on_progress, 0.0, begun))
+    listen = part_of(on_progress, begun, 1.0 if spectrum == "ends" else _FIRST, so_far)
     ends = curvature_profile(classifier, pixels, keep, side="both ends", points=found, on_progress=listen, **options)
-    if not more:
+    if spectrum == "ends":
         return result(ends, True)
     on_progress(_FIRST, result(ends, False))
     whole = spectrum == "all" or pixels[0].numel() <= MOST_FULL
-    listen = _keeping(ends, whole, telling(_FIRST, 1))
     every = curvature_profile(
         classifier,
         pixels,
         "all" if whole else "auto",
         keep=2 if whole else keep,
         points=settled(found, ends) if found is not None else None,
-        on_progress=listen,
+        # a density without all curvatures shows less than the ends, which are shown already
+        on_progress=part_of(on_progress, _FIRST, 1.0, lambda partial: so_far(with_ends(partial)) if whole else None),
         **options,
     )
     if found is not None and not np.array_equal(every.points, ends.points, equal_nan=True):  # a saddle was left
         ends = curvature_profile(classifier, pixels, keep, side="both ends", points=settled(found, every), **options)
-    return result(_with_ends(every, ends), True)
+    return result(with_ends(every), True)
 
 
 def drawn(rows: Sequence[int], size: int, count: int, seed: int) -> list[int]:
-    """So many rows of a set at random, none of the chosen ones; the same for every model."""
+    """At most `count` rows of a set at random, none of the chosen ones; the same for every model."""
     order = torch.randperm(size, generator=torch.Generator().manual_seed(seed)).tolist()
     return [row for row in order if row not in rows][:count]
-
-
-def _with_ends(every: CurvatureProfile, ends: CurvatureProfile) -> CurvatureProfile:
-    return replace(every, **{name: getattr(ends, name) for name in _FROM_ENDS})
-
-
-def _keeping(ends: CurvatureProfile, whole: bool, listen: OnProgress) -> OnProgress:
-    """Tells of all curvatures, with the directions that are known; of others not: the ends are the better picture."""
-    if listen is silent:
-        return silent
-
-    def tell(fraction: float, partial: Result | None = None) -> None:
-        listen(fraction, _with_ends(partial, ends) if whole and isinstance(partial, CurvatureProfile) else None)
-
-    return tell
 
 
 def curvature_by_scale(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,9 +10,9 @@ import numpy as np
 from core.analyses.inputs import Inputs
 from core.geometry.common.sampling import stratified
 from core.geometry.detector.evaluation import Attack, DetectionExhibit, detection_exhibit
+from core.runtime.progress import part_of
 
-_FIRST_PROBES = 8  # of the picture that comes first
-_COSTS = ("forwards", "gradients", "products", "seconds")
+_FIRST_PROBES = 8  # of the first picture
 
 
 def on_pairs_or_overshoots(inputs: Inputs, *, perturbed_by: str, **settings: Any) -> DetectionExhibit:
@@ -37,26 +36,18 @@ def _evaluated(
             f"expected pairs of clean and adversarial images, {images.source[:60]} holds none; bring an NPZ with the"
             " arrays clean and adversarial, or let steps across the boundary perturb the images"
         )
-    whole = clean if len(clean) else np.arange(len(images))  # an adversarial image is no clean one
+    whole = clean if len(clean) else np.arange(len(images))  # adversarial images do not count as clean
     rows = stratified(np.maximum(images.labels.numpy()[whole], 0), count, seed)
     chosen = images.pixels[whole[rows]]
     shared: dict[str, Any] = {"attacks": attacks, "seed": seed, "scale": scale or None}
     if not attacks:
         shared["perturbed"] = images.pixels[adversarial[rows]]
-    start, quick = 0.0, None
+    start = 0.0
     if settings["classes"]:
         start = 0.2
         first = {**settings, "classes": 0, "probes": min(_FIRST_PROBES, settings["probes"])}
-        quick = detection_exhibit(
-            classifier, chosen, **shared, **first, on_progress=lambda part, partial=None: on_progress(start * part)
+        on_progress(
+            start,
+            detection_exhibit(classifier, chosen, **shared, **first, on_progress=part_of(on_progress, 0.0, start)),
         )
-        on_progress(start, quick)
-    found = detection_exhibit(
-        classifier,
-        chosen,
-        **shared,
-        **settings,
-        on_progress=lambda part, partial=None: on_progress(start + (1 - start) * part),
-    )
-    spent = {name: getattr(found, name) + getattr(quick, name) for name in _COSTS} if quick else {}
-    return replace(found, **spent)
+    return detection_exhibit(classifier, chosen, **shared, **settings, on_progress=part_of(on_progress, start, 1.0))

@@ -2,7 +2,7 @@
 
 A direction is a vector d of image space with ||d||_2 = 1 over pixels in [0, 1]:
 
-- `gradient`: of the margin z_a - z_b at the image, a and b being its two largest logits: away from the runner-up;
+- `gradient`: of the margin z_a - z_b at the image, where a and b are its two largest logits: away from the runner-up;
 - `gradient:K`: of z_K - z_a: towards class K;
 - `adversarial`: to the nearest boundary point of `core.geometry.boundary.deepfool`, where it found one;
 - `sparse`: to an image of another class in which few pixels differ, as `core.geometry.sparse.sparse_perturbation` finds
@@ -16,7 +16,7 @@ A direction is a vector d of image space with ||d||_2 = 1 over pixels in [0, 1]:
 - `pca:I`: the I-th principal direction of the 30 images of its class that are nearest to the image, itself left out:
   where the data near it lie;
 - `dct:P,Q`: the 2D-DCT-II atom cos(pi (2 y + 1) P / 2 h) cos(pi (2 x + 1) Q / 2 w), the same in every channel;
-- `band:P,Q`: to the nearest boundary inside the band of 8 x 8 frequencies from P half waves down and Q across on, as
+- `band:P,Q`: to the nearest boundary inside the band of 8 x 8 frequencies from P half waves down and Q across, as
   `core.geometry.subspaces.subspace_distances` finds it; `band:P,Q,SEED`: Gaussian inside that band;
 - `corruption:NAME`: to the image itself at severity 3 of a corruption of `core.geometry.corruptions.corruptions`, with
   seed 0.
@@ -29,17 +29,18 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass
-from typing import Literal, NamedTuple, get_args
+from typing import Literal, NamedTuple, cast
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from core.analyses.prepare.level_set_direction import DEFAULT, walk_to
+from core.analyses.start import CORRUPTED, DIRECTIONS
 from core.errors import ImageError
 from core.geometry.boundary.deepfool import boundary_points
 from core.geometry.corruptions.corruptions import CORRUPTIONS, corrupt
 from core.geometry.level_sets.step import MODES, Mode
+from core.geometry.level_sets.traverse import traverse
 from core.geometry.planes.planes import Plane
 from core.geometry.sparse.sparse_perturbation import sparse_perturbation
 from core.geometry.subspaces.subspace_distances import subspace_distances
@@ -51,7 +52,6 @@ from core.runtime.cost import count_passes
 Kind = Literal[
     "gradient", "adversarial", "sparse", "random", "image", "pair", "walk", "mean", "pca", "dct", "band", "corruption"
 ]
-KINDS: tuple[Kind, ...] = get_args(Kind)
 
 ARGUMENTS = {
     "gradient": (0, 1),
@@ -66,13 +66,10 @@ ARGUMENTS = {
     "dct": (2,),
     "band": (2, 3),
 }
-KNOWN = (
-    "gradient, gradient:CLASS, adversarial, sparse, random:SEED, image:ROW, pair, walk:ROW, "
-    "walk:ROW,MODE,PERCENT,STEPS, mean:CLASS, pca:NUMBER, dct:ROW,COLUMN, "
-    "band:ROW,COLUMN, band:ROW,COLUMN,SEED, corruption:NAME"
-)
+KNOWN = f"{DIRECTIONS}, {CORRUPTED}"
+DEFAULT: tuple[Mode, float, int] = ("equality", 0.05, 100)  # mode, delta and steps of a walk that names none
 TOWARDS = 3.0  # severity of the corrupted image that a direction leads to
-_NUMBER = re.compile("0|[1-9][0-9]{0,17}")  # one text per direction; 18 digits stay below 2^63, the largest seed
+_NUMBER = re.compile("0|[1-9][0-9]{0,17}")  # no leading zeros; 18 digits stay below 2^63, the largest seed
 _NEIGHBOURS = 30
 _MOST_STEPS = 2000  # of a walk
 _FLAT = 1e-10  # a principal direction with less of the largest spread is rounding
@@ -80,7 +77,7 @@ _FLAT = 1e-10  # a principal direction with less of the largest spread is roundi
 
 @dataclass(frozen=True)
 class DirectionSpec:
-    """What a direction is called; `str` gives the text that `parse_direction` reads."""
+    """The parsed text of a direction; `str` gives the text that `parse_direction` reads."""
 
     kind: Kind
     arguments: tuple[int, ...] = ()
@@ -92,7 +89,7 @@ class DirectionSpec:
 
 
 class Direction(NamedTuple):
-    """A direction, and how a figure calls it."""
+    """A direction, with the label of its axis."""
 
     vector: Tensor  # float64 (c, h, w), unit length
     label: str
@@ -117,7 +114,7 @@ def parse_direction(text: str) -> DirectionSpec:
         text: one of the forms at the top of this module, numbers without leading zeros.
 
     Returns:
-        Its kind with numbers or a word; `str` of it is the text again.
+        Its kind, with numbers and a word where it has them.
 
     Raises:
         ValueError: if it is none of them.
@@ -130,11 +127,10 @@ def parse_direction(text: str) -> DirectionSpec:
         if mode in MODES and all(map(_NUMBER.fullmatch, (row, *others))) and walk_fits(mode, *map(int, others)):
             return DirectionSpec("walk", tuple(map(int, (row, *others))), mode)
     numbers = rest.split(",") if colon else []
-    known = next((name for name in KINDS if name == kind), None)
     fits = len(numbers) in ARGUMENTS.get(kind, ()) and all(map(_NUMBER.fullmatch, numbers))
-    if known is None or not fits or (known == "pca" and numbers == ["0"]):
+    if not fits or (kind == "pca" and numbers == ["0"]):
         raise ValueError(f"expected a direction out of {KNOWN}, got {text[:40]!r}")
-    return DirectionSpec(known, tuple(map(int, numbers)))
+    return DirectionSpec(cast(Kind, kind), tuple(map(int, numbers)))
 
 
 def direction(spec: DirectionSpec, classifier: Classifier, images: ImageSet, row: int) -> Direction:
@@ -142,18 +138,18 @@ def direction(spec: DirectionSpec, classifier: Classifier, images: ImageSet, row
 
     Args:
         spec: see `parse_direction`.
-        classifier: whose gradient is taken and whose boundary is looked for; the others only use its class names.
+        classifier: whose gradient, boundary and class names are used.
         images: the whole set.
         row: of the image in the set.
 
     Returns:
-        A float64 unit vector on the CPU, with words for an axis.
+        A float64 unit vector on the CPU, with the label of its axis.
 
     Raises:
         ImageError: if the image or the set has no such direction, or it is zero there.
         ValueError: if a class, a frequency or a component of that number does not exist.
     """
-    here = _exact(images[row])[0]
+    here = _exact(images[row].pixels)[0]
     way = None
     match spec.kind, spec.arguments:
         case "gradient", towards:
@@ -166,12 +162,13 @@ def direction(spec: DirectionSpec, classifier: Classifier, images: ImageSet, row
             generator = torch.Generator().manual_seed(seed)
             vector, label = torch.randn(here.shape, generator=generator, dtype=torch.float64), f"random {seed}"
         case "image", (other,):
-            vector, label = _exact(images[other])[0] - here, f"towards {images.words[other]}"
+            vector, label = _exact(images[other].pixels)[0] - here, f"towards {images.words[other]}"
         case "pair", ():
-            vector, label = _exact(images[partner(images, row)])[0] - here, "towards its partner"
+            vector, label = _exact(images[partner(images, row)].pixels)[0] - here, "towards its partner"
         case "walk", (other, *settings):
-            way = walk_to(classifier, images, row, other, *_walk_of(spec.word, *settings))
-            vector, label = _exact_of(way[-1]) - here, f"end of the walk towards {images.words[other]}"
+            walk = (cast(Mode, spec.word), settings[0] / 100, settings[1]) if settings else DEFAULT
+            way = walk_to(classifier, images, row, other, *walk)
+            vector, label = _exact(way[-1]) - here, f"end of the walk towards {images.words[other]}"
         case "mean", (k,):
             vector, label = _mean_difference(images, row, k)
         case "pca", (number,):
@@ -219,7 +216,7 @@ def plane_of_directions(classifier: Classifier, images: ImageSet, row: int, u: s
         v: text of the second one, which is made orthogonal to it.
 
     Returns:
-        The plane, with the angle that v had to u.
+        The plane, with the angle between v and u.
 
     Raises:
         ImageError: if a direction is zero or does not exist here, or the two are parallel.
@@ -262,14 +259,39 @@ def walk_direction(row: int, mode: str, delta: float, steps: int) -> str:
 
 
 def walk_fits(mode: str, percent: int, steps: int) -> bool:
-    """Whether a walk can have a delta of this percentage, and so many steps."""
+    """Whether walks of this mode can have a delta of `percent` and this number of steps."""
     return (1 if mode == "equality" else 0) <= percent < 100 and 1 <= steps <= _MOST_STEPS
 
 
-def _walk_of(mode: str, percent: int = 0, steps: int = 0) -> tuple[Mode, float, int]:
-    """Mode, delta and steps of a walk; the default's where none are named."""
-    named = next((known for known in MODES if known == mode), None)
-    return DEFAULT if named is None else (named, percent / 100, steps)
+def walk_to(
+    classifier: Classifier, images: ImageSet, row: int, target: int, mode: Mode, delta: float, steps: int
+) -> Tensor:
+    """The walk on a level set from one image of a set towards another.
+
+    Args:
+        classifier: whose level set is walked on.
+        images: the whole set.
+        row: of the source.
+        target: row of the target.
+        mode: see `core.geometry.level_sets.traverse.traverse`.
+        delta: see there.
+        steps: see there.
+
+    Returns:
+        (m, c, h, w) images on the way, the source first and the end last, on the CPU.
+
+    Raises:
+        ImageError: if it never began or the target is not in the set.
+    """
+    if target >= len(images):
+        raise ImageError(f"expected a target below {len(images)}, the size of the set, got {target}")
+    found = traverse(classifier, images.pixels[[row]], images.pixels[[target]], mode, delta, steps)
+    if not np.isfinite(found.endpoints).all():
+        raise ImageError(
+            f"expected a walk from image {row} to {target}, it never began ({found.status[0]}); choose another"
+        )
+    passed = found.frames < found.taken[0]
+    return torch.from_numpy(np.concatenate([found.snapshots[0][passed], found.endpoints]))
 
 
 def _gradient(classifier: Classifier, image: Tensor, towards: int | None = None) -> tuple[Tensor, str]:
@@ -297,7 +319,7 @@ def _adversarial(classifier: Classifier, images: ImageSet, row: int) -> tuple[Te
         raise ImageError(f"expected a boundary near image {row}, none was found; choose another direction or image")
     label = f"to the nearest boundary, {classifier.class_names[found.target_class[0]]}"
     point = torch.from_numpy(found.points[0]).to(torch.float64)
-    return point - _exact(images[row])[0], label
+    return point - _exact(images[row].pixels)[0], label
 
 
 def _sparse(classifier: Classifier, images: ImageSet, row: int) -> tuple[Tensor, str]:
@@ -306,7 +328,7 @@ def _sparse(classifier: Classifier, images: ImageSet, row: int) -> tuple[Tensor,
         raise ImageError(f"expected a sparse perturbation of image {row}, none was found; choose another direction")
     label = f"{found.pixels[0]:.0f} pixels to {classifier.class_names[found.target_class[0]]}"
     point = torch.from_numpy(found.adversarial[0]).to(torch.float64)
-    return point - _exact(images[row])[0], label
+    return point - _exact(images[row].pixels)[0], label
 
 
 def _in_band(
@@ -327,14 +349,10 @@ def _in_band(
 
 def _corrupted(images: ImageSet, row: int, name: str) -> tuple[Tensor, str]:
     changed = corrupt(images.pixels[[row]], name, TOWARDS)[0].to("cpu", torch.float64)
-    return changed - _exact(images[row])[0], f"{name.replace('_', ' ')}, severity {TOWARDS:g}"
+    return changed - _exact(images[row].pixels)[0], f"{name.replace('_', ' ')}, severity {TOWARDS:g}"
 
 
-def _exact(images: ImageSet) -> Tensor:
-    return _exact_of(images.pixels)
-
-
-def _exact_of(pixels: Tensor) -> Tensor:
+def _exact(pixels: Tensor) -> Tensor:
     return pixels.detach().to("cpu", torch.float64)
 
 
@@ -351,9 +369,7 @@ def _label_of(images: ImageSet, row: int) -> int:
 
 
 def _of_class(images: ImageSet, k: int) -> np.ndarray:
-    """The rows of a class."""
-    rows: np.ndarray = np.flatnonzero(images.labels.cpu().numpy() == k)
-    return rows
+    return np.flatnonzero(images.labels.cpu().numpy() == k)
 
 
 def _mean_difference(images: ImageSet, row: int, k: int) -> tuple[Tensor, str]:
@@ -361,7 +377,7 @@ def _mean_difference(images: ImageSet, row: int, k: int) -> tuple[Tensor, str]:
     theirs = _of_class(images, k)
     if not len(theirs):
         raise ImageError(f"expected a class that has images in the set, got {k}; choose another one")
-    difference = _exact(images[theirs]).mean(0) - _exact(images[_of_class(images, own)]).mean(0)
+    difference = _exact(images[theirs].pixels).mean(0) - _exact(images[_of_class(images, own)].pixels).mean(0)
     return difference, f"mean of {images.class_names[k]} − mean of {images.class_names[own]}"
 
 
@@ -369,7 +385,7 @@ def _principal(images: ImageSet, row: int, number: int) -> tuple[Tensor, str]:
     own = _label_of(images, row)
     alike = np.setdiff1d(_of_class(images, own), [row % len(images)])
     if len(alike) > 0:
-        offsets = (_exact(images[alike]) - _exact(images[row])).flatten(1).numpy()
+        offsets = (_exact(images[alike].pixels) - _exact(images[row].pixels)).flatten(1).numpy()
         alike = offsets[np.argsort(np.linalg.norm(offsets, axis=1), kind="stable")[:_NEIGHBOURS]]
     if len(alike) <= number:
         raise ImageError(

@@ -1,9 +1,8 @@
-"""From the words of a recipe to walks on level sets: one source, its targets, and what the ways there tell.
+"""Walks on level sets as recipes ask for them: one source, its targets, triangles and stars of the ends.
 
-Walks start at one image of a set and go to others; the source may also be the point of a plane where a slice was
-picked, put back into the pixel box, where walks stay. A triangle has the source and the ends of two walks as corners.
-Its shares are those of walks along the level set ("equality" or "paper"): a walk in "superlevel" uses up its delta, so
-that next to its end nothing is left to lose.
+The source is an image of the set, or a point that was picked on a plane, clipped to the pixel box, where walks stay.
+The corners of a triangle are the source and the ends of two walks. Its shares are defined for walks along the level set
+("equality" or "paper"): a walk in "superlevel" uses up its delta, which leaves nothing to lose next to its end.
 
 Reference: Balasubramanian, Sriramanan, Sadasivan, Feizi, Exploring Geometry of Blind Spots in Vision Models, NeurIPS
 2023 (arXiv 2310.19889).
@@ -11,7 +10,7 @@ Reference: Balasubramanian, Sriramanan, Sadasivan, Feizi, Exploring Geometry of 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import fields
 from typing import Any
 
@@ -25,13 +24,13 @@ from core.errors import ImageError
 from core.geometry.level_sets.at_image import LevelSetAtImage, LevelTriangle
 from core.geometry.level_sets.image_distances import ImageDistances, image_distances
 from core.geometry.level_sets.segments import linear_paths
+from core.geometry.level_sets.star import LevelStar, level_star
 from core.geometry.level_sets.step import Mode
 from core.geometry.level_sets.traverse import LevelSetPaths, traverse
 from core.geometry.level_sets.triangles import triangle
 from core.geometry.planes.slices import Slice
 from core.images.image_set import ImageSet
 from core.models.classifier import Classifier
-from core.result import Result
 from core.runtime.progress import OnProgress, part_of
 
 _ON_THE_WAY = 21  # points of the straight way from the source to an end
@@ -46,8 +45,8 @@ def confidence_on(cut: Slice, k: int) -> np.ndarray:
         k: the class.
 
     Returns:
-        (r, r) p_k = p_top exp(z_k - z_top); NaN where the logits are not finite, or everywhere if k wins nowhere on the
-        slice, so that its logits were not kept.
+        (r, r) p_k = p_top exp(z_k - z_top); NaN where the logits are not finite, and everywhere if k is the largest
+        nowhere on the slice, because its logits are not kept then.
     """
     where = np.flatnonzero(cut.classes == k)
     if not len(where):
@@ -60,15 +59,18 @@ def confidence_on(cut: Slice, k: int) -> np.ndarray:
 def walks(inputs: Inputs, *, mode: Mode, delta: float, steps: int) -> LevelSetAtImage:
     """Walks from the start, put back into the pixel box, to the targets, and the straight ways back."""
     classifier, rows, start = inputs.classifier, inputs.rows, inputs.start
-    source, targets = source_of(start), targets_of(inputs.images, rows)
-    whose = {"source_row": -1, "words": start.words} if start.picked else {"source_row": rows[0], "words": ""}
-    found = walks_of(classifier, source, targets, mode, delta, steps, _shown(rows, whose, inputs.on_progress))
+    source, targets = _source(start), _targets(inputs.images, rows)
+    whose: dict[str, Any] = (
+        {"source_row": -1, "words": start.words} if start.picked else {"source_row": rows[0], "words": ""}
+    )
+    report = part_of(inputs.on_progress, 0.0, 0.99, lambda partial: _at_image(partial, rows, **whose))
+    found = _walks(classifier, source, targets, mode, delta, steps, report)
     distances = image_distances(torch.from_numpy(found.endpoints), targets, source.expand_as(targets))
-    there = np.isfinite(found.endpoints).all((1, 2, 3))
-    straight = np.full(len(there), np.nan)
-    if there.any():
-        ends = torch.from_numpy(found.endpoints[there])
-        straight[there] = linear_paths(classifier, source.expand_as(ends), ends, delta=delta, points=_ON_THE_WAY).least
+    began = np.isfinite(found.endpoints).all((1, 2, 3))
+    straight = np.full(len(began), np.nan)
+    if began.any():
+        ends = torch.from_numpy(found.endpoints[began])
+        straight[began] = linear_paths(classifier, source.expand_as(ends), ends, delta=delta, points=_ON_THE_WAY).least
     inputs.on_progress(1.0)
     return _at_image(
         found,
@@ -82,20 +84,13 @@ def walks(inputs: Inputs, *, mode: Mode, delta: float, steps: int) -> LevelSetAt
     )
 
 
-def source_of(start: StartImage) -> Tensor:
+def _source(start: StartImage) -> Tensor:
     """(1, c, h, w): where walks start, in the pixel box and on the CPU."""
     return start.image[None].cpu().clamp(0, 1)
 
 
-def targets_of(images: ImageSet, rows: Sequence[int]) -> Tensor:
-    """The targets, on the CPU.
-
-    Args:
-        images: the whole set.
-        rows: of the source, then of the targets.
-
-    Returns:
-        (n, c, h, w) images.
+def _targets(images: ImageSet, rows: Sequence[int]) -> Tensor:
+    """(n, c, h, w): the images after the first one, on the CPU.
 
     Raises:
         ImageError: if there is no target.
@@ -105,7 +100,7 @@ def targets_of(images: ImageSet, rows: Sequence[int]) -> Tensor:
     return images.pixels[list(rows[1:])].cpu()
 
 
-def walks_of(
+def _walks(
     classifier: Classifier,
     source: Tensor,
     targets: Tensor,
@@ -114,7 +109,7 @@ def walks_of(
     steps: int,
     on_progress: OnProgress,
 ) -> LevelSetPaths:
-    """Walks from one source to all targets, every one with images on the way."""
+    """Walks from one source to all targets, each with images along it."""
     return traverse(
         classifier, source, targets, mode, delta, steps, pairing="all", keep=len(targets), on_progress=on_progress
     )
@@ -123,14 +118,14 @@ def walks_of(
 def perceptual_distances(result: LevelSetAtImage, images: ImageSet) -> ImageDistances:
     """Distances of the ends of walks from their targets, LPIPS with them where it can be measured.
 
-    Not kept in the result: whether LPIPS is there is a matter of the machine, not of the recipe.
+    They are not part of the result, because LPIPS depends on what is installed and not on the recipe.
 
     Args:
         result: the walks.
         images: the whole set.
 
     Returns:
-        The distances, and of the source; `missing` says why LPIPS is not measured.
+        The distances of the ends and of the sources; `missing` says why LPIPS was not measured.
     """
     sources = torch.from_numpy(result.snapshots[:, 0])
     return image_distances(
@@ -141,27 +136,13 @@ def perceptual_distances(result: LevelSetAtImage, images: ImageSet) -> ImageDist
     )
 
 
-def _at_image(found: LevelSetPaths, rows: Sequence[int], **values: Any) -> LevelSetAtImage:
+def _at_image(found: LevelSetPaths, rows: Sequence[int], *, source_row: int, **values: Any) -> LevelSetAtImage:
     """Walks with distances of their ends; what is not given is not known yet."""
     count = len(found.status)
-    own = (
-        {entry.name for entry in fields(LevelSetAtImage)} - {entry.name for entry in fields(LevelSetPaths)} - {"words"}
-    )
-    merged: dict[str, Any] = {entry.name: getattr(found, entry.name) for entry in fields(found)}
-    merged |= {name: np.full(count, np.nan) for name in own} | values
-    merged["source_row"] = np.full(count, merged["source_row"], np.int32)
-    merged["target_row"] = np.array(rows[1:], np.int32)
-    return LevelSetAtImage(**merged)
-
-
-def _shown(rows: Sequence[int], whose: Mapping[str, Any], on_progress: OnProgress) -> OnProgress:
-    """Report walks under way as results."""
-
-    def tell(fraction: float, partial: Result | None = None) -> None:
-        walking = isinstance(partial, LevelSetPaths)
-        on_progress(min(fraction, 0.99), _at_image(partial, rows, **whose) if walking else None)  # type: ignore[arg-type]
-
-    return tell
+    unknown = {entry.name for entry in fields(LevelSetAtImage)} - found.by_name().keys() - values.keys()
+    own = {**{name: np.full(count, np.nan) for name in unknown}, **values}
+    own |= {"source_row": np.full(count, source_row, np.int32), "target_row": np.array(rows[1:], np.int32)}
+    return LevelSetAtImage(**{**found.by_name(), **own})
 
 
 def triangle_of_walks(inputs: Inputs, *, mode: Mode, delta: float, steps: int, resolution: int) -> LevelTriangle:
@@ -183,16 +164,15 @@ def triangle_of_walks(inputs: Inputs, *, mode: Mode, delta: float, steps: int, r
     classifier, rows, on_progress = inputs.classifier, inputs.rows, inputs.on_progress
     if len(rows) != 3:
         raise ImageError(f"expected a source and two targets for a triangle, got {len(rows)} images")
-    source, report = source_of(inputs.start), part_of(on_progress, 0.0, _WALKED)
-    found = walks_of(classifier, source, targets_of(inputs.images, rows), mode, delta, steps, report)
+    source, report = _source(inputs.start), part_of(on_progress, 0.0, _WALKED)
+    found = _walks(classifier, source, _targets(inputs.images, rows), mode, delta, steps, report)
     if not np.isfinite(found.endpoints).all():
         words = ", ".join(found.status.tolist())
         raise ImageError(f"expected two walks for a triangle, got {words}; choose another source or a smaller delta")
     b, c = torch.from_numpy(found.endpoints).split(1)
     corners = triangle(classifier, source, b, c, resolution, on_progress=part_of(on_progress, _WALKED, 1.0))
-    values = {entry.name: getattr(corners, entry.name) for entry in fields(corners)}
     return LevelTriangle(
-        **values,
+        **corners.by_name(),
         images=torch.cat([source, b, c]).numpy(),
         ratio=found.ratio,
         rmse=found.rmse,
@@ -200,4 +180,34 @@ def triangle_of_walks(inputs: Inputs, *, mode: Mode, delta: float, steps: int, r
         delta=delta,
         mode=mode,
         target_row=np.array(rows[1:], np.int32),
+    )
+
+
+def star_of_walks(inputs: Inputs, *, count: int, seed: int, **settings: Any) -> LevelStar:
+    """The star of walks from the start to `count` targets in all, see `core.geometry.level_sets.star.level_star`.
+
+    The chosen targets come first, then others that the reference gives another class than the source, drawn from the
+    set: all models have the same ones.
+
+    Raises:
+        ImageError: if no walk began, or no image is of another class than the source.
+    """
+    images, rows, source = inputs.images, inputs.rows, _source(inputs.start)
+    predicted = inputs.reference.predict(images.pixels).label
+    own = int(inputs.reference.predict(source).label[0])
+    order = torch.randperm(len(images), generator=torch.Generator().manual_seed(seed)).tolist()
+    chosen = [row for row in dict.fromkeys(rows[1:]) if row != rows[0]]
+    others = [row for row in order if predicted[row] != own and row not in chosen]
+    taken = [*chosen, *others][:count]
+    if not taken:
+        raise ImageError("expected an image of another class to walk to, got none; choose another set")
+    taken.sort(key=lambda row: (predicted[row], row))  # neighbours in the picture are of one class
+    return level_star(
+        inputs.classifier,
+        source,
+        images.pixels[taken].cpu(),
+        np.array(taken, np.int32),
+        seed=seed,
+        on_progress=inputs.on_progress,
+        **settings,
     )

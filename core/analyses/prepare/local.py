@@ -1,16 +1,16 @@
-"""From the words of a recipe to the local properties of one image, with what a plane through it shows of them.
+"""Local properties of one image, with gains in a plane through it; by layer and by radius; and of many images.
 
-The image is the first chosen one, or the point of a plane where a slice was picked, put back into the pixel box. The
-plane is the one that was picked on, or else the one along two directions at the image. In it, gains are measured in
-every direction on three rings (half of the radius, the radius, twice the radius), beside |J v| of the linearisation,
-which is symmetric: |J (-v)| = |J v|. The distance of the boundary is found along the same rays.
+The image is the first chosen one, or a point that was picked on a plane, clipped to the pixel box. The plane is the one
+of the point, else the one that two directions span at the image. Gains are measured in it in every direction on three
+rings (half the radius, the radius, twice the radius), as is |J v| of the linearisation, which is symmetric:
+|J (-v)| = |J v|. The distance to the boundary is found along the same rays.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import fields, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -28,6 +28,7 @@ from core.geometry.local.local import local_geometry, precise
 from core.geometry.local.rays import label_rays
 from core.geometry.planes.planes import Plane
 from core.runtime.batches import engine_mode
+from core.runtime.progress import part_of
 
 _ANGLES = 64  # all round, an even number: every ray has its opposite
 _RINGS = (0.5, 1.0, 2.0)  # of the radius
@@ -36,7 +37,7 @@ _RINGS = (0.5, 1.0, 2.0)  # of the radius
 def local(
     inputs: Inputs, *, radius: float, count: int, reach: float, representation: Representation, **settings: Any
 ) -> LocalAtImage:
-    """The local properties of the start, put back into the pixel box, see `local_geometry`."""
+    """The local properties of the start, clipped to the pixel box, see `local_geometry`."""
     start, on_progress = inputs.start, inputs.on_progress
     choice = start.plane()
     image = start.image.clamp(0, 1)
@@ -48,15 +49,14 @@ def local(
         rays=min(16, count),
         reach=reach,
         representation=representation,
-        on_progress=lambda fraction, partial=None: on_progress(0.7 * fraction),
+        on_progress=part_of(on_progress, 0.0, 0.7),
         **settings,
     )
     outputs = Outputs(precise(inputs.classifier, radius * min(_RINGS)), representation)
     all_round = _all_round(outputs, image, choice.plane, radius, reach)
-    values = {entry.name: getattr(found, entry.name) for entry in fields(found)}
     on_progress(1.0)
     return LocalAtImage(
-        **values,
+        **found.by_name(),
         **all_round,
         rings=radius * np.array(_RINGS),
         x_label=choice.plane.x_label,
@@ -66,7 +66,7 @@ def local(
 
 
 def _all_round(outputs: Outputs, image: Tensor, plane: Plane, radius: float, reach: float) -> dict[str, Any]:
-    """Gains on rings, those of the linearisation, and the boundary, in every direction of a plane."""
+    """Gains of the model and of its linearisation, and the distance to the boundary, in every direction of a plane."""
     exact = outputs.classifier
     pixels = exact.accept(image[None])
     angle = torch.arange(_ANGLES, dtype=torch.float64) * (2 * math.pi / _ANGLES)
@@ -84,20 +84,18 @@ def _all_round(outputs: Outputs, image: Tensor, plane: Plane, radius: float, rea
         "angle": angle.numpy(),
         "plane_gain": gains.double().cpu().numpy(),
         "plane_linear": linear.cpu().numpy(),
-        "plane_boundary": rays.distance[:, 0].flatten().cpu().numpy(),  # the rays behind are the other half turn
+        "plane_boundary": rays.distance[:, 0].flatten().cpu().numpy(),  # of both half turns
         "plane_class": rays.reached[:, 0].flatten().to(torch.int32).cpu().numpy(),
     }
 
 
 def by_layer(inputs: Inputs, *, radius: float, layers: str, others: int, directions: int, seed: int) -> LayerGeometry:
     """The local properties of every layer, over the chosen image and others of the set."""
-    taken = inputs.images[_drawn(inputs, others, seed)]
-    paths = tuple(path.strip() for path in layers.split(",") if path.strip())
     return layer_geometry(
         inputs.classifier,
-        taken.pixels,
+        inputs.images[_drawn(inputs, others, seed)].pixels,
         radius,
-        layers=paths,
+        layers=tuple(path.strip() for path in layers.split(",") if path.strip()),
         count=directions,
         seed=seed,
         on_progress=inputs.on_progress,
@@ -119,7 +117,7 @@ def by_radius(
 def comparison_of_set(
     inputs: Inputs, *, radius: float, others: int, seed: int, **settings: Any
 ) -> AdversarialComparison:
-    """The local properties of the chosen image and others of the set, beside those of adversarial points and noise."""
+    """The local properties of the chosen image and others of the set, compared with adversarial points and noise."""
     taken = _drawn(inputs, others, seed)
     pixels, report = inputs.images[taken].pixels, inputs.on_progress
     found = adversarial_comparison(inputs.classifier, pixels, radius, seed=seed, on_progress=report, **settings)
@@ -127,7 +125,7 @@ def comparison_of_set(
 
 
 def _drawn(inputs: Inputs, count: int, seed: int) -> list[int]:
-    """The chosen image, then others drawn by turns from the classes: the same for every model."""
+    """The chosen image, then others drawn evenly from the classes: the same for every model."""
     labels, first = inputs.images.labels.numpy(), inputs.rows[0]
     others = stratified(labels, len(labels), seed).tolist() if count else []
     spread = np.random.default_rng(seed).permutation(len(others)).tolist()

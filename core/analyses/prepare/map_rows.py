@@ -1,9 +1,9 @@
-"""Rows of images to be followed on a map: along a line, across a slice, through a corruption, an attack or a walk."""
+"""Rows of images to follow on a map: along a line, across a slice, through a corruption, an attack or a walk."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal, NamedTuple, get_args
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
@@ -19,11 +19,10 @@ from core.models.classifier import Classifier
 from core.runtime.batches import engine_mode
 
 PathKind = Literal["line", "slice", "corruption", "attack", "walk"]
-PATH_KINDS: tuple[PathKind, ...] = get_args(PathKind)
 
 
 class MapRows(NamedTuple):
-    """Rows of images, and what each is called."""
+    """Rows of images with their names."""
 
     paths: tuple[Tensor, ...]  # each (steps, c, h, w)
     names: tuple[str, ...]
@@ -48,10 +47,10 @@ def map_rows(
     """Make the rows of images.
 
     Args:
-        classifier: the one that is attacked, or on whose level sets is walked.
-        reference: see `core.analyses.prepare.plane.resolve_plane`; of slices only.
+        classifier: the model that is attacked, or whose level sets are walked on.
+        reference: see `core.analyses.prepare.plane.resolve_plane`; only for slices.
         images: the whole set.
-        rows: chosen images; the first is where paths start, the second where lines and walks lead.
+        rows: chosen images: paths start at the first; lines and walks lead to the second.
         kind: "line" straight from the first to the second image; "slice" a net of `steps` x `steps` places of the
             plane, its lines as paths; "corruption" the first image from severity 0 to 5; "attack" gradient steps that
             lower the margin of the first image's class; "walk" towards the second image on a level set of the class.
@@ -62,20 +61,11 @@ def map_rows(
         u: see there.
         v: see there.
         extent: the square of the plane; its default when None.
-        walk: mode, delta in confidence, and most steps, see `core.geometry.level_sets.traverse.traverse`.
+        walk: mode, delta in confidence and largest number of steps, see `core.geometry.level_sets.traverse.traverse`.
 
     Returns:
-        The images; of slices and attacks they may leave [0, 1].
-
-    Raises:
-        ValueError: if there is no such kind, fewer than two steps, or too few images.
+        The images; those of slices and attacks may leave [0, 1].
     """
-    if kind not in PATH_KINDS or steps < 2:
-        raise ValueError(
-            f"expected one of {', '.join(PATH_KINDS)} and two steps or more, got {str(kind)[:40]!r} and {steps}"
-        )
-    if kind in ("line", "walk") and len(rows) < 2:
-        raise ValueError(f"expected two images for a {kind}, got {len(rows)}; choose another one")
     first = images.pixels[rows[0]]
     start = f"image {rows[0]}"
     match kind:
@@ -106,7 +96,7 @@ def map_rows(
 
 
 def _attack(classifier: Classifier, image: Tensor, steps: int, length: float, start: str) -> MapRows:
-    """Steps of one length down the margin of the class that the image has."""
+    """Steps of equal length down the margin of the image's class."""
     margin = SignedMargin(classifier)
     with engine_mode(classifier.device):
         at = classifier.accept(image[None]).to(margin.dtype)

@@ -17,27 +17,24 @@ from core.geometry.maps.maps import EmbeddingMap, embed
 from core.geometry.maps.paths import MapPaths, map_paths
 from core.runtime.cache import LRU
 from core.runtime.cost import Cost, charge, counting
-from core.runtime.progress import OnProgress
+from core.runtime.progress import OnProgress, part_of
 
-_recent: LRU[tuple[object, ...], tuple[EmbeddingMap, Cost]] = LRU(4)  # paths on a map ask for it again
+_recent: LRU[tuple[object, ...], tuple[EmbeddingMap, Cost]] = LRU(4)  # a path on a map needs the map again
 
 
 def map_of_set(inputs: Inputs, *, resolution: int, curved: int, **settings: Any) -> DecisionMap:
-    """The map of the set, then what the model says between its images, then the curvature near `curved` of them."""
+    """The map of the set with the predictions between its images, and the curvature near `curved` of them."""
     classifier, on_progress = inputs.classifier, inputs.on_progress
-    laid, drawn = (0.2, 0.3) if curved else (0.7, 1.0)  # parts of the whole, at its usual settings
-
-    def part(start: float, end: float) -> OnProgress:
-        return lambda fraction, partial=None: on_progress(start + (end - start) * fraction)
-
-    found = _embedded(inputs, on_progress=part(0.0, laid), **settings)
+    laid, drawn = (0.2, 0.3) if curved else (0.7, 1.0)  # fractions done, measured at the default settings
+    found = _embedded(inputs, on_progress=part_of(on_progress, 0.0, laid), **settings)
     on_progress(laid, found)
-    made = decision_map(classifier, found, resolution=resolution, on_progress=part(laid, drawn))
+    made = decision_map(classifier, found, resolution=resolution, on_progress=part_of(on_progress, laid, drawn))
     if not curved:
         return made
     on_progress(drawn, made)
     pixels = inputs.images[found.row.tolist()].pixels
-    return curved_map(classifier, made, pixels, count=curved, seed=settings["seed"], on_progress=part(drawn, 1.0))
+    report = part_of(on_progress, drawn, 1.0)
+    return curved_map(classifier, made, pixels, count=curved, seed=settings["seed"], on_progress=report)
 
 
 def path_on_map(
@@ -58,7 +55,7 @@ def path_on_map(
 ) -> MapPaths:
     """Rows of images, see `core.analyses.prepare.map_rows.map_rows`, placed on the map of the set."""
     classifier, on_progress = inputs.classifier, inputs.on_progress
-    found = _embedded(inputs, on_progress=lambda fraction, partial=None: on_progress(0.5 * fraction), **settings)
+    found = _embedded(inputs, on_progress=part_of(on_progress, 0.0, 0.5), **settings)
     followed = map_rows(
         classifier,
         inputs.reference,
@@ -81,12 +78,12 @@ def path_on_map(
         followed.paths,
         names=followed.names,
         kind=kind,
-        tick=lambda part: on_progress(0.6 + 0.4 * part),
+        tick=part_of(on_progress, 0.6, 1.0),
     )
 
 
 def _embedded(inputs: Inputs, *, count: int, on_progress: OnProgress, **settings: Any) -> EmbeddingMap:
-    """The map of a set, or of `count` of its images; the last ones made are kept, because paths ask for them too."""
+    """The map of a set, or of `count` of its images; recent maps are cached, because paths need them too."""
     classifier, images = inputs.classifier, inputs.images
     taken = _drawn(len(images), count, settings["seed"])
     chosen = images if len(taken) == len(images) else images[taken]
@@ -103,7 +100,7 @@ def _embedded(inputs: Inputs, *, count: int, on_progress: OnProgress, **settings
 
 
 def _drawn(size: int, count: int, seed: int) -> list[int]:
-    """All rows, or so many of them at random, in their order."""
+    """All rows, or `count` of them at random, in ascending order."""
     if size <= count:
         return list(range(size))
     return sorted(torch.randperm(size, generator=torch.Generator().manual_seed(seed))[:count].tolist())

@@ -25,10 +25,9 @@ from core.geometry.planes.planes import Extent, Plane
 from core.geometry.planes.slices import Method, Slice, slice_plane
 from core.images.image_set import ImageSet
 from core.models.classifier import Classifier
-from core.result import Result
 from core.runtime.cache import LRU
 from core.runtime.cost import Cost, charge, counting
-from core.runtime.progress import silent
+from core.runtime.progress import part_of
 
 PlaneKind = Literal["images", "directions"]
 
@@ -194,12 +193,8 @@ def slice_image_plane(
             path_names=names,
         )
 
-    def tell(fraction: float, partial: Result | None = None) -> None:
-        inputs.on_progress(fraction, placed(partial) if isinstance(partial, Slice) else partial)
-
-    listener = silent if inputs.on_progress is silent else tell
-    square = extent or cut.home
-    return placed(slice_plane(inputs.classifier, cut.plane, square, resolution, method, on_progress=listener))
+    square, report = extent or cut.home, part_of(inputs.on_progress, 0.0, 1.0, placed)
+    return placed(slice_plane(inputs.classifier, cut.plane, square, resolution, method, on_progress=report))
 
 
 def _targets(images: ImageSet, row: int, *directions: str) -> tuple[int, ...]:

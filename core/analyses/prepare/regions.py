@@ -10,8 +10,8 @@ straight segment and, at right angles to it, along the direction in which its co
 
 from __future__ import annotations
 
-from dataclasses import fields
-from typing import Any, Literal, NamedTuple, get_args
+from dataclasses import replace
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -24,10 +24,9 @@ from core.geometry.regions.at_image import PathAtImage
 from core.geometry.regions.connect import RegionPaths, connect
 from core.geometry.regions.region_graph import RegionGraph, region_graph
 from core.models.classifier import Classifier
-from core.result import Result
+from core.runtime.progress import part_of
 
 End = Literal["relabelled", "image", "nearest", "noise"]
-ENDS: tuple[End, ...] = get_args(End)
 FRAMES = 7  # of a film strip
 _POINTS = 129  # of a margin trace
 
@@ -56,13 +55,12 @@ def path(inputs: Inputs, *, end: End, step: float, search: int, seed: int) -> Pa
     found = connect(
         classifier, start, target.image, step=step, search=search, seed=seed, on_progress=inputs.on_progress
     )
-    values = {entry.name: getattr(found, entry.name) for entry in fields(found)}
     shown = _Shown(classifier, found, start, target.image, max(own, 0))
     nearest = target.nearest
     if found.status[0] == "other class" and nearest < 0:
         nearest = _nearest(inputs, start, own)
     return PathAtImage(
-        **values,
+        **found.by_name(),
         **shown.arrays(),
         moved=target.moved,
         nearest_row=nearest,
@@ -240,11 +238,7 @@ def graph(inputs: Inputs, *, among: str, of_class: int, count: int, step: float,
         )
 
     def named(graph: RegionGraph) -> RegionGraph:
-        values = {entry.name: getattr(graph, entry.name) for entry in fields(graph)}
-        return RegionGraph(**{**values, "row": chosen.astype(np.int32)})
+        return replace(graph, row=chosen.astype(np.int32))
 
-    def tell(fraction: float, partial: Result | None = None) -> None:
-        inputs.on_progress(fraction, named(partial) if isinstance(partial, RegionGraph) else None)
-
-    pixels = images[chosen.tolist()].pixels
-    return named(region_graph(inputs.classifier, pixels, step=step, search=search, seed=seed, on_progress=tell))
+    pixels, report = images[chosen.tolist()].pixels, part_of(inputs.on_progress, 0.0, 1.0, named)
+    return named(region_graph(inputs.classifier, pixels, step=step, search=search, seed=seed, on_progress=report))

@@ -1,9 +1,8 @@
-"""Sparse perturbations of one image, which is put back into the pixel box, and of many images of a set."""
+"""Sparse perturbations of one image, clipped to the pixel box, and of many images of a set."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import fields
 from typing import Any
 
 from torch import Tensor
@@ -21,7 +20,7 @@ from core.models.classifier import Classifier
 
 
 def sparse(inputs: Inputs, *, order: SparseOrder, prune: str, **settings: Any) -> SparseAtImage:
-    """The sparse perturbation of the start, which is put back into the pixel box."""
+    """The sparse perturbation of the start, clipped to the pixel box."""
     start = inputs.start
     image = start.image.clamp(0, 1)
     found = sparse_perturbation(
@@ -33,12 +32,11 @@ def sparse(inputs: Inputs, *, order: SparseOrder, prune: str, **settings: Any) -
         on_progress=inputs.on_progress,
         **settings,
     )
-    values = {entry.name: getattr(found, entry.name) for entry in fields(found)}
-    return SparseAtImage(**values, image=image[None].cpu().numpy(), words=start.words)
+    return SparseAtImage(**found.by_name(), image=image[None].cpu().numpy(), words=start.words)
 
 
 def pixel(inputs: Inputs, *, row: int, column: int, resolution: int) -> PixelProfile:
-    """The decision profile of one pixel of the start."""
+    """The decision profile of one pixel of the start, clipped to the pixel box."""
     inputs.on_progress(0.0)
     return pixel_profile(inputs.classifier, inputs.start.image.clamp(0, 1), row, column, resolution=resolution)
 
@@ -50,7 +48,7 @@ def supports_of_set(inputs: Inputs, *, count: int, seed: int, **settings: Any) -
 
 
 def benchmark_of_set(inputs: Inputs, *, count: int, seed: int, prune: str, **settings: Any) -> QueryBudgetCurve:
-    """The methods on images that the reference classifies correctly."""
+    """The methods compared on images that the reference classifies correctly."""
     chosen = _survey([inputs.reference], inputs, count, seed)
     return query_budget_curve(
         inputs.classifier, chosen, prune=prune == "yes", on_progress=inputs.on_progress, **settings
@@ -58,7 +56,7 @@ def benchmark_of_set(inputs: Inputs, *, count: int, seed: int, prune: str, **set
 
 
 def transfer_of_set(inputs: Inputs, *, count: int, seed: int, **settings: Any) -> Transfer:
-    """The transfer between models of perturbations of images that all of them classify correctly."""
+    """The transfer of perturbations between models, on images that all of them classify correctly."""
     chosen = _survey(inputs.classifiers, inputs, count, seed)
     return transfer(inputs.classifiers, chosen, seed=seed, on_progress=inputs.on_progress, **settings)
 

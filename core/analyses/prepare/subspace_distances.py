@@ -1,4 +1,4 @@
-"""Distances inside subspaces, of the chosen images and of others of the set."""
+"""Distances to the boundary inside subspaces, of the chosen images and of others of the set."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from core.geometry.subspaces.subspaces import (
     patches,
     principal_components,
 )
-from core.result import Result
+from core.runtime.progress import part_of
 
 
 def over_picture(inputs: Inputs, *, over: str, block: int, count: int, slides: int, seed: int) -> SubspaceDistances:
@@ -39,7 +39,7 @@ def along_curve(
 
 
 def _measured(inputs: Inputs, family: Subspaces, count: int, slides: int, seed: int) -> SubspaceDistances:
-    """The distances of the chosen images, then of others of the set; the perturbations of the chosen ones."""
+    """The distances of the chosen images, with their perturbations, then of others of the set."""
     known = list(dict.fromkeys(inputs.rows))
     taken = [*known, *drawn(known, len(inputs.images), count, seed)]
     chosen = inputs.images[taken]
@@ -49,10 +49,9 @@ def _measured(inputs: Inputs, family: Subspaces, count: int, slides: int, seed: 
         label, row = chosen.labels.numpy().astype(np.int32), np.array(taken, np.int32)
         return replace(result, label=label[:done], row=row[:done])
 
-    def tell(fraction: float, partial: Result | None = None) -> None:
-        inputs.on_progress(fraction, named(partial) if isinstance(partial, SubspaceDistances) else None)
-
-    found = subspace_distances(
-        inputs.classifier, chosen.pixels, subspaces=family, slides=slides, keep=len(inputs.rows), on_progress=tell
+    report, keep = part_of(inputs.on_progress, 0.0, 1.0, named), len(inputs.rows)
+    return named(
+        subspace_distances(
+            inputs.classifier, chosen.pixels, subspaces=family, slides=slides, keep=keep, on_progress=report
+        )
     )
-    return named(found)

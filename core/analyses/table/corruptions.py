@@ -1,12 +1,11 @@
-"""Corruptions of growing severity, of one image and of a set; and white noise, forecast and measured."""
+"""Corruptions of growing severity, of one image and of a set; white noise; and PRIME's random primitives."""
 
 from __future__ import annotations
 
-from typing import Any
-
-from core.analyses.analysis import PALETTE, Analysis, ChartInputs, one_to_three, whole_set
+from core.analyses.analysis import PALETTE, Analysis, ChartInputs, of_all, one_to_three, whole_set
 from core.analyses.parameters import Parameter
 from core.figures.charts.corruptions.corruptions import noise_forecast_chart, severity_path_chart, severity_sweep_chart
+from core.figures.charts.corruptions.transforms import augmentation_chart
 from core.figures.drawing.chart import Chart
 
 # the table's names, without the import of torch; a test compares them
@@ -50,22 +49,11 @@ def listed(text: str) -> tuple[str, ...]:
     return names
 
 
-def _walk_chart(inputs: ChartInputs, **figure: Any) -> Chart:
-    names = inputs.names
-    return severity_path_chart(
-        inputs.results, models=names, class_names=inputs.class_names, shared_scale=inputs.shared_scale, **figure
+def _draws_chart(inputs: ChartInputs) -> Chart:
+    image = inputs.images.pixels[inputs.rows[0]].numpy()
+    return inputs.each(
+        lambda found, one, title: augmentation_chart(found, image=image, class_names=one.class_names, title=title)
     )
-
-
-def _sweep_chart(inputs: ChartInputs, *, shown: Any, against: Any) -> Chart:
-    names = inputs.names
-    return severity_sweep_chart(
-        inputs.results, models=names, shown=shown, against=against, shared_scale=inputs.shared_scale
-    )
-
-
-def _noise_chart(inputs: ChartInputs) -> Chart:
-    return noise_forecast_chart(inputs.results, models=inputs.names)
 
 
 _SEED = Parameter(
@@ -120,7 +108,7 @@ SEVERITY = Analysis(
     images=one_to_three,
     lines=True,
     prepare="core.analyses.prepare.corruptions:severity",
-    chart=_walk_chart,
+    chart=of_all(severity_path_chart),
 )
 
 CORRUPTION = Analysis(
@@ -160,7 +148,7 @@ CORRUPTION = Analysis(
     images=one_to_three,
     lines=True,
     prepare="core.analyses.prepare.corruptions:sweep",
-    chart=_sweep_chart,
+    chart=of_all(severity_sweep_chart),
     shared=whole_set,
 )
 
@@ -193,6 +181,68 @@ NOISE = Analysis(
     images=one_to_three,
     lines=True,
     prepare="core.analyses.prepare.corruptions:noise",
-    chart=_noise_chart,
+    chart=of_all(noise_forecast_chart),
     shared=whole_set,
+)
+
+AUGMENTATION = Analysis(
+    name="augmentation",
+    version=1,
+    question="What do PRIME's random filters, displacements and colour curves make of this image?",
+    papers=("modas2022prime",),
+    view="corruptions",
+    parameters=(
+        Parameter(
+            name="spectral",
+            kind="number",
+            default=4.0,
+            limits=(0, 20),
+            unit="standard deviation",
+            help="The largest s: each filter's coefficients have a standard deviation drawn up to it.",
+        ),
+        Parameter(
+            name="spatial",
+            kind="number",
+            default=1.0,
+            limits=(0, 20),
+            unit="times T",
+            help="Scales the variance T of displacements; 1 is the variance of the paper.",
+        ),
+        Parameter(
+            name="colour",
+            kind="number",
+            default=0.01,
+            limits=(0, 1),
+            unit="variance",
+            help="The largest T of the coefficients of a colour curve.",
+        ),
+        Parameter(
+            name="cutoff",
+            kind="integer",
+            default=100,
+            limits=(2, 500),
+            unit="half waves",
+            help="The largest q: how many waves a displacement (at most half the image's side) or a colour curve has.",
+        ),
+        Parameter(
+            name="mix",
+            kind="number",
+            default=0.5,
+            limits=(0, 1),
+            unit="share",
+            help="m, the share of the chains in the mixture; training draws it anew for each image.",
+        ),
+        Parameter(name="draws", kind="integer", default=3, limits=(1, 8), help="Draws of each primitive."),
+        Parameter(
+            name="seed",
+            kind="integer",
+            default=0,
+            limits=(0, 1e9),
+            help="Of the first draw; each further one has the next number.",
+        ),
+    ),
+    figure=(),
+    images=one_to_three,
+    prepare="core.analyses.prepare.corruptions:augmentation",
+    chart=_draws_chart,
 )

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from core.analyses.analysis import PALETTE, Analysis, ChartInputs
+from core.analyses.analysis import PALETTE, Analysis, ChartInputs, of_all, of_each
 from core.analyses.parameters import Parameter
 from core.analyses.start import START, start_images, start_shared
 from core.figures.charts.curvature.gallery import gallery_chart
@@ -35,12 +35,6 @@ def _curvature_chart(inputs: ChartInputs, *, show: Any, marked: int, **figure: A
     return with_exact_curvature(chart, exact, "" if unit_free else "1/ℓ2")
 
 
-def _section_chart(inputs: ChartInputs, **figure: Any) -> Chart:
-    return inputs.each(
-        lambda found, one, title: curvature_section_chart(found, class_names=one.class_names, title=title, **figure),
-    )
-
-
 def _walk_chart(inputs: ChartInputs, **figure: Any) -> Chart:
     drawn = inputs.each(
         lambda found, one, title: curvature_walk_chart(found, class_names=one.class_names, title=title, **figure),
@@ -48,10 +42,6 @@ def _walk_chart(inputs: ChartInputs, **figure: Any) -> Chart:
     each = len(drawn.panels) // len(inputs.results)  # a model's panels stand in a column
     panels = tuple(panel for place in range(each) for panel in drawn.panels[place::each])
     return replace(drawn, panels=panels)
-
-
-def _scale_chart(inputs: ChartInputs) -> Chart:
-    return curvature_scale_chart(inputs.results, models=inputs.names)
 
 
 def _draws_others(parameters: Mapping[str, Any]) -> bool:
@@ -224,7 +214,7 @@ CURVATURE_SECTION = Analysis(
     figure=(PALETTE,),
     images=start_images,
     prepare="core.analyses.prepare.curvature:section_along",
-    chart=_section_chart,
+    chart=of_each(curvature_section_chart),
     shared=start_shared,
 )
 
@@ -288,6 +278,6 @@ CURVATURE_SCALE = Analysis(
     images=start_images,
     lines=True,
     prepare="core.analyses.prepare.curvature:curvature_by_scale",
-    chart=_scale_chart,
+    chart=of_all(curvature_scale_chart),
     shared=_draws_others,
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from core.analyses.analysis import PALETTE, Analysis, ChartInputs
+from core.analyses.analysis import PALETTE, Analysis, ChartInputs, of_all, whole_set
 from core.analyses.parameters import Parameter
 from core.analyses.start import START, start_images, start_shared
 from core.figures.charts.level_sets.level_sets import level_set_chart
@@ -31,16 +31,13 @@ def _chart(inputs: ChartInputs, **figure: Any) -> Chart:
 
 
 def _triangle_chart(inputs: ChartInputs, *, show: Any, **shown: object) -> Chart:
-    names = inputs.names
-    words = words_of(inputs.images, inputs.rows[1:])
     return level_triangle_chart(
-        inputs.results, models=names, target_words=words, show=show, shared_scale=inputs.shared_scale
+        inputs.results,
+        models=inputs.names,
+        target_words=words_of(inputs.images, inputs.rows[1:]),
+        show=show,
+        shared_scale=inputs.shared_scale,
     )
-
-
-def _star_chart(inputs: ChartInputs, *, palette: str) -> Chart:
-    names = inputs.names
-    return level_star_chart(inputs.results, models=names, class_names=inputs.class_names, palette=palette)
 
 
 def _images(fewest: int, most: int) -> Callable[[Mapping[str, Any]], tuple[int, int]]:
@@ -222,7 +219,7 @@ LEVEL_STAR = Analysis(
     ),
     figure=(PALETTE,),
     images=_images(1, MOST_TARGETS + 1),
-    prepare="core.analyses.prepare.level_star:star_of_walks",
-    chart=_star_chart,
-    shared=lambda parameters: True,
+    prepare="core.analyses.prepare.level_sets:star_of_walks",
+    chart=of_all(level_star_chart),
+    shared=whole_set,
 )

@@ -5,37 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from core.analyses.analysis import PALETTE, Analysis, ChartInputs, one_to_three, whole_set
+from core.analyses.analysis import PALETTE, Analysis, of_all, one_to_three, whole_set
 from core.analyses.parameters import Parameter
 from core.analyses.start import START, start_images
 from core.figures.charts.local.adversarial_comparison import kinds_chart
 from core.figures.charts.local.by_layer import layers_chart, sweep_chart
 from core.figures.charts.local.local import local_chart
-from core.figures.drawing.chart import Chart
-
-
-def _local_chart(inputs: ChartInputs, **figure: Any) -> Chart:
-    return local_chart(
-        inputs.results,
-        names=inputs.names,
-        class_names=inputs.class_names,
-        shared_scale=inputs.shared_scale,
-        **figure,
-    )
-
-
-def _layers_chart(inputs: ChartInputs) -> Chart:
-    return layers_chart(inputs.results, names=inputs.names)
-
-
-def _sweep_chart(inputs: ChartInputs) -> Chart:
-    return sweep_chart(inputs.results, names=inputs.names)
-
-
-def _kinds_chart(inputs: ChartInputs, *, number: Any) -> Chart:
-    return kinds_chart(
-        inputs.results, names=inputs.names, number=number, shared_scale=inputs.shared_scale or inputs.results
-    )
 
 
 def _plane_is_laid(parameters: Mapping[str, Any]) -> bool:
@@ -154,7 +129,7 @@ LOCAL = Analysis(
     ),
     images=start_images,
     prepare="core.analyses.prepare.local:local",
-    chart=_local_chart,
+    chart=of_all(local_chart),
     shared=_plane_is_laid,
 )
 
@@ -181,7 +156,7 @@ LOCAL_LAYERS = Analysis(
     images=one_to_three,
     lines=True,
     prepare="core.analyses.prepare.local:by_layer",
-    chart=_layers_chart,
+    chart=of_all(layers_chart),
     shared=whole_set,
 )
 
@@ -209,7 +184,7 @@ LOCAL_SWEEP = Analysis(
     images=one_to_three,
     lines=True,
     prepare="core.analyses.prepare.local:by_radius",
-    chart=_sweep_chart,
+    chart=of_all(sweep_chart),
     shared=whole_set,
 )
 
@@ -245,6 +220,6 @@ ADVERSARIAL_COMPARISON = Analysis(
     ),
     images=one_to_three,
     prepare="core.analyses.prepare.local:comparison_of_set",
-    chart=_kinds_chart,
+    chart=of_all(kinds_chart),
     shared=whole_set,
 )

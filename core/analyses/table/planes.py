@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from core.analyses.analysis import PALETTE, Analysis, ChartInputs, thumbnails
+from core.analyses.analysis import PALETTE, Analysis, ChartInputs, of_all, of_each, thumbnails, whole_set
 from core.analyses.parameters import Parameter
 from core.analyses.start import PLANE, plane_shared
 from core.figures.charts.planes.boundary_profile import boundary_profile_chart, fragmentation_chart
@@ -73,18 +73,10 @@ def _with_ends(images: ImageSet, plane: Plane, ends: Mapping[str, np.ndarray]) -
 
 
 def _profile_chart(inputs: ChartInputs, *, palette: str) -> Chart:
-    chart = inputs.each(
-        lambda found, one, title: boundary_profile_chart(
-            found, class_names=one.class_names, palette=palette, title=title
-        )
-    )
+    chart = of_each(boundary_profile_chart)(inputs, palette=palette)
     if len(inputs.results) == 1:
         return chart
     return replace(chart, panels=tuple(replace(panel, y=replace(panel.y, label="distance")) for panel in chart.panels))
-
-
-def _fragmentation_chart(inputs: ChartInputs) -> Chart:
-    return fragmentation_chart(inputs.results, names=inputs.names)
 
 
 def square(extent: tuple[float, ...]) -> None:
@@ -233,6 +225,6 @@ FRAGMENTATION = Analysis(
     images=lambda parameters: (1, 1),
     lines=True,
     prepare="core.analyses.prepare.plane:fragmentation_of_set",
-    chart=_fragmentation_chart,
-    shared=lambda parameters: True,
+    chart=of_all(fragmentation_chart),
+    shared=whole_set,
 )

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from core.analyses.analysis import PALETTE, Analysis, ChartInputs, one_to_three, thumbnails
+from core.analyses.analysis import PALETTE, Analysis, ChartInputs, one_to_three, thumbnails, whole_set
 from core.analyses.parameters import Parameter
 from core.analyses.start import START, start_images, start_shared
 from core.figures.charts.regions.paths import path_chart, path_meaning
@@ -164,5 +164,5 @@ REGION_GRAPH = Analysis(
     images=one_to_three,
     prepare="core.analyses.prepare.regions:graph",
     chart=_graph_chart,
-    shared=lambda parameters: True,
+    shared=whole_set,
 )

@@ -2,26 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from core.analyses.analysis import Analysis, ChartInputs, any_image, whole_set
+from core.analyses.analysis import Analysis, any_image, of_all, whole_set
 from core.analyses.parameters import Parameter
 from core.figures.charts.curvature.directions import noise_chart, overlap_chart, sharing_chart
-from core.figures.drawing.chart import Chart
-
-
-def _sharing_chart(inputs: ChartInputs, **figure: Any) -> Chart:
-    return sharing_chart(inputs.results, names=inputs.names, shared_scale=inputs.shared_scale, **figure)
-
-
-def _noise_chart(inputs: ChartInputs) -> Chart:
-    return noise_chart(inputs.results, names=inputs.names)
-
-
-def _overlap_chart(inputs: ChartInputs, **figure: Any) -> Chart:
-    (result,) = inputs.results
-    return overlap_chart(result, **figure)
-
 
 SCALE = Parameter(
     name="scale",
@@ -95,7 +78,7 @@ SHARED_DIRECTIONS = Analysis(
     images=any_image,
     lines=True,
     prepare="core.analyses.prepare.shared_directions:sharing",
-    chart=_sharing_chart,
+    chart=of_all(sharing_chart),
     shared=whole_set,
 )
 
@@ -139,7 +122,7 @@ DIRECTION_NOISE = Analysis(
     images=any_image,
     lines=True,
     prepare="core.analyses.prepare.shared_directions:noise",
-    chart=_noise_chart,
+    chart=of_all(noise_chart),
     shared=whole_set,
 )
 
@@ -161,7 +144,7 @@ DIRECTION_OVERLAP = Analysis(
     ),
     images=any_image,
     prepare="core.analyses.prepare.shared_directions:overlap",
-    chart=_overlap_chart,
+    chart=lambda inputs, **figure: overlap_chart(inputs.results[0], **figure),
     shared=whole_set,
     joint=True,
 )

@@ -1,32 +1,16 @@
-"""Sparse perturbations of one image: the few pixels that change the class, and what a single one decides."""
+"""Sparse perturbations: the few pixels that change the class of one image, and supports over images and models."""
 
 from __future__ import annotations
 
-from typing import Any
-
-from core.analyses.analysis import Analysis, ChartInputs
+from core.analyses.analysis import PALETTE, Analysis, any_image, of_all, of_each, whole_set
 from core.analyses.parameters import Parameter
 from core.analyses.start import START, start_images, start_shared
+from core.figures.charts.sparse.benchmark import benchmark_chart, transfer_chart
 from core.figures.charts.sparse.pixel_profile import pixel_chart
 from core.figures.charts.sparse.sparse import sparse_chart
-from core.figures.drawing.chart import Chart
+from core.figures.charts.sparse.supports import supports_chart
 
-
-def _sparse_chart(inputs: ChartInputs, **figure: Any) -> Chart:
-    return inputs.each(
-        lambda found, one, title: sparse_chart(
-            found, class_names=one.class_names, title=title, shared_scale=inputs.shared_scale, **figure
-        ),
-    )
-
-
-def _pixel_chart(inputs: ChartInputs, **figure: Any) -> Chart:
-    return inputs.each(
-        lambda found, one, title: pixel_chart(found, class_names=one.class_names, title=title, **figure),
-    )
-
-
-ORDER = Parameter(
+_ORDER = Parameter(
     name="order",
     kind="choice",
     default="pixel",
@@ -34,14 +18,14 @@ ORDER = Parameter(
     help="What SparseFool makes small: pixels, changed values, or the sum of changes; sigma-zero counts pixels, else"
     " values.",
 )
-METHOD = Parameter(
+_METHOD = Parameter(
     name="method",
     kind="choice",
     default="sparsefool",
     choices=("sparsefool", "sigma_zero"),
     help="SparseFool steps along the boundary's geometry; sigma-zero descends on a smooth count of changes.",
 )
-BOUND = Parameter(
+_BOUND = Parameter(
     name="bound",
     kind="number",
     default=1.0,
@@ -49,7 +33,7 @@ BOUND = Parameter(
     unit="pixel value",
     help="How far each value may change; less is harder to see and takes more pixels.",
 )
-PRUNE = Parameter(
+_PRUNE = Parameter(
     name="prune",
     aliases=("reverse",),
     kind="choice",
@@ -57,13 +41,25 @@ PRUNE = Parameter(
     choices=("yes", "no"),
     help="Restore pixels that need not change, until each one left must.",
 )
-SEED = Parameter(
+_SEED = Parameter(
     name="seed",
     kind="integer",
     default=0,
     limits=(0, 1e6),
     help="Of what is drawn at random; another seed, another draw.",
 )
+
+
+def _count(default: int) -> Parameter:
+    return Parameter(
+        name="count",
+        kind="integer",
+        default=default,
+        limits=(1, 5000),
+        unit="images",
+        help="Images drawn evenly from the classes of the whole set, only correctly classified ones.",
+    )
+
 
 SPARSE = Analysis(
     name="sparse",
@@ -73,8 +69,8 @@ SPARSE = Analysis(
     view="sparse",
     parameters=(
         *START,
-        METHOD,
-        ORDER,
+        _METHOD,
+        _ORDER,
         Parameter(
             name="target_rule",
             kind="choice",
@@ -91,9 +87,9 @@ SPARSE = Analysis(
             help="How far beyond SparseFool's plane to aim, as multiples of its distance; the best of them is kept.",
             only_if=("method", "sparsefool"),
         ),
-        BOUND,
-        PRUNE,
-        SEED,
+        _BOUND,
+        _PRUNE,
+        _SEED,
     ),
     figure=(
         Parameter(
@@ -124,7 +120,7 @@ SPARSE = Analysis(
     images=start_images,
     lines=True,
     prepare="core.analyses.prepare.sparse:sparse",
-    chart=_sparse_chart,
+    chart=of_each(sparse_chart),
     shared=start_shared,
 )
 
@@ -158,6 +154,128 @@ PIXEL = Analysis(
     figure=(),
     images=start_images,
     prepare="core.analyses.prepare.sparse:pixel",
-    chart=_pixel_chart,
+    chart=of_each(pixel_chart),
     shared=start_shared,
+)
+
+SUPPORTS = Analysis(
+    name="supports",
+    version=1,
+    question="Where do the few pixels lie, on what, and does it take many?",
+    papers=("modas2019sparsefool", "modas2022thesis"),
+    view="sparse",
+    parameters=(
+        _count(27),
+        _METHOD,
+        _ORDER,
+        _BOUND,
+        Parameter(
+            name="seeds",
+            kind="integer",
+            default=2,
+            limits=(1, 20),
+            unit="starts",
+            help="How often supports are found, each from another start within 2 grey levels, for stability.",
+        ),
+        Parameter(
+            name="draws",
+            kind="integer",
+            default=1000,
+            limits=(20, 100_000),
+            unit="draws",
+            help="Of random supports of the same sizes, which say what deviation is large by chance.",
+        ),
+        _SEED,
+    ),
+    figure=(
+        Parameter(
+            name="show",
+            kind="choice",
+            default="maps",
+            choices=(
+                "maps",
+                "frequency",
+                "deviation",
+                "pairs",
+                "robustness",
+                "classes",
+                "predictors",
+                "stability",
+            ),
+            help="Where supports lie, and how surprising that is; by pairs of classes; the share flipped with at most"
+            " so many pixels, also by class; what predicts supports; how unique they are.",
+        ),
+        PALETTE,
+    ),
+    images=any_image,
+    lines=True,
+    prepare="core.analyses.prepare.sparse:supports_of_set",
+    chart=of_all(supports_chart),
+    shared=whole_set,
+)
+
+BENCHMARK = Analysis(
+    name="benchmark",
+    aliases=("race",),
+    version=1,
+    question="Which method finds fewer pixels, and at what cost?",
+    papers=("modas2019sparsefool", "modas2022thesis", "cina2025sigmazero"),
+    view="sparse",
+    parameters=(
+        _count(18),
+        Parameter(
+            name="compare",
+            aliases=("contest",),
+            kind="choice",
+            default="methods",
+            choices=("methods", "multipliers"),
+            help="SparseFool's three orders against sigma-zero, or SparseFool's multipliers lambda against each other.",
+        ),
+        _PRUNE,
+        _BOUND,
+        _SEED,
+    ),
+    figure=(),
+    images=any_image,
+    prepare="core.analyses.prepare.sparse:benchmark_of_set",
+    chart=of_each(benchmark_chart),
+    shared=whole_set,
+)
+
+TRANSFER = Analysis(
+    name="transfer",
+    version=1,
+    question="Does what fools one model fool another, or another image?",
+    papers=("modas2019sparsefool", "modas2022thesis"),
+    view="sparse",
+    parameters=(
+        _count(18),
+        _METHOD,
+        _ORDER,
+        _BOUND,
+        Parameter(
+            name="steps",
+            kind="integer",
+            default=20,
+            limits=(1, 1000),
+            unit="gradients",
+            help="Gradients with which colours are found anew for a support.",
+        ),
+        _SEED,
+    ),
+    figure=(
+        Parameter(
+            name="show",
+            kind="choice",
+            default="change",
+            choices=("change", "support", "patch", "agreement"),
+            help="The same change, the best colours on the same pixels, the same patch on other images, or the overlap"
+            " of supports.",
+        ),
+    ),
+    images=any_image,
+    prepare="core.analyses.prepare.sparse:transfer_of_set",
+    chart=lambda inputs, **figure: transfer_chart(inputs.results[0], **figure),
+    shared=whole_set,
+    joint=True,
 )

@@ -12,7 +12,7 @@ from core.figures.drawing import style
 from core.figures.drawing.chart import Axis, Chart, Layer, LegendEntry, LinesLayer, Panel, PointsLayer
 
 if TYPE_CHECKING:
-    from core.analyses.prepare.level_star import LevelStar
+    from core.geometry.level_sets.star import LevelStar
 
 _ROOM = 1.05  # radius of the picture over the farthest target
 _ARC = 9  # points of the line across a limb's end

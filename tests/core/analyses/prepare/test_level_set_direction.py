@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from core.analyses.prepare.level_set_direction import walk_to
+from core.analyses.prepare.directions import walk_to
 from core.errors import ImageError
 from core.geometry.level_sets.traverse import traverse
 from core.images.load import load_images

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from core.analyses.prepare.level_star import LevelStar
 from core.errors import ImageError
+from core.geometry.level_sets.star import LevelStar
 from core.images.image_set import ImageSet
 from core.images.load import load_images
 from core.models.load import load_classifier

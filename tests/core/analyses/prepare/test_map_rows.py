@@ -10,6 +10,7 @@ from core.analyses.prepare.plane import resolve_plane
 from core.geometry.corruptions.corruptions import corrupt
 from core.images.load import load_images
 from core.models.load import load_classifier
+from core.recipes.recipe import Recipe
 from core.runtime.cost import Cost
 
 ROWS = (3, 17, 42)
@@ -77,8 +78,10 @@ def test_a_walk_starts_at_its_source_and_keeps_its_class() -> None:
     assert 0 < (short[-1] - path[0]).norm() < (path[-1] - path[0]).norm()
 
 
-def test_what_has_too_few_images_or_steps_is_refused() -> None:
-    with pytest.raises(ValueError, match="expected two images for a walk, got 1"):
-        made("walk", (3,))
-    with pytest.raises(ValueError, match="two steps or more"):
-        made("line", steps=1)
+@pytest.mark.parametrize(("rows", "settings", "words"), [
+    ([3], {"kind": "walk"}, "expected 2 images for map_path, got 1"),
+    ([3, 17], {"kind": "line", "steps": 1}, "expected a number from 2 to 100"),
+])  # fmt: skip
+def test_what_has_too_few_images_or_steps_is_refused(rows: list[int], settings: dict[str, object], words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        Recipe.make("map_path", models=["demo:digits/standard"], images="demo:digits", rows=rows, settings=settings)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from core.analyses.table.every_image import NAMED
+from core.analyses.table.limits import NAMED
 from core.errors import RecipeError
 from core.figures.drawing.chart import Chart
 from core.geometry.limits import painting

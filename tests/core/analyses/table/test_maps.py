@@ -9,7 +9,7 @@ import pytest
 
 from core.analyses.analysis import ChartInputs
 from core.analyses.table import TABLE
-from core.analyses.table.map_paths import MAP_PATH
+from core.analyses.table.maps import MAP_PATH
 from core.errors import RecipeError
 from core.geometry.maps.background import DecisionMap
 from core.geometry.maps.curvature import CurvedMap

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
-from core.analyses.prepare.regions import ENDS
+from core.analyses.prepare.regions import End
 from core.errors import RecipeError
 from core.figures.charts.regions.paths import PATH_SHOWS
 from core.figures.charts.regions.region_graph import GRAPH_SHOWS
@@ -52,7 +52,7 @@ def test_two_classes_are_drawn_without_a_projection() -> None:
 def test_the_choices_of_the_table_are_those_of_the_engine() -> None:
     path, graph = made("path", [3]).definition, made("region_graph", [3]).definition
     assert path.setting("show").choices == PATH_SHOWS
-    assert set(path.setting("end").choices) == set(ENDS)
+    assert set(path.setting("end").choices) == set(get_args(End))
     assert graph.setting("show").choices == GRAPH_SHOWS
 
 

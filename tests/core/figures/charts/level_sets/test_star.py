@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from core.analyses.prepare.level_star import LevelStar
 from core.figures.charts.level_sets.star import level_star_chart
 from core.figures.drawing import style
 from core.figures.drawing.chart import LinesLayer, PointsLayer
 from core.figures.drawing.paper import write_figure
 from core.figures.drawing.screen import draw
+from core.geometry.level_sets.star import LevelStar
 
 NAMES = ("cat", "dog", "owl")
 
