@@ -11,6 +11,13 @@ from core.errors import RecipeError
 from core.wording import abbreviated
 
 
+DIRECTIONS = (  # texts that settings of directions take, see `core.analyses.prepare.directions`
+    "gradient, gradient:CLASS, adversarial, sparse, random:SEED, image:ROW, pair, walk:ROW,"
+    " walk:ROW,MODE,PERCENT,STEPS, mean:CLASS, pca:NUMBER, dct:ROW,COLUMN, band:ROW,COLUMN, band:ROW,COLUMN,SEED"
+)
+CORRUPTED = "corruption:NAME"  # the last of them
+
+
 @dataclass(frozen=True, kw_only=True)
 class Parameter:
     """One setting, as the command line, the link and the controls know it.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from core.analyses.parameters import Parameter
+from core.analyses.parameters import CORRUPTED, DIRECTIONS, Parameter
 
 
 def direction_text(text: str) -> object:
@@ -19,12 +19,6 @@ def plane_shared(parameters: Mapping[str, Any]) -> bool:
     """A plane of directions, and its default square, depend on the reference and the whole set."""
     return bool(parameters["plane"] == "directions")
 
-
-DIRECTIONS = (
-    "gradient, gradient:CLASS, adversarial, sparse, random:SEED, image:ROW, pair, walk:ROW,"
-    " walk:ROW,MODE,PERCENT,STEPS, mean:CLASS, pca:NUMBER, dct:ROW,COLUMN, band:ROW,COLUMN, band:ROW,COLUMN,SEED"
-)
-CORRUPTED = "corruption:NAME"  # the last of them
 
 PLANE = (
     Parameter(

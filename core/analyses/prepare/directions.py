@@ -35,7 +35,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from core.analyses.start import CORRUPTED, DIRECTIONS
+from core.analyses.parameters import CORRUPTED, DIRECTIONS
 from core.errors import ImageError
 from core.geometry.boundary.deepfool import boundary_points
 from core.geometry.corruptions.corruptions import CORRUPTIONS, corrupt
