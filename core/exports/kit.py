@@ -1,4 +1,4 @@
-"""The paper kit: a figure with everything a paper states about it, in one ZIP file.
+"""The paper kit: a figure with everything that a paper states about it, in one ZIP file.
 
     figure.pdf       the figure
     caption.txt      its caption
@@ -43,7 +43,7 @@ def kit_bytes(made: RecipeRun) -> bytes:
         made: the recipe with its results.
 
     Returns:
-        A ZIP file; the dashboard and the command line open it again like any other export.
+        A ZIP file, which the dashboard and the command line open like any other export.
     """
     parts = {
         "figure.pdf": made.file(".pdf"),
@@ -56,7 +56,7 @@ def kit_bytes(made: RecipeRun) -> bytes:
     archive = io.BytesIO()
     with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as file:
         for name, data in parts.items():
-            file.writestr(zipfile.ZipInfo(name), data, zipfile.ZIP_DEFLATED)  # of 1980: the same bytes each time
+            file.writestr(zipfile.ZipInfo(name), data, zipfile.ZIP_DEFLATED)  # dated 1980: the same bytes each time
     return archive.getvalue()
 
 
@@ -68,16 +68,14 @@ def versions() -> dict[str, str]:
 
 
 def bibliography(made: RecipeRun) -> str:
-    """The works that the figure should cite, as BibTeX; this program with the version that was used."""
-    known = entries()
-    version = versions()["Boundary Atlas"]
-    found = [known[key] for key in references(made.recipe)]
-    found[0] = found[0].replace("\n}", f",\n  version = {{{latex(version)}}}\n}}")
+    """The works that the figure should cite, as BibTeX; the entry of this program has its version."""
+    found = [entries()[key] for key in references(made.recipe)]
+    found[0] = found[0].replace("\n}", f",\n  version = {{{latex(versions()['Boundary Atlas'])}}}\n}}")
     return "\n\n".join(found) + "\n"
 
 
 def methods(made: RecipeRun) -> str:
-    """A paragraph in LaTeX on what was computed, for which models and images, and with which settings."""
+    """A paragraph in LaTeX on the analysis, its models, images and settings."""
     recipe, known = made.recipe, made.recipe.definition
     program, engine, *others = references(recipe)
     used = versions()
@@ -86,13 +84,12 @@ def methods(made: RecipeRun) -> str:
         f"{one.name} ({', '.join(filter(None, [source, one.fingerprint and f'fingerprint {one.fingerprint[:12]}']))})"
         for source, one in zip(recipe.models, made.classifiers, strict=True)
     ]
-    rows = ", ".join(map(str, recipe.rows))
     cost = sum(result.forwards for result in made.results), sum(result.gradients for result in made.results)
     cited = f" The analysis follows or tests \\cite{{{','.join(others)}}}." if others else ""
     asked = [
         f"Classifiers: {latex('; '.join(models))}.",
-        f"Images: {latex(recipe.images)}, chosen rows {rows}; pixels lie in [0, 1], and normalisation belongs to the"
-        " classifier.",
+        f"Images: {latex(recipe.images)}, chosen rows {', '.join(map(str, recipe.rows))}; pixels lie in [0, 1], and"
+        " normalisation belongs to the classifier.",
     ]
     spent = f"It took {cost[0]} forwards and {cost[1]} gradients, counted in images."
     if not any(cost) and not any(getattr(result, "fingerprint", "") for result in made.results):
@@ -113,11 +110,9 @@ def numbers(made: RecipeRun) -> str:
     """A LaTeX table of the numbers, one line per quantity and model; it needs no package."""
     several = len(made.results) > 1
     lines = []
-    for place, result in enumerate(made.results):
-        name = made.classifiers[place].name if several else ""
-        class_names = made.classifiers[place].class_names
-        found = key_numbers(made.recipe, result, class_names)
-        lines += [_row(([name] if several else []) + [*cells]) for cells in map(_cells, found)]
+    for result, classifier in zip(made.results, made.classifiers, strict=False):  # a joint result has many classifiers
+        name = [classifier.name] if several else []
+        lines += [_row([*name, *_cells(each)]) for each in key_numbers(made.recipe, result, classifier.class_names)]
     heads = [*(["model"] if several else []), "quantity", "unit", "$n$", "value or mean", r"95\,\% interval", "median"]
     used = ", ".join(f"{name} {number}" for name, number in versions().items())
     return "\n".join([
@@ -136,30 +131,31 @@ def numbers(made: RecipeRun) -> str:
 
 
 def key_numbers(recipe: Recipe, result: Result, class_names: Sequence[str]) -> tuple[Number, ...]:
-    """The numbers of one result that are worth a line, without those that are not known.
+    """The key numbers of one result that are known.
 
     Args:
-        recipe: the recipe, whose figure may mark a place to read a number at.
-        result: of one model, or of all where the analysis is joint.
+        recipe: the recipe, whose figure may mark a place at which a number is read.
+        result: of one model, or of all models for a joint analysis.
         class_names: of that model, or of the first.
 
     Returns:
-        Numbers in the order in which a text would give them.
+        Numbers in the order in which a text would state them.
     """
     found = result.key_numbers(Context(class_names=class_names, figure=recipe.figure))
     return tuple(each for each in found if not np.isnan(np.asarray(each.value, float)).all() and np.size(each.value))
 
 
 def _row(cells: Sequence[str]) -> str:
-    r"""A line of the table, guarded so that the line break before it takes its first sign for no option or star."""
+    r"""A line of the table, guarded so that the preceding `\\` does not read its first character as an argument."""
     line = " & ".join(map(latex, cells))
     return rf"{'{}' if line.startswith(('[', '*')) else ''}{line} \\"
 
 
 def _cells(each: Number) -> tuple[str, ...]:
     """Name, unit, count, value or mean, interval and median of a number."""
-    value, interval = each.value, _between(*each.interval) if each.interval else ""
+    value = each.value
     if not isinstance(value, np.ndarray) or value.size == 1:
+        interval = _between(*each.interval) if each.interval else ""
         return each.name, each.unit, "", _short(np.asarray(value).item()), interval, ""
     if value.dtype == bool:
         hits, n = int(value.sum()), value.size
@@ -179,10 +175,10 @@ def _between(low: float, high: float) -> str:
 
 
 def _bootstrap(value: np.ndarray) -> tuple[float, str]:
-    """The mean over samples with a finite value, and its 95 % interval; none for a single sample."""
-    means = value[np.isfinite(value)].astype(np.float64)
-    if len(means) < 2:
-        return float(means.mean()), ""
-    drawn = np.random.default_rng(0).integers(0, len(means), (_DRAWS, len(means)))
-    low, high = np.quantile(means[drawn].mean(1), [0.025, 0.975])
-    return float(means.mean()), _between(float(low), float(high))
+    """The mean of finite values, and its 95 % interval; "" for a single value."""
+    known = value[np.isfinite(value)].astype(np.float64)
+    if len(known) < 2:
+        return float(known.mean()), ""
+    drawn = np.random.default_rng(0).integers(0, len(known), (_DRAWS, len(known)))
+    low, high = np.quantile(known[drawn].mean(1), [0.025, 0.975])
+    return float(known.mean()), _between(float(low), float(high))

@@ -1,4 +1,4 @@
-"""Works that a figure should cite: entries of `assets/references.bib`, by analysis and by the libraries it used."""
+"""The works that a figure should cite: entries of `assets/references.bib`, by its analysis and libraries."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _ENTRY = re.compile(r"^@\w+\{(?P<key>[^,]+),.*?^\}$", re.MULTILINE | re.DOTALL)
 
 @cache
 def entries() -> dict[str, str]:
-    """Every entry as BibTeX, by its key."""
+    """All entries as BibTeX, by key."""
     text = (ASSETS / "references.bib").read_text(encoding="utf-8")
     return {found["key"]: found.group() for found in _ENTRY.finditer(text)}
 
@@ -28,7 +28,7 @@ def references(recipe: Recipe) -> tuple[str, ...]:
         recipe: the recipe.
 
     Returns:
-        This program, PyTorch, the libraries that its models come from, and the papers of its analysis.
+        This program, PyTorch, the libraries of its models, and the papers of its analysis.
     """
     from core.sources.models import Source
 

@@ -1,4 +1,4 @@
-"""Settings as a methods paragraph states them: those that were used, with the values their defaults resolved to."""
+"""Settings as a methods paragraph states them: those that had an effect, with the values that defaults resolved to."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from core.recipes.recipe import Recipe
     from core.result import Result
 
-_OWN = (None, "", 0, "auto")  # values that leave the choice to the analysis; the result holds the value chosen
+_OWN = (None, "", 0, "auto")  # values that leave the choice to the analysis; its result holds the chosen value
 _RESOLVED = ("extent", "side", "channels", "layers", "layer", "method", "scale")
 _NORMS = {"0": "ℓ0", "1": "ℓ1", "2": "ℓ2", "inf": "ℓ∞"}
 
@@ -22,10 +22,10 @@ def used_settings(recipe: Recipe, results: Sequence[Result]) -> tuple[str, ...]:
 
     Args:
         recipe: the recipe.
-        results: its results, which know what each default resolved to.
+        results: its results, which hold the values that defaults resolved to.
 
     Returns:
-        A few words for each setting, in the order of the analysis.
+        One text per setting, in the order of the analysis.
     """
     values = {name: _came_to(name, value, results) for name, value in recipe.parameters.items()}
     words = []
@@ -38,17 +38,17 @@ def used_settings(recipe: Recipe, results: Sequence[Result]) -> tuple[str, ...]:
 
 
 def _enters(entry: Parameter, recipe: Recipe, values: Mapping[str, Any]) -> bool:
-    """Whether a setting has any effect at the values of the others."""
+    """Whether a setting has an effect, given the values of the others."""
     if entry.name in ("plane", "u", "v") and "at" in values and values["at"] is None:
-        return False  # the first image itself, whatever the plane
+        return False  # the first image itself, in any plane
     other, needed = entry.only_if or ("", "")
-    if other not in values:  # always, or in an analysis without that setting
+    if other not in values:  # no condition, or one on a setting that the analysis lacks
         return True
     return bool(values[other] == needed) and _enters(recipe.definition.setting(other), recipe, values)
 
 
 def _came_to(name: str, value: Any, results: Sequence[Result]) -> Any:
-    """The value itself, or the one that a default resolved to."""
+    """The value of a setting, or the one that its default resolved to; None if it had no effect."""
     if name == "share" and value == 0:
         return "the worst up to one half"
     if name == "spectrum" and value == "auto":

@@ -1,9 +1,9 @@
 """Results as tables of plain text, for spreadsheets and other programs.
 
-A result holds arrays over several axes. The table is that of its largest group of fields with the same axes, at most
-two: one line per point, the axes' own coordinates first. The first line is a comment with the recipe.
+The table of a result holds its largest group of fields over the same one or two axes: one line per point, with the
+coordinates of the axes first. The first line is a comment with the recipe.
 
-Results of several models share one file: a table with the model in its first column, an archive whose arrays are called
+Results of several models share one file: a table with the model in its first column, or an archive of arrays named
 MODEL/FIELD.
 """
 
@@ -30,7 +30,7 @@ def table_of(result: Result) -> dict[str, np.ndarray]:
         result: any result with arrays.
 
     Returns:
-        Columns of equal length by field name; coordinates of the axes come first.
+        Columns of equal length by field name, coordinates of the axes first.
 
     Raises:
         ValueError: if the result has no array over one or two axes.
@@ -46,26 +46,9 @@ def table_of(result: Result) -> dict[str, np.ndarray]:
     shape = getattr(result, groups[axes][0]).shape
     columns = {}
     for place, axis in reversed(list(enumerate(axes))):  # "y x" becomes x, y
-        named = groups.get((axis,), [])
-        along = getattr(result, axis) if axis in named else np.arange(shape[place])
+        along = getattr(result, axis) if axis in groups.get((axis,), []) else np.arange(shape[place])
         columns[axis] = np.broadcast_to(np.expand_dims(along, tuple(set(range(len(axes))) - {place})), shape).ravel()
     return columns | {name: getattr(result, name).ravel() for name in groups[axes] if name not in axes}
-
-
-def csv_bytes(result: Result) -> bytes:
-    """The result's largest table as comma-separated text, the same bytes for the same result.
-
-    Args:
-        result: any result with arrays.
-
-    Returns:
-        UTF-8 text: a comment with the recipe, the names with units, then a line per point.
-
-    Raises:
-        ValueError: if the result has no array over one or two axes.
-    """
-    names, lines = _lines(result)
-    return f"{comment(result.recipe)}\n{names}\n{lines}".encode()
 
 
 def _lines(result: Result) -> tuple[str, str]:
@@ -73,8 +56,8 @@ def _lines(result: Result) -> tuple[str, str]:
     columns = table_of(result)
     known = {entry.name for entry in fields(result)}
     units = {name: result.unit(name) if name in known else "" for name in columns}
-    names = ",".join(f"{name} ({units[name]})" if units[name] else name for name in columns)
-    digits = {"f4": "%.9g", "f8": "%.17g"}  # as many as tell any two values apart
+    names = ",".join(f"{name} ({unit})" if unit else name for name, unit in units.items())
+    digits = {"f4": "%.9g", "f8": "%.17g"}  # enough to distinguish any two values
     formats = [digits.get(column.dtype.str[1:], "%d") for column in columns.values()]
     values = np.column_stack([column.astype(np.float64) for column in columns.values()])
     text = io.StringIO()
@@ -87,15 +70,18 @@ def data_bytes(result: Result, ending: str) -> bytes:
 
     Args:
         result: any result with arrays.
-        ending: ".npz" for all arrays, ".csv" for the largest table.
+        ending: ".npz" for all arrays; ".csv" for the largest table as UTF-8 text: a comment with the recipe, the names
+            with units, then a line per point.
 
     Returns:
         The same bytes for the same result.
 
     Raises:
-        ValueError: if the result has no table.
+        ValueError: if the result has no array over one or two axes.
     """
-    return result.to_bytes(timings=False, compress=True) if ending == ".npz" else csv_bytes(result)
+    if ending == ".npz":
+        return result.to_bytes(timings=False, compress=True)
+    return "\n".join([comment(result.recipe), *_lines(result)]).encode()
 
 
 def numbers_bytes(results: Sequence[Result], models: Sequence[str], recipe: Mapping[str, Any], ending: str) -> bytes:
@@ -111,12 +97,12 @@ def numbers_bytes(results: Sequence[Result], models: Sequence[str], recipe: Mapp
         The same bytes for the same results.
 
     Raises:
-        ValueError: if a result has no table, or their tables have not the same columns.
+        ValueError: if a result has no table, or their tables have different columns.
     """
     if len(results) == 1:
         return data_bytes(replace(results[0], recipe=recipe), ending)
-    archive = _archive_of_several if ending == ".npz" else _table_of_several
-    return archive(dict(zip(models, results, strict=True)), recipe)
+    join = _archive_of_several if ending == ".npz" else _table_of_several
+    return join(dict(zip(models, results, strict=True)), recipe)
 
 
 def _table_of_several(results: Mapping[str, Result], recipe: Mapping[str, Any]) -> bytes:
@@ -129,7 +115,7 @@ def _table_of_several(results: Mapping[str, Result], recipe: Mapping[str, Any]) 
 
 
 def _archive_of_several(results: Mapping[str, Result], recipe: Mapping[str, Any]) -> bytes:
-    """Each result's own archive, its members behind the name of the model; "result" holds the recipe and the names."""
+    """The members of each result's archive, in a folder named after the model; "result" holds recipe and names."""
     folders: dict[str, str] = {}
     members: dict[str, np.ndarray] = {}
     for number, (model, result) in enumerate(results.items()):

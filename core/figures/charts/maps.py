@@ -1,4 +1,4 @@
-"""Charts of maps of many images: points by class or by number, what the model says between them, paths across them."""
+"""Charts of maps of many images: points by class or number, predictions between them, and paths across them."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
 
+from core.figures.charts.names import check_class_names
 from core.figures.drawing import style
 from core.figures.drawing.chart import (
     Axis,
@@ -31,18 +32,18 @@ COLOURS: tuple[Colour, ...] = get_args(Colour)
 
 _LETTERS = "ABC"
 _MARGIN = 0.08  # around the images, of the map's size
-_FAINTEST = 0.12  # of the background's colour stays where it is not believed
-_STRONGEST = 0.6  # of it is drawn where it is: the points stand out
+_FAINTEST = 0.12  # share of the background's colour where it is not credible
+_STRONGEST = 0.6  # share of it where it is, so that the points stand out
 _SIZE = 4.2  # points: of a mark
-_QUIET = 2.6  # of a mark below paths
+_QUIET = 2.6  # points: of a mark below paths
 _NUMBERS = {
     "margin": ("margin", "logit"),
     "confidence": ("confidence", ""),
     "spread": ("spread over seeds", "of the map's radius"),
     "curvature": ("curvature times distance", ""),
 }
-_REACHED = 0.9  # of the curvatures lie within the ends of their colours: few are many times as large
-_BENT = 2.0  # or the colours end here: at 1 a linear estimate of the distance is off by its own size
+_REACHED = 0.9  # share of curvatures within the ends of the colours, since a few are many times as large
+_BENT = 2.0  # the largest end of the colours: at 1 a linear estimate of the distance errs by its own size
 _MEANING = {
     "label": "Colour: the true class; a ring marks what the model says otherwise.",
     "prediction": "Colour: the class that the model says; a ring marks where that is not the true one.",
@@ -72,43 +73,48 @@ def map_chart(
     Args:
         found: the map; with a background where it has one.
         class_names: one name per class of the classifier.
-        colour: what the colour of a point shows.
-        background: whether what the model says between the images is drawn, where the map has it.
+        colour: the quantity shown by the colour of a point.
+        background: whether to draw the predictions between the images, if the map has them.
         palette: of the classes.
-        marked: rows of images of which the first three get the letters A, B, C, others a dot; those that are not on
-            the map get none.
+        marked: rows of images, of which the first three get the letters A, B, C and the others a dot; rows that are not
+            on the map are ignored.
         paths: drawn across the map.
-        shared_scale: maps seen together, whose colours then mean the same.
-        title: above the map.
+        shared_scale: all maps shown together, whose colours share their scale.
+        title: of the panel.
 
     Returns:
-        A chart of one isometric panel without ticks: its axes have no unit.
+        A chart of one isometric panel without ticks, since its axes have no unit.
 
     Raises:
         ValueError: if a name of a class is missing.
     """
-    _check_names(found.num_classes, class_names)
+    check_class_names(found.num_classes, class_names)
     values, scale = _numbers(found, colour, shared_scale or (found,))
     classes = found.label if colour == "label" and (found.label >= 0).any() else found.predicted
     if scale is not None:
-        colours = _hex(style.scale_colours(values, scale.palette, scale.limits))
+        colours = tuple(map(style.hex_colour, style.scale_colours(values, scale.palette, scale.limits)))
     else:
         colours = tuple(style.class_colour(int(k), palette) for k in classes)
     sheet = _sheet(found, class_names, palette, background == "shown", scale)
-    layers: list[Layer] = [sheet, *_points(found.positions, colours, np.isnan(values) & (colour == "curvature"))]
-    otherwise = (found.label >= 0) & (found.predicted != found.label)
-    if otherwise.any() and scale is None:
-        layers.append(_rings(found.positions[otherwise]))
+    unknown = np.isnan(values) & (colour == "curvature")
+    layers: list[Layer] = [sheet, *_points(found.positions, colours, unknown)]
+    wrong = (found.label >= 0) & (found.predicted != found.label)
+    if wrong.any() and scale is None:
+        ink = (style.LIGHT.ink,)
+        layers.append(PointsLayer(positions=found.positions[wrong], colours=ink, marker="ring", size=1.5 * _SIZE))
     if paths is not None:
         layers += path_layers(paths, palette)
     layers += _marks(found.positions, found.row, marked)
-    sentences = _caption(found, colour, scale), _background_words(found, background), _WARNING
+    legend = [] if scale is not None else _legend(classes, class_names, palette)
+    if unknown.any():
+        legend.append(LegendEntry(colour=style.UNDEFINED[0], label="not measured"))
+    words = _caption(found, colour, scale), _background_words(found, background), _WARNING
     return Chart(
         panels=(_panel(layers, sheet, title),),
         name="map",
-        caption=" ".join(filter(None, sentences)),
+        caption=" ".join(filter(None, words)),
         alt=_alt(found, class_names),
-        legend=_grey(values, colour) if scale is not None else _legend(classes, class_names, palette),
+        legend=tuple(legend),
     )
 
 
@@ -120,14 +126,14 @@ def path_chart(
     palette: str = "muted",
     title: str = "",
 ) -> Chart:
-    """Paths across a map, its images small below them.
+    """Paths across a map, with its images as small points below them.
 
     Args:
-        paths: with the map that they are on.
+        paths: the paths with their map.
         class_names: one name per class of the classifier.
         marked: rows of the chosen images.
         palette: of the classes.
-        title: above the map.
+        title: of the panel.
 
     Returns:
         A chart of one isometric panel.
@@ -135,32 +141,33 @@ def path_chart(
     Raises:
         ValueError: if a name of a class is missing.
     """
-    _check_names(paths.num_classes, class_names)
+    check_class_names(paths.num_classes, class_names)
     colours = tuple(style.class_colour(int(k), palette) for k in paths.home_predicted)
-    x, y = _around(paths.home)
-    white = np.full((2, 2, 3), 255, np.uint8)
-    sheet = FieldLayer(x=x[[0, -1]], y=y[[0, -1]], colours=white)
-    layers: list[Layer] = [sheet, PointsLayer(positions=paths.home, colours=colours, size=_QUIET)]
-    layers += path_layers(paths, palette)
-    layers += _marks(paths.home, paths.home_row, marked)
+    sheet = _blank(paths.home)
+    layers: list[Layer] = [
+        sheet,
+        PointsLayer(positions=paths.home, colours=colours, size=_QUIET),
+        *path_layers(paths, palette),
+        *_marks(paths.home, paths.home_row, marked),
+    ]
     return Chart(
         panels=(_panel(layers, sheet, title),),
         name="map_path",
         caption=f"{path_words(paths)} Points: images of the map, in the colour of their predicted class. {_WARNING}",
         alt=f"A map of {len(paths.home)} images with a path across it. {path_words(paths)}",
-        legend=_legend(paths.home_predicted, class_names, palette),
+        legend=tuple(_legend(paths.home_predicted, class_names, palette)),
     )
 
 
 def path_layers(paths: MapPaths, palette: str) -> list[Layer]:
-    """The lines of paths, a square at each step in the colour of its class; jumps are dotted, or left open in a net.
+    """The lines of paths with a square in the colour of its class at each step; jumps are dotted, or gaps in a net.
 
     Args:
-        paths: on the map that is drawn.
+        paths: on the drawn map.
         palette: of the classes.
 
     Returns:
-        Layers to put on top of it.
+        Layers to draw on top of the map.
     """
     net = paths.kind == "slice"
     layers: list[Layer] = []
@@ -183,7 +190,7 @@ def path_layers(paths: MapPaths, palette: str) -> list[Layer]:
 
 
 def path_words(paths: MapPaths) -> str:
-    """What is drawn, how many jumps it has and how far it lies from the images, in a sentence."""
+    """The meaning of paths, the number of their jumps, and their distance from the images, in a sentence."""
     known = np.isfinite(paths.ratio)
     jumps, steps = int(paths.jumps.sum()), int(known.sum()) - len(paths.positions)
     far = float(np.median(paths.ratio[known]))
@@ -194,13 +201,8 @@ def path_words(paths: MapPaths) -> str:
     )
 
 
-def _check_names(classes: int, class_names: Sequence[str]) -> None:
-    if len(class_names) != classes:
-        raise ValueError(f"expected one name for each of {classes} classes, got {len(class_names)} names")
-
-
 def _numbers(found: EmbeddingMap, colour: Colour, together: Sequence[EmbeddingMap]) -> tuple[np.ndarray, Scale | None]:
-    """The number of each image with its scale; no scale where colours are classes."""
+    """The number of each image with its scale; no scale if colours stand for classes."""
     if colour not in _NUMBERS:
         return found.margin, None
     label, unit = _NUMBERS[colour]
@@ -214,102 +216,78 @@ def _numbers(found: EmbeddingMap, colour: Colour, together: Sequence[EmbeddingMa
 
 
 def _values(found: EmbeddingMap, colour: Colour) -> np.ndarray:
-    """The number of each image; NaN of all curvatures where none was measured."""
-    values: np.ndarray = getattr(found, colour, np.full(len(found.positions), np.nan))
-    return values
+    """The number of each image; NaN for all if the map has no curvatures."""
+    return np.asarray(getattr(found, colour, np.full(len(found.positions), np.nan)))
 
 
 def _points(positions: np.ndarray, colours: tuple[str, ...], quiet: np.ndarray) -> list[Layer]:
-    """The images; small, and below the others, where nothing was measured."""
-    if not quiet.any():
-        return [PointsLayer(positions=positions, colours=colours, size=_SIZE)]
-    kept = np.flatnonzero(~quiet)
-    layers: list[Layer] = [PointsLayer(positions=positions[quiet], colours=(style.UNDEFINED[0],), size=_QUIET)]
-    if len(kept):
-        layers.append(
-            PointsLayer(positions=positions[kept], colours=tuple(colours[place] for place in kept), size=_SIZE)
-        )
+    """The images, those of unknown value small and below the others."""
+    layers: list[Layer] = []
+    if quiet.any():
+        layers.append(PointsLayer(positions=positions[quiet], colours=(style.UNDEFINED[0],), size=_QUIET))
+    if not quiet.all():
+        known = tuple(np.array(colours)[~quiet].tolist())
+        layers.append(PointsLayer(positions=positions[~quiet], colours=known, size=_SIZE))
     return layers
 
 
-def _grey(values: np.ndarray, colour: Colour) -> tuple[LegendEntry, ...]:
-    """What grey points are, where curvatures are coloured."""
-    if colour != "curvature" or not np.isnan(values).any():
-        return ()
-    return (LegendEntry(colour=style.UNDEFINED[0], label="not measured"),)
-
-
-def _hex(colours: np.ndarray) -> tuple[str, ...]:
-    return tuple("#{:02x}{:02x}{:02x}".format(*one) for one in colours.reshape(-1, 3).tolist())
-
-
-def _around(positions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Two ends of x and of y of a square around the images."""
+def _blank(positions: np.ndarray, scale: Scale | None = None) -> FieldLayer:
+    """A white square around the images."""
     low, high = positions.min(0), positions.max(0)
     half = float((high - low).max()) * (0.5 + _MARGIN) or 1.0
-    middle = (low + high) / 2
-    return middle[0] + np.array([-half, half]), middle[1] + np.array([-half, half])
+    x, y = ((low + high) / 2)[:, None] + np.array([-half, half])
+    return FieldLayer(x=x, y=y, colours=np.full((2, 2, 3), 255, np.uint8), scale=scale)
 
 
 def _sheet(
     found: EmbeddingMap, class_names: Sequence[str], palette: str, shown: bool, scale: Scale | None
 ) -> FieldLayer:
-    """The background: what the model says between the images, or white."""
+    """The background: predictions between the images, or white."""
     if not shown or not hasattr(found, "background") or not (found.background >= 0).any():
-        x, y = _around(found.positions)
-        return FieldLayer(x=x, y=y, colours=np.full((2, 2, 3), 255, np.uint8), scale=scale)
+        return _blank(found.positions, scale)
     drawn: DecisionMap = found  # type: ignore[assignment]
     colours = style.class_colours(drawn.background, palette=palette).astype(np.float64)
     strength = _STRONGEST * (_FAINTEST + (1 - _FAINTEST) * drawn.belief)[..., None]
     faded = np.rint(255 + strength * (colours - 255)).astype(np.uint8)
-    labels = [f"would be {name}" for name in class_names]
-    words = (*labels, *(f"{one}, not to be believed here" for one in labels))
-    doubtful = drawn.belief <= 0
-    index = np.where(drawn.background >= 0, drawn.background + len(labels) * doubtful, -1)
-    return FieldLayer(x=drawn.x, y=drawn.y, colours=faded, hover=words, hover_index=index, scale=scale)
-
-
-def _rings(positions: np.ndarray) -> PointsLayer:
-    ink = (style.LIGHT.ink,)
-    return PointsLayer(positions=positions, colours=ink, marker="ring", size=1.5 * _SIZE)
+    texts = [f"would be {name}" for name in class_names]
+    texts += [f"{text}, not to be believed here" for text in texts]
+    index = np.where(drawn.background >= 0, drawn.background + len(class_names) * (drawn.belief <= 0), -1)
+    return FieldLayer(x=drawn.x, y=drawn.y, colours=faded, hover=tuple(texts), hover_index=index, scale=scale)
 
 
 def _marks(positions: np.ndarray, row: np.ndarray, marked: Sequence[int]) -> list[Layer]:
     """The letters of the chosen images that are on the map."""
-    places = [(np.flatnonzero(row == chosen), letter) for chosen, letter in zip(marked, _LETTERS, strict=False)]
-    known = [(int(at[0]), letter) for at, letter in places if len(at)]
+    ink = (style.LIGHT.ink,)
+    known = {letter: row.tolist().index(one) for one, letter in zip(marked, _LETTERS, strict=False) if one in row}
     others = positions[np.isin(row, marked[len(_LETTERS) :])]
     layers: list[Layer] = []
     if len(others):
-        layers.append(PointsLayer(positions=others, colours=(style.LIGHT.ink,), size=0.7 * _SIZE))
+        layers.append(PointsLayer(positions=others, colours=ink, size=0.7 * _SIZE))
     if known:
-        at = positions[[place for place, _ in known]]
-        letters = tuple(letter for _, letter in known)
-        layers.append(
-            PointsLayer(positions=at, labels=letters, colours=(style.LIGHT.ink,), marker="ring", size=2 * _SIZE)
-        )
+        at = positions[list(known.values())]
+        layers.append(PointsLayer(positions=at, labels=tuple(known), colours=ink, marker="ring", size=2 * _SIZE))
     return layers
 
 
 def _panel(layers: Sequence[Layer], sheet: FieldLayer, title: str) -> Panel:
-    x_low, x_high, y_low, y_high = sheet.edges
-    inside = (float(sheet.x[0]), float(sheet.x[-1])), (float(sheet.y[0]), float(sheet.y[-1]))
-    limits = inside if len(sheet.x) == 2 else ((x_low, x_high), (y_low, y_high))
+    blank = len(sheet.x) == 2
+    x = (float(sheet.x[0]), float(sheet.x[-1])) if blank else sheet.edges[:2]
+    y = (float(sheet.y[0]), float(sheet.y[-1])) if blank else sheet.edges[2:]
     return Panel(
         layers=tuple(layers),
         title=title,
-        x=Axis(label="place on the map (no unit)", limits=limits[0], ticks=()),
-        y=Axis(label="", limits=limits[1], ticks=()),
+        x=Axis(label="place on the map (no unit)", limits=x, ticks=()),
+        y=Axis(label="", limits=y, ticks=()),
         isometric=True,
     )
 
 
-def _legend(classes: np.ndarray, class_names: Sequence[str], palette: str) -> tuple[LegendEntry, ...]:
+def _legend(classes: np.ndarray, class_names: Sequence[str], palette: str) -> list[LegendEntry]:
     seen = [int(k) for k in np.unique(classes) if k >= 0]
     entries = [LegendEntry(colour=style.class_colour(k, palette), label=class_names[k]) for k in seen]
     if (classes < 0).any():
         entries.append(LegendEntry(colour=style.UNDEFINED[0], label="no class"))
-    return tuple(entries)
+    return entries
 
 
 def _caption(found: EmbeddingMap, colour: Colour, scale: Scale | None) -> str:
@@ -323,7 +301,7 @@ def _caption(found: EmbeddingMap, colour: Colour, scale: Scale | None) -> str:
 
 
 def _measured(found: EmbeddingMap, scale: Scale) -> str:
-    """For how many images curvatures are known, how far they reach, and at which scale they were measured."""
+    """The number and range of known curvatures, and the scale at which they were measured."""
     values = _values(found, "curvature")
     known = values[np.isfinite(values)]
     if not hasattr(found, "curvature"):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from core.figures.charts.names import check_class_names
 from core.figures.drawing import style
 from core.figures.drawing.chart import (
     Axis,
@@ -20,15 +21,17 @@ from core.figures.drawing.chart import (
     Panel,
     PointsLayer,
     Scale,
+    percent,
 )
+from core.figures.drawing.curves import known_runs, log_limits, rectangle
 
 if TYPE_CHECKING:
     from core.geometry.subspaces.subspace_distances import SubspaceDistances
 
 Colour = Literal["distance", "chance", "share", "ratio"]
 
-_STEP = 0.05  # of the ends of logarithmic scales: equal values get one colour, not the noise of rounding
-_ROOM = 1.25  # between the outermost distances and the frame, as a factor
+_STEP = 0.05  # logarithmic scales end at its multiples: equal values get one colour, not the noise of rounding
+_ROOM = 1.25  # factor between the outermost distances and the frame
 _ORDERS = {"windows": "window of frequencies", "principal": "principal components, octaves up to number"}
 _MEANING = {
     "distance": "Colour: the median distance to the boundary inside each {block}, yellow where it is far.",
@@ -43,24 +46,23 @@ _MEANING = {
 def map_values(
     result: SubspaceDistances, used: np.ndarray, colour: Colour, against: SubspaceDistances | None = None
 ) -> np.ndarray:
-    """What a map of a result shows, block by block.
+    """The values of a map, one per block.
 
     Args:
-        result: what was computed.
-        used: (n,) which images are looked at.
+        result: the distances.
+        used: (n,) bool, the images to count.
         colour: distance (log10 of the median), chance (log2 of the median of distance / isotropic), share (mean), or
-            ratio (log2 of the medians').
-        against: the result that a ratio is taken to.
+            ratio (log2 of the ratio of medians).
+        against: the denominator of a ratio.
 
     Returns:
-        (s,) values; NaN where the median has no boundary.
+        (s,) values; NaN where the median is infinite.
 
     Raises:
-        ValueError: if a ratio has nothing to be taken to.
+        ValueError: if a ratio has no denominator.
     """
     if colour == "share":
-        mean: np.ndarray = result.shares()[used].mean(0)
-        return mean
+        return np.asarray(result.shares()[used].mean(0))
     if colour == "chance":
         values = np.log2(result.quantile(0.5, used, result.distance / result.isotropic))
     elif colour == "ratio":
@@ -74,11 +76,11 @@ def map_values(
 
 
 def map_limits(values: Sequence[np.ndarray], colour: Colour) -> tuple[float, float]:
-    """The first and the last colour of maps that are seen together.
+    """The values of the first and the last colour of maps shown together.
 
     Args:
         values: of each map.
-        colour: what they show.
+        colour: the quantity they show.
 
     Returns:
         Limits of one scale: from 0 for shares, symmetric for ratios and chance.
@@ -94,7 +96,7 @@ def map_limits(values: Sequence[np.ndarray], colour: Colour) -> tuple[float, flo
 
 
 def _stepped(value: float, step: float) -> float:
-    """The next multiple of a step: scales end at round numbers."""
+    """The next multiple of a step, so that scales end at round numbers."""
     return round(math.ceil(value / step - 1e-9) * step, 6) + 0.0
 
 
@@ -113,19 +115,19 @@ def margins_map_chart(
 
     Args:
         result: of subspaces that are rectangles.
-        used: (n,) which images are looked at, such as those that every model shown classifies correctly.
+        used: (n,) bool, the images to count, such as those that every model shown classifies correctly.
         colour: see `map_values`.
-        against: the result that a ratio is taken to.
+        against: the denominator of a ratio.
         against_name: the name of its model.
-        shared_scale: all results that are seen together, so that they share their scale and their caption.
+        shared_scale: all results shown together, which share their scale and caption.
         marked: the number of a block to outline; -1 for none.
-        title: above the picture.
+        title: of the panel.
 
     Returns:
         A chart of one isometric panel: low frequencies at the lower left, the top of the picture at the top.
 
     Raises:
-        ValueError: if the subspaces are no rectangles, no image is used, or the colour asks for what is not there.
+        ValueError: if the subspaces are not rectangles, no image is used, or a ratio has no denominator.
     """
     if (result.bounds < 0).any() or result.kind == "windows":
         raise ValueError(f"expected blocks of frequencies or patches for a map, got {result.kind}; draw a curve")
@@ -156,18 +158,19 @@ def margins_map_chart(
     ]
     if 0 <= marked < len(corners):
         bottom, top, left, right = corners[marked] - 0.5
-        outline = np.array([[left, bottom], [right, bottom], [right, top], [left, top], [left, bottom]])
-        layers.append(LinesLayer(paths=(outline,), role="boundary"))
-    words, unit = ("", "pixels") if patches else ("frequency", "half waves")
-    axes = ("across", "down") if patches else (f"horizontal {words}", f"vertical {words}")
+        layers.append(LinesLayer(paths=(rectangle(left, right, bottom, top),), role="boundary"))
+    if patches:
+        across, down, unit, one, many = "across", "down", "pixels", "patch", "patches"
+    else:
+        across, down, unit = "horizontal frequency", "vertical frequency", "half waves"
+        one, many = "block of frequencies", "blocks of frequencies"
     panel = Panel(
         layers=tuple(layers),
         title=title,
-        x=Axis(label=axes[0], unit=unit, limits=(-0.5, width - 0.5), ticks=_ticks(width)),
-        y=Axis(label=axes[1], unit=unit, limits=(-0.5, height - 0.5), ticks=_ticks(height, patches)),
+        x=Axis(label=across, unit=unit, limits=(-0.5, width - 0.5), ticks=_ticks(width)),
+        y=Axis(label=down, unit=unit, limits=(-0.5, height - 0.5), ticks=_ticks(height, patches)),
         isometric=True,
     )
-    one, many = ("patch", "patches") if patches else ("block of frequencies", "blocks of frequencies")
     finite = values[np.isfinite(values)]
     span = f"from {finite.min():.3g} to {finite.max():.3g}" if len(finite) else "with no boundary found"
     return Chart(
@@ -179,7 +182,7 @@ def margins_map_chart(
 
 
 def _ticks(size: int, downwards: bool = False) -> tuple[tuple[float, str], ...]:
-    """About four whole numbers; rows of a picture count from its top."""
+    """Ticks at about four whole numbers, counted from the end if downwards."""
     step = max(1, 2 ** (size // 4).bit_length() // 2)
     return tuple((float(size - 1 - at if downwards else at), str(at)) for at in range(0, size, step))
 
@@ -216,40 +219,28 @@ def _caption(seen: Sequence[SubspaceDistances], used: np.ndarray, meaning: str) 
     if left_out:
         words.append(f"{left_out} more left out: not classified correctly by every model shown.")
     if missing:
-        words.append(f"No boundary found in {_percent(missing)} of searches, counted as infinitely far.")
+        words.append(f"No boundary found in {percent(missing)} of searches, counted as infinitely far.")
     words.append("Distances are ℓ2 over pixels in [0, 1] and about the function: the images reached may leave the box.")
     if beyond:
-        words.append(f"{_percent(beyond)} are longer than its diagonal, {diagonal:.3g}.")
+        words.append(f"{percent(beyond)} are longer than its diagonal, {diagonal:.3g}.")
     return " ".join(words)
 
 
-def _percent(share: float) -> str:
-    return LegendEntry(colour="", label="", share=share).share_words
-
-
 def curve_limits(results: Sequence[SubspaceDistances], used: np.ndarray, image: int = 0) -> tuple[float, float]:
-    """The distances that curves seen together reach over.
+    """The limits of the distance for curves shown together.
 
     Args:
-        results: what was computed.
-        used: (n,) which images the band is over.
+        results: the distances.
+        used: (n,) bool, the images of the band.
         image: the image whose curve is drawn.
 
     Returns:
-        A little below the smallest and above the largest of all that is drawn.
+        A little below the smallest and above the largest distance drawn.
     """
-    drawn = [
-        values
-        for result in results
-        for values in (
-            *(result.quantile(share, used) for share in (0.05, 0.95) if used.any()),
-            result.distance[image],
-            result.isotropic[image],
-        )
-    ]
-    finite = np.concatenate(drawn)
-    finite = finite[np.isfinite(finite) & (finite > 0)]
-    return (float(finite.min()) / _ROOM, float(finite.max()) * _ROOM) if len(finite) else (0.1, 10.0)
+    drawn = [each for result in results for each in (result.distance[image], result.isotropic[image])]
+    if used.any():
+        drawn += [result.quantile(share, used) for result in results for share in (0.05, 0.95)]
+    return log_limits(*drawn, room=_ROOM, otherwise=(0.1, 10.0))
 
 
 def margin_curve_chart(
@@ -266,23 +257,22 @@ def margin_curve_chart(
     """The distance to the boundary of one image along a family of subspaces, over the band of a whole set.
 
     Args:
-        result: what was computed.
-        used: (n,) which images the band is over.
-        image: whose curve is drawn, the number of its row in the result.
-        image_name: what to call it.
+        result: the distances.
+        used: (n,) bool, the images of the band.
+        image: the position in the result of the image whose curve is drawn.
+        image_name: its name in the chart.
         class_names: one name per class of the classifier.
-        shared_scale: all results that are seen together, so that they share their axes and their caption.
+        shared_scale: all results shown together, which share their axes and caption.
         palette: class palette of `style.PALETTES`.
-        title: above the picture.
+        title: of the panel.
 
     Returns:
-        A chart of one panel; marks have the colour of the class that is reached.
+        A chart of one panel; marks have the colour of the class reached.
 
     Raises:
         ValueError: if names of classes are missing.
     """
-    if len(class_names) != result.num_classes:
-        raise ValueError(f"expected one name for each of {result.num_classes} classes, got {len(class_names)} names")
+    check_class_names(result.num_classes, class_names)
     low, high = curve_limits(shared_scale or (result,), used, image)
     along = result.frequency[:, 1] if result.kind == "windows" else np.arange(len(result.labels), dtype=np.float64)
     ends = [label.rpartition("–")[2].strip() if result.kind == "principal" else label for label in result.labels]
@@ -290,17 +280,17 @@ def margin_curve_chart(
     layers: list[Layer] = []
     if used.sum() > 1:
         bottom, middle, top = (result.quantile(share, used).clip(low, high) for share in (0.05, 0.5, 0.95))
-        layers.append(BandLayer(x=along, low=bottom, high=top, name="5th to 95th percentile"))
-        layers.append(
-            LinesLayer(paths=(np.stack([along, middle], 1),), colour=style.PRINT.quiet, name="median of the set")
-        )
+        layers += [
+            BandLayer(x=along, low=bottom, high=top, name="5th to 95th percentile"),
+            LinesLayer(paths=(np.stack([along, middle], 1),), colour=style.PRINT.quiet, name="median of the set"),
+        ]
     expected = result.isotropic[image]
     if np.isfinite(expected).all():
         path = np.stack([along, expected], 1)
         layers.append(LinesLayer(paths=(path,), role="reference", dash="dashed", name="no preferred direction"))
     far, reached = result.distance[image], result.target_class[image]
     found = np.isfinite(far)
-    layers.append(LinesLayer(paths=_runs(along, far), role="curve", name=image_name))
+    layers.append(LinesLayer(paths=known_runs(along, far), role="curve", name=image_name))
     if found.any():
         colours = tuple(style.class_colour(int(k), palette) for k in reached[found])
         layers.append(PointsLayer(positions=np.stack([along, far], 1)[found], colours=colours, size=6.0))
@@ -343,16 +333,9 @@ def margin_curve_chart(
 
 
 def class_words(name: str) -> str:
-    """A class in words, also where its name is a bare number.
+    """A class in words, even if its name is a bare number.
 
     >>> class_words("7"), class_words("hubble")
     ('class 7', 'hubble')
     """
     return f"class {name}" if name.isdigit() else name
-
-
-def _runs(along: np.ndarray, far: np.ndarray) -> tuple[np.ndarray, ...]:
-    """The curve in pieces, without what was not found."""
-    known = np.flatnonzero(np.isfinite(far))
-    pieces = np.split(known, np.flatnonzero(np.diff(known) > 1) + 1)
-    return tuple(np.stack([along[piece], far[piece]], 1) for piece in pieces if len(piece))

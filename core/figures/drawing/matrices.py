@@ -1,4 +1,4 @@
-"""Square matrices in one panel: how much each row has to do with each column, the number in its cell."""
+"""Square matrices in one panel: the relation of each row to each column, with the number in its cell."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ def matrix_panel(
     x_label: str = "",
     y_label: str = "",
 ) -> Panel:
-    """A square matrix with the number, and a smaller one below it, in each cell.
+    """A square matrix with a number, and a second one below it, in each cell.
 
     Args:
         values: (m, m), row 0 on top.
-        names: of rows and columns.
+        names: (m,) labels of rows and columns.
         scale: of the values.
-        notes: (m, m), written below; NaN for none.
-        note: what they are.
-        title: above it.
+        notes: (m, m), the second numbers; NaN for none.
+        note: what they are, in a word.
+        title: of the panel.
         x_label: of the columns.
         y_label: of the rows.
 
@@ -44,18 +44,16 @@ def matrix_panel(
         colours=style.scale_colours(values, scale.palette, scale.limits)[::-1],
         scale=scale,
     )
-    positions, words = [], []
-    for (row, column), value in np.ndenumerate(values):
-        positions.append((float(column), float(size - 1 - row)))
-        beside = float(notes[row, column])
-        text = f"{value:.2f}" if math.isfinite(value) else "none"
-        words.append(text + (f"\n{note} {beside:.2g}" if math.isfinite(beside) else ""))
-    ticks = tuple((float(k), names[k].replace(", ", "\n")) for k in range(size))
-    up = tuple((float(size - 1 - k), names[k].replace(", ", "\n")) for k in range(size))
+    positions = np.array([(float(column), float(size - 1 - row)) for row, column in np.ndindex(size, size)])
+    labels = tuple(
+        (f"{value:.2f}" if math.isfinite(value) else "none") + (f"\n{note} {below:.2g}" if math.isfinite(below) else "")
+        for value, below in zip(values.ravel(), notes.ravel(), strict=True)
+    )
+    ticks = [(float(k), name.replace(", ", "\n")) for k, name in enumerate(names)]
     return Panel(
-        layers=(field, PointsLayer(positions=np.array(positions), labels=tuple(words), marker="none")),
+        layers=(field, PointsLayer(positions=positions, labels=labels, marker="none")),
         isometric=True,
         title=title,
-        x=Axis(label=x_label, ticks=ticks),
-        y=Axis(label=y_label, ticks=up),
+        x=Axis(label=x_label, ticks=tuple(ticks)),
+        y=Axis(label=y_label, ticks=tuple((size - 1 - place, name) for place, name in ticks)),
     )

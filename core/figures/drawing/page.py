@@ -1,7 +1,7 @@
-"""A page while it is laid out with matplotlib: panels, colour bars, title, legend. Used by `paper` alone.
+"""The layout of a chart on a page with matplotlib: panels, colour bars, title, legend. Used by `paper` alone.
 
-Everything is measured in inches from the lower left corner. First the panels are drawn anywhere; what ticks, titles
-and colour bars take around them is measured; the panels get the width that is left, and the height follows.
+Lengths are in inches from the lower left corner. The panels are first drawn anywhere, then the room that ticks, titles
+and colour bars take around them is measured; the panels get the remaining width, and the height follows.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from matplotlib.text import Text
 from matplotlib.transforms import Bbox
 
 from core.figures.drawing import style
-from core.figures.drawing.chart import BandLayer, Chart, FieldLayer, ImagesLayer, LinesLayer, Panel, PointsLayer
+from core.figures.drawing.chart import BandLayer, BarsLayer, Chart, LinesLayer, Panel, PointsLayer
 from core.figures.drawing.glyphs import readable
 from core.figures.drawing.panels import colour_bar, draw_panel, line_styles, mark_style
 from core.wording import shortened
@@ -31,10 +31,10 @@ _EDGE = 0.02  # inches kept free around everything
 _GAP = 0.12  # inches between panels
 _SPACE = 0.06  # inches above the legend and below the title
 _BAR = 0.07  # inches: the width of a colour bar, and its distance from the panel
-_TALLEST = 8.8  # inches: a panel that would be higher becomes narrower, so that it fits on a page
-_THUMBNAIL = 180.0  # points: in panels narrower than this thumbnails shrink with the panel
-_FILLED = 0.8  # of a column: about what its panel takes
-_SETTLED = 0.02  # of a panel's width: a change after which no word moves off the page
+_TALLEST = 8.8  # inches: a taller panel becomes narrower, so that it fits on a page
+_THUMBNAIL = 180.0  # points: thumbnails shrink with a panel narrower than this
+_FILLED = 0.8  # of a column: about the share that its panel takes
+_SETTLED = 0.02  # of a panel's width: a smaller change moves no text off the page
 _ASPECT = 0.68  # height / width of a panel of curves, where no other panel of its row sets the height
 
 
@@ -46,28 +46,26 @@ class _Entry:
     share: str = ""
     colour: str = ""  # of a swatch
     opacity: float = 1.0
-    layer: LinesLayer | PointsLayer | None = None  # whose line or mark is the sample
+    layer: LinesLayer | PointsLayer | None = None  # the source of a line or mark as sample
+    x: float = 0.0  # inches: its left end
+    width: float = 0.0  # inches: of the label
 
     @property
     def sample(self) -> float:
-        """Inches that the sample takes."""
+        """The width of the sample, in inches."""
         return 0.2 if isinstance(self.layer, LinesLayer) else 0.09 if self.layer or self.colour else 0.0
 
-
-@dataclass(frozen=True)
-class _Placed:
-    """An entry of the legend in its line: where it begins and how wide its label is, in inches."""
-
-    entry: _Entry
-    x: float
-    label: float
+    @property
+    def indent(self) -> float:
+        """Inches from the left end to the label."""
+        return self.sample + (0.04 if self.sample else 0)
 
 
 class Page:
     """A chart on a page of a given width; `figure` is finished when the constructor returns."""
 
     def __init__(self, chart: Chart, width: float, font_size: float, dpi: int) -> None:
-        """Lay out and draw under matplotlib's current settings.
+        """Lay out and draw the chart with matplotlib's current settings.
 
         Args:
             chart: what to draw.
@@ -83,7 +81,7 @@ class Page:
         entries = self._entries()
         title = self._measure(chart.title, 1.15 * font_size)[1] + _SPACE if chart.title else 0.0
         left, lines = self._arrange(width, title, entries)
-        for _ in range(3):  # again with the ticks that fit the sizes found before, until these stay
+        for _ in range(3):  # ticks follow the sizes, and the sizes follow the ticks: repeat until both settle
             before = self._groups[0][0].get_window_extent().width
             left, lines = self._arrange(width, title, entries)
             if abs(self._groups[0][0].get_window_extent().width / before - 1) < _SETTLED:
@@ -94,26 +92,24 @@ class Page:
         self._legend(lines)
 
     def _draw(self, place: int, panel: Panel) -> list[Axes]:
-        """The axes of a panel, and of its colour bars."""
+        """Draw a panel and its colour bars at about their final size; their axes."""
         width = _FILLED * float(self.figure.get_size_inches()[0]) / self.chart.columns
         axes = draw_panel(self.figure, panel, self.small, max(0.4, min(1.0, width / _POINT / _THUMBNAIL)))
-        # panels side by side with the same scales share the bars of the last one
-        after = self.chart.panels[place + 1 : place + 2] if (place + 1) % self.chart.columns else ()
-        shared = bool(after) and after[0].scales == panel.scales
-        group = [axes] if shared else [axes, *(colour_bar(self.figure, scale) for scale in panel.scales)]
+        scales = panel.scales if self.chart.has_bars(place) else ()
+        group = [axes, *(colour_bar(self.figure, scale) for scale in scales)]
         aspect = _aspect(panel, axes)
-        self._put(group, 0.0, 0.0, width, width * (_ASPECT if math.isnan(aspect) else aspect))  # about its size
+        self._put(group, 0.0, 0.0, width, width * (_ASPECT if math.isnan(aspect) else aspect))
         return group
 
     # -- layout --
 
-    def _arrange(self, width: float, title: float, entries: list[_Entry]) -> tuple[float, list[list[_Placed]]]:
-        """Place the panels and set the height of the page; where they begin, and the legend's lines."""
+    def _arrange(self, width: float, title: float, entries: list[_Entry]) -> tuple[float, list[list[_Entry]]]:
+        """Place the panels and set the height of the page; return their left end and the legend's lines."""
         rows, columns = self.chart.rows, self.chart.columns
         around, aspects = np.zeros((rows, columns, 4)), np.full((rows, columns), np.nan)
         for place, (panel, group) in enumerate(zip(self.chart.panels, self._groups, strict=True)):
             self._fold(group)
-            # ticks change with the size: room for those of all times
+            # ticks change with the size: leave room for those of all rounds
             self._taken[place] = np.maximum(self._taken[place], self._around(group))
             around[divmod(place, columns)] = self._taken[place]
             aspects[divmod(place, columns)] = _aspect(panel, group[0])
@@ -137,7 +133,7 @@ class Page:
         return float(_EDGE + left[0]), lines
 
     def _fold(self, group: list[Axes]) -> None:
-        """Break titles that are longer than their axis into lines, so that they stay on the page."""
+        """Wrap titles that are longer than their axis, so that they stay on the page."""
         renderer = self._canvas.get_renderer()
         for axes in group:
             room = axes.get_window_extent(renderer)
@@ -150,7 +146,7 @@ class Page:
                     title.set_text(_folded(words, lines))
 
     def _around(self, group: list[Axes]) -> np.ndarray:
-        """Inches that ticks, titles and colour bars take left, right, below and above a panel."""
+        """The room, in inches, that ticks, titles and colour bars take left, right, below and above a panel."""
         renderer = self._canvas.get_renderer()
         inner = group[0].get_window_extent(renderer)
         outer = Bbox.union([box for axes in group if (box := axes.get_tightbbox(renderer)) is not None])
@@ -181,7 +177,7 @@ class Page:
         return box.width / self.figure.dpi, box.height / self.figure.dpi
 
     def _shortened(self, words: str, room: float) -> str:
-        """Words without their middle where they are wider than the room, in inches."""
+        """Text without its middle where it is wider than the room, in inches."""
         short, kept = words, len(words)
         while kept > 8 and self._measure(short, self.small)[0] > room:
             kept = max(8, kept - -(-kept // 16))
@@ -197,75 +193,67 @@ class Page:
 
     def _entries(self) -> list[_Entry]:
         found = [_Entry(label=e.label, share=e.share_words, colour=e.colour) for e in self.chart.legend]
-        names = set()
-        for layer in (layer for panel in self.chart.panels for layer in panel.layers):
-            if isinstance(layer, FieldLayer | ImagesLayer) or not layer.name or layer.name in names:
-                continue
-            names.add(layer.name)
-            if isinstance(layer, LinesLayer | PointsLayer):
-                found.append(_Entry(label=layer.name, layer=layer))
-            else:
-                colour = layer.colour if isinstance(layer, BandLayer) else (layer.colours or ("",))[0]
-                opacity = style.BAND if isinstance(layer, BandLayer) else 1.0
-                found.append(_Entry(label=layer.name, colour=colour or style.PRINT.quiet, opacity=opacity))
+        for layer in self.chart.named_layers:
+            match layer:
+                case BandLayer():
+                    colour = layer.colour or style.PRINT.quiet
+                    found.append(_Entry(label=layer.name, colour=colour, opacity=style.BAND))
+                case BarsLayer():
+                    found.append(_Entry(label=layer.name, colour=(*layer.colours, style.PRINT.quiet)[0]))
+                case _:
+                    found.append(_Entry(label=layer.name, layer=layer))
         return found
 
-    def _flow(self, entries: list[_Entry], left: float, width: float) -> list[list[_Placed]]:
-        """The entries broken into lines: from where the panels begin, or the whole width when that takes over two."""
-        placed: list[list[_Placed]] = []
+    def _flow(self, entries: list[_Entry], left: float, width: float) -> list[list[_Entry]]:
+        """Break the entries into lines that begin with the panels, or at the page's edge where that takes over two."""
+        lines: list[list[_Entry]] = []
         for start in (left, _EDGE):
-            placed, x = [], width
+            lines, x = [], width
             for entry in entries:
-                beside = entry.sample + (0.04 if entry.sample else 0)
+                beside = entry.indent
                 beside += 0.04 + self._measure(entry.share, self.small)[0] if entry.share else 0
-                entry = replace(entry, label=self._shortened(entry.label, width - 2 * _EDGE - beside))
-                label = self._measure(entry.label, self.small)[0]
-                across = beside + label
-                if not placed or x + across > width - _EDGE:
-                    placed.append([])
+                words = self._shortened(entry.label, width - 2 * _EDGE - beside)
+                label = self._measure(words, self.small)[0]
+                if not lines or x + (beside + label) > width - _EDGE:
+                    lines.append([])
                     x = start
-                placed[-1].append(_Placed(entry, x, label))
-                x += across + 0.11
-            if len(placed) <= 2:
+                lines[-1].append(replace(entry, label=words, x=x, width=label))
+                x += beside + label + 0.11
+            if len(lines) <= 2:
                 break
-        return placed
+        return lines
 
-    def _legend(self, lines: list[list[_Placed]]) -> None:
+    def _legend(self, lines: list[list[_Entry]]) -> None:
         inches = self.figure.dpi_scale_trans
         for number, line in enumerate(lines):
             y = _EDGE + (len(lines) - 1 - number + 0.3) * self._line
             middle = y + 0.36 * self.small * _POINT  # of the small letters
-            for item in line:
-                entry, x = item.entry, item.x
+            for entry in line:
+                x, side = entry.x, entry.sample
                 if isinstance(entry.layer, LinesLayer):
                     for stroke in line_styles(entry.layer):
-                        ends = ([x, x + entry.sample], [middle, middle])
-                        self.figure.add_artist(Line2D(*ends, transform=inches, **stroke))
+                        self.figure.add_artist(Line2D([x, x + side], [middle, middle], transform=inches, **stroke))
                 elif entry.layer:
-                    colour = (entry.layer.colours or (style.PRINT.ink,))[0]
-                    mark = mark_style(entry.layer, colour)
-                    self.figure.add_artist(Line2D([x + entry.sample / 2], [middle], transform=inches, **mark))
+                    mark = mark_style(entry.layer, (*entry.layer.colours, style.PRINT.ink)[0])
+                    self.figure.add_artist(Line2D([x + side / 2], [middle], transform=inches, **mark))
                 elif entry.colour:
-                    corner = (x, middle - entry.sample / 2)
-                    size = (entry.sample, entry.sample)
-                    self.figure.add_artist(
-                        Rectangle(corner, *size, fc=entry.colour, alpha=entry.opacity, lw=0, transform=inches)
-                    )
-                x += entry.sample + (0.04 if entry.sample else 0)
+                    look: dict[str, Any] = {"fc": entry.colour, "alpha": entry.opacity, "lw": 0}
+                    self.figure.add_artist(Rectangle((x, middle - side / 2), side, side, transform=inches, **look))
+                x += entry.indent
                 self._write(entry.label, x, y, size=self.small)
                 if entry.share:
-                    self._write(entry.share, x + item.label + 0.04, y, size=self.small, colour=style.PRINT.quiet)
+                    self._write(entry.share, x + entry.width + 0.04, y, size=self.small, colour=style.PRINT.quiet)
 
 
 def _folded(words: str, lines: int) -> str:
-    """Words in so many lines of about the same length, or in fewer."""
+    """Text in at most this many lines of about the same length."""
     lengths = range(-(-len(words) // lines), len(words) + 1)
     folded = (textwrap.wrap(words, length, break_long_words=False) for length in lengths)
     return "\n".join(next(parts for parts in folded if len(parts) <= lines))
 
 
 def _aspect(panel: Panel, axes: Axes) -> float:
-    """Height / width of a panel, NaN where it is free."""
+    """Height / width of a panel; NaN where any will do."""
     if panel.kind == "polar":
         return 1.0
     if panel.kind == "image" or panel.isometric:

@@ -1,4 +1,4 @@
-"""One panel drawn with matplotlib: axes, layers, scale bar, words on the picture. Used by `page` alone."""
+"""One panel drawn with matplotlib: axes, layers, scale bar, labels. Used by `page` alone."""
 
 from __future__ import annotations
 
@@ -38,19 +38,19 @@ _MARKERS = {"circle": "o", "ring": "o", "cross": "x", "square": "s", "diamond": 
 
 
 def draw_panel(figure: Figure, panel: Panel, small: float, thumbnail: float = 1.0) -> Axes:
-    """Draw a panel somewhere on a figure; the page moves it to its place.
+    """Draw a panel anywhere on a figure; the page moves it to its place.
 
     Args:
-        figure: what to draw on.
-        panel: what to draw.
-        small: size of words on the picture, in points.
-        thumbnail: factor for the size of thumbnails, less than 1 in a small panel.
+        figure: the figure to draw on.
+        panel: the panel to draw.
+        small: font size of labels in the picture, in points.
+        thumbnail: factor on the size of thumbnails, less than 1 in a small panel.
 
     Returns:
         The panel's axes.
 
     Raises:
-        ValueError: if a polar panel holds a field or thumbnails, which have no place there.
+        ValueError: if a polar panel holds a field or thumbnails, which cannot be drawn there.
     """
     polar = panel.kind == "polar"
     if polar and any(isinstance(layer, FieldLayer | ImagesLayer) for layer in panel.layers):
@@ -64,7 +64,7 @@ def draw_panel(figure: Figure, panel: Panel, small: float, thumbnail: float = 1.
         axes.spines[:].set_visible(False)
     else:
         _plain_axes(axes, panel)
-    # thumbnails last: their words keep inside the limits, which the other layers may set
+    # thumbnails last: their labels stay inside the limits, which the other layers may set
     for number, layer in sorted(enumerate(panel.layers), key=lambda item: isinstance(item[1], ImagesLayer)):
         if isinstance(layer, ImagesLayer):
             layer = replace(layer, size=thumbnail * layer.size)
@@ -74,18 +74,20 @@ def draw_panel(figure: Figure, panel: Panel, small: float, thumbnail: float = 1.
         _scale_bar(axes, panel, small)
     for side, axis in ((axes.xaxis, panel.x), (axes.yaxis, panel.y)):
         if axis.scale == "log":
-            if axis.ticks is None:
-                _log_ticks(side)
-            side.set_minor_formatter(NullFormatter())  # else ticks that nobody asked for get words
+            if axis.ticks is None:  # plain numbers, with 2 and 5 between the powers of ten where these are few
+                low, high = side.get_view_interval()
+                side.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if high < 150 * low else (1.0,)))
+                side.set_major_formatter(FuncFormatter(lambda value, place: f"{value:g}"))
+            side.set_minor_formatter(NullFormatter())  # no labels at minor ticks
     return axes
 
 
 def colour_bar(figure: Figure, scale: Scale) -> Axes:
-    """Draw a colour bar somewhere on a figure; the page moves it to its place.
+    """Draw a colour bar anywhere on a figure; the page moves it to its place.
 
     Args:
-        figure: what to draw on.
-        scale: what the bar shows.
+        figure: the figure to draw on.
+        scale: the scale that the bar shows.
 
     Returns:
         The bar's axes.
@@ -94,7 +96,7 @@ def colour_bar(figure: Figure, scale: Scale) -> Axes:
     axes: Axes = figure.add_axes((0.85, 0.2, 0.02, 0.6))
     ramp = style.scale_colours(np.linspace(low, high, 256)[:, None], scale.palette, scale.limits)
     axes.imshow(ramp, extent=(0, 1, low, high), aspect="auto", origin="lower", interpolation="bilinear")
-    axes.set_zorder(-1)  # below the words and thumbnails of the panel beside it
+    axes.set_zorder(-1)  # below the labels and thumbnails of the panel to its left
     axes.set(xticks=[], ylim=(low, high), ylabel=readable(scale.title))
     axes.yaxis.tick_right()
     axes.yaxis.set_label_position("right")
@@ -105,7 +107,7 @@ def colour_bar(figure: Figure, scale: Scale) -> Axes:
 
 
 def line_styles(layer: LinesLayer) -> list[dict[str, Any]]:
-    """What matplotlib draws a layer's lines with, lowest first: the halo where the role has one, then the line."""
+    """Matplotlib's styles of a layer's lines, lowest first: the halo where the role has one, then the line."""
     stroke = style.STROKES[layer.role]
     dash = layer.dash if layer.dash != "solid" else stroke.dash
     colour = layer.colour or style.stroke_colour(layer.role, style.PRINT)
@@ -114,7 +116,7 @@ def line_styles(layer: LinesLayer) -> list[dict[str, Any]]:
 
 
 def mark_style(layer: PointsLayer, colour: str) -> dict[str, Any]:
-    """What matplotlib draws a layer's marks with."""
+    """Matplotlib's style of a layer's marks."""
     hollow = layer.marker in ("ring", "cross")
     return {
         "linestyle": "none",
@@ -140,30 +142,19 @@ def _plain_axes(axes: Axes, panel: Panel) -> None:
 
 
 def _polar_axes(axes: PolarAxes, panel: Panel) -> None:
-    axes.set(xlabel=readable(panel.y.title), yscale=panel.y.scale)  # angles need no words, the radius does
+    axes.set(xlabel=readable(panel.y.title), yscale=panel.y.scale)  # only the radius needs a title
     axes.grid(True)
     axes.set_axisbelow(True)
     axes.tick_params(axis="y", labelcolor=_QUIET)
     axes.yaxis.set_major_locator(MaxNLocator(nbins=5, steps=[1, 2, 5, 10]))
     _set_ticks(axes.xaxis, panel.x)
     _set_ticks(axes.yaxis, panel.y)
-    if panel.x.ticks is not None:  # words begin at the rim, and do not lie across it
+    if panel.x.ticks is not None:  # labels begin at the rim instead of lying across it
         axes.tick_params(axis="x", pad=0)
         for words, (angle, _) in zip(axes.get_xticklabels(), panel.x.ticks, strict=True):
             across = round(math.cos(angle), 6)
-            words.set(text=textwrap.fill(words.get_text(), 16), ha=_towards(across, ("right", "left")))
-
-
-def _towards(across: float, ends: tuple[str, str]) -> str:
-    """One of two ends by a sign, the centre for 0."""
-    return "center" if across == 0 else ends[across > 0]
-
-
-def _log_ticks(side: Any) -> None:
-    """Plain numbers, with 2 and 5 between the powers of ten where there are few of them."""
-    low, high = side.get_view_interval()
-    side.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if high < 150 * low else (1.0,)))
-    side.set_major_formatter(FuncFormatter(lambda value, place: f"{value:g}"))
+            end = "center" if across == 0 else "left" if across > 0 else "right"
+            words.set(text=textwrap.fill(words.get_text(), 16), ha=end)
 
 
 def _set_ticks(side: Any, axis: Axis) -> None:
@@ -180,7 +171,7 @@ def _set_limits(axes: Axes, panel: Panel) -> None:
 
 
 def _scale_bar(axes: Axes, panel: Panel, small: float) -> None:
-    """A bar with its length on a white plate, so that no line runs through the words."""
+    """A bar with its length on a white plate, so that no line runs through the text."""
     left, right = axes.get_xlim()
     length = style.round_length(right - left)
     across, up = panel.scale_bar_corner
@@ -213,7 +204,7 @@ def _label(
     ha: str,
     va: str,
 ) -> None:
-    """Words on a picture with a light halo, nothing when the position is outside; the words themselves stay text."""
+    """A label with a light halo, hidden when its position is outside the picture; the label itself stays text."""
     halo = Stroke(linewidth=1.8, foreground=style.HALO, joinstyle="round")
     for zorder, effects in ((3.1, [halo]), (3.2, [])):
         note = axes.annotate(
@@ -235,13 +226,12 @@ def _label(
 def _draw_layer(axes: Axes, layer: Layer, small: float, *, zorder: float) -> None:
     match layer:
         case FieldLayer():
-            smoothing = "bilinear" if layer.smooth else "nearest"
             axes.imshow(
                 layer.colours,
                 extent=layer.edges,
                 origin="lower",
                 aspect="auto",
-                interpolation=smoothing,
+                interpolation="bilinear" if layer.smooth else "nearest",
                 zorder=zorder,
             )
         case LinesLayer():
@@ -277,12 +267,9 @@ def _draw_points(axes: Axes, layer: PointsLayer, small: float, zorder: float) ->
             halo = mark_style(layer, style.HALO)
             axes.plot(*chosen.T, zorder=zorder, **{**halo, "markeredgewidth": halo["markeredgewidth"] + 1.2})
         axes.plot(*chosen.T, zorder=zorder, **mark_style(layer, colour))
-    beside = layer.size / 2 + 2
     for (x, y), words in zip(layer.positions, layer.labels, strict=False):
-        alone = layer.marker == "none"
-        ha = _inwards(axes, x) if alone else "left"
-        offset = (0.0 if alone else beside, 0.0)
-        _label(axes, words, (float(x), float(y)), small, offset=offset, ha=ha, va="center")
+        ha, aside = (_inwards(axes, x), 0.0) if layer.marker == "none" else ("left", layer.size / 2 + 2)
+        _label(axes, words, (float(x), float(y)), small, offset=(aside, 0.0), ha=ha, va="center")
 
 
 def _draw_images(axes: Axes, layer: ImagesLayer, small: float) -> None:
@@ -296,16 +283,16 @@ def _draw_images(axes: Axes, layer: ImagesLayer, small: float) -> None:
         thumbnail = AnnotationBbox(picture, (x, y), pad=0, bboxprops=box, annotation_clip=True, zorder=3)
         thumbnail.set_in_layout(False)
         axes.add_artist(thumbnail)
-        # words stay inside the picture: above a thumbnail at its lower edge, inwards from one at a side
+        # labels stay inside the picture: above a thumbnail at its lower edge, inwards from one at a side
         ha = _inwards(axes, x)
         aside = {"left": -layer.size / 2, "right": layer.size / 2, "center": 0.0}[ha]
-        aside = 0.0 if min(x - left, right - x) < 0.05 * (right - left) else aside  # it sticks out of the picture
+        aside = 0.0 if min(x - left, right - x) < 0.05 * (right - left) else aside  # a thumbnail across the edge
         away, va = (1, "bottom") if (y - low) / (high - low) < 0.15 else (-1, "top")
         offset = (aside, away * (layer.size / 2 + 2.5))
         _label(axes, layer.words(index), (float(x), float(y)), small, offset=offset, ha=ha, va=va)
 
 
 def _inwards(axes: Axes, x: float) -> str:
-    """Which end of words to hold at x, so that they stay inside the picture."""
+    """The end at which to anchor a label at x, so that it stays inside the picture."""
     left, right = axes.get_xlim()
     return style.inwards((x - left) / (right - left))

@@ -1,7 +1,7 @@
-"""Draw a `Chart` on paper: PDF, SVG or PNG of a true width in mm, the same bytes each time, with the recipe inside.
+"""Draw a `Chart` on paper: PDF, SVG or PNG of a given width in mm, the same bytes each time, with the recipe inside.
 
-Matplotlib without pyplot: no browser and no display is needed. A page is laid out from its content: the panels take
-all the width that ticks, titles and colour bars leave, an isometric panel keeps its shape, and the height follows.
+It uses matplotlib without pyplot, and needs neither a browser nor a display. The panels take all the width that ticks,
+titles and colour bars leave, an isometric panel keeps its shape, and the height of the page follows.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ Format = Literal["pdf", "svg", "png"]
 FORMATS: tuple[Format, ...] = get_args(Format)
 Font = Literal["sans", "serif"]
 
-# rcParams are one table for the whole process: figures are drawn and saved one at a time, each under our settings,
-# and the caller's come back. A second thread waits; it would otherwise draw with settings half its own.
+# rcParams are global to the process: figures are drawn and saved one at a time, each with our settings, and those of
+# the caller are restored. A second thread waits; it would otherwise draw with a mixture of settings.
 _LOCK = threading.RLock()
-# the caller's settings must not shine through either; a backend is neither needed nor touched
+# our settings start from matplotlib's defaults, not from the caller's; a backend is neither needed nor touched
 _DEFAULTS: dict[Any, Any] = {
     name: value for name, value in rcParamsDefault.items() if not name.startswith(("backend", "interactive", "toolbar"))
 }
@@ -44,14 +44,13 @@ def draw(
 
     Args:
         chart: what to draw.
-        width_mm: width of the page in mm; `style.WIDTHS` holds those of journals. The height follows from the content.
-        font_size: of axis titles in points; ticks, legend and labels are 7/8 of it.
+        width_mm: width of the page; `style.WIDTHS` holds those of journals. The height follows from the content.
+        font_size: of axis titles in points; ticks, legend and labels have 7/8 of it.
         font: "sans" or "serif".
         dpi: resolution that fields are resampled to; lines and text are vectors.
 
     Returns:
-        A figure without pyplot. To write it to a file, take `figure_bytes` or `write_figure`, which also make the
-        bytes repeatable.
+        A figure without pyplot. To write a file, use `figure_bytes` or `write_figure`, whose bytes are repeatable.
 
     Raises:
         ValueError: if a size or the font is not one of those above, or a polar panel holds a field or thumbnails.
@@ -59,7 +58,7 @@ def draw(
     chart = with_known_letters(chart)
     with page_settings(font, font_size, "".join(words_in(chart))):
         figure = _page(chart, width_mm, font_size, dpi).figure
-        figure.draw_without_rendering()  # makes the last ticks under the settings of now, not of whoever saves it
+        figure.draw_without_rendering()  # makes the last ticks with these settings, not with those when saved
     return figure
 
 
@@ -107,11 +106,11 @@ def write_figure(
     font: Font = "sans",
     dpi: int = 300,
 ) -> None:
-    """Write a chart to a file; the ending of its name, .pdf, .svg or .png, says which kind.
+    """Write a chart to a file, in the format of the name's ending: .pdf, .svg or .png.
 
     Args:
         chart: what to draw.
-        path: where to; a file that is there is replaced, whole or not at all.
+        path: of the file; an existing one is replaced, completely or not at all.
         width_mm: as for `draw`.
         font_size: as for `draw`.
         font: as for `draw`.
@@ -124,36 +123,34 @@ def write_figure(
     ending = Path(path).suffix.removeprefix(".").lower()
     if ending not in FORMATS:
         raise ValueError(f"expected a name ending in .pdf, .svg or .png, got {Path(path).name!r}")
-    data = figure_bytes(chart, ending, width_mm=width_mm, font_size=font_size, font=font, dpi=dpi)
-    write_whole(path, data)
+    write_whole(path, figure_bytes(chart, ending, width_mm=width_mm, font_size=font_size, font=font, dpi=dpi))
 
 
 def _metadata(chart: Chart, format: Format) -> dict[str, str | None]:
-    """Everything that says what a file is, and nothing that differs between two runs."""
+    """Title, recipe and program, without dates: the same in every run."""
     title = readable(chart.title or chart.name)
     recipe = None if chart.recipe is None else recipe_text(chart.recipe)
     program = "Boundary Atlas"
     if format == "pdf":
         return {"Title": title, "Subject": recipe, "Creator": program, "Producer": None, "CreationDate": None}
-    entries = {"Title": title, "Description": recipe}
-    named = {name: entry for name, entry in entries.items() if entry is not None}
+    named = {"Title": title} | ({} if recipe is None else {"Description": recipe})
     return {**named, "Creator": program, "Date": None} if format == "svg" else {**named, "Software": program}
 
 
 @contextmanager
 def page_settings(font: str, font_size: float, words: str = "") -> Iterator[None]:
-    """Matplotlib's settings of a page, while one figure at a time is drawn and saved; the caller's come back.
+    """Matplotlib's settings for a page, while one figure at a time is drawn and saved; the caller's are restored.
 
     Args:
         font: "sans" or "serif".
         font_size: in points.
-        words: all that will be set; letters that the fonts of pages lack are lent by others.
+        words: all text that will be set; other fonts supply letters that those of pages lack.
 
     Yields:
         Nothing.
 
     Raises:
-        ValueError: if the font is not one of these, or the size not from 3 to 72.
+        ValueError: if the font is neither, or the size not from 3 to 72.
     """
     if font not in style.FONTS:
         raise ValueError(f"expected one of the fonts {', '.join(style.FONTS)}, got {font!r}")

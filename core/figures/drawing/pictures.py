@@ -1,6 +1,6 @@
-"""Pictures side by side in one panel: images, maps and supports, each with a word above it.
+"""Images, maps and supports as pictures: alone, or side by side in one panel with labels above.
 
-A montage is one panel, not a grid of panels, so that its pictures keep their shape and stand close on paper and screen.
+A montage is one panel, not a grid of panels, so that its pictures keep their shape and stay close together.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from core.figures.drawing import style
 from core.figures.drawing.chart import Axis, FieldLayer, Layer, Panel, PointsLayer, Scale
 
 _GAP = 0.06  # between pictures, in shares of their side
-_WORDS = 0.2  # above each, for its word
+_WORDS = 0.2  # above each, for its label
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Picture:
-    """A picture with its word: uint8 (height, width, 3), row 0 on top."""
+    """A picture with its label: uint8 (height, width, 3), row 0 on top."""
 
     colours: np.ndarray
     label: str = ""
@@ -42,29 +42,42 @@ def picture_field(colours: np.ndarray, scale: Scale | None = None, hover: np.nda
     Args:
         colours: uint8 (height, width, 3).
         scale: of a map of numbers.
-        hover: numbers to say under the pointer, (height, width); NaN for nothing.
+        hover: (height, width), numbers to show under the pointer; NaN for none.
 
     Returns:
         A field; y is minus the row, so that up is up.
     """
     height, width = colours.shape[:2]
-    words: tuple[str, ...] = ()
-    index = None
-    if hover is not None:
-        texts = [
-            "" if np.isnan(value) else f"row {row}, column {column}: {value:.3g}"
-            for (row, column), value in np.ndenumerate(hover)
-        ]
-        words, index = tuple(texts), np.arange(len(texts)).reshape(hover.shape)
-        index = np.where(np.isnan(hover), -1, index)[::-1]
-    return FieldLayer(
+    field = FieldLayer(
         x=np.arange(width, dtype=np.float64),
         y=np.arange(1 - height, 1, dtype=np.float64),
         colours=colours[::-1],
         scale=scale,
-        hover=words,
-        hover_index=index,
     )
+    if hover is None:
+        return field
+    texts = tuple(
+        "" if np.isnan(value) else f"row {row}, column {column}: {value:.3g}"
+        for (row, column), value in np.ndenumerate(hover)
+    )
+    index = np.where(np.isnan(hover), -1, np.arange(len(texts)).reshape(hover.shape))
+    return replace(field, hover=texts, hover_index=index[::-1])
+
+
+def frame_at(left: float, image: np.ndarray, name: str = "") -> FieldLayer:
+    """A frame of a film strip: an image as a field one unit wide, on the line y = 0.
+
+    Args:
+        left: x of its left edge.
+        image: (c, height, width) in [0, 1].
+        name: of the layer.
+
+    Returns:
+        A field with square pixels.
+    """
+    height, width = image.shape[1:]
+    x, y = ((np.arange(count) + 0.5) / width for count in (width, height))
+    return FieldLayer(x=left + x, y=y, colours=photograph(image)[::-1], name=name)
 
 
 def map_panel(values: np.ndarray, scale: Scale, title: str = "") -> Panel:
@@ -73,7 +86,7 @@ def map_panel(values: np.ndarray, scale: Scale, title: str = "") -> Panel:
     Args:
         values: (height, width), NaN grey.
         scale: what the colours mean.
-        title: above it.
+        title: of the panel.
 
     Returns:
         A panel without axes; x is the column and y minus the row.
@@ -82,10 +95,10 @@ def map_panel(values: np.ndarray, scale: Scale, title: str = "") -> Panel:
 
 
 def on_axes(panel: Panel) -> Panel:
-    """A picture or map with axes that count its columns and rows, so that the plane viewer can show it and be clicked.
+    """A picture or map with axes that count its columns and rows, for the plane viewer, which reports clicks.
 
     Args:
-        panel: whose first layer is a field as `picture_field` makes it.
+        panel: a panel whose first layer is a field from `picture_field`.
 
     Returns:
         The same panel, isometric; row 0 is on top.
@@ -109,22 +122,22 @@ def montage(pictures: Sequence[Picture], columns: int, title: str = "") -> Panel
     Args:
         pictures: at least one, all of one size.
         columns: of the grid.
-        title: above it.
+        title: of the panel.
 
     Returns:
-        A panel without axes, one step for each pixel of a picture.
+        A panel without axes, in units of a picture's pixels.
     """
     height, width = pictures[0].colours.shape[:2]
     across, down = width * (1 + _GAP), height * (1 + _WORDS)
     layers: list[Layer] = []
     places = []
     left_most, right_most = -0.5, columns * across - width * _GAP - 0.5
-    aside = {"left": -width / 2, "center": 0.0, "right": width / 2}  # words are held by the end that is inwards
+    aside = {"left": -width / 2, "center": 0.0, "right": width / 2}  # labels are anchored at their outer end
     for place, picture in enumerate(pictures):
         row, column = divmod(place, columns)
-        field = picture_field(picture.colours)
         left, top = column * across, -row * down
-        layers.append(FieldLayer(x=field.x + left, y=field.y + top, colours=field.colours))
+        field = picture_field(picture.colours)
+        layers.append(replace(field, x=field.x + left, y=field.y + top))
         middle = left + (width - 1) / 2
         held = style.inwards((middle - left_most) / (right_most - left_most)) if columns > 1 else "center"
         places.append((middle + aside[held], top + 0.5 + _WORDS * height / 2))
@@ -137,5 +150,5 @@ def montage(pictures: Sequence[Picture], columns: int, title: str = "") -> Panel
         kind="image",
         title=title,
         x=Axis(limits=(left_most, right_most)),
-        y=Axis(limits=(0.5 - rows * down + height * (_WORDS), 0.5 + _WORDS * height)),
+        y=Axis(limits=(0.5 - rows * down + height * _WORDS, 0.5 + _WORDS * height)),
     )

@@ -1,8 +1,8 @@
-"""The recipe inside a file: every exported figure and saved result says how to make it again.
+"""The recipe inside a file: every exported figure and saved result holds what reproduces it.
 
-It is ASCII JSON in the places that PDF, SVG and PNG readers keep: the PDF's Subject, the SVG's dc:description, the
-PNG's text entry Description, the GIF's comment. Interactive pages carry it in a script element that is no script,
-tables in their first line, saved results in their header.
+It is ASCII JSON in a standard place of each format: the PDF's Subject, the SVG's dc:description, the PNG's text entry
+Description, the GIF's comment. Interactive pages hold it in a script element of type JSON, tables in their first line,
+saved results in their header.
 """
 
 from __future__ import annotations
@@ -26,18 +26,18 @@ from core.runtime.sandbox import Limits, isolated
 
 RECIPE_ID = "boundary-atlas-recipe"  # of the script element of an interactive page
 _IN_KITS = "recipe.json"
-_SMALL = 1 << 20  # bytes of a text that is read at once
+_SMALL = 1 << 20  # bytes: a text up to this size is read in this process
 _BLANK = b"\xef\xbb\xbf \t\r\n"
-_MOST_BYTES = 16 << 20  # of a member of an archive that is unpacked; headers are a few kilobytes
+_MOST_BYTES = 16 << 20  # of an archive's member to unpack; headers are a few kilobytes
 
 
 def recipe_text(recipe: Mapping[str, Any]) -> str:
-    """A recipe as it stands inside a file: one line of ASCII JSON, the same for equal recipes."""
+    """A recipe as stored in files: one line of ASCII JSON, the same for equal recipes."""
     return json.dumps(recipe, sort_keys=True, allow_nan=False, default=_plain)
 
 
 def _plain(value: Any) -> Any:
-    """Mappings that are no dict, and NumPy's numbers, as JSON knows them."""
+    """Mappings other than dict, and NumPy's numbers, as JSON's types."""
     if isinstance(value, Mapping):
         return dict(value)
     if isinstance(value, np.generic | np.ndarray):
@@ -48,16 +48,16 @@ def _plain(value: Any) -> Any:
 def read_recipe(source: Path | str | bytes) -> dict[str, Any]:
     """Read the recipe out of a figure (PDF, SVG, PNG, GIF, HTML), a result (.npz, .csv), a JSON file or a kit.
 
-    Small texts that are the recipe itself are read at once; every other file in a process of its own.
+    Small JSON texts and tables are read in this process, every other file in a separate one.
 
     Args:
-        source: a path, or the bytes of the file. What it is follows from the content, not from the name.
+        source: a path, or the bytes of the file. The format follows from the content, not from the name.
 
     Returns:
-        The recipe, as JSON gives it: tuples have become lists.
+        The recipe as JSON holds it: tuples are lists.
 
     Raises:
-        RecipeError: if no recipe is inside, or the file takes too much to be read, in one sentence fit for a page.
+        RecipeError: if no recipe is inside, or reading the file takes too much time or memory.
         OSError: if the path cannot be read.
     """
     given: dict[str, Any] = {"data": source} if isinstance(source, bytes) else {"path": str(Path(source).absolute())}
@@ -74,7 +74,7 @@ def read_recipe(source: Path | str | bytes) -> dict[str, Any]:
 
 
 def _start(source: Path | str | bytes) -> tuple[str, int, bytes]:
-    """What a file is called, its bytes in all, and the first of them."""
+    """The name of a file, its size in bytes, and its first bytes."""
     if isinstance(source, bytes):
         return "the file", len(source), source[:1024]
     path = Path(source)
@@ -86,8 +86,8 @@ def recipe_inside(progress: Callable[[float], None], data: bytes = b"", path: st
     """The recipe inside a file, as JSON.
 
     Args:
-        progress: not called: there is no telling how far it is.
-        data: the bytes of the file, where there is no path.
+        progress: not called; the fraction done is unknown.
+        data: the bytes of the file, if there is no path.
         path: of the file.
 
     Returns:
@@ -115,7 +115,7 @@ def recipe_inside(progress: Callable[[float], None], data: bytes = b"", path: st
     return written
 
 
-# What a damaged file, or one of another kind or with a password, does to a parser that expects a good one
+# what parsers raise on a damaged file, and on one of another kind or with a password
 _OF_PARSERS = (
     ValueError,
     LookupError,
@@ -136,11 +136,11 @@ _OF_PARSERS = (
 
 
 def _reader(data: bytes, start: bytes) -> tuple[str, Callable[[bytes], str]]:
-    """What a file is by its content, in words, and what finds the text in it that may be a recipe.
+    """The kind of a file by its content, in words, and the function that extracts the text of a recipe.
 
     Args:
         data: the whole file.
-        start: its first bytes, without blanks.
+        start: its first bytes, without leading blanks.
     """
     if b"%PDF-" in data[:1024]:
         return "PDF", _in_pdf
@@ -191,7 +191,7 @@ def _in_archive(data: bytes) -> str:
         if archive.getinfo("result.npy").file_size > _MOST_BYTES:
             return ""
         member = io.BytesIO(archive.read("result.npy"))
-    # one word of known length, before NumPy makes room for whatever shape the file claims
+    # check that it is one string, before NumPy allocates memory for any shape that the file claims
     np.lib.format.read_magic(member)
     shape, _, kind = np.lib.format.read_array_header_1_0(member)
     if shape != () or kind.kind != "U" or kind.itemsize > _MOST_BYTES:
@@ -200,14 +200,13 @@ def _in_archive(data: bytes) -> str:
 
 
 def _in_page(data: bytes) -> str:
-    """What stands in the page's recipe element; the JSON in it is escaped so that it holds no "<"."""
-    opening = f'<script type="application/json" id="{RECIPE_ID}">'.encode()
-    _, found, rest = data.partition(opening)
-    return rest.partition(b"</script>")[0].decode("utf-8", "replace") if found else ""
+    """The content of the page's recipe element; its JSON is escaped and holds no "<"."""
+    rest = data.partition(f'<script type="application/json" id="{RECIPE_ID}">'.encode())[2]
+    return rest.partition(b"</script>")[0].decode("utf-8", "replace")
 
 
 def _in_svg(data: bytes) -> str:
-    """The text of the first dc:description; a file that declares entities is refused, none is ever expanded."""
+    """The text of the first dc:description; a file that declares entities is refused, so none is ever expanded."""
     found: list[str] = []
     inside = done = False
 

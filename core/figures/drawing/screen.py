@@ -1,4 +1,4 @@
-"""Draw a `Chart` on a screen with Plotly: hover, zoom, light and dark. Pictures keep their colours in both themes."""
+"""Draw a `Chart` on screen with Plotly: hover, zoom, light and dark. Pictures keep their colours in both themes."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from core.figures.drawing.chart import (
     BandLayer,
     BarsLayer,
     Chart,
-    FieldLayer,
-    ImagesLayer,
     LegendEntry,
     LinesLayer,
+    NamedLayer,
+    Panel,
     PointsLayer,
 )
 from core.figures.drawing.glyphs import with_known_letters
@@ -29,18 +29,19 @@ _SIDE = 560  # of a single picture; of several in a row:
 _SMALLER_SIDE = 420
 _ROUND = 330  # of a polar panel
 _CURVES = 340  # height of a panel of curves
-_SMALL_CURVES, _LOW_CURVES, _SMALL_FROM = 170, 250, 3  # in a grid, and in a column, of at least so many panels
-_PAGE = 720  # the width of a page, about
+_SMALL_CURVES, _LOW_CURVES = 170, 250  # in a grid, and in a column,
+_SMALL_FROM = 3  # of at least this many panels
+_PAGE = 720  # the approximate width of a page
 _GAP = 84  # between panels: ticks and titles of an axis
-_BARS = 84  # a colour bar with its words
+_BARS = 84  # a colour bar with its labels
 _LEFT, _RIGHT, _ABOVE, _BELOW = 60, 20, 34, 58  # around the plots; Plotly's buttons lie above
-_BESIDE = 112  # a polar panel: words of a direction
+_BESIDE = 112  # around a polar panel: labels of directions
 _LINE = 21  # of the legend
-_TAG = re.compile("<[^>]*>|&[^;]*;")  # what takes no room in a legend
+_TAG = re.compile("<[^>]*>|&[^;]*;")  # takes no room in a legend
 
 
 def page_bytes(chart: Chart) -> bytes:
-    """A chart as one interactive HTML page that needs no network, the recipe inside: the same bytes each time.
+    """A chart as one interactive HTML page, with the recipe inside and no need for a network: the same bytes each time.
 
     Args:
         chart: what to draw.
@@ -49,17 +50,15 @@ def page_bytes(chart: Chart) -> bytes:
         UTF-8 HTML with Plotly's script in it, about 5 MB.
     """
     chart = with_known_letters(chart)
-    figure = draw(chart)
-    body = figure.to_html(full_html=False, include_plotlyjs=True, div_id="chart", config={"displaylogo": False})
+    body = draw(chart).to_html(full_html=False, include_plotlyjs=True, div_id="chart", config={"displaylogo": False})
     recipe = recipe_text(chart.recipe or {}).replace("<", "\\u003c")
-    words = markup(chart.caption)
-    title = markup(f"Boundary Atlas: {chart.name}")
-    page = (
-        f'<!DOCTYPE html><html lang="en"><head><meta charset="utf-8"><title>{title}</title>'
+    return (
+        '<!DOCTYPE html><html lang="en"><head><meta charset="utf-8">'
+        f"<title>{markup(f'Boundary Atlas: {chart.name}')}</title>"
         f'<script type="application/json" id="{RECIPE_ID}">{recipe}</script></head>'
-        f'<body style="margin:2rem auto;max-width:60rem;font-family:sans-serif">{body}<p>{words}</p></body></html>\n'
-    )
-    return page.encode()
+        '<body style="margin:2rem auto;max-width:60rem;font-family:sans-serif">'
+        f"{body}<p>{markup(chart.caption)}</p></body></html>\n"
+    ).encode()
 
 
 def draw(chart: Chart, *, dark: bool = False, legend: bool = True) -> go.Figure:
@@ -67,15 +66,15 @@ def draw(chart: Chart, *, dark: bool = False, legend: bool = True) -> go.Figure:
 
     Args:
         chart: what to draw.
-        dark: ink on a dark page; pictures and the lines on them stay as they are.
-        legend: whether the figure holds the legend, rather than the page beside it.
+        dark: draw for a dark page; pictures and the lines on them keep their colours.
+        legend: draw the legend inside the figure; otherwise the page shows it.
 
     Returns:
-        A figure, as wide as the page unless all panels keep a shape of their own; `layout.meta` holds `alt`, `caption`
-        and `name`.
+        A figure as wide as the page, or of fixed width if all panels have a fixed shape; `layout.meta` holds `alt`,
+        `caption` and `name`.
 
     Raises:
-        ValueError: if a polar panel holds a field or thumbnails, which have no place there.
+        ValueError: if a polar panel holds a field or thumbnails, which cannot be drawn there.
     """
     chart = with_known_letters(chart)
     theme = style.DARK if dark else style.LIGHT
@@ -84,7 +83,7 @@ def draw(chart: Chart, *, dark: bool = False, legend: bool = True) -> go.Figure:
     polar = all(panel.kind == "polar" for panel in chart.panels)
     side = _ROUND if polar else (_SIDE if chart.columns == 1 else _SMALLER_SIDE) if pictured else _CURVES
     bars = _BARS if any(panel.scales for panel in chart.panels) else 0
-    # only pictures have a width of their own; the others take the page's, which is guessed for what stands beside them
+    # only pictures have a fixed width; curves take the page's, which is guessed to place what lies around them
     gap, below = _gaps(chart)
     across = chart.columns * (side if fixed else 640 / chart.columns) + (chart.columns - 1) * (gap + bars)
     heights = [_height(chart, row, side) for row in range(chart.rows)]
@@ -99,20 +98,19 @@ def draw(chart: Chart, *, dark: bool = False, legend: bool = True) -> go.Figure:
     )
     for place, panel in enumerate(chart.panels):
         row, column = divmod(place, chart.columns)
-        after = chart.panels[place + 1 : place + 2] if column + 1 < chart.columns else ()
-        shared = bool(after) and after[0].scales == panel.scales
-        PanelTraces(figure, panel, theme, row + 1, column + 1, (across, above), not shared).draw()
+        PanelTraces(figure, panel, theme, row + 1, column + 1, (across, above), chart.has_bars(place)).draw()
     samples = _samples(chart, theme) if legend else []
-    carrier = go.Scatterpolar if chart.panels[0].kind == "polar" else go.Scatter
-    empty = {"theta": [None], "r": [None]} if carrier is go.Scatterpolar else {"x": [None], "y": [None]}
     for sample in samples:
-        figure.add_trace(carrier(hoverinfo="skip", showlegend=True, **empty, **sample), row=1, col=1)
+        sample |= {"hoverinfo": "skip", "showlegend": True}
+        if chart.panels[0].kind == "polar":
+            figure.add_trace(go.Scatterpolar(theta=[None], r=[None], **sample), row=1, col=1)
+        else:
+            figure.add_trace(go.Scatter(x=[None], y=[None], **sample), row=1, col=1)
     longest = max((len(_TAG.sub("", sample["name"])) for sample in samples), default=0)
     lines = -(-len(samples) // max(1, int(across // (48 + 7 * longest)))) if samples else 0
     top = _ABOVE + 14 * bool(chart.title) + (22 + 16 * polar) * any(panel.title for panel in chart.panels)
     bottom = _BELOW + _LINE * lines + 8
-    bare = all(panel.kind == "image" for panel in chart.panels)  # no ticks, no titles of axes
-    left = _BESIDE if polar else _RIGHT if bare else _LEFT
+    left = _BESIDE if polar else _RIGHT if all(panel.kind == "image" for panel in chart.panels) else _LEFT
     figure.update_layout(
         template=None,
         title={
@@ -156,33 +154,34 @@ def draw(chart: Chart, *, dark: bool = False, legend: bool = True) -> go.Figure:
 
 
 def _height(chart: Chart, row: int, side: float) -> float:
-    """The height of a row of panels, where the largest may be `side` high."""
+    """The height of a row of panels, at most `side`."""
     panels = chart.panels[row * chart.columns : (row + 1) * chart.columns]
-    only = all(panel.kind == "image" for panel in chart.panels)
-    if all(panel.kind == "image" for panel in panels):  # as high as its pictures, on a page of usual width
-        spans = [(x, y) for x, y in (panel.limits for panel in panels) if x is not None and y is not None]
-        shapes = [(y[1] - y[0]) / (x[1] - x[0]) for x, y in spans]
-        return min(side, max(shapes, default=1.0) * (side if only else _room(chart)))
-    if all(panel.kind == "cartesian" and not panel.isometric for panel in panels):
+    if all(map(_is_curves, panels)):
         small = chart.columns >= _SMALL_FROM and chart.rows > 1
         return min(side, _SMALL_CURVES if small else _LOW_CURVES if chart.rows >= _SMALL_FROM else _CURVES)
-    curves = any(panel.kind == "cartesian" and not panel.isometric for panel in chart.panels)
-    if all(panel.isometric for panel in panels):  # no higher than their shape, beside curves on a page of usual width
-        spans = [(x, y) for x, y in (panel.limits for panel in panels) if x is not None and y is not None]
-        shapes = [(y[1] - y[0]) / (x[1] - x[0]) for x, y in spans]
-        return min(side, max(shapes, default=1.0) * (_room(chart) if curves else side))
-    return side
+    images = all(panel.kind == "image" for panel in panels)
+    if not images and not all(panel.isometric for panel in panels):
+        return side
+    # no higher than the shape of the pictures, on a page of usual width where other panels set the width
+    spans = [(x, y) for x, y in (panel.limits for panel in panels) if x is not None and y is not None]
+    shapes = [(y[1] - y[0]) / (x[1] - x[0]) for x, y in spans]
+    alone = all(panel.kind == "image" for panel in chart.panels) if images else not any(map(_is_curves, chart.panels))
+    return min(side, max(shapes, default=1.0) * (side if alone else _room(chart)))
+
+
+def _is_curves(panel: Panel) -> bool:
+    return panel.kind == "cartesian" and not panel.isometric
 
 
 def _room(chart: Chart) -> float:
-    """The width of one panel on a page of usual width, without what stands around and between panels."""
+    """The width of one panel on a page of usual width, without ticks, titles and colour bars."""
     bars = _BARS if any(panel.scales for panel in chart.panels) else 0
     gaps = (chart.columns - 1) * (_gaps(chart)[0] + bars)
     return (_PAGE - _LEFT - _RIGHT - bars - gaps) / chart.columns
 
 
 def _gaps(chart: Chart) -> tuple[float, float]:
-    """Between columns and between rows: less where only the outer panels of a grid have words on their axes."""
+    """The gaps between columns and between rows, smaller where only the outer panels of a grid have axis titles."""
     inner_y = any(panel.y.title for place, panel in enumerate(chart.panels) if place % chart.columns)
     inner_x = any(panel.x.title for panel in chart.panels[: -chart.columns])
     grid = chart.columns > 1 and chart.rows > 1
@@ -191,37 +190,34 @@ def _gaps(chart: Chart) -> tuple[float, float]:
 
 
 def _kinds(chart: Chart) -> list[list[dict[str, str] | None]]:
-    """What `make_subplots` wants to know of each place in the grid."""
+    """The `specs` of `make_subplots`: the type of each cell of the grid."""
     kinds: list[dict[str, str] | None] = [{"type": "polar" if p.kind == "polar" else "xy"} for p in chart.panels]
     kinds += [None] * (chart.rows * chart.columns - len(kinds))
     return [kinds[row * chart.columns : (row + 1) * chart.columns] for row in range(chart.rows)]
 
 
 def _samples(chart: Chart, theme: style.Theme) -> list[dict[str, Any]]:
-    """The legend: classes first, then the layers that have names, each name once."""
-    samples = {f"class {place}": _class_sample(entry, theme) for place, entry in enumerate(chart.legend)}
-    for layer in (layer for panel in chart.panels for layer in panel.layers):
-        if isinstance(layer, FieldLayer | ImagesLayer) or not layer.name:
-            continue
-        samples.setdefault(f"layer {layer.name}", {**_layer_sample(layer, theme), "name": escape_html(layer.name)})
-    return list(samples.values())
+    """The legend: its own entries first, then the named layers."""
+    layers = [{**_layer_sample(layer, theme), "name": escape_html(layer.name)} for layer in chart.named_layers]
+    return [*(_class_sample(entry, theme) for entry in chart.legend), *layers]
 
 
 def _class_sample(entry: LegendEntry, theme: style.Theme) -> dict[str, Any]:
     share = f' <span style="color:{theme.quiet}">{escape_html(entry.share_words)}</span>' if entry.share_words else ""
-    marker = {"symbol": "square", "size": 11, "color": entry.colour or "rgba(0,0,0,0)"}
-    return {"mode": "markers", "marker": marker, "name": escape_html(entry.label) + share}
+    return {**_swatch(entry.colour or "rgba(0,0,0,0)"), "name": escape_html(entry.label) + share}
 
 
-def _layer_sample(layer: LinesLayer | PointsLayer | BandLayer | BarsLayer, theme: style.Theme) -> dict[str, Any]:
+def _layer_sample(layer: NamedLayer, theme: style.Theme) -> dict[str, Any]:
     match layer:
         case LinesLayer():
             return {"mode": "lines", "line": line_style(layer, theme)}
         case PointsLayer():
             return {"mode": "markers", "marker": mark_style(layer, list(layer.colours[:1]) or [theme.ink])}
         case BandLayer():
-            marker = {"symbol": "square", "size": 11, "color": transparent(layer.colour or theme.quiet, style.BAND)}
-            return {"mode": "markers", "marker": marker}
+            return _swatch(transparent(layer.colour or theme.quiet, style.BAND))
         case BarsLayer():
-            colour = (layer.colours or (theme.quiet,))[0]
-            return {"mode": "markers", "marker": {"symbol": "square", "size": 11, "color": colour}}
+            return _swatch((layer.colours or (theme.quiet,))[0])
+
+
+def _swatch(colour: str) -> dict[str, Any]:
+    return {"mode": "markers", "marker": {"symbol": "square", "size": 11, "color": colour}}

@@ -1,8 +1,8 @@
-"""Several seeds as one line with a band: the lines of models that differ by their seed alone, drawn as one.
+"""Several seeds as one line with a band: the lines of models that differ only by their seed, drawn as one.
 
-A chart of several models tells them apart by the colours that its legend names, or by panels with their names above.
-Where both the values f_1(x), ..., f_n(x) of n seeds are known, the line is their mean and the band reaches from the
-least to the greatest of them: of a few seeds that is all that is known, and no interval of confidence is claimed.
+A chart of several models distinguishes them by colours, named in its legend, or by panels, named in their titles.
+Wherever the values f_1(x), ..., f_n(x) of all n seeds are known, the line is their mean and the band reaches from the
+smallest to the largest of them: a few seeds support no more, so no confidence interval is claimed.
 """
 
 from __future__ import annotations
@@ -39,14 +39,14 @@ def seeds_in_one_line(
     """The chart with the lines of each group of models as one line with a band.
 
     Args:
-        chart: of several models, told apart by colours of its legend or by panels, each as many and in their order.
+        chart: of several models, distinguished by colours of its legend, or by equally many panels each in their order.
         models: their names.
-        groups: numbers of models, each in one group; a group of one stays as it is.
-        word: what those of a group are: "seeds" of one training, or other "models".
+        groups: numbers of models, each model in one group; a group of one stays unchanged.
+        word: what a group consists of: "seeds" of one training, or other "models".
 
     Returns:
-        The chart with mean lines and bands from the least to the greatest value; its caption says so. A chart that
-        is not made of lines stays as it is, and its caption says that.
+        The chart with mean lines and bands from the smallest to the largest value, explained in its caption. A chart
+        that does not consist of lines stays unchanged, and its caption says so.
 
     Raises:
         ValueError: if the groups do not hold each model once.
@@ -57,7 +57,8 @@ def seeds_in_one_line(
     if not several:
         return chart
     colours = _colours(chart, models)
-    names = {models[group[0]]: _name(models, group, word) for group in several}
+    more = {"seeds": ", {} seeds", "models": " and {} more"}[word]
+    names = {models[g[0]]: models[g[0]] + more.format(len(g) - (word == "models")) for g in several}
     folded = _by_colour(chart, models, groups, names, colours) if colours else _by_panel(chart, models, groups, names)
     if folded is None:
         return replace(chart, caption=f"{chart.caption} {_APART}".strip())
@@ -67,20 +68,13 @@ def seeds_in_one_line(
     return replace(folded, caption=caption, alt=f"{words} {chart.alt}".strip())
 
 
-def _name(models: Sequence[str], group: Sequence[int], word: Word) -> str:
-    first = models[group[0]]
-    return f"{first}, {len(group)} seeds" if word == "seeds" else f"{first} and {len(group) - 1} more"
-
-
-# -- told apart by colours --------------------------------------------------------------------------------------------
+# -- distinguished by colours -----------------------------------------------------------------------------------------
 
 
 def _colours(chart: Chart, models: Sequence[str]) -> list[str]:
-    """The colour of each model in the legend; none where the legend does not name them all."""
-    found = []
-    for model in models:
-        colour = next((one.colour for one in chart.legend if _model_in(one.label) == model), "")
-        found.append(colour)
+    """The colour of each model in the legend; none if the legend does not name them all."""
+    named = {_model_in(one.label): one.colour for one in reversed(chart.legend)}
+    found = [named.get(model, "") for model in models]
     return found if all(found) and len(set(found)) == len(models) else []
 
 
@@ -107,35 +101,32 @@ def _by_colour(
     if not changed:
         return None
     dropped = {models[k] for group in groups for k in group[1:]}
-    legend = []
-    for one in chart.legend:
-        model = _model_in(one.label)
-        if model not in dropped:
-            legend.append(replace(one, label=names[model]) if model in names else one)
-    return replace(chart, panels=tuple(panels), legend=tuple(legend))
+    legend = tuple(
+        replace(one, label=names.get(_model_in(one.label), one.label))
+        for one in chart.legend
+        if _model_in(one.label) not in dropped
+    )
+    return replace(chart, panels=tuple(panels), legend=legend)
 
 
 def _model_in(label: str) -> str:
-    """The model that an entry of a legend is about: what stands before a colon."""
+    """The model that a legend entry is about: its name ends at a colon."""
     return label.partition(": ")[0]
 
 
 def _model_of(layer: Layer, colours: Sequence[str]) -> int | None:
-    """The number of the model whose colour a layer has."""
-    if isinstance(layer, LinesLayer | BandLayer) and layer.colour in colours:
-        return colours.index(layer.colour)
-    if isinstance(layer, PointsLayer) and len(set(layer.colours)) == 1 and layer.colours[0] in colours:
-        return colours.index(layer.colours[0])
-    return None
+    """The number of the model whose colour a line, a band or all marks of a layer have."""
+    own = set(_inks(layer)) if isinstance(layer, LinesLayer | BandLayer | PointsLayer) else set()
+    return next((number for number, colour in enumerate(colours) if own == {colour}), None)
 
 
-# -- told apart by panels ---------------------------------------------------------------------------------------------
+# -- distinguished by panels ------------------------------------------------------------------------------------------
 
 
 def _by_panel(
     chart: Chart, models: Sequence[str], groups: Sequence[Sequence[int]], names: Mapping[str, str]
 ) -> Chart | None:
-    """One panel for each group in place of one for each model; panels of a model stand in a column or in a row."""
+    """One panel for each group in place of one for each model; the panels of a model form a column or a row."""
     each, rest = divmod(len(chart.panels), len(models))
     if rest or not each or chart.columns % len(models):
         return None
@@ -149,15 +140,12 @@ def _by_panel(
                 joined = own[0] if len(group) == 1 else _one_panel(own)
                 if joined is None:
                     return None
-                panels.append(_renamed(joined, models[group[0]], names))
+                model = models[group[0]]
+                panels.append(replace(joined, title=joined.title.replace(model, names.get(model, model), 1)))
     used = {colour for panel in panels for layer in panel.layers for colour in _inks(layer)}
     fields = any(isinstance(layer, FieldLayer) for panel in panels for layer in panel.layers)
     legend = tuple(one for one in chart.legend if fields or not one.colour or one.colour in used)
     return replace(chart, panels=tuple(panels), columns=across * len(groups), legend=legend)
-
-
-def _renamed(panel: Panel, model: str, names: Mapping[str, str]) -> Panel:
-    return replace(panel, title=panel.title.replace(model, names.get(model, model), 1))
 
 
 def _one_panel(panels: Sequence[Panel]) -> Panel | None:
@@ -166,11 +154,10 @@ def _one_panel(panels: Sequence[Panel]) -> Panel | None:
     layers = _join([list(panel.layers) for panel in panels], panels[0])
     if layers is None:
         return None
-    bands = [layer for layer in layers if isinstance(layer, BandLayer)]
-    rest = [layer for layer in layers if not isinstance(layer, BandLayer)]
-    ends = [_reach([panel.x.limits for panel in panels]), _reach([panel.y.limits for panel in panels])]
-    x, y = replace(panels[0].x, limits=ends[0]), replace(panels[0].y, limits=ends[1])
-    return replace(panels[0], layers=(*bands, *rest), x=x, y=y)
+    layers.sort(key=lambda layer: not isinstance(layer, BandLayer))  # bands below lines
+    x = replace(panels[0].x, limits=_reach([panel.x.limits for panel in panels]))
+    y = replace(panels[0].y, limits=_reach([panel.y.limits for panel in panels]))
+    return replace(panels[0], layers=tuple(layers), x=x, y=y)
 
 
 def _reach(limits: Sequence[tuple[float, float] | None]) -> tuple[float, float] | None:
@@ -186,10 +173,10 @@ def _inks(layer: Layer) -> tuple[str, ...]:
 
 
 def _join(seeds: Sequence[Sequence[Layer]], panel: Panel, colour: str = "") -> list[Layer] | None:
-    """The layers of several seeds as those of one; None where there is no line that all of them have.
+    """The layers of several seeds as those of one; None if no line is common to all.
 
-    Lines are the same where they look the same but for the model's colour: the second dashed one of one seed belongs
-    to the second dashed ones of the others. Pieces behind each other are one line.
+    Lines correspond if they look the same but for the model's colour: the second dashed line of one seed belongs to the
+    second dashed lines of the others. Pieces that follow each other along x are one line.
     """
     if panel.kind != "cartesian":
         return None
@@ -209,35 +196,35 @@ def _join(seeds: Sequence[Sequence[Layer]], panel: Panel, colour: str = "") -> l
 
 
 def _named(layers: Sequence[Layer], coloured: bool) -> dict[tuple[object, ...], LinesLayer]:
-    """Lines by their look."""
+    """Lines by their look and their number among those that look the same."""
     table: dict[tuple[object, ...], LinesLayer] = {}
-    for layer in layers:
-        if isinstance(layer, LinesLayer):
-            look = (layer.role, layer.dash, "" if coloured else layer.colour)
-            count = sum(other[:-1] == look for other in table)
-            before = table.get((*look, count - 1))
-            if before is not None and _follows(before, layer):
-                table[*look, count - 1] = replace(before, paths=(*before.paths, *layer.paths))
-            else:
-                table[*look, count] = layer
+    for layer in (layer for layer in layers if isinstance(layer, LinesLayer)):
+        look = (layer.role, layer.dash, "" if coloured else layer.colour)
+        count = sum(other[:-1] == look for other in table)
+        before = table.get((*look, count - 1))
+        if before is not None and _follows(before.joined[:, 0], layer.joined[:, 0]):
+            table[*look, count - 1] = replace(before, paths=(*before.paths, *layer.paths))
+        else:
+            table[*look, count] = layer
     return table
 
 
-def _follows(before: LinesLayer, layer: LinesLayer) -> bool:
-    """Whether a line begins behind the end of another."""
-    one, other = before.joined, layer.joined
-    return bool(len(one) and len(other) and np.nanmax(one[:, 0]) < np.nanmin(other[:, 0]))
+def _follows(before: np.ndarray, after: np.ndarray) -> bool:
+    """Whether a line along x begins beyond the end of another."""
+    return bool(len(before) and len(after) and np.nanmax(before) < np.nanmin(after))
 
 
 def _one_line(lines: Sequence[LinesLayer], x: Axis, y: Axis, colour: str) -> list[Layer] | None:
-    """A band and the mean within it; of lines that are no data, and are not the same, the mean alone."""
+    """A band and the mean within it; the mean alone of lines that are not data, or one of them if they are equal."""
     paths = [path for line in lines for path in line.paths]
-    if any((np.diff(path[:, 0]) < 0).any() for path in paths):
-        return [lines[0]] if all(_equal(line, lines[0]) for line in lines) else None
-    if all(_equal(line, lines[0]) for line in lines) and lines[0].role != "curve":
+    equal = all(_equal(line, lines[0]) for line in lines)
+    backwards = any((np.diff(path[:, 0]) < 0).any() for path in paths)
+    if equal and (backwards or lines[0].role != "curve"):
         return [lines[0]]
+    if backwards:
+        return None
     at = np.unique(np.concatenate([np.empty(0), *(path[:, 0] for path in paths)]))
-    sides = np.stack([_values(line, at, x, y) for line in lines])  # (seeds, 2, places): just before and just behind
+    sides = np.stack([_values(line, at, x, y) for line in lines])  # (seeds, 2, places): just before and just after
     known = np.isfinite(sides).all((0, 1))
     between = np.stack([_values(line, (at[:-1] + at[1:]) / 2, x, y)[0] for line in lines])
     breaks = np.flatnonzero(~(known[:-1] & known[1:] & np.isfinite(between).all(0))) + 1
@@ -251,12 +238,10 @@ def _one_line(lines: Sequence[LinesLayer], x: Axis, y: Axis, colour: str) -> lis
         values = sides[:, :, run].transpose(0, 2, 1).reshape(len(lines), -1)
         new = np.concatenate([[True], (np.diff(place) > 0) | (np.diff(values, axis=1) != 0).any(0)])
         place, values = place[new], values[:, new]
-        mean, low, high = _shown(values.mean(0), y), _shown(values.min(0), y), _shown(values.max(0), y)
+        summary = values.mean(0), values.min(0), values.max(0)
+        mean, low, high = (Symlog(y.symlog).at(each) if y.symlog else each for each in summary)
         means.append(np.stack([place, mean], 1))
-        texts += [
-            f"mean {middle:.3g}, from {least:.3g} to {most:.3g}"
-            for middle, least, most in zip(values.mean(0), values.min(0), values.max(0), strict=True)
-        ]
+        texts += [f"mean {m:.3g}, from {least:.3g} to {most:.3g}" for m, least, most in zip(*summary, strict=True)]
         if lines[0].role == "curve":
             layers.append(BandLayer(x=place, low=low, high=high, colour=colour))
     line = replace(lines[0], paths=tuple(means), colour=colour, hover=tuple(texts), labels=())
@@ -269,15 +254,13 @@ def _equal(one: LinesLayer, other: LinesLayer) -> bool:
 
 
 def _values(line: LinesLayer, at: np.ndarray, x: Axis, y: Axis) -> np.ndarray:
-    """(2, places) what a line shows just before and just behind each place, as values; NaN where it is not drawn.
+    """The values (2, places) of a line just before and just after each place; NaN where it is not drawn.
 
-    Between its points a line is straight as it is drawn, on logarithmic axes too.
+    Between its points a line is straight as drawn, on logarithmic axes too.
     """
     found = np.full((2, len(at)), np.nan)
     ahead = np.log(at) if x.scale == "log" else at
-    for path in line.paths:
-        if not len(path):
-            continue
+    for path in filter(len, line.paths):
         along, up = path.astype(np.float64).T
         along, up = (np.log(along) if x.scale == "log" else along), (np.log(up) if y.scale == "log" else up)
         inside = (ahead >= along[0]) & (ahead <= along[-1])
@@ -292,15 +275,10 @@ def _values(line: LinesLayer, at: np.ndarray, x: Axis, y: Axis) -> np.ndarray:
 def _between(
     at: np.ndarray, places: np.ndarray, here: np.ndarray, leaving: np.ndarray, arriving: np.ndarray
 ) -> np.ndarray:
-    """Straight from each point, as the line leaves it, to the next one, as it arrives; at a point itself `here`."""
-    after = np.searchsorted(places, at)  # the first point that is not before
+    """Interpolate from each point's `leaving` value to the next one's `arriving` value; at a point itself `here`."""
+    after = np.searchsorted(places, at)  # the first point not before
     exact = places[np.minimum(after, len(places) - 1)] == at
     before = np.maximum(after - 1, 0)
     gap = np.where(exact, 1.0, places[after] - places[before])
     share = np.where(exact, 1.0, (at - places[before]) / np.where(gap > 0, gap, 1.0))
-    straight: np.ndarray = leaving[before] + share * (arriving[after] - leaving[before])
-    return np.where(exact, here[after], straight)
-
-
-def _shown(values: np.ndarray, y: Axis) -> np.ndarray:
-    return Symlog(y.symlog).at(values) if y.symlog else values
+    return np.where(exact, here[after], leaving[before] + share * (arriving[after] - leaving[before]))

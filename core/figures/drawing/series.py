@@ -1,7 +1,7 @@
-"""Charts of one question at several checkpoints: brought to one scale, and joined to a moving picture.
+"""Charts of one question at several checkpoints: brought to a common scale, and joined to an animation.
 
-Frames can be compared by eye only where nothing but the data moves: axes, ticks and the legend are those of all frames.
-Colours are finished values; where an analysis gives each frame a scale of its own, `own_colours` says so.
+Frames compare by eye only if nothing but the data moves: axes, ticks and the legend are those of all frames. Colours
+are finished values; `own_colours` tells whether an analysis gives each frame a scale of its own.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ from core.figures.drawing.chart import (
 from core.figures.drawing.paper import Font, figure_bytes
 from core.figures.drawing.provenance import recipe_text
 
-_ROOM = 0.05  # of an axis, beyond what is drawn
+_ROOM = 0.05  # of an axis, beyond the data
 _COLOURS = 256  # of a GIF
 _WIDEST = 900  # pixels of a GIF: it is for slides and pages, and every frame is a whole picture
-_SIGN = 0.58  # width of a letter of a title, of the font's size: an upper estimate
+_SIGN = 0.58  # width of a letter of a title, relative to the font size: an upper estimate
 _POINT = 25.4 / 72  # in mm
 _SAID = 3  # lines of a caption above a frame
-_SAMPLE = 4  # every so many pixels of each frame choose the colours of all
-SHORTEST, LONGEST = 20, 60_000  # milliseconds that a frame stands; viewers slow down what is shorter
+_SAMPLE = 4  # every fourth pixel of each frame, both ways, is used to choose the colours
+SHORTEST, LONGEST = 20, 60_000  # milliseconds per frame; viewers slow down shorter ones
 
 
 def on_one_scale(charts: Sequence[Chart]) -> tuple[Chart, ...]:
@@ -46,11 +46,10 @@ def on_one_scale(charts: Sequence[Chart]) -> tuple[Chart, ...]:
         charts: of one question, at least one.
 
     Returns:
-        As many charts; those whose panels are not as many as the first one's keep their axes.
+        As many charts; one with another number of panels than the first keeps its axes.
     """
-    first = charts[0]
-    alike = [chart for chart in charts if len(chart.panels) == len(first.panels)]
-    axes = [_axes([chart.panels[place] for chart in alike]) for place in range(len(first.panels))]
+    alike = [chart.panels for chart in charts if len(chart.panels) == len(charts[0].panels)]
+    axes = [_axes(panels) for panels in zip(*alike, strict=True)]
     entries = list(dict.fromkeys((one.colour, one.label) for chart in charts for one in chart.legend))
     found = []
     for chart in charts:
@@ -62,9 +61,8 @@ def on_one_scale(charts: Sequence[Chart]) -> tuple[Chart, ...]:
 
 
 def own_colours(charts: Sequence[Chart]) -> bool:
-    """Whether a colour means different numbers in different charts; the bar beside each says which."""
-    scales = {tuple(panel.scales for panel in chart.panels) for chart in charts}
-    return len(scales) > 1
+    """Whether a colour stands for different values in different charts."""
+    return len({tuple(panel.scales for panel in chart.panels) for chart in charts}) > 1
 
 
 def gif_bytes(
@@ -78,23 +76,23 @@ def gif_bytes(
     font: Font = "sans",
     dpi: int = 300,
 ) -> bytes:
-    """Charts one after the other as a GIF that begins again at its end: the same bytes for the same charts.
+    """Charts as the frames of an endless GIF: the same bytes for the same charts.
 
     Args:
         charts: the frames.
-        labels: what stands above each, with the first sentence of its caption below.
-        milliseconds: how long a frame stands, in whole hundredths of a second.
-        recipe: makes the picture again; kept in the file.
+        labels: the title of each; the first sentence of its caption follows below.
+        milliseconds: duration of a frame, rounded to hundredths of a second.
+        recipe: reproduces the animation; stored in the file.
         width_mm: as for `core.figures.drawing.paper.figure_bytes`, like the rest.
         font_size: in points.
         font: "sans" or "serif".
-        dpi: sharpness; less where the picture would be wider than 900 pixels.
+        dpi: resolution; lowered where the picture would be wider than 900 pixels.
 
     Returns:
         The bytes of the file.
 
     Raises:
-        ValueError: if there is no frame, a label is missing, or a frame stands too short or too long.
+        ValueError: if there is no frame, a label is missing, or the duration of a frame is too short or too long.
     """
     from PIL import Image
 
@@ -104,39 +102,27 @@ def gif_bytes(
         raise ValueError(f"expected {SHORTEST} to {LONGEST} milliseconds for each frame, got {milliseconds}")
     wide = max(20, int(width_mm / (_SIGN * font_size * _POINT)))
     dpi = min(dpi, int(_WIDEST * 25.4 / width_mm))
-    titles = _titles(labels, [chart.caption for chart in charts], wide)
-    pages = [
-        figure_bytes(
-            replace(chart, title=title, recipe=None),
-            "png",
-            width_mm=width_mm,
-            font_size=font_size,
-            font=font,
-            dpi=dpi,
-        )
-        for chart, title in zip(charts, titles, strict=True)
-    ]
-    sizes = []
-    for page in pages:
-        with Image.open(io.BytesIO(page)) as opened:
-            sizes.append(opened.size)
-    width, height = (max(side) for side in zip(*sizes, strict=True))
+    pages = []
+    for chart, title in zip(charts, _titles(labels, [chart.caption for chart in charts], wide), strict=True):
+        framed = replace(chart, title=title, recipe=None)
+        page = figure_bytes(framed, "png", width_mm=width_mm, font_size=font_size, font=font, dpi=dpi)
+        pages.append(Image.open(io.BytesIO(page)))
+    width, height = (max(side) for side in zip(*(page.size for page in pages), strict=True))
 
-    def frame(page: bytes) -> Image.Image:
-        with Image.open(io.BytesIO(page)) as opened:
-            sheet = Image.new("RGB", (width, height), "white")
-            sheet.paste(opened.convert("RGB"))
-            return sheet
+    def frame(page: Image.Image) -> Image.Image:
+        sheet = Image.new("RGB", (width, height), "white")
+        sheet.paste(page.convert("RGB"))
+        return sheet
 
     samples = np.concatenate([np.asarray(frame(page))[::_SAMPLE, ::_SAMPLE].reshape(-1, 3) for page in pages])
     palette = Image.fromarray(samples[None]).quantize(_COLOURS - 2, dither=Image.Dither.NONE)
     found = (palette.getpalette() or [])[: 3 * (_COLOURS - 2)]
     palette.putpalette([*found, *[0] * (3 * (_COLOURS - 1) - len(found)), 255, 255, 255])  # paper stays white
 
-    def indexed(page: bytes) -> Image.Image:
+    def indexed(page: Image.Image) -> Image.Image:
         sheet = frame(page)
         numbers = np.array(sheet.quantize(palette=palette, dither=Image.Dither.NONE))
-        numbers[(np.asarray(sheet) == 255).all(2)] = _COLOURS - 1  # Pillow takes a colour that is near
+        numbers[(np.asarray(sheet) == 255).all(2)] = _COLOURS - 1  # Pillow takes a similar colour
         found = Image.fromarray(numbers, "P")
         found.putpalette(palette.getpalette() or [])
         return found
@@ -157,7 +143,7 @@ def gif_bytes(
 
 
 def _titles(labels: Sequence[str], captions: Sequence[str], wide: int) -> list[str]:
-    """What stands above each frame: its checkpoint, and what its caption says first, in as many lines each."""
+    """The title of each frame: its label and the first sentence of its caption, all with equally many lines."""
     firsts = [re.split(r"(?<=\.)\s", caption.strip(), maxsplit=1)[0] for caption in captions]
     lines = [[label[:wide], *textwrap.wrap(first, wide)[:_SAID]] for label, first in zip(labels, firsts, strict=True)]
     most = max(map(len, lines))
@@ -165,20 +151,18 @@ def _titles(labels: Sequence[str], captions: Sequence[str], wide: int) -> list[s
 
 
 def _legend(chart: Chart, entries: Sequence[tuple[str, str]]) -> tuple[LegendEntry, ...]:
-    """The entries of all frames in one order; what is not in this one has no share of it."""
+    """The entries of all frames in one order; those that a chart lacks have no share of it."""
     own = {(one.colour, one.label): one for one in chart.legend}
-    shares = any(one.share is not None for one in chart.legend)
-    absent = 0.0 if shares else None
+    absent = 0.0 if any(one.share is not None for one in chart.legend) else None
     return tuple(own.get(key) or LegendEntry(colour=key[0], label=key[1], share=absent) for key in entries)
 
 
 def _axes(panels: Sequence[Panel]) -> tuple[Axis, Axis]:
-    """The axes that panels at one place share."""
+    """The common axes of the panels at one position of several charts."""
     first = panels[0]
     if any(panel.kind != first.kind for panel in panels) or first.kind == "image":
         return first.x, first.y
-    x = first.x if first.kind == "polar" else _axis(panels, 0)
-    return x, _axis(panels, 1)
+    return first.x if first.kind == "polar" else _axis(panels, 0), _axis(panels, 1)
 
 
 def _axis(panels: Sequence[Panel], side: int) -> Axis:
@@ -186,17 +170,14 @@ def _axis(panels: Sequence[Panel], side: int) -> Axis:
     first = axes[0]
     if len({axis.symlog for axis in axes}) > 1 or len({axis.scale for axis in axes}) > 1:
         return first
-    given = [panel.limits[side] for panel in panels]
-    ends = [limits or _reach(panel, side) for limits, panel in zip(given, panels, strict=True)]
-    known = [each for each in ends if each is not None]
+    known = [each for panel in panels if (each := panel.limits[side] or _reach(panel, side)) is not None]
     if not known:
         return first
     low, high = min(low for low, _ in known), max(high for _, high in known)
-    if None in given:
+    if any(panel.limits[side] is None for panel in panels):
         low, high = _with_room(low, high, first.scale == "log")
-    if any(axis.ticks is None for axis in axes):
-        ticks = None
-    else:
+    ticks = None
+    if all(axis.ticks is not None for axis in axes):
         ticks = tuple(sorted({tick for axis in axes for tick in axis.ticks or ()}))
     return replace(first, limits=(low, high), ticks=ticks)
 
@@ -210,7 +191,7 @@ def _with_room(low: float, high: float, logarithmic: bool) -> tuple[float, float
 
 
 def _reach(panel: Panel, side: int) -> tuple[float, float] | None:
-    """From where to where the layers of a panel go; None where nothing is known."""
+    """The range of a panel's layers along an axis; None where nothing is known."""
     values = np.concatenate([np.empty(0), *(_along(layer, side) for layer in panel.layers)])
     axis = (panel.x, panel.y)[side]
     values = values[np.isfinite(values) & ((values > 0) | (axis.scale != "log"))]

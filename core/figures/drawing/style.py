@@ -1,4 +1,4 @@
-"""How figures look: ink and paper, class colours, scales, strokes, fonts, journal widths. Nothing else decides these.
+"""How figures look: ink and paper, class colours, scales, strokes, fonts, journal widths.
 
 A class has the same colour in every view, export and model, because the colour follows from its id alone. Paleness
 means low confidence. A boundary is a dark line with a light halo, so that hue alone never carries it.
@@ -13,6 +13,8 @@ from functools import cache
 from typing import Any, Literal
 
 import numpy as np
+
+Dash = Literal["solid", "dashed", "dotted"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,8 +44,8 @@ def _stops(words: str) -> tuple[str, ...]:
     return tuple(f"#{word}" for word in words.split())
 
 
-# The hues of the look, in the order of the demo photos' ids, moved apart until the nearest two of them are as far from
-# each other (CIE Lab, 16.6) as the nearest two of Okabe and Ito's (16.1), for full, red-, green- and blue-blind vision.
+# In the order of the demo photos' ids. The hues are moved apart until the nearest two are as far from each other (CIE
+# Lab, 16.6) as the nearest two of Okabe and Ito's (16.1), for full, red-, green- and blue-blind vision.
 _MUTED = _stops("3b678e cc8352 dcb55a 645562 b27895 b84f4b 82bcca 759c77 9689c2 95601e")
 # Okabe and Ito, Color Universal Design, 2008
 _OKABE_ITO = _stops("0072b2 e69f00 009e73 cc79a7 56b4e9 d55e00 f0e442 000000")
@@ -62,7 +64,7 @@ _VIK = _stops(
     "741506 660a07 590008"
 )
 
-# tables, because importing the packages that hold the originals takes half a second
+# as tables, because importing the packages with the originals takes half a second
 PALETTES: Mapping[str, Palette] = {
     "muted": Palette(kind="classes", colours=_MUTED),
     "okabe-ito": Palette(kind="classes", colours=_OKABE_ITO),
@@ -71,9 +73,9 @@ PALETTES: Mapping[str, Palette] = {
     "vik": Palette(kind="diverging", colours=_VIK),
 }
 
-UNDEFINED = ("#d2d0cb", "#b3b0a8")  # the two greys of the hatching where there is no label; the first where no value
-_PALEST = 0.15  # of a class's colour stays at chance level, so that a region keeps its hue
-# ids past the palette's end: blended towards black (< 0) or white (> 0), then from the start again
+UNDEFINED = ("#d2d0cb", "#b3b0a8")  # greys of the hatching for undefined labels; the first for undefined values
+_PALEST = 0.15  # share of a class's colour left at chance level, so that a region keeps its hue
+# rounds through the palette: blended towards black (< 0) or white (> 0), then from the start again
 _LIGHTNESS_SHIFTS = (0.0, -0.3, 0.35, -0.55)
 
 
@@ -93,10 +95,9 @@ def class_colour(k: int, palette: str = "muted") -> str:
     colours = _palette(palette, "classes").colours
     if k < 0:
         return UNDEFINED[0]
-    colour = _rgb(colours[k % len(colours)])
+    colour = rgb(colours[k % len(colours)])
     shift = _LIGHTNESS_SHIFTS[k // len(colours) % len(_LIGHTNESS_SHIFTS)]
-    shifted = colour + abs(shift) * ((255.0 if shift > 0 else 0.0) - colour)
-    return "#{:02x}{:02x}{:02x}".format(*np.rint(shifted).astype(int).tolist())
+    return hex_colour(colour + abs(shift) * ((255.0 if shift > 0 else 0.0) - colour))
 
 
 def class_colours(
@@ -117,14 +118,14 @@ def class_colours(
         ValueError: if the palette is not one of class colours.
     """
     seen, position = np.unique(labels, return_inverse=True)
-    colours = np.array([_rgb(class_colour(int(k), palette)) for k in seen]).reshape(-1, 3)[position]
+    colours = np.array([rgb(class_colour(int(k), palette)) for k in seen]).reshape(-1, 3)[position]
     colours = colours.reshape(*labels.shape, 3)
     if confidence is not None:
         certain = np.nan_to_num((np.asarray(confidence, np.float64) - chance) / (1 - chance)).clip(0, 1)
         weight = _PALEST + (1 - _PALEST) * certain
         colours = 255 + weight[..., None] * (colours - 255)
     stripes = _stripes(labels.shape)[..., None]
-    greys = np.where(stripes, _rgb(UNDEFINED[1]), _rgb(UNDEFINED[0]))
+    greys = np.where(stripes, rgb(UNDEFINED[1]), rgb(UNDEFINED[0]))
     return np.rint(np.where((labels < 0)[..., None], greys, colours)).astype(np.uint8)
 
 
@@ -142,14 +143,14 @@ def scale_colours(values: np.ndarray, palette: str, limits: tuple[float, float])
     Raises:
         ValueError: if the palette is one of class colours.
     """
-    stops = np.stack([_rgb(colour) for colour in _palette(palette, "sequential", "diverging").colours])
+    stops = np.stack([rgb(colour) for colour in _palette(palette, "sequential", "diverging").colours])
     low, high = limits
     values = np.asarray(values, np.float64)
     place = np.nan_to_num((values - low) / ((high - low) or 1.0), posinf=1.0, neginf=0.0).clip(0, 1) * (len(stops) - 1)
     below = np.minimum(place.astype(int), len(stops) - 2)
     part = (place - below)[..., None]
     colours: np.ndarray = (1 - part) * stops[below] + part * stops[below + 1]
-    return np.rint(np.where(np.isnan(values)[..., None], _rgb(UNDEFINED[0]), colours)).astype(np.uint8)
+    return np.rint(np.where(np.isnan(values)[..., None], rgb(UNDEFINED[0]), colours)).astype(np.uint8)
 
 
 def _palette(name: str, *kinds: str) -> Palette:
@@ -160,17 +161,21 @@ def _palette(name: str, *kinds: str) -> Palette:
 
 
 @cache
-def _rgb(colour: str) -> np.ndarray:
+def rgb(colour: str) -> np.ndarray:
+    """Red, green and blue of a colour "#rrggbb", 0 to 255, float64; shared, so not to be changed."""
     return np.array([int(colour[place : place + 2], 16) for place in (1, 3, 5)], np.float64)
 
 
+def hex_colour(colour: np.ndarray) -> str:
+    """Red, green and blue, 0 to 255, as "#rrggbb"."""
+    return "#{:02x}{:02x}{:02x}".format(*np.rint(colour).astype(int).tolist())
+
+
 def _stripes(shape: tuple[int, ...]) -> np.ndarray:
-    """Diagonal stripes, about forty across a picture of any resolution."""
+    """Diagonal stripes over a picture, about forty at any resolution; none over values of another shape."""
     if len(shape) != 2:
         return np.zeros(shape, bool)
-    width = max(1, round(max(shape) / 80))
-    rows, columns = np.indices(shape)
-    hatched: np.ndarray = ((rows + columns) // width) % 2 == 1
+    hatched: np.ndarray = np.indices(shape).sum(0) // max(1, round(max(shape) / 80)) % 2 == 1
     return hatched
 
 
@@ -181,10 +186,10 @@ class Stroke:
     colour: Literal["ink", "quiet", "line"]
     width: float
     halo: float = 0.0  # whole width of the white line below, 0 for none
-    dash: Literal["solid", "dashed", "dotted"] = "solid"
+    dash: Dash = "solid"
 
 
-# halo or not tells a line on a picture, whose colours stay in a dark theme, from a line on bare paper
+# a line with a halo lies on a picture, whose colours stay in a dark theme; one without lies on bare paper
 STROKES: Mapping[str, Stroke] = {
     "boundary": Stroke(colour="ink", width=0.7, halo=1.9),
     "contour": Stroke(colour="ink", width=0.4, halo=0.9),
@@ -194,9 +199,9 @@ STROKES: Mapping[str, Stroke] = {
     "guide": Stroke(colour="line", width=0.6),
     "exact": Stroke(colour="ink", width=1.3, dash="dashed"),
 }
-EXACT = "#e0115f"  # of lines that are known on paper, over those that were computed
+EXACT = "#e0115f"  # lines known in closed form, over computed ones
 HALO = "#ffffff"
-_TOLD_APART = 3.4  # contrast of a line with the paper below it
+_CONTRAST = 3.4  # of a line with the paper below it
 MARKS = 0.9  # points: outlines of marks
 BAND = 0.22  # opacity of bands
 
@@ -208,23 +213,20 @@ def stroke_colour(role: str, theme: Theme) -> str:
 
 
 def lifted(colour: str, theme: Theme) -> str:
-    """A colour on bare paper of a theme: lightened on dark paper, where it would hardly be told from it.
+    """A colour on bare paper of a theme: lightened on dark paper, where it would hardly stand out.
 
     Args:
         colour: "#rrggbb"; anything else stays as it is.
-        theme: whose paper lies below.
+        theme: the theme whose paper is drawn on.
 
     Returns:
         The colour itself, or the first blend with white whose contrast with the paper is 3.4 to 1.
     """
     if theme is not DARK or len(colour) != 7:
         return colour
-    ground, own = _luminance(_rgb(theme.paper)), _rgb(colour)
-    for part in np.linspace(0, 1, 21):
-        blend = own + part * (255 - own)
-        if (_luminance(blend) + 0.05) / (ground + 0.05) >= _TOLD_APART:
-            break
-    return "#{:02x}{:02x}{:02x}".format(*np.rint(blend).astype(int).tolist())
+    ground, own = _luminance(rgb(theme.paper)) + 0.05, rgb(colour)
+    blends = (own + part * (255 - own) for part in np.linspace(0, 1, 21))
+    return hex_colour(next(blend for blend in blends if (_luminance(blend) + 0.05) / ground >= _CONTRAST))
 
 
 def _luminance(colour: np.ndarray) -> float:
@@ -235,7 +237,7 @@ def _luminance(colour: np.ndarray) -> float:
 
 
 def faded(picture: np.ndarray) -> np.ndarray:
-    """A picture half as strong: of an image that is not where it is drawn, but off the plane.
+    """A picture at half strength, for an image that lies off the plane it is drawn on.
 
     Args:
         picture: uint8, any shape.
@@ -243,12 +245,11 @@ def faded(picture: np.ndarray) -> np.ndarray:
     Returns:
         The picture, uint8, halfway to white.
     """
-    half: np.ndarray = np.rint(127.5 + 0.5 * picture).astype(np.uint8)
-    return half
+    return np.rint(127.5 + 0.5 * picture).astype(np.uint8)
 
 
 def inwards(fraction: float) -> Literal["left", "center", "right"]:
-    """Which end of words to hold at a fraction of a picture's width, so that they stay inside of it."""
+    """The end at which to anchor a label at a fraction of a picture's width, so that it stays inside."""
     return "left" if fraction < 0.13 else "right" if fraction > 0.87 else "center"
 
 
@@ -262,7 +263,7 @@ def round_length(span: float) -> float:
     return float(max(step * power for step in (1, 2, 5) if step * power <= span / 4))
 
 
-# the first family that is installed is used, the others lend single characters; the last ones come with matplotlib
+# the first installed family is used, the others supply single characters; the last ones come with matplotlib
 FONTS: Mapping[str, tuple[str, ...]] = {
     "sans": ("Source Sans 3", "Helvetica", "Arial", "Liberation Sans", "DejaVu Sans", "STIXGeneral"),
     "serif": ("Times New Roman", "Times", "Liberation Serif", "STIXGeneral", "DejaVu Serif", "DejaVu Sans"),
@@ -296,7 +297,7 @@ WIDTHS: Mapping[str, float] = {
 
 
 def number_words(value: float) -> str:
-    """A round number in few signs.
+    """A round number in few characters.
 
     >>> number_words(0.5), number_words(2e-05)
     ('0.5', '2 × 10⁻⁵')
@@ -312,7 +313,7 @@ def log_ticks(low: float, high: float, *, most: int = 10) -> tuple[tuple[float, 
     ((0.5, '0.5'), (1.0, '1'), (2.0, '2'))
 
     Args:
-        low: lower end of the axis, above 0.
+        low: lower end of the axis, positive.
         high: upper end of the axis.
         most: with more ticks than this, only the powers of ten are kept.
 

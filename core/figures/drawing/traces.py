@@ -1,4 +1,4 @@
-"""One panel drawn with Plotly: axes, layers, scale bar, colour bars, words on the picture. Used by `screen` alone."""
+"""One panel drawn with Plotly: axes, layers, scale bar, colour bars, labels. Used by `screen` alone."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import base64
 import html
 import io
 import textwrap
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,11 +28,11 @@ from core.figures.drawing.chart import (
     Scale,
 )
 
-_STROKE = 2.4  # pixels per point of a line: on a screen a picture of 75 mm on paper is about 600 pixels wide
+_STROKE = 2.4  # pixels per point of a line: a picture of 75 mm on paper is about 600 pixels wide on screen
 _MARK = 1.5  # pixels per point of a mark
 _EDGED = 7.0  # pixels: smaller marks would be all edge
-_PICTURE = 300.0  # points: a thumbnail of 18 points takes 18 / 300 of a picture's width, because Plotly knows no others
-_HOVER_CELLS = 96  # per side: the words under the pointer are one string per cell, and 256^2 of them take megabytes
+_PICTURE = 300.0  # points: a thumbnail of 18 points takes 18 / 300 of the width, since Plotly sizes images by axes
+_HOVER_CELLS = 96  # per side: hover text is one string per cell, and 256^2 of them take megabytes
 _OUTLINE = ", ".join(f"{x}px {y}px 0 {style.HALO}" for x in (-1, 0, 1) for y in (-1, 0, 1) if x or y)
 _SHADOW = f"{_OUTLINE}, 0 0 3px {style.HALO}"
 _MARKERS = {
@@ -46,12 +47,12 @@ _DASHES = {"solid": "solid", "dashed": "dash", "dotted": "dot"}
 
 
 def escape_html(words: str) -> str:
-    """Words that Plotly shows as they are: no tags, no entities, no formulas between dollar signs."""
+    """Text that Plotly shows literally: no tags, no entities, no formulas between dollar signs."""
     return html.escape(words).replace("$", "&#36;").replace("\n", "<br>")
 
 
 def line_style(layer: LinesLayer, theme: style.Theme) -> dict[str, Any]:
-    """What Plotly draws a layer's lines with; the colour of a line on bare paper."""
+    """Plotly's style of a layer's lines, in the colour of a line on bare paper."""
     stroke = style.STROKES[layer.role]
     dash = layer.dash if layer.dash != "solid" else stroke.dash
     colour = style.lifted(layer.colour, theme) if layer.colour else getattr(theme, stroke.colour)
@@ -59,11 +60,11 @@ def line_style(layer: LinesLayer, theme: style.Theme) -> dict[str, Any]:
 
 
 def mark_style(layer: PointsLayer, colours: list[str]) -> dict[str, Any]:
-    """What Plotly draws a layer's marks with."""
+    """Plotly's style of a layer's marks."""
     colour = colours if len(colours) > 1 else colours[0]
-    hollow = layer.marker in ("ring", "cross")
-    edge = {"width": int(_MARK * layer.size >= _EDGED), "color": style.HALO}
-    outline = {"width": 2, "color": colour} if hollow else edge
+    outline: dict[str, Any] = {"width": int(_MARK * layer.size >= _EDGED), "color": style.HALO}
+    if layer.marker in ("ring", "cross"):
+        outline = {"width": 2, "color": colour}
     return {"symbol": _MARKERS[layer.marker], "size": _MARK * layer.size, "color": colour, "line": outline}
 
 
@@ -75,19 +76,15 @@ def _png(picture: np.ndarray) -> str:
 
 @dataclass
 class PanelTraces:
-    """One panel while it is drawn."""
+    """Draws one panel of a figure."""
 
     figure: go.Figure
     panel: Panel
     theme: style.Theme
     row: int
     column: int
-    size: tuple[float, float]  # pixels of the plots of the whole figure, about, for what stands beside the panel
+    size: tuple[float, float]  # approximate pixels of all plots of the figure, to place the colour bars
     bars: bool = True  # draw the colour bars, unless the panel to the right has the same
-
-    @property
-    def _pictured(self) -> bool:
-        return any(isinstance(layer, FieldLayer) for layer in self.panel.layers)
 
     @property
     def _polar(self) -> bool:
@@ -99,8 +96,18 @@ class PanelTraces:
             self._polar_axes()
         else:
             self._plain_axes()
+        if self._polar and any(isinstance(layer, FieldLayer | ImagesLayer) for layer in self.panel.layers):
+            raise ValueError("expected lines, points, bands or bars in a polar panel, got a field or thumbnails")
+        draw: dict[type[Layer], Callable[[Any], None]] = {
+            FieldLayer: self._field,
+            LinesLayer: self._lines,
+            PointsLayer: self._points,
+            ImagesLayer: self._images,
+            BandLayer: self._band,
+            BarsLayer: self._bars,
+        }
         for layer in self.panel.layers:
-            self._layer(layer)
+            draw[type(layer)](layer)
         if self.panel.scale_bar and not self._polar:
             self._scale_bar()
         self._title()
@@ -109,7 +116,7 @@ class PanelTraces:
 
     @property
     def _domain(self) -> tuple[float, float, float, float]:
-        """Where the panel lies on the figure: left, right, bottom, top, in shares of the plots."""
+        """Left, right, bottom and top of the panel, as shares of the plots' width and height."""
         subplot = self.figure.get_subplot(self.row, self.column)
         x, y = (subplot.domain.x, subplot.domain.y) if self._polar else (subplot.xaxis.domain, subplot.yaxis.domain)
         return x[0], x[1], y[0], y[1]
@@ -147,16 +154,14 @@ class PanelTraces:
         x_limits, y_limits = panel.limits
         own = {"showline": True, "mirror": pictured, "visible": panel.kind != "image"}
         titles = {"standoff": 8, "font": {"size": 13}}
-        x = self._axis(panel.x) | own | {"showgrid": False, "title": {"text": escape_html(panel.x.title), **titles}}
-        y = (
-            self._axis(panel.y)
+        x, y = (
+            self._axis(axis)
             | own
-            | {"showgrid": not pictured, "title": {"text": escape_html(panel.y.title), **titles}}
+            | {"title": {"text": escape_html(axis.title), **titles}, "showgrid": grid, "range": _range(axis, limits)}
+            for axis, limits, grid in ((panel.x, x_limits, False), (panel.y, y_limits, not pictured))
         )
-        x["range"], y["range"] = _range(panel.x, x_limits), _range(panel.y, y_limits)
-        subplot = self.figure.get_subplot(self.row, self.column)
         if panel.isometric or panel.kind == "image":
-            y |= {"scaleanchor": subplot.yaxis.anchor, "scaleratio": 1}
+            y |= {"scaleanchor": self.figure.get_subplot(self.row, self.column).yaxis.anchor, "scaleratio": 1}
             x["constrain"] = y["constrain"] = "domain"
         self.figure.update_xaxes(x, row=self.row, col=self.column)
         self.figure.update_yaxes(y, row=self.row, col=self.column)
@@ -186,23 +191,6 @@ class PanelTraces:
 
     # -- layers --
 
-    def _layer(self, layer: Layer) -> None:
-        if self._polar and isinstance(layer, FieldLayer | ImagesLayer):
-            raise ValueError("expected lines, points, bands or bars in a polar panel, got a field or thumbnails")
-        match layer:
-            case FieldLayer():
-                self._field(layer)
-            case LinesLayer():
-                self._lines(layer)
-            case PointsLayer():
-                self._points(layer)
-            case ImagesLayer():
-                self._images(layer)
-            case BandLayer():
-                self._band(layer)
-            case BarsLayer():
-                self._bars(layer)
-
     def _field(self, layer: FieldLayer) -> None:
         x_min, x_max, y_min, y_max = layer.edges
         rows, columns = layer.colours.shape[:2]
@@ -221,7 +209,7 @@ class PanelTraces:
             step = -(-max(rows, columns) // _HOVER_CELLS)
             chosen = (slice(step // 2, None, step),) * 2
             index = layer.hover_index[chosen]
-            words = np.array([*(escape_html(entry) for entry in layer.hover), ""])  # -1 is the last
+            words = np.array([*map(escape_html, layer.hover), ""])  # -1 is the last
             self._add(
                 go.Heatmap(
                     x=layer.x[chosen[1]],
@@ -250,7 +238,8 @@ class PanelTraces:
                 self._label(words, path[len(path) // 2], yanchor="middle")
 
     def _points(self, layer: PointsLayer) -> None:
-        paper = style.LIGHT if self._pictured else self.theme  # a picture stays light in a dark theme
+        pictured = any(isinstance(each, FieldLayer) for each in self.panel.layers)
+        paper = style.LIGHT if pictured else self.theme  # a picture stays light in a dark theme
         colours = [style.lifted(colour, paper) for colour in layer.colours] or [self.theme.ink]
         labels = [escape_html(words) for words in layer.labels] or None
         if layer.marker == "none":
@@ -325,7 +314,7 @@ class PanelTraces:
             }
         self._add(go.Bar(x=layer.x, y=layer.heights, width=layer.width, **shown))
 
-    # -- what stands on and beside a picture --
+    # -- labels, scale bar and colour bars --
 
     def _font(self, x: float, y: float) -> dict[str, Any]:
         fields = (layer.edges for layer in self.panel.layers if isinstance(layer, FieldLayer))
@@ -333,7 +322,7 @@ class PanelTraces:
         return {"shadow": _SHADOW, "color": style.LIGHT.ink} if pictured else {"color": self.theme.ink}
 
     def _span(self, positions: np.ndarray) -> tuple[tuple[float, float], tuple[float, float]]:
-        """The panel's limits, or as far as these positions go."""
+        """The panel's limits, or the range of these positions."""
         x, y = self.panel.limits
         low, high = (positions.min(0), positions.max(0)) if len(positions) else (np.zeros(2), np.ones(2))
         return x or (float(low[0]), float(high[0])), y or (float(low[1]), float(high[1]))
@@ -367,7 +356,7 @@ class PanelTraces:
         self._label(words, (x + length / 2, y), xanchor="center", yanchor="bottom", yshift=3, bgcolor=style.HALO)
 
     def _colour_bar(self, scale: Scale, number: int) -> None:
-        """A bar to the right of the panel, carried by a trace that shows nothing else."""
+        """A bar to the right of the panel, on a trace that draws nothing else."""
         stops = style.scale_colours(np.linspace(*scale.limits, 33), scale.palette, scale.limits)
         colours = [[place / 32, "rgb({},{},{})".format(*stop)] for place, stop in enumerate(stops.tolist())]
         _, right, bottom, top = self._domain
@@ -391,13 +380,11 @@ class PanelTraces:
 
 
 def _range(axis: Axis, limits: tuple[float, float] | None) -> list[float] | None:
-    """Limits as Plotly wants them: decimal exponents on a logarithmic axis."""
-    if limits is None:
-        return None
-    return [float(np.log10(end)) for end in limits] if axis.scale == "log" else [float(end) for end in limits]
+    """Limits as Plotly expects them: decimal exponents on a logarithmic axis."""
+    return limits and [float(np.log10(end) if axis.scale == "log" else end) for end in limits]
 
 
 def transparent(colour: str, opacity: float) -> str:
-    """A colour "#rrggbb" as Plotly writes it with an opacity."""
-    red, green, blue = (int(colour[place : place + 2], 16) for place in (1, 3, 5))
+    """A colour "#rrggbb" in Plotly's notation, with an opacity."""
+    red, green, blue = style.rgb(colour).astype(int)
     return f"rgba({red},{green},{blue},{opacity})"

@@ -10,7 +10,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from core.exports.tables import csv_bytes, data_bytes, numbers_bytes, table_of
+from core.exports.tables import data_bytes, numbers_bytes, table_of
 from core.figures.drawing.provenance import read_recipe
 from core.geometry.planes.boundary_profile import boundary_profile
 from core.geometry.planes.planes import Plane
@@ -45,19 +45,19 @@ def test_a_profile_is_a_line_per_ray() -> None:
 def test_the_text_reads_back_and_holds_the_recipe() -> None:
     made = Recipe.make("slice", models=["m"], images="i", rows=[0, 1, 2])
     result = slice_plane(CLASSIFIER, PLANE, (-1.0, 3.0, -1.0, 3.0), 5, "full")
-    data = csv_bytes(replace(result, recipe=made.mapping()))
+    data = data_bytes(replace(result, recipe=made.mapping()), ".csv")
     assert Recipe.read(read_recipe(data)) == made
     lines = data.decode().splitlines()
     assert lines[1].startswith("x (ℓ2 pixel),y (ℓ2 pixel),label,confidence (probability)")
     again = np.genfromtxt(io.StringIO("\n".join(lines[2:])), delimiter=",")
     assert again.shape[0] == 25
     np.testing.assert_allclose(again[:, 0], np.tile(result.x, 5), rtol=1e-8)
-    assert data == csv_bytes(replace(result, recipe=made.mapping(), seconds=9.0))
+    assert data == data_bytes(replace(result, recipe=made.mapping(), seconds=9.0), ".csv")
 
 
 def test_coordinates_of_a_deep_zoom_keep_their_digits() -> None:
     result = slice_plane(CLASSIFIER, PLANE, (0.4, 0.4 + 1e-9, 0.2, 0.2 + 1e-9), 5, "full")
-    rows = [line.split(",")[0] for line in csv_bytes(result).decode().splitlines()[2:7]]
+    rows = [line.split(",")[0] for line in data_bytes(result, ".csv").decode().splitlines()[2:7]]
     assert [float(row) for row in rows] == result.x.tolist()
 
 

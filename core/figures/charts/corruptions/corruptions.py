@@ -1,13 +1,15 @@
-"""Charts of corruptions: one image on its way through a severity, and whole sets at growing severities."""
+"""Charts of corruptions: one image under growing severity, whole sets under growing severity, and white noise."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from core.figures.charts.names import check_class_names, check_model_names, model_colour, model_legend
 from core.figures.drawing import style
 from core.figures.drawing.chart import (
     Axis,
@@ -20,7 +22,8 @@ from core.figures.drawing.chart import (
     Panel,
     PointsLayer,
 )
-from core.figures.drawing.pictures import photograph
+from core.figures.drawing.curves import known_runs
+from core.figures.drawing.pictures import frame_at
 
 if TYPE_CHECKING:
     from core.geometry.corruptions.noise import NoiseForecast
@@ -30,12 +33,11 @@ if TYPE_CHECKING:
 Shown = Literal["accuracy", "distance"]
 Against = Literal["severity", "change"]
 
-_INKS = tuple(style.class_colour(k) for k in (0, 1, 5, 7, 3, 2))  # of models
 _FRAMES = 11  # of a film strip: every half severity
 _PITCH = 1.06  # from one frame to the next, in sides
 _BAR = 0.13  # height of the bar of one model below a frame, in sides
-_WORDS = 0.45  # room for the words below the bars, in sides
-_LIKELY = 0.1  # a class whose probability reaches this somewhere has a curve
+_WORDS = 0.45  # room for the labels below the bars, in sides
+_LIKELY = 0.1  # a class has a curve if its probability reaches this somewhere
 _ACROSS = 4  # small multiples in a row
 
 
@@ -56,30 +58,39 @@ def severity_path_chart(
         class_names: one name per class.
         marked: a severity to mark by a line; 0 for none.
         palette: class palette of `style.PALETTES`.
-        shared_scale: all walks that are seen together, so that they share their axes.
+        shared_scale: all walks shown together, which share their axes.
 
     Returns:
-        A chart of one column: the strip, distances, and probabilities: of all likely classes, or for several models
-        of the class whose boundary is meant.
+        A chart of one column: the strip, distances, and probabilities of all likely classes, or for several models of
+        the class that distances are measured from.
 
     Raises:
         ValueError: if names of models or classes are missing, or there is no walk.
     """
-    if not walks or len(models) != len(walks):
-        raise ValueError(f"expected a name for each of at least one walk, got {len(models)} for {len(walks)}")
-    if len(class_names) != walks[0].num_classes:
-        raise ValueError(f"expected one name for each of {walks[0].num_classes} classes, got {len(class_names)} names")
+    check_model_names(models, walks, "walk")
+    check_class_names(walks[0].num_classes, class_names)
     first, several = walks[0], len(walks) > 1
     words = first.name.replace("_", " ")
-    seen = _predicted_classes(walks) if several else _likely(first)
+    x = Axis(label=f"severity of {words}", limits=(0.0, float(first.severity[-1])))
+    if several:
+        seen = list(dict.fromkeys(int(k) for walk in walks for k in walk.predicted if k >= 0))
+        what = "probability of the true class" if first.labelled else "probability of its class"
+        lines = [(walk, walk.label, model_colour(place)) for place, walk in enumerate(walks)]
+    else:
+        seen, what = _likely(first), "probability"
+        lines = [(first, k, style.class_colour(k, palette)) for k in seen]
+    curves = (
+        LinesLayer(paths=known_runs(walk.severity, walk.probabilities[:, k]), colour=colour)
+        for walk, k, colour in lines
+    )
     panels = [
         _film_strip(walks, palette),
-        _walk_distances(walks, shared_scale or walks, words, marked),
-        _true_probability(walks, words, marked) if several else _probabilities(first, seen, palette, words, marked),
+        _walk_distances(walks, shared_scale or walks, x, marked),
+        Panel(layers=(*_mark(marked, 0.0, 1.0), *curves), x=x, y=Axis(label=what, limits=(0.0, 1.0))),
     ]
-    legend = [LegendEntry(colour=style.class_colour(k, palette), label=class_names[k]) for k in seen]
-    if several:
-        legend = [*model_legend(models), *(LegendEntry(colour=one.colour, label=f"says {one.label}") for one in legend)]
+    legend = [
+        LegendEntry(colour=style.class_colour(k, palette), label=f"{'says ' * several}{class_names[k]}") for k in seen
+    ]
     whose = "its true class" if first.labelled else "the class of the clean image"
     bars = "the class each model predicts, in the order of the legend" if several else "the predicted class"
     return Chart(
@@ -91,33 +102,18 @@ def severity_path_chart(
             " wins. ℓ2 over pixels in [0, 1]."
         ),
         alt=" ".join(_walk_words(walk, name, class_names, words) for walk, name in zip(walks, models, strict=True)),
-        legend=tuple(legend),
+        legend=(*(model_legend(models) if several else ()), *legend),
     )
-
-
-def model_legend(models: Sequence[str]) -> list[LegendEntry]:
-    """The colours of models in these charts."""
-    return [LegendEntry(colour=_INKS[place % len(_INKS)], label=name) for place, name in enumerate(models)]
 
 
 def _film_strip(walks: Sequence[SeverityPath], palette: str) -> Panel:
     """Frames in a row, one unit wide; below each a bar per model in the colour of the class, then the severity."""
     first = walks[0]
     chosen = np.unique(np.linspace(0, len(first.severity) - 1, min(_FRAMES, len(first.severity))).round().astype(int))
-    height, width = first.images.shape[2:]
-    tall = height / width
     layers: list[Layer] = []
     for place, at in enumerate(chosen):
         left = place * _PITCH
-        frame = photograph(first.images[at])[::-1]
-        layers.append(
-            FieldLayer(
-                x=left + (np.arange(width) + 0.5) / width,
-                y=(np.arange(height) + 0.5) / width,
-                colours=frame,
-                name=f"severity {first.severity[at]:g}",
-            )
-        )
+        layers.append(frame_at(left, first.images[at], f"severity {first.severity[at]:g}"))
         for row, walk in enumerate(walks):
             middle = -0.05 - (row + 0.5) * _BAR
             colour = np.array(style.class_colours(walk.predicted[at : at + 1, None], palette=palette))
@@ -136,71 +132,33 @@ def _film_strip(walks: Sequence[SeverityPath], palette: str) -> Panel:
         layers=tuple(layers),
         kind="image",
         x=Axis(limits=(0.0, (len(chosen) - 1) * _PITCH + 1)),
-        y=Axis(limits=(bottom - _WORDS, tall)),
+        y=Axis(limits=(bottom - _WORDS, first.images.shape[2] / first.images.shape[3])),
     )
-
-
-def _severity_axis(words: str, end: float) -> Axis:
-    return Axis(label=f"severity of {words}", limits=(0.0, float(end)))
 
 
 def _mark(at: float, low: float, high: float) -> list[Layer]:
     return [LinesLayer(paths=(np.array([[at, low], [at, high]]),), role="guide")] if at > 0 else []
 
 
-def _walk_distances(walks: Sequence[SeverityPath], seen: Sequence[SeverityPath], words: str, marked: float) -> Panel:
+def _walk_distances(walks: Sequence[SeverityPath], seen: Sequence[SeverityPath], x: Axis, marked: float) -> Panel:
     low, high = _room([(walk.distance,) for walk in seen])
     layers: list[Layer] = [*_mark(marked, low, high), _zero(float(walks[0].severity[-1]))]
     for place, walk in enumerate(walks):
-        colour = _INKS[place % len(_INKS)] if len(walks) > 1 else ""
+        colour = model_colour(place) if len(walks) > 1 else ""
         layers.append(LinesLayer(paths=known_runs(walk.severity, walk.distance), colour=colour))
     unit = walks[0].unit("distance").removesuffix(" pixel")
-    return Panel(
-        layers=tuple(layers),
-        x=_severity_axis(words, walks[0].severity[-1]),
-        y=Axis(label="signed distance", unit=unit, limits=(low, high)),
-    )
+    return Panel(layers=tuple(layers), x=x, y=Axis(label="signed distance", unit=unit, limits=(low, high)))
 
 
 def _zero(end: float) -> LinesLayer:
     return LinesLayer(paths=(np.array([[0.0, 0.0], [end, 0.0]]),), role="reference", dash="dashed")
 
 
-def _probabilities(walk: SeverityPath, seen: Sequence[int], palette: str, words: str, marked: float) -> Panel:
-    lines = (
-        LinesLayer(paths=known_runs(walk.severity, walk.probabilities[:, k]), colour=style.class_colour(k, palette))
-        for k in seen
-    )
-    return Panel(
-        layers=(*_mark(marked, 0.0, 1.0), *lines),
-        x=_severity_axis(words, walk.severity[-1]),
-        y=Axis(label="probability", limits=(0.0, 1.0)),
-    )
-
-
-def _true_probability(walks: Sequence[SeverityPath], words: str, marked: float) -> Panel:
-    lines = (
-        LinesLayer(paths=known_runs(walk.severity, walk.probabilities[:, walk.label]), colour=_INKS[place % len(_INKS)])
-        for place, walk in enumerate(walks)
-    )
-    what = "probability of the true class" if walks[0].labelled else "probability of its class"
-    return Panel(
-        layers=(*_mark(marked, 0.0, 1.0), *lines),
-        x=_severity_axis(words, walks[0].severity[-1]),
-        y=Axis(label=what, limits=(0.0, 1.0)),
-    )
-
-
 def _likely(walk: SeverityPath) -> list[int]:
-    """The classes that are likely somewhere, the likeliest of the clean image first."""
+    """The classes that are likely somewhere, sorted by their probability at the clean image."""
     most = np.nan_to_num(walk.probabilities).max(0)
     order = np.argsort(-np.nan_to_num(walk.probabilities[0]), kind="stable")
     return [int(k) for k in order if most[k] >= _LIKELY or k == walk.label]
-
-
-def _predicted_classes(walks: Sequence[SeverityPath]) -> list[int]:
-    """The classes that some model predicts somewhere, in the order in which they come."""
-    return list(dict.fromkeys(int(k) for walk in walks for k in walk.predicted if k >= 0))
 
 
 def _walk_words(walk: SeverityPath, model: str, class_names: Sequence[str], words: str) -> str:
@@ -208,21 +166,6 @@ def _walk_words(walk: SeverityPath, model: str, class_names: Sequence[str], word
     far = walk.distance[np.isfinite(walk.distance)]
     span = f"; signed distance from {far[0]:.3g} to {far[-1]:.3g} ℓ2" if len(far) else ""
     return f"{model} on an image of {class_names[walk.label]} under {words}: {lost}{span}."
-
-
-def known_runs(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, ...]:
-    """A curve in pieces, without what is not known.
-
-    Args:
-        x: places.
-        y: values, NaN where not known.
-
-    Returns:
-        Paths (points, 2).
-    """
-    known = np.flatnonzero(np.isfinite(x) & np.isfinite(y))
-    pieces = np.split(known, np.flatnonzero(np.diff(known) > 1) + 1)
-    return tuple(np.stack([x[piece], y[piece]], 1) for piece in pieces if len(piece))
 
 
 # -- sets -------------------------------------------------------------------------------------------------------------
@@ -241,9 +184,9 @@ def severity_sweep_chart(
     Args:
         sweeps: of the same images through the same corruptions, one per model.
         models: their names.
-        shown: "accuracy" with Wilson's 95 % band, or "distance": the median with the band of the middle half.
-        against: "severity", or "change": the mean ℓ2 length of the change, so that corruptions compare.
-        shared_scale: all sweeps that are seen together, so that they share their axes.
+        shown: "accuracy" with Wilson's 95 % band, or "distance": the median with the interquartile band.
+        against: "severity", or "change": the mean ℓ2 length of the change, by which corruptions compare.
+        shared_scale: all sweeps shown together, which share their axes.
 
     Returns:
         A chart of small multiples on common axes.
@@ -251,8 +194,7 @@ def severity_sweep_chart(
     Raises:
         ValueError: if names of models are missing or there is no sweep.
     """
-    if not sweeps or len(models) != len(sweeps):
-        raise ValueError(f"expected a name for each of at least one sweep, got {len(models)} for {len(sweeps)}")
+    check_model_names(models, sweeps, "sweep")
     first = sweeps[0]
     names = [str(name) for name in first.names]
     curves = [_sweep_curves(sweep, shown) for sweep in sweeps]
@@ -271,31 +213,24 @@ def severity_sweep_chart(
             limits=_room([_sweep_curves(sweep, shown) for sweep in shared_scale or sweeps]),
         )
     )
-    x_axis = Axis(label="severity") if against == "severity" else Axis(label="mean change", unit=unit)
-    whole = tuple((float(at), str(at)) for at in range(math.floor(far[1]) + 1)) if against == "severity" else None
+    if against == "severity":
+        ticks = tuple((float(at), str(at)) for at in range(math.floor(far[1]) + 1))
+        x_axis = Axis(label="severity", limits=far, ticks=ticks)
+    else:
+        x_axis = Axis(label="mean change", unit=unit, limits=far)
     panels = []
     for place, name in enumerate(names):
         layers: list[Layer] = []
         bands: list[Layer] = [_zero(far[1])] if shown == "distance" else []  # below all lines
         for number, (low, middle, high) in enumerate(curves):
-            colour = _INKS[number % len(_INKS)] if len(sweeps) > 1 else ""
+            colour = model_colour(number) if len(sweeps) > 1 else ""
             x = along[place]
             drawn = np.isfinite(low[place]) & np.isfinite(high[place])
             bands.append(BandLayer(x=x[drawn], low=low[place][drawn], high=high[place][drawn], colour=colour))
             layers.append(LinesLayer(paths=known_runs(x, middle[place]), colour=colour))
-        leftmost, lowest = place % columns == 0, place + columns >= len(names)
-        panels.append(
-            Panel(
-                layers=(*bands, *layers),
-                title=name.replace("_", " "),
-                x=Axis(
-                    label=x_axis.label if lowest else "", unit=x_axis.unit if lowest else "", limits=far, ticks=whole
-                ),
-                y=Axis(
-                    label=y_axis.label if leftmost else "", unit=y_axis.unit if leftmost else "", limits=y_axis.limits
-                ),
-            )
-        )
+        x_shown = x_axis if place + columns >= len(names) else replace(x_axis, label="", unit="")
+        y_shown = y_axis if place % columns == 0 else replace(y_axis, label="", unit="")
+        panels.append(Panel(layers=(*bands, *layers), title=name.replace("_", " "), x=x_shown, y=y_shown))
     clean = ", ".join(f"{name} {sweep.accuracy[0, 0]:.0%}" for name, sweep in zip(models, sweeps, strict=True))
     meaning = (
         f"Accuracy on {len(first.labels)} images with Wilson's 95 % interval."
@@ -315,7 +250,7 @@ def severity_sweep_chart(
 
 
 def _sweep_curves(sweep: SeveritySweep, shown: Shown) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Lower end, middle and upper end of the band, each (corruption, severity)."""
+    """Lower end, middle and upper end of the band, each (corruptions, severities)."""
     if shown == "accuracy":
         return sweep.accuracy_low, sweep.accuracy, sweep.accuracy_high
     return sweep.quantile(0.25), sweep.median_distance, sweep.quantile(0.75)
@@ -343,23 +278,22 @@ def _sweep_words(sweep: SeveritySweep, model: str) -> str:
 
 
 def noise_forecast_chart(forecasts: Sequence[NoiseForecast], *, models: Sequence[str]) -> Chart:
-    """Accuracy under white noise, forecast from the geometry at the clean image and measured.
+    """Accuracy under white noise, measured and forecast from the geometry at the clean image.
 
     Args:
         forecasts: of the same images, one per model.
         models: their names.
 
     Returns:
-        A chart of one panel: measured solid, forecast dashed.
+        A chart of one panel: measured accuracy solid, forecast dashed.
 
     Raises:
         ValueError: if names of models are missing or there is no forecast.
     """
-    if not forecasts or len(models) != len(forecasts):
-        raise ValueError(f"expected a name for each of at least one forecast, got {len(models)} for {len(forecasts)}")
+    check_model_names(models, forecasts, "forecast")
     layers: list[Layer] = []
     for place, forecast in enumerate(forecasts):
-        colour = _INKS[place % len(_INKS)] if len(forecasts) > 1 else ""
+        colour = model_colour(place) if len(forecasts) > 1 else ""
         for values, dash in ((forecast.measured_accuracy, "solid"), (forecast.forecast_accuracy, "dashed")):
             name = "" if place else "measured" if dash == "solid" else "forecast"
             paths = known_runs(forecast.deviations, values)

@@ -1,4 +1,4 @@
-"""Charts of the detector: scores before and after a perturbation, how well they are told apart, what is recovered."""
+"""Charts of the detector: scores before and after a perturbation, how well they separate, and class recovery."""
 
 from __future__ import annotations
 
@@ -37,17 +37,18 @@ def detector_chart(
     perturbation: int = 0,
     shared_scale: Sequence[DetectionExhibit] = (),
 ) -> Chart:
-    """How well curvature tells perturbed images from clean ones, for one model or several.
+    """How well curvature distinguishes perturbed images from clean ones, for one model or several.
 
     Args:
         results: one per model.
-        class_counts: how many classes each model has: a guess for the class before is right by chance once in one less.
+        class_counts: the number of classes of each model: a random guess of the original class among K is right with
+            probability 1 / (K - 1).
         names: of the models.
-        show: the "scores" before and after one perturbation; the curve ("roc") of true against false positives for the
-            same; the area under it ("auc") or the share of "recovery" for every perturbation; or all of them.
-        score: whose scores are shown: of the "nearest" boundary, or the mean over "all".
-        perturbation: whose scores and curves are shown; the last one where there are fewer.
-        shared_scale: results whose axes are shared; those shown when empty.
+        show: the "scores" before and after one perturbation; its curve ("roc") of true against false positives; the
+            area under it ("auc") or the share of "recovery" for every perturbation; or all of them.
+        score: the score shown: of the "nearest" boundary, or the mean over "all".
+        perturbation: the number of the one whose scores and curves are shown; the last one if there are fewer.
+        shared_scale: all results that share axes; by default those shown.
 
     Returns:
         A chart with a column of panels for each model; for one model two columns.
@@ -63,20 +64,21 @@ def detector_chart(
         raise ValueError(f"expected the number of a perturbation from 0, got {perturbation}")
     chosen = [min(perturbation, len(one.attack) - 1) for one in results]
     kinds: tuple[DetectorShow, ...] = ("scores", "roc", "auc", "recovery") if show == "all" else (show,)
-    together = tuple(shared_scale) or tuple(results)
     panels: list[Panel] = []
     for kind in kinds:
         for one, called, classes, place in zip(results, names, class_counts, chosen, strict=True):
             title = called if len(results) > 1 and kind == kinds[0] else ""
             match kind:
                 case "scores":
-                    panels.append(_scores(one, title, place, score, together))
+                    panels.append(_scores(one, title, place, score, shared_scale or results))
                 case "roc":
                     panels.append(_roc(one, title, place))
                 case "recovery":
-                    panels.append(_recovery(one, title, classes))
+                    marks = _marks(np.arange(len(one.attack)), one.recovery, *one.recovery_interval, _INKS["nearest"])
+                    chance = 1 / max(1, classes - 1)
+                    panels.append(_by_perturbation(one, title, "class before recovered", chance, marks))
                 case _:
-                    panels.append(_areas(one, title))
+                    panels.append(_by_perturbation(one, title, "AUC", _CHANCE, _areas(one)))
     return Chart(
         panels=tuple(panels),
         name="detector",
@@ -88,16 +90,16 @@ def detector_chart(
 
 
 def perturbation_words(one: DetectionExhibit, place: int) -> str:
-    """What a perturbation of a result is called, such as "PGD 1.5" or "1.1": overshoots have no name before."""
+    """The name of a perturbation, such as "PGD 1.5", or "1.1" for an overshoot."""
     attack, factor = str(one.attack[place]), float(one.overshoot[place])
     named = attack == "pairs" or not math.isfinite(factor)  # the length of pairs is a median of many
     return _SHORT[attack] if named else f"{_SHORT[attack]}{factor:.3g}"
 
 
 def _pair(one: DetectionExhibit, place: int, score: Score) -> tuple[np.ndarray, np.ndarray]:
-    """The scores of clean and of perturbed images that are known."""
-    clean = one.clean_nearest if score == "nearest" else one.clean_all
-    after = one.score_nearest[place] if score == "nearest" else one.score_all[place]
+    """The known scores of clean and of perturbed images."""
+    clean, after = (one.clean_nearest, one.score_nearest) if score == "nearest" else (one.clean_all, one.score_all)
+    after = after[place]
     return clean[np.isfinite(clean)], after[np.isfinite(after)]
 
 
@@ -113,8 +115,10 @@ def _scores(one: DetectionExhibit, title: str, place: int, score: Score, togethe
         heights = np.histogram(np.clip(values, edges[0], edges[-1]), edges)[0] / max(1, len(values))
         x, y = np.repeat(edges, 2)[1:-1], np.repeat(heights, 2)
         tallest = max(tallest, float(heights.max(initial=0.0)))
-        layers.append(BandLayer(x=x, low=np.zeros_like(y), high=y, colour=colour))
-        layers.append(LinesLayer(paths=(np.stack([x, y], 1),), colour=colour))
+        layers += [
+            BandLayer(x=x, low=np.zeros_like(y), high=y, colour=colour),
+            LinesLayer(paths=(np.stack([x, y], 1),), colour=colour),
+        ]
     top = 1.08 * tallest or 1.0
     layers.append(LinesLayer(paths=(np.array([[0.0, 0.0], [0.0, top]]),), role="reference", dash="dotted"))
     return Panel(
@@ -144,34 +148,34 @@ def _roc(one: DetectionExhibit, title: str, place: int) -> Panel:
     )
 
 
-def _areas(one: DetectionExhibit, title: str) -> Panel:
-    """The area under the curve for every perturbation, with its band as an upright line."""
-    places = np.arange(len(one.attack), dtype=np.float64)
-    ends = np.array([[-0.6, _CHANCE], [len(places) - 0.4, _CHANCE]])
-    layers: list[Layer] = [LinesLayer(paths=(ends,), role="reference", dash="dotted")]
+def _areas(one: DetectionExhibit) -> list[Layer]:
+    """The area under the curve for every perturbation, with its interval."""
+    layers: list[Layer] = []
     for number, score in enumerate(SCORES):
-        at = places + (number - 0.5) * 0.24
+        at = np.arange(len(one.attack)) + (number - 0.5) * 0.24
         layers += _marks(at, one.auc[:, number], one.auc_low[:, number], one.auc_high[:, number], _INKS[score])
-    return Panel(layers=tuple(layers), title=title, x=_perturbations(one), y=Axis(label="AUC", limits=(0.0, 1.02)))
+    return layers
 
 
-def _recovery(one: DetectionExhibit, title: str, classes: int) -> Panel:
-    places = np.arange(len(one.attack), dtype=np.float64)
-    chance = 1 / max(1, classes - 1)
-    ends = np.array([[-0.6, chance], [len(places) - 0.4, chance]])
-    low, high = one.recovery_interval
-    layers: list[Layer] = [LinesLayer(paths=(ends,), role="reference", dash="dotted")]
-    layers += _marks(places, one.recovery, low, high, _INKS["nearest"])
+def _by_perturbation(one: DetectionExhibit, title: str, label: str, chance: float, marks: Sequence[Layer]) -> Panel:
+    """Marks by perturbation over the level of chance; the axis of overshoots alone shows numbers."""
+    words = [perturbation_words(one, place).replace(" ", "\n") for place in range(len(one.attack))]
+    end = len(words) - 0.4
+    along = {
+        frozenset({"overshoot"}): "length over distance to the boundary",
+        frozenset({"pairs"}): "perturbation",
+    }.get(frozenset(map(str, one.attack)), "perturbation, length over distance")
+    level = LinesLayer(paths=(np.array([[-0.6, chance], [end, chance]]),), role="reference", dash="dotted")
     return Panel(
-        layers=tuple(layers),
+        layers=(level, *marks),
         title=title,
-        x=_perturbations(one),
-        y=Axis(label="class before recovered", limits=(0.0, 1.02)),
+        x=Axis(label=along, limits=(-0.6, end), ticks=tuple((float(place), word) for place, word in enumerate(words))),
+        y=Axis(label=label, limits=(0.0, 1.02)),
     )
 
 
 def _marks(at: np.ndarray, values: np.ndarray, low: np.ndarray, high: np.ndarray, colour: str) -> list[Layer]:
-    """Marks with upright lines for their intervals; nothing where there is no value."""
+    """Marks with vertical lines for their intervals; nothing where there is no value."""
     known = np.isfinite(values)
     if not known.any():
         return []
@@ -182,28 +186,15 @@ def _marks(at: np.ndarray, values: np.ndarray, low: np.ndarray, high: np.ndarray
     ]
 
 
-def _perturbations(one: DetectionExhibit) -> Axis:
-    """The axis of all perturbations; overshoots alone are numbers."""
-    ticks = tuple((float(place), perturbation_words(one, place).replace(" ", "\n")) for place in range(len(one.attack)))
-    label = {
-        frozenset({"overshoot"}): "length over distance to the boundary",
-        frozenset({"pairs"}): "perturbation",
-    }.get(frozenset(map(str, one.attack)), "perturbation, length over distance")
-    return Axis(label=label, limits=(-0.6, len(ticks) - 0.4), ticks=ticks)
-
-
 def _legend(kinds: Sequence[str], results: Sequence[DetectionExhibit]) -> tuple[LegendEntry, ...]:
-    entries: tuple[LegendEntry, ...] = ()
-    if "scores" in kinds:
-        entries += (LegendEntry(colour=_CLEAN, label="clean"), LegendEntry(colour=_PERTURBED, label="perturbed"))
+    entries = [(_CLEAN, "clean"), (_PERTURBED, "perturbed")] if "scores" in kinds else []
     if set(kinds) & {"roc", "auc", "recovery"}:
-        known = [
-            score
+        entries += [
+            (_INKS[score], _WORDS[score])
             for number, score in enumerate(SCORES)
             if any(np.isfinite(one.auc[:, number]).any() for one in results)
         ]
-        entries += tuple(LegendEntry(colour=_INKS[score], label=_WORDS[score]) for score in known)
-    return entries
+    return tuple(LegendEntry(colour=colour, label=label) for colour, label in entries)
 
 
 def _caption(

@@ -1,13 +1,14 @@
-"""Charts of shared curved directions: what they look like, who shares them, what noise along them flips."""
+"""Charts of shared curved directions: pictures, transfer to other images and models, and the effect of noise."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
 
+from core.figures.charts.names import check_model_names, model_colour
 from core.figures.drawing import style
 from core.figures.drawing.chart import (
     Axis,
@@ -20,6 +21,7 @@ from core.figures.drawing.chart import (
     PointsLayer,
     Scale,
 )
+from core.figures.drawing.curves import log_limits
 from core.figures.drawing.matrices import matrix_panel
 from core.figures.drawing.pictures import Picture, montage, photograph
 
@@ -32,18 +34,17 @@ SHARING_SHOWS: tuple[SharingShow, ...] = get_args(SharingShow)
 OverlapShow = Literal["share", "angles"]
 OVERLAP_SHOWS: tuple[OverlapShow, ...] = get_args(OverlapShow)
 
-_SURE = 0.6  # share of signs that return: below it they are hardly better than chance
-_INKS = tuple(style.class_colour(k) for k in (0, 1, 5, 7, 3, 2))
+_SURE = 0.6  # share of reproduced signs: below it they are hardly better than chance
 _KINDS: tuple[tuple[str, str, str], ...] = (  # field, words, colour
     ("seen", "images they come from", style.class_colour(7)),
-    ("unseen", "other images", _INKS[0]),
-    ("noise", "uniform noise", _INKS[1]),
+    ("unseen", "other images", model_colour(0)),
+    ("noise", "uniform noise", model_colour(1)),
     ("scrambled", "other images, scrambled directions", style.LIGHT.quiet),
 )
 _SPANS: Mapping[str, tuple[str, str]] = {  # words, colour
-    "convex": ("most negative (convex)", _INKS[0]),
-    "concave": ("most positive (concave)", _INKS[1]),
-    "curved": ("largest magnitude", _INKS[2]),
+    "convex": ("most negative (convex)", model_colour(0)),
+    "concave": ("most positive (concave)", model_colour(1)),
+    "curved": ("largest magnitude", model_colour(2)),
     "scrambled": ("most negative, scrambled", style.class_colour(8)),
     "flat": ("outside of these", style.class_colour(2)),
     "random": ("random tangent directions", style.class_colour(7)),
@@ -64,8 +65,8 @@ def sharing_chart(
     Args:
         results: one per model.
         names: of the models.
-        show: how much more the boundary bends along them ("transfer"), the directions as "pictures", or "both".
-        shared_scale: results whose axes are shared; those shown when empty.
+        show: the curvature along them relative to chance ("transfer"), the directions as "pictures", or "both".
+        shared_scale: all results that share axes; by default those shown.
 
     Returns:
         A chart with a column of panels for each model.
@@ -73,12 +74,11 @@ def sharing_chart(
     Raises:
         ValueError: if names are missing.
     """
-    _check(results, names)
+    check_model_names(names, results)
     titles = tuple(names) if len(results) > 1 else ("",)
-    together = tuple(shared_scale) or tuple(results)
     panels: list[Panel] = []
     if show != "pictures":
-        panels += [_transfer(one, title, together) for one, title in zip(results, titles, strict=True)]
+        panels += [_transfer(one, title, shared_scale or results) for one, title in zip(results, titles, strict=True)]
     if show != "transfer":
         above = titles if show == "pictures" else ("",) * len(results)
         panels += [_pictures(one, title) for one, title in zip(results, above, strict=True)]
@@ -94,13 +94,8 @@ def sharing_chart(
     )
 
 
-def _check(results: Sequence[Any], names: Sequence[str]) -> None:
-    if len(names) != len(results):
-        raise ValueError(f"expected a name for each of {len(results)} models, got {len(names)}")
-
-
 def _middle(ratio: np.ndarray, share: float = 0.5) -> np.ndarray:
-    """A quantile over points, direction by direction; NaN where no point is known."""
+    """A quantile over points for each direction; NaN where no point is known."""
     known = ratio[np.isfinite(ratio).all(1)]
     return np.quantile(known, share, axis=0) if len(known) else np.full(ratio.shape[1], np.nan)
 
@@ -108,9 +103,8 @@ def _middle(ratio: np.ndarray, share: float = 0.5) -> np.ndarray:
 def _transfer(one: DirectionSharing, title: str, together: Sequence[DirectionSharing]) -> Panel:
     order = one.order()
     rank = np.arange(1.0, len(order) + 1)
-    layers: list[Layer] = [
-        LinesLayer(paths=(np.array([[0.5, 1.0], [len(order) + 0.5, 1.0]]),), role="reference", dash="dotted")
-    ]
+    end = len(order) + 0.5
+    layers: list[Layer] = [LinesLayer(paths=(np.array([[0.5, 1.0], [end, 1.0]]),), role="reference", dash="dotted")]
     for field, _, colour in _KINDS:
         ratio = getattr(one, field)[:, order]
         middle = _middle(ratio)
@@ -122,40 +116,27 @@ def _transfer(one: DirectionSharing, title: str, together: Sequence[DirectionSha
             layers.insert(1, LinesLayer(paths=bars, role="guide", colour=colour))  # below all dots
         marker: Literal["ring", "circle"] = "ring" if field == "scrambled" else "circle"
         layers.append(PointsLayer(positions=np.stack([rank, middle], 1), colours=(colour,), marker=marker, size=5.0))
-    low, high = _reach(together)
-    step = max(1, len(order) // 6)
-    ticks = tuple((float(at), f"{at}") for at in range(1, len(order) + 1, step))
+    drawn = [_middle(getattr(each, field)) for each in together for field, _, _ in _KINDS]
+    drawn += [_middle(each.unseen, share) for each in together for share in (0.1, 0.9)]
+    low, high = log_limits(*drawn, room=1.2, otherwise=(0.5, 10.0))
+    low, high = min(0.8, low), max(2.0, high)
+    ticks = tuple((float(at), f"{at}") for at in range(1, len(order) + 1, max(1, len(order) // 6)))
     return Panel(
         layers=tuple(layers),
         title=title,
-        x=Axis(label="shared direction, by magnitude of curvature", limits=(0.5, len(order) + 0.5), ticks=ticks),
+        x=Axis(label="shared direction, by magnitude of curvature", limits=(0.5, end), ticks=ticks),
         y=Axis(label="curvature over chance", scale="log", limits=(low, high), ticks=style.log_ticks(low, high)),
     )
 
 
-def _reach(together: Sequence[DirectionSharing]) -> tuple[float, float]:
-    """The ratios that pictures seen together reach over."""
-    drawn = [_middle(getattr(one, field)) for one in together for field, _, _ in _KINDS]
-    drawn += [_middle(one.unseen, share) for one in together for share in (0.1, 0.9)]
-    finite = np.concatenate(drawn)
-    finite = finite[np.isfinite(finite) & (finite > 0)]
-    return (min(0.8, float(finite.min()) / 1.2), max(2.0, float(finite.max()) * 1.2)) if len(finite) else (0.5, 10.0)
-
-
 def _pictures(one: DirectionSharing, title: str) -> Panel:
-    chosen = one.order()[:_MOST_PICTURES]
     pictures = []
-    for place in chosen:
+    for place in one.order()[:_MOST_PICTURES]:
         values = one.directions[place]
-        most = float(np.abs(values).max()) or 1.0
-        pictures.append(
-            Picture(colours=photograph(0.5 + 0.5 * values / most), label=f"{_signed(one.curvatures[place])}")
-        )
+        colours = photograph(0.5 + 0.5 * values / (float(np.abs(values).max()) or 1.0))
+        label = f"{one.curvatures[place]:+.2g}".replace("-", "\N{MINUS SIGN}")
+        pictures.append(Picture(colours=colours, label=label))
     return montage(pictures, min(4, len(pictures)), title)
-
-
-def _signed(value: float) -> str:
-    return f"{value:+.2g}".replace("-", "\N{MINUS SIGN}")
 
 
 def _sharing_caption(results: Sequence[DirectionSharing], names: Sequence[str], show: SharingShow) -> str:
@@ -186,7 +167,7 @@ def _sharing_caption(results: Sequence[DirectionSharing], names: Sequence[str], 
 
 
 def _scale(one: DirectionSharing | DirectionNoise) -> str:
-    """How curvature of a network of kinks was measured; nothing to say of a smooth one."""
+    """The scale at which the curvature of a network with kinks was measured; "" for a smooth one."""
     return f" Curvature is that at the scale of {one.scale:.3g} ℓ2, by differences." if math.isfinite(one.scale) else ""
 
 
@@ -200,7 +181,7 @@ def _sharing_alt(results: Sequence[DirectionSharing], names: Sequence[str], show
     return f"{what} {'; '.join(sentences)}."
 
 
-# -- what noise along them flips --------------------------------------------------------------------------------------
+# -- noise along them -------------------------------------------------------------------------------------------------
 
 
 def noise_chart(
@@ -208,7 +189,7 @@ def noise_chart(
     *,
     names: Sequence[str],
 ) -> Chart:
-    """The share of noise that changes the class, against its length, by subspace.
+    """The share of noise that changes the class against the length of the noise, by subspace.
 
     Args:
         results: one per model.
@@ -220,7 +201,7 @@ def noise_chart(
     Raises:
         ValueError: if names are missing.
     """
-    _check(results, names)
+    check_model_names(names, results)
     panels = []
     for one, name in zip(results, names, strict=True):
         layers: list[Layer] = []
@@ -228,14 +209,14 @@ def noise_chart(
             _, colour = _SPANS[span]
             rate, error = one.rate[place], 1.96 * one.error[place]
             if np.isfinite(error).all() and span in ("convex", "concave", "all of space"):
-                band = BandLayer(
-                    x=one.length, low=np.clip(rate - error, 0, 1), high=np.clip(rate + error, 0, 1), colour=colour
-                )
-                layers.append(band)
+                low, high = np.clip([rate - error, rate + error], 0, 1)
+                layers.append(BandLayer(x=one.length, low=low, high=high, colour=colour))
             path = np.stack([one.length, rate], 1)
             plain = span in ("flat", "random", "all of space", "scrambled")
-            layers.append(LinesLayer(paths=(path,), colour=colour, dash="dashed" if plain else "solid"))
-            layers.append(PointsLayer(positions=path, colours=(colour,), size=3.0))
+            layers += [
+                LinesLayer(paths=(path,), colour=colour, dash="dashed" if plain else "solid"),
+                PointsLayer(positions=path, colours=(colour,), size=3.0),
+            ]
         near = float(np.median(one.distance))
         layers.append(LinesLayer(paths=(np.array([[near, 0.0], [near, 1.0]]),), role="reference", dash="dotted"))
         ticks = tuple((float(at), style.number_words(float(at))) for at in one.length)
@@ -255,6 +236,12 @@ def noise_chart(
         if first.whose == "shared"
         else "the principal directions at each image's own boundary point"
     )
+    rates = " ".join(
+        f"{name} at {one.length[len(one.length) // 2]:.3g} ℓ2: "
+        + ", ".join(f"{span} {rate[len(rate) // 2]:.2f}" for span, rate in zip(one.spans, one.rate, strict=True))
+        + "."
+        for one, name in zip(results, names, strict=True)
+    )
     counts = " ".join(
         f"{name}: {len(one.flipped)} images, median distance {np.median(one.distance):.3g} ℓ2 (dotted).{_scale(one)}"
         for one, name in zip(results, names, strict=True)
@@ -268,25 +255,16 @@ def noise_chart(
             f" directions and in all of space: {whose}. Bands: 95 % intervals over images. In theory a boundary that"
             f" closes around the image's class (negative) is met soonest, one that bends away (positive) last. {counts}"
         ),
-        alt=f"Rising curves of the share of noise that changes the class. {_noise_words(results, names)}",
+        alt=f"Rising curves of the share of noise that changes the class. {rates}",
         legend=tuple(LegendEntry(colour=_SPANS[span][1], label=_SPANS[span][0]) for span in spans),
     )
-
-
-def _noise_words(results: Sequence[DirectionNoise], names: Sequence[str]) -> str:
-    sentences = []
-    for one, name in zip(results, names, strict=True):
-        middle = len(one.length) // 2
-        rates = ", ".join(f"{span} {rate:.2f}" for span, rate in zip(one.spans, one.rate[:, middle], strict=True))
-        sentences.append(f"{name} at {one.length[middle]:.3g} ℓ2: {rates}.")
-    return " ".join(sentences)
 
 
 # -- between models ---------------------------------------------------------------------------------------------------
 
 
 def overlap_chart(result: DirectionOverlap, *, show: OverlapShow = "share") -> Chart:
-    """How alike the curved subspaces of models are.
+    """The overlap of the curved subspaces of models.
 
     Args:
         result: of all models.
@@ -322,10 +300,12 @@ def overlap_chart(result: DirectionOverlap, *, show: OverlapShow = "share") -> C
     number = np.arange(1.0, result.directions + 1)
     pairs = [(row, column) for row, column in np.ndindex(result.share.shape) if row <= column]
     for place, (row, column) in enumerate(pairs):
-        colour = _INKS[place % len(_INKS)]
+        colour = model_colour(place)
         path = np.stack([number, result.angles[row, column]], 1)
-        layers.append(LinesLayer(paths=(path,), colour=colour, dash="dashed" if row == column else "solid"))
-        layers.append(PointsLayer(positions=path, colours=(colour,), size=3.5))
+        layers += [
+            LinesLayer(paths=(path,), colour=colour, dash="dashed" if row == column else "solid"),
+            PointsLayer(positions=path, colours=(colour,), size=3.5),
+        ]
         other = "itself, other images" if row == column else names[column]
         legend.append(LegendEntry(colour=colour, label=f"{names[row]} and {other}"))
     panel = Panel(

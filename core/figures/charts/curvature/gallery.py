@@ -9,6 +9,7 @@ import numpy as np
 
 from core.figures.drawing import style
 from core.figures.drawing.chart import Axis, Chart, FieldLayer, Layer, LinesLayer, PointsLayer
+from core.figures.drawing.curves import rectangle
 from core.figures.drawing.pictures import Picture, montage
 
 if TYPE_CHECKING:
@@ -18,16 +19,16 @@ _ACROSS = 5  # pictures in a row
 
 
 def gallery_chart(result: CurvatureAtImage, *, marked: int = 0, title: str = "") -> Chart:
-    """The directions that were kept, as images.
+    """The stored directions as images.
 
     Args:
-        result: with directions from both ends.
-        marked: the number of one to outline: 1, 2, ... from the most positive curvature, -1, -2, ... from the most
-            negative one; 0 for none.
-        title: above the picture.
+        result: with directions from both ends of the spectrum.
+        marked: the number of the direction to outline: 1, 2, ... from the most positive curvature, -1, -2, ... from the
+            most negative one; 0 for none.
+        title: of the panel.
 
     Returns:
-        A chart of one panel: rows of positive ends above rows of negative ones.
+        A chart of one panel: the positive end above the negative one.
 
     Raises:
         ValueError: if there is no direction.
@@ -40,8 +41,7 @@ def gallery_chart(result: CurvatureAtImage, *, marked: int = 0, title: str = "")
     fields = [layer for layer in panel.layers if isinstance(layer, FieldLayer)]
     layers: list[Layer] = list(panel.layers)
     if marked in numbers:
-        left, right, bottom, top = fields[numbers.index(marked)].edges
-        outline = np.array([[left, bottom], [right, bottom], [right, top], [left, top], [left, bottom]])
+        outline = rectangle(*fields[numbers.index(marked)].edges)
         layers.append(LinesLayer(paths=(outline,), role="boundary"))
     values = ", ".join(picture.label for picture in pictures)
     return Chart(
@@ -58,13 +58,12 @@ def gallery_chart(result: CurvatureAtImage, *, marked: int = 0, title: str = "")
 
 
 def on_plane(chart: Chart) -> Chart:
-    """The gallery as the plane viewer shows it, so that it can be clicked."""
+    """The gallery on axes, for the plane viewer, which reports clicks."""
     (panel,) = chart.panels
     (left, right), (low, high) = panel.x.limits or (0.0, 1.0), panel.y.limits or (0.0, 1.0)
     middle, half = (left + right) / 2, max(right - left, high - low) / 2
-    top = (high - 2 * half, high)  # nothing is left free above the first row
     fields = [layer for layer in panel.layers if isinstance(layer, FieldLayer)]
-    middles = np.array([(field.edges[0] + field.edges[1]) / 2 for field in fields])  # where the viewer centres words
+    middles = np.array([(field.edges[0] + field.edges[1]) / 2 for field in fields])  # the viewer centres labels there
     heights = sorted({float(field.y.mean()) for field in fields}, reverse=True)  # the first row on top
     layers = tuple(
         replace(layer, positions=np.stack([middles, layer.positions[:, 1]], 1))
@@ -78,24 +77,22 @@ def on_plane(chart: Chart) -> Chart:
         kind="cartesian",
         isometric=True,
         x=Axis(limits=(middle - half, middle + half), ticks=tuple((at, "") for at in sorted(set(middles.tolist())))),
-        y=Axis(limits=top, ticks=tuple((at, "") for at in heights)),
+        y=Axis(limits=(high - 2 * half, high), ticks=tuple((at, "") for at in heights)),  # the first row at the top
     )
     return replace(chart, panels=(plain,))
 
 
 def number_at(result: CurvatureAtImage, x: float, y: float) -> int:
-    """The number of the direction whose picture lies at a point of the gallery; 0 beside them."""
-    numbers = shown_numbers(result)
-    fields = [layer for layer in gallery_chart(result).panels[0].layers if isinstance(layer, FieldLayer)]
-    for number, field in zip(numbers, fields, strict=True):
-        left, right, bottom, top = field.edges
+    """The number of the direction whose picture lies at a point of the gallery; 0 for a point outside all pictures."""
+    fields = (layer for layer in gallery_chart(result).panels[0].layers if isinstance(layer, FieldLayer))
+    for number, (left, right, bottom, top) in zip(shown_numbers(result), (f.edges for f in fields), strict=True):
         if left <= x <= right and bottom <= y <= top:
             return number
     return 0
 
 
 def shown_numbers(result: CurvatureAtImage) -> list[int]:
-    """The numbers of the directions in a gallery, in its order; none while they are not known."""
+    """The numbers of the directions in a gallery, in its order; none while they are unknown."""
     count = result.direction_curvatures.shape[1]
     if not count or np.isnan(result.direction_curvatures[0]).any():
         return []

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 
-from core.figures.charts.corruptions.corruptions import known_runs, model_legend
 from core.figures.charts.curvature.gallery import gallery_chart
+from core.figures.charts.names import check_model_names, model_legend
 from core.figures.drawing import style
 from core.figures.drawing.chart import Axis, BandLayer, Chart, Layer, LegendEntry, LinesLayer, Panel
+from core.figures.drawing.curves import known_runs, largest
 from core.figures.drawing.symlog import Symlog
 
 if TYPE_CHECKING:
@@ -23,11 +24,11 @@ Ranks = Literal["auto", "even", "ends"]
 Values = Literal["curvature", "times distance"]
 Positive = Literal["towards the other class", "towards the image's class"]
 
-_FLAT = 0.1  # of |k| D
-_ROOM = 1.3  # beyond the largest value
+_FLAT = 0.1  # |k| D, below which the boundary is flat at the scale of the distance
+_ROOM = 1.3  # factor beyond the largest value
 _POINTS = 801  # of a density
-_WIDTH = 0.01  # of the largest |k|: the Gaussian that a density is smoothed by
-_FLOOR = 1e-6  # of the largest density: below, nothing is drawn
+_WIDTH = 0.01  # of the largest |k|: the width of the Gaussian that smooths a density
+_FLOOR = 1e-6  # of the largest density: smaller ones are not drawn
 
 
 def curvature_chart(
@@ -46,13 +47,13 @@ def curvature_chart(
     Args:
         results: one per model, of the same image.
         models: their names.
-        show: "profile": rank against curvature, with mean and band where others of the set were measured; "density" of
-            all curvatures; "gallery" of the directions, of the first model.
-        ranks: "even", or from both "ends" on a logarithmic axis each; "auto": even where all curvatures are known.
+        show: "profile": curvature against rank, with mean and band if other images of the set were measured; "density"
+            of all curvatures; "gallery" of the directions, of the first model.
+        ranks: "even", or from both "ends" on logarithmic axes; "auto": even if all curvatures are known.
         values: the curvature, or the curvature times the distance, which has no unit.
-        positive: which class is the convex one where a value is positive.
-        marked: number of the direction to outline in a gallery, 0 for none.
-        shared_scale: all results that are seen together, so that they share their scales.
+        positive: the class that is convex where a value is positive.
+        marked: the number of the direction to outline in a gallery, 0 for none.
+        shared_scale: all results shown together, which share their scales.
 
     Returns:
         A chart of one panel.
@@ -60,8 +61,7 @@ def curvature_chart(
     Raises:
         ValueError: if a name of a model is missing, or there is no result.
     """
-    if not results or len(models) != len(results):
-        raise ValueError(f"expected a name for each of at least one result, got {len(models)} for {len(results)}")
+    check_model_names(models, results)
     if show == "gallery":
         return gallery_chart(results[0], marked=marked)
     turn = -1 if positive == "towards the image's class" else 1
@@ -97,7 +97,7 @@ def curvature_chart(
 
 
 def route_words(result: CurvatureAtImage, model: str) -> str:
-    """How the curvatures of a model were measured, in one sentence; "" where they are exact and complete."""
+    """How the curvatures of a model were measured, in one sentence; "" if they are exact and complete."""
     words = []
     if result.method == "differences":
         asymmetry = float(result.asymmetry_ratio[0])
@@ -116,7 +116,7 @@ def route_words(result: CurvatureAtImage, model: str) -> str:
 
 
 def _curves(result: CurvatureAtImage, values: Values, turn: int) -> tuple[np.ndarray, np.ndarray]:
-    """Ranks (k,) and values (n, k), descending."""
+    """Ranks (k,), and values (n, k) in descending order."""
     count, dimension = result.curvatures.shape[1], result.dimension
     upper = -(-count // 2)
     rank = np.arange(1, count + 1)
@@ -140,9 +140,8 @@ def _profile(
     every = [_curves(result, values, turn)[1] for result in seen]
     axis = Symlog.of(*every)
     dimension = max(result.dimension for result in results)
-    finite = [shown[np.isfinite(shown)] for shown in every]
-    low = min(-axis.linear, *(float(each.min(initial=0)) for each in finite)) * _ROOM
-    high = max(axis.linear, *(float(each.max(initial=0)) for each in finite)) * _ROOM
+    low = min(-axis.linear, -largest(*(-shown for shown in every))) * _ROOM
+    high = max(axis.linear, largest(*every)) * _ROOM
     layers: list[Layer] = [_level(axis, 0.0, dimension, ranks, "guide")]
     flat = _FLAT if values == "times distance" else _FLAT / float(results[0].distance[0])
     if (len(results) == 1 or values == "times distance") and math.isfinite(flat):
@@ -192,7 +191,7 @@ def _level(axis: Symlog, value: float, dimension: int, ranks: Ranks, role: Any) 
 
 
 def _places(rank: np.ndarray, dimension: int, ranks: Ranks) -> np.ndarray:
-    """Where ranks stand: as they are, or on two logarithmic axes that meet in the middle."""
+    """The positions of ranks: the ranks themselves, or on two logarithmic axes that meet in the middle."""
     if ranks == "even":
         return rank.astype(np.float64)
     middle = (dimension + 1) / 2
@@ -203,7 +202,7 @@ def _places(rank: np.ndarray, dimension: int, ranks: Ranks) -> np.ndarray:
 
 
 def _rank_ticks(dimension: int) -> tuple[tuple[float, str], ...]:
-    """Powers of ten from both ends, those that do not crowd the middle."""
+    """Powers of ten from both ends, without those near the middle."""
     powers = [10**power for power in range(math.ceil(math.log10(dimension + 1))) if 10**power < (dimension + 1) / 6]
     left = [(math.log10(power), str(power)) for power in powers]
     end = 2 * math.log10((dimension + 1) / 2)
@@ -232,8 +231,7 @@ def _density(
     turn: int,
     several: bool,
 ) -> Panel:
-    shown = [_curves(result, values, turn)[1] for result in seen]
-    most = max((float(np.abs(each[np.isfinite(each)]).max(initial=0)) for each in shown), default=0.0) or 1.0
+    most = largest(*(np.abs(_curves(result, values, turn)[1]) for result in seen)) or 1.0
     at = np.linspace(-_ROOM * most, _ROOM * most, _POINTS)
 
     def curve(result: CurvatureAtImage) -> np.ndarray:
@@ -248,16 +246,14 @@ def _density(
         return known.mean(0) if len(known) else np.full(len(at), np.nan)
 
     known = {id(result): curve(result) for result in (*results, *seen)}
-    curves = [known[id(result)] for result in results]
-    top = max((float(each[np.isfinite(each)].max(initial=0)) for each in known.values()), default=0.0) or 1.0
+    top = largest(*known.values()) or 1.0
     layers = tuple(
         LinesLayer(paths=known_runs(at, np.where(each > _FLOOR * top, each, np.nan)), colour=colour)
-        for each, colour in zip(curves, colours, strict=False)
+        for each, colour in zip((known[id(result)] for result in results), colours, strict=False)
     )
     unit = "" if values == "times distance" else "1/ℓ2"
-    powers = [
-        float(f"1e{place}") for place in range(math.floor(math.log10(_FLOOR * top)), math.ceil(math.log10(top)) + 1)
-    ]
+    exponents = range(math.floor(math.log10(_FLOOR * top)), math.ceil(math.log10(top)) + 1)
+    powers = [float(f"1e{exponent}") for exponent in exponents]
     return Panel(
         layers=layers,
         x=Axis(
@@ -276,7 +272,7 @@ def _density(
 
 
 def _alt(result: CurvatureAtImage, model: str) -> str:
-    """What the curvatures are, in words."""
+    """The range of the curvatures, in words."""
     shown = result.curvatures[0]
     if np.isnan(shown).any():
         return f"{model}: no curvatures, {result.status[0]}."

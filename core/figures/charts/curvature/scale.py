@@ -7,43 +7,36 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from core.figures.charts.corruptions.corruptions import known_runs, model_legend
+from core.figures.charts.names import check_model_names, model_legend
 from core.figures.drawing import style
 from core.figures.drawing.chart import Axis, BandLayer, Chart, Layer, LegendEntry, LinesLayer, Panel, PointsLayer
+from core.figures.drawing.curves import known_runs, log_limits
 
 if TYPE_CHECKING:
     from core.geometry.curvature.scale import CurvatureScale
 
 
 def curvature_scale_chart(results: Sequence[CurvatureScale], *, models: Sequence[str]) -> Chart:
-    """The most positive and the most negative curvature at each scale, and what the scale costs.
+    """The most positive and the most negative curvature at each scale, with the error that the scale brings.
 
     Args:
         results: one per model, by the same method.
         models: their names.
 
     Returns:
-        A chart of two panels: curvatures, and the asymmetry of the measured matrices, or for rounded kinks the share of
-        images that keep their class.
+        A chart of two panels: curvatures; and the asymmetry of the measured matrices, or with rounded kinks the share
+        of images that keep their class.
 
     Raises:
         ValueError: if a name of a model is missing, or there is no result.
     """
-    if not results or len(models) != len(results):
-        raise ValueError(f"expected a name for each of at least one result, got {len(models)} for {len(results)}")
+    check_model_names(models, results)
     legend = model_legend(models) if len(results) > 1 else []
     colours = [entry.colour for entry in legend] or [""]
     differences = results[0].method == "differences"
     what = "step h of differences" if differences else "sharpness b of rounded kinks"
-    scales = np.concatenate([result.scale for result in results])
-    low, high = float(scales.min()) / 1.15, float(scales.max()) * 1.15
-    x = Axis(
-        label=what,
-        unit="ℓ2" if differences else "",
-        scale="log",
-        limits=(low, high),
-        ticks=style.log_ticks(low, high),
-    )
+    ends = log_limits(*(result.scale for result in results), room=1.15, otherwise=(0.1, 1.0))
+    x = Axis(label=what, unit="ℓ2" if differences else "", scale="log", limits=ends, ticks=style.log_ticks(*ends))
     return Chart(
         panels=(_extremes(results, colours, x), _second(results, colours, x, differences)),
         name="curvature_scale",
@@ -69,26 +62,23 @@ def _extremes(results: Sequence[CurvatureScale], colours: Sequence[str], x: Axis
                 low, high = np.percentile(known[:, some], (10, 90), 0)
                 layers.append(BandLayer(x=result.scale[some], low=low, high=high, colour=colour))
             layers.append(LinesLayer(paths=known_runs(result.scale, shown[0]), colour=colour, dash=dash))  # type: ignore[arg-type]
-            there = np.isfinite(shown[0])
-            if there.any():
-                places = np.stack([result.scale, shown[0]], 1)[there]
+            places = np.stack([result.scale, shown[0]], 1)[np.isfinite(shown[0])]
+            if len(places):
                 layers.append(PointsLayer(positions=places, colours=(colour,) if colour else (), size=4.0))
-    sizes = np.concatenate([np.abs([result.largest[0], result.smallest[0]]).ravel() for result in results])
-    seen = sizes[np.isfinite(sizes) & (sizes > 0)]
-    low, high = (float(seen.min()) / 1.3, float(seen.max()) * 1.3) if len(seen) else (0.1, 1.0)
-    y = Axis(
-        label="size of the curvature", unit="1/ℓ2", scale="log", limits=(low, high), ticks=style.log_ticks(low, high)
-    )
+    sizes = [np.abs([result.largest[0], result.smallest[0]]) for result in results]
+    ends = log_limits(*sizes, room=1.3, otherwise=(0.1, 1.0))
+    y = Axis(label="size of the curvature", unit="1/ℓ2", scale="log", limits=ends, ticks=style.log_ticks(*ends))
     return Panel(layers=tuple(layers), x=x, y=y)
 
 
 def _second(results: Sequence[CurvatureScale], colours: Sequence[str], x: Axis, differences: bool) -> Panel:
-    lines = []
-    for result, colour in zip(results, colours, strict=False):
-        values = result.asymmetry_ratio[0] if differences else result.agreement
-        lines.append(LinesLayer(paths=known_runs(result.scale, values), colour=colour))
+    values = [result.asymmetry_ratio[0] if differences else result.agreement for result in results]
+    lines = tuple(
+        LinesLayer(paths=known_runs(result.scale, shown), colour=colour)
+        for result, shown, colour in zip(results, values, colours, strict=False)
+    )
     label = "asymmetry" if differences else "share that keeps its class"
-    return Panel(layers=tuple(lines), x=x, y=Axis(label=label, limits=(0.0, 1.05)))
+    return Panel(layers=lines, x=x, y=Axis(label=label, limits=(0.0, 1.05)))
 
 
 def _caption(results: Sequence[CurvatureScale], models: Sequence[str], differences: bool) -> str:

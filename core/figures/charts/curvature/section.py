@@ -1,4 +1,4 @@
-"""The slice along a principal direction with what touches the boundary in it: tangent, circle and parabola."""
+"""The slice along a principal direction with the boundary's tangent, osculating circle and parabola."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from core.geometry.curvature.section import CurvatureSection
 
 _ARC = 361  # points of a circle
-_FARTHEST = 1.5  # half sides of the picture that curves are drawn out to
+_FARTHEST = 1.5  # half sides of the picture to which curves extend
 
 
 def curvature_section_chart(
@@ -56,39 +56,37 @@ def curvature_section_chart(
     half = float(cut.x[-1])
     lines: list[Layer] = [
         LinesLayer(paths=(np.array([[-half, 0.0], [half, 0.0]]),), role="contour", name="tangent"),
-        LinesLayer(paths=_parabola(cut, half), role="boundary", dash="dashed", name="parabola"),
+        LinesLayer(paths=(_parabola(cut, half),), role="boundary", dash="dashed", name="parabola"),
     ]
     if math.isfinite(cut.radius) and np.isfinite(cut.centre).all():
-        lines.append(LinesLayer(paths=_circle(cut, half), role="boundary", dash="dotted", name="osculating circle"))
+        lines.append(LinesLayer(paths=(_circle(cut, half),), role="boundary", dash="dotted", name="osculating circle"))
     point = PointsLayer(positions=np.zeros((1, 2)), marker="diamond", labels=("boundary point",))
     layers = (*panel.layers[:-1], *lines, point, panel.layers[-1])  # the thumbnail stays on top
-    drawn = replace(panel, layers=layers)
     return replace(
         chart,
-        panels=(drawn,),
+        panels=(replace(panel, layers=layers),),
         name="curvature_section",
         caption=_caption(cut, class_names),
         alt=f"{_caption(cut, class_names)} {chart.alt}",
     )
 
 
-def _parabola(cut: CurvatureSection, half: float) -> tuple[np.ndarray, ...]:
-    """The curve y = -k x² / 2, as far as the picture goes."""
+def _parabola(cut: CurvatureSection, half: float) -> np.ndarray:
+    """The curve y = -k x² / 2 within the picture."""
     x = np.linspace(-half, half, _ARC)
     y = -cut.curve_curvature * x**2 / 2
-    inside = np.flatnonzero(np.abs(y) <= _FARTHEST * half)
-    return (np.stack([x, y], 1)[inside],)
+    return np.stack([x, y], 1)[np.abs(y) <= _FARTHEST * half]
 
 
-def _circle(cut: CurvatureSection, half: float) -> tuple[np.ndarray, ...]:
-    """The osculating circle, or the part of it that the picture can hold."""
+def _circle(cut: CurvatureSection, half: float) -> np.ndarray:
+    """The osculating circle, or the part of it near the picture."""
     radius = cut.radius
     reach = math.pi if radius <= half else min(math.pi, 2 * _FARTHEST * half / radius)
     angle = np.linspace(-reach, reach, _ARC)
     to_point = -cut.centre / np.linalg.norm(cut.centre)  # from the centre to the boundary point
     aside = np.array([-to_point[1], to_point[0]])
-    points = cut.centre + radius * (np.cos(angle)[:, None] * to_point + np.sin(angle)[:, None] * aside)
-    return (points,)
+    points: np.ndarray = cut.centre + radius * (np.cos(angle)[:, None] * to_point + np.sin(angle)[:, None] * aside)
+    return points
 
 
 def _caption(cut: CurvatureSection, class_names: Sequence[str]) -> str:

@@ -1,4 +1,4 @@
-"""A walk along a principal direction: the images, the classes, the margin, and where the boundary goes."""
+"""A walk along a principal direction: images, classes, margin, and the boundary's height over its tangent."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from core.figures.charts.corruptions.corruptions import known_runs
+from core.figures.charts.names import check_class_names
 from core.figures.drawing import style
 from core.figures.drawing.chart import Axis, Chart, FieldLayer, Layer, LegendEntry, LinesLayer, Panel, PointsLayer
-from core.figures.drawing.pictures import photograph
+from core.figures.drawing.curves import known_runs, largest
+from core.figures.drawing.pictures import frame_at
 
 if TYPE_CHECKING:
     from core.geometry.curvature.walk import CurvatureWalk
@@ -31,23 +32,22 @@ def curvature_walk_chart(
     palette: str = "muted",
     title: str = "",
 ) -> Chart:
-    """What is met along a tangent direction, and how well the curvature foretells it.
+    """Images, classes and margins along a tangent direction, and how well the curvature predicts them.
 
     Args:
         walk: the walk.
         class_names: one name per class.
-        show: the margin beside what the curvature foretells, or the "logits" of the classes that matter.
+        show: the "margin" with its prediction from the curvature, or the "logits" of the classes met.
         palette: class palette of `style.PALETTES`.
-        title: above the pictures.
+        title: of the first panel.
 
     Returns:
-        A chart of three panels in a column: images with their classes, margin or logits, height of the boundary.
+        A chart of three panels in a column: images with their classes; margin or logits; height of the boundary.
 
     Raises:
         ValueError: if names of classes are missing.
     """
-    if len(class_names) != walk.num_classes:
-        raise ValueError(f"expected one name for each of {walk.num_classes} classes, got {len(class_names)} names")
+    check_class_names(walk.num_classes, class_names)
     seen = list(dict.fromkeys([walk.source_class, walk.target_class, *(int(k) for k in walk.label if k >= 0)]))
     second = _margin(walk) if show == "margin" else _logits(walk, seen, palette)
     return Chart(
@@ -60,17 +60,9 @@ def curvature_walk_chart(
 
 
 def _strip(walk: CurvatureWalk, palette: str, title: str) -> Panel:
-    """Frames in a row, one unit wide; below them the class at every stop, and the offsets of the frames."""
-    height, width = walk.frames.shape[2:]
-    tall, count = height / width, len(walk.frames)
-    layers: list[Layer] = [
-        FieldLayer(
-            x=place * _PITCH + (np.arange(width) + 0.5) / width,
-            y=(np.arange(height) + 0.5) / width,
-            colours=photograph(frame)[::-1],
-        )
-        for place, frame in enumerate(walk.frames)
-    ]
+    """Frames in a row, one unit wide; below them the class at every offset, and the offsets of the frames."""
+    tall, count = walk.frames.shape[2] / walk.frames.shape[3], len(walk.frames)
+    layers: list[Layer] = [frame_at(place * _PITCH, frame) for place, frame in enumerate(walk.frames)]
     first, last = walk.frame_offset[0], walk.frame_offset[-1]
     where = 0.5 + (walk.offset - first) / (last - first) * (count - 1) * _PITCH  # below the middles of the frames
     colours = style.class_colours(walk.label[None], palette=palette)
@@ -98,14 +90,17 @@ def _zero(walk: CurvatureWalk) -> LinesLayer:
 
 
 def _margin(walk: CurvatureWalk) -> Panel:
-    far = np.abs(walk.margin[np.isfinite(walk.margin)]).max(initial=0) or 1.0
+    far = largest(np.abs(walk.margin)) or 1.0
     foretold = np.where(np.abs(walk.foretold_margin) <= 1.5 * far, walk.foretold_margin, np.nan)
-    layers = (
-        _zero(walk),
-        LinesLayer(paths=known_runs(walk.offset, foretold), role="reference", dash="dashed"),
-        LinesLayer(paths=known_runs(walk.offset, walk.margin)),
+    return Panel(
+        layers=(
+            _zero(walk),
+            LinesLayer(paths=known_runs(walk.offset, foretold), role="reference", dash="dashed"),
+            LinesLayer(paths=known_runs(walk.offset, walk.margin)),
+        ),
+        x=_along(walk),
+        y=Axis(label="margin of the image's class", unit="logit"),
     )
-    return Panel(layers=layers, x=_along(walk), y=Axis(label="margin of the image's class", unit="logit"))
 
 
 def _logits(walk: CurvatureWalk, seen: Sequence[int], palette: str) -> Panel:
@@ -117,15 +112,15 @@ def _logits(walk: CurvatureWalk, seen: Sequence[int], palette: str) -> Panel:
 
 
 def _height(walk: CurvatureWalk) -> Panel:
-    """The boundary over the tangent: measured, by the parabola, by the circle."""
+    """The boundary's height over its tangent: measured, and by the parabola and the circle."""
     known = np.concatenate([walk.height[np.isfinite(walk.height)], walk.parabola.clip(-walk.distance, walk.distance)])
     room = 0.1 * max(float(known.max() - known.min()), walk.distance)
     low, high = float(known.min()) - room, float(known.max()) + room
-    curves = [np.where((low <= each) & (each <= high), each, np.nan) for each in (walk.parabola, walk.circle)]
+    parabola, circle = (np.where((low <= each) & (each <= high), each, np.nan) for each in (walk.parabola, walk.circle))
     layers: list[Layer] = [
         _zero(walk),
-        LinesLayer(paths=known_runs(walk.offset, curves[0]), role="reference", dash="dashed"),
-        LinesLayer(paths=known_runs(walk.offset, curves[1]), role="reference", dash="dotted"),
+        LinesLayer(paths=known_runs(walk.offset, parabola), role="reference", dash="dashed"),
+        LinesLayer(paths=known_runs(walk.offset, circle), role="reference", dash="dotted"),
         LinesLayer(paths=known_runs(walk.offset, walk.height)),
     ]
     if walk.distance <= high:

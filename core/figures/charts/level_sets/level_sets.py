@@ -1,4 +1,4 @@
-"""Charts of walks on level sets: the film strip with its curves, and where walks ended beside their targets."""
+"""Charts of walks on level sets: the film strip with its curves, and the ends of walks with their targets."""
 
 from __future__ import annotations
 
@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
 
-from core.figures.charts.corruptions.corruptions import known_runs, model_legend
+from core.figures.charts.names import check_class_names, check_model_names, model_legend
 from core.figures.drawing import style
 from core.figures.drawing.chart import (
     Axis,
     Chart,
-    FieldLayer,
     Layer,
     LegendEntry,
     LinesLayer,
@@ -21,7 +20,8 @@ from core.figures.drawing.chart import (
     PointsLayer,
     Scale,
 )
-from core.figures.drawing.pictures import Picture, montage, photograph, scaled
+from core.figures.drawing.curves import known_runs, largest, log_limits
+from core.figures.drawing.pictures import Picture, frame_at, montage, photograph, scaled
 
 if TYPE_CHECKING:
     from core.geometry.level_sets.at_image import LevelSetAtImage
@@ -29,11 +29,11 @@ if TYPE_CHECKING:
 LevelSetShow = Literal["film", "ends"]
 LEVEL_SET_SHOWS: tuple[LevelSetShow, ...] = get_args(LevelSetShow)
 
-_FRAMES = 7  # of a film strip, its first and its last among them
+_FRAMES = 7  # of a film strip, including the first and the last
 _PITCH = 1.06  # from one frame to the next, in sides
-_WORDS = 0.3  # room for the words above and below a frame, in sides
-_APART = 0.3  # of a factor: room above and below curves on a logarithmic axis
-_LEAST = 1e-4  # pixel: below, a distance is drawn at the lower edge
+_WORDS = 0.3  # room for the labels above and below a frame, in sides
+_APART = 0.3  # relative room above and below curves on a logarithmic axis
+_LEAST = 1e-4  # pixel: smaller distances are drawn at the lower edge
 
 
 def level_set_chart(
@@ -54,10 +54,10 @@ def level_set_chart(
         models: their names.
         class_names: one name per class.
         targets: images (n, c, h, w).
-        target_words: what they are called.
-        show: "film" for one walk, step by step; "ends" for where all of them ended.
-        shown: the number of the target whose walk is shown, from 1 on; the last one where there are fewer.
-        step: marked by a line in the curves; 0 for none.
+        target_words: their names.
+        show: "film" for one walk, step by step; "ends" for the ends of all.
+        shown: the number of the target whose walk is shown, from 1; the last one if there are fewer.
+        step: the step to mark in the curves; 0 for none.
 
     Returns:
         A chart of one column: film strips, one per model, confidences and distances; or one montage of ends per model.
@@ -65,19 +65,15 @@ def level_set_chart(
     Raises:
         ValueError: if names of models, classes or targets are missing, or there is no result.
     """
-    if not results or len(models) != len(results):
-        raise ValueError(f"expected a name for each of at least one result, got {len(models)} for {len(results)}")
-    if len(class_names) != results[0].num_classes:
-        raise ValueError(
-            f"expected one name for each of {results[0].num_classes} classes, got {len(class_names)} names"
-        )
+    check_model_names(models, results)
+    check_class_names(results[0].num_classes, class_names)
     if not len(targets) == len(target_words) == len(results[0].status):
         raise ValueError(
             f"expected {len(results[0].status)} targets with words, got {len(targets)}, {len(target_words)}"
         )
     pair = min(shown, len(targets)) - 1
     legend: list[LegendEntry] = model_legend(models) if len(models) > 1 else []
-    sentences = [
+    alt = [
         _sentence(result, place, name, class_names, target_words)
         for result, name in zip(results, models, strict=True)
         for place in ([pair] if show == "film" else range(len(targets)))
@@ -107,23 +103,20 @@ def level_set_chart(
         name="level_set" if show == "film" else "level_set_ends",
         columns=len(panels) if show == "ends" else 1,
         caption=meaning + _walking(results),
-        alt=" ".join(sentences),
+        alt=" ".join(alt),
         legend=tuple(legend),
     )
 
 
-def _name(class_names: Sequence[str], k: int) -> str:
-    return class_names[k] if k >= 0 else "undefined"
-
-
 def _source(result: LevelSetAtImage, class_names: Sequence[str]) -> str:
-    """What the source of all walks is called: its class, after the point where it was picked."""
-    name = _name(class_names, int(result.source_class[0]))
+    """The name of the source of all walks: its class, after the point where it was picked."""
+    k = int(result.source_class[0])
+    name = class_names[k] if k >= 0 else "undefined"
     return f"{result.words} ({name})" if result.words else name
 
 
 def _walking(results: Sequence[LevelSetAtImage]) -> str:
-    """What is to be known about how the walks went."""
+    """How the walks were made, and whether all have ended."""
     first = results[0]
     under_way = any((result.status == "walking").any() for result in results)
     mode = {
@@ -149,7 +142,7 @@ def _sentence(
 
 
 def _moments(result: LevelSetAtImage, pair: int) -> list[tuple[int, np.ndarray]]:
-    """Steps with their images, evenly many of those kept, the source first and the end last."""
+    """Steps with their images, evenly chosen from the stored ones, from the source to the end."""
     if not np.isfinite(result.endpoints[pair]).all():
         return []
     taken = int(result.taken[pair])
@@ -164,27 +157,16 @@ def _moments(result: LevelSetAtImage, pair: int) -> list[tuple[int, np.ndarray]]
 
 
 def _strip(result: LevelSetAtImage, pair: int, target: np.ndarray, words: str, title: str) -> Panel:
-    """Frames in a row, one unit wide, and the target behind them."""
-    height, width = target.shape[1:]
-    tall = height / width
+    """Frames in a row, one unit wide, and the target at the end."""
+    tall = target.shape[1] / target.shape[2]
     moments = _moments(result, pair)
-    frames = [(image, f"step {at}", f"{result.confidence[pair, at]:.3f}") for at, image in moments] + [
-        (target, "target", words)
-    ]
-    layers: list[Layer] = []
-    for place, (image, above, _) in enumerate(frames):
-        left = (_FRAMES if place == len(moments) else place) * _PITCH
-        layers.append(
-            FieldLayer(
-                x=left + (np.arange(width) + 0.5) / width,
-                y=(np.arange(height) + 0.5) / width,
-                colours=photograph(image)[::-1],
-                name=above,
-            )
-        )
-    # words near the sides are held at their outer end
+    above = [*(f"step {at}" for at, _ in moments), "target"]
+    below = [*(f"{result.confidence[pair, at]:.3f}" for at, _ in moments), words]
+    layers: list[Layer] = [frame_at(place * _PITCH, image, f"step {at}") for place, (at, image) in enumerate(moments)]
+    layers.append(frame_at(_FRAMES * _PITCH, target, "target"))
+    # labels near the sides are anchored at their outer end
     across = [*(place * _PITCH + (0.5 if place else 0.0) for place in range(len(moments))), _FRAMES * _PITCH + 1]
-    for level, labels in ((tall + _WORDS / 2, [frame[1] for frame in frames]), (-_WORDS / 2, [f[2] for f in frames])):
+    for level, labels in ((tall + _WORDS / 2, above), (-_WORDS / 2, below)):
         places = np.stack([across, np.full(len(across), level)], 1)
         layers.append(PointsLayer(positions=places, labels=tuple(labels), marker="none"))
     if not moments:
@@ -213,8 +195,10 @@ def _confidences(results: Sequence[LevelSetAtImage], pair: int, colours: Sequenc
     layers: list[Layer] = [*_mark(step, 0.0, 1.0)]
     for result, colour in zip(results, colours, strict=True):
         at = np.arange(result.confidence.shape[1], dtype=np.float64)
-        layers.append(LinesLayer(paths=known_runs(at, result.confidence[pair]), colour=colour))
-        layers.append(LinesLayer(paths=known_runs(at, result.target_confidence[pair]), colour=colour, dash="dotted"))
+        layers += [
+            LinesLayer(paths=known_runs(at, result.confidence[pair]), colour=colour),
+            LinesLayer(paths=known_runs(at, result.target_confidence[pair]), colour=colour, dash="dotted"),
+        ]
     return Panel(layers=tuple(layers), x=_steps(results), y=Axis(label="confidence", limits=(0.0, 1.02)))
 
 
@@ -227,13 +211,14 @@ def _distances(results: Sequence[LevelSetAtImage], pair: int, colours: Sequence[
         known = np.isfinite(curve)
         curves.append((at, np.where(known, np.maximum(curve, _LEAST), np.nan)))
         floors.append((at, np.where(known, np.maximum(curve[0] * (1 - result.eta) ** at, _LEAST), np.nan)))
-    drawn = np.concatenate([values[np.isfinite(values)] for _, values in (*curves, *floors)])
-    low, high = (float(drawn.min()), float(drawn.max())) if len(drawn) else (0.01, 1.0)
+    low, high = log_limits(*(values for _, values in (*curves, *floors)), room=1.0, otherwise=(0.01, 1.0))
     low, high = low * (1 - _APART), high * (1 + _APART)
     layers: list[Layer] = [*_mark(step, low, high)]
     for (at, values), (_, least), colour in zip(curves, floors, colours, strict=True):
-        layers.append(LinesLayer(paths=known_runs(at, least), role="reference", dash="dashed", colour=colour))
-        layers.append(LinesLayer(paths=known_runs(at, values), colour=colour))
+        layers += [
+            LinesLayer(paths=known_runs(at, least), role="reference", dash="dashed", colour=colour),
+            LinesLayer(paths=known_runs(at, values), colour=colour),
+        ]
     return Panel(
         layers=tuple(layers),
         x=_steps(results),
@@ -246,20 +231,22 @@ def _distances(results: Sequence[LevelSetAtImage], pair: int, colours: Sequence[
 def _ends(
     results: Sequence[LevelSetAtImage], models: Sequence[str], targets: np.ndarray, target_words: Sequence[str]
 ) -> list[Panel]:
-    """A panel per model: for each target the target, the end and how these differ."""
+    """A panel per model with a row of pictures per target: the target, the end, and their difference."""
     apart = [np.abs(result.endpoints - targets).max(1) for result in results]
-    known = np.concatenate([each[np.isfinite(each)] for each in apart])
-    most = float(f"{known.max():.1g}") if len(known) and known.max() > 0 else 1.0
+    most = float(f"{largest(*apart):.1g}") or 1.0
     scale = Scale(palette="cividis", limits=(0.0, most), label="difference", unit="pixel")
     grey = style.scale_colours(np.full(targets.shape[2:], math.nan), "cividis", (0.0, 1.0))
     panels = []
+    several = len(results) > 1
     for result, name, far in zip(results, models, apart, strict=True):
         pictures = []
         for place, word in enumerate(target_words):
             there = bool(np.isfinite(result.endpoints[place]).all())
             words = f"end, {result.end_confidence[place]:.3f}" if there else str(result.status[place])
-            pictures.append(Picture(colours=photograph(targets[place]), label=word))
-            pictures.append(Picture(colours=photograph(result.endpoints[place]) if there else grey, label=words))
-            pictures.append(Picture(colours=scaled(far[place], scale), label=f"0 to {most:g}"))
-        panels.append(montage(pictures, 3 if len(results) > 1 else 6, name if len(results) > 1 else ""))
+            pictures += [
+                Picture(colours=photograph(targets[place]), label=word),
+                Picture(colours=photograph(result.endpoints[place]) if there else grey, label=words),
+                Picture(colours=scaled(far[place], scale), label=f"0 to {most:g}"),
+            ]
+        panels.append(montage(pictures, 3 if several else 6, name if several else ""))
     return panels

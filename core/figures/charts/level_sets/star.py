@@ -8,15 +8,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from core.figures.charts.names import check_class_names, check_model_names
 from core.figures.drawing import style
 from core.figures.drawing.chart import Axis, Chart, Layer, LegendEntry, LinesLayer, Panel, PointsLayer
 
 if TYPE_CHECKING:
     from core.geometry.level_sets.star import LevelStar
 
-_ROOM = 1.05  # radius of the picture over the farthest target
+_ROOM = 1.05  # radius of the picture over the distance of the farthest target
 _ARC = 9  # points of the line across a limb's end
-_SPREAD = 0.42  # of the angle between limbs, which half of such a line may take at most
+_SPREAD = 0.42  # of the angle between limbs: the largest half width of such a line
 
 
 def level_star_chart(
@@ -26,7 +27,7 @@ def level_star_chart(
     class_names: Sequence[str],
     palette: str = "muted",
 ) -> Chart:
-    """Stars of blind spots around one source.
+    """Stars of blind spots around a source.
 
     Args:
         stars: one per model.
@@ -35,15 +36,13 @@ def level_star_chart(
         palette: class palette of `style.PALETTES`.
 
     Returns:
-        A chart of polar panels of one radius: limbs as long as their walks came, coloured by the target's class.
+        A chart of polar panels of equal radius: limbs as long as their walks reached, coloured by the target's class.
 
     Raises:
         ValueError: if names of models or classes are missing, or there is no star.
     """
-    if not stars or len(models) != len(stars):
-        raise ValueError(f"expected a name for each of at least one star, got {len(models)} for {len(stars)}")
-    if len(class_names) != stars[0].num_classes:
-        raise ValueError(f"expected one name for each of {stars[0].num_classes} classes, got {len(class_names)} names")
+    check_model_names(models, stars, "star")
+    check_class_names(stars[0].num_classes, class_names)
     top = _ROOM * max(float(star.target_length.max()) for star in stars)
     classes = dict.fromkeys(int(k) for star in stars for k in star.target_class)
     first = stars[0]
@@ -61,7 +60,7 @@ def level_star_chart(
             " the level set stay within, cut where the next limb begins. Angles are for reading only: the limbs lie in"
             " thousands of dimensions. Distances are ℓ2 over pixels in [0, 1]."
         ),
-        alt=" ".join(_told(star, name) for star, name in zip(stars, models, strict=True)),
+        alt=" ".join(_sentence(star, name) for star, name in zip(stars, models, strict=True)),
         legend=tuple(
             LegendEntry(colour=style.class_colour(k, palette), label=class_names[k] if k >= 0 else "undefined")
             for k in classes
@@ -69,7 +68,7 @@ def level_star_chart(
     )
 
 
-def _told(star: LevelStar, model: str) -> str:
+def _sentence(star: LevelStar, model: str) -> str:
     gap = f", convexity gap {star.gap[0]:.2f}" if math.isfinite(star.gap[0]) else ""
     return (
         f"{model}: {100 * star.share[0]:.0f} % of {len(star.spoke_reach)} blind spots are seen from the source, in"
@@ -87,15 +86,12 @@ def _star(star: LevelStar, palette: str, top: float, title: str) -> Panel:
         own = np.flatnonzero(star.target_class == k)
         colour = style.class_colour(int(k), palette)
         inside = star.spoke_reach[own] * star.length[own]
-        rays = zip(angles[own], inside, star.length[own], strict=True)
-        solid, dotted = [], []
-        for angle, near, far in rays:
-            solid.append(np.array([[angle, 0.0], [angle, near]]))
-            if near < far:
-                dotted.append(np.array([[angle, near], [angle, far]]))
-        layers.append(LinesLayer(paths=tuple(solid), colour=colour))
+        rays = list(zip(angles[own], inside, star.length[own], strict=True))
+        solid = tuple(np.array([[angle, 0.0], [angle, near]]) for angle, near, _ in rays)
+        layers.append(LinesLayer(paths=solid, colour=colour))
+        dotted = tuple(np.array([[angle, near], [angle, far]]) for angle, near, far in rays if near < far)
         if dotted:
-            layers.append(LinesLayer(paths=tuple(dotted), colour=colour, dash="dotted"))
+            layers.append(LinesLayer(paths=dotted, colour=colour, dash="dotted"))
         arcs = tuple(
             _across(angle, far, width, spread)
             for angle, far, width in zip(angles[own], star.length[own], widths[own], strict=True)
@@ -121,7 +117,7 @@ def _star(star: LevelStar, palette: str, top: float, title: str) -> Panel:
 
 
 def _across(angle: float, radius: float, width: float, spread: float) -> np.ndarray:
-    """A line across a limb's end, as wide as the level set there, within the room that the limb has."""
+    """A line across a limb's end, as wide as the level set there, cut at half width `spread`."""
     half = min(math.atan(width / radius), spread)
     turned = np.linspace(-half, half, _ARC)
     return np.stack([angle + turned, np.full(_ARC, radius)], 1)

@@ -1,4 +1,4 @@
-"""Charts of a source and the ends of two walks: the triangle between them, what share of it stays, and their plane."""
+"""Charts of a source and the ends of two walks: their triangle, the share of it that keeps the level, their plane."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
 
-from core.figures.charts.corruptions.corruptions import known_runs, model_legend
+from core.figures.charts.names import model_legend
 from core.figures.charts.planes.slices import path_words, round_up, walk_ends
 from core.figures.drawing import style
 from core.figures.drawing.chart import (
@@ -24,6 +24,7 @@ from core.figures.drawing.chart import (
     PointsLayer,
     Scale,
 )
+from core.figures.drawing.curves import known_runs, largest
 from core.figures.drawing.pictures import photograph
 
 if TYPE_CHECKING:
@@ -33,11 +34,11 @@ if TYPE_CHECKING:
 TriangleShow = Literal["card", "triangle", "shares"]
 TRIANGLE_SHOWS: tuple[TriangleShow, ...] = get_args(TriangleShow)
 
-PUBLISHED = (0.0, 0.1, 0.2, 0.3)  # what the confidence may lose in the publication
-_MOST = 0.5  # of the curve of shares
-_DELTAS = 51  # points of it
+PUBLISHED = (0.0, 0.1, 0.2, 0.3)  # the published losses of confidence
+_MOST = 0.5  # the largest loss on the curve of shares
+_DELTAS = 51  # points of that curve
 _SCALE = Scale(palette="cividis", limits=(0.0, 1.0), label="confidence in the source's class")
-_LEAST = 0.01  # change of the confidence with the last colour, at least: what is less stays pale
+_LEAST = 0.01  # the least change of the confidence with the last colour: smaller ones stay pale
 _OUTSIDE = 238  # of 255, in every channel
 _ROOM = 0.12  # around a triangle, in shares of its longer side
 _CORNER = 20.0  # points: a thumbnail
@@ -56,14 +57,13 @@ def level_triangle_chart(
     Args:
         triangles: one per model, each with ends of its own.
         models: their names.
-        target_words: what the two targets are called.
+        target_words: names of the two targets.
         show: "triangle" for the confidence on the triangles, "shares" for the curves, "card" for both.
-        shared_scale: all triangles that are seen together, so that they share axes and colours.
+        shared_scale: all triangles shown together, which share axes and colours.
 
     Returns:
-        A chart: triangles in their true shape side by side, coloured by how the confidence changes from the source's,
-        then the share that stays against what the confidence may
-        lose, and how far the walks came.
+        A chart: triangles in their true shape side by side, coloured by the change of confidence from the source; then
+        the share that stays against the permitted loss of confidence, and the rest of the way to each target.
 
     Raises:
         ValueError: if names of models or targets are missing, or there is no triangle.
@@ -90,7 +90,7 @@ def level_triangle_chart(
         " is what the schedule alone would leave. A walk that stays put wins the share: compare shares of walks that"
         " came equally far.",
     }
-    sentences = (
+    alt = (
         f"{name}: {100 * one.shares(np.array([0.2]))[0]:.0f} % of the triangle within 0.2 of the source's confidence,"
         f" {', '.join(f'{100 * left:.0f} %' for left in one.ratio)} of the way left."
         for one, name in zip(triangles, models, strict=True)
@@ -103,36 +103,35 @@ def level_triangle_chart(
         name="level_triangle",
         columns=len(heat) if "triangle" in parts else 2,
         caption=" ".join(meanings[part] for part in parts) + below,
-        alt=" ".join(sentences),
+        alt=" ".join(alt),
         legend=tuple(legend) if "shares" in parts else (),
     )
 
 
 def _confidences(triangles: Sequence[LevelTriangle], models: Sequence[str]) -> str:
     """The confidence at the source and its range on each triangle."""
-    sentences = []
+    words = []
     for one, name in zip(triangles, models, strict=True):
         known = one.confidence[0][np.isfinite(one.confidence[0])]
         span = f", from {known.min():.4f} to {known.max():.4f} on the triangle" if len(known) else ""
         whose = f"{name}: confidence" if len(models) > 1 else "Confidence"
-        sentences.append(f"{whose} {one.source_confidence[0]:.4f} at the source{span}.")
-    return " ".join(sentences)
+        words.append(f"{whose} {one.source_confidence[0]:.4f} at the source{span}.")
+    return " ".join(words)
 
 
 def _changes(seen: Sequence[LevelTriangle]) -> Scale:
-    """The scale of what triangles seen together lose and gain: its ends are equally far from 0, and round."""
-    changes = np.concatenate([(one.confidence - one.source_confidence[:, None]).ravel() for one in seen])
-    most = round_up(float(np.abs(changes[np.isfinite(changes)]).max(initial=_LEAST)))
+    """The scale of changes on triangles shown together: symmetric about 0, with round ends."""
+    most = round_up(max(_LEAST, largest(*(np.abs(one.confidence - one.source_confidence[:, None]) for one in seen))))
     return Scale(palette="vik", limits=(-most, most), label="change of the confidence in the source's class")
 
 
 def _room(seen: Sequence[LevelTriangle]) -> tuple[tuple[float, float], tuple[float, float]]:
-    """What x and y reach over, for all triangles that are seen together."""
+    """The limits of x and y for all triangles shown together."""
     corners = np.concatenate([one.corners[0] for one in seen]).astype(np.float64)
     low, high = corners.min(0), corners.max(0)
     spare = _ROOM * (float((high - low).max()) or 1.0)
     (left, below), (right, above) = (low - spare).tolist(), (high + spare).tolist()
-    return (left, right), (below - spare / 2, above)  # words stand below the lower corners
+    return (left, right), (below - spare / 2, above)  # labels hang below the lower corners
 
 
 def _triangle(
@@ -176,7 +175,7 @@ def _triangle(
 def _with_room(
     x: np.ndarray, y: np.ndarray, values: np.ndarray, room: tuple[tuple[float, float], tuple[float, float]]
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """A raster that covers the room, NaN around what it was before; one step along both sides."""
+    """A raster extended to the room with NaN; its step is the same along both axes."""
     step = float(x[1] - x[0])
     ends = [
         (max(0, math.ceil((at[0] - low) / step)), max(0, math.ceil((high - at[-1]) / step)))
@@ -236,12 +235,12 @@ def level_plane_chart(
     Args:
         chart: of the slice, with the walks' paths in it.
         cut: the slice.
-        confidence: (r, r) in the source's class, NaN where it is not known.
+        confidence: (r, r) in the source's class, NaN where unknown.
         start: the confidence at the source.
-        losses: lines are drawn at the source's confidence less these.
+        losses: lines are drawn where the confidence is this much below the source's.
 
     Returns:
-        The chart with other colours, lines of equal confidence, and the triangle.
+        The chart with new colours, lines of equal confidence, and the triangle.
     """
     (panel,) = chart.panels
     field, *rest = panel.layers
@@ -255,14 +254,15 @@ def level_plane_chart(
     )
     levels = [start - loss for loss in losses if start > loss]
     found = cut.contours(np.nan_to_num(confidence), levels) if np.isfinite(confidence).any() else {}
-    lines = LinesLayer(
-        paths=tuple(path for paths in found.values() for path in paths),
-        role="contour",
-    )
-    ends = [*walk_ends(cut).values()]
-    sides = np.stack([np.zeros(2), *ends, np.zeros(2)])
+    lines = LinesLayer(paths=tuple(path for paths in found.values() for path in paths), role="contour")
+    sides = np.stack([np.zeros(2), *walk_ends(cut).values(), np.zeros(2)])
     border = LinesLayer(paths=(sides,), role="boundary", dash="dashed")
-    kept = [layer for layer in rest if not _beside_the_point(layer)]
+    kept = [
+        layer
+        for layer in rest  # without names of regions and the edge of the pixel range
+        if not (isinstance(layer, PointsLayer) and layer.marker == "none")
+        and not (isinstance(layer, LinesLayer) and layer.role == "outline")
+    ]
     return replace(
         chart,
         panels=(replace(panel, layers=(shaded, lines, border, *kept)),),
@@ -272,11 +272,4 @@ def level_plane_chart(
             f" confidence is {', '.join(f'{loss:g}' for loss in losses)} below the source's. Dashed: straight ways"
             f" between the source and the ends.{path_words(cut)} Distances are ℓ2 over pixels in [0, 1]."
         ),
-    )
-
-
-def _beside_the_point(layer: Layer) -> bool:
-    """Whether a layer of a slice would only distract here: names of regions, the edge of the pixel range."""
-    return (isinstance(layer, PointsLayer) and layer.marker == "none") or (
-        isinstance(layer, LinesLayer) and layer.role == "outline"
     )

@@ -1,4 +1,4 @@
-"""Charts of limits on every classifier: the bounds, and what was found for one classifier beside them."""
+"""Charts of limits on every classifier: the bounds, and the survival found for one classifier."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from core.figures.charts.names import check_class_names
 from core.figures.drawing import style
 from core.figures.drawing.chart import Axis, BandLayer, BarsLayer, Chart, Layer, LegendEntry, LinesLayer, Panel
 
@@ -26,15 +27,15 @@ _BOUNDS = tuple(style.class_colour(k) for k in (0, 1, 7))  # of H1, H2, G
 _EXHIBITS = {name: style.class_colour(k) for name, k in (("majority", 4), ("sum", 9), ("one value", 6))}
 _BEST, _WALK = style.class_colour(5), style.class_colour(8)
 _NAMED = 4  # classes whose names fit below bars
-_LEAST = 1e-6  # share of the class: where the axis of the bounds ends
+_LEAST = 1e-6  # share of the class: the lower end of the axis of the bounds
 
 
-def size_axis(norm: float) -> Axis:
-    """The axis of the size of changes in a norm."""
+def size_axis(norm: float, end: float) -> Axis:
+    """The axis of the size of changes in a norm, from 0."""
     if norm == 0:
-        return Axis(label="values changed")
+        return Axis(label="values changed", limits=(0.0, end))
     name = "∞" if norm == math.inf else f"{norm:g}"
-    return Axis(label="size of the change", unit=f"ℓ{name}, pixels in [0, 1]")
+    return Axis(label="size of the change", unit=f"ℓ{name}, pixels in [0, 1]", limits=(0.0, end))
 
 
 def _shares(low: float, label: str) -> Axis:
@@ -46,14 +47,11 @@ def _shares(low: float, label: str) -> Axis:
 
 
 def _curve(size: np.ndarray, share: np.ndarray, low: float) -> tuple[np.ndarray, ...]:
-    """A curve where it is known and above the end of the axis, with one point at that end."""
+    """A curve where it is known, until it reaches the lower end of the axis."""
     known = np.isfinite(share)
     x, y = size[known], share[known]
-    if not len(x):
-        return ()
     last = int(np.argmax(y < low)) if (y < low).any() else len(y) - 1
-    path = np.stack([x, np.maximum(y, low)], 1)[: last + 1]
-    return (path,)
+    return (np.stack([x, np.maximum(y, low)], 1)[: last + 1],) if len(x) else ()
 
 
 def limits_chart(
@@ -67,9 +65,9 @@ def limits_chart(
 
     Args:
         bound: of one format and norm.
-        extremal: shares kept by classifiers of two exact halves, by name, at the bound's sizes; NaN where not known.
-        marked: a share at which the size is read off.
-        title: above the picture.
+        extremal: shares kept by classifiers of two exact halves, by name, at the bound's sizes; NaN where unknown.
+        marked: the share at which the size is read off.
+        title: of the panel.
 
     Returns:
         A chart of one panel, the share on a logarithmic axis.
@@ -93,12 +91,10 @@ def limits_chart(
     far = float(bound.size[reached[0]]) if len(reached) else math.inf
     if math.isfinite(far):
         layers.append(LinesLayer(paths=(np.array([[far, low], [far, marked]]),), role="reference"))
-    end = float(bound.size[-1])
-    axis = size_axis(bound.norm)
     panel = Panel(
         layers=tuple(layers),
         title=title,
-        x=Axis(label=axis.label, unit=axis.unit, limits=(0.0, end)),
+        x=size_axis(bound.norm, float(bound.size[-1])),
         y=_shares(_LEAST, "share of a class that keeps its label"),
     )
     per = f"{bound.side} x {bound.side} pixels, {bound.channels} channel{'s' if bound.channels > 1 else ''}"
@@ -120,7 +116,7 @@ def limits_chart(
 
 
 def _reading(norm: float, far: float, values: int, marked: float) -> str:
-    """At which size the limit falls to the marked share."""
+    """The size at which the limit falls to the marked share, in a sentence."""
     if norm == math.inf and far >= 1:
         return f" Short of the whole range of a value, the limit does not fall to {100 * marked:g} %."
     if not math.isfinite(far):
@@ -142,28 +138,27 @@ def survival_chart(
     class_names: Sequence[str],
     title: str = "",
 ) -> Chart:
-    """What was found for uniformly drawn images beside the limit, and the labels of all images drawn.
+    """The survival of uniformly drawn images with its limit, and the labels of all images drawn.
 
     Args:
         found: the searches.
         norm: of the sizes.
         at: (s,) sizes of change.
-        limit: (s,) the smallest bound for the classes looked at; NaN where none was drawn.
+        limit: (s,) the smallest bound for the classes searched; NaN where none was drawn.
         best: (s,) shares of drawn images for which no search found a change, and both ends of their interval.
         walk: (s,) the same for the random walk alone.
         of_set: (s,) the same for the images of the set.
-        exhibits: (s,) shares of drawn images kept by the extremal classifiers, exact, by name.
+        exhibits: (s,) exact shares of drawn images kept by the extremal classifiers, by name.
         class_names: one name per class of the partition.
-        title: above the picture.
+        title: of the panel.
 
     Returns:
-        A chart of two panels: survival, and the histogram of labels with the exempt class said.
+        A chart of two panels: survival, and the histogram of labels; the caption names the exempt class.
 
     Raises:
         ValueError: if names of classes are missing.
     """
-    if len(class_names) != found.num_classes:
-        raise ValueError(f"expected one name for each of {found.num_classes} classes, got {len(class_names)} names")
+    check_class_names(found.num_classes, class_names)
     count = len(found.source)
     low = 0.5 / max(count, 10)
     layers: list[Layer] = []
@@ -188,11 +183,10 @@ def survival_chart(
         legend.append(
             LegendEntry(colour="", label="grey, dashed: images of the set, another population, no inequality")
         )
-    axis = size_axis(norm)
     curves = Panel(
         layers=tuple(layers),
         title=title,
-        x=Axis(label=axis.label, unit=axis.unit, limits=(0.0, float(at[-1]))),
+        x=size_axis(norm, float(at[-1])),
         y=_shares(low, "share without a change found"),
     )
     seen = _histogram_words(found, class_names)
@@ -218,16 +212,15 @@ def survival_chart(
 
 def _histogram(found: Survival, class_names: Sequence[str]) -> Panel:
     share = found.counts / max(1, found.counts.sum())
-    places = np.arange(found.num_classes, dtype=np.float64)
     bars = BarsLayer(
-        x=places,
+        x=np.arange(found.num_classes, dtype=np.float64),
         heights=share,
         low=found.share_low,
         high=found.share_high,
         colours=tuple(style.class_colour(k) for k in range(found.num_classes)),
     )
-    named = class_names if found.num_classes <= _NAMED else [str(k) for k in range(found.num_classes)]
-    ticks = tuple((float(k), words) for k, words in enumerate(named))
+    named = found.num_classes <= _NAMED
+    ticks = tuple((float(k), words if named else str(k)) for k, words in enumerate(class_names))
     half = LinesLayer(paths=(np.array([[-0.6, 0.5], [found.num_classes - 0.4, 0.5]]),), role="reference")
     return Panel(
         layers=(bars, half),
@@ -237,12 +230,12 @@ def _histogram(found: Survival, class_names: Sequence[str]) -> Panel:
 
 
 def _histogram_words(found: Survival, class_names: Sequence[str]) -> str:
-    """Which class is exempt, which were drawn."""
+    """The exempt class, and the classes that were not drawn."""
     total = int(found.counts.sum())
     missing = [class_names[k] for k in np.flatnonzero(found.counts == 0).tolist()]
     words = f"Labels of {total:,} drawn images:"
-    if found.exempt >= 0:
-        k = found.exempt
+    k = found.exempt
+    if k >= 0:
         words += (
             f" {class_names[k]} has {found.counts[k] / max(1, total):.1%} and may hold more than half of all images: it"
             " is exempt."

@@ -1,4 +1,4 @@
-"""Charts of formats so small that every image is there: a painted class on its board, a classifier on all images."""
+"""Charts of formats so small that all images are listed: a painted class on its board, a classifier on all images."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal, get_args
 import numpy as np
 
 from core.figures.charts.limits.bounds import CAPTION
+from core.figures.charts.names import check_class_names
 from core.figures.drawing import style
 from core.figures.drawing.chart import Axis, Chart, FieldLayer, Layer, LegendEntry, LinesLayer, Panel, PointsLayer
 
@@ -20,6 +21,7 @@ PaintingShow = Literal["both", "board", "curve"]
 PAINTING_SHOWS: tuple[PaintingShow, ...] = get_args(PaintingShow)
 
 _INSIDE, _OUTSIDE = style.class_colour(0), style.PRINT.line
+_PALE = style.hex_colour(style.faded(style.faded(style.rgb(_INSIDE))))
 _LINES = (
     LegendEntry(colour=_INSIDE, label="marks: this class"),
     LegendEntry(colour="", label="line: limit H2"),
@@ -35,20 +37,22 @@ def painting_chart(
     show: PaintingShow = "both",
     title: str = "",
 ) -> Chart:
-    """A painted class on the board of all images, and how many of it survive.
+    """A painted class on the board of all images, and the number of its survivors.
 
     Args:
         found: the class.
-        radius: pixels that may change: images within so many changes of leaving the class are drawn pale.
+        radius: pixels that may change; images that leave the class within as many changes are drawn pale.
         show: the board, the curve of survivors, or both.
-        title: above the picture.
+        title: of the first panel.
 
     Returns:
         A chart of one panel or two.
     """
     members, total = int(found.inside.sum()), len(found.inside)
     left = int(found.survivors[min(radius, len(found.survivors) - 1)])
-    panels = {"board": (_board(found, radius, title),), "curve": (_survivors(found, radius, title),)}
+    panels = [] if show == "curve" else [_board(found, radius, title)]
+    if show != "board":
+        panels.append(_survivors(found, radius, "" if panels else title))
     words = (
         f"{members} of {total} images in the class; {left} keep it against every change of {radius}"
         f" pixel{'s' if radius != 1 else ''}."
@@ -61,7 +65,7 @@ def painting_chart(
         else f" No class of that size keeps more than {int(found.best[min(radius, len(found.best) - 1)])}."
     )
     return Chart(
-        panels=panels.get(show, (_board(found, radius, title), _survivors(found, radius, ""))),
+        panels=tuple(panels),
         name="painting",
         caption=(
             f"All black-and-white images of {found.side} x {found.side} pixels. Images that differ in one pixel stand"
@@ -73,23 +77,14 @@ def painting_chart(
         if show == "curve"
         else (
             LegendEntry(colour=_INSIDE, label="survives", share=left / total),
-            LegendEntry(colour=_pale(_INSIDE), label="in the class, peeled off", share=(members - left) / total),
+            LegendEntry(colour=_PALE, label="in the class, peeled off", share=(members - left) / total),
             LegendEntry(colour=_OUTSIDE, label="outside", share=1 - members / total),
         ),
     )
 
 
-def _pale(colour: str) -> str:
-    picture = style.faded(style.faded(_rgb(colour)))
-    return "#{:02x}{:02x}{:02x}".format(*picture.tolist())
-
-
-def _rgb(colour: str) -> np.ndarray:
-    return np.array([int(colour[place : place + 2], 16) for place in (1, 3, 5)], np.uint8)
-
-
 def _board(found: PaintedClass, radius: int, title: str) -> Panel:
-    """Every image in a frame of its state, one unit wide and as high as makes the board square."""
+    """Every image in a frame of the colour of its state, one unit wide; the board is square."""
     rows, columns = found.board.shape
     side, scale = found.side, 2
     inner, cell = side * scale, side * scale + 5  # a frame of two, and a gap of one
@@ -97,7 +92,7 @@ def _board(found: PaintedClass, radius: int, title: str) -> Panel:
     below = (high - 1 - inner) // 2
     far = np.where(found.distance < 0, len(found.inside), found.distance)
     state = np.where(found.inside & (far > radius), 0, np.where(found.inside, 1, 2))
-    frames = np.stack([_rgb(_INSIDE), _rgb(_pale(_INSIDE)), _rgb(_OUTSIDE)])
+    frames = np.stack([style.rgb(colour) for colour in (_INSIDE, _PALE, _OUTSIDE)]).astype(np.uint8)
     picture = np.full((rows * high, columns * cell, 3), 255, np.uint8)
     index = np.full(picture.shape[:2], -1)
     for (row, column), number in np.ndenumerate(found.board):
@@ -122,30 +117,22 @@ def _board(found: PaintedClass, radius: int, title: str) -> Panel:
             ),
         ),
         title=title,
-        x=Axis(
-            label="column",
-            limits=(0.0, float(columns)),
-            ticks=_places(columns, 1.0),
-        ),
-        y=Axis(
-            label="row",
-            limits=(0.0, float(columns)),
-            ticks=_places(rows, columns / rows),
-        ),
+        x=Axis(label="column", limits=(0.0, float(columns)), ticks=_places(columns, 1.0)),
+        y=Axis(label="row", limits=(0.0, float(columns)), ticks=_places(rows, columns / rows)),
         isometric=True,
     )
 
 
 def on_dark(panel: Panel) -> Panel:
-    """The board with the ground of a dark page between its images."""
+    """The board with the background of a dark page between its images."""
     (field,) = (layer for layer in panel.layers if isinstance(layer, FieldLayer))
     between = np.asarray(field.hover_index)[..., None] < 0
-    colours = np.where(between, _rgb(style.LIGHT.ink), field.colours)
+    colours = np.where(between, style.rgb(style.LIGHT.ink).astype(np.uint8), field.colours)
     return replace(panel, layers=(replace(field, colours=colours),))
 
 
 def _places(count: int, step: float) -> tuple[tuple[float, str], ...]:
-    """At most eight of the columns or rows, counted from one."""
+    """Ticks at about eight of the columns or rows, counted from 1."""
     return tuple(((k + 0.5) * step, str(k + 1)) for k in range(0, count, max(1, count // 8)))
 
 
@@ -190,23 +177,22 @@ def enumeration_chart(
     palette: str = "muted",
     title: str = "",
 ) -> Chart:
-    """How much of each class of a classifier survives, over every image of a small format.
+    """The share of each class that survives, over all images of a small format.
 
     Args:
         found: labels and exact distances.
-        limits: (N + 1,) the share that no class of that size exceeds, for each class that holds at most half.
+        limits: (N + 1,) the share that no class of that size exceeds, for each class with at most half of all images.
         class_names: one name per class.
         palette: class palette of `style.PALETTES`.
-        title: above the picture.
+        title: of the panel.
 
     Returns:
-        A chart of one panel: marks are exact shares, lines the limits of classes of that size.
+        A chart of one panel: exact shares as marks, the limits of classes of the same size as lines.
 
     Raises:
         ValueError: if names of classes are missing.
     """
-    if len(class_names) != found.num_classes:
-        raise ValueError(f"expected one name for each of {found.num_classes} classes, got {len(class_names)} names")
+    check_class_names(found.num_classes, class_names)
     counts, total = found.counts, len(found.label)
     layers: list[Layer] = []
     legend, sentences = [], []
@@ -214,14 +200,13 @@ def enumeration_chart(
     for k in np.flatnonzero(counts)[np.argsort(-counts[counts > 0], kind="stable")].tolist():
         colour = style.class_colour(k, palette)
         kept = found.survivors(k) / counts[k]
+        exempt = ", exempt"
         if k in limits:
-            drawn = limits[k] > 0
-            layers.append(LinesLayer(paths=(np.stack([steps, limits[k]], 1)[drawn],), colour=colour))
-        exempt = "" if k in limits else ", exempt"
+            exempt = ""
+            layers.append(LinesLayer(paths=(np.stack([steps, limits[k]], 1)[limits[k] > 0],), colour=colour))
         marks = np.stack([steps, kept], 1)
-        layers.append(
-            PointsLayer(positions=marks, colours=(colour,), marker="circle" if k in limits else "square", size=5.0)
-        )
+        marker: Literal["square", "circle"] = "square" if exempt else "circle"
+        layers.append(PointsLayer(positions=marks, colours=(colour,), marker=marker, size=5.0))
         legend.append(LegendEntry(colour=colour, label=f"{class_names[k]}{exempt}", share=counts[k] / total))
         sentences.append(f"{class_names[k]}{exempt}: {counts[k]:,} images, {kept[1]:.1%} survive one changed pixel")
     panel = Panel(

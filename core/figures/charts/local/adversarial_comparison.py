@@ -1,4 +1,4 @@
-"""A chart of how steep a model is at images, at adversarial points beside them and at noise as long."""
+"""The chart of a model's steepness at clean images, at adversarial points and at noise of equal length."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from core.figures.charts.names import check_model_names
 from core.figures.drawing import style
 from core.figures.drawing.chart import Axis, Chart, Layer, LegendEntry, LinesLayer, Panel, PointsLayer
+from core.figures.drawing.curves import log_limits
 
 if TYPE_CHECKING:
     from core.geometry.local.adversarial_comparison import AdversarialComparison
@@ -45,8 +47,8 @@ def kinds_chart(
     Args:
         results: one per model.
         names: of the models.
-        number: which: at the point, over pairs, in the ball, or of margins there.
-        shared_scale: results whose axes are shared; those shown when empty.
+        number: the Lipschitz number: at the point, over pairs of points, in the ball, or of margins there.
+        shared_scale: all results that share axes; by default those shown.
 
     Returns:
         A row of two panels for each model.
@@ -54,21 +56,13 @@ def kinds_chart(
     Raises:
         ValueError: if names are missing.
     """
-    if not results or len(names) != len(results):
-        raise ValueError(f"expected a name for each of at least one result, got {len(names)} for {len(results)}")
-    seen = tuple(shared_scale) or tuple(results)
-    values = np.concatenate([_values(one, number).ravel() for one in seen])
-    known = values[np.isfinite(values) & (values > 0)]
-    low, high = (float(known.min()), float(known.max())) if len(known) else (0.5, 2.0)
+    check_model_names(names, results)
+    low, high = log_limits(*(_values(one, number) for one in shared_scale or results), room=1.0, otherwise=(0.5, 2.0))
     edges = np.geomspace(min(low, 0.9) / 1.05, max(high, 1.1) * 1.05, _BINS + 1)
-    panels = [
-        panel
-        for one, name in zip(results, names, strict=True)
-        for panel in (
-            _histogram(one, number, edges, f"{name}: " if len(results) > 1 else ""),
-            _differences(one, number, f"{name}: " if len(results) > 1 else ""),
-        )
-    ]
+    panels: list[Panel] = []
+    for one, name in zip(results, names, strict=True):
+        before = f"{name}: " if len(results) > 1 else ""
+        panels += [_histogram(one, number, edges, before), _differences(one, number, before)]
     first = results[0]
     numbers = "; ".join(f"{name}: {_counts(one, number)}" for one, name in zip(results, names, strict=True))
     return Chart(
@@ -95,8 +89,7 @@ def _values(one: AdversarialComparison, number: KindsNumber) -> np.ndarray:
 
 
 def _unit(one: AdversarialComparison) -> str:
-    word = "logits" if one.representation == "logits" else "probability"
-    return f"{word} per ℓ2"
+    return f"{'logits' if one.representation == 'logits' else 'probability'} per ℓ2"
 
 
 def _counts(one: AdversarialComparison, number: KindsNumber) -> str:
@@ -115,8 +108,7 @@ def _counts(one: AdversarialComparison, number: KindsNumber) -> str:
 def _histogram(one: AdversarialComparison, number: KindsNumber, edges: np.ndarray, before: str) -> Panel:
     layers: list[Layer] = []
     top = 0.0
-    for place in range(len(_KINDS)):
-        values = _values(one, number)[:, place]
+    for place, values in enumerate(_values(one, number).T):
         known = values[np.isfinite(values)]
         if not len(known):
             continue

@@ -4,40 +4,43 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from core.figures.charts.names import check_model_names
 from core.figures.drawing import style
 from core.figures.drawing.chart import Axis, BandLayer, Chart, Layer, LegendEntry, LinesLayer, Panel, PointsLayer
+from core.figures.drawing.curves import known_pieces, log_limits
 
 if TYPE_CHECKING:
     from core.geometry.local.by_layer import LayerGeometry
     from core.geometry.local.by_radius import RadiusSweep
 
 _INKS = tuple(style.class_colour(k) for k in (5, 0, 7, 1))
+_DASHES: tuple[style.Dash, ...] = ("solid", "dashed", "dotted", "solid")
 _SWEPT = ("asymmetry", "residual of the linearisation (dashed)", "units on another side (dotted)", "other class")
-_LOWEST = 1e-7  # of logarithmic axes: below it is rounding
+_LOWEST = 1e-7  # of logarithmic axes: smaller values are rounding
 _LONGEST = 12  # characters of a layer's path on an axis
 
 
 def layers_chart(results: Sequence[LayerGeometry], *, names: Sequence[str]) -> Chart:
-    """Mantel scores, steepness, isotropy and linearity layer by layer, with bands over images.
+    """Mantel scores, norms, isotropy and linearity by layer, with bands over images.
 
     Args:
         results: one per model.
         names: of the models.
 
     Returns:
-        A chart of four panels; of several models a column of four each.
+        A chart of four panels; for several models a column of four each.
 
     Raises:
         ValueError: if names are missing.
     """
-    _check(results, names)
-    draws = (_scores, _steepness, _isotropy, _linearity)
+    check_model_names(names, results)
     titles = [f"{name}: " if len(results) > 1 else "" for name in names]
-    panels = [draw(one, before) for draw in draws for one, before in zip(results, titles, strict=True)]
+    rows = zip(*(_panels(one, before) for one, before in zip(results, titles, strict=True)), strict=True)
+    panels = [panel for row in rows for panel in row]
     first = results[0]
     numbers = "; ".join(
         f"{name}: score at the last layer {_median(one.mantel_raw[:, -1])}, linearised"
@@ -65,18 +68,13 @@ def layers_chart(results: Sequence[LayerGeometry], *, names: Sequence[str]) -> C
     )
 
 
-def _check(results: Sequence[object], names: Sequence[str]) -> None:
-    if not results or len(names) != len(results):
-        raise ValueError(f"expected a name for each of at least one result, got {len(names)} for {len(results)}")
-
-
 def _median(values: np.ndarray) -> str:
     known = values[np.isfinite(values)]
     return f"{np.median(known):.2f}" if len(known) else "unknown"
 
 
 def _quartiles(values: np.ndarray) -> np.ndarray:
-    """Quartiles of each column over the rows that are known: (3, columns), NaN where none is."""
+    """Quartiles (3, columns) of each column over its known rows; NaN where none is known."""
     found = np.full((3, values.shape[1]), np.nan)
     known = np.isfinite(values)
     for column in np.flatnonzero(known.any(0)):
@@ -84,21 +82,19 @@ def _quartiles(values: np.ndarray) -> np.ndarray:
     return found
 
 
-def _curve(
-    x: np.ndarray, values: np.ndarray, name: str, colour: str, dash: Any, least: float = -math.inf
-) -> list[Layer]:
-    """The median over images with the band of quartiles, in pieces where nothing is known."""
+def _curve(x: np.ndarray, values: np.ndarray, name: str, place: int, least: float = -math.inf) -> list[Layer]:
+    """The median over images with the band of quartiles, interrupted where nothing is known."""
     low, middle, high = np.maximum(_quartiles(values), least)
-    known = np.flatnonzero(np.isfinite(middle))
+    colour, dash = _INKS[place], _DASHES[place]
     layers: list[Layer] = []
-    for piece in np.split(known, np.flatnonzero(np.diff(known) > 1) + 1):
-        if not len(piece):
-            continue
+    for piece in known_pieces(np.isfinite(middle)):
         if len(values) > 1:
             layers.append(BandLayer(x=x[piece], low=low[piece], high=high[piece], colour=colour))
         path = np.stack([x[piece], middle[piece]], 1)
-        layers.append(LinesLayer(paths=(path,), colour=colour, dash=dash, name=name))
-        layers.append(PointsLayer(positions=path, colours=(colour,), size=3.0))
+        layers += [
+            LinesLayer(paths=(path,), colour=colour, dash=dash, name=name),
+            PointsLayer(positions=path, colours=(colour,), size=3.0),
+        ]
     return layers
 
 
@@ -113,62 +109,46 @@ def _panel(
 ) -> Panel:
     x = np.arange(len(one.layers), dtype=np.float64)
     layers: list[Layer] = []
-    dashes = ("solid", "dashed", "dotted")
     for place, (values, name) in enumerate(curves):
-        shown = np.where(values > 0, values, np.nan) if log else values
-        layers += _curve(x, shown, name, _INKS[place], dashes[place])
-    ticks_up = None
+        layers += _curve(x, np.where(values > 0, values, np.nan) if log else values, name, place)
+    y = Axis(label=label, limits=limits)
     if log:
-        known = np.concatenate([values[np.isfinite(values) & (values > 0)] for values, _ in curves])
-        limits = (float(known.min()) / 1.3, float(known.max()) * 1.3) if len(known) else (0.5, 2.0)
-        ticks_up = style.log_ticks(*limits, most=8)
-    ticks = tuple((float(place), _short(path)) for place, path in enumerate(one.layers))
-    return Panel(
-        layers=tuple(layers),
-        title=title,
-        x=Axis(label="layer", ticks=ticks, limits=(-0.3, len(x) - 0.7)),
-        y=Axis(label=label, scale="log" if log else "linear", limits=limits, ticks=ticks_up),
-    )
+        ends = log_limits(*(values for values, _ in curves), room=1.3, otherwise=(0.5, 2.0))
+        y = Axis(label=label, scale="log", limits=ends, ticks=style.log_ticks(*ends, most=8))
+    short = (path if len(path) <= _LONGEST else f"…{path[1 - _LONGEST :].lstrip('.')}" for path in one.layers)
+    ticks = tuple((float(place), path) for place, path in enumerate(short))
+    x_axis = Axis(label="layer", ticks=ticks, limits=(-0.3, len(x) - 0.7))
+    return Panel(layers=tuple(layers), title=title, x=x_axis, y=y)
 
 
-def _short(path: str) -> str:
-    return path if len(path) <= _LONGEST else f"…{path[1 - _LONGEST :].lstrip('.')}"
-
-
-def _scores(one: LayerGeometry, before: str) -> Panel:
-    curves = (
+def _panels(one: LayerGeometry, before: str) -> tuple[Panel, ...]:
+    """Mantel scores, norms, isotropy and linearity of one model."""
+    scores = (
         (one.mantel_raw, "score as it is"),
         (one.mantel_linear, "score linearised"),
         (one.mantel_jacobian, "score against the linearised"),
     )
-    return _panel(one, f"{before}Mantel score", "correlation of distances", curves, limits=(-0.3, 1.05))
-
-
-def _steepness(one: LayerGeometry, before: str) -> Panel:
-    curves = (
+    norms = (
         (one.prefix, "norm from the image to here"),
         (one.block, "norm of this block alone"),
         (one.suffix, "norm from here to the logits"),
     )
-    return _panel(one, f"{before}norms of Jacobians", "largest singular value", curves, log=True)
-
-
-def _isotropy(one: LayerGeometry, before: str) -> Panel:
-    curves = (
+    isotropy = (
         (one.variation, "variation of the gain"),
         (one.variation_linear, "variation linearised"),
         (one.alignment, "alignment"),
     )
-    return _panel(one, f"{before}isotropy and alignment", "std / mean of the gain; alignment", curves)
-
-
-def _linearity(one: LayerGeometry, before: str) -> Panel:
-    curves = (
+    linearity = (
         (one.asymmetry, "asymmetry"),
         (one.residual, "residual of the linearisation"),
         (one.changed, "units on another side"),
     )
-    return _panel(one, f"{before}distance from linear", "share", curves)
+    return (
+        _panel(one, f"{before}Mantel score", "correlation of distances", scores, limits=(-0.3, 1.05)),
+        _panel(one, f"{before}norms of Jacobians", "largest singular value", norms, log=True),
+        _panel(one, f"{before}isotropy and alignment", "std / mean of the gain; alignment", isotropy),
+        _panel(one, f"{before}distance from linear", "share", linearity),
+    )
 
 
 # -- along the radius -------------------------------------------------------------------------------------------------
@@ -187,8 +167,9 @@ def sweep_chart(results: Sequence[RadiusSweep], *, names: Sequence[str]) -> Char
     Raises:
         ValueError: if names are missing.
     """
-    _check(results, names)
-    lowest = min((_least(one) for one in results), default=_LOWEST)
+    check_model_names(names, results)
+    curves = ((one.asymmetry, one.residual, one.changed) for one in results)
+    lowest = min(log_limits(*each, room=1.0, otherwise=(0.1, 1.0))[0] for each in curves)
     panels = [
         _sweep(one, name if len(results) > 1 else "", max(_LOWEST, lowest / 2))
         for one, name in zip(results, names, strict=True)
@@ -219,25 +200,13 @@ def sweep_chart(results: Sequence[RadiusSweep], *, names: Sequence[str]) -> Char
 
 def _kinks(one: RadiusSweep) -> str:
     known = one.first_kink[np.isfinite(one.first_kink)]
-    if not len(known):
-        return one.kinks
-    return f"the nearest kink on any ray is {np.median(known):.2g} ℓ2 away (median)"
-
-
-def _least(one: RadiusSweep) -> float:
-    """The smallest number of a curve that a logarithmic axis can show."""
-    values = np.concatenate(
-        [each[np.isfinite(each) & (each > 0)] for each in (one.asymmetry, one.residual, one.changed)]
-    )
-    return float(values.min()) if len(values) else 0.1
+    return f"the nearest kink on any ray is {np.median(known):.2g} ℓ2 away (median)" if len(known) else one.kinks
 
 
 def _sweep(one: RadiusSweep, title: str, least: float) -> Panel:
     layers: list[Layer] = []
-    curves = (one.asymmetry, one.residual, one.changed, one.flipped)
-    dashes = ("solid", "dashed", "dotted", "solid")
-    for place, values in enumerate(curves):
-        layers += _curve(one.radius, np.where(values > 0, values, np.nan), "", _INKS[place], dashes[place], least)
+    for place, values in enumerate((one.asymmetry, one.residual, one.changed, one.flipped)):
+        layers += _curve(one.radius, np.where(values > 0, values, np.nan), "", place, least)
     ends = one.radius[[0, -1]]
     middle = _quartiles(np.where(one.asymmetry > 0, one.asymmetry, np.nan))[1]
     if np.isfinite(middle[0]):

@@ -4,12 +4,22 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from core.figures.drawing import style
-from core.figures.drawing.chart import Axis, Chart, Layer, LegendEntry, LinesLayer, Panel, PointsLayer
+from core.figures.drawing.chart import (
+    Axis,
+    Chart,
+    Layer,
+    LegendEntry,
+    LinesLayer,
+    Panel,
+    PointsLayer,
+    percent,
+)
+from core.figures.drawing.curves import known_runs, largest
 
 if TYPE_CHECKING:
     from core.geometry.local.at_image import LocalAtImage
@@ -17,7 +27,6 @@ if TYPE_CHECKING:
 LocalShow = Literal["plane", "distances", "directions"]
 
 _INKS = tuple(style.class_colour(k) for k in (5, 0, 7))  # measured, linearised, random
-_MAPS = ("measured", "linearised", "random linear map")
 _RINGS = tuple(style.class_colour(k) for k in (0, 5, 7))  # the middle one is the radius
 _ROOM = 1.06
 _DISTRIBUTIONS = {
@@ -45,8 +54,9 @@ def local_chart(
         names: of the models.
         class_names: one name per class.
         show: "plane": gains on rings and the boundary, in every direction of a plane; "distances": of outputs against
-            those of points, as they are, of the linearisation, and in its metric; "directions": gains and asymmetry.
-        shared_scale: results whose scales are shared; those shown when empty.
+            those of points, as measured, linearised, and measured against linearised; "directions": gains and
+            asymmetry.
+        shared_scale: all results that share scales; by default those shown.
         palette: class palette of `style.PALETTES`.
 
     Returns:
@@ -95,7 +105,7 @@ def _legend(
 
 
 def _unit(one: LocalAtImage, name: str) -> str:
-    """The unit of a field, with the word of what is looked at."""
+    """The unit of a field, with the name of the model's output in it."""
     word = "logit" if one.representation == "logits" else "probability"
     return one.unit(name).replace("output", word).replace("ℓ2 pixel", "ℓ2")
 
@@ -104,11 +114,9 @@ def _unit(one: LocalAtImage, name: str) -> str:
 
 
 def _closed(angle: np.ndarray, radius: np.ndarray) -> tuple[np.ndarray, ...]:
-    """A curve all round, in pieces where it is not known."""
-    turn, far = np.append(angle, angle[0] + 2 * math.pi), np.append(radius, radius[0])
-    known = np.flatnonzero(np.isfinite(far))
-    pieces = np.split(known, np.flatnonzero(np.diff(known) > 1) + 1)
-    return tuple(np.stack([turn[piece], far[piece]], 1) for piece in pieces if len(piece) > 1)
+    """A closed curve, interrupted where it is unknown."""
+    runs = known_runs(np.append(angle, angle[0] + 2 * math.pi), np.append(radius, radius[0]))
+    return tuple(run for run in runs if len(run) > 1)
 
 
 def _compass(one: LocalAtImage) -> Axis:
@@ -117,16 +125,14 @@ def _compass(one: LocalAtImage) -> Axis:
 
 
 def _gains(one: LocalAtImage, before: str, together: Sequence[LocalAtImage]) -> Panel:
-    top = _ROOM * max(_most(each.plane_gain, each.plane_linear) for each in together) or 1.0
+    top = _ROOM * largest(*(gain for each in together for gain in (each.plane_gain, each.plane_linear))) or 1.0
     layers: list[Layer] = [LinesLayer(paths=_closed(one.angle, one.plane_linear), role="reference", dash="dotted")]
-    opposite = np.roll(one.plane_gain, len(one.angle) // 2, axis=1)
-    middle = len(one.rings) // 2
-    for place in range(len(one.rings)):
+    for place, gain in enumerate(one.plane_gain):
         colour = _RINGS[place % len(_RINGS)]
-        layers.append(LinesLayer(paths=_closed(one.angle, one.plane_gain[place]), colour=colour))
-        if place == middle:
-            paths = _closed(one.angle, opposite[place])
-            layers.append(LinesLayer(paths=paths, colour=colour, dash="dashed"))
+        layers.append(LinesLayer(paths=_closed(one.angle, gain), colour=colour))
+        if place == len(one.rings) // 2:
+            opposite = np.roll(gain, len(one.angle) // 2)
+            layers.append(LinesLayer(paths=_closed(one.angle, opposite), colour=colour, dash="dashed"))
     return Panel(
         layers=tuple(layers),
         kind="polar",
@@ -137,21 +143,14 @@ def _gains(one: LocalAtImage, before: str, together: Sequence[LocalAtImage]) -> 
 
 
 def _boundary(one: LocalAtImage, before: str, together: Sequence[LocalAtImage], palette: str) -> Panel:
-    far = [float(each.plane_boundary[np.isfinite(each.plane_boundary)].max(initial=0)) for each in together]
-    censored = any(np.isnan(each.plane_boundary).any() for each in together)
-    top = _ROOM * (one.reach if censored else max(far)) or 1.0
+    boundaries = [each.plane_boundary for each in together]
+    censored = any(np.isnan(each).any() for each in boundaries)
+    top = _ROOM * (one.reach if censored else largest(*boundaries)) or 1.0
     layers: list[Layer] = []
     unknown = np.isnan(one.plane_boundary)
     if unknown.any():
         place = np.stack([one.angle, np.full(len(one.angle), one.reach)], 1)[unknown]
-        layers.append(
-            PointsLayer(
-                positions=place,
-                marker="ring",
-                size=3.0,
-                colours=(style.LIGHT.quiet,),
-            )
-        )
+        layers.append(PointsLayer(positions=place, marker="ring", size=3.0, colours=(style.LIGHT.quiet,)))
     layers.append(LinesLayer(paths=_closed(one.angle, one.plane_boundary), role="reference", dash="solid"))
     for k in sorted({int(k) for k in one.plane_class if k >= 0}):
         member = one.plane_class == k
@@ -164,10 +163,6 @@ def _boundary(one: LocalAtImage, before: str, together: Sequence[LocalAtImage], 
         x=_compass(one),
         y=Axis(label="distance to the boundary", unit="ℓ2", limits=(0.0, top)),
     )
-
-
-def _most(*arrays: np.ndarray) -> float:
-    return max(float(each[np.isfinite(each)].max(initial=0.0)) for each in arrays)
 
 
 # -- over pairs -------------------------------------------------------------------------------------------------------
@@ -208,12 +203,12 @@ def _pairs(x: np.ndarray, y: np.ndarray, title: str, across: Axis, up: Axis) -> 
 
 
 def _expected(one: LocalAtImage) -> str:
-    """What a linear map with this spectrum has, where that is known."""
+    """The score of a linear map with this spectrum, if known."""
     return f" ({_label(one.mantel_expected[0])} expected)" if np.isfinite(one.mantel_expected[0]) else ""
 
 
 def _p(one: LocalAtImage, place: int) -> str:
-    """The permutation p of the score as it is, linearised or against the linearised."""
+    """The permutation p of a score: 0 measured, 1 linearised, 2 measured against linearised."""
     p = float(one.mantel_p[0, place])
     return f" (p {p:.2g})" if math.isfinite(p) else ""
 
@@ -226,21 +221,18 @@ def _label(value: float) -> str:
 
 
 def _steps(values: np.ndarray) -> np.ndarray:
-    """The share of values up to each of them, as a line."""
+    """The empirical distribution function of values, as a path."""
     known = np.sort(values[np.isfinite(values)])
     return np.stack([known, (np.arange(len(known)) + 0.5) / max(1, len(known))], 1)
 
 
 def _over_directions(one: LocalAtImage, before: str) -> Panel:
     layers: list[Layer] = []
-    for gain, name, colour in (
-        (np.concatenate([one.gain[0], one.gain_behind[0]]), _MAPS[0], _INKS[0]),
-        (one.gain_linear[0], _MAPS[1], _INKS[1]),
-        (one.gain_random[0], _MAPS[2], _INKS[2]),
-    ):
+    measured = np.concatenate([one.gain[0], one.gain_behind[0]])
+    dashes: tuple[style.Dash, ...] = ("solid", "dashed", "dotted")
+    for gain, colour, dash in zip((measured, one.gain_linear[0], one.gain_random[0]), _INKS, dashes, strict=True):
         mean = gain[np.isfinite(gain)].mean() if np.isfinite(gain).any() else 0.0
         if mean > 0:
-            dash: Any = "solid" if name == _MAPS[0] else "dashed" if name == _MAPS[1] else "dotted"
             layers.append(LinesLayer(paths=(_steps(gain / mean),), colour=colour, dash=dash))
     layers.append(LinesLayer(paths=(np.array([[1.0, 0.0], [1.0, 1.0]]),), role="reference"))
     return Panel(
@@ -269,14 +261,14 @@ def _asymmetries(one: LocalAtImage, before: str) -> Panel:
 
 
 def _words(results: Sequence[LocalAtImage], names: Sequence[str], show: LocalShow) -> tuple[str, str]:
-    """What the picture shows, for those who cannot see it; and the caption."""
+    """The description of the picture, and its caption."""
     first = results[0]
-    who = f"{first.words}"
+    who = first.words
     drawn = f"{len(first.gain[0])} pairs of directions {_DISTRIBUTIONS[first.sampler]}, radius {first.radius:.3g} ℓ2"
     units = f"{first.representation} per ℓ2 over pixels in [0, 1]"
     if show == "plane":
         numbers = "; ".join(
-            f"{name}: {_percent(np.isnan(one.plane_boundary))} of rays meet no other class"
+            f"{name}: {percent(float(np.isnan(one.plane_boundary).mean()))} of rays meet no other class"
             for one, name in zip(results, names, strict=True)
         )
         alt = f"Polar curves around {who}: change of the outputs and distance of the boundary, by direction. {numbers}."
@@ -311,7 +303,3 @@ def _words(results: Sequence[LocalAtImage], names: Sequence[str], show: LocalSho
             " affine map and 1 for an even change."
         )
     return alt, caption
-
-
-def _percent(member: np.ndarray) -> str:
-    return LegendEntry(colour="", label="", share=float(member.mean())).share_words

@@ -1,4 +1,4 @@
-"""Charts around a point and of regions: distance by direction, and the number of regions by their size."""
+"""Charts of the boundary's distance by direction in a plane, and of the number of regions by their size."""
 
 from __future__ import annotations
 
@@ -8,15 +8,25 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from core.figures.charts.names import LISTED, check_class_names, check_model_names, share_legend
 from core.figures.drawing import style
-from core.figures.drawing.chart import Axis, BandLayer, Chart, Layer, LegendEntry, LinesLayer, Panel, PointsLayer
+from core.figures.drawing.chart import (
+    Axis,
+    BandLayer,
+    Chart,
+    Layer,
+    LegendEntry,
+    LinesLayer,
+    Panel,
+    PointsLayer,
+    percent,
+)
 
 if TYPE_CHECKING:
     from core.geometry.planes.boundary_profile import BoundaryProfile
     from core.geometry.planes.fragmentation import Fragmentation
 
-_LISTED = 12  # classes named in the legend before the rest is counted together
-_FAR = 3.0  # medians: rays beyond end at the rim
+_FAR = 3.0  # medians: longer rays end at the rim
 _ROOM = 1.08  # radius of the picture over the largest distance shown
 
 
@@ -33,26 +43,27 @@ def boundary_profile_chart(
         profile: what was computed.
         class_names: one name per class of the classifier.
         palette: class palette of `style.PALETTES`.
-        title: above the picture.
+        title: of the panel.
 
     Returns:
-        A chart of one polar panel: distances coloured by the class that is reached, dashed where the pixel range ends.
+        A chart of one polar panel: distances in the colour of the class reached, the end of the pixel range dashed.
 
     Raises:
         ValueError: if names of classes are missing.
     """
-    if len(class_names) != profile.num_classes:
-        raise ValueError(f"expected one name for each of {profile.num_classes} classes, got {len(class_names)} names")
+    check_class_names(profile.num_classes, class_names)
     unit = profile.unit("distance").removesuffix(" pixel")
     farthest = profile.largest if profile.found.any() else float(profile.reach.max())
     if profile.found.any():
-        farthest = min(farthest, _FAR * profile.median)  # a few long rays would leave a crumb of all others
-    top = farthest * _ROOM or 1.0  # the boundary fills the picture: the pixel range may reach far beyond it
+        farthest = min(farthest, _FAR * profile.median)  # a few long rays would make all others tiny
+    top = farthest * _ROOM or 1.0  # the boundary fills the picture, though the pixel range may reach far beyond
     layers: list[Layer] = []
     limits, _ = _runs(profile.limit <= top, profile.angle, profile.limit)
     if limits:
         layers.append(LinesLayer(paths=limits, role="reference", dash="dashed", name="edge of the pixel range"))
-    shares = _shares(profile.reached_class)
+    classes, counts = np.unique(profile.reached_class[profile.reached_class >= 0], return_counts=True)
+    order = np.argsort(-counts, kind="stable")
+    shares = {int(classes[place]): float(counts[place] / len(profile.angle)) for place in order}
     for k in shares:
         paths, dots = _runs(profile.reached_class == k, profile.angle, profile.distance)
         colour = style.class_colour(k, palette)
@@ -66,6 +77,10 @@ def boundary_profile_chart(
         position = np.array([[nearest.angle, nearest.distance]])
         layers.append(PointsLayer(positions=position, labels=words, marker="ring", name="nearest boundary"))
     towards = ((0.0, profile.x_label), (math.pi / 2, profile.y_label), (math.pi, ""), (3 * math.pi / 2, ""))
+    legend = share_legend(class_names, shares, palette)
+    if not profile.found.all():
+        missed = float((~profile.found).mean())
+        legend.append(LegendEntry(colour="", label="no boundary within reach", share=missed))
     panel = Panel(
         layers=tuple(layers),
         kind="polar",
@@ -78,15 +93,15 @@ def boundary_profile_chart(
         name="profile",
         caption=_profile_caption(profile, class_names, unit),
         alt=_profile_alt(profile, class_names, shares, unit),
-        legend=_legend(class_names, shares, float((~profile.found).mean()), palette),
+        legend=tuple(legend),
     )
 
 
 def _runs(member: np.ndarray, angle: np.ndarray, radius: np.ndarray) -> tuple[tuple[np.ndarray, ...], np.ndarray]:
-    """Unbroken runs of rays, also across the turn's end, and rays that stand alone.
+    """Unbroken runs of rays, also across the end of the turn, and single rays.
 
     Returns:
-        Paths (points, 2) of angle and radius, a whole circle closed; positions of lone rays (m, 2).
+        Paths (points, 2) of angle and radius, closed if they are a whole circle; positions of single rays (m, 2).
     """
     rays = len(angle)
     if member.all():
@@ -101,28 +116,6 @@ def _runs(member: np.ndarray, angle: np.ndarray, radius: np.ndarray) -> tuple[tu
     runs = [points[start:end] for start, end in zip(starts, ends, strict=True)]
     lone = [run for run in runs if len(run) == 1]
     return tuple(run for run in runs if len(run) > 1), np.concatenate(lone) if lone else np.empty((0, 2))
-
-
-def _shares(reached: np.ndarray) -> dict[int, float]:
-    """The share of rays that reach each class, largest first."""
-    classes, counts = np.unique(reached[reached >= 0], return_counts=True)
-    order = np.argsort(-counts, kind="stable")
-    return {int(classes[place]): float(counts[place] / len(reached)) for place in order}
-
-
-def _legend(
-    class_names: Sequence[str], shares: Mapping[int, float], none: float, palette: str
-) -> tuple[LegendEntry, ...]:
-    entries = [
-        LegendEntry(colour=style.class_colour(k, palette), label=class_names[k], share=share)
-        for k, share in list(shares.items())[:_LISTED]
-    ]
-    rest = list(shares.values())[_LISTED:]
-    if rest:
-        entries.append(LegendEntry(colour="", label=f"{len(rest)} more classes", share=sum(rest)))
-    if none:
-        entries.append(LegendEntry(colour="", label="no boundary within reach", share=none))
-    return tuple(entries)
 
 
 def _profile_caption(profile: BoundaryProfile, class_names: Sequence[str], unit: str) -> str:
@@ -147,8 +140,7 @@ def _profile_alt(profile: BoundaryProfile, class_names: Sequence[str], shares: M
     if not shares:
         return f"{start}: no change of class within reach in any of {len(profile.angle)} directions."
     reached = ", ".join(
-        f"{class_names[k]} in {LegendEntry(colour='', label='', share=share).share_words} of directions"
-        for k, share in list(shares.items())[:_LISTED]
+        f"{class_names[k]} in {percent(share)} of directions" for k, share in list(shares.items())[:LISTED]
     )
     nearest = profile.nearest_boundary
     return (
@@ -163,38 +155,36 @@ def fragmentation_chart(
     names: Sequence[str],
     title: str = "",
 ) -> Chart:
-    """The mean number of regions on random planes against the smallest share of the picture that counts.
+    """The mean number of regions on random planes against the smallest share of the picture that counts as one.
 
     Args:
-        found: one for each model, over the same planes.
+        found: one per model, on the same planes.
         names: of the models.
-        title: above the picture.
+        title: of the chart.
 
     Returns:
-        A chart of one panel: a falling curve with its interval for each model; dashed where regions are too small to
-        be resolved.
+        A chart of one panel: a falling curve with its interval per model, and a dashed line at the smallest size that
+        the grid resolves.
 
     Raises:
         ValueError: if names of models are missing.
     """
-    if len(names) != len(found):
-        raise ValueError(f"expected one name for each of {len(found)} models, got {len(names)} names")
+    check_model_names(names, found)
     layers: list[Layer] = []
     entries = []
     for number, (one, name) in enumerate(zip(found, names, strict=True)):
         colour = style.class_colour(number) if len(found) > 1 else style.PRINT.quiet
         mean, low, high = one.persistence()
-        layers.append(BandLayer(x=one.share, low=low, high=high, colour=colour))
-        layers.append(LinesLayer(paths=(np.stack([one.share, mean], 1),), role="curve", colour=colour))
-        entries.append(LegendEntry(colour=colour, label=f"{name}: {_interval(one)}"))
+        layers += [
+            BandLayer(x=one.share, low=low, high=high, colour=colour),
+            LinesLayer(paths=(np.stack([one.share, mean], 1),), role="curve", colour=colour),
+        ]
+        label = f"{name}: {one.mean:.1f} regions ({one.low:.1f} to {one.high:.1f})"
+        entries.append(LegendEntry(colour=colour, label=label))
     first = found[0]
     top = _ROOM * max(float(one.persistence()[2].max()) for one in found)
-    resolved = 4 / first.resolution**2
-    layers.append(
-        LinesLayer(
-            paths=(np.array([[resolved, 0.0], [resolved, top]]),), role="reference", dash="dashed", name="4 grid cells"
-        )
-    )
+    resolved = np.array([[4 / first.resolution**2, 0.0], [4 / first.resolution**2, top]])
+    layers.append(LinesLayer(paths=(resolved,), role="reference", dash="dashed", name="4 grid cells"))
     panel = Panel(
         layers=tuple(layers),
         x=Axis(label="smallest share of the picture that counts", scale="log", limits=(float(first.share[0]), 1.0)),
@@ -217,7 +207,3 @@ def fragmentation_chart(
         ),
         legend=tuple(entries),
     )
-
-
-def _interval(one: Fragmentation) -> str:
-    return f"{one.mean:.1f} regions ({one.low:.1f} to {one.high:.1f})"

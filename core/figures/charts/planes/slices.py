@@ -1,4 +1,4 @@
-"""Charts of planes: what a classifier says everywhere on a slice."""
+"""Charts of slices: a classifier's predictions everywhere on a plane."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
 
+from core.figures.charts.names import LISTED, check_class_names, share_legend
 from core.figures.drawing import style
 from core.figures.drawing.chart import (
-    MORE,
     Axis,
     Chart,
     FieldLayer,
@@ -22,7 +22,9 @@ from core.figures.drawing.chart import (
     Panel,
     PointsLayer,
     Scale,
+    percent,
 )
+from core.figures.drawing.curves import rectangle
 
 if TYPE_CHECKING:
     from core.geometry.planes.slices import Slice
@@ -30,11 +32,10 @@ if TYPE_CHECKING:
 Shading = Literal["confidence", "class", "margin", "entropy", "distance"]
 SHADINGS: tuple[Shading, ...] = get_args(Shading)
 
-_LISTED = 12  # classes named in the legend before the rest is counted together
 _NAMED = 0.03  # share of the picture from which a region is named in place
-_APART = 0.05  # of the picture's side: severities of a path that are nearer to each other are not all marked
-_WALK = "walk:"  # begins the names of paths that are walks
-_CELLS = 64  # per side of the grid that names are placed on
+_APART = 0.05  # of the picture's side: the least distance between marked severities of a path
+_WALK = "walk:"  # prefix of the names of walks among paths
+_CELLS = 64  # per side of the grid on which names are placed
 
 _MEANING = {
     "class": "Colour: predicted class.",
@@ -63,48 +64,52 @@ def slice_chart(
     """The picture of a slice: shading, decision boundaries, anchors, true distances.
 
     Args:
-        slice: what was computed.
+        slice: the slice.
         class_names: one name per class of the classifier.
-        anchors: thumbnails (n, h, w, 3), uint8, of the images the plane was laid through.
+        anchors: thumbnails (n, h, w, 3), uint8, of the images that span the plane.
         anchor_positions: (n, 2) in plane coordinates.
-        anchor_labels: words under the thumbnails, one each.
+        anchor_labels: texts under the thumbnails, one each.
         anchor_residuals: distances of the anchors from the plane, in ℓ2 pixel units.
-        shading: what the colours say. Confidence runs from chance level 1/k to 1 and entropy from 0 to log k in every
-            picture, so that pictures compare; the colours of margin and distance end at a round number near their 99th
-            percentile.
+        shading: the quantity shown by colour. Confidence runs from chance level 1/k to 1 and entropy from 0 to log k in
+            every picture, so that pictures compare; the colours of margin and distance end at a round number near their
+            99th percentile.
         distance: (r, r) distances to the boundary to first order, for that shading.
-        limit: where the colours of margin and distance end, for pictures that stand side by side.
+        limit: the last value of the colours of margin or distance, for pictures shown together.
         levels: lines of equal confidence ("class" or "confidence"), margin, distance, or entropy in shares of log k.
         palette: class palette of `style.PALETTES`.
-        title: above the picture.
+        title: of the panel.
 
     Returns:
-        A chart of one isometric panel; regions are named in the legend, and in place where colours are not classes.
+        A chart of one isometric panel; the legend names regions, and labels do if colours do not stand for classes.
 
     Raises:
         ValueError: if the shading is not one of those above, or names of classes or anchors are missing.
     """
     if shading not in SHADINGS:
         raise ValueError(f"expected a shading out of {', '.join(SHADINGS)}, got {shading!r}")
-    if len(class_names) != slice.num_classes:
-        raise ValueError(f"expected one name for each of {slice.num_classes} classes, got {len(class_names)} names")
+    check_class_names(slice.num_classes, class_names)
     thumbnails = _thumbnails(anchors, anchor_positions, anchor_labels, anchor_residuals)
     shares = dict(sorted(slice.shares().items(), key=lambda item: -item[1]))
     undefined = float((slice.label < 0).mean())
-    unit = slice.unit("x").removesuffix(" pixel")  # the axes say what is measured, the scale bar over what
+    unit = slice.unit("x").removesuffix(" pixel")  # short, for axes and scale bar
     by_class = shading in ("class", "confidence")
     if shading == "distance" and distance is None:
         raise ValueError("expected the distances to shade by, got none")
     field = _field(slice, class_names, shading, palette, distance, limit)
-    layers: list[Layer] = [field]
-    layers += _contours(slice, shading, levels, distance)
     borders = tuple(path for paths in slice.boundary_lines().values() for path in paths)
-    layers.append(LinesLayer(paths=borders, role="boundary"))
     outline = _outline(slice, field.edges)
-    layers += [outline] if outline else []
+    layers: list[Layer] = [
+        field,
+        *_contours(slice, shading, levels, distance),
+        LinesLayer(paths=borders, role="boundary"),
+        *outline,
+    ]
     if not by_class:
         layers += _names_in_place(slice, class_names, shares, anchor_positions)
     layers += [*_severity_paths(slice), *thumbnails]
+    legend = share_legend(class_names, shares, palette if by_class else None)
+    if undefined:
+        legend.append(LegendEntry(colour=style.UNDEFINED[0], label="undefined", share=undefined))
     panel = Panel(
         layers=tuple(layers),
         title=title,
@@ -116,16 +121,16 @@ def slice_chart(
     return Chart(
         panels=(panel,),
         name="slice",
-        caption=_caption(shading, levels, unit, outline is not None, undefined) + path_words(slice),
+        caption=_caption(shading, levels, unit, bool(outline), undefined) + path_words(slice),
         alt=_alt(slice, class_names, shares, shading, unit),
-        legend=_legend(class_names, shares, undefined, palette if by_class else None),
+        legend=tuple(legend),
     )
 
 
 def _thumbnails(
     anchors: np.ndarray | None, positions: np.ndarray | None, labels: Sequence[str], residuals: Sequence[float]
 ) -> list[Layer]:
-    """The images the plane was laid through, where they lie."""
+    """The images that span the plane, at their positions."""
     if anchors is None:
         return []
     places = np.empty((0, 2)) if positions is None else np.asarray(positions, dtype=np.float64)
@@ -145,12 +150,12 @@ def _thumbnails(
 
 
 def _short(words: str) -> str:
-    """Words for the picture itself, in lines of at most 16 signs."""
+    """A label inside the picture, wrapped at 16 characters."""
     return textwrap.fill(words, 16)
 
 
 def _severity_paths(slice: Slice) -> list[Layer]:
-    """Where the image goes: as corruptions grow, with the severities that are apart in the picture; or as it walks."""
+    """Paths of the image under growing corruption, with severities marked where they are far enough apart; or walks."""
     layers: list[Layer] = []
     for name, whole in paths_of(slice).items():
         path = whole[:, :2]
@@ -159,7 +164,7 @@ def _severity_paths(slice: Slice) -> list[Layer]:
             layers.append(PointsLayer(positions=path[1:], colours=(style.LIGHT.ink,), size=3.0))
             continue
         room = _APART * (slice.x[-1] - slice.x[0])
-        marked = [len(path) - 1]  # from the end of the path on, those that are apart
+        marked = [len(path) - 1]  # from the end of the path backwards
         for severity in range(len(path) - 2, 0, -1):
             if min(np.linalg.norm(path[severity] - path[other]) for other in (marked[-1], 0)) > room:
                 marked.append(severity)
@@ -169,7 +174,7 @@ def _severity_paths(slice: Slice) -> list[Layer]:
 
 
 def paths_of(slice: Slice) -> dict[str, np.ndarray]:
-    """The paths in a slice by name, (points, 3): x and y of the foot in the plane, distance from the plane."""
+    """The paths in a slice by name, (points, 3): x and y of the projection, and the distance from the plane."""
     if slice.paths is None:
         return {}
     pairs = zip(slice.path_names, slice.paths, strict=True)
@@ -177,20 +182,24 @@ def paths_of(slice: Slice) -> dict[str, np.ndarray]:
 
 
 def walk_ends(slice: Slice) -> dict[int, np.ndarray]:
-    """Where the walks in a slice end, x and y in the plane, which goes through the ends; by row of the target."""
-    paths = {name.removeprefix(_WALK): path for name, path in paths_of(slice).items() if name.startswith(_WALK)}
-    return {int(name.partition(",")[0]): path[-1, :2] for name, path in paths.items()}
+    """The ends of the walks in a slice, x and y in the plane through them, by the row of the target."""
+    paths = paths_of(slice).items()
+    return {_target(name): path[-1, :2] for name, path in paths if name.startswith(_WALK)}
+
+
+def _target(walk: str) -> int:
+    """The row of the target in the name of a walk."""
+    return int(walk.removeprefix(_WALK).partition(",")[0])
 
 
 def path_words(slice: Slice) -> str:
-    """What the paths in a slice are, and how far they leave the plane; "" where there are none."""
+    """A description of the paths in a slice, with their distances from the plane; "" if there are none."""
     unit = slice.unit("x").removesuffix(" pixel")
     severities, walks = [], []
     for name, path in paths_of(slice).items():
         most = f"{path[:, 2].max():.2f}"
         if name.startswith(_WALK):
-            row = name.removeprefix(_WALK).partition(",")[0]
-            walks.append(f"towards image {row} (at most {most} {unit} off the plane)")
+            walks.append(f"towards image {_target(name)} (at most {most} {unit} off the plane)")
         else:
             words = name.replace("_", " ")
             severities.append(f"{words} (severity 5: {path[-1, 2]:.2f} {unit} off the plane; at most {most})")
@@ -207,7 +216,7 @@ def _field(
     distance: np.ndarray | None,
     limit: float | None,
 ) -> FieldLayer:
-    """The shading, and what to say under the pointer."""
+    """The shading, with the text under the pointer."""
     chance = 1 / slice.num_classes
     scale: Scale | None = None
     if shading == "class":
@@ -218,7 +227,7 @@ def _field(
     else:
         values, scale = _scalar(slice, shading, distance, limit)
         colours = style.scale_colours(np.where(slice.label < 0, np.nan, values), scale.palette, scale.limits)
-    # a class and its confidence in whole percent index a short table of words
+    # a class and its confidence in whole percent index a short table of texts
     percent = np.rint(100 * np.nan_to_num(slice.confidence)).astype(np.int64).clip(0, 100)
     place = np.searchsorted(slice.classes, slice.label)
     return FieldLayer(
@@ -252,11 +261,11 @@ def _scalar(
 
 
 def colour_limit(slice: Slice, distance: np.ndarray | None = None) -> float:
-    """Where the colours of margins, or of distances, end: a round number near their 99th percentile.
+    """The last value of the colours of margins or distances: a round number near their 99th percentile.
 
     Args:
-        slice: what was computed.
-        distance: (r, r) distances to the boundary to first order, when they are shaded.
+        slice: the slice.
+        distance: (r, r) distances to the boundary to first order, if they are shaded.
 
     Returns:
         The value of the last colour; for distances at most about half the picture's side.
@@ -264,7 +273,7 @@ def colour_limit(slice: Slice, distance: np.ndarray | None = None) -> float:
     values = slice.margin if distance is None else distance
     defined = values[np.isfinite(values)]
     most = float(np.quantile(defined, 0.99)) if len(defined) else 0.0
-    if distance is not None:  # where the slope vanishes it has no bound: beyond half the picture it says nothing
+    if distance is not None:  # unbounded where the slope vanishes, and meaningless beyond half the picture
         most = min(most, float(slice.x[-1] - slice.x[0]) / 2)
     return round_up(most)
 
@@ -296,7 +305,7 @@ def _contours(slice: Slice, shading: Shading, levels: Sequence[float], distance:
 
 
 def _once(words: tuple[str, ...], lengths: Sequence[int]) -> tuple[str, ...]:
-    """Each word kept only at its longest line, so that small rings stay free of words."""
+    """Labels with each text kept only at its longest line, so that small rings have none."""
     longest = {word: max(n for other, n in zip(words, lengths, strict=True) if other == word) for word in words}
     kept: list[str] = []
     for word, length in zip(words, lengths, strict=True):
@@ -304,25 +313,23 @@ def _once(words: tuple[str, ...], lengths: Sequence[int]) -> tuple[str, ...]:
     return tuple(kept)
 
 
-def _outline(slice: Slice, edges: tuple[float, float, float, float]) -> LinesLayer | None:
-    """The edge of the part of the plane that holds images, None when the view lies inside of it."""
+def _outline(slice: Slice, edges: tuple[float, float, float, float]) -> list[LinesLayer]:
+    """The edge of the part of the plane that holds images, unless the view lies inside it."""
     corners = slice.outline
     if len(corners) < 3:
-        return None
-    x_min, x_max, y_min, y_max = edges
-    view = np.array([[x_min, y_min], [x_max, y_min], [x_max, y_max], [x_min, y_max]])
+        return []
     sides = np.roll(corners, -1, 0) - corners
-    towards = view[:, None] - corners
+    towards = rectangle(*edges)[:4, None] - corners
     turns = sides[:, 0] * towards[..., 1] - sides[:, 1] * towards[..., 0]
-    if ((turns > 0).all(1) | (turns < 0).all(1)).all():  # convex: inside when on the same side of all its edges
-        return None
-    return LinesLayer(paths=(np.concatenate([corners, corners[:1]]),), role="outline", name="edge of the pixel range")
+    if ((turns > 0).all(1) | (turns < 0).all(1)).all():  # the part is convex: inside means on one side of all edges
+        return []
+    return [LinesLayer(paths=(np.concatenate([corners, corners[:1]]),), role="outline", name="edge of the pixel range")]
 
 
 def _names_in_place(
     slice: Slice, class_names: Sequence[str], shares: Mapping[int, float], taken: np.ndarray | None
 ) -> list[Layer]:
-    """Each large region's name where it is widest, away from thumbnails."""
+    """The name of each large region at its widest point, away from thumbnails."""
     stride = max(1, len(slice.x) // _CELLS)
     label = slice.label[::stride, ::stride]
     x, y = slice.x[::stride], slice.y[::stride]
@@ -330,43 +337,25 @@ def _names_in_place(
     for at_x, at_y in np.empty((0, 2)) if taken is None else taken:
         reach = 0.1 * (slice.x[-1] - slice.x[0])
         free &= ~((np.abs(x - at_x) < reach) & (np.abs(y - at_y) < reach)[:, None])
-    large = [k for k, share in shares.items() if share >= _NAMED]
-    spots = [(k, _widest((label == k) & free)) for k in large]
-    found = [(k, (x[spot[1]], y[spot[0]])) for k, spot in spots if spot is not None]
-    if not found:
+    regions = {k: (label == k) & free for k, share in shares.items() if share >= _NAMED}
+    named = {k: _widest(region) for k, region in regions.items() if region.any()}
+    if not named:
         return []
-    positions = np.array([position for _, position in found], dtype=np.float64)
-    return [PointsLayer(positions=positions, labels=tuple(_short(class_names[k]) for k, _ in found), marker="none")]
+    positions = np.array([(x[column], y[row]) for row, column in named.values()], dtype=np.float64)
+    return [PointsLayer(positions=positions, labels=tuple(_short(class_names[k]) for k in named), marker="none")]
 
 
-def _widest(region: np.ndarray) -> tuple[int, int] | None:
-    """The point of a region that is left last when its rim is taken off again and again."""
-    left = None
+def _widest(region: np.ndarray) -> tuple[int, int]:
+    """The point of a non-empty region that is left last when its rim is removed again and again."""
+    from scipy.ndimage import binary_erosion  # 0.2 s, and only shadings by a number need it
+
+    left = region
     while region.any():
         left = region
-        rim = np.pad(region, 1)
-        region = region & rim[:-2, 1:-1] & rim[2:, 1:-1] & rim[1:-1, :-2] & rim[1:-1, 2:]
-    if left is None:
-        return None
+        region = binary_erosion(region)
     points = np.argwhere(left)
     row, column = points[np.abs(points - points.mean(0)).sum(1).argmin()]
     return int(row), int(column)
-
-
-def _legend(
-    class_names: Sequence[str], shares: Mapping[int, float], undefined: float, palette: str | None
-) -> tuple[LegendEntry, ...]:
-    """Classes by share; without a palette the colours mean something else, and the entries have none."""
-    entries = [
-        LegendEntry(colour=style.class_colour(k, palette) if palette else "", label=class_names[k], share=share)
-        for k, share in list(shares.items())[:_LISTED]
-    ]
-    rest = list(shares.values())[_LISTED:]
-    if rest:
-        entries.append(LegendEntry(colour="", label=f"{len(rest)} {MORE}", share=sum(rest)))
-    if undefined:
-        entries.append(LegendEntry(colour=style.UNDEFINED[0], label="undefined", share=undefined))
-    return tuple(entries)
 
 
 def _caption(shading: Shading, levels: Sequence[float], unit: str, outlined: bool, undefined: float) -> str:
@@ -382,8 +371,8 @@ def _caption(shading: Shading, levels: Sequence[float], unit: str, outlined: boo
 
 
 def _alt(slice: Slice, class_names: Sequence[str], shares: Mapping[int, float], shading: Shading, unit: str) -> str:
-    parts = [f"{class_names[k]} {LegendEntry(colour='', label='', share=s).share_words}" for k, s in shares.items()]
-    listed = ", ".join(parts[:_LISTED]) + (f" and {len(parts) - _LISTED} more" if len(parts) > _LISTED else "")
+    parts = [f"{class_names[k]} {percent(share)}" for k, share in shares.items()]
+    listed = ", ".join(parts[:LISTED]) + (f" and {len(parts) - LISTED} more" if len(parts) > LISTED else "")
     return (
         f"A square slice through image space, shaded by {shading}, with decision boundaries as lines. "
         f"Predicted classes by share of the picture: {listed}. "

@@ -1,4 +1,4 @@
-"""Charts of paths inside regions: one path as a film strip with its margin and its projection, and many as a graph."""
+"""The chart of a path inside a region: a film strip, the margin along it, and its projection."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
 
+from core.figures.charts.names import check_class_names
 from core.figures.drawing import style
 from core.figures.drawing.chart import Axis, Chart, Layer, LinesLayer, Panel, PointsLayer
 from core.figures.drawing.pictures import Picture, montage, photograph
@@ -17,10 +18,10 @@ if TYPE_CHECKING:
 
 PathShow = Literal["card", "strip", "margin", "projection"]
 PATH_SHOWS: tuple[PathShow, ...] = get_args(PathShow)
+_Curve = tuple[np.ndarray, ...]  # x and y
 
 _ROOM = 0.06  # of the distance, around the projection
-_FLATTEST = 0.16  # of the distance: least the projection reaches to both sides, so that a straight path looks straight
-_STRAIGHT = "straight segment"
+_FLATTEST = 0.16  # of the distance: the least extent of the projection across, so that a straight path looks straight
 
 
 def path_chart(
@@ -31,14 +32,14 @@ def path_chart(
     projected: bool = True,
     title: str = "",
 ) -> Chart:
-    """One path inside the region of its class, beside the straight segment between the same images.
+    """One path inside the region of its class, with the straight segment between the same images.
 
     Args:
         found: of one pair.
         class_names: one name per class of the classifier.
         show: "card" for everything, or one of its three pictures.
-        projected: whether the card has the projection, which says nothing without a path.
-        title: above the picture.
+        projected: whether the card includes the projection, which is of no use without a path.
+        title: of the first panel.
 
     Returns:
         A chart of one panel, of two or three for the card.
@@ -48,8 +49,7 @@ def path_chart(
     """
     if len(found.status) != 1:
         raise ValueError(f"expected the path of one pair, got {len(found.status)}")
-    if len(class_names) != found.num_classes:
-        raise ValueError(f"expected one name for each of {found.num_classes} classes, got {len(class_names)} names")
+    check_class_names(found.num_classes, class_names)
     pictures = {
         "strip": lambda words: _strip(found, class_names, words),
         "margin": lambda words: _margin(found, class_names, words),
@@ -86,7 +86,7 @@ def _shown(show: PathShow, projected: bool) -> list[str]:
 
 
 def path_meaning(show: PathShow, projected: bool = True) -> str:
-    """What the pictures of a chart show, in a sentence or two for each.
+    """A sentence or two on the meaning of each picture of a chart.
 
     Args:
         show: see `path_chart`.
@@ -99,7 +99,7 @@ def path_meaning(show: PathShow, projected: bool = True) -> str:
 
 
 def path_words(found: PathAtImage, class_names: Sequence[str]) -> str:
-    """What was found, in one or two sentences; never more than that.
+    """The result in one or two sentences, claiming no more than was found.
 
     Args:
         found: of one pair.
@@ -133,7 +133,7 @@ def path_words(found: PathAtImage, class_names: Sequence[str]) -> str:
 
 
 def _limits(found: PathAtImage) -> str:
-    """At which resolution that is known."""
+    """The resolution of the evidence; "" without a path."""
     if not found.found[0]:
         return ""
     return (
@@ -156,26 +156,36 @@ def _strip(found: PathAtImage, class_names: Sequence[str], title: str) -> Panel:
     return montage([*upper, *lower], len(lower), title)
 
 
-def _is_straight(found: PathAtImage) -> bool:
-    """Whether the path is the straight segment itself, so that one line stands for both."""
-    return bool(found.found[0]) and str(found.status[0]) == "straight"
+def _lines(found: PathAtImage, straight: _Curve, path: _Curve, corners: _Curve) -> list[Layer]:
+    """The straight segment, unless the path is that segment; the path, if one was found, with its corners."""
+    layers: list[Layer] = []
+    if not (found.found[0] and found.status[0] == "straight"):
+        quiet = style.PRINT.quiet
+        layers.append(
+            LinesLayer(
+                paths=(np.stack(straight, 1),), role="curve", colour=quiet, dash="dashed", name="straight segment"
+            )
+        )
+    if found.found[0]:
+        layers += [
+            LinesLayer(paths=(np.stack(path, 1),), role="curve", name="path"),
+            PointsLayer(positions=np.stack(corners, 1), size=4.0, name="images and corners"),
+        ]
+    return layers
 
 
 def _margin(found: PathAtImage, class_names: Sequence[str], title: str) -> Panel:
-    """The margin along both ways."""
+    """The margin along the path and along the straight segment."""
     far = float(max(found.at.max(initial=0.0), found.straight_at.max(initial=0.0)))
-    straight = np.stack([found.straight_at, found.straight_margin], 1)
     layers: list[Layer] = [
         LinesLayer(paths=(np.array([[0.0, 0.0], [far, 0.0]]),), role="reference", dash="dotted"),
+        *_lines(
+            found,
+            (found.straight_at, found.straight_margin),
+            (found.at, found.margin),
+            (found.corner_at, found.anchor_margin),
+        ),
     ]
-    if not _is_straight(found):
-        layers.append(
-            LinesLayer(paths=(straight,), role="curve", colour=style.PRINT.quiet, dash="dashed", name=_STRAIGHT)
-        )
-    if found.found[0]:
-        layers.append(LinesLayer(paths=(np.stack([found.at, found.margin], 1),), role="curve", name="path"))
-        corners = np.stack([found.corner_at, found.anchor_margin], 1)
-        layers.append(PointsLayer(positions=corners, size=4.0, name="images and corners"))
     source = int(found.source_class[0])
     name = class_names[source] if source >= 0 else "the class"
     return Panel(
@@ -190,20 +200,15 @@ def _projection(found: PathAtImage, title: str) -> Panel:
     """The polyline in the plane of the straight segment in which its corners spread most."""
     far = float(found.distance[0]) or 1.0
     points = found.projection
-    layers: list[Layer] = []
-    if not _is_straight(found):
-        segment = np.array([[0.0, 0.0], [far, 0.0]])
-        layers.append(
-            LinesLayer(paths=(segment,), role="curve", colour=style.PRINT.quiet, dash="dashed", name=_STRAIGHT)
-        )
-    if found.found[0]:
-        layers.append(LinesLayer(paths=(points,), role="curve", name="path"))
-        layers.append(PointsLayer(positions=points, size=4.0, name="images and corners"))
-    layers.append(PointsLayer(positions=np.array([[0.0, 0.0], [far, 0.0]]), marker="ring", size=7.0))
-    low, high = (float(value) for value in (points[:, 1].min(), points[:, 1].max()))
+    segment = np.array([[0.0, 0.0], [far, 0.0]])
+    layers = [
+        *_lines(found, tuple(segment.T), tuple(points.T), tuple(points.T)),
+        PointsLayer(positions=segment, marker="ring", size=7.0),
+    ]
     room = _FLATTEST * far
-    low, high = min(low - _ROOM * far, -room / 2), max(high + _ROOM * far, room)
-    left, right = (float(value) for value in (min(points[:, 0].min(), 0.0), max(points[:, 0].max(), far)))
+    low = min(float(points[:, 1].min()) - _ROOM * far, -room / 2)
+    high = max(float(points[:, 1].max()) + _ROOM * far, room)
+    left, right = min(float(points[:, 0].min()), 0.0), max(float(points[:, 0].max()), far)
     unit = found.unit("projection")
     share = "" if found.projection_share > 0.995 else f", {found.projection_share:.0%} of it shown"
     return Panel(

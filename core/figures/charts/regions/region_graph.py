@@ -1,4 +1,4 @@
-"""The chart of a component graph: which pairs of images a path joins, as a matrix and as a graph."""
+"""The chart of a component graph: the pairs of images that paths join, as a matrix and as a graph."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
 
+from core.figures.charts.names import check_class_names
 from core.figures.drawing import style
 from core.figures.drawing.chart import (
     Axis,
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 GraphShow = Literal["both", "matrix", "graph"]
 GRAPH_SHOWS: tuple[GraphShow, ...] = get_args(GraphShow)
 
-# in the order of `core.geometry.regions.region_graph.OUTCOMES`: colour and words
+# in the order of `core.geometry.regions.region_graph.OUTCOMES`: colour and label
 _OUTCOMES = (
     ("#3b678e", "straight segment"),
     ("#82bcca", "path over corners"),
@@ -38,9 +39,9 @@ _OUTCOMES = (
     ("#f1efe9", "another class"),
 )
 _PATHS, _MISSING, _OTHER = 3, 3, 5  # the first three are paths
-_DASHES: tuple[Literal["solid", "dashed", "dotted"], ...] = ("solid", "dashed", "dotted")
-_LABELLED = 24  # images: of more, the thumbnails of the graph have no numbers
-_NAMED = 14  # images: of more, not every row of the matrix has a number
+_DASHES: tuple[style.Dash, ...] = ("solid", "dashed", "dotted")
+_LABELLED = 24  # images: with more, thumbnails of the graph have no numbers
+_NAMED = 14  # images: with more, not every row of the matrix has a number
 _APART = (2.9, 3.5)  # radii between the circles of two classes, across and down
 
 
@@ -56,12 +57,12 @@ def region_graph_chart(
     """The pairs of images that paths join.
 
     Args:
-        graph: the graph, as far as it is known.
+        graph: the graph, as far as known.
         class_names: one name per class of the classifier.
         pictures: (m, height, width, 3) uint8, the images of the graph.
         show: "matrix" of pairs, "graph" of images, or both.
         palette: class palette of `style.PALETTES`, for the frames of images.
-        title: above the picture.
+        title: of the first panel.
 
     Returns:
         A chart of one or two panels.
@@ -69,8 +70,7 @@ def region_graph_chart(
     Raises:
         ValueError: if names of classes, or pictures, are missing.
     """
-    if len(class_names) != graph.num_classes:
-        raise ValueError(f"expected one name for each of {graph.num_classes} classes, got {len(class_names)} names")
+    check_class_names(graph.num_classes, class_names)
     if len(pictures) != len(graph.row):
         raise ValueError(f"expected a picture for each of {len(graph.row)} images, got {len(pictures)}")
     panels = []
@@ -97,10 +97,10 @@ def region_graph_chart(
 
 
 def on_plane(chart: Chart) -> Chart:
-    """A chart of the graph alone, for the plane viewer, which wants a plane with axes.
+    """The graph on axes, for the plane viewer.
 
     Args:
-        chart: whose one panel is the graph.
+        chart: of one panel, the graph.
 
     Returns:
         The same picture on axes without ticks.
@@ -109,7 +109,7 @@ def on_plane(chart: Chart) -> Chart:
     spans = [limits for limits in panel.limits if limits is not None]
     half = max(high - low for low, high in spans) / 2
     x, y = (((low + high) / 2 - half, (low + high) / 2 + half) for low, high in spans)
-    page = np.full((2, 2, 3), [int(style.LIGHT.paper[k : k + 2], 16) for k in (1, 3, 5)], np.uint8)
+    page = np.full((2, 2, 3), style.rgb(style.LIGHT.paper), np.uint8)
     back = FieldLayer(x=np.array(x) / 2 + sum(x) / 4, y=np.array(y) / 2 + sum(y) / 4, colours=page)
     shown = replace(
         panel,
@@ -123,10 +123,10 @@ def on_plane(chart: Chart) -> Chart:
 
 
 def graph_words(graph: RegionGraph, class_names: Sequence[str]) -> str:
-    """What is known, in a few sentences.
+    """The known part of the graph in a few sentences.
 
     Args:
-        graph: the graph, as far as it is known.
+        graph: the graph, as far as known.
         class_names: one name per class of the classifier.
 
     Returns:
@@ -146,7 +146,7 @@ def graph_words(graph: RegionGraph, class_names: Sequence[str]) -> str:
 def _matrix(graph: RegionGraph, class_names: Sequence[str], title: str) -> Panel:
     """Rows and columns are images; row 0 on top."""
     size = len(graph.row)
-    colours = np.array([[int(colour[k : k + 2], 16) for k in (1, 3, 5)] for colour, _ in _OUTCOMES], np.uint8)
+    colours = np.array([style.rgb(colour) for colour, _ in _OUTCOMES], np.uint8)
     words = [_cell_words(graph, class_names, i, j) for i in range(size) for j in range(size)]
     field = FieldLayer(
         x=np.arange(size, dtype=np.float64),
@@ -157,46 +157,40 @@ def _matrix(graph: RegionGraph, class_names: Sequence[str], title: str) -> Panel
     )
     layers: list[Layer] = [field]
     changes = np.flatnonzero(np.diff(graph.source_class)) + 0.5
+    ends = (-0.5, size - 0.5)
     if len(changes):
-        low, high = -0.5, size - 0.5
-        lines = [np.array([[at, low], [at, high]]) for at in changes]
-        lines += [np.array([[low, size - 1 - at], [high, size - 1 - at]]) for at in changes]
+        lines = [np.array([[at, ends[0]], [at, ends[1]]]) for at in changes]
+        lines += [np.array([[ends[0], size - 1 - at], [ends[1], size - 1 - at]]) for at in changes]
         layers.append(LinesLayer(paths=tuple(lines), role="outline"))
     crosses = np.argwhere(graph.outcome == _MISSING)
-    if len(crosses):  # so that colour alone does not say it
+    if len(crosses):  # so that the meaning does not depend on colour alone
         at = np.stack([crosses[:, 1], size - 1 - crosses[:, 0]], 1).astype(np.float64)
         layers.append(PointsLayer(positions=at, marker="cross", size=4.0))
-    shown = range(0, size, -(-size // _NAMED))
+    ticks = [(float(k), str(graph.row[k])) for k in range(0, size, -(-size // _NAMED))]
     return Panel(
         layers=tuple(layers),
         title=title,
         isometric=True,
-        x=Axis(label="image", limits=(-0.5, size - 0.5), ticks=tuple((float(k), str(graph.row[k])) for k in shown)),
-        y=Axis(
-            label="image",
-            limits=(-0.5, size - 0.5),
-            ticks=tuple((float(size - 1 - k), str(graph.row[k])) for k in shown),
-        ),
+        x=Axis(label="image", limits=ends, ticks=tuple(ticks)),
+        y=Axis(label="image", limits=ends, ticks=tuple((size - 1 - k, row) for k, row in ticks)),
     )
 
 
 def _cell_words(graph: RegionGraph, class_names: Sequence[str], i: int, j: int) -> str:
-    """What the pointer says over a cell."""
-    code = int(graph.outcome[i, j])
-    both = f"images {graph.row[i]} and {graph.row[j]}"
+    """The text under the pointer over a cell."""
     if i == j:
         k = int(graph.source_class[i])
         return f"image {graph.row[i]}: {class_names[k] if k >= 0 else 'undefined'}"
-    if code >= _PATHS:
-        return f"{both}: {_OUTCOMES[code][1]}"
-    return (
-        f"{both}: {_OUTCOMES[code][1]}, {graph.length_ratio[i, j]:.3f} times as long as straight, smallest margin"
-        f" {graph.min_margin[i, j]:.2g} logits"
-    )
+    code = int(graph.outcome[i, j])
+    words = f"images {graph.row[i]} and {graph.row[j]}: {_OUTCOMES[code][1]}"
+    if code < _PATHS:
+        words += f", {graph.length_ratio[i, j]:.3f} times as long as straight"
+        words += f", smallest margin {graph.min_margin[i, j]:.2g} logits"
+    return words
 
 
 def _graph(graph: RegionGraph, class_names: Sequence[str], pictures: np.ndarray, palette: str, title: str) -> Panel:
-    """Images on a circle for each class, joined by lines where there is a path."""
+    """Images on a circle for each class, joined by lines if there is a path."""
     classes = [k for k in dict.fromkeys(graph.source_class.tolist()) if k >= 0]
     across = math.ceil(math.sqrt(len(classes)))
     positions = np.full((len(graph.row), 2), np.nan)
@@ -215,20 +209,19 @@ def _graph(graph: RegionGraph, class_names: Sequence[str], pictures: np.ndarray,
     for code in range(_PATHS):
         pairs = np.argwhere(np.triu(graph.outcome == code, 1))
         if len(pairs):
-            colour = _OUTCOMES[code][0]
-            paths = tuple(positions[pair] for pair in pairs)
-            layers.append(LinesLayer(paths=paths, role="curve", colour=colour, dash=_DASHES[code]))
+            paths = tuple(positions[pairs])
+            layers.append(LinesLayer(paths=paths, role="curve", colour=_OUTCOMES[code][0], dash=_DASHES[code]))
     drawn = np.flatnonzero(np.isfinite(positions[:, 0]))
-    layers.append(
+    layers += [
         ImagesLayer(
             positions=positions[drawn],
             images=pictures[drawn],
             labels=tuple(str(row) for row in graph.row[drawn]) if len(drawn) <= _LABELLED else (),
             colours=tuple(style.class_colour(int(k), palette) for k in graph.source_class[drawn]),
             size=18.0 if len(classes) < 2 else 11.0,
-        )
-    )
-    layers.append(PointsLayer(positions=np.array(places), labels=tuple(names), marker="none"))
+        ),
+        PointsLayer(positions=np.array(places), labels=tuple(names), marker="none"),
+    ]
     down = -(-len(classes) // across)
     return Panel(
         layers=tuple(layers),

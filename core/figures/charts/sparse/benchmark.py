@@ -1,4 +1,4 @@
-"""Charts between methods and between models: pixels against gradients, and what transfers."""
+"""Charts that compare methods and models: pixels changed against gradients spent, and transfer between models."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
 
-from core.figures.drawing import style
-from core.figures.drawing.chart import Axis, BandLayer, Chart, Layer, LegendEntry, LinesLayer, Panel, PointsLayer, Scale
+from core.figures.charts.names import model_colour, model_legend
+from core.figures.drawing.chart import Axis, BandLayer, Chart, Layer, LinesLayer, Panel, PointsLayer, Scale
+from core.figures.drawing.curves import largest, stairs
 from core.figures.drawing.matrices import matrix_panel
 
 if TYPE_CHECKING:
@@ -18,8 +19,7 @@ if TYPE_CHECKING:
 TransferShow = Literal["change", "support", "patch", "agreement"]
 TRANSFER_SHOWS: tuple[TransferShow, ...] = get_args(TransferShow)
 
-_INKS = tuple(style.class_colour(k) for k in (0, 1, 5, 7, 3, 2))
-_ASKED: Mapping[TransferShow, tuple[str, str, str]] = {  # condition, its control, what it is
+_ASKED: Mapping[TransferShow, tuple[str, str, str]] = {  # condition, its control, meaning
     "change": (
         "change",
         "change, shifted",
@@ -46,20 +46,19 @@ def benchmark_chart(
     *,
     title: str = "",
 ) -> Chart:
-    """The fewest pixels found against the gradients spent, the median with its quartiles.
+    """The fewest pixels found against the gradients spent: the median with its quartiles.
 
     Args:
-        curve: what was computed.
-        title: above the picture.
+        curve: the benchmark.
+        title: of the panel.
 
     Returns:
-        A chart of one panel with both axes logarithmic: one curve per method, a band between its quartiles.
+        A chart of one panel with logarithmic axes: one curve per method, with a band between its quartiles.
     """
     layers: list[Layer] = []
-    legend, sentences = [], []
+    sentences = []
     for place, name in enumerate(map(str, curve.methods)):
-        colour = _INKS[place % len(_INKS)]
-        legend.append(LegendEntry(colour=colour, label=name))
+        colour = model_colour(place)
         quartiles = np.isfinite(curve.lower[place]) & np.isfinite(curve.upper[place])
         if quartiles.any():
             low, high = curve.lower[place][quartiles], curve.upper[place][quartiles]
@@ -67,10 +66,13 @@ def benchmark_chart(
         known = np.isfinite(curve.median[place])
         if known.any():
             points = np.stack([curve.budget[known], curve.median[place][known]], 1)
-            layers.append(LinesLayer(paths=(_stairs(points),), colour=colour))
-            layers.append(PointsLayer(positions=points[-1:], colours=(colour,), size=4.0))
-            spent = float(np.median(curve.spent[place]))
-            sentences.append(f"{name} {points[-1, 1]:g} pixels after {spent:.0f} gradients")
+            layers += [
+                LinesLayer(paths=(stairs(*points.T),), colour=colour),
+                PointsLayer(positions=points[-1:], colours=(colour,), size=4.0),
+            ]
+            sentences.append(
+                f"{name} {points[-1, 1]:g} pixels after {float(np.median(curve.spent[place])):.0f} gradients"
+            )
         else:
             sentences.append(f"{name} flips fewer than half of the images")
     ends = [layer.high.max() for layer in layers if isinstance(layer, BandLayer)]
@@ -90,15 +92,8 @@ def benchmark_chart(
             " legend."
         ),
         alt=f"Falling curves of pixels changed against gradients spent. In the end: {'; '.join(sentences)}.",
-        legend=tuple(legend),
+        legend=tuple(model_legend(list(map(str, curve.methods)))),
     )
-
-
-def _stairs(points: np.ndarray) -> np.ndarray:
-    """A curve that keeps its value until the next point."""
-    x = np.repeat(points[:, 0], 2)[1:]
-    y = np.repeat(points[:, 1], 2)[:-1]
-    return np.stack([x, y], 1)
 
 
 def transfer_chart(
@@ -107,13 +102,13 @@ def transfer_chart(
     show: TransferShow = "change",
     title: str = "",
 ) -> Chart:
-    """A matrix over models: how often one's perturbations change the other's mind.
+    """A matrix over models: how often the perturbations of one change the class of another.
 
     Args:
-        transfer: what was computed.
+        transfer: the measured transfer.
         show: the same "change", the best colours on the same "support", the same "patch" on other images, or the
             "agreement" of supports.
-        title: above the picture.
+        title: of the panel.
 
     Returns:
         A chart of one isometric panel.
@@ -124,12 +119,13 @@ def transfer_chart(
         label, words = "mean IoU", "Mean IoU of both models' supports of the same image; below it that of random ones."
     else:
         condition, control, words = _ASKED[show]
-        place = {str(name): k for k, name in enumerate(transfer.conditions)}
-        values, notes, note = transfer.flipped[place[condition]], transfer.flipped[place[control]], "control"
-        low, high = transfer.flipped_low[place[condition]], transfer.flipped_high[place[condition]]
+        names_of = [str(name) for name in transfer.conditions]
+        place = names_of.index(condition)
+        values, notes, note = transfer.flipped[place], transfer.flipped[names_of.index(control)], "control"
+        widest = largest(transfer.flipped_high[place] - transfer.flipped_low[place])
         label = "share flipped"
-        counts = ", ".join(f"{int(count)}" for count in transfer.count[place[condition]])
-        words += f" Of {counts} perturbations, row by row; 95 % intervals (Wilson) at most ± {_widest(low, high):.2f}."
+        counts = ", ".join(f"{int(count)}" for count in transfer.count[place])
+        words += f" Of {counts} perturbations, row by row; 95 % intervals (Wilson) at most ± {widest / 2:.2f}."
     panel = matrix_panel(
         values,
         names,
@@ -142,9 +138,3 @@ def transfer_chart(
     )
     cells = (f"{names[row]} to {names[column]} {value:.2f}" for (row, column), value in np.ndenumerate(values))
     return Chart(panels=(panel,), name="transfer", caption=words, alt=f"A matrix: {label}. {', '.join(cells)}.")
-
-
-def _widest(low: np.ndarray, high: np.ndarray) -> float:
-    """Half the widest interval."""
-    known = np.isfinite(low)
-    return float((high - low)[known].max(initial=0.0)) / 2

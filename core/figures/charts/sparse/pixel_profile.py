@@ -1,4 +1,4 @@
-"""Charts of one pixel: what the model says while it takes other values."""
+"""The chart of one pixel: the margin as the pixel takes other values."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from core.figures.charts.names import check_class_names
 from core.figures.drawing import style
 from core.figures.drawing.chart import Axis, Chart, Layer, LegendEntry, LinesLayer, Panel, PointsLayer
 
@@ -24,22 +25,21 @@ def pixel_chart(
     class_names: Sequence[str],
     title: str = "",
 ) -> Chart:
-    """The margin while one channel of a pixel goes from 0 to 1.
+    """The margin as one channel of a pixel goes from 0 to 1.
 
     Args:
-        profile: what was computed.
+        profile: the profile.
         class_names: one name per class of the classifier.
-        title: above the picture.
+        title: of the panel.
 
     Returns:
-        A chart of one panel: a curve per channel, and one for all of them together; a ring where the pixel is now, and
-        the class that is entered where a curve falls below 0.
+        A chart of one panel: a curve per channel, and one for all together; a ring at the pixel's own value, and the
+        class entered where a curve falls below 0.
 
     Raises:
         ValueError: if names of classes are missing.
     """
-    if len(class_names) != profile.num_classes:
-        raise ValueError(f"expected one name for each of {profile.num_classes} classes, got {len(class_names)} names")
+    check_class_names(profile.num_classes, class_names)
     colours = _colours(profile)
     layers: list[Layer] = [LinesLayer(paths=(np.array([[0.0, 0.0], [1.0, 0.0]]),), role="reference", dash="dashed")]
     entered: list[str] = []
@@ -50,11 +50,16 @@ def pixel_chart(
             now = float(profile.pixel[int(line.removeprefix("channel "))])
             at = np.array([[now, np.interp(now, profile.value, profile.margin[number])]])
             layers.append(PointsLayer(positions=at, colours=(colour,), marker="ring"))
-        for place, k in _entries(profile.label[number], profile.source_class):
-            position = np.array([[profile.value[place], 0.0]])
-            layers.append(PointsLayer(positions=position, labels=(class_names[k],), colours=(colour,), size=4.0))
-            entered.append(f"{class_names[k]} from {profile.value[place]:.2f} on along {line}")
+        labels = profile.label[number]
+        changed = labels != np.concatenate([[profile.source_class], labels[:-1]])
+        for place in np.flatnonzero(changed & (labels != profile.source_class) & (labels >= 0)):
+            name, position = class_names[labels[place]], np.array([[profile.value[place], 0.0]])
+            layers.append(PointsLayer(positions=position, labels=(name,), colours=(colour,), size=4.0))
+            entered.append(f"{name} from {profile.value[place]:.2f} on along {line}")
     source = class_names[profile.source_class]
+    # the only channel of an image has no number
+    lines = ["all channels alike" if line == "grey" else line for line in profile.lines]
+    lines = lines if len(lines) > 1 else ["the pixel's value"]
     panel = Panel(
         layers=tuple(layers),
         title=title,
@@ -70,31 +75,14 @@ def pixel_chart(
             " value, the others as they are. Rings: as it is. Below 0 another class wins."
         ),
         alt=f"Curves of the margin against the value of one pixel. The model says: {decides}.",
-        legend=tuple(
-            LegendEntry(colour=colour, label=words)
-            for words, colour in zip(_words(profile.lines), colours, strict=True)
-        ),
+        legend=tuple(LegendEntry(colour=colour, label=words) for words, colour in zip(lines, colours, strict=True)),
     )
 
 
-def _words(lines: Sequence[str]) -> list[str]:
-    """What each line is called; the only channel of an image has no number."""
-    if len(lines) == 1:
-        return ["the pixel's value"]
-    return ["all channels alike" if line == "grey" else line for line in lines]
-
-
 def _colours(profile: PixelProfile) -> tuple[str, ...]:
-    """One colour per line: those of the channels themselves where there are three."""
+    """One colour per line: red, green and blue for three channels."""
     count = len(profile.pixel)
     if count == 3:
         return (_RED, _GREEN, _BLUE, _GREY)
     channels = tuple(_OTHERS[k % len(_OTHERS)] for k in range(count)) if count > 1 else (style.LIGHT.ink,)
     return (*channels, _GREY)[: len(profile.lines)]
-
-
-def _entries(labels: np.ndarray, source: int) -> list[tuple[int, int]]:
-    """Where a line enters another class, and which."""
-    before = np.concatenate([[source], labels[:-1]])
-    places = np.flatnonzero((labels != before) & (labels != source) & (labels >= 0))
-    return [(int(place), int(labels[place])) for place in places]

@@ -1,4 +1,4 @@
-"""Charts of one image's sparse perturbation: its card, its maps, and the margin as its pixels are changed in order."""
+"""Charts of one image's sparse perturbation: a card, its maps, and the margin as its pixels change in order."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
 
+from core.figures.charts.names import check_class_names
 from core.figures.drawing import style
 from core.figures.drawing.chart import Axis, Chart, Layer, LinesLayer, Panel, PointsLayer, Scale
+from core.figures.drawing.curves import largest
 from core.figures.drawing.pictures import Picture, map_panel, montage, photograph, picture_field, scaled
 
 if TYPE_CHECKING:
@@ -22,7 +24,7 @@ SparseShow = Literal[
 ]
 SPARSE_SHOWS: tuple[SparseShow, ...] = get_args(SparseShow)
 
-_COUNTED = 8  # pixels: so many ticks are named one by one
+_COUNTED = 8  # pixels: up to this number each has a tick
 
 _MAPS = {
     "card": "Change: of the value, the mean over channels. Order: the place at which a pixel enters. Reliance: the"
@@ -54,21 +56,20 @@ def sparse_chart(
         found: of one image.
         class_names: one name per class of the classifier.
         show: "card" for all pictures and the curve, "curve" for the margin against the pixels used, or one picture.
-        used: how many of the pixels the adversarial image and the mark on the curve show changed, in their order; -1
-            for all of them.
-        shared_scale: all perturbations that are seen together, so that their maps share their scales.
-        title: above the picture.
+        used: the number of changed pixels, in their order, in the adversarial image and at the mark on the curve; -1
+            for all.
+        shared_scale: all perturbations shown together, whose maps share scales.
+        title: of the first panel.
 
     Returns:
-        A chart of one panel, of two for the card.
+        A chart of one panel, or of two for the card.
 
     Raises:
         ValueError: if there is not exactly one image, or a name of a class is missing.
     """
     if len(found.found) != 1:
         raise ValueError(f"expected the perturbation of one image, got {len(found.found)}")
-    if len(class_names) != found.num_classes:
-        raise ValueError(f"expected one name for each of {found.num_classes} classes, got {len(class_names)} names")
+    check_class_names(found.num_classes, class_names)
     words = _words(found, class_names)
     seen = shared_scale or (found,)
     if show == "card":
@@ -98,16 +99,16 @@ _ALT = {
 
 
 def on_plane(chart: Chart, cut: Slice, found: SparseAtImage) -> Chart:
-    """Mark a slice with what was found in it: the dense point, the sparse one, and the plane that SparseFool moves to.
+    """Mark a slice with the dense boundary point, the sparse one, and the hyperplane that SparseFool moves to.
 
     Args:
         chart: of the slice.
         cut: the slice, at the image of the perturbation.
-        found: with the perturbation of this image.
+        found: the perturbation of this image.
 
     Returns:
-        The chart with both points, projected onto the plane where they lie off it, and the line in which the plane at
-        right angles to the normal at the dense point meets it.
+        The chart with both points, projected onto the plane if they lie off it, and the intersection of the plane with
+        the hyperplane through the dense point, orthogonal to the normal there.
     """
     u, v, origin = (each.astype(np.float64) for each in (cut.u, cut.v, cut.origin))
     offsets = [point[0].astype(np.float64) - origin for point in (found.boundary, found.adversarial)]
@@ -119,8 +120,7 @@ def on_plane(chart: Chart, cut: Slice, found: SparseAtImage) -> Chart:
     ]
     normal = np.array([(found.dense[0] * u).sum(), (found.dense[0] * v).sum()], dtype=np.float64)
     level = float((found.dense[0] * offsets[0]).sum())
-    x_low, x_high, y_low, y_high = cut.x[0], cut.x[-1], cut.y[0], cut.y[-1]
-    line = _line_in_box(normal, level, (x_low, x_high, y_low, y_high))
+    line = _line_in_box(normal, level, (cut.x[0], cut.x[-1], cut.y[0], cut.y[-1]))
     marks: tuple[Layer, ...] = (PointsLayer(positions=positions, labels=tuple(words), marker="diamond"),)
     if line is not None:
         marks = (LinesLayer(paths=(line,), role="guide", dash="dashed", name="plane at the dense point"), *marks)
@@ -129,7 +129,7 @@ def on_plane(chart: Chart, cut: Slice, found: SparseAtImage) -> Chart:
 
 
 def _line_in_box(normal: np.ndarray, level: float, box: tuple[float, float, float, float]) -> np.ndarray | None:
-    """The part of the line <normal, p> = level inside a box; None where it does not meet it."""
+    """The part of the line <normal, p> = level inside a box; None if they do not meet."""
     x_low, x_high, y_low, y_high = box
     ends = []
     for axis, other, sides, (low, high) in (
@@ -150,21 +150,21 @@ def _line_in_box(normal: np.ndarray, level: float, box: tuple[float, float, floa
 
 
 def _words(found: SparseAtImage, class_names: Sequence[str]) -> str:
-    """What was found, in one sentence; a failure is said as such."""
+    """The result in one sentence, also if none was found."""
     source = int(found.source_class[0])
     name = class_names[source] if source >= 0 else "undefined"
     if not found.found[0]:
         return f"No sparse perturbation of this image ({name}) was found: {found.status[0]}."
     pixels, entries = int(found.pixels[0]), int(found.entries[0])
-    total = found.rank[0].size
     return (
-        f"{pixels} of {total} pixels ({entries} values) take {name} to {class_names[int(found.target_class[0])]};"
-        f" ℓ2 {found.l2[0]:.3g}, ℓ1 {found.l1[0]:.3g}, ℓ∞ {found.linf[0]:.3g} over pixels in [0, 1]."
+        f"{pixels} of {found.rank[0].size} pixels ({entries} values) take {name} to"
+        f" {class_names[int(found.target_class[0])]}; ℓ2 {found.l2[0]:.3g}, ℓ1 {found.l1[0]:.3g}, ℓ∞"
+        f" {found.linf[0]:.3g} over pixels in [0, 1]."
     )
 
 
 def changed(found: SparseAtImage, used: int = -1) -> np.ndarray:
-    """The image (c, h, w) with the first `used` pixels of its perturbation changed, in their order; -1 for all."""
+    """The image (c, h, w) with the first `used` pixels of its perturbation changed; all of them for -1."""
     rank = found.rank[0]
     taken = (rank >= 0) & ((rank < used) | (used < 0))
     picture: np.ndarray = np.where(taken, found.adversarial[0], found.image[0])
@@ -174,7 +174,7 @@ def changed(found: SparseAtImage, used: int = -1) -> np.ndarray:
 def _overview(
     found: SparseAtImage, seen: Sequence[SparseAtImage], class_names: Sequence[str], title: str, used: int
 ) -> Panel:
-    """Nine pictures: what changes, in which order, and what the geometry says about it."""
+    """Nine pictures: the change, the order of its pixels, and the geometry at them."""
     source, target = int(found.source_class[0]), int(found.target_class[0])
     reached = class_names[target] if found.found[0] else str(found.status[0])
     if found.found[0] and 0 <= used < found.pixels[0]:
@@ -194,13 +194,12 @@ def _overview(
     }
     for name, label in labels.items():
         values, scale = _map(found, name, seen)
-        high = scale.limits[1]
-        shown.append(Picture(colours=scaled(values, scale), label=label.format(high=high)))
+        shown.append(Picture(colours=scaled(values, scale), label=label.format(high=scale.limits[1])))
     return montage(shown, 3, title)
 
 
 def _adversarial(found: SparseAtImage, used: int) -> np.ndarray:
-    """The adversarial image as a picture, as far as it is changed; grey where none was found."""
+    """The adversarial image with its first pixels changed; grey if none was found."""
     if found.found[0]:
         return photograph(changed(found, used))
     return style.scale_colours(np.full(found.rank.shape[1:], math.nan), "cividis", (0.0, 1.0))
@@ -208,18 +207,13 @@ def _adversarial(found: SparseAtImage, used: int) -> np.ndarray:
 
 def _curve(found: SparseAtImage, title: str, used: int) -> Panel:
     """The margin after each of the pixels, in their order."""
-    curve = found.curve[0]
-    curve = curve[np.isfinite(curve)]
-    counts = np.arange(len(curve), dtype=np.float64)
-    layers: list[Layer] = [
-        LinesLayer(paths=(np.array([[0.0, 0.0], [max(1.0, counts.max(initial=0.0)), 0.0]]),), role="reference")
-    ]
+    curve = found.curve[0][np.isfinite(found.curve[0])]
+    most = max(1.0, len(curve) - 1.0)
+    layers: list[Layer] = [LinesLayer(paths=(np.array([[0.0, 0.0], [most, 0.0]]),), role="reference")]
     if len(curve):
-        points = np.stack([counts, curve], 1)
-        layers.append(LinesLayer(paths=(points,), role="curve"))
+        points = np.stack([np.arange(len(curve), dtype=np.float64), curve], 1)
         here = len(points) - 1 if used < 0 else min(used, len(points) - 1)
-        layers.append(PointsLayer(positions=points[[here]], marker="ring"))
-    most = max(1.0, counts.max(initial=0.0))
+        layers += [LinesLayer(paths=(points,), role="curve"), PointsLayer(positions=points[[here]], marker="ring")]
     whole = tuple((float(k), str(k)) for k in range(int(most) + 1)) if most <= _COUNTED else None
     return Panel(
         layers=tuple(layers),
@@ -230,58 +224,34 @@ def _curve(found: SparseAtImage, title: str, used: int) -> Panel:
 
 
 def _map(found: SparseAtImage, name: str, seen: Sequence[SparseAtImage]) -> tuple[np.ndarray, Scale]:
-    """A map over the pixels of the image with its scale; maps of one quantity share it, with those seen beside."""
-    values = _values(found, name)
-    every = [_values(one, name) for one in seen]
-    unit = found.unit("reliance")
-    match name:
-        case "support":
-            limits = (1.0, max(2.0, *map(_most, every)))
-            return values, Scale(palette="cividis", limits=limits, label="place in the order")
-        case "reliance":
-            return values, _positive(every, "reliance", unit)
-        case "change" | "dense" | "difference":
-            limit = max(_most(np.abs(each)) for each in every) or (found.bound if name == "change" else 1.0)
-            label, unit = {
-                "change": ("mean change of the value", ""),
-                "dense": ("dense direction, mean over channels", ""),
-                "difference": ("capacity, boundary - image", unit),
-            }[name]
-            return values, Scale(palette="vik", limits=(-limit, limit), label=label, unit=unit)
-    both = [each for one in seen for each in (one.capacity[0], one.capacity_at_boundary[0])]
-    return values, _positive(both, name, unit)
+    """A map over the pixels of the image with its scale; maps of the same quantity shown together share the scale."""
+    every, unit = [_values(one)[name] for one in seen], found.unit("reliance")
+    if name == "support":
+        scale = Scale(palette="cividis", limits=(1.0, max(2.0, largest(*every))), label="place in the order")
+    elif name in ("change", "dense", "difference"):
+        limit = largest(*map(np.abs, every)) or (found.bound if name == "change" else 1.0)
+        label, unit = {
+            "change": ("mean change of the value", ""),
+            "dense": ("dense direction, mean over channels", ""),
+            "difference": ("capacity, boundary - image", unit),
+        }[name]
+        scale = Scale(palette="vik", limits=(-limit, limit), label=label, unit=unit)
+    else:
+        if name != "reliance":  # both maps of capacity share their scale
+            every = [each for one in seen for each in (one.capacity[0], one.capacity_at_boundary[0])]
+        scale = Scale(palette="cividis", limits=(0.0, largest(*every) or 1.0), label=name, unit=unit)
+    return _values(found)[name], scale
 
 
-def _values(found: SparseAtImage, name: str) -> np.ndarray:
-    """The numbers of a map."""
-    values: np.ndarray
-    match name:
-        case "support":
-            values = np.where(found.rank[0] >= 0, found.rank[0] + 1.0, math.nan)
-        case "change":
-            values = _change(found)
-        case "reliance":
-            values = found.reliance[0]
-        case "dense":
-            values = found.dense[0].mean(0)
-        case "difference":
-            values = found.capacity_at_boundary[0] - found.capacity[0]
-        case _:
-            values = found.capacity[0] if name == "capacity" else found.capacity_at_boundary[0]
-    return values
-
-
-def _change(found: SparseAtImage) -> np.ndarray:
-    """The change of each pixel, the mean over channels; NaN off the support."""
-    change = (found.adversarial[0] - found.image[0]).mean(0)
-    return np.where(found.rank[0] >= 0, change, math.nan)
-
-
-def _positive(every: Sequence[np.ndarray], label: str, unit: str) -> Scale:
-    return Scale(palette="cividis", limits=(0.0, max(map(_most, every)) or 1.0), label=label, unit=unit)
-
-
-def _most(values: np.ndarray) -> float:
-    """The largest known value; 0 without any."""
-    known = values[np.isfinite(values)]
-    return float(known.max(initial=0.0))
+def _values(found: SparseAtImage) -> dict[str, np.ndarray]:
+    """The maps over the pixels by name; NaN off the support in those of the support alone."""
+    on_support = found.rank[0] >= 0
+    return {
+        "support": np.where(on_support, found.rank[0] + 1.0, math.nan),
+        "change": np.where(on_support, (found.adversarial[0] - found.image[0]).mean(0), math.nan),
+        "reliance": found.reliance[0],
+        "dense": found.dense[0].mean(0),
+        "capacity": found.capacity[0],
+        "capacity at boundary": found.capacity_at_boundary[0],
+        "difference": found.capacity_at_boundary[0] - found.capacity[0],
+    }

@@ -1,4 +1,4 @@
-"""Charts of what the supports of many images have in common: where they lie, how many pixels it takes, and more."""
+"""Charts of the supports of many images: their positions and sizes by class, what predicts them, their stability."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
 
+from core.figures.charts.names import model_colour, model_legend
 from core.figures.drawing import style
 from core.figures.drawing.chart import (
     Axis,
@@ -23,6 +24,7 @@ from core.figures.drawing.chart import (
     PointsLayer,
     Scale,
 )
+from core.figures.drawing.curves import largest, stairs
 from core.figures.drawing.matrices import matrix_panel
 from core.figures.drawing.pictures import map_panel
 from core.wording import shortened
@@ -33,7 +35,7 @@ if TYPE_CHECKING:
 SupportsShow = Literal["maps", "frequency", "deviation", "pairs", "robustness", "classes", "predictors", "stability"]
 SUPPORTS_SHOWS: tuple[SupportsShow, ...] = get_args(SupportsShow)
 
-_FEW = 5  # images of a pair: below, the map is hatched
+_FEW = 5  # images of a pair: with fewer, the map is hatched
 _LISTED = 12  # classes in the grid of pairs, and in the legend
 _ALIGNED = "Positions mean something only where the images are aligned, as digits are."
 
@@ -47,20 +49,20 @@ def supports_chart(
     shared_scale: Sequence[SupportStatistics] = (),
     palette: str = "muted",
 ) -> Chart:
-    """What supports have in common, of one model or several.
+    """Statistics of supports, of one model or several.
 
     Args:
         results: one per model.
         class_names: one name per class.
         names: of the models.
         show: "frequency" of each pixel in supports; its "deviation" from random supports of the same sizes; both
-            "maps"; "pairs" of classes; "robustness", the share flipped with at most so many pixels, or by "classes";
+            "maps"; "pairs" of classes; "robustness", the share flipped against the number of pixels, or by "classes";
             "predictors" of the supports; "stability" between runs.
-        shared_scale: results whose scales are shared; those shown when empty.
+        shared_scale: all results that share scales; by default those shown.
         palette: class palette of `style.PALETTES`.
 
     Returns:
-        A chart with a row of panels, one per model; of robustness a single panel.
+        A chart with a row of panels, one per model; a single panel for robustness.
 
     Raises:
         ValueError: if names are missing.
@@ -69,7 +71,7 @@ def supports_chart(
         raise ValueError(f"expected a name for each of {len(results)} models and for each class, got fewer or more")
     titles = tuple(names) if len(results) > 1 else ("",)
     pairs = list(zip(results, titles, strict=True))
-    together = tuple(shared_scale) or tuple(results)
+    together = shared_scale or results
     legend: tuple[LegendEntry, ...] = ()
     match show:
         case "maps":
@@ -82,14 +84,16 @@ def supports_chart(
         case "pairs":
             panels = [_pairs(one, title, class_names) for one, title in pairs]
         case "robustness":
-            panels, legend = [_robustness(results)], _models(names)
+            panels, legend = [_robustness(results)], tuple(model_legend(names))
         case "classes":
             panels = [_robustness_by_class(one, title, palette) for one, title in pairs]
             legend = _classes(results, class_names, palette)
         case "predictors":
             panels = [_predictors(one, title) for one, title in pairs]
-            legend = (LegendEntry(colour=_INKS[0], label="among the largest scores"),)
-            legend += (LegendEntry(colour=style.LIGHT.quiet, label="by chance"),)
+            legend = (
+                LegendEntry(colour=model_colour(0), label="among the largest scores"),
+                LegendEntry(colour=style.LIGHT.quiet, label="by chance"),
+            )
         case "stability":
             panels = [_stability(one, title) for one, title in pairs]
     across = 1 if show == "robustness" else 2 if show == "maps" and len(results) == 1 else len(results)
@@ -102,8 +106,6 @@ def supports_chart(
         legend=legend,
     )
 
-
-_INKS = tuple(style.class_colour(k) for k in (0, 1, 5, 7, 3, 2))  # told apart for models and bars
 
 _ALT = {
     "maps": "Two maps over the pixels: the share of supports that hold each, and its deviation from chance.",
@@ -118,17 +120,17 @@ _ALT = {
 
 
 def _counts(results: Sequence[SupportStatistics], names: Sequence[str]) -> str:
-    """How many images there are, and how many pixels it took."""
-    words = []
-    for one, name in zip(results, names, strict=True):
-        found, total = int(one.found.sum()), len(one.found)
-        middle = f", median {np.median(one.pixels[one.found]):.3g} pixels" if found else ""
-        words.append(f"{name}: {found} of {total} images flipped{middle}.")
-    return " ".join(words)
+    """The numbers of images, and of pixels it took to flip them."""
+    flipped = (
+        f"{name}: {one.found.sum()} of {len(one.found)} images flipped"
+        + (f", median {np.median(one.pixels[one.found]):.3g} pixels." if one.found.any() else ".")
+        for one, name in zip(results, names, strict=True)
+    )
+    return " ".join(flipped)
 
 
 def _label(value: float) -> str:
-    """A number in two digits; one that could not be measured is said to be unknown."""
+    """A number with two digits, or "unknown" if it could not be measured."""
     return f"{value:.2g}" if math.isfinite(value) else "unknown"
 
 
@@ -138,7 +140,7 @@ def _meaning(show: SupportsShow, results: Sequence[SupportStatistics]) -> str:
         case "frequency":
             return f"Colour: share of the supports that hold the pixel. {_ALIGNED}"
         case "deviation" | "maps":
-            limits = ", ".join(f"{_label(one.z_limit)}" for one in results)
+            limits = ", ".join(_label(one.z_limit) for one in results)
             start = "Share of the supports that hold the pixel, and " if show == "maps" else ""
             return (
                 f"{start}{'its' if start else 'Its'} deviation from random supports of the same sizes, in standard"
@@ -170,26 +172,22 @@ def _meaning(show: SupportsShow, results: Sequence[SupportStatistics]) -> str:
 
 
 def _frequency(one: SupportStatistics, title: str, together: Sequence[SupportStatistics]) -> Panel:
-    most = max(_most(each.frequency) for each in together) or 1.0
+    most = largest(*(each.frequency for each in together)) or 1.0
     scale = Scale(palette="cividis", limits=(0.0, most), label="share of supports")
     return map_panel(one.frequency, scale, title)
 
 
 def _deviation(one: SupportStatistics, title: str, together: Sequence[SupportStatistics]) -> Panel:
-    most = max(max(_most(np.abs(each.z)), each.z_limit if math.isfinite(each.z_limit) else 0) for each in together)
-    scale = Scale(palette="vik", limits=(-(most or 1.0), most or 1.0), label="z against random supports")
+    most = largest(*(np.append(np.abs(each.z), each.z_limit) for each in together)) or 1.0
+    scale = Scale(palette="vik", limits=(-most, most), label="z against random supports")
     return map_panel(one.z, scale, title)
-
-
-def _most(values: np.ndarray) -> float:
-    return float(values[np.isfinite(values)].max(initial=0.0))
 
 
 # -- pairs of classes -------------------------------------------------------------------------------------------------
 
 
 def _pairs(one: SupportStatistics, title: str, class_names: Sequence[str]) -> Panel:
-    """A grid of maps: row the class that images came from, column the class that they went to."""
+    """A grid of maps: one row per original class of images, one column per new class."""
     involved = one.class_count + one.went.sum(0)
     chosen = np.sort(np.argsort(-involved, kind="stable")[:_LISTED])
     height, width = one.frequency.shape
@@ -206,8 +204,8 @@ def _pairs(one: SupportStatistics, title: str, class_names: Sequence[str]) -> Pa
         rows.append(np.concatenate(cells, axis=1))
     picture = np.concatenate(rows) if rows else np.full((height, width, 3), 255, np.uint8)
     names = [class_names[int(one.classes[place])] for place in chosen]
-    middle = (np.arange(len(chosen)) + 0.5) / max(1, len(chosen))
     size = len(chosen) or 1
+    middles = size * ((np.arange(len(chosen)) + 0.5) / size)
     index = np.arange(size * size).reshape(size, size).repeat(height, 0).repeat(width, 1)
     field = FieldLayer(
         x=(np.arange(picture.shape[1]) + 0.5) / picture.shape[1] * size,
@@ -216,18 +214,14 @@ def _pairs(one: SupportStatistics, title: str, class_names: Sequence[str]) -> Pa
         hover=tuple(hover),
         hover_index=index[::-1] if hover else None,
     )
-    lines = [np.array([[k, 0.0], [k, size]]) for k in range(size + 1)] + [
-        np.array([[0.0, k], [size, k]]) for k in range(size + 1)
-    ]
+    lines = [np.array([[k, 0.0], [k, size]]) for k in range(size + 1)]
+    lines += [np.array([[0.0, k], [size, k]]) for k in range(size + 1)]
     long = max(map(len, names), default=0) > 3
-    across = tuple(
-        (
-            size * m,
-            f"{chr(10) * (long and k % 2)}{_short(name)}",
-        )  # in two lines by turns, so that neighbours do not touch
-        for k, (m, name) in enumerate(zip(middle, names, strict=True))
+    across = tuple(  # on two lines alternately, so that neighbours do not touch
+        (at, f"{chr(10) * (long and k % 2)}{_short(name)}")
+        for k, (at, name) in enumerate(zip(middles, names, strict=True))
     )
-    up = tuple((size * (1 - m), _short(name)) for m, name in zip(middle, names, strict=True))
+    up = tuple((size * (1 - at / size), _short(name)) for at, name in zip(middles, names, strict=True))
     return Panel(
         layers=(field, LinesLayer(paths=tuple(lines), role="guide")),
         isometric=height == width,
@@ -238,18 +232,15 @@ def _pairs(one: SupportStatistics, title: str, class_names: Sequence[str]) -> Pa
 
 
 def _cell(frequency: np.ndarray, share: float, few: bool) -> np.ndarray:
-    """One map on a ground that is the greyer, the larger its share; hatched where it is of few images."""
+    """One map on a background that is greyer for a larger share, and hatched for few images."""
     ground = style.scale_colours(np.array(share), "paleness", (0.0, 1.0)).astype(np.float64)
     ground = np.where(share > 0, ground, 255.0)
-    ink = np.array([int(style.LIGHT.ink[place : place + 2], 16) for place in (1, 3, 5)], np.float64)
-    weight = np.nan_to_num(frequency / (_most(frequency) or 1.0))[..., None]
+    weight = np.nan_to_num(frequency / (largest(frequency) or 1.0))[..., None]
     if few:
         rows, columns = np.indices(frequency.shape)
         step = max(2, min(frequency.shape) // 8)
         ground = np.where(((rows + columns) % (2 * step) == 0)[..., None], 255.0, ground)
-    picture = ground + weight * (ink - ground)
-    found: np.ndarray = np.rint(picture).astype(np.uint8)
-    return found
+    return np.rint(ground + weight * (style.rgb(style.LIGHT.ink) - ground)).astype(np.uint8)
 
 
 def _short(name: str) -> str:
@@ -260,28 +251,27 @@ def _short(name: str) -> str:
 
 
 def _robustness(results: Sequence[SupportStatistics]) -> Panel:
-    """The share flipped with at most so many pixels, one curve with its band per model."""
+    """The share flipped against the number of pixels, one curve with its band per model."""
     layers: list[Layer] = []
     for place, one in enumerate(results):
-        colour = _INKS[place % len(_INKS)]
-        (x, low), (_, high) = (_stairs(one, each).T for each in (one.flipped_low, one.flipped_high))
-        layers.append(BandLayer(x=x, low=low, high=high, colour=colour))
-        layers.append(LinesLayer(paths=(_stairs(one, one.flipped),), colour=colour))
+        colour = model_colour(place)
+        (x, low), (_, high) = (stairs(one.limit, each).T for each in (one.flipped_low, one.flipped_high))
+        layers += [
+            BandLayer(x=x, low=low, high=high, colour=colour),
+            LinesLayer(paths=(stairs(one.limit, one.flipped),), colour=colour),
+        ]
     return _curves(layers, results, "")
 
 
 def _robustness_by_class(one: SupportStatistics, title: str, palette: str) -> Panel:
-    layers: list[Layer] = []
-    for place in _most_common(one):
-        colour = style.class_colour(int(one.classes[place]), palette)
-        layers.append(LinesLayer(paths=(_stairs(one, one.flipped_by_class[place]),), colour=colour))
+    layers = [
+        LinesLayer(
+            paths=(stairs(one.limit, one.flipped_by_class[place]),),
+            colour=style.class_colour(int(one.classes[place]), palette),
+        )
+        for place in _most_common(one)
+    ]
     return _curves(layers, [one], title)
-
-
-def _stairs(one: SupportStatistics, shares: np.ndarray) -> np.ndarray:
-    """A share that keeps its value until the next number of pixels: (points, 2)."""
-    x, y = np.repeat(one.limit, 2)[1:], np.repeat(shares, 2)[:-1]
-    return np.stack([x, y], 1)
 
 
 def _curves(layers: Sequence[Layer], results: Sequence[SupportStatistics], title: str) -> Panel:
@@ -295,13 +285,9 @@ def _curves(layers: Sequence[Layer], results: Sequence[SupportStatistics], title
 
 
 def _most_common(one: SupportStatistics) -> list[int]:
-    """Places of the classes with most images."""
+    """The positions of the classes with most images."""
     order = np.argsort(-one.class_count, kind="stable")[:_LISTED]
     return [int(place) for place in np.sort(order) if one.class_count[place]]
-
-
-def _models(names: Sequence[str]) -> tuple[LegendEntry, ...]:
-    return tuple(LegendEntry(colour=_INKS[place % len(_INKS)], label=name) for place, name in enumerate(names))
 
 
 def _classes(results: Sequence[SupportStatistics], class_names: Sequence[str], palette: str) -> tuple[LegendEntry, ...]:
@@ -313,7 +299,7 @@ def _classes(results: Sequence[SupportStatistics], class_names: Sequence[str], p
 
 
 def _predictors(one: SupportStatistics, title: str) -> Panel:
-    """The mean precision of each map with its spread over images, beside chance."""
+    """The mean precision of each map with its 95 % interval over images, and chance."""
     names = [str(name) for name in one.predictors]
     places = np.arange(len(names), dtype=np.float64)
     known = ~np.isnan(one.precision_chance)
@@ -322,16 +308,14 @@ def _predictors(one: SupportStatistics, title: str) -> Panel:
         precision = one.precision[:, known]
         error = 1.96 * precision.std(1) / math.sqrt(known.sum())
         height = precision.mean(1)
-        layers.append(
-            BarsLayer(
-                x=places - 0.2, heights=height, low=height - error, high=height + error, width=0.36, colours=(_INKS[0],)
-            )
-        )
+        low, high = height - error, height + error
         chance = np.full(len(names), float(one.precision_chance[known].mean()))
-        layers.append(BarsLayer(x=places + 0.2, heights=chance, width=0.36, colours=(style.LIGHT.quiet,)))
-        tops = np.stack([places - 0.2, height + error + 0.03], 1)
-        words = tuple(f"{value:.2f}" for value in np.nanmean(one.auc, 1))
-        layers.append(PointsLayer(positions=tops, labels=words, marker="none"))
+        areas = tuple(f"{value:.2f}" for value in np.nanmean(one.auc, 1))
+        layers += [
+            BarsLayer(x=places - 0.2, heights=height, low=low, high=high, width=0.36, colours=(model_colour(0),)),
+            BarsLayer(x=places + 0.2, heights=chance, width=0.36, colours=(style.LIGHT.quiet,)),
+            PointsLayer(positions=np.stack([places - 0.2, high + 0.03], 1), labels=areas, marker="none"),
+        ]
     ticks = tuple((place, textwrap.fill(name, 12)) for place, name in zip(places.tolist(), names, strict=True))
     return Panel(
         layers=tuple(layers),

@@ -185,7 +185,7 @@ def test_overlap_is_drawn(show: OverlapShow, models: int, tmp_path: Path) -> Non
 
 
 def test_wrong_calls_are_refused() -> None:
-    with pytest.raises(ValueError, match="expected a name for each of 1 models"):
+    with pytest.raises(ValueError, match="expected a name for each of at least one result"):
         sharing_chart([a_sharing()], names=[])
-    with pytest.raises(ValueError, match="expected a name for each of 1 models"):
-        noise_chart([noise_along()], names=[])
+    with pytest.raises(ValueError, match="expected a name for each of at least one result"):
+        sensitivity_chart([a_sensitivity()], names=[])

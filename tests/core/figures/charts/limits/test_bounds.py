@@ -94,7 +94,7 @@ def test_the_smallest_bound_is_the_limit_and_is_read_off() -> None:
 
 
 def test_norms_have_their_units_and_the_largest_its_warning() -> None:
-    assert [size_axis(p).unit for p in (1.0, math.inf)] == ["ℓ1, pixels in [0, 1]", "ℓ∞, pixels in [0, 1]"]
+    assert [size_axis(p, 1.0).unit for p in (1.0, math.inf)] == ["ℓ1, pixels in [0, 1]", "ℓ∞, pixels in [0, 1]"]
     chart = limits_chart(robustness_bound(32, 3, 8, math.inf, 0.5), {})
     assert "no effect of dimension" in chart.caption
     assert "Short of the whole range" in chart.caption

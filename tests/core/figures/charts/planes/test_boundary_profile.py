@@ -152,7 +152,7 @@ def test_models_have_a_curve_each_on_one_panel() -> None:
     assert len(colours) == 2
     assert {entry.colour for entry in chart.legend} == colours
     assert "the count is 2.00, 1.00 times as large" in chart.caption
-    with pytest.raises(ValueError, match="one name for each of 1 models, got 2"):
+    with pytest.raises(ValueError, match="a name for each of at least one result, got 2 for 1"):
         fragmentation_chart([fragments([[4, 2, 0]])], names=("a", "b"))
 
 
