@@ -64,6 +64,7 @@ _HOME = {
     "RegionPaths": "core.geometry.regions.connect",
     "RegionStatistics": "core.geometry.planes.fragmentation",
     "Relabelled": "core.geometry.boundary.relabel",
+    "ClassifierResult": "core.result",
     "Result": "core.result",
     "RobustnessBound": "core.geometry.limits.bounds",
     "Sections": "core.geometry.curvature.normal_sections",

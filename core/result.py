@@ -138,6 +138,12 @@ class Result:
             else:
                 yield Number(name=words, value=per_sample(value) if np.ndim(value) else float(value), unit=unit)
 
+    @classmethod
+    def extended(cls, found: Result, **values: Any) -> Self:
+        """A result of this class with the fields that it shares with another one, and with these values."""
+        names = {entry.name for entry in fields(cls)} & {entry.name for entry in fields(found)}
+        return cls(**{name: getattr(found, name) for name in names} | values)
+
     @property
     def nbytes(self) -> int:
         """The bytes held by the arrays."""
@@ -220,6 +226,14 @@ class Result:
             ValueError: if the file holds no result of this kind.
         """
         return cls.from_bytes(Path(path).read_bytes())
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ClassifierResult(Result):
+    """The base of results about one classifier: its number of classes, and its fingerprint where there is one."""
+
+    num_classes: int = quantity("")
+    fingerprint: str = quantity("", default="")
 
 
 def _class_named(kind: str) -> type[Any]:

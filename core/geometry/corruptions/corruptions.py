@@ -5,10 +5,10 @@ linearly. Every corruption has its own unit of strength; lengths are in 32nds of
 same severity means the same at every resolution. The strengths suit images of 32 x 32 pixels. Results are in [0, 1];
 only JPEG rounds to 8 bits.
 
-What is random belongs to the image: its numbers follow from its pixels, the corruption and the seed (not from the batch
-it sits in, so that all classifiers see the same images; and not from the severity, so that noise grows in place).
+Random numbers belong to the image: they follow from its pixels, the corruption and the seed (not from its batch, so
+that all classifiers see the same images; and not from the severity, so that noise grows in place).
 
-These are corruptions of our own, in the kinds of ImageNet-C; numbers measured with them are none of that benchmark's.
+These corruptions are our own, modelled on the kinds of ImageNet-C; results with them are not results on that benchmark.
 
 References: Hendrycks, Dietterich, Benchmarking neural network robustness to common corruptions and perturbations, ICLR
 2019 (arXiv 1903.12261).
@@ -47,10 +47,10 @@ class Corruption:
 
     Attributes:
         name: what `corrupt` calls it.
-        meaning: what it does, in one line.
-        unit: what its strength counts.
-        strengths: at the severities 1 to 5; at 0 it is 0.
-        apply: images, strength and random numbers to images, before they are clipped to [0, 1].
+        meaning: its effect in one line.
+        unit: unit of its strength.
+        strengths: strengths at the severities 1 to 5; at severity 0 the strength is 0.
+        apply: maps images, strength and random numbers to images, before they are clipped to [0, 1].
     """
 
     name: str
@@ -72,8 +72,8 @@ def corrupt(images: Images, name: str, severity: float, seed: int = 0) -> Images
     Args:
         images: values in [0, 1].
         name: one of CORRUPTIONS.
-        severity: from 0, where the images come back as they are, to 5.
-        seed: of the random numbers.
+        severity: from 0, which returns the images unchanged, to 5.
+        seed: seed of the random numbers.
 
     Returns:
         Images in [0, 1], of the same shape, dtype and device.
@@ -96,16 +96,16 @@ def corrupt(images: Images, name: str, severity: float, seed: int = 0) -> Images
 
 
 def severity_at(images: Images, name: str, distance: float, seed: int = 0) -> float:
-    """The severity at which images lie, on average, at this ℓ2 distance from what they were.
+    """The severity at which corrupted images have this mean ℓ2 distance from the clean ones.
 
-    With it, corruptions are compared at equal distance: what then still differs is not owed to a table of strengths.
-    JPEG and pixelation have steps: there, the severity at which the distance is passed.
+    It compares corruptions at equal distance, so that differences do not come from a table of strengths. JPEG and
+    pixelation are step functions: there, the severity at which the distance is exceeded.
 
     Args:
         images: values in [0, 1].
         name: one of CORRUPTIONS.
         distance: mean ℓ2 length of the change, over pixels.
-        seed: of the random numbers.
+        seed: seed of the random numbers.
 
     Returns:
         A severity between 0 and 5; NaN where even 5 does not reach the distance.
@@ -157,8 +157,7 @@ def _gaussian_blur(images: Images, deviation: float, stream: Stream) -> Images:
     place = torch.arange(-reach, reach + 1, dtype=images.dtype, device=images.device)
     weights = torch.softmax(-0.5 * (place / sigma).square(), 0)
     planes = F.pad(images.flatten(0, 1)[:, None], (reach,) * 4, mode="reflect")
-    blurred = F.conv2d(F.conv2d(planes, weights.view(1, 1, -1, 1)), weights.view(1, 1, 1, -1))
-    return blurred.view_as(images)
+    return F.conv2d(F.conv2d(planes, weights.view(1, 1, -1, 1)), weights.view(1, 1, 1, -1)).view_as(images)
 
 
 def _motion_blur(images: Images, extent: float, stream: Stream) -> Images:

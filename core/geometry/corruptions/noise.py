@@ -1,4 +1,4 @@
-"""Accuracy under white noise, forecast from the geometry at the clean image and measured.
+"""Accuracy under white noise: forecast from the geometry at the clean image, and measured.
 
 With J the Jacobian of the logits at an image x, noise of standard deviation s moves the linearised logits to
 
@@ -28,7 +28,7 @@ from core.geometry.boundary.signed_margin import SignedMargin
 from core.geometry.common.random_streams import Stream
 from core.geometry.corruptions.severity_sweep import true_classes
 from core.models.classifier import Classifier
-from core.result import Context, Number, Result, quantity
+from core.result import ClassifierResult, Context, Number, quantity
 from core.runtime.batches import Batches, engine_mode
 from core.runtime.cost import counted, spent
 from core.runtime.progress import OnProgress, silent
@@ -37,7 +37,7 @@ _MOST_VALUES = 1 << 22  # pixels of a chunk, for each of which there is one grad
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class NoiseForecast(Result):
+class NoiseForecast(ClassifierResult):
     """The share of noise draws in which each image is classified correctly; NaN where a gradient is not finite."""
 
     deviations: np.ndarray = quantity("standard deviation of a pixel", "deviation")
@@ -49,8 +49,6 @@ class NoiseForecast(Result):
     labels: np.ndarray = quantity("", "n")
     draws: int = quantity("")
     seed: int = quantity("")
-    num_classes: int = quantity("")
-    fingerprint: str = quantity("", default="")
 
     @property
     def forecast_accuracy(self) -> np.ndarray:
@@ -77,8 +75,12 @@ class NoiseForecast(Result):
 
     def key_numbers(self, context: Context) -> Iterator[Number]:
         """What was forecast and measured at each standard deviation."""
-        labels = [f"standard deviation {value:.3g}" for value in self.deviations]
-        yield from self.quoted("forecast", "measured", "disagreement", columns=labels)
+        yield from self.quoted(
+            "forecast",
+            "measured",
+            "disagreement",
+            columns=[f"standard deviation {value:.3g}" for value in self.deviations],
+        )
 
 
 @counted
@@ -100,9 +102,9 @@ def noise_forecast(
         images: finite pixel values, nominally in [0, 1]; noise is not clipped to that range.
         labels: the true class of each.
         deviations: standard deviations of the noise.
-        draws: of noise for each image, the same for all deviations.
-        candidates: how many other classes the forecast knows: those with the largest logits at the image.
-        seed: of the noise.
+        draws: draws of noise for each image, the same for all deviations.
+        candidates: number of other classes in the forecast: those with the largest logits at the image.
+        seed: seed of the noise.
         on_progress: called with the fraction done.
 
     Returns:
@@ -120,11 +122,28 @@ def noise_forecast(
         margin = SignedMargin(classifier)
         pixels = classifier.accept(images).to(margin.dtype).clone()
         truth = true_classes(labels, classifier, len(pixels))
-        shaker = _Shaker(margin, deviations, draws, min(candidates, classifier.num_classes - 1), seed)
+        candidates = min(candidates, classifier.num_classes - 1)
         size = max(1, min(classifier.batches().size, len(pixels), _MOST_VALUES // pixels[0].numel()))
 
         def measure(rows: Tensor) -> Tensor:
-            return shaker(pixels[rows], truth[rows])
+            """(n, 3, deviations) forecast, measured share and disagreement of these images, float64."""
+            images, own = pixels[rows], truth[rows]
+            logits = margin.logits(images)
+            others = logits.scatter(1, own[:, None], -torch.inf).topk(candidates, 1).indices
+            each_margin, slopes = zip(*margin.class_margins(images, own, others), strict=True)
+            margins, slope = torch.stack(each_margin, 1), torch.stack([each.flatten(1) for each in slopes], 1)
+            defined = torch.isfinite(margins).all(1) & torch.isfinite(slope).all(2).all(1)
+            counts = torch.zeros(len(images), 3, len(deviations), dtype=torch.float64, device=images.device)
+            stream = Stream(images, "white noise", seed)
+            for _ in range(draws):
+                noise = stream.normal(*images.shape[1:])
+                shift = torch.einsum("nkp,np->nk", slope, noise.flatten(1))
+                for place, deviation in enumerate(deviations):
+                    least, runner_up = (margins + deviation * shift).min(1)
+                    expected = own.where(least > 0, others.gather(1, runner_up[:, None])[:, 0])
+                    came = margin.logits(images + deviation * noise).argmax(1)
+                    counts[:, :, place] += torch.stack([expected == own, came == own, came != expected], 1)
+            return (counts / draws).where(defined[:, None, None], torch.nan)
 
         found = Batches(size)(measure, torch.arange(len(pixels), device=pixels.device), on_progress)
     forecast, measured, disagreement = found.cpu().numpy().transpose(1, 0, 2)
@@ -140,34 +159,3 @@ def noise_forecast(
         fingerprint=classifier.fingerprint,
         **spent(),
     )
-
-
-class _Shaker:
-    """Counts what becomes of images under noise."""
-
-    def __init__(
-        self, margin: SignedMargin, deviations: Sequence[float], draws: int, candidates: int, seed: int
-    ) -> None:
-        self._margin, self._deviations, self._draws = margin, deviations, draws
-        self._candidates, self._seed = candidates, seed
-
-    def __call__(self, images: Tensor, labels: Tensor) -> Tensor:
-        """Forecast, measured share and disagreement of each image at each deviation: (n, 3, deviations), float64."""
-        logits = self._margin.logits(images)
-        others = logits.scatter(1, labels[:, None], -torch.inf).topk(self._candidates, 1).indices
-        each_margin, slopes = zip(*self._margin.class_margins(images, labels, others), strict=True)
-        margins, slope = torch.stack(each_margin, 1), torch.stack([each.flatten(1) for each in slopes], 1)
-        defined = torch.isfinite(margins).all(1) & torch.isfinite(slope).all(2).all(1)
-        counts = torch.zeros(len(images), 3, len(self._deviations), dtype=torch.float64, device=images.device)
-        stream = Stream(images, "white noise", self._seed)
-        for _ in range(self._draws):
-            noise = stream.normal(*images.shape[1:])
-            shift = torch.einsum("nkp,np->nk", slope, noise.flatten(1))
-            for place, deviation in enumerate(self._deviations):
-                least, runner_up = (margins + deviation * shift).min(1)
-                expected = labels.where(least > 0, others.gather(1, runner_up[:, None])[:, 0])
-                came = self._margin.logits(images + deviation * noise).argmax(1)
-                counts[:, 0, place] += expected == labels
-                counts[:, 1, place] += came == labels
-                counts[:, 2, place] += came != expected
-        return (counts / self._draws).where(defined[:, None, None], torch.nan)

@@ -1,11 +1,11 @@
-"""PRIME: images mixed with chains of random primitives, to train classifiers that endure common corruptions.
+"""PRIME: images mixed with chains of random primitives, to train classifiers that are robust to common corruptions.
 
 Each image x runs through `width` chains; chain i applies d_i ~ U{1 .. depth} primitives, each drawn anew and uniformly
 from the three of `core.geometry.corruptions.primitives`, and ends at a_i. The mixture is
 
     x̂ = (1 - m) x + m sum_i w_i a_i,    w ~ Dirichlet(1, ..., 1), m ~ Beta(1, 1),
 
-with everything drawn for each image by itself. What was drawn is kept: the same `Prime` makes the same images again.
+with independent draws for each image. A `Prime` keeps its draws: it makes the same images again.
 
 Reference: Modas, Rade, Ortiz-Jimenez, Moosavi-Dezfooli, Frossard, PRIME: a few primitives can boost robustness to
 common corruptions, ECCV 2022 (arXiv 2112.13547), Algorithm 1.
@@ -28,15 +28,15 @@ PRIMITIVES = ("spectral", "spatial", "colour")
 
 @dataclass(frozen=True, eq=False)
 class Prime:
-    """What was drawn for n images; called with images, it mixes them.
+    """The draws for n images; called with images, it mixes them.
 
     Attributes:
         shape: (c, h, w) of an image.
         kind: which primitive, an index into PRIMITIVES, each chain applies one after the other; -1 after its end.
         place: which of the drawn primitives of that kind, -1 after the chain's end.
         spectral: the filters, in the order of use.
-        spatial: the displacements, likewise.
-        colour: the colour curves, likewise.
+        spatial: the displacements, in the order of use.
+        colour: the colour curves, in the order of use.
         weights: w, one row per image.
         mix: m of each image.
     """
@@ -104,14 +104,14 @@ def draw_prime(
     colour: float = 0.01,
     cutoff: int = 100,
 ) -> Prime:
-    """Draw what `count` images are to go through.
+    """Draw chains of primitives and mixing weights for `count` images.
 
     Args:
-        count: how many images.
-        shape: (c, h, w) of one.
-        generator: where the draws come from; they are made on its device.
+        count: number of images.
+        shape: (c, h, w) of an image.
+        generator: source of the draws, which are made on its device.
         width: chains of an image.
-        depth: most primitives of a chain.
+        depth: largest number of primitives of a chain.
         spectral: the largest standard deviation s of a filter's coefficients.
         spatial: scales the variance T of displacements.
         colour: the largest variance T of a colour curve's coefficients.
@@ -151,7 +151,7 @@ def prime(images: Float[Tensor, "n c h w"], generator: torch.Generator) -> Float
 
     Args:
         images: values in [0, 1].
-        generator: where the draws come from.
+        generator: source of the draws.
 
     Returns:
         Images in [0, 1], of the same shape.

@@ -1,8 +1,8 @@
-"""What PRIME makes of one image: its three primitives drawn one by one, their mixture, and what a classifier says.
+"""PRIME on one image: draws of each of its three primitives and of their mixture, with predictions.
 
 Draw number j uses the seed s + j for each primitive, so that another strength shows the same filter, displacement or
 curve, larger: the drawn object and its effect can be compared. The mixture is that of
-`core.geometry.corruptions.prime`, with the share of the chains beside the image itself fixed instead of drawn.
+`core.geometry.corruptions.prime`, with the share of the chains in the mixture fixed instead of drawn.
 
 Reference: Modas, Rade, Ortiz-Jimenez, Moosavi-Dezfooli, Frossard, PRIME: a few primitives can boost robustness to
 common corruptions, ECCV 2022 (arXiv 2112.13547).
@@ -11,7 +11,8 @@ common corruptions, ECCV 2022 (arXiv 2112.13547).
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -22,8 +23,10 @@ from core.errors import ImageError
 from core.geometry.corruptions.prime import PRIMITIVES, draw_prime
 from core.geometry.corruptions.primitives import Colour, Spatial, Spectral, draw_colour, draw_spatial, draw_spectral
 from core.models.classifier import Classifier
-from core.result import Context, Number, Result, per_sample, quantity
+from core.result import ClassifierResult, Context, Number, per_sample, quantity
 from core.runtime.cost import counted, spent
+
+Primitive = TypeVar("Primitive", Spectral, Spatial, Colour)
 
 ROWS = (*PRIMITIVES, "mixture")
 _RESPONSE = 33  # frequencies per side of a kernel's response: odd, so that the constant one is in the middle
@@ -31,7 +34,7 @@ _LEVELS = 65  # of a colour curve: every 1/64
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class PrimeDraws(Result):
+class PrimeDraws(ClassifierResult):
     """One image after d draws of each primitive and of the mixture."""
 
     images: np.ndarray = quantity("pixel", "primitive draw c h w")  # in the order of ROWS
@@ -55,16 +58,15 @@ class PrimeDraws(Result):
     clean_class: int = quantity("")  # what the classifier says of the image itself
     clean_confidence: float = quantity("probability")
     seed: int = quantity("")
-    num_classes: int = quantity("")
-    fingerprint: str = quantity("", default="")
 
     def key_numbers(self, context: Context) -> Iterator[Number]:
-        """What each primitive changes."""
+        """The effect of each primitive."""
         yield Number(name=f"probability of {context.class_names[self.clean_class]}", value=self.clean_confidence)
         for index, label in enumerate(ROWS):
             yield Number(name=f"draws that keep the class, {label}", value=self.predicted[index] == self.clean_class)
-            lengths = per_sample(self.displacement[index])
-            yield Number(name=f"length of the change, {label}", value=lengths, unit="ℓ2 pixel")
+            yield Number(
+                name=f"length of the change, {label}", value=per_sample(self.displacement[index]), unit="ℓ2 pixel"
+            )
 
 
 @counted
@@ -85,16 +87,16 @@ def prime_draws(
     Args:
         classifier: any `core.models.classifier.Classifier`.
         image: values in [0, 1].
-        draws: of each primitive.
+        draws: number of draws of each primitive.
         spectral: the largest standard deviation s of a filter's coefficients.
         spatial: scales the variance T of displacements.
         colour: the largest variance T of a colour curve's coefficients.
         cutoff: the largest cut-off q of displacements and colour curves.
         mix: m, the share of the chains in the mixture.
-        seed: of the first draw.
+        seed: seed of the first draw.
 
     Returns:
-        Images, what was drawn for them, and predictions.
+        Images, the draws, and predictions.
 
     Raises:
         ValueError: if there is no draw, the mix is not in [0, 1], or a strength or cut-off is out of range.
@@ -113,18 +115,21 @@ def prime_draws(
 
     each = range(draws)
     filters = _joined([draw_spectral(1, generator(draw), strength=spectral) for draw in each])
-    fields = _stacked(
+    displacements = _joined(
         [draw_spatial(1, (height, width), generator(draw), strength=spatial, cutoff=cutoff) for draw in each]
     )
-    curves = _curves([draw_colour(1, channels, generator(draw), strength=colour, cutoff=cutoff) for draw in each])
-    shape = channels, height, width
+    curves = _joined([draw_colour(1, channels, generator(draw), strength=colour, cutoff=cutoff) for draw in each])
     drawn = [
-        draw_prime(1, shape, generator(draw), spectral=spectral, spatial=spatial, colour=colour, cutoff=cutoff)
+        draw_prime(
+            1, classifier.input_shape, generator(draw), spectral=spectral, spatial=spatial, colour=colour, cutoff=cutoff
+        )
         for draw in each
     ]
     mixtures = [replace(one, mix=torch.tensor([mix])) for one in drawn]
     copies = pixels.repeat(draws, 1, 1, 1)
-    made = torch.stack([filters(copies), fields(copies), curves(copies), torch.cat([one(pixels) for one in mixtures])])
+    made = torch.stack(
+        [filters(copies), displacements(copies), curves(copies), torch.cat([one(pixels) for one in mixtures])]
+    )
     predicted = classifier.predict(torch.cat([pixels, made.flatten(0, 1)]))
     levels = torch.linspace(0, 1, _LEVELS)
     return PrimeDraws(
@@ -134,12 +139,12 @@ def prime_draws(
         confidence=predicted.confidence[1:].reshape(len(ROWS), draws),
         kernel=filters.kernel.numpy(),
         response=filters.response(_RESPONSE).numpy(),
-        field=fields.field.numpy(),
-        shrunk=fields.shrunk.numpy(),
+        field=displacements.field.numpy(),
+        shrunk=displacements.shrunk.numpy(),
         level=levels.numpy(),
         curve=curves.curve(levels).numpy(),
         spectral_strength=filters.strength.numpy(),
-        spatial_cutoff=fields.cutoff.numpy(),
+        spatial_cutoff=displacements.cutoff.numpy(),
         colour_cutoff=curves.cutoff.numpy(),
         chain=torch.cat([one.kind for one in mixtures]).numpy(),
         weight=torch.cat([one.weights for one in mixtures]).numpy(),
@@ -153,15 +158,6 @@ def prime_draws(
     )
 
 
-def _joined(drawn: list[Spectral]) -> Spectral:
-    return Spectral(torch.cat([one.kernel for one in drawn]), torch.cat([one.strength for one in drawn]))
-
-
-def _stacked(drawn: list[Spatial]) -> Spatial:
-    parts = ([getattr(one, name) for one in drawn] for name in ("field", "cutoff", "variance", "shrunk"))
-    return Spatial(*map(torch.cat, parts))
-
-
-def _curves(drawn: list[Colour]) -> Colour:
-    parts = ([getattr(one, name) for one in drawn] for name in ("coefficients", "cutoff", "variance"))
-    return Colour(*map(torch.cat, parts))
+def _joined(drawn: list[Primitive]) -> Primitive:
+    """Draws of one primitive as one."""
+    return type(drawn[0])(*(torch.cat([getattr(one, part.name) for one in drawn]) for part in fields(drawn[0])))

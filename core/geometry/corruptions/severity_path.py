@@ -1,10 +1,10 @@
-"""One image on its way through a corruption: what it looks like, what the classifier says, how far the boundary is.
+"""One image under a corruption of growing severity: its appearance, its predictions, and its distance to the boundary.
 
-The severity s runs from 0, the image itself, in even steps. What is random stays the same along the way
-(`core.geometry.corruptions.corruptions`), so x(s) is a path in image space, continuous but for JPEG and pixelation, and
-seldom straight. The signed distance along it is that of `core.geometry.corruptions.severity_sweep`: to first order, to
-the boundary of the region of the image's class, positive while the classifier says that class. It shows the boundary
-coming before the label changes.
+The severity s runs from 0, the image itself, in even steps. Random numbers stay the same along the way
+(`core.geometry.corruptions.corruptions`), so x(s) is a path in image space, continuous except for JPEG and pixelation,
+and seldom straight. The signed distance along it is that of `core.geometry.corruptions.severity_sweep`: to first order,
+to the boundary of the region of the image's class, positive while the classifier predicts that class. It falls before
+the label changes.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from core.geometry.corruptions.corruptions import CORRUPTIONS, WORST, corrupt
+from core.geometry.corruptions.corruptions import WORST, corrupt
 from core.geometry.corruptions.severity_sweep import severity_sweep
 from core.models.classifier import Classifier
-from core.result import Context, Number, Result, quantity
+from core.result import ClassifierResult, Context, Number, quantity
 from core.runtime.cost import counted, spent
 from core.runtime.progress import OnProgress, silent
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class SeverityPath(Result):
+class SeverityPath(ClassifierResult):
     """An image at growing severities of one corruption."""
 
     severity: np.ndarray = quantity("", "severity")
@@ -40,17 +40,15 @@ class SeverityPath(Result):
     label: int = quantity("")  # the class whose boundary is meant
     labelled: bool = quantity("")  # whether that is the true class; else it is the clean image's prediction
     seed: int = quantity("")
-    num_classes: int = quantity("")
-    fingerprint: str = quantity("", default="")
 
     @property
     def lost_at(self) -> float:
-        """The smallest severity looked at where the classifier says another class; NaN where it never does."""
+        """The smallest severity of the grid with another predicted class; NaN where there is none."""
         lost = np.flatnonzero(self.predicted != self.label)
         return float(self.severity[lost[0]]) if len(lost) else float("nan")
 
     def key_numbers(self, context: Context) -> Iterator[Number]:
-        """Both ends of the walk."""
+        """Both ends of the path."""
         yield from self.quoted("lost_at:least severity with another class")
         for end in (0, -1):
             at = f"severity {self.severity[end]:g}"
@@ -78,10 +76,10 @@ def severity_path(
         classifier: any `core.models.classifier.Classifier`.
         image: values in [0, 1].
         name: one of `core.geometry.corruptions.corruptions.CORRUPTIONS`.
-        label: the image's true class; -1 where it is not known: then the class predicted for it is taken.
-        steps: severities looked at, evenly spaced from 0 to 5, both included.
+        label: the image's true class; -1 for the predicted one.
+        steps: number of severities, evenly spaced from 0 to 5, both included.
         candidates: see `severity_sweep`.
-        seed: of the corruption.
+        seed: seed of the corruption.
         on_progress: called with the fraction done.
 
     Returns:
@@ -91,8 +89,6 @@ def severity_path(
         ValueError: if there is no such corruption or class, or there are fewer than two steps.
         ImageError: if the image does not fit the classifier or is not in [0, 1].
     """
-    if name not in CORRUPTIONS:
-        raise ValueError(f"expected a corruption out of {', '.join(CORRUPTIONS)}, got {name[:40]!r}")
     if steps < 2:
         raise ValueError(f"expected at least two severities to look at, got {steps}")
     severities = np.linspace(0.0, WORST, steps)

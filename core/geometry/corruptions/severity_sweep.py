@@ -1,16 +1,16 @@
-"""How corruptions push images towards, and over, the boundary of their class.
+"""How corruptions push images towards, and across, the boundary of their class.
 
 For the true class y of an image let m_k = f_y - f_k. The signed distance of an image x to the boundary of the region
 of y, to first order, is
 
     min_{k != y} m_k(x) / ||grad m_k(x)||,
 
-positive while the image is classified correctly, negative afterwards. Of affine logits it is, inside the region, the
-distance itself; outside, that to the furthest of the planes to be crossed, which bounds the distance from below. It
-costs one gradient per class where a boundary point (`core.geometry.boundary.deepfool`) takes dozens; see there for what
-linearisation leaves out.
+positive while the image is classified correctly, negative afterwards. For affine logits it is the distance itself
+inside the region; outside, it is the distance to the furthest of the planes to be crossed, a lower bound. It costs one
+gradient per class where a boundary point (`core.geometry.boundary.deepfool`) takes dozens; see there for the error of
+linearisation.
 
-Accuracies carry 95 % intervals for the share of all images that these are a sample of.
+Accuracies have 95 % intervals for the population that the images are a sample of.
 
 References: Moosavi-Dezfooli, Fawzi, Frossard, DeepFool, CVPR 2016 (arXiv 1511.04599), its first step. Wilson, Probable
 inference, the law of succession, and statistical inference, JASA 22, 1927.
@@ -18,7 +18,7 @@ inference, the law of succession, and statistical inference, JASA 22, 1927.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -30,16 +30,16 @@ from core.geometry.boundary.signed_margin import SignedMargin, length
 from core.geometry.common.intervals import wilson
 from core.geometry.corruptions.corruptions import CORRUPTIONS, WORST, corrupt
 from core.models.classifier import Classifier
-from core.result import Context, Number, Result, quantity
+from core.result import ClassifierResult, Context, Number, quantity
 from core.runtime.batches import Batches, engine_mode
 from core.runtime.cost import counted, spent
-from core.runtime.progress import OnProgress, silent
+from core.runtime.progress import OnProgress, part_of, silent
 
 _MOST_VALUES = 1 << 22  # pixels of a chunk: 27 images of 3 x 224 x 224, for each of which a graph is kept
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class SeveritySweep(Result):
+class SeveritySweep(ClassifierResult):
     """Accuracy and signed distance by corruption and severity."""
 
     names: np.ndarray = quantity("", "corruption")
@@ -48,24 +48,18 @@ class SeveritySweep(Result):
     accuracy: np.ndarray = quantity("", "corruption severity")
     accuracy_low: np.ndarray = quantity("", "corruption severity")  # Wilson's 95 % interval
     accuracy_high: np.ndarray = quantity("", "corruption severity")
-    distance: np.ndarray = quantity("ℓ2 pixel", "corruption severity n")  # signed; NaN where nothing says
+    distance: np.ndarray = quantity("ℓ2 pixel", "corruption severity n")  # signed; NaN where undefined
     predicted: np.ndarray = quantity("", "corruption severity n")  # -1 where a logit is not finite: not correct
     displacement: np.ndarray = quantity("ℓ2 pixel", "corruption severity n")  # of the corrupted from the clean image
     labels: np.ndarray = quantity("", "n")
     seed: int = quantity("")
-    num_classes: int = quantity("")
-    fingerprint: str = quantity("", default="")
 
     @property
     def median_distance(self) -> np.ndarray:
         """The median signed distance by corruption and severity, of images that have one: (corruption, severity)."""
-        known = ~np.isnan(self.distance)
-        filled = np.where(known, self.distance, np.inf)
-        ordered, count = np.sort(filled, axis=2), known.sum(2)
-        low, high = np.maximum(count - 1, 0) // 2, count // 2
-        pair = np.take_along_axis(ordered, np.stack([low, np.minimum(high, ordered.shape[2] - 1)], 2), 2)
-        middle: np.ndarray = np.where(count > 0, pair.mean(2), np.nan)
-        return middle
+        known = np.ma.masked_invalid(self.distance)
+        median: np.ndarray = np.ma.median(known, axis=2).filled(np.nan)  # type: ignore[no-untyped-call]
+        return median
 
     def quantile(self, share: float) -> np.ndarray:
         """The signed distance that this share of images does not exceed, of those that have one.
@@ -79,8 +73,7 @@ class SeveritySweep(Result):
         ordered = np.sort(self.distance, axis=2)  # NaN last
         count = (~np.isnan(self.distance)).sum(2, keepdims=True)
         place = np.ceil(share * count).astype(np.int64).clip(1, ordered.shape[2]) - 1
-        found: np.ndarray = np.take_along_axis(ordered, place, 2)[..., 0]
-        return found
+        return np.take_along_axis(ordered, place, 2)[..., 0]
 
     def key_numbers(self, context: Context) -> Iterator[Number]:
         """Accuracy and distance on clean images and at the strongest severity."""
@@ -94,8 +87,9 @@ class SeveritySweep(Result):
                 where = f"{label}, severity {severity:g}" if severity else "clean images"
                 name = f"accuracy, {where}" if severity else f"accuracy on {where}"
                 yield Number(name=name, value=float(self.accuracy[at]), interval=interval)
-                distance = float(self.median_distance[at])
-                yield Number(name=f"median signed distance, {where}", value=distance, unit="ℓ2 pixel")
+                yield Number(
+                    name=f"median signed distance, {where}", value=float(self.median_distance[at]), unit="ℓ2 pixel"
+                )
 
 
 @counted
@@ -116,11 +110,10 @@ def severity_sweep(
         classifier: any `core.models.classifier.Classifier`.
         images: values in [0, 1].
         labels: the true class of each.
-        names: of corruptions, see `core.geometry.corruptions.corruptions.CORRUPTIONS`.
+        names: names of corruptions, see `core.geometry.corruptions.corruptions.CORRUPTIONS`.
         severities: from 0, the clean image, to 5.
-        candidates: how many other classes the distance looks at: those with the largest logits. With the true one, 9
-            are the usual 10 classes.
-        seed: of the corruptions.
+        candidates: number of other classes in the distance: those with the largest logits; 9 cover 10 classes.
+        seed: seed of the corruptions.
         on_progress: called with the fraction done.
 
     Returns:
@@ -139,31 +132,40 @@ def severity_sweep(
     if candidates < 1:
         raise ValueError(f"expected at least one other class to look at, got {candidates}")
     with engine_mode(classifier.device):
-        probe = _Probe(classifier, images, labels, candidates, seed)
+        margin = SignedMargin(classifier)
+        pixels = classifier.accept(images).to(margin.dtype).clone()
+        truth = true_classes(labels, classifier, len(pixels))
+        candidates = min(candidates, classifier.num_classes - 1)
+        every = torch.arange(len(pixels), device=pixels.device)
+        batches = Batches(max(1, min(classifier.batches().size, len(pixels), _MOST_VALUES // pixels[0].numel())))
         cells = [(name, severity) for name in names for severity in severities]
         measured = dict.fromkeys((name if severity else "", severity) for name, severity in cells)
         found: dict[tuple[str, float], np.ndarray] = {}
         for done, (name, severity) in enumerate(measured):
 
-            def tick(part: float, done: int = done) -> None:
-                on_progress((done + part) / len(measured))
+            def measure(rows: Tensor, name: str = name or names[0], severity: float = severity) -> Tensor:
+                corrupted = corrupt(pixels[rows], name, severity, seed)
+                predicted, distance = _signed_distance(margin, corrupted, truth[rows], candidates)
+                displacement = length(corrupted - pixels[rows], 2)
+                return torch.stack([predicted.double(), distance.double(), displacement.double()], 1)
 
-            found[name, severity] = probe(name or names[0], severity, tick)
+            tick = part_of(on_progress, done / len(measured), (done + 1) / len(measured))
+            found[name, severity] = batches(measure, every, tick).cpu().numpy()
     values = np.stack([found[name if severity else "", severity] for name, severity in cells])
     predicted, distance, displacement = np.moveaxis(values.reshape(len(names), len(severities), -1, 3), 3, 0)
-    truth = probe.labels.cpu().numpy()
-    low, high = wilson((predicted == truth).sum(2), len(truth))
+    correct = predicted == truth.cpu().numpy()
+    low, high = wilson(correct.sum(2), len(truth))
     return SeveritySweep(
         names=np.array(names),
         severities=np.array(severities, np.float64),
         strength=np.array([[CORRUPTIONS[name].strength(severity) for severity in severities] for name in names]),
-        accuracy=(predicted == truth).mean(2),
+        accuracy=correct.mean(2),
         accuracy_low=low,
         accuracy_high=high,
         distance=distance,
         predicted=predicted.astype(np.int32),
         displacement=displacement,
-        labels=truth.astype(np.int32),
+        labels=truth.to(torch.int32).cpu().numpy(),
         seed=seed,
         num_classes=classifier.num_classes,
         fingerprint=classifier.fingerprint,
@@ -172,12 +174,12 @@ def severity_sweep(
 
 
 def true_classes(labels: Int[Tensor, " n"], classifier: Classifier, count: int) -> Int[Tensor, " n"]:
-    """Check labels at the door.
+    """Check labels.
 
     Args:
         labels: class indices.
-        classifier: whose classes they are.
-        count: how many images there are.
+        classifier: the classifier of these classes.
+        count: number of images.
 
     Returns:
         The labels, int64, on the classifier's device.
@@ -196,37 +198,15 @@ def true_classes(labels: Int[Tensor, " n"], classifier: Classifier, count: int) 
     return labels.to(classifier.device, torch.int64)
 
 
-class _Probe:
-    """Class, signed distance and displacement of all images after one corruption."""
-
-    def __init__(self, classifier: Classifier, images: Tensor, labels: Tensor, candidates: int, seed: int) -> None:
-        self.margin = SignedMargin(classifier)
-        self._images = classifier.accept(images).to(self.margin.dtype).clone()
-        self.labels = true_classes(labels, classifier, len(images))
-        self._candidates, self._seed = min(candidates, classifier.num_classes - 1), seed
-        self._rows = torch.arange(len(images), device=classifier.device)
-        self._batches = Batches(max(1, min(classifier.batches().size, len(images), _MOST_VALUES // images[0].numel())))
-
-    def __call__(self, name: str, severity: float, tick: Callable[[float], None]) -> np.ndarray:
-        """(n, 3) columns, float64."""
-
-        def measure(rows: Tensor) -> Tensor:
-            clean, labels = self._images[rows], self.labels[rows]
-            images = corrupt(clean, name, severity, self._seed)
-            predicted, distance = self._signed_distance(images, labels)
-            return torch.stack([predicted.double(), distance.double(), length(images - clean, 2).double()], 1)
-
-        return self._batches(measure, self._rows, tick).cpu().numpy()
-
-    def _signed_distance(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """The predicted class and the smallest margin over its slope; NaN where that is lost or missing."""
-        logits = self.margin.logits(images)
-        defined = torch.isfinite(logits).all(1)
-        others = logits.scatter(1, labels[:, None], -torch.inf).topk(self._candidates, 1).indices
-        nearest = torch.full_like(logits[:, 0], torch.inf)
-        for margin, slope in self.margin.class_margins(images, labels, others):
-            steepness = length(slope, 2)
-            flat = torch.where(margin > 0, torch.inf, torch.nan)
-            nearest = nearest.minimum((margin / steepness).where(steepness > 0, flat))  # keeps NaN
-        known = defined & torch.isfinite(nearest)
-        return logits.argmax(1).where(defined, -1), nearest.where(known, torch.nan)
+def _signed_distance(margins: SignedMargin, images: Tensor, labels: Tensor, candidates: int) -> tuple[Tensor, Tensor]:
+    """The predicted class and the smallest margin over its slope; NaN where that is undefined."""
+    logits = margins.logits(images)
+    defined = torch.isfinite(logits).all(1)
+    others = logits.scatter(1, labels[:, None], -torch.inf).topk(candidates, 1).indices
+    nearest = torch.full_like(logits[:, 0], torch.inf)
+    for margin, slope in margins.class_margins(images, labels, others):
+        steepness = length(slope, 2)
+        flat = torch.where(margin > 0, torch.inf, torch.nan)
+        nearest = nearest.minimum((margin / steepness).where(steepness > 0, flat))  # keeps NaN
+    known = defined & torch.isfinite(nearest)
+    return logits.argmax(1).where(defined, -1), nearest.where(known, torch.nan)

@@ -1,9 +1,9 @@
-"""PRIME and its primitives as transforms of `torchvision.transforms.v2`, to be put into a `Compose`.
+"""PRIME and its primitives as transforms of `torchvision.transforms.v2`, for use in a `Compose`.
 
-A v2 transform draws its parameters once per call, so that a batch would share them; these draw anew for each image of
-the batch. Pixels must be floats in [0, 1], (c, h, w) or (n, c, h, w): put `v2.ToDtype(torch.float32, scale=True)` in
-front. Only images are transformed, no masks or boxes. `make_params` gives what was drawn, and `transform` with it makes
-the same again.
+A v2 transform draws its parameters once per call, so that a batch would share them; these draw for each image of the
+batch. Pixels must be floats in [0, 1], (c, h, w) or (n, c, h, w): put `v2.ToDtype(torch.float32, scale=True)` in
+front. Only images are transformed, no masks or boxes. `make_params` returns the draws, with which `transform` repeats
+a result.
 
 Each transform has a generator of its own, started from its seed; the global one is left alone. In the workers of a
 `DataLoader` it is started from both the seed and the worker's, which changes from epoch to epoch: no two draw alike.
@@ -36,10 +36,10 @@ def _plain(value: Any) -> bool:
 
 
 class PerImage(v2.Transform, ABC):  # type: ignore[misc] # torchvision is not typed
-    """Draws for each image of a call, and applies what was drawn.
+    """Draws for each image of a call, and applies the draws.
 
     Args:
-        seed: where the draws start.
+        seed: seed of the draws.
     """
 
     _transformed_types = (_plain, tv_tensors.Image)
@@ -51,10 +51,10 @@ class PerImage(v2.Transform, ABC):  # type: ignore[misc] # torchvision is not ty
 
     @abstractmethod
     def draw(self, count: int, shape: tuple[int, int, int], generator: torch.Generator) -> Callable[[Tensor], Tensor]:
-        """What `count` images of shape (c, h, w) go through: a map from batches to batches."""
+        """The draws for `count` images of shape (c, h, w): a map from batches to batches."""
 
     def make_params(self, flat_inputs: list[Tensor]) -> dict[str, Any]:
-        """What the images of a call go through, under "drawn".
+        """The draws for the images of a call, under "drawn".
 
         Raises:
             ImageError: if there is not just one image or batch in the call, or it does not hold floats.
@@ -67,7 +67,7 @@ class PerImage(v2.Transform, ABC):  # type: ignore[misc] # torchvision is not ty
         return {"drawn": self.draw(count, (channels, height, width), self._generator())}
 
     def transform(self, inpt: Tensor, params: dict[str, Any]) -> Tensor:
-        """The image or batch after what was drawn."""
+        """The transformed image or batch."""
         made: Tensor = params["drawn"](_batch(inpt)).view(inpt.shape)
         return tv_tensors.wrap(made, like=inpt) if isinstance(inpt, tv_tensors.Image) else made
 

@@ -1,4 +1,4 @@
-"""Which pieces of a piecewise linear network an image lies in, and where along a ray the next piece begins.
+"""The linear region of a piecewise linear network around an image, and where along a ray the next region begins.
 
 A network of ReLU and max-pooling is affine as long as no unit changes side and no window another winner. All inputs of
 such layers are then affine along a ray too, a + t a', so the first change is where the first of them comes to its kink:
@@ -6,8 +6,8 @@ such layers are then affine along a ray too, a + t a', so the first change is wh
     ReLU           t = -a / a'                              towards 0
     max-pooling    t = (a_w - a_i) / (a'_i - a'_w)          the winner w is overtaken by i
 
-the least positive one over all units of all layers: exact, not a comparison of two ends. Up to there the network is its
-linearisation, up to rounding. Kinks in functions outside of modules are not seen.
+The least positive t over all units of all layers is exact: it does not come from comparing two points. Up to there the
+network equals its linearisation, up to rounding. Kinks of functions outside modules are not seen.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ class Kink(NamedTuple):
 
     module: nn.Module
     given: Tensor
-    after: int  # how many watched layers had been met before it
+    after: int  # number of watched layers run before it
 
 
 def pattern(kink: Kink) -> Int8[Tensor, "n u"]:
-    """Which side each unit is on: 0 or 1, of ReLU6 also 2, of max-pooling the place of the winner in its window."""
+    """The side of each unit: 0 or 1, for ReLU6 also 2; for max-pooling the place of the winner in its window."""
     if isinstance(kink.module, nn.MaxPool2d):
         return _windows(kink.module, kink.given, -torch.inf).argmax(2).flatten(1).to(torch.int8)
     side = (kink.given > 0).to(torch.int8)
@@ -42,11 +42,11 @@ def pattern(kink: Kink) -> Int8[Tensor, "n u"]:
 
 
 def first_change(kinks: Sequence[Kink], moves: Sequence[Tensor]) -> Float[Tensor, " n"]:
-    """How far along its ray each row goes until a unit changes side, float64; infinite where none ever does.
+    """The distance along each row's ray at which the first unit changes side, float64; infinite where none does.
 
     Args:
-        kinks: with the inputs a at the start of the rays.
-        moves: a' of each, of the same shape.
+        kinks: the layers with their inputs a at the start of the rays.
+        moves: the derivative a' of each input, of the same shape.
     """
     ends = [_first(kink, move) for kink, move in zip(kinks, moves, strict=True)]
     return torch.stack(ends).amin(0)
@@ -73,17 +73,18 @@ def _first(kink: Kink, move: Tensor) -> Tensor:
 
 def _windows(module: nn.MaxPool2d, images: Tensor, around: float) -> Tensor:
     """All values of each window: (n c, windows, values of one) as (n, c windows, values)."""
-    down, across = _both(module.padding)
+    down, across = both(module.padding)
     padded = F.pad(images, (across, across, down, down), value=around)
     rows, channels = images.shape[:2]
     columns = F.unfold(
         padded.flatten(0, 1)[:, None],
-        _both(module.kernel_size),
-        dilation=_both(module.dilation),
-        stride=_both(module.stride),
+        both(module.kernel_size),
+        dilation=both(module.dilation),
+        stride=both(module.stride),
     )
     return columns.transpose(1, 2).reshape(rows, channels * columns.shape[2], columns.shape[1])
 
 
-def _both(size: Any) -> tuple[int, int]:
+def both(size: Any) -> tuple[int, int]:
+    """The size down and across of what is given as one number or as two."""
     return (size, size) if isinstance(size, int) else (int(size[0]), int(size[1]))

@@ -1,9 +1,8 @@
-"""Local properties of images, of adversarial points beside them, and of noise as long: compared in pairs.
+"""Local properties at images, at adversarial points near them, and at noise of the same length, compared in pairs.
 
 For each image x the adversarial point is the end of projected gradient descent in an ℓ2 ball around x, and the noise
-point is as far from x in a random direction. What is measured around all three is compared image by image: the three
-samples are paired, and an unpaired test would be wrong. Images whose class the attack does not change have no
-adversarial point.
+point lies at the same distance from x in a random direction. The three samples are paired, so they are compared image
+by image; an unpaired test would be wrong. Images whose class the attack does not change have no adversarial point.
 
 Reference: Aghdam, Heravi, Puig, VISAPP 2017, whose third claim is about the Lipschitz constant at adversarial examples.
 """
@@ -22,22 +21,23 @@ from torch import Tensor
 from core.geometry.boundary.attacks import projected_gradient
 from core.geometry.local.direction_distributions import Sampler
 from core.geometry.local.jacobian import Representation
-from core.geometry.local.local import LocalGeometry, local_geometry
+from core.geometry.local.local import local_geometry
 from core.models.classifier import Classifier
-from core.result import Context, Number, Result, quantity
+from core.result import ClassifierResult, Context, Number, quantity
 from core.runtime.cost import counted, spent
-from core.runtime.progress import OnProgress, silent
+from core.runtime.progress import OnProgress, part_of, silent
 
 KINDS = ("clean", "adversarial", "noise")
 _NUMBERS = (
     *("lipschitz_point", "lipschitz_pairs", "lipschitz_ball", "lipschitz_margin", "margin"),
     *("mantel_raw", "mantel_linear", "mantel_jacobian"),
 )
+_SHARED = ("radius", "product", "representation", "sampler", "num_classes", "fingerprint")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class AdversarialComparison(Result):
-    """What is seen around n images and the two points beside each; the axis `kind` is that of KINDS."""
+class AdversarialComparison(ClassifierResult):
+    """Local properties at n images and at two points near each; the axis `kind` follows KINDS."""
 
     lipschitz_point: np.ndarray = quantity("output / ℓ2 pixel", "image kind", words="slope at the image")
     lipschitz_pairs: np.ndarray = quantity("output / ℓ2 pixel", "image kind")
@@ -58,18 +58,16 @@ class AdversarialComparison(Result):
     product: float = quantity("logit / ℓ2 pixel")
     representation: str = quantity("")
     sampler: str = quantity("")
-    num_classes: int = quantity("")
-    fingerprint: str = quantity("", default="")
 
     def difference(self, name: str, kind: int) -> np.ndarray:
-        """How much larger a number is at a kind than at the image itself, of images that have both.
+        """The difference of a number between a kind and the image itself, over images that have both.
 
         Args:
-            name: of a field.
-            kind: its place in KINDS.
+            name: name of a field.
+            kind: index in KINDS.
         """
-        values: np.ndarray = getattr(self, name)
-        difference: np.ndarray = values[:, kind] - values[:, 0]
+        values = getattr(self, name)
+        difference = values[:, kind] - values[:, 0]
         known: np.ndarray = difference[np.isfinite(difference)]
         return known
 
@@ -99,13 +97,13 @@ def adversarial_comparison(
     Args:
         classifier: any `core.models.classifier.Classifier`.
         images: finite pixel values, nominally in [0, 1].
-        radius: of the perturbations around each point, in ℓ2 pixel.
-        strength: of the attack: the radius of its ball, in ℓ2 pixel.
-        steps: of the attack.
-        sampler: the distribution of the directions around each point.
-        count: of them.
+        radius: length of the perturbations around each point, in ℓ2 pixel.
+        strength: radius of the attack's ball, in ℓ2 pixel.
+        steps: number of steps of the attack.
+        sampler: distribution of the directions around each point.
+        count: number of directions.
         representation: logits, or their softmax.
-        seed: of the attack's start, the noise and the directions.
+        seed: seed of the attack's start, the noise and the directions.
         on_progress: called with the fraction done.
 
     Returns:
@@ -136,7 +134,7 @@ def adversarial_comparison(
         permutations=0,
         seed=seed,
         keep=0,
-        on_progress=lambda fraction, partial=None: on_progress(0.2 + 0.8 * fraction),
+        on_progress=part_of(on_progress, 0.2, 1.0),
     )
     changed = attack.changed.cpu().numpy()
     columns: dict[str, Any] = {name: _paired(getattr(around, name), changed) for name in _NUMBERS}
@@ -147,8 +145,7 @@ def adversarial_comparison(
         found=changed,
         row=np.arange(len(pixels), dtype=np.int32),
         strength=float(strength),
-        product=around.product,
-        **_of(around),
+        **{name: getattr(around, name) for name in _SHARED},
         **spent(),
     )
 
@@ -158,8 +155,3 @@ def _paired(values: np.ndarray, changed: np.ndarray) -> np.ndarray:
     table = values.reshape(len(KINDS), -1).T.copy()
     table[~changed, KINDS.index("adversarial")] = np.nan
     return table
-
-
-def _of(around: LocalGeometry) -> dict[str, Any]:
-    names = ("radius", "representation", "sampler", "num_classes", "fingerprint")
-    return {name: getattr(around, name) for name in names}

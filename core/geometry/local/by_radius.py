@@ -1,4 +1,4 @@
-"""Local properties against the radius: how far a classifier is what its linearisation says, and what it does then.
+"""Local properties against the radius: how far a classifier follows its linearisation, and how it departs from it.
 
 Around each image, along the same directions at every radius r: the asymmetry |d+ + d-| / (|d+| + |d-|), the residual
 |d+ - r J v| / |d+| of the linearisation, the share of units of ReLU and max-pooling that are on another side than at
@@ -25,13 +25,13 @@ from torch import Tensor
 from core.geometry.hessian.kinks import kinks as kinks_of
 from core.geometry.local import isotropy
 from core.geometry.local.activation_regions import first_change, pattern
-from core.geometry.local.direction_distributions import Directions, Sampler, directions
-from core.geometry.local.jacobian import Linearised, Outputs, math_attention
+from core.geometry.local.direction_distributions import Sampler, directions
+from core.geometry.local.jacobian import Linearised, Outputs, along, math_attention
 from core.geometry.local.layers import Watch, watched
-from core.geometry.local.local import precise
+from core.geometry.local.local import precisely
 from core.models.classifier import Classifier
-from core.result import Context, Number, Result, quantity
-from core.runtime.batches import engine_mode
+from core.result import ClassifierResult, Context, Number, quantity
+from core.runtime.batches import Chunks, engine_mode
 from core.runtime.cost import count_passes, counted, spent
 from core.runtime.progress import OnProgress, silent
 
@@ -43,7 +43,7 @@ _SEEN = {  # kinked operations of torch that the watched modules run
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class RadiusSweep(Result):
+class RadiusSweep(ClassifierResult):
     """Means over directions around n images at growing radii; NaN where nothing changes or a logit is not finite."""
 
     radius: np.ndarray = quantity("ℓ2 pixel", "radius")
@@ -62,14 +62,13 @@ class RadiusSweep(Result):
     sampler: str = quantity("")
     directions: int = quantity("")
     precision: str = quantity("")
-    num_classes: int = quantity("")
-    fingerprint: str = quantity("", default="")
 
     def key_numbers(self, context: Context) -> Iterator[Number]:
         """The first kink, and the numbers at each radius."""
         yield from self.quoted("first_kink")
-        labels = [f"radius {value:.3g}" for value in self.radius]
-        yield from self.quoted("residual", "asymmetry", "variation", "flipped", columns=labels)
+        yield from self.quoted(
+            "residual", "asymmetry", "variation", "flipped", columns=[f"radius {value:.3g}" for value in self.radius]
+        )
 
 
 @counted
@@ -91,13 +90,13 @@ def radius_sweep(
         images: finite pixel values, nominally in [0, 1].
         radii: in ℓ2 pixel, growing.
         sampler: the distribution of the directions, see `core.geometry.local.direction_distributions.directions`.
-        dimension: of the subspace, where the sampler is one.
-        count: m directions, each with its opposite.
-        seed: of the directions.
+        dimension: dimension of the subspace, for the sampler "subspace".
+        count: m, the number of directions, each with its opposite.
+        seed: seed of the directions.
         on_progress: called with the fraction done.
 
     Returns:
-        The curves. `forwards` counts 2 per image, direction and radius, and those that look at units.
+        The curves. `forwards` counts 2 per image, direction and radius, and the passes that read the units.
 
     Raises:
         ValueError: if there is no image, fewer than 2 directions, or the radii are not positive and growing.
@@ -106,27 +105,17 @@ def radius_sweep(
     growing = all(low < high for low, high in pairwise(radii))
     if not radii or not growing or not all(0 < radius < math.inf for radius in radii):
         raise ValueError(f"expected positive radii that grow, got {list(radii)}")
-    exact = precise(classifier, radii[0])
-    pixels = exact.accept(images)
-    if not len(pixels):
-        raise ValueError("expected at least one image, got none")
+    exact, pixels = precisely(classifier, images, radii[0])
     unseen = [name for name in kinks_of(exact) if name not in _SEEN]
     with engine_mode(exact.device):
         outputs = Outputs(exact)
         drawn = directions(exact, pixels, count, sampler, dimension=dimension, radius=radii[0], seed=seed)
         with watched(exact, ()) as watch:
-            sweep = _Sweep(outputs, drawn, watch, tuple(radii))
+            sweep = _Sweep(outputs, watch, tuple(radii))
             has_kinks = bool(kinks_of(exact)) and not unseen and sweep.has_kinks(pixels[:1])
-            size, parts = max(1, outputs.size // (2 * count)), []
-            for start in range(0, len(pixels), size):
-                rows = slice(start, min(start + size, len(pixels)))
-
-                def tick(part: float, start: int = start, rows: slice = rows) -> None:
-                    on_progress((start + part * (rows.stop - start)) / len(pixels))
-
-                tick(0.0)
-                vectors = drawn.vectors[rows] if len(drawn.vectors) > 1 else drawn.vectors
-                parts.append(sweep(pixels[rows], vectors, has_kinks))
+            parts = Chunks(outputs.size, each=2 * count)(
+                len(pixels), lambda rows, _: sweep(pixels[rows], drawn.of(rows), has_kinks), on_progress
+            )
     words = "units of ReLU and max-pooling" if has_kinks else "no ReLU and no max-pooling in its modules"
     words = f"not all kinks are seen: {', '.join(unseen)}" if unseen else words
     columns: dict[str, Any] = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
@@ -145,13 +134,11 @@ def radius_sweep(
 
 
 class _Sweep:
-    """The curves of a few images at a time."""
-
-    def __init__(self, outputs: Outputs, drawn: Directions, watch: Watch, radii: tuple[float, ...]) -> None:
-        self._outputs, self._drawn, self._watch, self._radii = outputs, drawn, watch, radii
+    def __init__(self, outputs: Outputs, watch: Watch, radii: tuple[float, ...]) -> None:
+        self._outputs, self._watch, self._radii = outputs, watch, radii
 
     def has_kinks(self, image: Tensor) -> bool:
-        """Whether the watched modules with kinks are met at all."""
+        """Whether a watched module with kinks is run at all."""
         count_passes(forwards=1)
         return bool(self._watch(image).kinks)
 
@@ -159,7 +146,7 @@ class _Sweep:
         outputs = self._outputs
         here = Linearised(outputs, images)
         linear, source = here(vectors).double(), here.value.argmax(1)
-        columns: dict[str, list[Tensor]] = {name: [] for name in ("asymmetry", "residual", "variation", "flipped")}
+        seen: list[dict[str, Tensor]] = []
         for radius in self._radii:
             there, classes = outputs.around(images, vectors, (radius, -radius))
             ahead, behind = (there - here.value[:, None]).double()
@@ -171,17 +158,14 @@ class _Sweep:
                 "variation": torch.from_numpy(spread).to(ahead.device),
                 "flipped": (classes != source[:, None]).double().mean((0, 2)),
             }
-            for name, value in values.items():
-                columns[name].append(value.masked_fill(~known, torch.nan))
-        found = {name: torch.stack(column, 1).cpu().numpy() for name, column in columns.items()}
-        unknown = np.full(len(images), np.nan)
-        if not has_kinks:
-            return found | {"changed": np.full((len(images), len(self._radii)), np.nan), "first_kink": unknown}
-        changed, first = self._units(images, vectors)
-        return found | {"changed": changed.cpu().numpy(), "first_kink": first.cpu().numpy()}
+            seen.append({name: value.masked_fill(~known, torch.nan) for name, value in values.items()})
+        found = {name: torch.stack([values[name] for values in seen], 1) for name in seen[0]}
+        unknown = torch.full((len(images), len(self._radii)), torch.nan, dtype=torch.float64)
+        found["changed"], found["first_kink"] = self._units(images, vectors) if has_kinks else (unknown, unknown[:, 0])
+        return {name: column.cpu().numpy() for name, column in found.items()}
 
     def _units(self, images: Tensor, vectors: Tensor) -> tuple[Tensor, Tensor]:
-        """The share of units on another side at each radius, and the least distance of a kink."""
+        """The share of units that change side at each radius, and the distance of the nearest kink."""
         count, each = len(images), vectors.shape[1]
         shape, total = images.shape[1:], count * each
         shares, ends = [], []
@@ -191,7 +175,7 @@ class _Sweep:
             with torch.enable_grad(), math_attention():
                 points = at.clone().requires_grad_()
                 here = self._watch(points.view(-1, *shape))
-                moves = _moves([kink.given for kink in here.kinks], points, directions)
+                moves = along([kink.given for kink in here.kinks], points, directions)
             ends.append(first_change(here.kinks, moves))
             before = [pattern(kink) for kink in here.kinks]
             units = sum(side.shape[1] for side in before)
@@ -204,18 +188,3 @@ class _Sweep:
             count_passes(forwards=len(part) * (1 + len(self._radii)), gradients=2 * len(part))
         changed = torch.cat(shares).unflatten(0, (count, each)).mean(1)
         return changed, torch.cat(ends).view(count, each).amin(1)
-
-
-def _moves(given: Sequence[Tensor], points: Tensor, directions: Tensor) -> list[Tensor]:
-    """How fast the inputs of layers change along each row's vector."""
-    known = [place for place, each in enumerate(given) if each.requires_grad]
-    found = [torch.zeros_like(each.detach()) for each in given]
-    if known:
-        dummies = [torch.zeros_like(given[place].detach()).requires_grad_() for place in known]
-        outputs = [given[place] for place in known]
-        (back,) = torch.autograd.grad(outputs, points, dummies, create_graph=True, materialize_grads=True)
-        for place, move in zip(
-            known, torch.autograd.grad(back, dummies, directions, materialize_grads=True), strict=True
-        ):
-            found[place] = move.detach()
-    return found

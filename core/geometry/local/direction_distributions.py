@@ -1,11 +1,11 @@
-"""Directions along which images are perturbed: the distribution that they are drawn from decides what is seen.
+"""Directions along which images are perturbed; the distribution they are drawn from decides the results.
 
-- *sphere*: uniform on the unit sphere of R^D. In thousands of dimensions the gain of every such direction is nearly the
-  same: it flatters a classifier.
+- *sphere*: uniform on the unit sphere of R^D. In thousands of dimensions all such directions have nearly the same gain,
+  which flatters a classifier.
 - *subspace*: uniform on the unit sphere of one random subspace of few dimensions.
 - *pixels*: one value of one pixel each, without repetition.
-- *dct*: uniform on the unit sphere of one block of 8 x 8 spatial frequencies, the blocks taken by turns.
-- *attack*: where projected gradient descent arrives from different random starts, different for every image.
+- *dct*: uniform on the unit sphere of one block of 8 x 8 spatial frequencies, the blocks taken in turn.
+- *attack*: the ends of projected gradient descent from random starts, different for every image.
 
 Every direction v stands for the pair v and -v.
 """
@@ -32,10 +32,14 @@ _STRIDE = 2.5  # radii that all steps together are long
 
 
 class Directions(NamedTuple):
-    """Unit vectors, and the subspace that they lie in."""
+    """Unit vectors, and the subspace in which they lie."""
 
     vectors: Float[Tensor, "r m d"]  # r = n, or 1 where all images share them
     basis: Float[Tensor, "k d"] | None  # orthonormal rows; None: all of image space
+
+    def of(self, rows: slice) -> Float[Tensor, "r m d"]:
+        """The vectors of these images."""
+        return self.vectors[rows] if len(self.vectors) > 1 else self.vectors
 
 
 def directions(
@@ -51,20 +55,20 @@ def directions(
     """Draw directions of length 1.
 
     Args:
-        classifier: what *attack* works against.
-        images: where; only *attack* looks at them.
-        count: how many, each of which stands for v and -v.
-        sampler: the distribution, see above.
-        dimension: of the random subspace.
-        radius: of the ball of *attack*, in ℓ2 pixel.
-        seed: another seed, other directions.
+        classifier: the classifier that *attack* works against.
+        images: the images to perturb; only *attack* depends on them.
+        count: number of directions, each of which stands for v and -v.
+        sampler: the distribution, see the module.
+        dimension: dimension of the random subspace.
+        radius: radius of the ball of *attack*, in ℓ2 pixel.
+        seed: seed of the draw.
 
     Returns:
         The directions, on the images' device and in their dtype.
 
     Raises:
-        ValueError: if there are fewer than two directions, the sampler is none of those above, or its subspace or its
-            pixels are more than the image has.
+        ValueError: if there are fewer than two directions, the sampler is unknown, or it needs more dimensions or
+            pixels than the image has.
     """
     size = math.prod(classifier.input_shape)
     if count < 2:

@@ -1,4 +1,4 @@
-"""How differently a map answers to steps of one length in different directions, and to a step and its opposite.
+"""Isotropy and symmetry: how the response of a map depends on the direction and the sign of a step.
 
 With d+ = F(x + r v) - F(x), d- = F(x - r v) - F(x) and the gain g(v) = |d+| / r over directions v of one distribution:
 
@@ -9,13 +9,13 @@ With d+ = F(x + r v) - F(x), d- = F(x - r v) - F(x) and the gain g(v) = |d+| / r
     asymmetry   |d+ + d-| / (|d+| + |d-|)        0: affine along v; 1: an even change
     opposition  -cos(d+, d-)                     1: affine along v
 
-**Nothing of this is 0 for a linear map.** A random linear map to ten outputs has a variation of about 0.22 and a ratio
-of about 0.47 on the sphere, and its spectral isotropy is 0 once the subspace has more dimensions than there are
+**A linear map is not isotropic either.** A random linear map to ten outputs has a variation of about 0.22 and a
+ratio of about 0.47 on the sphere, and its spectral isotropy is 0 once the subspace has more dimensions than there are
 outputs. For a linear map on the sphere of R^D, E g² = tr M / D and the squared coefficient of variation of g² is (2 D /
 (D + 2)) (1 / PR - 1 / D) with M = J^T J.
 
 For a map that is smooth on the segment the asymmetry grows like r/2 |F''[v, v]| / |J v|: on logarithmic axes its slope
-against r is 1, until the map bends back or a kink is met.
+against r is 1, up to the first kink or where higher orders matter.
 """
 
 from __future__ import annotations
@@ -57,13 +57,13 @@ def quantile_ratio(gain: np.ndarray) -> np.ndarray:
 
 
 def censored_ratio(distance: np.ndarray) -> np.ndarray:
-    """5 % over 95 % quantile of distances over their last axis, where NaN is beyond reach.
+    """5 % over 95 % quantile of distances over their last axis, where NaN means beyond reach.
 
     Args:
-        distance: (..., m) lengths; NaN where a ray met nothing.
+        distance: (..., m) lengths; NaN where a ray meets nothing.
 
     Returns:
-        The ratio; NaN where either quantile is beyond reach: then less is known than a number would say.
+        The ratio; NaN where either quantile is beyond reach.
     """
     far = np.where(np.isnan(distance), np.inf, distance)
     low, high = np.quantile(far, QUANTILES, axis=-1, method="nearest")
@@ -97,10 +97,10 @@ def opposition(ahead: Float[Tensor, "*n k"], behind: Float[Tensor, "*n k"]) -> F
 def spectral(
     matrix: Float[Tensor, "n k d"], basis: Float[Tensor, "b d"] | None
 ) -> tuple[Float[Tensor, " n"], Float[Tensor, " n"]]:
-    """Least over largest singular value of a map on a subspace, and the share of its directions that matter.
+    """Least over largest singular value of a map on a subspace, and the effective share of its directions.
 
     Args:
-        matrix: of the map.
+        matrix: matrix of the map.
         basis: orthonormal rows that span the subspace; None for the whole space.
 
     Returns:

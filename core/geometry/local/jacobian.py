@@ -1,14 +1,14 @@
-"""The Jacobian of a classifier's outputs at each of n images: as a matrix where outputs are few, else as products.
+"""The Jacobian of a classifier's outputs at n images: a matrix where there are few outputs, products otherwise.
 
-With at most 64 outputs the rows of J come from as many backward passes, and everything about J is exact up to rounding.
-With more, J is never stored. Its products come from one graph that is run again and again:
+With at most 64 outputs, each row of J comes from one backward pass, and everything about J is exact up to rounding.
+With more, J is never stored; its products come from one graph that is reused:
 
     J^T u   the backward pass
     J v     the derivative of u -> J^T u, which is linear, along v: a backward pass through the backward pass
 
-The second works for every model that can be differentiated twice, also where forward-mode derivatives are missing.
-The largest singular value is found by power iteration, v <- J^T J v, whose residual |J^T J v - s² v| / s² is reported:
-it is reached from below.
+The second works for every model that can be differentiated twice, even without forward-mode derivatives. The largest
+singular value comes from power iteration, v <- J^T J v, which approaches it from below; the residual
+|J^T J v - s² v| / s² is reported.
 
 References: Pearlmutter, Fast exact multiplication by the Hessian, Neural Computation 6, 1994; power iteration: Golub
 and Van Loan, Matrix Computations, 8.2.
@@ -17,7 +17,7 @@ and Van Loan, Matrix Computations, 8.2.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Literal, NamedTuple, get_args
 
 import torch
@@ -41,7 +41,7 @@ Product = Callable[[Tensor], Tensor]
 
 
 class Outputs:
-    """The outputs of a classifier that are looked at: logits or probabilities.
+    """The outputs of a classifier to study: logits or probabilities.
 
     Args:
         classifier: the classifier.
@@ -70,7 +70,7 @@ class Outputs:
         Args:
             images: n of them.
             directions: m vectors of each, or one set for all (r = 1).
-            steps: s of them, in units of the vectors.
+            steps: s factors t, in units of the vectors.
 
         Returns:
             The outputs, and the class index, -1 where a logit is not finite.
@@ -102,11 +102,11 @@ class SingularValue(NamedTuple):
 
 
 class Linearised:
-    """The outputs at n images and their Jacobian there.
+    """The outputs at n images and their Jacobian.
 
     Args:
-        outputs: what is looked at.
-        images: where.
+        outputs: the outputs to linearise.
+        images: the points of linearisation.
     """
 
     def __init__(self, outputs: Outputs, images: Float[Tensor, "n c h w"]) -> None:
@@ -144,10 +144,8 @@ class Linearised:
         return torch.stack([self._products(along[:, place]) for place in range(along.shape[1])], 1)
 
     def singular_values(self) -> Float[Tensor, "n k"] | None:
-        """All of them, largest first, float64; None where J is not stored."""
-        if self.matrix is None:
-            return None
-        return singular_values(self.matrix)
+        """All singular values, largest first, float64; None where J is not stored."""
+        return None if self.matrix is None else singular_values(self.matrix)
 
     def largest(self, rounds: int = 60, seed: int = 0) -> SingularValue:
         """The largest singular value at each image: exact where J is stored, else by power iteration."""
@@ -189,8 +187,7 @@ class Products:
         (along,) = torch.autograd.grad(
             self._back, self._dummy, vectors.reshape(self._inputs.shape), retain_graph=True, materialize_grads=True
         )
-        found: Tensor = along.detach().flatten(1)
-        return found
+        return along.detach().flatten(1)
 
     def transposed(self, vectors: Float[Tensor, "n k"]) -> Float[Tensor, "n d"]:
         """J^T u."""
@@ -203,8 +200,34 @@ class Products:
             retain_graph=True,
             materialize_grads=True,
         )
-        found: Tensor = back.detach().flatten(1)
+        return back.detach().flatten(1)
+
+
+def along(
+    outputs: Sequence[Float[Tensor, "n ..."]], points: Float[Tensor, "n d"], vectors: Float[Tensor, "n d"]
+) -> list[Tensor]:
+    """J v of several outputs at once: the derivative, along v, of the sum of their J^T u, which is linear in each u.
+
+    Args:
+        outputs: of `points`, with a graph where they depend on them.
+        points: that require gradients.
+        vectors: one for each point.
+
+    Returns:
+        J v, of the shape of each output.
+    """
+    found = [torch.zeros_like(each.detach()) for each in outputs]
+    known = [place for place, each in enumerate(outputs) if each.requires_grad]
+    dummies = [torch.zeros_like(found[place]).requires_grad_() for place in known]
+    if not known:
         return found
+    (back,) = torch.autograd.grad(
+        [outputs[place] for place in known], points, dummies, create_graph=True, materialize_grads=True
+    )
+    moved = torch.autograd.grad(back, dummies, vectors, materialize_grads=True) if back.requires_grad else ()
+    for place, move in zip(known, moved, strict=False):
+        found[place] = move.detach()
+    return found
 
 
 def singular_values(matrix: Float[Tensor, "n k d"]) -> Float[Tensor, "n k"]:
@@ -227,11 +250,11 @@ def largest_singular_value(
         forward: v -> J v, (n, d) -> (n, k).
         transposed: u -> J^T u.
         like: (n, d), for the device and the dtype.
-        rounds: most of them; it ends when no row changes by more than 1e-4 of itself.
-        seed: of the start.
+        rounds: largest number of rounds; iteration ends when no row changes by more than 1e-4 of itself.
+        seed: seed of the start.
 
     Returns:
-        Values reached from below, float64, with the residual of each.
+        Values approached from below, float64, with the residual of each.
     """
     generator = torch.Generator().manual_seed(seed)
     start = torch.randn((1, like.shape[1]), generator=generator, dtype=torch.float64).to(like)

@@ -1,6 +1,7 @@
-"""How steep a classifier is around an image: a ladder of numbers, each with what it can and cannot say.
+"""How steep a classifier is around an image: estimates and bounds of its Lipschitz constant.
 
-The Lipschitz constant of F on the ball around x of radius r is the largest of |F(z) - F(w)| / |z - w|. Its rungs:
+The Lipschitz constant of F on the ball around x of radius r is the supremum of |F(z) - F(w)| / |z - w|. From below and
+above:
 
     pairs     the largest ratio over pairs of sampled points: below the constant
     point     the largest singular value of J(x): exact at x where J is stored; below the constant of every ball
@@ -13,9 +14,9 @@ The Lipschitz constant of F on the ball around x of radius r is the largest of |
 **Sampling says little.** In 3072 dimensions the best of 2000 random directions finds about a tenth of the largest
 singular value of a random linear map to 10 outputs, in 40 dimensions two thirds.
 
-**"Below 1" depends on units.** For pixels in [0, 255] every number is 1/255 of that for [0, 1], and softmax halves the
-constant of logits at least. A margin over its slope is a length, which no rescaling of pixels changes once it is given
-in the same unit.
+**"Below 1" depends on units.** For pixels in [0, 255] every number is 1/255 of that for [0, 1], and softmax at least
+halves the constant of the logits. A margin over its slope is a length, which rescaled pixels do not change once it is
+given in the same unit.
 
 The ascent in the ball follows the gradient of u^T J(z) v, with u and v the singular vectors at z. Between the kinks of
 a piecewise linear network that gradient is 0; there the step goes in a random direction.
@@ -40,7 +41,7 @@ _STRIDE = 2.0  # radii: the first step of the ascent, before it is put back into
 
 
 class Steepness(NamedTuple):
-    """The largest slopes met in each image's ball, and where."""
+    """The largest slopes met in each image's ball."""
 
     outputs: Float[Tensor, " n"]  # largest singular value of the Jacobian
     margin: Float[Tensor, " n"]  # largest |grad (f_c - f_j)|; NaN where the Jacobian is not stored
@@ -69,20 +70,20 @@ def steepest_in_ball(
     ascents: int = 4,
     seed: int = 0,
 ) -> Steepness:
-    """Look for steep places in the ball around each image: at samples, then uphill from the steepest.
+    """Search the ball around each image for steep places: at samples, then by ascent from the steepest.
 
     Args:
-        outputs: what is looked at.
+        outputs: the outputs to study.
         images: the centres.
-        here: the outputs linearised there.
-        classes: c of each, whose margins are looked at.
+        here: the outputs linearised at the centres.
+        classes: class c of each image, for the margins.
         vectors: m unit vectors for each image, or one set for all: samples lie at their ends.
-        radius: of the balls, in ℓ2 pixel.
-        ascents: steps uphill, each of which costs two gradients more than a sample.
-        seed: of the random steps.
+        radius: radius of the balls, in ℓ2 pixel.
+        ascents: ascent steps, each of which costs two more gradients than a sample.
+        seed: seed of the random steps.
 
     Returns:
-        The largest slopes met, centre included.
+        The largest slopes met, the centre included.
     """
     search = _Search(outputs, images, classes, radius)
     search.take(images[:, None], here)
@@ -110,11 +111,11 @@ class _Search:
         self._right = torch.zeros_like(images).flatten(1)
 
     def look(self, points: Float[Tensor, "n s c h w"]) -> None:
-        """Measure the slopes at some points of each image."""
+        """Measure the slopes at points of each image."""
         self.take(points, Linearised(self._outputs, points.flatten(0, 1)))
 
     def take(self, points: Float[Tensor, "n s c h w"], there: Linearised) -> None:
-        """Keep the steepest of some points."""
+        """Keep the steepest of these points."""
         rows = torch.arange(len(points), device=points.device)
         found = there.largest()
         values, which = found.value.view(len(points), -1).max(1)

@@ -1,16 +1,16 @@
-"""Local properties of a classifier: how its outputs answer to perturbations of one length around an image.
+"""Local properties of a classifier: how its outputs respond to perturbations of one length around an image.
 
-Around an image x, the classifier is asked at x + r v and x - r v for directions v of one distribution
-(`core.geometry.local.direction_distributions`). From these points come its isotropy and symmetry
+Around an image x, the classifier is evaluated at x + r v and x - r v for directions v of one distribution
+(`core.geometry.local.direction_distributions`). These points give its isotropy and symmetry
 (`core.geometry.local.isotropy`), the Mantel score of their distances before and after (`core.geometry.local.mantel`),
-and the ladder of Lipschitz numbers (`core.geometry.local.lipschitz`). Each stands beside the same number of two linear
-maps, for which nothing bends:
+and estimates of its Lipschitz constant (`core.geometry.local.lipschitz`). Each is compared with the same number for two
+linear maps:
 
     the linearisation    the classifier's own Jacobian at x, along the same directions
     a random map         Gaussian weights to as many outputs, along the same directions
 
-What a linear map shows as well is no sign of non-linearity. Mantel scores use one radius, only the points x + r v, and
-not x itself: antipodal pairs and pooled radii raise them whatever the map is.
+An effect that a linear map shows as well is no sign of non-linearity. Mantel scores use one radius, only the points x +
+r v, and not x itself: antipodal pairs and pooled radii raise them whatever the map is.
 
 Nothing is clipped to the pixel box, which would break the pairing of v and -v; `outside` counts the points beyond it.
 
@@ -40,8 +40,8 @@ from core.geometry.local.mantel import distances, expected_of_linear, mantel_whe
 from core.geometry.local.norm_product import norm_product
 from core.geometry.local.rays import label_rays
 from core.models.classifier import Classifier
-from core.result import Context, Number, Result, quantity
-from core.runtime.batches import engine_mode
+from core.result import ClassifierResult, Context, Number, quantity
+from core.runtime.batches import Chunks, engine_mode
 from core.runtime.cost import counted, spent
 from core.runtime.progress import OnProgress, silent
 
@@ -62,8 +62,8 @@ _ROUNDED = 1000 * 2.0**-24
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class LocalGeometry(Result):
-    """What is seen around n images along m directions; the axis `map` is that of MAPS."""
+class LocalGeometry(ClassifierResult):
+    """Local properties of n images along m directions; the axis `map` follows MAPS."""
 
     gain: np.ndarray = quantity("output / ℓ2 pixel", "image direction")  # |d+| / r
     gain_behind: np.ndarray = quantity("output / ℓ2 pixel", "image direction")  # |d-| / r
@@ -118,8 +118,6 @@ class LocalGeometry(Result):
     dimension: int = quantity("")  # of the subspace that the directions lie in
     representation: str = quantity("")
     precision: str = quantity("")
-    num_classes: int = quantity("")
-    fingerprint: str = quantity("", default="")
 
     @property
     def status(self) -> np.ndarray:
@@ -136,8 +134,7 @@ class LocalGeometry(Result):
     @property
     def label_ratio(self) -> np.ndarray:
         """(n,) 5 % over 95 % quantile of the distances of the boundary; NaN where either is beyond reach."""
-        both = np.concatenate([self.boundary[0], self.boundary[1]], 1)
-        return isotropy.censored_ratio(both)
+        return isotropy.censored_ratio(np.concatenate([self.boundary[0], self.boundary[1]], 1))
 
     @property
     def censored(self) -> np.ndarray:
@@ -152,7 +149,7 @@ class LocalGeometry(Result):
         return shares
 
     def key_numbers(self, context: Context) -> Iterator[Number]:
-        """Margin, isotropy, symmetry, steepness and scores, beside those of linear maps."""
+        """Margin, isotropy, symmetry, steepness and scores, with those of linear maps."""
         yield from self.quoted(
             "margin",
             "length_of_margin:margin over the steepest slope met:ℓ2 pixel",
@@ -198,20 +195,20 @@ def local_geometry(
         images: finite pixel values, nominally in [0, 1].
         radius: r, the length of all perturbations, in ℓ2 pixel.
         sampler: the distribution of the directions, see `core.geometry.local.direction_distributions.directions`.
-        dimension: of the subspace, where the sampler is one.
-        count: m directions v, each with -v; the points x + r v are those of the Mantel scores.
-        rays: of how many directions, the first ones, the label is followed both ways; 0 for none.
-        reach: how far, in ℓ2 pixel; 10 radii when None.
+        dimension: dimension of the subspace, for the sampler "subspace".
+        count: m, the number of directions v, each with -v; the points x + r v are those of the Mantel scores.
+        rays: number of directions, the first ones, along which the label is followed both ways; 0 for none.
+        reach: length of these rays, in ℓ2 pixel; 10 radii when None.
         representation: logits, or their softmax.
-        permutations: for p of the Mantel scores; 0 for none.
-        samples: points of each ball, besides its centre, whose Jacobian is looked at.
-        ascents: steps uphill from the steepest of them.
-        seed: of directions, permutations and the random map.
-        keep: of how many images, the first ones, the pairs are kept.
+        permutations: permutations for the p-values of the Mantel scores; 0 for none.
+        samples: points of each ball, besides its centre, at which the Jacobian is computed.
+        ascents: ascent steps from the steepest of them.
+        seed: seed of directions, permutations and the random map.
+        keep: number of images, the first ones, whose pairs are kept.
         on_progress: called with the fraction done.
 
     Returns:
-        The numbers. `forwards` and `gradients` count images put through and back, one gradient per output and Jacobian.
+        The local properties. `forwards` and `gradients` count passes in images; a Jacobian takes a gradient per output.
 
     Raises:
         ValueError: if there is no image, the radius is not a positive length, or an option is not one of those above.
@@ -227,25 +224,18 @@ def local_geometry(
     if min(rays, permutations, ascents, keep) < 0 or not 0 <= samples <= count or count < 4:
         came = f"{count}, {rays}, {permutations}, {samples}, {ascents}, {keep}"
         raise ValueError(f"expected 4 or more directions, samples among them, and nothing below 0, got {came}")
-    exact = precise(classifier, radius)
-    pixels = exact.accept(images)
-    if not len(pixels):
-        raise ValueError("expected at least one image, got none")
+    exact, pixels = precisely(classifier, images, radius)
     with engine_mode(exact.device):
         outputs = Outputs(exact, representation)
         drawn = directions(exact, pixels, count, sampler, dimension=dimension, radius=radius, seed=seed)
         around = _Around(
             outputs, drawn, sampler == "sphere", radius, min(rays, count), reach or 10 * radius, permutations, seed
         )
-        size, parts = max(1, _MOST_VALUES // (count * pixels[0].numel())), []
-        for start in range(0, len(pixels), size):
-            rows = slice(start, start + size)
-
-            def tick(part: float, start: int = start, rows: int = len(pixels[rows])) -> None:
-                on_progress((start + part * rows) / len(pixels))
-
-            vectors = drawn.vectors[rows] if len(drawn.vectors) > 1 else drawn.vectors
-            parts.append(around(pixels[rows], vectors, samples, ascents, max(0, keep - start), tick))
+        parts = Chunks(_MOST_VALUES, each=count * pixels[0].numel())(
+            len(pixels),
+            lambda rows, tick: around(pixels[rows], drawn.of(rows), samples, ascents, max(0, keep - rows.start), tick),
+            on_progress,
+        )
         product = norm_product(classifier)
     columns: dict[str, Any] = {
         name: np.concatenate([part[name] for part in parts], 1 if name == "boundary" else 0) for name in parts[0]
@@ -276,9 +266,22 @@ def precise(classifier: Classifier, radius: float) -> Classifier:
     return classifier.to(dtype=wider)
 
 
-class _Around:
-    """Everything that is measured around a few images at a time."""
+def precisely(
+    classifier: Classifier, images: Float[Tensor, "n c h w"], radius: float
+) -> tuple[Classifier, Float[Tensor, "n c h w"]]:
+    """The classifier as `precise` returns it, and images, one at least, as it accepts them.
 
+    Raises:
+        ValueError: if there is no image.
+    """
+    exact = precise(classifier, radius)
+    pixels = exact.accept(images)
+    if not len(pixels):
+        raise ValueError("expected at least one image, got none")
+    return exact, pixels
+
+
+class _Around:
     def __init__(
         self,
         outputs: Outputs,
@@ -294,8 +297,7 @@ class _Around:
         self._rays, self.reach, self._permutations, self._seed = rays, reach, permutations, seed
         like = drawn.vectors
         generator = torch.Generator().manual_seed(seed + 1)
-        random = torch.randn((1, outputs.count, like.shape[2]), generator=generator, dtype=torch.float64)
-        self._random = random.to(like)
+        self._random = torch.randn((1, outputs.count, like.shape[2]), generator=generator, dtype=torch.float64).to(like)
 
     def __call__(
         self,
@@ -307,7 +309,6 @@ class _Around:
         tick: Callable[[float], None],
     ) -> dict[str, np.ndarray]:
         radius, outputs = self._radius, self._outputs
-        tick(0.0)
         here = Linearised(outputs, images)
         logits = here.value if outputs.representation == "logits" else here.value.log()
         top, source = logits.topk(2, 1).values, logits.argmax(1)
@@ -339,18 +340,18 @@ class _Around:
         columns["lipschitz_point"], columns["lipschitz_residual"] = point.value, point.residual
         columns["lipschitz_ball"], columns["lipschitz_margin"] = steep.outputs, steep.margin
         columns["margin"] = (top[:, 0] - top[:, 1]).double()
-        if self._rays:
-            columns["boundary"] = label_rays(outputs, images, vectors[:, : self._rays], self.reach).distance
-        else:
-            columns["boundary"] = images.new_empty((2, len(images), 0), dtype=torch.float64)
+        columns["boundary"] = (
+            label_rays(outputs, images, vectors[:, : self._rays], self.reach).distance
+            if self._rays
+            else images.new_empty((2, len(images), 0), dtype=torch.float64)
+        )
         points = (images[:, None].flatten(2) + side * radius * vectors for side in (1, -1))
         columns["outside"] = torch.stack([((each < 0) | (each > 1)).any(2).double().mean(1) for each in points]).mean(0)
         unchanged = (gains[..., 0] == 0).all(1) & (columns["gain_behind"] == 0).all(1)
         found = {name: _blank(name, value, defined).cpu().numpy() for name, value in columns.items()}
         moved = (classes != source[:, None]).to(torch.int8)
-        flips = (moved[0] + 2 * moved[1]).masked_fill(~defined[:, None], -1)
         return found | {
-            "flips": flips.cpu().numpy(),
+            "flips": (moved[0] + 2 * moved[1]).masked_fill(~defined[:, None], -1).cpu().numpy(),
             "source_class": source.masked_fill(~defined, -1).to(torch.int32).cpu().numpy(),
             "outcome": torch.where(defined, torch.where(unchanged, _NO_CHANGE, _MEASURED), _UNDEFINED)
             .to(torch.int8)
@@ -406,7 +407,7 @@ class _Around:
 
 
 def _blank(name: str, value: Tensor, defined: Tensor) -> Tensor:
-    """NaN where an image is undefined; pairs belong to the first images alone."""
+    """Set to NaN where an image is undefined; pairs belong to the first images only."""
     known = defined.to(value.device)
     if name == "boundary":
         return value.masked_fill(~known[None, :, None], torch.nan)

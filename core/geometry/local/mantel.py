@@ -1,4 +1,4 @@
-"""Mantel's score: how far the distances between points agree with the distances between their images under a map.
+"""Mantel's score: the correlation of distances between points with distances between their images under a map.
 
 A_ij and B_ij are two matrices of distances between the same n points. The score is the correlation of their upper
 triangles (Pearson's, or Spearman's of the ranks). Pairs share points, so a t-test of it is wrong; instead the rows and
@@ -6,14 +6,14 @@ columns of A are permuted together, and
 
     p = (1 + #{permutations with |r_perm| >= |r|}) / (1 + permutations),
 
-two-sided. p answers whether there is any association, not whether distances are kept.
+two-sided. p tells whether there is any association, not whether distances are preserved.
 
-**A low score needs no non-linearity.** For x + eps v with v uniform on the sphere of R^D and a linear map J, let M =
-J^T J and PR = (tr M)² / tr(M²), the number of directions that matter. For large D the Pearson correlation of squared
-distances is about sqrt(k / (2 - k)) with k = PR / D: with s = v_i - v_j, |J s|² = tr M |s|² / D + a part that does not
-depend on |s|, and the variances of the two parts are as k to 2 (1 - k). Ten logits of 3072 values have PR <= 10, so the
-score is below 0.04 even if nothing bends. This expectation holds for independent points on one sphere only: antipodal
-pairs raise it, and pooling several radii raises it to almost 1.
+**A low score does not imply non-linearity.** For x + eps v with v uniform on the sphere of R^D and a linear map J, let
+M = J^T J and PR = (tr M)² / tr(M²), the number of directions that matter. For large D the Pearson correlation of
+squared distances is about sqrt(k / (2 - k)) with k = PR / D: with s = v_i - v_j, |J s|² = tr M |s|² / D + a part that
+does not depend on |s|, and the variances of the two parts are as k to 2 (1 - k). Ten logits of 3072 values have PR <=
+10, so the score is below 0.04 even for a linear map. This expectation holds for independent points on one sphere only:
+antipodal pairs raise it, and pooling several radii raises it to almost 1.
 
 Reference: Mantel, The detection of disease clustering and a generalized regression approach, Cancer Research 27, 1967.
 """
@@ -77,14 +77,14 @@ def mantel(
         first: distances between the points that were chosen, A.
         second: distances between their images, B; may be 0 where a map sends two points to one.
         permutations: for p; 0 leaves p undefined. All rows are permuted alike.
-        method: of correlation.
-        seed: of the permutations.
+        method: kind of correlation.
+        seed: seed of the permutations.
 
     Returns:
         Scores and p, float64.
 
     Raises:
-        ValueError: if there are fewer than four points, two of them are the same, or an option is none of those above.
+        ValueError: if there are fewer than four points, two of them coincide, or an option is unknown.
 
     Reference:
         Mantel, Cancer Research 27, 1967.
@@ -105,9 +105,9 @@ def mantel(
 def mantel_where_distinct(
     first: Float[Tensor, "r n n"], second: Float[Tensor, "r n n"], permutations: int = 0, seed: int = 0
 ) -> Mantel:
-    """Mantel's score of the rows whose points all differ; NaN of the others.
+    """Mantel's score of the rows whose points all differ; NaN for the others.
 
-    An attack may end twice at one point, and a Jacobian may not tell two points apart.
+    An attack may end twice at the same point, and a Jacobian may map two points to one.
 
     Args:
         first: A.
@@ -123,18 +123,18 @@ def mantel_where_distinct(
 
 
 def distinct(distance: Float[Tensor, "r n n"]) -> Bool[Tensor, " r"]:
-    """Whether no two points of a row are the same, by their distances."""
+    """Whether all points of a row differ, by their distances."""
     row, column = torch.triu_indices(distance.shape[1], distance.shape[1], 1, device=distance.device)
     lengths = distance[:, row, column]
     return (lengths > _SAME * lengths.amax(1, keepdim=True)).all(1)
 
 
 def expected_of_linear(singular_values: Float[Tensor, "*n k"], dimension: int) -> Float[Tensor, "*n"]:
-    """The score that a linear map gives for many independent points on one sphere: sqrt(k / (2 - k)), k = PR / D.
+    """The expected score of a linear map for many independent points on one sphere: sqrt(k / (2 - k)), k = PR / D.
 
     Args:
-        singular_values: of the map; missing ones are 0.
-        dimension: D, of the space that holds the sphere.
+        singular_values: singular values of the map; missing ones are 0.
+        dimension: D, the dimension of the space around the sphere.
 
     Returns:
         The expectation for large D; NaN for the map 0.
@@ -143,8 +143,7 @@ def expected_of_linear(singular_values: Float[Tensor, "*n k"], dimension: int) -
     0.0404
     """
     part: Tensor = effective_directions(singular_values) / dimension
-    score: Tensor = (part / (2 - part)).sqrt()
-    return score
+    return (part / (2 - part)).sqrt()
 
 
 def effective_directions(singular_values: Float[Tensor, "*n k"]) -> Float[Tensor, "*n"]:
@@ -154,12 +153,11 @@ def effective_directions(singular_values: Float[Tensor, "*n k"]) -> Float[Tensor
     2.0
     """
     squares = singular_values.double().square()
-    many: Tensor = squares.sum(-1).square() / squares.square().sum(-1)
-    return many
+    return squares.sum(-1).square() / squares.square().sum(-1)
 
 
 def _standardised(triangle: Tensor, method: Method) -> Tensor:
-    """About 0 and of length 1, so that a product of two is their correlation; NaN where all are equal."""
+    """Centred and of length 1, so that the product of two is their correlation; NaN where all values are equal."""
     if method == "spearman":
         from scipy.stats import rankdata
 
@@ -201,9 +199,8 @@ def _by_gathering(first: Tensor, second: Tensor, orders: Tensor) -> Tensor:
 
 
 def _by_loops(first: Tensor, second: Tensor, orders: Tensor) -> Tensor:
-    """The permuted scores of each row (r, p), pair by pair in compiled code: half as long as moving matrices."""
-    found: np.ndarray = _compiled()(first.numpy(), second.numpy(), orders.numpy())
-    return torch.from_numpy(found)
+    """The permuted scores of each row (r, p), pair by pair in compiled code: in half the time of moving matrices."""
+    return torch.from_numpy(_compiled()(first.numpy(), second.numpy(), orders.numpy()))
 
 
 @cache
@@ -211,10 +208,7 @@ def _compiled() -> Callable[..., Any]:
     """The loops as machine code, compiled once and kept on disk; numba comes with umap-learn."""
     from numba import njit
 
-    compiled: Callable[..., Any] = njit(cache=True, fastmath=True, nogil=True)(
-        unwrap(_scores)
-    )  # tests wrap it in checks
-    return compiled
+    return njit(cache=True, fastmath=True, nogil=True)(unwrap(_scores))  # tests wrap it in checks
 
 
 def _scores(first: np.ndarray, second: np.ndarray, orders: np.ndarray) -> np.ndarray:

@@ -1,12 +1,12 @@
 """A bound on the Lipschitz constant of a chain of layers: the product of their norms, over all of image space.
 
-F = f_n o ... o f_1 has Lip(F) <= Lip(f_n) ... Lip(f_1). It knows nothing of where the image is and nothing of how the
-layers' steep directions fit together, so it is loose, often by orders of magnitude.
+F = f_n o ... o f_1 has Lip(F) <= Lip(f_n) ... Lip(f_1). The bound depends neither on the image nor on how the steep
+directions of the layers align, so it is loose, often by orders of magnitude.
 
 Layers that are affine and follow one another (a convolution and its batch norm, a linear head after flattening) are one
 factor: the largest singular value of all of them together, by Lanczos iteration on the layers themselves with their
-transpose, on maps of the size they really get, in float64 where the device has it. The iteration comes from below; the
-residual says how near. Of activations the largest slope is known on paper.
+transpose, on maps of their true size, in float64 where the device has it. The iteration approaches it from below; the
+residual bounds the error. The largest slopes of activations are known in closed form.
 
 References: Szegedy et al., Intriguing properties of neural networks, ICLR 2014, section 4.3; the norm of a convolution
 as an operator: Gouk et al., Regularisation of neural networks by enforcing Lipschitz continuity, Machine Learning 110,
@@ -24,6 +24,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from core.geometry.local.activation_regions import both
 from core.geometry.local.jacobian import Products
 from core.models.classifier import Classifier
 
@@ -53,14 +54,14 @@ class NormProduct(NamedTuple):
     bound: float  # logits per ℓ2 pixel; NaN where the model is no chain of known layers
     residual: float  # the largest of the iterations, |J^T J v - s² v| / s²
     factors: tuple[float, ...]
-    words: str  # what each factor belongs to, or what is not known
+    words: str  # the layers of each factor, or why there is no bound
 
 
 def norm_product(classifier: Classifier) -> NormProduct:
     """Bound the Lipschitz constant of a classifier's logits by the product of its layers' norms.
 
     Args:
-        classifier: any; only plain chains of known layers have such a bound here.
+        classifier: any classifier; only plain chains of known layers have a bound.
 
     Returns:
         The bound for ℓ2 over pixels in [0, 1], normalisation included.
@@ -123,13 +124,9 @@ def _slope(layer: nn.Module) -> float:
     if isinstance(layer, nn.LeakyReLU):
         return max(1.0, abs(float(layer.negative_slope)))
     if isinstance(layer, nn.MaxPool2d):
-        sides = zip(_both(layer.kernel_size), _both(layer.stride), strict=True)
-        return math.sqrt(math.prod(-(-kernel // stride) for kernel, stride in sides))  # a value is in so many windows
+        sides = zip(both(layer.kernel_size), both(layer.stride), strict=True)
+        return math.sqrt(math.prod(-(-kernel // stride) for kernel, stride in sides))  # windows that hold a value
     return _SLOPES[type(layer)]
-
-
-def _both(size: int | tuple[int, ...]) -> tuple[int, ...]:
-    return (size, size) if isinstance(size, int) else tuple(size)
 
 
 def _norm(run: list[nn.Module], like: Tensor) -> tuple[float, float]:
@@ -146,8 +143,7 @@ def _norm(run: list[nn.Module], like: Tensor) -> tuple[float, float]:
 
     def square(vector: np.ndarray) -> np.ndarray:
         along = torch.from_numpy(np.ascontiguousarray(vector).reshape(1, -1)).to(products.like)
-        back: np.ndarray = products.transposed(products(along))[0].double().cpu().numpy()
-        return back
+        return products.transposed(products(along))[0].double().cpu().numpy()
 
     size = products.like.shape[1]
     start = np.random.default_rng(0).standard_normal(size)

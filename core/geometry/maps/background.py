@@ -1,13 +1,13 @@
-"""What the classifier says between the images of a map, and how much of that is to be believed.
+"""The classifier's predictions between the images of a map, and how reliable they are.
 
 A place y on the map stands for no image. It is given a vector of the map's space: the mean of the vectors of the k
 images nearest to y on the map, weighted by 1 / |y - y_i|². Of features, the head of the network says which class that
 is; of pixels, the network itself. Then the vector is placed on the map as a new image would be, and the *round trip*
-is how far it comes back from y. Where that is long, or no image lies near, the colour says nothing about y.
+is the distance from y at which it arrives. Where that is long, or no image lies near, the colour says nothing about y.
 
-Whatever is drawn is one curved sheet through the space, of two dimensions: its lines are cuts of the boundary, not the
-boundary, and may run where no image is. *Background agreement* is the share of images whose class is that of the sheet
-at their own place, made without them.
+The background shows one curved two-dimensional sheet through the space: its lines are cuts of the boundary, not the
+boundary, and may run where no image lies. *Background agreement* is the share of images whose class is that of the
+sheet at their own place, made without them.
 
 References: Wang, Telea, Fundamental limitations of inverse projections and decision maps, IVAPP 2024; Shepard, A
 two-dimensional interpolation function for irregularly-spaced data, ACM National Conference 1968.
@@ -17,15 +17,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from core.geometry.maps.maps import EmbeddingMap, Placer
+from core.geometry.maps.maps import EmbeddingMap, Placer, prediction
 from core.models.classifier import Classifier
 from core.result import Context, Number, quantity
 from core.runtime.cost import counted, spent
@@ -47,7 +46,7 @@ _BELIEVED = 0.25  # of the map's radius: a round trip, or a gap, as long as that
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class DecisionMap(EmbeddingMap):
-    """A map of images with what the classifier says at a grid of places; row index = y, class -1 where undefined."""
+    """A map of images with predictions on a grid of places; row index = y, class -1 where undefined."""
 
     x: np.ndarray = quantity("map", "column")
     y: np.ndarray = quantity("map", "line")
@@ -69,7 +68,7 @@ class DecisionMap(EmbeddingMap):
         return kept
 
     def key_numbers(self, context: Context) -> Iterator[Number]:
-        """What the map keeps of the neighbourhoods in its space, and how often neighbours are of one class."""
+        """How well the map preserves neighbourhoods, and how often neighbours share a class."""
         yield from self.quoted("trustworthiness", "continuity", "neighbour_agreement")
         yield from self.quoted("chance:neighbours kept by a random map", "correlation", "seed_agreement")
         yield from self.quoted("background_agreement", "background_chance")
@@ -82,16 +81,16 @@ class DecisionMap(EmbeddingMap):
 def decision_map(
     classifier: Classifier, found: EmbeddingMap, *, resolution: int = 64, on_progress: OnProgress = silent
 ) -> DecisionMap:
-    """Add what the classifier says between the images to a map.
+    """Add the classifier's predictions between the images to a map.
 
     Args:
-        classifier: the one that the map is of.
+        classifier: the classifier of the map.
         found: the map.
         resolution: places along each side of the square around the map.
         on_progress: called with the fraction done.
 
     Returns:
-        The map with its background; the runs of the head alone count as forwards.
+        The map with its background; runs of the head alone count as forwards.
 
     Raises:
         ValueError: if the classifier is another one or the resolution below 2.
@@ -105,37 +104,37 @@ def decision_map(
     x, y = (torch.linspace(float(middle) - half, float(middle) + half, resolution) for middle in (low + high) / 2)
     grid = torch.stack(torch.meshgrid(x, y, indexing="xy"), 2).view(-1, 2).double()
     shape = resolution, resolution
-    label = torch.full((len(grid),), -1)
-    confidence, trip = torch.full((len(grid),), math.nan), torch.full((len(grid),), math.nan)
+    trip = torch.full((len(grid),), math.nan)
+    label, confidence = np.full(len(grid), -1, np.int32), trip.numpy()
     radius = found.radius or 1.0
     gap = torch.cdist(grid, positions).amin(1) / radius
     agreement, status = math.nan, "no head"
     vectors = torch.from_numpy(found.vectors)
     if placer.space.answers:
         mixed = _mixed(grid, positions, vectors)
-        label, confidence = _classes(placer.space.answer(mixed))
+        label, confidence, _ = prediction(placer.space.answer(mixed))
         on_progress(0.3)
         status = "measured" if found.space != "divergence" else "not measured"
         if status == "measured":
             back = placer.places_of(mixed.to(classifier.device), _STEPS)
             trip = (back - grid).norm(dim=1) / radius
         on_progress(0.9)
-        own, _ = _classes(placer.space.answer(_mixed(positions, positions, vectors, same=True)))
-        agreement = float((own.numpy() == found.predicted).mean())
+        own = prediction(placer.space.answer(_mixed(positions, positions, vectors, same=True))).predicted
+        agreement = float((own == found.predicted).mean())
     known = found.predicted[found.predicted >= 0]
-    values: dict[str, Any] = {entry.name: getattr(found, entry.name) for entry in fields(EmbeddingMap)}
-    values |= {
-        "x": x.double().numpy(),
-        "y": y.double().numpy(),
-        "background": label.int().numpy().reshape(shape),
-        "background_confidence": confidence.numpy().reshape(shape),
-        "round_trip": trip.numpy().reshape(shape),
-        "gap": gap.numpy().reshape(shape),
-        "background_agreement": agreement,
-        "background_chance": float(np.bincount(known).max() / len(found.predicted)) if len(known) else math.nan,
-        "status": status,
-    }
-    return DecisionMap(**values | spent())
+    return DecisionMap.extended(
+        found,
+        x=x.double().numpy(),
+        y=y.double().numpy(),
+        background=label.reshape(shape),
+        background_confidence=confidence.reshape(shape),
+        round_trip=trip.numpy().reshape(shape),
+        gap=gap.numpy().reshape(shape),
+        background_agreement=agreement,
+        background_chance=float(np.bincount(known).max() / len(found.predicted)) if len(known) else math.nan,
+        status=status,
+        **spent(),
+    )
 
 
 def _mixed(places: Tensor, positions: Tensor, vectors: Tensor, *, same: bool = False) -> Tensor:
@@ -150,11 +149,3 @@ def _mixed(places: Tensor, positions: Tensor, vectors: Tensor, *, same: bool = F
     for number in range(index.shape[1]):  # one neighbour at a time: all at once would be eight times the memory
         mixed += weights[:, number : number + 1].float() * vectors[index[:, number]]
     return mixed
-
-
-def _classes(logits: Tensor) -> tuple[Tensor, Tensor]:
-    """Class and its probability, -1 and NaN where a logit is not finite; on the CPU."""
-    exact = logits.double().cpu()
-    finite = torch.isfinite(exact).all(1)
-    confidence, label = exact.nan_to_num().softmax(1).max(1)
-    return label.where(finite, -1), confidence.where(finite, torch.nan)

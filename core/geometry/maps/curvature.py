@@ -1,4 +1,4 @@
-"""How strongly the boundary bends near the images of a map.
+"""The curvature of the boundary near the images of a map.
 
 Of some images, drawn by turns from the classes, the nearest boundary point at a distance D is found, and there the
 principal curvature k of largest magnitude (`core.geometry.curvature.profile`, with its sign: k < 0 where the boundary
@@ -11,8 +11,7 @@ CVPR 2018.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -32,8 +31,8 @@ from core.runtime.progress import OnProgress, silent
 class CurvedMap(DecisionMap):
     """A map with its background, and the curvature of the boundary near some of its images."""
 
-    curvature: np.ndarray = quantity("", "image")  # k D of largest |k|; NaN where it was not asked for, or not found
-    drawn: int = quantity("images")  # for how many it was asked
+    curvature: np.ndarray = quantity("", "image")  # k D of largest |k|; NaN where it was not measured or not found
+    drawn: int = quantity("images")  # number of images measured
     scale_of_differences: float = quantity("ℓ2 pixel")  # h, for networks of kinks; NaN where derivatives are exact
 
 
@@ -50,18 +49,18 @@ def curved_map(
     """Add the curvature of the boundary near some of the images to a map.
 
     Args:
-        classifier: the one that the map is of.
+        classifier: the classifier of the map.
         found: the map.
-        images: those of the map, in its order.
-        count: of how many the curvature is measured, drawn by turns from the predicted classes.
-        seed: of the draw, and of the search.
+        images: the images of the map, in its order.
+        count: number of images to measure, drawn in turn from the predicted classes.
+        seed: seed of the draw and of the search.
         on_progress: called with the fraction done.
 
     Returns:
         The map with curvatures; NaN where no regular boundary point was found or the search did not converge.
 
     Raises:
-        ValueError: if the classifier or the images are others, or the count is below 1.
+        ValueError: if the classifier or the images are not those of the map, or the count is below 1.
     """
     if found.fingerprint != classifier.fingerprint or len(images) != len(found.positions):
         raise ValueError(
@@ -76,5 +75,4 @@ def curved_map(
         profile = curvature_profile(classifier, images[torch.from_numpy(rows)], 1, seed=seed, on_progress=on_progress)
         curvature[rows] = np.where(profile.converged, profile.unit_free[:, 0], np.nan)
         scale = profile.scale
-    values: dict[str, Any] = {entry.name: getattr(found, entry.name) for entry in fields(DecisionMap)}
-    return CurvedMap(**values | spent(), curvature=curvature, drawn=len(rows), scale_of_differences=float(scale))
+    return CurvedMap.extended(found, curvature=curvature, drawn=len(rows), scale_of_differences=float(scale), **spent())

@@ -1,4 +1,4 @@
-"""How differently a classifier sees two images, along the straight line between them; after DeepView.
+"""A distance between images by the predictions along the segment between them, after DeepView.
 
 On the segment from image x to image y let p_0, ..., p_s be the classifier's probabilities at s + 1 equally spaced
 points, both ends included. With the Jensen-Shannon divergence J (in bits, so within [0, 1]), the discriminative length
@@ -7,7 +7,7 @@ and the distance are
     L(x, y) = sum_i sqrt(J(p_{i-1}, p_i)),      d(x, y) = lambda |x - y| / E + (1 - lambda) L(x, y) / M,
 
 with the largest |x - y| for E and the largest L for M. The published scheme computes L for all n (n - 1) / 2 pairs,
-2 s forwards each. Here every image is put through once, a pair costs s - 1 forwards, and most pairs none: sqrt(J) is a
+2 s forwards each. Here every image takes one forward, a pair s - 1, and most pairs none: sqrt(J) is a
 metric, so by the triangle inequality L(x, y) >= sqrt(J(p(x), p(y))), and a pair whose distance with this bound in
 place of L exceeds that to the k-th neighbour found so far is no neighbour. So the neighbours are exact but for M, the
 largest L of some pairs drawn at random, the same ones for a seed.
@@ -27,6 +27,7 @@ from torch import Tensor
 
 from core.geometry.maps.neighbours import comparable, distances
 from core.models.classifier import Classifier
+from core.runtime.progress import part_of
 
 _DRAWN = 400  # pairs whose largest L is M
 _FLOOR = 1e-9  # of M: a classifier that says the same everywhere
@@ -55,12 +56,12 @@ class DivergenceSearch:
 
     Args:
         classifier: any `core.models.classifier.Classifier`.
-        images: of the set, as `accept` returns them.
-        logits: of these images.
+        images: images of the set, as `accept` returns them.
+        logits: their logits.
         balance: lambda, the share of the Euclidean distance.
-        segments: s, on each straight line.
-        seed: of the pairs that M is taken from.
-        scale: E and M, where they are known; else they are found.
+        segments: s, the number of segments of each line.
+        seed: seed of the pairs that M is taken from.
+        scale: E and M where they are known; otherwise they are computed.
     """
 
     def __init__(
@@ -105,8 +106,8 @@ class DivergenceSearch:
         """L between images (the first number of each pair) and images of the set (the second).
 
         Args:
-            images: any.
-            probabilities: theirs, by the modelabilities.
+            images: any images.
+            probabilities: their probabilities.
             pairs: numbers of images.
             tick: called with the fraction done.
 
@@ -145,10 +146,10 @@ class DivergenceSearch:
         """The nearest images of the set.
 
         Args:
-            images: any; the set itself where `same`.
-            logits: of these images.
-            count: how many to find.
-            same: none is its own neighbour, and a pair is computed once for both.
+            images: any images; the set itself where `same`.
+            logits: their logits.
+            count: number of neighbours.
+            same: no image is its own neighbour, and a pair is computed once for both.
             tick: called with the fraction done.
 
         Returns:
@@ -180,12 +181,8 @@ class DivergenceSearch:
             pairs = wanted.nonzero()
             if not len(pairs):
                 break
-            begin, done = done, done + (1 - done) / 2  # how many rounds it takes is not known
-
-            def report(part: float, begin: float = begin, end: float = done) -> None:
-                tick(begin + part * (end - begin))
-
-            lengths = self.lengths(images, probabilities, pairs, report)
+            begin, done = done, done + (1 - done) / 2  # the number of rounds is unknown
+            lengths = self.lengths(images, probabilities, pairs, part_of(tick, begin, done))
             value = far[pairs[:, 0], pairs[:, 1]] + weight * lengths
             known[pairs[:, 0], pairs[:, 1]], exact[pairs[:, 0], pairs[:, 1]] = value, True
             if same:

@@ -1,23 +1,24 @@
-"""What a classifier sees of an image at one of its layers, and what it would say to other values there.
+"""The features of an image at a layer of a classifier, and the logits that the rest of the network makes of features.
 
-The penultimate layer is what goes into the last layer with weights: the features phi(x) of which the logits are, in
-most networks, an affine function W phi(x) + b, the *head*. It is found by running the network once and listening; any
-other module can be named by its path. The head is what the rest of the network makes of given features: the last layer
-alone where its output is the logits, else a run of the whole network in which the features are put in the place of its
-own. Where something passes by the features (a skip connection around them, say), they do not decide the logits: that
-is found by putting the features of one image into the run of another, and such a layer has no head.
+The penultimate layer is the input of the last layer with weights: the features phi(x) of which the logits are, in most
+networks, an affine function W phi(x) + b, the *head*. One run of the network finds it; any other module can be named by
+its path. The head maps features to logits: the last layer alone where its output is the logits, otherwise a run of the
+whole network in which the given features replace its own. Where a path bypasses the features, such as a skip
+connection, they do not determine the logits: a run of one image with the features of another shows that, and such a
+layer has no head.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import ExitStack
 from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
 
 from core.models.classifier import Classifier
 
@@ -28,7 +29,7 @@ _NAMED = 8  # modules named when one is not found
 class Features:
     """The values of one layer, as vectors.
 
-    The network is copied: what listens to its layers never hears a run of somebody else.
+    The network is copied, so that its hooks never see another thread's run.
 
     Args:
         classifier: any `core.models.classifier.Classifier`.
@@ -42,13 +43,15 @@ class Features:
     def __init__(self, classifier: Classifier, layer: str = "") -> None:
         self._classifier = classifier.to()
         self._modules = dict(self._classifier.module.named_modules())
-        probe = torch.rand(2, *classifier.input_shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-        self._probe = probe.to(classifier.device, classifier.dtype)
+        self._probe = torch.rand(
+            2, *classifier.input_shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64
+        ).to(classifier.device, classifier.dtype)
+        if layer and layer not in self._modules:
+            named = ", ".join([name for name in self._modules if name][-_NAMED:])
+            raise ValueError(f"expected the path of a layer, such as {named}, got {layer[:60]!r}")
+        self._inputs = not layer
         with torch.inference_mode():
-            if layer:
-                self._path, self._inputs = self._known(layer), False
-            else:
-                self._path, self._inputs = self._last_with_weights(), True
+            self._path = layer or self._last_with_weights()
             values, logits = self._listen(self._probe)
             self.shape = tuple(values.shape[1:])
             self._ends = self._inputs and self._is_last(values, logits)
@@ -56,7 +59,7 @@ class Features:
 
     @property
     def layer(self) -> str:
-        """Which layer, in words."""
+        """The name of the layer in words."""
         return f"{'input' if self._inputs else 'output'} of {self._path}"
 
     @property
@@ -93,8 +96,7 @@ class Features:
         if self._ends:
             found: Tensor = self._modules[self._path](values)
             return found
-        module = self._modules[self._path]
-        with _hooked(module, lambda inputs, output: values, self._inputs):
+        with _hooked(self._modules[self._path], lambda inputs, output: values, self._inputs):
             return self._classifier(self._probe[:1].expand(len(values), -1, -1, -1))
 
     def _listen(self, images: Tensor) -> tuple[Tensor, Tensor]:
@@ -114,29 +116,16 @@ class Features:
             )
         return values, logits
 
-    def _known(self, layer: str) -> str:
-        if layer not in self._modules:
-            names = [name for name in self._modules if name]
-            raise ValueError(f"expected the path of a layer, such as {', '.join(names[-_NAMED:])}, got {layer[:60]!r}")
-        return layer
-
     def _last_with_weights(self) -> str:
         """The module with weights of its own that is run last."""
         order: list[str] = []
-        weighted = [
-            (name, module)
-            for name, module in self._modules.items()
-            if name and next(module.parameters(recurse=False), None) is not None
-        ]
-        handles = [
-            module.register_forward_hook(lambda module, inputs, output, name=name: order.append(name))
-            for name, module in weighted
-        ]
-        try:
+        with ExitStack() as hooks:
+            for name, module in self._modules.items():
+                if name and next(module.parameters(recurse=False), None) is not None:
+                    hooks.enter_context(
+                        module.register_forward_hook(lambda module, inputs, output, name=name: order.append(name))
+                    )
             self._classifier(self._probe)
-        finally:
-            for handle in handles:
-                handle.remove()
         if not order:
             raise ValueError(
                 f"expected a network with layers, got {self._classifier.name}, a single one; choose pixels, logits or"
@@ -156,14 +145,8 @@ class Features:
         return again.shape == logits.shape and bool(close)
 
 
-@contextmanager
-def _hooked(module: nn.Module, hook: Callable[[Any, Any], Any], inputs: bool) -> Iterator[None]:
-    """Let `hook` hear, and where it returns something replace, what goes into a module or comes out of it."""
+def _hooked(module: nn.Module, hook: Callable[[Any, Any], Any], inputs: bool) -> RemovableHandle:
+    """Call `hook` with the input or the output of a module; a returned value replaces it."""
     if inputs:
-        handle = module.register_forward_pre_hook(lambda module, given: hook(given[0], None))
-    else:
-        handle = module.register_forward_hook(lambda module, given, output: hook(None, output))
-    try:
-        yield
-    finally:
-        handle.remove()
+        return module.register_forward_pre_hook(lambda module, given: hook(given[0], None))
+    return module.register_forward_hook(lambda module, given, output: hook(None, output))

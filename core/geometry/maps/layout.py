@@ -1,4 +1,4 @@
-"""From neighbours to places on a plane: the fuzzy graph of UMAP, and its layout.
+"""UMAP: the fuzzy graph of nearest neighbours, and its layout on a plane.
 
 Image i has k - 1 neighbours j at distances d_ij. With rho_i = min_j d_ij over those above 0, and sigma_i such that
 
@@ -8,9 +8,9 @@ the graph has the weight w_ij = exp(-max(0, d_ij - rho_i) / sigma_i) from i to j
 them. Two images at distance d on the map are taken to be joined with probability q = 1 / (1 + a d^(2b)), and the places
 minimise the cross-entropy of q against the weights, by sampling: that is umap-learn's part (one thread, seeded: the
 same bytes each time). It starts from the two first principal components, which are the same for every seed but for a
-little noise: what is far apart then stays so where the graph does not say otherwise.
+little noise, so that images far apart stay apart unless the graph joins them.
 
-Where NVIDIA's cuML is installed it lays out large sets instead, if on some of the images its map is as trustworthy.
+Where NVIDIA's cuML is installed it lays out large sets instead, if its map of a sample is as trustworthy.
 
 References: McInnes, Healy, Melville, UMAP: Uniform Manifold Approximation and Projection, arXiv 1802.03426; Kobak,
 Linderman, Initialization is critical for preserving global data structure, Nature Biotechnology 39, 2021.
@@ -83,8 +83,7 @@ def fuzzy_graph(distance: Float[Tensor, "n k"], index: Int64[Tensor, "n k"]) -> 
     rows = np.repeat(np.arange(n), k)
     joined = scipy.sparse.csr_matrix((weights.ravel(), (rows, index.numpy().ravel())), shape=(n, n))
     joined.eliminate_zeros()
-    union = joined + joined.T - joined.multiply(joined.T)
-    return scipy.sparse.csr_matrix(union)
+    return scipy.sparse.csr_matrix(joined + joined.T - joined.multiply(joined.T))
 
 
 def principal_start(vectors: Float[Tensor, "n d"], seed: int) -> np.ndarray:
@@ -111,8 +110,8 @@ def curve(min_dist: float, spread: float = 1.0) -> tuple[float, float]:
     """The a and b of q = 1 / (1 + a d^(2b)) that come nearest to 1 up to `min_dist`, then exp(-(d - min_dist)/spread).
 
     Args:
-        min_dist: how near images may lie on the map.
-        spread: over which distance they part.
+        min_dist: least distance of images on the map.
+        spread: distance over which they part.
 
     Returns:
         a and b.
@@ -165,7 +164,7 @@ def lay_out(
 
 
 def warm_up() -> None:
-    """Import umap-learn and have its layout compiled, which takes some seconds once for a process."""
+    """Import umap-learn and compile its layout, which takes some seconds once per process."""
     distance, index = nearest(torch.eye(8), torch.eye(8), 3, "euclidean", same=True)
     a, b = curve(0.1)
     lay_out(fuzzy_graph(distance, index), principal_start(torch.eye(8).double(), 0), a, b, 0, epochs=2)
@@ -199,13 +198,12 @@ def gpu_layout(
 
     def trust(places: np.ndarray) -> float:
         nothing = torch.full((len(some),), -1)
-        found = map_quality(
+        return map_quality(
             lambda rows: distances(some[rows.to(some.device)], some, metric),
             torch.from_numpy(np.ascontiguousarray(places, np.float32)),
             nothing,
             nothing,
-        )
-        return found.trustworthiness
+        ).trustworthiness
 
     options = {"n_neighbors": neighbours, "min_dist": min_dist, "random_state": seed}
     if trust(_by_cuml(some, options)) < trust(known) - _WORSE:

@@ -1,12 +1,11 @@
-"""A map of many images: each is a point on a plane, near those that it is near to in a space the classifier gives.
+"""A map of many images on a plane that preserves their neighbourhoods in a space given by the classifier.
 
-Images are compared in a space (`core.geometry.maps.spaces`): what the penultimate layer sees of them, their pixels,
-their logits. Each is joined to its nearest neighbours there, and the graph is laid out by UMAP
-(`core.geometry.maps.layout`). A map of so many dimensions cannot be true. It keeps neighbours, on the whole: the result
-says which share of them, and how many it invents. Distances between groups, sizes of groups, gaps and directions mean
-nothing.
+Images are compared in a space (`core.geometry.maps.spaces`): features of the penultimate layer, pixels, logits. Each is
+joined to its nearest neighbours there, and UMAP lays out the graph (`core.geometry.maps.layout`). No map of that many
+dimensions is faithful. It preserves most neighbours: the result gives the share that it keeps and that it invents.
+Distances between groups, sizes of groups, gaps and directions mean nothing.
 
-Other images are put on the map without moving those that are there (`core.geometry.maps.transform`).
+Further images are placed on the map without moving those already there (`core.geometry.maps.transform`).
 
 Reference: McInnes, Healy, Melville, UMAP: Uniform Manifold Approximation and Projection for dimension reduction, arXiv
 1802.03426.
@@ -17,7 +16,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -31,9 +30,9 @@ from core.geometry.maps.quality import map_quality, stability
 from core.geometry.maps.spaces import Space, SpaceName
 from core.geometry.maps.transform import anchored, distance_ratio, place
 from core.models.classifier import Classifier
-from core.result import Result, quantity
+from core.result import ClassifierResult, Result, quantity
 from core.runtime.cost import counted, spent
-from core.runtime.progress import OnProgress, silent
+from core.runtime.progress import OnProgress, part_of, silent
 
 _FEWEST = 4  # images
 _MOST = 20_000
@@ -41,7 +40,7 @@ _MOST = 20_000
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Placement(Result):
-    """Where m images belong on a map that is there; NaN where an image has no finite distance."""
+    """Places of m new images on a map; NaN where an image has no finite distance."""
 
     positions: np.ndarray = quantity("map", "image axis")
     ratio: np.ndarray = quantity("", "image")  # distance to the neighbours over what is typical: 1 as usual, 3 far off
@@ -50,8 +49,8 @@ class Placement(Result):
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class EmbeddingMap(Result):
-    """A map of n images, with what the classifier says of them and how faithful it is."""
+class EmbeddingMap(ClassifierResult):
+    """A map of n images with the classifier's predictions and the quality of the map."""
 
     positions: np.ndarray = quantity("map", "image axis")
     predicted: np.ndarray = quantity("", "image")  # class, -1 where a logit is not finite
@@ -82,8 +81,6 @@ class EmbeddingMap(Result):
     neighbours: int = quantity("")  # as UMAP counts them: the image itself is one
     scale: tuple[float, float] = quantity("", default=(1.0, 1.0))  # of the divergence: the largest of both lengths
     engine: str = quantity("", default="umap-learn")
-    num_classes: int = quantity("")
-    fingerprint: str = quantity("", default="")
     all_pairs: int = quantity("images", default=0)  # forwards of the divergence of all pairs, as published
 
     @property
@@ -99,10 +96,10 @@ class EmbeddingMap(Result):
         return min(10, (n - 1) // 2) / (n - 1)
 
     def transform(self, classifier: Classifier, images: Float[Tensor, "m c h w"]) -> Placement:
-        """Put images on the map; those that are there stay where they are.
+        """Place images on the map without moving those already there.
 
         Args:
-            classifier: the one that the map is of.
+            classifier: the classifier of the map.
             images: finite pixel values.
 
         Returns:
@@ -136,17 +133,17 @@ def embed(
         classifier: any `core.models.classifier.Classifier`.
         images: finite pixel values, nominally in [0, 1].
         space: what images are compared in, see `core.geometry.maps.spaces`.
-        seed: of the layout: the same one gives the same map.
+        seed: seed of the layout; the same seed gives the same map.
         layer: for features, the path of a module; "" for the penultimate layer.
-        neighbours: of each image, itself included, as UMAP counts them: few for detail, many for the whole.
-        min_dist: how near images may lie on the map, where 1 is the distance over which they part.
-        seeds: how many maps are made, to see what depends on the seed; the first one is shown.
-        labels: the true classes, for the agreement of neighbours; -1 where not known.
-        epochs: of the layout over all edges; None for umap-learn's own, 500 or 200.
+        neighbours: neighbours of each image, itself included, as UMAP counts them: few for detail, many for the whole.
+        min_dist: least distance of images on the map, where 1 is the distance over which they part.
+        seeds: number of maps, to measure the effect of the seed; the first one is shown.
+        labels: the true classes, for the agreement of neighbours; -1 where unknown.
+        epochs: epochs of the layout over all edges; None for umap-learn's default, 500 or 200.
         on_progress: called with the fraction done.
 
     Returns:
-        The map. `forwards` counts images put through the classifier; of the divergence, points between them too.
+        The map. `forwards` counts forward passes in images; for the divergence, points between images too.
 
     Raises:
         ValueError: if there are too few or too many images, or an option is not one of those above.
@@ -160,13 +157,16 @@ def embed(
         raise ValueError(f"expected 3 neighbours, a least distance in [0, 1] and a seed at least, got {came}")
     given = Space(classifier, space, layer)
     pixels = classifier.accept(images)
-    vectors, logits = given(pixels, lambda part: on_progress(0.2 * part))
+    vectors, logits = given(pixels, part_of(on_progress, 0.0, 0.2))
     if not bool(torch.isfinite(vectors).all()):
         raise ValueError(f"expected finite {given.words}, got NaN or infinity; choose another space, such as pixels")
-    near = _neighbours_of(classifier, given, pixels, vectors, logits, min(neighbours, n) - 1, seed, on_progress)
+    distance, index, far, lengths = _neighbours_of(
+        classifier, given, pixels, vectors, logits, min(neighbours, n) - 1, seed, on_progress
+    )
     a, b = curve(min_dist)
-    start = comparable(_first_guess(given, vectors, logits), given.metric)
-    graph = fuzzy_graph(near.distance, near.which)
+    said = logits.double().softmax(1).sqrt() if space == "divergence" else vectors
+    start = comparable(said, given.metric)
+    graph = fuzzy_graph(distance, index)
     maps, engine = [], "umap-learn"
     for number in range(seeds):
         on_progress(0.6 + 0.3 * number / seeds)
@@ -175,51 +175,33 @@ def embed(
         engine = "umap-learn" if laid is None else "cuML"
         maps.append(lay_out(graph, principal_start(start, own), a, b, own, epochs=epochs) if laid is None else laid)
     on_progress(0.9)
-    prediction = _prediction(logits)
+    answer = prediction(logits)
     known = torch.full((n,), -1) if labels is None else labels.cpu()
-    quality = map_quality(near.far, torch.from_numpy(maps[0]), known, torch.from_numpy(prediction.predicted), seed=seed)
+    quality = map_quality(far, torch.from_numpy(maps[0]), known, torch.from_numpy(answer.predicted), seed=seed)
     spread, common = stability(maps) if seeds > 1 else (np.full(n, math.nan), math.nan)
     return EmbeddingMap(
         positions=maps[0].astype(np.float64),
-        predicted=prediction.predicted,
-        confidence=prediction.confidence,
-        margin=prediction.margin,
+        **answer._asdict(),
         label=known.numpy().astype(np.int32),
         row=np.arange(n, dtype=np.int32),
         spread=spread,
         vectors=vectors.float().cpu().numpy(),
         logits=logits.float().cpu().numpy(),
-        trustworthiness=quality.trustworthiness,
-        continuity=quality.continuity,
-        neighbour_agreement=quality.neighbour_agreement,
-        correlation=quality.correlation,
-        label_agreement=quality.label_agreement,
-        predicted_agreement=quality.predicted_agreement,
+        **vars(quality),
         seed_agreement=common,
-        typical=float(near.distance.mean(1).median()),
+        typical=float(distance.mean(1).median()),
         a=a,
         b=b,
         space=space,
         layer=layer,
         space_words=given.words,
         neighbours=min(neighbours, n),
-        scale=near.scale,
         engine=engine,
         num_classes=classifier.num_classes,
         fingerprint=classifier.fingerprint,
-        all_pairs=near.all_pairs,
+        **lengths,
         **spent(),
     )
-
-
-class _Near(NamedTuple):
-    """The neighbours of each image, and distances to all."""
-
-    distance: Tensor  # (n, k)
-    which: Tensor  # (n, k) their numbers
-    far: Callable[[Tensor], Tensor]
-    scale: tuple[float, float] = (1.0, 1.0)
-    all_pairs: int = 0
 
 
 def _neighbours_of(
@@ -231,38 +213,34 @@ def _neighbours_of(
     count: int,
     seed: int,
     on_progress: OnProgress,
-) -> _Near:
-    def tick(part: float) -> None:
-        on_progress(0.2 + 0.4 * part)
-
+) -> tuple[Tensor, Tensor, Callable[[Tensor], Tensor], dict[str, Any]]:
+    """The (n, k) distances and numbers of neighbours, the distances of rows to all, and fields of the map."""
+    tick = part_of(on_progress, 0.2, 0.6)
     if given.name == "divergence":
         with torch.inference_mode():
             search = DivergenceSearch(classifier, pixels, logits, seed=seed)
             distance, index, known = search.nearest(pixels, logits, count, same=True, tick=tick)
-        return _Near(distance, index, known.__getitem__, search.scale, search.published())
+        return distance, index, known.__getitem__, {"scale": search.scale, "all_pairs": search.published()}
     distance, index = nearest(vectors, vectors, count, given.metric, same=True, on_progress=tick)
     there = comparable(vectors, given.metric)
-    return _Near(distance, index, lambda rows: distances(there[rows.to(there.device)], there, given.metric).cpu())
+    return distance, index, lambda rows: distances(there[rows.to(there.device)], there, given.metric).cpu(), {}
 
 
-def _first_guess(given: Space, vectors: Tensor, logits: Tensor) -> Tensor:
-    """The vectors whose principal components a layout starts from; of the divergence, what the model says."""
-    return logits.double().softmax(1).sqrt() if given.name == "divergence" else vectors
+class Prediction(NamedTuple):
+    """The predicted class of each row, its probability, and the margin."""
 
-
-class _Prediction(NamedTuple):
     predicted: np.ndarray
     confidence: np.ndarray
     margin: np.ndarray
 
 
-def _prediction(logits: Tensor) -> _Prediction:
+def prediction(logits: Float[Tensor, "n k"]) -> Prediction:
     """Class, probability and margin; -1 and NaN where a logit is not finite."""
     exact = logits.double().cpu()
     finite = torch.isfinite(exact).all(1)
     top = exact.nan_to_num().topk(2, 1).values
     confidence, label = exact.nan_to_num().softmax(1).max(1)
-    return _Prediction(
+    return Prediction(
         label.where(finite, -1).int().numpy(),
         confidence.where(finite, torch.nan).numpy(),
         (top[:, 0] - top[:, 1]).where(finite, torch.nan).numpy(),
@@ -270,11 +248,11 @@ def _prediction(logits: Tensor) -> _Prediction:
 
 
 class Placer:
-    """Puts images, or vectors of the space, on a map that is there.
+    """Places images, or vectors of the space, on an existing map.
 
     Args:
         found: the map.
-        classifier: the one that it is of.
+        classifier: the classifier of the map.
 
     Raises:
         ValueError: if the classifier is another one.
@@ -319,12 +297,12 @@ class Placer:
             positions=anchored(places, self._positions, *self._told_apart(vectors, logits, distance, index)).numpy(),
             ratio=distance_ratio(distance, self.map.typical).numpy(),
             neighbours=index.numpy(),
-            predicted=_prediction(logits).predicted,
+            predicted=prediction(logits).predicted,
             **spent(),
         )
 
     def _told_apart(self, vectors: Tensor, logits: Tensor, distance: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
-        """The nearest images by what tells them apart best: where the metric is blind, several lie at distance 0."""
+        """The nearest images in a finer metric, because several may lie at distance 0 in the map's own."""
         here, there = vectors, self._vectors
         if self.map.space == "probabilities":  # of sure answers all are alike
             here, there = logits, torch.from_numpy(self.map.logits).to(logits.device)
@@ -335,7 +313,7 @@ class Placer:
         return distance.where(known[:, None], torch.nan), index
 
     def places_of(self, vectors: Float[Tensor, "m d"], steps: int) -> Float[Tensor, "m 2"]:
-        """Where vectors of the space that belong to no image come to; not of the divergence, where there are none.
+        """Places of vectors of the space that belong to no image; the divergence has no such vectors.
 
         Args:
             vectors: of the space.

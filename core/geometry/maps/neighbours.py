@@ -41,9 +41,9 @@ def distances(queries: Float[Tensor, "m d"], references: Float[Tensor, "n d"], m
     """All distances between two sets of comparable vectors.
 
     Args:
-        queries: as `comparable` returns them.
-        references: likewise.
-        metric: that they were made comparable for.
+        queries: vectors as `comparable` returns them.
+        references: vectors as `comparable` returns them.
+        metric: the metric passed to `comparable`.
 
     Returns:
         Distances in the unit of the vectors, or cosine distances.
@@ -68,9 +68,9 @@ def nearest(
     Args:
         queries: finite vectors.
         references: finite vectors.
-        count: how many to find.
-        metric: how to compare.
-        same: whether the queries are the references: then none is its own neighbour.
+        count: number of neighbours.
+        metric: the metric.
+        same: whether the queries are the references; then no vector is its own neighbour.
         on_progress: called with the fraction done.
 
     Returns:

@@ -1,4 +1,4 @@
-"""Rows of images on a map: what a corruption, an attack or a walk does to an image, or the plane of a slice as a net.
+"""Sequences of images on a map: the path of a corruption, an attack or a walk, or the plane of a slice as a net.
 
 Each image is placed as a new one is (`core.geometry.maps.transform`), so a path shows near which images of the map it
 comes, step by step, not where it lies in the space. A straight line of images becomes jumps from group to group: a step
@@ -18,7 +18,7 @@ from torch import Tensor
 
 from core.geometry.maps.maps import EmbeddingMap, Placer
 from core.models.classifier import Classifier
-from core.result import Context, Number, Result, quantity
+from core.result import ClassifierResult, Context, Number, quantity
 from core.runtime.cost import counted, spent
 
 _JUMP = 3.0  # median steps
@@ -26,7 +26,7 @@ _LEAST_JUMP = 0.05  # of the map's radius: shorter steps are none, however still
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class MapPaths(Result):
+class MapPaths(ClassifierResult):
     """Paths of images on a map; NaN behind the end of a shorter one."""
 
     positions: np.ndarray = quantity("map", "path step axis")
@@ -38,16 +38,13 @@ class MapPaths(Result):
     home: np.ndarray = quantity("map", "image axis")  # the images of the map
     home_predicted: np.ndarray = quantity("", "image")
     home_row: np.ndarray = quantity("", "image")
-    num_classes: int = quantity("")
-    fingerprint: str = quantity("", default="")
 
     def pieces(self) -> tuple[np.ndarray, ...]:
         """The paths as lines (points, 2), cut at jumps; a place that no line reaches is left out."""
         lines = []
         for positions, jumps in zip(self.positions, self.jumps, strict=True):
             known = positions[np.isfinite(positions[:, 0])]
-            cuts = np.flatnonzero(jumps[: len(known)])
-            lines += [piece for piece in np.split(known, cuts) if len(piece) > 1]
+            lines += [piece for piece in np.split(known, np.flatnonzero(jumps[: len(known)])) if len(piece) > 1]
         return tuple(lines)
 
     def leaps(self) -> tuple[np.ndarray, ...]:
@@ -75,14 +72,14 @@ def map_paths(
     kind: str = "",
     tick: Callable[[float], None] = lambda part: None,
 ) -> MapPaths:
-    """Place rows of images on a map.
+    """Place sequences of images on a map.
 
     Args:
-        classifier: the one that the map is of.
+        classifier: the classifier of the map.
         found: the map.
-        paths: each a row of images, in order; of any lengths above 0.
-        names: of the paths; none or one each.
-        kind: what they are, in a word.
+        paths: sequences of images, of any lengths above 0.
+        names: names of the paths; none or one each.
+        kind: kind of the paths, in a word.
         tick: called with the fraction done.
 
     Returns:
@@ -122,7 +119,6 @@ def map_paths(
 
 
 def _jumps(positions: np.ndarray, radius: float) -> np.ndarray:
-    """Which steps are jumps."""
     jumps = np.zeros(positions.shape[:2], bool)
     steps = np.linalg.norm(np.diff(positions, axis=1), axis=2)
     moved = steps[np.isfinite(steps) & (steps > 0)]

@@ -1,4 +1,4 @@
-"""How faithful a map is: whose neighbours it keeps, invents and loses.
+"""How faithful a map is: which neighbours it keeps, invents and loses.
 
 Let U_k(i) be the k nearest images of i in the map, V_k(i) those in the space that was mapped, r(i, j) the rank of j
 among all others by distance from i in that space, and s(i, j) its rank in the map. Then
@@ -63,12 +63,12 @@ def map_quality(
     """Compare a map with the space it is of.
 
     Args:
-        far: the distances in the space from images with these numbers to all.
-        positions: in the map.
-        labels: the class of each image, -1 where it is not known: such images are left out of its agreement.
-        predicted: the class the model says, -1 where it is not defined.
-        neighbours: k; at most as many as are fewer than half of the images are looked at.
-        seed: of the images whose pairs are correlated.
+        far: maps numbers of images to their distances, in the space, to all images.
+        positions: positions on the map.
+        labels: the class of each image; -1 where unknown: such images are left out of the agreement.
+        predicted: the predicted class, -1 where undefined.
+        neighbours: k; at most fewer than half of the images.
+        seed: seed of the images whose pairs are correlated.
 
     Returns:
         The numbers.
@@ -88,8 +88,8 @@ def map_quality(
         invented += float((there - k).clamp(min=0)[here <= k].sum())
         lost += float((here - k).clamp(min=0)[there <= k].sum())
         kept += float(((there <= k) & (here <= k)).sum()) - len(rows)  # each is its own nearest
-        near_there.append(_first(there, k))
-        near_here.append(_first(here, k))
+        near_there.append(there.argsort(dim=1)[:, 1 : k + 1])
+        near_here.append(here.argsort(dim=1)[:, 1 : k + 1])
     if not widest:  # all images are the same one: none is nearer than another
         return _NOTHING
     worst = n * k * (2 * n - 3 * k - 1) / 2
@@ -109,11 +109,6 @@ def _ranks(far: Tensor, rows: Tensor) -> Tensor:
     far = far.clone()
     far[torch.arange(len(rows)), rows] = -torch.inf
     return far.argsort(dim=1, stable=True).argsort(dim=1)
-
-
-def _first(ranks: Tensor, k: int) -> Tensor:
-    """The numbers of the k nearest."""
-    return ranks.argsort(dim=1)[:, 1 : k + 1]
 
 
 def _label_agreement(labels: Tensor, in_map: Tensor, in_space: Tensor) -> tuple[float, float, float]:
@@ -171,5 +166,4 @@ def stability(maps: Sequence[np.ndarray], *, neighbours: int = 10) -> tuple[np.n
     k = min(neighbours, len(centred[0]) - 1)
     rows = torch.arange(len(centred[0]))
     near = [_ranks(torch.cdist(*(torch.from_numpy(one),) * 2), rows) <= k for one in centred]
-    common = [float((near[0] & other).sum() - len(rows)) / (k * len(rows)) for other in near[1:]]
-    return spread, float(np.mean(common))
+    return spread, float(np.mean([float((near[0] & other).sum() - len(rows)) / (k * len(rows)) for other in near[1:]]))

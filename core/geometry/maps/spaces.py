@@ -1,4 +1,4 @@
-"""The spaces that images are compared in: as vectors, with a metric, and from vectors back to what the model says.
+"""Spaces in which images are compared: vectors, a metric, and the map from vectors back to logits.
 
 | space | vector of an image | metric |
 | --- | --- | --- |
@@ -6,7 +6,7 @@
 | pixels | the image itself | Euclidean, ℓ2 over pixels |
 | logits | its logits | Euclidean |
 | probabilities | square roots of its probabilities | Euclidean: sqrt(2) times the Hellinger distance |
-| divergence | the image itself | of pixels and of what the model says in between, see `core.geometry.maps.divergence` |
+| divergence | the image itself | of pixels and of predictions in between, see `core.geometry.maps.divergence` |
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class Space:
 
     @property
     def metric(self) -> Metric:
-        """How vectors are compared; of "divergence" what its Euclidean part compares."""
+        """The metric of the vectors; for "divergence" that of its Euclidean part."""
         return "cosine" if self.name == "features" else "euclidean"
 
     @property
@@ -58,7 +58,7 @@ class Space:
 
     @property
     def answers(self) -> bool:
-        """Whether vectors of this space say what the model says."""
+        """Whether vectors of this space determine the logits."""
         return self._features is None or self._features.has_head
 
     def __call__(
@@ -91,16 +91,16 @@ class Space:
         return pixels.flatten(1), logits
 
     def answer(self, vectors: Float[Tensor, "n d"]) -> Float[Tensor, "n k"]:
-        """What the model says at vectors of this space, be they of an image or not.
+        """The logits at vectors of this space, whether or not they belong to an image.
 
         Args:
-            vectors: of this space.
+            vectors: vectors of this space.
 
         Returns:
-            Logits; of probabilities their logarithms, which have the same softmax.
+            Logits; for probabilities their logarithms, which have the same softmax.
 
         Raises:
-            ValueError: if the layer does not decide the logits.
+            ValueError: if the layer does not determine the logits.
         """
         given = vectors.to(self._classifier.device, self._classifier.dtype)
         with torch.inference_mode():

@@ -1,4 +1,4 @@
-"""Where new images belong on a map that is there: by their neighbours among the images of the map.
+"""Places of new images on an existing map, by their neighbours among its images.
 
 A new image has its k nearest images j of the map at distances d_j, and to each the weight w_j = exp(-d_j / sigma), with
 sigma such that the weights add up to log2 k. It starts at the weighted mean of their places y_j and moves downhill on
@@ -6,8 +6,7 @@ sigma such that the weights add up to log2 k. It starts at the weighted mean of 
     sum_j (w_j / sum w) [-log q(|y - y_j|)  -  5 mean_i log(1 - q(|y - y_i|))],    q(d) = 1 / (1 + a d^(2b)),
 
 the second mean over the images of the map: umap-learn's own objective for new images, with its sampling of that mean
-replaced by the mean itself. So the same image comes to the same place, whatever else is placed with it, and places
-depend on no seed.
+replaced by the mean itself. So an image gets the same place whatever is placed with it, and no seed matters.
 
 An image of the map stays where it is, and what is nearly that image comes near: where the nearest image is much nearer
 than the others, d_1 / mean_{j>1} d_j = r < 1/2, the place is drawn to y_1 by the share 1 - (2 r)², and is y_1 itself
@@ -31,7 +30,7 @@ _STEPS = 100
 _STRIDE = 0.25  # of the first step, falling to 0: as in umap-learn's transform
 _REPULSION = 5.0  # negative samples per edge there
 _CLIP = 4.0
-_FIELD = 1000  # images that repel: of more, every so-manieth
+_FIELD = 1000  # images that repel; larger maps are thinned to this number
 _TINY = 1e-12
 _ALIKE = 0.5  # r of near duplicates; of two photographs it is 0.7 or more
 _ROUNDING = 1e-3  # r of the image itself, computed in another batch
@@ -98,7 +97,7 @@ def anchored(
     distance: Float[Tensor, "m k"],
     index: Int64[Tensor, "m k"],
 ) -> Float[Tensor, "m 2"]:
-    """Draw what is, or nearly is, an image of the map to where that image is.
+    """Move images that are, or nearly are, images of the map to the places of those.
 
     Args:
         places: as `place` finds them.
@@ -117,11 +116,11 @@ def anchored(
 
 
 def distance_ratio(distance: Float[Tensor, "m k"], typical: float) -> Float[Tensor, " m"]:
-    """How far new images are from their neighbours, beside the images of the map.
+    """How far new images are from their neighbours, relative to the images of the map.
 
     Args:
         distance: distances to the nearest images of the map.
-        typical: the median, over the images of the map, of the mean distance to as many neighbours.
+        typical: the median, over the images of the map, of their mean distance to the same number of neighbours.
 
     Returns:
         1 for as far as usual; infinite where the images of the map coincide and a new one does not.

@@ -1,14 +1,14 @@
-"""Ways between images on which the predicted class never changes: are two images in one connected region?
+"""Paths between images on which the predicted class never changes: are two images in one connected region?
 
 The region of a class k is {x : F(x) > 0}, F = f_k - max_{j != k} f_j. A path between two images of it is a chain of
-straight segments that stay inside. It is built from the straight segment: where one leaves the region, its middle is
-moved into the region (DeepFool, aimed at k) and becomes an anchor, and both halves are looked at in turn. A level of
-this is one batch: all segments of all pairs are checked together, and all middles moved together. Where a middle does
-not shorten the gap it was to close, it is tried again from places around it; where that fails too, trees search for a
-way around (`core.geometry.regions.rrt_connect`).
+straight segments that stay inside. It is built from the straight segment: where a segment leaves the region, its middle
+is moved into the region (DeepFool, aimed at k) and becomes an anchor, and both halves are checked in turn. A level of
+this is one batch: all segments of all pairs are checked together, and all middles are moved together. Where a middle
+does not shorten its gap, the search restarts from points around it; where that fails too, trees search for a way around
+(`core.geometry.regions.rrt_connect`).
 
-A path found is evidence at a stated resolution (`core.geometry.regions.segments`). A path not found is none of the
-contrary: the construction and its budget may have missed a way. No result of this says that a region is disconnected.
+A path found is evidence at a stated resolution (`core.geometry.regions.segments`). A path not found is no evidence of
+the contrary: the construction and its budget may have missed one. No result proves that a region is disconnected.
 
 Reference: Fawzi, Moosavi-Dezfooli, Frossard, Soatto, Classification regions of deep neural networks, 2017 (arXiv
 1705.09552), whose recursion is the first part of this; also in Empirical study of the topology and geometry of deep
@@ -31,8 +31,8 @@ from torch import Tensor
 from core.geometry.boundary.relabel import RegionMargin
 from core.geometry.regions.recursive_bisection import BUDGET, FOUND, STALLED, Growth, Limits
 from core.models.classifier import Classifier
-from core.result import Result, quantity
-from core.runtime.batches import engine_mode
+from core.result import ClassifierResult, quantity
+from core.runtime.batches import Chunks, engine_mode
 from core.runtime.cost import counted, spent
 from core.runtime.progress import OnProgress, silent
 
@@ -52,7 +52,7 @@ _MOST_VALUES = 1 << 24  # pixels of the ends of a chunk of pairs: its anchors ar
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class RegionPaths(Result):
+class RegionPaths(ClassifierResult):
     """Paths between n pairs of images inside the region of their class; NaN where none was found."""
 
     verdict: np.ndarray = quantity("", "n")  # "path found" or "not found"
@@ -78,9 +78,7 @@ class RegionPaths(Result):
     levels: np.ndarray = quantity("", "n")  # rounds of the construction
     source_class: np.ndarray = quantity("", "n")  # of the start, -1 where undefined
     end_class: np.ndarray = quantity("", "n")
-    num_classes: int = quantity("")
     seed: int = quantity("")
-    fingerprint: str = quantity("", default="")
 
     @property
     def found(self) -> np.ndarray:
@@ -119,17 +117,17 @@ def connect(
             where the margin could vanish between samples, down to 2^-7 of it.
         max_levels: rounds of splitting before a pair is given up.
         max_anchors: corners of a pair before it is given up.
-        restarts: places around a middle that did not shorten its gap from which to try again.
+        restarts: points around a middle that did not shorten its gap from which to try again.
         search: rounds in which trees grow around a gap; 0 for no such search.
         overshoot: how much longer steps into the region are than to its linearised boundary.
-        seed: of restarts and searches.
-        on_progress: called with the fraction done: of pairs that are decided, as far as that is known.
+        seed: seed of restarts and searches.
+        on_progress: called with the fraction of pairs that are decided.
 
     Returns:
         The paths. `forwards` and `gradients` count forward and backward passes of the classifier, in images.
 
     Raises:
-        ValueError: if there is no pair, an end is missing, or an option is not one of those above.
+        ValueError: if there is no pair, an end is missing, or an option is out of range.
         ImageError: if a value is not finite or the shape is not the classifier's.
 
     Reference:
@@ -160,8 +158,6 @@ def connect(
 
 
 class _Table:
-    """The rows of the result while they are being found."""
-
     def __init__(self, margin: RegionMargin, limits: Limits, starts: Tensor, ends: Tensor) -> None:
         self._margin, self._limits = margin, limits
         self._ends = torch.stack([starts, ends], 1)  # n 2 c h w
@@ -171,23 +167,20 @@ class _Table:
         count = len(starts)
         self._status = np.full(count, "undefined", dtype="<U15")
         self._status[((self._source >= 0) & (self._end >= 0)).cpu().numpy()] = "other class"
-        names = ("length", "min_margin", "resolution", "headroom")
-        self._numbers = {name: np.full(count, np.nan) for name in names}
+        self._numbers = {name: np.full(count, np.nan) for name in (("length", "min_margin", "resolution", "headroom"))}
         self._counts = {name: np.zeros(count, np.int32) for name in ("segments", "checked", "samples", "levels")}
         self._paths: dict[int, tuple[np.ndarray, np.ndarray]] = {}
 
     def fill(self, on_progress: OnProgress) -> None:
-        """Connect all pairs whose ends have one class, as many at a time as memory allows."""
+        """Connect all pairs whose ends have the same class, in chunks that fit in memory."""
         rows = ((self._source == self._end) & (self._source >= 0)).nonzero()[:, 0]
         at_ends = self._margin(self._ends[rows].flatten(0, 1), self._source[rows].repeat_interleave(2)).view(-1, 2)
         inside = (at_ends > self._margin.zero).all(1)
         self._status[rows[~inside].cpu().numpy()] = "on the boundary"
         rows = rows[inside]
-        size = max(1, _MOST_VALUES // self._ends[0].numel())
-        for start in range(0, len(rows), size):
-            chunk = rows[start : start + size]
-            begun, share = start / len(rows), len(chunk) / len(rows)
-            self._connect(chunk, _part_of(on_progress, begun, share))
+        Chunks(_MOST_VALUES, each=self._ends[0].numel())(
+            len(rows), lambda part, tick: self._connect(rows[part], tick), on_progress
+        )
 
     def _connect(self, rows: Tensor, tick: Callable[[float], None]) -> None:
         growth = Growth(self._margin, self._limits, self._ends[rows], self._source[rows])
@@ -205,13 +198,11 @@ class _Table:
             self._status[row] = "searched" if bool(growth.searched[place]) else straight
             self._paths[row] = images.cpu().numpy(), margins.cpu().numpy()
             self._counts["segments"][row] = len(images) - 1
-            legs = (images[1:] - images[:-1]).double().flatten(1).norm(dim=1)
-            self._numbers["length"][row] = float(legs.sum())
+            self._numbers["length"][row] = float((images[1:] - images[:-1]).double().flatten(1).norm(dim=1).sum())
             for name, values in growth.numbers.items():
                 self._numbers[name][row] = float(values[place])
 
     def arrays(self) -> dict[str, Any]:
-        """All arrays of `RegionPaths`."""
         count = len(self._ends)
         ends = self._ends.cpu().numpy()
         missing = np.full(2, np.nan, ends.dtype)
@@ -233,7 +224,3 @@ class _Table:
             **self._numbers,
             **self._counts,
         }
-
-
-def _part_of(on_progress: OnProgress, begun: float, share: float) -> Callable[[float], None]:
-    return lambda part: on_progress(begun + part * share)

@@ -1,4 +1,4 @@
-"""The growth of paths inside regions: which segments are still open, and how their middles become anchors.
+"""Recursive bisection of paths inside regions: open segments are checked, and their middles become anchors.
 
 Every pair of images has a chain of vertices, at first both images. An open segment is checked; where it leaves the
 region, a middle inside the region splits it into two open ones. See `core.geometry.regions.connect`.
@@ -60,9 +60,9 @@ class Growth:
     """The chains of some pairs.
 
     Args:
-        margin: the signed margin, and the count of what it costs.
+        margin: the signed margin, which counts its passes.
         limits: the options.
-        ends: both images of each pair, of its class.
+        ends: both images of each pair, of the same class.
         classes: that class.
     """
 
@@ -134,7 +134,7 @@ class Growth:
             self.numbers[name] = self.numbers[name].scatter_reduce(0, pair, values[held], worst)
 
     def _split(self, segments: _Segments) -> None:
-        """Middles inside the region make two segments of one; a segment without such a middle is a gap."""
+        """Split segments at middles inside the region; a segment without such a middle is a gap."""
         first, second = self._vertices[segments.first], self._vertices[segments.second]
         lengths = (second - first).flatten(1).norm(dim=1)
         middle, margins, good = self._middles(segments, (first + second) / 2, lengths, self._limits.overshoot)
@@ -147,7 +147,7 @@ class Growth:
     def _middles(
         self, segments: _Segments, at: Images, lengths: Tensor, overshoot: float
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Places near these that are inside, their margins, and which of them shorten their segments."""
+        """Points near these that are inside, their margins, and which of them shorten their segments."""
         found = enter(
             self._margin,
             at,
@@ -157,8 +157,7 @@ class Growth:
             overshoot=overshoot,
         )
         found = deepen(self._margin, found, self._classes[segments.pair], _DEPTH * lengths)
-        longer = self._longer(segments, found.images)
-        return found.images, found.margin, found.inside & (longer <= _SHRINKS * lengths)
+        return found.images, found.margin, found.inside & (self._longer(segments, found.images) <= _SHRINKS * lengths)
 
     def _longer(self, segments: _Segments, middle: Tensor) -> Tensor:
         """The length of the longer part of each segment that is split there."""
@@ -166,7 +165,7 @@ class Growth:
         return torch.maximum(*parts)
 
     def _restart(self, segments: _Segments, lengths: Tensor, good: Tensor, middle: Tensor, margins: Tensor) -> None:
-        """Try again from places around the middles that did not do; the one that shortens a segment most is taken."""
+        """Try again from points around the middles that failed; keep the one that shortens a segment most."""
         rows = (~good).nonzero()[:, 0]
         again = segments.rows(rows)
         centre = (self._vertices[again.first] + self._vertices[again.second]) / 2
@@ -184,7 +183,7 @@ class Growth:
             middle[chosen], margins[chosen], good[chosen] = images[better], margin[better], True
 
     def _insert(self, segments: _Segments, middle: Tensor, margins: Tensor) -> None:
-        """New vertices in the middle of segments, whose halves are open now."""
+        """Insert vertices in the middle of segments; both halves become open."""
         new = torch.arange(len(middle), device=middle.device) + len(self._vertices)
         self._vertices = torch.cat([self._vertices, middle])
         self._margins = torch.cat([self._margins, margins])
@@ -208,12 +207,12 @@ class Growth:
         self._forget()
 
     def _forget(self) -> None:
-        """Nothing more is done for pairs that are decided."""
+        """Drop open segments and gaps of decided pairs."""
         self._open = self._open.rows(self.outcome[self._open.pair] == GROWING)
         self._gaps = self._gaps.rows(self.outcome[self._gaps.pair] == GROWING)
 
     def _search(self) -> None:
-        """Look for ways around the gaps that are left; corners become vertices, a gap without a way ends its pair."""
+        """Search for ways around the remaining gaps; corners become vertices, a gap without a way ends its pair."""
         gaps = self._gaps
         self._gaps = gaps.rows(gaps.pair[:0])
         if not len(gaps.pair):
@@ -234,7 +233,7 @@ class Growth:
         self._forget()
 
     def _chain(self, gap: _Segments, corners: Tensor) -> None:
-        """Corners between both ends of one gap; the segments between them are open now."""
+        """Insert corners between both ends of one gap; the segments between them become open."""
         count = len(corners)
         new = torch.arange(count, device=corners.device) + len(self._vertices)
         pair = gap.pair.expand(count)

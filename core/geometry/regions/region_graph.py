@@ -1,4 +1,4 @@
-"""Which images of a set are joined by paths inside the region of their class: the component graph.
+"""The component graph: which images of a set are joined by paths inside the region of their class.
 
 Images are nodes; a path found between two of one predicted class is an edge (`core.geometry.regions.connect`). Images
 joined by a chain of edges lie in one connected region, up to the resolution of the paths. The number of components of a
@@ -22,7 +22,7 @@ from torch import Tensor
 
 from core.geometry.regions.connect import RegionPaths, connect
 from core.models.classifier import Classifier
-from core.result import Context, Number, Result, quantity
+from core.result import ClassifierResult, Context, Number, quantity
 from core.runtime.cost import counted, spent
 from core.runtime.progress import OnProgress, silent
 
@@ -32,7 +32,7 @@ _OF_STATUS = {"straight": _STRAIGHT, "bent": _BENT, "searched": _SEARCHED}
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class RegionGraph(Result):
+class RegionGraph(ClassifierResult):
     """Paths between all pairs of m images of one predicted class, and the components they make."""
 
     outcome: np.ndarray = quantity("", "image image")  # place in OUTCOMES; symmetric, "straight" on the diagonal
@@ -45,21 +45,17 @@ class RegionGraph(Result):
     resolution: float = quantity("ℓ2 pixel", default=float("nan"))  # widest gap between samples of any path
     pairs: int = quantity("", words="pairs of one class")  # of one class
     tried: int = quantity("", words="pairs tried")  # of these, so far
-    num_classes: int = quantity("")
     seed: int = quantity("")
-    fingerprint: str = quantity("", default="")
 
     @property
     def found(self) -> int:
         """Pairs with a path."""
-        upper = np.triu(self.outcome, 1)
-        return int(np.isin(self.outcome[np.triu_indices_from(upper, 1)], (_STRAIGHT, _BENT, _SEARCHED)).sum())
+        return int(np.isin(self.outcome[np.triu_indices_from(self.outcome, 1)], (_STRAIGHT, _BENT, _SEARCHED)).sum())
 
     @property
     def missing(self) -> np.ndarray:
         """(m, 2) pairs tried without a path."""
-        pairs: np.ndarray = np.argwhere(np.triu(self.outcome == _MISSING, 1))
-        return pairs
+        return np.argwhere(np.triu(self.outcome == _MISSING, 1))
 
     @property
     def components(self) -> dict[int, int]:
@@ -110,7 +106,7 @@ def region_graph(
         The graph.
 
     Raises:
-        ValueError: if there are fewer than two images, the chunk is below 1, or an option is refused by `connect`.
+        ValueError: if there are fewer than two images, the chunk is below 1, or `connect` refuses an option.
         ImageError: if a value is not finite or the shape is not the classifier's.
     """
     pixels = classifier.accept(images)
@@ -121,24 +117,24 @@ def region_graph(
         on_progress(start / len(graph.pairs), graph.result(classifier, seed) if start else None)
         pairs = graph.pairs[start : start + chunk]
         first, second = torch.as_tensor(pairs, device=pixels.device).unbind(1)
-        found = connect(
-            classifier,
-            pixels[first],
-            pixels[second],
-            step=step,
-            max_levels=max_levels,
-            max_anchors=max_anchors,
-            restarts=restarts,
-            search=search,
-            seed=seed,
+        graph.enter(
+            pairs,
+            connect(
+                classifier,
+                pixels[first],
+                pixels[second],
+                step=step,
+                max_levels=max_levels,
+                max_anchors=max_anchors,
+                restarts=restarts,
+                search=search,
+                seed=seed,
+            ),
         )
-        graph.enter(pairs, found)
     return graph.result(classifier, seed)
 
 
 class _Graph:
-    """The graph while it fills."""
-
     def __init__(self, classifier: Classifier, pixels: Tensor) -> None:
         predicted = classifier.predict(pixels)
         self._class, self._confidence = predicted.label.astype(np.int32), predicted.confidence
@@ -153,7 +149,6 @@ class _Graph:
         self._tried = 0
 
     def enter(self, pairs: np.ndarray, found: RegionPaths) -> None:
-        """These pairs were tried."""
         both = np.concatenate([pairs, pairs[:, ::-1]])
         code = np.array([_OF_STATUS.get(word, _MISSING) for word in found.status.tolist()], np.int8)
         for table, values in (
@@ -169,7 +164,6 @@ class _Graph:
         self._tried += len(pairs)
 
     def result(self, classifier: Classifier, seed: int) -> RegionGraph:
-        """What is known by now."""
         count = len(self._class)
         roots = [self._joined[k] for k in range(count)]
         numbers = {root: number for number, root in enumerate(dict.fromkeys(roots))}

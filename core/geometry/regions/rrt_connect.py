@@ -1,13 +1,12 @@
-"""Around a corner: two trees that grow inside a region from the two sides of a gap until they meet.
+"""RRT-connect: two trees grow inside a region from both sides of a gap until they meet.
 
 Splitting a gap at its middle fails where the nearest point of the region lies back on one of its own sides, as between
-the arms of a U. Then a tree is grown from each side (RRT-connect): towards a random point from the nearest node of one
-tree, as far as samples of the way stay in the region; from every node won the other tree reaches for it in the same
-way.
+the arms of a U. Then a tree grows from each side: from its nearest node towards a random point, as far as samples of
+the way stay in the region; then the other tree grows towards each new node in the same way.
 
-In thousands of dimensions almost every random direction is one that the margin does not feel. So the search stays in
-the affine subspace through both sides that is spanned by the gap and by gradients of the margin around it: what the
-classifier is sensitive to there.
+In thousands of dimensions the margin hardly depends on almost every random direction. So the search stays in the affine
+subspace through both sides that is spanned by the gap and by gradients of the margin around it, the directions to which
+the classifier is sensitive there.
 
 Reference: Kuffner, LaValle, RRT-Connect: An efficient approach to single-query path planning, ICRA 2000.
 """
@@ -51,10 +50,10 @@ class TreeSearch:
     """The search for ways across gaps, all of them at once.
 
     Args:
-        margin: the signed margin, and the count of what it costs.
-        gaps: what to bridge.
-        seed: of random points; gaps share them, so that a gap's way does not depend on the others.
-        iterations: of growth, before a gap is given up.
+        margin: the signed margin, which counts its passes.
+        gaps: the gaps to bridge.
+        seed: seed of the random points; gaps share them, so that the way across a gap does not depend on the others.
+        iterations: iterations of growth before a gap is given up.
     """
 
     def __init__(self, margin: RegionMargin, gaps: Gaps, seed: int, iterations: int) -> None:
@@ -133,7 +132,7 @@ class TreeSearch:
         return middle + torch.einsum("nr,nrd->nd", at, self._axes[rows]).view_as(middle)
 
     def _grow(self, tree: _Tree, rows: Tensor, drawn: Tensor, size: Tensor) -> tuple[Tensor, Tensor]:
-        """One step from the nearest nodes towards random points; numbers of the new nodes and which exist."""
+        """Grow from the nearest nodes towards random points; numbers of the new nodes, and which exist."""
         length = self._length[rows]
         aims = drawn * self._axes[rows].any(2)[:, None]  # along the axes that this gap has
         aims = aims / aims.norm(dim=2, keepdim=True) * size * length[:, None, None]
@@ -148,7 +147,7 @@ class TreeSearch:
     def _reach(
         self, grown: _Tree, other: _Tree, rows: Tensor, new: tuple[Tensor, Tensor]
     ) -> list[tuple[int, int, int]]:
-        """From the other tree towards the new nodes, as far as it gets: the gaps where it got there."""
+        """Grow the other tree towards the new nodes; the gaps in which it reaches one."""
         numbers, exist = new
         ends = grown.at(rows, numbers)
         near, nodes = other.nearest(rows, ends)
@@ -163,7 +162,7 @@ class TreeSearch:
         return [(row, mine, yours) for hit, row, mine, yours in found if hit]
 
     def _bridge(self, trees: tuple[_Tree, _Tree], row: int, meeting: tuple[int, int] | None) -> Bridge:
-        """The corners between both sides, without those that can be cut."""
+        """The corners between both sides, without those that a straight segment can skip."""
         if meeting is None:
             return Bridge(False, self._middle[:0])
         left, right = (tree.branch(row, node) for tree, node in zip(trees, meeting, strict=True))

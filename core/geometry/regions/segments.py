@@ -1,11 +1,11 @@
-"""Does a straight segment stay inside a region? Samples, closer together where the margin could vanish between them.
+"""Check whether straight segments stay inside a region, with denser samples where the margin could vanish.
 
 Let F be the signed margin of the region's class along a segment, sampled at neighbouring points a gap apart. Where |F'|
 is at most L, F stays positive in a gap whose two margins add up to more than L times the gap: two cones that overlap.
 The check takes for L the steepest slope between neighbouring samples of the segment, halves every gap that this does
 not cover or that is wider than a step, and stops at a finest gap. A margin <= 0 ends it: the segment leaves the region.
 
-So what holds is evidence at a stated resolution, no proof: L is seen, not bounded, and a sliver thinner than a gap
+The check is evidence at a stated resolution, not a proof: L is observed, not bounded, and a sliver thinner than a gap
 between points of large margin can be missed. `headroom` is the smallest ratio of the two margins to L times the gap;
 above 1 the margin cannot vanish between samples unless it falls more steeply there than anywhere it was seen to.
 """
@@ -28,7 +28,7 @@ _SAFETY = 1.25  # the two margins exceed L times the gap by this factor, where g
 
 
 class Checked(NamedTuple):
-    """What is known of each segment."""
+    """The check of each segment."""
 
     holds: Bool[Tensor, " n"]
     least: Rows  # the smallest margin met
@@ -62,15 +62,15 @@ def check_segments(
     classes: Int[Tensor, " n"],
     step: Rows,
 ) -> Checked:
-    """Look at many segments at once: each round is one batch of samples of all that are undecided.
+    """Check many segments at once: each round is one batch of samples of all undecided segments.
 
     Args:
-        margin: the signed margin, and the count of what it costs.
-        images: among them the ends of the segments.
+        margin: the signed margin, which counts its passes.
+        images: images that include the ends of the segments.
         first: one end of each.
         second: the other.
-        at_ends: the margins there.
-        classes: the class whose region each is to stay in.
+        at_ends: the margins at both ends.
+        classes: the class in whose region each segment should stay.
         step: widest gap of each, in ℓ2 pixel; the finest is 2^-7 of it.
 
     Returns:
