@@ -113,10 +113,10 @@ class LevelTriangle(Triangle):
     def key_numbers(self, context: Context) -> Iterator[Number]:
         """Confidence on the triangle, and where both walks end."""
         yield Number(name="mean confidence on the triangle", value=float(self.mean()[0]))
-        least = float(np.nanmin(self.confidence[0], initial=np.inf))
-        yield Number(name="least confidence on the triangle", value=least)
-        share = float((self.label[0] == self.source_class[0]).mean())
-        yield Number(name="share with the source's class", value=share)
+        yield Number(
+            name="least confidence on the triangle", value=float(np.nanmin(self.confidence[0], initial=np.inf))
+        )
+        yield Number(name="share with the source's class", value=float((self.label[0] == self.source_class[0]).mean()))
         for walk, (ratio, rmse) in enumerate(zip(self.ratio, self.rmse, strict=True), 1):
             yield Number(name=f"distance to the target, end over source, walk {walk}", value=float(ratio))
             yield Number(name=f"rms difference of end and target, walk {walk}", value=float(rmse), unit="pixel")

@@ -97,7 +97,7 @@ class Pairs:
 
 @dataclass
 class Table:
-    """What is known about all pairs, on the CPU."""
+    """The results of all pairs so far, on the CPU."""
 
     endpoints: np.ndarray
     history: np.ndarray  # (n, RECORDED, steps + 1)
@@ -110,15 +110,15 @@ class Table:
 
     @classmethod
     def empty(cls, pairs: Pairs, steps: int, keep: int) -> Table:
-        """Nothing walked yet.
+        """A table before the first step.
 
         Args:
             pairs: the pairs.
             steps: most steps of a walk.
-            keep: of how many pairs images on the way are kept.
+            keep: number of pairs whose images on the way are kept.
 
         Returns:
-            Arrays of NaN, and what is known beforehand.
+            Arrays of NaN, and the values known beforehand.
         """
         count, shape = len(pairs.status), tuple(pairs.sources.shape[1:])
         kind = torch.empty(0, dtype=pairs.sources.dtype).numpy().dtype
@@ -135,7 +135,7 @@ class Table:
         )
 
     def store(self, walkers: Walkers) -> None:
-        """Note where these walks are."""
+        """Store the state of these walks."""
         rows = walkers.pair.cpu().numpy()
         self.endpoints[rows] = walkers.kept.cpu().numpy()
         self.history[rows] = walkers.history[..., :-1].cpu().numpy()
@@ -172,11 +172,11 @@ def walk(
         stepper: takes the steps.
         pairs: the pairs.
         width: walks at a time.
-        keep: of how many pairs, the first ones, images on the way are kept.
+        keep: number of pairs, the first ones, whose images on the way are kept.
         report: called at each check with the fraction done and, every second, the table so far.
 
     Returns:
-        What is known at the end.
+        The table at the end.
     """
     width = max(1, min(width, _MOST_VALUES // pairs.sources[0].numel()))
     table = Table.empty(pairs, stepper.steps, keep)
@@ -197,7 +197,7 @@ def walk(
 
 
 class _Batch:
-    """The slots, and who waits for them."""
+    """The slots of a batch, and the queue of pairs."""
 
     def __init__(self, stepper: LevelSetStep, pairs: Pairs, table: Table, queue: Tensor, width: int) -> None:
         self._stepper, self._pairs, self._table = stepper, pairs, table
@@ -210,7 +210,6 @@ class _Batch:
         self._taken = np.ones(self._next, bool)  # slots that hold a walk not stored yet
 
     def step(self) -> None:
-        """All slots one step further."""
         self._stepper(self._walkers)
         due = np.isin(self.age, self._table.frames) & (self._pair < len(self._table.snapshots)) & self._taken
         if due.any():
@@ -219,7 +218,7 @@ class _Batch:
         self._count += 1
 
     def _snapshot(self, slots: np.ndarray) -> None:
-        """Keep where these walks are, but for those that ended before."""
+        """Keep the images of these walks, except those that ended before."""
         which = torch.from_numpy(slots).to(self._walkers.age.device)
         there = (self._walkers.age[which].cpu().numpy() >= self.age[slots]).nonzero()[0]
         frame = np.searchsorted(self._table.frames, self.age[slots[there]])
@@ -227,11 +226,11 @@ class _Batch:
         self._table.snapshots[self._pair[slots[there]], frame] = images.cpu().numpy()
 
     def compaction_due(self) -> bool:
-        """Whether it is time to see which walks are over; all those out of steps are."""
+        """Whether to look for finished walks; walks out of steps are finished."""
         return self._count % self._every == 0 or bool((self.age > self._stepper.steps).any())
 
     def retire(self) -> None:
-        """Store the walks that are over, fill their slots from the queue, and drop empty ones when they are many."""
+        """Store finished walks, refill their slots from the queue, and drop empty slots when there are many."""
         over = (self._walkers.status != WALKING).cpu().numpy() & self._taken
         slots = over.nonzero()[0]
         if not len(slots):
@@ -259,22 +258,20 @@ class _Batch:
     def done(self) -> float:
         """The fraction of all steps, those of walks that ended early counted as done."""
         total = len(self._pairs.status) * (self._stepper.steps + 1)
-        left = (self._stepper.steps + 1 - self.age[self._taken]).sum() + self._waiting * (self._stepper.steps + 1)
+        left = (self._stepper.steps + 1 - self.age[self._taken]).sum() + (len(self._queue) - self._next) * (
+            self._stepper.steps + 1
+        )
         return float(1 - left / total)
 
-    @property
-    def _waiting(self) -> int:
-        return len(self._queue) - self._next
-
     def so_far(self) -> Table:
-        """All that is known now, the walks under way included."""
+        """The table so far, walks under way included."""
         now = Table(**{name: values.copy() for name, values in vars(self._table).items()})
         now.store(self._walkers.rows(torch.from_numpy(self._taken.nonzero()[0]).to(self._queue.device)))
         return now
 
 
 def _frames(steps: int) -> list[int]:
-    """After how many steps images are kept: close at first, ever further apart, and the last."""
+    """Steps after which images are kept: close at first, then further and further apart, and the last."""
     frames = [frame for frame in FRAMES if frame < steps]
     while frames[-1] * 3 // 2 < steps and frames[-1] >= FRAMES[-1]:
         frames.append(frames[-1] * 3 // 2)

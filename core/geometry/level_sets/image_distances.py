@@ -1,4 +1,4 @@
-"""How different two images look: by pixel, at the worst pixel, by structure, and to a network trained on people.
+"""How different two images look: by pixel, at the worst pixel, by structure, and to a network fitted to people.
 
 For images x and t of d values,
 
@@ -9,11 +9,11 @@ For images x and t of d values,
              C1 = 0.01² and C2 = 0.03²
     LPIPS    distance of AlexNet's features, calibrated on people's judgements: 0 for the same
 
-How near a walk came to its target means little by itself: two photographs are 0.35 to 0.4 apart by RMSE, two digits
-less. So each is also given between where the walk began and its target.
+The distance between the end of a walk and its target means little by itself: two photographs are 0.35 to 0.4 apart by
+RMSE, two digits less. So each measure is also given between the start of the walk and its target.
 
-LPIPS is an extra: it needs the package lpips and the weights of AlexNet on this machine, and nothing is downloaded for
-it. Where they are not there it is NaN, and one sentence says what is missing.
+LPIPS is optional: it needs the package lpips and the weights of AlexNet on this machine; nothing is downloaded. Without
+them it is NaN, and `missing` names what is missing.
 
 References: Wang, Bovik, Sheikh, Simoncelli, Image quality assessment, IEEE TIP 13, 2004, as scikit-image computes it;
 Zhang, Isola, Efros, Shechtman, Wang, The unreasonable effectiveness of deep features as a perceptual metric, CVPR 2018.
@@ -49,21 +49,21 @@ class ImageDistances(Result):
     rmse: np.ndarray = quantity("pixel", "n")
     largest: np.ndarray = quantity("pixel", "n")
     ssim: np.ndarray = quantity("", "n")  # NaN for images smaller than its window
-    lpips: np.ndarray = quantity("", "n")  # NaN where not asked for, or not there
+    lpips: np.ndarray = quantity("", "n")  # NaN where not requested, or not available
     start_rmse: np.ndarray = quantity("pixel", "n")
     start_largest: np.ndarray = quantity("pixel", "n")
     start_ssim: np.ndarray = quantity("", "n")
     start_lpips: np.ndarray = quantity("", "n")
-    missing: str = quantity("", default="")  # what LPIPS was asked for without, in one sentence
+    missing: str = quantity("", default="")  # what LPIPS lacks where it was requested, in one sentence
 
     def ratio(self, measure: Measure) -> np.ndarray:
         """(n,) the distance over that of the start; NaN where the start was at the target.
 
         Args:
-            measure: of these; of SSIM, a likeness, 1 - SSIM is the distance.
+            measure: the measure; for SSIM, a similarity, the distance is 1 - SSIM.
 
         Returns:
-            0 at the target, 1 where nothing was gained.
+            0 at the target, 1 where the image is no nearer than its start.
         """
         now, start = getattr(self, measure), getattr(self, f"start_{measure}")
         if measure == "ssim":
@@ -87,8 +87,8 @@ def image_distances(
         images: in [0, 1], as a rule the ends of walks; rows of NaN, walks that never began, have distances NaN.
         targets: in [0, 1].
         starts: in [0, 1].
-        perceptual: LPIPS, too, where the package lpips and its weights are there; made for images of 64 pixels a side
-            and more.
+        perceptual: also compute LPIPS, where the package lpips and its weights are available; made for images of 64
+            pixels a side and more.
 
     Returns:
         The distances.
@@ -121,7 +121,7 @@ def image_distances(
 
 
 def _structure(images: Tensor, targets: Tensor) -> np.ndarray:
-    """SSIM of each pair: the channels of all images are handed over as channels of one."""
+    """SSIM of each pair: all images are passed as channels of one."""
     from skimage.metrics import structural_similarity
 
     count, channels, height, width = images.shape
@@ -142,8 +142,7 @@ def _structure(images: Tensor, targets: Tensor) -> np.ndarray:
         )
         inner = similar[edge : height - edge, edge : width - edge]  # whole windows only
         found.append(inner.mean((0, 1)).reshape(-1, channels).mean(1))
-    structure: np.ndarray = np.concatenate(found)
-    return structure
+    return np.concatenate(found)
 
 
 def _not_perceived(images: Tensor, targets: Tensor) -> np.ndarray:

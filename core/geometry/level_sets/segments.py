@@ -1,9 +1,9 @@
-"""Straight ways between images: does the confidence hold on them?
+"""The confidence along straight segments between images.
 
 On the segment x(t) = (1 - t) a + t b let q(t) be the confidence in a class. Its drop is p - min q, with p the
 confidence to compare with, and its reach the largest t with q >= p - delta on all of [0, t]: 1 where the segment stays
-in the superlevel set. Segments are sampled at equal steps, so that what leaves the set for less than a step can be
-missed; where one leaves is then bisected.
+in the superlevel set. Segments are sampled at equal steps, so a part outside the set shorter than a step can be missed;
+bisection then locates where a segment leaves the set.
 
 Reference: Balasubramanian, Sriramanan, Sadasivan, Feizi, Exploring Geometry of Blind Spots in Vision Models, NeurIPS
 2023 (arXiv 2310.19889), section on star-like sets.
@@ -21,7 +21,7 @@ from torch import Tensor
 
 from core.geometry.level_sets.log_odds import confidence, level_below, log_odds
 from core.models.classifier import Classifier
-from core.result import Result, quantity
+from core.result import ClassifierResult, quantity
 from core.runtime.batches import Batches
 from core.runtime.cost import counted, spent
 from core.runtime.progress import OnProgress, silent
@@ -31,7 +31,7 @@ _ROUNDING = 64  # in units of the last digit: how well log-odds are known
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class LinearPaths(Result):
+class LinearPaths(ClassifierResult):
     """The confidence in the class of each start along n segments; NaN where a logit is not finite."""
 
     log_odds: np.ndarray = quantity("", "n point")
@@ -40,8 +40,6 @@ class LinearPaths(Result):
     length: np.ndarray = quantity("ℓ2 pixel", "n")
     source_class: np.ndarray = quantity("", "n")
     delta: float = quantity("")
-    num_classes: int = quantity("")
-    fingerprint: str = quantity("", default="")
 
     @property
     def confidence(self) -> np.ndarray:
@@ -62,7 +60,7 @@ class LinearPaths(Result):
 
     @property
     def drop(self) -> np.ndarray:
-        """(n,) what the confidence loses at most."""
+        """(n,) largest loss of confidence."""
         drop: np.ndarray = self.confidence[:, 0] - self.least
         return drop
 
@@ -81,10 +79,10 @@ def linear_paths(
 
     Args:
         classifier: any `core.models.classifier.Classifier`.
-        starts: where the segments begin; the class is the one the classifier gives to them.
-        ends: where they end.
-        delta: what the confidence may lose.
-        points: equally spaced, both ends included.
+        starts: starts of the segments, which the classifier gives their class.
+        ends: their ends.
+        delta: largest loss of confidence allowed.
+        points: number of equally spaced points, both ends included.
         on_progress: called with the fraction done.
 
     Returns:
@@ -101,7 +99,7 @@ def linear_paths(
     with torch.inference_mode(), torch.autocast(classifier.device.type, enabled=False):
         field = Segments(classifier, torch.cat([pixels, others]))
         rows = torch.arange(len(pixels), device=classifier.device)
-        field.say(rows, rows, delta)
+        field.say(rows, delta)
         value, reach = field.follow(rows, len(pixels) + rows, rows, points, on_progress)
     return LinearPaths(
         log_odds=value.cpu().numpy(),
@@ -117,7 +115,7 @@ def linear_paths(
 
 
 def check(delta: float, points: int) -> None:
-    """Look at the options.
+    """Check the options.
 
     Raises:
         ValueError: if one is not allowed.
@@ -134,8 +132,8 @@ class Segments:
         self.batches: Batches = classifier.batches()
         self._dtype = torch.promote_types(classifier.dtype, torch.float32)
 
-    def say(self, sources: Tensor, owner: Tensor, delta: float) -> None:
-        """Take the classes and levels from these images, the sources."""
+    def say(self, sources: Tensor, delta: float) -> None:
+        """Set the classes and levels of the sources, which are these images."""
         logits = self.batches(self._classifier, self._images[sources]).to(self._dtype)
         known = torch.isfinite(logits).all(1)
         value = log_odds(logits, logits.argmax(1))

@@ -29,14 +29,14 @@ from torch import Tensor
 from core.geometry.level_sets.log_odds import confidence
 from core.geometry.level_sets.segments import Segments, check
 from core.models.classifier import Classifier
-from core.result import Result, quantity
+from core.result import ClassifierResult, quantity
 from core.runtime.cost import counted, spent
 from core.runtime.progress import OnProgress, silent
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class StarLikeness(Result):
-    """How star-like and how convex the level sets around s sources are; NaN where there is nothing to say."""
+class StarLikeness(ClassifierResult):
+    """How star-like and how convex the level sets around s sources are; NaN where undefined."""
 
     share: np.ndarray = quantity(
         "", "source", words="share of ends seen from the source"
@@ -52,8 +52,6 @@ class StarLikeness(Result):
     chords: np.ndarray = quantity("", "chord end")  # rows of the two spots
     source_class: np.ndarray = quantity("", "source")
     delta: float = quantity("")
-    num_classes: int = quantity("")
-    fingerprint: str = quantity("", default="")
 
 
 @counted
@@ -67,7 +65,7 @@ def star_likeness(
     points: int = 21,
     on_progress: OnProgress = silent,
 ) -> StarLikeness:
-    """Look from sources at their blind spots, and from each of those at the others.
+    """Measure star-likeness and convexity on the segments between sources and blind spots.
 
     All spokes and chords, m (m + 1) / 2 of a source with m spots, are one batch.
 
@@ -76,15 +74,15 @@ def star_likeness(
         sources: images; a class is the one the classifier gives to its source.
         spots: other images of the same classes, as a rule ends of walks in mode "equality" or "paper".
         owner: the row of each spot's source.
-        delta: what the confidence may lose.
-        points: of a segment, equally spaced, both ends included.
+        delta: largest loss of confidence allowed.
+        points: number of equally spaced points of a segment, both ends included.
         on_progress: called with the fraction done.
 
     Returns:
         Shares, reaches, limbs and gaps.
 
     Raises:
-        ValueError: if there is no source or spot, an owner is none, or an option is not one of those above.
+        ValueError: if there is no source or spot, an owner is no row of the sources, or an option is out of range.
         ImageError: if a value is not finite or the shape is not the classifier's.
     """
     pixels, ends = classifier.accept(sources), classifier.accept(spots)
@@ -99,7 +97,7 @@ def star_likeness(
     chords = torch.from_numpy(pairs).to(owners.device)
     with torch.inference_mode(), torch.autocast(classifier.device.type, enabled=False):
         field = Segments(classifier, torch.cat([pixels, ends]))
-        field.say(torch.arange(len(pixels), device=classifier.device), owners, delta)
+        field.say(torch.arange(len(pixels), device=classifier.device), delta)
         spokes = torch.arange(len(ends), device=classifier.device)
         first = torch.cat([owners, len(pixels) + chords[:, 0]])
         second = len(pixels) + torch.cat([spokes, chords[:, 1]])
@@ -132,12 +130,11 @@ def _chords(owner: np.ndarray) -> np.ndarray:
     """(m, 2) pairs of spots of one source, each once."""
     order = np.argsort(owner, kind="stable")
     groups = np.split(order, np.flatnonzero(np.diff(owner[order])) + 1)
-    pairs: np.ndarray = np.concatenate([group[np.stack(np.triu_indices(len(group), 1), 1)] for group in groups])
-    return pairs
+    return np.concatenate([group[np.stack(np.triu_indices(len(group), 1), 1)] for group in groups])
 
 
 def _means(owner: np.ndarray, sources: int) -> Callable[[np.ndarray], np.ndarray]:
-    """The mean over what each source owns; NaN where that is nothing."""
+    """The mean over the spots or chords of each source; NaN where it has none."""
     count = np.bincount(owner, minlength=sources)
 
     def mean(values: np.ndarray) -> np.ndarray:
@@ -158,5 +155,4 @@ def _limbs(owner: np.ndarray, seen: np.ndarray, joined: np.ndarray, sources: int
     graph = coo_array((np.ones(len(both)), both.T), shape=(len(owner), len(owner)))
     _, group = connected_components(graph, directed=False)
     visible = np.unique(np.stack([owner[seen], group[seen]], 1), axis=0)
-    limbs: np.ndarray = np.bincount(visible[:, 0], minlength=sources).astype(np.int32)
-    return limbs
+    return np.bincount(visible[:, 0], minlength=sources).astype(np.int32)

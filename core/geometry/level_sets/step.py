@@ -34,7 +34,7 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
-from core.geometry.boundary.signed_margin import per_row
+from core.geometry.boundary.signed_margin import length, per_row
 from core.geometry.level_sets.log_odds import LogOdds, level_below
 
 Mode = Literal["superlevel", "equality", "paper"]
@@ -89,7 +89,7 @@ class Walkers:
         return Walkers(**{name: getattr(self, name)[which] for name in self._tensors()})
 
     def replace(self, which: Tensor, others: Walkers) -> None:
-        """Let others take these rows."""
+        """Replace these rows by others."""
         for name in self._tensors():  # out of place: `point` and `kept` may be one tensor
             setattr(self, name, getattr(self, name).index_copy(0, which, getattr(others, name)))
 
@@ -97,7 +97,7 @@ class Walkers:
         return [entry.name for entry in fields(self)]
 
     def record(self, column: Tensor, moved: Tensor) -> None:
-        """Note the scalars of every walk, and how far it moved, in a column of its history."""
+        """Record the scalars of every walk, and how far it moved, in a column of its history."""
         now = torch.cat([self.scalars, moved[:, None]], 1)[..., None]
         self.history.scatter_(2, column.view(-1, 1, 1).expand_as(now), now)
 
@@ -108,13 +108,13 @@ class LevelSetStep:
 
     Args:
         odds: the log-odds.
-        mode: which of the three walks.
-        steps: how many steps a walk may have.
-        eta: which share of the remaining way to the target a step heads for.
+        mode: one of the three walks.
+        steps: largest number of steps of a walk.
+        eta: share of the remaining way to the target that a step heads for.
         climb: how far above the log-odds of its source a superlevel walk begins.
-        eps: most change of a pixel by the published walk's push.
+        eps: largest change of a pixel by the published walk's push.
         goal: root mean square over pixels at which a walk has reached its target.
-        stall: a walk is over that came nearer by a smaller share than this in 20 steps.
+        stall: a walk ends when 20 steps bring it nearer by less than this share.
     """
 
     odds: LogOdds
@@ -168,11 +168,11 @@ class LevelSetStep:
         )
 
     def __call__(self, walkers: Walkers) -> None:
-        """Look at the points proposed, keep those allowed, propose the next ones."""
+        """Evaluate the proposed points, keep those allowed, propose the next ones."""
         w, point = walkers, walkers.point
         value, gradient, logits = self.odds.slope(point, w.source_class)
         way = w.target - point
-        distance, steepness, along = _length(way), _length(gradient), _dot(way, gradient)
+        distance, steepness, along = length(way, 2), length(gradient, 2), _dot(way, gradient)
         usable = torch.isfinite(value) & torch.isfinite(steepness)
         walking, fresh = w.status == WALKING, w.age == 0
         allowed = usable & (self.allows(w, value) | fresh)
@@ -187,13 +187,8 @@ class LevelSetStep:
         w.back_offs = torch.where(accepted, 0, w.back_offs + back)
         self._end(w, walking, failed, steepness)
         self._propose(w, point, value, gradient, distance * steepness, back, before)
-        w.stride, w.left = _length(w.point - w.kept), w.left * (1 - self.eta) ** _DESCENT
+        w.stride, w.left = length(w.point - w.kept, 2), w.left * (1 - self.eta) ** _DESCENT
         w.age = w.age + (w.status == WALKING)
-
-    @staticmethod
-    def _known(w: Walkers) -> Tensor:
-        """How well log-odds like these are known."""
-        return _ROUNDING * torch.finfo(w.level.dtype).eps * (1 + w.at_source.abs())
 
     def allows(self, w: Walkers, value: Tensor) -> Tensor:
         """Whether log-odds are those of an allowed confidence."""
@@ -214,7 +209,7 @@ class LevelSetStep:
         distance: Tensor,
         steepness: Tensor,
     ) -> None:
-        """Keep these points, and note where every walk is now."""
+        """Keep these points, and record the state of every walk."""
         cosine = (along / (distance * steepness)).nan_to_num(0.0)
         towards = logits.softmax(1).gather(1, w.target_class[:, None])[:, 0]
         scalars = torch.stack([value, towards, distance, cosine], 1)
@@ -237,7 +232,7 @@ class LevelSetStep:
         stalled = due & (distance > (1 - self.stall) * w.mark)
         w.mark = torch.where(due | (w.age == 0), distance, w.mark)
         blocked = failed if self.mode == "paper" else w.back_offs >= _BACK_OFFS
-        flat = steepness < _flat(steepness.dtype)
+        flat = steepness < torch.finfo(steepness.dtype).tiny ** 0.5  # its square is hardly a number any more
         status = w.status
         for reason, holds in (
             (BUDGET, w.age >= self.steps),
@@ -267,7 +262,8 @@ class LevelSetStep:
             short = (w.aim - value).nan_to_num(0.0) * (w.eta / before).square()
             spare = torch.maximum(short, (w.at_source + self.climb - w.level) * w.left)
             stride = w.eta * torch.where(back, w.scale, scale)  # what is not needed costs no longer step
-            rise = torch.maximum(w.level + self._known(w) - at, torch.minimum(w.level + spare - at, stride))
+            known = _ROUNDING * torch.finfo(w.level.dtype).eps * (1 + w.at_source.abs())
+            rise = torch.maximum(w.level + known - at, torch.minimum(w.level + spare - at, stride))
         there = torch.lerp(base, w.target, per_row(w.eta))
         w.point, risen = rise_in_box(base, there, slope, rise, exactly=self.mode == "equality")
         w.aim = at + torch.maximum(rise, risen)
@@ -315,13 +311,8 @@ def rise_in_box(
     return found, risen
 
 
-def _flat(dtype: torch.dtype) -> float:
-    """The length of a gradient whose square is hardly a number any more."""
-    return float(torch.finfo(dtype).tiny ** 0.5)
-
-
 def _choose(which: Tensor, images: Tensor, others: Tensor) -> Tensor:
-    """Rows of `images` where it says so, else of `others`; nothing is copied on the CPU where all are the same."""
+    """Rows of `images` where `which`, else of `others`; on the CPU nothing is copied where all rows are the same."""
     if which.device.type == "cpu":
         if bool(which.all()):
             return images
@@ -333,8 +324,3 @@ def _choose(which: Tensor, images: Tensor, others: Tensor) -> Tensor:
 def _dot(a: Tensor, b: Tensor) -> Tensor:
     products: Tensor = torch.linalg.vecdot(a.flatten(1), b.flatten(1))
     return products
-
-
-def _length(images: Tensor) -> Tensor:
-    lengths: Tensor = torch.linalg.vector_norm(images.flatten(1), dim=1)
-    return lengths

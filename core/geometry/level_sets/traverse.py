@@ -1,4 +1,4 @@
-"""Walks from a source image to targets on which the confidence in the source's class stays: level set traversal.
+"""Level set traversal: walks from a source image to targets that keep the confidence in the source's class.
 
 Let y be the class of the source x_s and p the confidence of y. The superlevel set {x : p(x) >= p(x_s) - delta} holds
 all images that the classifier calls y about as surely as the source. A walk goes towards a target image x_t inside of
@@ -47,7 +47,7 @@ from core.geometry.level_sets.step import (
     Mode,
 )
 from core.models.classifier import Classifier
-from core.result import Result, quantity
+from core.result import ClassifierResult, quantity
 from core.runtime.batches import engine_mode
 from core.runtime.cost import counted, spent
 from core.runtime.progress import OnProgress, silent
@@ -78,7 +78,7 @@ Pairing = Literal["matched", "all"]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class LevelSetPaths(Result):
+class LevelSetPaths(ClassifierResult):
     """Walks of n pairs of a source and a target; NaN, and class -1, where there was none or it had ended."""
 
     endpoints: np.ndarray = quantity("pixel", "n c h w")  # the nearest to the target that was accepted
@@ -101,14 +101,11 @@ class LevelSetPaths(Result):
     delta: np.ndarray = quantity("", "n")
     eta: float = quantity("")
     mode: str = quantity("")
-    num_classes: int = quantity("")
-    fingerprint: str = quantity("", default="")
 
     @property
     def source_confidence(self) -> np.ndarray:
         """(n,) confidence at the source."""
-        start: np.ndarray = self.confidence[:, 0]
-        return start
+        return self.confidence[:, 0]
 
     @property
     def end_confidence(self) -> np.ndarray:
@@ -123,8 +120,7 @@ class LevelSetPaths(Result):
     @property
     def rmse(self) -> np.ndarray:
         """(n,) root mean square over pixels of endpoint - target."""
-        scaled: np.ndarray = self.end_distance / math.sqrt(self.endpoints[0].size)
-        return scaled
+        return self.end_distance / math.sqrt(self.endpoints[0].size)
 
     @property
     def ratio(self) -> np.ndarray:
@@ -136,8 +132,7 @@ class LevelSetPaths(Result):
     @property
     def floor(self) -> np.ndarray:
         """(n,) what the schedule alone makes of the ratio: (1 - eta)^k after the k steps taken."""
-        floor: np.ndarray = (1 - self.eta) ** self.taken.astype(np.float64)
-        return floor
+        return (1 - self.eta) ** self.taken.astype(np.float64)
 
     def _at_end(self, values: np.ndarray) -> np.ndarray:
         last: np.ndarray = values[np.arange(len(values)), self.taken]
@@ -162,9 +157,9 @@ def traverse(
     keep: int = 64,
     on_progress: OnProgress = silent,
 ) -> LevelSetPaths:
-    """Walk from source images towards target images while the confidence in the source's class stays.
+    """Walk from source images towards target images while keeping the confidence in the source's class.
 
-    The class of a source is the one the classifier says. No point of a walk leaves the pixel box, nor has a confidence
+    The class of a source is the predicted one. No point of a walk leaves the pixel box, nor has a confidence
     below that of its source by more than `delta`.
 
     Args:
@@ -172,17 +167,17 @@ def traverse(
         sources: images in [0, 1].
         targets: images in [0, 1].
         mode: "superlevel", "equality" or "paper".
-        delta: what the confidence may lose; on the level set ("equality"), most difference. One number, or one for each
-            pair.
-        steps: most steps of a walk, each one forward and one backward.
+        delta: largest loss of confidence; on the level set ("equality"), the largest difference. One number, or one for
+            each pair.
+        steps: largest number of steps of a walk, each with one forward and one backward.
         pairing: "matched": source i with target i; "all": each source with each target, by source.
         decay: what is left of the way along a flat level set after all steps: eta = 1 - decay^(1 / steps).
         climb: log-odds by which a walk in "superlevel" first rises above its source, to come down to the level from
             inside of the set: one that hugs its level gets caught in corners. 0 for walks along the level.
-        eps: most change of a pixel by the push towards the class in "paper"; not used elsewhere.
+        eps: largest change of a pixel by the push towards the class in "paper"; not used elsewhere.
         goal: root mean square over pixels at which the target counts as reached.
         stall: a walk is over when 20 steps brought it nearer by a smaller share of the distance; 0: it goes on.
-        keep: of how many pairs, the first ones, images on the way are kept.
+        keep: number of pairs, the first ones, whose images on the way are kept.
         on_progress: called with the fraction done and, every second or so, the walks so far.
 
     Returns:
@@ -252,10 +247,10 @@ def _in_the_box(classifier: Classifier, images: Tensor) -> Tensor:
 
 
 def _rows(sources: int, targets: int, pairing: Pairing) -> Tensor:
-    """(n, 2) which source goes with which target.
+    """(n, 2) rows of source and target of each pair.
 
     Raises:
-        ValueError: if as many are needed and there are not.
+        ValueError: if matched pairs need as many targets as sources and there are not.
     """
     if pairing == "all":
         return torch.cartesian_prod(torch.arange(sources), torch.arange(targets))
@@ -265,10 +260,10 @@ def _rows(sources: int, targets: int, pairing: Pairing) -> Tensor:
 
 
 def _allowed(delta: float | Tensor, pairs: int, mode: Mode) -> Tensor:
-    """(n,) what each confidence may lose.
+    """(n,) largest loss of each confidence.
 
     Raises:
-        ValueError: if there is not one for each pair, or one is not a loss.
+        ValueError: if there is not one for each pair, or one is out of range.
     """
     every = torch.as_tensor(delta, dtype=torch.float64).cpu()
     if every.ndim and every.shape != (pairs,):

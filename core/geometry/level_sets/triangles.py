@@ -1,4 +1,4 @@
-"""The confidence on triangles of images: is the set of images called alike convex?
+"""The confidence on triangles of images, a test of whether a class's level set is convex.
 
 A triangle has a source a and two other images b and c, as a rule ends of walks on the source's level set
 (`core.geometry.level_sets.traverse`). Its points a + i/n (b - a) + j/n (c - a) with i, j >= 0 and i + j <= n make up a
@@ -8,7 +8,7 @@ so a corner weighs as much as a point inside. By area it stands for a sixth of t
 ("area"): that share tends to the area of the set as n grows, with an error of about the boundary's length over n.
 
 Where the edges from a stay in the set and the triangle does not, the set is star-like about a but not convex. A method
-that hardly moves scores best here: say how far b and c are beside every share.
+that hardly moves scores best here: report the distances of b and c with every share.
 
 Reference: Balasubramanian, Sriramanan, Sadasivan, Feizi, Exploring Geometry of Blind Spots in Vision Models, NeurIPS
 2023 (arXiv 2310.19889), section on triangular convex hulls, with n = 10.
@@ -26,7 +26,7 @@ from torch import Tensor
 
 from core.geometry.level_sets.log_odds import confidence, log_odds
 from core.models.classifier import Classifier
-from core.result import Result, quantity
+from core.result import ClassifierResult, quantity
 from core.runtime.cost import counted, spent
 from core.runtime.progress import OnProgress, silent
 
@@ -37,7 +37,7 @@ _WEIGHTS = np.array([1.0, 1 / 2, 1 / 6])  # of a point inside, on an edge, at a 
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Triangle(Result):
+class Triangle(ClassifierResult):
     """The confidence in each source's class on the lattices of n triangles; NaN where a logit is not finite."""
 
     log_odds: np.ndarray = quantity("", "n point")
@@ -49,8 +49,6 @@ class Triangle(Result):
     )  # a at 0, b on the x axis, c above: true lengths and angles
     source_class: np.ndarray = quantity("", "n")  # the class at a
     resolution: int = quantity("")
-    num_classes: int = quantity("")
-    fingerprint: str = quantity("", default="")
 
     @property
     def confidence(self) -> np.ndarray:
@@ -60,8 +58,7 @@ class Triangle(Result):
     @property
     def source_confidence(self) -> np.ndarray:
         """(n,) confidence at a."""
-        start: np.ndarray = self.confidence[:, 0]
-        return start
+        return self.confidence[:, 0]
 
     @property
     def weights(self) -> np.ndarray:
@@ -87,7 +84,7 @@ class Triangle(Result):
         """(n,) share of the triangle whose confidence is at most `delta` below the source's.
 
         Args:
-            delta: what the confidence may lose. Below the delta of the walks that led to b and c it says nothing.
+            delta: largest loss of confidence. Below the delta of the walks that led to b and c the share means nothing.
             weighting: "lattice", the published number, or "area".
 
         Returns:
@@ -98,7 +95,7 @@ class Triangle(Result):
         return share
 
     def edge(self, corner: Literal["b", "c"]) -> np.ndarray:
-        """(n, resolution + 1) confidence along the edge from a to that corner; its mean and least value tell of stars.
+        """(n, resolution + 1) confidence along the edge from a to that corner.
 
         Args:
             corner: where the edge ends.
@@ -106,8 +103,7 @@ class Triangle(Result):
         Returns:
             From a on.
         """
-        along: np.ndarray = self.confidence[:, self.lattice[:, 1 if corner == "b" else 0] == 0]
-        return along
+        return self.confidence[:, self.lattice[:, 1 if corner == "b" else 0] == 0]
 
     def _shares(self, weighting: Weighting) -> np.ndarray:
         """Weights of sum 1.

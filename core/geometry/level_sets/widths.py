@@ -1,4 +1,4 @@
-"""How wide a level set is: how far one can leave a point of it sideways before the confidence falls.
+"""How wide a level set is: the distance from a point, sideways, at which the confidence falls below the level.
 
 At a point x of a walk, and for a unit vector u, let the width be the first radius r at which clip(x + r u) has a
 confidence below a level p_s - delta; clip brings pixels back into [0, 1]. The length of a width is that of clip(x + r
@@ -26,12 +26,13 @@ from jaxtyping import Float
 from torch import Tensor
 
 from core.errors import ImageError
+from core.geometry.boundary.signed_margin import length
 from core.geometry.level_sets.log_odds import LogOdds, log_odds
 from core.models.classifier import Classifier
-from core.result import Result, quantity
+from core.result import ClassifierResult, quantity
 from core.runtime.batches import engine_mode
 from core.runtime.cost import counted, spent
-from core.runtime.progress import OnProgress, silent
+from core.runtime.progress import OnProgress, part_of, silent
 
 _Rays = Callable[[Tensor], Tensor]  # from numbers to unit vectors (m, pixels): the first point's, the second's, ...
 
@@ -39,19 +40,17 @@ _DOUBLINGS = 10  # of the first radius: the diagonal of the box over 1024
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class LevelSetWidths(Result):
+class LevelSetWidths(ClassifierResult):
     """Widths of level sets at n points, along several directions each; NaN where the point is not inside."""
 
     radius: np.ndarray = quantity("ℓ2 pixel", "n direction")  # where the confidence falls below the level
     length: np.ndarray = quantity("ℓ2 pixel", "n direction")  # of the way there, after clipping
-    bounded: np.ndarray = quantity("", "n direction")  # False: inside as far as was looked, the box's diagonal
+    bounded: np.ndarray = quantity("", "n direction")  # False: inside up to the box's diagonal, the largest radius
     level: np.ndarray = quantity("", "n")  # confidence
     confidence: np.ndarray = quantity("", "n")  # at the point
     source_class: np.ndarray = quantity("", "n")
     tolerance: float = quantity("")
     tangent: bool = quantity("")
-    num_classes: int = quantity("")
-    fingerprint: str = quantity("", default="")
 
     def width(self, share: float = 0.05, *, clipped: bool = True) -> np.ndarray:
         """(n,) the width that this share of the directions does not reach.
@@ -86,22 +85,21 @@ def level_set_widths(
     Args:
         classifier: any `core.models.classifier.Classifier`.
         points: images in [0, 1], as a rule on a walk.
-        towards: where the walk goes from each, of any length: directions are orthogonal to it. 0 for none.
+        towards: direction of the walk at each point, of any length; random directions are orthogonal to it. 0 for none.
         source_class: (n,) the class whose confidence counts.
         level: (n,) the confidence below which a point is outside.
-        directions: how many random ones; or directions to look along, of any length, taken as they are.
-        tangent: random directions orthogonal to the gradient of the log-odds, too.
+        directions: number of random directions; or the directions themselves, of any length.
+        tangent: also make random directions orthogonal to the gradient of the log-odds.
         tolerance: length of the last interval, relative to the radius, or to a thousandth of the box's diagonal where
             that is more.
-        seed: of the random directions.
+        seed: seed of the random directions.
         on_progress: called with the fraction done.
 
     Returns:
         Widths in each direction.
 
     Raises:
-        ValueError: if there is no point, an argument does not have a row for each, or an option is not one of those
-            above.
+        ValueError: if there is no point, an argument does not have a row for each, or an option is out of range.
         ImageError: if a point leaves [0, 1], a value is not finite, or the shape is not the classifier's.
     """
     pixels, onward = classifier.accept(points), classifier.accept(towards)
@@ -145,9 +143,7 @@ def level_set_widths(
 
         def true_length(numbers: Tensor) -> Tensor:
             start = pixels[numbers // number].to(odds.dtype)
-            way = _reached(start, rays(numbers), radius[numbers]) - start
-            lengths: Tensor = torch.linalg.vector_norm(way.flatten(1), dim=1)
-            return lengths
+            return length(_reached(start, rays(numbers), radius[numbers]) - start, 2)
 
         lengths = torch.cat([true_length(part) for part in every.split(batches.size)])
     return LevelSetWidths(
@@ -171,16 +167,11 @@ def _given(directions: Tensor) -> _Rays:
     Raises:
         ValueError: if one has no length.
     """
-    length = directions.norm(dim=2, keepdim=True)
-    if not bool(((length > 0) & torch.isfinite(length)).all()):
+    size = directions.norm(dim=2, keepdim=True)
+    if not bool(((size > 0) & torch.isfinite(size)).all()):
         raise ValueError("expected directions of finite lengths above 0, got others; leave them out")
-    units = (directions / length).flatten(0, 1)
-
-    def rays(numbers: Tensor) -> Tensor:
-        chosen: Tensor = units[numbers]
-        return chosen
-
-    return rays
+    units = (directions / size).flatten(0, 1)
+    return lambda numbers: units[numbers]
 
 
 def _random(normals: Tensor, count: int, seed: int) -> _Rays:
@@ -214,8 +205,7 @@ def _orthonormal(vectors: list[Tensor]) -> Tensor:
 
 def _reached(points: Tensor, directions: Tensor, radius: Tensor) -> Tensor:
     """clip(x + r u)."""
-    there: Tensor = (points.flatten(1) + radius[:, None] * directions).clamp(0, 1).view_as(points)
-    return there
+    return (points.flatten(1) + radius[:, None] * directions).clamp(0, 1).view_as(points)
 
 
 def _widths(
@@ -230,12 +220,7 @@ def _widths(
     high = torch.full((len(begins) * number,), furthest, device=begins.device)
     low, running = torch.zeros_like(high), begins.repeat_interleave(number)
     bounded = torch.zeros_like(running)
-    halvings = math.ceil(math.log2(1 / tolerance))
-    total, done = _DOUBLINGS + 1 + halvings, 0
-
-    def tick(part: float) -> None:
-        on_progress((done + part) / total)
-
+    total = _DOUBLINGS + 1 + math.ceil(math.log2(1 / tolerance))
     for done in range(total):
         doubles = done <= _DOUBLINGS
         rows = (running if doubles else bounded).nonzero()[:, 0]
@@ -243,10 +228,10 @@ def _widths(
             continue
         middle = (low[rows] + high[rows]) / 2
         radius = torch.full_like(middle, furthest / 2 ** (_DOUBLINGS - done)) if doubles else middle
-        stays = inside(rows, radius, tick)
+        stays = inside(rows, radius, part_of(on_progress, done / total, (done + 1) / total))
         low[rows] = torch.where(stays, radius, low[rows])
         high[rows] = torch.where(stays, high[rows], radius)
         if doubles:
             bounded[rows], running[rows] = ~stays, stays
-    outside = ~begins.repeat_interleave(number)
-    return torch.where(bounded, (low + high) / 2, furthest).where(~outside, torch.nan), bounded
+    radius = torch.where(bounded, (low + high) / 2, furthest)
+    return radius.where(begins.repeat_interleave(number), torch.nan), bounded

@@ -1,4 +1,4 @@
-"""Limits on every classifier: how many images of a class can keep their label, whatever the classifier is.
+"""Limits on every classifier: how many images of a class can keep their label under all changes of a size.
 
 A classifier is any partition of all images of a format: N = channels x side² values, each on one of q = 2^bits levels
 in [0, 1]. Images are counted, each once. Let K be a class with a share a <= 1/2 of them (at most one class can be
@@ -44,6 +44,7 @@ problems on graphs, J. Combinatorial Theory 1, 1966. Borell, The Brunn-Minkowski
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -132,18 +133,18 @@ def robustness_bound(
     Args:
         side: pixels per side of an image.
         channels: values per pixel.
-        bits: of each value, 1 to 16; levels are evenly spaced in [0, 1].
+        bits: bits of each value, 1 to 16; levels are evenly spaced in [0, 1].
         norm: 0 (values changed), 1, 2 or infinity, over pixels in [0, 1].
-        share: of all images that the class holds, in (0, 1/2]; two numbers where only an interval is known, for the
-            worst in it; None for the worst over (0, 1/2].
-        sizes: of the changes; when None, 400 from 0 to where the bound falls below `least`.
-        least: share of the class.
+        share: share of all images that the class holds, in (0, 1/2]; two numbers for the worst share in an interval;
+            None for the worst over (0, 1/2].
+        sizes: sizes of the changes; when None, 400 from 0 to where the bound falls below `least`.
+        least: share of the class at which the default sizes end.
 
     Returns:
         The three bounds at each size, in logarithms: survivors go below the smallest number there is.
 
     Raises:
-        ValueError: if the format, the norm, the share or a size is none.
+        ValueError: if the format, the norm, the share or a size is out of range.
 
     Reference:
         Dai, Gifford, Fundamental limits on the robustness of image classifiers, ICLR 2023; constants are ours, see the
@@ -194,17 +195,17 @@ def size_at(
     Args:
         side: pixels per side.
         channels: values per pixel.
-        bits: of each value.
+        bits: bits of each value.
         norm: 0, 1, 2 or infinity.
         share: see `robustness_bound`.
-        survivors: of the class, in (0, 1).
+        survivors: share of the class, in (0, 1).
         bound: "H1", "H2" or "G"; the smallest of all when "".
 
     Returns:
         The size, a whole number for norm 0; infinite where the bound never gets there.
 
     Raises:
-        ValueError: if the format, the norm, the share, the survivors or the bound is none.
+        ValueError: if the format, the norm, the share, the survivors or the bound is out of range.
     """
     low, high = _checked(side, channels, bits, norm, share)
     if not 0 < survivors < 1 or bound not in ("", *BOUNDS):
@@ -218,20 +219,14 @@ def size_at(
     if norm == math.inf:
         return math.inf
 
-    def curve(changed: float) -> float:
+    def few_left(changed: int) -> bool:
         t = np.array([changed])
         found = _bounded_differences(t, count, low, high) if bound == "H1" else _harper(t, count * bits, low, high)
-        return float(found[0])
+        return bool(found[0] <= target)
 
-    before, reached = -1, count
-    if curve(count) > target:
+    if not few_left(count):
         return math.inf
-    while reached - before > 1:
-        middle = (reached + before) // 2
-        if curve(middle) <= target:
-            reached = middle
-        else:
-            before = middle
+    reached = bisect_left(range(count), True, key=few_left)
     return float(reached) if norm == 0 else float(reached) ** (1 / norm)
 
 

@@ -1,7 +1,7 @@
 """Every image of a small format: exact distances to another label, without a search.
 
-All q^N images of N values stand in an array with one axis per value. One step of the Hamming graph changes one value to
-anything, so a set grows by one step when along each axis it takes over whatever it has there. An image's distance to
+All q^N images of N values form an array with one axis per value. One step of the Hamming graph changes one value to any
+other, so a set grows by one step when it spreads along each axis. An image's distance to
 the complement of its class is the number of steps after which the complement has reached it: exact, for any partition.
 
 By Harper, no set of black-and-white images keeps more of them than an initial segment of the simplicial order: images
@@ -21,7 +21,7 @@ import torch
 from core.errors import ImageError
 from core.geometry.limits.bounds import robustness_bound
 from core.models.classifier import Classifier
-from core.result import Context, Number, Result, quantity
+from core.result import ClassifierResult, Context, Number, Result, quantity
 from core.runtime.cost import counted, spent
 from core.runtime.progress import OnProgress, silent
 
@@ -29,7 +29,7 @@ MOST_IMAGES = 1 << 16
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class EveryImage(Result):
+class EveryImage(ClassifierResult):
     """All images of a small format with their labels, and how many values must change for another one."""
 
     label: np.ndarray = quantity("", "image")  # images by the bits of their number, the first value lowest
@@ -37,8 +37,6 @@ class EveryImage(Result):
     side: int = quantity("pixels")
     channels: int = quantity("")
     bits: int = quantity("")
-    num_classes: int = quantity("")
-    fingerprint: str = quantity("", default="")
 
     @property
     def values(self) -> int:
@@ -48,17 +46,14 @@ class EveryImage(Result):
     @property
     def counts(self) -> np.ndarray:
         """(k,) images of each class."""
-        known = self.label[self.label >= 0]
-        counts: np.ndarray = np.bincount(known, minlength=self.num_classes)
-        return counts
+        return np.bincount(self.label[self.label >= 0], minlength=self.num_classes)
 
     def survivors(self, k: int) -> np.ndarray:
         """(N + 1,) how many images of a class keep it under every change of t = 0 .. N values."""
         far = self.distance[self.label == k].astype(np.int64)
         far = np.where(far < 0, self.values + 1, far)
         by = np.bincount(np.minimum(far, self.values + 1), minlength=self.values + 2)
-        left: np.ndarray = by[::-1].cumsum()[::-1][1:]
-        return left
+        return by[::-1].cumsum()[::-1][1:]
 
     def limit(self, k: int) -> np.ndarray:
         """(N + 1,) the largest share of a class of this size that any classifier can keep; 1 of an exempt class."""
@@ -71,17 +66,17 @@ class EveryImage(Result):
     @property
     def violations(self) -> int:
         """At how many sizes of change, over all classes, more images survive than any classifier could keep."""
-        found = 0
-        for k in np.flatnonzero(self.counts):
-            kept = self.survivors(int(k)) / self.counts[k]
-            found += int((kept > self.limit(int(k)) * (1 + 1e-9)).sum())
-        return found
+        return sum(
+            int((self.survivors(k) / self.counts[k] > self.limit(k) * (1 + 1e-9)).sum())
+            for k in np.flatnonzero(self.counts).tolist()
+        )
 
     def key_numbers(self, context: Context) -> Iterator[Number]:
         """Shares of all images, and how far they are from another label."""
         for k in np.flatnonzero(self.counts):
-            share = float(self.counts[k] / self.counts.sum())
-            yield Number(name=f"share of {context.class_names[int(k)]}", value=share)
+            yield Number(
+                name=f"share of {context.class_names[int(k)]}", value=float(self.counts[k] / self.counts.sum())
+            )
         known = self.distance[self.distance >= 0]
         if len(known):
             yield Number(name="mean distance to another label", value=float(known.mean()), unit="values")
@@ -90,13 +85,13 @@ class EveryImage(Result):
 
 @counted
 def every_image(classifier: Classifier, side: int, *, bits: int = 1, on_progress: OnProgress = silent) -> EveryImage:
-    """Ask a classifier about every image of a small format, and measure all distances between its classes.
+    """Evaluate a classifier on every image of a small format, and measure all distances between its classes.
 
     Args:
         classifier: any `core.models.classifier.Classifier`; if its images are larger, small ones are enlarged to them
             by repeating pixels, grey in all channels: that, too, is a classifier of small images.
         side: pixels per side of the small images, which have one channel.
-        bits: of each value.
+        bits: bits of each value.
         on_progress: called with the fraction done.
 
     Returns:
@@ -197,16 +192,12 @@ def best_survivors(values: int) -> np.ndarray:
     """
     if not 1 <= values <= 16:
         raise ValueError(f"expected 1 to 16 values, got {values}")
-    total = 1 << values
-    numbers = np.arange(total)
-    white = ((numbers[:, None] >> np.arange(values)) & 1).sum(1)
-    mirrored = ((numbers[:, None] >> np.arange(values)) & 1) @ (1 << np.arange(values)[::-1])
-    order = np.lexsort((-mirrored, white))  # first by white pixels, then those with early white pixels first
-    place = np.empty(total, np.int64)
-    place[order] = np.arange(total)
-    first = place.reshape((2,) * values)  # the shortest segment that has reached each image
-    best = np.empty((total + 1, values + 1), np.int64)
-    sizes = np.arange(total + 1)
+    sizes = np.arange((1 << values) + 1)
+    white = (sizes[:-1, None] >> np.arange(values)) & 1
+    mirrored = white @ (1 << np.arange(values)[::-1])
+    order = np.lexsort((-mirrored, white.sum(1)))  # by white pixels, then those with early white pixels first
+    first = np.argsort(order).reshape((2,) * values)  # the shortest segment that has reached each image
+    best = np.empty((len(sizes), values + 1), np.int64)
     for t in range(values + 1):
         # the neighbourhood of a segment of k images holds what is reached by k images or fewer
         reached = np.searchsorted(np.sort(first.ravel()), sizes, side="left")
@@ -222,9 +213,9 @@ def best_survivors(values: int) -> np.ndarray:
 class EveryClass(Result):
     """All classes of a tiny format: the most images any of them keeps, beside the limits."""
 
-    most: np.ndarray = quantity("images", "members changed")  # over all classes of so many images
+    most: np.ndarray = quantity("images", "members changed")  # over all classes of that many images
     best: np.ndarray = quantity("images", "members changed")  # of Harper's segments
-    classes: np.ndarray = quantity("", "members")  # how many classes have so many images
+    classes: np.ndarray = quantity("", "members")  # number of classes with that many images
     checks: int = quantity("")  # of a class at a number of changed values against H1, H2 and G
     violations: np.ndarray = quantity("", "bound")
     tightest: np.ndarray = quantity("", "bound")  # the largest measured share over the bound, where the latter is < 1
@@ -238,7 +229,7 @@ def every_class(values: int = 4) -> EveryClass:
         values: N, 2 to 4 pixels; 4 are the 2 x 2 images with their 65,536 subsets.
 
     Returns:
-        The most survivors by size of class and of change, and how often a limit was broken: it must be never.
+        The most survivors by size of class and of change, and how often a limit was broken, which must be never.
 
     Raises:
         ValueError: if there are too many subsets.

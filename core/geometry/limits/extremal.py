@@ -66,7 +66,7 @@ def extremal_label(kind: Extremal, levels: Int[Tensor, "n v"], bits: int) -> Boo
 def extremal_size(kind: Extremal, levels: Int[Tensor, "n v"], bits: int, norm: float) -> Float[Tensor, " n"]:
     """The least change on the grid after which the label differs, of each image.
 
-    `majority`: so many values as there are votes too many must cross the middle, the cheapest ones. `sum`: the excess D
+    `majority`: as many values as there are surplus votes must cross the middle, the cheapest ones. `sum`: the excess D
     is taken from the values, each as far as it has room: the roomiest ones for p = 0, anyhow for p = 1, evenly for
     p = 2 and infinity (unit steps of a convex cost, from the lowest level up).
 
@@ -89,8 +89,7 @@ def extremal_size(kind: Extremal, levels: Int[Tensor, "n v"], bits: int, norm: f
     # seen from above: the lower class is the mirror image of the upper one
     down = torch.where(upper[:, None], levels[:, :odd], q - 1 - levels[:, :odd])
     if kind == "one value":
-        steps = (down[:, :1] - q // 2 + 1).double()
-        return _norm_of(steps, norm, q)
+        return _norm_of((down[:, :1] - q // 2 + 1).double(), norm, q)
     if kind == "majority":
         cost = torch.where(down >= q // 2, down - q // 2 + 1, q)  # of those below the middle none is needed
         votes = (down >= q // 2).sum(1) - odd // 2
@@ -139,7 +138,7 @@ def _even_steps(room: Int[Tensor, "n v"], excess: Int[Tensor, " n"], norm: float
         enough = taken(middle)[0] > excess
         low, high = torch.where(enough, low, middle), torch.where(enough, middle - 1, high)
     total, below = taken(low)
-    left = excess - total  # so many values with more room give one step more
+    left = excess - total  # this many values with more room give one step more
     if norm == math.inf:
         return (low + (left > 0)).double() / (q - 1)
     cost = squares.gather(1, below[:, None])[:, 0] + (count - below) * low.square() + left * (2 * low + 1)

@@ -1,13 +1,13 @@
-"""Small changes on the grid of levels after which a classifier gives another label: witnesses, found by three searches.
+"""Small changes on the grid of levels that change a classifier's label: witnesses, found by three searches.
 
-- The walk needs nothing but labels: towards another image with another label, one value after the other in a random
-  order; somewhere on the way the label changes, and bisection finds such a place. Then random parts of the change are
-  given back as long as the label still differs, and what is left is shortened towards the image.
-- The gradient's walk: towards the corner of the box that the gradient of a runner-up's margin points to, the value of
+- The walk needs labels only. It changes one value after another, in random order, towards an image with another label;
+  bisection finds a place where the label changes. Then random parts of the change are restored as long as the label
+  still differs, and the rest is shortened towards the image.
+- The gradient walk heads for the corner of the box that the gradient of a runner-up's margin points to, the value of
   largest capacity (slope times room) first, bisected between 1, 2, 4, ... values.
 - The nearest boundary point of `core.geometry.boundary.deepfool`, rounded to the grid beyond it.
 
-A witness bounds the distance of its image from above. All images of a call go through every step together.
+A witness bounds the distance of its image from above. All images of a call take every step together.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ SEARCHES = ("walk", "gradient", "nearest")
 
 _SMALLEST = 16  # rows of a batch
 _RUNNERS_UP = 3  # classes that the gradient's walk heads for
-_GIVEN_BACK = 64  # parts of the change that are tried
+_RESTORED = 64  # parts of the change that are tried
 _SHORTENINGS = 10  # bisections of what is left
 _BEYOND = tuple(1.15**k for k in range(60))  # of the way to the nearest boundary point, before rounding to the grid
 _MOST_VALUES = 1 << 23  # of the rows that are searched together
@@ -49,16 +49,17 @@ class Witnesses:
 
     Args:
         classifier: any `core.models.classifier.Classifier`.
-        bits: of each value.
+        bits: bits of each value.
         walks: random walks from each image.
-        seed: of what is random.
+        seed: seed of the random numbers.
     """
 
     def __init__(self, classifier: Classifier, bits: int, walks: int, seed: int) -> None:
         self.classifier, self.bits, self.walks, self.seed = classifier, bits, walks, seed
         self.generator = torch.Generator().manual_seed(seed + 1)
         self.top = 2**bits - 1
-        self._batches = [classifier.batches()]
+        self._batches = classifier.batches()
+        self._smaller: dict[int, Batches] = {}
 
     def label(self, flat: Tensor) -> Int[Tensor, " n"]:
         """The label of each image; -1 where a logit is not finite."""
@@ -73,15 +74,11 @@ class Witnesses:
             return self._shape(len(flat))(ask, flat).clone()
 
     def _shape(self, rows: int) -> Batches:
-        """Batches no larger than they need be: a search asks about few rows, hundreds of times."""
+        """Batches no larger than needed: a search evaluates few rows, hundreds of times."""
         size = max(_SMALLEST, 1 << (rows - 1).bit_length())
-        if size >= self._batches[0].size:
-            return self._batches[0]
-        known = next((batches for batches in self._batches[1:] if batches.size == size), None)
-        if known is None:
-            known = Batches(size, counts=True)
-            self._batches.append(known)
-        return known
+        if size >= self._batches.size:
+            return self._batches
+        return self._smaller.setdefault(size, Batches(size, counts=True))
 
     def differs(self, flat: Tensor, source: Tensor) -> Bool[Tensor, " n"]:
         """Whether an image has another label, a defined one."""
@@ -89,7 +86,7 @@ class Witnesses:
         return (label != source) & (label >= 0)
 
     def flat(self, levels: Int[Tensor, "n v"]) -> Float[Tensor, "n v"]:
-        """Images of levels, as the classifier takes them but flat."""
+        """Flat images with these levels, of the classifier's dtype and on its device."""
         images: Tensor = levels.to(self.classifier.dtype) / self.top
         return images.to(self.classifier.device)
 
@@ -104,10 +101,10 @@ class Witnesses:
         """The smallest adversarial witnesses of all searches, chunk by chunk.
 
         Args:
-            images: (n, v) on the grid.
-            source: the label of each.
-            partners: (m, v) images on the grid that walks may lead to, those of another label.
-            their: the label of each of them.
+            images: (n, v) images on the grid.
+            source: their labels.
+            partners: (m, v) images on the grid; walks head for those with another label.
+            their: the labels of the partners.
             tick: called with the fraction done.
 
         Returns:
@@ -156,8 +153,8 @@ class Witnesses:
         threshold, _ = key.sort(1)
         used = self._bisect(x, towards, own, key, threshold, torch.zeros_like(own), torch.full_like(own, values))
         changed = key < _at(threshold, used)
-        for place in range(_GIVEN_BACK):  # ever smaller parts: half of what is left, at last a sixty-fourth
-            share = 0.5 ** (1 + 5 * place / _GIVEN_BACK)
+        for place in range(_RESTORED):  # ever smaller parts: half of what is left, at last a sixty-fourth
+            share = 0.5 ** (1 + 5 * place / _RESTORED)
             fewer = changed & (torch.rand(key.shape, generator=generator).to(device) >= share)
             still = self.differs(torch.where(fewer, towards, x), own)
             changed = torch.where(still[:, None], fewer, changed)
@@ -169,14 +166,13 @@ class Witnesses:
     def _bisect(
         self, x: Tensor, towards: Tensor, own: Tensor, key: Tensor, threshold: Tensor, low: Tensor, high: Tensor
     ) -> Int[Tensor, " n"]:
-        """How many values, in the order of their keys, must be taken over for another label.
+        """How many values, in the order of their keys, must be replaced for another label.
 
-        With `low` of them the label is the own, with `high` another: this is a place where it changes in between.
+        With `low` replaced values the label is unchanged, with `high` it differs; the result lies in between.
         """
         for _ in range(x.shape[1].bit_length()):
             middle = (low + high) // 2
-            moved = torch.where(key < _at(threshold, middle), towards, x)
-            other = self.differs(moved, own)
+            other = self.differs(torch.where(key < _at(threshold, middle), towards, x), own)
             open_ = high - low > 1
             high = torch.where(open_ & other, middle, high)
             low = torch.where(open_ & ~other, middle, low)
@@ -199,7 +195,6 @@ class Witnesses:
 
     def _gradient(self, images: Tensor, source: Tensor, partners: Tensor, their: Tensor) -> tuple[Tensor, Tensor]:
         """The values of largest capacity first: witnesses (2 r, n, v) with whole steps and shortened."""
-        del partners, their
         rows, values = images.shape
         runners_up = min(_RUNNERS_UP, self.classifier.num_classes - 1)
         slopes = self._slopes(images, source, runners_up)
@@ -226,7 +221,7 @@ class Witnesses:
 
     def _slopes(self, images: Tensor, source: Tensor, runners_up: int) -> Tensor:
         """Gradients (r n, v) of f_k - f_s for the runners-up k; 0 where a logit is constant."""
-        size, found = self._batches[0].size, []
+        size, found = self._batches.size, []
         for start in range(0, len(images), size):
             with torch.inference_mode(False), torch.enable_grad():
                 x = images[start : start + size].detach().clone().requires_grad_()
@@ -244,7 +239,6 @@ class Witnesses:
 
     def _nearest(self, images: Tensor, source: Tensor, partners: Tensor, their: Tensor) -> tuple[Tensor, Tensor]:
         """Beyond the nearest boundary point, on the grid: witnesses (1, n, v)."""
-        del partners, their
         nearest = boundary_points(self.classifier, images.view(-1, *self.classifier.input_shape), norm=2)
         reached = torch.from_numpy(nearest.crossed).to(images).flatten(1)
         way = torch.nan_to_num(reached - images)

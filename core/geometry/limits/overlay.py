@@ -1,9 +1,9 @@
-"""From one image to another, pixel by pixel: how few pixels carry what tells them apart, for a classifier and for us.
+"""From one image to another, pixel by pixel: how few pixels change the classifier's decision, and ours.
 
 The limits never look inside the classifier, so they hold for people too: of nearly all images of a format, O(n) changed
 pixels of the n x n there are change what the image means. An overlay paints some pixels of the second image over the
-first, those first in which the two differ most (ℓ2 over channels); beside it stand random orders of the same pixels.
-What the classifier says after each pixel is measured. Whether the meaning has changed is for the eye to judge.
+first, starting with those in which the two differ most (ℓ2 over channels); random orders of the same pixels are the
+control. The classifier's answer after each pixel is measured. Whether the meaning has changed is for the eye to judge.
 
 Reference: Dai, Gifford, Fundamental limits on the robustness of image classifiers, ICLR 2023, and its project page.
 """
@@ -19,14 +19,14 @@ from jaxtyping import Float
 from torch import Tensor
 
 from core.models.classifier import Classifier
-from core.result import Context, Number, Result, per_sample, quantity
+from core.result import ClassifierResult, Context, Number, per_sample, quantity
 from core.runtime.cost import counted, spent
 from core.runtime.progress import OnProgress, silent
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Overlay(Result):
-    """What a classifier says on the way from images to others, of which ever more pixels are painted over them."""
+class Overlay(ClassifierResult):
+    """A classifier's answers while ever more pixels of second images are painted over first images."""
 
     first: np.ndarray = quantity("pixel", "n c h w")
     second: np.ndarray = quantity("pixel", "n c h w")
@@ -35,8 +35,6 @@ class Overlay(Result):
     label: np.ndarray = quantity("", "n order step")  # -1 where a logit is not finite
     own: np.ndarray = quantity("", "n order step")  # probability of the first image's class
     other: np.ndarray = quantity("", "n order step")  # probability of the second image's class
-    num_classes: int = quantity("")
-    fingerprint: str = quantity("", default="")
 
     @property
     def side(self) -> int:
@@ -53,13 +51,11 @@ class Overlay(Result):
 
     def _first_at(self, there: np.ndarray) -> np.ndarray:
         known = there.any(2) & (self.label[:, :, 0] != self.label[:, :, -1])
-        found: np.ndarray = np.where(known, self.pixels[there.argmax(2)], np.nan)
-        return found
+        return np.where(known, self.pixels[there.argmax(2)], np.nan)
 
     def painted(self, row: int, count: int) -> np.ndarray:
         """The first image of a row (c, h, w) with this many pixels of the second one, in the first order."""
-        taken = self.rank[row, 0] < count
-        image: np.ndarray = np.where(taken, self.second[row], self.first[row])
+        image: np.ndarray = np.where(self.rank[row, 0] < count, self.second[row], self.first[row])
         return image
 
     def key_numbers(self, context: Context) -> Iterator[Number]:
@@ -81,15 +77,15 @@ def overlay(
     seed: int = 0,
     on_progress: OnProgress = silent,
 ) -> Overlay:
-    """Paint the pixels of images over others, in order, and ask the classifier on the way.
+    """Paint the pixels of images over others, in order, and evaluate the classifier on the way.
 
     Args:
         classifier: any `core.models.classifier.Classifier`.
-        first: the images that are painted over.
-        second: those whose pixels are taken, one for each.
-        orders: random orders beside that by difference.
-        steps: numbers of pixels at which the classifier is asked, evenly spaced; at most one per pixel.
-        seed: of the random orders.
+        first: the images to paint over.
+        second: one image for each, whose pixels are painted.
+        orders: random orders in addition to that by difference.
+        steps: evaluations of the classifier, at evenly spaced numbers of pixels; at most one per pixel.
+        seed: seed of the random orders.
         on_progress: called with the fraction done.
 
     Returns:
@@ -118,12 +114,10 @@ def overlay(
     def ask(row: Tensor) -> Tensor:
         step, route, pair = row % shape[2], row // shape[2] % shape[1], row // (shape[1] * shape[2])
         taken = (rank[pair, route] < pixels[step, None]).view(-1, 1, height, width)
-        logits: Tensor = classifier(torch.where(taken, two[pair], one[pair]))
-        return logits
+        return classifier(torch.where(taken, two[pair], one[pair]))
 
     with torch.inference_mode():
-        batches = classifier.batches()
-        logits = batches(ask, rows, lambda part: on_progress(part)).double().view(*shape, -1)
+        logits = classifier.batches()(ask, rows, on_progress).double().view(*shape, -1)
         finite = torch.isfinite(logits).all(3)
         label = logits.argmax(3).where(finite, -1)
         chance = logits.softmax(3).where(finite[..., None], torch.nan)

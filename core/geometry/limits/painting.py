@@ -1,4 +1,4 @@
-"""A class of tiny black-and-white images, painted by hand, and which of its images survive a radius.
+"""A class of tiny black-and-white images, painted by hand, and which of its images keep it within a radius.
 
 The images of side² pixels are the corners of a cube: neighbours differ in one pixel. They stand on a board whose rows
 and columns run through a Gray code, so that every neighbour of an image lies in its row or in its column.
@@ -52,7 +52,7 @@ class PaintedClass(Result):
 
 @counted
 def painted_class(side: int, painted: str = "majority") -> PaintedClass:
-    """The class that some words or digits stand for.
+    """The class given by a name or by digits.
 
     Args:
         side: pixels per side, 2 or 3.
@@ -64,7 +64,7 @@ def painted_class(side: int, painted: str = "majority") -> PaintedClass:
         The class, its survivors by the number of changed pixels, and what no class of that size can exceed.
 
     Raises:
-        ValueError: if the side or the words are none of these.
+        ValueError: if the side, the name or the digits are not of this kind.
     """
     inside = _members(side, painted)
     count, members = side**2, int(inside.sum())
@@ -73,8 +73,9 @@ def painted_class(side: int, painted: str = "majority") -> PaintedClass:
     far = np.where(distance < 0, count + 1, distance)
     limit = np.full(count + 1, np.nan)
     if 0 < members <= len(inside) // 2:
-        share = members / len(inside)
-        limit = members * robustness_bound(side, 1, 1, 0.0, share, sizes=sizes.astype(np.float64)).fraction
+        limit = (
+            members * robustness_bound(side, 1, 1, 0.0, members / len(inside), sizes=sizes.astype(np.float64)).fraction
+        )
     return PaintedClass(
         inside=inside,
         distance=distance,
@@ -130,5 +131,4 @@ def _board(count: int) -> np.ndarray:
     """The number of the image at each place: the lower half of the pixels across, the others up, in Gray codes."""
     across = (count + 1) // 2
     columns, rows = (np.arange(1 << bits) for bits in (across, count - across))
-    board: np.ndarray = (rows ^ (rows >> 1))[:, None] << across | (columns ^ (columns >> 1))
-    return board
+    return (rows ^ (rows >> 1))[:, None] << across | (columns ^ (columns >> 1))

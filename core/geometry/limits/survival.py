@@ -1,9 +1,9 @@
-"""How little changes the label of uniformly drawn images: what is found for a classifier, beside the limits.
+"""The smallest changes found that change the label of uniformly drawn images, to compare with the limits.
 
 The limits count every image of a format once, so images are drawn uniformly from the grid of levels, and every change
 stays on that grid: `core.geometry.limits.minimal_changes` searches for small ones. A witness bounds the distance of its
-image from above, so measured survival is an upper estimate of the true one: above a limit it says that the searches
-were too weak, and never that a theorem is broken.
+image from above, so measured survival is an upper estimate of the true one: where it exceeds a limit, the searches were
+too weak; it never disproves a theorem.
 
 References: Dai, Gifford, Fundamental limits on the robustness of image classifiers, ICLR 2023, for the limits. Clopper,
 Pearson, The use of confidence or fiducial limits illustrated in the case of the binomial, Biometrika 26, 1934.
@@ -14,7 +14,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
@@ -26,19 +26,19 @@ from core.geometry.limits.bounds import MOST_BITS, NORMS, unit_of
 from core.geometry.limits.extremal import EXTREMAL, extremal_size
 from core.geometry.limits.minimal_changes import Witnesses
 from core.models.classifier import Classifier
-from core.result import Context, Number, Result, quantity
+from core.result import ClassifierResult, Context, Number, quantity
 from core.runtime.cost import counted, spent
-from core.runtime.progress import OnProgress, silent
+from core.runtime.progress import OnProgress, part_of, silent
 
 Partition = Literal["labels", "halved"]
 PARTITIONS: tuple[Partition, ...] = get_args(Partition)
 
-_EXEMPT_KEPT = 64  # images of the exempt class that walks may lead to
-_MOST_VALUES = 1 << 23  # of the rows that are searched together
+_EXEMPT_KEPT = 64  # images of the exempt class that walks may head for
+_MOST_VALUES = 1 << 23  # values of the rows that are drawn together
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Survival(Result):
+class Survival(ClassifierResult):
     """The smallest changes found that give uniformly drawn images, and images of a set, another label."""
 
     counts: np.ndarray = quantity("images", "class")  # of the drawn images, by the label the model gives
@@ -56,9 +56,7 @@ class Survival(Result):
     norms: tuple[float, ...] = quantity("")
     bits: int = quantity("")
     partition: str = quantity("")
-    num_classes: int = quantity("")
     shape: tuple[int, ...] = quantity("")
-    fingerprint: str = quantity("", default="")
 
     def least(self, norm: float, *, of_set: bool = False) -> np.ndarray:
         """The smallest size that any search found for each image; infinite where none did."""
@@ -107,9 +105,9 @@ def clopper_pearson(hits: np.ndarray, count: int, level: float = 0.95) -> tuple[
     """Both ends of the exact interval of shares hits / count: never too narrow.
 
     Args:
-        hits: how many, any shape.
-        count: of how many.
-        level: of confidence.
+        hits: numbers of hits, any shape.
+        count: number of trials.
+        level: level of confidence.
 
     Returns:
         The lower and the upper end.
@@ -147,7 +145,7 @@ class _Lead(nn.Module):
 
 
 def halved(classifier: Classifier, bits: int, *, seed: int = 0, draws: int = 4001) -> Classifier:
-    """Cut the uniform images of a format into two halves by a classifier's own logits.
+    """Split the uniform images of a format into two halves by a classifier's own logits.
 
     A classifier that gives one label to nearly all noise has no other class to draw from. Its logits still differ from
     image to image: the margin of that label over the best other one, above or below its median, is a classifier with
@@ -155,9 +153,9 @@ def halved(classifier: Classifier, bits: int, *, seed: int = 0, draws: int = 400
 
     Args:
         classifier: any `core.models.classifier.Classifier`.
-        bits: of each value.
-        seed: of the images drawn for the median.
-        draws: how many.
+        bits: bits of each value.
+        seed: seed of the images drawn for the median.
+        draws: number of these images.
 
     Returns:
         A classifier of the same images with the classes "above" and "below".
@@ -199,14 +197,14 @@ def survival(
 
     Args:
         classifier: any `core.models.classifier.Classifier`.
-        images: of a set, in [0, 1]; they are rounded to the grid and searched in the same way.
-        bits: of each value.
+        images: images of a set, in [0, 1]; they are rounded to the grid and searched in the same way.
+        bits: bits of each value.
         partition: the "labels" of the classifier, or `halved` at the median of its leading logit.
         count: images searched, the first ones drawn outside of the exempt class.
         draws: images drawn for the histogram of labels.
         walks: random walks from each image.
-        keep: of how many images start and witness are kept.
-        seed: of all draws.
+        keep: number of images whose start and witness are kept.
+        seed: seed of all draws.
         on_progress: called with the fraction done.
 
     Returns:
@@ -224,31 +222,25 @@ def survival(
     asked = halved(classifier, bits, seed=seed) if partition == "halved" else classifier
     pixels = asked.accept(images)
     search = Witnesses(asked, bits, walks, seed)
-    drawn = _draw(search, draws, count, seed)
+    spread, levels, labels = _draw(search, draws, count, seed)
     on_progress(0.1)
-    starts, source = drawn.starts, drawn.source
-    partners, their = torch.cat([starts, drawn.exempt_images]), torch.cat([source, drawn.exempt_label])
-    found = search.sizes(starts, source, partners, their, lambda part: on_progress(0.1 + 0.6 * part))
+    starts, source = search.flat(levels[0]), labels[0]
+    partners = torch.cat([starts, search.flat(levels[1])])
+    found = search.sizes(starts, source, partners, torch.cat(labels), part_of(on_progress, 0.1, 0.7))
     grid = search.on_grid(pixels)
     label = search.label(grid)
     known = label >= 0
-    of_set = search.sizes(
-        grid[known], label[known], grid[known], label[known], lambda part: on_progress(0.7 + 0.3 * part)
-    )
+    of_set = search.sizes(grid[known], label[known], grid[known], label[known], part_of(on_progress, 0.7, 1.0))
     shape = (-1, *asked.input_shape)
     kept = found.witness[:keep]
     return Survival(
-        counts=drawn.counts,
-        share_low=drawn.low,
-        share_high=drawn.high,
-        exempt=drawn.exempt,
-        share=drawn.share,
+        **spread,
         source=source.cpu().numpy().astype(np.int32),
         size=found.size.cpu().numpy(),
         set_size=of_set.size.cpu().numpy(),
         exhibit_size=np.stack(
             [
-                torch.stack([extremal_size(kind, drawn.first, bits, norm) for norm in NORMS], 1).numpy()
+                torch.stack([extremal_size(kind, levels[2], bits, norm) for norm in NORMS], 1).numpy()
                 for kind in EXTREMAL
             ]
         ),
@@ -265,24 +257,15 @@ def survival(
     )
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class _Drawn:
-    """Uniform images: how the labels are spread, and those that are searched."""
+def _draw(
+    search: Witnesses, draws: int, count: int, seed: int
+) -> tuple[dict[str, Any], tuple[Tensor, ...], tuple[Tensor, Tensor]]:
+    """Label uniform images, part by part, and draw those that are needed again.
 
-    counts: np.ndarray
-    low: np.ndarray
-    high: np.ndarray
-    exempt: int
-    share: np.ndarray
-    starts: Tensor
-    source: Tensor
-    exempt_images: Tensor
-    exempt_label: Tensor
-    first: Tensor  # levels of the first images, whatever their label
-
-
-def _draw(search: Witnesses, draws: int, count: int, seed: int) -> _Drawn:
-    """Uniform images: all are labelled, part by part; those that are needed are drawn again."""
+    Returns:
+        How the labels are spread, as fields of `Survival`; levels of the images that are searched, of some of the
+        exempt class, and of the first ones whatever their label; the labels of the former two.
+    """
     values = math.prod(search.classifier.input_shape)
     label = torch.cat(
         [search.label(search.flat(levels)) for _, levels in _parts(values, search.bits, draws, seed)]
@@ -295,23 +278,22 @@ def _draw(search: Witnesses, draws: int, count: int, seed: int) -> _Drawn:
     beside = ((label == exempt) & (label >= 0)).nonzero()[:_EXEMPT_KEPT, 0]
     first = torch.arange(min(count, draws))
     wanted = torch.cat([outside, beside, first])
-    levels = torch.empty((len(wanted), math.prod(search.classifier.input_shape)), dtype=torch.int64)
+    levels = torch.empty((len(wanted), values), dtype=torch.int64)
     for start, part in _parts(values, search.bits, draws, seed):
         here = (wanted >= start) & (wanted < start + len(part))
         levels[here] = part[wanted[here] - start]
-    flat, device = search.flat(levels), search.classifier.device
-    ends = len(outside), len(outside) + len(beside)
-    return _Drawn(
-        counts=counts,
-        low=low,
-        high=high,
-        exempt=exempt,
-        share=_share(counts, low, high, exempt),
-        starts=flat[: ends[0]],
-        source=label[outside].to(device),
-        exempt_images=flat[ends[0] : ends[1]],
-        exempt_label=label[beside].to(device),
-        first=levels[ends[1] :],
+    spread = {
+        "counts": counts,
+        "share_low": low,
+        "share_high": high,
+        "exempt": exempt,
+        "share": _share(counts, low, high, exempt),
+    }
+    device = search.classifier.device
+    return (
+        spread,
+        levels.split([len(outside), len(beside), len(first)]),
+        (label[outside].to(device), label[beside].to(device)),
     )
 
 

@@ -1,4 +1,4 @@
-"""What each pixel of a sparse change does: its place, the margin on the way, its reliance and its capacity.
+"""The effect of each pixel of a sparse change: its rank, the margin on the way, its reliance and its capacity.
 
 For an image x of class s with margin F, and a change r with its support S:
 
@@ -10,8 +10,6 @@ For an image x of class s with margin F, and a change r with its support S:
 """
 
 from __future__ import annotations
-
-from typing import NamedTuple
 
 import torch
 from jaxtyping import Int
@@ -34,13 +32,13 @@ def pictures(
     place: Int[Tensor, "n h w"] | None,
     planes: FirstPlane,
 ) -> dict[str, Tensor]:
-    """Look at changes that cross, pixel by pixel, and at the boundary points near their images.
+    """Measure changes that cross pixel by pixel, and the boundary points near their images.
 
     Args:
         problem: the images.
         adversarial: the images with their changes.
-        rows: which of them cross.
-        place: (n, h, w) the place at which each pixel came in; by decreasing reliance when None.
+        rows: rows that cross.
+        place: (n, h, w) order in which pixels entered; decreasing reliance when None.
         planes: the boundary near each image.
 
     Returns:
@@ -66,28 +64,17 @@ def pictures(
     }
     if len(rows):
         measured = _measure(problem, rows, adversarial[rows], None if place is None else place[rows])
-        ((_, gradient),) = problem.counted.class_margins(images[rows], rows, measured.target[:, None])
-        found["capacity"][rows] = _capacity(-gradient, images[rows], low[rows], high[rows])
-        found["curve"] = found["curve"].repeat(1, measured.curve.shape[1])
-        for name in ("reliance", "rank", "curve", "amplitude", "survives_rounding"):
-            found[name][rows] = getattr(measured, name)
-        found["target_class"][rows] = measured.target
+        target = measured["target_class"][:, None]
+        ((_, gradient),) = problem.counted.class_margins(images[rows], rows, target)
+        measured["capacity"] = _capacity(-gradient, images[rows], low[rows], high[rows])
+        found["curve"] = found["curve"].repeat(1, measured["curve"].shape[1])
+        for name, values in measured.items():
+            found[name][rows] = values
     return found
 
 
-class _Measured(NamedTuple):
-    """The rows of sparse changes, pixel by pixel."""
-
-    rank: Tensor
-    curve: Tensor
-    reliance: Tensor
-    amplitude: Tensor
-    target: Tensor
-    survives_rounding: Tensor
-
-
-def _measure(problem: SparseProblem, numbers: Tensor, adversarial: Tensor, place: Tensor | None) -> _Measured:
-    """The rows that cross."""
+def _measure(problem: SparseProblem, numbers: Tensor, adversarial: Tensor, place: Tensor | None) -> dict[str, Tensor]:
+    """Fields of the rows that cross."""
     counted, images = problem.counted, problem.images[numbers]
     by_pixel = problem._replace(unit="pixel")
     logits = counted.all_logits(adversarial, numbers)
@@ -100,14 +87,14 @@ def _measure(problem: SparseProblem, numbers: Tensor, adversarial: Tensor, place
     rank = first_places(first.masked_fill(~support, torch.inf), most).where(support, -1)
     rounded = (adversarial.double() * _LEVELS).round().div(_LEVELS) if adversarial.device.type != "mps" else adversarial
     shape = (len(numbers), *images.shape[2:])
-    return _Measured(
-        rank=rank.view(shape),
-        curve=_curve(problem, numbers, adversarial, rank),
-        reliance=rise.where(support, torch.nan).view(shape),
-        amplitude=_amplitude(problem, numbers, adversarial),
-        target=target,
-        survives_rounding=counted(rounded.to(adversarial.dtype), numbers) < 0,
-    )
+    return {
+        "rank": rank.view(shape),
+        "curve": _curve(problem, numbers, adversarial, rank),
+        "reliance": rise.where(support, torch.nan).view(shape),
+        "amplitude": _amplitude(problem, numbers, adversarial),
+        "target_class": target,
+        "survives_rounding": counted(rounded.to(adversarial.dtype), numbers) < 0,
+    }
 
 
 def _curve(problem: SparseProblem, numbers: Tensor, adversarial: Tensor, rank: Tensor) -> Tensor:
@@ -134,6 +121,6 @@ def _amplitude(problem: SparseProblem, numbers: Tensor, adversarial: Tensor) -> 
 
 
 def _capacity(towards: Tensor, images: Tensor, low: Tensor, high: Tensor) -> Tensor:
-    """How far each pixel can lower a margin, to first order, whose gradient is -towards."""
+    """How far each pixel can lower, to first order, a margin whose gradient is -towards."""
     room = torch.where(towards > 0, high - images, images - low)
     return (towards.abs() * room).sum(1)

@@ -1,9 +1,9 @@
-"""Pixels against gradients: how few pixels each method needs for what it has spent.
+"""Query budget curves: how few pixels each method needs for the gradients it has spent.
 
-Every method is run on the same images, and after each of its steps the fewest pixels found so far are noted with the
-gradients that the image has cost. At a budget of g gradients an image counts with the best found for at most g; one
-without any counts as infinitely many, so that the median and the quartiles are those of all images, and a curve begins
-where half of them (a quarter, three quarters) are flipped.
+Every method runs on the same images; after each step the fewest pixels found so far are recorded with the gradients
+that the image has cost. At a budget of g gradients an image counts with the best result for at most g; an image without
+one counts as infinitely many pixels. So the median and the quartiles are over all images, and a curve begins where half
+of them (a quarter, three quarters) are flipped.
 
 References: see `core.geometry.sparse.sparse_perturbation`.
 """
@@ -20,9 +20,9 @@ from torch import Tensor
 
 from core.geometry.sparse.sparse_perturbation import SparsePerturbation, sparse_perturbation
 from core.models.classifier import Classifier
-from core.result import Context, Number, Result, per_sample, quantity
+from core.result import ClassifierResult, Context, Number, per_sample, quantity
 from core.runtime.cost import counted, spent
-from core.runtime.progress import OnProgress, silent
+from core.runtime.progress import OnProgress, part_of, silent
 
 Comparison = Literal["methods", "multipliers"]
 COMPARISONS: tuple[Comparison, ...] = get_args(Comparison)
@@ -31,8 +31,8 @@ _BUDGETS = 60
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class QueryBudgetCurve(Result):
-    """The fewest pixels found for each budget of gradients; NaN where too few images are flipped to say."""
+class QueryBudgetCurve(ClassifierResult):
+    """The fewest pixels found for each budget of gradients; NaN where too few images are flipped."""
 
     methods: np.ndarray = quantity("", "method", formerly="contestants")  # words
     budget: np.ndarray = quantity("gradients per image", "budget")
@@ -46,8 +46,6 @@ class QueryBudgetCurve(Result):
     compare: str = quantity("", formerly="contest")
     prune: bool = quantity("", formerly="reverse")
     bound: float = quantity("pixel")
-    num_classes: int = quantity("")
-    fingerprint: str = quantity("", default="")
 
     def key_numbers(self, context: Context) -> Iterator[Number]:
         """Pixels and cost of each method."""
@@ -74,8 +72,8 @@ def query_budget_curve(
         images: values in [0, 1].
         compare: "methods" for SparseFool in its three orders and sigma-zero, "multipliers" for SparseFool in pixel
             order with one lambda at a time.
-        prune: whether each ends with the pruning of its support, which costs forwards and no gradients.
-        bound: how far each value may change.
+        prune: whether each method ends by pruning the support, which costs forwards and no gradients.
+        bound: largest change of each value.
         on_progress: called with the fraction done.
 
     Returns:
@@ -88,21 +86,27 @@ def query_budget_curve(
     plans = _ENTRIES[compare]
     runs: list[SparsePerturbation] = []
     for place, settings in enumerate(plans.values()):
-
-        def tick(fraction: float, partial: Result | None = None, place: int = place) -> None:
-            on_progress((place + fraction) / len(plans))
-
-        runs.append(sparse_perturbation(classifier, images, **settings, prune=prune, bound=bound, on_progress=tick))
+        runs.append(
+            sparse_perturbation(
+                classifier,
+                images,
+                **settings,
+                prune=prune,
+                bound=bound,
+                on_progress=part_of(on_progress, place / len(plans), (place + 1) / len(plans)),
+            )
+        )
     most = max(float(run.image_gradients.max()) for run in runs)
     budget = np.unique(np.rint(np.geomspace(1, max(most, 1), _BUDGETS)))
     best = np.stack([best_within(run, budget) for run in runs])
-    lower, median, upper = np.quantile(best, [0.25, 0.5, 0.75], axis=1, method="inverted_cdf")
+    quartiles = np.quantile(best, [0.25, 0.5, 0.75], axis=1, method="inverted_cdf")
+    lower, median, upper = np.where(np.isfinite(quartiles), quartiles, np.nan)
     return QueryBudgetCurve(
         methods=np.array(list(plans)),
         budget=budget,
-        median=_known(median),
-        lower=_known(lower),
-        upper=_known(upper),
+        median=median,
+        lower=lower,
+        upper=upper,
         flipped=np.isfinite(best).mean(1),
         pixels=np.stack([run.pixels for run in runs]),
         spent=np.stack([run.image_gradients for run in runs]),
@@ -134,7 +138,7 @@ def best_within(run: SparsePerturbation, budget: np.ndarray) -> np.ndarray:
     """The fewest pixels with which each image was flipped within each budget of gradients.
 
     Args:
-        run: with its history.
+        run: the perturbations with their history.
         budget: (b,) gradients per image.
 
     Returns:
@@ -145,10 +149,5 @@ def best_within(run: SparsePerturbation, budget: np.ndarray) -> np.ndarray:
     found: np.ndarray = np.where(within, history[:, :, None], np.inf).min(1, initial=np.inf)
     # what is left after the pruning, whose forwards come after the last gradient
     end = np.where(run.found, run.pixels, np.inf)[:, None]
-    ended = run.image_gradients[:, None] <= budget
-    best: np.ndarray = np.minimum(found, np.where(ended, end, np.inf))
+    best: np.ndarray = np.minimum(found, np.where(run.image_gradients[:, None] <= budget, end, np.inf))
     return best
-
-
-def _known(values: np.ndarray) -> np.ndarray:
-    return np.where(np.isfinite(values), values, np.nan)

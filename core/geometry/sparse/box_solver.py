@@ -1,4 +1,4 @@
-"""The smallest change inside a box that crosses one hyperplane: solved exactly, by one sort.
+"""The smallest change inside a box that crosses a hyperplane, solved exactly by one sort.
 
 Given a normal w, a needed gain b and bounds l <= 0 <= u on the change r of an image, the problem is
 
@@ -79,13 +79,12 @@ def solve(weight: Images, needed: Rows, low: Images, high: Images, order: Order)
 
 
 def _sorted(key: Tensor) -> Tensor:
-    """The items of each row by decreasing key, of equal ones the first ones first."""
-    order: Tensor = key.flatten(1).argsort(dim=1, descending=True, stable=True)
-    return order
+    """The items of each row by decreasing key; ties keep their order."""
+    return key.flatten(1).argsort(dim=1, descending=True, stable=True)
 
 
 def _filled_in_turn(order: Tensor, value: Tensor, needed: Tensor) -> Tensor:
-    """The share, 0 to 1, of each item's value that is used if items are taken in this order until it is enough."""
+    """The share, 0 to 1, of each item's value that is used when items are taken in this order until they suffice."""
     taken = value.gather(1, order)
     before = taken.cumsum(1) - taken
     tiny = torch.finfo(value.dtype).tiny

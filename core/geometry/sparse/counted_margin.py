@@ -1,8 +1,8 @@
 """Signed margins of rows that belong to numbered images, counting queries per image.
 
-A search tries many points of one image: multipliers, candidates, points with one pixel restored. Each is a row that
-carries the number of its image, which names the class its margin is about and is charged for its forward and backward
-passes. Rows are evaluated in batches of the classifier's preferred size, however many there are.
+A search tries many points of one image: multipliers, candidates, points with one pixel restored. Each is a row with the
+number of its image, which determines the class of the margin and is charged for the forward and backward passes. Rows
+are evaluated in batches of the classifier's preferred size.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class CountedMargin(SignedMargin):
     """Signed margins of numbered images, which take the image number where `SignedMargin` expects the class.
 
     Args:
-        classifier: whose margins.
+        classifier: the classifier.
         size: largest number of rows in a batch.
         tied: images have one channel, repeated for each channel of the classifier.
     """
@@ -75,7 +75,7 @@ class CountedMargin(SignedMargin):
         return self.of(numbers, lambda part: images[part])
 
     def of(self, numbers: Numbers, rows: Callable[[slice], Images]) -> Rows:
-        """F of rows that are made batch by batch, because together they would not fit."""
+        """F of rows that are made batch by batch, because all together would not fit in memory."""
         self._charge(self.forwards_of, numbers)
         margin = super().__call__
         parts = [slice(start, start + self._size) for start in range(0, len(numbers), self._size)]

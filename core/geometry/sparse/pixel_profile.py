@@ -1,9 +1,9 @@
-"""What one pixel decides: the margin while one channel of it runs from 0 to 1.
+"""The margin along one pixel: one channel, or all channels, runs from 0 to 1.
 
 For an image x of class s, a pixel p and a channel c, the curve t -> F(x with x[c, p] = t), with the signed margin
-F = f_s - max_{k != s} f_k, is an exact one-dimensional slice: where it is negative, changing this one entry changes the
-class. In a last line all channels of the pixel take the same value, as in a grey image. Corners of the colour cube that
-no line passes are not seen.
+F = f_s - max_{k != s} f_k, is an exact one-dimensional slice: where it is negative, changing this entry alone changes
+the class. On the last line all channels of the pixel take the same value, as in a grey image. Corners of the colour
+cube off these lines are not tested.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from torch import Tensor
 
 from core.errors import ImageError
 from core.models.classifier import Classifier
-from core.result import Context, Number, Result, quantity
+from core.result import ClassifierResult, Context, Number, quantity
 from core.runtime.cost import counted, spent
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class PixelProfile(Result):
+class PixelProfile(ClassifierResult):
     """Margin and class along each channel of one pixel, and along grey; NaN and -1 where a logit is not finite."""
 
     value: np.ndarray = quantity("pixel", "value")
@@ -34,8 +34,6 @@ class PixelProfile(Result):
     row: int = quantity("pixel")
     column: int = quantity("pixel")
     source_class: int = quantity("")
-    num_classes: int = quantity("")
-    fingerprint: str = quantity("", default="")
 
     @property
     def decides(self) -> np.ndarray:
@@ -55,21 +53,21 @@ class PixelProfile(Result):
 def pixel_profile(
     classifier: Classifier, image: Float[Tensor, "c h w"], row: int, column: int, *, resolution: int = 64
 ) -> PixelProfile:
-    """Follow the margin while a channel of one pixel goes from 0 to 1, the others staying as they are.
+    """Evaluate the margin while one channel of a pixel goes from 0 to 1 and the others keep their values.
 
     Args:
         classifier: any `core.models.classifier.Classifier`.
         image: finite pixel values, nominally in [0, 1].
-        row: of the pixel, 0 at the top.
-        column: of the pixel, 0 at the left.
-        resolution: values along each line, both ends among them.
+        row: row of the pixel, 0 at the top.
+        column: column of the pixel, 0 at the left.
+        resolution: values along each line, both ends included.
 
     Returns:
         The profile; one forward per value and line.
 
     Raises:
-        ValueError: if the pixel is not in the image, or fewer than two values are asked for.
-        ImageError: if the image's shape is not the classifier's, a value or a logit of it is not finite.
+        ValueError: if the pixel is not in the image, or there are fewer than two values.
+        ImageError: if the image's shape is not the classifier's, or a value or a logit is not finite.
     """
     channels, height, width = classifier.input_shape
     if not (0 <= row < height and 0 <= column < width):

@@ -19,7 +19,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from core.geometry.boundary.signed_margin import Images, Rows
@@ -41,12 +41,12 @@ def prune(problem: SparseProblem, numbers: Numbers, adversarial: Images) -> Prun
     """Restore items until none is free.
 
     Args:
-        problem: the images and what counts.
+        problem: the images and the unit of items.
         numbers: the image of each row.
         adversarial: rows with the margin demanded.
 
     Returns:
-        1-minimal changes; each changes a subset of the items that it was given, by the same amounts.
+        1-minimal changes; each changes a subset of the given items by the same amounts.
     """
     at = problem.items(adversarial).clone()
     clean = problem.items(problem.images)
@@ -104,8 +104,7 @@ def losses(problem: SparseProblem, numbers: Numbers, at: Float[Tensor, "n g p"])
         return chosen.reshape(-1, *problem.images.shape[1:])
 
     found = torch.full((len(at), at.shape[2]), torch.inf, dtype=at.dtype, device=at.device)
-    margins = problem.counted.of(numbers[row], restored)
-    found[row, item] = margins.to(at.dtype).nan_to_num(torch.inf)
+    found[row, item] = problem.counted.of(numbers[row], restored).to(at.dtype).nan_to_num(torch.inf)
     return found
 
 
@@ -120,7 +119,7 @@ def first_places(cost: Float[Tensor, "n p"], width: int) -> Int[Tensor, "n p"]:
 def _largest(
     problem: SparseProblem, numbers: Tensor, at: Tensor, image: Tensor, place: Tensor, sizes: Tensor
 ) -> Tensor:
-    """The largest of these numbers of cheapest items that can be restored together, 0 where none can."""
+    """The largest of these numbers of cheapest items that can be restored together; 0 where none can."""
     row, column = (sizes > 0).nonzero().unbind(1)
     count = sizes[row, column]
 
@@ -130,8 +129,9 @@ def _largest(
         return torch.where(gone, image[which], at[which]).reshape(-1, *problem.images.shape[1:])
 
     margin = problem.counted.of(numbers[row], restored)
-    kept = count.where(margin < -problem.demanded(numbers[row]), 0)
-    return torch.zeros_like(sizes[:, 0]).scatter_reduce(0, row, kept, "amax")
+    return torch.zeros_like(sizes[:, 0]).scatter_reduce(
+        0, row, count.where(margin < -problem.demanded(numbers[row]), 0), "amax"
+    )
 
 
 def _without(at: Tensor, image: Tensor, place: Tensor, count: Tensor) -> Tensor:
@@ -140,16 +140,16 @@ def _without(at: Tensor, image: Tensor, place: Tensor, count: Tensor) -> Tensor:
 
 
 def exchange(problem: SparseProblem, numbers: Numbers, found: Pruned, *, rounds: int) -> Pruned:
-    """Look for changes of fewer items near those found.
+    """Search for changes with fewer items near those found.
 
     Args:
-        problem: the images and what counts.
+        problem: the images and the unit of items.
         numbers: the image of each row.
         found: 1-minimal changes.
-        rounds: most attempts; a row is left after one that was in vain.
+        rounds: largest number of attempts; a row stops after the first one in vain.
 
     Returns:
-        1-minimal changes of at most as many items.
+        1-minimal changes with no more items than before.
     """
     kept = Pruned(*(each.clone() for each in found))
     rows = (kept.items > 1).nonzero()[:, 0]
@@ -171,7 +171,7 @@ def exchange(problem: SparseProblem, numbers: Numbers, found: Pruned, *, rounds:
 
 
 def _cost(problem: SparseProblem, numbers: Tensor, found: Pruned) -> Tensor:
-    """The items; of equally many, less where the margin is deeper, from which more can be restored."""
+    """The number of items; for equal numbers, less where the margin is deeper, which lets more be restored."""
     depth = found.margin / problem.counted.clean_margin[numbers].clamp(min=torch.finfo(found.margin.dtype).tiny)
     return found.items + torch.sigmoid(depth)
 
@@ -191,12 +191,10 @@ def _extended(problem: SparseProblem, numbers: Tensor, adversarial: Tensor) -> T
 
 
 def _changed(at: Tensor, clean: Tensor) -> Tensor:
-    """Which items differ."""
-    changed: Bool[Tensor, "n p"] = (at != clean).any(1)
-    return changed
+    """The items that differ."""
+    return (at != clean).any(1)
 
 
 def _pixels(problem: SparseProblem, numbers: Tensor, at: Tensor) -> Tensor:
-    """How many pixels differ."""
-    images = at.reshape(-1, *problem.images.shape[1:])
-    return (images != problem.images[numbers]).any(1).flatten(1).sum(1).double()
+    """The number of pixels that differ."""
+    return (at.reshape(-1, *problem.images.shape[1:]) != problem.images[numbers]).any(1).flatten(1).sum(1).double()

@@ -1,9 +1,9 @@
-"""What predicts the support of a sparse perturbation: maps of scores, each compared with the support and with chance.
+"""Predictors of the support of a sparse perturbation: maps of scores, compared with the support and with chance.
 
 Maps of the geometry: the length of the margin's gradient at each pixel, the capacity of each pixel (how much the
-linearised margin falls when the pixel alone moves as far as it may), at the image and at the dense boundary point.
-Maps of the picture: brightness, the mean over channels, and local contrast, its standard deviation in a window. A
-support with no preference has AUC 1/2 for each of them, and a tenth of it lies in each tenth of a map's values.
+linearised margin falls when this pixel alone moves as far as the box allows), at the image and at the dense boundary
+point. Maps of the picture: brightness, the mean over channels, and local contrast, its standard deviation in a window.
+A support without preference has AUC 1/2 for each map, and a tenth of it lies in each tenth of the map's values.
 """
 
 from __future__ import annotations
@@ -57,8 +57,8 @@ def predictions(maps: Sequence[np.ndarray], support: np.ndarray, reliance: np.nd
     """How well each map predicts each support.
 
     Args:
-        maps: of scores, each (n, y, x); NaN counts as 0.
-        support: bool (n, y, x); an empty one has NaN for all answers.
+        maps: maps of scores, each (n, y, x); NaN counts as 0.
+        support: bool (n, y, x); an empty one gives NaN.
         reliance: (n, y, x), finite on the support.
 
     Returns:

@@ -37,7 +37,7 @@ _TINY = 1e-8
 
 
 class Descent(NamedTuple):
-    """What was found for each image."""
+    """The result of the descent for each image."""
 
     adversarial: Images  # the image itself where nothing was
     status: Int[Tensor, " n"]
@@ -50,10 +50,10 @@ def sigma_zero(
     """Descend from `start` for each of these images.
 
     Args:
-        problem: the images, their box and what is counted.
-        numbers: which of them.
-        start: where to begin, in the box.
-        steps: of Adam; an image that is down to one item stops before.
+        problem: the images, their box and the unit of items.
+        numbers: numbers of the images.
+        start: the starting points, in the box.
+        steps: steps of Adam; an image that is down to one item stops early.
         tick: called with the fraction done.
 
     Returns:

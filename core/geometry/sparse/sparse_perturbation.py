@@ -1,4 +1,4 @@
-"""The fewest pixels that change the class, and how they do it.
+"""Sparse perturbations: the fewest pixels that change the class.
 
 A sparse change r of an image x keeps to a support, a few pixels, and crosses the boundary: with the signed margin
 F = f_s - max_{k != s} f_k of the image's class s, F(x + r) < -kappa F(x), and x + r is in the pixel box [0, 1], no
@@ -47,7 +47,7 @@ from core.geometry.sparse.sparsefool import (
     sparsefool,
 )
 from core.models.classifier import Classifier
-from core.result import Result, quantity
+from core.result import ClassifierResult, quantity
 from core.runtime.batches import Chunks, engine_mode
 from core.runtime.cost import counted, spent
 from core.runtime.progress import OnProgress, silent
@@ -70,7 +70,7 @@ _JITTER = 2 / 255  # pixel: how far from the image other seeds than 0 begin
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class SparsePerturbation(Result):
+class SparsePerturbation(ClassifierResult):
     """A sparse change of each image that changes its class; NaN and -1 where none was found."""
 
     adversarial: np.ndarray = quantity("pixel", "n c h w")
@@ -104,13 +104,10 @@ class SparsePerturbation(Result):
     order: str = quantity("")  # of SparseFool
     counted: str = quantity("")  # "pixel" or "entry"; `unit` is a method of every result
     bound: float = quantity("pixel")
-    num_classes: int = quantity("")
-    fingerprint: str = quantity("", default="")
 
     def heatmap(self) -> np.ndarray:
         """(n, h, w) the support of each image: which pixels were changed; nowhere where none was found."""
-        support: np.ndarray = self.rank >= 0
-        return support
+        return self.rank >= 0
 
 
 @counted
@@ -139,26 +136,27 @@ def sparse_perturbation(
         classifier: any `core.models.classifier.Classifier`.
         images: pixel values in [0, 1].
         method: "sparsefool" or "sigma_zero".
-        order: what SparseFool's solver minimises: "pixel", "l0" (entries) or "l1" (as published).
-        unit: what sigma-zero counts: "pixel" or "entry".
+        order: size that SparseFool's solver minimises: "pixel", "l0" (entries) or "l1" (as published).
+        unit: items that sigma-zero counts: "pixel" or "entry".
         target_rule: SparseFool heads for the class whose linearised boundary is nearest ("l2"), or is crossed with the
             fewest items ("l0"); it may meet any.
         lambdas: pushes of SparseFool's plane, each at least 1; the attempt with the fewest items is kept.
         prune: restore pixels that need not change.
-        exchanges: how often smaller supports are then looked for nearby; each takes about a fifth of the time.
+        exchanges: searches for smaller supports nearby; each takes about a fifth of the time.
         bound: D, the largest change of one entry.
         max_loops: planes of SparseFool before an attempt is given up.
-        steps: of sigma-zero.
-        kappa: the margin demanded, as a share of that of the image: at the boundary itself rounding decides.
+        steps: steps of sigma-zero.
+        kappa: the margin demanded, as a share of that of the image; at the boundary itself rounding would decide.
         tied: the channels of an image are equal and stay so, as in a grey image with three channels.
-        seed: 0 begins at the image; another number at a point within 2/255 of it, which shows what the search chose.
+        seed: 0 starts at the image; other numbers start at a point within 2/255 of it, to test the stability of the
+            result.
         on_progress: called with the fraction done.
 
     Returns:
         The changes; an image without one is a row of NaN with its `status`.
 
     Raises:
-        ValueError: if there is no image, or an option is not one of those above.
+        ValueError: if there is no image, or an option is out of range.
         ImageError: if a value is not finite or not in [0, 1], the shape is not the classifier's, or tied channels
             differ.
     """
@@ -189,8 +187,6 @@ def sparse_perturbation(
 
 
 class _Options(NamedTuple):
-    """What was asked for."""
-
     method: Method
     order: SparseOrder
     unit: Unit
@@ -206,7 +202,6 @@ class _Options(NamedTuple):
     seed: int
 
     def check(self) -> None:
-        """Say what is wrong with the first option that is."""
         choices = (self.method, METHODS), (self.order, SPARSE_ORDERS), (self.unit, UNITS), (self.rule, TARGET_RULES)
         for value, known in choices:
             if value not in known:
@@ -222,7 +217,7 @@ class _Options(NamedTuple):
 
     @property
     def counted(self) -> Unit:
-        """The items whose number is made small."""
+        """The unit of the items to minimise."""
         if self.method == "sigma_zero":
             return self.unit
         return "pixel" if self.order == "pixel" else "entry"
@@ -242,7 +237,7 @@ def _in_chunks(search: _Search, images: Tensor, on_progress: OnProgress) -> dict
 
 
 def _stacked(parts: list[np.ndarray], beyond: str) -> np.ndarray:
-    """Chunks one after the other; of second axes of different lengths, shorter ones go on with NaN or as they end."""
+    """Concatenate chunks; shorter second axes are padded with NaN or with their last value."""
     if parts[0].ndim == 2:
         longest = max(part.shape[1] for part in parts)
         ends = [part[:, -1:].repeat(longest - part.shape[1], 1) for part in parts]
@@ -252,8 +247,6 @@ def _stacked(parts: list[np.ndarray], beyond: str) -> np.ndarray:
 
 
 class _Search:
-    """The way from a chunk of images to the rows of the result."""
-
     def __init__(self, classifier: Classifier, options: _Options) -> None:
         self.options, self._classifier = options, classifier
         self.size = batch_size(classifier)
@@ -304,8 +297,9 @@ class _Search:
             multiplier = torch.full_like(images[:, 0, 0, 0], torch.nan)
         rows = (status == FOUND).nonzero()[:, 0]
         if options.prune and len(rows):
-            smaller = exchange(problem, rows, prune(problem, rows, adversarial[rows]), rounds=options.exchanges)
-            adversarial[rows] = smaller.adversarial
+            adversarial[rows] = exchange(
+                problem, rows, prune(problem, rows, adversarial[rows]), rounds=options.exchanges
+            ).adversarial
         tick(0.9)
         spent = {
             "history": torch.stack([best for best, _ in counted.records], 1),
@@ -362,7 +356,7 @@ _MISSING: Mapping[str, int | bool] = MappingProxyType(  # of fields that hold no
 
 
 def _arrays(images: Tensor, where: Tensor, found: Mapping[str, Tensor]) -> dict[str, Any]:
-    """On the CPU, with rows for the images that have no class."""
+    """Arrays on the CPU, with rows for the images that have no class."""
     sizes = dict(zip("nchw", images.shape, strict=True))
     sizes |= {"pixels": found["curve"].shape[1] if found else 1, "step": found["history"].shape[1] if found else 1}
     arrays: dict[str, Any] = {}

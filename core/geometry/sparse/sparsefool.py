@@ -84,12 +84,12 @@ def first_planes(
     Args:
         problem: the images and their box.
         logits: at the images, finite.
-        start: where to begin.
+        start: starting points.
         rule: head for the class whose linearised boundary is nearest ("l2"), or crossed with the fewest items ("l0").
-        order: whose items are counted for that.
+        order: order that defines these items.
 
     Returns:
-        The planes; where there is none, they are 0.
+        The planes; 0 where there is none.
     """
     counted, images = problem.counted, problem.images
     status = torch.full_like(counted.source, _RUNNING)
@@ -123,7 +123,7 @@ def first_planes(
 
 
 def _headed_for(problem: SparseProblem, margins: Sequence[tuple[Tensor, Tensor]], order: SparseOrder | None) -> Tensor:
-    """Which of the classes: the nearest to first order, or the one that this order crosses with the fewest items."""
+    """The class to head for: the nearest to first order, or the one that this order crosses with the fewest items."""
     distance = torch.stack(
         [(margin.abs() / length(slope, 2)).nan_to_num(torch.inf, torch.inf) for margin, slope in margins]
     )
@@ -134,7 +134,7 @@ def _headed_for(problem: SparseProblem, margins: Sequence[tuple[Tensor, Tensor]]
 
 
 def _items(problem: SparseProblem, towards: Tensor, margin: Tensor, order: SparseOrder) -> Tensor:
-    """How many items the linearised boundary of a class takes; infinite where the box is too small."""
+    """The items needed to cross the linearised boundary of a class; infinite where the box is too small."""
     counted: SparseOrder = "pixel" if order == "pixel" else "l0"
     found = solve(towards, margin, problem.low - problem.images, problem.high - problem.images, counted)
     changed = (found.change != 0).flatten(2)
@@ -172,7 +172,7 @@ def sparsefool(
     Args:
         problem: the images, their box and the margin demanded.
         first: their first planes.
-        order: what the solver minimises.
+        order: size that the solver minimises.
         multipliers: lambdas, at least 1 each.
         max_loops: planes before a row is given up.
         tick: called with the fraction done.
@@ -309,7 +309,7 @@ class _Search:
         return torch.where(self._onward[rows].view(-1, 1, 1), torch.where(changed, before, later), place)
 
     def _judge(self, rows: Tensor, test: Tensor) -> None:
-        """Where the tests lead to: across the boundary, to the margin demanded, or back to DeepFool."""
+        """Update the state of rows by their tests: boundary crossed, margin reached, or back to DeepFool."""
         number, walks = self._number[rows], self._walks[rows]
         margin = self._margin(test, number)
         runs = self._status[rows] == _RUNNING

@@ -19,7 +19,6 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from torch import Tensor
 
 _MOST_MARKS = 1 << 25  # bytes of random supports that are held at a time
 
@@ -162,8 +161,7 @@ def random_supports(sizes: np.ndarray, pixels: int, generator: torch.Generator) 
         last = pixels - wanted[rows] + j
         drawn = (torch.rand(len(rows), generator=generator, dtype=torch.float64) * (last + 1)).long()
         marks[rows, torch.where(marks[rows, drawn], last, drawn)] = True
-    found: np.ndarray = marks.numpy()
-    return found
+    return marks.numpy()
 
 
 def largest_deviations(sizes: np.ndarray, pixels: int, draws: int, seed: int) -> np.ndarray:
@@ -184,14 +182,9 @@ def largest_deviations(sizes: np.ndarray, pixels: int, draws: int, seed: int) ->
     for start in range(0, draws, rows):
         count = min(rows, draws - start)
         marks = random_supports(np.tile(sizes, count), pixels, generator).reshape(count, len(sizes), pixels)
-        counts = _summed(torch.from_numpy(marks))
+        counts = torch.from_numpy(marks).sum(1, dtype=torch.int32).numpy()
         found.append(np.abs(deviation(counts, sizes, pixels)).max(1))
     return np.sort(np.concatenate(found))
-
-
-def _summed(marks: Tensor) -> np.ndarray:
-    counts: np.ndarray = marks.sum(1, dtype=torch.int32).numpy()
-    return counts
 
 
 def deviation(counts: np.ndarray, sizes: np.ndarray, pixels: int) -> np.ndarray:

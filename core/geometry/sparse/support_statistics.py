@@ -1,4 +1,4 @@
-"""What the supports of many images have in common: where they lie, on what, and how unique they are.
+"""Statistics of the supports of many images: where they lie, what predicts them, and how unique they are.
 
 The support of a sparse perturbation is the set of pixels that it changes. Over the N images for which one was found:
 
@@ -10,8 +10,8 @@ The support of a sparse perturbation is the set of pixels that it changes. Over 
 - stability: the mean IoU of supports of the same image by another method, and by the same one begun at another point
   beside the image, with chance. Supports are not unique: what differs between runs is no property of the image.
 
-A map of positions only means something where the images are aligned, as digits and faces are. Of other photographs it
-says what lies under the pixels: their brightness and local contrast, as quantiles within the image.
+A map of positions is meaningful only for aligned images, such as digits and faces. For other photographs, the
+brightness and local contrast under the pixels, as quantiles within the image, are what can be compared.
 
 Reference: the claim that perturbed pixels fall on features a class relies on and are shared between images is that of
 Modas, Moosavi-Dezfooli, Frossard, SparseFool, CVPR 2019 (arXiv 1811.02248).
@@ -19,9 +19,8 @@ Modas, Moosavi-Dezfooli, Frossard, SparseFool, CVPR 2019 (arXiv 1811.02248).
 
 from __future__ import annotations
 
-import itertools
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -37,10 +36,10 @@ from core.geometry.sparse.box_solver import SparseOrder
 from core.geometry.sparse.saliency import PREDICTORS, bright_part, picture_maps, predictions
 from core.geometry.sparse.sparse_perturbation import Method, SparsePerturbation, sparse_perturbation
 from core.models.classifier import Classifier
-from core.result import Context, Number, Result, per_sample, quantity
+from core.result import ClassifierResult, Context, Number, per_sample, quantity
 from core.runtime.batches import Batches, engine_mode
 from core.runtime.cost import counted, spent
-from core.runtime.progress import OnProgress, silent
+from core.runtime.progress import OnProgress, part_of, silent
 
 _CERTAIN = 0.95
 _LIMITS = 64
@@ -49,8 +48,8 @@ _MOST_VALUES = 1 << 22  # pixels of a chunk, for each of which there is a gradie
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class SupportStatistics(Result):
-    """What supports have in common; NaN where it cannot be asked, as of an image without one."""
+class SupportStatistics(ClassifierResult):
+    """Statistics of supports; NaN where undefined, as for an image without a support."""
 
     support: np.ndarray = quantity("", "n y x")
     found: np.ndarray = quantity("", "n", words="images flipped")
@@ -96,8 +95,6 @@ class SupportStatistics(Result):
     bound: float = quantity("pixel")
     draws: int = quantity("")
     seed: int = quantity("")
-    num_classes: int = quantity("")
-    fingerprint: str = quantity("", default="")
 
     @property
     def stability(self) -> float:
@@ -155,18 +152,18 @@ def support_statistics(
     seed: int = 0,
     on_progress: OnProgress = silent,
 ) -> SupportStatistics:
-    """Find the supports of images and what they have in common.
+    """Find the supports of images and their statistics.
 
     Args:
         classifier: any `core.models.classifier.Classifier`.
         images: values in [0, 1]; of one shape, for maps of positions aligned.
         method: "sparsefool" or "sigma_zero"; the other one is the first that stability is measured against.
         order: of SparseFool, see `core.geometry.sparse.sparse_perturbation`.
-        bound: how far each value may change.
-        seeds: how many times the method finds supports, each from another start beside the image; the first, from the
-            image itself, is what all other statistics are about.
-        draws: of random supports, for `z_limit`.
-        seed: of the random supports.
+        bound: largest change of each value.
+        seeds: number of runs of the method, each from another start near the image; the first, from the image itself,
+            is the one that all other statistics describe.
+        draws: draws of random supports, for `z_limit`.
+        seed: seed of the random supports.
         on_progress: called with the fraction done.
 
     Returns:
@@ -187,10 +184,6 @@ def support_statistics(
     plans += [(f"{_WORDS[method]}, seed {number}", method, number) for number in range(1, seeds)]
     runs: dict[str, SparsePerturbation] = {}
     for place, (name, chosen, start) in enumerate(plans):
-
-        def tick(fraction: float, partial: Result | None = None, place: int = place) -> None:
-            on_progress((place + fraction) / len(plans))
-
         runs[name] = sparse_perturbation(
             classifier,
             pixels,
@@ -199,7 +192,7 @@ def support_statistics(
             unit=unit_of(order),
             bound=bound,
             seed=start,
-            on_progress=tick,
+            on_progress=part_of(on_progress, place / len(plans), (place + 1) / len(plans)),
         )
     steepness = _steepness(classifier, pixels, runs[_WORDS[method]].source_class)
     return SupportStatistics(
@@ -216,7 +209,7 @@ def support_statistics(
 
 
 def unit_of(order: SparseOrder) -> Literal["pixel", "entry"]:
-    """What sigma-zero counts where SparseFool has this order: pixels, or single entries."""
+    """The unit of sigma-zero that corresponds to an order of SparseFool: pixels, or single entries."""
     return "pixel" if order == "pixel" else "entry"
 
 
@@ -246,14 +239,17 @@ def statistics(
         runs: perturbations of the same images by name; the statistics are of the first, the others are compared.
         images: (n, c, y, x).
         steepness: (n, y, x) length of the margin's gradient at each pixel.
-        draws: of random supports.
-        seed: of the draws.
+        draws: draws of random supports.
+        seed: seed of the draws.
 
     Returns:
         Arrays and numbers by field.
     """
     first = next(iter(runs.values()))
     support = first.heatmap()
+    agreement, chance = agreements(list(runs.values()))
+    for each in (agreement, chance):
+        np.fill_diagonal(each, 1.0)
     return {
         "support": support,
         "found": first.found,
@@ -265,13 +261,15 @@ def statistics(
         **_classes_of(first),
         **_robustness(first),
         **_under(first, images, support, steepness),
-        **_stability(runs),
+        "runs": np.array(list(runs)),
+        "agreement": agreement,
+        "agreement_chance": chance,
         **_sharing(support[first.found], first.source_class[first.found]),
     }
 
 
 def flat(support: np.ndarray) -> np.ndarray:
-    """Supports (n, y, x) as rows of pixels, also where there is none."""
+    """Supports (n, y, x) as rows of pixels; n may be 0."""
     return support.reshape(len(support), math.prod(support.shape[1:]))
 
 
@@ -311,7 +309,7 @@ def _classes_of(first: SparsePerturbation) -> dict[str, Any]:
 
 
 def _robustness(first: SparsePerturbation) -> dict[str, Any]:
-    """The share of images that at most k pixels flip; one without a perturbation is never flipped."""
+    """The share of images flipped by at most k pixels; an image without a perturbation is never flipped."""
     taken = np.where(first.found, first.pixels, np.inf)
     most = float(taken[first.found].max(initial=1.0))
     limit = np.arange(1, most + 1) if most <= _LIMITS else np.unique(np.rint(np.geomspace(1, most, _LIMITS)))
@@ -330,7 +328,7 @@ def _robustness(first: SparsePerturbation) -> dict[str, Any]:
 
 
 def _under(first: SparsePerturbation, images: np.ndarray, support: np.ndarray, steepness: np.ndarray) -> dict[str, Any]:
-    """What predicts the supports, and how much of them lies on the bright part of their images."""
+    """How well maps predict the supports, and how much of these lies on the bright part of their images."""
     brightness, contrast = picture_maps(images)
     maps = (steepness, first.capacity, first.capacity_at_boundary, brightness, contrast)
     bright = bright_part(brightness)
@@ -343,18 +341,24 @@ def _under(first: SparsePerturbation, images: np.ndarray, support: np.ndarray, s
     }
 
 
-def _stability(runs: Mapping[str, SparsePerturbation]) -> dict[str, Any]:
-    """How far two runs agree on the same image, over those found by both."""
-    marks = [flat(run.heatmap()) for run in runs.values()]
+def agreements(runs: Sequence[SparsePerturbation]) -> tuple[np.ndarray, np.ndarray]:
+    """How far every two runs agree on the same image.
+
+    Args:
+        runs: perturbations of the same images.
+
+    Returns:
+        (r, r) the mean IoU of the supports over the images found by both, and the same by chance.
+    """
+    marks = [flat(run.heatmap()) for run in runs]
     sizes = [each.sum(1) for each in marks]
-    agreement, chance = np.ones((2, len(marks), len(marks)))
-    for one, other in itertools.combinations(range(len(marks)), 2):
+    agreement, chance = np.full((2, len(marks), len(marks)), np.nan)
+    for one, other in np.ndindex(agreement.shape):
         both = (sizes[one] > 0) & (sizes[other] > 0)
-        shared = support_overlap.iou(marks[one][both], marks[other][both])
+        agreement[one, other] = mean(support_overlap.iou(marks[one][both], marks[other][both]))
         expected = support_overlap.chance_iou(sizes[one][both], sizes[other][both], marks[one].shape[1])
-        agreement[one, other] = agreement[other, one] = mean(shared)
-        chance[one, other] = chance[other, one] = mean(expected)
-    return {"runs": np.array(list(runs)), "agreement": agreement, "agreement_chance": chance}
+        chance[one, other] = mean(expected)
+    return agreement, chance
 
 
 def _sharing(support: np.ndarray, source: np.ndarray) -> dict[str, Any]:

@@ -1,14 +1,15 @@
-"""Whether sparse perturbations transfer: from one model to another, and from one image to another of its class.
+"""Transfer of sparse perturbations: from one model to another, and from one image to another of its class.
 
-Of model A's perturbation of an image, with support S, model B is asked whether it changes its mind
+For model A's perturbation of an image, with support S, the class that model B predicts is compared with that of the
+unperturbed image
 
 - at the same change: the colours of A painted on S;
 - at the same support: the best colours for B on S, within the box, by projected gradient signs on B's own margin;
 - at the same patch: the colours of A painted on S of another image of the same class.
 
-Each has controls that keep the number of pixels: the same support, moved cyclically within the image by a random shift,
-which keeps its shape; and random pixels of the same number. Only what B does more often than at the controls is
-transfer; what it does at them, too, comes from changing that many pixels anywhere.
+Each has controls with the same number of pixels: the same support, moved cyclically within the image by a random shift,
+which keeps its shape; and random pixels. Only the excess over the controls is transfer; the rest comes from changing
+that many pixels anywhere.
 
 References: the claim that supports are shared between networks to some degree is that of Modas, Moosavi-Dezfooli,
 Frossard, SparseFool, CVPR 2019 (arXiv 1811.02248). Signs of gradients within a box: Madry et al., Towards deep learning
@@ -31,13 +32,13 @@ from core.geometry.boundary.signed_margin import SignedMargin
 from core.geometry.common.intervals import wilson
 from core.geometry.sparse.box_solver import SparseOrder
 from core.geometry.sparse.sparse_perturbation import Method, SparsePerturbation, sparse_perturbation
-from core.geometry.sparse.support_overlap import chance_iou, iou, random_supports
-from core.geometry.sparse.support_statistics import flat, mean, unit_of
+from core.geometry.sparse.support_overlap import random_supports
+from core.geometry.sparse.support_statistics import agreements, flat, unit_of
 from core.models.classifier import Classifier
 from core.result import Context, Number, Result, quantity
 from core.runtime.batches import Batches, Chunks
 from core.runtime.cost import counted, spent
-from core.runtime.progress import OnProgress, silent
+from core.runtime.progress import OnProgress, part_of, silent
 
 CONDITIONS = (
     "change",
@@ -59,7 +60,7 @@ _MOST_VALUES = 1 << 22  # pixels of a chunk, for each of which there is a gradie
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Transfer(Result):
-    """How often one model's perturbations change another's mind; NaN where there is nothing to ask about."""
+    """How often one model's perturbations flip another model; NaN where there is no perturbation."""
 
     flipped: np.ndarray = quantity("", "condition source target")  # share of the perturbations found on the source
     flipped_low: np.ndarray = quantity("", "condition source target")
@@ -101,16 +102,16 @@ def transfer(
     seed: int = 0,
     on_progress: OnProgress = silent,
 ) -> Transfer:
-    """Measure how often each model's sparse perturbations change the mind of each model, itself included.
+    """Measure how often each model's sparse perturbations flip each model, itself included.
 
     Args:
         classifiers: models of the same images and classes.
-        images: values in [0, 1], classified by all as they should be.
+        images: values in [0, 1], classified correctly by all models.
         method: see `core.geometry.sparse.sparse_perturbation`.
         order: see `core.geometry.sparse.sparse_perturbation`.
-        bound: how far each value may change, also when colours are painted elsewhere.
-        steps: gradients with which colours are found anew for a support.
-        seed: of shifts, random pixels and other images.
+        bound: largest change of each value, also where colours are painted elsewhere.
+        steps: gradients for the search of new colours on a support.
+        seed: seed of shifts, random pixels and other images.
         on_progress: called with the fraction done.
 
     Returns:
@@ -133,10 +134,6 @@ def transfer(
     share = 1 / (2 * len(classifiers))
     perturbed: list[SparsePerturbation] = []
     for place, classifier in enumerate(classifiers):
-
-        def tick(fraction: float, partial: Result | None = None, place: int = place) -> None:
-            on_progress((place + fraction) * share)
-
         perturbed.append(
             sparse_perturbation(
                 classifier,
@@ -145,25 +142,23 @@ def transfer(
                 order=order,
                 unit=unit_of(order),
                 bound=bound,
-                on_progress=tick,
+                on_progress=part_of(on_progress, place * share, (place + 1) * share),
             )
         )
-    answers: list[list[_Answers]] = []
+    answers = []
     with torch.inference_mode(False), torch.no_grad():
         judges = [_Judge(classifier, images, bound, steps) for classifier in classifiers]
         for place, found in enumerate(perturbed):
             questions = _questions(found, seed)
-            row = []
             for column, judge in enumerate(judges):
                 on_progress(0.5 + (place + column / len(judges)) * share)
-                row.append(judge(questions, found))
-            answers.append(row)
-    flips = np.array([[answer.flips for answer in row] for row in answers]).transpose(2, 0, 1)
-    alike = np.array([[answer.same for answer in row] for row in answers]).transpose(2, 0, 1)
-    count = np.array([row[0].asked for row in answers]).T
+                answers.append(judge(questions, found))
+    table = np.array(answers).reshape(len(judges), len(judges), len(CONDITIONS), 3)
+    flips, alike = (table[..., column].transpose(2, 0, 1) for column in (0, 1))
+    count = table[:, 0, :, 2].copy().T
     total = np.where(count > 0, count, np.nan)[:, :, None]
     low, high = wilson(flips, count[:, :, None])
-    agreement, chance = _agreement(perturbed)
+    agreement, chance = agreements(perturbed)
     return Transfer(
         flipped=flips / total,
         flipped_low=low,
@@ -195,7 +190,6 @@ class _Question(NamedTuple):
 
 
 def _questions(found: SparsePerturbation, seed: int) -> dict[str, _Question]:
-    """What is painted where in each condition."""
     rows = np.flatnonzero(found.found)
     support, colours = found.heatmap()[rows], found.adversarial[rows]
     height, width = support.shape[1:]
@@ -251,16 +245,8 @@ def _others(source: np.ndarray) -> np.ndarray:
     return other
 
 
-class _Answers(NamedTuple):
-    """By condition: how many flipped, how many of them to the same class, and how many were asked about."""
-
-    flips: list[int]
-    same: list[int]
-    asked: list[int]
-
-
 class _Judge:
-    """Says which painted images a model takes for another class than the unpainted ones."""
+    """Compares the class that a model predicts for painted images with that for the unpainted ones."""
 
     def __init__(self, classifier: Classifier, images: Tensor, bound: float, steps: int) -> None:
         self._classifier, self._steps = classifier, steps
@@ -270,18 +256,17 @@ class _Judge:
         self._size = max(1, min(classifier.batches().size, _MOST_VALUES // self._images[0].numel()))
         self._clean = self._labels(self._images)
 
-    def __call__(self, questions: dict[str, _Question], found: SparsePerturbation) -> _Answers:
-        """The answers of this model, one per condition."""
-        answers, clean = _Answers([], [], []), self._clean.cpu().numpy()
+    def __call__(self, questions: dict[str, _Question], found: SparsePerturbation) -> list[list[int]]:
+        """By condition: how many flipped, how many of them to the same class, and how many were asked about."""
+        answers, clean = [], self._clean.cpu().numpy()
         for name in CONDITIONS:
             question = questions[name]
             with torch.autocast(self._images.device.type, enabled=False):
                 label = self._repainted(question) if name in _REOPTIMISED else self._painted(question)
             before = clean[question.on]
             flips = (label != before) & (label >= 0)
-            answers.flips.append(int(flips.sum()))
-            answers.same.append(int((flips & (label == found.target_class[question.of])).sum()))
-            answers.asked.append(len(label))
+            same = flips & (label == found.target_class[question.of])
+            answers.append([int(flips.sum()), int(same.sum()), len(label)])
         return answers
 
     def _labels(self, images: Tensor) -> Tensor:
@@ -301,8 +286,7 @@ class _Judge:
         marks = torch.as_tensor(question.marks, device=self._images.device)[:, None]
         colours = torch.as_tensor(question.colours).to(self._images)
         colours = colours.maximum(self._low[on]).minimum(self._high[on])
-        labels: np.ndarray = self._labels(torch.where(marks, colours, self._images[on])).cpu().numpy()
-        return labels
+        return self._labels(torch.where(marks, colours, self._images[on])).cpu().numpy()
 
     def _repainted(self, question: _Question) -> np.ndarray:
         """The class at the best colours found on the marks: (m,)."""
@@ -314,10 +298,18 @@ class _Judge:
     def _cross(self, on: np.ndarray, marks: np.ndarray) -> np.ndarray:
         where = torch.as_tensor(on, device=self._images.device)
         box = self._low[where], self._high[where]
-        there = torch.as_tensor(marks, device=where.device)
-        reached = cross_on_support(self.margin, self._images[where], self._clean[where], there, box, self._steps)
-        labels: np.ndarray = reached.cpu().numpy()
-        return labels
+        return (
+            cross_on_support(
+                self.margin,
+                self._images[where],
+                self._clean[where],
+                torch.as_tensor(marks, device=where.device),
+                box,
+                self._steps,
+            )
+            .cpu()
+            .numpy()
+        )
 
 
 def cross_on_support(
@@ -328,21 +320,21 @@ def cross_on_support(
     box: tuple[Float[Tensor, "n c h w"], Float[Tensor, "n c h w"]],
     steps: int,
 ) -> Int[Tensor, " n"]:
-    """Look for colours on a fixed support that take each image to another class.
+    """Search for colours on a fixed support that take each image to another class.
 
-    The first step goes to the corner of the box where the linearised margin is least, which settles affine margins;
-    later steps along the signs of the gradient are shorter and shorter, down to a tenth of the box.
+    The first step goes to the corner of the box where the linearised margin is least, which is exact for affine
+    margins; later steps along the signs of the gradient shrink to a tenth of the box.
 
     Args:
         margin: the signed margin.
-        images: where to start.
+        images: starting points.
         source: the class of each.
         marks: the pixels that may change.
         box: the least and the largest value of each entry.
-        steps: gradients at most; a row that has crossed takes none any more.
+        steps: largest number of gradients; a row stops once it has crossed.
 
     Returns:
-        The class reached; the source class where none was, -1 where a logit is not finite at the source.
+        The class reached; the source class where none was, -1 where a logit is not finite.
     """
     low, high = box
     at, reached = images.clone(), source.clone()
@@ -363,16 +355,3 @@ def cross_on_support(
     last = margin.logits(at)
     label = last.argmax(1).where(torch.isfinite(last).all(1), -1)
     return torch.where(reached == source, label, reached)
-
-
-def _agreement(perturbed: Sequence[SparsePerturbation]) -> tuple[np.ndarray, np.ndarray]:
-    """The mean IoU of two models' supports of the same image, where both found one, and by chance."""
-    marks = [flat(found.heatmap()) for found in perturbed]
-    sizes = [each.sum(1) for each in marks]
-    found, chance = np.full((2, len(marks), len(marks)), np.nan)
-    for one in range(len(marks)):
-        for other in range(len(marks)):
-            both = (sizes[one] > 0) & (sizes[other] > 0)
-            found[one, other] = mean(iou(marks[one][both], marks[other][both]))
-            chance[one, other] = mean(chance_iou(sizes[one][both], sizes[other][both], marks[one].shape[1]))
-    return found, chance
