@@ -1,4 +1,4 @@
-"""Errors that a person reads: one sentence each, with what was expected, what came and what to do.
+"""Errors for people to read: one sentence each, with what was expected, what came and what to do.
 
     ValueError
       CheckpointError   a model cannot be used
@@ -7,13 +7,15 @@
     OSError
       OutputError       a file cannot be written
 
-A page shows exactly that sentence; the command line prints it behind `error:`. `user_message` makes one of any other
-error, such as those of a model's own code.
+A page shows exactly that sentence; the command line prints it after `error:`. `user_message` turns any other error,
+such as one from a model's own code, into a sentence.
 """
 
 from __future__ import annotations
 
-_REASON = 300  # signs of somebody else's message
+import traceback
+
+_REASON = 300  # characters kept of a message that is not ours
 
 
 class CheckpointError(ValueError):
@@ -33,22 +35,15 @@ class OutputError(OSError):
 
 
 def one_line(text: object) -> str:
-    """The text of an error or value without line breaks and repeated spaces."""
+    """The text of an error or value, without line breaks or repeated spaces."""
     return " ".join(str(text).split())
 
 
 def user_message(error: BaseException) -> str:
-    """An error in one sentence: ours unchanged, the system's with the file, others with their type and reason.
-
-    Args:
-        error: the error that was raised.
-
-    Returns:
-        One line.
-    """
+    """One sentence for an error: ours unchanged, the system's with the file, others with type and reason."""
     try:
         text = one_line(error)
-    except Exception:  # noqa: BLE001 - of somebody else's error, which cannot say what it is
+    except Exception:  # noqa: BLE001 - the error is not ours, and its text cannot be computed
         text = ""
     if isinstance(error, OSError) and error.filename is not None and error.strerror:
         return f"cannot open {error.filename}: {error.strerror}; check it"
@@ -59,11 +54,9 @@ def user_message(error: BaseException) -> str:
 
 
 def foreseen(error: BaseException) -> bool:
-    """Whether an error is a sentence for people: raised by our own code as a `ValueError`, or by the system."""
+    """Whether an error is a sentence for people: a `ValueError` that our own code raised, or one of the system."""
     if isinstance(error, OSError | CheckpointError | ImageError | RecipeError):
         return True
-    place = error.__traceback__
-    while place is not None and place.tb_next is not None:
-        place = place.tb_next
-    ours = place is None or str(place.tb_frame.f_globals.get("__name__")).startswith(("core.", "dashboard."))
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+    ours = not frames or str(frames[-1].f_globals.get("__name__")).startswith(("core.", "dashboard."))
     return isinstance(error, ValueError) and ours

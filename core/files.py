@@ -1,7 +1,7 @@
-"""Write files whole or not at all, so that a full disk destroys no older file.
+"""Read the start of a file; write files whole or not at all, so that a full disk destroys no older file.
 
-The bytes go to a temporary file in the same folder, are synced, and are then renamed. Devices and pipes hold nothing to
-lose and are written directly. A link stays a link: the file it leads to is replaced.
+The bytes go to a temporary file in the same folder, are synced, and the file is then renamed. Devices and pipes hold
+nothing to lose and are written directly. A link stays a link: the file it leads to is replaced.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from core.errors import OutputError
 
 
 def keep_private(folder: Path) -> None:
-    """Make a folder that its owner alone can open; one of ours that others can open is closed to them.
+    """Make a folder that only its owner can open; an existing folder of ours is closed to others.
 
-    A folder for everybody's files, as the system's temporary one, stays as it is.
+    A folder for everybody's files, such as the system's temporary one, keeps its permissions.
     """
     folder.mkdir(mode=0o700, exist_ok=True)
     state = folder.stat()
@@ -38,8 +38,8 @@ def atomic_write(path: Path, *, private: Path | None = None) -> Iterator[Path]:
     """Write a file whole or not at all: to a temporary neighbour, synced, then renamed into place.
 
     Args:
-        path: the file to write, no link; its folder is made when missing.
-        private: a folder above the file, from which on down nobody but its owner may look; None: others may read it.
+        path: the file to write, not a link; its folder is made when missing.
+        private: a folder above the file; it and all below are readable by their owner only. None: others may read.
 
     Yields:
         The temporary file to fill.
@@ -62,13 +62,13 @@ def atomic_write(path: Path, *, private: Path | None = None) -> Iterator[Path]:
 
 
 def check_place(path: Path | str) -> None:
-    """Refuse a place where no file can be written, before anything is computed for it.
+    """Raise if no file can be written at a path, before anything is computed for it.
 
     Args:
         path: the file to be written.
 
     Raises:
-        OutputError: if its folder is missing or not writable, or a folder is there.
+        OutputError: if its folder is missing or not writable, or the path is a folder.
     """
     named, real = Path(path), Path(os.path.realpath(path))
     if os.path.isdir(named):  # noqa: PTH112 - `Path` raises for a name that is too long
@@ -84,14 +84,14 @@ def check_place(path: Path | str) -> None:
 
 
 def write_whole(path: Path | str, data: bytes) -> None:
-    """Write bytes to a file, all of them or none: what was there before survives every failure.
+    """Write bytes to a file, all of them or none: after a failure the old content is still there.
 
     Args:
-        path: the file to write, or a link to it; its folder must be there.
-        data: what to write.
+        path: the file to write, or a link to it; its folder must exist.
+        data: the bytes.
 
     Raises:
-        OutputError: if it cannot be written, in one sentence.
+        OutputError: if the file cannot be written.
     """
     named, real = Path(path), Path(os.path.realpath(path))
     check_place(named)
@@ -101,7 +101,7 @@ def write_whole(path: Path | str, data: bytes) -> None:
             return
         with atomic_write(real) as file:
             file.write_bytes(data)
-            with suppress(OSError):  # none there yet, or somebody else's: a new file has the usual rights
+            with suppress(OSError):  # no file yet, or another user's: the new one keeps the usual permissions
                 shutil.copymode(real, file)
     except OSError as error:
         reason = (error.strerror or type(error).__name__).lower()
@@ -112,16 +112,19 @@ def write_whole(path: Path | str, data: bytes) -> None:
 
 
 def _device(path: Path) -> bool:
-    """Whether something is there that is neither a file nor a folder: a pipe, a terminal, /dev/null."""
-    try:
-        mode = path.stat().st_mode
-    except OSError:
-        return False
-    return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
+    """Whether a path exists and is neither a file nor a folder: a pipe, a terminal, /dev/null."""
+    # `Path` raises for a name that is too long
+    return os.path.exists(path) and not (os.path.isfile(path) or os.path.isdir(path))  # noqa: PTH110, PTH112, PTH113
+
+
+def read_start(path: Path | str, count: int) -> bytes:
+    """The first `count` bytes of a file, or all of a shorter one."""
+    with Path(path).open("rb") as file:
+        return file.read(count)
 
 
 def cache_folder() -> Path:
-    """Where results and measured batch shapes are kept: `BOUNDARY_ATLAS_CACHE`, or the user's cache folder."""
+    """The folder for results and measured batch shapes: `BOUNDARY_ATLAS_CACHE`, or the user's cache folder."""
     folder = os.environ.get("BOUNDARY_ATLAS_CACHE")
     if folder:
         return Path(folder)

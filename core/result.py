@@ -1,7 +1,7 @@
-"""What an analysis returns: arrays with their units, what they cost, and how to make them again.
+"""What an analysis returns: arrays with their units, their cost, and the recipe that makes them again.
 
 A `Result` is a frozen dataclass of NumPy arrays and plain values on the CPU. Each field is declared with
-`quantity(unit, axes)`, so that no figure has to type a unit by hand; `words` name the fields that a text would quote,
+`quantity(unit, axes)`, so that no figure has to type a unit by hand; `words` label the fields that a text quotes,
 and `key_numbers` lists them. `save` and `load` are defined once, here: arrays in NumPy's own format and everything else
 as JSON, never pickle.
 """
@@ -29,14 +29,14 @@ def quantity(unit: str, axes: str = "", *, words: str = "", formerly: str = "", 
     """Declare a field of a result.
 
     Args:
-        unit: what one step of the value means, "" for pure numbers and for words.
-        axes: names of the array's axes, separated by blanks, "" for a plain value.
-        words: what a table calls the number, "" for fields that no text quotes.
-        formerly: the name of the field in results saved by version 0.1, where that was another one.
+        unit: of the value; "" for pure numbers and text.
+        axes: names of the array's axes, separated by blanks; "" for a plain value.
+        words: what a table calls the number; "" for fields that no text quotes.
+        formerly: the field's name in results saved by version 0.1, where it was another.
         default: the value when none is given; without it the field is required.
 
     Returns:
-        A dataclass field that carries these.
+        A dataclass field with these as metadata.
     """
     metadata = {"unit": unit, "axes": axes, "words": words, "formerly": formerly}
     return field(metadata=metadata) if default is MISSING else field(default=default, metadata=metadata)
@@ -49,8 +49,8 @@ class Number:
     Attributes:
         name: what it is, in words.
         unit: "" for pure numbers and shares.
-        value: the number; or (n,) one for each sample, NaN where there is none; booleans for a share of them.
-        interval: its 95 % interval, where the result brings one.
+        value: the number; or (n,) one per sample, NaN where there is none; booleans stand for their share.
+        interval: its 95 % interval, where the result has one.
     """
 
     name: str
@@ -61,14 +61,14 @@ class Number:
 
 @dataclass(frozen=True, kw_only=True)
 class Context:
-    """What the words of a number may need beside the result: names of the classes, and settings of the figure."""
+    """What the words of a number may need besides the result: class names and settings of the figure."""
 
     class_names: Sequence[str] = ()
     figure: Mapping[str, Any] = field(default_factory=dict)
 
 
 def per_sample(value: np.ndarray) -> np.ndarray:
-    """(n,) the mean of the finite values of each sample, NaN where there is none; booleans stay what they are."""
+    """(n,) the mean of the finite values of each sample, NaN where there is none; (n,) booleans are unchanged."""
     if value.dtype == bool and value.ndim == 1:
         return value
     rows = value.reshape(len(value), -1).astype(np.float64)
@@ -79,14 +79,14 @@ def per_sample(value: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Result:
-    """The base of every result: what it cost and the recipe that makes it again."""
+    """The base of every result: its cost, and the recipe that makes it again."""
 
     forwards: int = quantity("images")
     gradients: int = quantity("images")
     seconds: float = quantity("s")
     recipe: Mapping[str, Any] | None = quantity("", default=None)
 
-    timed: ClassVar[tuple[str, ...]] = ("seconds",)  # left out of exported files, which must not differ between runs
+    timed: ClassVar[tuple[str, ...]] = ("seconds",)  # not exported: files must not differ between runs
 
     @classmethod
     def unit(cls, name: str) -> str:
@@ -105,27 +105,27 @@ class Result:
     def key_numbers(self, context: Context) -> Iterator[Number]:
         """The numbers that a text about this result quotes: few, with units, never a mean of axes or of bases.
 
-        Unless a class says otherwise they are the fields with `words`, in their order.
+        By default these are the fields with `words`, in their order.
 
         Args:
-            context: what the words may need beside the result.
+            context: what the words may need besides the result.
 
         Yields:
-            Numbers in the order in which a text gives them; NaN where a number is not known.
+            Numbers in the order in which a text quotes them; NaN where a number is not known.
         """
         yield from self.quoted(*(entry.name for entry in fields(self) if entry.metadata.get("words")))
 
     def quoted(self, *specs: str, columns: Sequence[str] = ()) -> Iterator[Number]:
-        """Numbers by name, in the words beside their fields.
+        """Numbers by name, with the words and units of their fields.
 
-        Arrays are samples along the first axis; a sample is given by the mean of its values.
+        The first axis of an array counts samples; the value of a sample is the mean of its entries.
 
         Args:
-            specs: each a field, or `property:words:unit` of what is no field.
-            columns: labels of the columns of an array, where each column is a number.
+            specs: names of fields, or `property:words:unit` for properties.
+            columns: labels of an array's columns, where each column is a number.
 
         Yields:
-            One number for each, or one for each of its columns.
+            One number per name, or one per column.
         """
         declared: dict[str, Mapping[str, Any]] = {entry.name: entry.metadata for entry in fields(self)}
         for spec in specs:
@@ -157,11 +157,11 @@ class Result:
         """The result as the bytes of an `.npz` archive, the same bytes for the same result.
 
         Args:
-            timings: keep what differs from run to run; False for files that are handed on.
+            timings: keep the fields that differ from run to run; False for exported files.
             compress: deflate the arrays.
 
         Returns:
-            An archive that `numpy.load(..., allow_pickle=False)` reads, one member per array, and one with the JSON.
+            An archive that `numpy.load(..., allow_pickle=False)` reads: one member per array, and one with the JSON.
         """
         arrays: dict[str, np.ndarray] = {}
         plain: dict[str, Any] = {}
@@ -185,7 +185,7 @@ class Result:
             data: the archive.
 
         Returns:
-            A result of the class that was written, which is `cls` or derived from it.
+            A result of the class that was written: `cls` or a subclass.
 
         Raises:
             ValueError: if the archive holds no result of this kind.
@@ -201,8 +201,8 @@ class Result:
         kind = _class_named(header["kind"])
         if not issubclass(kind, cls):
             raise ValueError(f"expected a saved {cls.__name__}, got a {kind.__name__}")
-        known = {entry.metadata.get("formerly"): entry.name for entry in fields(kind)}
-        known.update({entry.name: entry.name for entry in fields(kind)})
+        entries = fields(kind)
+        known = {e.metadata.get("formerly"): e.name for e in entries} | {e.name: e.name for e in entries}
         plain = {known[name]: _frozen(value) for name, value in header["fields"].items() if name in known}
         missing: dict[str, Any] = {name: float("nan") for name in kind.timed if name not in plain}
         try:
@@ -237,10 +237,10 @@ class ClassifierResult(Result):
 
 
 def _class_named(kind: str) -> type[Any]:
-    """The result class of this kind; only names that `core` knows are ever looked up.
+    """The result class of this kind; only names that `core` knows are looked up.
 
-    A kind is the name of the class. Version 0.1 wrote its module as well, `core.geometry.slices.Slice`: what it
-    saved is read all the same.
+    A kind is the name of the class. Version 0.1 also wrote its module, `core.geometry.slices.Slice`; such files are
+    still read.
 
     Raises:
         ValueError: if there is no such class.
@@ -255,5 +255,5 @@ def _class_named(kind: str) -> type[Any]:
 
 
 def _frozen(value: Any) -> Any:
-    """JSON's lists as tuples, so that a loaded result equals the saved one."""
+    """A JSON value with tuples for lists, so that a loaded result equals the saved one."""
     return tuple(_frozen(entry) for entry in value) if isinstance(value, list) else value

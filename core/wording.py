@@ -1,6 +1,6 @@
-r"""Escape names from outside: those of classes, images, models and files may be hostile.
+r"""Escape text from outside: the names of classes, images, models and files may be hostile.
 
-`name` cleans a name once, where it enters, so that everything inside may draw it. Text that leaves is escaped for its
+`name` cleans a name once, where it enters, so that any part of the program can draw it. Output is escaped for its
 target, always after normalisation: a full-width backslash is a backslash to programs that normalise.
 
     page, SVG    `markup`
@@ -20,19 +20,21 @@ import unicodedata
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-LONGEST = 80  # signs of a name
-_TAIL = 32  # of them, behind the dots, where a name is longer
-_READ = 2000  # signs of a text that become a name: normalising megabytes takes seconds
-_SPELLED = 4  # signs in a row that are all given as code points
-# drawn as nothing, though no control signs: joiners, fillers of Hangul, selectors of variants
+from core.errors import one_line
+
+LONGEST = 80  # characters of a name
+_TAIL = 32  # characters after the dots of a shortened name
+_READ = 2000  # characters of a text that are turned into a name: normalising megabytes takes seconds
+_SPELLED = 4  # longest run of characters that is spelled out in code points
+# invisible, though not control characters: joiners, Hangul fillers, variation selectors
 _UNSEEN = re.compile("[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]")
 _NAME = re.compile("[!-~]+( [!-~]+)*")
 _BLANK = re.compile(r"\s+")
-_NO_SIGN = re.compile("[\ud800-\udfff\ufdd0-\ufdef\ufffe\uffff]")  # halves of a pair, and what is no character
+_NO_SIGN = re.compile("[\ud800-\udfff\ufdd0-\ufdef\ufffe\uffff]")  # surrogates and noncharacters
 
 
 def plain(text: str) -> str:
-    r"""Text in one line, without signs that control a terminal, a reader or the direction of writing.
+    r"""Text in one line, without characters that control a terminal, a reader or the writing direction.
 
     >>> plain("a\x1b[2J\u202eb\nc")
     'a[2Jb c'
@@ -41,8 +43,8 @@ def plain(text: str) -> str:
         text: anything.
 
     Returns:
-        The same signs without control, format, zero-width and direction signs; blanks are single; halves of surrogate
-        pairs are replacement characters.
+        The text without control, format, zero-width and direction characters, with single blanks; lone surrogates
+        become replacement characters.
     """
     if not (text.isascii() and text.isprintable()):
         text = _NO_SIGN.sub("\N{REPLACEMENT CHARACTER}", _UNSEEN.sub("", text))
@@ -51,17 +53,17 @@ def plain(text: str) -> str:
 
 
 def name(text: str, otherwise: str = "") -> str:
-    r"""A name from outside as it is kept: in normal form NFKC, in one line, of at most `LONGEST` signs.
+    r"""A clean form of a name from outside: normal form NFKC, one line, at most `LONGEST` characters.
 
     >>> name("\uff43at\u200b"), name("\u202e", "class 3"), len(name(300 * "x"))
     ('cat', 'class 3', 80)
 
     Args:
         text: anything.
-        otherwise: the name where nothing remains.
+        otherwise: the name where nothing is left.
 
     Returns:
-        The name; of a longer one its beginning and its end, and four digits of its digest between them.
+        The name; a longer one is shortened as by `shortened`.
     """
     if len(text) <= LONGEST and _NAME.fullmatch(text):  # nearly always: sets are cut into rows again and again
         return text
@@ -73,23 +75,23 @@ def name(text: str, otherwise: str = "") -> str:
 
 
 def _digest(text: str) -> str:
-    """Four digits that tell texts apart which are not shown whole."""
+    """Four digits that tell shortened texts apart."""
     return hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()[:4]
 
 
 def shortened(text: str, most: int, tail: int | None = None) -> str:
-    """Text that has to fit: its beginning and its end, and four digits of its digest between them.
+    """Text of limited length: where it is longer, its beginning, four digits of its digest, and its end.
 
     >>> shortened("cat", 10), shortened("a very long name of a class", 16)
     ('cat', 'a ve..887b..lass')
 
     Args:
         text: anything.
-        most: signs that it may have, at least 8.
-        tail: signs of its end; half of what is left where none is given.
+        most: characters allowed, at least 8.
+        tail: characters kept of its end; by default half of those kept.
 
     Returns:
-        The text itself where it is short enough; two that differ stay apart.
+        The text itself where it is short enough; different texts stay different.
     """
     if len(text) <= most:
         return text
@@ -98,28 +100,28 @@ def shortened(text: str, most: int, tail: int | None = None) -> str:
 
 
 def names(texts: Iterable[str], kind: str) -> tuple[str, ...]:
-    r"""Names from outside as they are kept, one for each.
+    r"""Clean and distinct names for texts from outside, one for each.
 
     >>> names(["cat", "", "\uff43at"], "class")
     ('cat', 'class 1', 'cat (class 2)')
 
     Args:
         texts: anything.
-        kind: what they name; with its number it stands where nothing remains of a name, and behind one that only its
-            signs told apart from an earlier one.
+        kind: what they name. With its number it replaces an empty name, and follows a name that another text already
+            has.
     """
     found: dict[str, str] = {}  # the first text of each name
     kept = []
     for number, text in enumerate(texts):
-        said = name(text, f"{kind} {number}")
-        if found.setdefault(said, text) != text:
-            said = name(f"{said} ({kind} {number})")
-        kept.append(said)
+        cleaned = name(text, f"{kind} {number}")
+        if found.setdefault(cleaned, text) != text:
+            cleaned = name(f"{cleaned} ({kind} {number})")
+        kept.append(cleaned)
     return tuple(kept)
 
 
 def markup(text: str) -> str:
-    r"""Text between the tags, or in a quoted attribute, of HTML and XML.
+    r"""Text escaped for HTML and XML, between tags or in a quoted attribute.
 
     >>> markup("<b> \uff1c")
     '&lt;b&gt; &#65308;'
@@ -128,7 +130,7 @@ def markup(text: str) -> str:
         text: anything.
 
     Returns:
-        Text in which no sign is a mark, nor becomes one when the file is normalised.
+        Text without markup, also after the file is normalised.
     """
     return re.sub(r"[^\x00-\x7f]", _as_number, html.escape(plain(text)))
 
@@ -139,7 +141,7 @@ def _as_number(found: re.Match[str]) -> str:
 
 
 def cell(text: str) -> str:
-    """Text as a cell of a table of comma-separated values, which no spreadsheet takes for a formula.
+    """Text as a cell of comma-separated values, which no spreadsheet takes for a formula.
 
     >>> cell("demo:photos/standard"), cell("=1+1"), cell("a, b")
     ('demo:photos/standard', "'=1+1", '"a, b"')
@@ -151,7 +153,7 @@ def cell(text: str) -> str:
 
 
 def comment(values: Mapping[str, Any] | None) -> str:
-    r"""Values as JSON in the first line of a table, in which no spreadsheet finds a second cell inside of a word.
+    r"""Values as JSON for the first line of a table; no spreadsheet splits a string of it into cells.
 
     >>> comment({"a": "x,=1"})
     '# {"a": "x\\u002c=1"}'
@@ -174,14 +176,14 @@ _LATEX = {
     "æ": r"\ae{}", "Æ": r"\AE{}", "œ": r"\oe{}", "Œ": r"\OE{}", "ø": r"\o{}", "Ø": r"\O{}", "ł": r"\l{}", "Ł": r"\L{}",
     "\u0131": r"\i{}", "—": "---", "\u2018": "`", "\u2019": "'", "“": "``", "”": "''", "\N{REPLACEMENT CHARACTER}": "?",
 }  # fmt: skip
-_ACCENTS = {  # combining signs, as commands on the letter before
+_ACCENTS = {  # combining characters, as commands for the letter before them
     "\u0300": "`", "\u0301": "'", "\u0302": "^", "\u0303": "~", "\u0304": "=", "\u0306": "u", "\u0307": ".",
     "\u0308": '"', "\u030a": "r", "\u030b": "H", "\u030c": "v", "\u0323": "d", "\u0327": "c", "\u0331": "b",
 }  # fmt: skip
 
 
 def latex(text: str) -> str:
-    r"""Text as LaTeX and BibTeX set it, in ASCII; letters that they lack are code points.
+    r"""Text for LaTeX and BibTeX, in ASCII; letters that they lack become code points.
 
     >>> latex("50 % of ℓ2_max"), latex("\uff3cinput"), latex("ñandú"), latex("猫 cat")
     ('50 \\% of $\\ell$2\\_max', '\\textbackslash{}input', "\\~{n}and\\'{u}", '[U+732B] cat')
@@ -191,7 +193,7 @@ def latex(text: str) -> str:
 
 
 def _normal(sign: str) -> str:
-    """One sign that LaTeX does not set by itself: its normal form, each part of it escaped, accents as commands."""
+    """A character that LaTeX does not set itself, in normal form: each part escaped, accents as commands."""
     if sign.isascii():
         return sign
     letter, *accents = tuple(unicodedata.normalize("NFKD", sign))
@@ -203,17 +205,18 @@ def _normal(sign: str) -> str:
 
 
 def coded(text: str, known: Callable[[str], bool]) -> str:
-    """Text in which signs that cannot be written stand as code points, so that words can still be told apart.
+    """Text with code points for the characters that cannot be written, so that words stay distinct.
 
     >>> coded("a猫犬", str.isascii), coded("ゴールデン", str.isascii)
     ('a[U+732B U+72AC]', '[U+30B4 U+30FC ... 2914]')
 
     Args:
         text: the words.
-        known: tells of a sign whether it can be written.
+        known: whether a character can be written.
 
     Returns:
-        The words, each run of other signs in brackets; of a long run the first two and four digits of its digest.
+        The words, with each run of other characters in brackets; a long run is given by its first two characters and
+        four digits of its digest.
     """
     parts = []
     for fine, signs in itertools.groupby(text, known):
@@ -226,6 +229,6 @@ def coded(text: str, known: Callable[[str], bool]) -> str:
 
 
 def abbreviated(value: Any) -> str:
-    """A value from outside, abbreviated to fit into one sentence."""
-    text = repr(value)
+    """A value from outside, shortened to fit into one sentence."""
+    text = one_line(repr(value))
     return text if len(text) <= 60 else f"{text[:57]}..."

@@ -1,7 +1,7 @@
 """Archives of pictures: zips, and the arrays of NPZ files, read without trusting anything they claim.
 
-Nothing is unpacked onto the disk. Names in an archive are words only and never become paths; sizes are compared with
-what the file can hold before anything is read; arrays are read by their header and never unpickled.
+Nothing is unpacked onto the disk. Names in an archive never become paths; claimed sizes are compared with the file's
+before anything is read; arrays are read by their header and never unpickled.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ import numpy as np
 from core.errors import ImageError
 from core.images.files import MOST_BYTES, SUFFIXES, ending_of, short_name, zip_ends
 
-MOST_ENTRIES = 50_000  # of a zip, below where its format changes
+MOST_ENTRIES = 50_000  # of a zip; its format changes at 65,535
 MOST_UNPACKED = 4 << 30  # bytes of all entries together
 _DIRECTORY_BYTES = 16 << 20  # of the list of entries, which is read whole: 320 bytes for each
-_FURTHER = 56 + 20  # bytes of the longer end record of large zips, and of what says where it is
+_FURTHER = 56 + 20  # bytes of the zip64 end record and its locator
 _MOST_ARRAY = 2 << 30  # bytes of one array
 _HEADER_BYTES = 10_000
 _ENCRYPTED, _UTF8 = 1, 1 << 11  # flags of an entry
@@ -51,7 +51,7 @@ class Entry(NamedTuple):
 
     Attributes:
         name: its path inside, with `/` between the parts.
-        read: gives its bytes; may raise `ImageError`.
+        read: returns its bytes; may raise `ImageError`.
     """
 
     name: str
@@ -59,11 +59,11 @@ class Entry(NamedTuple):
 
 
 class Refused(NamedTuple):
-    """A file that was left out, or of which a part was.
+    """A file that was left out, or a part of it.
 
     Attributes:
         name: of the file.
-        reason: in one sentence.
+        reason: one sentence.
     """
 
     name: str
@@ -71,10 +71,10 @@ class Refused(NamedTuple):
 
 
 def open_zip(path: Path) -> zipfile.ZipFile:
-    """Open an archive whose list of entries is of reasonable size.
+    """Open an archive, if its list of entries has a reasonable size.
 
     Raises:
-        ImageError: if it is none, or damaged, or more than an archive.
+        ImageError: if the file is not a zip, is damaged, or holds anything besides.
     """
     name = short_name(path.name)
     with path.open("rb") as file:
@@ -91,13 +91,13 @@ def open_zip(path: Path) -> zipfile.ZipFile:
     if len(ends) != 1:
         raise ImageError(f"expected a zip and nothing besides, {name} goes on after its end; pack it again")
     try:
-        # zipfile takes the last record, even one that a comment only quotes: it is then shown the file up to the end
+        # zipfile takes the last end record, even one quoted in a comment: it is then given the file up to the true one
         content = None if last == ends[0] else path.read_bytes()[: size - len(tail) + ends[0] + 22]
         opened = zipfile.ZipFile(path if content is None else io.BytesIO(content))
     except _BROKEN as error:
         raise ImageError(f"expected a zip, could not read {name}; it is damaged, pack it again") from error
     found = opened.infolist()
-    too_many = sum(entry.compress_size for entry in found) > size  # entries that share their bytes
+    too_many = sum(entry.compress_size for entry in found) > size  # entries share their bytes
     if too_many or len(found) != entries or sum(entry.file_size for entry in found) > MOST_UNPACKED:
         opened.close()
         raise ImageError(
@@ -107,11 +107,11 @@ def open_zip(path: Path) -> zipfile.ZipFile:
 
 
 def _claimed(tail: bytes, at: int) -> tuple[int, int]:
-    """How many entries a zip says that it has, and in how many bytes they are listed.
+    """The number of entries that a zip claims, and the bytes of their list.
 
     Args:
         tail: the last bytes of the file.
-        at: where its end record lies; a longer one before it counts where numbers do not fit, or were not known yet.
+        at: position of its end record; a zip64 record before it counts where numbers do not fit, or were not known yet.
 
     Returns:
         Both; -1 entries where the two records contradict each other.
@@ -127,17 +127,17 @@ def _claimed(tail: bytes, at: int) -> tuple[int, int]:
 def zip_entries(
     opened: zipfile.ZipFile, suffixes: Collection[str] | None = None, most: int = MOST_BYTES
 ) -> tuple[list[Entry], list[Refused]]:
-    """The files of an archive, and those that are refused before they are read.
+    """The files of an archive, and those refused before they are read.
 
-    What a system packs along is neither; where only some endings are wanted, one sentence tells of all others.
+    A system's own files are left out silently. With `suffixes`, one sentence reports all other files.
 
     Args:
         opened: see `open_zip`.
-        suffixes: endings of the names that are wanted; None: all.
+        suffixes: endings of the wanted names; None: all.
         most: bytes of one entry.
 
     Returns:
-        Entries in the order of their names, and the refused ones.
+        Entries sorted by name, and the refused ones.
     """
     entries, refused = [], []
     others: list[str] = []
@@ -166,19 +166,19 @@ def zip_entries(
 def inside(
     progress: Callable[[float], None], path: str, suffixes: Collection[str], most: int
 ) -> tuple[list[str], list[Refused]]:
-    """The names of the files in a zip, and those that are refused; for a process of its own (`core.runtime.sandbox`).
+    """The names of the files in a zip, and the refused ones; runs in `core.runtime.sandbox`.
 
     Args:
         progress: not called: a list is read at once.
         path: of the zip.
-        suffixes: endings of the names that are wanted.
+        suffixes: endings of the wanted names.
         most: bytes of one entry.
 
     Returns:
-        Names in their order, and the refused ones.
+        Sorted names, and the refused files.
 
     Raises:
-        ImageError: if it is no zip, or more than one.
+        ImageError: if it is not a zip, or holds anything besides.
     """
     with open_zip(Path(path)) as opened:
         entries, refused = zip_entries(opened, suffixes, most)
@@ -186,20 +186,20 @@ def inside(
 
 
 def content(progress: Callable[[float], None], path: str, entry: str, suffixes: Collection[str], most: int) -> bytes:
-    """One file in a zip; for a process of its own (`core.runtime.sandbox`).
+    """One file in a zip; runs in `core.runtime.sandbox`.
 
     Args:
         progress: not called: one file is unpacked in seconds.
         path: of the zip.
-        entry: its name, as `inside` gives it.
+        entry: its name, as returned by `inside`.
         suffixes: as for `inside`.
-        most: bytes of it.
+        most: bytes it may have.
 
     Returns:
         Its bytes.
 
     Raises:
-        ImageError: if it is damaged, or larger.
+        ImageError: if it is damaged, or larger than `most`.
     """
     with open_zip(Path(path)) as opened:
         return next(each for each in zip_entries(opened, suffixes, most)[0] if each.name == entry).read()
@@ -208,32 +208,28 @@ def content(progress: Callable[[float], None], path: str, entry: str, suffixes: 
 def _name(info: zipfile.ZipInfo) -> str:
     """The path of an entry inside its archive, as the packer meant it.
 
-    Some write UTF-8 without saying so, which is then taken for code page 437, and some part folders by backslashes.
+    Some packers write UTF-8 without a flag, which zipfile reads as code page 437, and some separate folders by
+    backslashes.
     """
-    return (info.filename if _guessed(info) else _decoded(info)).replace("\\", "/")
+    return (_name_in_utf8(info) or info.filename).replace("\\", "/")
 
 
-def _decoded(info: zipfile.ZipInfo) -> str:
-    return info.filename if info.flag_bits & _UTF8 else info.filename.encode("cp437").decode("utf-8")
-
-
-def _guessed(info: zipfile.ZipInfo) -> bool:
-    """Whether the packer does not say how a name is written, and it is not UTF-8: then code page 437 is a guess."""
+def _name_in_utf8(info: zipfile.ZipInfo) -> str | None:
+    """The name of an entry, if it is in UTF-8; else None, and code page 437 is a guess."""
     try:
-        _decoded(info)
+        return info.filename if info.flag_bits & _UTF8 else info.filename.encode("cp437").decode("utf-8")
     except UnicodeError:
-        return True
-    return False
+        return None
 
 
 def guessed_names(opened: zipfile.ZipFile, where: str) -> list[Refused]:
-    """A sentence about the names of an archive that may have been read wrongly; none where all are sure.
+    """A sentence about the names of an archive that may have been misread; none if all are certain.
 
     Args:
         opened: see `open_zip`.
         where: the name of the archive.
     """
-    guessed = [info.filename for info in opened.infolist() if _guessed(info)]
+    guessed = [info.filename for info in opened.infolist() if _name_in_utf8(info) is None]
     if not guessed:
         return []
     some = f"{len(guessed):,} names such as {_shown(guessed[0])!a}"
@@ -242,7 +238,7 @@ def guessed_names(opened: zipfile.ZipFile, where: str) -> list[Refused]:
 
 
 def unpacked(opened: zipfile.ZipFile, info: zipfile.ZipInfo, most: int = MOST_BYTES) -> bytes:
-    """The bytes of one entry, never more than it says of itself.
+    """The bytes of one entry, never more than its claimed size.
 
     Raises:
         ImageError: if it is damaged, or larger than `most`.
@@ -260,7 +256,7 @@ def unpacked(opened: zipfile.ZipFile, info: zipfile.ZipInfo, most: int = MOST_BY
 
 
 def _reason(info: zipfile.ZipInfo, name: str) -> str:
-    """Why an entry is not even read; "" where it may be."""
+    """Why an entry must not be read; "" if it may be."""
     short, parts = short_name(name), name.split("/")
     if name.startswith("/") or ".." in parts or (len(name) > 1 and name[1] == ":"):
         return f"expected a name inside the archive, {short} points outside; pack the archive again"
@@ -278,14 +274,14 @@ def _reason(info: zipfile.ZipInfo, name: str) -> str:
 
 
 def of_system(name: str) -> bool:
-    """Whether a file is none of the owner's: a system packed it along, or it is hidden and no picture or table."""
+    """Whether a file is a system's and not the owner's, or is hidden and neither a picture nor a table."""
     parts = name.split("/")
     other = is_hidden(name) and ending_of(name) not in _OWN
     return other or parts[-1].startswith("._") or any(part in SYSTEM for part in parts)
 
 
 def is_hidden(name: str) -> bool:
-    """Whether a file, or a folder that it lies in, begins with a dot."""
+    """Whether the name of a file or of a folder around it begins with a dot."""
     return any(map(_is_dotted, name.split("/")))
 
 
@@ -307,12 +303,12 @@ def _shown(name: str) -> str:
 
 
 class Stored(NamedTuple):
-    """An array that is still to be read.
+    """An array that is not read yet.
 
     Attributes:
         name: of the array.
-        shape: of it.
-        read: gives it; may raise `ImageError`.
+        shape: of the array.
+        read: returns the array; may raise `ImageError`.
     """
 
     name: str
@@ -321,17 +317,17 @@ class Stored(NamedTuple):
 
 
 def open_arrays(path: Path, stack: ExitStack) -> tuple[list[Stored], list[Refused]]:
-    """The arrays of numbers and words in an NPZ, or the one of an NPY under its file's name; of each only the header.
+    """The arrays of numbers and text in an NPZ, or the one of an NPY under its file's name; only headers are read.
 
     Args:
         path: of the file.
         stack: keeps the file open.
 
     Returns:
-        The arrays, and those that hold something else than numbers and words, or are damaged.
+        The arrays, and those that are damaged or hold anything but numbers and text.
 
     Raises:
-        ImageError: if the file is no NPZ as NumPy writes it.
+        ImageError: if the file is not an NPZ as NumPy writes it.
     """
     members: list[tuple[str, int, Callable[[], Any]]] = []
     if path.suffix.lower() == ".npy":
@@ -358,10 +354,10 @@ def open_arrays(path: Path, stack: ExitStack) -> tuple[list[Stored], list[Refuse
 def _read(
     member: Callable[[], IO[bytes]], size: int, name: str, header: bool = False
 ) -> tuple[tuple[int, ...], np.ndarray]:
-    """Shape and values of an array in numpy's format; memory is taken for what the file holds, whatever it claims.
+    """Shape and values of an array in numpy's format; memory is limited by the file's size, not by its claims.
 
     Raises:
-        ImageError: if it is damaged, or of objects.
+        ImageError: if it is damaged, or holds objects.
     """
     short = short_name(name)
     try:
@@ -381,10 +377,10 @@ def _read(
 
 
 def _header(file: io.BufferedIOBase | IO[bytes], size: int, name: str) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
-    """Shape, order and kind of an array.
+    """Shape, order and dtype of an array.
 
     Raises:
-        ImageError: if they are damaged, of objects, or more than the file holds.
+        ImageError: if they are damaged, or claim objects or more than the file holds.
     """
     from numpy.lib import format as npy
 

@@ -1,7 +1,7 @@
-"""Arrays as pictures: which array of an NPZ holds what, with its axes and range, and in which pairs.
+"""Arrays as pictures: which array of an NPZ holds images, partners or labels, and their axes and range.
 
-What an array means is judged by all of it: one whose axes or whose white could be read in two ways is refused, with
-what to do, and no part of it is guessed.
+An array is judged as a whole: if its axes or its white can be read in two ways, it is refused with advice, and nothing
+is guessed.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ _LABEL_STEMS = ("labels", "lbls", "y", "label", "lbl", "targets", "target")
 
 
 def _of_part(part: str, stems: Sequence[str]) -> tuple[str, ...]:
-    """What arrays of a part of a data set are called."""
+    """Names of the arrays of a part of a data set."""
     return tuple(name for stem in stems for name in (f"{stem}_{part}", f"{part}_{stem}"))
 
 
 _PARTS = ("test", "val", "valid", "validation", "train")
-# What arrays of pictures, of their adversarial partners, of classes and of names are called; the first that is there
+# Names of arrays of pictures, of their adversarial partners, of labels and of class names; the first one found counts
 _PIXELS = (
     "images",
     "pixels",
@@ -52,8 +52,8 @@ _LABELS = ("labels", "y", *_of_part("test", _LABEL_STEMS), *_WHOLE_LABELS[2:])
 _OWN_LABELS = {"x": "y", "data": "target", "imgs": "lbls", "img": "lbl"}
 _PART_OF = {name: (part, stem) for part in _PARTS for stem in _STEMS for name in _of_part(part, [stem])}
 _NAMES = ("class_names", "classes")
-_ROUNDING = 1e-5  # by which an attack's clipping may miss [0, 1] in float32
-_DARK = 16  # the largest whole number of handwritten digits in 4 bits; pictures of 0 to 255 are brighter somewhere
+_ROUNDING = 1e-5  # by which an attack's clipping may exceed [0, 1] in float32
+_DARK = 16  # the largest value of 4-bit handwritten digits; pictures from 0 to 255 are brighter somewhere
 _PERCENT = 100
 _WHITES = (255, 1023, 4095, 16383, 65535)
 _CHUNK = 1 << 22  # values
@@ -64,10 +64,10 @@ class Arrays:
     """Pictures in arrays.
 
     Attributes:
-        stacks: (n, h, w, c) each, in range; the clean ones, then their adversarial partners where there are any.
-        labels: the class of each clean picture as a number or text, (n,); None where there are none.
-        class_names: what the classes are called; may be empty.
-        left: what of the file is left aside, in sentences.
+        stacks: (n, h, w, c) each, in range: the clean pictures, then their adversarial partners, if any.
+        labels: (n,) the class of each clean picture as a number or text; None without labels.
+        class_names: names of the classes; may be empty.
+        left: parts of the file that are ignored, with the reasons.
     """
 
     stacks: tuple[np.ndarray, ...]
@@ -79,18 +79,18 @@ class Arrays:
         return len(self.stacks[0])
 
     def name(self, row: int, stack: int = 0) -> str:
-        """What to call a picture."""
+        """The name of a picture."""
         return f"image {row:0{len(str(len(self) - 1))}d}{' adversarial' if stack else ''}"
 
     def label(self, row: int) -> str:
-        """The class of a picture as text, "" where it is not known."""
+        """The class of a picture as text, "" if unknown."""
         return "" if self.labels is None else str(self.labels[row])
 
     def picture(self, row: int, stack: int = 0) -> np.ndarray:
-        """One picture: uint8, or float32 in [0, 1]; numpy's true and false are white and black.
+        """One picture: uint8, or float32 in [0, 1]; True is white and False black.
 
         Raises:
-            ImageError: if a value of it is not finite.
+            ImageError: if a value is not finite.
         """
         values: np.ndarray = self.stacks[stack][row]
         if values.dtype.kind == "b":
@@ -105,11 +105,11 @@ class Arrays:
 
 
 def arrays_of(found: Sequence[Stored], refused: Sequence[Refused], name: str) -> Arrays:
-    """Find out which array holds what.
+    """Find out which array holds pictures, partners, labels and class names.
 
     Args:
         found: the arrays of a file.
-        refused: those that hold something else than numbers and words.
+        refused: arrays that hold anything but numbers and text.
         name: of the file.
 
     Returns:
@@ -158,7 +158,7 @@ def arrays_of(found: Sequence[Stored], refused: Sequence[Refused], name: str) ->
 
 
 def _is_of_each(names: Stored, pixels: Stored) -> bool:
-    """Whether what may be a list of class names is the class of each picture, so that some come again."""
+    """Whether an array that may list class names is the class of each picture, so that some repeat."""
     if names.shape[:1] != pixels.shape[:1]:
         return False
     values = names.read()
@@ -166,7 +166,7 @@ def _is_of_each(names: Stored, pixels: Stored) -> bool:
 
 
 def _names_by_row(words: Sequence[str], labels: np.ndarray, name: str) -> tuple[tuple[str, ...], str]:
-    """What numbers of classes are called, by the number and word of each picture; and a sentence if they disagree."""
+    """Names of numbered classes, from the number and word of each picture; and a sentence if these disagree."""
     pairs = {(label, word) for label, word in zip(labels.tolist(), words, strict=False) if label}
     rows = {int(label): word for label, word in pairs if label.isdigit()}
     if (
@@ -185,7 +185,7 @@ _ASIDE = "expected one array of pictures with labels, {} holds this one as well;
 
 
 class _Wanted:
-    """Arrays by their names, whose case does not matter."""
+    """Arrays by name; case does not matter."""
 
     def __init__(self, found: Sequence[Stored], file: str) -> None:
         self._found: dict[str, list[Stored]] = {}
@@ -197,7 +197,7 @@ class _Wanted:
         """The first array of these names.
 
         Raises:
-            ImageError: if it is there twice.
+            ImageError: if there are two.
         """
         same = next((self._found[name] for name in names if name in self._found), [])
         if len(same) > 1:
@@ -207,7 +207,7 @@ class _Wanted:
 
 
 def _labels_beside(pixels: Stored, wanted: _Wanted) -> Stored | None:
-    """The classes of pictures: of the same part of a data set, or of no part; not those of another part."""
+    """The labels of pictures: from the same part of a data set or from none, never from another part."""
     called = pixels.name.lower()
     part, stem = _PART_OF.get(called, ("", called))
     own = _OWN_LABELS.get(stem, "labels")
@@ -222,18 +222,15 @@ def _words(shape: Sequence[int]) -> str:
 
 
 def _stack(values: np.ndarray, name: str, labelled: int | None) -> np.ndarray:
-    """As n x h x w x c.
+    """A view of an array as n x h x w x c.
 
     Args:
         values: the array.
         name: of the file.
-        labelled: how many labels there are, which tells what a first axis of that length is.
-
-    Returns:
-        A view of it.
+        labelled: number of labels; a first axis of that length counts the images.
 
     Raises:
-        ImageError: if the axes cannot be told apart.
+        ImageError: if the axes are ambiguous.
     """
     shape = values.shape
     if values.ndim not in (3, 4) or 0 in shape or values.dtype.kind in "US":
@@ -265,10 +262,10 @@ def _chunks(values: np.ndarray) -> Iterator[np.ndarray]:
 
 
 def _check_range(values: np.ndarray, name: str) -> str:
-    """Enforce that the range of an array says what is white: of all its images together.
+    """Check that the range of all images of an array together tells which value is white.
 
     Returns:
-        Which white is taken, where another one may be meant; else "".
+        A sentence about the assumed white, where another one may be meant; else "".
 
     Raises:
         ImageError: if it does not.
@@ -281,7 +278,7 @@ def _check_range(values: np.ndarray, name: str) -> str:
         if part.size:
             low, high = min(low, float(part.min())), max(high, float(part.max()))
             whole = whole and (part.dtype.kind in "ui" or bool((part == part.round()).all()))
-    if low > high:  # no value is finite, which each picture says
+    if low > high:  # no value is finite, which `Arrays.picture` reports
         return ""
     came = f"{name} has {low:.6g} to {high:.6g}"
     if values.dtype.kind in "ui":
@@ -296,18 +293,15 @@ def _check_range(values: np.ndarray, name: str) -> str:
 
 
 def scale_advice(low: float, high: float, *, whole: bool = False) -> str:
-    """What to do with pixels of another range.
+    """Advice for pixels of another range.
 
     >>> scale_advice(0, 16, whole=True), scale_advice(-1, 1), scale_advice(0, 4000)
     ('divide by 16', 'add 1 and divide by 2', 'divide by 4095')
 
     Args:
-        low: the least value.
+        low: the smallest value.
         high: the largest value.
         whole: whether all values are whole numbers.
-
-    Returns:
-        The advice, in words.
     """
     if low < 0:
         if whole and low >= -128 and high <= 127 and (low, high) != (-1, 1):
@@ -332,12 +326,12 @@ def scale_advice(low: float, high: float, *, whole: bool = False) -> str:
 
 
 def _labels(values: np.ndarray, count: int, class_names: Sequence[str], name: str) -> tuple[np.ndarray, list[str]]:
-    """Classes as numbers or text, one for each picture, and sentences about those that have none or two readings.
+    """Classes as numbers or text, one per picture, and sentences about those that are missing or ambiguous.
 
-    Labels that are all names of classes become the rows of these names; other numbers are rows already.
+    If all labels are class names they become the rows of these names; other numbers are rows already.
 
     Raises:
-        ImageError: if there is not one class for each picture, or a number is none of a class.
+        ImageError: if there is not one class per picture, or a number is not a class.
     """
     one_hot = values.ndim == 2 and values.shape[0] == count and values.shape[1] > 1 and values.dtype.kind not in "US"
     if one_hot:
@@ -386,10 +380,10 @@ def _labels(values: np.ndarray, count: int, class_names: Sequence[str], name: st
 
 
 def _numbers_or_words(texts: np.ndarray, name: str) -> np.ndarray:
-    """Texts that are all numbers as numbers, with -1 for ""; others as they are.
+    """Texts as numbers if all are numbers, with -1 for ""; else unchanged.
 
     Raises:
-        ImageError: if all look like numbers, and one may be two of them.
+        ImageError: if all look like numbers, and one is ambiguous.
     """
     known = set(texts.tolist()) - {""}
     check_numbers(known, name)
@@ -400,10 +394,10 @@ def _numbers_or_words(texts: np.ndarray, name: str) -> np.ndarray:
 
 
 def _one_hot(values: np.ndarray, name: str) -> np.ndarray:
-    """The classes of rows with a single 1.
+    """The class of each one-hot row, -1 for a row of zeros.
 
     Raises:
-        ImageError: if a row has several, or numbers in between.
+        ImageError: if a row has several ones, or other numbers.
     """
     ones = values == 1
     if (ones.sum(1) > 1).any() or not (ones | (values == 0)).all():
@@ -418,7 +412,7 @@ def _checked(values: np.ndarray, name: str) -> np.ndarray:
     """Numbers of classes as text, "" for -1.
 
     Raises:
-        ImageError: if one is below.
+        ImageError: if a number is below -1.
     """
     if values.size and values.min() < UNKNOWN:
         raise ImageError(f"expected classes from 0 on, or -1 for none, in {name}, got {values.min():.6g}; mend them")
@@ -426,11 +420,6 @@ def _checked(values: np.ndarray, name: str) -> np.ndarray:
 
 
 def _decoded(values: np.ndarray, name: str) -> np.ndarray:
-    """Bytes as text.
-
-    Raises:
-        ImageError: if they are no UTF-8.
-    """
     try:
         return np.char.decode(values, "utf-8")
     except UnicodeDecodeError as error:
@@ -438,7 +427,7 @@ def _decoded(values: np.ndarray, name: str) -> np.ndarray:
 
 
 def _class_names(stored: Stored | None, name: str) -> tuple[tuple[str, ...], list[Refused]]:
-    """What the classes are called; a sentence where the array is no list of words."""
+    """Names of the classes; a sentence if the array is not a list of words."""
     if stored is None:
         return (), []
     try:

@@ -1,4 +1,4 @@
-"""Classes of pictures: the text about each becomes the number of a class, with the names of the classes."""
+"""Classes of pictures: text labels become class numbers and class names."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from core.errors import ImageError
 from core.sources.images import ImageSource
 from core.sources.models import MOST_CLASSES
 
-UNKNOWN = -1  # the class of a picture of which none is known
+UNKNOWN = -1  # the class number of a picture without a known class
 MOST_LETTERS = 255  # of a class name: the longest name of a folder
 
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]{1,3})?")
-# What can only be a number, in whatever script; as spreadsheets mark text, with groups of digits, or a decimal comma
+# Can only be a number, in any script: with a spreadsheet's text mark, groups of digits, or a decimal comma
 _LIKE_A_NUMBER = re.compile(r"['\u2019]?[+\-\u2212]?\d[\d.,'\u2019\u066b\u066c\s]*(?:[eE][+-]?\d{1,3})?")
 _GROUPS = re.compile(r"[+-]?[0-9]{1,3}(?:[ '][0-9]{3})+")
-_DECIMAL_COMMA = re.compile(r"([+-]?[0-9]+),([0-9]{1,2}|[0-9]{4,})")  # not of three digits, which may be thousands
+_DECIMAL_COMMA = re.compile(r"([+-]?[0-9]+),([0-9]{1,2}|[0-9]{4,})")  # not three digits, which may be thousands
 _SIGNS = str.maketrans({"\u2019": "'", "\u066c": "'", "\u066b": ",", "\u2212": "-"})
-# As tables, spreadsheets and programs write that there is none; some of it is also what people call a class
+# How tables, spreadsheets and programs write a missing value; some of these words are also names of classes
 _WORDS = ("none", "null", "na")
 _MISSING = ("", "nan", "n/a", "<na>", "nat", "#n/a", "?", "-", "--", *_WORDS)
 
 
 def number_in(text: str) -> float | None:
-    """The number that a text is, in the digits of any script; None where it is none, or may be two, such as 1,000.
+    """The number that a text is, in the digits of any script; None if it is not a number, or ambiguous as 1,000.
 
     >>> number_in(" 1e1 "), number_in("0.0"), number_in("nan"), number_in("1_0")
     (10.0, 0.0, None, None)
@@ -44,14 +44,14 @@ def number_in(text: str) -> float | None:
 
 
 def check_numbers(texts: Iterable[str], where: str) -> None:
-    """Enforce that classes that look like numbers can be read as such: they must not be sorted as words.
+    """Check that classes that look like numbers can be read as numbers: they must not be sorted as words.
 
     Args:
-        texts: what is written.
-        where: what holds them.
+        texts: the labels.
+        where: the file or place that holds them.
 
     Raises:
-        ImageError: if all look like numbers, and one of them may be two of them.
+        ImageError: if all look like numbers, and one is ambiguous.
     """
     known = [text for text in texts if not is_missing(text)]
     unclear = next((text for text in known if number_in(text) is None), None)
@@ -63,12 +63,12 @@ def check_numbers(texts: Iterable[str], where: str) -> None:
 
 
 def named_rows(class_names: Sequence[str]) -> dict[str, int]:
-    """The row of each class name, by `key`; of names that come twice, the first."""
+    """The row of each class name, by `key`; for a repeated name, the first."""
     return {key(name): row for row, name in reversed(list(enumerate(class_names)))}
 
 
 def key(text: str) -> str:
-    """By what two ways to write a class are the same: 10 and 10.0, or words as they are kept.
+    """A form in which spellings of the same class are equal: 10 and 10.0, or words after cleaning.
 
     >>> key("10.0"), key(" cat ")
     ('10', 'cat')
@@ -78,23 +78,23 @@ def key(text: str) -> str:
 
 
 def is_missing(text: str) -> bool:
-    """Whether a text says that there is no number."""
+    """Whether a text stands for a missing value."""
     return text.strip().lower() in _MISSING
 
 
 def missing(labels: Sequence[str], where: str, listed: Sequence[str] = ()) -> tuple[set[str], list[str]]:
-    """Which labels say that a picture has no class; sentences about those that are taken for one.
+    """The labels that mean that a picture has no class, and sentences about words that are taken for a class.
 
-    A word such as `none` is a class where a list of classes has it, or where it stands among words and as often as one
-    of them; the sign `-` is one beside `+`.
+    A word such as `none` is a class if a list of classes contains it, or if it stands among words and as often as one
+    of them; `-` is a class if `+` is one.
 
     >>> missing(["mild", "none", "none", "mild"], "row")[0], missing(["1", "none", "none"], "row")[0]
     (set(), {'none'})
 
     Args:
-        labels: what is written about each picture.
-        where: what each of them is about.
-        listed: what the classes are called, where a list says so.
+        labels: the label of each picture.
+        where: what a label belongs to, for the sentences.
+        listed: names of the classes, where there is a list.
 
     Returns:
         The labels, as they are written, and sentences.
@@ -116,14 +116,14 @@ def missing(labels: Sequence[str], where: str, listed: Sequence[str] = ()) -> tu
 
 
 def mixed(labels: Iterable[str], listed: Sequence[str] = ()) -> str:
-    """A sentence where a few words stand among classes that are numbers, which then are words too; else "".
+    """A sentence if a few classes are words among numbers, so that the numbers count as words too; else "".
 
     >>> mixed(["0", "2", "10", "unclear"])[:68]
     "expected numbers or words as classes, got 'unclear' among 3 numbers;"
 
     Args:
         labels: the classes.
-        listed: what the classes are called, where a list says so.
+        listed: names of the classes, where there is a list.
     """
     known = sorted({label for label in labels if label})
     words = [label for label in known if number_in(label) is None]
@@ -134,16 +134,16 @@ def mixed(labels: Iterable[str], listed: Sequence[str] = ()) -> str:
 
 
 def whole_numbers(texts: Iterable[str]) -> dict[str, int | None] | None:
-    """What texts say where all of them are whole numbers, however they are written, or say that there is none.
+    """The numbers of texts, if each is a whole number in any notation, or a missing value.
 
     >>> whole_numbers(["0.0", "1e1", " 3 ", "nan"]), whole_numbers(["0.5", "1"]), whole_numbers(["cat", "1"])
     ({'0.0': 0, '1e1': 10, ' 3 ': 3, 'nan': None}, None, None)
 
     Args:
-        texts: what is written.
+        texts: the labels.
 
     Returns:
-        The number of each, None for none; None where one is no whole number, or there is no number at all.
+        The number of each text, None for a missing value; None if one is not a whole number, or none is a number.
     """
     found: dict[str, int | None] = {}
     for text in texts:
@@ -155,21 +155,21 @@ def whole_numbers(texts: Iterable[str]) -> dict[str, int | None] | None:
 
 
 def numbered(labels: Sequence[str], own: Sequence[str], source: ImageSource) -> tuple[list[int], tuple[str, ...]]:
-    """The number of each picture's class, and what the classes are called.
+    """The class number of each picture, and the names of the classes.
 
-    Classes that are all whole numbers keep their numbers; words are counted in the order of `classes`, or of the
-    alphabet.
+    Classes that are all whole numbers keep their numbers; words are numbered in the order of `classes`, or
+    alphabetically.
 
     Args:
-        labels: what is written about each picture, "" where nothing is.
-        own: what the classes are called, where the pictures come with a list of names.
+        labels: the label of each picture, "" without one.
+        own: names of the classes, where the pictures come with a list.
         source: the source, which may name the classes or leave them out.
 
     Returns:
-        Numbers, -1 where the class is not known, and names.
+        Numbers, -1 for an unknown class, and names.
 
     Raises:
-        ImageError: if a picture has a class that `classes` does not name, or a number that is none of a class.
+        ImageError: if a picture has a class that `classes` does not name, or a number that is not a class.
     """
     known = {label for label in labels if label}
     if not source.labelled or not known:
@@ -180,11 +180,11 @@ def numbered(labels: Sequence[str], own: Sequence[str], source: ImageSource) -> 
         raise ImageError(
             f"expected class names of at most {MOST_LETTERS} letters, got {came}; shorten it, or add labels=none"
         )
-    labels = [wording.name(label, "unnamed") if label else "" for label in labels]  # as the set will call them
+    labels = [wording.name(label, "unnamed") if label else "" for label in labels]  # as in the set
     known, own, given = set(labels) - {""}, wording.names(own, "class"), wording.names(source.classes, "class")
     numbers = None if known <= set(given) and not own else whole_numbers(known)
     if numbers is not None:
-        listed = own if set(own) & set(given) else given or own  # other names for the same numbers replace its own
+        listed = own if set(own) & set(given) else given or own  # entirely other names replace its own
         most = len(listed) or MOST_CLASSES
         wrong = next((each for each in numbers.values() if each is not None and not UNKNOWN <= each < most), None)
         if wrong is not None:
@@ -198,7 +198,7 @@ def numbered(labels: Sequence[str], own: Sequence[str], source: ImageSource) -> 
         known = set(labels) - {""}
     if not given and not own:
         check_numbers(known, "the names of folders or the table")
-    order = given or tuple(own) or tuple(sorted(known, key=_place_of))
+    order = given or tuple(own) or tuple(sorted(known, key=_sort_key))
     index = {word: number for number, word in enumerate(order)}
     missing = next((label for label in sorted(known) if label not in index), None)
     if missing is not None:
@@ -206,7 +206,7 @@ def numbered(labels: Sequence[str], own: Sequence[str], source: ImageSource) -> 
     return [index.get(label, UNKNOWN) for label in labels], order
 
 
-def _place_of(word: str) -> tuple[float, str]:
-    """The place of a class among words: numbers by their size, then the alphabet."""
+def _sort_key(word: str) -> tuple[float, str]:
+    """Order of classes: numbers by value, then words alphabetically."""
     number = number_in(word)
     return (float("inf") if number is None else number), word

@@ -1,12 +1,13 @@
-"""Many pictures as one set: from files, folders, zips, arrays and the data sets of torchvision on disk.
+"""Many pictures as one set: from files, folders, zips, arrays and torchvision data sets on disk.
 
-What cannot be used is left out, one by one and each with its reason, and the rest is kept. Classes come from the names
-of subfolders, from a table of names and classes, or from the arrays of an NPZ. Files are read in a process of its own
-with limits of memory and time, see `core.runtime.sandbox`; torchvision reads its data sets itself.
+Each picture that cannot be used is left out with a reason, and the rest is kept. Classes come from the names of
+subfolders, from a table of names and classes, or from the arrays of an NPZ. Files are read in a process of their own
+with limits on memory and time, see `core.runtime.sandbox`; torchvision reads its data sets itself.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -25,21 +26,21 @@ from core.sources.images import Fit, ImageSource
 from core.sources.options import UploadFinder
 
 MOST_VALUES = 2**29  # of one set: 2 GiB as float32
-_MEMORY = 2 << 30  # bytes for one picture of the most pixels, in all the forms that it has on its way
+_MEMORY = 2 << 30  # bytes for one picture of the most pixels, with all intermediate copies
 _WORDS = 256 << 20  # bytes of names, classes and notes
 
 
 @dataclass(frozen=True, eq=False)
 class Gathered:
-    """A set of images, and how it came about.
+    """A set of images, with a record of how it was read.
 
     Attributes:
         images: the set.
         notes: one for each image.
         refused: files that were left out, with the reasons.
-        left: what was left aside of files that are used: frames, rows of tables, arrays; with the reasons.
-        labels: the class of each image as it is written, "" where none is.
-        class_names: what the classes are called, where the source lists them.
+        left: ignored parts of files that are used (frames, rows of tables, arrays), with the reasons.
+        labels: the label of each image as it is written, "" without one.
+        class_names: names of the classes, where the source lists them.
     """
 
     images: ImageSet
@@ -50,13 +51,13 @@ class Gathered:
     class_names: tuple[str, ...]
 
     def classed(self, source: str | ImageSource) -> Gathered:
-        """The same images with the classes that another source of the same files asks for.
+        """The same images with the classes of another source of the same files.
 
         Args:
-            source: the source, which differs in `classes` and `labels` alone.
+            source: the source, which differs only in `classes` and `labels`.
 
         Returns:
-            The set; pixels are shared.
+            The set; it shares the pixels.
 
         Raises:
             ImageError: if an image has a class that the source does not name.
@@ -75,21 +76,21 @@ def gather(
     most_values: int = MOST_VALUES,
     on_progress: Callable[[float], None] = lambda fraction: None,
 ) -> Gathered:
-    """Read a set of images; what cannot be read is left out, and the rest is kept.
+    """Read a set of images; pictures that cannot be read are left out, and the rest is kept.
 
     Args:
         source: see `core.sources.images`; any but a demo set.
-        size: height and width in pixels (one number: both), where the source says none.
+        size: height and width in pixels (one number: both), if the source gives none.
         uploads: finds the files of `upload:DIGEST`.
-        most_values: of the set, each of 4 bytes.
-        on_progress: called with the fraction done, several times a second; what it raises ends the reading.
+        most_values: largest number of values in the set, of 4 bytes each.
+        on_progress: called with the fraction done, several times a second; an exception from it ends the reading.
 
     Returns:
         The set, what was done to each picture, and what was left out.
 
     Raises:
-        ImageError: if there is no such source, nothing of it can be used, it is too much, or the sizes differ.
-        BaseException: what `on_progress` raises.
+        ImageError: if there is no such source, it has no usable picture or is too large, or the sizes differ.
+        BaseException: from `on_progress`.
     """
     parsed = ImageSource.parse(source)
     fit = parsed.fit if size is None or parsed.fit.height is not None else parsed.fit.sized(size)
@@ -133,7 +134,7 @@ def _read(
 
 
 def previews(source: str | Path, notes: Sequence[Note], *, uploads: UploadFinder | None = None) -> list[np.ndarray]:
-    """Some pictures of a set as their files hold them, small, with what is kept of each framed.
+    """Small copies of some original pictures of a set, each with a frame around the part that is kept.
 
     Args:
         source: see `gather`; its size and fit do not matter.
@@ -144,7 +145,7 @@ def previews(source: str | Path, notes: Sequence[Note], *, uploads: UploadFinder
         (height, width, 3) uint8 each.
 
     Raises:
-        ImageError: if there is no such source, or one of these pictures is not in it.
+        ImageError: if there is no such source, or one of the pictures is not in it.
     """
     parsed = ImageSource.parse(source)
     path = _place(parsed, uploads)
@@ -162,13 +163,13 @@ def previews(source: str | Path, notes: Sequence[Note], *, uploads: UploadFinder
 
 
 def _limits(path: Path, memory: int, output: int) -> Limits:
-    """What reading may take; of a folder, which is the owner's own, as long as the machine's settings allow."""
+    """Limits for reading; for a folder, which is the owner's, the longest time that the machine's settings allow."""
     size = path.stat().st_size if path.is_file() else 0
     return Limits.of(size + MOST_DECODED if path.is_file() else 1 << 60, memory=memory + size, output=output)
 
 
 def _place(source: ImageSource, uploads: UploadFinder | None) -> Path:
-    """Where the file or folder of a source lies.
+    """The file or folder of a source.
 
     Raises:
         ImageError: if there is none, or it is an upload that is not here.
@@ -182,11 +183,7 @@ def _place(source: ImageSource, uploads: UploadFinder | None) -> Path:
             )
         return files[0]
     path = Path(source.place)
-    try:
-        there = path.is_dir() or path.is_file()
-    except (OSError, ValueError):  # a name too long for the file system, or with a zero byte
-        there = False
-    if not there:
+    if not (os.path.isdir(path) or os.path.isfile(path)):  # noqa: PTH112, PTH113 - `Path` raises for long names
         raise ImageError(
             f"expected an image or a folder of images, found no {short_name(path.name)}; check the spelling"
         )

@@ -1,4 +1,4 @@
-"""The data sets of torchvision that are on disk; nothing is ever downloaded."""
+"""torchvision data sets that are on disk; nothing is downloaded."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from core.errors import ImageError
 from core.images.listing import Listed, Named, fitting
 from core.sources.images import ImageSource, rows_of
 
-# Each data set with its parts and how torchvision asks for them; the first part is the default
+# Each data set with its parts, and torchvision's arguments for them; the first part is the default
 _TRAIN = {"test": {"train": False}, "train": {"train": True}}
 _SPLITS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
     **dict.fromkeys(("CIFAR10", "CIFAR100", "MNIST", "FashionMNIST", "KMNIST", "USPS"), _TRAIN),
@@ -37,16 +37,13 @@ _SPLITS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
 
 
 def dataset_pictures(source: ImageSource) -> Listed:
-    """The pictures of a data set with their classes.
+    """The pictures of a data set that a source names, with their classes.
 
     Args:
-        source: a source of the kind `torchvision`, with the folder that torchvision keeps it in as `root`.
-
-    Returns:
-        Those that the source asks for.
+        source: a source of the kind `torchvision`; `root` is torchvision's folder of the data set.
 
     Raises:
-        ImageError: if the data set or its part is not known, or not on disk, or it is too large.
+        ImageError: if the data set or its part is unknown, not on disk or too large.
     """
     from torchvision import datasets
 
@@ -82,7 +79,7 @@ def dataset_pictures(source: ImageSource) -> Listed:
 
 
 def _labels(found: Any) -> list[int]:
-    """The classes of a data set that keeps them in one list; empty where each picture must be asked."""
+    """The classes of a data set that keeps them in one list; else empty."""
     labels = next((getattr(found, name) for name in ("targets", "labels", "_labels") if hasattr(found, name)), None)
     return [] if labels is None or len(labels) != len(found) else [int(label) for label in labels]
 

@@ -1,9 +1,8 @@
-"""One picture: from the bytes of a file to pixels, with a record of all that was done to it.
+"""One picture: from the bytes of a file to pixels, with a record of what was done to it.
 
-A file is turned as its EXIF orientation says, transparency is laid over white, palettes become colours, 16-bit greys
-keep their 16 bits, animations and files of several pages give their first frame; then it is cut and resized to what is
-asked for. Nothing but pixels leaves a file, and no file is decoded that claims more pixels than fit, or is two things
-at once.
+A file is rotated by its EXIF orientation, transparency is laid over white, palettes become colours, 16-bit greys keep
+their 16 bits, animations and files of several pages give their first frame; then the picture is cropped and resized.
+Only pixels leave a file, and no file is decoded that claims more pixels than allowed, or is two things at once.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageOps, TiffImagePlugin
+from PIL import Image, ImageOps, TiffImagePlugin
 
 from core.errors import ImageError
 from core.sources.images import Fit
@@ -24,7 +23,7 @@ from core.sources.images import Fit
 MOST_PIXELS = 50_000_000  # of one file: 600 MB as float32 RGB; a small file can claim far more
 MOST_BYTES = 256 << 20  # of one file
 
-# The formats that Pillow decodes itself (EPS, say, would start Ghostscript), with their file endings.
+# The formats that Pillow decodes itself (EPS, for one, would start Ghostscript), with their file endings.
 _ENDINGS = {
     "PNG": (".png", ".apng"),
     "JPEG": (".jpg", ".jpeg", ".jpe", ".jif", ".jfif", ".mpo"),
@@ -38,7 +37,7 @@ SUFFIXES = frozenset(ending for endings in _ENDINGS.values() for ending in endin
 _FORMATS = tuple(_ENDINGS)
 _KIN = {"MPO": "JPEG"}  # several JPEGs in one file, as cameras write them; the first is read
 
-# Pictures of other formats: by their ending, and by what they begin with and where
+# Formats that are not read: by their ending, and by their first bytes and where these are
 _NOT_READ = {
     "HEIC": (".heic", ".heif", ".hif"),
     "AVIF": (".avif", ".avifs"),
@@ -69,12 +68,12 @@ _SIGNS = (
 
 _GREY_MODES = ("1", "L", "LA")
 _PALETTES = ("P", "PA")
-_SPREAD = {"L;2": 85, "L;4": 17}  # by which Pillow spreads levels of fewer bits to 0 to 255, but not the clear one
+_SPREAD = {"L;2": 85, "L;4": 17}  # factors by which Pillow scales levels to 0..255, though not the transparent one
 TiffImagePlugin.OPEN_INFO.setdefault((b"MM", 0, (1,), 1, (16,), ()), ("I;16B", "I;16B"))  # Pillow knows it as "II"
 _DEEP_MODES = ("I;16", "I;16L", "I;16B", "I;16N")  # Pillow clips these when it converts them to 8 bits
 _DAMAGED = (OSError, SyntaxError, ValueError, TypeError, LookupError, EOFError, OverflowError, struct.error, zlib.error)
 
-# What opens as something else than a picture; five bytes and more do not occur in compressed pixels by chance.
+# Signs of anything but a picture; five bytes and more do not occur in compressed pixels by chance.
 _OTHERS = {
     b"<script": "a page with a script",
     b"<?php": "a program",
@@ -90,12 +89,12 @@ class Picture:
     """One picture, ready to be stacked with others.
 
     Attributes:
-        pixels: uint8 of 0 to 255, or float32 of 0 to 1 where the file has more than 8 bits; (h, w) or (h, w, 3).
-        came: what the file held, in words.
+        pixels: uint8 from 0 to 255, or float32 from 0 to 1 if the file has more than 8 bits; (h, w) or (h, w, 3).
+        came: description of the file's content.
         size: height and width of the upright picture before it was fitted, in pixels.
-        box: what was kept of it: left, top, right and bottom, in pixels.
-        done: what was done to it, in words and in order.
-        stored: bytes of the file, as it lies on disk or in its archive once unpacked.
+        box: the part that was kept: left, top, right and bottom, in pixels.
+        done: the steps that were applied, in words and in order.
+        stored: bytes of the file, unpacked if it was in an archive.
     """
 
     pixels: np.ndarray
@@ -107,18 +106,15 @@ class Picture:
 
 
 def read_picture(content: bytes, name: str, fit: Fit) -> Picture:
-    """Decode a file and fit it.
+    """Decode a file, and crop and resize the picture.
 
     Args:
         content: the bytes of the file.
-        name: what to call it; its ending says which format it should be.
-        fit: what it is brought to.
-
-    Returns:
-        The picture.
+        name: of the file; its ending says which format it should have.
+        fit: size and channels of the result.
 
     Raises:
-        ImageError: if the file is no whole image of bearable size, not what its ending says, or more than an image.
+        ImageError: if the file is not a whole image of allowed size, not what its ending says, or more than an image.
     """
     short = short_name(name)
     if len(content) > MOST_BYTES:
@@ -142,10 +138,10 @@ def read_picture(content: bytes, name: str, fit: Fit) -> Picture:
 
 
 def _opened(content: bytes, name: str) -> Image.Image:
-    """A file whose head is read.
+    """Open a file and read its header.
 
     Raises:
-        ImageError: if it is of no kind that is read here.
+        ImageError: if its format is not read here.
     """
     try:
         image = Image.open(io.BytesIO(content), formats=_FORMATS)
@@ -153,14 +149,14 @@ def _opened(content: bytes, name: str) -> Image.Image:
         kind = _kind(content, name) or _kind_of_tiff(content)
         raise ImageError(_unreadable(short_name(name), kind)) from error
     planes = image.format == "TIFF" and image.tag_v2.get(284) == 2  # type: ignore[attr-defined]
-    if image.mode == "LAB" or (planes and image.mode == "LA"):  # which Pillow opens, but does not read rightly
+    if image.mode == "LAB" or (planes and image.mode == "LA"):  # Pillow opens these, but reads them wrongly
         image.close()
         raise ImageError(_unreadable(short_name(name), _kind_of_tiff(content)))
     return _with_libtiff(content) if planes else image
 
 
 def _with_libtiff(content: bytes) -> Image.Image:
-    """A TIFF of one plane per channel; Pillow's own reader takes the planes for 8 bits, whatever they have."""
+    """Open a TIFF of one plane per channel; Pillow's own reader takes every plane for 8 bits."""
     TiffImagePlugin.READ_LIBTIFF = True
     try:
         return Image.open(io.BytesIO(content), formats=("TIFF",))
@@ -169,13 +165,13 @@ def _with_libtiff(content: bytes) -> Image.Image:
 
 
 def short_name(name: str) -> str:
-    """The last part of a file's name, printable and no longer than a sentence bears."""
+    """The last part of a file's name, printable and short enough for a sentence."""
     last = name.replace("\\", "/").rstrip("/").rpartition("/")[2][:80]
     return last if last.isprintable() else ascii(last)
 
 
 def ending_of(name: str) -> str:
-    """The ending of a file's name, in small letters and with its dot; "" where it has none.
+    """The ending of a file's name, in lower case and with its dot; "" if it has none.
 
     >>> ending_of("in/a.b.PNG"), ending_of("in.x/.png"), ending_of("a.")
     ('.png', '', '')
@@ -185,14 +181,11 @@ def ending_of(name: str) -> str:
 
 
 def fitted_array(values: np.ndarray, fit: Fit) -> Picture:
-    """Fit a picture that is an array already.
+    """Crop and resize a picture that is an array.
 
     Args:
         values: (h, w), (h, w, 1) or (h, w, 3); uint8, or float32 in [0, 1].
-        fit: what it is brought to.
-
-    Returns:
-        The picture.
+        fit: size and channels of the result.
     """
     values = values[:, :, 0] if values.ndim == 3 and values.shape[2] == 1 else values
     kind = f"{values.shape[1]} x {values.shape[0]} {'grey' if values.ndim == 2 else 'RGB'}"
@@ -212,7 +205,7 @@ def _unreadable(short: str, kind: str = "") -> str:
 
 
 def _kind(content: bytes, name: str) -> str:
-    """Which format that is not read here a file has, by what it begins with or else by its ending; "" if none."""
+    """The unsupported format of a file, by its first bytes or else by its ending; "" if there is no sign of one."""
     found = next((kind for at, sign, kind in _SIGNS if content.startswith(sign, at)), "")
     if not found and b"<svg" in content[:1000].lower():
         found = "SVG"
@@ -220,7 +213,7 @@ def _kind(content: bytes, name: str) -> str:
 
 
 def _kind_of_tiff(content: bytes) -> str:
-    """Which kind of TIFF a file is, where that is why it is not read; "" if it is none, or of a usual kind."""
+    """The kind of TIFF that a file is, if that is why it is not read; "" if it is not a TIFF, or of a usual kind."""
     if content[:4] not in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
         return ""
     try:
@@ -247,7 +240,7 @@ def _kind_of_tiff(content: bytes) -> str:
 
 
 def not_read(name: str) -> str:
-    """Why a file beside pictures is left out, in a sentence that its ending tells."""
+    """A sentence on why a file among pictures is left out, judged by its ending."""
     short, kind = short_name(name), _kind(b"", name)
     if kind:
         return _unreadable(short, kind)
@@ -256,7 +249,7 @@ def not_read(name: str) -> str:
 
 
 def _check_kind(content: bytes, format: str, name: str) -> None:
-    """Enforce that a file is what its ending says, and nothing besides.
+    """Check that a file is what its ending says, and nothing besides.
 
     Raises:
         ImageError: if it is not.
@@ -266,7 +259,7 @@ def _check_kind(content: bytes, format: str, name: str) -> None:
         raise ImageError(
             f"expected {ending[1:].upper()} in {short}, it holds {format}; give it the ending it should have"
         )
-    if zip_ends(content[-65_557:]):  # the longest comment, and the record before it
+    if zip_ends(content[-65_557:]):  # the end record and the longest comment
         raise ImageError(f"expected an image and nothing besides, {short} is an archive as well; save it again as PNG")
     for sign, other in _OTHERS.items():
         if sign in content:
@@ -282,13 +275,10 @@ def _check_kind(content: bytes, format: str, name: str) -> None:
 
 
 def zip_ends(tail: bytes) -> list[int]:
-    """Where the end record of a zip lies: one whose comment reaches to the end; a comment may look like another.
+    """Positions of the end record of a zip, whose comment reaches to the end; a comment may look like another record.
 
     Args:
         tail: the last bytes of a file.
-
-    Returns:
-        Every such place.
     """
     places = [found.start() for found in re.finditer(b"PK\x05\x06", tail)]
     return [at for at in places if at + 22 + int.from_bytes(tail[at + 20 : at + 22], "little") == len(tail)]
@@ -304,33 +294,33 @@ def _end_of_png(content: bytes) -> int:
     return -1
 
 
-def _end_of_bmp(content: bytes) -> int:
-    return int.from_bytes(content[2:6], "little") or len(content)
-
-
 def _end_of_webp(content: bytes) -> int:
     length = int.from_bytes(content[4:8], "little")
     return 8 + length + length % 2
 
 
-# Where a picture ends, of formats that say so
-_END_OF: dict[str, Callable[[bytes], int]] = {"PNG": _end_of_png, "BMP": _end_of_bmp, "WEBP": _end_of_webp}
+# The end of a picture, for formats that state it
+_END_OF: dict[str, Callable[[bytes], int]] = {
+    "PNG": _end_of_png,
+    "BMP": lambda content: int.from_bytes(content[2:6], "little") or len(content),
+    "WEBP": _end_of_webp,
+}
 
 
 def _upright(image: Image.Image, short: str) -> tuple[np.ndarray, str, list[str]]:
-    """The values of an opened file, turned upright; what it held; what was done.
+    """The values of an opened file, turned upright; a description of it; the steps that were applied.
 
     Raises:
-        ImageError: if it has numbers whose white is not known, or a clear colour that is not.
+        ImageError: if the value of white, or of the transparent colour, is not known.
     """
     done = []
-    raw = _raw_mode(image)  # before it is loaded, which forgets it
+    raw = _raw_mode(image)  # loading the image drops it
     _check_numbers(image, raw, short)
     clear = image.info.get("transparency")
     if raw in _SPREAD and isinstance(clear, int):
         image.info["transparency"] = clear % (255 // _SPREAD[raw] + 1) * _SPREAD[raw]
     grey_palette = image.mode in _PALETTES and _is_grey(image)
-    deep_alpha = raw.startswith("LA") and image.mode == "RGBA"  # as Pillow opens 16-bit grey with alpha
+    deep_alpha = raw.startswith("LA") and image.mode == "RGBA"  # Pillow opens 16-bit grey with alpha so
     grey = grey_palette or deep_alpha or image.mode in _GREY_MODES
     negative = image.format == "TIFF" and image.tag_v2.get(262) == 0  # type: ignore[attr-defined]  # white is 0
     if getattr(image, "is_animated", False):
@@ -359,7 +349,7 @@ def _upright(image: Image.Image, short: str) -> tuple[np.ndarray, str, list[str]
         return (1 - values if negative else values), words, [*done, "floats kept"]
     if image.mode == "I":
         raise ImageError(f"expected 8 or 16 bits per channel, {short} has 32 with no white said; save it as PNG")
-    if ";16" in raw and image.format != "BMP":  # whose BGR;16 is 16 bits of all channels
+    if ";16" in raw and image.format != "BMP":  # BMP's BGR;16 has 16 bits in all channels together
         done.append("upper 8 of 16 bits")
     wanted = "L" if grey else "RGB"
     made = [] if image.mode in ("L", "LA", "RGB", "RGBA") else ["made grey" if grey else "made RGB"]
@@ -372,7 +362,7 @@ def _upright(image: Image.Image, short: str) -> tuple[np.ndarray, str, list[str]
 
 
 def _check_numbers(image: Image.Image, raw: str, short: str) -> None:
-    """Enforce that it is known which numbers of a file are black, white and clear.
+    """Check that it is known which numbers of a file are black, white and transparent.
 
     Raises:
         ImageError: if it is not.
@@ -389,7 +379,7 @@ def _check_numbers(image: Image.Image, raw: str, short: str) -> None:
 
 
 def _is_grey(image: Image.Image) -> bool:
-    """Whether a palette has greys alone, but for a colour that is clear."""
+    """Whether all colours of a palette that are not transparent are grey."""
     colours = np.array(image.getpalette("RGB") or [0, 0, 1]).reshape(-1, 3)
     clear = image.info.get("transparency")
     seen = np.arange(len(colours)) != (clear if isinstance(clear, int) else -1)
@@ -398,11 +388,11 @@ def _is_grey(image: Image.Image) -> bool:
     return bool((colours == colours[:, :1])[seen].all())
 
 
-FIRST = "first frame"  # what is done to an animation, or to a file of several pages
+FIRST = "first frame"  # the step applied to an animation, or to a file of several pages
 
 
 def _raw_mode(image: Image.Image) -> str:
-    """The layout of the file's values, in the raw mode of Pillow's decoder, where ";16" means 16 bits per channel."""
+    """The raw mode of Pillow's decoder for a file's values, where ";16" means 16 bits per channel."""
     tiles = getattr(image, "tile", ())
     layout = tiles[0][3] if tiles and len(tiles[0]) > 3 else ""
     first, *rest = layout if isinstance(layout, tuple) and layout else (layout,)
@@ -412,11 +402,11 @@ def _raw_mode(image: Image.Image) -> str:
 
 
 def _colours_not_applied(image: Image.Image) -> list[str]:
-    """What a file says about its colours, where it is no sRGB: values are taken as they are."""
+    """A file's colour profile or gamma other than sRGB, neither of which is applied."""
     profile, gamma = image.info.get("icc_profile"), image.info.get("gamma")
     known = not isinstance(profile, bytes) or b"sRGB" in profile or "sRGB".encode("utf-16-be") in profile
     done = [] if known else ["colour profile not applied"]
-    if isinstance(gamma, float) and not 0.4 < gamma < 0.5 and "srgb" not in image.info:  # of sRGB: 1 / 2.2
+    if isinstance(gamma, float) and not 0.4 < gamma < 0.5 and "srgb" not in image.info:  # sRGB has 1 / 2.2
         done.append("gamma not applied")
     return done
 
@@ -434,7 +424,7 @@ _WORDS = {
 
 
 def _fitted(values: np.ndarray, came: str, done: list[str], fit: Fit, stored: int) -> Picture:
-    """Cut, resize and change channels."""
+    """Crop, resize and convert the channels."""
     height, width = values.shape[:2]
     box = (0.0, 0.0, float(width), float(height))
     target = (fit.height or height, fit.width or width)
@@ -456,7 +446,7 @@ def _fitted(values: np.ndarray, came: str, done: list[str], fit: Fit, stored: in
 
 
 def _resized(values: np.ndarray, target: tuple[int, int], box: tuple[float, float, float, float]) -> np.ndarray:
-    """The part of a picture in a box, at another size; floats channel by channel, since Pillow has no floats in colour.
+    """The part of a picture in a box, at another size; floats channel by channel, since Pillow has no float colours.
 
     Args:
         values: uint8 or floats in [0, 1], (h, w) or (h, w, c).
@@ -480,45 +470,8 @@ def _grey(values: np.ndarray) -> np.ndarray:
 
 
 def _middle(size: tuple[int, int], target: tuple[int, int]) -> tuple[float, float, float, float]:
-    """The largest box about the centre whose sides have the target's ratio."""
+    """The largest centred box with the target's ratio of sides."""
     (height, width), ratio = size, target[1] / target[0]
     wide, high = (height * ratio, float(height)) if width / height > ratio else (float(width), width / ratio)
     left, top = (width - wide) / 2, (height - high) / 2
     return left, top, left + wide, top + high
-
-
-# -- previews ---------------------------------------------------------------------------------------------------------
-
-FRAME = (213, 94, 0)  # vermilion: seen on light and dark pictures alike
-_FADE = 0.6  # towards grey, of what is cut off
-_FADED = 128
-
-
-def preview(pixels: np.ndarray, box: tuple[float, float, float, float], longest: int = 256) -> np.ndarray:
-    """A picture with its longer side `longest`, what is cut off faded and the rest framed.
-
-    Args:
-        pixels: (h, w) or (h, w, 3), uint8 or float32 in [0, 1].
-        box: what is kept: left, top, right and bottom, in pixels of the picture.
-        longest: pixels of the longer side.
-
-    Returns:
-        (height, width, 3) uint8; without a mark where all of it is kept.
-    """
-    levels = pixels if pixels.dtype == np.uint8 else (pixels * 255).round().astype(np.uint8)
-    height, width = levels.shape[:2]
-    scale = longest / max(height, width)
-    size = max(1, round(width * scale)), max(1, round(height * scale))
-    how = Image.Resampling.BOX if scale < 1 else Image.Resampling.NEAREST  # pixels of small pictures stay squares
-    shown = np.asarray(Image.fromarray(levels).convert("RGB").resize(size, how))
-    left, top, right, bottom = box
-    if right - left > 0.999 * width and bottom - top > 0.999 * height:
-        return shown
-    corners = [round(side * scale) for side in box]
-    inside = np.zeros(shown.shape[:2], dtype=bool)
-    inside[corners[1] : corners[3], corners[0] : corners[2]] = True
-    faded = ((1 - _FADE) * shown + _FADE * _FADED).round().astype(np.uint8)
-    marked = Image.fromarray(np.where(inside[:, :, None], shown, faded))
-    edge = corners[0], corners[1], corners[2] - 1, corners[3] - 1
-    ImageDraw.Draw(marked).rectangle(edge, outline=FRAME, width=max(1, longest // 100))
-    return np.asarray(marked)

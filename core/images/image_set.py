@@ -1,7 +1,7 @@
-"""Images: what goes into a classifier, checked once, at the door.
+"""Images: the input of a classifier, checked once on construction.
 
 An `ImageSet` holds pixels in [0, 1] with their labels and names. It comes from the demo sets in `assets/images`, or
-from files, as `core.images.collections` reads them.
+from files that `core.images.collections` reads.
 """
 
 from __future__ import annotations
@@ -34,18 +34,18 @@ class ImageSet:
 
     Attributes:
         pixels: float32 values in [0, 1], (n, c, h, w), n >= 1; not to be changed in place.
-        labels: int64 class of each image, (n,); an index into `class_names`, or -1 where it is not known.
-        names: what to call each image; kept as `core.wording.name` cleans them, like those of classes.
+        labels: int64 class of each image, (n,); an index into `class_names`, or -1 if unknown.
+        names: of the images; cleaned by `core.wording.name`, as those of classes.
         class_names: the classes that labels point to; may be empty.
-        source: what `load_images` was asked for.
-        partners: of pairs of a clean and an adversarial image, the row of each image's partner, -1 where it is not in
-            the set; empty where there are no pairs.
+        source: the source that `load_images` read.
+        partners: for pairs of a clean and an adversarial image, the row of each image's partner, -1 if it is not in
+            the set; empty without pairs.
 
     Raises:
         ImageError: if a shape, a dtype or a value does not fit.
     """
 
-    pixels: Tensor  # shapes are not in these types, because the checks below say more when they do not fit
+    pixels: Tensor  # shapes are not in these types, because the checks below give a better message
     labels: Tensor
     names: tuple[str, ...]
     class_names: tuple[str, ...]
@@ -71,7 +71,7 @@ class ImageSet:
         return len(self.pixels)
 
     def __getitem__(self, rows: Rows) -> ImageSet:
-        """The images of these rows, copied.
+        """A copy of the images of these rows.
 
         Args:
             rows: a row, a slice, or a sequence or one-dimensional tensor of rows; negative rows count from the end.
@@ -115,14 +115,14 @@ class ImageSet:
 
     @property
     def pairs(self) -> tuple[np.ndarray, np.ndarray]:
-        """Rows of the clean and of the adversarial image of each whole pair; sources list the clean one first."""
+        """Rows of the clean and of the adversarial image of each complete pair; sources list the clean one first."""
         partners = np.array(self.partners, dtype=np.int64)
         clean = (partners > np.arange(len(partners))).nonzero()[0]
         return clean, partners[clean]
 
     @property
     def words(self) -> tuple[str, ...]:
-        """The class of each image, or its own name where the class is not known."""
+        """The class of each image, or its own name if the class is unknown."""
         pairs = zip(self.labels.tolist(), self.names, strict=True)
         return tuple(self.class_names[k] if k >= 0 else name for k, name in pairs)
 
@@ -132,11 +132,6 @@ class ImageSet:
 
 
 def _check_pixels(pixels: Tensor) -> None:
-    """Enforce shape, dtype, finiteness and range.
-
-    Raises:
-        ImageError: if one of them does not hold.
-    """
     shape = " x ".join(map(str, pixels.shape))
     if pixels.ndim != 4 or pixels.dtype != torch.float32:
         came = f"{_plain(pixels.dtype)} of shape {shape}"
@@ -159,8 +154,8 @@ def to_pixels(images: Sequence[np.ndarray], names: Sequence[str]) -> Tensor:
     """Stack pictures of one size.
 
     Args:
-        images: (h, w), or (h, w, 3); uint8, or float32 in [0, 1]. Grey ones among colours get three equal channels.
-        names: of each.
+        images: (h, w) or (h, w, 3); uint8, or float32 in [0, 1]. Grey ones among colours get three equal channels.
+        names: of the images.
 
     Returns:
         float32 pixels in [0, 1], (n, c, h, w).

@@ -1,4 +1,4 @@
-"""What a file or folder holds: its pictures, each with its class, and what of it is left out, with the reasons.
+"""The content of a file or folder: its pictures, each with its class, and what is left out, with the reasons.
 
 Classes come from the names of subfolders, from tables of names and classes, or from the arrays of an NPZ.
 """
@@ -18,6 +18,7 @@ from unicodedata import normalize
 import numpy as np
 
 from core.errors import ImageError
+from core.files import read_start
 from core.images.archives import (
     ARCHIVES,
     SYSTEM,
@@ -41,12 +42,12 @@ ARRAYS = (".npz", ".npy")
 
 
 class Named(NamedTuple):
-    """A picture still to be read.
+    """A picture that is not read yet.
 
     Attributes:
-        name: of it.
-        label: its class as text, "" where it has none.
-        read: gives it; may raise `ImageError`.
+        name: of the picture.
+        label: its class as text, "" if it has none.
+        read: returns the picture; may raise `ImageError`.
     """
 
     name: str
@@ -55,13 +56,13 @@ class Named(NamedTuple):
 
 
 class Listed(NamedTuple):
-    """What a source holds.
+    """The content of a source.
 
     Attributes:
-        files: the pictures that are asked for.
+        files: the pictures to read.
         refused: files that are left out.
-        left: what is left aside of files that are used.
-        class_names: what the classes are called, where the source lists them.
+        left: ignored parts of files that are used.
+        class_names: names of the classes, where the source lists them.
         paired: whether the second half of the pictures are the partners of the first, one by one.
     """
 
@@ -73,15 +74,12 @@ class Listed(NamedTuple):
 
 
 def listed(path: Path, most: int | None, stack: ExitStack) -> Listed:
-    """What a file or folder holds; an archive stays open as long as the stack.
+    """The content of a file or folder; an archive stays open as long as the stack.
 
     Args:
-        path: of it; there is something.
-        most: how many pictures are asked for, spread evenly; None: all.
+        path: an existing file or folder.
+        most: number of pictures to take, spread evenly; None: all.
         stack: closes what is opened.
-
-    Returns:
-        What it holds.
 
     Raises:
         ImageError: if there is nothing to read, or too much.
@@ -91,8 +89,7 @@ def listed(path: Path, most: int | None, stack: ExitStack) -> Listed:
         if path.is_dir():
             entries, refused = _inside(path)
             return _chosen(_classed(entries, refused, name, loose_and_classes=False), most, name)
-        with path.open("rb") as file:
-            zipped = file.read(2) == b"PK"
+        zipped = read_start(path, 2) == b"PK"
     except OSError as error:  # a folder that may not be listed
         raise ImageError(f"expected an image or a folder of images, cannot open {name}; check it") from error
     if path.suffix.lower() in ARRAYS:
@@ -106,12 +103,11 @@ def listed(path: Path, most: int | None, stack: ExitStack) -> Listed:
 
 
 def _chosen(found: Listed, most: int | None, name: str) -> Listed:
-    """As many as are asked for."""
     return found._replace(files=[found.files[row] for row in rows_of(len(found.files), most, name)])
 
 
 def fitting(make: Callable[[], np.ndarray]) -> Callable[[Fit], Picture]:
-    """A reader of a picture that is an array already."""
+    """A reader of a picture that is an array."""
     return lambda fit: fitted_array(make(), fit)
 
 
@@ -133,7 +129,7 @@ def _of_arrays(arrays: Arrays, most: int | None, name: str) -> Listed:
 
 
 def _inside(folder: Path) -> tuple[list[Entry], list[Refused]]:
-    """The files of a folder, sorted, and those that are hidden or lead nowhere; nothing that a system packs along."""
+    """The files of a folder, sorted, and those that are hidden or broken links; a system's own files are left out."""
     names: list[str] = []
     refused: list[Refused] = []
 
@@ -170,7 +166,7 @@ def _inside(folder: Path) -> tuple[list[Entry], list[Refused]]:
 
 
 def read_bytes(path: Path) -> bytes:
-    """What a file holds.
+    """The bytes of a file.
 
     Raises:
         ImageError: if it cannot be opened, or is too large.
@@ -186,18 +182,15 @@ def read_bytes(path: Path) -> bytes:
 
 
 def _classed(entries: Sequence[Entry], refused: Sequence[Refused], where: str, *, loose_and_classes: bool) -> Listed:
-    """Pictures with their classes: from tables where one names them, else from the folders that they lie in.
+    """Pictures with their classes: from a table that names them, else from the folders that they are in.
 
     Raises:
         ImageError: if there are pictures both in a folder itself and in its subfolders, and no table.
     """
-    pictures: list[Entry] = []
-    tables: list[Entry] = []
-    others: list[Entry] = []
-    for entry in entries:
-        ending = ending_of(entry.name)
-        (pictures if ending in SUFFIXES else tables if ending in TABLES else others).append(entry)
-    refused = [*refused, *(Refused(each.name, _not_used(each.name)) for each in others)]
+    pictures = [each for each in entries if ending_of(each.name) in SUFFIXES]
+    tables = [each for each in entries if ending_of(each.name) in TABLES]
+    others = [each.name for each in entries if ending_of(each.name) not in {*SUFFIXES, *TABLES}]
+    refused = [*refused, *(Refused(name, _not_used(name)) for name in others)]
     if loose_and_classes:
         pictures = _without_common(pictures)
     loose = [each for each in pictures if "/" not in each.name]
@@ -235,7 +228,7 @@ def _classed(entries: Sequence[Entry], refused: Sequence[Refused], where: str, *
 def _listed(
     pictures: Sequence[Entry], labels: Sequence[str], class_names: tuple[str, ...], found: Listed, where: str
 ) -> Listed:
-    """Pictures with their classes, and what these are called, where all of them are on the list of that."""
+    """Pictures with their classes, and the names of these, if a list has names for all of them."""
     known = {label for label in labels if label}
     numbers, names = whole_numbers(known), Counter(map(key, class_names))
     if numbers is None:
@@ -247,22 +240,19 @@ def _listed(
         came = f"{len(class_names):,} that lack some of theirs"
         reason = f"expected a list of what all classes of the pictures are called, got {came}; it is left aside"
         left = [*left, Refused(where, reason)]
-    return found._replace(files=_named(pictures, labels), left=left, class_names=class_names if known and fit else ())
-
-
-def _named(pictures: Sequence[Entry], labels: Sequence[str]) -> list[Named]:
-    return [Named(each.name, label, _decoding(each)) for each, label in zip(pictures, labels, strict=True)]
+    files = [Named(each.name, label, _decoding(each)) for each, label in zip(pictures, labels, strict=True)]
+    return found._replace(files=files, left=left, class_names=class_names if known and fit else ())
 
 
 def _not_used(name: str) -> str:
-    """Why a file that is neither a picture nor a table is left out."""
+    """A sentence on why a file that is neither a picture nor a table is left out."""
     if ending_of(name) in (*ARCHIVES, *ARRAYS):
         return f"expected pictures, {short_name(name)} is an archive among them; use it alone, or unpack it"
     return not_read(name)
 
 
 def _without_common(entries: Sequence[Entry]) -> list[Entry]:
-    """The entries without the folders that all of them lie in, as an archive of one folder has."""
+    """The entries without the folders that are common to all, as in an archive of one folder."""
     folders = [entry.name.split("/")[:-1] for entry in entries]
     if not folders:
         return []

@@ -1,8 +1,9 @@
-"""`load_images`: from one line of text to the set of images that it names."""
+"""`load_images`: from one line of text to the image set that it names."""
 
 from __future__ import annotations
 
 import functools
+import itertools
 import json
 import logging
 import threading
@@ -25,7 +26,7 @@ logger = logging.getLogger(__name__)
 
 DEMO_SETS = ("photos", "digits", "digits-lowpass", "digits-flipped")
 
-_MOST_TOLD = 20  # files that were left out, each with its reason
+_MOST_TOLD = 20  # files whose reasons are logged
 
 
 def load_images(
@@ -33,21 +34,21 @@ def load_images(
 ) -> ImageSet:
     """Load images with pixels in [0, 1].
 
-    Files are turned as their EXIF orientation says, transparency is laid over white, animations give their first frame.
-    One channel where every file is grey, else three. Folders are read in sorted order, without hidden files. What
-    cannot be used is left out and logged as a warning, with its reason; `core.images.collections.gather` returns it.
+    Files are rotated by their EXIF orientation, transparency is laid over white, animations give their first frame. One
+    channel if every file is grey, else three. Folders are read in sorted order, without hidden files. Files that cannot
+    be used are left out and logged as warnings with the reason; `core.images.collections.gather` returns them.
 
     Args:
         source: `demo:photos` or another of `DEMO_SETS`, or resized for another model, as `demo:photos@224` (the first
-            67 MB of the set, 48 images at least, without labels, because its classes are others); an image file; a
-            folder or zip: of images (labels -1 without a `labels.csv`), or of one subfolder of images per class; an
-            NPZ; a data set of torchvision on disk; with options as `core.sources.images` describes them.
-        size: height and width in pixels (one number: both); larger sides are cropped about the centre, then the image
-            is resized bilinearly with antialiasing. As they are when not given.
-        uploads: finds the file of `upload:DIGEST`; where it is not given, or finds none, that is asked for.
+            67 MB of the set, at least 48 images, without labels, since the model's classes are others); an image file;
+            a folder or zip: of images (labels -1 without a `labels.csv`), or of one subfolder of images per class; an
+            NPZ; a torchvision data set on disk; with the options of `core.sources.images`.
+        size: height and width in pixels (one number: both); the image is cropped about the centre to their ratio, then
+            resized bilinearly with antialiasing. Unchanged by default.
+        uploads: finds the file of `upload:DIGEST`; an upload that is not found is an error.
 
     Returns:
-        The images; `names` are paths inside the folder, or the file's name.
+        The images; their `names` are paths inside the folder, or the file's name.
 
     Raises:
         ImageError: if there is no such source, no file of it can be read, or the images differ in size.
@@ -76,7 +77,7 @@ def load_images(
 
 @functools.cache
 def _demo_set(name: str) -> ImageSet:
-    """The held-out images of a demo set, as `core.training.train` wrote them.
+    """The held-out images of a demo set, written by `core.training.train`.
 
     Raises:
         ImageError: if their file is missing or damaged.
@@ -90,28 +91,25 @@ def _demo_set(name: str) -> ImageSet:
             pixels, labels = file.get_tensor("pixels"), file.get_tensor("labels")
     except (OSError, SafetensorError, LookupError, TypeError, ValueError) as error:
         raise ImageError(f"expected the demo images in {path.name}, could not read it; restore that file") from error
-    seen = [0] * len(classes)
-    names = []
-    for label in labels.tolist():
-        names.append(f"{classes[label]} #{seen[label]}")
-        seen[label] += 1
-    return ImageSet(pixels.float() / 255, labels.clone(), tuple(names), classes, f"demo:{name}")
+    numbers = [itertools.count() for _ in classes]
+    names = tuple(f"{classes[label]} #{next(numbers[label])}" for label in labels.tolist())
+    return ImageSet(pixels.float() / 255, labels.clone(), names, classes, f"demo:{name}")
 
 
 def demo_images_of(shape: Sequence[int]) -> str:
-    """The source of the demo images at the input size (c, h, w) of a model, or "" where there are none so shaped."""
+    """The source of the demo images at a model's input size (c, h, w); "" if there are none of that shape."""
     channels, height, width = shape
     fits = channels in (1, 3) and height == width and _side(str(height))
     return f"demo:{'photos' if channels == 3 else 'digits'}@{height}" if fits else ""
 
 
 def _side(text: str) -> int:
-    """The size after the @ of a demo set's name; 0 where it is none."""
+    """The size after the @ of a demo set's name; 0 if it is not valid."""
     return int(text) if text.isascii() and text.isdecimal() and len(text) < 5 and 8 <= int(text) <= 1024 else 0
 
 
 def check_shape(source: str, shape: Sequence[int], name: str) -> None:
-    """Raise if a source already states a shape that does not fit a model, before any image is made or read.
+    """Raise if a source states a shape that does not fit a model, before any image is made or read.
 
     Args:
         source: of images.
@@ -119,7 +117,7 @@ def check_shape(source: str, shape: Sequence[int], name: str) -> None:
         name: of the model.
 
     Raises:
-        ImageError: if their shape is known and is another, or the source is none.
+        ImageError: if the source is not valid, or its shape is known and is another.
     """
     if source.startswith("demo:"):
         demo, _, side = source.removeprefix("demo:").partition("@")
@@ -133,25 +131,25 @@ def check_shape(source: str, shape: Sequence[int], name: str) -> None:
         raise ImageError(f"expected images of n x {expected} for {name}, got n x {came}; resize or regroup them")
 
 
-_MOST_KEPT = 1 << 30  # bytes of resized demo sets that are cached
+_MOST_KEPT = 1 << 30  # bytes of resized demo sets in the cache
 
-_MOST_IN_USE = 4 << 30  # the same, including those still in use
+_MOST_IN_USE = 4 << 30  # bytes of all resized demo sets that are in use
 
 _sizes: OrderedDict[str, ImageSet] = OrderedDict()  # least recently used first
 
 _in_use: WeakSet[ImageSet] = WeakSet()
 
-_sizing = threading.Lock()  # one at a time is made, so that the count of bytes is complete
+_sizing = threading.Lock()  # sets are made one at a time, so that the count of bytes is complete
 
 
 def _fitted(images: ImageSet, side: int, source: str) -> ImageSet:
     """The first images of a demo set at another size, without labels.
 
     Raises:
-        ImageError: if there is no room for them beside those that are in use.
+        ImageError: if those in use leave no room for them.
     """
     bytes_each = 4 * images.pixels.shape[1] * side * side
-    many = min(max(48, 2**26 // bytes_each), len(images))  # 67 MB, but more than the 43 rows asked for by default
+    many = min(max(48, 2**26 // bytes_each), len(images))  # 67 MB, but more than the 43 rows used by default
     with _sizing:
         if source not in _sizes:
             while _sizes and sum(each.pixels.nbytes for each in _sizes.values()) + many * bytes_each > _MOST_KEPT:
@@ -167,7 +165,6 @@ def _fitted(images: ImageSet, side: int, source: str) -> ImageSet:
 
 
 def _resized(images: ImageSet, fit: Fit) -> ImageSet:
-    """A demo set at another size."""
     levels = (images.pixels * 255).round().byte().permute(0, 2, 3, 1).numpy()
     pictures = [fitted_array(level, fit).pixels for level in levels]
     return replace(images, pixels=to_pixels(pictures, images.names))

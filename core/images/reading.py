@@ -1,7 +1,7 @@
-"""Reading sets of pictures: every picture is decoded and brought to one size, within limits of memory.
+"""Reading sets of pictures: every picture is decoded and fitted to one size, within limits on memory.
 
-What cannot be used is left out, one by one and each with its reason, and the rest is kept. Nothing here imports
-torch, so that it runs in a small process of its own, see `core.runtime.sandbox`.
+Each picture that cannot be used is left out with a reason, and the rest is kept. Nothing here imports torch: it runs
+in a small process of its own, see `core.runtime.sandbox`.
 """
 
 from __future__ import annotations
@@ -16,24 +16,25 @@ import numpy as np
 from core.errors import ImageError
 from core.images.archives import Refused
 from core.images.classes import mixed
-from core.images.files import FIRST, Picture, preview, short_name
-from core.images.listing import Listed, listed
+from core.images.files import FIRST, Picture, short_name
+from core.images.listing import Listed, Named, listed
+from core.images.previews import preview
 from core.sources.images import Fit
 
-MOST_DECODED = 2**28  # pixels of all files of a set, and besides
-PIXELS_PER_BYTE = 16  # of its files; photographs have 3 to 10
-_TOLD = 12  # files with further frames that are named one by one
+MOST_DECODED = 2**28  # pixels of all files of a set, and
+PIXELS_PER_BYTE = 16  # further pixels per byte of its files; photographs have 3 to 10
+_TOLD = 12  # files with further frames that are listed one by one
 
 
 class Note(NamedTuple):
-    """What became of one picture.
+    """How one picture was read; see `core.images.files.Picture`.
 
     Attributes:
         name: of its file.
-        came: what the file held.
+        came: description of the file's content.
         size: height and width of the upright picture, in pixels.
-        box: what was kept of it: left, top, right and bottom, in pixels.
-        done: what was done, in order.
+        box: the part that was kept: left, top, right and bottom, in pixels.
+        done: the steps that were applied, in order.
     """
 
     name: str
@@ -48,12 +49,12 @@ class Collected(NamedTuple):
 
     Attributes:
         pictures: (h, w) or (h, w, 3) each, uint8 or float32 in [0, 1].
-        labels: the class of each as text, "" where it is not known.
-        class_names: what the classes are called, where the source lists them.
-        partners: of pairs, the row of each picture's partner, -1 where it was left out; empty where there are no pairs.
+        labels: the class of each as text, "" if unknown.
+        class_names: names of the classes, where the source lists them.
+        partners: for pairs, the row of each picture's partner, -1 if that was left out; empty without pairs.
         notes: one for each picture.
         refused: files that were left out, with the reasons.
-        left: what was left aside of files that are used, with the reasons.
+        left: ignored parts of files that are used, with the reasons.
     """
 
     pictures: list[np.ndarray]
@@ -71,17 +72,17 @@ def read_set(
     """Read a file or folder.
 
     Args:
-        path: of it.
-        fit: what every picture is brought to, see `Fit`.
-        most: how many pictures, spread evenly; None: all.
-        most_values: of the set, each of 4 bytes.
+        path: of the file or folder.
+        fit: the fields of a `Fit`.
+        most: number of pictures to take, spread evenly; None: all.
+        most_values: largest number of values in the set, of 4 bytes each.
         progress: called with the fraction done.
 
     Returns:
-        The parts of `Collected`.
+        The fields of a `Collected`.
 
     Raises:
-        ImageError: if nothing of it can be used, or it is too much.
+        ImageError: if there is no usable picture, or too much data.
     """
     with ExitStack() as stack:
         place = Path(path)
@@ -90,23 +91,20 @@ def read_set(
 
 
 def collected(found: Listed, fit: Fit, most_values: int, name: str, progress: Callable[[float], None]) -> Collected:
-    """Read what a source holds.
+    """Read the pictures of a source.
 
     Args:
-        found: what it holds.
-        fit: what every picture is brought to.
-        most_values: of the set, each of 4 bytes.
+        found: the content of the source.
+        fit: size and channels of every picture.
+        most_values: largest number of values in the set, of 4 bytes each.
         name: of the source.
         progress: called with the fraction done.
 
-    Returns:
-        The pictures.
-
     Raises:
-        ImageError: if nothing of it can be used, or it is too much.
+        ImageError: if there is no usable picture, or too much data.
     """
-    pictures, labels, notes, rows = [], [], [], []
-    refused, left = list(found.refused), list(found.left)
+    kept: list[tuple[int, Named, Picture]] = []
+    refused = list(found.refused)
     values = decoded = stored = 0
     for row, file in enumerate(found.files):
         progress(row / len(found.files))
@@ -118,26 +116,21 @@ def collected(found: Listed, fit: Fit, most_values: int, name: str, progress: Ca
         values += (fit.channels or 3) * picture.pixels.shape[0] * picture.pixels.shape[1]
         decoded, stored = decoded + picture.size[0] * picture.size[1], stored + picture.stored
         _check_size(file.name, row, len(found.files), values, most_values, decoded, stored)
-        pictures.append(picture.pixels)
-        labels.append(file.label)
-        notes.append(Note(file.name, picture.came, picture.size, picture.box, picture.done))
-        rows.append(row)
-    if not pictures:
+        kept.append((row, file, picture))
+    if not kept:
         raise ImageError(_none_left(name, found, refused))
-    left += _further_frames(notes)
-    left += [Refused(name, told) for told in [mixed(labels, found.class_names)] if told]
+    labels = tuple(file.label for _, file, _ in kept)
+    notes = tuple(Note(file.name, each.came, each.size, each.box, each.done) for _, file, each in kept)
+    words = mixed(labels, found.class_names)
+    left = (*found.left, *_further_frames(notes), *([Refused(name, words)] if words else []))
     half = len(found.files) // 2
-    position = {row: at for at, row in enumerate(rows)}
-    partners = tuple(position.get((row + half) % (2 * half), -1) for row in rows) if found.paired else ()
-    return Collected(pictures, tuple(labels), found.class_names, partners, tuple(notes), tuple(refused), tuple(left))
+    position = {row: at for at, (row, _, _) in enumerate(kept)}
+    partners = tuple(position.get((row + half) % (2 * half), -1) for row in position) if found.paired else ()
+    pictures = [picture.pixels for _, _, picture in kept]
+    return Collected(pictures, labels, found.class_names, partners, notes, tuple(refused), left)
 
 
 def _check_size(name: str, row: int, count: int, values: int, most_values: int, decoded: int, stored: int) -> None:
-    """Enforce what a set may take.
-
-    Raises:
-        ImageError: if it takes more.
-    """
     where = f"{short_name(name)} (image {row + 1} of {count})"
     if values > most_values:
         much = f"{4 * most_values / 2**30:.3g} GiB as float32"
@@ -151,7 +144,7 @@ def _check_size(name: str, row: int, count: int, values: int, most_values: int, 
 
 
 def _none_left(name: str, found: Listed, refused: Sequence[Refused]) -> str:
-    """Why nothing can be used."""
+    """A sentence on why there is no usable picture."""
     if len(refused) == 1:
         return refused[0].reason
     if not refused:
@@ -160,7 +153,7 @@ def _none_left(name: str, found: Listed, refused: Sequence[Refused]) -> str:
 
 
 def _further_frames(notes: Sequence[Note]) -> list[Refused]:
-    """Sentences about the frames that were not taken."""
+    """Sentences about files of which only the first frame is used."""
     names = [note.name for note in notes if FIRST in note.done]
     found = [
         Refused(
@@ -175,18 +168,18 @@ def _further_frames(notes: Sequence[Note]) -> list[Refused]:
 
 
 def upright(path: Path, names: Sequence[str], most: int | None = None) -> list[Picture]:
-    """Some pictures of a set as their files hold them: turned upright, neither cut nor resized.
+    """Some original pictures of a set: turned upright, neither cropped nor resized.
 
     Args:
         path: of the set.
         names: of pictures that `read_set` kept.
-        most: how many pictures of the set were asked for; None: all.
+        most: as for `read_set`.
 
     Returns:
         One for each name.
 
     Raises:
-        ImageError: if one is not there.
+        ImageError: if one is missing.
     """
     with ExitStack() as stack:
         files = {file.name: file for file in listed(path, most, stack).files}
@@ -203,20 +196,20 @@ def read_previews(
     most: int | None,
     progress: Callable[[float], None],
 ) -> list[np.ndarray]:
-    """Some pictures of a set as their files hold them, small, with what is kept of each framed.
+    """Small copies of some original pictures of a set, each with a frame around the part that is kept.
 
     Args:
         path: of the set.
         names: of pictures that `read_set` kept.
-        boxes: what is kept of each: left, top, right and bottom, in pixels.
-        most: how many pictures of the set were asked for; None: all.
+        boxes: the part that is kept of each: left, top, right and bottom, in pixels.
+        most: as for `read_set`.
         progress: called with the fraction done.
 
     Returns:
         (height, width, 3) uint8 each.
 
     Raises:
-        ImageError: if one is not there.
+        ImageError: if one is missing.
     """
     progress(0.0)
     return [preview(each.pixels, box) for each, box in zip(upright(Path(path), names, most), boxes, strict=True)]

@@ -1,8 +1,7 @@
-"""Tables of classes beside pictures: which column names pictures and which one holds classes, by what is in them.
+"""Tables of classes among pictures: which column names pictures and which one holds classes, judged by their content.
 
-A row names a picture by its path, its last parts, or the same without its ending; slashes, drives, case and Unicode's
-normal forms do not matter. A table that names no picture, or in which the classes are not clear, is left out with a
-sentence: classes are never guessed.
+A row names a picture as `core.images.picture_names` says. A table that names no picture, or whose classes are
+ambiguous, is left out with a sentence: classes are never guessed.
 """
 
 from __future__ import annotations
@@ -10,7 +9,7 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 from unicodedata import normalize
 
@@ -18,13 +17,13 @@ from core.errors import ImageError
 from core.images.archives import Entry, Refused
 from core.images.classes import check_numbers, is_missing, missing, number_in
 from core.images.files import SUFFIXES, ending_of, short_name
+from core.images.picture_names import Match, PictureNames
 from core.sources.models import MOST_CLASSES
 
 TABLES = (".csv", ".tsv")
 _BYTES = 16 << 20  # of all tables of a set
 _CELLS = 1_000_000  # of all tables of a set
-_DEPTH = 8  # last parts of a path that are compared
-_PREFERRED = ("labels", "classes")  # names of tables that go before others
+_PREFERRED = ("labels", "classes")  # names of tables that take precedence
 _CLASS_TITLES = ("class", "label", "classes", "labels", "class_name", "classname", "class_id", "category", "target",
                  "class_label", "label_name", "label_id", "category_name", "category_id", "true_class", "true_label",
                  "ground_truth", "gt")  # fmt: skip
@@ -35,21 +34,21 @@ _LEGENDS = ("classes", "class_names", "classnames", "names", "label_names", "leg
 _NAME_TITLES = ("name", "file", "filename", "file_name", "image", "image_id", "img", "picture", "path", "id",
                 "file_path", "filepath", "image_name", "image_path", "img_name", "img_path", "file_id")  # fmt: skip
 _INDEX_TITLES = ("", "index", "unnamed:_0", "row", "nr", "no", "number", "#")
-_PART_TITLES = {"train", "test", "val", "valid", "validation"}  # columns of 0 and 1 that are no classes
-_NO_CLASSES = ("pred", "score", "prob", "conf", "author", "split")  # what titles of other columns begin with
+_PART_TITLES = {"train", "test", "val", "valid", "validation"}  # columns of 0 and 1 that are not classes
+_NO_CLASSES = ("pred", "score", "prob", "conf", "author", "split")  # beginnings of titles of other columns
 _WORD_TITLES = (*_CLASS_TITLES, "name", "names", "called", "title", "description", "word", "words", "english")
-_CODE = re.compile(r"[A-Za-z]{0,4}[_:/-]?\d{2,}")  # n01440764, /m/0abc1 is none of these
+_CODE = re.compile(r"[A-Za-z]{0,4}[_:/-]?\d{2,}")  # such as n01440764 of WordNet; not /m/0abc1
 _DATE = re.compile(r"\d{4}-\d\d?-\d\d?\b.*|\d\d?[./]\d\d?[./]\d{2,4}")
 
 
 class Said(NamedTuple):
-    """What tables say of pictures.
+    """The content of the tables of a set of pictures.
 
     Attributes:
-        labels: the class of each picture, "" where it has none; None where no table counts.
+        labels: the class of each picture, "" if it has none; None if no table is used.
         refused: tables that are left out.
-        left: what of the others is left aside.
-        class_names: what numbers of classes are called, where a table lists it.
+        left: ignored parts of the others.
+        class_names: names of numbered classes, where a table lists them.
     """
 
     labels: list[str] | None
@@ -64,24 +63,24 @@ def read_table(content: bytes, name: str, most: int = _CELLS) -> list[list[str]]
     Args:
         content: text in UTF-8 or UTF-16, with commas, semicolons, tabs or `|` between columns.
         name: of the table.
-        most: cells.
+        most: cells allowed.
 
     Returns:
-        Rows of cells, as many in each, without spaces around.
+        Rows of stripped cells, all of the same length.
 
     Raises:
-        ImageError: if it is no such table, or has too many cells.
+        ImageError: if it is not such a table, or has too many cells.
     """
     short = short_name(name)
     rows: list[list[str]] = []
     cells = 0
     written = _text(content, short)
-    text = re.sub(r"\Asep=.?\s*\n", "", written)  # which spreadsheets write first
+    text = re.sub(r"\Asep=.?\s*\n", "", written)  # a first line of spreadsheets
     sign, lines = _delimiter(text), list(io.StringIO(text, newline=""))
     reader, first, before = csv.reader(lines, delimiter=sign), 0, int(text != written)
     try:
         for row in reader:
-            if reader.line_num > first + 1:  # a cell of several lines, or a quote that nothing closes
+            if reader.line_num > first + 1:  # a cell of several lines, or an open quote
                 list(csv.reader(lines[first : reader.line_num], delimiter=sign, strict=True))
             first = reader.line_num
             cells += len(row)
@@ -107,7 +106,7 @@ def read_table(content: bytes, name: str, most: int = _CELLS) -> list[list[str]]
 
 
 def _text(content: bytes, name: str) -> str:
-    """The text of a table: UTF-8, or UTF-16, which also the zeros beside its commas and digits give away.
+    """The text of a table: UTF-8, or UTF-16, which zero bytes in every other place give away.
 
     Raises:
         ImageError: if it is in another encoding.
@@ -128,9 +127,9 @@ def _text(content: bytes, name: str) -> str:
 
 
 def _delimiter(text: str) -> str:
-    """What parts the columns: the sign that most of the first lines have as often as the first one.
+    """The delimiter of the columns: the character that most of the first lines have as often as the first line.
 
-    Of several, one that parts names of pictures from the rest; a comma last, which numbers and names may have.
+    Of several, the one that separates names of pictures; a comma last, since numbers and names may contain it.
     """
     lines = [line for line in text[:20_000].splitlines()[:20] if line.strip()]
 
@@ -142,20 +141,16 @@ def _delimiter(text: str) -> str:
 
 
 def classes_in_tables(tables: Sequence[Entry], pictures: Sequence[str], *, folders: bool) -> Said:
-    """What tables say of the classes of pictures; one called `labels` goes before others.
+    """The classes of pictures in tables; a table called `labels` takes precedence.
 
     Args:
         tables: the tables.
         pictures: names of the pictures.
-        folders: whether the pictures have classes by the folders that they lie in, so that a column that is not called
-            a class does not count.
-
-    Returns:
-        The classes.
+        folders: whether the folders of the pictures are classes, so that only a column called class counts.
     """
-    places = _Places(pictures)
+    finder = PictureNames(pictures)
     read, refused = _read(tables)
-    legends = {name: words for name, rows in read if (words := _legend(rows, places, asked=_is_legend(name)))}
+    legends = {name: words for name, rows in read if (words := _legend(rows, finder, asked=_is_legend(name)))}
     listed = [word for words in legends.values() for word in words]
     labels: list[str] | None = None
     left: list[Refused] = []
@@ -169,7 +164,7 @@ def classes_in_tables(tables: Sequence[Entry], pictures: Sequence[str], *, folde
         try:
             found, remarks = _classes(
                 rows,
-                places,
+                finder,
                 short,
                 listed,
                 asked=_preferred(name) < len(_PREFERRED),
@@ -209,15 +204,15 @@ _AS_PICTURES = (
 
 
 def _read(tables: Sequence[Entry]) -> tuple[list[tuple[str, list[list[str]]]], list[Refused]]:
-    """The rows of tables by their names, and those that cannot be read."""
+    """The rows of each table with its name, and the tables that cannot be read."""
     found, refused = [], []
     size = cells = 0
     for table in sorted(tables, key=lambda each: (_preferred(each.name), each.name)):
         try:
-            _check_size(size)
-            content = table.read()
+            content = table.read() if size <= _BYTES else b""
             size += len(content)
-            _check_size(size)
+            if size > _BYTES:
+                raise ImageError(f"expected at most {_BYTES >> 20} MB of tables, got more; keep only names and classes")
             rows = read_table(content, table.name, _CELLS - cells)
             cells += len(rows) * len(rows[0])
             found.append((table.name, rows))
@@ -227,19 +222,19 @@ def _read(tables: Sequence[Entry]) -> tuple[list[tuple[str, list[list[str]]]], l
 
 
 def _is_legend(name: str) -> bool:
-    """Whether a table is called a list of what classes are called."""
+    """Whether the name of a table says that it lists names of classes."""
     return _stem_of(name) in _LEGENDS
 
 
-def _legend(rows: list[list[str]], places: _Places, *, asked: bool) -> tuple[str, ...]:
-    """What numbers of classes are called, where a table lists each number with a word; "" for numbers in between.
+def _legend(rows: list[list[str]], finder: PictureNames, *, asked: bool) -> tuple[str, ...]:
+    """Names of numbered classes, if a table lists each number with a word; "" for missing numbers.
 
     Args:
         rows: of the table.
-        places: the pictures, none of which it may name.
-        asked: whether it is called such a list; others count from 0 or 1 on, and each word is there once.
+        finder: the pictures, none of which it may name.
+        asked: whether its name says that it is such a list; other tables must count from 0 or 1, with distinct words.
     """
-    if any(_has_ending(cell) or (number_in(cell) is None and places.find(cell)) for row in rows for cell in row):
+    if any(_has_ending(cell) or (number_in(cell) is None and finder.find(cell)) for row in rows for cell in row):
         return ()
     titled = not any(number_in(cell) is not None for cell in rows[0])
     titles = _titles(rows[0]) if titled else [""] * len(rows[0])
@@ -249,15 +244,15 @@ def _legend(rows: list[list[str]], places: _Places, *, asked: bool) -> tuple[str
     if not numbers or not words:
         return ()
     _, wanted = min(numbers, key=lambda each: each[0] in _INDEX_TITLES)
-    _, called = min(words, key=lambda each: (_is_code(each[1]), each[0] not in _WORD_TITLES))
-    if len(set(called)) < len(called) and all(places.find(cell) for cell in wanted):  # classes of pictures 1, 2, ...
+    _, called = min(words, key=lambda each: (all(map(_CODE.fullmatch, each[1])), each[0] not in _WORD_TITLES))
+    if len(set(called)) < len(called) and all(finder.find(cell) for cell in wanted):  # classes of pictures 1, 2, ...
         return ()
     names = dict(zip([int(number_in(cell) or 0) for cell in wanted], called, strict=True))
     return tuple(names.get(number, "") for number in range(max(names) + 1))
 
 
 def _are_classes(column: Sequence[str]) -> bool:
-    """Whether a column lists numbers of classes, each once."""
+    """Whether a column lists class numbers, each once."""
     numbers = {number_in(cell) for cell in column}
     return len(numbers) == len(column) > 1 and all(
         number is not None and number.is_integer() and 0 <= number < MOST_CLASSES for number in numbers
@@ -265,43 +260,28 @@ def _are_classes(column: Sequence[str]) -> bool:
 
 
 def _are_words(column: Sequence[str]) -> bool:
-    """Whether a column has a word in every row, of which most are unlike."""
+    """Whether a column has a word in every row, most of them different."""
     return all(cell and number_in(cell) is None for cell in column) and 2 * len(set(column)) > len(column)
 
 
 def _tells_apart(column: Sequence[str]) -> bool:
-    """Whether a column has a word of its own in every row."""
+    """Whether a column has a different word in every row."""
     return _are_words(column) and len(set(column)) == len(column) > 1
 
 
-def _is_code(column: Sequence[str]) -> bool:
-    """Whether a column has codes, such as those of WordNet, that are no names."""
-    return all(_CODE.fullmatch(cell) for cell in column)
-
-
 def _preferred(name: str) -> int:
-    """The place of a table among others by its name: low where it asks to be the table of classes."""
+    """Order of tables by their names: those that are named after classes come first."""
     stem = _stem_of(name)
     return _PREFERRED.index(stem) if stem in _PREFERRED else len(_PREFERRED)
 
 
 def _stem_of(name: str) -> str:
-    """The last part of a path, without its ending, in small letters."""
+    """The last part of a path, without its ending, in lower case."""
     return name.rpartition("/")[2].lower().removesuffix(ending_of(name))
 
 
-def _check_size(size: int) -> None:
-    """Enforce that tables are small.
-
-    Raises:
-        ImageError: if they are not.
-    """
-    if size > _BYTES:
-        raise ImageError(f"expected at most {_BYTES >> 20} MB of tables, got more; keep only names and classes")
-
-
 def _together(labels: Sequence[str], others: Sequence[str], name: str) -> list[str]:
-    """The classes of two tables.
+    """The classes of two tables together.
 
     Raises:
         ImageError: if they contradict each other.
@@ -319,18 +299,18 @@ def _together(labels: Sequence[str], others: Sequence[str], name: str) -> list[s
 
 
 def _classes(
-    rows: list[list[str]], places: _Places, name: str, listed: Sequence[str], *, asked: bool, alone: bool
+    rows: list[list[str]], finder: PictureNames, name: str, listed: Sequence[str], *, asked: bool, alone: bool
 ) -> tuple[list[str], list[str]]:
-    """The class of each picture by one table, and sentences about rows that do not count.
+    """The class of each picture by one table, and sentences about ignored rows.
 
     Raises:
         _NoPictureError: if no column names pictures.
-        ImageError: if it is not clear which column does, or which one holds their classes.
+        ImageError: if the columns of names or of classes are ambiguous.
     """
     columns = list(zip(*rows, strict=True))
-    found = [[places.find(cell) for cell in column] for column in columns]
+    found = [[finder.find(cell) for cell in column] for column in columns]
     naming = _name_column(columns, found, name)
-    named = [cell for place, cell in zip(found[naming], columns[naming], strict=True) if place and place.row >= 0]
+    named = [cell for match, cell in zip(found[naming], columns[naming], strict=True) if match and match.row >= 0]
     titled = found[naming][0] is None and not _has_ending(columns[naming][0])
     titles = _titles(rows[0]) if titled else []
     legend = titled and titles[naming] in _NO_NAMES and not any(map(_has_ending, named))
@@ -343,13 +323,13 @@ def _classes(
     below = [each[titled:] for each in columns]
     labels = _class_column(below, rows[0] if titled else [], naming, name, asked=asked, alone=alone)
     lacks, told = [], list[str]()
-    if labels in below:  # else they are titles, which name classes
+    if labels in below:  # else they are titles of one-hot columns
         check_numbers(set(labels), name)
         none, told = missing(labels, f"row of {name}", listed)
         lacks = [label for label in labels if label and label in none]
         labels = ["" if label in none else label for label in labels]
     matched = list(zip(found[naming][titled:], below[naming], labels, strict=True))
-    by_row, remarks = _by_row(matched, places.count, name)
+    by_row, remarks = _by_row(matched, finder.count, name)
     if lacks:
         came = f"{lacks[0]} for {len(lacks):,}"
         told.append(f"expected a class in every row of {name}, got {came}; call the class otherwise if it is one")
@@ -360,14 +340,14 @@ def _titles(row: Sequence[str]) -> list[str]:
     return [cell.lower().replace(" ", "_") for cell in row]
 
 
-def _name_column(columns: Sequence[Sequence[str]], found: Sequence[Sequence[_Place | None]], name: str) -> int:
-    """The column that names most pictures; titles decide where none names them by their endings and several do so.
+def _name_column(columns: Sequence[Sequence[str]], found: Sequence[Sequence[Match | None]], name: str) -> int:
+    """The column that names most pictures; if several do so without endings, titles decide.
 
     Raises:
-        ImageError: if two columns may be it.
+        ImageError: if two columns qualify.
     """
     counts = [_names(*each) for each in zip(found, columns, strict=True)]
-    rows = [[place and place.row for place in places] for places in found]
+    rows = [[match and match.row for match in matches] for matches in found]
     some = [at for at, count in enumerate(counts) if count[1]]
     best = max(counts)
     if best[0] or not some:
@@ -387,8 +367,8 @@ def _name_column(columns: Sequence[Sequence[str]], found: Sequence[Sequence[_Pla
     return likely[0]
 
 
-def _names(found: Sequence[_Place | None], column: Sequence[str]) -> tuple[int, int]:
-    """How many pictures a column names: by names with endings, and at all."""
+def _names(found: Sequence[Match | None], column: Sequence[str]) -> tuple[int, int]:
+    """The number of pictures that a column names: with their endings, and in all."""
     whole = {each.row for each, cell in zip(found, column, strict=True) if each is not None and _has_ending(cell)}
     return len(whole), len({each.row for each in found if each is not None})
 
@@ -400,18 +380,18 @@ def _has_ending(cell: str) -> bool:
 def _class_column(
     columns: Sequence[Sequence[str]], head: Sequence[str], naming: int, name: str, *, asked: bool, alone: bool
 ) -> Sequence[str]:
-    """The classes: the column that is called so, one column for each class, or without titles the only other one.
+    """The classes: the column with such a title, or one-hot columns, or, without titles, the only other column.
 
     Args:
         columns: of cells, without titles.
         head: their titles, if there are any.
         naming: the column that names pictures.
         name: of the table.
-        asked: whether the table is called one of classes.
-        alone: whether nothing else says classes.
+        asked: whether the table's name says that it holds classes.
+        alone: whether there is no other source of classes.
 
     Raises:
-        ImageError: if there is none, or it is not clear which one it is.
+        ImageError: if there is no such column, or several qualify.
     """
     titles = _titles(head) or [""] * len(columns)
     others = [at for at in range(len(columns)) if at != naming and _may_be_classes(columns[at])]
@@ -422,13 +402,14 @@ def _class_column(
     if len(others) > 1:
         others = [at for at in others if not (titles[at] in _INDEX_TITLES and _counts_rows(columns[at]))]
     called = [at for at in others if titles[at] in _MORE_CLASS_TITLES and not (titles[at] == "y" and "x" in titles)]
-    if not (asked or alone):  # beside folders that say classes, a kind or a grade of the pictures is none
+    if not (asked or alone):  # where folders are classes, a kind or a grade of the pictures is not
         called = []
     flags = [at for at in others if {number_in(cell) for cell in columns[at]} <= {0, 1}]
     if head and not called and (asked or alone) and len({columns[at] for at in flags}) > 1:
         return _one_hot(columns, head, flags, others, name)
     likely = called if head else others
-    if len(likely) == 1 and (head or asked or _is_plausible(columns[likely[0]])):
+    # without a title, several pictures share a class, unlike a hash or a size
+    if len(likely) == 1 and (head or asked or not 3 <= len(columns[likely[0]]) == len(set(columns[likely[0]]))):
         return columns[likely[0]]
     words = "/".join((head[at] if head else f"column {at + 1}")[:30] for at in others[:6])
     raise ImageError(
@@ -436,15 +417,10 @@ def _class_column(
     )
 
 
-def _is_plausible(column: Sequence[str]) -> bool:
-    """Whether a column without a title may hold classes: several pictures have the same, as with no hash or size."""
-    return len(set(column)) < len(column) or len(column) < 3
-
-
 def _one_hot(
     columns: Sequence[Sequence[str]], head: Sequence[str], flags: Sequence[int], others: Sequence[int], name: str
 ) -> list[str]:
-    """The title of the column that has the 1 in each row.
+    """The title of the column that has the 1, for each row.
 
     Args:
         columns: all columns.
@@ -454,7 +430,7 @@ def _one_hot(
         name: of the table.
 
     Raises:
-        ImageError: if another column may hold the classes as well, or a row has no 1 or several.
+        ImageError: if another column may hold the classes too, or a row has no 1 or several.
     """
     words = "/".join(head[at][:30] for at in others[:6])
     rows = [[at for at, cell in zip(flags, row, strict=True) if number_in(cell) == 1]
@@ -470,7 +446,7 @@ def _one_hot(
 
 
 def _may_be_classes(column: Sequence[str]) -> bool:
-    """Whether a column may hold classes: no measurements, dates or names of pictures."""
+    """Whether a column may hold classes, and not measurements, dates or names of pictures."""
     some = [cell for cell in set(column) if not is_missing(cell)]
     numbers = [number for cell in some if (number := number_in(cell)) is not None]
     measured = len(numbers) == len(some) and not all(number.is_integer() for number in numbers)
@@ -480,21 +456,21 @@ def _may_be_classes(column: Sequence[str]) -> bool:
 
 
 def _counts_rows(column: Sequence[str]) -> bool:
-    """Whether a column only counts the rows, as pandas writes an index."""
+    """Whether a column only counts the rows, as an index of pandas."""
     numbers = [number_in(cell) for cell in column]
     return any(numbers == list(range(first, first + len(column))) for first in (0, 1))
 
 
-def _by_row(rows: Sequence[tuple[_Place | None, str, str]], count: int, name: str) -> tuple[list[str], list[str]]:
-    """The class of each picture, by the row that names it most fully; none where such rows contradict each other."""
+def _by_row(rows: Sequence[tuple[Match | None, str, str]], count: int, name: str) -> tuple[list[str], list[str]]:
+    """The class of each picture, by the row that names it most fully; "" if such rows contradict each other."""
     best: dict[int, tuple[int, set[str]]] = {}
-    lost = [cell for place, cell, _ in rows if place is None]
-    unclear = [cell for place, cell, _ in rows if place is not None and place.row < 0]
-    for place, _, label in rows:
-        if place is not None and place.row >= 0:
-            parts, known = best.get(place.row, (0, set()))
-            if place.parts >= parts:
-                best[place.row] = place.parts, (known if place.parts == parts else set()) | {normalize("NFC", label)}
+    lost = [cell for match, cell, _ in rows if match is None]
+    unclear = [cell for match, cell, _ in rows if match is not None and match.row < 0]
+    for match, _, label in rows:
+        if match is not None and match.row >= 0:
+            parts, known = best.get(match.row, (0, set()))
+            if match.parts >= parts:
+                best[match.row] = match.parts, (known if match.parts == parts else set()) | {normalize("NFC", label)}
     labels = [""] * count
     for row, (_, known) in best.items():
         labels[row] = next(iter(known)) if len(known) == 1 else ""
@@ -512,80 +488,3 @@ def _by_row(rows: Sequence[tuple[_Place | None, str, str]], count: int, name: st
 
 def _some(cells: Sequence[str]) -> str:
     return f"{len(cells):,} such as {short_name(cells[0])[:40]!a}"
-
-
-# -- how pictures are named -------------------------------------------------------------------------------------------
-
-
-class _Place(NamedTuple):
-    """The picture that a text names: its row, or -1 where it names several; and by how many parts of its path."""
-
-    row: int
-    parts: int
-
-
-class _Places:
-    """Pictures by the ways to write their names: as they are or without case, with their ending or without."""
-
-    def __init__(self, pictures: Sequence[str]) -> None:
-        self.count = len(pictures)
-        kinds: tuple[Callable[[str], str], ...] = (str, str.casefold)
-        self._ways = [(kind, stem) for stem in (False, True) for kind in kinds]
-        self._whole: list[dict[str, int]] = [{} for _ in self._ways]
-        self._ends: list[dict[str, int]] = [{} for _ in self._ways]
-        self._known: dict[str, _Place | None] = {}
-        self._last = {each for name in pictures for each in _last(name)}
-        for row, name in enumerate(pictures):
-            parts = _parts(name)
-            for number, (kind, stem) in enumerate(self._ways):
-                path = "/".join(parts)
-                written = kind(_stem(path) if stem else path)
-                _put(self._whole[number], written, row)
-                for end in _ends(written):
-                    _put(self._ends[number], end, row)
-
-    def find(self, text: str) -> _Place | None:
-        """The picture that a text names best; None where it names none."""
-        if text not in self._known:
-            self._known[text] = self._found(text) if _last(text)[0] in self._last else None  # most cells of a table
-        return self._known[text]
-
-    def _found(self, text: str) -> _Place | None:
-        written = [kind("/".join(_parts(text))) for kind, _ in self._ways]
-        for where, name in zip(self._whole, written, strict=True):
-            if where.get(name, -1) >= 0:
-                return _Place(where[name], _DEPTH + 1)
-        ends = [list(_ends(name)) for name in written]
-        for at in reversed(range(len(ends[0]))):
-            for where, mine in zip(self._ends, ends, strict=True):
-                if mine[at] in where:
-                    return _Place(where[mine[at]], at + 1)
-        return None
-
-
-def _put(where: dict[str, int], name: str, row: int) -> None:
-    where[name] = row if where.get(name, row) == row else -1
-
-
-def _ends(path: str) -> Iterator[str]:
-    """The last part of a path, its last two, and so on."""
-    parts = path.split("/")[-_DEPTH:]
-    return ("/".join(parts[-count:]) for count in range(1, len(parts) + 1))
-
-
-def _last(name: str) -> tuple[str, str]:
-    """The last part of a path, with and without its ending, where case does not matter."""
-    last = normalize("NFC", name.strip()[-1000:]).replace("\\", "/").rstrip("/").rpartition("/")[2]
-    return last.casefold(), _stem(last).casefold()
-
-
-def _stem(path: str) -> str:
-    """A path without its ending."""
-    ending = ending_of(path)
-    return path[: -len(ending)] if ending else path
-
-
-def _parts(name: str) -> list[str]:
-    """The parts of a path, however it is written."""
-    plain = normalize("NFC", name.strip()[-1000:]).replace("\\", "/")
-    return [part for part in plain.split("/") if part not in ("", ".") and not part.endswith(":")] or [""]

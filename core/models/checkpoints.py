@@ -1,8 +1,8 @@
-"""Checkpoints: classifiers by name or from a file; `core.sources.models` says how they are named.
+"""Our own checkpoints: written, checked and read.
 
-`core.models.load` is the one door. A checkpoint of ours is a safetensors file. Under one metadata key it holds one JSON
-text with all that is needed to load it: architecture and arguments, input shape, class names, normalisation, measured
-accuracy, recipe, and a digest of all that and of the weights, so that damage is detected.
+A checkpoint is a safetensors file. One metadata key holds a JSON text with all that is needed to load it: architecture
+and arguments, input shape, class names, normalisation, measured accuracy, recipe, and a digest of all that and of the
+weights, so that damage is detected. `core.models.load` loads classifiers of any kind.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from core.errors import CheckpointError
-from core.files import atomic_write
+from core.files import atomic_write, read_start
 from core.images.image_set import METADATA_KEY
 from core.models.classifier import Classifier
 from core.models.demo import ARCHITECTURES, _demo_path, demo_models
@@ -31,7 +31,7 @@ def write_checkpoint(path: Path, classifier: Classifier, facts: Mapping[str, Any
 
     Args:
         path: the file to write.
-        classifier: gives weights, buffers, input shape, names and normalisation.
+        classifier: its weights, buffers, input shape, names and normalisation are stored.
         facts: `architecture` (a name in `core.models.demo.ARCHITECTURES`), its `arguments`, `accuracy` (`correct` of
             `images` of `source`), and anything else worth keeping, as plain JSON values.
     """
@@ -52,7 +52,7 @@ def write_checkpoint(path: Path, classifier: Classifier, facts: Mapping[str, Any
 
 
 def find_checkpoint(source: Source, uploads: UploadFinder | None = None) -> Path | None:
-    """The file of a demo model, or one that we wrote; None where the source is anything else.
+    """The file of a demo model, or a checkpoint of ours; None for any other source.
 
     Raises:
         CheckpointError: if there is no such demo model or file.
@@ -77,15 +77,13 @@ def find_checkpoint(source: Source, uploads: UploadFinder | None = None) -> Path
         if not path.is_file():
             raise CheckpointError(f"expected a checkpoint, found no {name}; check the spelling")
         return path if _is_ours(path) else None
-    except OSError as error:  # a name too long for the file system, a file that may not be read
+    except OSError as error:  # a name too long for the file system, or no permission to read
         raise CheckpointError(f"expected a checkpoint, cannot open {name}; check it") from error
 
 
 def _is_ours(path: Path) -> bool:
-    """Whether a file begins as ours do: a safetensors header, and in it our key before the tensors."""
-    with path.open("rb") as file:
-        start = file.read(200)
-    return METADATA_KEY.encode() in start[8:]
+    """Whether a file begins like ours: a safetensors header, with our key before the tensors."""
+    return METADATA_KEY.encode() in read_start(path, 200)[8:]
 
 
 def _broken(path: Path, what: str) -> str:
@@ -93,7 +91,7 @@ def _broken(path: Path, what: str) -> str:
 
 
 def load_checkpoint(path: Path, device: torch.device) -> Classifier:
-    """The classifier in a file that `write_checkpoint` wrote.
+    """The classifier in a file written by `write_checkpoint`.
 
     Raises:
         CheckpointError: if the file is damaged or its parts do not fit together.
@@ -106,17 +104,16 @@ def load_checkpoint(path: Path, device: torch.device) -> Classifier:
         )
     except (ValueError, TypeError, RuntimeError) as error:
         raise CheckpointError(_broken(path, "its parts do not fit together")) from error
-    grey = torch.full((1, *classifier.input_shape), 0.5, device=classifier.device, dtype=classifier.dtype)
-    if not bool(torch.isfinite(classifier(grey)).all()):
+    if not bool(torch.isfinite(classifier(classifier.grey())).all()):
         raise CheckpointError(_broken(path, "it gives NaN or infinite logits"))
     return classifier
 
 
 def read_checkpoint(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """What a checkpoint says of itself, checked, and its weights, over the bytes of the file.
+    """The checked metadata of a checkpoint, and its weights, which share the bytes of the file.
 
     Raises:
-        CheckpointError: if the file is damaged, foreign or says something else than it should.
+        CheckpointError: if the file is damaged or foreign, or its metadata is not valid.
     """
     try:
         weights, words = read_tensors([path], ours=True, own=path.resolve().is_relative_to(ASSETS))
@@ -141,14 +138,11 @@ def read_checkpoint(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
 
 
 def _is_list_of(kind: type | tuple[type, ...], low: int, high: int) -> Callable[[object], bool]:
-    def fits(value: object) -> bool:
-        return (
-            isinstance(value, list)
-            and low <= len(value) <= high
-            and all(isinstance(entry, kind) and not isinstance(entry, bool) for entry in value)
-        )
-
-    return fits
+    return lambda value: (
+        isinstance(value, list)
+        and low <= len(value) <= high
+        and all(isinstance(entry, kind) and not isinstance(entry, bool) for entry in value)
+    )
 
 
 def _is_accuracy(value: object) -> bool:
@@ -158,7 +152,7 @@ def _is_accuracy(value: object) -> bool:
     return isinstance(correct, int) and isinstance(count, int) and 0 <= correct <= count and count > 0
 
 
-# What the metadata must hold, each with the test of its value; 100,000: more classes than any public data set.
+# The required metadata, each with the test of its value; 100,000: more classes than any public data set.
 _FACTS: Mapping[str, Callable[[Any], bool]] = {
     "name": lambda value: isinstance(value, str) and 0 < len(value) <= 200,
     "architecture": lambda value: isinstance(value, str) and value in ARCHITECTURES,
@@ -173,7 +167,7 @@ _FACTS: Mapping[str, Callable[[Any], bool]] = {
 
 
 def _fill(path: Path, facts: Mapping[str, Any], weights: Mapping[str, Tensor]) -> nn.Module:
-    """The architecture with these weights; built without memory first, so that a false size costs nothing.
+    """The architecture with these weights; first built without memory, so that a false size costs nothing.
 
     Raises:
         CheckpointError: if the weights are not the architecture's, or not finite.
@@ -199,10 +193,10 @@ def _fill(path: Path, facts: Mapping[str, Any], weights: Mapping[str, Tensor]) -
 
 
 def _check_arguments(arguments: Mapping[str, Any], tensors: int) -> None:
-    """Raise where an architecture would have more parts than there are tensors: building it takes time for each.
+    """Check that an architecture has no more parts than there are tensors, since building takes time for each.
 
     Raises:
-        ValueError: if it would.
+        ValueError: if it has more.
     """
     depth = arguments.get("depth", 0)
     parts = [len(value) for value in arguments.values() if isinstance(value, list)]
@@ -219,7 +213,7 @@ def _canonical(facts: Mapping[str, Any]) -> str:
 
 
 def _digest(facts: Mapping[str, Any], weights: Mapping[str, Tensor]) -> str:
-    """SHA-256 over what a checkpoint says and every tensor with its name, dtype and shape."""
+    """SHA-256 of the metadata and of every tensor with its name, dtype and shape."""
     digest = hashlib.sha256(_canonical(facts).encode())
     for name in sorted(weights):
         tensor = weights[name].contiguous()

@@ -1,7 +1,7 @@
-"""A classifier as the geometry sees it: images in [0, 1] go in, logits come out.
+"""A classifier as the geometry sees it: images in [0, 1] in, logits out.
 
-Normalisation, device, dtype and eval mode live inside `Classifier`, so that every distance measured through it is a
-distance between images. Its fingerprint names the function it computes: equal fingerprints, equal logits.
+Normalisation, device, dtype and eval mode are inside `Classifier`, so that every distance measured through it is a
+distance between images. Its fingerprint identifies the function that it computes: equal fingerprints, equal logits.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from core.runtime.cost import count_passes
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Predictions:
-    """What the classifier says about each of n images."""
+    """Predictions for n images."""
 
     label: np.ndarray  # (n,) class index, -1 where the logits are not finite
     confidence: np.ndarray  # (n,) probability of that class
@@ -39,22 +39,21 @@ class Predictions:
 class Classifier:
     """Maps images in [0, 1] to logits; differentiable in the images, frozen in everything else.
 
-    The module is given a tensor of its own each time: one that writes into its input changes nobody's images, and has
-    the derivatives of the same steps out of place.
+    The module gets a new tensor each time: if it writes into its input, it changes no images of the caller, and its
+    derivatives are those of the same steps out of place.
 
     Args:
-        module: any module from normalised images (n, c, h, w) to logits (n, k). It is copied; yours is left as it is.
+        module: any module from normalised images (n, c, h, w) to logits (n, k). It is copied; yours is not changed.
         input_shape: (c, h, w) of one image.
-        class_names: one name per class; "class 0", "class 1", ... when not given. Names are kept as `core.wording.name`
-            cleans them.
-        mean: per channel, taken from the pixels before the module sees them; 0 when not given.
-        std: per channel, what the pixels are then divided by; 1 when not given.
-        name: how figures call it; the module's class name when not given.
-        device: where it runs; the best device here when not given.
+        class_names: one name per class, cleaned by `core.wording.name`; "class 0", "class 1", ... by default.
+        mean: per channel, subtracted from the pixels; 0 by default.
+        std: per channel, by which the pixels are then divided; 1 by default.
+        name: its name in figures; by default that of the module's class.
+        device: where it runs; by default the best device here.
 
     Raises:
-        ValueError: if the module does not map such images to finite-sized (n, k) logits with k >= 2, or the names, mean
-            or std do not fit, or these are no numbers that the module's dtype holds.
+        ValueError: if the module does not map such images to (n, k) logits with k >= 2, or the names, mean or std do
+            not fit, or the module's dtype cannot represent mean and std.
     """
 
     def __init__(
@@ -69,9 +68,11 @@ class Classifier:
     ) -> None:
         self.device = compute.choose_device(device)
         self.module = _frozen_copy(module).to(self.device)
-        self.input_shape: tuple[int, int, int] = _image_shape(input_shape)
+        if len(input_shape) != 3 or any(int(size) < 1 for size in input_shape):
+            raise ValueError(f"expected an input shape (channels, height, width), got {tuple(input_shape)}")
+        channels, height, width = (int(size) for size in input_shape)
+        self.input_shape = (channels, height, width)
         self.dtype = next((p.dtype for p in self.module.parameters() if p.is_floating_point()), torch.float32)
-        channels = self.input_shape[0]
         self.mean = _per_channel("mean", mean, 0.0, channels)
         self.std = _per_channel("std", std, 1.0, channels)
         self.name = wording.name(name or "", type(module).__name__)
@@ -83,7 +84,7 @@ class Classifier:
         self.class_names = names
 
     def _prepare(self) -> None:
-        """Put the normalisation where the images will be.
+        """Put the normalisation on the device and in the dtype of the images.
 
         Raises:
             ValueError: if the dtype cannot hold it.
@@ -95,60 +96,64 @@ class Classifier:
         if not bool((self._shift.isfinite() & self._scale.isfinite() & (self._scale > 0)).all()):
             dtype = str(self.dtype).removeprefix("torch.")
             raise ValueError(
-                f"expected a mean, and a positive std, within the range of {dtype}, got mean {_listed(self.mean)} and "
-                f"std {_listed(self.std)}; give both for pixels in [0, 1]"
+                f"expected a mean, and a positive std, within the range of {dtype}, "
+                f"got mean {wording.abbreviated(self.mean)} and std {wording.abbreviated(self.std)}; "
+                "give both for pixels in [0, 1]"
             )
         self._normalises = self.mean != (0.0,) * len(self.mean) or self.std != (1.0,) * len(self.std)
 
     def _count_classes(self) -> int:
         with torch.no_grad():
-            grey = torch.full((2, *self.input_shape), 0.5, device=self.device, dtype=self.dtype)
-            logits: Any = self.module(self._normalised(grey))
+            logits: Any = self.module(self._normalised(self.grey(2)))
         if not isinstance(logits, Tensor) or logits.ndim != 2 or len(logits) != 2 or logits.shape[1] < 2:
             came = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
             raise ValueError(f"expected logits of shape (2, classes) for two images, got {came}; is it a classifier?")
         return int(logits.shape[1])
 
     def __call__(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n k"]:
-        """Logits of images in [0, 1]; pixels outside that range are allowed and taken as they are."""
+        """Logits of images in [0, 1]; pixels outside that range are allowed and used unchanged."""
         progress.batch_begins()
         logits: Tensor = self.module(self._normalised(images))
         return logits
 
     @property
     def normalisation(self) -> tuple[Tensor, Tensor] | None:
-        """Shift and scale of each channel, which come before the module: (x - shift) * scale; None where none does."""
+        """Shift and scale of each channel, applied before the module: (x - shift) * scale; None if there is none."""
         return (self._shift, self._scale) if self._normalises else None
 
     def _normalised(self, images: Tensor) -> Tensor:
-        """What the module sees: always a new tensor, since modules may write into what they are given."""
+        """The input of the module: always a new tensor, since modules may write into it."""
         return (images - self._shift) * self._scale if self._normalises else images.clone()
+
+    def grey(self, count: int = 1) -> Float[Tensor, "n c h w"]:
+        """Grey images, with the device and dtype of the classifier."""
+        return torch.full((count, *self.input_shape), 0.5, device=self.device, dtype=self.dtype)
 
     def along(
         self, origin: Float[Tensor, "c h w"], axes: Float[Tensor, "a c h w"]
     ) -> Callable[[Float[Tensor, "n a"]], Float[Tensor, "n k"]]:
         """The classifier on an affine patch of image space.
 
-        Normalisation is affine too and folded into the patch: a point costs one multiplication and addition per axis
-        and pixel, less than normalising a finished image.
+        Normalisation is affine too, and folded into the patch: a point costs one multiplication and addition per axis
+        and pixel, less than normalising an image.
 
         Args:
             origin: the image at coordinates 0.
-            axes: what one step of each coordinate adds.
+            axes: the change of the image per unit of each coordinate.
 
         Returns:
             A function from coordinates (n, a), in the classifier's dtype, to the logits of origin + coordinates . axes.
 
         Raises:
-            ImageError: if the origin or an axis is not of the input shape, or not finite.
+            ImageError: if the origin or an axis does not have the input shape, or is not finite.
         """
         centre = ((self.accept(origin[None])[0] - self._shift) * self._scale).flatten()
         directions = (self.accept(axes) * self._scale).flatten(1)
 
         def logits(coordinates: Tensor) -> Tensor:
             pixels = centre.expand(len(coordinates), -1)
-            for place, direction in enumerate(directions):  # a few: 5 times faster than a matrix product that thin
-                pixels = torch.addcmul(pixels, coordinates[:, place : place + 1], direction)
+            for axis, direction in enumerate(directions):  # a few: 5 times faster than such a thin matrix product
+                pixels = torch.addcmul(pixels, coordinates[:, axis : axis + 1], direction)
             progress.batch_begins()
             found: Tensor = self.module(pixels.view(-1, *self.input_shape))
             return found
@@ -156,7 +161,7 @@ class Classifier:
         return logits
 
     def to(self, device: str | torch.device | None = None, dtype: torch.dtype | None = None) -> Classifier:
-        """The same function on another device or in another dtype; this one stays as it is."""
+        """The same function on another device or in another dtype; this one is not changed."""
         moved = copy.copy(self)
         moved.__dict__.pop("fingerprint", None)
         moved.device = torch.device(device) if device is not None else self.device
@@ -166,17 +171,16 @@ class Classifier:
         return moved
 
     def accept(self, images: Tensor | np.ndarray) -> Float[Tensor, "n c h w"]:
-        """Check images once, at the door, and bring them to the classifier's device and dtype.
+        """Check images, and convert them to the classifier's device and dtype.
 
         Args:
-            images: (n, c, h, w) finite pixel values, nominally in [0, 1], of any float type, lying in memory as they
-                like.
+            images: (n, c, h, w) finite pixel values, nominally in [0, 1], of any float type and memory layout.
 
         Returns:
             The images as a tensor, detached.
 
         Raises:
-            ImageError: if the shape is not the classifier's, or a value is not finite or no float.
+            ImageError: if the shape is not the classifier's, or a value is not finite or not a float.
         """
         tensor = _floats(images).detach().to(device=self.device, dtype=self.dtype)
         if tensor.ndim != 4 or tuple(tensor.shape[1:]) != self.input_shape:
@@ -189,7 +193,7 @@ class Classifier:
 
     @cached_property
     def fingerprint(self) -> str:
-        """SHA-256 over weights, buffers, architecture and preprocessing; "" where something cannot be hashed."""
+        """SHA-256 of weights, buffers, architecture and preprocessing; "" if something cannot be hashed."""
         digest = hashlib.sha256()
         try:
             _hash_module(digest, self.module)
@@ -200,15 +204,15 @@ class Classifier:
 
     @property
     def batch_key(self) -> str:
-        """What the best batch shape is remembered under; "" where the classifier has no fingerprint."""
+        """The key of the best batch shape; "" if the classifier has no fingerprint."""
         return f"{self.fingerprint[:32]}/{self.dtype}" if self.fingerprint else ""
 
     def batches(self, *, counts: bool = True) -> compute.Batches:
-        """A runner over rows whose batch shape was tuned for this classifier; a row `counts` as a forward pass."""
+        """A runner over rows with the batch shape tuned for this classifier; a row `counts` as a forward pass."""
 
         def forward(size: int) -> None:
             with torch.inference_mode():
-                self(torch.full((size, *self.input_shape), 0.5, device=self.device, dtype=self.dtype))
+                self(self.grey(size))
 
         size = compute.batch_shapes.get(self.batch_key, forward, self.device)
         halve = partial(compute.batch_shapes.halve, self.batch_key, self.device)
@@ -221,7 +225,7 @@ class Classifier:
             images: (n, c, h, w) finite pixel values, nominally in [0, 1].
 
         Returns:
-            NumPy arrays; label -1 and NaN where the logits are not finite.
+            NumPy arrays; label -1 and probabilities NaN where the logits are not finite.
 
         Raises:
             ImageError: if the shape is not the classifier's or a value is not finite.
@@ -251,42 +255,29 @@ def _frozen_copy(module: nn.Module) -> nn.Module:
     return frozen
 
 
-def _image_shape(shape: Sequence[int]) -> tuple[int, int, int]:
-    if len(shape) != 3 or any(int(size) < 1 for size in shape):
-        raise ValueError(f"expected an input shape (channels, height, width), got {tuple(shape)}")
-    channels, height, width = (int(size) for size in shape)
-    return channels, height, width
-
-
 def _per_channel(name: str, values: object, default: float, channels: int) -> tuple[float, ...]:
     """A statistic of each channel.
 
     Raises:
-        ValueError: if there are not as many finite numbers as channels.
+        ValueError: if there is not one finite number per channel.
     """
     if values is None:
         return (default,) * channels
     try:
         array = np.asarray(values)
-    except (ValueError, TypeError):  # lists of unequal lengths, or a tensor elsewhere than on the CPU
+    except (ValueError, TypeError):  # lists of unequal lengths, or a tensor that is not on the CPU
         array = np.array(None)
     if array.dtype.kind not in "fiu" or array.shape != (channels,) or not np.isfinite(array).all():
         expected = f"{channels} finite number{'s' if channels > 1 else ''} of {name}, one per channel"
-        raise ValueError(f"expected {expected}, got {_listed(values)}; give them for pixels in [0, 1]")
+        raise ValueError(f"expected {expected}, got {wording.abbreviated(values)}; give them for pixels in [0, 1]")
     return tuple(float(value) for value in array)
 
 
-def _listed(values: object) -> str:
-    """Values from outside, short enough for one sentence."""
-    text = " ".join(repr(values).split())
-    return text if len(text) <= 60 else f"{text[:57]}..."
-
-
 def _floats(images: Tensor | np.ndarray) -> Tensor:
-    """A tensor of floats on a strided memory, whatever came.
+    """Images as a strided tensor of floats.
 
     Raises:
-        ImageError: if it holds anything but floats: whole numbers are not said to be of [0, 1].
+        ImageError: if they are not floats: the range of whole numbers is not known to be [0, 1].
     """
     if isinstance(images, Tensor):
         if images.is_floating_point() and images.layout == torch.strided:
@@ -299,7 +290,7 @@ def _floats(images: Tensor | np.ndarray) -> Tensor:
             array = np.array(None)
         if array.dtype.kind == "f":  # torch takes no negative strides, foreign byte orders or long doubles
             native = array.dtype.newbyteorder("=") if array.dtype.itemsize <= 8 else np.float64
-            if any(stride < 0 for stride in array.strides):  # also of an axis of length 1, which NumPy does not mind
+            if any(stride < 0 for stride in array.strides):  # even of an axis of length 1, which NumPy ignores
                 array = np.array(array, order="C")
             return torch.from_numpy(np.require(array, native, ("C", "W")))
         kind = str(array.dtype)
@@ -314,12 +305,12 @@ class _CannotHashError(Exception):
     """Something in the module has no canonical bytes."""
 
 
-_NOT_THE_FUNCTION = {"training", "_parameters", "_buffers", "_modules"}  # a mode, or hashed by name already
-_LIBRARIES = ("torch.", "torchvision.", "timm.")  # their classes are named by version, not by source
+_NOT_THE_FUNCTION = {"training", "_parameters", "_buffers", "_modules"}  # a mode, or hashed by name
+_LIBRARIES = ("torch.", "torchvision.", "timm.")  # classes that are identified by version, not by source
 
 
 def _hash_module(digest: hashlib._Hash, module: nn.Module) -> None:
-    """Every module with its class and plain attributes, then every parameter and buffer (kept in files or not)."""
+    """Hash every module with its class and plain attributes, then every parameter and buffer, persistent or not."""
     for name, part in module.named_modules():
         digest.update(f"module {name}\0".encode())
         _hash_class(digest, type(part))
@@ -341,7 +332,7 @@ def _hash_class(digest: hashlib._Hash, kind: type) -> None:
 
 
 def _module_of(thing: Any) -> str:
-    """The module that defines something; of ours the last name alone: moving a file changes no fingerprint."""
+    """The module that defines something; of ours only the last name, so that moving a file changes no fingerprint."""
     module = getattr(thing, "__module__", None) or ""
     return f"core.{module.rpartition('.')[2]}" if module.startswith("core.") else module
 
@@ -354,7 +345,7 @@ def _source(thing: Any) -> bytes:
 
 
 def _hash_value(digest: hashlib._Hash, value: Any) -> None:
-    """Add a value and its type; containers recursively.
+    """Hash a value and its type; containers recursively.
 
     Raises:
         _CannotHashError: if the value has no canonical bytes.
@@ -377,7 +368,7 @@ def _hash_value(digest: hashlib._Hash, value: Any) -> None:
             _hash_value(digest, entry)
     elif isinstance(value, set | frozenset):
         _hash_value(digest, sorted(value, key=repr))
-    elif isinstance(value, nn.Module):  # held in a plain list, say, where named_modules does not see it
+    elif isinstance(value, nn.Module):  # in a plain list, for example, where named_modules does not see it
         _hash_module(digest, value)
     elif isinstance(value, type):
         _hash_class(digest, value)
@@ -393,7 +384,7 @@ def _hash_array(digest: hashlib._Hash, tensor: Tensor) -> None:
 
 
 def _hash_callable(digest: hashlib._Hash, value: Any) -> None:
-    """A function by its name where a library defines it, else by its source and what it closes over."""
+    """Hash a function: by its name if a library defines it, else by its source, defaults and closure."""
     module = _module_of(value)
     name = getattr(value, "__qualname__", None)
     if name is None:

@@ -1,4 +1,4 @@
-"""The demo models: what they are called, and how each is made."""
+"""The demo models: their names, and the recipe of each."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ ARCHITECTURES: Mapping[str, Callable[..., nn.Module]] = {"strided": strided, "tr
 
 @dataclass(frozen=True, kw_only=True)
 class DemoSpec:
-    """How one demo model is made: stochastic gradient descent with Nesterov momentum 0.9 and a one-cycle rate."""
+    """The training of a demo model: stochastic gradient descent, Nesterov momentum 0.9, a one-cycle rate."""
 
     data: str  # in DATA
     architecture: str  # in ARCHITECTURES
@@ -43,17 +43,17 @@ _DIGITS = DemoSpec(
     data="digits", architecture="strided", arguments={"widths": [16, 32, 64], "activation": "silu"}, epochs=15
 )
 
-# Nothing but weight decay lessens the sensitivity a network is drawn with to frequencies its data do not hold.
+# Only weight decay reduces a network's initial sensitivity to frequencies that are not in its data.
 _LONG = replace(_DIGITS, epochs=40, weight_decay=5e-3)
 
-# Radii: below half the least (photos, 2.2) and the median (digits, 5.6) distance between training images of different
-# classes, so that two classes rarely have to share an image.
+# Radii: below half the smallest (photos, 2.2) and the median (digits, 5.6) distance between training images of
+# different classes, so that the balls of two classes rarely overlap.
 RECIPES: Mapping[str, DemoSpec] = {
     "photos/standard": _PHOTOS,
     "photos/adversarial": replace(
         _PHOTOS, mode="adversarial", mode_arguments={"radius": 1.0, "steps": 5}, epochs=20, batch=128
     ),
-    # Colours and textures are what tells these nine pictures apart: at full strength PRIME takes 6 points of accuracy.
+    # Colours and textures distinguish these nine pictures: PRIME at full strength costs 6 points of accuracy.
     "photos/prime": replace(
         _PHOTOS, mode="prime", mode_arguments={"share": 0.5, "spectral": 2.0, "colour": 0.003}, epochs=24
     ),
@@ -63,7 +63,7 @@ RECIPES: Mapping[str, DemoSpec] = {
         architecture="transformer",
         arguments={"patch": 4, "width": 64, "depth": 4, "heads": 4},
     ),
-    # A rate of 0 leaves the weights as drawn; BatchNorm sees the data, without which all images look alike to it.
+    # A rate of 0 keeps the initial weights; BatchNorm sees the data, without which all images look alike to it.
     "photos/untrained": replace(_PHOTOS, epochs=1, peak_rate=0.0),
     "digits/standard": _DIGITS,
     "digits/adversarial": replace(_DIGITS, mode="adversarial", mode_arguments={"radius": 2.0, "steps": 5}, epochs=20),
@@ -73,7 +73,7 @@ RECIPES: Mapping[str, DemoSpec] = {
     "digits/control": _LONG,
 }
 
-_THRICE = ("standard", "adversarial", "prime")  # shipped with three seeds: one network proves nothing
+_THRICE = ("standard", "adversarial", "prime")  # shipped with three seeds: a single network proves nothing
 
 SHIPPED = tuple(  # in `assets/models`; the first is the default
     f"{name}-{seed}" if seed else name for name in RECIPES for seed in range(3 if name.endswith(_THRICE) else 1)
@@ -94,14 +94,14 @@ def demo_spec(name: str) -> DemoSpec:
     raise ValueError(f"expected one of {', '.join(RECIPES)} (-1, -2, ... for another seed), got {name}; choose one")
 
 
-@cache  # asked for at every run of a page; the models come with the checkout
+@cache  # called in every run of a page; the models come with the checkout
 def demo_models() -> tuple[str, ...]:
-    """The demo models that are here, as `load_classifier` and `model_card` take them; the first is the default."""
+    """The sources of the installed demo models; the first is the default."""
     return tuple(f"demo:{name}" for name in SHIPPED if _demo_path(name).is_file())
 
 
 def demo_images(model: str) -> str:
-    """The source of the demo set that a demo model was made for; of a name of no model, the set of its family."""
+    """The source of a demo model's image set; for an unknown model, the set of its family."""
     name = Source.parse(model).trained.text().removeprefix("demo:")
     return f"demo:{demo_spec(name).data if name in SHIPPED else name.split('/')[0]}"
 

@@ -14,7 +14,7 @@ _ACTIVATIONS: Mapping[str, type[nn.Module]] = {"silu": nn.SiLU, "relu": nn.ReLU}
 
 
 def strided(input_shape: Sequence[int], classes: int, *, widths: Sequence[int], activation: str) -> nn.Sequential:
-    """Stages of [3 x 3 convolution of stride 2, BatchNorm, activation], then a linear head on all that is left.
+    """Stages of [3 x 3 convolution of stride 2, BatchNorm, activation], then a linear head on all values.
 
     Args:
         input_shape: (c, h, w) of one image.
@@ -42,7 +42,7 @@ def strided(input_shape: Sequence[int], classes: int, *, widths: Sequence[int], 
 def transformer(
     input_shape: Sequence[int], classes: int, *, patch: int, width: int, depth: int, heads: int
 ) -> nn.Module:
-    """The vision transformer of timm: patches of pixels as tokens, self-attention, their mean into the head.
+    """The vision transformer of timm: patches of pixels as tokens, self-attention, a head on their mean.
 
     Args:
         input_shape: (c, h, w) of one image.
@@ -50,13 +50,13 @@ def transformer(
         patch: side of a patch, in pixels; divides height and width.
         width: numbers per token, a multiple of `heads`.
         depth: blocks of attention and a two-layer perceptron twice as wide.
-        heads: of each attention.
+        heads: attention heads per block.
 
     Returns:
         The network, from images to logits.
 
     Raises:
-        ValueError: if a size is not positive, or one of the two divisions leaves a remainder.
+        ValueError: if a size is not positive, or one of the two divisions has a remainder.
     """
     from timm.models.vision_transformer import VisionTransformer
 

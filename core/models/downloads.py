@@ -1,7 +1,7 @@
-"""Downloads: weights that a library fetches from its server, or finds in its folder of what it fetched before.
+"""Downloads: weights that a library fetches from its server, or finds in its cache.
 
-The libraries show on standard error how far they are: bytes so far and in all, their share, the rate and the time left
-(torch always, the hub's client on a terminal). What goes wrong is reported in one sentence.
+The libraries show their progress on standard error: bytes so far and in all, their share, the rate and the time left
+(torch always, the hub's client on a terminal). Failures are reported in one sentence.
 """
 
 from __future__ import annotations
@@ -20,25 +20,24 @@ from core.errors import CheckpointError, one_line
 
 T = TypeVar("T")
 
-_HASHED = re.compile(r"-([a-f0-9]{8,})\.")  # as torch writes the hash of a file into its name
+_HASHED = re.compile(r"-([a-f0-9]{8,})\.")  # the hash that torch writes into a file's name
 
 
 def fetched(name: str, fetch: Callable[[], T]) -> T:
-    """What a library fetches from its server or finds in its folder.
+    """What a library fetches from its server or finds in its cache.
 
     Args:
-        name: what it is, for the sentence.
-        fetch: asks the library.
+        name: of the weights, for the error message.
+        fetch: calls the library.
 
     Returns:
-        What it gives.
+        The result of `fetch`.
 
     Raises:
-        CheckpointError: if it cannot be reached, is damaged on the way, or has nothing of that name.
+        CheckpointError: if the server cannot be reached, has nothing of that name, or the data arrive damaged.
     """
     try:
-        with warnings.catch_warnings(), _quick_where_offline():
-            warnings.simplefilter("ignore")
+        with warnings.catch_warnings(action="ignore"), _quick_where_offline():
             return fetch()
     except Exception as error:  # of urllib, requests, httpx, the hub's client and the file system
         raise CheckpointError(
@@ -50,7 +49,7 @@ def fetched(name: str, fetch: Callable[[], T]) -> T:
 
 @contextmanager
 def _quick_where_offline() -> Iterator[None]:
-    """Where the hub's name is not even known, let its client look in its folder only: it would try for a minute."""
+    """If the hub's name cannot be resolved, let its client look only in its cache: it would try for a minute."""
     from huggingface_hub import constants
 
     known = bool(getproxies())
@@ -67,15 +66,15 @@ def _quick_where_offline() -> Iterator[None]:
 
 
 def file_at(name: str, url: str, file: str = "") -> Path:
-    """The file at an address, in torch's folder of what it fetched before; its name may hold the hash it must have.
+    """Download a file to torch's cache, or find it there; a hash in its name is checked.
 
     Args:
-        name: what it is, for the sentence.
-        url: where it is.
-        file: what it is called here; as there where it is not given.
+        name: of the weights, for the error message.
+        url: its address.
+        file: its name on this machine; by default that of the address.
 
     Returns:
-        Where it lies on this machine.
+        Its path on this machine.
 
     Raises:
         CheckpointError: if it cannot be fetched, or has another hash.
@@ -92,16 +91,16 @@ def file_at(name: str, url: str, file: str = "") -> Path:
 
 
 def file_of_hub(name: str, repository: str, files: Sequence[str], revision: str | None = None) -> Path:
-    """The first of some files that a repository of the hub has, in the hub's folder of what was fetched before.
+    """Download the first of some files that a repository of the hub has, or find it in the hub's cache.
 
     Args:
-        name: what it is, for the sentence.
+        name: of the weights, for the error message.
         repository: owner and name.
-        files: their names, the preferred one first.
-        revision: a commit, branch or tag; the newest where none is given.
+        files: names of the files, the preferred one first.
+        revision: a commit, branch or tag; by default the newest.
 
     Returns:
-        Where it lies on this machine.
+        Its path on this machine.
 
     Raises:
         CheckpointError: if none can be fetched.

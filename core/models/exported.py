@@ -1,8 +1,8 @@
-"""Exported models: programs out of .pt2 and ONNX files, and models that your own Python builds.
+"""Exported models: programs in .pt2 and ONNX files, and models that your own Python builds.
 
-All of these can run code, so they are only read where a user names a file of their own on the command line or in
-Python, and never from a page. A graph may be fixed to the batch size it was exported with; then rows go through it in
-batches of that size, the last one padded.
+All of these can run code, so they are only read if a user names a file of their own on the command line or in Python,
+and never from a page. A graph may be fixed to the batch size it was exported with; then it runs on batches of that
+size, the last one padded.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from core.models import onnx_files
 from core.runtime.sandbox import Limits, isolated
 
 ONNX_CLOSE = 1e-3  # of the largest logit: convolutions summed in another order differ by 1e-6 to 1e-4
-_EXAMINING_BYTES = 4 << 30  # of memory: a graph whose sizes are open is tried within it
+_EXAMINING_BYTES = 4 << 30  # of memory for a trial run of a graph with open sizes
 
 
 class Exported(nn.Module):
@@ -55,7 +55,7 @@ class Exported(nn.Module):
 
 
 def load_pt2(path: Path) -> tuple[nn.Module, tuple[int, int, int]]:
-    """A program written by `torch.export.save`; only your own, because reading it can run code.
+    """Load a program written by `torch.export.save`; only your own, because reading it can run code.
 
     Args:
         path: the file.
@@ -64,14 +64,13 @@ def load_pt2(path: Path) -> tuple[nn.Module, tuple[int, int, int]]:
         The module, and the shape (c, h, w) of its input.
 
     Raises:
-        CheckpointError: if it is no exported program from one batch of images.
+        CheckpointError: if it is not an exported program with one batch of images as input.
     """
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with warnings.catch_warnings(action="ignore"):
             program = torch.export.load(path)
         graph: Any = program.module()
-    except Exception as error:  # whatever a damaged archive provokes
+    except Exception as error:  # a damaged archive can raise anything
         raise CheckpointError(
             f"expected a program written by torch.export.save, cannot read {path.name[:80]}; export it again"
         ) from error
@@ -88,7 +87,7 @@ def load_pt2(path: Path) -> tuple[nn.Module, tuple[int, int, int]]:
 
 
 def load_onnx(path: Path) -> tuple[nn.Module, tuple[int, int, int]]:
-    """An ONNX graph as a module, its logits compared with onnxruntime's where that is installed.
+    """Load an ONNX graph as a module, and compare its logits with onnxruntime's if that is installed.
 
     Args:
         path: the file.
@@ -97,7 +96,7 @@ def load_onnx(path: Path) -> tuple[nn.Module, tuple[int, int, int]]:
         The module, and the shape (c, h, w) of its input.
 
     Raises:
-        CheckpointError: if what reads it is not installed, it cannot be converted, or the logits differ.
+        CheckpointError: if its reader is not installed, it cannot be converted, or the logits differ.
     """
     if importlib.util.find_spec("onnx") is None or importlib.util.find_spec("onnx2torch") is None:
         raise CheckpointError(
@@ -115,10 +114,9 @@ def load_onnx(path: Path) -> tuple[nn.Module, tuple[int, int, int]]:
         path=path,
     )
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with warnings.catch_warnings(action="ignore"):
             graph: nn.Module = convert(onnx_files.flat(onnx.load(str(path)))).eval()
-    except Exception as error:  # the converter knows some operators and raises what it likes for others
+    except Exception as error:  # the converter can raise anything for operators that it does not know
         raise CheckpointError(
             f"expected a graph that onnx2torch converts, {path.name[:80]} raised {type(error).__name__}: "
             f"{one_line(error)[:120]}; "
@@ -135,7 +133,7 @@ def load_onnx(path: Path) -> tuple[nn.Module, tuple[int, int, int]]:
 
 
 def _compare(path: Path, module: nn.Module, shape: tuple[int, int, int], batch: int) -> None:
-    """Raise where the converted graph and onnxruntime disagree.
+    """Check a converted graph against onnxruntime.
 
     Raises:
         CheckpointError: if their logits differ.
@@ -177,7 +175,7 @@ def call_factory(place: str) -> nn.Module:
     if spec is None or spec.loader is None:
         raise CheckpointError(f"expected a Python file, got {path.name[:80]}; give it the ending .py")
     program = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = program  # as an import does: dataclasses look their module up
+    sys.modules[spec.name] = program  # as an import does: dataclasses look up their module
     try:
         spec.loader.exec_module(program)
         factory: Callable[[], Any] | None = getattr(program, name, None)

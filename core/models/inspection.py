@@ -1,14 +1,14 @@
-"""Inspection: whether a loaded model is a classifier that the geometry can work with, check by check.
+"""Inspection: checks whether the geometry can work with a loaded model.
 
-Slices, boundaries and curvatures assume that an image's logits are finite, that they are the same each time, that they
-do not depend on its neighbours in the batch, and that they can be differentiated in the image. Each is tried here. The
-first three are tried once for every model that a figure is made of: without them no boundary is defined, which the
-figure then says.
+Slices, boundaries and curvatures assume that an image's logits are finite, repeatable, independent of the other images
+in the batch, and differentiable in the image. Each assumption is checked here. The first three are checked once for
+every model in a figure: without them no boundary is defined, and the figure says so.
 """
 
 from __future__ import annotations
 
 import time
+import timeit
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -21,27 +21,27 @@ from core.errors import CheckpointError, one_line
 from core.models.classifier import Classifier
 from core.sources.models import MOST_CLASSES
 
-WIDE_HEAD = 2000  # classes: from here on analyses that look at every class are slow
-_ROUNDING = 1e-3  # of the spread of logits: float32 sums of another order differ by 1e-6 to 1e-4
-_NOISE = 1e-5  # of the spread: the same sums on the same device, whose order some kernels leave open
-_BITS = 16.0  # roundings of the largest logit: what is left where a large offset is common to all
-_LEVELS = (0.25, 0.5, 0.75, 1.0)  # the brightest pixel of each image tried: statistics of a batch tell them apart
+WIDE_HEAD = 2000  # classes: with more, analyses that visit every class are slow
+_ROUNDING = 1e-3  # of the spread of logits: float32 sums in another order differ by 1e-6 to 1e-4
+_NOISE = 1e-5  # of the spread: the same sums on one device, where some kernels do not fix the order
+_BITS = 16.0  # roundings of the largest logit: the precision left by a large common offset
+_LEVELS = (0.25, 0.5, 0.75, 1.0)  # brightest pixel of each test image, so that batch statistics differ between them
 _OF_MODELS = (ArithmeticError, AssertionError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
-_CROWD = 65  # images at a time: a layer may look across a batch only from some size on
+_CROWD = 65  # images at a time: a layer may mix rows only in large batches
 _PATIENCE = 2.0  # s for them
-_ASKED = 3  # times: what drops a tenth of the paths is overlooked in one of 10 million
-_SLOW_SECONDS = 0.5  # per image: a slice of 512 x 512 asks about 10,000
+_ASKED = 3  # runs: dropping a tenth of the paths is missed once in 10 million
+_SLOW_SECONDS = 0.5  # per image: a slice of 512 x 512 needs about 10,000
 
 
 @dataclass(frozen=True)
 class Check:
-    """One thing that was tried.
+    """The outcome of one check.
 
     Attributes:
-        name: what.
-        verdict: "good", "note" (works, with something to know) or "bad".
-        words: what was found, in one sentence.
-        seconds: per image, where speed was tried.
+        name: of the check.
+        verdict: "good", "note" (works, with a remark) or "bad".
+        words: the finding, in one sentence.
+        seconds: per image, for the check of speed.
     """
 
     name: str
@@ -58,13 +58,13 @@ def require_classifier(module: nn.Module, input_shape: tuple[int, int, int]) -> 
         input_shape: (c, h, w) of one image.
 
     Raises:
-        CheckpointError: if it does something else, with what it does and how to mend it.
+        CheckpointError: if it does anything else, with advice.
     """
     grey = torch.zeros(2, *input_shape)
     try:
         with torch.inference_mode():
             given: Any = module(grey)
-    except Exception as error:  # whatever the code of a model raises for images that it was not made for
+    except Exception as error:  # a model's code can raise anything for images it was not made for
         raise CheckpointError(
             f"expected a model that takes images of {_by(input_shape)}, it raised {type(error).__name__}: "
             f"{one_line(error)[:120]}; "
@@ -76,7 +76,7 @@ def require_classifier(module: nn.Module, input_shape: tuple[int, int, int]) -> 
 
 
 def _kind(given: Any) -> str:
-    """What a model gives instead of logits, and what to do about it."""
+    """A model's output that is not logits, with advice."""
     if isinstance(given, Tensor):
         shape = _by(tuple(given.shape[1:]))
         if given.ndim == 4:
@@ -97,13 +97,13 @@ def _kind(given: Any) -> str:
 
 
 def inspect(classifier: Classifier) -> tuple[Check, ...]:
-    """Try everything that the geometry relies on; about ten forwards.
+    """Check everything that the geometry relies on; takes about ten forward passes.
 
     Args:
-        classifier: a loaded one.
+        classifier: any classifier.
 
     Returns:
-        The checks, in the order in which a reader wants them.
+        The checks, the most important first.
     """
     images = _noise(classifier)
     return (
@@ -117,10 +117,10 @@ def inspect(classifier: Classifier) -> tuple[Check, ...]:
 
 
 def doubts(classifiers: Iterable[Classifier]) -> tuple[str, ...]:
-    """Why no boundary is defined of some classifiers, in a sentence or two each; none of those that answer steadily.
+    """Why some classifiers have no defined boundary, in a sentence or two each; nothing about sound ones.
 
     Args:
-        classifiers: loaded ones; each is tried when first asked about.
+        classifiers: any classifiers; each is checked once.
     """
     return tuple(
         f"{one.name}: {each.words}"
@@ -134,7 +134,7 @@ _tried: WeakKeyDictionary[Classifier, tuple[Check, Check, Check]] = WeakKeyDicti
 
 
 def _steady(classifier: Classifier) -> tuple[Check, Check, Check]:
-    """Whether an image has finite logits, the same each time and in any batch; tried once per classifier."""
+    """Whether an image has finite logits, the same each time and in any batch; checked once per classifier."""
     found = _tried.get(classifier)
     if found is None:
         images = _noise(classifier)
@@ -168,14 +168,14 @@ def _steady(classifier: Classifier) -> tuple[Check, Check, Check]:
 
 
 def _noise(classifier: Classifier) -> Tensor:
-    """A few images of noise, each brighter than the one before."""
+    """A few images of noise of increasing brightness."""
     generator = torch.Generator().manual_seed(0)
     images = torch.rand(len(_LEVELS), *classifier.input_shape, generator=generator, dtype=torch.float64)
     return (images * torch.tensor(_LEVELS).view(-1, 1, 1, 1)).to(classifier.device, classifier.dtype)
 
 
 def _apart(one: Tensor, other: Tensor) -> float:
-    """The largest difference of logits; infinite where one is finite and the other is not."""
+    """The largest difference of logits; infinite if one is finite and the other is not."""
     one, other = torch.broadcast_tensors(one, other)
     same = (one == other) | (one.isnan() & other.isnan())
     return float((one - other).abs().nan_to_num(torch.inf, torch.inf).where(~same, 0.0).max())
@@ -183,10 +183,10 @@ def _apart(one: Tensor, other: Tensor) -> float:
 
 def _count(classifier: Classifier) -> Check:
     count = classifier.num_classes
-    if count >= WIDE_HEAD:
-        words = f"{count:,}: a wide head; slices keep the classes they meet, but what looks at every class is slow."
-        return Check("classes", "note", words)
-    return Check("classes", "good", f"{count:,}.")
+    if count < WIDE_HEAD:
+        return Check("classes", "good", f"{count:,}.")
+    words = f"{count:,}: a wide head; slices keep the classes they meet, but what looks at every class is slow."
+    return Check("classes", "note", words)
 
 
 def _finite(logits: Tensor) -> Check:
@@ -256,7 +256,7 @@ def _second(classifier: Classifier, images: Tensor) -> Check:
 
 
 def _slope(classifier: Classifier, images: Tensor, *, create_graph: bool) -> Tensor:
-    """The gradient of the margin of the first of some images: a few models take none alone."""
+    """The gradient of the margin of the first of some images: a few models do not take a single one."""
     from torch.nn.attention import SDPBackend, sdpa_kernel
 
     with sdpa_kernel(SDPBackend.MATH):  # the fused kernels have no second derivative
@@ -266,26 +266,20 @@ def _slope(classifier: Classifier, images: Tensor, *, create_graph: bool) -> Ten
 
 
 def seconds_per_image(classifier: Classifier) -> tuple[float, float]:
-    """How long a forward takes for one image, and for each among 16.
+    """The time of a forward pass for one image alone, and per image in a batch of 16.
 
     Args:
-        classifier: a loaded one.
+        classifier: any classifier.
 
     Returns:
-        Seconds, the shorter of two tries each.
+        Seconds, the shorter of two runs each.
     """
-    image = torch.full((1, *classifier.input_shape), 0.5, device=classifier.device, dtype=classifier.dtype)
-    many = image.expand(16, -1, -1, -1).contiguous()
-    took = []
+
+    def seconds(images: Tensor) -> float:
+        return min(timeit.repeat(lambda: classifier(images).cpu(), repeat=2, number=1)) / len(images)
+
     with torch.inference_mode():
-        for batch in (image, many):
-            fastest = float("inf")
-            for _ in range(2):
-                begin = time.perf_counter()
-                classifier(batch).cpu()
-                fastest = min(fastest, time.perf_counter() - begin)
-            took.append(fastest / len(batch))
-    return took[0], took[1]
+        return seconds(classifier.grey()), seconds(classifier.grey(16))
 
 
 def _latency(classifier: Classifier) -> Check:

@@ -24,22 +24,22 @@ def load_classifier(
 ) -> Classifier:
     """Load a classifier.
 
-    Files are read as weights only, never run. What can run code (`.pt2`, ONNX, `module:`, robustbench) is loaded where
-    you name it here or on the command line, and never from a page.
+    Files of weights are read, never run. Formats that can run code (`.pt2`, ONNX, `module:`, robustbench) are loaded if
+    you name them here or on the command line, and never from a page.
 
     Args:
-        source: a line of text as `core.sources.models` describes it: a demo model, a name of torchvision, timm or its
-            hub, or a file with its architecture, such as `net.pt?arch=torchvision:resnet18&preset=imagenet`.
-        device: where it will run; the best device here when not given.
-        uploads: finds the files of `upload:DIGEST`; where it is not given, or finds none, those are asked for.
+        source: a line of text as in `core.sources.models`: a demo model, a name of torchvision, timm or its hub, or a
+            file with its architecture, such as `net.pt?arch=torchvision:resnet18&preset=imagenet`.
+        device: where it will run; by default the best device here.
+        uploads: finds the files of `upload:DIGEST`; an upload that is not found is an error.
         trust: whether code that comes with the model may run, as your own may. False for a source from a recipe, a link
-            or a page: `core.models.trust` says what may be loaded then.
+            or a page; see `core.models.trust`.
 
     Returns:
-        The classifier, named as the checkpoint or the source names it, with its normalisation inside.
+        The classifier, with the name that the checkpoint or the source gives, and its normalisation inside.
 
     Raises:
-        CheckpointError: if there is no such model, or the file is damaged, foreign or does not fit together.
+        CheckpointError: if there is no such model, or the file is damaged, foreign or inconsistent.
         ValueError: if there is no such device here.
     """
     device = choose_device(device)
@@ -52,7 +52,7 @@ def load_classifier(
 
 
 def _load(named: Source, device: torch.device, uploads: UploadFinder | None, trust: bool) -> Classifier:
-    """Load what was judged: this very source, never a text that is read again and may then name something else."""
+    """Load the source that was judged, never a text that is parsed again and may then name something else."""
     if named.kind in NULLS:
         from core.models.null import null_of
 
@@ -67,9 +67,9 @@ def _load(named: Source, device: torch.device, uploads: UploadFinder | None, tru
 
 
 def model_card(source: str | Path) -> str:
-    """What a model is, its data, training, accuracy and limits, as Markdown.
+    """The model card, as Markdown: architecture, data, training, accuracy and limits.
 
-    The card beside the file where there is one, else the file's own words about itself.
+    It is read from a file next to the checkpoint, or else made from the checkpoint's metadata.
 
     Args:
         source: as for `load_classifier`.

@@ -1,6 +1,6 @@
-"""Lists of class names in files: one name per line, or a JSON list or mapping from numbers.
+"""Lists of class names in files: one name per line, or a JSON list, or a JSON mapping from class numbers.
 
-Nothing here imports torch: it runs in a process of its own (`core.runtime.sandbox`).
+Nothing here imports torch: it runs in `core.runtime.sandbox`.
 """
 
 from __future__ import annotations
@@ -11,13 +11,14 @@ from pathlib import Path
 
 from core import wording
 from core.errors import CheckpointError
+from core.files import read_start
 from core.sources.models import MOST_CLASSES
 
 MOST_BYTES = 8 << 20
 
 
 def read(progress: Callable[[float], None], path: str) -> list[str]:
-    """Class names out of a file.
+    """Read class names from a file.
 
     Args:
         progress: not called: a list is read at once.
@@ -27,11 +28,10 @@ def read(progress: Callable[[float], None], path: str) -> list[str]:
         At least two names.
 
     Raises:
-        CheckpointError: if it holds no such list.
+        CheckpointError: if it does not hold such a list.
     """
     name = Path(path).name[:80]
-    with Path(path).open("rb") as file:
-        content = file.read(MOST_BYTES + 1)
+    content = read_start(path, MOST_BYTES + 1)
     if len(content) > MOST_BYTES:
         raise CheckpointError(f"expected a list of class names, {name} is too long; one name per line")
     try:

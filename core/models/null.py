@@ -1,14 +1,12 @@
-"""Null models of a classifier: what is seen in them too is no sign of what was looked for.
+"""Null models of a classifier: an effect that they show too is not evidence of what is tested.
 
-`untrained` is the same architecture with its weights drawn anew, which learned nothing; `linearised` the affine map
-that the classifier is to first order at an image, which bends nowhere; `core.models.analytic` holds those known on
-paper.
+`untrained` is the same architecture with new random weights, which has learned nothing; `linearised` is the
+first-order Taylor map at an image, which has no curvature; those of `core.models.analytic` are known on paper.
 
-What the untrained shows as well comes from the architecture, and is no sign of what was learned. Layers that know how
-they are initialised (`reset_parameters`, as in torch and timm) do it again. Weights that belong to no such layer
-(position embeddings, tokens, graphs that were exported) are drawn uniformly within ±1/√(fan-in) where they have two
-axes or more; with one axis, scales become 1 and offsets 0. Statistics of normalisation layers become mean 0 and
-variance 1.
+An effect in the untrained model comes from the architecture, and not from learning. Layers that know their
+initialisation (`reset_parameters`, as in torch and timm) repeat it. Weights that belong to no such layer (position
+embeddings, tokens, exported graphs) are drawn uniformly within ±1/√(fan-in) if they have two axes or more; with one
+axis, scales become 1 and offsets 0. Statistics of normalisation layers become mean 0 and variance 1.
 """
 
 from __future__ import annotations
@@ -29,20 +27,17 @@ from core.runtime.batches import Batches
 from core.sources.models import ANALYTIC, LINEARISED, Source
 
 MOST_VALUES = 1 << 28  # of a linear map: 1 GB in float32; 1,000 classes of 3 x 224 x 224 are 0.6 GB
-_GRADIENTS = 64  # rows of the Jacobian per backward pass: halved where memory runs out
-_FIRST_SEED = 1 << 20  # architectures are drawn with small seeds: a null of those must be another draw
+_GRADIENTS = 64  # rows of the Jacobian per backward pass; halved where memory runs out
+_FIRST_SEED = 1 << 20  # architectures are initialised with small seeds, and their nulls must be other draws
 
 
 def null_of(source: Source, classifier: Classifier, images: Callable[[str], ImageSet]) -> Classifier:
-    """The null that a source names.
+    """The null model that a source names.
 
     Args:
         source: `untrained:...`, `linearised:...` or `analytic:...`.
-        classifier: what `source.inner` names, loaded.
-        images: loads the image set that a source of images names.
-
-    Returns:
-        The null.
+        classifier: the classifier that `source.inner` names.
+        images: loads an image set by its source.
 
     Raises:
         CheckpointError: if there is no such null of this classifier, or no such image.
@@ -65,22 +60,22 @@ def null_of(source: Source, classifier: Classifier, images: Callable[[str], Imag
 
 
 def linearised(classifier: Classifier, image: Tensor, name: str = "") -> Classifier:
-    """The affine map f(x0) + J (x - x0) that a classifier is to first order at an image x0.
+    """The first-order Taylor map f(x0) + J (x - x0) of a classifier at an image x0.
 
-    Its boundaries are flat, its distances known exactly (`core.models.analytic.Affine`). J takes one gradient per
-    class, of the pixels: the normalisation is inside the map.
+    Its boundaries are flat, and its distances known exactly (`core.models.analytic.Affine`). J takes one gradient per
+    class, with respect to the pixels: the normalisation is part of the map.
 
     Args:
         classifier: any classifier that is differentiable in the images.
         image: x0 (c, h, w).
-        name: how figures call it; that of the classifier with "linearised" when empty.
+        name: its name in figures; by default that of the classifier with "linearised".
 
     Returns:
         A classifier of the same images and classes, on the same device.
 
     Raises:
         CheckpointError: if J is too large, cannot be computed or is not finite.
-        ImageError: if the image is not of the classifier's shape.
+        ImageError: if the image does not have the classifier's shape.
     """
     point = classifier.accept(image[None])
     count, size = classifier.num_classes, point.numel()
@@ -108,11 +103,11 @@ def linearised(classifier: Classifier, image: Tensor, name: str = "") -> Classif
 
 
 def untrained(classifier: Classifier, seed: int = 0) -> Classifier:
-    """The same architecture with its weights drawn anew.
+    """The same architecture with new random weights.
 
     Args:
-        classifier: any classifier; it stays as it is.
-        seed: another one draws other weights; the global generators are left alone.
+        classifier: any classifier; it is not changed.
+        seed: of the weights; the global generators are not used.
 
     Returns:
         A classifier of the same images, classes and normalisation, on the same device.
@@ -136,14 +131,13 @@ def untrained(classifier: Classifier, seed: int = 0) -> Classifier:
     name = f"{classifier.name}, untrained" + (f" {seed}" if seed else "")
     shape, classes = classifier.input_shape, classifier.class_names
     null = Classifier(module, shape, classes, classifier.mean, classifier.std, name, classifier.device)
-    grey = torch.full((1, *shape), 0.5, device=null.device, dtype=null.dtype)
-    if not bool(torch.isfinite(null(grey)).all()):
+    if not bool(torch.isfinite(null(null.grey())).all()):
         raise CheckpointError(f"expected finite logits of {name[:80]}, got NaN or infinity; try another seed")
     return null
 
 
 def _redraw(layer: nn.Module, drawn: set[int]) -> None:
-    """Draw the parameters that a layer owns itself, unless a layer around it did, and reset its statistics."""
+    """Draw a layer's own parameters, unless a layer around it did, and reset its statistics."""
     own = [(name, weight) for name, weight in layer.named_parameters(recurse=False) if id(weight) not in drawn]
     drawn |= {id(weight) for _, weight in own}
     reset = getattr(layer, "reset_parameters", None) or getattr(layer, "_reset_parameters", None)

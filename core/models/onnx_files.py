@@ -1,8 +1,8 @@
-"""ONNX files: how large the values become between a graph's nodes, found out before anything of it runs.
+"""ONNX files: the sizes of the values between a graph's nodes, determined before the graph runs.
 
-A graph of 300 bytes can ask for any amount of memory: one node makes a constant of any shape. So
-every value's shape is inferred first. Where that leaves one open, the graph is tried once, on one image, here: this
-runs in a process of its own (`core.runtime.sandbox`), whose memory is limited.
+A graph of 300 bytes can ask for any amount of memory: one node makes a constant of any shape. So the shape of every
+value is inferred first. If one stays open, the graph is tried once, on one image, here: this module runs in
+`core.runtime.sandbox`, whose memory is limited.
 """
 
 from __future__ import annotations
@@ -18,20 +18,20 @@ from typing import Any
 from core.errors import CheckpointError, one_line
 
 MOST_VALUE_BYTES = 1 << 30  # of one value between two nodes, for one image
-MOST_ALIVE = 2 << 30  # of all that are needed at one time
-MOST_BYTES = 8 << 30  # of all of them
-_BRANCHES = ("If", "Loop", "Scan", "SequenceMap")  # nodes with graphs of their own, whose values nothing infers
+MOST_ALIVE = 2 << 30  # of all values alive at one time
+MOST_BYTES = 8 << 30  # of all values
+_BRANCHES = ("If", "Loop", "Scan", "SequenceMap")  # nodes with subgraphs, whose values are not inferred
 
 
 def prepare() -> None:
-    """Import what is needed, before memory is limited."""
+    """Import the libraries, before memory is limited."""
     for name in ("onnx.shape_inference", "onnx.inliner", "onnxruntime"):
         if importlib.util.find_spec(name.partition(".")[0]) is not None:
             importlib.import_module(name)
 
 
 def flat(model: Any) -> Any:
-    """A model with the nodes of its functions in place of the calls."""
+    """A model with its functions inlined."""
     from onnx.inliner import inline_local_functions
 
     return inline_local_functions(model) if model.functions else model
@@ -45,10 +45,10 @@ def examine(progress: Callable[[float], None], path: str) -> list[int]:
         path: of the file.
 
     Returns:
-        The sizes of its input; 0 where one is open.
+        The sizes of its input; 0 for an open one.
 
     Raises:
-        CheckpointError: if it is no graph of ONNX, its data lie elsewhere, or its values are too large.
+        CheckpointError: if it is not an ONNX graph, its data are elsewhere, or its values are too large.
     """
     import onnx
 
@@ -58,7 +58,7 @@ def examine(progress: Callable[[float], None], path: str) -> list[int]:
         tensors = list(_tensors(model))
         model = flat(model)
         sizes = [dimension.dim_value for dimension in model.graph.input[0].type.tensor_type.shape.dim]
-    except Exception as error:  # of the protocol's parser
+    except Exception as error:  # from the protobuf parser
         raise CheckpointError(f"expected a graph of ONNX, {name} is none, or damaged; export it again") from error
     for tensor in tensors:
         if tensor.data_location != onnx.TensorProto.EXTERNAL:
@@ -72,14 +72,12 @@ def examine(progress: Callable[[float], None], path: str) -> list[int]:
         first = model.graph.input[0].type.tensor_type.shape.dim[0]
         first.ClearField("dim_param")
         first.dim_value = 1
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with warnings.catch_warnings(action="ignore"):
         inferred = onnx.shape_inference.infer_shapes(model, data_prop=True)
     known = {value.name: _bytes(value) for value in (*inferred.graph.value_info, *inferred.graph.output)}
-    largest = max((size for size in known.values() if size is not None), default=0)
-    total = sum(size for size in known.values() if size is not None)
-    alive = _alive(inferred.graph, known)
-    if largest > MOST_VALUE_BYTES or alive > MOST_ALIVE or total > MOST_BYTES:
+    closed = [size for size in known.values() if size is not None]
+    largest, alive = max(closed, default=0), _alive(inferred.graph, known)
+    if largest > MOST_VALUE_BYTES or alive > MOST_ALIVE or sum(closed) > MOST_BYTES:
         raise CheckpointError(
             f"expected values of at most {MOST_VALUE_BYTES >> 20:,} MB between the nodes of a graph, and of "
             f"{MOST_ALIVE >> 20:,} MB at one time, {name} asks for {largest / 2**20:,.0f} and {alive / 2**20:,.0f} MB; "
@@ -96,7 +94,7 @@ def examine(progress: Callable[[float], None], path: str) -> list[int]:
 
 
 def _alive(graph: Any, known: Mapping[str, int | None]) -> int:
-    """The most bytes that a graph's values take at one time: each lives from its node to the last that reads it."""
+    """The most bytes alive at one time: each value lives from its node to the last one that reads it."""
     last = {each: place for place, node in enumerate(graph.node) for each in node.input}
     alive = most = 0
     made: set[str] = set()
@@ -110,7 +108,7 @@ def _alive(graph: Any, known: Mapping[str, int | None]) -> int:
 
 
 def _tensors(part: Any) -> Iterator[Any]:
-    """Every tensor in a part of a model, wherever the format has one: in graphs, functions, attributes, training."""
+    """Every tensor in a part of a model: in graphs, functions, attributes, training information."""
     import onnx
 
     parts = [part]
@@ -125,7 +123,7 @@ def _tensors(part: Any) -> Iterator[Any]:
 
 
 def _bytes(value: Any) -> int | None:
-    """What a value takes; None where its shape is open."""
+    """The size of a value; None if its shape is open."""
     import onnx
 
     tensor = value.type.tensor_type
@@ -142,10 +140,10 @@ def _bytes(value: Any) -> int | None:
 
 
 def _try(path: str, name: str, sizes: list[int]) -> None:
-    """Run a graph whose values' sizes are unknown, once, within the memory of this process.
+    """Run a graph with values of unknown size once, within the memory of this process.
 
     Raises:
-        CheckpointError: if what runs it is not installed, or it fails.
+        CheckpointError: if onnxruntime is not installed, or the run fails.
     """
     if importlib.util.find_spec("onnxruntime") is None:
         raise CheckpointError(
@@ -162,7 +160,7 @@ def _try(path: str, name: str, sizes: list[int]) -> None:
         session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
         image = np.zeros((sizes[0] or 1, *sizes[1:]), np.float32)
         session.run(None, {session.get_inputs()[0].name: image})
-    except Exception as error:  # of the runtime: an operator that it does not know, or memory that it does not get
+    except Exception as error:  # an operator that the runtime does not know, or not enough memory
         raise CheckpointError(
             f"expected a graph that runs within the memory of its reader, {name} does not: "
             f"{one_line(error)[:120]}; export it again"

@@ -1,10 +1,10 @@
-"""Pickles: what `torch.save` wrote, read into plain values and places of tensors without running any of it.
+"""Pickles written by `torch.save`, read into plain values and positions of tensors without running any of them.
 
-A pickle is a program. Python's own reader, and torch's restricted one, run it; this one follows its instructions, which
-Python's `pickletools` only lists, and makes numbers, words, containers and `TensorPlace`s, whatever it asks for. A name
-that it would import becomes an inert `Stub`, and is listed for the refusal.
+A pickle is a program. Python's own reader, and torch's restricted one, run it; this one interprets its instructions,
+which Python's `pickletools` only lists, and makes nothing but numbers, text, containers and `TensorPlace`s. A name
+that the pickle would import becomes an inert `Stub`, and is listed for the error message.
 
-Nothing here imports torch: it runs in a process of its own (`core.runtime.sandbox`).
+Nothing here imports torch: it runs in `core.runtime.sandbox`.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
 MOST_OPERATIONS = 3_000_000  # a state dict of 10,000 tensors takes 400,000
-_MOST_BITS = 256  # of one whole number; a longer one is no size
+_MOST_BITS = 256  # of one whole number; a longer one cannot be a size
 _MOST_DIMENSIONS = 32
 
-# dtype of each kind of storage, as the older and the newer names of torch's classes say it
+# dtype of each storage, by the older and the newer names of torch's classes
 STORAGES = {
     "DoubleStorage": "float64",
     "FloatStorage": "float32",
@@ -40,7 +40,7 @@ STORAGES = {
         "QInt32Storage": "int32",
     },  # quantised: refused
     **dict.fromkeys(("QUInt4x2Storage", "QUInt2x4Storage"), "uint8"),
-    "storage.UntypedStorage": "uint8",  # bytes, of tensors that say their dtype themselves
+    "storage.UntypedStorage": "uint8",  # bytes of tensors that state their own dtype
 }
 ITEM_BYTES = {
     **dict.fromkeys(("float64", "int64", "uint64", "complex64"), 8),
@@ -51,8 +51,8 @@ ITEM_BYTES = {
     "complex128": 16,
 }
 
-# Where a pickle may point and still hold tensors and plain values only. None of these is ever imported: what is made of
-# them here stands in `_CALLS`, and of the others a stub.
+# Names that a pickle of tensors and plain values may refer to. None of these is ever imported: `_CALLS` interprets some
+# of them, and the others become stubs.
 _PLAIN = {
     *(f"torch.{kind}" for kind in STORAGES),
     *(f"torch.{dtype}" for dtype in ITEM_BYTES),
@@ -89,7 +89,7 @@ _PLAIN = {
 
 
 class PickleError(ValueError):
-    """A pickle that cannot be followed: says what of it."""
+    """A pickle that cannot be read; the message says why."""
 
 
 @dataclass(frozen=True)
@@ -100,17 +100,17 @@ class Name:
 
 
 class Stub(dict[Hashable, Any]):
-    """What a pickle would make of a name, not made; what it was given by name is kept."""
+    """An object that a pickle would make, not made; holds its named state."""
 
 
 @dataclass(frozen=True)
 class StoragePlace:
-    """Numbers that lie in one piece.
+    """Numbers in one contiguous piece.
 
     Attributes:
-        key: what the file calls them.
+        key: their name in the file.
         dtype: of the numbers, such as "float32".
-        length: how many they are.
+        length: number of numbers.
     """
 
     key: str
@@ -120,12 +120,12 @@ class StoragePlace:
 
 @dataclass(frozen=True)
 class TensorPlace:
-    """A tensor: which numbers of a storage it is made of.
+    """A tensor, as a part of a storage.
 
     Attributes:
-        storage: where they lie.
+        storage: holds its numbers.
         dtype: of the numbers, such as "float32".
-        offset: of the first one.
+        offset: of the first number.
         shape: of the tensor.
         stride: numbers from one entry to the next, by axis.
     """
@@ -139,12 +139,12 @@ class TensorPlace:
 
 @dataclass
 class Unpickled:
-    """What a pickle holds.
+    """The content of a pickle.
 
     Attributes:
         value: plain values, containers, `TensorPlace` and `Stub`.
-        end: where in the bytes it stops.
-        imports: every name that it would import, in the order of their coming.
+        end: position after its last byte.
+        imports: every name that it would import, in order.
         storages: by key.
     """
 
@@ -155,23 +155,20 @@ class Unpickled:
 
     @property
     def strange(self) -> tuple[str, ...]:
-        """What it would import beyond tensors, containers and plain values."""
+        """Names that it would import besides those of tensors, containers and plain values."""
         return tuple(sorted(name for name in self.imports if name not in _PLAIN))
 
 
 def unpickle(content: bytes, start: int = 0, progress: Callable[[float], None] = lambda fraction: None) -> Unpickled:
-    """Follow a pickle to its end.
+    """Interpret a pickle to its end.
 
     Args:
         content: bytes with a pickle in them.
-        start: where it begins.
-        progress: called now and then with the fraction done.
-
-    Returns:
-        What it holds.
+        start: position of the pickle.
+        progress: called from time to time with the fraction done.
 
     Raises:
-        PickleError: if it is no whole pickle, is too long, or does what `torch.save` never writes.
+        PickleError: if it is not a whole pickle, is too long, or does what `torch.save` never writes.
     """
     machine = _Machine(content, start, progress)
     try:
@@ -184,7 +181,7 @@ _MARK = object()
 
 
 class _Machine:
-    """A stack, a memo and the instructions, which Python's `pickletools` splits off without following them."""
+    """A stack, a memo and the instructions, which Python's `pickletools` lists without running them."""
 
     def __init__(self, content: bytes, start: int, progress: Callable[[float], None]) -> None:
         self.content = io.BytesIO(content)
@@ -196,7 +193,6 @@ class _Machine:
         self.found = Unpickled()
 
     def run(self) -> Unpickled:
-        """Follow the instructions until STOP."""
         for number, (operation, argument, at) in enumerate(pickletools.genops(self.content)):
             if number >= MOST_OPERATIONS:
                 _refuse(f"it has more than {MOST_OPERATIONS:,} instructions")
@@ -209,12 +205,8 @@ class _Machine:
         self.found.value, self.found.end = self.stack.pop(), self.content.tell()
         return self.found
 
-    def push(self, value: Any) -> None:
-        """Put a value on the stack."""
-        self.stack.append(value)
-
     def above_mark(self) -> list[Any]:
-        """Take everything above the topmost mark, and the mark."""
+        """Pop everything above the topmost mark, and the mark."""
         place = len(self.stack) - 1
         while self.stack[place] is not _MARK:
             place -= 1
@@ -224,14 +216,11 @@ class _Machine:
         del self.stack[place:]
         return taken
 
-    def keep(self, number: int) -> None:
-        """Remember the topmost value under a number."""
+    def memoize(self, number: int) -> None:
         self.memo[number] = self.stack[-1]
 
-    # -- meaning
-
     def set_items(self, pairs: list[Any]) -> None:
-        """Put names and values into the dict below."""
+        """Put pairs into the dict below them."""
         target = self.stack[-1]
         if not isinstance(target, dict) or len(pairs) % 2:
             _refuse("it sets items of something that has none")
@@ -240,7 +229,7 @@ class _Machine:
                 target[key] = value
 
     def extend(self, values: list[Any]) -> None:
-        """Put values into the list below; a stub takes none."""
+        """Put values into the list below them; a stub takes none."""
         if isinstance(self.stack[-1], list):
             self.stack[-1].extend(values)
 
@@ -248,10 +237,10 @@ class _Machine:
         """Push a name that would be imported."""
         name = f"{module}.{text}"
         self.found.imports[name] = None
-        self.push(Name(name))
+        self.stack.append(Name(name))
 
     def name_of_two(self) -> None:
-        """Push a name out of two words on the stack."""
+        """Push a name that is given by two texts on the stack."""
         text, module = self.stack.pop(), self.stack.pop()
         if isinstance(text, str) and isinstance(module, str):
             self.name(module, text)
@@ -259,13 +248,13 @@ class _Machine:
             self.name("a name that it makes up", "while it runs")
 
     def call(self, function: Any, arguments: Any) -> None:
-        """Push what a call stands for."""
+        """Push the result of a call: a plain value or a stub."""
         arguments = arguments if isinstance(arguments, tuple) else ()
         made = _CALLS.get(function.text) if isinstance(function, Name) else None
-        self.push(made(arguments) if made is not None else Stub())
+        self.stack.append(made(arguments) if made is not None else Stub())
 
     def state(self) -> None:
-        """Give the object below its state: attributes, which for containers of tensors mean nothing."""
+        """Give the object below its state: attributes, which are ignored for containers of tensors."""
         state = self.stack.pop()
         if isinstance(self.stack[-1], Stub) and isinstance(state, dict):
             self.stack[-1].update(state)
@@ -273,20 +262,15 @@ class _Machine:
     def persistent(self, said: Any) -> None:
         """Push the storage that an identifier of torch names."""
         match said:
-            case ("storage", Name(text=text), str(key), str(), int(length)) | (
-                "storage",
-                Name(text=text),
-                str(key),
-                str(),
-                int(length),
-                None,
-            ) if text.removeprefix("torch.") in STORAGES and 0 <= length < 1 << 60:
+            case ("storage", Name(text=text), str(key), str(), int(length), *rest) if (
+                rest in ([], [None]) and text.removeprefix("torch.") in STORAGES and 0 <= length < 1 << 60
+            ):
                 place = StoragePlace(key, STORAGES[text.removeprefix("torch.")], length)
             case _:
                 _refuse("it names tensor data in a way that torch never writes")
         if self.found.storages.setdefault(key, place) != place:
             _refuse(f"it says two things of tensor data {key[:20]!a}")
-        self.push(place)
+        self.stack.append(place)
 
 
 def _refuse(what: str) -> NoReturn:
@@ -294,10 +278,10 @@ def _refuse(what: str) -> NoReturn:
 
 
 def _tensor(arguments: tuple[Any, ...], dtype: str = "") -> TensorPlace:
-    """A tensor of a storage, all of whose entries lie in it.
+    """A tensor whose entries are all inside its storage.
 
     Raises:
-        PickleError: if they do not.
+        PickleError: if they are not.
     """
     match arguments:
         case (StoragePlace() as storage, int(offset), tuple(shape), tuple(stride), *more):
@@ -317,7 +301,7 @@ def _tensor(arguments: tuple[Any, ...], dtype: str = "") -> TensorPlace:
 
 
 def _of_dtype(arguments: tuple[Any, ...]) -> TensorPlace:
-    """A tensor whose dtype stands beside its bytes, as those of newer dtypes."""
+    """A tensor with an explicit dtype, as those of newer dtypes."""
     match arguments:
         case (*before, Name(text=text), dict() | None) | (*before, Name(text=text)):
             dtype = text.removeprefix("torch.")
@@ -327,7 +311,7 @@ def _of_dtype(arguments: tuple[Any, ...]) -> TensorPlace:
 
 
 def _from_type(arguments: tuple[Any, ...]) -> Any:
-    """A tensor of a class of torch's, or with attributes: the tensor itself."""
+    """The plain tensor in a tensor of a torch class or with attributes."""
     match arguments:
         case (Name(text="torch._utils._rebuild_tensor_v3"), Name(), tuple(inner), *_):
             return _of_dtype(inner)
@@ -355,16 +339,8 @@ _CALLS: dict[str, Callable[[tuple[Any, ...]], Any]] = {
 }
 
 
-def _push(machine: _Machine, argument: Any) -> None:
-    machine.push(argument)
-
-
-def _push_integer(machine: _Machine, argument: int) -> None:
-    machine.push(argument if argument.bit_length() <= _MOST_BITS else 0)
-
-
-def _pushes(value: Callable[[_Machine], Any]) -> Callable[[_Machine, Any], None]:
-    return lambda machine, _: machine.push(value(machine))
+def _pushes(value: Callable[[_Machine, Any], Any]) -> Callable[[_Machine, Any], None]:
+    return lambda machine, argument: machine.stack.append(value(machine, argument))
 
 
 def _tuple_of(count: int) -> Callable[[_Machine, Any], None]:
@@ -373,7 +349,7 @@ def _tuple_of(count: int) -> Callable[[_Machine, Any], None]:
         if len(taken) != count or _MARK in taken:
             _refuse("it is damaged")
         del machine.stack[len(machine.stack) - count :]
-        machine.push(taken)
+        machine.stack.append(taken)
 
     return step
 
@@ -405,39 +381,43 @@ def _obj(machine: _Machine, argument: Any) -> None:
     machine.call(taken[0], tuple(taken[1:]))
 
 
-# By the name of the instruction, which stands for its meaning in the module `pickletools` of Python's library.
+_ITSELF = _pushes(lambda _, argument: argument)
+_ITSELF_IF_SHORT = _pushes(lambda _, argument: argument if argument.bit_length() <= _MOST_BITS else 0)
+_LIST = _pushes(lambda machine, _: machine.above_mark())
+
+# By the name of the instruction; the module `pickletools` of Python's library describes them.
 _STEPS: dict[str, Callable[[_Machine, Any], Any]] = {
-    **dict.fromkeys(("FLOAT", "BINFLOAT", "STRING", "UNICODE", "BINSTRING", "SHORT_BINSTRING"), _push),
-    **dict.fromkeys(("BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8"), _push),
-    **dict.fromkeys(("BINBYTES", "SHORT_BINBYTES", "BINBYTES8"), _push),
-    **dict.fromkeys(("INT", "BININT", "BININT1", "BININT2", "LONG", "LONG1", "LONG4"), _push_integer),
-    "BYTEARRAY8": lambda machine, argument: machine.push(bytes(argument)),
-    "NONE": _pushes(lambda machine: None),
-    "NEWTRUE": _pushes(lambda machine: True),
-    "NEWFALSE": _pushes(lambda machine: False),
-    "EMPTY_TUPLE": _pushes(lambda machine: ()),
-    "EMPTY_LIST": _pushes(lambda machine: []),
-    "EMPTY_DICT": _pushes(lambda machine: {}),
-    "EMPTY_SET": _pushes(lambda machine: []),
-    "LIST": _pushes(lambda machine: machine.above_mark()),
-    "TUPLE": _pushes(lambda machine: tuple(machine.above_mark())),
-    "FROZENSET": _pushes(lambda machine: machine.above_mark()),
+    **dict.fromkeys(("FLOAT", "BINFLOAT", "STRING", "UNICODE", "BINSTRING", "SHORT_BINSTRING"), _ITSELF),
+    **dict.fromkeys(("BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8"), _ITSELF),
+    **dict.fromkeys(("BINBYTES", "SHORT_BINBYTES", "BINBYTES8"), _ITSELF),
+    **dict.fromkeys(("INT", "BININT", "BININT1", "BININT2", "LONG", "LONG1", "LONG4"), _ITSELF_IF_SHORT),
+    "BYTEARRAY8": _pushes(lambda _, argument: bytes(argument)),
+    "NONE": _pushes(lambda *_: None),
+    "NEWTRUE": _pushes(lambda *_: True),
+    "NEWFALSE": _pushes(lambda *_: False),
+    "EMPTY_TUPLE": _pushes(lambda *_: ()),
+    "EMPTY_LIST": _pushes(lambda *_: []),
+    "EMPTY_DICT": _pushes(lambda *_: {}),
+    "EMPTY_SET": _pushes(lambda *_: []),
+    "LIST": _LIST,
+    "TUPLE": _pushes(lambda machine, _: tuple(machine.above_mark())),
+    "FROZENSET": _LIST,
     "TUPLE1": _tuple_of(1),
     "TUPLE2": _tuple_of(2),
     "TUPLE3": _tuple_of(3),
-    "DICT": _pushes(lambda machine: _ordered(([*zip(*[iter(machine.above_mark())] * 2, strict=True)],))),
+    "DICT": _pushes(lambda machine, _: _ordered(([*zip(*[iter(machine.above_mark())] * 2, strict=True)],))),
     "APPEND": lambda machine, _: machine.extend([machine.stack.pop()]),
     "APPENDS": lambda machine, _: machine.extend(machine.above_mark()),
     "ADDITEMS": lambda machine, _: machine.extend(machine.above_mark()),
     "SETITEM": lambda machine, _: machine.set_items([*reversed((machine.stack.pop(), machine.stack.pop()))]),
     "SETITEMS": lambda machine, _: machine.set_items(machine.above_mark()),
-    "MARK": _pushes(lambda machine: _MARK),
+    "MARK": _pushes(lambda *_: _MARK),
     "POP": lambda machine, _: machine.stack.pop(),
     "POP_MARK": lambda machine, _: machine.above_mark(),
-    "DUP": _pushes(lambda machine: machine.stack[-1]),
-    **dict.fromkeys(("PUT", "BINPUT", "LONG_BINPUT"), lambda machine, number: machine.keep(number)),
-    "MEMOIZE": lambda machine, _: machine.keep(len(machine.memo)),
-    **dict.fromkeys(("GET", "BINGET", "LONG_BINGET"), lambda machine, number: machine.push(machine.memo[number])),
+    "DUP": _pushes(lambda machine, _: machine.stack[-1]),
+    **dict.fromkeys(("PUT", "BINPUT", "LONG_BINPUT"), lambda machine, number: machine.memoize(number)),
+    "MEMOIZE": lambda machine, _: machine.memoize(len(machine.memo)),
+    **dict.fromkeys(("GET", "BINGET", "LONG_BINGET"), _pushes(lambda machine, number: machine.memo[number])),
     "GLOBAL": _global,
     "STACK_GLOBAL": lambda machine, _: machine.name_of_two(),
     **dict.fromkeys(("EXT1", "EXT2", "EXT4"), lambda machine, _: machine.name("a name", "of the extension registry")),

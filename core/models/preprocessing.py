@@ -1,15 +1,15 @@
-"""Preprocessing: which mean and std a model was trained with, and signs that it is being given others.
+"""Preprocessing: the mean and std that a model was trained with, and signs that it is used with others.
 
-A model trained on normalised images still answers when they are normalised otherwise, only worse, and no error says so.
-Two things give a mistake away on a few ordinary pictures. The network's first batch normalisation kept the mean m and
-the variance s² of what it saw in training; with the wrong input its channels have another mean and variance, and
+A model still answers when images are normalised differently than in training, only worse, and without an error. Two
+signs reveal the mistake on a few ordinary pictures. The network's first batch normalisation stores the mean m and the
+variance s² of its input in training; with the wrong normalisation its channels have another mean and variance, and
 
     KL(N(mean, var) ‖ N(m, s²)) = (var / s² + (mean - m)² / s² - 1 - log(var / s²)) / 2
 
-says how unlike they are, in nats, median over channels. And predictions collapse: nearly all pictures get one class.
-Both are compared between presets: the best of them is a hint, never a proof. Confidence is none: larger numbers make
-any network surer, right or wrong. A network whose batch normalisations are as built looks untrained, and gives nothing
-away.
+measures the difference, in nats, as the median over channels. And predictions collapse: nearly all pictures get one
+class. Both are compared between presets: the best preset is a hint, never a proof. Confidence is not a sign: larger
+inputs make any network more confident, right or wrong. A network whose batch normalisations are in their initial state
+looks untrained, and shows neither sign.
 """
 
 from __future__ import annotations
@@ -55,14 +55,14 @@ PRESETS: Mapping[str, Preset] = {
     "bytes": Preset((0.0, 0.0, 0.0), (1 / 255, 1 / 255, 1 / 255), "pixels from 0 to 255"),
     "mnist": Preset((0.1307,), (0.3081,), "models of MNIST; one channel"),
 }
-OWN = "own"  # what the architecture's library says of its own weights
+OWN = "own"  # the normalisation of the library's own weights
 
 _COLLAPSED = 0.9  # of the pictures in one class
-_CLEARLY_NATS = 0.25  # nearer to what the batch normalisation saw; a wrong preset is 0.1 to 10 off
+_CLEARLY_NATS = 0.25  # smallest difference that counts; a wrong preset is off by 0.1 to 10
 
 
 def presets(channels: int) -> dict[str, Preset]:
-    """The presets for images of `channels` channels; one whose channels are all alike fits any number."""
+    """The presets for images of `channels` channels; one with equal channels fits any number."""
     found = {}
     for name, preset in PRESETS.items():
         if len(preset.mean) == channels:
@@ -75,18 +75,18 @@ def presets(channels: int) -> dict[str, Preset]:
 def normalisation(
     source: Source, channels: int, own: tuple[Sequence[float], Sequence[float]] | None = None
 ) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Mean and std that a source asks for.
+    """The mean and std that a source specifies.
 
     Args:
         source: its options `preset`, or `mean` and `std`, decide.
         channels: of the images.
-        own: what the architecture's library says of its weights; taken where the source asks for nothing.
+        own: the normalisation of the library's own weights, used if the source has no such option.
 
     Returns:
         One value per channel each.
 
     Raises:
-        CheckpointError: if they are not known, do not fit the channels, or nothing is asked for and there is no `own`.
+        CheckpointError: if they are unknown, do not fit the channels, or there is neither an option nor `own`.
     """
     mean, std, name = source.numbers("mean"), source.numbers("std"), source.options.get("preset")
     known = presets(channels)
@@ -101,17 +101,16 @@ def normalisation(
     if name is None and own is None:
         raise CheckpointError(f"expected ?preset=NAME out of {', '.join(known)}, got none; say how it was normalised")
     if name in (None, OWN) and own is not None:
-        if len(own[0]) == channels:
-            return tuple(own[0]), tuple(own[1])
-        return _averaged(own[0], channels), _averaged(own[1], channels)
+        return _for_channels(own[0], channels), _for_channels(own[1], channels)
     if name not in known:
         offered = ", ".join((*known, OWN) if own else known)
         raise CheckpointError(f"expected a preset out of {offered} for {channels} channels, got {str(name)[:40]!a}")
     return known[name].mean, known[name].std
 
 
-def _averaged(values: Sequence[float], channels: int) -> tuple[float, ...]:
-    return (sum(values) / len(values),) * channels  # as timm does where a model takes another number of channels
+def _for_channels(values: Sequence[float], channels: int) -> tuple[float, ...]:
+    # averaged, as timm does, if a model takes another number of channels
+    return tuple(values) if len(values) == channels else (sum(values) / len(values),) * channels
 
 
 # -- mistakes ---------------------------------------------------------------------------------------------------------
@@ -119,17 +118,17 @@ def _averaged(values: Sequence[float], channels: int) -> tuple[float, ...]:
 
 @dataclass(frozen=True)
 class Trial:
-    """What a model says about some pictures under one normalisation.
+    """A model's predictions for some pictures under one normalisation.
 
     Attributes:
         name: of the preset, or "chosen".
         mean: per channel.
         std: per channel.
-        confidence: mean probability of the predicted class; NaN where no logits are finite.
-        commonest: share of the pictures in the class that most of them get; 0 where no logits are finite.
-        mismatch: nats between what the first batch normalisation sees and what it saw in training; None without one.
+        confidence: mean probability of the predicted class; NaN if no logits are finite.
+        commonest: share of the pictures in the most frequent class; 0 if no logits are finite.
+        mismatch: nats between the input of the first batch normalisation and that in training; None without one.
         labels: class of each picture; -1 where its logits are not finite.
-        confidences: its probability.
+        confidences: probability of that class.
     """
 
     name: str
@@ -148,16 +147,16 @@ def trials(
     """Try the presets on some pictures; the classifier's own normalisation comes first.
 
     Args:
-        classifier: any; it stays as it is.
+        classifier: any classifier; it is not changed.
         images: (n, c, h, w) ordinary pictures, pixels in [0, 1]; 8 or more.
-        seconds: no further preset is begun after these.
-        known: trials of the same module on the same pictures, which are not made again.
+        seconds: time after which no further preset is tried.
+        known: trials of the same module on the same pictures, which are reused.
 
     Returns:
-        One trial for the classifier as it is, called "chosen", and one per preset with other numbers.
+        One trial of the classifier's own normalisation, called "chosen", and one per preset with other numbers.
 
     Raises:
-        ImageError: if the images are not the classifier's.
+        ImageError: if the images do not have the classifier's shape.
     """
     pixels = classifier.accept(images)
     module = copy.deepcopy(classifier.module)
@@ -177,18 +176,18 @@ def trials(
 
 
 def looks_untrained(classifier: Classifier) -> bool:
-    """Whether it has batch normalisations, and all of them are as built: every mean 0, every variance 1."""
+    """Whether it has batch normalisations, all in their initial state: every mean 0, every variance 1."""
     parts = [part for part in classifier.module.modules() if isinstance(part, nn.BatchNorm2d)]
     kept = [part for part in parts if part.running_mean is not None]
     return bool(kept) and not any(map(_has_seen, kept))
 
 
 def suspicion(tried: Sequence[Trial], *, untrained: bool = False) -> str:
-    """One sentence where the chosen normalisation looks like a mistake; "" where nothing speaks against it.
+    """A sentence if the chosen normalisation looks like a mistake; else "".
 
     Args:
-        tried: what `trials` returned.
-        untrained: whether the model looks so; then the sentence says that instead.
+        tried: the result of `trials`.
+        untrained: whether the model looks untrained; then the sentence says that instead.
     """
     if untrained:
         return (
@@ -220,7 +219,7 @@ def _trial(module: nn.Module, pixels: Tensor, name: str, mean: tuple[float, ...]
     seen: list[Tensor] = []
 
     def look(part: nn.Module, given: tuple[Any, ...]) -> None:
-        seen.append(given[0].detach().clone())  # later layers may write into it
+        seen.append(given[0].detach().clone())  # later layers may write into the tensor
 
     hook = first.register_forward_pre_hook(look) if first is not None else None
     try:
@@ -245,14 +244,14 @@ def _trial(module: nn.Module, pixels: Tensor, name: str, mean: tuple[float, ...]
 
 
 def _has_seen(part: nn.BatchNorm2d) -> bool:
-    """Whether it was trained: as built, every mean is 0 and every variance 1."""
+    """Whether it has statistics other than the initial ones: mean 0 and variance 1."""
     if part.running_mean is None or part.running_var is None:
         return False
     return bool((part.running_mean != 0).any() or (part.running_var != 1).any())
 
 
 def _mismatch(given: Tensor, part: nn.BatchNorm2d) -> float:
-    """Nats between what a batch normalisation is given and what it kept, median over channels."""
+    """Nats between the input of a batch normalisation and its stored statistics, median over channels."""
     mean, var = given.double().mean((0, 2, 3)), given.double().var((0, 2, 3)).clamp_min(1e-12)
     assert part.running_mean is not None
     assert part.running_var is not None

@@ -1,9 +1,9 @@
-"""Registries: the architectures of torchvision and timm, and which of them a set of weights belongs to.
+"""Registries: the architectures of torchvision and timm, and the one that a set of weights belongs to.
 
-Weights say much about their architecture: every one has a name and a shape. Sketches of both (`core.models.sketches`)
-tell in milliseconds which architectures are alike; those are then built without memory (torch's meta device) and
-compared name by name. What the weights do not say, such as paddings and activations, has to be known: architectures
-that fit equally well may compute otherwise.
+The names and shapes of weights say much about their architecture. Sketches of both (`core.models.sketches`) find
+similar architectures in milliseconds; those are then built without memory (torch's meta device) and compared name by
+name. Paddings and activations, for example, are not visible in weights: architectures that fit equally well may compute
+different functions.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ from core.models.preprocessing import PRESETS
 from core.models.sketches import likeness
 from core.sources.models import MOST_CLASSES
 
-PROBE_CLASSES = 1009  # a prime that is no width: a tensor of that many rows belongs to the head
-_COMPARED = 8  # architectures built and compared for one guess, about 50 ms each; more where they look the same
+PROBE_CLASSES = 1009  # a prime that is not a width: a tensor with as many rows belongs to the head
+_COMPARED = 8  # architectures built and compared for one guess, about 50 ms each; more if their sketches are equal
 _POSITIONS = ("pos_embed", "encoder.pos_embedding")
 
 Shapes = Mapping[str, tuple[int, ...]]
@@ -39,8 +39,8 @@ class Difference:
 
     Attributes:
         name: of the tensor.
-        came: its shape in the weights; None where they lack it.
-        expected: its shape in the architecture; None where it has none of that name.
+        came: its shape in the weights; None if they lack it.
+        expected: its shape in the architecture; None if that lacks it.
     """
 
     name: str
@@ -54,11 +54,11 @@ class Fit:
 
     Attributes:
         architecture: such as "torchvision:resnet18".
-        num_classes: as the head of the weights says.
-        input_shape: (c, h, w): as the weights say where they do, else what the architecture was made for.
-        fitting: tensors with the right name and shape.
-        total: tensors that either of both has.
-        differences: the others, by name.
+        num_classes: rows of the head of the weights.
+        input_shape: (c, h, w): from the weights if they determine it, else the architecture's default.
+        fitting: number of tensors with the right name and shape.
+        total: number of tensors in the weights or the architecture.
+        differences: the other tensors, by name.
     """
 
     architecture: str
@@ -75,7 +75,7 @@ class Fit:
 
     @property
     def share(self) -> float:
-        """Fitting tensors of all."""
+        """The share of tensors that fit."""
         return self.fitting / max(1, self.total)
 
 
@@ -92,7 +92,7 @@ def architectures() -> tuple[str, ...]:
 
 
 def search(words: str, most: int = 50) -> tuple[str, ...]:
-    """Architectures whose names hold all of these words; those that begin with the first word come first.
+    """Architectures whose names contain all of these words; those that begin with the first word come first.
 
     >>> search("resnet 18", most=2)
     ('torchvision:resnet18', 'timm:resnet18')
@@ -107,14 +107,11 @@ def search(words: str, most: int = 50) -> tuple[str, ...]:
 def fit(architecture: str, shapes: Shapes) -> Fit:
     """Compare weights with an architecture, by name and shape.
 
-    Number of classes, channels and input size are taken from the weights where the architecture leaves them open.
+    The number of classes, channels and the input size come from the weights if the architecture leaves them open.
 
     Args:
         architecture: one of `architectures()`.
         shapes: shape by name, without wrapping prefixes.
-
-    Returns:
-        What fits and what does not.
 
     Raises:
         CheckpointError: if there is no such architecture.
@@ -143,14 +140,14 @@ def fit(architecture: str, shapes: Shapes) -> Fit:
 
 
 def guess(shapes: Shapes, most: int = 8) -> tuple[Fit, ...]:
-    """The architectures that weights fit best, the best first; torchvision before timm, short names before long ones.
+    """The architectures that weights fit best, best first; torchvision before timm, short names before long ones.
 
     Args:
         shapes: shape by name, without wrapping prefixes.
-        most: how many.
+        most: number of fits.
 
     Returns:
-        Fits, of which several may be exact: those have the same tensors, and may still compute otherwise.
+        Fits. Several may be exact: they have the same tensors, and may still compute different functions.
     """
     names, score = likeness(shapes)
     known = set(architectures())
@@ -169,7 +166,7 @@ def build(architecture: str, tensors: Mapping[str, Tensor], input_shape: Sequenc
     Args:
         architecture: one of `architectures()`.
         tensors: all of its weights, by name.
-        input_shape: (c, h, w) of one image; as the weights say when not given.
+        input_shape: (c, h, w) of one image; by default from the weights.
 
     Returns:
         The module, in eval mode.
@@ -191,19 +188,19 @@ def build(architecture: str, tensors: Mapping[str, Tensor], input_shape: Sequenc
             "leave the size out, or take weights made for it"
         )
     module.load_state_dict(dict(tensors), strict=False, assign=True)
-    if any(tensor.is_meta for tensor in (*module.parameters(), *module.buffers())):  # made when built, in no file
+    if any(tensor.is_meta for tensor in (*module.parameters(), *module.buffers())):  # made when built, not stored
         module = _build(architecture, found.num_classes, shape, shapes)
         module.load_state_dict(dict(tensors), strict=False)
     return module.eval()
 
 
 def untrained(architecture: str, num_classes: int | None = None, seed: int = 0) -> nn.Module:
-    """The architecture with weights as its library draws them.
+    """The architecture with its library's random initial weights.
 
     Args:
         architecture: one of `architectures()`.
-        num_classes: the library's own number when not given.
-        seed: of the draw.
+        num_classes: by default the library's own number.
+        seed: of the weights.
 
     Returns:
         The module, in eval mode.
@@ -218,7 +215,7 @@ def untrained(architecture: str, num_classes: int | None = None, seed: int = 0) 
 
 @functools.lru_cache(maxsize=512)
 def made_for(architecture: str) -> tuple[tuple[int, int, int], tuple[float, ...], tuple[float, ...]]:
-    """Input shape, mean and std that the library's own weights of an architecture were trained with.
+    """Input shape, mean and std of the library's own weights of an architecture.
 
     Raises:
         CheckpointError: if there is no such architecture.
@@ -257,7 +254,7 @@ def _known(architecture: str) -> tuple[str, str]:
 
 
 def _meant(text: str) -> tuple[str, ...]:
-    """The architectures of this name in other spellings: without the library, with other case or signs; else alike.
+    """The architectures of this name in another spelling (library, case, punctuation); else similar ones.
 
     >>> _meant("ResNet-18"), _meant("timm/resnet18.a1_in1k")
     (('torchvision:resnet18', 'timm:resnet18'), ('timm:resnet18',))
@@ -281,7 +278,7 @@ def _letters(name: str) -> str:
 
 @functools.cache
 def _spelled() -> dict[str, tuple[str, ...]]:
-    """The architectures by the letters and digits of their names."""
+    """Architectures by the letters and digits of their names."""
     found: dict[str, list[str]] = {}
     for name in architectures():
         found.setdefault(_letters(name.partition(":")[2]), []).append(name)
@@ -310,11 +307,11 @@ def _by(shape: Sequence[int]) -> str:
     return " x ".join(map(str, shape)) or "one number"
 
 
-# -- what weights leave open ------------------------------------------------------------------------------------------
+# -- classes and input size -------------------------------------------------------------------------------------------
 
 
 def _classes(template: Shapes, shapes: Shapes) -> int:
-    """The number of classes: how many rows the weights have where the template's head has its own; 0: no head."""
+    """The number of classes: rows of the weights in the template's head; 0: no head."""
     rows = [
         shapes[name][0]
         for name, shape in template.items()
@@ -325,7 +322,7 @@ def _classes(template: Shapes, shapes: Shapes) -> int:
 
 
 def _input_shape(architecture: str, template: Shapes, shapes: Shapes) -> tuple[int, int, int]:
-    """Channels out of the first layer of images, size out of the number of positions."""
+    """Channels from the first layer, size from the number of positions."""
     (channels, height, width), _, _ = made_for(architecture)
     for name, shape in template.items():
         if len(shape) == 4 and shape[1] == channels and name in shapes and len(shapes[name]) == 4:
@@ -349,7 +346,7 @@ def _input_shape(architecture: str, template: Shapes, shapes: Shapes) -> tuple[i
 
 @functools.lru_cache(maxsize=256)
 def template(architecture: str) -> dict[str, tuple[int, ...]]:
-    """Shape by name of an architecture for `PROBE_CLASSES` classes; a tensor of that many rows belongs to its head."""
+    """Shape by name of an architecture for `PROBE_CLASSES` classes; a tensor with as many rows belongs to its head."""
     return _shapes(_build_meta(architecture, PROBE_CLASSES, made_for(architecture)[0], {}))
 
 
@@ -365,12 +362,12 @@ def _build_meta(architecture: str, num_classes: int, shape: tuple[int, int, int]
     try:
         with torch.device("meta"):
             return _build(architecture, num_classes, shape, shapes)
-    except RuntimeError:  # a few look at numbers while they are built, such as torchvision's RegNets
+    except RuntimeError:  # a few read numbers while they are built, such as torchvision's RegNets
         return _build(architecture, num_classes, shape, shapes)
 
 
 def _build(architecture: str, num_classes: int, shape: tuple[int, int, int], shapes: Shapes) -> nn.Module:
-    """The architecture for these classes and images, with auxiliary heads where the weights have some.
+    """The architecture for these classes and images, with auxiliary heads if the weights have some.
 
     Raises:
         CheckpointError: if it takes no such images.
@@ -393,20 +390,18 @@ def _build(architecture: str, num_classes: int, shape: tuple[int, int, int], sha
 
 def _make(architecture: str, options: Mapping[str, Any]) -> nn.Module:
     library, name = _known(architecture)
-    options = dict(options)
-    with warnings.catch_warnings(), torch.random.fork_rng(devices=[]):
-        warnings.simplefilter("ignore")  # about weights that are not asked for
+    made: nn.Module
+    with warnings.catch_warnings(action="ignore"), torch.random.fork_rng(devices=[]):  # about missing weights
         if library == "timm":
             import timm
 
-            made: nn.Module = timm.create_model(name, pretrained=False, **options)
-            return made
-        from torchvision import models
+            made = timm.create_model(name, pretrained=False, **options)
+        else:
+            from torchvision import models
 
-        if name in ("googlenet", "inception_v3"):
-            options["init_weights"] = False
-        module: nn.Module = models.get_model(name, weights=None, **options)
-        return module
+            plain = {"init_weights": False} if _has_auxiliary_heads(architecture) else {}
+            made = models.get_model(name, weights=None, **options, **plain)
+    return made
 
 
 def _has_auxiliary_heads(architecture: str) -> bool:

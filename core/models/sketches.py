@@ -1,9 +1,10 @@
-"""Sketches: a few numbers for each architecture that tell which ones hold nearly the same tensors.
+"""Sketches: a few numbers per architecture, by which architectures with nearly the same tensors are found.
 
-MinHash: of a set, each of several hash functions keeps its smallest value; two sets keep the same one as often as they
-share elements. One part of a sketch is of tensors with name and shape, the other of names without their numbers, which
-networks of one kind share at any depth and width. `assets/architectures.json` holds the sketches of all architectures;
-`python -m core.models.write_sketches` writes them again for the versions that are installed.
+MinHash: each of several hash functions keeps its smallest value over a set; two sets keep the same value with a
+probability equal to the share of their common elements. One part of a sketch covers tensors by name and shape, the
+other names without their numbers, which networks of one family share at any depth and width.
+`assets/architectures.json` holds the sketches of all architectures; `python -m core.models.write_sketches` writes it
+again for the installed versions.
 
 Reference:
     Broder, On the resemblance and containment of documents, SEQUENCES 1997.
@@ -23,18 +24,18 @@ import numpy as np
 from core.sources.models import ASSETS
 
 SKETCHES = ASSETS / "architectures.json"
-EXACT, LOOSE = 24, 8  # values per sketch: of names with shapes, and of names without numbers
-_LOOSE_WEIGHT = 0.5  # names alone say less
+EXACT, LOOSE = 24, 8  # values per sketch: for names with shapes, and for names without numbers
+_LOOSE_WEIGHT = 0.5  # names alone are weaker evidence
 
 
 def likeness(shapes: Mapping[str, tuple[int, ...]]) -> tuple[tuple[str, ...], np.ndarray]:
-    """How alike weights are to every architecture that was sketched.
+    """The similarity of weights to every architecture that has a sketch.
 
     Args:
         shapes: shape by name, without wrapping prefixes.
 
     Returns:
-        Names, and for each the estimated share of common tensors, plus half that of common names; 0 to 1.5.
+        Names, and for each the estimated share of common tensors plus half that of common names; 0 to 1.5.
     """
     names, sketches = _stored()
     alike = (sketches == sketch(shapes)[None]).astype(float)
@@ -49,7 +50,7 @@ def _factors() -> tuple[np.ndarray, np.ndarray]:
 
 
 def sketch(shapes: Mapping[str, tuple[int, ...]]) -> np.ndarray:
-    """A few numbers that two sets of weights share in the proportion in which they share tensors; uint16."""
+    """The sketch of a set of weights: two sketches agree in about the share of their common tensors; uint16."""
     exact = {f"{name} {' x '.join(map(str, shape)) or 'one number'}" for name, shape in shapes.items()}
     loose = {re.sub(r"\d+", "#", name) for name in shapes}
     factors, offsets = _factors()
@@ -64,7 +65,7 @@ def sketch(shapes: Mapping[str, tuple[int, ...]]) -> np.ndarray:
 
 @functools.cache
 def _stored() -> tuple[tuple[str, ...], np.ndarray]:
-    """Names and sketches of all architectures that were installed when they were written."""
+    """Names and sketches of all architectures in the file."""
     stored = json.loads(SKETCHES.read_text(encoding="utf-8"))["sketches"]
     rows = [np.frombuffer(base64.b64decode(text), "<u2") for text in stored.values()]
     return tuple(stored), np.stack(rows)

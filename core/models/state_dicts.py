@@ -1,9 +1,9 @@
-"""State dicts: tensors by name, out of any file, read without running anything in it.
+"""State dicts: tensors by name, from any file, read without running anything in it.
 
-Training programs wrap the weights in their own ways: under `state_dict` or `model`, beside an exponential moving
-average (EMA), with `module.` or `model.` before every name, beside a loss, a metric or a second network, cut into
-shards. All of that is taken off here, and nothing else is changed: dtype aside, which becomes float32. Which part of a
-table of names is a network is seen by its likeness to those that are known (`core.models.sketches`).
+Training programs wrap weights in many ways: under `state_dict` or `model`, next to an exponential moving average (EMA),
+with `module.` or `model.` before every name, next to a loss, a metric or a second network, in shards. All wrapping is
+removed here, and nothing else is changed but the dtype, which becomes float32. A part of a file is recognised as a
+network by its similarity to known architectures (`core.models.sketches`).
 """
 
 from __future__ import annotations
@@ -29,19 +29,19 @@ from core.models.sketches import likeness
 from core.runtime.sandbox import Limits, by_descriptor, isolated
 
 SUFFIXES = (".safetensors", ".pt", ".pth", ".bin", ".ckpt")
-INDEX_SUFFIX = ".index.json"  # beside shards, as Hugging Face writes it
+INDEX_SUFFIX = ".index.json"  # of an index of shards, as Hugging Face writes it
 MOST_BYTES = 16 << 30  # of all files of one checkpoint
 MOST_SHARDS = 500
 
-# What wraps names, taken off wherever all names have it, and what tells several sets of weights in one file apart.
+# Prefixes that are removed if all names have them, and prefixes that separate several sets of weights in one file.
 _WRAPPERS = ("module.", "_orig_mod.", "model.", "net.", "network.", "classifier_model.", "_forward_module.")
 _SETS = (*_WRAPPERS, "ema.", "ema_model.", "model_ema.", "module_ema.", "teacher.", "student.", "encoder.", "backbone.")
-_EXTRAS = ("num_batches_tracked", "n_averaged", "total_ops", "total_params")  # counters, no weights
+_EXTRAS = ("num_batches_tracked", "n_averaged", "total_ops", "total_params")  # counters, not weights
 _FIRST = ("", "state_dict", "model_state_dict", "model", "net", "network", "weights", "params", "module")
 _DEEPEST = 4
-_KNOWN = 1.0  # likeness of networks whose bodies are the same, of 1.5; parts of networks are below 0.6
-_FEWEST, _MOST = 8, 10_000  # tensors of a network that is known
-_HEAVIEST = 8  # prefixes of each depth that are looked at
+_KNOWN = 1.0  # likeness, of at most 1.5, of networks with the same body; parts of networks are below 0.6
+_FEWEST, _MOST = 8, 10_000  # tensors of a known network
+_HEAVIEST = 8  # prefixes of each depth that are tried
 _MOST_SETS = 50  # of one checkpoint
 
 
@@ -50,10 +50,10 @@ class StateDict:
     """One set of weights in a file.
 
     Attributes:
-        name: how it is chosen: the way to it in the file, such as "state_dict" or "model_ema"; "" where it is the file.
-        tensors: float32 (whole numbers as they are) by name, without wrapping prefixes.
-        removed: the prefix that was taken off.
-        small: the tensors of the whole file that hold a few numbers, by their ways in it.
+        name: its path in the file, such as "state_dict" or "model_ema"; "" for the file itself.
+        tensors: float32 (whole numbers unchanged) by name, without wrapping prefixes.
+        removed: the prefix that was removed.
+        small: the small tensors of the whole file, by their paths in it.
     """
 
     name: str
@@ -68,12 +68,12 @@ class StateDict:
 
     @property
     def parameters(self) -> int:
-        """How many numbers it holds."""
-        return sum(tensor.numel() for tensor in self.tensors.values())
+        """The number of numbers in all tensors."""
+        return _size(self.tensors)
 
     @cached_property
     def is_known(self) -> bool:
-        """Whether nearly all of its names and shapes are those of one architecture that is known."""
+        """Whether nearly all of its names and shapes are those of one known architecture."""
         if not _FEWEST <= len(self.tensors) <= _MOST:
             return False
         return float(likeness(self.shapes)[1].max()) >= _KNOWN
@@ -95,15 +95,15 @@ def read_state_dicts(
 
     Args:
         paths: one file, or the shards of one checkpoint.
-        most_bytes: what all of them may take.
-        on_progress: called with the fraction done; what it raises ends the reading.
+        most_bytes: allowed for all files together.
+        on_progress: called with the fraction done; an exception from it ends the reading.
         kept: nobody writes to the files while the weights are in use, see `read_tensors`.
 
     Returns:
         At least one set.
 
     Raises:
-        CheckpointError: if a file is damaged, wants to run something, holds no weights, or NaN or infinity in them.
+        CheckpointError: if a file is damaged, would run something, or holds no weights.
     """
     if not 1 <= len(paths) <= MOST_SHARDS:
         raise CheckpointError(
@@ -125,10 +125,10 @@ def read_state_dicts(
 
 
 def choose(found: Sequence[StateDict], name: str | None) -> StateDict:
-    """The set of weights of this name; the likeliest where none is named.
+    """The set of weights of this name; by default the likeliest.
 
     Raises:
-        CheckpointError: if there is no such set, or it holds NaN, infinity or a negative variance.
+        CheckpointError: if there is no such set, or it contains NaN, infinity or a negative variance.
     """
     names = [each.name for each in found]
     if name is not None and name not in names:
@@ -146,19 +146,19 @@ def choose(found: Sequence[StateDict], name: str | None) -> StateDict:
 
 
 def normalisation_in(chosen: StateDict, channels: int) -> tuple[tuple[float, ...], tuple[float, ...]] | None:
-    """The mean and standard deviation of a normalisation in front of a network, which its file keeps beside it.
+    """The mean and standard deviation of a normalisation that a file stores next to a network.
 
-    It is two tensors, such as `pixel_mean` and `pixel_std`, or a convolution of 1 x 1 that mixes no channels.
+    It is two tensors, such as `pixel_mean` and `pixel_std`, or a convolution of 1 x 1 that does not mix channels.
 
     Args:
         chosen: the network.
         channels: of its images.
 
     Returns:
-        Both per channel; None where the file keeps no such thing.
+        Both per channel; None if the file has no normalisation.
 
     Raises:
-        CheckpointError: if it keeps several that differ, or one that is none.
+        CheckpointError: if it has several different ones, or one that is not valid.
     """
     inside = {id(tensor) for tensor in chosen.tensors.values()}
     beside = {name: tensor for name, tensor in chosen.small.items() if id(tensor) not in inside}
@@ -182,7 +182,7 @@ def normalisation_in(chosen: StateDict, channels: int) -> tuple[tuple[float, ...
         if not all(map(math.isfinite, (*shift, *scale))) or min(scale) <= 0:
             came = "/".join(f"{value:g}" for value in (*shift, *scale))
             raise CheckpointError(f"expected a finite mean and a positive std, {name[-60:]} has {came}; {_SAY}")
-        white = 255 if max(shift) > 1 or max(scale) > _MOST_STD else 1  # of pixels from 0 to 255, or to 1
+        white = 255 if max(shift) > 1 or max(scale) > _MOST_STD else 1  # the range of the pixels
         return tuple(value / white for value in shift), tuple(value / white for value in scale)
     return None
 
@@ -193,7 +193,7 @@ _MEAN = re.compile(
     r"(?P<word>mean|mu)(?P<many>s?)"
 )
 _STD_OF = {"mean": "std", "mu": "sigma"}
-_MOST_STD = 2.0  # of pixels from 0 to 1, for which it is at most a half; of whole bytes it is tens
+_MOST_STD = 2.0  # for pixels from 0 to 1, where it is at most a half; for bytes it is tens
 
 
 def _is_per_channel(tensor: Tensor, channels: int) -> bool:
@@ -205,24 +205,19 @@ def _numbers_of(tensor: Tensor) -> tuple[float, ...]:
 
 
 def _diagonal(weight: Tensor, channels: int) -> Tensor | None:
-    """What a convolution of 1 x 1 multiplies each channel by; None where it is none, or mixes or turns them round."""
-    if weight.shape == (channels, 1, 1, 1) and channels > 1:
-        found = weight.flatten()
-    elif weight.shape == (channels, channels, 1, 1) and channels > 1:
-        matrix = weight[:, :, 0, 0]
-        found = matrix.diagonal()
-        if bool((matrix != found.diag()).any()):
-            return None
-    else:
+    """The positive factors of a 1 x 1 convolution that only scales channels; None for any other weight."""
+    if channels < 2 or weight.shape not in ((channels, 1, 1, 1), (channels, channels, 1, 1)):
         return None
-    return found if bool((found > 0).all()) else None
+    matrix = weight[:, :, 0, 0] if weight.shape[1] > 1 else weight.flatten().diag()
+    found = matrix.diagonal()
+    return found if bool((matrix == found.diag()).all() and (found > 0).all()) else None
 
 
 def shards(index: Path) -> list[Path]:
-    """The files that an index of shards names, all beside it.
+    """The files that an index of shards lists, all in its folder.
 
     Raises:
-        CheckpointError: if it is no index, or a file is missing or elsewhere.
+        CheckpointError: if it is not an index, or a file is missing or elsewhere.
     """
     if not index.is_file():
         raise CheckpointError(f"expected an index of shards, {index.name[:80]} is no file; name a file of weights")
@@ -250,25 +245,25 @@ def read_tensors(
     own: bool = False,
     kept: bool = False,
 ) -> tuple[dict[str, Any], dict[str, str]]:
-    """What files of weights hold: mappings of tensors by name, over the bytes of the files themselves.
+    """Tensors by name from files of weights, made over the bytes of the files.
 
-    A process of its own finds out where in the opened files which tensor lies (`core.models.tensor_files`); the tensors
-    here are made over those bytes, and share them where the file does.
+    An isolated process finds the position of each tensor in the opened files (`core.models.tensor_files`); the tensors
+    are made over those bytes here, and share them if the file does.
 
     Args:
         paths: one file, or the shards of one checkpoint.
-        on_progress: called with the fraction done; what it raises ends the reading.
-        ours: of our own format, whose numbers stay of the type that they are of.
-        own: the files came with the program: no process is started for them.
+        on_progress: called with the fraction done; an exception from it ends the reading.
+        ours: our own format, whose tensors keep their dtype.
+        own: the files came with the program, and need no isolated process.
         kept: nobody writes to the files while the tensors are in use: their bytes stay mapped. Else they are copied,
-            each once, since a file that is written anew under a mapping ends the program.
+            each once, since a write to a mapped file could end the program.
 
     Returns:
-        Tensors by name (floating ones as float32), in mappings where a program put containers around them; and the
-        words that a safetensors file says of itself.
+        Tensors by name (floating ones as float32), in nested mappings if the file has containers around them; and the
+        metadata of a safetensors file.
 
     Raises:
-        CheckpointError: if a file is damaged, wants to run something, or changes while it is read.
+        CheckpointError: if a file is damaged, would run something, or changes while it is read.
     """
     opened = [os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0)) for path in paths]
     try:
@@ -307,7 +302,7 @@ def read_tensors(
 
 
 def _mapped(file: int, *, copied: bool) -> mmap.mmap:
-    """The bytes of a file, which may be written to without changing it; where they are copied, in other memory."""
+    """The bytes of a file, mapped so that writes do not change it; or a copy of them."""
     if not copied:
         return mmap.mmap(file, 0, access=mmap.ACCESS_COPY)
     size = os.fstat(file).st_size
@@ -321,10 +316,10 @@ def _mapped(file: int, *, copied: bool) -> mmap.mmap:
     return memory
 
 
-_READER_BYTES = 1 << 30  # of memory, while a file is looked through: a pickle of 64 MB makes objects of 500 MB
+_READER_BYTES = 1 << 30  # of memory to read a file's layout: a pickle of 64 MB makes objects of 500 MB
 _LAYOUT_BYTES = 256 << 20
-_COPIED, _SEEN = 4, 16  # times the bytes of a file that copies of its tensors, and all of its tensors, may take
-_FREE = 64 << 20  # bytes besides
+_COPIED, _SEEN = 4, 16  # bytes per byte of a file that copies of its tensors, and all of its tensors, may take
+_FREE = 64 << 20  # bytes that are always allowed
 
 
 def _state(file: int) -> tuple[int, int]:
@@ -333,10 +328,10 @@ def _state(file: int) -> tuple[int, int]:
 
 
 def _over_the_file(path: Path, mapped: mmap.mmap, layout: Mapping[str, Any], *, as_stored: bool) -> dict[str, Any]:
-    """Tensors over the bytes of a file, which its layout says where they lie.
+    """Tensors over the bytes of a file, at the positions in its layout.
 
     Raises:
-        CheckpointError: if they repeat the same numbers over and over.
+        CheckpointError: if they repeat the same numbers many times.
     """
     storages, size = layout["storages"], len(mapped)
     made: dict[tuple[Any, ...], Tensor] = {}
@@ -349,7 +344,7 @@ def _over_the_file(path: Path, mapped: mmap.mmap, layout: Mapping[str, Any], *, 
             kind = getattr(torch, dtype)
             wanted = torch.float32 if kind.is_floating_point and not as_stored else kind
             seen -= math.prod(shape) * wanted.itemsize
-            fits = seen >= 0 and math.prod(max(side, 1) for side in shape) < 2**63  # torch counts no further
+            fits = seen >= 0 and math.prod(max(side, 1) for side in shape) < 2**63  # torch's limit
             if fits:
                 view = torch.as_strided(_stored(mapped, kind, *storages[number]), shape, stride, offset)
                 copies -= 0 if view.is_contiguous() and wanted == kind else view.numel() * wanted.itemsize
@@ -371,7 +366,7 @@ def _over_the_file(path: Path, mapped: mmap.mmap, layout: Mapping[str, Any], *, 
 
 
 def _stored(mapped: mmap.mmap, kind: torch.dtype, begin: int, length: int) -> Tensor:
-    """The numbers of a storage; copied where they do not begin at a multiple of their size."""
+    """The numbers of a storage; copied if they do not begin at a multiple of their size."""
     if not length:
         return torch.empty(0, dtype=kind)
     if begin % kind.itemsize:
@@ -383,8 +378,8 @@ def _stored(mapped: mmap.mmap, kind: torch.dtype, begin: int, length: int) -> Te
 
 
 def _candidates(whole: Mapping[str, Any]) -> list[StateDict]:
-    """The sets of weights in what was read: known ones first, named as usual, larger ones; averages after them."""
-    tables = sorted(_tables(whole, "", 0, set()), key=lambda each: (_place(each[0]), -_numbers(each[1])))
+    """The sets of weights in a checkpoint: known, usually named and larger ones first; averages last."""
+    tables = sorted(_tables(whole, "", 0, set()), key=lambda each: (_rank(each[0]), -_size(each[1])))
     small = {
         f"{path}/{name}".lstrip("/"): tensor
         for path, tensors in tables
@@ -392,23 +387,23 @@ def _candidates(whole: Mapping[str, Any]) -> list[StateDict]:
         if tensor.numel() <= tensor_files.FEW
     }
     found = [replace(part, small=small) for name, tensors in tables[:_MOST_SETS] for part in _parted(name, tensors)]
-    found.sort(key=lambda part: (part.is_average, not part.is_known, _place(part.name), -part.parameters))
+    found.sort(key=lambda part: (part.is_average, not part.is_known, _rank(part.name), -part.parameters))
     largest = max((part.parameters for part in found), default=0)
     kept = [part for part in found if part.is_known or part.parameters * 20 >= largest]
-    return kept[:_MOST_SETS]  # without an optimiser's odds and ends
+    return kept[:_MOST_SETS]  # without an optimiser's small tensors
 
 
-def _numbers(tensors: Mapping[str, Tensor]) -> int:
+def _size(tensors: Mapping[str, Tensor]) -> int:
     return sum(tensor.numel() for tensor in tensors.values())
 
 
-def _place(name: str) -> int:
+def _rank(name: str) -> int:
     first = name.partition("/")[0]
     return _FIRST.index(first) if first in _FIRST else len(_FIRST)
 
 
 def _tables(node: Mapping[Any, Any], path: str, depth: int, seen: set[int]) -> Iterator[tuple[str, dict[str, Tensor]]]:
-    """Every mapping that holds tensors by name, with the way to it; one that is met again is passed over."""
+    """Every mapping that contains tensors by name, once, with its path."""
     seen.add(id(node))
     tensors = {name: value for name, value in node.items() if isinstance(name, str) and isinstance(value, Tensor)}
     if any(tensor.is_floating_point() for tensor in tensors.values()):
@@ -421,7 +416,7 @@ def _tables(node: Mapping[Any, Any], path: str, depth: int, seen: set[int]) -> I
 
 
 def _parted(name: str, tensors: Mapping[str, Tensor]) -> Iterator[StateDict]:
-    """A table as a set of weights without its wrapping; as several where prefixes tell several models apart."""
+    """A table as a set of weights without its wrapping; as several sets if prefixes separate several models."""
     kept = {
         key: tensor
         for key, tensor in tensors.items()
@@ -431,7 +426,7 @@ def _parted(name: str, tensors: Mapping[str, Tensor]) -> Iterator[StateDict]:
     whole = StateDict(name, *_unwrapped(kept))
     parts = [] if whole.is_known else list(_inside(whole))
     same = next((part for part in parts if len(part.tensors) == len(whole.tensors)), None)
-    if same is not None:  # a wrapping of another name
+    if same is not None:  # an unknown wrapping
         yield replace(same, name=name)
     elif whole.tensors:
         yield whole
@@ -439,7 +434,7 @@ def _parted(name: str, tensors: Mapping[str, Tensor]) -> Iterator[StateDict]:
 
 
 def _inside(whole: StateDict) -> Iterator[StateDict]:
-    """The networks that are parts of a table: those that are known, and those that a usual prefix sets apart."""
+    """The networks that are parts of a table: known ones, and those with a usual prefix."""
     groups: list[dict[str, list[str]]] = [{} for _ in range(_DEEPEST)]
     for key in whole.tensors:
         parts = key.split(".", _DEEPEST)[:-1]
@@ -463,13 +458,13 @@ def _inside(whole: StateDict) -> Iterator[StateDict]:
 
 
 def _unwrapped(tensors: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], str]:
-    """The tensors without the prefixes that all names share."""
+    """The tensors without the wrapping prefixes that all names share, and these prefixes."""
     if not tensors:
         return {}, ""
-    ends = min(tensors), max(tensors)  # what both begin with, all between them do
+    ends = min(tensors), max(tensors)  # all names between them share their common prefix
     shortest, end = min(map(len, tensors)), 0
     while shared := next((each for each in _WRAPPERS if all(key.startswith(each, end) for key in ends)), ""):
-        if end + len(shared) >= shortest:  # nothing would be left of a name
+        if end + len(shared) >= shortest:  # a name would become empty
             break
         end += len(shared)
     return {key[end:]: tensor for key, tensor in tensors.items()}, ends[0][:end]

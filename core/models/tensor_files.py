@@ -1,10 +1,10 @@
-"""Files of tensors: what kind of file it is, and where in it which tensor lies, found out without running any of it.
+"""Files of tensors: the kind of a file, and the position of each tensor in it, found without running any of it.
 
 Three kinds hold weights and nothing else: safetensors, the archives of `torch.save`, and its files from before torch
-1.6. Their headers are checked to the last byte, and what is checked is what is loaded: the result says where in the
-file each tensor's numbers lie, and the reader maps them from there. No archive and no pickle is handed to torch.
+1.6. Their headers are checked to the last byte, and what is checked is what is loaded: the result gives the position of
+each tensor's numbers, and the reader maps them from there. No archive and no pickle is passed to torch.
 
-Nothing here imports torch: it runs in a process of its own (`core.runtime.sandbox`).
+Nothing here imports torch: it runs in `core.runtime.sandbox`.
 """
 
 from __future__ import annotations
@@ -20,24 +20,25 @@ from pathlib import Path
 from typing import IO, Any
 
 from core.errors import CheckpointError
+from core.files import read_start
 from core.models.pickles import ITEM_BYTES, PickleError, StoragePlace, TensorPlace, Unpickled, unpickle
 
 WEIGHTS = ("safetensors", "torch", "legacy")  # the kinds that hold weights and nothing else
 
-MOST_PICKLE_BYTES = 64 << 20  # of the pickle itself, tensors apart: a state dict of 10,000 tensors takes 2 MB
+MOST_PICKLE_BYTES = 64 << 20  # of the pickle itself, without tensors: a state dict of 10,000 tensors takes 2 MB
 MOST_HEADER_BYTES = 16 << 20  # of safetensors
 MOST_ENTRIES = 200_000  # of an archive: one per tensor
 MOST_TENSORS = 200_000  # of a file, each counted as often as it has a name
 DEEPEST = 4  # containers around a state dict
-FEW = 64  # numbers: of a mean or std of images there is one for each channel
-OF_IMAGES = re.compile(r"((model|module|net|network)\.)*\w*(?<!running_)(mean|std|mu|sigma)s?")  # of no layer's
+FEW = 64  # numbers: a mean or std of images has one per channel
+OF_IMAGES = re.compile(r"((model|module|net|network)\.)*\w*(?<!running_)(mean|std|mu|sigma)s?")  # not a layer's
 _ZIP, _LEGACY_MAGIC = b"PK\x03\x04", b"\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."  # torch's own number, as a pickled integer
 _LOCAL = struct.Struct("<4s5H3L2H")  # before each entry of an archive
 _EXPORTED = re.compile(r"(^|/)models/[^/]*\.json$")  # the graph of an exported program
 _END = struct.Struct("<4s4H2LH")  # the record at the end of an archive
-_END_64, _LOCATOR_64 = 56, 20  # bytes of two more records of large archives
-_TOO_LARGE = 0xFFFFFFFF  # in the record at the end: the number stands in one of those two
-_DESCRIPTOR_BYTES = 24  # at most, behind an entry whose sizes stand there again
+_END_64, _LOCATOR_64 = 56, 20  # bytes of the two zip64 records of large archives
+_TOO_LARGE = 0xFFFFFFFF  # in the record at the end: the number is in a zip64 record
+_DESCRIPTOR_BYTES = 24  # at most, after an entry, to repeat its sizes
 _CHUNK = 4 << 20
 
 # dtype by its name in safetensors
@@ -50,7 +51,7 @@ _SAFE = {
 _HOW = "in the program that made it, `torch.save(model.state_dict(), 'weights.pt')` writes the weights alone"
 _BIG_ENDIAN = "its numbers have their last byte first; save it on another machine"
 _NO_CHECKSUM = "a part of it does not match its checksum, unless torch.serialization was told to write none"
-_OTHER_TENSORS = {  # of torch, without code
+_OTHER_TENSORS = {  # names of torch for tensors that are not dense and real
     *(f"torch._utils._rebuild_{kind}" for kind in ("sparse_tensor", "sparse_csr_tensor", "qtensor", "nested_tensor")),
     *(
         f"torch.{kind}"
@@ -60,23 +61,22 @@ _OTHER_TENSORS = {  # of torch, without code
     *(f"torch.{kind}" for kind in ("qint8", "quint8", "qint32", "sparse_bsr", "sparse_bsc", "jagged")),
     "torch.serialization._get_layout",
 }
-_LISTED = 4  # names that a refusal shows
+_LISTED = 4  # names shown in an error message
 
 Progress = Callable[[float], None]
 
 
 def kind(path: str, progress: Progress = lambda fraction: None) -> str:
-    """What a file is, by its bytes; its name says nothing.
+    """The kind of a file, by its bytes.
 
     Args:
         path: of the file.
-        progress: not called: looking takes no time.
+        progress: not called: only the first bytes are read.
 
     Returns:
         One of `WEIGHTS`, or "torchscript", "exported" (.pt2), "zip", "pickle" or "other".
     """
-    with Path(path).open("rb") as file:
-        start = file.read(32)  # newer protocols put two more instructions before the number
+    start = read_start(path, 32)  # newer protocols have two more instructions before the number
     if start.startswith(b"PK"):
         return _kind_of_zip(path)
     if _LEGACY_MAGIC in start:
@@ -89,12 +89,12 @@ def kind(path: str, progress: Progress = lambda fraction: None) -> str:
 def layouts(
     paths: list[str], progress: Progress = lambda fraction: None, names: Sequence[str] = ()
 ) -> list[dict[str, Any]]:
-    """Where in each of several files which tensor lies; see `layout`.
+    """The positions of the tensors in several files; see `layout`.
 
     Args:
         paths: of the files, such as those of open descriptors.
         progress: called with the fraction done.
-        names: what to call them; as their paths say where none are given.
+        names: of the files, for error messages; by default from their paths.
     """
     _names.update(zip(paths, names, strict=False))
     return [
@@ -104,7 +104,7 @@ def layouts(
 
 
 def layout(path: str, progress: Progress = lambda fraction: None) -> dict[str, Any]:
-    """Where in a file of weights which tensor lies.
+    """The positions of the tensors in a file of weights.
 
     Args:
         path: of the file.
@@ -112,12 +112,12 @@ def layout(path: str, progress: Progress = lambda fraction: None) -> dict[str, A
 
     Returns:
         `kind`; `tree`: mappings by name, in which a tensor is a tuple of the number of its storage, dtype, offset in
-        it, shape and stride, and a mean or std of images may be a list of numbers; `storages`: of each its place in
+        it, shape and stride, and a mean or std of images may be a list of numbers; `storages`: of each its position in
         the file and its bytes; `metadata`: of safetensors.
 
     Raises:
-        CheckpointError: if it is anything else, or damaged, or built to deceive: with what it is instead, what it
-            wanted to import, and how to convert it.
+        CheckpointError: if it is anything else, or damaged, or made to deceive; says what it is instead, what it would
+            import, and how to convert it.
     """
     name, found = _short(path), kind(path)
     if found == "safetensors" or (found == "other" and _short(path).lower().endswith(".safetensors")):
@@ -138,12 +138,13 @@ def layout(path: str, progress: Progress = lambda fraction: None) -> dict[str, A
     if found == "legacy":
         return _legacy(path, progress)
     if found == "pickle":
-        wanted = _listed(_wanted(path)) or "nothing, but is no file of torch"
+        imports = _interpreted(path, read_start(path, MOST_PICKLE_BYTES)).strange
+        wanted = _listed(imports) or "nothing, but is no file of torch"
         raise CheckpointError(_runs(name, wanted))
     raise CheckpointError(f"expected a checkpoint, {name} is no file of torch or safetensors, or damaged; check it")
 
 
-_names: dict[str, str] = {}  # of files that are opened by their descriptors
+_names: dict[str, str] = {}  # of files that are read by their descriptors
 
 
 def _short(path: str) -> str:
@@ -174,20 +175,19 @@ def _damaged(path: str, what: str) -> str:
 
 
 def shards(path: str, progress: Progress = lambda fraction: None) -> list[str]:
-    """The names of the files that an index of shards lists, as Hugging Face writes it.
+    """The names of the files in an index of shards, as Hugging Face writes it.
 
     Args:
         path: of the index.
         progress: not called.
 
     Returns:
-        Sorted names, all of files beside it.
+        Sorted names, all of files in the same folder.
 
     Raises:
-        CheckpointError: if it is no index, or names other places.
+        CheckpointError: if it is not an index, or names files elsewhere.
     """
-    with Path(path).open("rb") as file:
-        content = file.read(MOST_HEADER_BYTES + 1)
+    content = read_start(path, MOST_HEADER_BYTES + 1)
     if len(content) > MOST_HEADER_BYTES:
         raise CheckpointError(f"expected an index of shards, {_short(path)} is too long; name a file of weights")
     try:
@@ -204,16 +204,25 @@ def shards(path: str, progress: Progress = lambda fraction: None) -> list[str]:
 # -- trees ------------------------------------------------------------------------------------------------------------
 
 
-def _tree(path: str, value: Any, numbers: Mapping[StoragePlace, int]) -> dict[str, Any]:
-    """Mappings that hold tensors by name, at most `DEEPEST` containers deep, with everything else left out.
+def _layout(
+    path: str, kind: str, value: Any, places: Sequence[StoragePlace], storages: Sequence[tuple[int, int]]
+) -> dict[str, Any]:
+    """The layout of a pickle's tensors by name, at most `DEEPEST` containers deep, with everything else left out.
+
+    Args:
+        path: of the file.
+        kind: of the file.
+        value: what the pickle holds.
+        places: its storages.
+        storages: position and bytes of each.
 
     Raises:
-        CheckpointError: if it is no mapping, or repeats itself without end.
+        CheckpointError: if it is not a mapping, or repeats itself without end.
     """
     if not isinstance(value, dict):
         what = "tensor" if isinstance(value, TensorPlace) else type(value).__name__.lower()
         raise CheckpointError(f"expected a state dict, {_short(path)} holds a {what}; save `model.state_dict()`")
-    left = MOST_TENSORS
+    left, numbers = MOST_TENSORS, {place: number for number, place in enumerate(places)}
 
     def pruned(node: Mapping[Any, Any], depth: int) -> dict[str, Any]:
         nonlocal left
@@ -225,20 +234,18 @@ def _tree(path: str, value: Any, numbers: Mapping[StoragePlace, int]) -> dict[st
             if not isinstance(name, str):
                 continue
             if isinstance(inner, TensorPlace):
-                place = inner.storage
                 if inner.dtype.startswith("complex"):
                     raise CheckpointError(_no_weights(name))
-                kept[name] = (numbers[place], inner.dtype, inner.offset, list(inner.shape), list(inner.stride))
+                number = numbers[inner.storage]
+                kept[name] = (number, inner.dtype, inner.offset, list(inner.shape), list(inner.stride))
             elif OF_IMAGES.fullmatch(name) and isinstance(inner, list | tuple) and 0 < len(inner) <= FEW:
                 if all(isinstance(each, int | float) and abs(each) < 1e30 for each in inner):
                     kept[name] = [float(each) for each in inner]
-            elif isinstance(inner, dict) and depth < DEEPEST:
-                found = pruned(inner, depth + 1)
-                if found:
-                    kept[name] = found
+            elif isinstance(inner, dict) and depth < DEEPEST and (found := pruned(inner, depth + 1)):
+                kept[name] = found
         return kept
 
-    return pruned(value, 0)
+    return {"kind": kind, "tree": pruned(value, 0), "storages": storages, "metadata": {}}
 
 
 # -- archives of torch ------------------------------------------------------------------------------------------------
@@ -269,7 +276,7 @@ def _kind_of_zip(path: str) -> str:
 
 
 def _entries(path: str) -> tuple[list[zipfile.ZipInfo], int]:
-    """The entries of an archive in the order of their places, and where their list begins.
+    """The entries of an archive in the order of their positions, and the position of their list.
 
     Raises:
         CheckpointError: if the list cannot be read, or is too long.
@@ -295,10 +302,10 @@ def _entries(path: str) -> tuple[list[zipfile.ZipInfo], int]:
 
 
 def _checked(path: str, file: IO[bytes]) -> dict[str, tuple[int, zipfile.ZipInfo]]:
-    """Where the bytes of each entry begin, by its name inside the one folder; the archive is plain, whole, without gap.
+    """The position of each entry's bytes, by its name inside the one folder; the archive is plain, whole, without gaps.
 
     Raises:
-        CheckpointError: if it is not what torch writes: something is compressed, encrypted, hidden, outside or twice.
+        CheckpointError: if torch would not write it so: with anything compressed, encrypted, hidden, outside or twice.
     """
     entries, begin = _entries(path)
     names = [entry.filename for entry in entries]
@@ -346,11 +353,6 @@ def _ends_the_file(file: IO[bytes], begin: int) -> bool:
 
 
 def _check_sums(path: str, file: IO[bytes], places: Mapping[str, tuple[int, zipfile.ZipInfo]], tell: Progress) -> None:
-    """Raise where an entry does not match its checksum.
-
-    Raises:
-        CheckpointError: if one does not.
-    """
     total, done = sum(entry.file_size for _, entry in places.values()) or 1, 0
     for start, entry in places.values():
         file.seek(start)
@@ -383,7 +385,6 @@ def _torch(path: str, tell: Progress) -> dict[str, Any]:
             file.seek(begin)
             if file.read(min(order.file_size, 16)) != b"little":
                 raise CheckpointError(_damaged(path, _BIG_ENDIAN))
-    numbers: dict[StoragePlace, int] = {}
     storages: list[tuple[int, int]] = []
     for place in found.storages.values():
         begin, data = places.get(f"data/{place.key}", (0, None))
@@ -392,18 +393,17 @@ def _torch(path: str, tell: Progress) -> dict[str, Any]:
         if claimed != there:
             came = "is missing" if data is None else f"has {there} bytes, not {claimed}"
             raise CheckpointError(_damaged(path, f"tensor data {place.key[:20]!a} {came}"))
-        numbers[place] = len(storages)
         storages.append((begin, claimed))
-    return {"kind": "torch", "tree": _tree(path, found.value, numbers), "storages": storages, "metadata": {}}
+    return _layout(path, "torch", found.value, list(found.storages.values()), storages)
 
 
 def _unpickled(path: str, content: bytes, start: int = 0) -> Unpickled:
-    """What a pickle holds, and nothing that would have to be imported for it.
+    """The content of a pickle that imports nothing but tensors and plain values.
 
     Raises:
-        CheckpointError: if it is damaged, or wants something else than tensors.
+        CheckpointError: if it is damaged, or imports anything else.
     """
-    found = _followed(path, content, start)
+    found = _interpreted(path, content, start)
     if found.strange and set(found.strange) <= _OTHER_TENSORS:
         raise CheckpointError(_no_weights(_short(path)))
     if found.strange:
@@ -411,8 +411,8 @@ def _unpickled(path: str, content: bytes, start: int = 0) -> Unpickled:
     return found
 
 
-def _followed(path: str, content: bytes, start: int = 0) -> Unpickled:
-    """What a pickle holds and would import.
+def _interpreted(path: str, content: bytes, start: int = 0) -> Unpickled:
+    """The content of a pickle, and the names that it would import.
 
     Raises:
         CheckpointError: if it is damaged.
@@ -423,14 +423,8 @@ def _followed(path: str, content: bytes, start: int = 0) -> Unpickled:
         raise CheckpointError(_damaged(path, f"the pickle in it cannot be read: {error}")) from error
 
 
-def _wanted(path: str) -> tuple[str, ...]:
-    """What a bare pickle would import."""
-    with Path(path).open("rb") as file:
-        return _followed(path, file.read(MOST_PICKLE_BYTES)).strange
-
-
 def _script_imports(path: str) -> tuple[str, ...]:
-    """The classes that a program of TorchScript defines, as far as they can be read."""
+    """The classes that a TorchScript program defines, as far as they can be read."""
     try:
         with zipfile.ZipFile(path) as archive:
             entry = next(each for each in archive.infolist() if each.filename.lower().endswith("/data.pkl"))
@@ -445,26 +439,23 @@ def _script_imports(path: str) -> tuple[str, ...]:
 
 
 def _legacy(path: str, tell: Progress) -> dict[str, Any]:
-    """Five pickles (number, protocol, machine, object, keys), then of each key the count of its numbers and these.
+    """Five pickles (magic number, protocol, machine, object, keys), then for each key its count of numbers, and these.
 
     Raises:
-        CheckpointError: if it is not so, to the last byte.
+        CheckpointError: if it differs in a single byte.
     """
     size = Path(path).stat().st_size
     with Path(path).open("rb") as file:
         content = file.read(MOST_PICKLE_BYTES)
         at, parts = 0, []
         for _ in range(5):
-            part = _unpickled(path, content, at)
-            parts.append(part)
-            at = part.end
-        found, keys = parts[3], parts[4].value
-        machine = parts[2].value
+            parts.append(_unpickled(path, content, at))
+            at = parts[-1].end
+        machine, found, keys = parts[2].value, parts[3], parts[4].value
         if not isinstance(machine, dict) or machine.get("little_endian", True) is not True:
             raise CheckpointError(_damaged(path, _BIG_ENDIAN))
         if not isinstance(keys, list) or sorted(map(str, keys)) != sorted(found.storages):
             raise CheckpointError(_damaged(path, "it does not list its tensor data, each once"))
-        numbers: dict[StoragePlace, int] = {}
         storages: list[tuple[int, int]] = []
         for key in keys:
             place = found.storages[key]
@@ -473,23 +464,22 @@ def _legacy(path: str, tell: Progress) -> dict[str, Any]:
             count = file.read(8)
             if len(count) < 8 or int.from_bytes(count, "little") != place.length or at + 8 + claimed > size:
                 raise CheckpointError(_damaged(path, f"tensor data {key[:20]!a} is not all there"))
-            numbers[place] = len(storages)
             storages.append((at + 8, claimed))
             at += 8 + claimed
             tell(at / size)
     if at != size:
         raise CheckpointError(_damaged(path, "something lies behind its tensor data"))
-    return {"kind": "legacy", "tree": _tree(path, found.value, numbers), "storages": storages, "metadata": {}}
+    return _layout(path, "legacy", found.value, [found.storages[key] for key in keys], storages)
 
 
 # -- safetensors ------------------------------------------------------------------------------------------------------
 
 
 def _safetensors(path: str) -> dict[str, Any]:
-    """The header of a safetensors file: tensors that fill the rest of the file, without gap or overlap.
+    """The header of a safetensors file, whose tensors fill the rest of the file without gap or overlap.
 
     Raises:
-        CheckpointError: if it is not so.
+        CheckpointError: if it is anything else.
     """
     size = Path(path).stat().st_size
     with Path(path).open("rb") as file:
@@ -516,17 +506,12 @@ def _safetensors(path: str) -> dict[str, Any]:
                 raise CheckpointError(_no_safetensors(path))
         if dtype not in _SAFE:
             raise CheckpointError(_no_weights(f"{name[:60]} ({dtype[:20]})"))
-        if len(shape) > 32 or not all(type(side) is int and 0 <= side < 1 << 60 for side in shape):
-            raise CheckpointError(_no_safetensors(path))
-        if not 0 <= begin <= end or end - begin != math.prod(shape) * ITEM_BYTES[_SAFE[dtype]]:
+        is_shape = len(shape) <= 32 and all(type(side) is int and 0 <= side < 1 << 60 for side in shape)
+        if not is_shape or not 0 <= begin <= end or end - begin != math.prod(shape) * ITEM_BYTES[_SAFE[dtype]]:
             raise CheckpointError(_no_safetensors(path))
         tensors.append((begin, end, name, _SAFE[dtype], shape))
-    at = 0
-    for begin, end, *_ in sorted(tensors, key=lambda each: each[:2]):
-        if begin != at:
-            raise CheckpointError(_no_safetensors(path))
-        at = end
-    if at != size - 8 - length:
+    spans = sorted(each[:2] for each in tensors)
+    if [0, *(end for _, end in spans)] != [*(begin for begin, _ in spans), size - 8 - length]:
         raise CheckpointError(_no_safetensors(path))
     tree = {
         name: (number, dtype, 0, shape, _contiguous(shape)) for number, (_, _, name, dtype, shape) in enumerate(tensors)
@@ -543,7 +528,7 @@ def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _contiguous(shape: list[int]) -> list[int]:
-    """Numbers from one entry to the next, by axis, where the last axis is the fastest."""
+    """Strides of a contiguous array, in numbers."""
     stride, step = [], 1
     for side in reversed(shape):
         stride.append(step)

@@ -1,4 +1,4 @@
-"""Models of third parties: out of registries, hubs and files that are not ours (names: `core.sources.models`)."""
+"""Third-party models: from registries, hubs and files that are not ours (sources: `core.sources.models`)."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ Shape = tuple[int, int, int]
 
 @dataclass(frozen=True)
 class _Loaded:
-    """A module, and what is known about it."""
+    """A module with its input shape, its library's mean and std, its name and class names."""
 
     module: nn.Module
     shape: Shape
@@ -45,19 +45,16 @@ class _Loaded:
 def load_third_party(
     source: Source, device: str | torch.device | None, uploads: UploadFinder | None, trust: bool
 ) -> Classifier:
-    """Load a model of a third party.
+    """Load a third-party model.
 
     Args:
         source: of any kind but "demo".
         device: where it will run.
-        uploads: finds uploaded files by digest; None where there are none.
+        uploads: finds uploaded files by digest.
         trust: whether code that comes with it may run; see `core.models.trust`.
 
-    Returns:
-        The classifier.
-
     Raises:
-        CheckpointError: if it cannot be loaded, with the reason and what to do.
+        CheckpointError: if it cannot be loaded, with the reason and advice.
         ValueError: if there is no such device here.
     """
     loaded = _LOADERS[source.kind](source, uploads, trust)
@@ -72,7 +69,7 @@ def load_third_party(
 
 
 def digest_of(paths: Sequence[Path]) -> str:
-    """What uploaded files are known by: the SHA-256 of one file's bytes, of several files that of their digests."""
+    """The digest of uploaded files: the SHA-256 of one file's bytes; for several files, that of their digests."""
     digests = []
     for path in paths:
         with path.open("rb") as file:
@@ -82,10 +79,10 @@ def digest_of(paths: Sequence[Path]) -> str:
 
 
 def by_digest(paths: Sequence[Path]) -> UploadFinder:
-    """Finds files by digest among those given: each alone, and all together as shards of one checkpoint.
+    """A finder of files by digest: each of those given, and all together as shards of one checkpoint.
 
     Raises:
-        CheckpointError: if one is no file.
+        CheckpointError: if one is not a file.
     """
     missing = next((path for path in paths if not path.is_file()), None)
     if missing is not None:
@@ -97,15 +94,15 @@ def by_digest(paths: Sequence[Path]) -> UploadFinder:
 
 
 def class_names(source: Source, count: int, uploads: UploadFinder | None) -> list[str] | None:
-    """The class names that a source asks for; None where it asks for none, or an uploaded list is not here.
+    """The class names that a source specifies; None if it does not, or an uploaded list is not here.
 
     Args:
         source: its option `names` decides.
-        count: of the model's classes.
+        count: number of the model's classes.
         uploads: finds an uploaded list.
 
     Raises:
-        CheckpointError: if their number is not that of the classes.
+        CheckpointError: if there is not one name per class.
     """
     wanted = source.options.get("names")
     if wanted is None:
@@ -113,7 +110,7 @@ def class_names(source: Source, count: int, uploads: UploadFinder | None) -> lis
     kind, _, location = wanted.partition(":")
     if kind == "list":
         files = () if uploads is None else uploads(location)
-        if not files:  # names are words on a figure, no part of the function: classes are numbered then
+        if not files:  # names are only labels in figures: without them classes are numbered
             return None
         names = read_names(files[0])
     elif kind == "file":
@@ -134,10 +131,10 @@ def class_names(source: Source, count: int, uploads: UploadFinder | None) -> lis
 
 
 def read_names(path: Path) -> list[str]:
-    """Class names out of a text file, one per line, or a JSON list or mapping from numbers.
+    """Read class names from a text file, one per line, or from a JSON list or mapping from numbers.
 
     Raises:
-        CheckpointError: if it holds no such list.
+        CheckpointError: if it does not hold such a list.
     """
     if not path.is_file():
         raise CheckpointError(f"expected a list of class names, found no file {path.name[:80]!a}; check the spelling")
@@ -186,7 +183,7 @@ def _upload(source: Source, uploads: UploadFinder | None, trust: bool) -> _Loade
 
 
 def _weights(source: Source, files: Sequence[Path], name: str) -> _Loaded:
-    """An architecture of a registry, filled with the weights of files."""
+    """An architecture of a registry with the weights of files."""
     found, wanted = state_dicts.read_state_dicts(files), source.options.get("weights")
     architecture = source.options.get("arch")
     if architecture is None:
@@ -202,7 +199,7 @@ def _weights(source: Source, files: Sequence[Path], name: str) -> _Loaded:
         fits = {each.name: registries.fit(architecture, each.shapes) for each in found}
         best = max(fits, key=lambda each: fits[each].share)
         chosen, fit = state_dicts.choose(found, best), fits[best]
-        _say_left_out(name, best, [each for each in fits if each != best and fits[each].share >= fit.share])
+        _warn_of_others(name, best, [each for each in fits if each != best and fits[each].share >= fit.share])
     _, mean, std = registries.made_for(architecture)
     shape = _sized(source, fit.input_shape)
     asked = "mean" in source.options or source.options.get("preset", preprocessing.OWN) != preprocessing.OWN
@@ -210,8 +207,8 @@ def _weights(source: Source, files: Sequence[Path], name: str) -> _Loaded:
     return _Loaded(registries.build(architecture, chosen.tensors, shape), shape, own, name)
 
 
-def _say_left_out(file: str, chosen: str, others: Sequence[str]) -> None:
-    """Say which other networks of a file would fit as well, where nobody chose one; the file itself is none."""
+def _warn_of_others(file: str, chosen: str, others: Sequence[str]) -> None:
+    """Warn that other networks of a file fit as well, if the source names none; the file itself does not count."""
     others = [each for each in others if each]
     if others:
         logger.warning(
@@ -223,7 +220,7 @@ def _say_left_out(file: str, chosen: str, others: Sequence[str]) -> None:
 
 
 def _sized(source: Source, shape: Shape, *, fixed: bool = False) -> Shape:
-    """The input shape that a source asks for, else the one given.
+    """The input shape that a source specifies, else `shape`.
 
     Raises:
         CheckpointError: if they contradict each other.
@@ -274,7 +271,7 @@ def _timm(source: Source, uploads: UploadFinder | None, trust: bool) -> _Loaded:
     if source.place.endswith(f":{UNTRAINED}"):
         return _untrained(source, f"timm:{source.place.removesuffix(f':{UNTRAINED}')}")
     name = source.place
-    registries.made_for(f"timm:{name.partition('.')[0]}")  # says so where there is no such architecture
+    registries.made_for(f"timm:{name.partition('.')[0]}")  # raises if there is no such architecture
     from timm.models import get_pretrained_cfg, is_model_pretrained
 
     if not is_model_pretrained(name):
@@ -294,7 +291,7 @@ def _timm(source: Source, uploads: UploadFinder | None, trust: bool) -> _Loaded:
 
 
 def _hub(source: Source, uploads: UploadFinder | None, trust: bool) -> _Loaded:
-    """A model on the hub: an architecture of timm by its name, and weights that our own reader reads."""
+    """A model on the hub: a timm architecture by its name, with weights that our own reader reads."""
     repository, _, revision = source.place.rpartition("@")
     if not repository or not revision or repository.count("/") != 1:
         raise CheckpointError(
@@ -310,7 +307,7 @@ def _hub(source: Source, uploads: UploadFinder | None, trust: bool) -> _Loaded:
 
 _HUB_FILES = ("model.safetensors", "pytorch_model.bin")
 _FACTS_BYTES = 2 << 20  # of a model's configuration, with the names of its classes
-# What a configuration may say about weights; not where they lie, which would be read by another reader
+# The fields of a configuration that are used; not the place of the weights, which another reader would read
 _OF_WEIGHTS = (
     "num_classes",
     "input_size",
@@ -324,10 +321,10 @@ _OF_WEIGHTS = (
 
 
 def _facts(name: str, file: Path) -> dict[str, Any]:
-    """What a configuration of timm says: about the weights, and `architecture`, `model_args` and `label_names`.
+    """The fields of a timm configuration: `_OF_WEIGHTS`, `architecture`, `model_args` and `label_names`.
 
     Raises:
-        CheckpointError: if it is none.
+        CheckpointError: if it is not a configuration of timm.
     """
     wrong = f"expected a configuration of timm in config.json, that of {name[:60]} is none; name a file of weights"
     if file.stat().st_size > _FACTS_BYTES:
@@ -351,10 +348,10 @@ def _facts(name: str, file: Path) -> dict[str, Any]:
 def _from_timm(
     source: Source, name: str, architecture: str, file: Path, config: Mapping[str, Any], arguments: Mapping[str, Any]
 ) -> _Loaded:
-    """An architecture of timm with weights that our reader has read; timm brings their names up to date.
+    """A timm architecture with weights that our own reader reads; timm updates their names.
 
     Raises:
-        CheckpointError: if they do not fit, or the arguments are none of an architecture's.
+        CheckpointError: if they do not fit, or the arguments are not the architecture's.
     """
     import timm
 
@@ -366,22 +363,20 @@ def _from_timm(
     facts = {key: config[key] for key in _OF_WEIGHTS if config.get(key) is not None}
     options = {"num_classes": facts.get("num_classes", 1000), **arguments}
     try:
-        with torch.device("meta"), warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with torch.device("meta"), warnings.catch_warnings(action="ignore"):
             size = sum(each.numel() for each in timm.create_model(architecture, **options).parameters())
         if size > 2 * sum(tensor.numel() for tensor in tensors.values()) + 1_000_000:
             raise CheckpointError(
                 f"expected weights of {architecture}, {name[:60]} asks for {size:,} of them; check it"
             )
         overlay = {**facts, "state_dict": tensors, "hf_hub_id": None, "url": "", "file": None, "source": None}
-        with warnings.catch_warnings(), torch.random.fork_rng(devices=[]):
-            warnings.simplefilter("ignore")
+        with warnings.catch_warnings(action="ignore"), torch.random.fork_rng(devices=[]):
             module: nn.Module = timm.create_model(
                 architecture, pretrained=True, pretrained_cfg_overlay=overlay, **options
             )
     except CheckpointError:
         raise
-    except Exception as error:  # what an architecture raises for arguments and weights of somebody's
+    except Exception as error:  # an architecture can raise anything for foreign arguments and weights
         raise CheckpointError(
             f"expected weights of {architecture}, those of {name[:60]} do not fit: "
             f"{one_line(error)[:160]}; name the architecture"

@@ -1,15 +1,14 @@
-"""Trust: which models may be loaded for a recipe, a link or a file that anybody may have made.
+"""Trust: the models that may be loaded for a recipe, a link or a file from anybody.
 
 The list is short: demo models, uploads, architectures of torchvision and timm by their exact names with the libraries'
-own weights, weights of the hub, and files that hold weights. All of these go through our own reader, and run nothing.
-Everything else may run code that comes with it, and is loaded only for a user who says so: who names it on the
-command line or in Python, or adds `--trust`.
+own weights, weights of the hub, and files of weights. Our own reader reads all of these, and runs nothing. Any other
+model may run code that comes with it, and is loaded only if a user names it on the command line or in Python, or adds
+`--trust`.
 
-Of images, the data sets of torchvision need trust, since that library reads them itself; of class names, those in files
-of this machine.
+Among images, the torchvision data sets need trust, since that library reads them itself; among class names, those in
+files of this machine.
 
-A file is judged by what is in it, at the place that its path leads to. How the path is spelled, and what the file is
-called, changes nothing.
+A file is judged by its content, at the resolved path; its name and the spelling of the path do not matter.
 """
 
 from __future__ import annotations
@@ -24,17 +23,17 @@ from core.sources.models import Source
 
 NAMED = ("torchvision", "timm")  # libraries whose architectures and weights are named
 _NAME = re.compile(r"[A-Za-z0-9_]+(\.[A-Za-z0-9_]+)?(:[A-Za-z0-9_]+)?")
-_PROGRAMS = (".pt2", ".onnx")  # endings of files that are loaded by running them, where that is trusted
+_PROGRAMS = (".pt2", ".onnx")  # endings of files that are run when loaded, if they are trusted
 
 
 def require_trust(source: str | Source) -> None:
-    """Raise unless a model is one of those that need no trust.
+    """Raise if a model needs trust.
 
     Args:
-        source: of the model; of a null, the model that it is of is judged.
+        source: of the model; a null is judged by the model that it is made from.
 
     Raises:
-        CheckpointError: if loading it may run code, or the source is none.
+        CheckpointError: if loading it may run code, or the source is not valid.
     """
     whole = Source.parse(source) if isinstance(source, str) else source
     require_trusted_images(whole.options.get("images", ""))
@@ -57,10 +56,10 @@ def require_trust(source: str | Source) -> None:
 
 
 def require_trusted_images(source: str) -> None:
-    """Raise unless a set of images is one that our own readers read.
+    """Raise if a set of images is not read by our own readers.
 
     Args:
-        source: of the images; "" of none.
+        source: of the images; "" for none.
 
     Raises:
         CheckpointError: if torchvision reads it, some of whose data sets are pickles.
@@ -73,12 +72,12 @@ def require_trusted_images(source: str) -> None:
 
 
 def is_program(path: Path) -> bool:
-    """Whether a file's name says that it is to be run: your own, which you name yourself."""
+    """Whether a file's ending says that it is run when loaded."""
     return path.suffix.lower() in _PROGRAMS
 
 
 def _runs(path: Path) -> bool:
-    """Whether a file is something else than weights; one that is not there, and a folder of shards, is not run."""
+    """Whether a file is anything but weights; a missing file or a folder of shards is not run."""
     try:
         place = path.resolve()
         if not place.is_file() or place.name.endswith(".json"):

@@ -1,4 +1,4 @@
-"""Sketches of every architecture of the registries, written anew; see core.models.sketches."""
+"""Write the sketches of every architecture of the registries; see `core.models.sketches`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from core.models.sketches import SKETCHES, sketch
 
 
 def write_sketches() -> int:
-    """Write `assets/architectures.json` again, in a few minutes; returns how many architectures it holds."""
+    """Write `assets/architectures.json`, in a few minutes; return the number of architectures in it."""
     import timm
     import torchvision
 

@@ -1,1 +1,1 @@
-"""What every computation needs of its machine: batches, progress, threads, processes of their own."""
+"""What every computation needs from its machine: batches, progress, threads, isolated processes."""

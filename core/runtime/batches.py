@@ -1,8 +1,8 @@
 """How analyses run: device, threads, batch shape, memory, progress and cancellation.
 
-Rows of a batch are independent, so work is cut into batches of one fixed shape: big enough to be fast, small enough to
-fit. The shape that gives the most images per second is measured once for each classifier and machine, in about
-0.3 s, and kept on disk, because the shape changes the rounding and a figure made twice must be the same figure.
+Rows of a batch are independent, so work is cut into batches of one fixed shape: large enough to be fast, small enough
+to fit. The shape with the most images per second is measured once per classifier and machine, in about 0.3 s, and kept
+on disk: the shape changes the rounding, and a figure made twice must be the same figure.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import ctypes
 import sys
 import time
+import timeit
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -26,14 +27,14 @@ from core.runtime.progress import OnProgress, _here, batch_begins, part_of, sile
 Part = TypeVar("Part")
 
 _MOST_SCRATCH = 64 << 20  # bytes
-_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # of mallopt
+_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # parameters of mallopt
 
 
 def choose_device(name: str | torch.device | None = None) -> torch.device:
     """The device called `name`, or the best one here: CUDA, then Apple's MPS, then the CPU.
 
-    On CUDA, convolutions are kept from rounding their inputs to TF32's 10 bits, which would move boundaries. On the
-    CPU, the process keeps memory that tensors have left, up to 512 MiB.
+    On CUDA, TF32 is switched off for convolutions: its 10 bits would move boundaries. On the CPU, the process keeps up
+    to 512 MiB of freed memory.
 
     Raises:
         ValueError: if there is no such device here.
@@ -53,10 +54,10 @@ def choose_device(name: str | torch.device | None = None) -> torch.device:
 
 @lru_cache(maxsize=1)
 def _keep_freed_memory() -> None:
-    """Have glibc keep blocks of up to 32 MiB that tensors have left.
+    """Have glibc keep freed blocks of up to 32 MiB.
 
-    By default it gives them back, and the kernel hands them out again page by page, cleared: half the time of a
-    backward pass of the demo models on 256 images. Other C libraries stay as they are.
+    By default it returns them, and the kernel hands them out again page by page, cleared: half the time of a backward
+    pass of the demo models on 256 images. Other C libraries are not changed.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
     if mallopt is not None:
@@ -67,16 +68,16 @@ def _keep_freed_memory() -> None:
 def scratch(count: int, dtype: torch.dtype, device: torch.device) -> torch.Tensor:
     """A per-thread scratch buffer of `count` values; the next call in this thread reuses it.
 
-    New memory of 38 MB, a matrix of 3072 x 3072, takes as long to come as a sixth of its eigenvalues to be computed:
-    0.06 s on a machine whose system hands it out page by page. Up to 64 MiB are kept from call to call.
+    Allocating 38 MB, a matrix of 3072 x 3072, takes a sixth of the time of its eigenvalues: 0.06 s on a system that
+    hands out memory page by page. Up to 64 MiB are kept from call to call.
 
     Args:
-        count: of values.
+        count: number of values.
         dtype: of the values.
-        device: where.
+        device: of the buffer.
 
     Returns:
-        (count,) whatever values it had.
+        (count,) uninitialised values.
     """
     kept: torch.Tensor | None = getattr(_here, "scratch", None)
     if kept is None or kept.dtype != dtype or kept.device != device or len(kept) < count:
@@ -87,7 +88,7 @@ def scratch(count: int, dtype: torch.dtype, device: torch.device) -> torch.Tenso
 
 @contextmanager
 def engine_mode(device: torch.device) -> Iterator[None]:
-    """Ordinary tensors, without graphs or autocast, whatever modes the caller has set.
+    """Compute with ordinary tensors, without graphs or autocast, whatever modes the caller has set.
 
     Tensors made in inference mode could not be differentiated later, and autocast would round to half precision.
 
@@ -99,7 +100,7 @@ def engine_mode(device: torch.device) -> Iterator[None]:
 
 
 def set_threads(count: int | None = None) -> int:
-    """Use `count` CPU threads for tensor work, all of the machine's when None; returns the number in force."""
+    """Use `count` CPU threads for tensors, all of the machine's when None; return the number in use."""
     if count is not None:
         torch.set_num_threads(max(1, count))
     return torch.get_num_threads()
@@ -116,10 +117,10 @@ _fixed: ContextVar[int | None] = ContextVar("batch size", default=None)
 
 @contextmanager
 def batch_size(count: int) -> Iterator[None]:
-    """Put `count` images through a classifier at a time, in this thread, instead of the measured number.
+    """Run classifiers on `count` images at a time, in this thread, instead of the measured number.
 
     Results agree with those of other batch sizes up to rounding. Use it where another program needs the memory, or to
-    repeat a result that was computed with that number.
+    repeat a result that was computed with this number.
 
     Args:
         count: images per forward pass.
@@ -151,13 +152,12 @@ class BatchShapes:
         """The best number of images per forward.
 
         Args:
-            key: names the classifier and its dtype; "" when it has no fingerprint: measured, but not remembered.
+            key: names the classifier and its dtype; "" without a fingerprint: measured, but not remembered.
             forward: runs the classifier on that many images.
             device: where it runs.
 
         Returns:
-            The number that `batch_size` asks for; else a power of two between 16 and 1024 on the CPU, 64 and 16384 on a
-            GPU.
+            The number set by `batch_size`; else a power of two from 16 to 1024 on the CPU, from 64 to 16384 on a GPU.
         """
         fixed = _fixed.get()
         if fixed is not None:
@@ -172,7 +172,7 @@ class BatchShapes:
         return size
 
     def halve(self, key: str, device: torch.device, size: int) -> int:
-        """Remember that a measured `size` did not fit; returns the half to go on with."""
+        """Remember that a measured `size` did not fit, and return half of it."""
         if key and _fixed.get() is None:
             self._choices.put(f"{key}/{machine(device)}", size // 2)
         return size // 2
@@ -189,20 +189,17 @@ def _synchronize(device: torch.device) -> None:
 
 
 def _tune(forward: Callable[[int], object], device: torch.device) -> int:
-    """Double the batch while that makes an image cheaper, it fits, and the time lasts."""
+    """Double the batch while an image gets cheaper, the batch fits, and time is left."""
+
+    def run(size: int) -> None:
+        forward(size)
+        _synchronize(device)
 
     def seconds(size: int, repeats: int) -> float:
-        fastest = float("inf")
-        for _ in range(repeats):
-            _synchronize(device)
-            begin = time.perf_counter()
-            forward(size)
-            _synchronize(device)
-            fastest = min(fastest, time.perf_counter() - begin)
-        return fastest
+        return min(timeit.repeat(lambda: run(size), lambda: _synchronize(device), repeat=repeats, number=1))
 
     smallest, largest = (16, 1024) if device.type == "cpu" else (64, 16384)
-    seconds(smallest, 1)  # warm-up: kernels are chosen and memory is taken on the first call
+    seconds(smallest, 1)  # warm-up: the first call chooses kernels and allocates memory
     deadline = time.perf_counter() + _TUNING_SECONDS
     best, best_rate, size = smallest, 0.0, smallest
     while size <= largest and time.perf_counter() < deadline:
@@ -224,20 +221,20 @@ def _tune(forward: Callable[[int], object], device: torch.device) -> int:
 
 
 def out_of_memory(error: RuntimeError) -> bool:
-    """Whether an error says that memory ran out, on a GPU or on the CPU."""
+    """Whether an error means that memory ran out, on a GPU or on the CPU."""
     return isinstance(error, torch.OutOfMemoryError) or "not enough memory" in str(error)
 
 
 class Chunks:
-    """Runs a function over consecutive slices of rows, half as long from where memory runs out on.
+    """Runs a function over consecutive slices of rows; slices are halved where memory runs out.
 
     Args:
-        size: values of whatever memory is counted in.
-        each: how many of them one row takes.
-        on_halve: maps the size that did not fit to the next one.
+        size: size of a slice, in any unit of memory.
+        each: size of one row, in the same unit.
+        on_halve: maps a size that did not fit to the next one.
 
     Attributes:
-        size: as given, or what is left of it.
+        size: the current size of a slice.
     """
 
     def __init__(self, size: int, each: int = 1, on_halve: Callable[[int], int] = lambda size: size // 2) -> None:
@@ -250,15 +247,15 @@ class Chunks:
         """Run over `count` rows.
 
         Args:
-            count: of rows.
-            run: computes the rows of a slice; takes its own `on_progress`, called with the fraction of the slice done.
-            on_progress: called before each slice with the fraction of rows done, and by `run`.
+            count: number of rows.
+            run: computes the rows of a slice; its `on_progress` takes the fraction of the slice done.
+            on_progress: called before each slice, and by `run`, with the fraction of rows done.
 
         Returns:
             What `run` returned for each slice.
 
         Raises:
-            RuntimeError: what `run` raises, also when memory runs out at size 1.
+            RuntimeError: from `run`, also when memory runs out at size 1.
         """
         parts, start = [], 0
         while start < count:
@@ -281,12 +278,12 @@ class Batches:
     """Runs a row-wise function over many rows in batches of one fixed shape.
 
     The tail is padded by repeating its last row, since another shape would round differently; when memory runs out the
-    batch is halved and the same rows are tried again. `rows` counts the rows that were computed, padding included.
+    batch is halved and the same rows are tried again. `rows` counts the computed rows, padding included.
 
     Args:
         size: rows in a batch.
-        on_halve: maps the size that did not fit to the next one.
-        counts: whether a row is a forward pass, to be counted.
+        on_halve: maps a size that did not fit to the next one.
+        counts: whether a row counts as a forward pass.
     """
 
     def __init__(
@@ -310,16 +307,16 @@ class Batches:
         """Apply `function` to the rows of `inputs`.
 
         Args:
-            function: maps (size, ...) to (size, ...), each row by itself.
+            function: maps (size, ...) to (size, ...), row by row.
             inputs: (n, ...), n >= 1.
             on_progress: called before each batch with the fraction of rows done; may raise `Cancelled`.
 
         Returns:
-            The n rows of output, on the device where `function` leaves them.
+            The n rows of output, on the device of `function`'s output.
 
         Raises:
             ValueError: if there are no rows.
-            RuntimeError: what `function` raises, also when memory runs out for a single row.
+            RuntimeError: from `function`, also when memory runs out for a single row.
         """
         if not len(inputs):
             raise ValueError("expected at least one row to compute, got none")

@@ -1,4 +1,4 @@
-"""A cache in memory that is bounded in size, usually in bytes."""
+"""A cache in memory of bounded size, usually in bytes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ V = TypeVar("V")
 
 
 class LRU(Generic[K, V]):
-    """A thread-safe cache; what was used longest ago is dropped first.
+    """A thread-safe cache that drops the least recently used entries first.
 
     Values are shared between callers and must be treated as read-only.
 
@@ -23,8 +23,8 @@ class LRU(Generic[K, V]):
     (True, b'456', 3)
 
     Args:
-        most: the total size allowed: bytes, or a number of entries where each counts 1. The newest entry stays even if
-            it is larger.
+        most: the total size allowed: bytes, or entries where each counts 1. The newest entry stays even if it is
+            larger.
     """
 
     def __init__(self, most: int) -> None:
@@ -42,7 +42,7 @@ class LRU(Generic[K, V]):
         return sum(size for _, size in self._entries.values())
 
     def get(self, key: K) -> V | None:
-        """The value of a key, or None; it then counts as just used."""
+        """The value of a key, or None; marks it as just used."""
         with self._lock:
             if key not in self._entries:
                 return None
@@ -62,7 +62,7 @@ class LRU(Generic[K, V]):
 
         Args:
             key: of the value.
-            make: makes it, without the lock, so that nobody else waits for it; if it raises, nothing is kept.
+            make: makes it, outside the lock, so that no other thread waits; if it raises, nothing is kept.
             size_of: the size of a value; 1 by default.
         """
         found = self.get(key)

@@ -1,7 +1,7 @@
 """Choices that are measured once on this machine and kept on disk.
 
-Another batch shape or another way to differentiate rounds differently: a choice that was made stays, so that a figure
-made twice is the same figure.
+Another batch shape or method of differentiation rounds differently: a choice is kept, so that a figure made twice is
+the same figure.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ logger = logging.getLogger(__name__)
 
 
 class MeasuredChoices:
-    """A JSON file of choices by name; a file that is damaged or cannot be written only means measuring again.
+    """A JSON file of choices by name; if it is damaged or cannot be written, choices are measured again.
 
     Args:
         name: of the file in the cache folder.
-        path: the file, where it lies elsewhere.
+        path: another place for the file.
     """
 
     def __init__(self, name: str, path: Path | None = None) -> None:

@@ -1,7 +1,7 @@
-"""What an analysis costs: images put forward and backward through a classifier, and seconds, counted in one place.
+"""What an analysis costs: forward and backward passes, in images, and seconds, counted in one place.
 
-Whatever runs a network calls `count_passes`. An analysis is decorated with `counted` and puts its account into its
-result with `**spent()`; the analysis that calls it is charged for it, too. Each thread counts for itself.
+Code that runs a network calls `count_passes`. An analysis is decorated with `counted` and puts its cost into its result
+with `**spent()`; the cost also counts for the analysis that calls it. Each thread counts separately.
 """
 
 from __future__ import annotations
@@ -21,26 +21,26 @@ _local = threading.local()
 
 @dataclass
 class Cost:
-    """An account: what was put through classifiers since it was opened."""
+    """The passes through classifiers since `begin`."""
 
-    begin: float = field(default_factory=time.perf_counter)  # in seconds of the clock
+    begin: float = field(default_factory=time.perf_counter)  # clock, in seconds
     forwards: int = 0  # images
     gradients: int = 0  # images
     products: int = 0  # of a second derivative with a direction
 
     def so_far(self, *, products: bool = False) -> dict[str, Any]:
-        """The fields of a `Result` that say what it cost; `products` too where the result has that field."""
+        """The cost fields of a `Result`; with `products` where the result has that field."""
         fields = {"forwards": self.forwards, "gradients": self.gradients, "seconds": time.perf_counter() - self.begin}
         return fields | ({"products": self.products} if products else {})
 
 
 def count_passes(*, forwards: int = 0, gradients: int = 0, products: int = 0) -> None:
-    """Add to the account of the analysis that runs in this thread, if one does.
+    """Add to the cost of the analysis that runs in this thread, if there is one.
 
     Args:
-        forwards: images put forward.
-        gradients: images put backward.
-        products: of a second derivative with a direction.
+        forwards: images of forward passes.
+        gradients: images of backward passes.
+        products: products of a second derivative with a direction.
     """
     if costs := _costs():
         costs[-1].forwards += forwards
@@ -50,7 +50,7 @@ def count_passes(*, forwards: int = 0, gradients: int = 0, products: int = 0) ->
 
 @contextmanager
 def counting() -> Iterator[Cost]:
-    """Open an account for what runs inside; the one around it does not grow."""
+    """Count the passes of the block separately; they are not added to the surrounding count."""
     costs = _costs()
     costs.append(Cost())
     try:
@@ -60,13 +60,13 @@ def counting() -> Iterator[Cost]:
 
 
 def counted(analysis: Callable[P, R]) -> Callable[P, R]:
-    """Decorate an analysis: it begins with an empty account, and its caller is charged for it.
+    """Decorate an analysis: its cost is counted from zero, and added to its caller's.
 
     Args:
         analysis: a function.
 
     Returns:
-        The same function, inside of which `count_passes` and `spent` are about this call.
+        The same function; `count_passes` and `spent` inside it refer to this call.
     """
 
     @wraps(analysis)
@@ -80,7 +80,7 @@ def counted(analysis: Callable[P, R]) -> Callable[P, R]:
 
 
 def spent(*, products: bool = False) -> dict[str, Any]:
-    """The fields of a `Result` that say what the innermost `counted` analysis in this thread has cost so far.
+    """The cost fields of a `Result`: what the innermost `counted` analysis in this thread has cost so far.
 
     Args:
         products: whether the result has that field.
@@ -89,15 +89,15 @@ def spent(*, products: bool = False) -> dict[str, Any]:
 
 
 def charge(cost: Cost) -> None:
-    """Add what another account holds, such as that of a value that is kept: a result says the same whether it was kept.
+    """Add a cost that was counted before, such as that of a cached value, which then costs the same each time.
 
     Args:
-        cost: closed, or of another call.
+        cost: the passes to add.
     """
     count_passes(forwards=cost.forwards, gradients=cost.gradients, products=cost.products)
 
 
 def _costs() -> list[Cost]:
-    """The accounts of the analyses that run in this thread, the innermost last."""
+    """The costs of the analyses that run in this thread, the innermost last."""
     costs: list[Cost] = _local.__dict__.setdefault("costs", [])
     return costs

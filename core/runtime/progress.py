@@ -1,4 +1,4 @@
-"""Progress of a computation, and how it is paused or cancelled."""
+"""Progress of a computation, and how to pause or cancel it."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from core.result import Result
 
 
 class Cancelled(BaseException):
-    """Raised inside an analysis when nobody waits for it any more; no `except Exception` swallows it."""
+    """Raised inside an analysis when its result is no longer wanted; `except Exception` does not catch it."""
 
 
 @runtime_checkable
 class OnProgress(Protocol):
-    """Called once per chunk of work with the fraction done and, now and then, a coarser result to show meanwhile."""
+    """Called once per chunk of work with the fraction done and, at times, a coarser result to show meanwhile."""
 
     def __call__(self, fraction: float, partial: Result | None = None) -> None:
-        """Report `fraction` (0..1) and, where there is one, a coarser result; may raise `Cancelled`."""
+        """Report the fraction done (0 to 1) and a coarser result, if there is one; may raise `Cancelled`."""
 
 
 def silent(fraction: float, partial: Result | None = None) -> None:
@@ -29,9 +29,9 @@ def silent(fraction: float, partial: Result | None = None) -> None:
 def part_of(
     on_progress: Callable[..., object], start: float, end: float, shown: Callable[[Any], Result | None] | None = None
 ) -> OnProgress:
-    """The progress report of a part of the work, which lies between the fractions `start` and `end` of the whole.
+    """The progress callback of a part of the work, from the fraction `start` to `end` of the whole.
 
-    A coarser result of the part is reported as what `shown` makes of it; without `shown`, none is reported.
+    `shown` converts a coarser result of the part into one to report; without it, none is reported.
     """
 
     def tell(fraction: float, partial: Result | None = None) -> None:
@@ -51,7 +51,7 @@ _here = threading.local()
 def before_each_batch(call: Callable[[], None]) -> Iterator[None]:
     """Call `call` in this thread before every forward pass of a classifier.
 
-    It may wait, or raise `Cancelled`, also where an analysis has no progress to report.
+    It may wait, or raise `Cancelled`, even in an analysis that reports no progress.
     """
     before = getattr(_here, "call", None)
     _here.call = call

@@ -1,11 +1,11 @@
-"""A process of its own for every file from outside: with limits of memory, time and output, and nothing shared.
+"""A process of its own for every file from outside, with limits on memory, time and output, and nothing shared.
 
-Readers of files that anybody may have made run here: a bomb, an endless loop or a crash of a decoder ends that process
-and not the program. `isolated` starts it, hands a function its arguments, passes progress on, and returns plain
-values and arrays, never pickles. Where the system has limits (Linux, macOS) the child sets them for itself; a watchdog
-in the parent looks at resident memory and time everywhere.
+Readers of untrusted files run here: a bomb, an endless loop or a crash of a decoder ends that process and not the
+program. `isolated` starts it, passes arguments and progress, and returns plain values and arrays, never pickles. Where
+the system has limits (Linux, macOS) the child sets them for itself; everywhere a watchdog in the parent checks resident
+memory and time.
 
-The child imports the named module alone. Readers must not import torch, so that it is there in a tenth of a second.
+The child imports only the named module. Readers must not import torch, so that the child starts in a tenth of a second.
 """
 
 from __future__ import annotations
@@ -33,17 +33,17 @@ from typing import IO, Any
 from core import errors
 
 CHECKOUT = Path(__file__).resolve().parents[2]
-MEMORY = "BOUNDARY_ATLAS_READ_MEMORY"  # MB, the most that one file from outside may take while it is read
-SECONDS = "BOUNDARY_ATLAS_READ_SECONDS"  # of processor time, the most that one file from outside may take
+MEMORY = "BOUNDARY_ATLAS_READ_MEMORY"  # most MB for reading one file from outside
+SECONDS = "BOUNDARY_ATLAS_READ_SECONDS"  # most seconds of processor time for reading one file from outside
 TOGETHER = 4  # files from outside that are read at the same time; others wait
 
 logger = logging.getLogger(__name__)
 
-_TICK = 0.05  # seconds between two looks at a child
+_TICK = 0.05  # seconds between two checks of a child
 _CHUNK = 1 << 20
-_STDERR_BYTES = 10_000  # of what a child says about its own end, for the log
+_STDERR_BYTES = 10_000  # of a child's error output, for the log
 _LENGTH = struct.Struct("<Q")
-_MOST_HEADER = 256 << 20  # bytes of a value's structure, arrays apart
+_MOST_HEADER = 256 << 20  # bytes of a value's structure, without arrays
 
 
 @dataclass(frozen=True)
@@ -51,9 +51,9 @@ class Limits:
     """What reading one file may take.
 
     Attributes:
-        memory: bytes, above what the reader itself takes.
-        seconds: of processor time; of the clock four times as long and ten seconds more, since a machine may be busy.
-        output: bytes that come back.
+        memory: bytes, besides what the reader itself takes.
+        seconds: of processor time; of the clock four times as many and ten more, since a machine may be busy.
+        output: bytes returned.
     """
 
     memory: int
@@ -62,16 +62,16 @@ class Limits:
 
     @classmethod
     def of(cls, size: int, *, memory: int = 512 << 20, output: int = 64 << 20) -> Limits:
-        """What is reasonable for a file of this size, and no more than this machine's settings allow.
+        """Reasonable limits for a file of this size, within this machine's settings.
 
         Args:
             size: of the file, in bytes.
             memory: bytes it may take.
-            output: bytes that come back.
+            output: bytes returned.
 
         Returns:
-            The limits; 10 s and a second for every 10 MB, where the settings (`BOUNDARY_ATLAS_READ_MEMORY` in MB,
-            `BOUNDARY_ATLAS_READ_SECONDS`) allow that.
+            The limits: 10 s and a second for every 10 MB, within the settings `BOUNDARY_ATLAS_READ_MEMORY` (MB) and
+            `BOUNDARY_ATLAS_READ_SECONDS`.
         """
         most_memory, most_seconds = _setting(MEMORY, 8192) << 20, float(_setting(SECONDS, 600))
         return cls(min(memory, most_memory), min(10 + size / 10e6, most_seconds), output)
@@ -93,19 +93,19 @@ def isolated(
     Args:
         function: `module:function` of `core`; the function takes `progress`, to be called with the fraction done, and
             the arguments.
-        name: what to call the file in a sentence.
-        limits: what it may take; past one of them it is ended.
-        refusal: the error to raise where a limit is passed, or the reader fails in a way that nobody foresaw.
-        on_progress: called every 50 ms with the fraction done; what it raises ends the reader.
-        files: descriptors that the reader has too; `by_descriptor` gives their paths.
+        name: name of the file in error messages.
+        limits: past one of them the reader is ended.
+        refusal: the error to raise where a limit is passed, or the reader fails unexpectedly.
+        on_progress: called every 50 ms with the fraction done; an exception from it ends the reader.
+        files: descriptors to pass to the reader; `by_descriptor` gives their paths.
         **arguments: plain values, bytes, paths and NumPy arrays, by name.
 
     Returns:
         What the function returns: plain values, bytes and NumPy arrays in lists, tuples and dicts.
 
     Raises:
-        ValueError: of the kind `refusal`, and what the reader raises of `core.errors`.
-        BaseException: what `on_progress` raises.
+        ValueError: of the type `refusal`, or an error of `core.errors` from the reader.
+        BaseException: from `on_progress`.
     """
     request = {"function": function, "arguments": arguments, "limits": [limits.memory, limits.seconds]}
     pieces: list[Any] = []
@@ -127,12 +127,12 @@ def isolated(
             child.kill()
             child.wait()
             for stream in (child.stdin, child.stdout, child.stderr):
-                with suppress(OSError):  # what was not yet written to a child that is gone
+                with suppress(OSError):  # unwritten bytes for a child that is gone
                     stream.close()  # type: ignore[union-attr]
 
 
 def by_descriptor(file: int, path: Path) -> str:
-    """A path that leads to an open file, whatever lies at its own path by now; that one where there is no such way."""
+    """A path of an open file that stays valid if its own path is replaced; its own where the system has none."""
     place = f"/dev/fd/{file}"
     return place if os.name == "posix" and os.path.exists(place) else str(path.absolute())  # noqa: PTH110
 
@@ -149,7 +149,7 @@ def _slots() -> threading.BoundedSemaphore:
 
 @contextmanager
 def _slot(on_progress: Callable[[float], None]) -> Iterator[None]:
-    """Wait for a place among the readers that run at the same time."""
+    """Wait for a free slot among the concurrent readers."""
     while not _slots().acquire(timeout=_TICK):
         on_progress(0.0)
     try:
@@ -168,11 +168,11 @@ def _environment() -> dict[str, str]:
 
 
 class _PastLimitError(Exception):
-    """A child has passed a limit; says which."""
+    """A child has passed a limit; the message says which."""
 
 
 class _Watch:
-    """What a child has sent, read in pieces of exact length while it is watched."""
+    """The output of a child, read in pieces of exact length while its time and memory are checked."""
 
     def __init__(self, child: subprocess.Popen[bytes], limits: Limits, tick: Callable[[], None]) -> None:
         self._child = child
@@ -195,8 +195,8 @@ class _Watch:
         """Fill memory with the next bytes.
 
         Raises:
-            EOFError: if the child has ended before.
-            _PastLimitError: if it is slow, or large.
+            EOFError: if the child has ended.
+            _PastLimitError: if it takes too much time or memory.
         """
         at = 0
         while at < len(target):
@@ -220,7 +220,7 @@ class _Watch:
         """The next bytes, which count as output.
 
         Raises:
-            _PastLimitError: if they are more than may come.
+            _PastLimitError: if they exceed the limit on output.
         """
         self.spend(count)
         taken = bytearray(count)
@@ -244,11 +244,11 @@ class _Watch:
             raise _PastLimitError(f"takes more memory than {_megabytes(self._limits.memory)}")
 
 
-_OWN_MEMORY = 192 << 20  # resident, of Python with NumPy, Pillow, pypdf and onnx
+_OWN_MEMORY = 192 << 20  # resident bytes of Python with NumPy, Pillow, pypdf and onnx
 
 
 def resident(process: int) -> int:
-    """Resident memory of a process in bytes; 0 where it is gone, or the system does not tell."""
+    """Resident memory of a process in bytes; 0 where it has ended, or the system does not say."""
     try:
         if sys.platform == "linux":
             pages = Path(f"/proc/{process}/statm").read_bytes().split()[1]
@@ -312,11 +312,11 @@ def _past(name: str, what: str, limits: Limits) -> str:
 def _ended(
     child: subprocess.Popen[bytes], name: str, limits: Limits, refusal: type[ValueError], output: bytes
 ) -> ValueError:
-    """Why a child ended without a word: the system ended it at a limit, or its decoder crashed."""
+    """Why a child ended without an answer: the system ended it at a limit, or its decoder crashed."""
     with suppress(subprocess.TimeoutExpired):
         child.wait(5)
     code = child.returncode
-    if code in (-24, -9):  # SIGXCPU and SIGKILL: of the limit on processor time, or of a system without memory
+    if code in (-24, -9):  # SIGXCPU, SIGKILL: the limit on processor time, or a system out of memory
         what = f"takes longer than {limits.seconds:.0f} s" if code == -24 else "was ended by the system"
         return refusal(_past(name, what, limits))
     return _unforeseen(name, f"the reader ended with status {code}", output.decode("utf-8", "replace"), refusal)
@@ -344,17 +344,17 @@ def _listen(stream: IO[bytes] | None, output: list[bytes]) -> None:
 
 def _send(stream: IO[bytes] | None, head: bytes, pieces: list[Any]) -> None:
     assert stream is not None
-    with suppress(OSError, ValueError):  # a child that has ended tells it in its own way
+    with suppress(OSError, ValueError):  # the child has ended, which the reading side reports
         stream.write(head)
         for piece in pieces:
             stream.write(piece)
         stream.flush()
 
 
-# -- values on their way ----------------------------------------------------------------------------------------------
+# -- encoding of values -----------------------------------------------------------------------------------------------
 #
 # A value is the length of a JSON text, that text, and the bytes of its arrays one after the other. Containers are
-# tagged in the text, so that no key of a stranger's can be taken for a tag.
+# tagged in the text, so that no key from a file can be taken for a tag.
 
 
 def _encoded(value: Any, pieces: list[Any]) -> bytes:
@@ -369,7 +369,7 @@ def _tagged(value: Any, pieces: list[Any]) -> Any:
         case float():
             return value if math.isfinite(value) else ["f", repr(value)]
         case Path():
-            return str(value.absolute())  # a child starts elsewhere
+            return str(value.absolute())  # a child has another working directory
         case bytes():
             pieces.append(value)
             return ["b", len(value)]
@@ -422,7 +422,7 @@ def _untagged(tagged: Any, source: _Watch | _Stdin) -> Any:
 
 
 class _Stdin:
-    """The request, from the parent, who is trusted."""
+    """The request, from the parent, which is trusted."""
 
     def take(self, count: int) -> bytes:
         taken = sys.stdin.buffer.read(count)
@@ -431,7 +431,7 @@ class _Stdin:
         return taken
 
     def spend(self, count: int) -> None:
-        """Nothing: the parent has counted."""
+        """Do nothing: requests are not limited."""
 
     def fill(self, target: memoryview) -> None:
         target[:] = self.take(len(target))
@@ -440,7 +440,7 @@ class _Stdin:
 def _child() -> None:
     """Answer one request."""
     output = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # what a library prints is no answer
+    os.dup2(2, 1)  # what a library prints goes to standard error
 
     def answer(kind: bytes, value: Any) -> None:
         pieces: list[Any] = []
@@ -457,7 +457,7 @@ def _child() -> None:
     module, _, function = request["function"].partition(":")
     try:
         reader = importlib.import_module(module)
-        getattr(reader, "prepare", lambda: None)()  # what it imports only when it is asked
+        getattr(reader, "prepare", lambda: None)()  # imports that the reader makes on demand
         read = getattr(reader, function)
         _limit(*request["limits"])
         answer(b"R", read(progress=progress, **request["arguments"]))
@@ -472,7 +472,7 @@ def _child() -> None:
 
 
 def _limit(memory: int, seconds: float) -> None:
-    """Have the system end this process, or refuse it memory, past these limits; no limit where it has none."""
+    """Have the system end this process, or refuse it memory, past these limits, where it supports that."""
     try:
         import resource
     except ImportError:  # Windows: the parent watches

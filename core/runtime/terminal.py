@@ -1,4 +1,4 @@
-"""What a command prints at a terminal: errors, the files it wrote, its progress; nothing moves the cursor."""
+"""What a command prints on a terminal: errors, the files it wrote, its progress."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from core.wording import plain
 
 
 def take_every_word() -> None:
-    """Let signs that the terminal lacks be written as escapes, and not be an error."""
+    """Print characters that the terminal lacks as escapes instead of raising an error."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
 
 
 def stop_writing() -> None:
-    """Write no more to a reader that has gone, so that Python does not complain when it ends."""
+    """Discard further output after its reader is gone, so that Python reports no error when it ends."""
     with suppress(OSError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
@@ -32,7 +32,7 @@ def tell(sentence: str, error: BaseException | None = None) -> None:
 
     Args:
         sentence: what went wrong.
-        error: whose traceback is printed before it, if any.
+        error: an error whose traceback is printed first.
     """
     if error is not None:
         traceback.print_exception(error)
@@ -45,12 +45,12 @@ def warn(sentence: str) -> None:
 
 
 def tell_error(error: BaseException, debug: bool, about: str = "") -> None:
-    """Print an error in one line, and how to see more of one that nobody foresaw.
+    """Print an error in one line; for an unexpected one, also how to see its traceback.
 
     Args:
-        error: that was raised.
+        error: the error that was raised.
         debug: whether to print its traceback.
-        about: what it is about, before the sentence.
+        about: a prefix of the sentence.
     """
     more = "" if debug or foreseen(error) else "; add --debug for the traceback"
     tell(f"{about}{user_message(error)}{more}", error if debug else None)
@@ -74,7 +74,7 @@ class Bar:
         self.clear()
 
     def clear(self) -> None:
-        """Take the line away, so that something can be printed in its place."""
+        """Erase the line, so that something else can be printed."""
         if self._shown:
             sys.stderr.write("\r\033[K")
             sys.stderr.flush()

@@ -9,13 +9,13 @@ BLAS_SPINS = "17"  # 2^17 ticks of the processor, as long
 
 
 def wait_briefly() -> None:
-    """Between two operations threads stay awake for a moment, then leave the processor to others.
+    """Let idle threads spin for a moment between two operations, then sleep.
 
-    A network for small images has operations of 10 to 100 microseconds. Threads that sleep at once, which the policy
-    PASSIVE says, have to be woken for each of them: a gradient of the demo models took two to three times as long.
-    Threads that spin on for milliseconds, the default, starve the pages and other processes of a busy machine: after
-    an eigenvalue problem SciPy's threads spin so long that torch's next work takes twice as long. What is set in the
-    environment already stays.
+    A network for small images has operations of 10 to 100 microseconds. Threads that sleep at once, as the policy
+    PASSIVE says, must be woken for each of them: a gradient of the demo models took two to three times as long.
+    Threads that spin for milliseconds, the default, starve the pages and other processes of a busy machine: after an
+    eigenvalue problem SciPy's threads spin so long that torch's next work takes twice as long. Settings already in the
+    environment are kept.
 
     References: OpenMP 5.2, section 21.1.9; GOMP_SPINCOUNT in the manual of GNU libgomp; OPENBLAS_THREAD_TIMEOUT in
     OpenBLAS' list of runtime variables. Other runtimes follow the policy alone.

@@ -1,1 +1,1 @@
-"""One line of text and what it names, with its options: models and images."""
+"""Sources: models and image sets named by one line of text, with options."""

@@ -1,17 +1,17 @@
-"""Sources of images: one line of text that says which set, for links and recipes as for the command line.
+"""Sources of images: one line of text that names a set, for links, recipes and the command line.
 
     demo:photos, demo:photos@224                a demo set, as it is or at another size
     path/to/pictures                            a picture, a zip, a folder (its subfolders are classes), an NPZ or NPY
     torchvision:CIFAR10?root=data&split=test    a data set of torchvision that is on disk; nothing is downloaded
-    upload:DIGEST                               an uploaded file, known by the SHA-256 of its bytes
+    upload:DIGEST                               an uploaded file, named by the SHA-256 of its bytes
 
-After `?` come options, `name=value`, joined by `&`; values are percent-encoded where they hold other signs:
+After `?` come options, `name=value`, joined by `&`; other characters in values are percent-encoded:
 
-    size=224 or 224x160           height and width in pixels that every picture is brought to
-    fit=crop                      its middle, cut to the sides' ratio, then resized; `stretch`: all of it, resized
-    channels=3                    1: colours become grey; 3: grey becomes three equal channels
-    classes=cat/dog               the order of the classes, as the model counts them; else alphabetical
-    labels=none                   the classes are other ones than the model's: leave them out
+    size=224 or 224x160           height and width of every picture, in pixels
+    fit=crop                      crop the middle to the sides' ratio, then resize; `stretch`: resize all of it
+    channels=3                    1: convert colours to grey; 3: repeat grey in three channels
+    classes=cat/dog               the order of the classes, as the model numbers them; else alphabetical
+    labels=none                   leave out the classes, which are not the model's
     most=500                      that many pictures, spread evenly over the set; of pairs, that many pairs
     root=data, split=test         folder and part of a data set of torchvision
 """
@@ -34,18 +34,18 @@ KINDS = ("demo", "torchvision", "upload")
 OPTIONS = ("size", "fit", "channels", "classes", "labels", "most", "root", "split")
 
 _LARGEST = 4096  # pixels per side
-MOST_PICTURES = 200_000  # of one set; three times those of the largest parts of MNIST and CIFAR
+MOST_PICTURES = 200_000  # of one set; three times the largest parts of MNIST and CIFAR
 
 
 @dataclass(frozen=True)
 class Fit:
-    """What every picture is brought to.
+    """Size and channels that every picture is converted to.
 
     Attributes:
-        height: in pixels; None with `width`: as it is.
+        height: in pixels; None: unchanged, and so is `width`.
         width: in pixels.
-        how: what happens where the sides' ratio differs.
-        channels: 1 or 3; None: one where every picture is grey, else three.
+        how: what to do where the sides' ratio differs.
+        channels: 1 or 3; None: one if every picture is grey, else three.
     """
 
     height: int | None = None
@@ -67,7 +67,7 @@ class Fit:
 
 @dataclass(frozen=True)
 class ImageSource(NamedSource):
-    """What a line of text says about a set of images.
+    """A parsed line of text that names a set of images.
 
     >>> ImageSource("upload", "ab12", {"size": "32", "classes": "big cat/dog"}).text()
     'upload:ab12?size=32&classes=big%20cat/dog'
@@ -85,17 +85,17 @@ class ImageSource(NamedSource):
         """
         place, options = split_options(str(text))
         made = cls(*split_kind(place, KINDS), read_options(options, OPTIONS, ImageError))
-        made.fit  # noqa: B018 - to find what is out of range now, not when it is used
+        made.fit  # noqa: B018 - raises for values out of range now, not on first use
         made.most  # noqa: B018
         made.classes  # noqa: B018
         return made
 
     @property
     def fit(self) -> Fit:
-        """What every picture is brought to.
+        """Size and channels that every picture is converted to.
 
         Raises:
-            ImageError: if a size, a way to fit or a number of channels is none.
+            ImageError: if the size, the fit or the channels are not valid.
         """
         how = next((each for each in get_args(How) if each == self.options.get("fit", "crop")), None)
         channels = self.options.get("channels")
@@ -111,10 +111,10 @@ class ImageSource(NamedSource):
 
     @property
     def most(self) -> int | None:
-        """How many pictures at most; None: all.
+        """The most pictures to take; None: all.
 
         Raises:
-            ImageError: if it is no such number.
+            ImageError: if it is not a positive number.
         """
         most = self.options.get("most")
         if most is not None and not _number(most, 10**7):
@@ -123,10 +123,10 @@ class ImageSource(NamedSource):
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """The order of the classes; empty where it is alphabetical.
+        """The classes in their order; empty where it is alphabetical.
 
         Raises:
-            ImageError: if a name comes twice, or they are too many.
+            ImageError: if a name comes twice, or there are too many.
         """
         names = tuple(filter(None, self.options.get("classes", "").split("/")))
         if len(set(names)) != len(names) or len(names) > MOST_CLASSES:
@@ -139,33 +139,33 @@ class ImageSource(NamedSource):
         return self.options.get("labels") != "none"
 
     def changed(self, **options: str | None) -> ImageSource:
-        """The source with other options; None takes one away."""
+        """The source with other options; None removes one."""
         merged = {**self.options, **options}
         kept = {name: value for name in OPTIONS if (value := merged.get(name)) is not None}
         return replace(self, options=kept)
 
 
 def _number(text: str, most: int) -> int:
-    """A whole number from 1 on; 0 where it is none."""
+    """The number from 1 to `most` that a text is; else 0."""
     return int(text) if text.isascii() and text.isdecimal() and len(text) < 9 and int(text) <= most else 0
 
 
 def rows_of(count: int, most: int | None, name: str) -> list[int]:
-    """The rows of as many pictures as are asked for, spread evenly.
+    """The rows of the pictures to take, spread evenly over the set.
 
     >>> rows_of(5, 3, "a.npz")
     [0, 2, 4]
 
     Args:
-        count: how many there are.
-        most: how many are asked for; None: all.
+        count: pictures of the set.
+        most: pictures to take; None: all.
         name: of the set.
 
     Returns:
         The rows, in order, each once.
 
     Raises:
-        ImageError: if they are too many.
+        ImageError: if there are too many.
     """
     taken = min(count, most or count)
     if taken > MOST_PICTURES:

@@ -1,10 +1,11 @@
-"""One line of text that names a model or images: its kind, its place, and its options, read and written.
+"""Parse and write one line of text that names a model or images: its kind, place and options.
 
 `net.pt?arch=torchvision:resnet18&size=64` is a file with two options.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,17 +13,17 @@ from urllib.parse import quote, unquote
 
 UploadFinder = Callable[[str], Sequence[Path]]  # the files of an upload, by its digest
 
-_SAFE = "/:.-_+"  # signs that a value keeps; commas go, since a link joins its models with them
+_SAFE = "/:.-_+"  # characters of a value that are not encoded; commas are, since a link joins its models with them
 
 
 @dataclass(frozen=True)
 class NamedSource:
-    """What a line of text says about a model or a set of images.
+    """A parsed line of text that names a model or a set of images.
 
     Attributes:
         kind: one of the known kinds, or "file".
         place: what follows the kind: a name, a path, a digest.
-        options: by name, decoded.
+        options: values by name, decoded.
     """
 
     kind: str
@@ -37,7 +38,7 @@ class NamedSource:
 
 
 def split_options(text: str) -> tuple[str, str]:
-    """A source without its options, and these; the path of an existing file may hold a question mark itself.
+    """A source without its options, and the options; the path of an existing file may contain a question mark.
 
     >>> split_options("net.pt?size=64"), split_options("what?.png")
     (('net.pt', 'size=64'), ('what?.png', ''))
@@ -47,7 +48,7 @@ def split_options(text: str) -> tuple[str, str]:
 
 
 def split_kind(text: str, kinds: Sequence[str]) -> tuple[str, str]:
-    """The kind of a source without its options, "file" where it has none of these, and what follows it."""
+    """The kind of a source without options ("file" where it starts with none of `kinds`), and what follows it."""
     kind, colon, place = text.partition(":")
     return (kind, place) if colon and kind in kinds else ("file", text)
 
@@ -60,8 +61,8 @@ def read_options(text: str, allowed: Sequence[str], refusal: type[ValueError]) -
 
     Args:
         text: what follows the question mark.
-        allowed: the names that there are.
-        refusal: raised with one sentence if an option is unknown, given twice or empty.
+        allowed: the known names.
+        refusal: the error to raise if an option is unknown, given twice or empty.
     """
     options: dict[str, str] = {}
     for pair in filter(None, text.split("&")):
@@ -75,8 +76,5 @@ def read_options(text: str, allowed: Sequence[str], refusal: type[ValueError]) -
 
 
 def is_there(text: str) -> bool:
-    """Whether a text is the path of a file or folder, whose name may hold a question mark."""
-    try:
-        return Path(text).exists()
-    except (OSError, ValueError):  # a name too long, or with a zero byte
-        return False
+    """Whether a text is the path of an existing file or folder."""
+    return os.path.exists(text)  # noqa: PTH110 - `Path` raises for a name that is too long

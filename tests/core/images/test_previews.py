@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from core.images.files import FRAME, preview
+from core.images.previews import FRAME, preview
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.float32])
