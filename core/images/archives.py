@@ -377,11 +377,6 @@ def _read(
 
 
 def _header(file: io.BufferedIOBase | IO[bytes], size: int, name: str) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
-    """Shape, order and dtype of an array.
-
-    Raises:
-        ImageError: if they are damaged, or claim objects or more than the file holds.
-    """
     from numpy.lib import format as npy
 
     try:

@@ -194,11 +194,6 @@ class _Wanted:
             self._found.setdefault(each.name.lower(), []).append(each)
 
     def first(self, names: Sequence[str]) -> Stored | None:
-        """The first array of these names.
-
-        Raises:
-            ImageError: if there are two.
-        """
         same = next((self._found[name] for name in names if name in self._found), [])
         if len(same) > 1:
             both = " and ".join(each.name[:20] for each in same)
@@ -394,11 +389,6 @@ def _numbers_or_words(texts: np.ndarray, name: str) -> np.ndarray:
 
 
 def _one_hot(values: np.ndarray, name: str) -> np.ndarray:
-    """The class of each one-hot row, -1 for a row of zeros.
-
-    Raises:
-        ImageError: if a row has several ones, or other numbers.
-    """
     ones = values == 1
     if (ones.sum(1) > 1).any() or not (ones | (values == 0)).all():
         raise ImageError(

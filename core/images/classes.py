@@ -207,6 +207,5 @@ def numbered(labels: Sequence[str], own: Sequence[str], source: ImageSource) -> 
 
 
 def _sort_key(word: str) -> tuple[float, str]:
-    """Order of classes: numbers by value, then words alphabetically."""
     number = number_in(word)
     return (float("inf") if number is None else number), word

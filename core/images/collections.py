@@ -110,7 +110,6 @@ def gather(
 def _read(
     path: Path, source: ImageSource, fit: Fit, most_values: int, on_progress: Callable[[float], None]
 ) -> Collected:
-    """A file or folder, read in a process of its own."""
     pictures, labels, class_names, partners, notes, refused, left = isolated(
         "core.images.reading:read_set",
         name=short_name(path.name),
@@ -169,11 +168,6 @@ def _limits(path: Path, memory: int, output: int) -> Limits:
 
 
 def _place(source: ImageSource, uploads: UploadFinder | None) -> Path:
-    """The file or folder of a source.
-
-    Raises:
-        ImageError: if there is none, or it is an upload that is not here.
-    """
     if source.kind == "upload":
         files = () if uploads is None else uploads(source.place)
         if len(files) != 1:

@@ -315,7 +315,7 @@ def _upright(image: Image.Image, short: str) -> tuple[np.ndarray, str, list[str]
     """
     done = []
     raw = _raw_mode(image)  # loading the image drops it
-    _check_numbers(image, raw, short)
+    _check_levels(image, raw, short)
     clear = image.info.get("transparency")
     if raw in _SPREAD and isinstance(clear, int):
         image.info["transparency"] = clear % (255 // _SPREAD[raw] + 1) * _SPREAD[raw]
@@ -361,12 +361,7 @@ def _upright(image: Image.Image, short: str) -> tuple[np.ndarray, str, list[str]
     return np.asarray(whole if whole.mode == wanted else whole.convert(wanted)), words, [*done, *made]
 
 
-def _check_numbers(image: Image.Image, raw: str, short: str) -> None:
-    """Check that it is known which numbers of a file are black, white and transparent.
-
-    Raises:
-        ImageError: if it is not.
-    """
+def _check_levels(image: Image.Image, raw: str, short: str) -> None:
     if image.format == "TIFF" and 2 in image.tag_v2.get(339, ()):  # type: ignore[attr-defined]
         bits = max(image.tag_v2.get(258, (1,)))  # type: ignore[attr-defined]
         raise ImageError(
@@ -424,7 +419,6 @@ _WORDS = {
 
 
 def _fitted(values: np.ndarray, came: str, done: list[str], fit: Fit, stored: int) -> Picture:
-    """Crop, resize and convert the channels."""
     height, width = values.shape[:2]
     box = (0.0, 0.0, float(width), float(height))
     target = (fit.height or height, fit.width or width)

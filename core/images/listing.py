@@ -245,7 +245,6 @@ def _listed(
 
 
 def _not_used(name: str) -> str:
-    """A sentence on why a file that is neither a picture nor a table is left out."""
     if ending_of(name) in (*ARCHIVES, *ARRAYS):
         return f"expected pictures, {short_name(name)} is an archive among them; use it alone, or unpack it"
     return not_read(name)

@@ -89,7 +89,6 @@ def _last(name: str) -> tuple[str, str]:
 
 
 def _stem(path: str) -> str:
-    """A path without its ending."""
     ending = ending_of(path)
     return path[: -len(ending)] if ending else path
 

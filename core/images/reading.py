@@ -144,7 +144,6 @@ def _check_size(name: str, row: int, count: int, values: int, most_values: int, 
 
 
 def _none_left(name: str, found: Listed, refused: Sequence[Refused]) -> str:
-    """A sentence on why there is no usable picture."""
     if len(refused) == 1:
         return refused[0].reason
     if not refused:
@@ -153,7 +152,6 @@ def _none_left(name: str, found: Listed, refused: Sequence[Refused]) -> str:
 
 
 def _further_frames(notes: Sequence[Note]) -> list[Refused]:
-    """Sentences about files of which only the first frame is used."""
     names = [note.name for note in notes if FIRST in note.done]
     found = [
         Refused(

@@ -204,7 +204,6 @@ _AS_PICTURES = (
 
 
 def _read(tables: Sequence[Entry]) -> tuple[list[tuple[str, list[list[str]]]], list[Refused]]:
-    """The rows of each table with its name, and the tables that cannot be read."""
     found, refused = [], []
     size = cells = 0
     for table in sorted(tables, key=lambda each: (_preferred(each.name), each.name)):
@@ -222,7 +221,6 @@ def _read(tables: Sequence[Entry]) -> tuple[list[tuple[str, list[list[str]]]], l
 
 
 def _is_legend(name: str) -> bool:
-    """Whether the name of a table says that it lists names of classes."""
     return _stem_of(name) in _LEGENDS
 
 
@@ -281,11 +279,6 @@ def _stem_of(name: str) -> str:
 
 
 def _together(labels: Sequence[str], others: Sequence[str], name: str) -> list[str]:
-    """The classes of two tables together.
-
-    Raises:
-        ImageError: if they contradict each other.
-    """
     pairs = list(zip(labels, others, strict=True))
     unlike = sum(bool(mine and theirs) and mine != theirs for mine, theirs in pairs)
     if unlike:

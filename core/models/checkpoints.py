@@ -193,11 +193,6 @@ def _fill(path: Path, facts: Mapping[str, Any], weights: Mapping[str, Tensor]) -
 
 
 def _check_arguments(arguments: Mapping[str, Any], tensors: int) -> None:
-    """Check that an architecture has no more parts than there are tensors, since building takes time for each.
-
-    Raises:
-        ValueError: if it has more.
-    """
     depth = arguments.get("depth", 0)
     parts = [len(value) for value in arguments.values() if isinstance(value, list)]
     if max([depth if isinstance(depth, int) else 0, *parts]) > tensors:

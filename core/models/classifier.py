@@ -247,7 +247,6 @@ class Classifier:
 
 
 def _frozen_copy(module: nn.Module) -> nn.Module:
-    """A deep copy in eval mode, without parameter gradients and without in-place layers."""
     frozen = copy.deepcopy(module).eval().requires_grad_(False)
     for part in frozen.modules():
         if getattr(part, "inplace", False) is True:
@@ -310,7 +309,6 @@ _LIBRARIES = ("torch.", "torchvision.", "timm.")  # classes that are identified 
 
 
 def _hash_module(digest: hashlib._Hash, module: nn.Module) -> None:
-    """Hash every module with its class and plain attributes, then every parameter and buffer, persistent or not."""
     for name, part in module.named_modules():
         digest.update(f"module {name}\0".encode())
         _hash_class(digest, type(part))
@@ -345,11 +343,6 @@ def _source(thing: Any) -> bytes:
 
 
 def _hash_value(digest: hashlib._Hash, value: Any) -> None:
-    """Hash a value and its type; containers recursively.
-
-    Raises:
-        _CannotHashError: if the value has no canonical bytes.
-    """
     digest.update(f"{type(value).__name__}\0".encode())
     if value is None or isinstance(value, bool | int | float | complex | str | bytes | torch.dtype | torch.device):
         digest.update(f"{value!r}\0".encode())

@@ -133,11 +133,6 @@ def load_onnx(path: Path) -> tuple[nn.Module, tuple[int, int, int]]:
 
 
 def _compare(path: Path, module: nn.Module, shape: tuple[int, int, int], batch: int) -> None:
-    """Check a converted graph against onnxruntime.
-
-    Raises:
-        CheckpointError: if their logits differ.
-    """
     if importlib.util.find_spec("onnxruntime") is None:
         return
     import onnxruntime

@@ -140,11 +140,6 @@ def _bytes(value: Any) -> int | None:
 
 
 def _try(path: str, name: str, sizes: list[int]) -> None:
-    """Run a graph with values of unknown size once, within the memory of this process.
-
-    Raises:
-        CheckpointError: if onnxruntime is not installed, or the run fails.
-    """
     if importlib.util.find_spec("onnxruntime") is None:
         raise CheckpointError(
             f"expected a graph whose sizes can be told before it runs, {name} leaves some open; "

@@ -206,7 +206,6 @@ class _Machine:
         return self.found
 
     def above_mark(self) -> list[Any]:
-        """Pop everything above the topmost mark, and the mark."""
         place = len(self.stack) - 1
         while self.stack[place] is not _MARK:
             place -= 1
@@ -220,7 +219,6 @@ class _Machine:
         self.memo[number] = self.stack[-1]
 
     def set_items(self, pairs: list[Any]) -> None:
-        """Put pairs into the dict below them."""
         target = self.stack[-1]
         if not isinstance(target, dict) or len(pairs) % 2:
             _refuse("it sets items of something that has none")
@@ -234,7 +232,6 @@ class _Machine:
             self.stack[-1].extend(values)
 
     def name(self, module: str, text: str) -> None:
-        """Push a name that would be imported."""
         name = f"{module}.{text}"
         self.found.imports[name] = None
         self.stack.append(Name(name))
@@ -248,7 +245,6 @@ class _Machine:
             self.name("a name that it makes up", "while it runs")
 
     def call(self, function: Any, arguments: Any) -> None:
-        """Push the result of a call: a plain value or a stub."""
         arguments = arguments if isinstance(arguments, tuple) else ()
         made = _CALLS.get(function.text) if isinstance(function, Name) else None
         self.stack.append(made(arguments) if made is not None else Stub())

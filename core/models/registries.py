@@ -239,11 +239,6 @@ def made_for(architecture: str) -> tuple[tuple[int, int, int], tuple[float, ...]
 
 
 def _known(architecture: str) -> tuple[str, str]:
-    """Library and name.
-
-    Raises:
-        CheckpointError: if there is no such architecture.
-    """
     library, _, name = architecture.partition(":")
     if architecture not in architectures():
         close = " or ".join(_meant(architecture[:200]))
@@ -278,7 +273,6 @@ def _letters(name: str) -> str:
 
 @functools.cache
 def _spelled() -> dict[str, tuple[str, ...]]:
-    """Architectures by the letters and digits of their names."""
     found: dict[str, list[str]] = {}
     for name in architectures():
         found.setdefault(_letters(name.partition(":")[2]), []).append(name)
@@ -367,11 +361,6 @@ def _build_meta(architecture: str, num_classes: int, shape: tuple[int, int, int]
 
 
 def _build(architecture: str, num_classes: int, shape: tuple[int, int, int], shapes: Shapes) -> nn.Module:
-    """The architecture for these classes and images, with auxiliary heads if the weights have some.
-
-    Raises:
-        CheckpointError: if it takes no such images.
-    """
     library, _, _ = architecture.partition(":")
     (channels, height, width), _, _ = made_for(architecture)
     options: dict[str, Any] = {"num_classes": num_classes}

@@ -65,7 +65,6 @@ def sketch(shapes: Mapping[str, tuple[int, ...]]) -> np.ndarray:
 
 @functools.cache
 def _stored() -> tuple[tuple[str, ...], np.ndarray]:
-    """Names and sketches of all architectures in the file."""
     stored = json.loads(SKETCHES.read_text(encoding="utf-8"))["sketches"]
     rows = [np.frombuffer(base64.b64decode(text), "<u2") for text in stored.values()]
     return tuple(stored), np.stack(rows)

@@ -412,11 +412,6 @@ def _unpickled(path: str, content: bytes, start: int = 0) -> Unpickled:
 
 
 def _interpreted(path: str, content: bytes, start: int = 0) -> Unpickled:
-    """The content of a pickle, and the names that it would import.
-
-    Raises:
-        CheckpointError: if it is damaged.
-    """
     try:
         return unpickle(content, start)
     except PickleError as error:
@@ -514,7 +509,8 @@ def _safetensors(path: str) -> dict[str, Any]:
     if [0, *(end for _, end in spans)] != [*(begin for begin, _ in spans), size - 8 - length]:
         raise CheckpointError(_no_safetensors(path))
     tree = {
-        name: (number, dtype, 0, shape, _contiguous(shape)) for number, (_, _, name, dtype, shape) in enumerate(tensors)
+        name: (number, dtype, 0, shape, _contiguous_strides(shape))
+        for number, (_, _, name, dtype, shape) in enumerate(tensors)
     }
     storages = [(8 + length + begin, end - begin) for begin, end, *_ in tensors]
     return {"kind": "safetensors", "tree": tree, "storages": storages, "metadata": metadata}
@@ -527,8 +523,7 @@ def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return made
 
 
-def _contiguous(shape: list[int]) -> list[int]:
-    """Strides of a contiguous array, in numbers."""
+def _contiguous_strides(shape: list[int]) -> list[int]:
     stride, step = [], 1
     for side in reversed(shape):
         stride.append(step)

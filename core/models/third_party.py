@@ -183,7 +183,6 @@ def _upload(source: Source, uploads: UploadFinder | None, trust: bool) -> _Loade
 
 
 def _weights(source: Source, files: Sequence[Path], name: str) -> _Loaded:
-    """An architecture of a registry with the weights of files."""
     found, wanted = state_dicts.read_state_dicts(files), source.options.get("weights")
     architecture = source.options.get("arch")
     if architecture is None:

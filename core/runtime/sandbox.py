@@ -149,7 +149,6 @@ def _slots() -> threading.BoundedSemaphore:
 
 @contextmanager
 def _slot(on_progress: Callable[[float], None]) -> Iterator[None]:
-    """Wait for a free slot among the concurrent readers."""
     while not _slots().acquire(timeout=_TICK):
         on_progress(0.0)
     try:
@@ -438,7 +437,6 @@ class _Stdin:
 
 
 def _child() -> None:
-    """Answer one request."""
     output = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what a library prints goes to standard error
 

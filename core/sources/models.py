@@ -236,5 +236,4 @@ def _options_of(kind: str) -> tuple[str, ...]:
 
 
 def _plain(source: Source) -> str:
-    """A source without its options."""
     return replace(source, options={}).text()

@@ -54,7 +54,7 @@ def fill(path: Path) -> None:
             file.write(bytes(4096))
 
 
-def test_bytes_are_there_under_the_name_alone(tmp_path: Path) -> None:
+def test_only_the_named_file_is_written(tmp_path: Path) -> None:
     path = tmp_path / "a.bin"
     path.write_bytes(OLDER)
     path.chmod(0o640)
@@ -68,7 +68,7 @@ def test_bytes_are_there_under_the_name_alone(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("way", ["a limit for files", "a small disk"])
-def test_a_full_disk_leaves_the_older_files(way: str, tmp_path: Path) -> None:
+def test_a_full_disk_leaves_the_old_files(way: str, tmp_path: Path) -> None:
     outs = [tmp_path / f"a{ending}" for ending in ENDINGS]
     with small_disk(tmp_path) if way == "a small disk" else nullcontext(False) as mounted:
         for out in outs:
@@ -85,7 +85,7 @@ def test_a_full_disk_leaves_the_older_files(way: str, tmp_path: Path) -> None:
         assert {path.name for path in tmp_path.iterdir()} - {"filler"} == {out.name for out in outs}
 
 
-def test_what_fails_half_way_leaves_the_older_file(tmp_path: Path) -> None:
+def test_a_write_that_fails_half_way_leaves_the_old_file(tmp_path: Path) -> None:
     path = tmp_path / "a.bin"
     path.write_bytes(OLDER)
     with pytest.raises(KeyboardInterrupt), atomic_write(path) as file:  # noqa: PT012
@@ -95,7 +95,7 @@ def test_what_fails_half_way_leaves_the_older_file(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_a_link_stays_and_what_it_leads_to_is_replaced(tmp_path: Path) -> None:
+def test_a_link_stays_and_its_target_is_replaced(tmp_path: Path) -> None:
     (tmp_path / "figures").mkdir()
     target, link = tmp_path / "figures" / "a.bin", tmp_path / "link.bin"
     link.symlink_to(target)  # which is not there yet
@@ -106,7 +106,7 @@ def test_a_link_stays_and_what_it_leads_to_is_replaced(tmp_path: Path) -> None:
     assert list(target.parent.iterdir()) == [target]
 
 
-def test_devices_and_pipes_are_written_and_stay_what_they_are(tmp_path: Path) -> None:
+def test_devices_and_pipes_are_written_directly(tmp_path: Path) -> None:
     pipe, link = tmp_path / "pipe", tmp_path / "null.bin"
     os.mkfifo(pipe)
     found: list[bytes] = []
@@ -127,7 +127,9 @@ def test_devices_and_pipes_are_written_and_stay_what_they_are(tmp_path: Path) ->
         write_whole(full, b"x")
 
 
-def test_places_that_take_no_file_are_refused_in_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_paths_that_cannot_be_written_are_refused_in_one_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "a.pdf").mkdir()
     with pytest.raises(OutputError, match="expected a file to write, got the folder .*a.pdf'; add a name"):
         write_whole(tmp_path / "a.pdf", b"x")

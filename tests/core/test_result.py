@@ -57,7 +57,7 @@ def test_files_do_not_depend_on_how_long_it_took() -> None:
     assert Slice.from_bytes(slower.to_bytes()).seconds == slower.seconds
 
 
-def test_units_and_axes_are_known_by_field_and_stand_in_the_file() -> None:
+def test_units_and_axes_are_known_by_field_and_saved() -> None:
     assert Slice.unit("x") == "ℓ2 pixel"
     assert Slice.axes("logits") == ("y", "x", "class")
     with np.load(io.BytesIO(a_slice().to_bytes()), allow_pickle=False) as archive:
@@ -76,13 +76,13 @@ def result_classes() -> list[type[Result]]:
     return found
 
 
-def test_every_result_is_a_public_name_by_which_files_know_it() -> None:
+def test_every_result_is_a_public_name_of_core() -> None:
     found = result_classes()
     assert len(found) > 60
     assert [kind.__name__ for kind in found if getattr(core, kind.__name__, None) is not kind] == []
 
 
-def test_names_of_version_0_1_are_those_that_replaced_them() -> None:
+def test_names_of_version_0_1_lead_to_their_replacements() -> None:
     assert core.RENAMED["follow"] == "run_recipe"
     for old, new in core.RENAMED.items():
         assert old not in core.__all__
@@ -90,7 +90,7 @@ def test_names_of_version_0_1_are_those_that_replaced_them() -> None:
 
 
 @pytest.mark.parametrize("module", ["core.geometry.slices", "core.geometry.planes.slices", "core.gone"])
-def test_results_that_name_the_module_they_once_came_from_are_read(module: str) -> None:
+def test_results_that_name_an_old_module_are_read(module: str) -> None:
     data = a_slice().to_bytes()
     with np.load(io.BytesIO(data), allow_pickle=False) as archive:
         arrays = dict(archive)
@@ -108,7 +108,7 @@ def blank(kind: type[Result]) -> Result:
     return kind(**{each.name: plain.get(each.type, () if "tuple" in str(each.type) else 2) for each in needed})
 
 
-def test_results_saved_by_version_0_1_are_read_whatever_their_kind_and_fields_were_called() -> None:
+def test_results_saved_by_version_0_1_are_read_despite_renamed_kinds_and_fields() -> None:
     old_kinds = {new: old for old, new in core.RENAMED.items()}
     tried = 0
     for kind in result_classes():
@@ -129,7 +129,7 @@ def test_results_saved_by_version_0_1_are_read_whatever_their_kind_and_fields_we
     assert tried
 
 
-def test_what_is_no_result_of_ours_is_refused() -> None:
+def test_other_files_are_not_results() -> None:
     with pytest.raises(ValueError, match="expected an .npz file written by Boundary Atlas"):
         Result.from_bytes(b"PK not a zip")
     foreign = Sample(values=np.zeros(2), forwards=0, gradients=0, seconds=0.0).to_bytes()
@@ -160,7 +160,7 @@ def measured() -> Measured:
     return Measured(distance=distance, found=found, largest=4.0, forwards=0, gradients=0, seconds=0.0)
 
 
-def test_key_numbers_are_the_fields_with_words_and_a_sample_is_the_mean_of_what_is_finite() -> None:
+def test_key_numbers_are_the_fields_with_words_and_samples_are_means_of_finite_values() -> None:
     distance, found = measured().key_numbers(Context())
     np.testing.assert_array_equal(distance.value, [2.0, 4.0, np.nan])
     assert (distance.name, distance.unit) == ("distance to the boundary", "ℓ2 pixel")
@@ -168,7 +168,7 @@ def test_key_numbers_are_the_fields_with_words_and_a_sample_is_the_mean_of_what_
     np.testing.assert_array_equal(found.value, [True, False, True])
 
 
-def test_what_is_no_field_brings_its_own_words_and_unit() -> None:
+def test_a_property_has_its_own_words_and_unit() -> None:
     largest, median = measured().quoted("largest:largest distance", "median:median distance:pixel")
     assert (largest.name, largest.value, largest.unit) == ("largest distance", 4.0, "ℓ2 pixel")
     assert (median.name, median.value, median.unit) == ("median distance", 2.5, "pixel")

@@ -52,7 +52,7 @@ def traps(test):  # type: ignore[no-untyped-def]
 
 @traps
 @given(TEXT)
-def test_plain_text_controls_nothing_and_stays_as_it_is(text: str) -> None:
+def test_plain_text_controls_nothing_and_is_unchanged(text: str) -> None:
     said = plain(text)
     assert not {unicodedata.category(sign) for sign in said} & BAD
     assert said == plain(said) == " ".join(said.split())
@@ -61,7 +61,7 @@ def test_plain_text_controls_nothing_and_stays_as_it_is(text: str) -> None:
 
 @traps
 @given(TEXT)
-def test_a_name_is_short_normal_and_the_same_when_it_is_cleaned_again(text: str) -> None:
+def test_a_name_is_short_normal_and_idempotent(text: str) -> None:
     said = name(text, "class 3")
     assert said == name(said)
     assert 0 < len(said) <= LONGEST
@@ -69,7 +69,7 @@ def test_a_name_is_short_normal_and_the_same_when_it_is_cleaned_again(text: str)
     assert not {unicodedata.category(sign) for sign in said} & BAD
 
 
-def test_names_stay_names() -> None:
+def test_ordinary_names_are_unchanged() -> None:
     kept = ("cat", "tench, Tinca tinca", "ñandú", "猫", "🙂", "<b>", "=1", "c++", "кот")
     assert names(kept, "class") == kept
     assert names(["", "\u200b", "b"], "class") == ("class 0", "class 1", "b")
@@ -97,7 +97,7 @@ class Reader(HTMLParser):
 
 @traps
 @given(TEXT)
-def test_markup_is_text_to_readers_of_pages_and_of_xml_also_when_it_is_normalised(text: str) -> None:
+def test_markup_is_text_in_html_and_xml_even_when_normalised(text: str) -> None:
     page = f'<p alt="{markup(text)}">{markup(text)}</p>'
     reader = Reader()
     reader.feed(page)
@@ -112,7 +112,7 @@ def test_markup_is_text_to_readers_of_pages_and_of_xml_also_when_it_is_normalise
 
 @traps
 @given(TEXT)
-def test_a_cell_is_one_cell_and_no_formula(text: str) -> None:
+def test_a_cell_is_one_cell_and_not_a_formula(text: str) -> None:
     (row,) = csv.reader(io.StringIO(f"{cell(text)},1\n"))
     assert len(row) == 2
     assert not row[0].startswith(("=", "+", "-", "@", "|"))
@@ -122,7 +122,7 @@ def test_a_cell_is_one_cell_and_no_formula(text: str) -> None:
 
 @traps
 @given(TEXT)
-def test_the_line_of_the_recipe_is_json_without_a_formula_behind_a_comma(text: str) -> None:
+def test_the_recipe_comment_is_json_without_a_formula_after_a_comma(text: str) -> None:
     line = comment({"models": [text, text], "rows": [1, -2]})
     assert json.loads(line.removeprefix("# ")) == {"models": [text, text], "rows": [1, -2]}
     assert line.isascii()
@@ -138,7 +138,7 @@ COMMANDS = set(re.findall(r"\w+", """
 
 @traps
 @given(TEXT)
-def test_latex_sets_what_was_written_and_runs_nothing(text: str) -> None:
+def test_latex_prints_the_text_and_runs_nothing(text: str) -> None:
     said = latex(text)
     assert said.isascii()
     assert said.isprintable()
@@ -156,7 +156,7 @@ def test_latex_sets_what_was_written_and_runs_nothing(text: str) -> None:
     assert not re.search(r"[\^_]", re.sub(r"\$[^$]*\$", "", left)), said
 
 
-def test_latex_keeps_letters_apart() -> None:
+def test_latex_keeps_letters_distinct() -> None:
     words = ("pêche", "péché", "peche", "猫", "犬", "Ørsted", "straße", "кот", "\uff3ca", "\ufb01sh", "½")
     assert [latex(word) for word in words] == [
         r"p\^{e}che", r"p\'{e}ch\'{e}", "peche", "[U+732B]", "[U+72AC]", r"\O{}rsted", r"stra\ss{}e",
@@ -166,13 +166,13 @@ def test_latex_keeps_letters_apart() -> None:
 
 
 @given(TEXT, TEXT)
-def test_code_points_tell_words_apart(one: str, other: str) -> None:
+def test_code_points_keep_words_distinct(one: str, other: str) -> None:
     one, other = (text.replace("[", "").replace("]", "") for text in (one, other))
     if len({one[:4], other[:4]}) == 2:
         assert coded(one[:4], str.isascii) != coded(other[:4], str.isascii)
 
 
-def test_names_are_cleaned_at_the_door() -> None:
+def test_names_are_cleaned_on_entry() -> None:
     module = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(4, 3))
     asked = Classifier(module, (1, 2, 2), ["\uff1cb\uff1e", "\u202e", "x" * 999], name="n\x00et", device="cpu")
     assert asked.class_names[:2] == ("<b>", "class 1")

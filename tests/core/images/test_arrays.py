@@ -28,7 +28,7 @@ def found(arrays: dict[str, np.ndarray], refused: list[Refused] | None = None) -
     ("values", "shape"),
     [(CHANNELS_LAST, (8, 6, 3)), (CHANNELS_LAST.transpose(0, 3, 1, 2), (8, 6, 3)), (CHANNELS_LAST[..., 0], (8, 6, 1))],
 )
-def test_axes_are_told_apart(values: np.ndarray, shape: tuple[int, ...]) -> None:
+def test_axes_are_distinguished(values: np.ndarray, shape: tuple[int, ...]) -> None:
     arrays = found({"anything": values})
     assert arrays.picture(2).shape == shape
     np.testing.assert_array_equal(arrays.picture(2), CHANNELS_LAST[2][..., : shape[2]])
@@ -48,7 +48,9 @@ def test_axes_are_told_apart(values: np.ndarray, shape: tuple[int, ...]) -> None
         ((1, 8, 8, 3), None, (1, 8, 8, 3)),
     ],
 )
-def test_axes_that_another_fact_tells(shape: tuple[int, ...], labels: int | None, stack: tuple[int, ...]) -> None:
+def test_axes_are_inferred_from_labels_and_sizes(
+    shape: tuple[int, ...], labels: int | None, stack: tuple[int, ...]
+) -> None:
     arrays = {"images": np.zeros(shape, np.uint8)} | ({} if labels is None else {"labels": np.zeros(labels, int)})
     assert found(arrays).stacks[0].shape == stack
 
@@ -57,13 +59,13 @@ def test_axes_that_another_fact_tells(shape: tuple[int, ...], labels: int | None
     ("shape", "labels"),
     [((3, 8, 8), None), ((8, 8, 3), None), ((1, 8, 3), 1), ((8, 8, 1), None), ((3, 8, 8), 1), ((5, 1, 1), None)],
 )
-def test_axes_that_may_be_two_things_are_asked_for(shape: tuple[int, ...], labels: int | None) -> None:
+def test_ambiguous_axes_are_refused(shape: tuple[int, ...], labels: int | None) -> None:
     arrays = {"images": np.zeros(shape)} | ({} if labels is None else {"labels": np.zeros(labels, int)})
     with pytest.raises(ImageError, match=r"^expected a first axis that counts the images .* images\[\.\.\., None\] or"):
         found(arrays)
 
 
-def test_pairs_follow_the_clean_ones() -> None:
+def test_adversarial_images_follow_the_clean_ones() -> None:
     arrays = found({"clean": CHANNELS_LAST, "adv": 1 - CHANNELS_LAST, "y": np.array([3, -1, 0, 2])})
     assert [arrays.label(row) for row in range(4)] == ["3", "", "0", "2"]
     np.testing.assert_array_equal(arrays.picture(1, 1), 1 - CHANNELS_LAST[1])
@@ -91,14 +93,14 @@ def test_labels_of_many_shapes(labels: np.ndarray, expected: str) -> None:
     assert [arrays.label(row) for row in range(4)] == expected.split(" ")
 
 
-def test_rows_without_a_one_have_no_class_and_are_said() -> None:
+def test_rows_without_a_one_have_no_class_and_are_reported() -> None:
     ((_, reason),) = found({"images": BYTES, "labels": np.eye(4, dtype=int)[:, :2]}).left
     assert reason.startswith("expected a label for every image in a.npz, 2 such as image 2 have none")
     with pytest.raises(ImageError, match="expected one label for each of 4 images in a.npz, got a single value; mend"):
         found({"images": BYTES, "labels": np.array(3)})
 
 
-def test_long_names_of_classes_stay_apart() -> None:
+def test_long_class_names_stay_distinct() -> None:
     long = ["A" * 90 + "1", "A" * 90 + "2"]
     for labels in ([0, 1, 0, 1], [long[0], long[1], long[0], long[1]]):
         arrays = found({"images": BYTES, "labels": np.array(labels), "class_names": np.array(long)})
@@ -128,7 +130,7 @@ SORTED = np.unique([str(number) for number in range(12)])  # 0, 1, 10, 11, 2, ..
         ("none mild none mild", ["none", "mild", "none", "mild"], ["none", "mild"]),  # a class that is named
     ],
 )
-def test_labels_that_are_names_of_classes_mean_these_classes(
+def test_labels_that_are_class_names_become_their_classes(
     expected: str, labels: list[object], names: list[object]
 ) -> None:
     arrays = found({"images": BYTES, "labels": np.array(labels), "class_names": np.array(names)})
@@ -159,7 +161,7 @@ def test_labels_that_are_names_of_classes_mean_these_classes(
         ({"labels": np.array([1, 0, 1, 0]), "classes": np.array([7, 7, 7, 7])}, "1 0 1 0", (), 1),
     ],
 )
-def test_a_class_for_each_image_is_no_list_of_names(
+def test_a_class_per_image_is_not_a_list_of_names(
     arrays: dict[str, np.ndarray], labels: str, names: tuple[str, ...], left: int
 ) -> None:
     read = found({"images": BYTES, **arrays})
@@ -167,7 +169,7 @@ def test_a_class_for_each_image_is_no_list_of_names(
     assert (read.class_names, len(read.left)) == (names, left)
 
 
-def test_numbers_that_may_be_names_or_rows_are_said() -> None:
+def test_numbers_that_may_be_names_or_rows_are_reported() -> None:
     arrays = found({"images": BYTES, "labels": np.array([2, 0, 1, 1]), "class_names": np.array(["2", "1", "0"])})
     assert [arrays.label(row) for row in range(4)] == ["0", "2", "1", "1"]
     ((name, reason),) = arrays.left
@@ -176,7 +178,7 @@ def test_numbers_that_may_be_names_or_rows_are_said() -> None:
     assert same.left == ()
 
 
-def test_a_class_name_that_comes_twice_is_said() -> None:
+def test_a_repeated_class_name_is_reported() -> None:
     labels = np.array(["cat", "dog", "cat", "dog"])
     arrays = found({"images": BYTES, "labels": labels, "class_names": np.array(["cat", "cat", "dog"])})
     assert [arrays.label(row) for row in range(4)] == ["0", "2", "0", "2"]
@@ -195,7 +197,7 @@ def test_a_class_name_that_comes_twice_is_said() -> None:
         ("1  2 1", [1.0, np.nan, 2.0, 1.0]),
     ],
 )
-def test_labels_that_are_missing_are_said(expected: str, labels: list[object]) -> None:
+def test_missing_labels_are_reported(expected: str, labels: list[object]) -> None:
     arrays = found({"images": BYTES, "labels": np.array(labels)})
     assert [arrays.label(row) for row in range(4)] == expected.split(" ")
     ((name, reason),) = arrays.left
@@ -211,7 +213,7 @@ def test_labels_that_are_missing_are_said(expected: str, labels: list[object]) -
         ("1000 2 11 0", ["1'000", "\uff12", "+11", "0,00"]),
     ],
 )
-def test_numbers_in_other_writings(expected: str, labels: list[str]) -> None:
+def test_numbers_in_other_notations_are_read(expected: str, labels: list[str]) -> None:
     arrays = found({"images": BYTES, "labels": np.array(labels)})
     assert [arrays.label(row) for row in range(4)] == expected.split(" ")
 
@@ -226,7 +228,7 @@ def test_numbers_in_other_writings(expected: str, labels: list[str]) -> None:
         (200, np.uint8, False),
     ],
 )
-def test_a_white_that_is_assumed_is_said(high: int, dtype: type, told: bool) -> None:
+def test_an_assumed_white_is_reported(high: int, dtype: type, told: bool) -> None:
     arrays = found({"images": np.full((2, 4, 4, 1), high, dtype)})
     assert arrays.picture(0).max() == high
     taken = [f"a.npz has {high} to {high} as {np.dtype(dtype)}; 255 is taken for white"] if told else []
@@ -251,7 +253,7 @@ def test_a_white_that_is_assumed_is_said(high: int, dtype: type, told: bool) -> 
         (np.array([b"\xff", b"a", b"b", b"c"]), "expected text in UTF-8"),
     ],
 )
-def test_labels_that_are_none(labels: np.ndarray, words: str) -> None:
+def test_invalid_labels_are_refused(labels: np.ndarray, words: str) -> None:
     with pytest.raises(ImageError, match=words):
         found({"images": BYTES, "labels": labels})
 
@@ -261,7 +263,7 @@ def test_true_and_false_are_white_and_black() -> None:
     np.testing.assert_array_equal(found({"images": bits}).picture(0), np.where(bits[0], 255, 0))
 
 
-def test_further_arrays_are_left_aside_and_said() -> None:
+def test_other_arrays_are_ignored_and_reported() -> None:
     objects = Refused("meta", "expected numbers or words in meta, got object")
     arrays = found({"x_test": BYTES, "y_test": np.arange(4), "y": np.zeros(9, int), "x_train": BYTES}, [objects])
     assert [arrays.label(row) for row in range(4)] == ["0", "1", "2", "3"]
@@ -309,7 +311,7 @@ def test_pictures_never_take_the_labels_of_another_part(names: str) -> None:
     assert [arrays.label(row) for row in range(4)] == [""] * 4
 
 
-def test_only_pictures_that_would_be_taken_must_be_numbers() -> None:
+def test_only_the_chosen_pictures_must_be_numbers() -> None:
     train = Refused("x_train", "expected numbers or words in x_train, got object")
     assert [name for name, _ in found({"x_test": BYTES, "y_test": np.arange(4)}, [train]).left] == ["x_train"]
     with pytest.raises(ImageError, match="in x_train, got object"):
@@ -332,7 +334,7 @@ def test_only_pictures_that_would_be_taken_must_be_numbers() -> None:
         ),
     ],
 )
-def test_what_does_not_fit_is_a_sentence(arrays: dict[str, np.ndarray], words: str) -> None:
+def test_inconsistent_arrays_are_refused_in_a_sentence(arrays: dict[str, np.ndarray], words: str) -> None:
     with pytest.raises(ImageError, match=words):
         found(arrays)
 
@@ -363,14 +365,14 @@ def test_what_does_not_fit_is_a_sentence(arrays: dict[str, np.ndarray], words: s
         (0, 1.2, np.float32, "remove the normalisation or clip"),
     ],
 )
-def test_the_range_of_an_array_is_judged_whole(low: float, high: float, dtype: type, advice: str) -> None:
+def test_the_range_is_that_of_all_images_together(low: float, high: float, dtype: type, advice: str) -> None:
     values = np.full((3, 4, 4, 1), 0, dtype)  # the first picture fits, by chance
     values[1, 0, 0], values[2, 0, 0] = low, high
     with pytest.raises(ImageError, match=rf"^expected .*, a\.npz has {low:g} to .*; {re.escape(advice)}"):
         found({"images": values})
 
 
-def test_a_picture_that_is_not_finite_is_refused_alone() -> None:
+def test_only_the_picture_that_is_not_finite_is_refused() -> None:
     values = np.full((3, 4, 4, 1), 0.5)
     values[1], values[2, 0] = np.nan, np.inf
     arrays = found({"images": values})
@@ -380,12 +382,12 @@ def test_a_picture_that_is_not_finite_is_refused_alone() -> None:
             arrays.picture(row)
 
 
-def test_advice_fits_what_an_image_set_is_given() -> None:
+def test_an_image_set_gives_the_same_advice() -> None:
     assert scale_advice(0, 200) == "divide by 255"
     assert scale_advice(-0.1, 0.9) == "remove the normalisation or clip"
 
 
-def test_the_range_of_a_large_array_is_all_of_it() -> None:
+def test_the_range_of_a_large_array_includes_every_chunk() -> None:
     values = np.zeros((3, 2100, 2000, 1), np.float16)
     values[2, -1, -1] = 3
     with pytest.raises(ImageError, match="0 to 3"):

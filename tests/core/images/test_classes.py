@@ -24,18 +24,18 @@ FILES = ImageSource.parse("a.zip")
         (["-1", "-1.0", "2"], [-1, -1, 2]),
     ],
 )
-def test_whole_numbers_however_they_are_written(texts: list[str], numbers: list[int | None]) -> None:
+def test_whole_numbers_in_any_notation_are_read(texts: list[str], numbers: list[int | None]) -> None:
     found = whole_numbers(texts)
     assert found is not None
     assert [found[text] for text in texts] == numbers
 
 
 @pytest.mark.parametrize("texts", ["0.5 1", "cat 1", "nan", "", "1_0", "1,000", "1e400", "inf", "0x1"])
-def test_what_is_no_list_of_whole_numbers(texts: str) -> None:
+def test_other_texts_are_not_whole_numbers(texts: str) -> None:
     assert whole_numbers(texts.split(" ")) is None
 
 
-def test_texts_that_say_there_is_no_number() -> None:
+def test_missing_values_are_recognised() -> None:
     assert is_missing(" NaN ")
     assert not is_missing("0")
     assert number_in("1" * 50) is None
@@ -63,7 +63,7 @@ def test_texts_that_say_there_is_no_number() -> None:
         (["2", "0"], ("0", "1", "10"), "a?classes=0/1/10", [2, 0], ["0", "1", "10"]),  # rows of the own names
     ],
 )
-def test_classes_are_counted(labels: list[str], own: tuple[str, ...], source: str, rows: list[int], names: list[str]):
+def test_classes_are_numbered(labels: list[str], own: tuple[str, ...], source: str, rows: list[int], names: list[str]):
     assert numbered(labels, own, ImageSource.parse(source)) == (rows, tuple(names))
 
 
@@ -80,7 +80,7 @@ def test_classes_are_counted(labels: list[str], own: tuple[str, ...], source: st
         (["x" * 256], (), "a", "expected class names of at most 255 letters, got one of 256"),
     ],
 )
-def test_classes_that_are_none(labels: list[str], own: tuple[str, ...], source: str, message: str) -> None:
+def test_invalid_classes_are_refused(labels: list[str], own: tuple[str, ...], source: str, message: str) -> None:
     with pytest.raises(ImageError, match=message):
         numbered(labels, own, ImageSource.parse(source))
 
@@ -102,9 +102,7 @@ def test_classes_that_are_none(labels: list[str], own: tuple[str, ...], source: 
         ("null null", (), "null", 0),
     ],
 )
-def test_a_word_that_says_none_is_a_class_among_classes(
-    labels: str, listed: tuple[str, ...], none: str, told: int
-) -> None:
+def test_a_word_for_none_is_a_class_among_classes(labels: str, listed: tuple[str, ...], none: str, told: int) -> None:
     found, sentences = missing(labels.split(), "row", listed)
     assert (found, len(sentences)) == (set(none.split()), told)
     assert all("is taken for one; leave it empty if it is none" in each for each in sentences)
@@ -120,5 +118,5 @@ def test_a_word_that_says_none_is_a_class_among_classes(
         ("7 8 cat", ("7", "8", "cat"), False),
     ],
 )
-def test_a_word_among_numbers_is_said(labels: str, listed: tuple[str, ...], told: bool) -> None:
+def test_a_word_among_numbers_is_reported(labels: str, listed: tuple[str, ...], told: bool) -> None:
     assert bool(mixed(labels.split(), listed)) == told

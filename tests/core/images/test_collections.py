@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import struct
 from pathlib import Path
 
 import numpy as np
@@ -38,11 +37,11 @@ PICTURES = {"cat/1.png": shade(10), "cat/2.png": shade(20), "ant/1.png": shade(3
         "photos.zip?size=32x48&classes=big%20cat/dog&labels=none",
     ],
 )
-def test_sources_are_read_back(text: str) -> None:
+def test_sources_survive_the_round_trip(text: str) -> None:
     assert ImageSource.parse(text).text() == text
 
 
-def test_what_a_source_says() -> None:
+def test_options_of_a_source_are_applied() -> None:
     said = ImageSource.parse("photos.zip?size=32x48&fit=stretch&channels=1&classes=dog/cat&most=5")
     assert (said.kind, said.place, said.fit) == ("file", "photos.zip", Fit(32, 48, "stretch", 1))
     assert (said.classes, said.most, said.labelled) == (("dog", "cat"), 5, True)
@@ -77,7 +76,7 @@ def test_folders_in_a_zip_are_classes(tmp_path: Path) -> None:
         load_images(f"{tmp_path / 'a.zip'}?classes=cat")
 
 
-def test_previews_show_pictures_as_they_came(tmp_path: Path) -> None:
+def test_previews_show_the_original_pictures(tmp_path: Path) -> None:
     wide = np.arange(4 * 8 * 3, dtype=np.uint8).reshape(4, 8, 3)
     (tmp_path / "a.zip").write_bytes(archive({**PICTURES, "ant/wide.png": encoded(values=wide)}))
     source = f"{tmp_path / 'a.zip'}?size=2&channels=1&labels=none"
@@ -102,7 +101,9 @@ def test_a_table_names_the_classes(tmp_path: Path) -> None:
     assert load_images(f"{folder}?classes=dog/cat").labels.tolist() == [0, 1, -1]
 
 
-def test_what_is_left_out_is_told_and_the_rest_kept(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_pictures_that_cannot_be_used_are_reported_and_the_rest_is_kept(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     for name, content in {**PICTURES, "cat/3.png": b"no"}.items():
         path = tmp_path / name
         path.parent.mkdir(exist_ok=True)
@@ -124,7 +125,7 @@ def test_an_upload_is_found_by_its_digest(tmp_path: Path) -> None:
             load_images(source, uploads=uploads)
 
 
-def test_too_much_is_refused(tmp_path: Path) -> None:
+def test_too_large_sets_are_refused(tmp_path: Path) -> None:
     (tmp_path / "a.zip").write_bytes(archive(PICTURES))
     assert len(gather(tmp_path / "a.zip", size=4, most_values=3 * 48).images) == 3
     with pytest.raises(ImageError, match=r"got more by 2\.png \(image 3 of 3\); take fewer or a smaller size"):
@@ -151,7 +152,7 @@ def test_arrays_are_read_exactly(tmp_path: Path, first: bool, dtype: type) -> No
     assert images.labels.tolist() == [0, 1, 2, 3, 4]
 
 
-def test_grey_arrays_names_and_one_hot_labels(tmp_path: Path) -> None:
+def test_grey_arrays_names_and_one_hot_labels_are_read(tmp_path: Path) -> None:
     names = np.array(["no", "yes"])
     path = npz(tmp_path, images=np.zeros((3, 5, 5), bool), labels=np.eye(2)[[1, 0, 1]], class_names=names)
     images = load_images(path)
@@ -192,66 +193,9 @@ def test_pairs_know_their_partners(tmp_path: Path, clean: str, adversarial: str)
     )
 
 
-def test_a_partner_that_was_left_out_is_none(tmp_path: Path) -> None:
+def test_a_refused_partner_is_marked_as_missing(tmp_path: Path) -> None:
     values = np.full((2, 4, 4, 3), 0.5, np.float32)
     bad = values.copy()
     bad[0] = np.nan
     images = load_images(npz(tmp_path, clean=values, adversarial=bad))
     assert (images.names, images.partners) == (("image 0", "image 1", "image 1 adversarial"), (-1, 2, 1))
-
-
-# -- torchvision ------------------------------------------------------------------------------------------------------
-
-
-def test_mnist_on_disk(tmp_path: Path) -> None:
-    folder = tmp_path / "MNIST" / "raw"
-    folder.mkdir(parents=True)
-    digits = np.random.default_rng(0).integers(0, 256, (7, 28, 28), dtype=np.uint8)
-    for part in ("train", "t10k"):
-        images = struct.pack(">IIII", 2051, 7, 28, 28) + digits.tobytes()
-        (folder / f"{part}-images-idx3-ubyte").write_bytes(images)
-        (folder / f"{part}-labels-idx1-ubyte").write_bytes(struct.pack(">II", 2049, 7) + bytes(range(7)))
-    found = load_images(f"torchvision:MNIST?root={tmp_path}&split=train")
-    assert torch.equal((found.pixels[:, 0] * 255).round().byte(), torch.from_numpy(digits))
-    assert found.labels.tolist() == list(range(7))
-    assert found.class_names[3] == "3 - three"
-    few = load_images(f"torchvision:MNIST?most=3&root={tmp_path}&size=32&channels=3")
-    assert few.pixels.shape == (3, 3, 32, 32)
-    assert few.names == ("MNIST test 0", "MNIST test 3", "MNIST test 6")
-
-
-def test_folders_of_imagenette(tmp_path: Path) -> None:
-    for wnid in ("n01440764", "n02102040"):
-        folder = tmp_path / "imagenette2" / "val" / wnid
-        folder.mkdir(parents=True)
-        (folder / f"{wnid}_1.JPEG").write_bytes(encoded("JPEG"))
-    found = load_images(f"torchvision:Imagenette?root={tmp_path}&size=16")
-    assert found.pixels.shape == (2, 3, 16, 16)
-    assert found.words[0] == "tench"
-
-
-@pytest.mark.parametrize(
-    ("source", "message"),
-    [
-        ("torchvision:CIFAR10?root=nowhere", "expected CIFAR10 in 'nowhere' as torchvision keeps it"),
-        ("torchvision:MNIST?root=nowhere", r"fetch it with torchvision\.datasets\.MNIST\(root, download=True\)"),
-        ("torchvision:MNIST", "expected torchvision:MNIST\\?root=FOLDER"),
-        ("torchvision:MNIST?root=.&split=half", "with a part out of test, train"),
-        ("torchvision:Cars", "expected a data set out of CIFAR10, .*, got 'Cars'"),
-    ],
-)
-def test_a_data_set_that_is_not_there(source: str, message: str) -> None:
-    with pytest.raises(ImageError, match=message):
-        load_images(source)
-
-
-def test_nothing_is_downloaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import socket
-
-    def never(*args: object, **settings: object) -> None:
-        pytest.fail("a data set was fetched")
-
-    monkeypatch.setattr(socket.socket, "connect", never)
-    with pytest.raises(ImageError):
-        load_images(f"torchvision:CIFAR10?root={tmp_path}")
-    assert list(tmp_path.iterdir()) == []

@@ -24,7 +24,7 @@ def read(values: object, kind: str = "PNG", fit: Fit | None = None, **options: o
     return read_picture(buffer.getvalue(), f"a.{'jpg' if kind == 'JPEG' else kind.lower()}", fit or Fit())
 
 
-def test_a_plain_picture_is_left_as_it_is() -> None:
+def test_a_plain_picture_is_unchanged() -> None:
     found = read(RAMP)
     assert np.array_equal(found.pixels, RAMP)
     assert (found.came, found.size, found.done) == ("6 x 4 RGB, PNG", (4, 6), ())
@@ -72,7 +72,7 @@ def test_alpha_is_laid_over_white(alpha: int, value: int) -> None:
 
 
 @pytest.mark.parametrize("kind", ["PNG", "TIFF", "PPM"])
-def test_sixteen_bits_of_grey_are_kept(kind: str) -> None:
+def test_16_bit_grey_is_kept(kind: str) -> None:
     deep = np.array([[0, 1, 2], [65533, 65534, 65535]], np.uint16)
     found = read(deep, kind)
     assert np.array_equal(np.round(found.pixels * 65535), deep)
@@ -81,7 +81,7 @@ def test_sixteen_bits_of_grey_are_kept(kind: str) -> None:
     assert half.pixels == pytest.approx(0.5, abs=1e-5)
 
 
-def test_black_and_white_and_inks() -> None:
+def test_black_and_white_and_cmyk_are_read() -> None:
     assert read(np.array([[True, False]])).pixels.tolist() == [[255, 0]]
     found = read(Image.new("CMYK", (8, 8), (0, 255, 255, 0)), "JPEG")
     assert found.pixels[4, 4] == pytest.approx([255, 0, 0], abs=3)
@@ -149,7 +149,7 @@ def tiff_of_strips(strips: list[bytes], tags: dict[int, list[int]], order: str =
         (0x1234 / 65535, [0x1234], 16, {262: [1]}),
     ],
 )
-def test_planes_are_read_as_the_bits_that_they_have(
+def test_planes_are_read_with_their_own_depth(
     expected: object, levels: list[int], bits: int, tags: dict[int, list[int]], order: str
 ) -> None:
     letter = "B" if bits == 8 else "H"
@@ -179,7 +179,7 @@ def test_a_deep_tiff_whose_white_is_0_is_read_in_both_orders(order: str) -> None
         ("16-bit whole numbers in 3 channels, the lowest bit first", 16, {262: [2], 277: [3], 266: [2]}),
     ],
 )
-def test_a_kind_of_tiff_that_is_not_read_is_no_damage(
+def test_an_unsupported_tiff_is_not_called_damaged(
     kind: str, bits: int, tags: dict[int, list[int]], order: str
 ) -> None:
     channels = tags[277][0]
@@ -189,18 +189,18 @@ def test_a_kind_of_tiff_that_is_not_read_is_no_damage(
         read_picture(tiff_of_strips(strips, {258: [bits] * channels, **tags}, order), "a.tif", Fit())
 
 
-def test_a_tiff_whose_white_is_0_is_no_negative() -> None:
+def test_a_tiff_whose_white_is_0_is_not_inverted() -> None:
     found = read_picture(tiff(DEEP, {262: 0}), "a.tif", Fit())
     np.testing.assert_allclose(found.pixels, 1 - DEEP / 65535, atol=1e-6)
     assert found.done == ("16 bits kept",)
 
 
-def test_numbers_of_16_bits_with_a_sign_have_no_white() -> None:
+def test_signed_16_bit_numbers_have_no_white() -> None:
     with pytest.raises(ImageError, match="a.tif has 16 bits with a sign with no white said"):
         read_picture(tiff(DEEP.astype(np.int16), {339: 2}), "a.tif", Fit())
 
 
-def test_a_transparent_grey_of_16_bits_is_laid_over_white() -> None:
+def test_a_transparent_16_bit_grey_is_laid_over_white() -> None:
     image = Image.fromarray(DEEP)
     found = read(image, transparency=30_000)
     np.testing.assert_allclose(found.pixels, np.where(DEEP == 30_000, 1, DEEP / 65535), atol=1e-6)
@@ -208,7 +208,7 @@ def test_a_transparent_grey_of_16_bits_is_laid_over_white() -> None:
 
 
 @pytest.mark.parametrize("values", [np.array([[-128, 127]], np.int8), DEEP.astype(np.int16), DEEP.astype(np.int32)])
-def test_numbers_with_a_sign_are_no_levels(values: np.ndarray) -> None:
+def test_signed_numbers_are_refused(values: np.ndarray) -> None:
     bits = 8 * values.itemsize
     with pytest.raises(ImageError, match=f"a.tif has {bits} bits with a sign with no white said; save it as PNG"):
         read_picture(tiff(values, {258: bits, 339: 2}), "a.tif", Fit())
@@ -224,12 +224,12 @@ def test_numbers_with_a_sign_are_no_levels(values: np.ndarray) -> None:
         (np.zeros((2, 2, 7), np.uint8), {258: 8, 277: 7}, "a TIFF of 8-bit whole numbers in 7 channels"),
     ],
 )
-def test_a_tiff_that_is_not_read_is_called_by_its_kind(values: np.ndarray, tags: dict[int, int], kind: str) -> None:
+def test_an_unsupported_tiff_is_described(values: np.ndarray, tags: dict[int, int], kind: str) -> None:
     with pytest.raises(ImageError, match=f"a.tif is {kind}, which is not read here; convert it"):
         read_picture(tiff(values, tags), "a.tif", Fit())
 
 
-def test_lab_colours_are_called_so_and_damage_is_damage() -> None:
+def test_lab_colours_and_damage_are_distinguished() -> None:
     with pytest.raises(ImageError, match="a.tiff is a TIFF in Lab colours, which is not read here"):
         read(Image.new("LAB", (2, 2)), "TIFF")
     for content in (tiff(DEEP.astype(np.float32), {258: 32, 339: 3})[:-8], tiff(DEEP, {})[:-4]):
@@ -248,7 +248,9 @@ def test_lab_colours_are_called_so_and_damage_is_damage() -> None:
         (8, 0x00400180, 0x40, [0, 255, 1, 128]),
     ],
 )
-def test_a_clear_grey_of_few_bits_is_laid_over_white(bits: int, levels: int, clear: int, expected: list[int]) -> None:
+def test_a_transparent_grey_of_few_bits_is_laid_over_white(
+    bits: int, levels: int, clear: int, expected: list[int]
+) -> None:
     row = levels.to_bytes((4 * bits + 7) // 8, "big")
     content = png(4, 1, b"\0" + row, bits=bits, colours=0, more=chunk(b"tRNS", struct.pack(">H", clear)))
     found = read_picture(content, "a.png", Fit())
@@ -256,7 +258,7 @@ def test_a_clear_grey_of_few_bits_is_laid_over_white(bits: int, levels: int, cle
     assert "laid over white" in found.done
 
 
-def test_a_clear_colour_of_16_bits_is_refused() -> None:
+def test_a_transparent_16_bit_colour_is_refused() -> None:
     content = png(1, 1, bytes(7), bits=16, colours=2, more=chunk(b"tRNS", bytes(6)))
     with pytest.raises(ImageError, match="a.png has one clear colour of 16 bits; save it with alpha"):
         read_picture(content, "a.png", Fit())
@@ -272,7 +274,7 @@ def test_a_palette_of_greys_is_grey(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ["PNG", "GIF"])
-def test_a_clear_colour_of_a_palette_of_greys_is_white(kind: str) -> None:
+def test_a_transparent_colour_of_a_grey_palette_is_white(kind: str) -> None:
     image = Image.fromarray(np.array([[0, 1], [2, 1]], np.uint8), "P")
     image.putpalette([10, 10, 10, 255, 0, 255, 40, 40, 40])
     found = read(image, kind, transparency=1)
@@ -280,7 +282,7 @@ def test_a_clear_colour_of_a_palette_of_greys_is_white(kind: str) -> None:
     assert found.done == ("laid over white", "made grey")
 
 
-def test_an_archive_behind_a_picture_is_found_by_any_comment() -> None:
+def test_an_archive_after_a_picture_is_found_whatever_its_comment() -> None:
     behind = io.BytesIO()
     Image.fromarray(RAMP).save(behind, "JPEG")
     for comment in (b"", b"PK\x05\x06", b"so ends PK\x05\x06" + bytes(40)):
@@ -291,13 +293,13 @@ def test_an_archive_behind_a_picture_is_found_by_any_comment() -> None:
 @pytest.mark.parametrize("size", [(160, 120), (416, 416), (216, 162), (1600, 16), (16, 16)])
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "BMP", "TIFF", "GIF", "WEBP", "PPM"])
 @pytest.mark.parametrize("mode", ["RGB", "L"])
-def test_16_in_a_side_is_no_word_of_16_bits(size: tuple[int, int], kind: str, mode: str) -> None:
+def test_a_side_of_16_pixels_is_not_a_depth(size: tuple[int, int], kind: str, mode: str) -> None:
     found = read(Image.new(mode, size), kind)
     assert not any("bits" in each for each in found.done)
 
 
 @pytest.mark.parametrize("kind", ["CMYK", "LA", "P", "1", "RGBA", "YCbCr"])
-def test_16_pixels_of_other_modes(kind: str) -> None:
+def test_16_pixels_of_other_modes_are_read(kind: str) -> None:
     ending = {"CMYK": "JPEG", "YCbCr": "JPEG"}.get(kind, "PNG")
     assert not any("bits" in each for each in read(Image.new(kind, (16, 16)), ending).done)
 
@@ -319,7 +321,7 @@ def deep_png(colours: int, channels: int) -> bytes:
         (b"P6 1 1 255\n" + bytes(3), "a.ppm", "1 x 1 RGB, PPM", ()),
     ],
 )
-def test_depth_is_said(content: bytes, name: str, came: str, done: tuple[str, ...]) -> None:
+def test_depth_is_recorded(content: bytes, name: str, came: str, done: tuple[str, ...]) -> None:
     found = read_picture(content, name, Fit())
     assert (found.came, found.done) == (came, done)
 
@@ -332,7 +334,7 @@ def test_depth_is_said(content: bytes, name: str, came: str, done: tuple[str, ..
         ({}, ()),
     ],
 )
-def test_colours_that_are_not_applied_are_said(options: dict[str, object], done: tuple[str, ...]) -> None:
+def test_colour_profiles_that_are_not_applied_are_recorded(options: dict[str, object], done: tuple[str, ...]) -> None:
     assert read(RAMP, "TIFF", **options).done == done
 
 
@@ -348,13 +350,13 @@ def test_colours_that_are_not_applied_are_said(options: dict[str, object], done:
         ("a.png", b"no", "could not read a.png; it is damaged or not an image"),
     ],
 )
-def test_another_format_is_called_by_its_name(name: str, content: bytes, message: str) -> None:
+def test_other_formats_are_named(name: str, content: bytes, message: str) -> None:
     with pytest.raises(ImageError, match=message):
         read_picture(content, name, Fit())
 
 
 @pytest.mark.parametrize("target", [(2, 2), (8, 8), (3, 12), (4, 4), (1, 7)])
-def test_a_crop_is_about_the_centre_as_pillow_cuts(target: tuple[int, int]) -> None:
+def test_a_crop_is_centred_as_in_pillow(target: tuple[int, int]) -> None:
     found = read(RAMP, fit=Fit(*target))
     asked = ImageOps.fit(Image.fromarray(RAMP), target[::-1], Image.Resampling.BILINEAR)
     assert np.array_equal(found.pixels, np.asarray(asked))
@@ -364,7 +366,7 @@ def test_a_crop_is_about_the_centre_as_pillow_cuts(target: tuple[int, int]) -> N
     assert found.done[-1] == f"resized to {target[1]} x {target[0]}"
 
 
-def test_a_stretch_keeps_all() -> None:
+def test_a_stretch_keeps_the_whole_picture() -> None:
     found = read(RAMP, fit=Fit(2, 2, "stretch"))
     assert found.box == (0, 0, 6, 4)
     assert found.done == ("resized to 2 x 2",)
@@ -373,7 +375,7 @@ def test_a_stretch_keeps_all() -> None:
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("how", ["crop", "stretch"])
-def test_floats_in_colour_are_resized_channel_by_channel(dtype: type, how: str) -> None:
+def test_float_colours_are_resized_channel_by_channel(dtype: type, how: str) -> None:
     values = (RAMP / 255).astype(dtype)
     found = fitted_array(values, Fit(3, 3, how))  # type: ignore[arg-type]
     for channel in range(3):
@@ -382,7 +384,7 @@ def test_floats_in_colour_are_resized_channel_by_channel(dtype: type, how: str) 
     np.testing.assert_allclose(found.pixels * 255, read(RAMP, fit=Fit(3, 3, how)).pixels, atol=1)  # type: ignore[arg-type]
 
 
-def test_channels() -> None:
+def test_channels_are_converted() -> None:
     grey = read(RAMP, fit=Fit(channels=1))
     assert np.array_equal(grey.pixels, np.asarray(Image.fromarray(RAMP).convert("L")))
     assert grey.done == ("colours to grey",)

@@ -41,7 +41,7 @@ def everything(folder: Path) -> list[str]:
     return sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
 
 
-def test_the_corpus_is_refused_one_by_one(arena: Path, tmp_path: Path, corpus: list[tuple[str, bytes]]) -> None:
+def test_hostile_files_are_refused_one_by_one(arena: Path, tmp_path: Path, corpus: list[tuple[str, bytes]]) -> None:
     files = corpus
     assert len(files) >= FEWEST
     assert len({name for name, _ in files}) == len(files)
@@ -68,7 +68,7 @@ def test_the_corpus_is_refused_one_by_one(arena: Path, tmp_path: Path, corpus: l
     assert not Path("/tmp/a.png").exists()
 
 
-def test_the_rest_is_kept(arena: Path, corpus: list[tuple[str, bytes]]) -> None:
+def test_the_other_files_are_kept(arena: Path, corpus: list[tuple[str, bytes]]) -> None:
     """All single pictures of the corpus in one zip and in one folder, with two good ones among them."""
     skipped = (".zip", ".npy", ".npz")
     bad = {name: content for name, content in corpus if not name.endswith(skipped) and len(content) < 10**6}
@@ -86,7 +86,7 @@ def test_the_rest_is_kept(arena: Path, corpus: list[tuple[str, bytes]]) -> None:
         assert found.images.pixels.shape == (2, 3, 16, 16)
 
 
-def test_an_archive_cannot_name_a_file_of_the_machine(arena: Path) -> None:
+def test_an_archive_cannot_refer_to_a_file_of_the_machine(arena: Path) -> None:
     secret = arena / "secret.png"
     secret.write_bytes(encoded(values=np.full((4, 4, 3), 7, np.uint8)))
     (arena / "a.zip").write_bytes(archive({str(secret): b"", "../secret.png": b"", "ok.png": encoded()}))
@@ -95,7 +95,7 @@ def test_an_archive_cannot_name_a_file_of_the_machine(arena: Path) -> None:
     assert [name for name, _ in found.refused] == ["../secret.png", str(secret)]
 
 
-def test_a_good_twin_of_every_kind_is_read(arena: Path) -> None:
+def test_a_harmless_twin_of_every_hostile_file_is_read(arena: Path) -> None:
     """What the corpus harms is fine when it is whole: a reader that refuses all would pass the tests above."""
     from tests.hostile_images import FORMATS, array, png
 

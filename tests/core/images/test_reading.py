@@ -36,7 +36,7 @@ def frames(kind: str, count: int = 3, **options: Any) -> bytes:
 
 
 @pytest.mark.parametrize("name", FLOODS)
-def test_a_flood_is_refused_in_a_sentence_within_the_limits_of_a_reader(tmp_path: Path, name: str) -> None:
+def test_a_flood_of_files_is_refused_within_the_limits_of_a_reader(tmp_path: Path, name: str) -> None:
     """The limits are those of the process that reads, by the size of the file: past them it would say so."""
     make, sentence = FLOODS[name]
     (tmp_path / name).write_bytes(make())
@@ -49,7 +49,7 @@ def test_a_flood_is_refused_in_a_sentence_within_the_limits_of_a_reader(tmp_path
     assert all(len(each) < 400 and "\n" not in each for each in told)
 
 
-def test_a_word_among_numbers_is_said(tmp_path: Path) -> None:
+def test_a_word_among_numbers_is_reported(tmp_path: Path) -> None:
     content = encoded(values=np.zeros((8, 8, 3), np.uint8))
     (tmp_path / "a.zip").write_bytes(archive({f"{each}/1.png": content for each in ("0", "10", "2", "unclear")}))
     ((name, reason),) = read(tmp_path / "a.zip").left
@@ -60,7 +60,7 @@ def test_a_word_among_numbers_is_said(tmp_path: Path) -> None:
     )
 
 
-def test_some_of_many_tiny_pictures_can_be_had(tmp_path: Path) -> None:
+def test_some_of_many_tiny_pictures_can_be_read(tmp_path: Path) -> None:
     np.savez_compressed(tmp_path / "a.npz", images=np.arange(10**6, dtype=np.uint32).reshape(-1, 1, 1, 1) % 256)
     found = read(tmp_path / "a.npz", most=3)
     assert [note.name for note in found.notes] == ["image 000000", "image 500000", "image 999999"]
@@ -88,7 +88,7 @@ def test_decoded_pixels_are_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         ("a.mpo", frames("MPO")),
     ],
 )
-def test_further_frames_and_pages_are_said(tmp_path: Path, name: str, content: bytes) -> None:
+def test_further_frames_and_pages_are_reported(tmp_path: Path, name: str, content: bytes) -> None:
     (tmp_path / name).write_bytes(content)
     found = read(tmp_path / name)
     assert found.pictures[0].max() < 10  # the first
@@ -97,14 +97,14 @@ def test_further_frames_and_pages_are_said(tmp_path: Path, name: str, content: b
     assert found.refused == ()
 
 
-def test_many_files_with_frames_are_told_in_a_few_lines(tmp_path: Path) -> None:
+def test_many_files_with_frames_are_reported_in_a_few_lines(tmp_path: Path) -> None:
     (tmp_path / "a.zip").write_bytes(archive({f"{row:02}.gif": frames("GIF", 2) for row in range(15)}))
     left = read(tmp_path / "a.zip").left
     assert len(left) == 13
     assert left[-1].reason == "expected one picture in a file, 3 more have several"
 
 
-def test_pictures_are_had_upright_and_whole(tmp_path: Path) -> None:
+def test_pictures_are_returned_upright_and_whole(tmp_path: Path) -> None:
     wide = np.arange(4 * 9 * 3, dtype=np.uint8).reshape(4, 9, 3)
     (tmp_path / "a.zip").write_bytes(archive({"b.png": encoded(), "ant/wide.png": encoded(values=wide)}))
     (whole,) = upright(tmp_path / "a.zip", ["ant/wide.png"])

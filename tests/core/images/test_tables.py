@@ -63,7 +63,7 @@ def said(tables: dict[str, str | bytes], pictures: tuple[str, ...] = ABC, folder
         ("a.png,none\nb.png,mild\nc.png,none\n", "none mild none"),
     ],
 )
-def test_a_table_is_read_by_what_is_in_it(text: str, labels: str) -> None:
+def test_a_table_is_read_by_its_content(text: str, labels: str) -> None:
     found = said({"labels.csv": text})
     assert found.labels == labels.split("|" if "|" in labels else " ")
     assert found.refused == []
@@ -97,7 +97,7 @@ def test_a_table_is_read_by_what_is_in_it(text: str, labels: str) -> None:
         (("v1.0.png", "v1.1.png"), "v1.0,x\nv1.1,y\n", ["x", "y"]),
     ],
 )
-def test_names_that_are_written_otherwise(pictures: tuple[str, ...], text: str, labels: list[str]) -> None:
+def test_names_in_other_spellings_are_found(pictures: tuple[str, ...], text: str, labels: list[str]) -> None:
     assert said({"labels.csv": text}, pictures).labels == labels
 
 
@@ -153,7 +153,7 @@ def test_names_that_are_written_otherwise(pictures: tuple[str, ...], text: str, 
         ({"t.csv": "image,MEL,NV\ncat/1,1,0\ndog/2,0,1\n"}, PETS, "got MEL/NV; call it class"),
     ],
 )
-def test_a_table_that_is_none_of_classes_is_left_out(
+def test_a_table_without_classes_is_left_out(
     tables: dict[str, str | bytes], pictures: tuple[str, ...], message: str
 ) -> None:
     found = said(tables, pictures, folders=pictures == PETS)
@@ -163,7 +163,7 @@ def test_a_table_that_is_none_of_classes_is_left_out(
     assert re.match(f"expected .*{message}", reason)
 
 
-def test_scores_beside_labels_are_left_out_and_tables_of_parts_are_put_together() -> None:
+def test_scores_next_to_labels_are_ignored_and_tables_of_parts_are_joined() -> None:
     labels, scores = "name,class\na.png,x\nb.png,y\nc.png,x\n", "name,score\na.png,0.3\nb.png,0.7\nc.png,0.1\n"
     found = said({"a.csv": scores, "labels.csv": labels})
     assert found.labels == ["x", "y", "x"]
@@ -176,7 +176,7 @@ def test_scores_beside_labels_are_left_out_and_tables_of_parts_are_put_together(
     assert "more.csv has others than another table for 1" in other.refused[0].reason
 
 
-def test_a_missing_class_is_said() -> None:
+def test_a_missing_class_is_reported() -> None:
     found = said({"labels.csv": "name,class\na.png,cat\nb.png,N/A\nc.png,none\n"})
     assert [reason for _, reason in found.left] == [
         "expected a class in every row of labels.csv, got N/A for 2; call the class otherwise if it is one",
@@ -184,7 +184,7 @@ def test_a_missing_class_is_said() -> None:
     ]
 
 
-def test_numbers_that_may_be_pictures_or_classes_are_said() -> None:
+def test_numbers_that_may_be_pictures_or_classes_are_reported() -> None:
     legend, table = "0,cat\n1,dog\n2,bird\n", "file,class\n0.png,1\n1.png,1\n2.png,0\n"
     pictures = ("0.png", "1.png", "2.png")
     alone = said({"labels.csv": legend}, pictures)
@@ -221,7 +221,7 @@ def test_numbers_that_may_be_pictures_or_classes_are_said() -> None:
         ("0,none\n1,mild\n", "none mild"),
     ],
 )
-def test_a_list_of_what_classes_are_called(legend: str, names: str) -> None:
+def test_a_list_of_class_names_is_used(legend: str, names: str) -> None:
     found = said({"classes.csv": legend, "labels.csv": "a.png,0\nb.png,1\nc.png,0\n"})
     assert (found.labels, found.refused) == (["0", "1", "0"], [])
     assert found.class_names == tuple(names.split(" "))
@@ -230,7 +230,7 @@ def test_a_list_of_what_classes_are_called(legend: str, names: str) -> None:
 @pytest.mark.parametrize(
     "legend", ["0,cat\n0,dog\n", "0,\n1,dog\n", "0.5,cat\n1,dog\n", "-1,cat\n0,dog\n", "x,y\nz,y\n"]
 )
-def test_a_list_of_classes_that_is_none_says_what_it_should_be(legend: str) -> None:
+def test_an_invalid_list_of_classes_is_refused_with_advice(legend: str) -> None:
     found = said({"classes.csv": legend})
     ((name, reason),) = found.refused
     assert (found.labels, found.class_names, name) == (None, (), "classes.csv")
@@ -240,17 +240,17 @@ def test_a_list_of_classes_that_is_none_says_what_it_should_be(legend: str) -> N
     )
 
 
-def test_words_that_come_again_beside_numbers_of_pictures_are_their_classes() -> None:
+def test_words_that_repeat_next_to_numbers_of_pictures_are_classes() -> None:
     found = said({"names.csv": "image,label\n1,cat\n2,dog\n3,cat\n"}, NUMBERED)
     assert (found.labels, found.class_names, found.refused) == (["cat", "dog", "cat"], (), [])
 
 
-def test_a_class_that_is_called_none_is_one_where_a_list_has_it() -> None:
+def test_none_is_a_class_if_a_list_contains_it() -> None:
     found = said({"classes.csv": "0,none\n1,mild\n", "labels.csv": "a.png,none\nb.png,mild\nc.png,mild\n"})
     assert (found.labels, found.class_names) == (["none", "mild", "mild"], ("none", "mild"))
 
 
-def test_rows_and_pictures_without_each_other_are_told() -> None:
+def test_unmatched_rows_and_pictures_are_reported() -> None:
     table = "name,class\na.png,x\nzz.png,y\nb.png,x\nb.png,y\n1.png,x\n"
     found = said({"labels.csv": table}, (*ABC, "q/1.png", "r/1.png"))
     assert found.labels == ["x", "", "", "", ""]
@@ -264,7 +264,7 @@ def test_rows_and_pictures_without_each_other_are_told() -> None:
     assert found.left[-1].name == "b.png"
 
 
-def test_tables_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_size_of_tables_is_limited(monkeypatch: pytest.MonkeyPatch) -> None:
     lines = "".join(f"{number}.png,{number % 7}\n" for number in range(510_000))
     found = said({"labels.csv": lines}, ("5.png",))
     assert found.labels is None
@@ -318,12 +318,12 @@ def test_any_table_is_read_or_left_out(rows: list[list[str]], sign: str, folders
         (b'sep=,\na.png,cat\n"b.png,dog\nc.png,cat\n', "got others from line 3 on; close its quotes"),
     ],
 )
-def test_a_table_that_is_none(content: bytes, message: str) -> None:
+def test_files_that_are_not_tables_are_refused(content: bytes, message: str) -> None:
     with pytest.raises(ImageError, match=f"^expected .*{re.escape(message)}"):
         read_table(content, "t.csv")
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be"])
 @pytest.mark.parametrize("word", ["café", "cat", "猫猫猫猫", "Ā"])
-def test_encodings_that_are_read(encoding: str, word: str) -> None:
+def test_encodings_are_recognised(encoding: str, word: str) -> None:
     assert read_table(f"a.png\t{word}\n".encode(encoding), "t.csv") == [["a.png", word]]

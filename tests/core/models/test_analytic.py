@@ -77,7 +77,7 @@ def test_distances_to_a_ball(dtype: torch.dtype) -> None:
 
 
 @pytest.mark.parametrize("kind", ANALYTIC_KINDS)
-def test_searches_find_what_is_exact(kind: str) -> None:
+def test_searches_find_the_exact_distance(kind: str) -> None:
     images = load_images("demo:digits")
     model = analytic_classifier(load_classifier("demo:digits/standard", "cpu"), kind, images, 3).to(dtype=torch.float64)
     some = images.pixels[[3, 17, 42, 60]].double()
@@ -131,7 +131,7 @@ def _gap(points: np.ndarray, others: np.ndarray) -> float:
     return float(np.linalg.norm(points[:, None] - others, axis=2).min(1).max())
 
 
-def test_what_cannot_be_made_is_told() -> None:
+def test_impossible_analytic_models_are_refused() -> None:
     model, images = load_classifier("demo:digits/standard", "cpu"), load_images("demo:digits")
     with pytest.raises(
         CheckpointError, match="expected an analytic model out of hyperplane, ball, voronoi, got 'cube'"
@@ -144,7 +144,7 @@ def test_what_cannot_be_made_is_told() -> None:
         analytic_classifier(model, "ball", alike, 0)
 
 
-def test_without_labels_classes_are_what_the_model_predicts() -> None:
+def test_without_labels_the_predicted_classes_are_used() -> None:
     model, images = load_classifier("demo:digits/standard", "cpu"), load_images("demo:digits")[range(60)]
     unlabelled = ImageSet(images.pixels, torch.full((60,), -1), images.names, (), "none")
     said = torch.from_numpy(model.predict(images.pixels).label.astype(np.int64))

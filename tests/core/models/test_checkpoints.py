@@ -113,7 +113,7 @@ def test_no_two_models_are_the_same() -> None:
 
 
 @pytest.mark.parametrize("source", demo_models())
-def test_cards_say_what_a_reader_needs(source) -> None:
+def test_cards_contain_what_a_reader_needs(source) -> None:
     card = model_card(source)
     assert card.startswith(f"# {source.removeprefix('demo:')}\n")
     words = ("Accuracy", "Wilson", "Parameters", "Data.", "Training.", "seed", "threads", "cannot show", "Licence")
@@ -130,7 +130,7 @@ def test_weights_are_small() -> None:
 # -- there and back ---------------------------------------------------------------------------------------------------
 
 
-def test_a_file_comes_back_as_it_was_written(file) -> None:
+def test_a_checkpoint_survives_the_round_trip(file) -> None:
     before, after = small(), load_classifier(file, "cpu")
     images = torch.rand(5, 2, 5, 7, generator=torch.Generator().manual_seed(0))
     assert torch.equal(before(images), after(images))
@@ -159,7 +159,7 @@ def test_weights_outlive_their_file(file) -> None:
     assert torch.equal(classifier(torch.zeros(1, 2, 5, 7)), before)
 
 
-def test_a_file_without_a_card_speaks_for_itself(file) -> None:
+def test_a_card_is_made_from_the_metadata_of_a_file_without_one(file) -> None:
     card = model_card(file)
     assert card.startswith("# small\n")
     assert "2 x 5 x 7 images into 3 classes: a, b, c" in card
@@ -172,13 +172,13 @@ def test_a_file_without_a_card_speaks_for_itself(file) -> None:
 
 
 @pytest.mark.parametrize("source", ["demo:photos/other", "demo:../models/photos/standard", "demo:"])
-def test_unknown_names_list_the_ones_there_are(source) -> None:
+def test_an_unknown_name_lists_the_known_ones(source) -> None:
     refused(source, "expected one of demo:photos/standard, demo:photos/standard-1, .*, demo:digits/standard, .*, got")
     with pytest.raises(CheckpointError, match="choose one of these"):
         model_card(source)
 
 
-def test_a_place_without_a_file(tmp_path) -> None:
+def test_missing_files_are_reported(tmp_path) -> None:
     refused(tmp_path / "none.safetensors", r"found no none\.safetensors; check the spelling")
     refused(tmp_path / ("x" * 300), "expected a checkpoint")
     (tmp_path / "folder.safetensors").mkdir()
@@ -203,7 +203,7 @@ def test_pickles_are_never_opened(tmp_path, name, kind) -> None:
     )
 
 
-def test_foreign_safetensors_say_what_is_supported(tmp_path) -> None:
+def test_foreign_safetensors_are_refused_with_what_is_supported(tmp_path) -> None:
     path = tmp_path / "foreign.safetensors"
     save_file({"weight": torch.zeros(3)}, path)
     refused(path, r"expected \?arch=ARCHITECTURE after the name of the file, got none; these weights look like")
@@ -217,20 +217,20 @@ def test_foreign_safetensors_say_what_is_supported(tmp_path) -> None:
     "content",
     [b"", b"\x08", struct.pack("<Q", 2**63) + b"{}", struct.pack("<Q", 10**9) + b"{}", struct.pack("<Q", 2) + b"[]"],
 )
-def test_absurd_headers(tmp_path, content) -> None:
+def test_absurd_headers_are_refused(tmp_path, content) -> None:
     (tmp_path / "absurd.safetensors").write_bytes(content)
     refused(tmp_path / "absurd.safetensors", r"expected a safetensors file, absurd\.safetensors is none, or cut off")
 
 
 @pytest.mark.parametrize("kept", [4, 8, 100, -1])
-def test_cut_off_files(file, kept) -> None:
+def test_truncated_files_are_refused(file, kept) -> None:
     file.write_bytes(file.read_bytes()[:kept])
     refused(file, "cut off or damaged; fetch")
 
 
 @settings(max_examples=150, deadline=None, derandomize=True)
 @given(st.data())
-def test_every_flipped_bit_is_noticed(tmp_path_factory, data) -> None:
+def test_every_flipped_bit_is_detected(tmp_path_factory, data) -> None:
     file = tmp_path_factory.getbasetemp() / "flipped.safetensors"
     write_checkpoint(file, small(), FACTS)
     content = bytearray(file.read_bytes())
@@ -267,12 +267,12 @@ def test_every_flipped_bit_is_noticed(tmp_path_factory, data) -> None:
         (lambda f, w: f.update(name=""), "no usable name"),
     ],
 )
-def test_parts_that_do_not_fit(file, change, message) -> None:
+def test_inconsistent_parts_are_refused(file, change, message) -> None:
     rewrite(file, change)
     refused(file, message)
 
 
-def test_a_change_without_a_new_digest_is_damage(file) -> None:
+def test_a_change_without_a_new_digest_is_detected(file) -> None:
     weights = load_file(file)
     header = struct.unpack("<Q", file.read_bytes()[:8])[0]
     text = json.loads(file.read_bytes()[8 : 8 + header])["__metadata__"][METADATA_KEY]
@@ -287,13 +287,13 @@ def test_importing_stays_light() -> None:
     assert shown.stdout.strip() == ""
 
 
-def test_an_unsaved_module_cannot_pass_for_ours(tmp_path) -> None:
+def test_an_unregistered_module_cannot_be_loaded_as_ours(tmp_path) -> None:
     stranger = Classifier(nn.Sequential(nn.Flatten(), nn.Linear(70, 3)), (2, 5, 7), device="cpu")
     write_checkpoint(tmp_path / "stranger.safetensors", stranger, FACTS)
     refused(tmp_path / "stranger.safetensors", "it lacks weights 0.weight")
 
 
-def test_a_demo_models_images_are_those_it_was_trained_for() -> None:
+def test_a_demo_model_has_the_images_of_its_data_set() -> None:
     assert demo_images("demo:photos/relu") == "demo:photos"
     assert demo_images("demo:digits/adversarial-2") == "demo:digits"
     assert demo_images("demo:digits/flipped") == "demo:digits-flipped"

@@ -52,7 +52,7 @@ def test_normalisation_happens_inside(dtype: torch.dtype) -> None:
 
 @pytest.mark.parametrize("batch", [1, 5])
 @pytest.mark.parametrize("dtype", truths.DTYPES)
-def test_along_a_patch_equals_the_images_that_lie_there(batch: int, dtype: torch.dtype) -> None:
+def test_logits_along_a_patch_equal_those_of_its_images(batch: int, dtype: torch.dtype) -> None:
     classifier = Classifier(net().to(dtype), SHAPE, mean=(0.5,) * 3, std=(0.2,) * 3, device="cpu")
     origin, axes = truths.images(1, SHAPE)[0], truths.images(2, SHAPE, seed=1)
     coordinates = torch.randn((batch, 2), generator=torch.Generator().manual_seed(2), dtype=dtype)
@@ -69,7 +69,7 @@ def test_gradients_reach_the_images() -> None:
     assert gradient.abs().sum() > 0
 
 
-def test_predictions_are_probabilities_and_nan_logits_are_said_to_be() -> None:
+def test_predictions_are_probabilities_and_nan_logits_are_marked() -> None:
     classifier = truths.classifier(truths.Affine(torch.ones(2, 192), torch.tensor([0.0, 1.0])), SHAPE)
     predictions = classifier.predict(truths.images(3, SHAPE))
     np.testing.assert_allclose(predictions.probabilities.sum(1), 1)
@@ -89,7 +89,7 @@ def test_predictions_are_probabilities_and_nan_logits_are_said_to_be() -> None:
         (torch.full((1, 3, 8, 8), torch.nan), "expected finite pixel values"),
     ],
 )
-def test_images_are_checked_at_the_door(images: torch.Tensor, message: str) -> None:
+def test_images_are_checked_on_entry(images: torch.Tensor, message: str) -> None:
     with pytest.raises(ImageError, match=message):
         Classifier(net(), SHAPE, device="cpu").accept(images)
 
@@ -119,7 +119,7 @@ def test_images_are_checked_at_the_door(images: torch.Tensor, message: str) -> N
         ({"input_shape": (8, 8)}, "expected an input shape"),
     ],
 )
-def test_what_does_not_fit_is_said_in_one_sentence(change: dict[str, object], message: str) -> None:
+def test_inconsistent_arguments_are_refused_in_one_sentence(change: dict[str, object], message: str) -> None:
     with pytest.raises(ValueError, match=message) as refused:
         made(**change)
     assert "\n" not in str(refused.value)
@@ -136,17 +136,17 @@ def made(**settings: object) -> Classifier:
 @pytest.mark.parametrize(
     "statistic", [np.array([0.1, 0.2, 0.3]), [np.float32(0.1), 0.2, 0.3], torch.tensor([0.1, 0.2, 0.3])]
 )
-def test_numbers_of_any_library_are_statistics(statistic: object) -> None:
+def test_statistics_may_be_arrays_of_any_library(statistic: object) -> None:
     assert made(mean=statistic).mean == pytest.approx((0.1, 0.2, 0.3))
 
 
-def test_statistics_that_float64_holds_may_be_too_large_for_another_dtype() -> None:
+def test_statistics_beyond_the_range_of_the_dtype_are_refused() -> None:
     classifier = Classifier(net().double(), SHAPE, std=(1e-300,) * 3, device="cpu")
     with pytest.raises(ValueError, match="within the range of float32"):
         classifier.to(dtype=torch.float32)
 
 
-def test_what_is_no_classifier_is_refused() -> None:
+def test_a_module_that_is_not_a_classifier_is_refused() -> None:
     with pytest.raises(ValueError, match="is it a classifier"):
         Classifier(nn.Identity(), SHAPE, device="cpu")
 
@@ -161,7 +161,7 @@ def read_only(array: np.ndarray) -> np.ndarray:
 
 
 @pytest.mark.parametrize("axis", [0, 1, 2, 3])
-def test_an_axis_of_length_one_may_be_turned(axis: int) -> None:
+def test_an_axis_of_length_one_may_be_reversed(axis: int) -> None:
     shape = (1, 8, 8)
     classifier = Classifier(nn.Sequential(nn.Flatten(), nn.Linear(64, 3)), shape, device="cpu")
     turned = np.flip(truths.images(1, shape, dtype=torch.float32).numpy(), axis)
@@ -188,7 +188,7 @@ def test_an_axis_of_length_one_may_be_turned(axis: int) -> None:
         lambda a: torch.from_numpy(a).requires_grad_(),
     ],
 )
-def test_images_may_lie_in_memory_as_they_like(laid: Callable[[np.ndarray], Any]) -> None:
+def test_images_may_have_any_memory_layout(laid: Callable[[np.ndarray], Any]) -> None:
     classifier = Classifier(net(), SHAPE, device="cpu")
     pixels = truths.images(3, SHAPE, dtype=torch.float32).numpy()
     expected = classifier.predict(pixels)
@@ -197,7 +197,7 @@ def test_images_may_lie_in_memory_as_they_like(laid: Callable[[np.ndarray], Any]
     np.testing.assert_allclose(classifier.predict(given).probabilities, expected.probabilities, rtol=1e-5)
 
 
-def test_one_picture_repeated_without_memory_is_accepted() -> None:
+def test_an_expanded_view_is_accepted() -> None:
     classifier = Classifier(net(), SHAPE, device="cpu")
     one = truths.images(1, SHAPE, dtype=torch.float32)
     expected = classifier.predict(one.repeat(3, 1, 1, 1)).probabilities
@@ -221,7 +221,7 @@ def test_one_picture_repeated_without_memory_is_accepted() -> None:
         (np.zeros((0, 3, 9, 9), np.float32), "got 0 x 3 x 9 x 9"),
     ],
 )
-def test_what_are_no_images_is_said_in_one_sentence(images: Any, message: str) -> None:
+def test_invalid_images_are_refused_in_one_sentence(images: Any, message: str) -> None:
     with pytest.raises(ImageError, match=message):
         Classifier(net(), SHAPE, device="cpu").predict(images)
 
@@ -278,7 +278,7 @@ WRITES = [
 
 @pytest.mark.parametrize(("writes", "reads"), WRITES)
 @pytest.mark.parametrize("mean", [None, (0.1, 0.2, 0.3)])
-def test_what_writes_into_its_input_is_the_same_function(
+def test_a_module_that_writes_into_its_input_is_the_same_function(
     writes: Callable[[Tensor], Tensor], reads: Callable[[Tensor], Tensor], mean: tuple[float, ...] | None
 ) -> None:
     written, read = (Classifier(Writes(steps), SHAPE, mean=mean, device="cpu") for steps in (writes, reads))
@@ -299,7 +299,7 @@ def test_what_writes_into_its_input_is_the_same_function(
     assert torch.equal(images, kept)
 
 
-def test_what_writes_only_into_some_images_is_found_too() -> None:
+def test_a_module_that_writes_into_some_images_is_the_same_function() -> None:
     images = truths.images(2, SHAPE, dtype=torch.float32)
     kept, at = images.clone(), images.clone().requires_grad_()
     assert images.max() > 0.9
@@ -310,7 +310,7 @@ def test_what_writes_only_into_some_images_is_found_too() -> None:
 
 
 @pytest.mark.parametrize(("writes", "reads"), WRITES)
-def test_boundary_points_of_what_writes_into_its_input(
+def test_boundary_points_of_a_module_that_writes_into_its_input(
     writes: Callable[[Tensor], Tensor], reads: Callable[[Tensor], Tensor]
 ) -> None:
     images = truths.images(2, SHAPE, dtype=torch.float32)
@@ -332,7 +332,7 @@ def test_equal_functions_have_equal_fingerprints() -> None:
     assert fingerprint(net(), name="another") == fingerprint(net(), name="name")  # a name is no part of the function
 
 
-def test_whatever_changes_the_function_changes_the_fingerprint() -> None:
+def test_any_change_of_the_function_changes_the_fingerprint() -> None:
     changed_buffer = net()
     changed_buffer[1].running_mean.add_(0.1)
     changed_stride = net()
@@ -372,14 +372,14 @@ def times(factor: float) -> object:
     return multiply
 
 
-def test_functions_count_with_what_they_close_over() -> None:
+def test_fingerprints_include_closures() -> None:
     assert fingerprint(Closure(times(2.0))) == fingerprint(Closure(times(2.0)))
     assert fingerprint(Closure(times(2.0))) != fingerprint(Closure(times(3.0)))
     assert fingerprint(Closure(torch.relu)) != fingerprint(Closure(torch.tanh))
     assert fingerprint(Closure([1, 2.0, {"a": (3,)}])) != fingerprint(Closure([1, 2.0, {"a": (4,)}]))
 
 
-def test_what_cannot_be_hashed_has_no_fingerprint() -> None:
+def test_a_module_that_cannot_be_hashed_has_no_fingerprint() -> None:
     assert fingerprint(Closure(functools.partial(times, 2.0))) == ""
     assert fingerprint(Closure(object())) == ""
 

@@ -34,7 +34,7 @@ def test_strided_takes_images_of_any_shape(shape) -> None:
         strided(shape, 4, widths=[2, 0], activation="relu")
 
 
-def test_a_transformer_reads_patches_in_any_order_once_their_places_are_forgotten() -> None:
+def test_a_transformer_without_positions_ignores_the_order_of_patches() -> None:
     torch.manual_seed(0)
     module = transformer((3, 8, 12), 5, **TINY).double().eval()
     images = torch.rand(4, 3, 8, 12, dtype=torch.float64)
@@ -47,7 +47,7 @@ def test_a_transformer_reads_patches_in_any_order_once_their_places_are_forgotte
         assert torch.allclose(module(turned), module(images), atol=1e-12)
 
 
-def test_a_transformer_has_second_derivatives_and_rows_that_do_not_see_each_other() -> None:
+def test_a_transformer_has_second_derivatives_and_independent_rows() -> None:
     torch.manual_seed(0)
     module = transformer((1, 8, 8), 3, **TINY).double().eval()
     image, way = torch.rand(2, 1, 1, 8, 8, dtype=torch.float64)

@@ -143,7 +143,7 @@ def test_the_hub_shows_bytes_share_and_rate(serve: Serve, monkeypatch: pytest.Mo
         load_classifier("hf-hub:me/other@0123", "cpu")
 
 
-def test_weights_that_changed_on_the_way_are_refused_and_not_kept(
+def test_weights_damaged_in_transit_are_refused_and_not_kept(
     serve: Serve, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     place, content = squeezenet()
@@ -163,7 +163,7 @@ def fails(error: Exception) -> Callable[..., Any]:
     return raises
 
 
-def test_offline_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_being_offline_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     import huggingface_hub
 
     monkeypatch.setattr(downloads.socket, "getaddrinfo", fails(OSError("no network")))
@@ -176,7 +176,7 @@ def test_offline_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
             load_classifier(source, "cpu")
 
 
-def test_a_server_that_is_not_there_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_server_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     at(monkeypatch, "http://127.0.0.1:9/squeezenet1_1-00000000.pth")
     with pytest.raises(CheckpointError) as told:
         load_classifier("torchvision:squeezenet1_1", "cpu")
@@ -185,7 +185,7 @@ def test_a_server_that_is_not_there_is_told(monkeypatch: pytest.MonkeyPatch) -> 
     assert "\n" not in str(told.value)
 
 
-def test_a_hub_whose_name_is_not_known_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_hub_whose_name_cannot_be_resolved_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     hub_at(monkeypatch, "https://mirror.example:8443")
     asked: list[tuple[Any, ...]] = []
 

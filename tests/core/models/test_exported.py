@@ -92,7 +92,7 @@ def test_an_onnx_graph_computes_the_same(tmp_path: Path, batch: int | None) -> N
     assert load_classifier(f"{path}?preset=none", "cpu").num_classes == 5
 
 
-def test_a_conversion_that_computes_otherwise_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_conversion_with_other_logits_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "net.onnx"
     onnx_net(path, batch=None)
     monkeypatch.setattr(Exported, "forward", lambda self, rows: 1.01 * self.graph(rows))
@@ -102,7 +102,7 @@ def test_a_conversion_that_computes_otherwise_is_refused(tmp_path: Path, monkeyp
         load_onnx(path)
 
 
-def test_without_the_extra_it_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_packages_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     onnx_net(tmp_path / "net.onnx", batch=None)
     monkeypatch.setitem(sys.modules, "onnx2torch", None)
     with pytest.raises(CheckpointError, match=r"they are not installed; `pip install onnx onnx2torch`"):
@@ -110,7 +110,7 @@ def test_without_the_extra_it_says_what_to_install(tmp_path: Path, monkeypatch: 
 
 
 @pytest.mark.parametrize("name", ["net.pt2", "net.onnx"])
-def test_damaged_graphs(tmp_path: Path, name: str) -> None:
+def test_damaged_graphs_are_refused(tmp_path: Path, name: str) -> None:
     path = tmp_path / name
     path.write_bytes(b"PK\x03\x04nothing")
     with pytest.raises(CheckpointError, match="expected a"):
@@ -145,7 +145,7 @@ def number():
 """
 
 
-def test_a_factory_of_ones_own(tmp_path: Path) -> None:
+def test_a_module_of_a_users_factory_is_loaded(tmp_path: Path) -> None:
     path = tmp_path / "my_net.py"
     path.write_text(FACTORY)
     classifier = load_classifier(f"module:{path}:build?size=3x2x2&names=a/b/c", "cpu")
@@ -164,7 +164,7 @@ def test_a_factory_of_ones_own(tmp_path: Path) -> None:
         call_factory(f"{tmp_path}/none.py:build")
 
 
-def test_the_comparison_is_left_out_without_onnxruntime(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_onnxruntime_there_is_no_comparison(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "net.onnx"
     onnx_net(path, batch=None)
     find = importlib.util.find_spec

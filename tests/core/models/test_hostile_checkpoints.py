@@ -26,7 +26,7 @@ READ = {
 }
 
 
-def test_the_corpus_is_refused_and_runs_nothing(tmp_path: Path) -> None:
+def test_hostile_files_are_refused_and_run_nothing(tmp_path: Path) -> None:
     names = []
     for name, content in hostile(tmp_path):
         names.append(name)
@@ -59,7 +59,7 @@ def one_sentence(text: str, folder: Path) -> bool:
 @pytest.mark.parametrize(
     "name", ["opcodes.pt", "names.pt", "two_directories.pt", "old_no_keys.pt", "header_size_0.safetensors"]
 )
-def test_the_whole_door_refuses(tmp_path: Path, name: str) -> None:
+def test_load_classifier_refuses_hostile_files(tmp_path: Path, name: str) -> None:
     content = next(content for each, content in hostile(tmp_path) if each == name)
     (tmp_path / name).write_bytes(content)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -79,7 +79,7 @@ def test_names_that_share_one_storage_share_memory(tmp_path: Path) -> None:
     assert all(torch.equal(tensor, base) for tensor in list(found.tensors.values())[::1000])
 
 
-def test_the_trap_works(tmp_path: Path) -> None:
+def test_the_trap_detects_code_that_runs(tmp_path: Path) -> None:
     """A file of the corpus does run when Python opens it: the test above can fail."""
     import pickle
 
@@ -97,7 +97,7 @@ def test_the_trap_works(tmp_path: Path) -> None:
         ({"a": Calls(getattr, "", "join")}, "__builtin__.getattr"),
     ],
 )
-def test_a_refusal_names_what_the_file_wanted(tmp_path: Path, thing: object, wanted: str) -> None:
+def test_a_refusal_names_the_imports_of_the_file(tmp_path: Path, thing: object, wanted: str) -> None:
     path = tmp_path / "net.pt"
     path.write_bytes(saved(thing))
     with pytest.raises(

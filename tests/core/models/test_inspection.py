@@ -60,7 +60,7 @@ def test_a_demo_model_is_good() -> None:
         (lambda x: logits(x).repeat(1, 1000), "classes", "note", "3,000: a wide head"),
     ],
 )
-def test_what_is_wrong_is_said(function: Callable[[Tensor], Any], name: str, verdict: str, words: str) -> None:
+def test_each_defect_is_reported(function: Callable[[Tensor], Any], name: str, verdict: str, words: str) -> None:
     found = verdicts(function)[name]
     assert found[0] == verdict
     assert words in found[1]
@@ -129,7 +129,7 @@ UNSTEADY = [
 
 @pytest.mark.parametrize(("make", "name"), UNSTEADY)
 @pytest.mark.parametrize("side", [8, 64])
-def test_what_has_no_boundary_is_doubted(make: Callable[[], nn.Module], name: str, side: int) -> None:
+def test_classifiers_without_a_boundary_are_doubted(make: Callable[[], nn.Module], name: str, side: int) -> None:
     torch.manual_seed(1)
     classifier = Classifier(make(), (3, side, side), name="mine", device="cpu")
     (bad,) = (each for each in inspect(classifier) if each.verdict == "bad" and each.name != "gradients")
@@ -149,11 +149,11 @@ def test_what_has_no_boundary_is_doubted(make: Callable[[], nn.Module], name: st
         nn.Sequential(nn.Conv2d(3, 4, 3), nn.InstanceNorm2d(4), nn.GroupNorm(2, 4), nn.Flatten(), nn.Linear(144, 3)),
     ],
 )
-def test_what_answers_steadily_is_not_doubted(module: nn.Module) -> None:
+def test_sound_classifiers_are_not_doubted(module: nn.Module) -> None:
     assert doubts([Classifier(module, (3, 8, 8), device="cpu")]) == ()
 
 
-def test_a_model_is_tried_once_and_the_callers_random_numbers_stay() -> None:
+def test_a_model_is_checked_once_and_the_generators_are_not_used() -> None:
     asked = []
     classifier = Classifier(Does(lambda x: asked.append(len(x)) or logits(x + torch.rand(()))), (3, 8, 8), device="cpu")
     asked.clear()
@@ -169,7 +169,7 @@ def test_a_model_is_tried_once_and_the_callers_random_numbers_stay() -> None:
     assert len(asked) == 6
 
 
-def test_a_classifier_that_learns_is_told() -> None:
+def test_a_classifier_in_training_mode_is_reported() -> None:
     classifier = Classifier(nn.Sequential(nn.Flatten(), nn.Linear(192, 3)), (3, 8, 8), device="cpu")
     classifier.module.train().requires_grad_(True)
     (found,) = (each for each in inspect(classifier) if each.name == "frozen")
@@ -190,7 +190,7 @@ def test_a_classifier_that_learns_is_told() -> None:
         (lambda x: x @ torch.zeros(7, 7), "expected a model that takes images of 3 x 8 x 8, it raised RuntimeError"),
     ],
 )
-def test_what_is_no_classifier_says_what_it_is(function: Callable[[Tensor], Any], message: str) -> None:
+def test_other_models_are_refused_with_what_they_are(function: Callable[[Tensor], Any], message: str) -> None:
     with pytest.raises(CheckpointError, match=message):
         require_classifier(Does(function), (3, 8, 8))
 

@@ -38,7 +38,7 @@ class Bare(nn.Module):
 
 
 @pytest.mark.parametrize("source", SOURCES)
-def test_no_trained_weight_is_left_and_the_rest_is_the_same(source: str) -> None:
+def test_all_weights_are_new_and_the_rest_is_unchanged(source: str) -> None:
     trained = load_classifier(source, "cpu")
     null = untrained(trained)
     before, after = trained.module.state_dict(), null.module.state_dict()
@@ -56,7 +56,7 @@ def test_no_trained_weight_is_left_and_the_rest_is_the_same(source: str) -> None
     assert null.fingerprint not in ("", trained.fingerprint)
 
 
-def test_the_classifier_and_the_global_generator_stay_as_they_were() -> None:
+def test_the_classifier_and_the_global_generator_are_unchanged() -> None:
     trained = load_classifier("demo:photos/standard", "cpu")
     fingerprint, state = trained.fingerprint, torch.get_rng_state()
     untrained(trained, seed=3)
@@ -64,20 +64,20 @@ def test_the_classifier_and_the_global_generator_stay_as_they_were() -> None:
     assert torch.equal(torch.get_rng_state(), state)
 
 
-def test_a_seed_draws_the_same_weights_and_another_one_others() -> None:
+def test_weights_depend_on_the_seed_alone() -> None:
     trained = load_classifier("demo:digits/standard", "cpu")
     prints = [untrained(trained, seed).fingerprint for seed in (0, 0, 1)]
     assert prints[0] == prints[1] != prints[2]
 
 
-def test_a_layer_is_drawn_as_torch_draws_it() -> None:
+def test_a_layer_is_initialised_as_in_torch() -> None:
     weight = next(untrained(load_classifier("demo:photos/standard", "cpu")).module.parameters())
     bound = 1 / weight[0].numel() ** 0.5  # of a convolution as torch makes it
     assert 0.9 * bound < float(weight.abs().max()) <= bound
     assert abs(float(weight.var()) / (bound**2 / 3) - 1) < 0.3
 
 
-def test_weights_that_no_layer_owns_are_drawn_by_their_shape() -> None:
+def test_weights_outside_of_layers_are_drawn_by_their_shape() -> None:
     null = untrained(Classifier(Bare(), (3, 2, 2), device="cpu"))
     found = null.module.state_dict()
     assert float(found["weight"].abs().max()) <= 1 / 12**0.5
@@ -115,7 +115,7 @@ def test_a_model_without_weights_has_no_null() -> None:
         ("linearised:untrained:2:demo:photos/vit?row=3", "demo:photos/vit", 0),
     ],
 )
-def test_a_source_says_whose_architecture_it_is(text: str, trained: str, seed: int) -> None:
+def test_a_null_is_named_after_its_model(text: str, trained: str, seed: int) -> None:
     said = Source.parse(text)
     assert (said.trained.text(), said.seed, said.text()) == (trained, seed, text)
 
@@ -127,7 +127,7 @@ def test_a_null_is_loaded_by_its_source() -> None:
     assert demo_images("untrained:1:demo:digits/flipped") == "demo:digits-flipped"
 
 
-def test_the_linearisation_is_the_model_to_first_order() -> None:
+def test_the_linearisation_agrees_with_the_model_to_first_order() -> None:
     model, images = load_classifier("demo:photos/standard", "cpu"), load_images("demo:photos")
     flat = linearised(model.to(dtype=torch.float64), images.pixels[3])
     at, way = images.pixels[3:4].double(), truths.unit((3, 32, 32))[None]
@@ -151,7 +151,7 @@ def test_an_affine_model_is_its_own_linearisation(most: int, monkeypatch: pytest
     torch.testing.assert_close(linearised(one, some[0])(some), one(some))
 
 
-def test_what_has_no_linearisation_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_models_without_a_linearisation_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     class Rounded(nn.Module):
         def forward(self, images: Tensor) -> Tensor:
             return images.flatten(1)[:, :2].detach().round()
@@ -181,17 +181,17 @@ def test_a_null_at_an_image_is_loaded_by_its_source() -> None:
         ("linearised:demo:digits/standard?images=demo:photos", "expected images of n x 1 x 32 x 32"),
     ],
 )
-def test_what_a_source_cannot_mean_is_told(source: str, words: str) -> None:
+def test_invalid_sources_of_nulls_are_refused(source: str, words: str) -> None:
     with pytest.raises(ValueError, match=words):
         load_classifier(source, "cpu")
 
 
-def test_the_images_of_a_model_that_is_no_demo_must_be_named() -> None:
+def test_models_other_than_demos_need_named_images() -> None:
     with pytest.raises(CheckpointError, match="expected images=SOURCE after . in linearised:upload:ab"):
         null_of(Source.parse("linearised:upload:ab?row=3"), load_classifier("demo:digits/prime", "cpu"), load_images)
 
 
-def test_a_null_can_be_another_models_at_another_image() -> None:
+def test_a_null_can_be_moved_to_another_model_and_image() -> None:
     said = Source.parse("analytic:ball:demo:photos/standard?row=3&images=demo:photos")
     assert said.of(Source.parse("upload:ab?size=64")).at("upload:cd?size=32", 5).text() == (
         "analytic:ball:upload:ab?size=64&row=5&images=upload:cd%3Fsize%3D32"
@@ -205,7 +205,7 @@ def test_a_null_can_be_another_models_at_another_image() -> None:
 @pytest.mark.parametrize(
     "source", ["linearised:demo:digits/standard?row=3", "analytic:ball:demo:digits/standard?row=3"]
 )
-def test_a_lens_that_looks_inside_takes_a_null_of_one_layer(source: str) -> None:
+def test_analyses_of_layers_accept_a_null_of_one_layer(source: str) -> None:
     recipe = Recipe.make(
         "local_layers",
         models=[source],

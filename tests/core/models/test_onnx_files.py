@@ -93,7 +93,7 @@ BOMBS: dict[str, tuple[list[onnx.NodeProto], list[onnx.TensorProto]]] = {
 
 
 @pytest.mark.parametrize("name", BOMBS)
-def test_a_graph_that_asks_for_much_memory_never_runs(
+def test_a_graph_that_needs_too_much_memory_never_runs(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     nodes, tensors = BOMBS[name]
@@ -103,13 +103,13 @@ def test_a_graph_that_asks_for_much_memory_never_runs(
         load_classifier(f"{path}?preset=none", "cpu")
 
 
-def test_a_graph_whose_sizes_are_open_is_tried(tmp_path: Path) -> None:
+def test_a_graph_with_open_sizes_is_tried(tmp_path: Path) -> None:
     nodes, _ = BOMBS["shape of the image"]
     path = graph(tmp_path / "net.onnx", [*nodes, *head("large")], [shape(1, 1, 2, 2), MATRIX])
     assert examine(lambda fraction: None, str(path)) == [0, 3, 8, 8]
 
 
-def test_weights_in_another_file_lie_beside_it(tmp_path: Path) -> None:
+def test_external_weights_must_be_in_the_same_folder(tmp_path: Path) -> None:
     (tmp_path / "weights").write_bytes(np.ones((192, 5), np.float32).tobytes())
     for place, refused in {"weights": False, "../weights": True, "/etc/hostname": True, "nothing": True}.items():
         tensor = TensorProto(name="matrix", data_type=TensorProto.FLOAT, dims=[192, 5], data_location=1)
@@ -148,7 +148,7 @@ PLACES: dict[str, Callable[[onnx.ModelProto, onnx.TensorProto], object]] = {
 
 
 @pytest.mark.parametrize("place", PLACES)
-def test_weights_in_another_file_are_found_wherever_a_model_has_tensors(place: str, tmp_path: Path) -> None:
+def test_external_weights_are_found_in_every_part_of_a_model(place: str, tmp_path: Path) -> None:
     path = graph(tmp_path / "net.onnx", head("images"), [MATRIX])
     tensor = TensorProto(name="more", data_type=TensorProto.FLOAT, dims=[1], data_location=1)
     tensor.external_data.add(key="location", value="/etc/hostname")
@@ -160,7 +160,7 @@ def test_weights_in_another_file_are_found_wherever_a_model_has_tensors(place: s
 
 
 @pytest.mark.parametrize("side", [2, 50_000])
-def test_functions_are_looked_into(side: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_functions_are_inlined(side: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     nodes = [
         helper.make_node("Constant", [], ["shape"], value=shape(side, side)),
         helper.make_node("ConstantOfShape", ["shape"], ["zeros"]),
@@ -179,20 +179,20 @@ def test_functions_are_looked_into(side: int, tmp_path: Path, monkeypatch: pytes
 
 
 @pytest.mark.parametrize("content", [b"", b"hello", b"\x08\x08", b"\xff" * 1000])
-def test_what_is_no_graph_is_refused(content: bytes, tmp_path: Path) -> None:
+def test_files_that_are_not_graphs_are_refused(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "net.onnx").write_bytes(content)
     with pytest.raises(CheckpointError, match=r"expected a graph of ONNX, net\.onnx is none, or damaged"):
         load_classifier(tmp_path / "net.onnx", "cpu")
 
 
-def test_limits_hold_here_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_limits_of_the_sandbox_apply(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(sandbox.MEMORY, "1")
     path = graph(tmp_path / "net.onnx", head("images"), [MATRIX])
     with pytest.raises(CheckpointError, match="expected a file that is read within 1 MB"):
         load_classifier(f"{path}?preset=none", "cpu")
 
 
-def test_values_are_needed_until_the_last_node_that_reads_them(tmp_path: Path) -> None:
+def test_values_live_until_the_last_node_that_reads_them(tmp_path: Path) -> None:
     nodes = [helper.make_node("Tile", ["images", "shape"], ["a 0"])]  # 123 MB
     nodes += [helper.make_node("Relu", [f"a {number}"], [f"a {number + 1}"]) for number in range(30)]
     path = graph(tmp_path / "deep.onnx", [*nodes, *head("a 30")], [shape(1, 1, 400, 400), MATRIX])

@@ -74,7 +74,7 @@ def test_tensors_are_those_of_torch(
         assert torch.equal(came, tensor.float() if tensor.is_floating_point() else tensor)
 
 
-def test_what_training_programs_keep_beside_weights_is_passed_over(tmp_path: Path) -> None:
+def test_other_contents_of_training_checkpoints_are_ignored(tmp_path: Path) -> None:
     kept = {
         "args": argparse.Namespace(lr=0.1, out=Path("runs")),
         "counts": collections.Counter("abc"),
@@ -103,7 +103,7 @@ def test_a_call_is_listed_and_not_made(protocol: int, tmp_path: Path) -> None:
     assert not (tmp_path / "made").exists()
 
 
-def test_a_tensor_says_where_its_numbers_lie() -> None:
+def test_tensors_have_positions_in_storages() -> None:
     content = entries_of(saved({"w": torch.arange(12.0).view(3, 4).T[1:]}))["archive/data.pkl"]
     place = unpickle(content).value["w"]
     assert isinstance(place, TensorPlace)
@@ -140,6 +140,6 @@ def _checkpoint() -> bytes:
 CHECKPOINT = _checkpoint()
 
 
-def test_instructions_are_counted() -> None:
+def test_the_number_of_instructions_is_limited() -> None:
     with pytest.raises(PickleError, match="more than 3,000,000 instructions"):
         unpickle(b"\x80\x02" + b"N0" * MOST_OPERATIONS)

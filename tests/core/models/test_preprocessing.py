@@ -62,7 +62,7 @@ def test_the_mismatch_is_the_divergence_of_two_normal_distributions() -> None:
     assert trials(classifier, images)[0].mismatch == pytest.approx(exact, rel=1e-6)
 
 
-def test_what_is_known_is_not_made_again(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_known_trials_are_reused(monkeypatch: pytest.MonkeyPatch) -> None:
     module = Trained("half")
     mean, std = PRESETS["imagenet"].mean, PRESETS["imagenet"].std
     first = trials(Classifier(module, (3, 32, 32), device="cpu"), IMAGES[:9])
@@ -99,7 +99,7 @@ def trial(name: str, confidence: float, commonest: float) -> Trial:
         ((0.4, 0.3), (0.99, 1.0), ""),  # sure of one class for all: no better
     ],
 )
-def test_collapse_is_told_without_batch_normalisation(
+def test_collapse_is_reported_without_batch_normalisation(
     chosen: tuple[float, float], other: tuple[float, float], said: str
 ) -> None:
     found = suspicion([trial("chosen", *chosen), trial("half", *other)])
@@ -107,7 +107,7 @@ def test_collapse_is_told_without_batch_normalisation(
     assert bool(found) == bool(said)
 
 
-def test_an_untrained_batch_normalisation_says_nothing() -> None:
+def test_an_untrained_batch_normalisation_is_no_evidence() -> None:
     module = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Flatten(), nn.LazyLinear(3))
     module(IMAGES[:2])
     module[1].reset_running_stats()
@@ -129,7 +129,7 @@ def test_an_untrained_batch_normalisation_says_nothing() -> None:
         ({"preset": "own"}, 1, ((0.2,), (2.0,))),
     ],
 )
-def test_a_source_says_the_normalisation(
+def test_a_source_determines_the_normalisation(
     options: dict[str, str], channels: int, expected: tuple[tuple[float, ...], tuple[float, ...]]
 ) -> None:
     found = normalisation(Source("file", "net.pt", options), channels, ((0.1, 0.2, 0.3), (1.0, 2.0, 3.0)))
@@ -149,6 +149,6 @@ def test_a_source_says_the_normalisation(
         ({}, r"expected \?preset=NAME out of"),
     ],
 )
-def test_a_normalisation_that_does_not_fit(options: dict[str, str], message: str) -> None:
+def test_an_inconsistent_normalisation_is_refused(options: dict[str, str], message: str) -> None:
     with pytest.raises(CheckpointError, match=message):
         normalisation(Source("file", "net.pt", options), 3)

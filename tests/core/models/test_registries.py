@@ -34,7 +34,7 @@ def shapes(architecture: str, **options: object) -> dict[str, tuple[int, ...]]:
         ("timm:efficientnet_b0", {"num_classes": 21841}, (3, 224, 224)),
     ],
 )
-def test_an_architecture_is_found_again(
+def test_an_architecture_is_recognised_by_its_weights(
     architecture: str, options: dict[str, int], shape: tuple[int, int, int]
 ) -> None:
     first = guess(shapes(architecture, **options))
@@ -45,7 +45,7 @@ def test_an_architecture_is_found_again(
     assert first[0].exact
 
 
-def test_architectures_with_the_same_tensors_are_all_named() -> None:
+def test_all_architectures_with_the_same_tensors_are_found() -> None:
     found = guess(shapes("torchvision:resnet18", num_classes=7))
     assert [each.architecture for each in found[:2]] == ["torchvision:resnet18", "timm:resnet18"]
     assert [each.exact for each in found[:2]] == [True, True]
@@ -75,7 +75,7 @@ def test_differences_are_named_with_both_shapes() -> None:
         ("timm:resnet10t", {"num_classes": 4, "in_chans": 1}),
     ],
 )
-def test_what_is_built_computes_the_same(architecture: str, options: dict[str, int]) -> None:
+def test_a_built_architecture_computes_the_same_logits(architecture: str, options: dict[str, int]) -> None:
     torch.manual_seed(1)
     original = registries._make(architecture, options).eval()
     tensors = {name: t for name, t in original.state_dict().items() if not name.endswith("num_batches_tracked")}
@@ -88,7 +88,7 @@ def test_what_is_built_computes_the_same(architecture: str, options: dict[str, i
         assert torch.equal(module(images), original(images))
 
 
-def test_wrong_weights_name_the_nearest() -> None:
+def test_wrong_weights_are_refused_with_the_nearest_architectures() -> None:
     with pytest.raises(
         CheckpointError, match=r"expected the weights of timm:resnet26d, .* nearest otherwise: torchvision:r"
     ):
@@ -102,7 +102,7 @@ def test_a_fixed_size_cannot_be_changed_by_the_source() -> None:
 
 
 @pytest.mark.parametrize("name", ["torchvision:resnet19", "timm:", "resnet18", "torchvision:../x"])
-def test_unknown_architectures(name: str) -> None:
+def test_unknown_architectures_are_refused(name: str) -> None:
     with pytest.raises(CheckpointError, match="expected an architecture such as"):
         fit(name, {})
 
@@ -133,12 +133,12 @@ def test_unknown_architectures(name: str) -> None:
         ("", "torchvision:resnet18"),
     ],
 )
-def test_an_architecture_in_another_spelling_is_named(said: str, meant: str) -> None:
+def test_an_architecture_in_another_spelling_is_suggested(said: str, meant: str) -> None:
     with pytest.raises(CheckpointError, match=rf"such as {meant}, got '.*'; give the library and the name"):
         fit(said, {})
 
 
-def test_search_wants_every_word() -> None:
+def test_search_requires_every_word() -> None:
     found = search("vit tiny 224")
     assert found
     assert all("vit" in name and "tiny" in name and "224" in name for name in found)

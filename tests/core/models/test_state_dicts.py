@@ -52,7 +52,7 @@ def test_a_negative_variance_is_refused(tmp_path: Path) -> None:
     ],
 )
 @pytest.mark.parametrize("old", [False, True])
-def test_wrapping_is_taken_off(
+def test_wrapping_is_removed(
     tmp_path: Path, wrapped: Callable[[], dict[str, Any]], name: str, removed: str, old: bool
 ) -> None:
     path = tmp_path / "net.ckpt"
@@ -107,7 +107,7 @@ CRITERION = {"criterion.weight": torch.ones(10)}
         ),
     ],
 )
-def test_a_network_is_found_beside_what_else_was_trained(
+def test_a_network_is_found_among_other_trained_parts(
     tmp_path: Path, beside: Callable[[dict[str, Tensor]], dict[str, Any]], name: str, removed: str
 ) -> None:
     net, path = resnet(), tmp_path / "net.ckpt"
@@ -121,7 +121,7 @@ def test_a_network_is_found_beside_what_else_was_trained(
     assert not first.is_average
 
 
-def test_parts_of_a_network_are_no_networks(tmp_path: Path) -> None:
+def test_parts_of_a_network_are_not_networks(tmp_path: Path) -> None:
     path = tmp_path / "net.pt"
     torch.save({"state_dict": under("model.", resnet()) | CRITERION}, path)
     assert {each.name for each in read_state_dicts([path])} == {"state_dict", "state_dict/model"}
@@ -138,7 +138,7 @@ def test_parts_of_a_network_are_no_networks(tmp_path: Path) -> None:
         [f"model.{number}.weight" for number in range(20_000)],
     ],
 )
-def test_names_of_any_depth_are_looked_through_once(names: list[str]) -> None:
+def test_deep_names_are_visited_once(names: list[str]) -> None:
     looked = [0]
 
     class Counted(str):
@@ -154,14 +154,14 @@ def test_names_of_any_depth_are_looked_through_once(names: list[str]) -> None:
     assert looked[0] <= 2 * len(names)
 
 
-def test_a_table_that_holds_itself_many_times_is_looked_through_once() -> None:
+def test_a_table_that_contains_itself_is_visited_once() -> None:
     node: dict[str, Any] = {"weight": torch.ones(3)}
     for _ in range(4):
         node = {str(number): node for number in range(1000)}
     assert len(_candidates(node)) == 1
 
 
-def test_averages_are_chosen_by_name_and_come_second(tmp_path: Path) -> None:
+def test_averages_come_second_and_are_chosen_by_name(tmp_path: Path) -> None:
     path = tmp_path / "net.pt"
     average = {name: tensor + 1 for name, tensor in weights().items()}
     torch.save({"model_ema": average, "state_dict": weights()}, path)
@@ -175,7 +175,7 @@ def test_averages_are_chosen_by_name_and_come_second(tmp_path: Path) -> None:
         choose(found, "ema")
 
 
-def test_teacher_and_student_in_one_table_are_told_apart(tmp_path: Path) -> None:
+def test_teacher_and_student_in_one_table_are_separated(tmp_path: Path) -> None:
     path = tmp_path / "net.pt"
     torch.save({**named("student."), **{name: tensor + 1 for name, tensor in named("teacher.").items()}}, path)
     found = {each.name: each for each in read_state_dicts([path])}
@@ -193,7 +193,7 @@ def test_other_dtypes_become_float32(tmp_path: Path, dtype: torch.dtype) -> None
     assert torch.equal(found.tensors["0.weight"], weights()["0.weight"].to(dtype).float())
 
 
-def test_tied_and_cut_tensors_are_whole(tmp_path: Path) -> None:
+def test_tied_and_sliced_tensors_are_complete(tmp_path: Path) -> None:
     path, whole = tmp_path / "net.pt", torch.arange(12.0).view(3, 4)
     torch.save({"a.weight": whole, "b.weight": whole.T, "c.weight": whole[:, 1:3]}, path)
     (found,) = read_state_dicts([path])
@@ -201,7 +201,7 @@ def test_tied_and_cut_tensors_are_whole(tmp_path: Path) -> None:
     assert torch.equal(found.tensors["c.weight"], whole[:, 1:3])
 
 
-def test_shards_are_put_together(tmp_path: Path) -> None:
+def test_shards_are_joined(tmp_path: Path) -> None:
     parts = list(named("model.").items())
     names = [f"model-{number}-of-2.safetensors" for number in (1, 2)]
     save_file(dict(parts[:3]), tmp_path / names[0])
@@ -219,14 +219,14 @@ def test_shards_are_put_together(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("said", ["[]", "{", '{"weight_map": {"a": "../../etc/passwd"}}', '{"weight_map": {"a": 3}}'])
-def test_an_index_that_points_elsewhere(tmp_path: Path, said: str) -> None:
+def test_an_index_of_files_elsewhere_is_refused(tmp_path: Path, said: str) -> None:
     index = tmp_path / "model.index.json"
     index.write_text(said)
     with pytest.raises(CheckpointError, match="expected"):
         shards(index)
 
 
-def test_too_large_is_told_before_it_is_read(tmp_path: Path) -> None:
+def test_too_large_files_are_refused_before_they_are_read(tmp_path: Path) -> None:
     path = tmp_path / "net.pt"
     torch.save(weights(), path)
     with pytest.raises(CheckpointError, match="expected at most 0 MB"):
@@ -234,7 +234,7 @@ def test_too_large_is_told_before_it_is_read(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("shape", [[2**59, 2**59, 0], [0, 2**62, 4], [2**31, 2**31, 2, 0]])
-def test_a_shape_beyond_all_counting_is_refused(shape: list[int], tmp_path: Path) -> None:
+def test_a_shape_with_too_many_entries_is_refused(shape: list[int], tmp_path: Path) -> None:
     header = json.dumps({"w": {"dtype": "F32", "shape": shape, "data_offsets": [0, 0]}}).encode()
     path = tmp_path / "large.safetensors"
     path.write_bytes(len(header).to_bytes(8, "little") + header)

@@ -13,7 +13,6 @@ import torch
 from core.errors import CheckpointError
 from core.models import state_dicts
 from core.models.load import load_classifier
-from core.models.name_lists import read as read_name_list
 from core.models.state_dicts import read_state_dicts, read_tensors, shards
 from tests.core.models.test_checkpoints import FACTS, small
 from tests.hostile import net, saved
@@ -31,7 +30,7 @@ def quantised() -> torch.Tensor:
 
 
 @pytest.mark.parametrize("dtype", [torch.float8_e4m3fn, torch.float8_e5m2, torch.uint16, torch.uint32, torch.uint64])
-def test_newer_dtypes_say_themselves_what_they_are(dtype: torch.dtype, tmp_path: Path) -> None:
+def test_newer_dtypes_are_read(dtype: torch.dtype, tmp_path: Path) -> None:
     values = torch.arange(12).to(dtype).view(3, 4)
     found = read(saved({"w": values, "part": values[1:], "tied": values}), tmp_path)
     wanted = values.float() if values.is_floating_point() else values
@@ -49,7 +48,7 @@ def test_every_protocol_is_read(protocol: int, old: bool, tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("name", ["models.pt", "models.pth", "model.json.pt", "code.pt", "archive_format.pt"])
-def test_a_file_is_no_program_because_of_its_name(name: str, tmp_path: Path) -> None:
+def test_the_name_of_a_file_does_not_make_it_a_program(name: str, tmp_path: Path) -> None:
     torch.save(net(), tmp_path / name)  # names the folder inside by the file
     found, _ = read_tensors([tmp_path / name], own=True)
     assert torch.equal(found["fc.weight"], net()["fc.weight"])
@@ -64,12 +63,12 @@ def test_a_file_is_no_program_because_of_its_name(name: str, tmp_path: Path) -> 
         (lambda: {**net(), "e": quantised()}, "sparse, quantised"),
     ],
 )
-def test_what_is_no_plain_number_is_told(content: Any, message: str, tmp_path: Path) -> None:
+def test_tensors_that_are_not_dense_and_real_are_refused(content: Any, message: str, tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match=message):
         read(saved(content()), tmp_path)
 
 
-def test_buffers_that_repeat_numbers_and_long_whole_numbers_are_read(tmp_path: Path) -> None:
+def test_expanded_buffers_and_long_whole_numbers_are_read(tmp_path: Path) -> None:
     kept = {"mask": torch.ones(1).expand(64), "grid": torch.arange(49.0).expand(49, 49), "seed": 2**300}
     half = torch.rand(100, 100).half()
     found = read(saved({**net(), **kept, "a": half, "b": half.T, "c": half.view(50, 200)}), tmp_path)
@@ -96,7 +95,7 @@ def test_the_file_that_is_checked_is_the_file_that_is_loaded(tmp_path: Path) -> 
     assert {float(value) for value in found.tensors["b.weight"]} == {2.0}
 
 
-def test_a_file_that_is_emptied_afterwards_harms_nothing(tmp_path: Path) -> None:
+def test_weights_survive_emptying_their_file(tmp_path: Path) -> None:
     path = tmp_path / "net.pt"
     path.write_bytes(saved(net()))
     (found,) = read_state_dicts([path])
@@ -128,7 +127,7 @@ def test_an_upload_stays_mapped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert asked == [False, True]
 
 
-def test_devices_are_no_lists_and_no_indices(tmp_path: Path) -> None:
+def test_devices_are_neither_lists_nor_indices(tmp_path: Path) -> None:
     (tmp_path / "names.txt").symlink_to("/dev/zero")
     (tmp_path / "m.index.json").symlink_to("/dev/zero")
     with pytest.raises(CheckpointError, match="found no file 'names.txt'"):
@@ -139,13 +138,7 @@ def test_devices_are_no_lists_and_no_indices(tmp_path: Path) -> None:
         load_classifier(f"torchvision:squeezenet1_1:untrained?names=file:{tmp_path}/n.txt", "cpu", trust=False)
 
 
-def test_a_list_that_is_too_long_is_told(tmp_path: Path) -> None:
-    (tmp_path / "names.txt").write_bytes(b"a\n" * 5_000_000)
-    with pytest.raises(CheckpointError, match="is too long; one name per line"):
-        read_name_list(lambda fraction: None, str(tmp_path / "names.txt"))
-
-
-def test_our_own_format_builds_no_more_parts_than_it_has_tensors(tmp_path: Path) -> None:
+def test_an_architecture_has_no_more_parts_than_the_file_has_tensors(tmp_path: Path) -> None:
     from core.models.checkpoints import write_checkpoint
 
     write_checkpoint(tmp_path / "net.safetensors", small(), {**FACTS, "arguments": {"widths": [1] * 10_000}})

@@ -15,8 +15,7 @@ from torch import nn
 
 from core import cli
 from core.errors import CheckpointError
-from core.images.load import demo_images_of, load_images
-from core.models import third_party
+from core.images.load import load_images
 from core.models.checkpoints import write_checkpoint
 from core.models.load import load_classifier
 from core.models.registries import untrained
@@ -68,7 +67,7 @@ def test_the_network_of_a_training_program_is_found(prefix: str, beside: dict[st
     assert one.fingerprint == two.fingerprint
 
 
-def test_of_two_networks_the_one_of_the_architecture_is_taken(tmp_path: Path) -> None:
+def test_of_two_networks_the_one_of_the_architecture_is_loaded(tmp_path: Path) -> None:
     small, path = untrained(ARCHITECTURE, 4).state_dict(), tmp_path / "two.pt"
     large = untrained("torchvision:resnet18", 4).state_dict()
     both = {f"large.{name}": tensor for name, tensor in large.items()}
@@ -83,7 +82,7 @@ def test_of_two_networks_the_one_of_the_architecture_is_taken(tmp_path: Path) ->
     ("beside", "prefix", "left"),
     [("classifier", "generator", "classifier"), ("q", "k", "q"), ("model_ema", "state_dict", "model_ema")],
 )
-def test_another_network_that_fits_as_well_is_named(
+def test_another_network_that_also_fits_is_reported(
     beside: str, prefix: str, left: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     tensors, path = untrained(ARCHITECTURE, 4).state_dict(), tmp_path / "two.pt"
@@ -130,7 +129,9 @@ MEAN, STD = torch.tensor([0.25, 0.5, 0.75]), torch.tensor([0.5, 0.25, 0.125])
         ("net.", {"a.mean": MEAN, "a.std": STD, "ema.a.mean": MEAN, "ema.a.std": STD}),
     ],
 )
-def test_a_normalisation_of_any_name_is_used(prefix: str, beside: dict[str, torch.Tensor], tmp_path: Path) -> None:
+def test_a_normalisation_of_any_known_name_is_used(
+    prefix: str, beside: dict[str, torch.Tensor], tmp_path: Path
+) -> None:
     tensors = untrained(ARCHITECTURE, 4).state_dict()
     torch.save({**{f"{prefix}{name}": tensor for name, tensor in tensors.items()}, **beside}, tmp_path / "net.pt")
     source = Source("file", str(tmp_path / "net.pt"), {"arch": ARCHITECTURE, "size": "64"}).text()
@@ -149,7 +150,7 @@ def test_a_normalisation_in_plain_numbers_is_used(
     assert (*classifier.mean, *classifier.std) == pytest.approx((*MEAN.tolist(), *STD.tolist()))
 
 
-def test_a_normalisation_beside_the_weights_is_used_and_one_of_bytes_is_scaled(tmp_path: Path) -> None:
+def test_a_normalisation_next_to_the_weights_is_used_and_one_of_bytes_is_scaled(tmp_path: Path) -> None:
     tensors = untrained(ARCHITECTURE, 4).state_dict()
     torch.save({"state_dict": tensors, "mean": torch.zeros(3), "std": torch.full((3,), 255.0)}, tmp_path / "net.pt")
     classifier = load_classifier(f"{tmp_path / 'net.pt'}?arch={ARCHITECTURE}&size=64", "cpu")
@@ -168,9 +169,7 @@ def test_a_normalisation_beside_the_weights_is_used_and_one_of_bytes_is_scaled(t
         ({"a.mean": torch.full((3,), torch.nan), "a.std": STD}, "a finite mean"),
     ],
 )
-def test_a_normalisation_that_is_not_clear_is_asked_for(
-    beside: dict[str, torch.Tensor], message: str, tmp_path: Path
-) -> None:
+def test_an_ambiguous_normalisation_is_refused(beside: dict[str, torch.Tensor], message: str, tmp_path: Path) -> None:
     tensors = untrained(ARCHITECTURE, 4).state_dict()
     torch.save({**{f"net.{name}": tensor for name, tensor in tensors.items()}, **beside}, tmp_path / "net.pt")
     source = f"{tmp_path / 'net.pt'}?arch={ARCHITECTURE}&size=64"
@@ -189,7 +188,9 @@ def test_a_normalisation_that_is_not_clear_is_asked_for(
         {"latent.mean": torch.ones(7), "latent.std": torch.ones(7)},
     ],
 )
-def test_what_only_looks_like_a_normalisation_is_none(beside: dict[str, torch.Tensor], tmp_path: Path) -> None:
+def test_tensors_that_only_look_like_a_normalisation_are_ignored(
+    beside: dict[str, torch.Tensor], tmp_path: Path
+) -> None:
     tensors = untrained(ARCHITECTURE, 4).state_dict()
     torch.save({**{f"net.{name}": tensor for name, tensor in tensors.items()}, **beside}, tmp_path / "net.pt")
     assert load_classifier(f"{tmp_path / 'net.pt'}?arch={ARCHITECTURE}&size=64", "cpu").mean == (0.485, 0.456, 0.406)
@@ -218,12 +219,12 @@ def test_the_same_file_under_another_name_has_the_same_fingerprint(file: Path, t
         ("torchvision:squeezenet1_1:untrained?names=a/b", "expected 1000 class names, as many as logits, got 2"),
     ],
 )
-def test_what_cannot_be_loaded_says_why(source: str, message: str) -> None:
+def test_models_that_cannot_be_loaded_are_refused_with_the_reason(source: str, message: str) -> None:
     with pytest.raises(CheckpointError, match=message):
         load_classifier(source, "cpu")
 
 
-def test_names_of_libraries() -> None:
+def test_models_are_loaded_by_library_name() -> None:
     for source in (f"{ARCHITECTURE}:untrained?size=64&names=imagenet", "timm:resnet10t:untrained?size=64"):
         classifier = load_classifier(source, "cpu")
         assert classifier.num_classes == 1000
@@ -231,7 +232,7 @@ def test_names_of_libraries() -> None:
     assert load_classifier(f"{ARCHITECTURE}:untrained?size=64&names=imagenet", "cpu").class_names[0] == "tench"
 
 
-def test_weights_of_a_library_go_through_our_own_reader(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_weights_of_a_library_are_read_by_our_own_reader(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     asked: list[tuple[str, str]] = []
 
     def fetch(url: str, place: str, hash_prefix: str) -> None:
@@ -247,7 +248,7 @@ def test_weights_of_a_library_go_through_our_own_reader(monkeypatch: pytest.Monk
     assert classifier.mean == (0.485, 0.456, 0.406)
 
 
-def test_a_model_of_robustbench(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_robustbench_model_is_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
     package, inside = types.ModuleType("robustbench"), types.ModuleType("robustbench.utils")
     asked: dict[str, str] = {}
 
@@ -284,7 +285,7 @@ def test_an_uploaded_checkpoint_of_ours_needs_no_architecture(tmp_path: Path) ->
     assert loaded.fingerprint == small().fingerprint
 
 
-def test_a_list_of_names_that_is_not_here_leaves_numbers(file: Path, tmp_path: Path) -> None:
+def test_without_its_list_of_names_classes_are_numbered(file: Path, tmp_path: Path) -> None:
     names = tmp_path / "names.txt"
     names.write_text("one\ntwo\nthree\nfour\n")
     said = options(names=f"list:{digest_of([names])}")
@@ -293,35 +294,7 @@ def test_a_list_of_names_that_is_not_here_leaves_numbers(file: Path, tmp_path: P
     assert load_classifier(source, "cpu", uploads=by_digest([file])).class_names[0] == "class 0"
 
 
-@pytest.mark.parametrize(
-    ("text", "names"),
-    [
-        ("a\n\n b \n", ["a", "b"]),
-        ('["a", "b"]', ["a", "b"]),
-        ('{"0": ["n01", "tench"], "1": ["n02", "shark"], "10": "ray"}', ["tench", "shark", "ray"]),
-        ("a\x00b\nc", ["ab", "c"]),
-    ],
-)
-def test_lists_of_names(tmp_path: Path, text: str, names: list[str]) -> None:
-    (tmp_path / "names.txt").write_text(text)
-    assert third_party.read_names(tmp_path / "names.txt") == names
-
-
-def test_long_names_stay_apart(tmp_path: Path) -> None:
-    (tmp_path / "names.txt").write_text("\n".join("A" * 90 + end for end in "12"))
-    first, second = third_party.read_names(tmp_path / "names.txt")
-    assert first != second
-    assert (first[-1], second[-1]) == ("1", "2")
-
-
-@pytest.mark.parametrize("content", [b"one", b"", b"[1", b'{"a": 1, "b": 2}', b"\xff\xfe\xff", b"[[], []]"])
-def test_lists_that_are_none(tmp_path: Path, content: bytes) -> None:
-    (tmp_path / "names.txt").write_bytes(content)
-    with pytest.raises(CheckpointError, match="expected"):
-        third_party.read_names(tmp_path / "names.txt")
-
-
-def test_a_recipe_asks_for_its_file_and_runs_no_code_unasked(
+def test_a_recipe_asks_for_its_file_and_runs_no_untrusted_code(
     file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     source = Source("upload", digest_of([file]), Source.parse(options(size="32")).options).text()
@@ -339,32 +312,3 @@ def test_a_recipe_asks_for_its_file_and_runs_no_code_unasked(
     (tmp_path / "recipe.json").write_text(json.dumps(recipe))
     assert cli.main(["run", str(tmp_path / "recipe.json"), "--out", str(tmp_path / "x.npz")]) == 1
     assert "runs code by module:" in capsys.readouterr().err
-
-
-# -- demo images for other models -------------------------------------------------------------------------------------
-
-
-def test_demo_images_at_another_size() -> None:
-    small_set, large = load_images("demo:photos"), load_images("demo:photos@224")
-    assert tuple(large.pixels.shape) == (111, 3, 224, 224)
-    assert large.names == small_set.names[:111]
-    assert set(large.labels.tolist()) == {-1}
-    assert large.source == "demo:photos@224"
-    middle = large.pixels[:, :, 80:144, 80:144].mean((2, 3))
-    assert torch.allclose(middle, small_set.pixels[:111, :, 11:21, 11:21].mean((2, 3)), atol=0.08)
-
-
-@pytest.mark.parametrize("source", ["demo:photos@", "demo:photos@7", "demo:photos@2000", "demo:photos@x", "demo:no@32"])
-def test_sizes_that_demo_images_do_not_have(source: str) -> None:
-    with pytest.raises(ValueError, match="expected one of demo:photos, .* or one at another size as demo:photos@224"):
-        load_images(source)
-
-
-@pytest.mark.parametrize(
-    ("shape", "source"),
-    [((3, 224, 224), "demo:photos@224"), ((1, 28, 28), "demo:digits@28"), ((3, 32, 48), ""), ((4, 32, 32), "")],
-)
-def test_the_demo_images_of_a_shape(shape: tuple[int, int, int], source: str) -> None:
-    assert demo_images_of(shape) == source
-    if source:
-        assert tuple(load_images(source).pixels.shape[1:]) == shape

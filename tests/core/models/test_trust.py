@@ -68,7 +68,7 @@ def needs(source: str) -> bool:
     return False
 
 
-def test_a_file_is_judged_by_what_it_is(folder: Path) -> None:
+def test_a_file_is_judged_by_its_content(folder: Path) -> None:
     assert {name: needs(str(folder / name)) for name in files()} == {name: said for name, (_, said) in files().items()}
 
 
@@ -103,7 +103,7 @@ def test_no_spelling_of_a_path_changes_the_verdict(folder: Path, spelled: Callab
     null=st.sampled_from(["", "untrained:", "untrained:4:", "linearised:", "analytic:voronoi:"]),
     options=st.sampled_from(["", "?preset=none", "?size=3x32x32&name=a"]),
 )
-def test_spellings_and_links_in_any_order(
+def test_spellings_and_links_in_any_order_are_judged_alike(
     folder: Path, name: str, parts: list[str], tail: str, link: str, null: str, options: str
 ) -> None:
     place = folder / name
@@ -141,7 +141,7 @@ def test_kinds_of_sources(source: str, trusted: bool) -> None:
     assert needs(source) is not trusted
 
 
-def test_what_is_not_there_is_told_by_the_loader(tmp_path: Path) -> None:
+def test_missing_files_are_reported_by_the_loader(tmp_path: Path) -> None:
     assert not needs(str(tmp_path / "nothing.pt2"))
     with pytest.raises(CheckpointError, match="found no"):
         load_classifier(tmp_path / "nothing.pt2", "cpu", trust=False)
@@ -195,7 +195,7 @@ def test_a_recipe_runs_nothing_unless_it_is_trusted(
         capsys.readouterr()
 
 
-def test_what_is_named_on_the_command_line_is_meant(folder: Path, tmp_path: Path, ran: list[str]) -> None:
+def test_sources_on_the_command_line_are_trusted(folder: Path, tmp_path: Path, ran: list[str]) -> None:
     asked = ["slice", "--model", f"{folder}/net.pt2", "--image-set", "demo:photos", "--images", "1,2,3"]
     assert cli.main([*asked, "--out", str(tmp_path / "x.npz")]) == 1
     assert ran == ["load_pt2"]
@@ -208,13 +208,13 @@ def test_source_text_and_parsed_source_are_judged_alike(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("trusting", ["linearised:demo:digits/standard?row=0&images=torchvision:MNIST", "net.pt2"])
-def test_the_door_itself_judges(folder: Path, trusting: str) -> None:
+def test_load_classifier_itself_requires_trust(folder: Path, trusting: str) -> None:
     source = trusting if ":" in trusting else str(folder / trusting)
     with pytest.raises(CheckpointError, match="then add --trust"):
         load_classifier(source, "cpu", trust=False)
 
 
-def test_a_path_through_our_own_folder_leads_where_it_leads(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_path_through_our_own_folder_is_resolved(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     opened = []
 
     def read(function: str, **given: Any) -> None:
@@ -234,7 +234,7 @@ def test_a_path_through_our_own_folder_leads_where_it_leads(folder: Path, monkey
     "null", ["untrained:", "untrained:4:", "linearised:", "linearised:linearised:", "analytic:ball:"]
 )
 @pytest.mark.parametrize("name", ["net?arch=x.pt2", "a?name=b.onnx", "net?arch=torchvision:resnet18&name=x.pt2"])
-def test_what_is_judged_is_what_is_loaded(
+def test_the_source_that_is_judged_is_the_one_that_is_loaded(
     null: str, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)

@@ -7,7 +7,7 @@ import pytest
 from core.runtime.cache import LRU
 
 
-def test_what_was_used_longest_ago_is_dropped_first() -> None:
+def test_the_least_recently_used_entry_is_dropped_first() -> None:
     cache = LRU[tuple[str, str], str](100)
     made: list[str] = []
 
@@ -40,7 +40,7 @@ def test_a_replaced_entry_counts_once() -> None:
     assert (cache.get("a"), cache.size) == (4, 1)
 
 
-def test_what_cannot_be_made_is_not_kept() -> None:
+def test_failures_are_not_cached() -> None:
     cache = LRU[str, int](2)
     with pytest.raises(ZeroDivisionError):
         cache.fetch("a", lambda: 1 // 0)

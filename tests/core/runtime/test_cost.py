@@ -27,19 +27,19 @@ def a_classifier() -> Classifier:
     return Classifier(nn.Sequential(nn.Flatten(), nn.Linear(4, 3)), (1, 2, 2))
 
 
-def test_passes_of_an_analysis_called_inside_are_charged_to_its_caller_too() -> None:
+def test_passes_of_an_inner_analysis_count_for_its_caller_too() -> None:
     result = outer(a_classifier(), torch.rand(5, 1, 2, 2))
     assert (result.forwards, result.gradients) == (10, 5)
     assert result.seconds > 0
 
 
-def test_each_call_opens_an_account_of_its_own() -> None:
+def test_each_call_is_counted_separately() -> None:
     classifier, images = a_classifier(), torch.rand(5, 1, 2, 2)
     assert inner(classifier, images).forwards == inner(classifier, images).forwards == 5
     count_passes(forwards=1)  # nobody's
 
 
-def test_rows_that_fill_a_batch_are_counted_and_measuring_the_batch_shape_is_not() -> None:
+def test_padding_counts_and_measuring_the_batch_shape_does_not() -> None:
     classifier = a_classifier()
     with counting() as cost:
         batches = classifier.batches()
@@ -47,7 +47,7 @@ def test_rows_that_fill_a_batch_are_counted_and_measuring_the_batch_shape_is_not
     assert cost.forwards == 2 * batches.size
 
 
-def test_what_was_kept_is_charged_each_time() -> None:
+def test_cached_values_are_charged_each_time() -> None:
     classifier, images = a_classifier(), torch.rand(5, 1, 2, 2)
     with counting() as kept:
         inner(classifier, images)
@@ -61,7 +61,7 @@ def test_what_was_kept_is_charged_each_time() -> None:
     assert (first.forwards, first.gradients) == (again.forwards, again.gradients) == (5, 5)
 
 
-def test_products_are_said_where_a_result_has_them() -> None:
+def test_products_are_reported_if_a_result_has_them() -> None:
     with counting() as cost:
         count_passes(products=3)
     assert cost.so_far(products=True)["products"] == 3

@@ -25,7 +25,7 @@ def read(function: str, limits: Limits = QUICK, **arguments: Any) -> Any:
     return isolated(f"tests.readers:{function}", name="it.pt", limits=limits, refusal=CheckpointError, **arguments)
 
 
-def test_values_come_back_as_they_went() -> None:
+def test_values_survive_the_round_trip() -> None:
     arguments: dict[str, Any] = {
         "a": [1, -2, 2.5, True, None, "café\0\udcff"],
         "b": (b"\0\xff", ["l", []], ("t", ())),
@@ -50,18 +50,18 @@ def test_values_come_back_as_they_went() -> None:
         ("sleeps", Limits(256 << 20, -2.4, 1 << 20), "it.pt takes longer than 0 s"),
     ],
 )
-def test_a_reader_ends_at_its_limits(function: str, limits: Limits, message: str) -> None:
+def test_a_reader_is_ended_at_its_limits(function: str, limits: Limits, message: str) -> None:
     with pytest.raises(CheckpointError, match=f"expected a file that is read within .* of processor time, {message}"):
         read(function, limits)
 
 
-def test_output_is_bounded() -> None:
+def test_output_is_limited() -> None:
     assert len(read("array", Limits(256 << 20, 5, 2 << 20), size=1 << 20)) == 1 << 20
     with pytest.raises(CheckpointError, match="it.pt gives more than 1 MB"):
         read("array", Limits(256 << 20, 5, 1 << 20), size=2 << 20)
 
 
-def test_memory_is_bounded_where_the_system_sets_no_limit() -> None:
+def test_memory_is_limited_where_the_system_sets_no_limit() -> None:
     """The watchdog alone: as where a system has no limit of its own."""
     with pytest.raises(CheckpointError, match="it.pt takes more memory than 64 MB"):
         isolated(
@@ -72,7 +72,7 @@ def test_memory_is_bounded_where_the_system_sets_no_limit() -> None:
         )
 
 
-def test_errors_of_ours_come_back_and_others_get_a_reference(caplog: pytest.LogCaptureFixture) -> None:
+def test_our_errors_are_passed_on_and_others_get_a_reference(caplog: pytest.LogCaptureFixture) -> None:
     with pytest.raises(ImageError, match=r"^expected a cat, got a dog; draw it again$"):
         read("refuses")
     for function, reason in {"fails": "KeyError: 'nothing'", "crashes": "the reader ended with status -11"}.items():
@@ -84,7 +84,7 @@ def test_errors_of_ours_come_back_and_others_get_a_reference(caplog: pytest.LogC
     assert "Traceback" in caplog.text
 
 
-def test_what_cannot_be_opened_is_told(tmp_path: Path) -> None:
+def test_files_that_cannot_be_opened_are_reported(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="cannot open it.pt: No such file or directory; check it"):
         isolated(
             "core.models.tensor_files:kind",
@@ -95,7 +95,7 @@ def test_what_cannot_be_opened_is_told(tmp_path: Path) -> None:
         )
 
 
-def test_what_a_library_prints_is_no_answer() -> None:
+def test_output_of_a_library_is_not_an_answer() -> None:
     assert read("prints") == 3
 
 
@@ -105,7 +105,7 @@ def test_a_reader_writes_no_file(tmp_path: Path) -> None:
     assert not (tmp_path / "file").exists() or (tmp_path / "file").stat().st_size == 0
 
 
-def test_progress_is_told_and_ends_the_reader() -> None:
+def test_progress_is_passed_on_and_can_end_the_reader() -> None:
     told: list[float] = []
     assert (
         isolated("tests.readers:told", name="it", limits=QUICK, refusal=CheckpointError, on_progress=told.append)
@@ -134,7 +134,7 @@ def _children() -> str:
     return told.stdout
 
 
-def test_readers_wait_for_one_another(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_readers_wait_for_a_free_slot(monkeypatch: pytest.MonkeyPatch) -> None:
     running: list[int] = []
     sandbox._slots.cache_clear()
     monkeypatch.setattr(sandbox, "TOGETHER", 1)
@@ -165,7 +165,7 @@ def test_modules_of_readers_import_no_torch(reader: str) -> None:
     assert not {"torch", "numpy"} & set(told.stdout.split())
 
 
-def test_settings_of_the_machine_bound_the_limits(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_settings_of_the_machine_cap_the_limits(monkeypatch: pytest.MonkeyPatch) -> None:
     assert Limits.of(100_000_000, memory=1 << 30) == Limits(1 << 30, 20, 64 << 20)
     monkeypatch.setenv(sandbox.MEMORY, "100")
     monkeypatch.setenv(sandbox.SECONDS, "5")

@@ -33,7 +33,7 @@ def raised(error: Exception) -> Exception:
         (StopIteration(), "StopIteration; add --debug for the traceback"),
     ],
 )
-def test_an_error_is_one_line_with_its_type_where_nobody_foresaw_it(
+def test_an_error_is_one_line_and_an_unexpected_one_has_its_type(
     error: Exception, said: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     tell_error(raised(error), debug=False)
@@ -53,7 +53,7 @@ def test_sentences_of_our_own_code_need_no_type(capsys: pytest.CaptureFixture[st
     assert capsys.readouterr().err.startswith("error: expected one of the classes palettes")
 
 
-def test_no_name_moves_the_cursor(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_names_cannot_control_the_terminal(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     tell("a\x1b]0;b\x07\nc\u202e")
     say_written(Path("a\x1bb\nc.svg"), "of\u2028 d")
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)

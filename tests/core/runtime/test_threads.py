@@ -20,7 +20,7 @@ NAMES = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "OPENBLAS_THREAD_TIMEOUT")
         ("dashboard.__main__", ["--host", "203.0.113.1"]),
     ],
 )
-def test_it_is_said_before_torch_and_scipy_are_there(module: str, arguments: list[str], checkout: Path) -> None:
+def test_waiting_is_set_before_torch_and_scipy_are_imported(module: str, arguments: list[str], checkout: Path) -> None:
     script = f"""
 import os, sys
 from {module} import main

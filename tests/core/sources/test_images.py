@@ -51,12 +51,12 @@ def test_any_text_is_a_source_or_a_sentence(text: str) -> None:
         ("a.zip?colour=red&size=8", "expected options out of"),
     ],
 )
-def test_what_is_out_of_range_is_told_at_once(text: str, words: str) -> None:
+def test_values_out_of_range_are_refused_at_once(text: str, words: str) -> None:
     with pytest.raises(ImageError, match=words):
         ImageSource.parse(text)
 
 
-def test_options_are_what_they_say() -> None:
+def test_options_have_their_documented_meaning() -> None:
     said = ImageSource.parse("pictures/?size=224x160&fit=stretch&channels=1&most=5&labels=none")
     assert said.fit == Fit(224, 160, "stretch", 1)
     assert (said.most, said.labelled, said.place) == (5, False, "pictures/")

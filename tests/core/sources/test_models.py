@@ -36,11 +36,11 @@ def test_every_source_reads_back(options: dict[str, str], kind: str) -> None:
         ("module:net.py:build?size=1x28x28", "module", "net.py:build", {"size": "1x28x28"}),
     ],
 )
-def test_sources_are_told_apart(text: str, kind: str, place: str, options: dict[str, str]) -> None:
+def test_different_sources_stay_different(text: str, kind: str, place: str, options: dict[str, str]) -> None:
     assert Source.parse(text) == Source(kind, place, options)
 
 
-def test_a_file_that_is_there_is_that_file(tmp_path: Path) -> None:
+def test_an_existing_file_wins_over_options(tmp_path: Path) -> None:
     path = tmp_path / "net?size=32"
     path.touch()
     assert Source.parse(str(path)) == Source("file", str(path), {})
@@ -55,23 +55,23 @@ def test_unknown_options_are_refused(text: str) -> None:
 @pytest.mark.parametrize(
     ("said", "size"), [("224", (None, 224, 224)), ("32x48", (None, 32, 48)), ("1x28x28", (1, 28, 28))]
 )
-def test_sizes(said: str, size: tuple[int | None, int, int]) -> None:
+def test_sizes_are_read(said: str, size: tuple[int | None, int, int]) -> None:
     assert Source("file", "net.pt", {"size": said}).size == size
 
 
 @pytest.mark.parametrize("said", ["", "0", "-1", "5000", "3x3x3x3", "big", "1e3"])
-def test_sizes_that_are_none(said: str) -> None:
+def test_invalid_sizes_are_refused(said: str) -> None:
     with pytest.raises(CheckpointError, match="expected a size such as 224 or 3x224x224 pixels, got"):
         _ = Source("file", "net.pt", {"size": said}).size
 
 
 @pytest.mark.parametrize("said", ["a/b", "nan", "inf/1", "/", "1//2"])
-def test_numbers_that_are_none(said: str) -> None:
+def test_invalid_numbers_are_refused(said: str) -> None:
     with pytest.raises(CheckpointError, match="expected numbers of mean such as"):
         Source("file", "net.pt", {"mean": said}).numbers("mean")
 
 
-def test_a_recipe_and_a_link_hold_a_source() -> None:
+def test_recipes_and_links_hold_a_source() -> None:
     source = Source(
         "upload", "0" * 32, {"arch": "torchvision:resnet18", "names": "cat, big/dog", "name": "mine"}
     ).text()
@@ -80,7 +80,7 @@ def test_a_recipe_and_a_link_hold_a_source() -> None:
     assert Recipe.parse(made.json()) == made
 
 
-def test_nulls_of_nulls_are_named_to_a_depth() -> None:
+def test_the_depth_of_nested_nulls_is_limited() -> None:
     deep = Source.parse("untrained:" * 8 + "demo:photos/vit")
     assert deep.trained.text() == "demo:photos/vit"
     for count in (9, 200, 20_000):

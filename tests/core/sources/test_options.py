@@ -20,12 +20,12 @@ def test_options_are_read_back(options: dict[str, str]) -> None:
 
 
 @pytest.mark.parametrize("said", ["colour=red", "size=3&size=4", "size=", "size"])
-def test_an_option_that_is_none_is_told(said: str) -> None:
+def test_invalid_options_are_refused(said: str) -> None:
     with pytest.raises(KeyError, match="expected options out of arch, size, names, each once, got"):
         read_options(said, NAMES, type("Refused", (KeyError, ValueError), {}))
 
 
-def test_what_cannot_be_a_path_is_not_there() -> None:
+def test_a_text_that_cannot_be_a_path_does_not_exist() -> None:
     assert is_there(__file__)
     assert not is_there("a" * 5000)
     assert not is_there("a\0b")
