@@ -10,7 +10,6 @@ from typing import Any, Literal
 from core.errors import RecipeError
 from core.wording import abbreviated
 
-
 DIRECTIONS = (  # texts that settings of directions take, see `core.analyses.prepare.directions`
     "gradient, gradient:CLASS, adversarial, sparse, random:SEED, image:ROW, pair, walk:ROW,"
     " walk:ROW,MODE,PERCENT,STEPS, mean:CLASS, pca:NUMBER, dct:ROW,COLUMN, band:ROW,COLUMN, band:ROW,COLUMN,SEED"
