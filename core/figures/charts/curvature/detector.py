@@ -238,11 +238,10 @@ def _caption(
 
 
 def _alt(results: Sequence[DetectionExhibit], names: Sequence[str], chosen: Sequence[int]) -> str:
-    sentences = []
-    for one, name, place in zip(results, names, chosen, strict=True):
-        areas = ", ".join(f"{perturbation_words(one, k)} {one.auc[k, 0]:.2f}" for k in range(len(one.attack)))
-        sentences.append(
-            f"{name}: AUC by the nearest boundary {areas}; class recovered at {perturbation_words(one, place)} in"
-            f" {one.recovery[place]:.2f}"
-        )
+    sentences = (
+        f"{name}: AUC by the nearest boundary "
+        + ", ".join(f"{perturbation_words(one, k)} {area:.2f}" for k, area in enumerate(one.auc[:, 0]))
+        + f"; class recovered at {perturbation_words(one, place)} in {one.recovery[place]:.2f}"
+        for one, name, place in zip(results, names, chosen, strict=True)
+    )
     return f"Detection of perturbed images by curvature. {'; '.join(sentences)}.".replace("nan", "unknown")

@@ -306,11 +306,9 @@ def _contours(slice: Slice, shading: Shading, levels: Sequence[float], distance:
 
 def _once(words: tuple[str, ...], lengths: Sequence[int]) -> tuple[str, ...]:
     """Labels with each text kept only at its longest line, so that small rings have none."""
-    longest = {word: max(n for other, n in zip(words, lengths, strict=True) if other == word) for word in words}
-    kept: list[str] = []
-    for word, length in zip(words, lengths, strict=True):
-        kept.append(word if length == longest[word] and word not in kept else "")
-    return tuple(kept)
+    order = sorted(range(len(words)), key=lambda place: (lengths[place], -place))  # of equal ones the first counts
+    longest = {words[place]: place for place in order}
+    return tuple(word if longest[word] == place else "" for place, word in enumerate(words))
 
 
 def _outline(slice: Slice, edges: tuple[float, float, float, float]) -> list[LinesLayer]:

@@ -188,4 +188,4 @@ def test_wrong_calls_are_refused() -> None:
     with pytest.raises(ValueError, match="expected a name for each of at least one result"):
         sharing_chart([a_sharing()], names=[])
     with pytest.raises(ValueError, match="expected a name for each of at least one result"):
-        sensitivity_chart([a_sensitivity()], names=[])
+        noise_chart([noise_along()], names=[])
