@@ -163,7 +163,7 @@ def spectra(classifier: Classifier, images: Tensor, scale: float | None, seed: i
         return curvature_profile(classifier, images[:_WHOLE], "all", scale=scale, keep=2, seed=seed)
     found = boundary_points(classifier, images)
     operators, _ = operators_at(classifier, found, "exact", None)
-    density = [quadrature(operator, _PROBES, _STEPS, seed) for operator in operators]
+    density = [quadrature(operator, _PROBES, _STEPS, seed) for _, operator in operators]
     nodes, weights = (
         torch.cat([getattr(part, name) for part in density]).cpu().numpy() for name in ("nodes", "weights")
     )

@@ -1,9 +1,9 @@
-"""Perturbed images of two kinds, to test detectors with: of a given length, and as short as possible.
+"""Two attacks to test detectors with: perturbations of a given length, and perturbations that are as short as possible.
 
 *Projected gradient descent* lowers the signed margin F inside a ball of a given radius, by normalised gradient steps
 from a random start, each projected back onto the ball. *Decoupled direction and norm* looks for a short perturbation:
-steps of the direction follow the gradient, and the length shrinks by a factor where the class has changed and grows
-where it has not. Neither is clipped to the pixel box: the boundary that they cross is that of the unclipped classifier.
+the direction follows the gradient, and the length shrinks by a factor where the class has changed and grows where it
+has not. Neither is clipped to the pixel box: they cross the boundary of the unclipped classifier.
 
 References: Madry et al., Towards deep learning models resistant to adversarial attacks, ICLR 2018; Rony et al.,
 Decoupling direction and norm for efficient gradient-based L2 adversarial attacks, CVPR 2019, Algorithm 1.
@@ -24,7 +24,7 @@ from core.runtime.batches import engine_mode
 
 
 class Perturbed(NamedTuple):
-    """Perturbed images, and where the class is another one."""
+    """Perturbed images, and whether their class has changed."""
 
     images: Float[Tensor, "n c h w"]
     changed: Bool[Tensor, " n"]
@@ -38,17 +38,17 @@ def projected_gradient(
     steps: int = 40,
     seed: int = 0,
 ) -> Perturbed:
-    """Lower the signed margin within ℓ2 balls.
+    """Minimise the signed margin within ℓ2 balls, by projected gradient descent.
 
     Args:
-        classifier: the classifier; the class that is left is what it says of the images.
+        classifier: the classifier; the attack leaves the class that it predicts for each image.
         images: finite pixel values.
         radius: of each ball, in ℓ2 pixel.
-        steps: of descent, each of 2.5 radii over the number of steps.
+        steps: number of descent steps, each of 2.5 radii over that number.
         seed: of the random start.
 
     Returns:
-        The points of the smallest margin that were met.
+        The points of smallest margin that were met.
 
     Raises:
         ImageError: if a value is not finite or the shape is not the classifier's.
@@ -75,13 +75,13 @@ def shortest_perturbation(
     """Look for short ℓ2 perturbations that change the class, by decoupled direction and norm.
 
     Args:
-        classifier: the classifier; the class that is left is what it says of the images.
+        classifier: the classifier; the attack leaves the class that it predicts for each image.
         images: finite pixel values.
-        steps: of the search, whose step falls from 1 to 0.01 along a cosine.
-        shrink: by how much of itself the length changes in a step.
+        steps: number of search steps, whose size falls from 1 to 0.01 along a cosine.
+        shrink: relative change of the length in a step.
 
     Returns:
-        The shortest perturbations met; the images themselves where the class never changed.
+        Images with the shortest perturbations met; the images themselves where the class never changed.
 
     Raises:
         ImageError: if a value is not finite or the shape is not the classifier's.

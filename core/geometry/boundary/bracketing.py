@@ -14,9 +14,9 @@ _SECTIONS = 60  # steps of a bracket; one in four halves it
 def compaction_schedule(steps: int, device: torch.device) -> frozenset[int]:
     """Steps, of 1, 2, ..., after which finished rows are removed from the batch: every step on the CPU.
 
-    On a GPU each check makes the processor wait for the device, while a finished row left in costs its share of a step:
-    1, 2, 3, 4, 6, 9, 13, ... and the last. Early on many rows finish at once; later few do, and with checks 1.5 times
-    apart at most a third of a row's steps are in vain.
+    On a GPU each check makes the processor wait for the device, while a finished row that stays costs its share of a
+    step. There the steps are 1, 2, 3, 4, 6, 9, 13, ... and the last: early on many rows finish at once, later few do,
+    and with checks 1.5 times apart at most a third of a row's steps are wasted.
     """
     if device.type == "cpu":
         return frozenset(range(1, steps + 1))
@@ -30,20 +30,20 @@ def compaction_schedule(steps: int, device: torch.device) -> frozenset[int]:
 def zero_between(
     margin: SignedMargin, inside: Images, beyond: Images, source: Classes, tolerance: float
 ) -> tuple[Images, Bool[Tensor, " n"]]:
-    """Where the margin is 0 between a point inside the region and one beyond its boundary.
+    """Find where the margin is 0 between a point inside the region and one beyond its boundary.
 
-    Regula falsi with the Illinois rule; a step is kept half a tolerance away from both ends, so that the interval
-    closes from both sides, and every fourth one halves it.
+    Regula falsi with the Illinois rule; each step stays half a tolerance away from both ends, so that the interval
+    closes from both sides, and every fourth step halves it.
 
     Args:
         margin: the signed margin.
         inside: images with margin >= 0.
         beyond: images with margin <= 0.
         source: the class of each row.
-        tolerance: length of the last interval, relative to the way from `inside` to the boundary.
+        tolerance: length of the last interval, relative to the distance from `inside` to the boundary.
 
     Returns:
-        The points, and which intervals were closed: not those with undefined margins in them.
+        The points, and which intervals were closed: those that contain undefined margins are not.
     """
     bracket = _Bracket(margin(inside, source), margin(beyond, source), tolerance)
     rows = torch.arange(len(inside), device=inside.device)
@@ -75,14 +75,14 @@ class _Bracket:
         return (self._low[rows] + self._high[rows]) / 2
 
     def secant(self, rows: Tensor) -> Tensor:
-        """Where the line through both (halved) margins is 0, but half a tolerance away from both ends."""
+        """The zero of the line through both (halved) margins, kept half a tolerance away from both ends."""
         low, high = self._low[rows], self._high[rows]
         least = self._tolerance * high / 2
         at = low + _secant_root(self._weights[0][rows], self._weights[1][rows]) * (high - low)
         return at.maximum(low + least).minimum(high - least)
 
     def narrow(self, rows: Tensor, at: Tensor, margin: Tensor) -> None:
-        """Move one end of each of these intervals to a point inside it; undefined margins move none."""
+        """Move one end of each of these intervals to a point inside it; undefined margins move neither."""
         inside, beyond = margin > 0, margin <= 0
         side = inside.to(margin.dtype) - beyond.to(margin.dtype)
         again = (side == self._side[rows]) & (side != 0)
@@ -98,10 +98,10 @@ class _Bracket:
         self.closed[rows] = self.closed[rows] | narrow | (margin == 0)
 
     def zero(self) -> Tensor:
-        """Where the line through both true margins is 0."""
+        """The zero of the line through both true margins."""
         return self._low + _secant_root(self._above, self._below) * (self._high - self._low)
 
 
 def _secant_root(above: Tensor, below: Tensor) -> Tensor:
-    """Where, between 0 and 1, the line from above >= 0 to below <= 0 is 0; in the middle where that is undefined."""
+    """Where, between 0 and 1, the line from above >= 0 to below <= 0 is 0; 0.5 where that is undefined."""
     return (above / (above - below)).nan_to_num(0.5).clamp(0, 1)

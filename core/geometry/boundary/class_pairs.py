@@ -1,10 +1,10 @@
 """The boundary between an image's class and each of several others.
 
-F_t = f_s - f_t is zero where the classes s and t draw; a third class may win there, so that this is a boundary of the
-two-class problem and not always one of the classifier. Newton steps x - F g / ||g||² lead across it, its zero is
-enclosed, and the point slides along F_t = 0 towards the image, as in `core.geometry.boundary.deepfool`.
+F_t = f_s - f_t is zero where the logits of the classes s and t are equal. A third class may win there: this is a
+boundary of the two-class problem and not always one of the classifier. Newton steps x - F g / ||g||² lead across it,
+its zero is bracketed, and the point slides along F_t = 0 towards the image, as in `core.geometry.boundary.deepfool`.
 
-References: the two-class case of Moosavi-Dezfooli, Fawzi, Frossard, DeepFool, CVPR 2016, Algorithm 1.
+Reference: the two-class case of Moosavi-Dezfooli, Fawzi, Frossard, DeepFool, CVPR 2016, Algorithm 1.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from torch import Tensor
 
 from core.geometry.boundary.bracketing import compaction_schedule, zero_between
 from core.geometry.boundary.closest_point import closest_points
-from core.geometry.boundary.signed_margin import Images, Rows, SignedMargin, Slope, length, per_row
+from core.geometry.boundary.signed_margin import Images, SignedMargin, length, per_row
 from core.models.classifier import Classifier
 
 _OVERSHOOT = 0.02
@@ -26,36 +26,20 @@ _TOLERANCE = 1e-6
 
 
 class PairMargin(SignedMargin):
-    """f_s - f_t of each row's own pair of classes, which stands as the one number s k + t for k classes."""
+    """f_s - f_t for each row's own pair of classes, which is encoded as the number s k + t for k classes."""
 
     def __init__(self, classifier: Classifier) -> None:
         super().__init__(classifier)
         self._classes = classifier.num_classes
 
     def pair(self, source: Int[Tensor, " n"], target: Int[Tensor, " n"]) -> Int[Tensor, " n"]:
-        """The number of a pair."""
+        """The number that encodes each pair."""
         return source * self._classes + target
 
-    def __call__(self, images: Images, source: Int[Tensor, " n"]) -> Rows:
-        """f_s - f_t."""
-        with torch.no_grad():
-            return self._pair_margin(self.logits(images), source)
-
-    def slope(self, images: Images, source: Int[Tensor, " n"]) -> Slope:
-        """f_s - f_t with its gradient: one forward, one backward."""
-        with torch.no_grad():
-            points = images.detach().clone()
-        with torch.enable_grad():
-            points.requires_grad_()
-            margin = self._pair_margin(self.logits(points), source)
-            gradient = self._gradient(margin, points, keep=False)
-        return Slope(margin.detach(), gradient, source % self._classes)
-
-    def _pair_margin(self, logits: Tensor, pair: Tensor) -> Tensor:
-        own, other = (
-            logits.gather(1, classes[:, None])[:, 0] for classes in (pair // self._classes, pair % self._classes)
-        )
-        return own - other
+    def _margin_and_runner_up(self, logits: Tensor, source: Tensor) -> tuple[Tensor, Tensor]:
+        target = source % self._classes
+        own, other = (logits.gather(1, k[:, None])[:, 0] for k in (source // self._classes, target))
+        return own - other, target
 
 
 class PairPoints(NamedTuple):
@@ -78,15 +62,15 @@ def pair_points(
     """Find a near point of the boundary between two classes for each image.
 
     Args:
-        margin: f_s - f_t, and the count of what it costs.
+        margin: f_s - f_t.
         images: the images.
-        source: the class of each.
-        target: the other class of each.
-        max_steps: Newton steps before a row is given up.
+        source: the class s of each.
+        target: the other class t of each.
+        max_steps: most Newton steps of a row.
         slides: most slides along the boundary.
 
     Returns:
-        The points; where none was found, something that means nothing.
+        The points; meaningless where none was found.
     """
     pairs = margin.pair(source, target)
     beyond, crossed = images.clone(), torch.zeros_like(source, dtype=torch.bool)
@@ -108,8 +92,7 @@ def pair_points(
     found = crossed & closed
     if bool(found.any()):
         where = found.nonzero()[:, 0]
-        slid, _ = closest_points(
+        points[where], _ = closest_points(
             margin, images[where], points[where], pairs[where], norm=2, max_steps=slides, tick=lambda part: None
         )
-        points[where] = slid
     return PairPoints(points, found, length(points - images, 2))

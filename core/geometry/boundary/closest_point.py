@@ -1,8 +1,8 @@
 """The point of a region's boundary that is nearest to an image.
 
-Class s has the region where its signed margin F(x) = f_s(x) - max_{k != s} f_k(x) is positive; the boundary is F = 0,
-its unit normal n = grad F / ||grad F|| points into the region. A point z of it is nearest to x in the norm p, to first
-order, where x - z is the steepest way up,
+The region of class s is where its signed margin F(x) = f_s(x) - max_{k != s} f_k(x) is positive; its boundary is F = 0,
+whose unit normal n = grad F / ||grad F|| points into the region. A boundary point z is nearest to x in the norm p, to
+first order, where x - z is the direction of steepest ascent,
 
     <x - z, n> = ||x - z||_p ||n||_q,    1/p + 1/q = 1,
 
@@ -12,8 +12,10 @@ divided by 1 + k D, with D = ||x - z|| and k the curvature of the boundary along
 turns away from x): undamped, an offset e becomes -k D e, which grows where k D > 1. Conjugate directions follow long
 valleys.
 
-References: the damping is the Newton step for ||x - z||² on the boundary along one direction. Directions: Polak and
-Ribière, Note sur la convergence de méthodes de directions conjuguées, 1969, with restarts.
+The damping is the Newton step for ||x - z||² on the boundary along one direction.
+
+Reference: for the directions, Polak and Ribière, Note sur la convergence de méthodes de directions conjuguées, 1969,
+with restarts.
 """
 
 from __future__ import annotations
@@ -40,25 +42,24 @@ from core.geometry.boundary.signed_margin import (
 
 _ALIGNED = 0.1  # degrees: at k = 0 an angle a costs a²/2 of the distance, here 1.5e-6
 _LEAST_CURVATURE = -0.75  # of k D: a boundary that closes around x makes the step at most 4 times as long
-_LEAST_DAMPING = 2.0**-6  # below it a row has stalled
-_STEEPER = 4.0  # how much steeper or flatter than the gradient says
-_RETURNED = 1e-2  # of the distance: how far the last secant step along the ray may go
+_LEAST_DAMPING = 2.0**-6  # with less, a row has stalled
+_STEEPER = 4.0  # largest ratio of the secant's slope to the gradient's, or its inverse
+_RETURNED = 1e-2  # longest last secant step along the ray, relative to the distance
 
 
 def alignment(displacement: Images, normal: Images, norm: Norm) -> Rows:
     """The angle between image - point and the normal, in degrees: 0 where the point is nearest to first order.
 
-    In a norm p, the angle with cosine <x - z, n> / (||x - z||_p ||n||_q), which for p = 2 is the usual one.
+    In a norm p its cosine is <x - z, n> / (||x - z||_p ||n||_q); for p = 2 this is the usual angle.
 
     Args:
         displacement: point - image; where it is 0, so is the angle.
         normal: of any length, into the image's region; where it is 0, the angle is NaN.
         norm: p.
     """
-    across = -(displacement * normal).flatten(1).sum(1)
-    far, steepness = length(displacement, norm), dual_length(normal, norm)
-    cosine = (across / (far * steepness)).clamp(-1, 1)
-    return cosine.arccos().rad2deg().where(far > 0, 0.0)
+    far = length(displacement, norm)
+    cosine = -row_dot(displacement, normal) / (far * dual_length(normal, norm))
+    return cosine.clamp(-1, 1).arccos().rad2deg().where(far > 0, 0.0)
 
 
 def closest_points(
@@ -78,14 +79,15 @@ def closest_points(
         images: the images.
         points: a point of the boundary for each.
         source: the class of each image.
-        norm: the norm in which to be near.
+        norm: the norm in which distances are minimised.
         max_steps: most slides of one point.
         tick: called with the fraction done, now and then.
 
     Returns:
-        Points with F = 0 to a small fraction of the distance, none further than it was, and the slides tried for each.
+        Points with F = 0 to a small fraction of the distance, none further away than before, and the number of slides
+        tried for each.
     """
-    way = points - images  # kept instead of the points: it is shorter, and so has more digits
+    way = points - images  # held instead of the points: it is shorter, and so has more digits
     slides = torch.zeros_like(source)
     damping = torch.ones_like(way[:, 0, 0, 0])
     before = torch.zeros_like(way), torch.zeros_like(way)
@@ -123,32 +125,36 @@ class _Slide:
         self.at, self.gradient, _ = margin.slope(images + way, source)
         self.angle = alignment(way, self.gradient, norm)
         steepness = dual_length(self.gradient, norm)
-        depth = -(way * self.gradient).flatten(1).sum(1) / steepness  # of the tangent plane, seen from the image
-        self.toward = -per_row(depth) * dual_vector(self.gradient, norm) - way  # tangential: to its nearest point
+        depth = -row_dot(way, self.gradient) / steepness  # of the tangent plane, seen from the image
+        self.toward = -per_row(depth) * dual_vector(self.gradient, norm) - way  # tangential, to its nearest point
 
     def direction(self, toward: Tensor, direction: Tensor) -> tuple[Tensor, Tensor]:
-        """Where to go from here, and how much of it, given what was wanted and done one step before (0: nothing)."""
+        """The direction of the step and the part of it to go, from `toward` and `direction` of the step before.
+
+        Both are 0 where there was none.
+        """
         if self._norm != 2:
             return self.toward, torch.ones_like(self.distance)
-        grown = row_dot(self.toward, self.toward - toward) / row_dot(toward, toward)
-        share = grown.clamp(min=0).where(row_dot(toward, toward) > 0, 0.0)
+        before = row_dot(toward, toward)
+        grown = row_dot(self.toward, self.toward - toward) / before
+        share = grown.clamp(min=0).where(before > 0, 0.0)
         normal = dual_vector(self.gradient, 2)
         chosen = self.toward + per_row(share) * (direction - per_row(row_dot(direction, normal)) * normal)
         useful = row_dot(chosen, self.toward) > 0
         chosen = torch.where(per_row(useful), chosen, self.toward)
-        reach = (row_dot(chosen, self.toward) / row_dot(chosen, chosen)).nan_to_num(
-            0.0
-        )  # to where the plane is nearest
+        square = row_dot(chosen, chosen)
+        reach = (row_dot(chosen, self.toward) / square).nan_to_num(0.0)  # to where the tangent plane is nearest
         probe = self._margin(self._images + self.way + per_row(reach) * chosen, self._source)
-        moved = reach.square() * row_dot(chosen, chosen)
-        curvature = 2 * (probe - self.at) / (length(self.gradient, 2) * moved) * self.distance  # k D, at this length
+        moved = reach.square() * square
+        curvature = 2 * (probe - self.at) / (length(self.gradient, 2) * moved) * self.distance  # k D, over this length
         return chosen, reach / (1 + curvature.nan_to_num(0.0).clamp(min=_LEAST_CURVATURE))
 
     def follow(self, direction: Tensor, reach: Tensor) -> tuple[Tensor, Tensor]:
-        """Go that far, then back to F = 0 along the ray from the image; new ways, and which are shorter.
+        """Go that far, then back to F = 0 along the ray from the image; returns new ways, and which are shorter.
 
-        On the ray x + t w the margin falls by <grad F, w> per t: one step with that slope, then one with the secant's.
-        Where both points are at the noise of the logits the secant means nothing: it may not be far from the slope.
+        On the ray x + t w the margin changes by <grad F, w> per t: one step with that slope, then one with the
+        secant's. Where both margins are within the noise of the logits, the secant is meaningless: it is used only
+        where it is near the slope.
         """
         way = self.way + per_row(reach) * direction
         slope = row_dot(self.gradient, way)
@@ -159,5 +165,5 @@ class _Slide:
         likely = (secant / slope > 1 / _STEEPER) & (secant / slope < _STEEPER)
         correction = second / torch.where(likely, secant, slope)
         t = t - correction
-        shorter = (correction.abs() <= _RETURNED) & (t * length(way, self._norm) < self.distance)
-        return per_row(t) * way, shorter & (t > 0)
+        shorter = t * length(way, self._norm) < self.distance
+        return per_row(t) * way, shorter & (correction.abs() <= _RETURNED) & (t > 0)

@@ -2,12 +2,12 @@
 
 Let s = argmax f(x). DeepFool replaces the margins m_k = f_k - f_s by their linearisations at x + r and moves to the
 nearest of the planes m_k = 0: in the norm p the one with the smallest |m_k| / ||grad m_k||_q, 1/p + 1/q = 1. It repeats
-until another class wins at x + (1 + overshoot) r; the overshoot stands only in this test. Between x and that point the
-signed margin F = f_s - max_{k != s} f_k changes its sign, and its zero is enclosed there. Since F knows every class,
-the two classes that meet at the zero are the two largest, whichever of them DeepFool was heading for.
+until another class wins at x + (1 + overshoot) r; the overshoot is used only in this test. Between x and that point the
+signed margin F = f_s - max_{k != s} f_k changes its sign, and its zero is bracketed there. Since F involves every
+class, the two classes that meet at the zero are those of the two largest logits, whichever DeepFool was heading for.
 
-DeepFool's point is on the boundary but not the nearest one: its distance bounds the distance to the boundary from
-above. `core.geometry.boundary.closest_point` slides it along the boundary to where image - point is parallel to the
+DeepFool's point is on the boundary but not the nearest one: its distance is an upper bound on the distance to the
+boundary. `core.geometry.boundary.closest_point` slides it along the boundary to where image - point is parallel to the
 normal. F > 0 on the source side, and normals point to the source side.
 
 References: Moosavi-Dezfooli, Fawzi, Frossard, DeepFool: a simple and accurate method to fool deep neural networks,
@@ -20,7 +20,7 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -32,7 +32,7 @@ from core.geometry.boundary.bracketing import compaction_schedule, zero_between
 from core.geometry.boundary.closest_point import alignment, closest_points
 from core.geometry.boundary.signed_margin import NORMS, Norm, SignedMargin, dual_length, dual_vector, length, per_row
 from core.models.classifier import Classifier
-from core.result import Result, quantity
+from core.result import ClassifierResult, quantity
 from core.runtime.batches import Chunks, engine_mode
 from core.runtime.cost import counted, spent
 from core.runtime.progress import OnProgress, silent
@@ -49,32 +49,30 @@ STATUSES: Mapping[str, str] = MappingProxyType(
 )
 
 _NEAREST = 1.0  # degree
-_FLOOR = 1e-4  # ℓ2 pixel: shorter steps stall on ties, and beside a wall of the box
+_FLOOR = 1e-4  # ℓ2 pixel: shorter steps stall on ties, and near a wall of the box
 _HALVINGS = 10  # of the overshoot, where the region behind the boundary is thinner
-_MOST_VALUES = 1 << 22  # pixels of a chunk: 27 images of 3 x 224 x 224, for each of which a graph is kept
+_MOST_VALUES = 1 << 22  # pixels of a chunk: 27 images of 3 x 224 x 224, with a graph for each
 _RUNNING, _CROSSED, _LOST = 0, 1, 2
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class BoundaryPoints(Result):
+class BoundaryPoints(ClassifierResult):
     """A point near each image where the predicted class changes; NaN and class -1 where none was found."""
 
     points: np.ndarray = quantity("pixel", "n c h w")
     crossed: np.ndarray = quantity("pixel", "n c h w")  # just beyond, where the class differs
     normals: np.ndarray = quantity("", "n c h w")  # of ℓ2 length 1, to the source side
     distance: np.ndarray = quantity("ℓ2 pixel", "n")
-    size: np.ndarray = quantity("ℓp pixel", "n")  # of point - image in the norm asked for
+    size: np.ndarray = quantity("ℓp pixel", "n")  # of point - image in the chosen norm
     angle: np.ndarray = quantity("°", "n")  # between image - point and normal; for p != 2 by the dual norm
     source_class: np.ndarray = quantity("", "n")  # -1 where undefined
-    target_class: np.ndarray = quantity("", "n")  # the other of the two largest at the point
+    target_class: np.ndarray = quantity("", "n")  # that meets the source class at the point
     found: np.ndarray = quantity("", "n")
     status: np.ndarray = quantity("", "n")  # a word of STATUSES
     steps: np.ndarray = quantity("", "n")  # of DeepFool
     slides: np.ndarray = quantity("", "n")  # along the boundary
     norm: int | str = quantity("")
     clipped: bool = quantity("")
-    num_classes: int = quantity("")
-    fingerprint: str = quantity("", default="")
 
 
 @counted
@@ -93,26 +91,26 @@ def boundary_points(
 ) -> BoundaryPoints:
     """Find a point of the decision boundary near each image.
 
-    The distance is never below that to the boundary; of an affine classifier it is that, up to rounding.
+    The distance is never below that to the boundary; for an affine classifier they are equal, up to rounding.
 
     Args:
         classifier: any `core.models.classifier.Classifier`.
         images: finite pixel values, nominally in [0, 1].
-        norm: 1, 2 or "inf": the norm in which to be near.
-        clipped: stay inside the pixel box [0, 1]. That is another problem: its nearest point may lie at a wall, off the
-            normal, so it is not refined; normals, curvatures and slices are about the unclipped one.
-        refine: slide to the nearest point; without it, DeepFool's point.
+        norm: the norm in which distances are minimised: 1, 2 or "inf".
+        clipped: stay inside the pixel box [0, 1]. This is another problem: its nearest point may lie at a wall, off the
+            normal, so it is not refined; normals, curvatures and slices refer to the unclipped one.
+        refine: slide to the nearest point; without it, DeepFool's point is the result.
         candidates: how many other classes DeepFool heads for, those with the largest logits at the image; it may meet
-            any. With the source, 9 are the usual 10 classes.
-        max_steps: DeepFool steps before an image is given up, and slides before a point is left where it is.
-        overshoot: how much further than the linearised boundary to look for another class, and at most how much further
-            than the point `crossed` lies; relative to the distance.
-        tolerance: length of the interval that encloses the point, relative to the distance.
+            any class. With the source class, the default covers 10 classes.
+        max_steps: most DeepFool steps of an image, and most slides of a point.
+        overshoot: how much further than the linearised boundary another class is looked for, and at most how much
+            further than the point `crossed` lies; relative to the distance.
+        tolerance: length of the interval that brackets the point, relative to the distance.
         on_progress: called with the fraction done.
 
     Returns:
-        The points; an image without one is a row of NaN with its `status`. `forwards` and `gradients` count images put
-        through the classifier and back, one gradient per class and step.
+        The points; an image without one has a row of NaN and a `status` that says why. `forwards` and `gradients` count
+        forward and backward passes in images, one gradient per class and step.
 
     Raises:
         ValueError: if there is no image, or an option is not one of those above.
@@ -134,7 +132,10 @@ def boundary_points(
         raise ImageError("expected images in [0, 1] to stay inside the pixel box, got others; leave out `clipped`")
     with engine_mode(classifier.device):
         search = _Search(classifier, norm, clipped, refine, candidates, max_steps, overshoot, tolerance)
-        found = _in_chunks(search, pixels.clone(), on_progress)
+        pixels = pixels.clone()
+        chunks = Chunks(min(classifier.batches().size, _MOST_VALUES // pixels[0].numel()))
+        parts = chunks(len(pixels), lambda rows, tick: search(pixels[rows], tick), on_progress)
+    found: dict[str, Any] = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
     return BoundaryPoints(
         **found,
         norm=norm,
@@ -145,23 +146,8 @@ def boundary_points(
     )
 
 
-def _in_chunks(search: _Search, images: Tensor, on_progress: OnProgress) -> dict[str, Any]:
-    """The arrays of the result, chunk by chunk: as many images as the memory of a graph allows."""
-    chunks = Chunks(min(search.classifier.batches().size, _MOST_VALUES // images[0].numel()))
-    parts = chunks(len(images), lambda rows, tick: search(images[rows], tick), on_progress)
-    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-
-
-class _Hits(NamedTuple):
-    """What DeepFool met from each image: a point of another class, how it ended, and after how many steps."""
-
-    beyond: Tensor
-    outcome: Tensor
-    steps: Tensor
-
-
 class _Search:
-    """The way from a chunk of images to the rows of the result."""
+    """Computes the rows of the result for a chunk of images."""
 
     def __init__(
         self,
@@ -174,7 +160,7 @@ class _Search:
         overshoot: float,
         tolerance: float,
     ) -> None:
-        self.classifier, self.margin = classifier, SignedMargin(classifier)
+        self.margin = SignedMargin(classifier)
         self._norm, self._clipped, self._refine = norm, clipped, refine and not clipped
         self._candidates = min(candidates, classifier.num_classes - 1)
         self._max_steps, self._overshoot, self._tolerance = max_steps, overshoot, tolerance
@@ -189,16 +175,24 @@ class _Search:
         if len(where):
             source = rows.source[where]
             others = logits[where].scatter(1, source[:, None], -torch.inf).topk(self._candidates, 1).indices
-            hits = self._deepfool(images[where], source, others, lambda part: tick(part / 2))
-            rows.went(where, hits)
-            met = hits.outcome == _CROSSED
+            beyond, outcome, rows.steps[where] = self._deepfool(
+                images[where], source, others, lambda part: tick(part / 2)
+            )
+            rows.end(where, outcome)
+            met = outcome == _CROSSED
             where = where[met]
             if len(where):
-                self._settle(rows, where, hits.beyond[met], lambda part: tick((1 + part) / 2))
+                self._settle(rows, where, beyond[met], lambda part: tick((1 + part) / 2))
         return rows.arrays(self._norm, self._clipped)
 
-    def _deepfool(self, images: Tensor, source: Tensor, others: Tensor, tick: Callable[[float], None]) -> _Hits:
-        """Step to the nearest linearised boundary until another class wins a little further on."""
+    def _deepfool(
+        self, images: Tensor, source: Tensor, others: Tensor, tick: Callable[[float], None]
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Step to the nearest linearised boundary until another class wins a little further on.
+
+        Returns:
+            For each image a point of another class, the outcome and the number of steps.
+        """
         way, beyond = torch.zeros_like(images), images.clone()
         outcome, steps = torch.full_like(source, _RUNNING), torch.zeros_like(source)
         rows = torch.arange(len(images), device=images.device)
@@ -223,12 +217,11 @@ class _Search:
                 rows = rows[outcome[rows] == _RUNNING]
                 if not len(rows):
                     break
-        return _Hits(beyond, outcome, steps)
+        return beyond, outcome, steps
 
     def _nearest_plane(self, at: Tensor, source: Tensor, others: Tensor) -> tuple[Tensor, Tensor]:
         """The distance to the nearest linearised boundary, infinite where there is none, and its direction."""
-        nearest = torch.full_like(at[:, 0, 0, 0], torch.inf)
-        direction = torch.zeros_like(at)
+        nearest, direction = torch.full_like(at[:, 0, 0, 0], torch.inf), torch.zeros_like(at)
         for margin, slope in self.margin.class_margins(at, source, others):
             towards = -slope
             if self._clipped:  # pixels at a wall cannot go on
@@ -243,7 +236,7 @@ class _Search:
         return images.clamp(0, 1) if self._clipped else images
 
     def _settle(self, rows: _Rows, where: Tensor, beyond: Tensor, tick: Callable[[float], None]) -> None:
-        """From points of other classes to points on the boundary, refined, with normals."""
+        """Find points on the boundary, refined, with normals, from points of other classes."""
         images, source = rows.images[where], rows.source[where]
         points, closed = zero_between(self.margin, images, beyond, source, self._tolerance)
         if self._refine:
@@ -262,7 +255,7 @@ class _Search:
         rows.settled(where, closed, points, crossed, gradient, runner_up)
 
     def _just_beyond(self, images: Tensor, points: Tensor, source: Tensor, otherwise: Tensor) -> tuple[Tensor, Tensor]:
-        """A little further than the points, where the class differs; and where no such place was found, the others."""
+        """Points a little further away, where the class differs, or else `otherwise`; and where it does."""
         beyond, differs = otherwise, torch.zeros_like(source, dtype=torch.bool)
         for halving in range(_HALVINGS):
             there = self._inside(points + self._overshoot / 2**halving * (points - images))
@@ -275,7 +268,7 @@ class _Search:
 
 
 class _Rows:
-    """The rows of the result while they are being found."""
+    """The rows of the result during the search."""
 
     def __init__(self, images: Tensor, source: Tensor) -> None:
         self.images, self.source = images, source
@@ -284,30 +277,26 @@ class _Rows:
         self._target = torch.full_like(source, -1)
         self._status = ["undefined"] * len(images)
 
-    def went(self, where: Tensor, hits: _Hits) -> None:
-        """DeepFool went this far."""
-        self.steps[where] = hits.steps
+    def end(self, where: Tensor, outcome: Tensor) -> None:
+        """Set the status of these rows by the outcome of DeepFool, until they are settled."""
         words = {_RUNNING: "not reached", _CROSSED: "undefined", _LOST: "no direction"}
-        for row, outcome in zip(where.tolist(), hits.outcome.tolist(), strict=True):
-            self._status[row] = words[outcome]
+        for row, ended in zip(where.tolist(), outcome.tolist(), strict=True):
+            self._status[row] = words[ended]
 
     def settled(
         self, where: Tensor, found: Tensor, points: Tensor, crossed: Tensor, gradient: Tensor, runner_up: Tensor
     ) -> None:
-        """These points are on the boundary; at a singular one, without a gradient, the normal is 0."""
-        where, points, crossed, gradient, runner_up = (
-            each[found] for each in (where, points, crossed, gradient, runner_up)
-        )
-        self._points[where], self._crossed[where], self._target[where] = points, crossed, runner_up
-        self._normals[where] = dual_vector(gradient, 2)
+        """Enter points that were found on the boundary; at a singular one, without a gradient, the normal is 0."""
+        where = where[found]
+        self._points[where], self._crossed[where], self._target[where] = points[found], crossed[found], runner_up[found]
+        self._normals[where] = dual_vector(gradient[found], 2)
 
     def arrays(self, norm: Norm, clipped: bool) -> dict[str, np.ndarray]:
-        """On the CPU; lengths and angles in float64."""
+        """The arrays of `BoundaryPoints` on the CPU; lengths and angles in float64."""
         points, normals, images = (each.cpu() for each in (self._points, self._normals, self.images))
         way, found = (points - images).double(), self._target.cpu() >= 0
         angle = alignment(way, normals.double(), norm).where(found, torch.nan)
-        aligned = "in the box" if clipped else "nearest"
-        off = "in the box" if clipped else "not nearest"
+        aligned, off = ("in the box", "in the box") if clipped else ("nearest", "not nearest")
         status = [
             (aligned if degrees <= _NEAREST else off) if hit else word
             for word, hit, degrees in zip(self._status, found.tolist(), angle.tolist(), strict=True)

@@ -1,10 +1,10 @@
-"""Into the region of a class: the near image that a classifier gives a wanted class.
+"""Targeted DeepFool: a near image that a classifier assigns to a wanted class.
 
 Let F = f_k - max_{j != k} f_j be the signed margin of the wanted class k. Outside of its region F < 0, and its
-linearisation at x vanishes at x + (|F| / ||g||²) g, g = grad F: the nearest point of that plane. Such a step, made a
-little longer than that, is repeated until k wins: DeepFool, aimed at one class from outside. No step is longer than
-`reach`, where the region is known to be within it: where the gradient nearly vanishes the plane is far and means
-nothing. The image found is not the nearest one of its region.
+linearisation at x vanishes at x + (|F| / ||g||²) g, g = grad F: the nearest point of that plane. A step slightly longer
+than that is repeated until k wins. No step is longer than `reach`, the known bound on the distance to the region, if
+there is one: where the gradient nearly vanishes, the plane is far away and meaningless. The image found need not be the
+nearest one of the region.
 
 Reference: the targeted case of Moosavi-Dezfooli, Fawzi, Frossard, DeepFool, CVPR 2016, Algorithm 1.
 """
@@ -21,16 +21,15 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from core.geometry.boundary.bracketing import compaction_schedule
-from core.geometry.boundary.signed_margin import Images, Rows, SignedMargin, Slope, dual_vector, length, per_row
+from core.geometry.boundary.signed_margin import BatchedMargin, Images, Rows, dual_vector, length, per_row
 from core.models.classifier import Classifier
 from core.result import Result, quantity
 from core.runtime.batches import engine_mode
 from core.runtime.cost import counted, spent
 
-_MOST_VALUES = 1 << 22  # pixels of a batch: 27 images of 3 x 224 x 224, for each of which a graph is kept
 _RUNNERS_UP = 3  # classes whose boundaries push
 _ROUNDS = 3
-_ROUNDING = 64  # of the dtype's, at logits of size 1 to 10
+_ROUNDING = 64  # in machine epsilons, at logits of size 1 to 10
 _FLOOR = 1e-4  # ℓ2 pixel: shorter steps stall on ties
 
 
@@ -41,32 +40,25 @@ class Planes(NamedTuple):
     normal: Float[Tensor, "n j c h w"]  # into the region, of length 1
 
 
-class RegionMargin(SignedMargin):
-    """Signed margins of any number of rows, batch by batch, as large as the classifier likes best or memory allows.
+class RegionMargin(BatchedMargin):
+    """Signed margins of any number of rows, also of none, at images and on segments between them.
 
     Args:
         classifier: whose margins.
 
     Attributes:
-        classes: how many.
-        zero: margins up to this are rounding, and count as 0: 7.6e-6 logits in float32.
+        classes: the number of classes.
+        zero: margins up to this are rounding errors and count as 0: 7.6e-6 logits in float32.
     """
 
     def __init__(self, classifier: Classifier) -> None:
         super().__init__(classifier)
         self.classes = classifier.num_classes
         self.zero = _ROUNDING * torch.finfo(self.dtype).eps
-        self._size = max(1, min(classifier.batches().size, _MOST_VALUES // math.prod(classifier.input_shape)))
-
-    def all_logits(self, images: Images) -> Float[Tensor, "n k"]:
-        """All logits, batch by batch."""
-        return torch.cat([self.logits(part) for part in images.split(self._size)])
 
     def __call__(self, images: Images, source: Int[Tensor, " n"]) -> Rows:
         """F of each row: NaN where a logit is not finite."""
-        margin = super().__call__
-        parts = [margin(part, own) for part, own in zip(*self._cut(images, source), strict=True)]
-        return torch.cat(parts) if parts else images.new_empty(0)
+        return super().__call__(images, source) if len(images) else images.new_empty(0)
 
     def between(
         self,
@@ -76,33 +68,26 @@ class RegionMargin(SignedMargin):
         at: Rows,
         source: Int[Tensor, " n"],
     ) -> Rows:
-        """F at points of segments between some of the images, made batch by batch: together they might not fit.
+        """F at points on segments between images; the points are computed batch by batch, since all might not fit.
 
         Args:
-            images: among them the ends.
+            images: contain the ends of the segments.
             first: the image at t = 0 of each row.
-            second: the image at t = 1.
-            at: t.
+            second: the image at t = 1 of each row.
+            at: t of each row.
             source: the class of each row.
 
         Returns:
             F of each row.
         """
-        margin = super().__call__
-        parts = [
-            margin(torch.lerp(images[start], images[end], per_row(t)), own)
-            for start, end, t, own in zip(*self._cut(first, second, at, source), strict=True)
-        ]
-        return torch.cat(parts) if parts else images.new_empty(0)
 
-    def slope(self, images: Images, source: Int[Tensor, " n"]) -> Slope:
-        """F of each row with its gradient: one forward, one backward."""
-        slope = super().slope
-        parts = [slope(part, own) for part, own in zip(*self._cut(images, source), strict=True)]
-        return Slope(*(torch.cat(each) for each in zip(*parts, strict=True)))
+        def on_segments(start: Tensor, end: Tensor, t: Tensor, own: Tensor) -> tuple[Tensor]:
+            return (self(torch.lerp(images[start], images[end], per_row(t)), own),)
+
+        return self._batched(on_segments, first, second, at, source)[0] if len(first) else images.new_empty(0)
 
     def planes(self, images: Images, source: Int[Tensor, " n"], runners_up: int) -> Planes:
-        """The linearised boundaries to the classes with the next largest logits: one forward, a backward each."""
+        """The linearised boundaries to the classes with the next largest logits: one forward, one backward for each."""
 
         def nearest(part: Tensor, own: Tensor) -> tuple[Tensor, Tensor]:
             with torch.enable_grad():
@@ -116,15 +101,11 @@ class RegionMargin(SignedMargin):
                     normals.append(dual_vector(slope, 2))
             return torch.stack(distances, 1), torch.stack(normals, 1)
 
-        parts = [nearest(part, own) for part, own in zip(*self._cut(images, source), strict=True)]
-        return Planes(*(torch.cat(each) for each in zip(*parts, strict=True)))
-
-    def _cut(self, *rows: Tensor) -> tuple[tuple[Tensor, ...], ...]:
-        return tuple(each.split(self._size) if len(each) else () for each in rows)
+        return Planes(*self._batched(nearest, images, source))
 
 
 class Entered(NamedTuple):
-    """Images in the regions wanted, and which of them got there; the others are somewhere on the way."""
+    """Where the search for the wanted regions ended, and which rows are inside."""
 
     images: Images
     inside: Bool[Tensor, " n"]
@@ -143,12 +124,12 @@ def enter(
     """Step into the region of each row's class; a row that is inside stays where it is.
 
     Args:
-        margin: the signed margin, and the count of what it costs.
+        margin: the signed margin.
         images: where to start.
-        classes: the class wanted of each.
-        reach: most length of a step; None for no limit.
-        max_steps: steps before a row is given up.
-        overshoot: how much longer steps are than to the linearised boundary.
+        classes: the wanted class of each row.
+        reach: greatest length of a step; None for no limit.
+        max_steps: most steps of a row.
+        overshoot: how much longer each step is than that to the linearised boundary.
 
     Returns:
         The images found.
@@ -162,7 +143,7 @@ def enter(
             break
         here, gradient, _ = margin.slope(at[rows], classes[rows])
         steepness = length(gradient, 2)
-        far = ((here.abs() / steepness).clamp(min=_FLOOR)) * (1 + overshoot)
+        far = (here.abs() / steepness).clamp(min=_FLOOR) * (1 + overshoot)
         if reach is not None:
             far = far.minimum(reach[rows])
         arrived = here > margin.zero
@@ -181,17 +162,17 @@ def enter(
 def deepen(
     margin: RegionMargin, found: Entered, classes: Int[Tensor, " n"], depth: Rows, rounds: int = _ROUNDS
 ) -> Entered:
-    """Further into the region, away from all of its boundaries that are near, as long as the margin grows.
+    """Move further into the region, away from all near boundaries, as long as the margin grows.
 
-    Every linearised boundary nearer than `depth` pushes by what is missing: in a wedge between two of them, where the
-    gradient of the margin leads from one into the other, that is along the bisector.
+    Every linearised boundary nearer than `depth` pushes the image by the difference: in a wedge between two of them,
+    where the gradient of the margin leads from one into the other, the image moves along the bisector.
 
     Args:
-        margin: the signed margin, and the count of what it costs.
+        margin: the signed margin.
         found: rows inside; the others stay as they are.
-        classes: the class of each.
-        depth: how far from the boundaries to get, in ℓ2 pixel.
-        rounds: of pushes, at most.
+        classes: the class of each row.
+        depth: the wanted distance from the boundaries, in ℓ2 pixel.
+        rounds: most pushes of a row.
 
     Returns:
         The same rows, none with a smaller margin than before.
@@ -213,13 +194,13 @@ def deepen(
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Relabelled(Result):
-    """Images with the class that was wanted; NaN where none was found."""
+    """Images of the wanted classes; NaN where none was found."""
 
     images: np.ndarray = quantity("pixel", "n c h w")
-    distance: np.ndarray = quantity("ℓ2 pixel", "n")  # from the image given
-    margin: np.ndarray = quantity("logit", "n")  # of the class wanted
+    distance: np.ndarray = quantity("ℓ2 pixel", "n")  # from the given image
+    margin: np.ndarray = quantity("logit", "n")  # of the wanted class
     wanted: np.ndarray = quantity("", "n")  # class
-    before: np.ndarray = quantity("", "n")  # class of the image given, -1 where undefined
+    before: np.ndarray = quantity("", "n")  # class of the given image, -1 where undefined
     found: np.ndarray = quantity("", "n")
     fingerprint: str = quantity("", default="")
 
@@ -233,17 +214,17 @@ def relabel(
     max_steps: int = 100,
     overshoot: float = 0.02,
 ) -> Relabelled:
-    """Move images as little as DeepFool does until the classifier gives them a wanted class.
+    """Move images by DeepFool steps until the classifier assigns them to a wanted class.
 
     Args:
         classifier: any `core.models.classifier.Classifier`.
-        images: finite pixel values, nominally in [0, 1]; what is found may leave that range.
-        classes: the class wanted of each.
-        max_steps: steps before an image is given up.
-        overshoot: how much further than the first place of that class to go, relative to the way there.
+        images: finite pixel values, nominally in [0, 1]; the images found may leave that range.
+        classes: the wanted class of each image.
+        max_steps: most steps of an image.
+        overshoot: how much further to go than the first point of that class, relative to its distance.
 
     Returns:
-        The images found; one that has its class already stays as it is.
+        The images found; an image that has the wanted class already stays as it is.
 
     Raises:
         ValueError: if there is no image, there is not one class for each, or an option is not one of those above.
@@ -277,7 +258,7 @@ def relabel(
 
 
 def _beyond(margin: RegionMargin, starts: Images, found: Entered, classes: Tensor, overshoot: float) -> Entered:
-    """A little further from the images, where the margin is larger there: the last step may have been a tiny one."""
+    """Points a little further from the starts, where the margin is larger there: the last step may have been tiny."""
     there = found.images + overshoot * (found.images - starts)
     margins = margin(there, classes)
     better = found.inside & (margins > found.margin)

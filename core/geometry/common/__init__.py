@@ -1,1 +1,1 @@
-"""Samples, intervals, streams of random numbers, and inference with fused layers."""
+"""Random samples of images, confidence intervals and streams of random numbers."""

@@ -1,8 +1,8 @@
-"""Random numbers that belong to an image: the same whatever batch it sits in, and on every device.
+"""Random numbers that depend on an image alone: the same in every batch and on every device.
 
-SplitMix64 is a generator without state: its i-th number is a bijection of key + i g modulo 2^64, which mixes bits so
-well that neighbouring counters look independent. Here the key comes from the image's own pixels, a word that says what
-the numbers are for, and a seed; so all numbers of all images are made at once.
+SplitMix64 is a stateless generator: its i-th number is a bijection of key + i g modulo 2^64, which mixes bits so well
+that neighbouring counters look independent. Here the key is a hash of the image's pixels, the purpose of the numbers
+and a seed, so that all numbers of all images are computed at once.
 
 References: Steele, Lea, Flood, Fast splittable pseudorandom number generators, OOPSLA 2014, with the constants of its
 `mix64variant13`. Poisson quantiles: Giles, Algorithm 955: approximation of the inverse Poisson cumulative distribution
@@ -20,16 +20,16 @@ from torch import Tensor
 
 _GAMMA = 0x9E3779B97F4A7C15 - (1 << 64)  # 2^64 over the golden ratio, made odd; as a signed number
 _FIRST, _SECOND = 0xBF58476D1CE4E5B9 - (1 << 64), 0x94D049BB133111EB - (1 << 64)
-_NORMAL_FROM = 32.0  # mean of a Poisson variable: from here on the expansion is off by one in < 1 of 1,000 draws
+_NORMAL_FROM = 32.0  # mean of a Poisson variable from which on the expansion is off by one in < 1 of 1,000 draws
 
 
 class Stream:
     """Random numbers for each of n images; every call draws new ones.
 
     Args:
-        images: (n, c, h, w); equal pixels, to float32, have equal numbers.
-        purpose: another word, other numbers.
-        seed: another seed, other numbers.
+        images: (n, c, h, w); images that are equal in float32 get equal numbers.
+        purpose: what the numbers are for; each purpose has numbers of its own.
+        seed: each seed gives other numbers.
     """
 
     def __init__(self, images: Float[Tensor, "n c h w"], purpose: str, seed: int) -> None:
@@ -37,7 +37,7 @@ class Stream:
         words = hashlib.sha256(f"{purpose}\0{seed}".encode()).digest()
         start = int.from_bytes(words[:8], "little", signed=True)
         bits = (images.detach().float() + 0.0).flatten(1).contiguous().view(torch.int32).long()  # + 0: -0 is 0
-        # a sum, which wraps: of mixed words, each with its place in it, so that pixels cannot be exchanged
+        # a sum that wraps around; each word is mixed with its position, so that the order of the pixels matters
         self._key = _mix(_mix(bits ^ _counters(bits.shape[1], 0, bits.device)).sum(1) + start)
         self._used = 0
 
@@ -47,7 +47,8 @@ class Stream:
         numbers = _mix(self._key[:, None] + _counters(count, self._used, self._key.device))
         self._used += count
         share = ((numbers >> 11) & ((1 << 53) - 1)).double() + 0.5  # the upper 53 bits, and half a step
-        return (share * 2.0**-53).to(self._like.dtype).clamp(self._least, 1 - self._least).view(-1, *shape)
+        least = torch.finfo(self._like.dtype).eps / 2
+        return (share * 2.0**-53).to(self._like.dtype).clamp(least, 1 - least).view(-1, *shape)
 
     def normal(self, *shape: int) -> Tensor:
         """Numbers of mean 0 and standard deviation 1: (n, *shape)."""
@@ -55,7 +56,7 @@ class Stream:
         return numbers
 
     def poisson(self, mean: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c h w"]:
-        """Counts of these means, at least 0: the quantiles of uniform numbers."""
+        """Poisson variables with these means: quantiles of uniform numbers."""
         shape = mean.shape
         share, mean = self.uniform(*shape[1:]).double().flatten(), mean.double().flatten()
         counts = _many(share, mean.clamp(min=_NORMAL_FROM))
@@ -63,18 +64,14 @@ class Stream:
         counts[few] = _few(share[few], mean[few])
         return counts.to(self._like.dtype).view(shape)
 
-    @property
-    def _least(self) -> float:
-        return torch.finfo(self._like.dtype).eps / 2
-
 
 def _counters(count: int, start: int, device: torch.device) -> Int64[Tensor, " count"]:
     return torch.arange(start + 1, start + 1 + count, device=device) * _GAMMA
 
 
 def _mix(z: Tensor) -> Tensor:
-    """A bijection of 64 bits in which each bit of the input flips about half of the output; products wrap."""
-    z = (z ^ ((z >> 30) & ((1 << 34) - 1))) * _FIRST  # masked: torch shifts copies of the sign in
+    """A bijection of 64 bits in which each input bit flips about half of the output bits; products wrap around."""
+    z = (z ^ ((z >> 30) & ((1 << 34) - 1))) * _FIRST  # masked, because torch shifts in copies of the sign bit
     z = (z ^ ((z >> 27) & ((1 << 37) - 1))) * _SECOND
     return z ^ ((z >> 31) & ((1 << 33) - 1))
 
@@ -87,7 +84,7 @@ def _many(share: Tensor, mean: Tensor) -> Tensor:
 
 
 def _few(share: Tensor, mean: Tensor) -> Tensor:
-    """Poisson quantiles for small means: one more count while the probability of no more is below the share."""
+    """Poisson quantiles for small means: counts up while the cumulative probability is below the share."""
     counts = torch.zeros_like(mean)
     chance = torch.exp(-mean)
     below = chance.clone()

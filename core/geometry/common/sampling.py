@@ -1,7 +1,7 @@
-"""Which images of a set a statistic is about: as many of each class as there are, at random, only well classified ones.
+"""Random samples of images, balanced over the classes; of correctly classified ones where models are given.
 
-An image that is classified wrongly is already on the other side of its boundary: what takes it across says nothing
-about the class it belongs to.
+A misclassified image is already on the other side of its boundary: the change that moves it across says nothing about
+its true class.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ from core.models.classifier import Classifier
 def correct_rows(
     classifiers: Sequence[Classifier], images: Float[Tensor, "n c h w"], labels: np.ndarray, count: int, seed: int
 ) -> np.ndarray:
-    """Rows of images that every model classifies correctly, drawn by turns from the classes.
+    """Rows of images that every model classifies correctly, balanced over the classes.
 
     Args:
         classifiers: the models.
-        images: of the whole set.
-        labels: (n,) the class of each; -1 where it is not known, there the models only have to agree.
-        count: how many rows; fewer where fewer are correct.
+        images: the whole set.
+        labels: (n,) the class of each image; -1 where it is unknown: there the models only have to agree.
+        count: how many rows to draw; fewer where fewer images are classified correctly.
         seed: of the draw.
 
     Returns:
-        Rows in ascending order, int64; their number by class differs by at most one where enough are correct.
+        Rows in ascending order, int64; the numbers per class differ by at most one where enough images are correct.
 
     Raises:
         ValueError: if `count` is below 1, or the models classify no image correctly.
@@ -45,11 +45,11 @@ def correct_rows(
 
 
 def stratified(classes: np.ndarray, count: int, seed: int) -> np.ndarray:
-    """Rows drawn by turns from the classes.
+    """Rows drawn at random, one class after the other in turn.
 
     Args:
-        classes: (n,) the class of each row; -1 is never drawn.
-        count: how many rows.
+        classes: (n,) the class of each row; rows of class -1 are never drawn.
+        count: how many rows to draw.
         seed: of the draw.
 
     Returns:
@@ -64,6 +64,5 @@ def stratified(classes: np.ndarray, count: int, seed: int) -> np.ndarray:
     order = np.argsort(classes[shuffled], kind="stable")
     grouped = classes[shuffled][order]
     turn = np.empty(len(grouped), np.int64)
-    turn[order] = np.arange(len(grouped)) - np.searchsorted(grouped, grouped)  # how many of its class came before
-    rows = shuffled[np.argsort(turn, kind="stable")][:count]
-    return np.sort(rows)
+    turn[order] = np.arange(len(grouped)) - np.searchsorted(grouped, grouped)  # how many of its class come before
+    return np.sort(shuffled[np.argsort(turn, kind="stable")][:count])

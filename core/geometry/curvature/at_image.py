@@ -1,4 +1,4 @@
-"""The curvatures near one image and others of its set, with the image itself."""
+"""The curvatures near one image, and for comparison near others of its set."""
 
 from __future__ import annotations
 
@@ -16,5 +16,5 @@ class CurvatureAtImage(CurvatureProfile):
 
     image: np.ndarray = quantity("pixel", "one c h w")
     row: np.ndarray = quantity("", "n")  # of the set; -1 for a point that was picked on a plane
-    words: str = quantity("")  # how a figure calls the image
-    complete: bool = quantity("", default=True)  # False while more is to come
+    words: str = quantity("")  # the label of the image in figures
+    complete: bool = quantity("", default=True)  # False while more is being computed

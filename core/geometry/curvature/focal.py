@@ -1,4 +1,4 @@
-"""The focal test: a boundary point that is not the nearest one gives itself away by its curvature.
+"""The focal test: the curvature at a boundary point shows whether it can be the nearest one.
 
 Let z be a point of the boundary with x = z + D n. A boundary point at a small tangential offset s along a principal
 direction of curvature k lies at the squared distance D² + (1 + k D) s². So z is a local minimum of the distance only if
@@ -6,9 +6,9 @@ direction of curvature k lies at the squared distance D² + (1 + k D) s². So z 
     1 + k D >= 0 for all principal curvatures k;
 
 where one is below -1 / D, the boundary closes around the image faster than a sphere around it, z is a saddle of the
-distance, and along that principal direction lie nearer points.
+distance, and there are nearer points along that principal direction.
 
-References: Milnor, Morse Theory, 1963, section 6 (focal points of a hypersurface).
+Reference: Milnor, Morse Theory, 1963, section 6 (focal points of a hypersurface).
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ from core.geometry.boundary.signed_margin import SignedMargin, length, per_row
 Images = Float[Tensor, "n c h w"]
 
 _SLACK = 1e-3  # of 1 + k D: a sphere around the image has exactly 0
-_OFFSETS = (0.05, 0.2, 0.6, 1.2)  # tried, of the distance, to both sides
-_NEARER = 1e-4  # of the distance: by less, nothing is gained
+_OFFSETS = (0.05, -0.05, 0.2, -0.2, 0.6, -0.6, 1.2, -1.2)  # of the distance, along a principal direction
+_NEARER = 1e-4  # of the distance: smaller gains do not count
 _BEYOND = 0.02
 _MOST_SLIDES = 50
 
 
 def is_saddle(smallest: Float[Tensor, " n"], distance: Float[Tensor, " n"]) -> Bool[Tensor, " n"]:
-    """Whether a smallest principal curvature says that nearer boundary points lie beside this one."""
+    """Whether the smallest principal curvature shows that there are nearer boundary points near this one."""
     return 1 + smallest * distance < -_SLACK
 
 
@@ -53,15 +53,13 @@ def nearer_points(
     distance = length(points - images, 2)
     best, least = points.clone(), distance * (1 - _NEARER)
     for offset in _OFFSETS:
-        for side in (1.0, -1.0):
-            there = points + per_row(side * offset * distance) * directions
-            beyond = margin(there, source) < 0
-            # elsewhere the ray is not closed in on, and the point is not taken
-            found, closed = zero_between(margin, images, there, source, 1e-6)
-            far = length(found - images, 2)
-            better = beyond & closed & (far < least)
-            best = found.where(per_row(better), best)
-            least = torch.where(better, far, least)
+        there = points + per_row(offset * distance) * directions
+        beyond = margin(there, source) < 0  # elsewhere no zero is bracketed on the ray, and the point is not taken
+        found, closed = zero_between(margin, images, there, source, 1e-6)
+        far = length(found - images, 2)
+        better = beyond & closed & (far < least)
+        best = found.where(per_row(better), best)
+        least = torch.where(better, far, least)
     moved = least < distance * (1 - _NEARER)
     if not bool(moved.any()):
         return points, moved

@@ -1,4 +1,4 @@
-"""How the boundary bends on a plane through one of its points, and the circle that touches it there.
+"""The curvature of the boundary curve on a plane through one of its points, and its osculating circle there.
 
 A plane with orthonormal axes a, b through a boundary point z cuts the boundary in a curve. With g = grad F and
 p = (<g, a>, <g, b>) its gradient in the plane, t the unit vector of the plane orthogonal to p, the curve has the signed
@@ -6,10 +6,9 @@ curvature
 
     t^T H t / ||p|| = k(t) / cos(angle between the normal and the plane),
 
-Meusnier's theorem: k(t) = t^T S t belongs to the boundary, the factor to the tilt of the plane. Both are < 0 where the
-curve closes around the source side, which lies where p points. The circle of radius 1 / |curvature| through z that
-follows the curve to second order has its centre at z + p / (||p|| |curvature|) for a curvature < 0, on the other side
-for one > 0.
+Meusnier's theorem: k(t) = t^T S t is a property of the boundary, the factor one of the plane. Both curvatures are < 0
+where the curve closes around the source side, to which p points. The osculating circle, of radius 1 / |curvature|
+through z, has its centre at z + p / (||p|| |curvature|) for a curvature < 0, on the other side for one > 0.
 
 References: do Carmo, Differential Geometry of Curves and Surfaces, sections 1-5 and 3-2.
 """
@@ -32,7 +31,7 @@ from core.models.classifier import Classifier
 from core.result import Result, quantity
 from core.runtime.cost import counted, spent
 
-_ALONG = 1e-6  # of a normal outside of its plane: the plane is tangent there, and cuts out no curve
+_ALONG = 1e-6  # with a smaller part of the normal in the plane, the plane is tangent and cuts out no curve
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -70,11 +69,11 @@ def sections(
         scale: of differences, in ℓ2 pixel.
 
     Returns:
-        Curvatures, and circles in plane coordinates whose origin is the point. One product per point, and up to two to
-        learn whether there are kinks.
+        Curvatures, and circles in plane coordinates whose origin is the point. They cost one product per point, and up
+        to two to detect kinks.
 
     Raises:
-        ValueError: if exact curvatures of a network of kinks are asked for, or the scale is not a length.
+        ValueError: if exact curvatures of a network with kinks are asked for, or the scale is not a positive length.
         ImageError: if the axes are not two finite, independent directions of the input shape for each point.
 
     Reference:
@@ -95,17 +94,11 @@ def sections(
     found: dict[str, Any] = {name: np.full((count, *sizes), np.nan) for name, sizes in _SIZES.items()}
     plan = plan_for(classifier, points, method, scale, "auto")
     if len(rows):
-        operator = ShapeOperator(
-            products_at(classifier, points, rows, plan.backend or "double backward", step=plan.step)
-        )
+        used = plan._replace(backend=plan.backend or "double backward")
+        operator = ShapeOperator(products_at(classifier, points, rows, used))
         for name, values in _cut(operator, plane[torch.as_tensor(rows, device=plane.device)]).items():
             found[name][rows] = values.cpu().numpy()
-    return Sections(
-        **found,
-        scale=plan.step if plan.step is not None else float("nan"),
-        fingerprint=classifier.fingerprint,
-        **spent(products=True),
-    )
+    return Sections(**found, scale=plan.scale, fingerprint=classifier.fingerprint, **spent(products=True))
 
 
 _SIZES: dict[str, tuple[int, ...]] = {

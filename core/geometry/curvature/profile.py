@@ -2,13 +2,13 @@
 
 At a boundary point z between the classes s (of the image) and t, `core.geometry.hessian.shape_operator` defines the
 principal curvatures k_1 >= ... >= k_{d-1}, in 1 / length. The sign: k < 0 where the boundary closes around the image's
-class, which is convex in that direction; k > 0 where that class wraps around the other one. With the distance D = ||x -
-z||, the product k D has no unit: where |k| D is far below 1 the boundary is flat at the scale that matters, near 1
-every linear estimate of distance is off by its own size.
+class, which is convex in that direction; k > 0 where that class wraps around the other one. With the distance D =
+||x - z||, the product k D has no unit: where |k| D is far below 1 the boundary is flat at the scale of the distance;
+where it is near 1 the error of a linear estimate of the distance is as large as the estimate.
 
-All curvatures are computed where images have at most 3072 values, else the density of all and both ends. Networks of
-kinks have no second derivative: theirs is measured at a stated scale, by differences of the gradient over h or with
-every kink rounded; it is a function of that scale (`core.geometry.curvature.scale`), never a single number.
+All curvatures are computed where images have at most 3072 values, else the density of all and both ends. Networks with
+kinks have no second derivative: their curvature is measured at a stated scale, by differences of the gradient over h or
+with every kink rounded; it is a function of that scale (`core.geometry.curvature.scale`), never a single number.
 
 References: Fawzi, Moosavi-Dezfooli, Frossard, Soatto, Empirical study of the topology and geometry of deep networks,
 CVPR 2018 (arXiv 1705.09552); differences: Jetley, Lord, Torr, With friends like these, who needs adversaries?, NeurIPS
@@ -41,7 +41,7 @@ from core.geometry.hessian.products import Backend
 from core.geometry.hessian.second_derivatives import Method, plan_for, require_smooth
 from core.geometry.hessian.softening import softened
 from core.models.classifier import Classifier
-from core.result import quantity
+from core.result import ClassifierResult, quantity
 from core.runtime.batches import Chunks, engine_mode
 from core.runtime.cost import counted, spent
 from core.runtime.progress import OnProgress, part_of, silent
@@ -49,8 +49,8 @@ from core.runtime.progress import OnProgress, part_of, silent
 STATUSES: Mapping[str, str] = MappingProxyType(
     {
         **{word: text for word, text in BOUNDARY_STATUSES.items() if word != "in the box"},
-        "saddle": "A boundary point, but its curvature says that nearer ones lie beside it, and none was found.",
-        "singular": "The margin is so flat at the point that its normal and its curvature mean nothing.",
+        "saddle": "A boundary point, but its curvature shows that there are nearer ones close to it; none was found.",
+        "singular": "The margin is so flat at the point that its normal and its curvature are meaningless.",
     }
 )
 
@@ -62,7 +62,7 @@ _MOST_VALUES = 1 << 26  # of bases held at once: 512 MiB
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class CurvatureProfile(CurvatureSummary):
+class CurvatureProfile(CurvatureSummary, ClassifierResult):
     """Principal curvatures at the boundary near n images, sorted; NaN where there is no regular boundary point."""
 
     directions: np.ndarray = quantity("", "n m c h w")  # of length 1, tangential
@@ -75,8 +75,8 @@ class CurvatureProfile(CurvatureSummary):
     steepness: np.ndarray = quantity("1/ℓ2 pixel", "n")  # of the margin at the point, per ℓ2 length
     offset: np.ndarray = quantity("ℓ2 pixel", "n")  # |F| / ||grad F||: how far off the boundary, to first order
     angle: np.ndarray = quantity("°", "n")  # between image - point and normal
-    focal: np.ndarray = quantity("", "n")  # 1 + k D of the smallest curvature known: not negative at nearest points
-    moved: np.ndarray = quantity("", "n")  # how often a saddle was left for a nearer point
+    focal: np.ndarray = quantity("", "n")  # 1 + k D of the smallest known curvature: not negative at nearest points
+    moved: np.ndarray = quantity("", "n")  # how often a saddle was replaced by a nearer point
     source_class: np.ndarray = quantity("", "n")  # -1 where undefined
     target_class: np.ndarray = quantity("", "n")  # -1 where none was found
     status: np.ndarray = quantity("", "n")  # a word of STATUSES
@@ -87,8 +87,6 @@ class CurvatureProfile(CurvatureSummary):
     kinks: tuple[str, ...] = quantity("")  # operations whose first derivative jumps
     backend: str = quantity("")  # how second derivatives were computed
     products: int = quantity("")  # of them with a direction
-    num_classes: int = quantity("")
-    fingerprint: str = quantity("", default="")
 
 
 @counted
@@ -108,7 +106,7 @@ def curvature_profile(
     seed: int = 0,
     on_progress: OnProgress = silent,
 ) -> CurvatureProfile:
-    """Measure how the boundary bends at the point nearest to each image.
+    """Measure the principal curvatures of the boundary at the point nearest to each image.
 
     Args:
         classifier: any `core.models.classifier.Classifier`.
@@ -120,22 +118,22 @@ def curvature_profile(
         scale: h of differences in ℓ2 pixel; when None, the step that moves a value by one of 255 grey levels on
             average, sqrt(d) / 255.
         sharpness: of rounded kinks, see `core.geometry.hessian.softening`.
-        points: boundary points of these images by this classifier, when they are known already; not for "softplus".
+        points: boundary points of these images by this classifier, if they are known; not for "softplus".
         keep: how many principal directions are kept; not used when `directions` is a number.
         side: "largest magnitude" or "both ends", half from each; when None, the first for a number of directions, the
             second for those kept.
         tolerance: of ||S v - k v||, relative to the largest |k|, where not all curvatures are computed.
-        backend: how second derivatives are computed; "auto": the fastest here, measured once.
+        backend: how second derivatives are computed; "auto": the first one that the classifier supports.
         seed: of random starting directions.
         on_progress: called with the fraction done, and while the search runs the curvatures so far, without directions.
 
     Returns:
-        The curvatures, sorted descending, with summaries. `forwards` and `gradients` count images put through and back,
-        `products` those of the second derivative with a direction.
+        The curvatures, sorted descending, with summaries. `forwards` and `gradients` count forward and backward passes
+        in images, `products` those of the second derivative with a direction.
 
     Raises:
-        ValueError: if an option is not one of those above, or a network of kinks is asked for exact curvatures: they
-            are 0 almost everywhere and say nothing.
+        ValueError: if an option is not one of those above, or exact curvatures are asked for of a network with kinks,
+            where they are 0 almost everywhere and meaningless.
         ImageError: if a value is not finite, the shape is not the classifier's, or an image is a single value.
 
     Reference:
@@ -166,7 +164,7 @@ def curvature_profile(
                 **arrays,
                 dimension=values - 1,
                 method=plan.method if method != "softplus" else "softplus",
-                scale=plan.step if plan.step is not None and plan.method == "differences" else math.nan,
+                scale=plan.scale,
                 sharpness=sharpness if method == "softplus" else math.nan,
                 agreement=agreement,
                 kinks=plan.kinks,
@@ -179,7 +177,9 @@ def curvature_profile(
         def tell(fraction: float) -> None:
             on_progress(0.2 + 0.8 * fraction, None if on_progress is silent else profile(table.so_far()))
 
-        _in_chunks(table, tell)
+        held = 2 * (6 * extent.kept + 40) + (PROBES * STEPS if search.density else 0)
+        chunks = Chunks(min(_MOST_VALUES // (held * values), used.batches().size))
+        chunks(len(table.rows), lambda some, tick: table.fill(table.rows[some], tick), tell)
     return profile(table.arrays())
 
 
@@ -203,7 +203,7 @@ def _check(
 
 
 class _Table:
-    """The rows of the result while they are being found."""
+    """The rows of the result during the search."""
 
     def __init__(self, images: Tensor, found: BoundaryPoints, search: CurvatureSearch) -> None:
         self.search = search
@@ -234,7 +234,7 @@ class _Table:
         self._moved, self._converged = np.zeros(n, np.int32), np.zeros(n, np.bool_)
 
     def fill(self, rows: Tensor, tick: Callable[[float], None]) -> None:
-        """Measure these rows; those at a saddle again from nearer points."""
+        """Measure these rows, and those at a saddle again at nearer points."""
         for attempt in range(_ROUNDS + 1):
             rows = self._regular(rows)
             if not len(rows):
@@ -252,67 +252,67 @@ class _Table:
             self.status[row] = "saddle"
 
     def _regular(self, rows: Tensor) -> Tensor:
-        """Those rows where the margin has a slope worth the name; distance, angle and normal of all."""
+        """The rows where the margin is not too flat; writes distance, angle and normal of all."""
         images, points, source = self._images[rows], self._points[rows], self._source[rows]
         at, gradient, runner_up = self.margin.slope(points, source)
         steepness, distance = length(gradient, 2), length(points - images, 2)
         singular = ~(steepness * distance > _SINGULAR * self.margin(images, source).abs())
         self._target[rows] = runner_up
         angle = alignment((points - images).double(), gradient.double(), 2)
-        for name, values in (
-            ("steepness", steepness),
-            ("offset", at.abs() / steepness),
-            ("angle", angle),
-            ("distance", distance),
-            ("normals", gradient / per_row(steepness.clamp(min=torch.finfo(steepness.dtype).tiny))),
-        ):
-            self._write(name, rows, values)
+        self._write(
+            rows,
+            steepness=steepness,
+            offset=at.abs() / steepness,
+            angle=angle,
+            distance=distance,
+            normals=gradient / per_row(steepness.clamp(min=torch.finfo(steepness.dtype).tiny)),
+        )
         for row, flat, degrees in zip(rows.tolist(), singular.tolist(), angle.tolist(), strict=True):
             self.status[row] = "singular" if flat else "nearest" if degrees <= 1 else "not nearest"
         return rows[~singular]
 
     def _measure(self, rows: Tensor, tick: Callable[[float], None]) -> tuple[Tensor, Tensor]:
-        """Write the curvatures of these rows; returns the direction of the smallest one, and that."""
+        """Write the curvatures of these rows; returns the direction of the smallest one and its value."""
         operator = self.search.operator(self._points[rows], self._source[rows], self._target[rows])
 
         def watch(some: Tensor, values: Tensor, residual: Tensor) -> None:
-            self._write("curvatures", rows[some], values)
+            self._write(rows[some], curvatures=values)
 
         every, ends = self.search.ends(operator, tick, watch)
         nodes, weights = self.search.quadrature(operator)
         smallest = every[:, -1]
         distance = length(self._points[rows] - self._images[rows], 2).double()
-        for name, values in (
-            ("curvatures", every),
-            ("directions", ends.vectors.view(len(rows), -1, *self._images.shape[1:])),
-            ("direction_curvatures", ends.values),
-            ("residual", ends.residual),
-            ("nodes", nodes),
-            ("weights", weights),
-            ("asymmetry_ratio", ends.asymmetry_ratio),
-            ("focal", 1 + smallest * distance),
-        ):
-            self._write(name, rows, values)
+        self._write(
+            rows,
+            curvatures=every,
+            directions=ends.vectors.view(len(rows), -1, *self._images.shape[1:]),
+            direction_curvatures=ends.values,
+            residual=ends.residual,
+            nodes=nodes,
+            weights=weights,
+            asymmetry_ratio=ends.asymmetry_ratio,
+            focal=1 + smallest * distance,
+        )
         self._converged[rows.cpu().numpy()] = ends.converged.cpu().numpy()
         return ends.vectors[:, -1].view_as(self._images[rows]).to(self._images.dtype), smallest
 
     def _leave(self, rows: Tensor, directions: Tensor) -> Tensor:
         """Move these rows to nearer points; returns those that moved, and calls the others saddles."""
-        points, moved = nearer_points(
+        self._points[rows], moved = nearer_points(
             self.margin, self._images[rows], self._points[rows], self._source[rows], directions
         )
-        self._points[rows] = points
         for row in rows[~moved].tolist():
             self.status[row] = "saddle"
         rows = rows[moved]
         self._moved[rows.cpu().numpy()] += 1
         return rows
 
-    def _write(self, name: str, rows: Tensor, values: Tensor) -> None:
-        self._numbers[name][rows.cpu().numpy()] = values.cpu().numpy()
+    def _write(self, rows: Tensor, **columns: Tensor) -> None:
+        for name, values in columns.items():
+            self._numbers[name][rows.cpu().numpy()] = values.cpu().numpy()
 
     def arrays(self) -> dict[str, Any]:
-        """On the CPU."""
+        """The arrays of `CurvatureProfile` on the CPU."""
         return {
             **self._numbers,
             "points": self._points.cpu().numpy(),
@@ -324,16 +324,7 @@ class _Table:
         }
 
     def so_far(self) -> dict[str, Any]:
-        """On the CPU while the search runs: copies, and no directions, which are long."""
+        """Copies of the arrays during the search, without the directions, which are large."""
         arrays = {name: values.copy() for name, values in self.arrays().items() if name != "directions"}
         arrays["directions"] = np.empty((len(self._images), 0, *self._images.shape[1:]), np.float32)
         return arrays | {name: arrays[name][:, :0] for name in ("direction_curvatures", "residual")}
-
-
-def _in_chunks(table: _Table, on_progress: Callable[[float], None]) -> None:
-    """All rows, as many at a time as memory allows."""
-    rows, search = table.rows, table.search
-    values = math.prod(search.classifier.input_shape)
-    held = 2 * (6 * search.extent.kept + 40) + (PROBES * STEPS if search.density else 0)
-    chunks = Chunks(min(_MOST_VALUES // (held * values), search.classifier.batches().size))
-    chunks(len(rows), lambda some, tick: table.fill(rows[some], tick), on_progress)

@@ -1,8 +1,8 @@
 """Curvature against the scale at which it is measured.
 
-A network of kinks has no curvature of its own: differences of its gradient over a length h, or its kinks rounded with a
-sharpness b, give numbers that grow as h falls and as b grows, without a plateau. A smooth boundary, in contrast, has
-the same curvature at all scales below its radii. So the curve is the result, for every network that has kinks.
+A network with kinks has no curvature of its own: differences of its gradient over a length h, or its kinks rounded with
+a sharpness b, give numbers that grow as h falls and as b grows, without a plateau. A smooth boundary, in contrast, has
+the same curvature at all scales below its radii of curvature. So for networks with kinks the curve is the result.
 
 References: Jetley, Lord, Torr, With friends like these, who needs adversaries?, NeurIPS 2018, whose published code
 steps by 10 sqrt(d) / 512; Dombrowski et al., Explanations can be manipulated, NeurIPS 2019, for rounding.
@@ -39,7 +39,7 @@ class CurvatureScale(Result):
     smallest: np.ndarray = quantity("1/ℓ2 pixel", "n s", words="most negative curvature")
     distance: np.ndarray = quantity("ℓ2 pixel", "n s")  # of the boundary measured: rounding moves it
     asymmetry_ratio: np.ndarray = quantity("", "n s", formerly="skew")  # antisymmetric over symmetric part
-    agreement: np.ndarray = quantity("", "s")  # share of images whose class rounding keeps; 1 for differences
+    agreement: np.ndarray = quantity("", "s")  # share of images whose class rounding does not change; 1 for differences
     method: str = quantity("")
     products: int = quantity("")
     fingerprint: str = quantity("", default="")
@@ -49,8 +49,8 @@ class CurvatureScale(Result):
         """(n,) the slope of log max |k| against log scale: 0 where k does not depend on it, NaN where k is 0."""
         most = np.maximum(np.abs(self.largest), np.abs(self.smallest))
         size = np.log(most, out=np.full(most.shape, np.nan), where=most > 0)
-        place = np.log(self.scale) - np.log(self.scale).mean()
-        return np.asarray((size * place).sum(1) / (place**2).sum())
+        centred = np.log(self.scale) - np.log(self.scale).mean()
+        return np.asarray((size * centred).sum(1) / (centred**2).sum())
 
     def key_numbers(self, context: Context) -> Iterator[Number]:
         """Both ends of the spectrum at each scale."""
@@ -76,7 +76,7 @@ def curvature_scale(
         scales: lengths h in ℓ2 pixel, or sharpnesses b; when None, six from sqrt(d) / 2550 to the published
             10 sqrt(d) / 512, or b = 2, 5, 10, 20, 50, 100.
         method: differences of the gradient, or exact curvatures of the network with its kinks rounded.
-        directions: how many extreme curvatures the search looks for, half of them from each end.
+        directions: how many extreme curvatures are computed, half of them from each end.
         seed: of random starting directions.
         on_progress: called with the fraction done, and after each scale the curves so far, NaN beyond.
 
@@ -87,7 +87,9 @@ def curvature_scale(
         ValueError: if there are not at least two different scales, all positive, or a kink cannot be rounded.
         ImageError: if a value is not finite or the shape is not the classifier's.
     """
-    chosen = np.array(scales if scales is not None else _usual(method, math.prod(classifier.input_shape)), np.float64)
+    lengths = np.geomspace(0.1 / 255, PUBLISHED, 6) * math.sqrt(math.prod(classifier.input_shape))
+    usual = [2.0, 5.0, 10.0, 20.0, 50.0, 100.0] if method == "softplus" else lengths
+    chosen = np.array(usual if scales is None else scales, np.float64)
     if len(set(chosen.tolist())) < 2 or not bool((np.isfinite(chosen) & (chosen > 0)).all()):
         raise ValueError(f"expected at least two different positive scales, got {chosen.tolist()}")
     pixels = classifier.accept(images)
@@ -95,26 +97,24 @@ def curvature_scale(
     profiles: list[CurvatureProfile] = []
 
     def curves() -> CurvatureScale:
-        def column(name: str, end: int | None = None) -> np.ndarray:
-            found = [getattr(profile, name) for profile in profiles]
-            known = [values if end is None else values[:, end] for values in found]
+        def filled(known: list[np.ndarray]) -> np.ndarray:
             return np.stack([*known, *[np.full(len(pixels), np.nan)] * (len(chosen) - len(known))], 1)
 
         agreement = [profile.agreement for profile in profiles]
         return CurvatureScale(
             scale=chosen,
-            largest=column("curvatures", 0),
-            smallest=column("curvatures", -1),
-            distance=column("distance"),
-            asymmetry_ratio=column("asymmetry_ratio"),
+            largest=filled([profile.curvatures[:, 0] for profile in profiles]),
+            smallest=filled([profile.curvatures[:, -1] for profile in profiles]),
+            distance=filled([profile.distance for profile in profiles]),
+            asymmetry_ratio=filled([profile.asymmetry_ratio for profile in profiles]),
             agreement=np.array(agreement + [math.nan] * (len(chosen) - len(agreement))),
             method=method,
             fingerprint=classifier.fingerprint,
             **spent(products=True),
         )
 
-    for place, scale in enumerate(chosen.tolist()):
-        on_progress(place / len(chosen), curves() if profiles and on_progress is not silent else None)
+    for index, scale in enumerate(chosen.tolist()):
+        on_progress(index / len(chosen), curves() if profiles and on_progress is not silent else None)
         profiles.append(
             curvature_profile(
                 classifier,
@@ -129,10 +129,3 @@ def curvature_scale(
             )
         )
     return curves()
-
-
-def _usual(method: str, values: int) -> list[float]:
-    if method == "softplus":
-        return [2.0, 5.0, 10.0, 20.0, 50.0, 100.0]
-    steps: list[float] = (np.geomspace(0.1 / 255, PUBLISHED, 6) * math.sqrt(values)).tolist()
-    return steps

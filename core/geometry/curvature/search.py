@@ -1,7 +1,7 @@
-"""How much of a spectrum of curvatures is computed, and by which way.
+"""The search for the principal curvatures at boundary points: all of them, or the ends of the spectrum.
 
-All of it by a matrix for each point, whose columns are one batch after another; a number of curvatures, or both ends,
-by block Lanczos for all points at once, with the density of all of them by quadrature
+All curvatures come from a matrix for each point, whose columns are computed batch by batch; a number of them, or both
+ends, from block Lanczos for all points at once, with the density of the spectrum by quadrature
 (`core.geometry.hessian.lanczos`).
 """
 
@@ -14,7 +14,6 @@ import torch
 from torch import Tensor
 
 from core.geometry.hessian.lanczos import Ends, Side, Watch, extreme_eigenvalues, quadrature
-from core.geometry.hessian.products import HessianProducts, choose_backend
 from core.geometry.hessian.second_derivatives import Plan
 from core.geometry.hessian.shape_operator import ShapeOperator
 from core.models.classifier import Classifier
@@ -33,7 +32,7 @@ class Extent(NamedTuple):
 
 
 class CurvatureSearch:
-    """From boundary points to the curvatures there."""
+    """Computes the curvatures at boundary points."""
 
     def __init__(self, classifier: Classifier, plan: Plan, extent: Extent, seed: int, density: bool) -> None:
         self.classifier, self.extent, self.density = classifier, extent, density
@@ -42,18 +41,12 @@ class CurvatureSearch:
 
     def operator(self, points: Tensor, source: Tensor, target: Tensor) -> ShapeOperator:
         """The shape operators at points."""
-        products = HessianProducts(
-            self.classifier, points, source, target, backend="double backward", step=self._plan.step
-        )
-        if self._plan.backend is not None:
-            products.backend = self._plan.backend
-        else:
-            products.backend = choose_backend(products)
+        products = self._plan.products(self.classifier, points, source, target)
         self.backend = products.backend
         return ShapeOperator(products)
 
     def block(self, rows: int) -> int:
-        """Directions a step: more of them fill a GPU where there are few rows, but need more products."""
+        """Directions per step: more of them fill a GPU where there are few rows, but need more products."""
         return max(1, min(16, 64 // rows)) if self.classifier.device.type == "cuda" else 1
 
     def ends(
@@ -62,7 +55,7 @@ class CurvatureSearch:
         tick: Callable[[float], None],
         watch: Watch = lambda rows, values, residual: None,
     ) -> tuple[Tensor, Ends]:
-        """All curvatures wanted (n, k), and the directions kept; `watch` as in `extreme_eigenvalues`."""
+        """All wanted curvatures (n, k), and those with directions; `watch` as in `extreme_eigenvalues`."""
         extent = self.extent
         if not extent.whole:
             ends = extreme_eigenvalues(
@@ -79,7 +72,7 @@ class CurvatureSearch:
         every, kept = [], []
         rows, values = operator.shape
         memory = scratch(values**2, operator.dtype, operator.device)
-        for row in range(rows):  # a matrix each, all of whose columns are one batch after another
+        for row in range(rows):
 
             def column(part: float, row: int = row) -> None:
                 tick((row + 0.95 * part) / rows)
@@ -95,8 +88,7 @@ class CurvatureSearch:
     def quadrature(self, operator: ShapeOperator) -> tuple[Tensor, Tensor]:
         """Nodes and weights of the density of all curvatures; none where it is not wanted."""
         if not self.density:
-            return operator.gradient.new_empty((operator.shape[0], 0)), operator.gradient.new_empty(
-                (operator.shape[0], 0)
-            )
+            none = operator.gradient.new_empty((operator.shape[0], 0))
+            return none, none
         density = quadrature(operator, PROBES, STEPS, self._seed)
         return density.nodes, density.weights

@@ -1,9 +1,9 @@
-"""The slice that shows how a boundary bends: through one of its points, along its normal and a principal direction.
+"""The slice that shows a boundary's curvature: through one of its points, along its normal and a principal direction.
 
 On the plane of the tangent direction v and the normal n the boundary is a curve that touches the line y = 0 at the
 point. To second order it is the parabola y = -k x² / 2, and the circle of radius 1 / |k|: it curls up, around the class
-of the image, where k < 0. A plane through v that leans away from the normal by an angle cuts out a curve that bends
-more, by one over its cosine (Meusnier, see `core.geometry.curvature.normal_sections`).
+of the image, where k < 0. A plane through v that leans away from the normal by an angle cuts out a curve of larger
+curvature, by one over the cosine of the angle (Meusnier, see `core.geometry.curvature.normal_sections`).
 
 References: do Carmo, Differential Geometry of Curves and Surfaces, sections 1-5 and 3-2.
 """
@@ -12,15 +12,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
-from typing import Literal
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from core.geometry.curvature.normal_sections import sections
-from core.geometry.curvature.principal_direction import PrincipalDirection, orthogonal
+from core.geometry.curvature.principal_direction import AlongDirection, PrincipalDirection, orthogonal
 from core.geometry.planes.planes import Plane
 from core.geometry.planes.slices import Slice, slice_plane
 from core.result import Context, Number, Result, quantity
@@ -31,31 +29,19 @@ _STEEPEST = 85.0  # degrees: a plane that leans more is almost tangent
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class CurvatureSection(Slice):
+class CurvatureSection(AlongDirection, Slice):
     """A slice through a boundary point along a tangent direction (x) and towards the image's side (y)."""
 
     image: np.ndarray = quantity("pixel", "one c h w")
     position: np.ndarray = quantity("ℓ2 pixel", "xy")  # of the image, its foot on the plane
     centre: np.ndarray = quantity("ℓ2 pixel", "xy")  # of the osculating circle; not finite where the curve is straight
-    words: str = quantity("")  # how a figure calls the image
-    number: int = quantity("")  # of the direction: from the most positive curvature, or < 0 from the most negative one
-    curvature: float = quantity("1/ℓ2 pixel", words="curvature")  # as the search found it; NaN for a random direction
-    normal_curvature: float = quantity(
-        "1/ℓ2 pixel", words="curvature of the normal section"
-    )  # of the boundary, measured along the direction
+    words: str = quantity("")  # the label of the image in figures
     curve_curvature: float = quantity("1/ℓ2 pixel", words="curvature of the drawn curve")  # of the curve on this plane
     tilt: float = quantity("°", words="tilt of the plane")  # between the normal and the plane
-    distance: float = quantity("ℓ2 pixel", words="distance to the boundary")  # from the image to the point
-    source_class: int = quantity("")
-    target_class: int = quantity("")
-    status: str = quantity("")  # of the boundary point, a word of `core.geometry.curvature.profile.STATUSES`
-    route: str = quantity("")  # exact, differences or softplus
-    scale: float = quantity("ℓ2 pixel")  # h of differences, else NaN
-    products: int = quantity("")
 
     @property
     def factor(self) -> float:
-        """How much more the curve bends than the boundary: one over the cosine of the tilt."""
+        """The curvature of the curve over that of the boundary: one over the cosine of the tilt."""
         return 1 / math.cos(math.radians(self.tilt))
 
     @property
@@ -88,11 +74,11 @@ def curvature_section(
 
     Args:
         principal: the point and the direction.
-        tilt: how far the plane leans away from the normal, in degrees, towards a random tangent direction.
+        tilt: angle between the plane and the normal, in degrees, towards a random tangent direction.
         reach: half the side of the square, as a multiple of the distance from the image to the point.
         resolution: grid points along each side.
         seed: of the direction that the plane leans to.
-        words: how a figure calls the image.
+        words: the label of the image in figures.
         on_progress: called with the fraction done and coarser slices.
 
     Returns:
@@ -106,37 +92,25 @@ def curvature_section(
     if not 0 < reach < math.inf:
         raise ValueError(f"expected a positive reach, got {reach:g}")
     up = _leaning(principal, tilt, seed)
-    axes = torch.stack([principal.direction, up])[None]
-    method: Literal["differences", "exact"] = "differences" if principal.profile.method == "differences" else "exact"
-    scale = principal.profile.scale if method == "differences" else None
-    cut = sections(principal.classifier, principal.points, axes, method=method, scale=scale)
+    cut = principal.section(up)
     name = "random tangent direction" if principal.number == 0 else f"principal direction {principal.number}"
     plane = Plane.spanned(
         principal.point, principal.direction, up, x_label=f"along {name}", y_label="towards the image's class"
     )
-    position = plane.to_plane(principal.image[None])[0].numpy()
     half = reach * principal.distance
-    known = {
-        "image": principal.image[None].float().numpy(),
-        "position": position,
-        "centre": cut.centre[0],
-        "words": words,
-        "number": principal.number,
-        "curvature": principal.curvature,
-        "normal_curvature": float(cut.normal_curvature[0]),
-        "curve_curvature": float(cut.curvature[0]),
-        "tilt": float(tilt),
-        "distance": principal.distance,
-        "source_class": int(principal.profile.source_class[0]),
-        "target_class": int(principal.profile.target_class[0]),
-        "status": str(principal.profile.status[0]),
-        "route": principal.route,
-        "scale": cut.scale,
-    }
 
     def placed(slice: Slice) -> CurvatureSection:
-        fields_of = {entry.name: getattr(slice, entry.name) for entry in fields(slice)}
-        return CurvatureSection(**fields_of | spent(products=True), **known)
+        return CurvatureSection.extended(
+            slice,
+            image=principal.image[None].float().numpy(),
+            position=plane.to_plane(principal.image[None])[0].numpy(),
+            centre=cut.centre[0],
+            words=words,
+            curve_curvature=float(cut.curvature[0]),
+            tilt=float(tilt),
+            **principal.shared_fields(cut),
+            **spent(products=True),
+        )
 
     def tell(fraction: float, partial: Result | None = None) -> None:
         on_progress(fraction, placed(partial) if isinstance(partial, Slice) else None)
@@ -147,7 +121,7 @@ def curvature_section(
 
 
 def _leaning(principal: PrincipalDirection, tilt: float, seed: int) -> Tensor:
-    """The normal, turned by the tilt towards a random tangent direction at a right angle to the principal one."""
+    """The normal, turned by the tilt towards a random tangent direction that is orthogonal to the principal one."""
     if tilt == 0:
         return principal.normal
     generator = torch.Generator().manual_seed(seed + 1)

@@ -1,11 +1,11 @@
-"""What a list of principal curvatures says in a few numbers, per image and over a set.
+"""Summaries of lists of principal curvatures, per image and over a set.
 
 With the principal curvatures k_1 >= ... >= k_{d-1} at distance D from an image:
 
     crossing           sqrt(2 D / |k|) for k < 0: the tangent step from the image that meets the boundary
     mean               tr S / (d - 1)
     flat fraction      share with |k| D < 0.1: flat at the scale of the distance
-    relative fraction  share with |k| < 0.05 max |k|: flat beside the most curved direction
+    relative fraction  share with |k| < 0.05 max |k|: flat compared with the most curved direction
     participation      (sum |k|)² / sum k²: how many directions share the curvature
     asymmetry          sum of the negative over sum of the positive ones, at most 0: below -1 the image's class is the
                        convex one on balance
@@ -53,14 +53,12 @@ class CurvatureSummary(Result):
     @property
     def convex_towards_current(self) -> np.ndarray:
         """(n, k) the other sign, ascending: > 0 where the boundary closes around the current class."""
-        turned: np.ndarray = -self.curvatures
-        return turned
+        return np.asarray(-self.curvatures)
 
     @property
     def unit_free(self) -> np.ndarray:
         """(n, k) k D, curvature times distance."""
-        product: np.ndarray = self.curvatures * self.distance[:, None]
-        return product
+        return np.asarray(self.curvatures * self.distance[:, None])
 
     @property
     def crossing(self) -> np.ndarray:
@@ -71,10 +69,9 @@ class CurvatureSummary(Result):
 
     @property
     def mean(self) -> np.ndarray:
-        """(n,) the mean of all curvatures; like the next four NaN where only some of them are known."""
+        """(n,) the mean of all curvatures; NaN where only some of them are known, like the next four."""
         values, weights = self._density()
-        found: np.ndarray = (values * weights).sum(1)
-        return found
+        return np.asarray((values * weights).sum(1))
 
     @property
     def flat_fraction(self) -> np.ndarray:
@@ -91,12 +88,11 @@ class CurvatureSummary(Result):
 
     @property
     def participation(self) -> np.ndarray:
-        """(n,) how many directions share the curvature: between 1 and d - 1; NaN on a flat boundary."""
+        """(n,) the number of directions that share the curvature: between 1 and d - 1; NaN on a flat boundary."""
         values, weights = self._density()
         total, squares = (np.abs(values) * weights).sum(1), (values**2 * weights).sum(1)
         unknown = np.full_like(total, np.nan)
-        shared: np.ndarray = np.divide(self.dimension * total**2, squares, out=unknown, where=squares > 0)
-        return shared
+        return np.asarray(np.divide(self.dimension * total**2, squares, out=unknown, where=squares > 0))
 
     @property
     def asymmetry(self) -> np.ndarray:
@@ -155,7 +151,7 @@ class CurvatureSummary(Result):
         return np.where(np.isnan(values).any(1), np.nan, (inside * weights).sum(1))
 
     def key_numbers(self, context: Context) -> Iterator[Number]:
-        """Both ends of the spectrum, and what the whole of it says."""
+        """Distance, both ends of the spectrum, and summaries of all of it."""
         yield from self.quoted("distance")
         for end, column in (("most positive", 0), ("most negative", -1)):
             yield Number(name=f"{end} curvature", value=per_sample(self.curvatures[:, column]), unit="1/ℓ2 pixel")

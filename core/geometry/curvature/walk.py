@@ -1,4 +1,4 @@
-"""A walk along a tangent direction of the boundary, and how far its curvature foretells where the boundary goes.
+"""A walk along a tangent direction of the boundary, and how far its curvature predicts where the boundary is.
 
 From a boundary point z with the normal n to the image's side, z + t v walks along the tangent line. There the margin
 of the image's class is k ||grad F|| t² / 2 to second order, and the boundary lies at the height
@@ -6,9 +6,9 @@ of the image's class is k ||grad F|| t² / 2 to second order, and the boundary l
     parabola    y = -k t² / 2,
     circle      y = -(1 - sqrt(1 - k² t²)) / k  for |k t| <= 1
 
-over the line, along n. The true height is measured: on the normal ray through each z + t v the margin is looked at on
-a grid of heights; where it changes its sign, the interval is closed. Of several changes the one is taken that goes on
-from the height before. Beyond the grid, or where the boundary jumps, the height is not known.
+over the line, along n. The true height is measured: on the normal ray through each z + t v the margin is evaluated on a
+grid of heights, and its zero is bracketed where it changes its sign. Of several changes of sign the one is taken that
+continues the boundary from the ray before. Beyond the grid, or where the boundary jumps, the height is unknown.
 
 References: do Carmo, Differential Geometry of Curves and Surfaces, section 3-3 (the osculating paraboloid).
 """
@@ -26,20 +26,20 @@ from torch import Tensor
 
 from core.geometry.boundary.bracketing import zero_between
 from core.geometry.boundary.signed_margin import SignedMargin
-from core.geometry.curvature.normal_sections import sections
-from core.geometry.curvature.principal_direction import PrincipalDirection
-from core.result import Context, Number, Result, quantity
+from core.geometry.curvature.principal_direction import AlongDirection, PrincipalDirection
+from core.result import ClassifierResult, Context, Number, quantity
+from core.runtime.batches import Chunks
 from core.runtime.cost import counted, spent
 
 _HEIGHTS = 65  # of the grid on each normal ray
-_ON_IT = 1e-9  # of the margin one height on: what is left of a margin of 0 by rounding, with room in float64
-_JUMP = 3.0  # steps of that grid, or the way between two rays, off the line on: beyond, it is another sheet
+_ON_IT = 1e-9  # of the margin at the next height: a rounded margin of 0 is smaller in float64
+_JUMP = 3.0  # grid steps off the line through the heights before: beyond, it is another sheet of the boundary
 _FRAMES = 9
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class CurvatureWalk(Result):
-    """What a classifier says along a tangent line of its boundary, and the boundary's height over it."""
+class CurvatureWalk(AlongDirection, ClassifierResult):
+    """Logits along a tangent line of the boundary, and the boundary's height over it."""
 
     offset: np.ndarray = quantity("ℓ2 pixel", "offset")  # t, along the direction
     logits: np.ndarray = quantity("logit", "offset class")
@@ -51,35 +51,20 @@ class CurvatureWalk(Result):
     circle: np.ndarray = quantity("ℓ2 pixel", "offset")  # NaN beyond its radius
     frames: np.ndarray = quantity("pixel", "frame c h w")  # images on the way
     frame_offset: np.ndarray = quantity("ℓ2 pixel", "frame")
-    number: int = quantity("")  # of the direction, see `core.geometry.curvature.principal_direction`
-    curvature: float = quantity("1/ℓ2 pixel", words="curvature")  # as the search found it; NaN for a random direction
-    normal_curvature: float = quantity(
-        "1/ℓ2 pixel", words="curvature of the normal section"
-    )  # measured along the direction: what foretells
-    distance: float = quantity("ℓ2 pixel", words="distance to the boundary")  # from the image to the point
-    source_class: int = quantity("")
-    target_class: int = quantity("")
-    status: str = quantity("")
-    route: str = quantity("")  # exact, differences or softplus
-    scale: float = quantity("ℓ2 pixel")  # h of differences, else NaN
-    products: int = quantity("")
-    num_classes: int = quantity("")
-    fingerprint: str = quantity("", default="")
 
     def distance_to(self, height: np.ndarray) -> np.ndarray:
         """(offset,) from the image to boundary points at these heights, in ℓ2 pixel: sqrt(t² + (D - y)²)."""
-        far: np.ndarray = np.hypot(self.offset, self.distance - height)
-        return far
+        return np.asarray(np.hypot(self.offset, self.distance - height))
 
     @property
     def trusted(self) -> float:
-        """The |t| up to which, on both sides, the parabola errs by at most a tenth of the distance.
+        """The |t| up to which, on both sides, the error of the parabola is at most a tenth of the distance.
 
-        NaN where it errs at once, or nothing is known.
+        NaN where it is larger at the point itself, or no height is known.
         """
-        error = np.abs(self.parabola - self.height) <= 0.1 * self.distance  # False where the height is not known
+        near = np.abs(self.parabola - self.height) <= 0.1 * self.distance  # False where the height is unknown
         order = np.argsort(np.abs(self.offset), kind="stable")
-        good = np.logical_and.accumulate(error[order])
+        good = np.logical_and.accumulate(near[order])
         return float(np.abs(self.offset[order])[good].max()) if good.any() else math.nan
 
     def key_numbers(self, context: Context) -> Iterator[Number]:
@@ -96,11 +81,11 @@ def curvature_walk(principal: PrincipalDirection, *, reach: float = 2.0, steps: 
 
     Args:
         principal: the point and the direction.
-        reach: how far each way, as a multiple of the distance from the image to the point.
-        steps: stops on the way, odd so that the point itself is one of them.
+        reach: length of each way, as a multiple of the distance from the image to the point.
+        steps: number of stops, odd so that the point itself is one of them.
 
     Returns:
-        The walk, after `steps` forwards along the line and about 75 for each stop on its normal ray.
+        The walk. It costs `steps` forwards along the line, and about 75 on the normal ray of each stop.
 
     Raises:
         ValueError: if there are less than three stops or an even number of them, or the reach is not positive.
@@ -109,15 +94,7 @@ def curvature_walk(principal: PrincipalDirection, *, reach: float = 2.0, steps: 
         raise ValueError(f"expected an odd number of at least 3 steps, got {steps}")
     if not 0 < reach < math.inf:
         raise ValueError(f"expected a positive reach, got {reach:g}")
-    exact = principal.profile.method != "differences"
-    axes = torch.stack([principal.direction, principal.normal])[None]
-    cut = sections(
-        principal.classifier,
-        principal.points,
-        axes,
-        method="exact" if exact else "differences",
-        scale=None if exact else principal.profile.scale,
-    )
+    cut = principal.section(principal.normal)
     k, source = float(cut.normal_curvature[0]), int(principal.profile.source_class[0])
     half = reach * principal.distance
     offset = np.linspace(-half, half, steps)
@@ -144,15 +121,7 @@ def curvature_walk(principal: PrincipalDirection, *, reach: float = 2.0, steps: 
         circle=circle,
         frames=line[torch.from_numpy(chosen)].float().cpu().numpy(),
         frame_offset=offset[chosen],
-        number=principal.number,
-        curvature=principal.curvature,
-        normal_curvature=k,
-        distance=principal.distance,
-        source_class=source,
-        target_class=int(principal.profile.target_class[0]),
-        status=str(principal.profile.status[0]),
-        route=principal.route,
-        scale=cut.scale,
+        **principal.shared_fields(cut),
         num_classes=principal.classifier.num_classes,
         fingerprint=principal.classifier.fingerprint,
         **spent(products=True),
@@ -160,49 +129,42 @@ def curvature_walk(principal: PrincipalDirection, *, reach: float = 2.0, steps: 
 
 
 def _images(principal: PrincipalDirection, along: Float[Tensor, " m"], up: Float[Tensor, " m"]) -> Tensor:
-    """The images at these steps along the direction and the normal, as the classifier takes them."""
+    """The images at these steps along the direction and the normal, on the classifier's device."""
     steps = torch.stack([along, up]).view(2, -1, 1, 1, 1).double()
     exact = principal.point + steps[0] * principal.direction + steps[1] * principal.normal
     return exact.to(principal.classifier.device, torch.promote_types(principal.classifier.dtype, torch.float32))
 
 
 def _heights(principal: PrincipalDirection, margin: SignedMargin, offset: np.ndarray, most: float) -> np.ndarray:
-    """The height of the boundary on the normal ray through each stop, as far as `most` up and down."""
+    """The height of the boundary on the normal ray through each stop, from `-most` to `most`."""
     heights = np.linspace(-most, most, _HEIGHTS)
     along, up = (torch.from_numpy(each.ravel()) for each in np.meshgrid(offset, heights, indexing="ij"))
-    batches, values = principal.classifier.batches(), np.empty(len(along))
-    for start in range(0, len(along), 8 * batches.size):  # images of a few batches at once
-        some = slice(start, start + 8 * batches.size)
-        own = torch.full(
-            (len(along[some]),), int(principal.profile.source_class[0]), device=principal.classifier.device
-        )
-        rays = _images(principal, along[some], up[some])
-        found = torch.cat(
-            [margin(a, b) for a, b in zip(rays.split(batches.size), own.split(batches.size), strict=True)]
-        )
-        values[some] = found.double().cpu().numpy()
-    rising = (values.reshape(len(offset), -1)[:, :-1] <= 0) & (values.reshape(len(offset), -1)[:, 1:] > 0)
+    source = torch.full((len(along),), int(principal.profile.source_class[0]), device=principal.classifier.device)
+    parts = Chunks(principal.classifier.batches().size)(
+        len(along), lambda some, _: margin(_images(principal, along[some], up[some]), source[some])
+    )
+    values = torch.cat(parts).double().cpu().numpy().reshape(len(offset), -1)
+    rising = (values[:, :-1] <= 0) & (values[:, 1:] > 0)
     cells = _followed(rising, heights, float(offset[1] - offset[0]))
     known = np.flatnonzero(cells >= 0)
     measured = np.full(len(offset), np.nan)
     if len(known):
         place = torch.from_numpy(offset[known])
         below, above = (torch.from_numpy(heights[cells[known] + end]) for end in (0, 1))
-        own = torch.full((len(known),), int(principal.profile.source_class[0]), device=principal.classifier.device)
         inside, beyond = _images(principal, place, above), _images(principal, place, below)
-        zero, closed = zero_between(margin, inside, beyond, own, 1e-4)
+        zero, closed = zero_between(margin, inside, beyond, source[: len(known)], 1e-4)
         part = (zero - inside).flatten(1).norm(dim=1) / (beyond - inside).flatten(1).norm(dim=1)
         exact = above + part.double().cpu() * (below - above)
         measured[known] = exact.where(closed.cpu(), torch.nan).numpy()
-        # Where a height lies on the boundary to rounding, other batches may see no change of sign: that height is it.
-        ends = np.abs(values.reshape(len(offset), -1)[known[:, None], cells[known, None] + [0, 1]])
+        # where a height is on the boundary up to rounding, other batches may see no change of sign: take that height
+        ends = np.abs(values[known[:, None], cells[known, None] + [0, 1]])
         on = ~closed.cpu().numpy() & (ends.min(1) <= _ON_IT * ends.max(1))
         measured[known[on]] = heights[cells[known] + ends.argmin(1)][on]
     return measured
 
 
 def _followed(rising: np.ndarray, heights: np.ndarray, step: float) -> np.ndarray:
-    """For each ray the interval of heights the boundary is in, followed from the middle ray outwards; -1 where lost."""
+    """The interval of heights that contains the boundary on each ray, from the middle ray outwards; -1 where lost."""
     cells = np.full(len(rising), -1)
     middle, centres = len(rising) // 2, (heights[:-1] + heights[1:]) / 2
     reach = max(_JUMP * float(heights[1] - heights[0]), step)

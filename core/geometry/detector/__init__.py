@@ -1,1 +1,1 @@
-"""Telling perturbed images from clean ones by the curvature at them."""
+"""Detection of perturbed images by the curvature of the boundary near them."""

@@ -1,12 +1,12 @@
-"""How well curvature tells perturbed images from clean ones: an exhibit, with its uncertainty, never a defence.
+"""How well curvature distinguishes perturbed images from clean ones: an exhibit, with its uncertainty, not a defence.
 
 Clean images are scored by `core.geometry.detector.scores`, and so is each after a perturbation: a step from x through
 its nearest boundary point z to x + a (z - x) for several overshoots a; projected gradient descent within a ball of
-radius a ||z - x||; the short perturbations of another kind of search; and images that anyone perturbed by any attack,
-given as pairs. Calling images with a score above a threshold perturbed gives, over all thresholds, the receiver
-operating characteristic; its area (AUC) is the probability that a perturbed image scores higher than a clean one, 0.5
-by chance. Bands are percentiles over resampled images. Recovery is the share of perturbed images for which the class
-across their nearest boundary is the one before.
+radius a ||z - x||; the short perturbations of another attack; and images perturbed elsewhere by any attack, given as
+pairs. Classifying images with a score above a threshold as perturbed gives, over all thresholds, the receiver operating
+characteristic; its area (AUC) is the probability that a perturbed image scores higher than a clean one, 0.5 by chance.
+Bands are percentiles over resampled images. Recovery is the share of perturbed images for which the class across their
+nearest boundary is the class before the perturbation.
 
 References: Fawzi et al., CVPR 2018, section 6; Efron and Tibshirani, An Introduction to the Bootstrap, 1993; attacks as
 in `core.geometry.boundary.attacks`.
@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal, NamedTuple, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
 import torch
@@ -46,7 +46,7 @@ _RATES = 101  # of false positives at which curves are kept
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class DetectionExhibit(Result):
-    """Scores of n clean images and of the same after p perturbations, and how well they are told apart."""
+    """Scores of n clean images and of the same after p perturbations, and how well these are distinguished."""
 
     attack: np.ndarray = quantity("", "p")  # words of ATTACKS, or PAIRS
     # a: length over the distance to the boundary; NaN for "shortest", the median over the images for PAIRS
@@ -76,11 +76,11 @@ class DetectionExhibit(Result):
 
     @property
     def caveat(self) -> str:
-        """What has to stand beside every picture of it."""
+        """What has to accompany every picture of it."""
         return NO_DEFENCE
 
     def key_numbers(self, context: Context) -> Iterator[Number]:
-        """How well both scores detect perturbed images, and how often the class before is recovered."""
+        """How well both scores detect perturbed images, and how often the class before them is recovered."""
         ends = self.recovery_interval
         for index, attack in enumerate(self.attack):
             length = self.overshoot[index]
@@ -109,24 +109,24 @@ def detection_exhibit(
     seed: int = 0,
     on_progress: OnProgress = silent,
 ) -> DetectionExhibit:
-    """Score images before and after perturbations, and compare.
+    """Score images before and after perturbations, and compare the scores.
 
     Args:
         classifier: the classifier.
         images: finite pixel values; those without a boundary point are left out of every comparison.
         overshoots: lengths of the perturbations over the distance to the boundary, above 1.
-        attacks: out of "overshoot", "projected gradient" and "shortest"; may be none where `perturbed` is given.
-        perturbed: the same m = n images, perturbed elsewhere by any attack; scored too, where their class is another.
+        attacks: out of "overshoot", "projected gradient" and "shortest"; may be empty if `perturbed` is given.
+        perturbed: the same m = n images, perturbed elsewhere by any attack; scored, too, where their class has changed.
         probes: random directions of each score.
         classes: other classes of the second score; 0 leaves it out.
         confidence: of the bands.
         resamples: of the images, for the bands.
-        scale: of differences for networks of kinks, in ℓ2 pixel.
+        scale: of differences for networks with kinks, in ℓ2 pixel.
         seed: of directions, starts and resamples.
         on_progress: called with the fraction done.
 
     Returns:
-        Scores, curves, areas and recovery; the `caveat` belongs beside them.
+        Scores, curves, areas and recovery, to be shown with the `caveat`.
 
     Raises:
         ValueError: if an option is not one of those above, or fewer than two images have a boundary point.
@@ -151,27 +151,26 @@ def detection_exhibit(
         return detect_perturbed(classifier, rows, probes=probes, classes=classes, points=points, scale=scale, seed=seed)
 
     clean = scores(pixels, found)
-    parts: list[PerturbationScores] = [clean]
+    parts: list[PerturbationScores] = []
     trials = list(_trials(classifier, pixels, found, attacks, overshoots, seed))
     if given is not None:
         trials.append(_pairs(classifier, pixels, given, found))
-    for number, trial in enumerate(trials):
-        on_progress((1 + number) / (1 + len(trials)))
+    for number, trial in enumerate(trials, 1):
+        on_progress(number / (1 + len(trials)))
         parts.append(scores(trial.perturbed.images))
     changed = np.stack([trial.perturbed.changed.cpu().numpy() & found.found for trial in trials])
     after = [
-        np.stack([np.where(hit, getattr(part, name), np.nan) for part, hit in zip(parts[1:], changed, strict=True)])
+        np.stack([np.where(hit, getattr(part, name), np.nan) for part, hit in zip(parts, changed, strict=True)])
         for name in ("score_nearest", "score_all")
     ]
     curves = [
         [_curve(own, there, confidence, resamples, seed) for there in scored]
         for own, scored in zip((clean.score_nearest, clean.score_all), after, strict=True)
     ]
-    table = {
-        name: np.stack([np.stack([getattr(curve, name) for curve in column]) for column in curves], 1)
-        for name in Curve._fields
+    rates: dict[str, Any] = {
+        name: np.stack([[curve[name] for curve in column] for column in curves], 1) for name in curves[0][0]
     }
-    recovered = np.stack([part.recovered_class == found.source_class for part in parts[1:]])
+    recovered = [part.recovered_class == found.source_class for part in parts]
     return DetectionExhibit(
         attack=np.array([trial.attack for trial in trials]),
         overshoot=np.array([trial.overshoot for trial in trials]),
@@ -180,13 +179,8 @@ def detection_exhibit(
         score_nearest=after[0],
         score_all=after[1],
         changed=changed,
-        auc=table["auc"],
-        auc_low=table["auc_low"],
-        auc_high=table["auc_high"],
+        **rates,
         false_positives=np.linspace(0, 1, _RATES),
-        true_positives=table["rates"],
-        true_positives_low=table["rates_low"],
-        true_positives_high=table["rates_high"],
         recovery=np.array(
             [hit[own].mean() if own.any() else np.nan for hit, own in zip(recovered, changed, strict=True)]
         ),
@@ -220,43 +214,36 @@ def _trials(
             continue
         for overshoot in overshoots:
             if attack == "overshoot":
-                there = pixels + overshoot * way
-                says = torch.as_tensor(classifier.predict(there).label != found.source_class).to(pixels.device)
-                yield _Trial(attack, overshoot, Perturbed(there, says))
+                yield _Trial(attack, overshoot, _compared(classifier, pixels + overshoot * way, found))
             else:
                 radius = overshoot * way.flatten(1).norm(dim=1)
                 yield _Trial(attack, overshoot, projected_gradient(classifier, pixels, radius, seed=seed))
 
 
 def _pairs(classifier: Classifier, pixels: Tensor, given: Tensor, found: BoundaryPoints) -> _Trial:
-    """Images that were perturbed elsewhere, and how far, over the distance to the boundary."""
+    """Images that were perturbed elsewhere, and their distances over those to the boundary."""
     length = (given - pixels).flatten(1).norm(dim=1).cpu().numpy()
-    changed = torch.as_tensor(classifier.predict(given).label != found.source_class).to(pixels.device)
     tiny = np.finfo(length.dtype).tiny  # an image may lie on the boundary
     overshoot = float(np.median(length[found.found] / np.maximum(found.distance[found.found], tiny)))
-    return _Trial(PAIRS, overshoot, Perturbed(given, changed))
+    return _Trial(PAIRS, overshoot, _compared(classifier, given, found))
 
 
-class Curve(NamedTuple):
-    """A receiver operating characteristic with its area, and bands."""
-
-    auc: float
-    auc_low: float
-    auc_high: float
-    rates: np.ndarray
-    rates_low: np.ndarray
-    rates_high: np.ndarray
+def _compared(classifier: Classifier, images: Tensor, found: BoundaryPoints) -> Perturbed:
+    """Perturbed images, and whether the classifier's prediction has changed."""
+    changed = classifier.predict(images).label != found.source_class
+    return Perturbed(images, torch.as_tensor(changed).to(images.device))
 
 
-def _curve(clean: np.ndarray, perturbed: np.ndarray, confidence: float, resamples: int, seed: int) -> Curve:
-    """How well scores tell two samples apart; NaN where one of them is empty."""
+def _curve(clean: np.ndarray, perturbed: np.ndarray, confidence: float, resamples: int, seed: int) -> dict[str, Any]:
+    """The receiver operating characteristic of two samples of scores, with bands; NaN where one of them is empty."""
     from sklearn.metrics import roc_auc_score, roc_curve
 
     clean, perturbed = clean[np.isfinite(clean)], perturbed[np.isfinite(perturbed)]
     grid = np.linspace(0, 1, _RATES)
+    curves = ("true_positives", "true_positives_low", "true_positives_high")
     if not len(clean) or not len(perturbed):
-        empty = np.full(_RATES, np.nan)
-        return Curve(np.nan, np.nan, np.nan, empty, empty, empty)
+        unknown = dict.fromkeys(("auc", "auc_low", "auc_high"), np.nan)
+        return unknown | dict.fromkeys(curves, np.full(_RATES, np.nan))
     truth, score = np.repeat([0, 1], [len(clean), len(perturbed)]), np.concatenate([clean, perturbed])
     false, true, _ = roc_curve(truth, score)
     generator = np.random.default_rng(seed)
@@ -266,11 +253,12 @@ def _curve(clean: np.ndarray, perturbed: np.ndarray, confidence: float, resample
         for each in (perturbed, clean)
     ]
     areas = np.einsum("rp,pc,rc->r", weights[0], beats, weights[1], optimize=True)
-    # over the thresholds of the whole sample: resampled rates are weighted sums
+    # at the thresholds of the whole sample, where resampled rates are weighted sums
     above = np.sort(score)[::-1]
     tops, falses = (share @ (each[:, None] >= above) for share, each in zip(weights, (perturbed, clean), strict=True))
     rates = np.stack([np.interp(grid, np.r_[0, x], np.r_[0, y]) for x, y in zip(falses, tops, strict=True)])
     tails = (50 * (1 - confidence), 50 * (1 + confidence))
     low, high = np.percentile(areas, tails).tolist()
-    area, band = float(roc_auc_score(truth, score)), np.percentile(rates, tails, 0)
-    return Curve(area, low, high, np.interp(grid, false, true), band[0], band[1])
+    values = np.interp(grid, false, true), *np.percentile(rates, tails, 0)
+    area = {"auc": float(roc_auc_score(truth, score)), "auc_low": low, "auc_high": high}
+    return area | dict(zip(curves, values, strict=True))

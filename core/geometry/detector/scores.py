@@ -1,16 +1,16 @@
-"""Scores that tell a slightly perturbed image from a clean one by the curvature of the boundary beside it.
+"""Scores that distinguish a slightly perturbed image from a clean one by the curvature of the boundary near it.
 
 The statistic is the mean principal curvature at the nearest boundary point, estimated from random tangent unit vectors:
 
     score = 1 / T sum_t v_t^T S v_t,    E score = tr S / (d - 1).
 
 Where regions are convex on balance it is negative for clean images. A small step across the boundary lands in the
-other class, beside the same point with the roles of the classes swapped: the sign turns. So a high score says
-"perturbed", and the class on the other side of the nearest boundary is the guess for what the image was. A second score
+other class, near the same boundary point with the roles of the classes swapped: the sign changes. So a high score means
+"perturbed", and the class on the other side of the nearest boundary is the guess for the class before. A second score
 averages the same over the boundaries to several other classes.
 
-This shows what curvature is; it is no defence. Scores do not compare across models and attacks, the sign argument ends
-where another point of the boundary is the nearest, and an attacker who knows the score evades it.
+This illustrates curvature; it is no defence. Scores are not comparable across models and attacks, the argument about
+signs fails where another point of the boundary is the nearest, and an attacker who knows the score evades it.
 
 References: Fawzi, Moosavi-Dezfooli, Frossard, Soatto, CVPR 2018 (arXiv 1705.09552), section 6; on evading detectors:
 Carlini and Wagner, Adversarial examples are not easily detected, 2017 (arXiv 1705.07263).
@@ -29,7 +29,6 @@ from torch import Tensor
 from core.geometry.boundary.class_pairs import PairMargin, pair_points
 from core.geometry.boundary.deepfool import BoundaryPoints, boundary_points
 from core.geometry.hessian.lanczos import hutchinson
-from core.geometry.hessian.products import HessianProducts, choose_backend
 from core.geometry.hessian.second_derivatives import Plan, operators_at, plan_for, require_smooth
 from core.geometry.hessian.shape_operator import ShapeOperator
 from core.models.classifier import Classifier
@@ -41,9 +40,9 @@ from core.runtime.progress import OnProgress, silent
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class PerturbationScores(Result):
-    """How perturbed n images look by curvature, and what they may have been; NaN and -1 without a boundary point."""
+    """Scores of n images by curvature, and guesses of their classes before; NaN and -1 without a boundary point."""
 
-    score_nearest: np.ndarray = quantity("1/ℓ2 pixel", "n")  # mean curvature at the nearest boundary: high, perturbed
+    score_nearest: np.ndarray = quantity("1/ℓ2 pixel", "n")  # mean curvature at the nearest boundary; high: perturbed
     error_nearest: np.ndarray = quantity("1/ℓ2 pixel", "n")  # standard error from the random directions
     score_all: np.ndarray = quantity("1/ℓ2 pixel", "n")  # mean of it over the boundaries to other classes
     boundaries: np.ndarray = quantity("", "n")  # how many of those were found
@@ -74,9 +73,9 @@ def detect_perturbed(
     Args:
         classifier: the classifier.
         images: finite pixel values, nominally in [0, 1].
-        probes: random directions T, one product each.
-        classes: over how many other classes the second score averages, those with the largest logits; 0 leaves it out.
-        points: boundary points of these images, when they are known already.
+        probes: number T of random directions, one product each.
+        classes: number of other classes that the second score averages, those with the largest logits; 0 leaves it out.
+        points: boundary points of these images, if they are known.
         method: as in `core.geometry.curvature.profile.curvature_profile`.
         scale: of differences, in ℓ2 pixel.
         seed: of the random directions.
@@ -88,7 +87,7 @@ def detect_perturbed(
 
     Raises:
         ValueError: if no probe is allowed, the number of classes is negative, or exact curvatures are asked for of a
-            network of kinks.
+            network with kinks.
         ImageError: if a value is not finite or the shape is not the classifier's.
 
     Reference:
@@ -105,23 +104,21 @@ def detect_perturbed(
     on_progress(0.2)
     plan = plan_for(classifier, found, method, scale, "auto")
     operators, _ = operators_at(classifier, found, method, scale)
-    done = 0
-    for operator in operators:
+    for some, operator in operators:
         mean = hutchinson(operator, probes, seed)
-        place = rows[done : done + operator.shape[0]]
-        score[place], error[place] = mean.value.cpu().numpy(), mean.error.cpu().numpy()
-        done += operator.shape[0]
-    margin = PairMargin(classifier)
+        score[some], error[some] = mean.value.cpu().numpy(), mean.error.cpu().numpy()
+    classes = min(classes, classifier.num_classes - 1)
     if classes and len(rows):
-        around = _Around(classifier, margin, plan, probes, seed)
-        most = max(1, classifier.batches().size // min(classes, classifier.num_classes - 1))
+        device = classifier.device
+        most = max(1, classifier.batches().size // classes)
         for start in range(0, len(rows), most):
             on_progress(0.4 + 0.6 * start / len(rows))
-            place = rows[start : start + most]
-            device = classifier.device
-            own = torch.as_tensor(found.source_class[place]).long().to(device)
-            at = torch.as_tensor(place, device=device)
-            score_all[place], boundaries[place] = around(pixels[at], own, min(classes, classifier.num_classes - 1))
+            some = rows[start : start + most]
+            own = torch.as_tensor(found.source_class[some]).long().to(device)
+            images = pixels[torch.as_tensor(some, device=device)]
+            each = _curvatures_around(classifier, plan, images, own, classes, probes, seed)
+            score_all[some] = each.nanmean(1).cpu().numpy()
+            boundaries[some] = torch.isfinite(each).sum(1).to(torch.int32).cpu().numpy()
     return PerturbationScores(
         score_nearest=score,
         error_nearest=error,
@@ -131,40 +128,26 @@ def detect_perturbed(
         source_class=found.source_class,
         distance=found.distance,
         probes=probes,
-        scale=plan.step if plan.step is not None else float("nan"),
+        scale=plan.scale,
         fingerprint=classifier.fingerprint,
         **spent(products=True),
     )
 
 
-class _Around:
-    """The mean curvature of the boundaries between an image's class and others."""
-
-    def __init__(self, classifier: Classifier, margin: PairMargin, plan: Plan, probes: int, seed: int) -> None:
-        self._classifier, self._margin, self._plan = classifier, margin, plan
-        self._probes, self._seed = probes, seed
-
-    def __call__(self, pixels: Tensor, source: Tensor, classes: int) -> tuple[np.ndarray, np.ndarray]:
-        """The mean over the boundaries found, and how many those were."""
-        with engine_mode(pixels.device):
-            images = pixels.clone().to(self._margin.dtype)
-            logits = self._margin.logits(images).scatter(1, source[:, None], -torch.inf)
-            targets = logits.topk(classes, 1).indices.flatten()
-            own = source.repeat_interleave(classes)
-            reached = pair_points(self._margin, images.repeat_interleave(classes, 0), own, targets)
-            curvature = torch.full(reached.distance.shape, torch.nan, dtype=torch.float64, device=pixels.device)
-            where = reached.found.nonzero()[:, 0]
-            if len(where):
-                products = HessianProducts(
-                    self._classifier,
-                    reached.points[where],
-                    own[where],
-                    targets[where],
-                    backend=self._plan.backend or "double backward",
-                    step=self._plan.step,
-                )
-                if self._plan.backend is None:
-                    products.backend = choose_backend(products)
-                curvature[where] = hutchinson(ShapeOperator(products), self._probes, self._seed).value
-        each = curvature.view(-1, classes)
-        return each.nanmean(1).cpu().numpy(), torch.isfinite(each).sum(1).to(torch.int32).cpu().numpy()
+def _curvatures_around(
+    classifier: Classifier, plan: Plan, pixels: Tensor, source: Tensor, classes: int, probes: int, seed: int
+) -> Tensor:
+    """(n, classes) the mean curvatures of the boundaries to other classes; NaN where none was found."""
+    margin = PairMargin(classifier)
+    with engine_mode(pixels.device):
+        images = pixels.clone().to(margin.dtype)
+        logits = margin.logits(images).scatter(1, source[:, None], -torch.inf)
+        targets = logits.topk(classes, 1).indices.flatten()
+        own = source.repeat_interleave(classes)
+        reached = pair_points(margin, images.repeat_interleave(classes, 0), own, targets)
+        curvature = torch.full(reached.distance.shape, torch.nan, dtype=torch.float64, device=pixels.device)
+        where = reached.found.nonzero()[:, 0]
+        if len(where):
+            products = plan.products(classifier, reached.points[where], own[where], targets[where])
+            curvature[where] = hutchinson(ShapeOperator(products), probes, seed).value
+    return curvature.view(-1, classes)

@@ -22,13 +22,12 @@ def hessian_matrix(
     """All second derivatives at the first of some points.
 
     Args:
-        products: of the second derivative, in the way they are computed.
+        products: products of the second derivative with directions.
         tick: called with the fraction of columns done.
-        memory: for d² values at least, which the matrix is put in; its own when None.
+        memory: a buffer of at least d² values that holds the matrix; a new one when None.
 
     Returns:
-        The matrix made symmetric, and by how much it was not: the norm of the antisymmetric part over that of the
-        symmetric one.
+        The symmetric part of the matrix, and the norm of the antisymmetric part over that of the symmetric one.
     """
     values = products.shape[1]
     if memory is None:
@@ -55,11 +54,10 @@ def symmetrise(matrix: Float[Tensor, "k k"]) -> float:
         even += times * mean.square().sum(dtype=torch.float64)
         one.copy_(mean)
         other.copy_(mean)
-    odd_square, even_square = float(odd), float(even)
-    return math.sqrt(odd_square / even_square) if even_square != 0 else 0.0
+    return math.sqrt(float(odd / even)) if even != 0 else 0.0
 
 
 def tiles(size: int) -> list[tuple[slice, slice]]:
     """Rows and columns of the tiles on and below the diagonal."""
     parts = [slice(start, min(start + _TILE, size)) for start in range(0, size, _TILE)]
-    return [(rows, columns) for place, rows in enumerate(parts) for columns in parts[: place + 1]]
+    return [(rows, columns) for index, rows in enumerate(parts) for columns in parts[: index + 1]]

@@ -1,4 +1,4 @@
-"""Kinks of a network: operations whose first derivative jumps, and networks that are linear between them."""
+"""Kinks of a network: operations whose first derivative jumps; and networks that are linear between kinks."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ _KINKED = {  # operations of torch whose first derivative jumps
     *("hardswish", "hardshrink", "softshrink", "abs", "amax", "amin", "maximum", "minimum", "sort", "topk"),
     *("max_pool2d_with_indices", "max_pool3d_with_indices", "adaptive_max_pool2d", "mkldnn_max_pool2d"),
 }
-_PROBES = (0.1, 1.0, 10.0)  # ℓ2 pixel: how far from a point a gradient that is constant there is compared
+_PROBES = (0.1, 1.0, 10.0)  # ℓ2 pixel: distances at which a locally constant gradient is compared with that at a point
 
 
 class _Operations(TorchDispatchMode):
-    """Notes the operations of torch that are run."""
+    """Records the torch operations that run."""
 
     def __init__(self) -> None:
         TorchDispatchMode.__init__(self)
@@ -28,13 +28,13 @@ class _Operations(TorchDispatchMode):
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
-        """Not by name: torch would import its compiler, which takes two seconds, to leave this class out of it."""
+        """Answer here: torch would import its compiler, which takes two seconds, to exclude this class from it."""
         return False
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
-        """Note one and run it."""
+        """Record an operation and run it."""
         name = func.overloadpacket.__name__
         self.seen.add("max" if name == "max" and len(args) > 1 else name)
         return func(*args, **(kwargs or {}))
@@ -49,9 +49,9 @@ def kinks(classifier: Classifier) -> tuple[str, ...]:
 
 
 def is_piecewise_linear(products: HessianProducts, seed: int = 0) -> bool:
-    """Whether exact products vanish although the gradient changes nearby: a kinked model by unusual operations.
+    """Whether exact products vanish although the gradient changes nearby: a model with kinks in unusual operations.
 
-    Of an affine model the gradient is constant, and 0 is the true second derivative.
+    The gradient of an affine model is constant, and 0 is its true second derivative.
     """
     generator = torch.Generator().manual_seed(seed)
     rows, values = products.shape
@@ -60,9 +60,5 @@ def is_piecewise_linear(products: HessianProducts, seed: int = 0) -> bool:
     if bool((products(directions) != 0).any()):
         return False
     here = products.gradient()
-    for step in _PROBES:
-        nearby = products.points + step * directions.view_as(products.points)
-        there = products.gradient(nearby)
-        if bool(((there - here).norm(dim=1) > 1e-4 * here.norm(dim=1)).any()):
-            return True
-    return False
+    nearby = (products.gradient(products.points + step * directions.view_as(products.points)) for step in _PROBES)
+    return any(bool(((there - here).norm(dim=1) > 1e-4 * here.norm(dim=1)).any()) for there in nearby)

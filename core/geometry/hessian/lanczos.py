@@ -1,11 +1,11 @@
-"""The ends, the mean and the density of spectra that are known only by products, several at once.
+"""Ends, mean and density of the spectra of operators that are known only by their products; several at once.
 
 *Ends* (`extreme_eigenvalues`). Block Lanczos: an orthonormal basis V of span(Q, S Q, S² Q, ...) grows by b directions a
 step and is orthogonalised against all of itself twice; without that, copies of found eigenvalues appear. Eigenvalues
-of V^T S V come close to both ends of the spectrum first. A pair (k, v) is within ||S v - k v|| of a true eigenvalue;
-the search ends when that is a small part of the largest |k| for all pairs asked for. A value repeated exactly is
-counted at least once, and as often as a block has directions. Since S V is kept, V^T S V is
-measured whole: its antisymmetric part says how far differences at a scale are from a symmetric matrix.
+of V^T S V converge to both ends of the spectrum first. For a pair (k, v), k is within ||S v - k v|| of a true
+eigenvalue; the search ends when that is a small part of the largest |k| for all wanted pairs. An eigenvalue of higher
+multiplicity is counted at least once, and at most as often as a block has directions. Since S V is kept, all of
+V^T S V is measured: its antisymmetric part says how far finite differences are from a symmetric matrix.
 
 *Mean* (`hutchinson`). E[u^T S u] = tr S / (d - 1) for u uniform on the tangent unit sphere.
 
@@ -18,6 +18,7 @@ Hutchinson, Comm. Stat. Simul. 19, 1990; Ubaru, Chen, Saad, Fast estimation of t
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from typing import Literal, NamedTuple, Protocol, Self, runtime_checkable
 
@@ -31,10 +32,10 @@ Side = Literal["largest magnitude", "both ends"]
 
 Vectors = Float[Tensor, "n b d"]
 
-_LOST = 1e3  # rounding errors of the largest |k|: no more is left of a direction, a random one goes on
-_DEPENDENT = 1e-3  # sizes within a block: below it a direction is all but a combination of the others
-_NEAR = 8.0  # tolerances: from there on it is looked at more often whether the search may end
-_COMPACT = 0.3  # share of finished rows that is worth leaving behind
+_LOST = 1e3  # rounding errors of the largest |k|: a shorter remainder of a direction is replaced by a random one
+_DEPENDENT = 1e-3  # ratio of sizes within a block: below it a direction is nearly a combination of the others
+_NEAR = 8.0  # tolerances: with smaller residuals, convergence is checked more often
+_COMPACT = 0.3  # share of finished rows that is worth removing
 
 
 @runtime_checkable
@@ -51,11 +52,11 @@ class Operator(Protocol):
 
     @property
     def device(self) -> torch.device:
-        """Where it runs."""
+        """The device of its vectors."""
 
     @property
     def dtype(self) -> torch.dtype:
-        """In which precision it knows the maps."""
+        """The precision of its products."""
 
     def select(self, rows: Int[Tensor, " m"]) -> Self:
         """Some of the maps."""
@@ -68,10 +69,36 @@ class Operator(Protocol):
         """The vectors' parts in the tangent spaces."""
 
     def __call__(self, vectors: Vectors) -> Vectors:
-        """The maps of b vectors each, in the precision of the vectors."""
+        """The images of b vectors under each map, in the precision of the vectors."""
 
     def apply_unprojected(self, vectors: Vectors) -> Vectors:
-        """The same of tangential vectors, with what the map adds orthogonal to the tangent spaces."""
+        """The same for tangential vectors, not projected onto the tangent spaces."""
+
+
+class WholeSpaceMap(Operator):
+    """A base class of operators that are one symmetric map of a whole space, where every vector is tangential."""
+
+    @property
+    def tangent_dim(self) -> int:
+        """The dimension of the space."""
+        return self.shape[1]
+
+    def select(self, rows: Int[Tensor, " m"]) -> Self:
+        """The same: there is one map."""
+        return self
+
+    @property
+    def normal_basis(self) -> Float[Tensor, "1 0 d"]:
+        """No vectors."""
+        return torch.empty((1, 0, self.tangent_dim), dtype=self.dtype, device=self.device)
+
+    def tangential(self, vectors: Vectors) -> Vectors:
+        """The vectors."""
+        return vectors
+
+    def apply_unprojected(self, vectors: Vectors) -> Vectors:
+        """The map itself."""
+        return self(vectors)
 
 
 Watch = Callable[[Int[Tensor, " r"], Float[Tensor, "r k"], Float[Tensor, "r k"]], None]
@@ -104,29 +131,30 @@ def extreme_eigenvalues(
 
     Args:
         operator: the maps.
-        count: how many of each.
+        count: how many eigenvalues of each map.
         side: "largest magnitude" or "both ends".
-        tolerance: of ||S v - k v||, relative to the largest |k|. The values err by the square of that over the gap.
-        block: directions a step.
-        budget: most products of each map; 6 times the count and 40 more when None.
-        seed: of the directions it starts from.
+        tolerance: of ||S v - k v||, relative to the largest |k|. The errors of the eigenvalues are its square over the
+            gap.
+        block: directions per step.
+        budget: most products of each map; 40 more than 6 times the count when None.
+        seed: of the starting directions.
         tick: called with the fraction of the budget spent.
-        watch: told, before each tick, the maps still searched, their eigenvalues so far and estimates of the residuals.
+        watch: called before each tick with the rows still searched, their eigenvalues so far and estimates of the
+            residuals.
 
     Returns:
-        The eigenvalues, of maps that did not converge as far as they were found.
+        The eigenvalues; those of maps that did not converge are the best found.
     """
     rows, tangent_dim = operator.shape[0], operator.tangent_dim
     count = min(count, tangent_dim)
     most = min(max(budget if budget is not None else 6 * count + 40, count), tangent_dim)
     block = 1 if most == tangent_dim else min(block, most)
     search = _Krylov(operator, most, block, seed)
-    ends = _empty(operator, count)
+    ends = unknown_ends(rows, count, operator.shape[1], operator.device)
     active = torch.arange(rows, device=operator.device)
     drops = compaction_schedule(-(-most // block), operator.device)
-    step, near = 0, False
-    while True:
-        step += 1
+    near = False
+    for step in itertools.count(1):
         search.step()
         full = search.size + block > most
         often = 6 if near else 12
@@ -141,17 +169,18 @@ def extreme_eigenvalues(
             done = torch.ones_like(finished) if full else finished
             search.finish(ends, active, done, finished)
             if full or bool(done.all()):
-                return ends
+                break
             active = active[search.keep(~done)]
+    return ends
 
 
-def _empty(operator: Operator, count: int) -> Ends:
-    rows, dimension = operator.shape
+def unknown_ends(rows: int, count: int, dimension: int, device: torch.device) -> Ends:
+    """Ends of which nothing is known: NaN, and not converged after 0 steps."""
 
     def unknown(*sizes: int) -> Tensor:
-        return torch.full(sizes, torch.nan, dtype=torch.float64, device=operator.device)
+        return torch.full(sizes, torch.nan, dtype=torch.float64, device=device)
 
-    none = torch.zeros(rows, dtype=torch.int64, device=operator.device)
+    none = torch.zeros(rows, dtype=torch.int64, device=device)
     return Ends(
         unknown(rows, count), unknown(rows, count, dimension), unknown(rows, count), none > 0, unknown(rows), none
     )
@@ -167,7 +196,7 @@ class _Krylov:
         most += block
         normal_basis = operator.normal_basis
         self._codim = normal_basis.shape[1]
-        self._whole = torch.empty(  # with what is across first: one pass takes it out of a vector as well
+        self._whole = torch.empty(  # the normals come first, so that one pass projects them out of a vector as well
             (rows, self._codim + most, dimension), dtype=operator.dtype, device=operator.device
         )
         self._whole[:, : self._codim] = normal_basis
@@ -177,32 +206,32 @@ class _Krylov:
         self._small = torch.zeros((rows, most, most), dtype=torch.float64, device=operator.device)
         self._factor = torch.zeros((rows, block, block), dtype=torch.float64, device=operator.device)
         self._scale = self._small.new_zeros(rows)
-        self._found = self._small[:, :0]  # eigenvectors of the small matrices that were estimated last
+        self._found = self._small[:, :0]  # eigenvectors of the small matrices at the last estimate
         self.size = 0
         self._next = self._orthonormal(self._random(rows))
 
     def _random(self, rows: int) -> Tensor:
-        """The same directions in every row: what a row comes to does not depend on its neighbours."""
+        """The same directions in every row, so that the results of a row do not depend on the others."""
         _, dimension = self._operator.shape
         drawn = torch.randn((1, self._block, dimension), generator=self._generator, dtype=torch.float64)
         drawn = (drawn / drawn.norm(dim=2, keepdim=True)).to(self._operator.device, self._basis.dtype)
         return self._operator.tangential(drawn.expand(rows, -1, -1).contiguous())
 
     def _outside(self, vectors: Tensor) -> Tensor:
-        """What of the vectors is tangential and outside of the basis."""
+        """The parts of tangential vectors that are orthogonal to the basis."""
         known = self._whole[:, : self._codim + self.size]
         return torch.baddbmm(vectors, vectors @ known.mT, known, alpha=-1)
 
     def _orthonormal(self, vectors: Tensor) -> Tensor:
-        """Orthonormal directions outside of the basis, from a block of any vectors."""
-        for _ in range(3):  # what rounding left over grows when a vector is made longer: again
+        """Orthonormal directions that are orthogonal to the basis, from a block of any vectors."""
+        for _ in range(3):  # repeated, since normalising a short remainder amplifies rounding errors
             vectors = torch.linalg.qr(self._outside(vectors).mT)[0].mT
         return vectors
 
     def _split(self, vectors: Tensor) -> tuple[Tensor, Tensor]:
-        """Rows of a block made orthonormal, by the Cholesky factor of their products, with block = factor @ rows.
+        """Orthonormalise the rows of a block by the Cholesky factor of their products: block = factor @ rows.
 
-        Where they are far from independent, the rows come out as orthonormal as rounding lets them.
+        Where they are nearly dependent, the rows are orthonormal only as far as rounding allows.
         """
         if vectors.shape[1] == 1:
             sizes = vectors.norm(dim=2, keepdim=True)
@@ -215,10 +244,10 @@ class _Krylov:
         return unit, factor
 
     def step(self) -> None:
-        """Take the next block in, and prepare the one after it.
+        """Append the next block to the basis, and prepare the one after it.
 
-        Of a symmetric map S q has parts along the last two blocks alone: those first, then what rounding left along
-        any of the basis.
+        For a symmetric map S q has parts along the last two blocks alone: these are removed first, then what rounding
+        left along all of the basis.
         """
         start, end = self.size, self.size + self._block
         mapped = self._operator.apply_unprojected(self._next)
@@ -247,17 +276,17 @@ class _Krylov:
             self._next = torch.where(empty[:, None, None], fresh, self._next)
 
     def estimate(self, count: int, side: Side) -> tuple[Tensor, Tensor]:
-        """Eigenvalues (n, m) of the small matrices, and estimates of their residuals, no finer than S is known.
+        """Eigenvalues (n, m) of the small matrices, and estimates of their residuals, in the precision of S.
 
-        For a symmetric map S V - V T has entries in the last block alone, there those of the block after it.
+        For a symmetric map S V - V T is 0 except in the last block, where it consists of the block after it.
         """
         values, self._found = _chosen(self._small[:, : self.size, : self.size].to(self._basis.dtype), count, side)
         return values.double(), (self._factor.mT @ self._found[:, -self._block :].double()).norm(dim=1)
 
     def finish(self, ends: Ends, active: Tensor, done: Tensor, converged: Tensor) -> None:
-        """Write the rows that are done, from the whole of V^T S V and with their true residuals.
+        """Write the rows that are done, from all of V^T S V and with their true residuals.
 
-        The eigenvectors that were estimated last span the space in which those of the whole are found in float64.
+        The eigenvectors are found in float64 in the space spanned by those of the last estimate.
         """
         where = active[done]
         basis, mapped = self._basis[done, : self.size], self._mapped[done, : self.size]
@@ -278,13 +307,13 @@ class _Krylov:
         ends.asymmetry_ratio[where], ends.steps[where] = asymmetry_ratio, self.size
 
     def keep(self, rows: Tensor) -> Tensor:
-        """Go on with these rows alone; returns their new order: the last ones have moved to where others have left."""
+        """Drop all other rows; returns the new order of the rest: the last ones fill the places that became free."""
         left = int(rows.sum())
         order = torch.arange(left, device=rows.device)
         free = (~rows[:left]).nonzero()[:, 0]
         order[free] = left + rows[left:].nonzero()[:, 0]
         used = self._codim + self.size
-        self._whole[free, :used] = self._whole[order[free], :used]  # in place: other memory would have to be made first
+        self._whole[free, :used] = self._whole[order[free], :used]  # in place, which needs no new memory
         self._mapped[free, : self.size] = self._mapped[order[free], : self.size]
         self._whole, self._basis, self._mapped = self._whole[:left], self._basis[:left], self._mapped[:left]
         self._operator, self._small = self._operator.select(order), self._small[order]
@@ -293,7 +322,7 @@ class _Krylov:
 
 
 def _chosen(small: Tensor, count: int, side: Side) -> tuple[Tensor, Tensor]:
-    """The eigenvalues (n, m) asked for of symmetric matrices, descending, and their eigenvectors as columns."""
+    """The wanted eigenvalues (n, m) of symmetric matrices, descending, and their eigenvectors as columns."""
     values, vectors = torch.linalg.eigh(small)
     size = values.shape[1]
     if side == "both ends":
@@ -308,14 +337,14 @@ def _chosen(small: Tensor, count: int, side: Side) -> tuple[Tensor, Tensor]:
 
 
 class Mean(NamedTuple):
-    """The mean eigenvalue of each of n maps, estimated."""
+    """An estimate of the mean eigenvalue of each of n maps."""
 
     value: Float[Tensor, " n"]
     error: Float[Tensor, " n"]  # standard error of the value; NaN for a single probe
 
 
 def hutchinson(operator: Operator, probes: int, seed: int = 0) -> Mean:
-    """The mean of all eigenvalues on the tangent spaces from u^T S u of random tangent unit vectors u."""
+    """Estimate the mean of all eigenvalues on the tangent spaces by u^T S u of random tangent unit vectors u."""
     unit = random_tangents(operator, probes, torch.Generator().manual_seed(seed))
     curvatures = (unit * operator(unit)).sum(2)
     if probes == 1:
@@ -328,7 +357,7 @@ def random_tangents(operator: Operator, count: int, generator: torch.Generator) 
     rows, dimension = operator.shape
     drawn = torch.randn((1, count, dimension), generator=generator, dtype=torch.float64).to(operator.device)
     unit = drawn.expand(rows, -1, -1).contiguous()
-    for _ in range(2):  # what is left of a direction along the normal is rounding: again
+    for _ in range(2):  # repeated, since rounding leaves a part along the normal
         unit = operator.tangential(unit)
         unit = unit / unit.norm(dim=2, keepdim=True)
     return unit
@@ -345,10 +374,9 @@ def quadrature(operator: Operator, probes: int = 8, steps: int = 40, seed: int =
     """The density of each spectrum, by stochastic Lanczos quadrature: probes times steps products of each map."""
     rows, dimension = operator.shape
     steps = min(steps, operator.tangent_dim)
-    start = random_tangents(operator, probes, torch.Generator().manual_seed(seed))
+    vectors = random_tangents(operator, probes, torch.Generator().manual_seed(seed))
     basis = torch.zeros((rows, probes, steps, dimension), dtype=torch.float64, device=operator.device)
-    small = torch.zeros((rows, probes, steps, steps), dtype=torch.float64, device=operator.device)
-    vectors = start
+    small = basis.new_zeros((rows, probes, steps, steps))
     for step in range(steps):
         basis[:, :, step] = vectors
         mapped = operator(vectors)
@@ -360,6 +388,6 @@ def quadrature(operator: Operator, probes: int = 8, steps: int = 40, seed: int =
         sizes = left.norm(dim=2, keepdim=True)
         scale = small.abs().amax((1, 2, 3))[:, None, None]
         lost = _LOST * torch.finfo(sizes.dtype).eps * scale
-        vectors = left / sizes.where(sizes > lost, torch.inf)  # an exhausted space adds nodes of weight 0
+        vectors = left / sizes.where(sizes > lost, torch.inf)  # after the space is exhausted, nodes have weight 0
     values, eigenvectors = torch.linalg.eigh((small + small.mT) / 2)
     return Density(values.flatten(1), (eigenvectors[:, :, 0].square() / probes).flatten(1))

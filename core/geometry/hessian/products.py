@@ -1,15 +1,15 @@
 """Products of a margin's second derivative with directions, for several images and directions at once.
 
 F = f_s - f_t is the margin between two classes, H(z) its matrix of second derivatives in the pixels. H is never
-formed: z is fixed while many products H v are asked for, and each costs about as much as a gradient.
+formed: many products H v are computed at a fixed z, each at about the cost of a gradient.
 
-    linearize             trace v -> H v once, then only run that linear map
-    forward over reverse  the derivative of the gradient along v, afresh each time
-    double backward       the graph of the gradient is kept and run backwards; works where nothing else does
+    linearize             trace v -> H v once, then run only that linear map
+    forward over reverse  the derivative of the gradient along v, computed anew each time
+    double backward       the graph of the gradient is kept and run backwards; works for every network
     differences           (g(z + h v) - g(z - h v)) / 2h for unit v: not exact, but defined at a scale
 
-Networks of ReLU and max-pooling are linear between their kinks (`core.geometry.hessian.kinks`): there H is 0, all that
-bends is in the kinks, and only differences over a length h see it.
+Networks of ReLU and max-pooling are linear between their kinks (`core.geometry.hessian.kinks`): there H is 0, all
+curvature is concentrated in the kinks, and only differences over a length h detect it.
 
 References: Pearlmutter, Fast exact multiplication by the Hessian, Neural Computation 6, 1994.
 """
@@ -17,6 +17,7 @@ References: Pearlmutter, Fast exact multiplication by the Hessian, Neural Comput
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from typing import Any, Literal, get_args
 
 import torch
@@ -37,8 +38,9 @@ BACKENDS: tuple[Backend, ...] = get_args(Backend)
 Vectors = Float[Tensor, "n b d"]
 Classes = Int[Tensor, " n"]
 
-_SMALL_STEP = {torch.float32: 1e-2, torch.float64: 1e-4}  # ℓ2 pixel: rounding and curvature of g err about alike
+_SMALL_STEP = {torch.float32: 1e-2, torch.float64: 1e-4}  # ℓ2 pixel: balances the errors of rounding and truncation
 _MOST_VALUES = 1 << 22  # pixels of one forward pass
+_MATH = SDPBackend.MATH  # the attention kernel that has second derivatives; the fused ones have none
 
 
 class HessianProducts:
@@ -46,11 +48,11 @@ class HessianProducts:
 
     Args:
         classifier: the classifier.
-        points: (n, c, h, w) where.
-        source: (n,) s.
-        target: (n,) t.
-        backend: how.
-        step: h of differences in ℓ2 pixel, one for each point or for all; small when None.
+        points: (n, c, h, w) the points z.
+        source: (n,) the classes s.
+        target: (n,) the classes t.
+        backend: how products are computed.
+        step: h of differences in ℓ2 pixel; a small one when None.
     """
 
     def __init__(
@@ -71,12 +73,12 @@ class HessianProducts:
 
     @property
     def shape(self) -> tuple[int, int]:
-        """(n, d): points, values of an image."""
+        """(n, d): the numbers of points and of values of an image."""
         return len(self.points), self.points[0].numel()
 
     @property
     def width(self) -> int:
-        """How many directions go through at once, for all points."""
+        """How many directions are processed at once, for all points."""
         rows, values = self.shape
         most = max(self.classifier.batches().size, 256 if self.points.is_cuda else 64)
         return max(1, min(most, _MOST_VALUES // values) // rows)
@@ -93,7 +95,7 @@ class HessianProducts:
         )
 
     def gradient(self, points: Float[Tensor, "n c h w"] | None = None) -> Float[Tensor, "n d"]:
-        """The gradient of F at the points, or at others."""
+        """The gradient of F at the points, or at `points`."""
         return self._gradients(self.points if points is None else points, 1).flatten(1)
 
     def __call__(self, vectors: Vectors) -> Vectors:
@@ -105,12 +107,9 @@ class HessianProducts:
             "differences": self._differences,
         }[self.backend]
         count_passes(products=vectors.shape[0] * vectors.shape[1])
-        batch_begins()  # a kept graph runs without the classifier, which would say so
-        with (
-            torch.autocast(self.points.device.type, enabled=False),
-            torch.inference_mode(False),
-            _math_attention(),
-        ):
+        batch_begins()  # a kept graph runs without the classifier, which would call it
+        autocast = torch.autocast(self.points.device.type, enabled=False)
+        with autocast, torch.inference_mode(False), sdpa_kernel(_MATH):
             parts = [run(part) for part in vectors.to(self.dtype).split(self.width, 1)]
         return torch.cat(parts, 1) if len(parts) > 1 else parts[0]
 
@@ -122,21 +121,19 @@ class HessianProducts:
 
     def _gradients(self, points: Tensor, times: int) -> Tensor:
         count_passes(forwards=len(points), gradients=len(points))
-        with torch.inference_mode(False), torch.enable_grad(), _math_attention():
+        with torch.inference_mode(False), torch.enable_grad(), sdpa_kernel(_MATH):
             points = points.detach().clone().requires_grad_()
             margin = self._margin(points, times)
             if not margin.requires_grad:  # logits that do not depend on the image
                 return torch.zeros_like(points)
-            (gradient,) = torch.autograd.grad(margin.sum(), points, materialize_grads=True)
-        found: Tensor = gradient.detach()
-        return found
+            return torch.autograd.grad(margin.sum(), points, materialize_grads=True)[0].detach()
 
     def _double_backward(self, vectors: Tensor) -> Tensor:
-        """One graph of the gradient on every point so many times as there are directions, kept from call to call."""
+        """Keeps a graph of the gradient with each point repeated once per direction from call to call."""
         rows, block, _ = vectors.shape
         with torch.enable_grad():
             if self._kept[0] != block:
-                self._kept = (0, None)  # its memory goes first
+                self._kept = (0, None)  # frees its memory first
                 count_passes(forwards=rows * block, gradients=rows * block)
                 points = self.points.repeat_interleave(block, 0).requires_grad_()
                 margin = self._margin(points, block)
@@ -147,42 +144,33 @@ class HessianProducts:
             points, gradient = self._kept[1]
             if not gradient.requires_grad:  # constant: logits that are affine in the image
                 return torch.zeros_like(vectors)
-            (products,) = torch.autograd.grad(
-                gradient, points, vectors.reshape(points.shape), retain_graph=True, materialize_grads=True
-            )
-        found: Tensor = products.detach().reshape(vectors.shape)
-        return found
+            along = vectors.reshape(points.shape)
+            found = torch.autograd.grad(gradient, points, along, retain_graph=True, materialize_grads=True)
+        products: Tensor = found[0].detach().reshape(vectors.shape)
+        return products
 
     def _slope(self, points: Tensor) -> Tensor:
         slope: Tensor = torch.func.grad(lambda at: self._margin(at, 1).sum())(points)
         return slope
 
     def _forward_over_reverse(self, vectors: Tensor) -> Tensor:
-        rows, block, _ = vectors.shape
-        count_passes(forwards=rows, gradients=rows)
-        along = vectors.transpose(0, 1).reshape(block, *self.points.shape)
-
-        def product(tangent: Tensor) -> Tensor:
-            moved: Tensor = torch.func.jvp(self._slope, (self.points,), (tangent,))[1]
-            return moved
-
-        products = torch.func.vmap(product)(along) if block > 1 else product(along[0])[None]
-        found: Tensor = products.detach().flatten(2).transpose(0, 1)
-        return found
+        count_passes(forwards=len(vectors), gradients=len(vectors))
+        return self._mapped(lambda tangent: torch.func.jvp(self._slope, (self.points,), (tangent,))[1], vectors)
 
     def _linearize(self, vectors: Tensor) -> Tensor:
-        rows, block, _ = vectors.shape
         if self._kept[1] is None:
-            count_passes(forwards=rows, gradients=rows)
+            count_passes(forwards=len(vectors), gradients=len(vectors))
             self._kept = (1, torch.func.linearize(self._slope, self.points)[1])
-        along = vectors.transpose(0, 1).reshape(block, *self.points.shape)
-        linear = self._kept[1]
-        products = torch.func.vmap(linear)(along) if block > 1 else linear(along[0])[None]
-        found: Tensor = products.detach().flatten(2).transpose(0, 1)
-        return found
+        return self._mapped(self._kept[1], vectors)
+
+    def _mapped(self, product: Callable[[Tensor], Tensor], vectors: Tensor) -> Tensor:
+        """A product of all points with one direction each, for every direction."""
+        along = vectors.transpose(0, 1).reshape(-1, *self.points.shape)
+        products: Tensor = torch.func.vmap(product)(along) if len(along) > 1 else product(along[0])[None]
+        return products.detach().flatten(2).transpose(0, 1)
 
     def _differences(self, vectors: Tensor) -> Tensor:
-        _, block, _ = vectors.shape
+        block = vectors.shape[1]
         long = vectors.norm(dim=2, keepdim=True)
         unit = vectors / long.clamp(min=torch.finfo(vectors.dtype).tiny)
         way = (self.step * unit).reshape(-1, *self.points.shape[1:])
@@ -192,13 +180,8 @@ class HessianProducts:
         return found
 
 
-def _math_attention() -> Any:
-    """The attention kernel that has second derivatives; the fused ones have none."""
-    return sdpa_kernel(SDPBackend.MATH)
-
-
 def choose_backend(products: HessianProducts) -> Backend:
-    """The first exact backend that the model supports, tried at the first point; else differences with a small step.
+    """The first exact backend that the model supports at the first point; else differences with a small step.
 
     Double backward comes first: on one CPU core forward over reverse took 1.9 to 3 times as long on a ResNet-18 and a
     ViT-Ti, and `linearize` between 0.7 and 2.1 times as long.

@@ -1,8 +1,8 @@
-"""Which second derivatives a classifier has, and the shape operators at its boundary points.
+"""Second derivatives of a classifier, exact or by differences, and the shape operators at its boundary points.
 
-Smooth classifiers have exact ones. Between the kinks of a piecewise linear one they are 0, which says nothing about its
-boundary: there the gradient is differenced over a length h, by default the length of a step of one of 255 grey levels
-in every value.
+Smooth classifiers have exact second derivatives. Those of a piecewise linear one are 0 between its kinks, which says
+nothing about its boundary: there the gradient is differenced over a length h, by default that of a step by one of 255
+grey levels in every value.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
+from jaxtyping import Float, Int
+from torch import Tensor
 
 from core.geometry.boundary.deepfool import BoundaryPoints
 from core.geometry.hessian.kinks import is_piecewise_linear, kinks
@@ -29,13 +31,37 @@ class Plan(NamedTuple):
     """How second derivatives of a classifier are to be computed."""
 
     method: str
-    step: float | None
+    step: float | None  # h of differences in ℓ2 pixel
     backend: Backend | None  # None: to be chosen
     kinks: tuple[str, ...]
 
+    @property
+    def scale(self) -> float:
+        """The length h of differences in ℓ2 pixel, NaN where second derivatives are exact."""
+        return math.nan if self.step is None else self.step
+
+    def products(
+        self,
+        classifier: Classifier,
+        points: Float[Tensor, "n c h w"],
+        source: Int[Tensor, " n"],
+        target: Int[Tensor, " n"],
+    ) -> HessianProducts:
+        """The second derivative of the margin between two classes at each point, by the backend that is best for it."""
+        found = HessianProducts(
+            classifier, points, source, target, backend=self.backend or "double backward", step=self.step
+        )
+        if self.backend is None:
+            found.backend = choose_backend(found)
+        return found
+
 
 def grey_level(values: int) -> float:
-    """The ℓ2 length of a step of one of 255 grey levels in each of so many values."""
+    """The ℓ2 length of a step by one of 255 grey levels in each of `values` values.
+
+    >>> round(grey_level(3 * 32 * 32), 4)
+    0.2174
+    """
     return math.sqrt(values) / 255
 
 
@@ -46,20 +72,20 @@ def plan_for(
     scale: float | None,
     backend: Backend | Literal["auto"],
 ) -> Plan:
-    """Find out whether a classifier has second derivatives, and how they are to be had.
+    """Choose how to compute second derivatives of this classifier.
 
     Args:
         classifier: the classifier.
-        found: boundary points of it; two of them are tried.
+        found: its boundary points; two of them are probed.
         method: "exact", "differences", or "auto": differences where there are kinks.
         scale: h of differences in ℓ2 pixel; `grey_level` when None.
-        backend: of exact ones, "auto" to have it chosen.
+        backend: of exact ones; "auto" leaves it open.
 
     Returns:
         The plan.
 
     Raises:
-        ValueError: if it has none and they were asked for, or the scale is not a length.
+        ValueError: if exact ones are asked for of a network with kinks, or the scale is not a positive length.
         RuntimeError: if memory runs out.
     """
     if scale is not None and not 0 < scale < math.inf:
@@ -67,13 +93,12 @@ def plan_for(
     found_kinks = kinks(classifier)
     rows = found.found.nonzero()[0][:2]
     if not found_kinks and len(rows):
-        probe = products_at(classifier, found, rows, "double backward")
+        probe = products_at(classifier, found, rows, Plan("exact", None, "double backward", ()))
         try:
             found_kinks = ("a piecewise linear operation",) if is_piecewise_linear(probe) else ()
-        except RuntimeError as error:  # no exact second derivative at all: `choose_backend` finds that out too
+        except RuntimeError as error:  # no exact second derivative at all, as `choose_backend` will find, too
             if out_of_memory(error):
                 raise
-            found_kinks = ()
     _refuse(found_kinks, method)
     if method == "differences" or found_kinks:
         step = scale if scale is not None else grey_level(math.prod(classifier.input_shape))
@@ -82,10 +107,10 @@ def plan_for(
 
 
 def require_smooth(classifier: Classifier, method: Method) -> None:
-    """Refuse what can be refused before anything is searched for: exact curvatures of a network whose kinks show.
+    """Refuse exact curvatures of a network with known kinks, before anything is computed.
 
     Raises:
-        ValueError: if the method needs second derivatives, which the network does not have.
+        ValueError: if the method needs second derivatives that the network does not have.
     """
     if method == "exact":
         _refuse(kinks(classifier), method)
@@ -99,19 +124,11 @@ def _refuse(names: tuple[str, ...], method: Method) -> None:
         )
 
 
-def products_at(
-    classifier: Classifier,
-    found: BoundaryPoints,
-    rows: np.ndarray,
-    backend: Backend,
-    *,
-    step: float | None = None,
-) -> HessianProducts:
+def products_at(classifier: Classifier, found: BoundaryPoints, rows: np.ndarray, plan: Plan) -> HessianProducts:
     """The second derivative of the margin at some of these boundary points, between the two classes that meet there."""
-    device = classifier.device
-    classes = (torch.as_tensor(each[rows]).long().to(device) for each in (found.source_class, found.target_class))
-    points = torch.as_tensor(found.points[rows]).to(device)
-    return HessianProducts(classifier, points, *classes, backend=backend, step=step)
+    source, target = (torch.as_tensor(each[rows]).long() for each in (found.source_class, found.target_class))
+    points, device = torch.as_tensor(found.points[rows]), classifier.device
+    return plan.products(classifier, points.to(device), source.to(device), target.to(device))
 
 
 def operators_at(
@@ -119,30 +136,28 @@ def operators_at(
     found: BoundaryPoints,
     method: Literal["auto", "exact", "differences"],
     scale: float | None,
-) -> tuple[list[ShapeOperator], float | None]:
-    """The shape operators at all points that were found, in chunks, and the scale of differences if there is one.
+) -> tuple[list[tuple[np.ndarray, ShapeOperator]], float]:
+    """The shape operators at all boundary points that were found, in chunks.
 
     Args:
         classifier: the classifier.
-        found: boundary points of it.
+        found: its boundary points.
         method: as in `curvature_profile`.
         scale: as there.
 
     Returns:
-        Operators of the rows found, in their order, and h or None.
+        Rows of `found` with their operators; and h of differences in ℓ2 pixel, NaN where second derivatives are exact.
 
     Raises:
-        ValueError: if exact curvatures of a network of kinks are asked for.
+        ValueError: if exact curvatures of a network with kinks are asked for.
     """
     plan = plan_for(classifier, found, method, scale, "auto")
     rows, values = found.found.nonzero()[0], math.prod(classifier.input_shape)
     size = max(1, min(classifier.batches().size, _MOST_VALUES // (64 * values)))
-    operators, backend = [], plan.backend
+    operators = []
     for start in range(0, len(rows), size):
-        products = products_at(
-            classifier, found, rows[start : start + size], backend or "double backward", step=plan.step
-        )
-        if backend is None:
-            products.backend = backend = choose_backend(products)
-        operators.append(ShapeOperator(products))
-    return operators, plan.step
+        some = rows[start : start + size]
+        products = products_at(classifier, found, some, plan)
+        plan = plan._replace(backend=products.backend)  # chosen once
+        operators.append((some, ShapeOperator(products)))
+    return operators, plan.scale

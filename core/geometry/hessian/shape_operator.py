@@ -1,4 +1,4 @@
-"""How a decision boundary bends: its shape operator at points of it.
+"""The shape operator of a decision boundary at its points.
 
 Where F = f_s - f_t = 0 is the boundary, g = grad F and H the second derivative there, n = g / ||g|| the normal to the
 source side and P = I - n n^T, the shape operator is
@@ -12,7 +12,7 @@ k ||g|| t² / 2:
     k < 0  it leaves the source class: the boundary closes around it, which is convex in that direction;
     k > 0  it enters the source class, which wraps around a convex target class.
 
-S belongs to the set F = 0 alone: it is the same for F and for every increasing function of F that keeps the 0.
+S depends on the set F = 0 alone: it is the same for F and for every increasing function of F that keeps the 0.
 
 References: do Carmo, Differential Geometry of Curves and Surfaces, chapter 3; Fawzi, Moosavi-Dezfooli, Frossard,
 Soatto, Empirical study of the topology and geometry of deep networks, CVPR 2018.
@@ -32,7 +32,7 @@ from core.geometry.hessian.tangent_matrix import TangentBasis, TangentMatrix
 
 
 class ShapeOperator:
-    """v -> S v at n points of boundaries, in the precision of v around products in the classifier's.
+    """v -> S v at n boundary points, in the precision of v except for the products, which are in the classifier's.
 
     Args:
         products: of the second derivative, at the points.
@@ -43,11 +43,11 @@ class ShapeOperator:
         self.products = products
         self.gradient = products.gradient().double() if gradient is None else gradient
         self.steepness = self.gradient.norm(dim=1)
-        self.normals = self.gradient / self.steepness.clamp(min=torch.finfo(torch.float64).tiny)[:, None]
+        self.normals: Tensor = self.gradient / self.steepness.clamp(min=torch.finfo(torch.float64).tiny)[:, None]
 
     @property
     def shape(self) -> tuple[int, int]:
-        """(n, d): points, values of an image."""
+        """(n, d): the numbers of points and of values of an image."""
         return self.products.shape
 
     @property
@@ -57,12 +57,12 @@ class ShapeOperator:
 
     @property
     def device(self) -> torch.device:
-        """Where it runs."""
+        """The device of its vectors."""
         return self.gradient.device
 
     @property
     def dtype(self) -> torch.dtype:
-        """In which precision products are known."""
+        """The precision of its products."""
         return self.products.dtype
 
     def select(self, rows: Int[Tensor, " m"]) -> ShapeOperator:
@@ -78,8 +78,7 @@ class ShapeOperator:
     @property
     def normal_basis(self) -> Float[Tensor, "n 1 d"]:
         """The normals."""
-        normals: Tensor = self.normals[:, None]
-        return normals
+        return self.normals[:, None]
 
     def __call__(self, vectors: Vectors) -> Vectors:
         """(n, b, d): S v for b vectors at each point, in the precision of the vectors."""
@@ -109,15 +108,15 @@ class ShapeOperator:
     ) -> TangentMatrix:
         """All of S at one point, in an orthonormal basis of its tangent space: d or d - 1 products.
 
-        Differences are not linear in the direction, so that the basis matters: theirs is random, since a step along
-        one pixel alone is like no other. Exact products are taken of the pixels, and the matrix is then reflected by
-        what takes the normal to the first axis.
+        Differences are not linear in the direction, so that the basis matters: theirs is random, since steps along
+        single pixels are untypical. Exact products are computed along the pixels; the matrix is then reflected by the
+        reflection that maps the normal to the first axis.
 
         Args:
-            row: which point.
+            row: the point.
             seed: of the random basis.
             tick: called with the fraction of columns done.
-            memory: for d² values at least, which the matrix is put in; its own when None.
+            memory: a buffer of at least d² values that holds the matrix; a new one when None.
 
         Returns:
             The matrix.

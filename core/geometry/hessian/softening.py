@@ -1,11 +1,11 @@
-"""A smooth network in the place of a piecewise linear one: the same weights, every kink rounded.
+"""Softplus smoothing: a piecewise linear network with the same weights and every kink rounded.
 
 With the sharpness b, relu(x) = max(0, x) becomes softplus_b(x) = log(1 + exp(b x)) / b, which is above it by at most
-log(2) / b; other activations made of kinks are written as sums of relu, and the maximum of a window becomes
+log(2) / b; other piecewise linear activations are written as sums of relu, and the maximum of a window becomes
 log(mean(exp(b x))) / b. As b grows, the rounded network tends to the given one, and its curvature at a kink to
-infinity: curvature of such networks is a function of b, never a number.
+infinity: the curvature of such networks is a function of b, never a number.
 
-References: Dombrowski et al., Explanations can be manipulated and geometry is to blame, NeurIPS 2019, section 5.
+Reference: Dombrowski et al., Explanations can be manipulated and geometry is to blame, NeurIPS 2019, section 5.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from core.models.classifier import Classifier
 
 
 class RoundedRelu(nn.Module):
-    """slope x + (1 - slope) softplus(x), minus what lies above a ceiling: relu, leaky relu and relu6, rounded."""
+    """Rounded relu, leaky relu or relu6: slope x + (1 - slope) softplus(x), minus softplus(x - ceiling) if given."""
 
     def __init__(self, sharpness: float, slope: float = 0.0, ceiling: float | None = None) -> None:
         super().__init__()
@@ -49,7 +49,7 @@ class RoundedMaxPool(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """The pooled images."""
         down, across = self.padding
-        padded = F.pad(images, (across, across, down, down), value=-1e4 / self.sharpness)  # far below: weighs nothing
+        padded = F.pad(images, (across, across, down, down), value=-1e4 / self.sharpness)  # its weight underflows to 0
         rows, channels, height, _ = padded.shape
         windows = F.unfold(padded, self.kernel, self.dilation, 0, self.stride)
         size = math.prod(self.kernel)
@@ -60,24 +60,22 @@ class RoundedMaxPool(nn.Module):
 
 
 def softened(classifier: Classifier, sharpness: float) -> Classifier:
-    """The classifier with every kink rounded; what is already smooth stays as it is.
+    """The classifier with every kink rounded; smooth layers stay as they are.
 
     Args:
         classifier: a network of `torch.nn` activations and pools.
         sharpness: b, per unit of an activation.
 
     Returns:
-        A smooth classifier of the same weights.
+        A smooth classifier with the same weights.
 
     Raises:
-        ValueError: if the sharpness is not positive, or a kink is no module of its own and so cannot be replaced.
+        ValueError: if the sharpness is not positive, or a kink is not a module of its own and so cannot be replaced.
     """
     if not 0 < sharpness < math.inf:
         raise ValueError(f"expected a positive sharpness, got {sharpness}")
-    module = copy.deepcopy(classifier.module)
-    module = _rounded(module, sharpness)
     smooth = Classifier(
-        module,
+        _rounded(copy.deepcopy(classifier.module), sharpness),
         classifier.input_shape,
         classifier.class_names,
         classifier.mean,
@@ -108,7 +106,7 @@ def _pair(size: int | tuple[int, ...]) -> tuple[int, int]:
 
 def _pool(module: nn.Module, sharpness: float) -> nn.Module:
     if not isinstance(module, nn.MaxPool2d) or module.ceil_mode or module.return_indices:
-        return module  # named as a kink that is left
+        return module  # reported as a kink that is left
     return RoundedMaxPool(module, sharpness)
 
 

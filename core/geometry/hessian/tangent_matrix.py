@@ -1,9 +1,9 @@
-"""A shape operator at one point as a matrix in coordinates of its tangent space, with all of its eigenvalues.
+"""A shape operator at one point as a matrix in coordinates of its tangent space, and all of its eigenvalues.
 
-On the CPU the matrix is brought to tridiagonal form T = Q^T S Q by LAPACK, in the memory it is in, which takes longest.
-All eigenvalues of T follow by QR steps; vectors of those at both ends by bisection and inverse iteration on T, and
-times Q they are those of S: far less work than a second search in S. Inverse iteration may return one vector twice
-where both ends share an eigenvalue, as on a ball: where the vectors found are not orthonormal, and on a GPU, block
+On the CPU LAPACK reduces the matrix in place to tridiagonal form T = Q^T S Q, which takes most of the time. All
+eigenvalues of T follow by QR steps; the eigenvectors of those at both ends by bisection and inverse iteration on T, and
+multiplied by Q they are those of S: far less work than a second search in S. Inverse iteration may return one vector
+twice where both ends share an eigenvalue, as on a ball: where its vectors are not orthonormal, and on a GPU, block
 Lanczos finds them instead.
 
 References: Golub and Van Loan, Matrix Computations, 8.3 (reduction to tridiagonal form), 8.4 (bisection).
@@ -20,80 +20,59 @@ from jaxtyping import Float
 from torch import Tensor
 
 from core.geometry.hessian.dense import tiles
-from core.geometry.hessian.lanczos import Ends, Side, Vectors, extreme_eigenvalues
+from core.geometry.hessian.lanczos import Ends, Side, Vectors, WholeSpaceMap, extreme_eigenvalues, unknown_ends
 
 _TOGETHER = 256  # rows of a matrix that are moved together
-_REFLECTIONS = 64  # that are applied together
-_MOST_STEPS = 16  # of block Lanczos: products with the matrix for each direction wanted
+_REFLECTIONS = 64  # reflections that are applied together
+_MOST_STEPS = 16  # of block Lanczos: products with the matrix for each wanted direction
 _BLOCK = 4  # directions that share a pass over the matrix
-_EXACT = 1e-5  # residuals of the ends, relative to the largest |k|: such products cost little
+_EXACT = 1e-5  # residuals of the ends, relative to the largest |k|: products with a matrix cost little
 
 
 @dataclass(frozen=True, eq=False)
-class TangentMatrix:
+class TangentMatrix(WholeSpaceMap):
     """S in coordinates of a tangent space, made symmetric."""
 
     values: Tensor  # (d - 1, d - 1)
-    asymmetry_ratio: float  # norm of the antisymmetric part over the symmetric one's, before; NaN where a value is
+    asymmetry_ratio: float  # of the measured matrix: antisymmetric over symmetric part; NaN where a value is NaN
     basis: TangentBasis
 
     @property
     def shape(self) -> tuple[int, int]:
-        """(1, d - 1): as an operator."""
+        """(1, d - 1): one map of the tangent space."""
         return 1, len(self.values)
 
     @property
-    def tangent_dim(self) -> int:
-        """The dimension of the tangent space."""
-        return len(self.values)
-
-    @property
     def device(self) -> torch.device:
-        """Where it is."""
+        """The device of the matrix."""
         return self.values.device
 
     @property
     def dtype(self) -> torch.dtype:
-        """In which precision it is."""
+        """The precision of the matrix."""
         return self.values.dtype
 
-    def select(self, rows: Tensor) -> TangentMatrix:
-        """The same."""
-        return self
-
-    @property
-    def normal_basis(self) -> Float[Tensor, "1 0 k"]:
-        """None."""
-        return self.values.new_empty((1, 0, len(self.values)))
-
-    def tangential(self, vectors: Vectors) -> Vectors:
-        """The vectors: all of them are tangential."""
-        return vectors
-
-    def apply_unprojected(self, vectors: Vectors) -> Vectors:
-        """As called."""
-        return self(vectors)
-
     def __call__(self, vectors: Vectors) -> Vectors:
-        """S v of vectors in these coordinates."""
+        """S v for vectors in these coordinates."""
         shaped: Tensor = (vectors[0].to(self.values.dtype) @ self.values).to(vectors.dtype)[None]
         return shaped
 
     def eigenvalues(self, count: int, side: Side, seed: int = 0) -> tuple[Float[Tensor, " k"], Ends]:
-        """All principal curvatures, and those of some with their directions in image space.
+        """All principal curvatures, and some of them with their directions in image space.
 
         Args:
             count: how many directions.
             side: "largest magnitude" or "both ends", half from each.
-            seed: of the directions block Lanczos starts from, where it is needed.
+            seed: of the starting directions of block Lanczos, where it is needed.
 
         Returns:
-            The curvatures, descending, in float64 but computed in the classifier's precision; and the chosen ones. All
-            are NaN where S is not finite.
+            The curvatures, descending, in float64 but computed in the classifier's precision; and the chosen ones with
+            their directions. All are NaN where S is not finite.
         """
-        if not math.isfinite(self.asymmetry_ratio):
-            return self._unknown(min(count, self.tangent_dim))
         count = min(count, self.tangent_dim)
+        if not math.isfinite(self.asymmetry_ratio):
+            every = torch.full((self.tangent_dim,), torch.nan, dtype=torch.float64, device=self.device)
+            return every, unknown_ends(1, count, self.tangent_dim + 1, self.device)
         if self.device.type != "cpu" or self.tangent_dim < 2:
             every, ends = torch.linalg.eigvalsh(self.values).flip(0).double(), None
         else:
@@ -104,25 +83,18 @@ class TangentMatrix:
         asymmetry_ratio = torch.full_like(ends.asymmetry_ratio, self.asymmetry_ratio)
         return every, ends._replace(vectors=self.basis.pixels(ends.vectors[0])[None], asymmetry_ratio=asymmetry_ratio)
 
-    def _unknown(self, count: int) -> tuple[Tensor, Ends]:
-        nan = torch.full((self.tangent_dim,), torch.nan, dtype=torch.float64, device=self.device)
-        some = nan.new_full((1, count), torch.nan)
-        vectors = nan.new_full((1, count, self.tangent_dim + 1), torch.nan)
-        none = torch.zeros(1, dtype=torch.int64, device=self.device)
-        return nan, Ends(some, vectors, some, none > 0, some[:, 0], none)
-
     def _reduced(self, count: int, side: Side) -> tuple[Tensor, Ends | None]:
-        """By way of a tridiagonal matrix; no ends where the vectors found are not orthonormal."""
+        """All eigenvalues and the ends by a tridiagonal matrix; no ends where their vectors are not orthonormal."""
         from scipy.linalg import get_lapack_funcs
 
-        matrix = self.values.numpy().T  # symmetric; in LAPACK's order of memory, so that it works in this very memory
+        matrix = self.values.numpy().T  # symmetric; the transpose has LAPACK's memory order, so that it works in place
         diagonal = self.values.diagonal().clone()
         reduce, room, find = get_lapack_funcs(("sytrd", "sytrd_lwork", "sterf"), (matrix,))
         _, main, beside, scales, _ = reduce(matrix, lwork=int(room(self.tangent_dim)[0]), overwrite_a=1)
         every, failed = find(main, beside)
         chosen = _ends_of(main, beside, *_sides(every, count, side))
         vectors = None if chosen is None else _reflected(torch.from_numpy(chosen[1]), self.values, scales)
-        mirror(self.values)  # the half that was written over, from the other one
+        mirror(self.values)  # restores the triangle that was overwritten
         self.values.diagonal().copy_(diagonal)
         if failed:
             return torch.linalg.eigvalsh(self.values).flip(0).double(), None
@@ -130,7 +102,7 @@ class TangentMatrix:
         return found, None if chosen is None or vectors is None else self._ends(torch.from_numpy(chosen[0]), vectors)
 
     def _ends(self, values: Float[Tensor, " m"], vectors: Float[Tensor, "m k"]) -> Ends | None:
-        """With their residuals; None where they are not orthonormal."""
+        """The ends with their residuals; None where the vectors are not orthonormal."""
         slack = 100 * torch.finfo(vectors.dtype).eps
         if bool(((vectors @ vectors.T - torch.eye(len(vectors)).to(vectors)).abs() > slack).any()):
             return None
@@ -147,7 +119,7 @@ class TangentMatrix:
 
 
 def _sides(values: np.ndarray, count: int, side: Side) -> tuple[int, int]:
-    """How many of the ascending values are wanted from the lower end, and from the upper one."""
+    """How many of the ascending values are wanted from the lower end and from the upper one."""
     if side == "both ends":
         return count // 2, count - count // 2
     largest = values[np.argsort(-np.abs(values), kind="stable")[:count]]
@@ -159,24 +131,24 @@ def _ends_of(main: np.ndarray, beside: np.ndarray, lower: int, upper: int) -> tu
     """Eigenvalues (m,) of a tridiagonal matrix from its two ends, descending, and their vectors (m, k)."""
     from scipy.linalg import LinAlgError, eigh_tridiagonal
 
-    size, scale = len(main), max(np.abs(main).max(), np.abs(beside).max()) or 1.0  # squares are taken of what is small
+    size, scale = len(main), max(np.abs(main).max(), np.abs(beside).max()) or 1.0  # so that squares do not underflow
     try:
         parts = [
             eigh_tridiagonal(main / scale, beside / scale, select="i", select_range=places, lapack_driver="stebz")
             for places in ((0, lower - 1), (size - upper, size - 1))
             if places[0] <= places[1]
         ]
-    except LinAlgError:  # a value or vector that inverse iteration did not find
+    except LinAlgError:  # inverse iteration did not converge
         return None
     values, vectors = (np.concatenate(each, -1) for each in zip(*parts, strict=True))
     return values[::-1] * np.float64(scale), vectors.T[::-1].copy()
 
 
 def _reflected(vectors: Float[Tensor, "m k"], reduced: Float[Tensor, "k k"], scales: np.ndarray) -> Tensor:
-    """Q y of vectors y, with Q as LAPACK's reduction leaves it: H_(k-1) ... H_1 for H_i = 1 - s_i v_i v_i^T.
+    """Q y for vectors y, with Q as LAPACK's reduction leaves it: H_(k-1) ... H_1 for H_i = 1 - s_i v_i v_i^T.
 
-    v_i stands in row i left of the diagonal, with 1 for what the matrix holds beside the diagonal. Of a run of rows V,
-    with the lower triangle L of V V^T, y loses V^T c where c_i = s_i (v_i y - sum over j < i of L_ij c_j).
+    v_i is row i left of the diagonal, with 1 in place of the entry next to the diagonal. A run of rows V, with the
+    lower triangle L of V V^T, subtracts V^T c from y where c_i = s_i (v_i y - sum over j < i of L_ij c_j).
     """
     turned, size = vectors.clone(), len(reduced)
     every = torch.from_numpy(scales).to(vectors)
@@ -194,7 +166,7 @@ def _reflected(vectors: Float[Tensor, "m k"], reduced: Float[Tensor, "k k"], sca
 
 
 def mirror(matrix: Float[Tensor, "k k"]) -> None:
-    """Write what is above the diagonal below it."""
+    """Copy the upper triangle to the lower one."""
     for rows, columns in tiles(len(matrix)):
         below = matrix[rows, columns]
         if rows == columns:
@@ -204,7 +176,7 @@ def mirror(matrix: Float[Tensor, "k k"]) -> None:
 
 
 class TangentBasis:
-    """An orthonormal basis of what is orthogonal to a unit vector: a Householder reflection, mixed at random or not."""
+    """An orthonormal basis of the complement of a unit vector: a Householder reflection, optionally mixed at random."""
 
     def __init__(self, normal: Tensor, seed: int | None) -> None:
         self._mirror = normal.clone()
@@ -230,7 +202,7 @@ class TangentBasis:
         return self._reflected(rows)
 
     def inside(self, matrix: Float[Tensor, "d d"], factor: float) -> Float[Tensor, "k k"]:
-        """A symmetric matrix M of image space times a number, in these coordinates; the memory of M is used for it.
+        """A symmetric matrix M of image space times a factor, in these coordinates and in the memory of M.
 
         With the reflection I - 2 m m^T and w = 2 M m - 2 (m^T M m) m, M reflected from both sides is M - m w^T - w m^T.
         """
@@ -240,7 +212,7 @@ class TangentBasis:
         left, right = torch.stack([mirror, turned])[:, 1:], torch.stack([turned, mirror])[:, 1:]
         size = len(matrix) - 1
         inner = matrix.view(-1)[: size * size].view(size, size)
-        for start in range(0, size, _TOGETHER):  # what is written lies before all that is still to be read
+        for start in range(0, size, _TOGETHER):  # each block is written before the entries that are still to be read
             rows = slice(start, min(start + _TOGETHER, size))
             inner[rows] = torch.addmm(matrix[1:, 1:][rows], left[:, rows].T, right, beta=factor, alpha=-factor)
         return inner

@@ -1,10 +1,10 @@
-"""How alike two classifiers are on the same plane: labels, regions and boundaries.
+"""How similar two classifiers are on the same plane: labels, regions and boundaries.
 
 With A and B the labels of two slices of one plane, over the points where both are defined: agreement is the share of
-points with A = B, IoU_k = |A = k and B = k| / |A = k or B = k|, and the macro IoU its mean over the classes that either
-says anywhere. Plain agreement is ruled by large regions; what it would be by chance, if A and B kept their shares of
-classes and had nothing else in common, is sum_k share_A(k) share_B(k). From A to B class k gains the area where B says
-k and A does not, and loses the reverse.
+points with A = B, IoU_k = |A = k and B = k| / |A = k or B = k|, and the macro IoU its mean over the classes that occur
+in A or B. Plain agreement is dominated by large regions; its value by chance, for independent A and B with the same
+shares of classes, is sum_k share_A(k) share_B(k). From A to B class k gains the area where B = k and A != k, and loses
+the area where A = k and B != k.
 
 Boundaries are compared as lines: the distance from each point of one polyline to the other polyline, its mean over both
 ways, and its maximum, the Hausdorff distance.
@@ -15,6 +15,7 @@ Model Twice?, CVPR 2022 (arXiv 2203.08124).
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -25,8 +26,8 @@ from core.geometry.planes.slices import Slice
 from core.result import Result, quantity
 from core.runtime.cost import counted, spent
 
-_SAME = 1e-9  # two planes or extents closer than this are one: rounding after a file is far below
-_CANDIDATES = 4  # nearest points of a line whose segments may hold the foot of a perpendicular
+_SAME = 1e-9  # two planes or extents that differ by less are equal: rounding in a file is far below
+_CANDIDATES = 4  # nearest points of a line whose segments may contain the foot of a perpendicular
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -34,18 +35,18 @@ class Agreement(Result):
     """Two slices of one plane compared, A before B; NaN where there is nothing to compare."""
 
     overall: float = quantity("")  # shares of points with equal labels
-    in_box: float = quantity("")  # of those with all pixels in [0, 1]
-    in_band: float = quantity("")  # of those near a boundary: either margin below `band`
+    in_box: float = quantity("")  # over points with all pixels in [0, 1]
+    in_band: float = quantity("")  # over points near a boundary: either margin below `band`
     chance: float = quantity("")
     band: float = quantity("logit")
     band_share: float = quantity("")  # of all points
-    classes: np.ndarray = quantity("", "class")  # that either says, ascending
+    classes: np.ndarray = quantity("", "class")  # that occur in either slice, ascending
     iou: np.ndarray = quantity("", "class")
     macro_iou: float = quantity("")
     area_a: np.ndarray = quantity("ℓ2² pixel", "class")
     area_b: np.ndarray = quantity("ℓ2² pixel", "class")
-    gained: np.ndarray = quantity("ℓ2² pixel", "class")  # B says the class and A does not
-    lost: np.ndarray = quantity("ℓ2² pixel", "class")  # A says the class and B does not
+    gained: np.ndarray = quantity("ℓ2² pixel", "class")  # where B has the class and A has not
+    lost: np.ndarray = quantity("ℓ2² pixel", "class")  # where A has the class and B has not
     boundary_mean: np.ndarray = quantity("ℓ2 pixel", "class")
     boundary_hausdorff: np.ndarray = quantity("ℓ2 pixel", "class")
     overall_boundary_mean: float = quantity("ℓ2 pixel")  # over the boundaries of all classes
@@ -58,12 +59,12 @@ class Agreement(Result):
 
 @counted
 def agreement(a: Slice, b: Slice, true_class: int | None = None, *, band: float = 1.0) -> Agreement:
-    """Compare what two classifiers say on one plane.
+    """Compare the labels of two classifiers on one plane.
 
     Args:
         a: a slice.
         b: a slice of the same plane, extent and resolution, by a classifier with the same classes.
-        true_class: the class that is right here, if one is: its gain and loss inside the pixel box are reported.
+        true_class: the true class, if there is one: its gain and loss inside the pixel box are reported.
         band: margin in logits below which a point counts as near a boundary.
 
     Returns:
@@ -79,17 +80,13 @@ def agreement(a: Slice, b: Slice, true_class: int | None = None, *, band: float 
     in_box = _inside(a.outline, a.x, a.y)
     cell = a.step**2
     classes = np.unique(np.concatenate([a.label[defined], b.label[defined]])).astype(np.int64)
-    says_a = [(a.label == k) & defined for k in classes]
-    says_b = [(b.label == k) & defined for k in classes]
-    pairs = list(zip(says_a, says_b, strict=True))
-    cells_a, cells_b = (np.array([says.sum() for says in side], np.int64) for side in (says_a, says_b))
-    iou = np.array([_iou(mine, theirs) for mine, theirs in pairs])
+    in_a, in_b = ((side.label == classes[:, None, None]) & defined for side in (a, b))
+    cells_a, cells_b = in_a.sum((1, 2)), in_b.sum((1, 2))
+    iou = np.array([_iou(mine, theirs) for mine, theirs in zip(in_a, in_b, strict=True)])
     lines_a, lines_b = a.boundary_lines(), b.boundary_lines()
     distances = [_line_distances(lines_a.get(int(k), ()), lines_b.get(int(k), ())) for k in classes]
-    everywhere = _line_distances(
-        *([line for group in lines.values() for line in group] for lines in (lines_a, lines_b))
-    )
-    right_a, right_b = ((side.label == true_class) & defined for side in (a, b))
+    everywhere = _line_distances(*(itertools.chain(*lines.values()) for lines in (lines_a, lines_b)))
+    true_a, true_b = ((side.label == true_class) & defined for side in (a, b))
     return Agreement(
         overall=_share(equal),
         in_box=_share(equal[in_box[defined]]),
@@ -102,16 +99,16 @@ def agreement(a: Slice, b: Slice, true_class: int | None = None, *, band: float 
         macro_iou=_share(iou),
         area_a=cells_a * cell,
         area_b=cells_b * cell,
-        gained=np.array([_area(theirs & ~mine, cell) for mine, theirs in pairs]),
-        lost=np.array([_area(mine & ~theirs, cell) for mine, theirs in pairs]),
+        gained=(in_b & ~in_a).sum((1, 2)) * cell,
+        lost=(in_a & ~in_b).sum((1, 2)) * cell,
         boundary_mean=np.array([mean for mean, _ in distances], np.float64),
         boundary_hausdorff=np.array([most for _, most in distances], np.float64),
         overall_boundary_mean=everywhere[0],
         overall_boundary_hausdorff=everywhere[1],
         true_class=true_class,
-        true_iou=_iou(right_a, right_b),
-        true_gained=_area(right_b & ~right_a & in_box, cell) if true_class is not None else float("nan"),
-        true_lost=_area(right_a & ~right_b & in_box, cell) if true_class is not None else float("nan"),
+        true_iou=_iou(true_a, true_b),
+        true_gained=float((true_b & ~true_a & in_box).sum() * cell) if true_class is not None else float("nan"),
+        true_lost=float((true_a & ~true_b & in_box).sum() * cell) if true_class is not None else float("nan"),
         **spent(),
     )
 
@@ -137,12 +134,8 @@ def _share(truths: np.ndarray) -> float:
     return float(truths.mean()) if len(truths) else float("nan")
 
 
-def _area(points: np.ndarray, cell: float) -> float:
-    return float(points.sum() * cell)
-
-
 def _iou(mine: np.ndarray, theirs: np.ndarray) -> float:
-    """Intersection over union; NaN for a class that neither says."""
+    """Intersection over union; NaN for a class that occurs in neither."""
     union = int((mine | theirs).sum())
     return float((mine & theirs).sum() / union) if union else float("nan")
 
@@ -166,15 +159,14 @@ def _line_distances(a: Iterable[np.ndarray], b: Iterable[np.ndarray]) -> tuple[f
 
 
 class _Polylines:
-    """Polylines that tell how far a point is from them."""
+    """A set of polylines, for the distances of points to them."""
 
     def __init__(self, lines: Iterable[np.ndarray]) -> None:
         parts = [line for line in lines if len(line)]
         self.points = np.concatenate(parts) if parts else np.empty((0, 2))
         ends = np.cumsum([len(part) for part in parts]).astype(np.int64)
-        follows = np.arange(len(self.points)) + 1
-        follows[ends - 1] -= 1  # the last point of a line stands for itself
-        self._next = follows
+        self._next = np.arange(len(self.points)) + 1
+        self._next[ends - 1] -= 1  # the last point of a line is its own neighbour
         self._previous = np.arange(len(self.points)) - 1
         self._previous[np.concatenate([[0], ends[:-1]])[: len(parts)]] += 1
 

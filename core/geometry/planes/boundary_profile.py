@@ -1,12 +1,11 @@
-"""How far the boundary is, around a point of a plane: along every ray, and everywhere to first order.
+"""Distances to the boundary on a plane: along the rays from a point, and everywhere to first order.
 
 From a start p of class k the profile is t(theta) = inf { t > 0 : s_k(p + t (cos theta u + sin theta v)) <= 0 }, with
-the signed margin s_k = z_k - max_{j != k} z_j. It is bracketed on geometrically spaced radii and closed in on by the
-secant with the Illinois rule (Dowell, Jarratt, BIT 11, 1971), which never leaves its bracket. A region that a ray
-enters and leaves again between two of those radii is not seen. Distances in a plane are never smaller than in the whole
-space.
+the signed margin s_k = z_k - max_{j != k} z_j. It is bracketed on geometrically spaced radii and refined by the secant
+with the Illinois rule (Dowell, Jarratt, BIT 11, 1971), which never leaves its bracket. A region that a ray enters and
+leaves between two of those radii is missed. Distances in a plane are never smaller than in the whole space.
 
-Where the pixel box [0, 1]^d ends on a ray is known in closed form: t_max = min_i (d_i > 0 ? 1 - x_i : -x_i) / d_i.
+The end of the pixel box [0, 1]^d on a ray is known in closed form: t_max = min_i (d_i > 0 ? 1 - x_i : -x_i) / d_i.
 """
 
 from __future__ import annotations
@@ -23,14 +22,14 @@ from torch import Tensor
 from core.geometry.planes.planes import Plane
 from core.geometry.planes.slices import Slice
 from core.models.classifier import Classifier
-from core.result import Context, Number, Result, quantity
+from core.result import ClassifierResult, Context, Number, quantity
 from core.runtime.cost import count_passes, counted, spent
 from core.runtime.progress import OnProgress, silent
 
-_RADII = 32  # per ray, from a thousandth of its reach on: each 25 % beyond the one before
+_RADII = 32  # per ray, from a thousandth of its reach on; each is 25 % larger than the one before
 _SMALLEST_RADIUS = 1e-3
 _SECANT_STEPS = 6
-_MOST_VALUES = 1 << 24  # ray directions held at once while looking for the end of the pixel box: 128 MiB
+_MOST_VALUES = 1 << 24  # of ray directions held at once to find the end of the pixel box: 128 MiB
 
 
 class Crossing(NamedTuple):
@@ -41,30 +40,27 @@ class Crossing(NamedTuple):
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class BoundaryProfile(Result):
+class BoundaryProfile(ClassifierResult):
     """The first change of class along rays of a plane, counter-clockwise from the plane's first axis."""
 
     angle: np.ndarray = quantity("rad", "ray")
     distance: np.ndarray = quantity("ℓ2 pixel", "ray")  # NaN where the class does not change within reach
     reached_class: np.ndarray = quantity("", "ray")  # -1 there
     limit: np.ndarray = quantity("ℓ2 pixel", "ray")  # where the ray leaves the pixel box
-    reach: np.ndarray = quantity("ℓ2 pixel", "ray")  # how far was looked
+    reach: np.ndarray = quantity("ℓ2 pixel", "ray")  # how far the ray is followed
     source_class: int = quantity("")
     start: np.ndarray = quantity("ℓ2 pixel", "xy")  # in plane coordinates
     x_label: str = quantity("")
     y_label: str = quantity("")
-    num_classes: int = quantity("")
-    fingerprint: str = quantity("", default="")
 
     @property
     def found(self) -> np.ndarray:
         """Which rays meet a boundary within their reach."""
-        found: np.ndarray = ~np.isnan(self.distance)
-        return found
+        return np.asarray(~np.isnan(self.distance))
 
     @property
     def smallest(self) -> float:
-        """The smallest distance; like the next three NaN where no ray meets a boundary, and over those that do."""
+        """The smallest distance over the rays that meet a boundary; NaN where none does, like the next three."""
         return self._over_found(np.min)
 
     @property
@@ -84,7 +80,7 @@ class BoundaryProfile(Result):
 
     @property
     def nearest_boundary(self) -> Crossing:
-        """The nearest crossing seen in this plane; NaN where there is none."""
+        """The nearest crossing found in this plane; NaN where there is none."""
         if not self.found.any():
             return Crossing(math.nan, math.nan)
         ray = int(np.nanargmin(self.distance))
@@ -105,7 +101,7 @@ class BoundaryProfile(Result):
         return float(statistic(self.distance[self.found])) if self.found.any() else math.nan
 
     def key_numbers(self, context: Context) -> Iterator[Number]:
-        """Extremes of the distance, and the classes that rays reach."""
+        """Extremes of the distance, and the share of rays that reach each class."""
         yield from self.quoted(
             "smallest:smallest distance:ℓ2 pixel",
             "median:median distance:ℓ2 pixel",
@@ -133,10 +129,10 @@ def boundary_profile(
     Args:
         classifier: any `core.models.classifier.Classifier`.
         plane: the plane, of the classifier's input shape.
-        rays: directions, evenly spaced over the whole turn.
-        at: where the rays start, in plane coordinates (ℓ2 pixel units).
-        reach: how far each ray is followed, in ℓ2 pixel units; to where it leaves the pixel box when None, which is
-            nowhere along rays that push a black or white pixel further out.
+        rays: number of directions, evenly spaced over the full circle.
+        at: the start of the rays, in plane coordinates (ℓ2 pixel units).
+        reach: how far each ray is followed, in ℓ2 pixel units; to its end in the pixel box when None, which is 0 along
+            rays that push a black or white pixel further out.
         on_progress: called with the fraction done.
 
     Returns:
@@ -177,7 +173,7 @@ def boundary_profile(
 
 
 def _box_ends(plane: Plane, origin: Tensor, compass: Tensor) -> Tensor:
-    """How far each ray stays in the pixel box; 0 where it starts at its wall and leads out."""
+    """How far each ray stays in the pixel box; 0 where it starts at a wall of the box and leads out."""
     pixels, axes = origin.flatten(), torch.stack([plane.u.flatten(), plane.v.flatten()])
     ends = []
     for part in compass.split(max(1, _MOST_VALUES // pixels.numel())):
@@ -188,7 +184,7 @@ def _box_ends(plane: Plane, origin: Tensor, compass: Tensor) -> Tensor:
 
 
 class _Field:
-    """The signed margin of the start's class along rays, and which class comes next."""
+    """The signed margin of the start's class along rays, and the runner-up."""
 
     def __init__(self, classifier: Classifier, plane: Plane, origin: Tensor, compass: Tensor) -> None:
         self._classifier, self._compass = classifier, compass
@@ -199,7 +195,7 @@ class _Field:
         if not bool(torch.isfinite(start).all()):
             raise ValueError("expected finite logits at the start of the rays, got NaN or infinity; choose another one")
         self.source = int(start.argmax())
-        self.at_start = float(self._margin_and_rival(start[None])[0, 0])
+        self.at_start = float(self._margin_and_runner_up(start[None])[0, 0])
 
     def __call__(self, rays: Tensor, radii: Tensor, on_progress: Callable[[float], None]) -> tuple[Tensor, Tensor]:
         """Signed margin, NaN where undefined, and the largest other class at (n,) radii of these rays."""
@@ -208,9 +204,9 @@ class _Field:
         return found[:, 0], found[:, 1].long()
 
     def _rows(self, points: Tensor) -> Tensor:
-        return self._margin_and_rival(self._logits(points.to(self._classifier.device, self._classifier.dtype)))
+        return self._margin_and_runner_up(self._logits(points.to(self._classifier.device, self._classifier.dtype)))
 
-    def _margin_and_rival(self, logits: Tensor) -> Tensor:
+    def _margin_and_runner_up(self, logits: Tensor) -> Tensor:
         logits = logits.cpu().double()
         other, runner_up = logits.index_fill(1, torch.tensor([self.source]), -torch.inf).max(1)
         margin = (logits[:, self.source] - other).where(torch.isfinite(logits).all(1), torch.nan)
@@ -218,9 +214,9 @@ class _Field:
 
 
 def _first_crossings(field: _Field, reach: Tensor, on_progress: OnProgress) -> tuple[Tensor, Tensor]:
-    """Distance of the first zero of the margin along each ray and the class behind it; NaN and -1 where none is seen.
+    """Distance of the first zero of the margin along each ray and the class behind it; NaN and -1 where none is found.
 
-    A ray whose first event is an undefined point (logits not finite) has no first zero either.
+    Where the first event of a ray is a point with logits that are not finite, its first zero is undefined, too.
     """
     rays = len(reach)
     spacing = _SMALLEST_RADIUS ** torch.linspace(1, 0, _RADII, dtype=torch.float64)
@@ -238,7 +234,7 @@ def _first_crossings(field: _Field, reach: Tensor, on_progress: OnProgress) -> t
         start = torch.tensor([[0.0, field.at_start]], dtype=torch.float64).expand(rays, 2)
         radii = torch.cat([start[:, :1], radii], 1)[found]
         margin = torch.cat([start[:, 1:], margin], 1)[found]
-        before = first[found]  # the start now stands in front, so the event itself is one column later
+        before = first[found]  # the start is now the first column, so the event itself is one column later
         behind = before + 1
         bracket = _Bracket(
             low=radii.gather(1, before)[:, 0],
@@ -265,15 +261,15 @@ class _Bracket:
         self._side = torch.zeros_like(low)  # which end moved last: 1 low, -1 high
 
     def secant(self) -> Tensor:
-        """Where the line through both (halved) margins is zero."""
+        """The zero of the line through both (halved) margins."""
         return _zero_between(self.low, self._weights[0], self.high, self._weights[1])
 
     def zero(self) -> Tensor:
-        """Where the line through both true margins is zero."""
+        """The zero of the line through both true margins."""
         return _zero_between(self.low, self.above, self.high, self.below)
 
     def narrow(self, at: Tensor, margin: Tensor, runner_up: Tensor) -> None:
-        """Move one end of each interval to a point inside it; undefined points move none."""
+        """Move one end of each interval to a point inside it; undefined margins move neither."""
         inside, beyond = margin > 0, margin <= 0
         above, below = self._weights
         halved_above = torch.where(self._side == -1, above / 2, above)  # high moves twice in a row
@@ -305,14 +301,15 @@ def linearised_distance(slice: Slice) -> np.ndarray:
 
     The gradient is that in the plane, by second-order differences on the grid: central, one-sided at the frame. Where
     logits are affine and the runner-up stays the same, this is the distance to its boundary line; nearer to a smooth
-    boundary than one step h it is exact to O(h^2). Where the classifier was not asked at every point, differences are
-    taken on the finest lattice around a point on which it was, and the slope between that lattice's points is bilinear.
+    boundary than one step h it is exact to O(h^2). Where the classifier was not evaluated at every point, differences
+    are taken on the finest lattice around a point on which it was, and the slope is bilinear between the points of that
+    lattice.
 
     Args:
-        slice: of at least 3 points a side, or all is NaN.
+        slice: of at least 3 points a side; for fewer, all is NaN.
 
     Returns:
-        (r, r) lengths in ℓ2 pixel units; NaN where the label, or one needed beside it, is undefined, or the gradient 0.
+        (r, r) lengths in ℓ2 pixel units; NaN where a label that is needed is undefined, or the gradient is 0.
     """
     distance = np.full(slice.label.shape, np.nan)
     if len(slice.label) < 3 or not len(slice.classes):
@@ -322,15 +319,15 @@ def linearised_distance(slice: Slice) -> np.ndarray:
     slope = _slope(slice, spacing)
     while spacing > 1:
         spacing //= 2
-        finer, asked = _slope(slice, spacing), _asked(slice.evaluated[::spacing, ::spacing])
+        finer, known = _slope(slice, spacing), _evaluated_around(slice.evaluated[::spacing, ::spacing])
         between = _between(slope, len(finer))
-        slope = np.where(asked | np.isnan(between), finer, between)
+        slope = np.where(known | np.isnan(between), finer, between)
     np.divide(slice.margin, slope, out=distance, where=(slope > 0) & (slice.label >= 0))
     return distance
 
 
 def _stencil(side: int) -> tuple[np.ndarray, np.ndarray]:
-    """Where each point's three points in a row begin, itself in their middle or at their end, and their weights."""
+    """For each point the first of three consecutive points, with itself in the middle or at an end; and the weights."""
     weights = np.tile([-0.5, 0.0, 0.5], (side, 1))
     weights[0], weights[-1] = (-1.5, 2.0, -0.5), (0.5, -2.0, 1.5)
     return (np.arange(side) - 1).clip(0, side - 3), weights
@@ -345,29 +342,26 @@ def _slope(slice: Slice, spacing: int) -> np.ndarray:
     top[label < 0] = np.nan
 
     def margin_at(rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
-        """The signed margin of each point's label at the point that stands in these rows and columns."""
+        """The signed margin of each point's label at the point in these rows and columns."""
         there = np.ix_(rows, columns)
         behind = np.take_along_axis(logits[there], position, 2)[..., 0] - top[there]
-        found: np.ndarray = np.where(label[there] == label, margin[there], behind)
-        return found
+        return np.asarray(np.where(label[there] == label, margin[there], behind))
 
     every = np.arange(len(label))
     first, weights = _stencil(len(label))
     along_x = np.sum([weights[:, place] * margin_at(every, first + place) for place in range(3)], 0)
     along_y = np.sum([weights[:, place, None] * margin_at(first + place, every) for place in range(3)], 0)
-    slope: np.ndarray = np.hypot(along_x, along_y) / (slice.step * spacing)
-    return slope
+    return np.asarray(np.hypot(along_x, along_y) / (slice.step * spacing))
 
 
-def _asked(evaluated: np.ndarray) -> np.ndarray:
-    """Where all points that differences are taken of were evaluated."""
+def _evaluated_around(evaluated: np.ndarray) -> np.ndarray:
+    """Where all points of both stencils were evaluated."""
     first, _ = _stencil(len(evaluated))
-    asked: np.ndarray = np.all([evaluated[first + place] & evaluated[:, first + place] for place in range(3)], 0)
-    return asked
+    return np.asarray(np.all([evaluated[first + k] & evaluated[:, first + k] for k in range(3)], 0))
 
 
 def _between(values: np.ndarray, side: int) -> np.ndarray:
-    """Values on the lattice of half the spacing, bilinear; beyond the last point, where a cell is cut off, its own."""
+    """Values on the lattice of half the spacing, bilinear; beyond the last point, the value there."""
     for axis in (0, 1):
         values = np.swapaxes(values, 0, axis)
         finer = np.repeat(values, 2, 0)

@@ -1,9 +1,10 @@
-"""The regions of a slice: how many, how large, how ragged; and how fragmented a classifier is over many planes.
+"""The regions of a slice: number, size and perimeter; and how fragmented a classifier is over many planes.
 
-A region is a set of grid points of one label that hang together by their four neighbours: points that touch only at a
-corner stay apart. Each point stands for one cell of the grid, `step` x `step` large. Perimeters follow from Cauchy and
-Crofton's formula over four directions, L = (pi h / 8) (n_0 + n_90 + (n_45 + n_135) / sqrt 2), with h the step and n the
-pairs of neighbours in a direction that the region's edge parts; perimeter² / area is then about 4 pi for a disc.
+A region is a connected set of grid points of one label, where each point has four neighbours: points that touch only at
+a corner are not connected. Each point represents one cell of the grid, of size `step` x `step`. Perimeters follow from
+the Cauchy-Crofton formula over four directions, L = (pi h / 8) (n_0 + n_90 + (n_45 + n_135) / sqrt 2), with h the step
+and n the pairs of neighbours in a direction that the region's edge separates; perimeter² / area is then about 4 pi for
+a disc.
 
 Counts depend on the resolution: thin regions break into dots. So each comes with its resolution and step, regions
 below 4 cells are called unresolved, and `Fragmentation.persistence` gives the count against the smallest share of the
@@ -15,7 +16,7 @@ Reference: the fragmentation score follows Somepalli et al., Can Neural Nets Lea
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -30,7 +31,7 @@ from core.images.image_set import ImageSet
 from core.models.classifier import Classifier
 from core.result import Context, Number, Result, quantity
 from core.runtime.cost import counted, spent
-from core.runtime.progress import OnProgress, silent
+from core.runtime.progress import OnProgress, part_of, silent
 
 _SMALLEST_RESOLVED = 4  # cells
 _SPREAD = 1.5  # side of a random plane's square over the spread of its three images
@@ -38,12 +39,12 @@ _ATTEMPTS = 100  # triplets tried until one spans a plane
 _RESAMPLES = 2000
 _INTERVAL = (2.5, 97.5)  # percent
 _CHUNK = 8  # planes between two reports
-_SHARES = 32  # shares at which persistence is told, evenly spaced in their logarithm, less those below one cell apart
+_SHARES = 32  # shares of persistence, evenly spaced in their logarithm; fewer where they are less than a cell apart
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class RegionStatistics(Result):
-    """The connected regions of a slice, largest first, and their sums by class."""
+    """The connected regions of a slice, largest first, and their totals by class."""
 
     region: np.ndarray = quantity("", "y x")  # number of the region at each point, -1 where undefined
     region_class: np.ndarray = quantity("", "region")
@@ -62,14 +63,12 @@ class RegionStatistics(Result):
     @property
     def perimeter_squared_per_area(self) -> np.ndarray:
         """4 pi for a disc, more for everything else."""
-        ratio: np.ndarray = self.perimeter**2 / self.area
-        return ratio
+        return np.asarray(self.perimeter**2 / self.area)
 
     @property
     def unresolved(self) -> np.ndarray:
         """Which regions have fewer than 4 cells: at this resolution they may be parts of a thin one."""
-        small: np.ndarray = self.cells < _SMALLEST_RESOLVED
-        return small
+        return np.asarray(self.cells < _SMALLEST_RESOLVED)
 
 
 @counted
@@ -77,7 +76,7 @@ def region_statistics(slice: Slice) -> RegionStatistics:
     """Count and measure the connected regions of a slice.
 
     Args:
-        slice: its labels are what is counted; undefined points belong to no region.
+        slice: the slice; points with undefined labels belong to no region.
 
     Returns:
         The regions, largest first; regions of equal size in the order of their first points.
@@ -130,7 +129,7 @@ def _cells(region: np.ndarray, region_class: np.ndarray) -> np.ndarray:
 
 
 def _perimeters(region: np.ndarray, count: int) -> np.ndarray:
-    """Perimeters in steps of the grid; beyond the frame lies no region."""
+    """Perimeters in steps of the grid; there is no region beyond the frame."""
     around = np.pad(region, 1, constant_values=-1)
     straight = [(around[1:], around[:-1]), (around[:, 1:], around[:, :-1])]
     diagonal = [(around[1:, 1:], around[:-1, :-1]), (around[1:, :-1], around[:-1, 1:])]
@@ -140,8 +139,7 @@ def _perimeters(region: np.ndarray, count: int) -> np.ndarray:
             differ = here != there
             total += weight * np.bincount(here[differ] + 1, minlength=count + 1)
             total += weight * np.bincount(there[differ] + 1, minlength=count + 1)
-    perimeters: np.ndarray = np.pi / 8 * total[1:]
-    return perimeters
+    return np.asarray(np.pi / 8 * total[1:])
 
 
 # -- over many planes -------------------------------------------------------------------------------------------------
@@ -154,27 +152,27 @@ class Fragmentation(Result):
     regions: np.ndarray = quantity("regions", "plane", words="regions of a plane")
     rows: np.ndarray = quantity("", "plane anchor")  # the three images of each plane
     mean: float = quantity("regions")
-    low: float = quantity("regions")  # 2.5 % and 97.5 % of the mean of planes drawn again
+    low: float = quantity("regions")  # 2.5 % and 97.5 % of the mean of resampled planes
     high: float = quantity("regions")
     share: np.ndarray = quantity("share of the picture", "share")  # from that of one cell up to 1
     lasting: np.ndarray = quantity("regions", "plane share")  # of at least that share
     finer: np.ndarray = quantity(
         "regions", "plane", words="regions at twice the resolution"
-    )  # at twice the resolution; empty where not asked for
+    )  # at twice the resolution; empty unless `finer` was asked for
     resolution: int = quantity("grid points")  # along one side
     seed: int = quantity("")
     fingerprint: str = quantity("", default="")
 
     @property
     def finer_ratio(self) -> float:
-        """Mean count at twice the resolution over that at this one: far from 1, trust neither. NaN if not asked for."""
+        """Mean count at twice the resolution over that at this one: far from 1, trust neither. NaN if not counted."""
         return float(self.finer.mean() / self.mean) if len(self.finer) else float("nan")
 
     def persistence(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """The mean number of regions of at least each share, and its interval.
 
         Returns:
-            Mean, 2.5 % and 97.5 % of the mean of planes drawn again, each (share,).
+            Mean, 2.5 % and 97.5 % of the mean of resampled planes, each (share,).
         """
         return self.lasting.mean(0), *_bootstrap(self.lasting, self.seed)
 
@@ -198,16 +196,17 @@ def fragmentation(
 ) -> Fragmentation:
     """Count the regions on planes through random triplets of images.
 
-    Each plane is cut in a square of 1.5 x its images' spread. A point of it is a weighted sum of the three images, so
-    the points of all planes go through one batch runner. Plane i depends on the seed and i alone: more planes only add.
+    Each plane is sampled in a square of 1.5 x the spread of its images. A point of it is a weighted sum of the three
+    images, so that the points of all planes share batches. Plane i depends on the seed and i alone: asking for more
+    planes does not change the first ones.
 
     Args:
         classifier: any `core.models.classifier.Classifier`.
         images: the set that triplets are drawn from.
-        planes: how many.
+        planes: number of planes.
         resolution: points along each side, at least 2.
         seed: of triplets and resampling.
-        finer: count on the same planes at twice the resolution too, for five times the forwards.
+        finer: count at twice the resolution on the same planes, too, for five times the forwards.
         on_progress: called with the fraction done and, every few planes, a `Fragmentation` of those so far.
 
     Returns:
@@ -256,13 +255,13 @@ def fragmentation(
             **spent(),
         )
 
-    for chunk in _chunks(planes):
+    for start in range(0, planes, _CHUNK):
+        chunk = range(start, min(start + _CHUNK, planes))
         for number, side in enumerate(sides):
             weights = torch.cat([_weights(images, triplets[plane], side, plane) for plane in chunk])
-            started = (chunk.start + len(chunk) * number / len(sides)) / planes
-            span = len(chunk) / len(sides) / planes
+            begin, end = ((start + len(chunk) * part / len(sides)) / planes for part in (number, number + 1))
             with torch.inference_mode():
-                found = batches(labels, weights.to(classifier.device), _within(on_progress, started, span))
+                found = batches(labels, weights.to(classifier.device), part_of(on_progress, begin, end))
             pictures = found.view(len(chunk), side, side).cpu().numpy()
             cells = [_cells(*_regions(picture)) for picture in pictures]
             if number:
@@ -275,7 +274,7 @@ def fragmentation(
 
 
 def _triplet(images: ImageSet, seed: int, number: int) -> list[int]:
-    """The rows of the first three images, drawn anew for each number, that span a plane.
+    """The rows of three random images that span a plane, the first such triplet drawn for this number.
 
     Raises:
         ImageError: if none of many do.
@@ -292,7 +291,7 @@ def _triplet(images: ImageSet, seed: int, number: int) -> list[int]:
 
 
 def _weights(images: ImageSet, rows: list[int], side: int, number: int) -> Tensor:
-    """(side², 4): the plane's number and, for each grid point, what its three images are weighted by; float64."""
+    """(side², 4): the plane's number and, for each grid point, the weights of its three images; float64."""
     anchors = images[rows].pixels
     plane = Plane.through(*anchors)
     corners = plane.to_plane(anchors).numpy()
@@ -304,16 +303,8 @@ def _weights(images: ImageSet, rows: list[int], side: int, number: int) -> Tenso
     return torch.from_numpy(weights)
 
 
-def _chunks(planes: int) -> Iterator[range]:
-    return (range(start, min(start + _CHUNK, planes)) for start in range(0, planes, _CHUNK))
-
-
-def _within(on_progress: OnProgress, started: float, span: float) -> Callable[[float], None]:
-    return lambda fraction: on_progress(started + span * fraction)
-
-
 def _bootstrap(counts: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """The interval of each column's mean (planes, columns) over planes drawn again with replacement."""
+    """The interval of each column's mean (planes, columns) over planes resampled with replacement."""
     planes = len(counts)
     chosen = np.random.default_rng(seed).integers(0, planes, (_RESAMPLES, planes))
     times = np.stack([np.bincount(draw, minlength=planes) for draw in chosen])

@@ -1,8 +1,7 @@
 """Planes through image space: x(a, b) = origin + a u + b v with orthonormal u, v.
 
-Pixels in [0, 1] flattened to vectors carry the ℓ2 norm, and u, v are orthonormal in it, so a plane is isometric: a
-length in the plane is the length of a perturbation. Everything here is float64 on the CPU; `to_pixels` hands out what
-a classifier wants.
+The axes u, v are orthonormal in the ℓ2 norm of pixels in [0, 1], flattened to vectors, so a plane is isometric: a
+length in the plane is the length of a perturbation. Everything here is float64 on the CPU.
 """
 
 from __future__ import annotations
@@ -30,8 +29,8 @@ class Plane:
         origin: the image at (0, 0), float64 (c, h, w).
         u: first axis, unit length, float64 (c, h, w).
         v: second axis, unit length and orthogonal to u, float64 (c, h, w).
-        x_label: what lies in the direction of u, for the axis of a figure.
-        y_label: what lies in the direction of v.
+        x_label: title of the x axis in figures, which is in the direction of u.
+        y_label: title of the y axis, in the direction of v.
     """
 
     origin: Tensor
@@ -48,30 +47,34 @@ class Plane:
             a: image (c, h, w).
             b: image of the same shape.
             c: image of the same shape.
-            x_label: words for the x axis.
-            y_label: words for the y axis.
+            x_label: title of the x axis.
+            y_label: title of the y axis.
 
         Returns:
-            The plane; `to_plane` gives the anchors' coordinates.
+            The plane; `to_plane` returns the coordinates of the three images.
 
         Raises:
-            ImageError: if the images are not three points of one plane: two alike, or all on one line.
+            ImageError: if the images do not span a plane: two are equal, or all are on one line.
+
+        >>> a, b, c = torch.zeros(1, 1, 2), torch.tensor([[[3.0, 0.0]]]), torch.tensor([[[1.0, 2.0]]])
+        >>> Plane.through(a, b, c).to_plane(torch.stack([b, c])).tolist()
+        [[3.0, 0.0], [1.0, 2.0]]
         """
         origin, first, second = _alike(a, b, c)
         return cls.spanned(origin, first - origin, second - origin, x_label=x_label, y_label=y_label)
 
     @classmethod
     def spanned(cls, origin: Tensor, u: Tensor, v: Tensor, *, x_label: str = "", y_label: str = "") -> Plane:
-        """The plane at an image spanned by two directions; u is kept, v made orthogonal to it.
+        """The plane through an image spanned by two directions; u keeps its direction, v is made orthogonal to it.
 
-        Gram-Schmidt runs twice in float64, which leaves the axes orthogonal to rounding.
+        Gram-Schmidt runs twice in float64, so that the axes are orthogonal up to rounding.
 
         Args:
             origin: image (c, h, w).
             u: direction of the same shape, of any length.
             v: direction of the same shape, of any length.
-            x_label: words for the x axis.
-            y_label: words for the y axis.
+            x_label: title of the x axis.
+            y_label: title of the y axis.
 
         Returns:
             The plane.
@@ -91,13 +94,13 @@ class Plane:
         return cls(origin, first, second / second.norm(), x_label, y_label)
 
     def to_pixels(self, xy: Tensor | np.ndarray) -> Float[Tensor, "n c h w"]:
-        """The images that lie at plane coordinates.
+        """The images at plane coordinates.
 
         Args:
             xy: (n, 2) coordinates in ℓ2 pixel units.
 
         Returns:
-            float64 images; outside the pixel box they leave [0, 1].
+            float64 images, which outside the pixel box have values outside [0, 1].
         """
         points = torch.as_tensor(xy, dtype=torch.float64)
         return self.origin + torch.einsum("na,achw->nchw", points, torch.stack([self.u, self.v]))
@@ -113,11 +116,11 @@ class Plane:
         return off.flatten(1).square().sum(1).sqrt()
 
     def box_polygon(self) -> np.ndarray:
-        """The part of the plane where every pixel is in [0, 1]: one convex polygon, exact.
+        """The part of the plane where every pixel is in [0, 1], as an exact convex polygon.
 
-        Each pixel bounds the plane by two half-planes. Starting from a square that holds the whole box, the half-plane
-        that cuts off most is clipped away until none cuts off anything, which takes about as many steps as the polygon
-        has corners.
+        Each pixel bounds the plane by two half-planes. A square that contains the whole box is clipped by the
+        half-plane that cuts off most, until none cuts off anything, which takes about as many steps as the polygon has
+        corners.
 
         Returns:
             (m, 2) corners, counter-clockwise; (0, 2) where the plane misses the box.
@@ -131,7 +134,7 @@ class Plane:
         if (offsets[flat] < -1e-12).any():
             return np.empty((0, 2))
         normals, offsets = normals[~flat] / lengths[~flat, None], offsets[~flat] / lengths[~flat]
-        # the box lies within half its diagonal of its centre
+        # every point of the box is within half a diagonal of its centre
         reach = float((self.origin - 0.5).norm()) + 0.5 * math.sqrt(self.origin.numel()) + 1
         corners = reach * np.array([[-1.0, -1.0], [1.0, -1.0], [1.0, 1.0], [-1.0, 1.0]])
         while len(corners):
@@ -147,10 +150,10 @@ class Plane:
 
         Args:
             points: (n, 2) plane coordinates.
-            margin: side of the square over the points' larger spread.
+            margin: side of the square over the larger side of the points' bounding box.
 
         Returns:
-            Extent centred on the points' bounding box; of side 1 where all points coincide.
+            An extent centred on the bounding box; of side 1 where all points coincide.
         """
         low, high = points.min(0), points.max(0)
         half = 0.5 * margin * (float((high - low).max()) or 1 / margin)
@@ -159,7 +162,7 @@ class Plane:
 
 
 def _alike(*images: Tensor) -> list[Tensor]:
-    """Images as float64, if they are of one shape (c, h, w) and finite."""
+    """Images as float64, checked to be finite and of one shape (c, h, w)."""
     exact = [_float64(image) for image in images]
     if any(image.ndim != 3 or image.shape != exact[0].shape for image in exact):
         shapes = ", ".join(" x ".join(map(str, image.shape)) for image in exact)
@@ -186,7 +189,7 @@ def _clip(corners: np.ndarray, normal: np.ndarray, offset: float) -> np.ndarray:
 
 
 def float32_floor(input_shape: tuple[int, int, int]) -> float:
-    """The grid step below which slices in float32 are drawn by rounding: below it, compute in float64.
+    """The grid step below which rounding dominates slices in float32, so that float64 is needed.
 
     A step of h moves each of D pixels by about h / sqrt(D), while pixels in [0.5, 1) are multiples of 2^-24 in float32:
     the floor is c sqrt(D) 2^-24. c = 16 was measured on grids of 128 x 128 across a boundary. There the labels that

@@ -1,7 +1,7 @@
-"""Everywhere on a grid, coarse lattices first: what is there after a moment is a complete picture, only coarser.
+"""Progressive evaluation of a grid, coarse lattices first: there soon is a complete picture, only coarser.
 
-The lattices of every 16th, 8th, 4th, 2nd point along both sides hold each other. Their points are evaluated in this
-order, each once, in one sequence cut at whole batches: of m points in batches of b, ceil(m / b) b are put through.
+The lattices of every 16th, 8th, 4th, 2nd point along both sides are nested. Their points are evaluated in this order,
+each once, in one sequence cut at whole batches: m points in batches of b take ceil(m / b) b evaluations.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 _SPACINGS = (16, 8, 4, 2, 1)
-_MOST_BATCHES = 64  # in one piece: its values lie beside the table until they are entered
+_MOST_BATCHES = 64  # in one piece, whose values need memory next to the table until they are entered
 
 
 class Scan:
@@ -22,7 +22,7 @@ class Scan:
         evaluate: (m, 2) long indices (row, column) -> (m, f) values.
         side: points along one side of the grid.
         batch: points that are evaluated together; all calls but the last get a multiple of it.
-        device: where values are kept.
+        device: of the values.
     """
 
     def __init__(self, evaluate: Callable[[Tensor], Tensor], side: int, batch: int, device: torch.device) -> None:
@@ -34,10 +34,10 @@ class Scan:
         """Evaluate every point.
 
         Args:
-            on_level: called with the spacing at which the picture is now complete, finally 1.
+            on_level: called with the spacing at which the picture has become complete, finally 1.
         """
         order = self._order()
-        finest = 0  # how many lattices are complete
+        finest = 0  # number of complete lattices
         for start, stop in self._pieces():
             places = order[start:stop]
             values = self._evaluate(torch.stack([places // self._side, places % self._side], 1))
@@ -70,11 +70,10 @@ class Scan:
         return torch.maximum(level[:, None], level).flatten().argsort(stable=True)
 
     def _pieces(self) -> Iterator[tuple[int, int]]:
-        """Ranges of the order that end at whole batches, a lattice at a time and no longer than allowed."""
-        whole, start = self._side**2, 0
+        """Ranges of the order that end at whole batches, a lattice at a time and at most 64 batches long."""
+        start = 0
         for spacing in self.spacings:
-            end = min(whole, -(-(self.points(spacing) ** 2) // self._batch) * self._batch)
-            while start < end:
-                stop = min(end, start + _MOST_BATCHES * self._batch)
-                yield start, stop
-                start = stop
+            end = min(self._side**2, -(-(self.points(spacing) ** 2) // self._batch) * self._batch)
+            for begin in range(start, end, _MOST_BATCHES * self._batch):
+                yield begin, min(end, begin + _MOST_BATCHES * self._batch)
+            start = max(start, end)

@@ -1,15 +1,15 @@
-"""Where to look on a grid: a quadtree that refines cells until it has followed every boundary it found.
+"""Adaptive evaluation of a grid: a quadtree that refines cells until it has followed every boundary it found.
 
 A lattice of base cells is evaluated; a cell is refined to its midpoints while labels on it differ, down to one step of
-the grid. Two additions make that safe on curved boundaries:
+the grid. Two additions make this reliable on curved boundaries:
 
 - tracking: a cell is (re)opened when *any* point evaluated on its closed area disagrees, also a midpoint that belongs
-  to a finer neighbour; so a boundary that has been found is followed into cells whose corners agree;
+  to a finer neighbour; so a boundary that was found is followed into cells whose corners agree;
 - the kappa guard, from corner logits alone: with k the common label and D_j = z_k - z_j at the four corners, a cell is
-  refined where min D_j < kappa (max D_j - min D_j) for some j; a bilinear field needs none.
+  refined where min D_j < kappa (max D_j - min D_j) for some j; a bilinear field needs no guard.
 
-What it can miss: a region that touches no lattice point, so thinner than one base cell, and leaves no trace in the
-logits at the corners around it.
+It can miss a region that contains no lattice point, and so is thinner than one base cell, if the guard does not detect
+it from the logits at the corners around it.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from torch import Tensor
 
 from core.runtime.progress import OnProgress
 
-_UNKNOWN_LOW, _UNKNOWN_HIGH = 32767, -1  # what an unevaluated point adds to the smallest and largest label of a cell
+_UNKNOWN_LOW, _UNKNOWN_HIGH = 32767, -1  # of unevaluated points, neutral for the smallest and largest label of a cell
 _GUARD_VALUES = 1 << 24  # logits gathered at once by the guard: 64 MiB in float32
 
 
@@ -30,11 +30,11 @@ class Quadtree:
 
     Args:
         evaluate: (m, 2) long indices (row, column) -> (m, f) values, whose first `num_classes` columns are logits.
-        side: points along one side of the grid that is wanted.
+        side: points along one side of the wanted grid.
         base: steps along one side of a base cell, a power of two.
         kappa: the guard; 0 for none.
         num_classes: number of logits.
-        device: where masks and values are kept.
+        device: of masks and values.
     """
 
     def __init__(
@@ -48,47 +48,43 @@ class Quadtree:
     ) -> None:
         self._evaluate, self._kappa, self._num_classes, self._device = evaluate, kappa, num_classes, device
         self.base, self.side = base, side
-        self.padded = -(-(side - 1) // base) * base + 1  # the lattice is whole cells: its last ones may stick out
+        self.padded = -(-(side - 1) // base) * base + 1  # the lattice has whole cells, which may extend beyond the grid
         shape = (self.padded, self.padded)
         self._low = torch.full(shape, _UNKNOWN_LOW, dtype=torch.int16, device=device)
         self._high = torch.full(shape, _UNKNOWN_HIGH, dtype=torch.int16, device=device)
         self._slot = torch.full(shape, -1, dtype=torch.int32, device=device)
         self._values: Tensor | None = None
         self.count = 0
-        sizes = [base >> level for level in range(base.bit_length())]
-        cells = {size: (self.padded - 1) // size for size in sizes}
-        self._exists = {size: self._mask(cells[size]) for size in sizes}
-        self._refined = {size: self._mask(cells[size]) for size in sizes}
-        self._guarded = {size: self._mask(cells[size]) for size in sizes}
+        self._sizes = [base >> level for level in range(base.bit_length())]
+        self._exists, self._refined, self._guarded = (self._masks() for _ in range(3))
         self._exists[base].fill_(True)
 
-    def _mask(self, side: int) -> Tensor:
-        return torch.zeros((side, side), dtype=torch.bool, device=self._device)
+    def _masks(self) -> dict[int, Tensor]:
+        """A mask of the cells of each size."""
+        sides = {size: (self.padded - 1) // size for size in self._sizes}
+        return {s: torch.zeros((side, side), dtype=torch.bool, device=self._device) for s, side in sides.items()}
 
     def run(self, on_level: Callable[[int], None]) -> None:
         """Evaluate the base lattice, then refine level by level.
 
         Args:
-            on_level: called with the spacing at which the picture is now complete: base, base / 2, ..., 1.
+            on_level: called with the spacing at which the picture has become complete: base, base / 2, ..., 1.
         """
         lattice = torch.arange(0, self.padded, self.base, device=self._device)
         self._add(torch.cartesian_prod(lattice, lattice))
         on_level(self.base)
-        size = self.base
-        while size > 1:
+        for size in self._sizes[:-1]:
             while self._refine_down_to(size):
                 pass
-            size //= 2
-            on_level(size)
+            on_level(size // 2)
 
     def _refine_down_to(self, smallest: int) -> bool:
-        """Refine every cell of at least this size that wants it; returns whether there was one."""
-        grain = smallest // 2  # midpoints of the smallest cells lie on this lattice
-        ranges = self._label_ranges(smallest)
+        """Refine every cell of at least this size that needs it; returns whether there was one."""
+        grain = smallest // 2  # spacing of the lattice of midpoints of the smallest cells
         needed = torch.zeros_like(self._slot[::grain, ::grain], dtype=torch.bool)
         found = torch.zeros((), dtype=torch.bool, device=self._device)
-        size = self.base
-        while size >= smallest:
+        ranges = self._label_ranges(smallest)
+        for size in sorted(ranges, reverse=True):
             low, high = ranges[size]
             waiting = self._exists[size] & ~self._refined[size]
             wanted = waiting & (low < high)
@@ -99,7 +95,6 @@ class Quadtree:
             stride = (size // 2) // grain
             _mark_midpoints(needed[::stride, ::stride], wanted)
             found |= wanted.any()
-            size //= 2
         needed &= self._slot[::grain, ::grain] < 0
         points = needed.nonzero() * grain
         if len(points):
@@ -132,9 +127,7 @@ class Quadtree:
         low = _pool(self._low[::grain, ::grain], torch.minimum)
         high = _pool(self._high[::grain, ::grain], torch.maximum)
         ranges = {smallest: (low, high)}
-        size = smallest
-        while size < self.base:
-            size *= 2
+        for size in reversed(self._sizes[: self._sizes.index(smallest)]):
             low = torch.minimum(
                 torch.minimum(low[::2, ::2], low[1::2, ::2]), torch.minimum(low[::2, 1::2], low[1::2, 1::2])
             )
@@ -145,7 +138,7 @@ class Quadtree:
         return ranges
 
     def _guard(self, size: int, cells: Tensor) -> Tensor:
-        """Which of these cells the kappa guard refines; each cell is asked once, when its corners are known."""
+        """Which of these cells the kappa guard refines; each cell is tested once, when its corners are known."""
         slots = self._slot[::size, ::size]
         corners = torch.stack([slots[:-1, :-1], slots[:-1, 1:], slots[1:, :-1], slots[1:, 1:]], -1)
         cells = cells & (corners >= 0).all(-1)
@@ -168,13 +161,13 @@ class Quadtree:
     # -- the picture ----------------------------------------------------------------------------------------------
 
     def picture(self, spacing: int, columns: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """The picture on the lattice of one spacing; complete once `on_level` has named it.
+        """The picture on the lattice of a spacing; complete once `on_level` was called with it.
 
-        Labels of points that were not evaluated are those of their cell, values are bilinear in it.
+        Points that were not evaluated have the label of their cell, and values that are bilinear in it.
 
         Args:
             spacing: steps between the lattice points.
-            columns: which columns of the values to give.
+            columns: the columns of the values to return.
 
         Returns:
             label (s, s) with -1 where logits are not finite, values (s, s, len(columns)), evaluated (s, s).
@@ -185,11 +178,9 @@ class Quadtree:
         if self._values is None:
             raise ValueError("expected a run before its picture, got none")
         table = self._values[: self.count, columns]
-        size = self.base
-        slots = self._slot[::size, ::size].long()
-        label, values = self._low[::size, ::size], table[slots]
-        while size > spacing:
-            size //= 2
+        slots = self._slot[:: self.base, :: self.base]
+        label, values = self._low[:: self.base, :: self.base], table[slots.long()]
+        for size in self._sizes[1 : self._sizes.index(spacing) + 1]:
             slots = self._slot[::size, ::size]
             known = slots >= 0
             where = known.nonzero(as_tuple=True)
@@ -202,8 +193,8 @@ class Quadtree:
         return label[:crop, :crop], values[:crop, :crop], evaluated[:crop, :crop]
 
     def classes(self) -> Tensor:
-        """The class indices seen so far on the grid that is wanted, sorted."""
-        inside = slice(self.side), slice(self.side)  # the last cells may stick out
+        """The class indices seen so far on the wanted grid, sorted."""
+        inside = slice(self.side), slice(self.side)  # the last cells may extend beyond it
         seen: Tensor = self._low[inside][self._slot[inside] >= 0].unique().long()
         return seen[seen < self._num_classes]
 
@@ -226,12 +217,12 @@ def _mark_midpoints(points: Tensor, cells: Tensor) -> None:
 
 
 def _spread(label: Tensor) -> Tensor:
-    """Labels on the lattice of half the spacing: new points take their left or lower neighbour's."""
+    """Labels on the lattice of half the spacing: new points take the label of their left or lower neighbour."""
     return label.repeat_interleave(2, 0).repeat_interleave(2, 1)[:-1, :-1]
 
 
 def _between(values: Tensor) -> Tensor:
-    """Values on the lattice of half the spacing: new points take their neighbours' mean."""
+    """Values on the lattice of half the spacing: new points take the mean of their neighbours."""
     side = 2 * len(values) - 1
     finer = values.new_empty((side, side, values.shape[2]))
     finer[::2, ::2] = values
@@ -241,9 +232,9 @@ def _between(values: Tensor) -> Tensor:
 
 
 class LevelProgress:
-    """The fraction done of a tree whose number of points is not known beforehand.
+    """The fraction done of a tree whose number of points is not known in advance.
 
-    Each level has about twice the points of the one before: level i of n ends at 2^i / 2^n.
+    Each level has about twice as many points as the one before: level i of n ends at 2^i / 2^n.
     """
 
     def __init__(self, levels: int, on_progress: OnProgress) -> None:
@@ -251,7 +242,7 @@ class LevelProgress:
         self.level = 0
 
     def done(self, fraction: float) -> float:
-        """The fraction done when this fraction of the current round is; never falls."""
+        """The fraction done of the tree at this fraction of the current round; it never decreases."""
         start = 2.0**self.level
         self._so_far = max(self._so_far, (start * (1 + fraction) - 1) / (2.0 ** (self._levels + 1)))
         return self._so_far

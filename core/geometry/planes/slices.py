@@ -1,12 +1,12 @@
-"""What a classifier says everywhere on a plane: label, logits, confidence, entropy on a square grid.
+"""Slices: label, logits, confidence and entropy of a classifier on a square grid of a plane.
 
 On a plane x(a, b) = origin + a u + b v with orthonormal u, v, class k wins where its signed margin
-s_k = z_k - max_{j != k} z_j is positive; the zero set of s_k is the boundary of its region and is what contours follow.
-The plain margin top1 - top2 >= 0 has a kink there and is never contoured.
+s_k = z_k - max_{j != k} z_j is positive; the zero set of s_k is the boundary of its region, which contours follow.
+The plain margin top1 - top2 >= 0 has a kink there and is never contoured at 0.
 
 `full` evaluates every point. `adaptive` and `careful` evaluate a lattice and refine it towards the boundaries they find
-(`core.geometry.planes.quadtree`): elsewhere labels are filled by cell, logits and log-odds are bilinear, and
-`evaluated` says where.
+(`core.geometry.planes.quadtree`): elsewhere labels are filled by cell, and logits and log-odds are bilinear;
+`evaluated` marks the points that were evaluated.
 
 Reference: planes through three images follow Somepalli et al., Can Neural Nets Learn the Same Model Twice?, CVPR 2022
 (arXiv 2203.08124), here with axes that are orthonormal in pixels.
@@ -30,7 +30,7 @@ from core.geometry.planes.planes import Extent, Plane, float32_floor
 from core.geometry.planes.progressive import Scan
 from core.geometry.planes.quadtree import LevelProgress, Quadtree
 from core.models.classifier import Classifier
-from core.result import Context, Number, Result, quantity
+from core.result import ClassifierResult, Context, Number, quantity
 from core.runtime.cost import counted, spent
 from core.runtime.progress import OnProgress, silent
 
@@ -43,12 +43,12 @@ _SCALARS: tuple[Scalar, ...] = get_args(Scalar)
 _BASE_CELLS = {"adaptive": 16, "careful": 8}  # grid steps along a base cell
 _KAPPA = {"adaptive": 0.1, "careful": 1.0}
 _SCALAR_VALUES = 1 << 22  # logits that scalars are computed of at once: 16 MiB in float32
-_MOST_VALUES = 1 << 28  # logits kept while slicing: 1 GiB in float32; past it they are computed in a second pass
+_MOST_VALUES = 1 << 28  # logits kept while slicing: 1 GiB in float32; more are computed in a second pass
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Slice(Result):
-    """Labels and scalars on a square grid of a plane; row index = y, so row 0 is the lowest."""
+class Slice(ClassifierResult):
+    """Labels and scalars on a square grid of a plane; the row index is that of y, so row 0 is the lowest."""
 
     x: np.ndarray = quantity("ℓ2 pixel", "x")
     y: np.ndarray = quantity("ℓ2 pixel", "y")
@@ -58,21 +58,19 @@ class Slice(Result):
     margin: np.ndarray = quantity("logit", "y x")  # top1 - top2
     classes: np.ndarray = quantity("", "class")  # seen on this slice, ascending
     logits: np.ndarray = quantity("logit", "y x class")  # of the classes seen
-    evaluated: np.ndarray = quantity("", "y x")  # where the classifier was asked
+    evaluated: np.ndarray = quantity("", "y x")  # where the classifier was evaluated
     outline: np.ndarray = quantity("ℓ2 pixel", "corner xy")  # of the part with all pixels in [0, 1]
     origin: np.ndarray = quantity("pixel", "c h w")
     u: np.ndarray = quantity("pixel", "c h w")
     v: np.ndarray = quantity("pixel", "c h w")
     x_label: str = quantity("")
     y_label: str = quantity("")
-    num_classes: int = quantity("")
     method: str = quantity("")
     precision: str = quantity("", default="float32")  # of the arithmetic; float64 below the floor of float32
-    fingerprint: str = quantity("", default="")
     home: tuple[float, float, float, float] | None = quantity("ℓ2 pixel", default=None)  # the plane's default extent
     targets: tuple[int, ...] = quantity("", default=())  # rows of the images that the spanning directions lead to
     paths: np.ndarray | None = quantity("ℓ2 pixel", "path point xyoff", default=None)  # x, y, off; NaN behind ends
-    path_names: tuple[str, ...] = quantity("", default=())  # corruptions, or directions that are walks
+    path_names: tuple[str, ...] = quantity("", default=())  # corruptions, or directions given by walks
     angle: float | None = quantity(
         "°", words="angle between the spanning directions", default=None
     )  # between the spanning directions, before orthogonalisation
@@ -103,7 +101,7 @@ class Slice(Result):
             (r, r) logit differences.
 
         Raises:
-            ValueError: if class k is nowhere on this slice.
+            ValueError: if class k does not occur on this slice.
         """
         where = np.flatnonzero(self.classes == k)
         if not len(where):
@@ -111,7 +109,7 @@ class Slice(Result):
         return self._signed_margin(int(where[0]), (slice(None), slice(None)))
 
     def _signed_margin(self, position: int, window: tuple[slice, slice]) -> np.ndarray:
-        """The signed margin of the class at this position of `classes` in a window of the grid."""
+        """The signed margin of the class at this index of `classes` in a window of the grid."""
         logits, label = self.logits[window], self.label[window]
         top = np.full(label.shape, np.nan, logits.dtype)
         for place, k in enumerate(self.classes):
@@ -125,19 +123,18 @@ class Slice(Result):
         Returns:
             For each class seen, its lines (points, 2) in plane coordinates; a border between two classes is in both.
         """
-        lines = {}
-        for position, k in enumerate(self.classes):
-            window = _around(self.label == k)
-            field = self._signed_margin(position, window)
-            lines[int(k)] = self._polylines(field, 0.0, window)
-        return lines
+        windows = [_around(self.label == k) for k in self.classes]
+        return {
+            int(k): self._polylines(self._signed_margin(index, window), 0.0, window)
+            for index, (k, window) in enumerate(zip(self.classes, windows, strict=True))
+        }
 
     def contours(self, field: Scalar | np.ndarray, levels: Sequence[float]) -> dict[float, tuple[np.ndarray, ...]]:
         """Lines of equal confidence, entropy, margin, or of another field on the grid.
 
         Args:
             field: "confidence", "entropy" (nats), "margin" (logits), or (r, r) values that are 0 on the boundary.
-            levels: values to follow; only above 0 where the field is 0 on the boundary and has a kink there.
+            levels: values of the lines; only above 0 for fields that are 0 on the boundary and have a kink there.
 
         Returns:
             For each level its lines (points, 2) in plane coordinates.
@@ -166,7 +163,7 @@ class Slice(Result):
         return dict(sorted(counts.items(), key=lambda item: -item[1]))
 
     def key_numbers(self, context: Context) -> Iterator[Number]:
-        """Shares of the classes, and the scale of the picture."""
+        """Shares of the classes, and the size of the square and of a grid step."""
         for k, share in self.shares().items():
             yield Number(name=f"share of {context.class_names[k]}", value=share)
         x_min, x_max, _, _ = self.extent
@@ -175,7 +172,7 @@ class Slice(Result):
 
 
 def _around(mask: np.ndarray) -> tuple[slice, slice]:
-    """The smallest window of the grid that holds a mask and one point around it."""
+    """The smallest window of the grid that contains a mask and one point around it."""
     rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
     return slice(max(rows[0] - 1, 0), rows[-1] + 2), slice(max(columns[0] - 1, 0), columns[-1] + 2)
 
@@ -197,13 +194,13 @@ def slice_plane(
         plane: the plane, of the classifier's input shape.
         extent: (x_min, x_max, y_min, y_max) in plane coordinates (ℓ2 pixel units), square; both ends are sampled.
         resolution: points along each side, at least 2.
-        method: "full" asks the classifier at every point. "adaptive" (base cells of 16 steps, kappa 0.1) can miss
-            isolated regions thinner than 16 steps, "careful" (8 steps, kappa 1) those thinner than 8. Where float32
-            does not resolve a grid step (`planes.float32_floor`), the classifier runs in float64.
+        method: "full" evaluates every point. "adaptive" (base cells of 16 steps, kappa 0.1) can miss isolated regions
+            thinner than 16 steps, "careful" (8 steps, kappa 1) those thinner than 8. Where float32 does not resolve a
+            grid step (`planes.float32_floor`), the classifier runs in float64.
         on_progress: called with the fraction done and, between levels, a coarser `Slice`.
 
     Returns:
-        The slice; `forwards` counts rows put through the classifier, padding of the last batch included.
+        The slice; `forwards` counts forward passes in images, padding of the last batch included.
 
     Raises:
         ValueError: if the extent is not a finite square, the resolution or method is not one of those above.
@@ -218,7 +215,7 @@ def slice_plane(
 
 
 def _fine_enough(classifier: Classifier, step: float) -> Classifier:
-    """The classifier, in float64 where float32 does not resolve this step; MPS has no float64."""
+    """The classifier, in float64 where float32 does not resolve this step and the device has float64."""
     coarse = classifier.dtype in (torch.float32, torch.float16, torch.bfloat16)
     if coarse and step < float32_floor(classifier.input_shape) and classifier.device.type != "mps":
         return classifier.to(dtype=torch.float64)
@@ -240,7 +237,7 @@ class _Grid:
         self.classifier = classifier = _fine_enough(classifier, self.step)
         self.fingerprint = classifier.fingerprint
         self.outline = plane.box_polygon()
-        # points are measured from the middle of the extent, so that a deep zoom far from the origin keeps its digits
+        # coordinates are relative to the middle of the extent, so that deep zooms far from the origin keep their digits
         middle = np.array([[(x_min + x_max) / 2, (y_min + y_max) / 2]])
         self.logits = classifier.along(plane.to_pixels(middle)[0], torch.stack([plane.u, plane.v]))
 
@@ -252,7 +249,7 @@ class _Grid:
     def slice_of(
         self, label: Tensor, values: Tensor, evaluated: Tensor, classes: Tensor, spacing: int, method: str
     ) -> Slice:
-        """A `Slice` out of finished fields; values hold the logits of the classes seen and the scalars of `fields`.
+        """A `Slice` from its fields; `values` are the logits of the classes seen and the scalars of `_with_scalars`.
 
         With o = m - S the log-odds of the winner, confidence is p = 1 / (1 + exp(-o)) and entropy h(p) + (1 - p) H.
         """
@@ -286,10 +283,10 @@ class _Grid:
 
 
 def _with_scalars(logits: Tensor, keep: Tensor | None = None) -> Tensor:
-    """Logits (n, all, or the classes kept) with three scalars behind them.
+    """Logits (n, all, or the classes kept), followed by three scalars.
 
-    The scalars are smooth wherever the label is constant, so that they may be interpolated: the margin m, and of
-    the other classes, relative to the runner-up, the log of their summed weights S and the entropy H among them.
+    The scalars are smooth wherever the label is constant, so that they may be interpolated: the margin m, the log S of
+    the sum of the other classes' weights, relative to the runner-up, and the entropy H among these.
     """
     top, which = logits.topk(2, 1)
     behind = logits - top[:, 1:]
@@ -302,7 +299,7 @@ def _with_scalars(logits: Tensor, keep: Tensor | None = None) -> Tensor:
 
 
 def _full(classifier: Classifier, grid: _Grid, method: str, on_progress: OnProgress) -> Slice:
-    """Every point of the grid; a picture of each coarser lattice.
+    """Evaluate every point of the grid; report a picture of each coarser lattice.
 
     Where the logits of all classes do not fit, a first pass finds the classes that win, a second one their logits.
     """
@@ -318,12 +315,11 @@ def _full(classifier: Classifier, grid: _Grid, method: str, on_progress: OnProgr
         return values
 
     def picture(label: Tensor, values: Tensor, classes: Tensor, spacing: int) -> Slice:
-        """A slice out of labels and values, which hold the logits of these classes and the scalars behind them."""
+        """A slice from labels and values, which are the logits of these classes, followed by the scalars."""
         seen = label[label >= 0].unique()
         scalars = torch.arange(len(classes), len(classes) + 3, device=classifier.device)
         values = values[..., torch.cat([torch.searchsorted(classes, seen), scalars])]
-        asked = torch.ones(label.shape, dtype=torch.bool)
-        return grid.slice_of(label, values, asked, seen, spacing, method)
+        return grid.slice_of(label, values, torch.ones(label.shape, dtype=torch.bool), seen, spacing, method)
 
     def from_all(values: Tensor, spacing: int) -> Slice:
         return picture(_labels(values[..., :count]), values, torch.arange(count, device=classifier.device), spacing)
@@ -374,13 +370,13 @@ def _labels(logits: Tensor) -> Tensor:
 
 
 def _adaptive(classifier: Classifier, grid: _Grid, method: str, on_progress: OnProgress) -> Slice:
-    """The points a quadtree asks for; a picture at every level."""
+    """Evaluate the points that a quadtree needs; report a picture at every level."""
     batches = classifier.batches()
     base = _BASE_CELLS[method]
     progress = LevelProgress(base.bit_length(), on_progress)
 
     def evaluate(points: Tensor) -> Tensor:
-        """Logits batch by batch, then the scalars of many batches at once: they are cheap, but not to call."""
+        """Logits batch by batch, then the scalars of many batches at once, since each call has a cost."""
         logits = batches(grid.at, points, progress.within_level)
         return torch.cat([_with_scalars(part) for part in logits.split(max(1, _SCALAR_VALUES // logits.shape[1]))])
 

@@ -1,4 +1,4 @@
-"""Directions along which the boundary bends for many images at once.
+"""Directions along which the boundary is curved near many images at once.
 
 Averaged over the boundary points z of N images, the normalised shape operators give
 
@@ -24,12 +24,12 @@ from typing import Literal
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 
 from core.errors import ImageError
 from core.geometry.boundary.deepfool import BoundaryPoints, boundary_points
-from core.geometry.hessian.lanczos import Side, extreme_eigenvalues, random_tangents
+from core.geometry.hessian.lanczos import Side, WholeSpaceMap, extreme_eigenvalues, random_tangents
 from core.geometry.hessian.second_derivatives import operators_at, require_smooth
 from core.geometry.hessian.shape_operator import ShapeOperator
 from core.models.classifier import Classifier
@@ -39,23 +39,28 @@ from core.runtime.progress import OnProgress, silent
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class SharedDirections(Result):
-    """Eigenvectors of the mean shape operator of the boundary points of n images."""
+class MeanDirections:
+    """Fields of results about eigenvectors of the mean shape operator."""
 
     directions: np.ndarray = quantity("", "m c h w")  # orthonormal
-    curvatures: np.ndarray = quantity("1/ℓ2 pixel", "m")  # of the mean operator, descending
-    residual: np.ndarray = quantity("1/ℓ2 pixel", "m")
+    curvatures: np.ndarray = quantity("1/ℓ2 pixel", "m")  # of the mean shape operator, descending
     converged: bool = quantity("")
     asymmetry_ratio: float = quantity("", formerly="skew")  # antisymmetric over symmetric part
-    used: np.ndarray = quantity("", "n")  # images with a boundary point
     scale: float = quantity("ℓ2 pixel")  # h of differences, NaN where second derivatives are exact
     products: int = quantity("")
     fingerprint: str = quantity("", default="")
 
     def order(self) -> np.ndarray:
-        """(m,) the directions' places by magnitude of their curvature, largest first."""
-        places: np.ndarray = np.argsort(-np.abs(self.curvatures), kind="stable")
-        return places
+        """(m,) the indices of the directions by magnitude of their curvature, largest first."""
+        return np.asarray(np.argsort(-np.abs(self.curvatures), kind="stable"))
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class SharedDirections(MeanDirections, Result):
+    """Eigenvectors of the mean shape operator of the boundary points of n images."""
+
+    residual: np.ndarray = quantity("1/ℓ2 pixel", "m")
+    used: np.ndarray = quantity("", "n")  # images with a boundary point
 
 
 @counted
@@ -72,13 +77,13 @@ def shared_directions(
     seed: int = 0,
     on_progress: OnProgress = silent,
 ) -> SharedDirections:
-    """Find the directions along which the boundary bends most, averaged over images.
+    """Find the directions along which the boundary is most curved, averaged over images.
 
     Args:
         classifier: the classifier.
-        images: finite pixel values, nominally in [0, 1]; those it was trained on, so that others can test the result.
+        images: finite pixel values, nominally in [0, 1]; leave some out, so that these can test the result.
         count: how many directions.
-        points: boundary points of these images, when they are known already.
+        points: boundary points of these images, if they are known.
         side: the curvatures of largest magnitude, or half of them from each end.
         method: as in `core.geometry.curvature.profile.curvature_profile`.
         scale: of differences, in ℓ2 pixel.
@@ -91,7 +96,7 @@ def shared_directions(
 
     Raises:
         ValueError: if there is no image with a boundary point, no direction is asked for, or exact curvatures are asked
-            for of a network of kinks.
+            for of a network with kinks.
         ImageError: if a value is not finite or the shape is not the classifier's.
     """
     if count < 1:
@@ -100,8 +105,8 @@ def shared_directions(
     found = points if points is not None else boundary_points(classifier, images)
     if not found.found.any():
         raise ValueError("expected at least one image with a boundary point, got none; allow more steps")
-    operators, step = operators_at(classifier, found, method, scale)
-    mean = MeanOperator(operators)
+    operators, used_scale = operators_at(classifier, found, method, scale)
+    mean = MeanOperator([operator for _, operator in operators])
     ends = extreme_eigenvalues(
         mean, count, side=side, tolerance=tolerance, seed=seed, tick=lambda part: on_progress(min(1.0, part))
     )
@@ -112,14 +117,14 @@ def shared_directions(
         converged=bool(ends.converged[0]),
         asymmetry_ratio=float(ends.asymmetry_ratio[0]),
         used=found.found,
-        scale=step if step is not None else float("nan"),
+        scale=used_scale,
         fingerprint=classifier.fingerprint,
         **spent(products=True),
     )
 
 
-class MeanOperator:
-    """The mean of shape operators, as one map of all of image space: their tangent spaces differ."""
+class MeanOperator(WholeSpaceMap):
+    """The mean of shape operators, as one map of all of image space, since their tangent spaces differ."""
 
     def __init__(self, operators: list[ShapeOperator]) -> None:
         self._operators = operators
@@ -131,36 +136,14 @@ class MeanOperator:
         return 1, self._operators[0].shape[1]
 
     @property
-    def tangent_dim(self) -> int:
-        """The dimension of image space."""
-        return self.shape[1]
-
-    @property
     def device(self) -> torch.device:
-        """Where it runs."""
+        """The device of its vectors."""
         return self._operators[0].device
 
     @property
     def dtype(self) -> torch.dtype:
-        """Of sums over many points."""
+        """The precision of sums over many points."""
         return torch.float64
-
-    def select(self, rows: Int[Tensor, " m"]) -> MeanOperator:
-        """The same: there is one map."""
-        return self if len(rows) else MeanOperator(self._operators)
-
-    @property
-    def normal_basis(self) -> Float[Tensor, "1 0 d"]:
-        """None."""
-        return torch.empty((1, 0, self.shape[1]), dtype=self.dtype, device=self.device)
-
-    def tangential(self, vectors: Float[Tensor, "1 b d"]) -> Float[Tensor, "1 b d"]:
-        """The vectors."""
-        return vectors
-
-    def apply_unprojected(self, vectors: Float[Tensor, "1 b d"]) -> Float[Tensor, "1 b d"]:
-        """As called."""
-        return self(vectors)
 
     def __call__(self, vectors: Float[Tensor, "1 b d"]) -> Float[Tensor, "1 b d"]:
         """(1, b, d): the mean of S_z v over all points."""
@@ -175,7 +158,7 @@ class MeanOperator:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class CurvatureTransfer(Result):
-    """How much more the boundary bends along given directions than along random ones; NaN without a boundary point."""
+    """Curvature of the boundary along given directions relative to random ones; NaN without a boundary point."""
 
     ratio: np.ndarray = quantity("", "n m")  # r_m(z)
     along: np.ndarray = quantity("1/ℓ2 pixel", "n m")  # v_m^T S_z v_m
@@ -201,19 +184,19 @@ def curvature_transfer(
 
     Args:
         classifier: the classifier.
-        images: others than those the directions come from, or noise (`noise_images`).
+        images: not those that the directions come from, or noise (`noise_images`).
         directions: v_m, of any length.
-        points: boundary points of these images, when they are known already.
+        points: boundary points of these images, if they are known.
         probes: random directions u.
         method: as in `core.geometry.curvature.profile.curvature_profile`.
         scale: of differences, in ℓ2 pixel.
         seed: of the random directions.
 
     Returns:
-        The ratios; of a sphere 1 along every tangent direction.
+        The ratios; for a sphere they are 1 along every tangent direction.
 
     Raises:
-        ValueError: if no probe is allowed, or exact curvatures are asked for of a network of kinks.
+        ValueError: if no probe is allowed, or exact curvatures are asked for of a network with kinks.
         ImageError: if a value is not finite or a shape is not the classifier's.
     """
     if probes < 1:
@@ -223,30 +206,27 @@ def curvature_transfer(
     found = points if points is not None else boundary_points(classifier, images)
     along = np.full((len(found.points), len(vectors)), np.nan)
     typical = np.full(len(found.points), np.nan)
-    operators, step = operators_at(classifier, found, method, scale)
+    operators, used_scale = operators_at(classifier, found, method, scale)
     unit = vectors / vectors.norm(dim=1, keepdim=True)
-    done, rows = 0, found.found.nonzero()[0]
-    for operator in operators:
-        place = rows[done : done + operator.shape[0]]
-        own = unit.expand(operator.shape[0], -1, -1)
-        along[place] = (own * operator(own)).sum(2).cpu().numpy()
+    for rows, operator in operators:
+        own = unit.expand(len(rows), -1, -1)
+        along[rows] = (own * operator(own)).sum(2).cpu().numpy()
         random = random_tangents(operator, probes, torch.Generator().manual_seed(seed))
-        typical[place] = (random * operator(random)).sum(2).abs().mean(1).cpu().numpy()
-        done += operator.shape[0]
+        typical[rows] = (random * operator(random)).sum(2).abs().mean(1).cpu().numpy()
     with np.errstate(divide="ignore", invalid="ignore"):
         ratio = np.abs(along) / typical[:, None]
     return CurvatureTransfer(
         ratio=ratio,
         along=along,
         typical=typical,
-        scale=step if step is not None else float("nan"),
+        scale=used_scale,
         fingerprint=classifier.fingerprint,
         **spent(products=True),
     )
 
 
 def noise_images(classifier: Classifier, count: int, seed: int = 0) -> Float[Tensor, "n c h w"]:
-    """Images of independent uniform pixels in [0, 1]: far from every picture."""
+    """Images of independent uniform pixels in [0, 1], unlike every picture."""
     generator = torch.Generator().manual_seed(seed)
     drawn = torch.rand((count, *classifier.input_shape), generator=generator)
     return drawn.to(classifier.device, classifier.dtype)
@@ -269,14 +249,18 @@ def subspace_overlap(first: Float[Tensor, "m c h w"], second: Float[Tensor, "k c
     """Compare the spans of two sets of linearly independent directions.
 
     Args:
-        first: directions, of one model say.
-        second: directions of images of the same size, of another.
+        first: directions, such as those of one model.
+        second: directions of the same shape, such as those of another model.
 
     Returns:
-        Angles 0 for equal spans, 90° for orthogonal ones.
+        Angles, 0 for equal spans and 90° for orthogonal ones.
 
     Raises:
-        ImageError: if a set is empty or the sizes of images differ.
+        ImageError: if a set is empty or the shapes differ.
+
+    >>> axes = torch.eye(4).view(4, 1, 2, 2)
+    >>> subspace_overlap(axes[:2], axes[1:3]).angles.round().tolist()
+    [0.0, 90.0]
     """
     if first.shape[1:] != second.shape[1:] or not len(first) or not len(second):
         raise ImageError(f"expected directions of one shape, got {tuple(first.shape)} and {tuple(second.shape)}")

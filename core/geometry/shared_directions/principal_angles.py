@@ -1,9 +1,9 @@
-"""How alike the curved subspaces of models are, by principal angles.
+"""How similar the curved subspaces of models are, by principal angles.
 
 Each model has its own shared directions, found on the same images. The share of one subspace in another is the mean of
-the squared cosines of their principal angles. Two controls stand beside: the same model's directions from other images,
-which say how far a sample determines them, and the other's directions after a random all-pass filter
-(`core.geometry.shared_directions.sharing`), which say what equal frequencies alone would give.
+the squared cosines of their principal angles. There are two controls: the same model's directions from other images,
+which show how far a sample determines them, and the other model's directions after a random all-pass filter
+(`core.geometry.shared_directions.sharing`), which show the share that equal frequencies alone would give.
 
 References: Moosavi-Dezfooli et al., Robustness of classifiers to universal perturbations: a geometric perspective, ICLR
 2018 (arXiv 1705.09554); Björck and Golub, Numerical methods for computing angles between linear subspaces, Math. Comp.
@@ -20,7 +20,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from core.geometry.shared_directions.mean_shape_operator import SharedDirections, shared_directions, subspace_overlap
+from core.geometry.shared_directions.mean_shape_operator import shared_directions, subspace_overlap
 from core.geometry.shared_directions.sharing import TOLERANCE, scrambled
 from core.models.classifier import Classifier
 from core.result import Context, Number, Result, quantity
@@ -30,7 +30,7 @@ from core.runtime.progress import OnProgress, silent
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class DirectionOverlap(Result):
-    """How much of one model's curved subspace lies in another's; on the diagonal: in its own of other images."""
+    """The share of one model's curved subspace in another's; on the diagonal: in its own from other images."""
 
     share: np.ndarray = quantity("", "source target")  # mean of the squared cosines of the principal angles
     scrambled: np.ndarray = quantity("", "source target")  # the same after a random all-pass filter on the target
@@ -41,7 +41,7 @@ class DirectionOverlap(Result):
     products: int = quantity("")
 
     def key_numbers(self, context: Context) -> Iterator[Number]:
-        """How far the subspaces of two models agree."""
+        """The overlap of the subspaces of every two models."""
         for at in np.ndindex(self.share.shape):
             if at[0] != at[1]:
                 pair = f"{self.models[at[0]]} and {self.models[at[1]]}"
@@ -65,11 +65,11 @@ def direction_overlap(
 
     Args:
         classifiers: models of images of one size.
-        images: those that the directions of every model come from.
-        unseen: others, from which each model's directions are found again: how alike subspaces of one model are.
+        images: the images that the directions of every model come from.
+        unseen: other images, from which each model's directions are found again, as a control.
         directions: dimension of each subspace.
-        scale: of differences for networks of kinks, in ℓ2 pixel.
-        seed: of whatever is random.
+        scale: of differences for networks with kinks, in ℓ2 pixel.
+        seed: of all random numbers.
         on_progress: called with the fraction done.
 
     Returns:
@@ -81,22 +81,19 @@ def direction_overlap(
     """
     if not classifiers or not len(images) or not len(unseen):
         raise ValueError("expected models, images and other images, got none of one of them; take more images")
-    sets: list[tuple[SharedDirections, SharedDirections]] = []
-    for place, classifier in enumerate(classifiers):
-        first, again = (
+    sets: list[list[Tensor]] = []
+    for done, classifier in enumerate(classifiers, 1):
+        found = [
             shared_directions(classifier, each, directions, scale=scale, tolerance=TOLERANCE, seed=seed)
             for each in (images, unseen)
-        )
-        sets.append((first, again))
-        on_progress((place + 1) / len(classifiers))
-    size = len(classifiers)
-    count = len(sets[0][0].directions)
+        ]
+        sets.append([torch.from_numpy(each.directions) for each in found])
+        on_progress(done / len(classifiers))
+    size, count = len(classifiers), len(sets[0][0])
     share, control = np.empty((size, size)), np.empty((size, size))
     angles = np.empty((size, size, count))
-    chance = count / sets[0][0].directions[0].size
     for row, column in np.ndindex(size, size):
-        own = torch.from_numpy(sets[row][0].directions)
-        other = torch.from_numpy(sets[column][int(row == column)].directions)
+        own, other = sets[row][0], sets[column][int(row == column)]
         overlap = subspace_overlap(own, other)
         share[row, column], angles[row, column] = overlap.share, overlap.angles
         control[row, column] = subspace_overlap(own, scrambled(other, seed)).share
@@ -104,7 +101,7 @@ def direction_overlap(
         share=share,
         scrambled=control,
         angles=angles,
-        chance=chance,
+        chance=count / sets[0][0][0].numel(),
         models=np.array([classifier.name for classifier in classifiers]),
         directions=count,
         **spent(products=True),

@@ -1,16 +1,16 @@
-"""How far curved directions are shared by other images and by noise, and what noise along them flips.
+"""How far curved directions are shared by other images and by noise, and how often noise along them changes the class.
 
-From one half of the images come the shared directions v_m (`core.geometry.shared_directions.mean_shape_operator`). The
-ratio r_m(z) of the curvature along them to that along random tangent directions is taken at four kinds of points z:
+The shared directions v_m come from one half of the images (`core.geometry.shared_directions.mean_shape_operator`). The
+ratio r_m(z) of the curvature along them to that along random tangent directions is measured at four kinds of points z:
 
     seen        the boundary points of the half they come from
     unseen      those of the other half: above 1 they are shared by images
     noise       those next to images of independent uniform pixels: above 1 they belong to the model, not to images
     scrambled   those of the other half, but along the directions after a random all-pass filter
 
-The filter multiplies each frequency by a random phase, one for all directions: an orthogonal map that keeps the
-strength of every frequency, and all angles between directions, and loses their shape. Low frequencies alone are more
-curved than white noise; what r_m has above the scrambled directions is what their shape adds.
+The filter multiplies each frequency by a random phase, the same for all directions: an orthogonal map that keeps the
+power of every frequency and all angles between directions, but not their shapes. The boundary is more curved along low
+frequencies than along white noise; the excess of r_m over that of scrambled directions is due to their shapes.
 
 References: Moosavi-Dezfooli et al., Robustness of classifiers to universal perturbations: a geometric perspective, ICLR
 2018 (arXiv 1705.09554); Fawzi et al., CVPR 2018, section 5; surrogates of random phase: Theiler et al., Testing for
@@ -32,6 +32,7 @@ from core.geometry.boundary.deepfool import boundary_points
 from core.geometry.common.sampling import stratified
 from core.geometry.curvature.profile import curvature_profile
 from core.geometry.shared_directions.mean_shape_operator import (
+    MeanDirections,
     SharedDirections,
     curvature_transfer,
     noise_images,
@@ -49,10 +50,10 @@ TOLERANCE = 1e-2  # of the directions, relative to the largest |k|: they are ave
 
 
 def halves(classes: np.ndarray, count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Rows of two samples without a common one, each drawn evenly from the classes.
+    """Rows of two disjoint samples, each balanced over the classes.
 
     Args:
-        classes: (n,) the class of each row; -1 where it is not known.
+        classes: (n,) the class of each row; -1 where it is unknown.
         count: rows of each sample; fewer where there are not enough.
         seed: of the draw.
 
@@ -69,14 +70,14 @@ def halves(classes: np.ndarray, count: int, seed: int) -> tuple[np.ndarray, np.n
 
 
 def scrambled(directions: Float[Tensor, "m c h w"], seed: int = 0) -> Float[Tensor, "m c h w"]:
-    """The directions after one random all-pass filter: each keeps its frequencies, and their angles stay.
+    """The directions after one random all-pass filter, which keeps the power of every frequency and all angles.
 
     Args:
         directions: of any length.
         seed: of the phases.
 
     Returns:
-        As many directions, of the same lengths and inner products.
+        Directions of the same lengths and inner products.
     """
     generator = torch.Generator().manual_seed(seed)
     noise = torch.randn(directions.shape[2:], generator=generator, dtype=torch.float64)
@@ -90,11 +91,9 @@ def scrambled(directions: Float[Tensor, "m c h w"], seed: int = 0) -> Float[Tens
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class DirectionSharing(Result):
-    """Shared curved directions of n images, and how much more the boundary bends along them than along random ones."""
+class DirectionSharing(MeanDirections, Result):
+    """Shared curved directions of n images, and the curvature along them relative to that along random directions."""
 
-    directions: np.ndarray = quantity("", "m c h w")  # orthonormal
-    curvatures: np.ndarray = quantity("1/ℓ2 pixel", "m")  # of the mean shape operator, descending
     seen: np.ndarray = quantity(
         "", "n m", words="curvature along them over that along random directions, images they come from"
     )  # r_m(z); NaN without a boundary point
@@ -107,21 +106,11 @@ class DirectionSharing(Result):
     )  # of the unseen images
     along: np.ndarray = quantity("1/ℓ2 pixel", "k m")  # v_m^T S_z v_m of the unseen images, with its sign
     typical: np.ndarray = quantity("1/ℓ2 pixel", "k")  # E |u^T S_z u| of the same
-    complete: bool = quantity("")  # whether all four kinds of points have been looked at
-    converged: bool = quantity("")
-    asymmetry_ratio: float = quantity("", formerly="skew")  # antisymmetric over symmetric part
-    scale: float = quantity("ℓ2 pixel")  # h of differences, NaN where second derivatives are exact
-    products: int = quantity("")
-    fingerprint: str = quantity("", default="")
-
-    def order(self) -> np.ndarray:
-        """(m,) the directions' places by magnitude of their curvature, largest first."""
-        places: np.ndarray = np.argsort(-np.abs(self.curvatures), kind="stable")
-        return places
+    complete: bool = quantity("")  # whether all four kinds of points have been measured
 
     @property
     def same_sign(self) -> float:
-        """Share of unseen images and directions that bend to the same side as the mean; by chance a half."""
+        """Share of unseen images and directions whose curvature has the sign of the mean's; by chance a half."""
         known = np.isfinite(self.along)
         return float((np.sign(self.along) == np.sign(self.curvatures))[known].mean()) if known.any() else float("nan")
 
@@ -155,9 +144,9 @@ def direction_sharing(
         directions: how many, of largest curvature by magnitude.
         noise: how many images of independent uniform pixels.
         probes: random directions of each comparison.
-        scale: of differences for networks of kinks, in ℓ2 pixel.
-        seed: of whatever is random.
-        on_progress: called with the fraction done, and twice the result without what is still missing.
+        scale: of differences for networks with kinks, in ℓ2 pixel.
+        seed: of all random numbers.
+        on_progress: called with the fraction done, twice with the result so far.
 
     Returns:
         Directions and ratios.
@@ -185,17 +174,7 @@ def direction_sharing(
     }
 
     def result(complete: bool) -> DirectionSharing:
-        return DirectionSharing(
-            **parts,
-            directions=found.directions,
-            curvatures=found.curvatures,
-            complete=complete,
-            converged=found.converged,
-            asymmetry_ratio=found.asymmetry_ratio,
-            scale=found.scale,
-            fingerprint=classifier.fingerprint,
-            **spent(products=True),
-        )
+        return DirectionSharing.extended(found, **parts, complete=complete, **spent(products=True))
 
     on_progress(0.6, result(complete=False))
     own = curvature_transfer(classifier, images, there, points=points, probes=probes, scale=scale, seed=seed)
@@ -212,8 +191,7 @@ def direction_sharing(
     }
     on_progress(0.85, result(complete=False))
     drawn = noise_images(classifier, noise, seed)
-    stray = curvature_transfer(classifier, drawn, there, probes=probes, scale=scale, seed=seed)
-    parts["noise"] = stray.ratio
+    parts["noise"] = curvature_transfer(classifier, drawn, there, probes=probes, scale=scale, seed=seed).ratio
     return result(complete=True)
 
 
@@ -222,7 +200,7 @@ def direction_sharing(
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class DirectionNoise(SubspaceNoise):
-    """How often noise along curved directions changes the class, beside noise along others."""
+    """How often noise along curved directions changes the class, compared with noise along other directions."""
 
     distance: np.ndarray = quantity("ℓ2 pixel", "n", words="distance to the boundary")  # to the nearest boundary
     whose: str = quantity("")  # shared or own
@@ -230,7 +208,7 @@ class DirectionNoise(SubspaceNoise):
     products: int = quantity("")
 
     def key_numbers(self, context: Context) -> Iterator[Number]:
-        """How often noise of each length in each subspace flips."""
+        """How often noise of each length in each subspace changes the class."""
         yield from self.quoted("distance")
         for index, label in enumerate(self.spans):
             for at, length in enumerate(self.length):
@@ -247,9 +225,9 @@ def shared_spans(found: SharedDirections, count: int, seed: int = 0) -> dict[str
         seed: of random directions and phases.
 
     Returns:
-        "convex" (the smallest curvatures of the mean, k < 0 where there are as many), "concave" (the largest), "curved"
-        (of largest magnitude), "scrambled" (the convex ones after a random all-pass filter), "flat" (random ones
-        outside of all found) and "all of space" (None).
+        "convex" (the smallest curvatures of the mean, usually k < 0), "concave" (the largest), "curved" (of largest
+        magnitude), "scrambled" (the convex ones after a random all-pass filter), "flat" (random ones orthogonal to all
+        that were found) and "all of space" (None).
 
     Raises:
         ValueError: if fewer than twice as many directions were found.
@@ -288,18 +266,18 @@ def direction_noise(
     seed: int = 0,
     on_progress: OnProgress = silent,
 ) -> DirectionNoise:
-    """Put noise along curved and along other directions on images.
+    """Add noise along curved and along other directions to images.
 
     Args:
         classifier: the classifier.
         images: finite pixel values; shared directions come from them.
-        unseen: other images, on which the noise is put; those without a boundary point are left out.
+        unseen: other images, to which the noise is added; those without a boundary point are left out.
         lengths: of the noise, in ℓ2 pixel.
         whose: subspaces "shared" by all images, with the same noise on all of them, or each image's "own".
         directions: dimension of each subspace but the last, all of space.
         draws: of noise, for each subspace and length.
-        scale: of differences for networks of kinks, in ℓ2 pixel.
-        seed: of whatever is random.
+        scale: of differences for networks with kinks, in ℓ2 pixel.
+        seed: of all random numbers.
         on_progress: called with the fraction done.
 
     Returns:
@@ -350,15 +328,6 @@ def direction_noise(
         seed=seed,
         on_progress=lambda part, partial=None: on_progress(0.5 + part / 2),
     )
-    return DirectionNoise(
-        flipped=noisy.flipped,
-        length=noisy.length,
-        spans=noisy.spans,
-        dimension=noisy.dimension,
-        draws=noisy.draws,
-        distance=points.distance[kept],
-        whose=whose,
-        scale=step,
-        fingerprint=classifier.fingerprint,
-        **spent(products=True),
+    return DirectionNoise.extended(
+        noisy, distance=points.distance[kept], whose=whose, scale=step, **spent(products=True)
     )

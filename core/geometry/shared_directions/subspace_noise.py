@@ -1,9 +1,10 @@
-"""How often noise inside a subspace changes the class, beside noise in all of image space.
+"""How often noise inside a subspace changes the class, compared with noise in all of image space.
 
 From an image at distance D, a tangent step of length t along a direction of curvature k meets the boundary, to second
 order, where D + k t² / 2 = 0: at t = sqrt(2 D / |k|) for k < 0, nowhere for k > 0. Noise in the span of the directions
 with k < 0 changes the class first, noise in that of k > 0 last, and mixing both signs hides the effect: with ten
-directions at -1, ten at +1, D = 1 and noise of length 2, the class changes always, never, and in 4.9 % of the draws.
+directions of curvature -1, ten of +1, D = 1 and noise of length 2, the class changes always, never, and in 4.9 % of the
+draws.
 
 References: Fawzi et al., CVPR 2018, section 5; Moosavi-Dezfooli et al., ICLR 2018 (noise in shared directions, the same
 for all images, is a universal perturbation).
@@ -43,16 +44,14 @@ class SubspaceNoise(Result):
     @property
     def rate(self) -> np.ndarray:
         """(s, l) the mean over images."""
-        mean: np.ndarray = self.flipped.mean(0)
-        return mean
+        return np.asarray(self.flipped.mean(0))
 
     @property
     def error(self) -> np.ndarray:
         """(s, l) standard error of that mean, from image to image; NaN for one image."""
         if len(self.flipped) < 2:
             return np.full(self.flipped.shape[1:], np.nan)
-        spread: np.ndarray = self.flipped.std(0, ddof=1) / len(self.flipped) ** 0.5
-        return spread
+        return np.asarray(self.flipped.std(0, ddof=1) / len(self.flipped) ** 0.5)
 
 
 @counted
@@ -66,20 +65,20 @@ def subspace_noise(
     seed: int = 0,
     on_progress: OnProgress = silent,
 ) -> SubspaceNoise:
-    """Put noise of given lengths, uniform over the directions of each subspace, on images.
+    """Add noise of given lengths, uniform over the directions of each subspace, to images.
 
     Args:
         classifier: the classifier.
-        images: finite pixel values; the class that may change is what the classifier says of them.
+        images: finite pixel values; changes are counted from the class that the classifier predicts for them.
         spans: for each name orthonormal directions, (m, c, h, w) for all images or (n, m, c, h, w) for each its own;
-            None for all of image space. A subspace shared by all images gets the same noise on all of them.
+            None for all of image space. In a subspace shared by all images, all get the same noise.
         lengths: of the noise, in ℓ2 pixel.
         draws: of noise, for each subspace; the same draws at every length.
         seed: of the noise.
         on_progress: called with the fraction done.
 
     Returns:
-        The shares. Noise is not clipped to the pixel box.
+        The shares of draws that change the class; images with noise are not clipped to the pixel box.
 
     Raises:
         ValueError: if there is no image, subspace, length or draw, or a length is not positive.
@@ -110,8 +109,8 @@ def subspace_noise(
                 for at, size in enumerate(sizes.tolist()):
                     on_progress((place + (start + many * at / len(sizes)) / draws) / len(spans))
                     moved = (flat[:, None] + size * noise).view(-1, *pixels.shape[1:]).to(pixels.dtype)
-                    says = runner(classifier, moved).argmax(1).view(count, many)
-                    flipped[:, place, at] += (says != source[:, None]).sum(1).cpu().numpy() / draws
+                    label = runner(classifier, moved).argmax(1).view(count, many)
+                    flipped[:, place, at] += (label != source[:, None]).sum(1).cpu().numpy() / draws
     return SubspaceNoise(
         flipped=flipped,
         length=sizes,
@@ -145,7 +144,7 @@ def _fitting(name: str, basis: Tensor, pixels: Tensor) -> Tensor:
 
 
 def curvature_spans(profile: CurvatureProfile, count: int = 10, seed: int = 0) -> dict[str, Tensor]:
-    """Tangent subspaces of every image's own boundary point, to compare by their sensitivity.
+    """Tangent subspaces at every image's own boundary point, for a comparison of noise in them.
 
     Args:
         profile: with directions from both ends, of images that all have a boundary point.
@@ -153,9 +152,9 @@ def curvature_spans(profile: CurvatureProfile, count: int = 10, seed: int = 0) -
         seed: of random directions.
 
     Returns:
-        "convex" (the smallest curvatures, k < 0 where there are as many), "concave" (the largest), "curved" (of largest
-        magnitude among the directions kept), "flat" (random ones outside of the directions kept) and "random", each of
-        shape (n, count, c, h, w), tangential and orthonormal.
+        "convex" (the smallest curvatures, usually k < 0), "concave" (the largest), "curved" (of largest magnitude among
+        the directions kept), "flat" (random ones orthogonal to the directions kept) and "random", each of shape
+        (n, count, c, h, w), tangential and orthonormal.
 
     Raises:
         ValueError: if an image has no directions, or fewer than `count`.
@@ -183,7 +182,7 @@ def curvature_spans(profile: CurvatureProfile, count: int = 10, seed: int = 0) -
 
 
 def _without(vectors: Tensor, others: Tensor) -> Tensor:
-    """The vectors' parts orthogonal to others, which are nearly orthonormal: twice."""
-    for _ in range(2):
+    """The vectors' parts that are orthogonal to others, which are nearly orthonormal."""
+    for _ in range(2):  # twice, since the others are orthonormal only up to rounding
         vectors = vectors - (vectors @ others.mT) @ others
     return vectors

@@ -1,15 +1,15 @@
-"""The distance from an image to the boundary inside subspaces: how far it must move there for another class to win.
+"""The distance from an image to the boundary inside subspaces: how far it must move there to change its class.
 
 For a subspace S of image space, the margin of an image x in S is
 
     m_S(x) = min ||r||_2  over r in S with argmax f(x + r) != argmax f(x),
 
-a length, and in the words of this package a distance. Where it is small the classifier uses S, or is fragile there;
-where it is large the classifier is invariant. If f is affine, m_S = min_k (f_s - f_k) / ||P_S (grad f_s - grad f_k)||
-with the projection P_S: a gradient's part outside of S is of no use. So DeepFool runs with projected gradients, the
-zero of the signed margin F is enclosed between x and the point it meets, and that point slides along the boundary
-inside S until -r is parallel to P_S grad F. A subspace that contains another one is at most as far from the boundary:
-where a search ended further away, it takes the other's point.
+a length, which this package calls a distance. Where it is small the classifier uses S, or is fragile there; where it is
+large the classifier is invariant. If f is affine, m_S = min_k (f_s - f_k) / ||P_S (grad f_s - grad f_k)|| with the
+projection P_S: the part of a gradient outside of S has no effect. So DeepFool runs with projected gradients, the zero
+of the signed margin F is bracketed between x and the point it meets, and that point slides along the boundary inside S
+until -r is parallel to P_S grad F. The distance in a subspace is at most that in any subspace it contains: where a
+search ended further away, it takes the point of the contained one.
 
 If the normal of the boundary had no preferred direction, a subspace of dimension d of D would hold d / D of its squared
 length: m_S would be about m sqrt(D / d), m being the distance in all of image space. Below that line a model is more
@@ -34,12 +34,12 @@ from torch import Tensor
 
 from core.geometry.boundary.bracketing import compaction_schedule, zero_between
 from core.geometry.boundary.closest_point import alignment, closest_points
-from core.geometry.boundary.signed_margin import length
+from core.geometry.boundary.signed_margin import length, per_row
 from core.geometry.subspaces.subspace_margin import Planes, ProjectedMargin
 from core.geometry.subspaces.subspaces import Subspaces, frequency_windows
 from core.models.classifier import Classifier
-from core.result import Context, Number, Result, per_sample, quantity
-from core.runtime.batches import engine_mode
+from core.result import ClassifierResult, Context, Number, per_sample, quantity
+from core.runtime.batches import Chunks, engine_mode
 from core.runtime.cost import counted, spent
 from core.runtime.progress import OnProgress, silent
 
@@ -48,7 +48,7 @@ STATUSES: Mapping[str, str] = MappingProxyType(
         "nearest": "On the boundary, at most 1° from the projected normal: the nearest point of the subspace to first"
         " order.",
         "not nearest": "On the boundary, but more than 1° off the projected normal: a nearer point may exist.",
-        "contained": "On the boundary, found in a subspace that this one contains: the own search ended further away.",
+        "contained": "On the boundary, found in a subspace that this one contains; its own search ended further away.",
         "not reached": "No other class was met within the steps allowed; allow more of them.",
         "no direction": "The gradient has no part in the subspace, vanished or was not finite on the way.",
         "undefined": "A logit is not finite at the image, or between it and the other class.",
@@ -59,49 +59,45 @@ _NEAREST, _OFF, _CONTAINED, _RUNNING, _LOST, _UNDEFINED = range(len(_WORDS))
 
 _ALIGNED = 1.0  # degree
 _FLOOR = 1e-4  # ℓ2 pixel: shorter steps stall on ties
-_OVERSHOOT = 0.02  # as in the DeepFool experiments: only looked at, not walked
+_OVERSHOOT = 0.02  # as in the DeepFool experiments; used only in the test for another class
 _GOES_ON = 3  # classes that DeepFool heads for after its first step
-_ROUGHLY = 1e-2  # of the distance: where slides start
-_NEARER = 1e-5  # by less, two points are the same one up to rounding
+_ROUGHLY = 1e-2  # tolerance of the bracket before slides, relative to the distance
+_NEARER = 1e-5  # relative: closer distances are equal up to rounding
 _MOST_VALUES = 1 << 24  # pixels of the rows that are searched together: 111 of 3 x 224 x 224
 _MOST_NAMED = 24  # subspaces that a text names one by one
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class SubspaceDistances(Result):
-    """How far n images are from the boundary in each of s subspaces; NaN and class -1 where none was found."""
+class SubspaceDistances(ClassifierResult):
+    """The distances of n images to the boundary in each of s subspaces; NaN and class -1 where none was found."""
 
     distance: np.ndarray = quantity("ℓ2 pixel", "image subspace")
     isotropic: np.ndarray = quantity("ℓ2 pixel", "image subspace")  # without a preferred direction: m sqrt(D / d)
-    target_class: np.ndarray = quantity("", "image subspace")  # the other of the two largest at the point
-    outcome: np.ndarray = quantity("", "image subspace")  # the number of its word in STATUSES
+    target_class: np.ndarray = quantity("", "image subspace")  # that meets the source class at the point
+    outcome: np.ndarray = quantity("", "image subspace")  # index of its word in STATUSES
     angle: np.ndarray = quantity("°", "image subspace")  # between image - point and projected normal; NaN: contained
     outside: np.ndarray = quantity("ℓ2 pixel", "image subspace")  # from the point to the pixel box
     steps: np.ndarray = quantity("", "image subspace")  # of DeepFool
     full_distance: np.ndarray = quantity("ℓ2 pixel", "image")  # in all of image space
     source_class: np.ndarray = quantity("", "image")  # -1 where undefined
-    label: np.ndarray = quantity("", "image")  # the true class, -1 where it is not known
+    label: np.ndarray = quantity("", "image")  # the true class, -1 where it is unknown
     row: np.ndarray = quantity("", "image")  # of the image in its set
     perturbation: np.ndarray = quantity("pixel", "kept subspace c h w")  # point - image, of the first images
     dimension: np.ndarray = quantity("", "subspace")
     bounds: np.ndarray = quantity("", "subspace side")  # first row, row after the last, then columns; -1: no rectangle
     labels: tuple[str, ...] = quantity("")  # of the subspaces
     kind: str = quantity("")  # of the subspaces
-    complete: bool = quantity("")  # whether they make up image space without overlapping
-    num_classes: int = quantity("")
-    fingerprint: str = quantity("", default="")
+    complete: bool = quantity("")  # whether they are disjoint and make up image space
 
     @property
     def found(self) -> np.ndarray:
         """(n, s) whether a point of the boundary was found."""
-        reached: np.ndarray = self.outcome <= _CONTAINED
-        return reached
+        return np.asarray(self.outcome <= _CONTAINED)
 
     @property
     def status(self) -> np.ndarray:
         """(n, s) words of STATUSES."""
-        words: np.ndarray = np.array(_WORDS)[self.outcome]
-        return words
+        return np.asarray(np.array(_WORDS)[self.outcome])
 
     @property
     def space(self) -> int:
@@ -110,38 +106,35 @@ class SubspaceDistances(Result):
 
     @property
     def right(self) -> np.ndarray:
-        """(n,) whether the class is the true one, or that is not known."""
-        known: np.ndarray = (self.source_class >= 0) & ((self.label < 0) | (self.label == self.source_class))
-        return known
+        """(n,) whether the predicted class is the true one, or the true one is unknown."""
+        return np.asarray((self.source_class >= 0) & ((self.label < 0) | (self.label == self.source_class)))
 
     @property
     def frequency(self) -> np.ndarray:
         """(s, 2) the middle of each subspace's frequencies, in half waves down and across; NaN where it has none."""
         if self.kind not in ("windows", "frequencies"):
             return np.full((len(self.labels), 2), np.nan)
-        middle: np.ndarray = (self.bounds[:, ::2] + self.bounds[:, 1::2] - 1) / 2
-        return middle
+        return np.asarray((self.bounds[:, ::2] + self.bounds[:, 1::2] - 1) / 2)
 
     def quantile(self, share: float, used: np.ndarray, values: np.ndarray | None = None) -> np.ndarray:
         """The distance that this share of images does not exceed, in each subspace.
 
         Args:
             share: 0.5 for the median.
-            used: (n,) which images are looked at, at least one.
+            used: (n,) which images count, at least one.
             values: (n, s) in place of the distances; NaN where no boundary was found.
 
         Returns:
-            (s,) values of an image each; where no boundary was found is infinitely far, and infinite stays infinite.
+            (s,) values, each that of an image; no boundary counts as infinitely far.
         """
         far = np.nan_to_num((self.distance if values is None else values)[used], nan=np.inf)
-        found: np.ndarray = np.quantile(far, share, axis=0, method="inverted_cdf")
-        return found
+        return np.asarray(np.quantile(far, share, axis=0, method="inverted_cdf"))
 
     def shares(self) -> np.ndarray:
         """(n, s) shares of sensitivity, 1 / distance² over their sum; 0 where no boundary was found.
 
         Raises:
-            ValueError: if the subspaces overlap or leave something out: then there is no sum to have a share of.
+            ValueError: if the subspaces overlap or do not make up image space.
         """
         if not self.complete:
             raise ValueError(
@@ -149,8 +142,7 @@ class SubspaceDistances(Result):
             )
         with np.errstate(divide="ignore", invalid="ignore"):
             sensitivity = np.where(self.found, self.distance**-2.0, 0.0)
-            shares: np.ndarray = sensitivity / sensitivity.sum(1, keepdims=True)
-        return shares
+            return np.asarray(sensitivity / sensitivity.sum(1, keepdims=True))
 
     def key_numbers(self, context: Context) -> Iterator[Number]:
         """Distances of the correctly classified images by subspace; of many subspaces the nearest and the farthest."""
@@ -185,23 +177,23 @@ def subspace_distances(
 ) -> SubspaceDistances:
     """Find how far images are from the boundary in each subspace.
 
-    No distance is below the true one; of an affine classifier it is that, up to rounding. Points may lie outside of the
-    pixel box: distances are about the function, not about possible images, and `outside` says by how much.
+    No distance is below the true one; for an affine classifier they are equal, up to rounding. Points may lie outside
+    of the pixel box: distances are those of the function, not of possible images, and `outside` measures by how much.
 
     Args:
         classifier: any `core.models.classifier.Classifier`.
         images: finite pixel values, nominally in [0, 1].
         block: frequencies per side of a window, see `frequency_windows`.
         stride: from one window to the next.
-        subspaces: others than these windows; `block` and `stride` are not used then.
+        subspaces: other subspaces than these windows; `block` and `stride` are then ignored.
         candidates: how many other classes DeepFool heads for at first, those with the largest logits at the image;
-            each subspace goes on with the three that were nearest in it, and may meet any class.
-        max_steps: DeepFool steps before a search is given up. A step ends at one diagonal of the pixel box: a
-            linearisation means nothing further on.
+            each subspace continues with the three that were nearest in it, and may meet any class.
+        max_steps: most DeepFool steps of a search. A step is at most one diagonal of the pixel box long, beyond which a
+            linearisation is meaningless.
         slides: most slides along the boundary towards the nearest point in the subspace. On the demo models, distances
             are on average 36 % too long with 0 (DeepFool's point, which the paper reports), 2 to 4 % with 6.
-        tolerance: length of the interval that encloses the point, relative to the distance.
-        keep: of how many images, the first ones, the perturbations are kept; of all when None.
+        tolerance: length of the interval that brackets the point, relative to the distance.
+        keep: number of images, the first ones, whose perturbations are kept; all when None.
         on_progress: called with the fraction done, and the result of the images that are finished.
 
     Returns:
@@ -228,32 +220,23 @@ def subspace_distances(
         raise ValueError(f"expected subspaces of images {classifier.input_shape}, got those of {family.shape}")
     with engine_mode(classifier.device):
         search = _Search(classifier, family, candidates, max_steps, slides, tolerance)
-        kept = len(pixels) if keep is None else min(keep, len(pixels))
-        return _in_chunks(search, pixels.clone(), kept, on_progress)
+        pixels, each = pixels.clone(), len(search.family)
+        total = len(pixels) * each
+        table = _Table(search, pixels, len(pixels) if keep is None else min(keep, len(pixels)))
 
+        def run(rows: slice, tick: OnProgress) -> None:
+            """Search some rows, each of which is an image in a subspace."""
+            number = torch.arange(rows.start, rows.stop, device=pixels.device)
+            table.put(rows.start, search(pixels, number // each, number % each, tick))
+            if rows.stop < total and rows.stop // each > rows.start // each:
+                on_progress(rows.stop / total, table.result(rows.stop // each))
 
-def _in_chunks(search: _Search, images: Tensor, keep: int, on_progress: OnProgress) -> SubspaceDistances:
-    """The result, chunk by chunk; a row is an image in a subspace."""
-    each = len(search.family)
-    total = len(images) * each
-    size = max(1, _MOST_VALUES // images[0].numel())
-    table = _Table(search, images, keep)
-    for start in range(0, total, size):
-        end = min(start + size, total)
-
-        def tick(part: float, start: int = start, end: int = end) -> None:
-            on_progress((start + part * (end - start)) / total)
-
-        tick(0.0)
-        number = torch.arange(start, end, device=images.device)
-        table.put(start, search(images, number // each, number % each, tick))
-        if end < total and end // each > start // each:
-            on_progress(end / total, table.result(end // each))
-    return table.result(len(images))
+        Chunks(_MOST_VALUES // pixels[0].numel())(total, run, on_progress)
+        return table.result(len(pixels))
 
 
 class _Search:
-    """From images and the numbers of subspaces to points of the boundary."""
+    """Finds boundary points from images and the numbers of subspaces."""
 
     def __init__(
         self,
@@ -271,7 +254,7 @@ class _Search:
         self._farthest = math.sqrt(family.whole)  # the diagonal of the pixel box
 
     def __call__(self, images: Tensor, owner: Tensor, which: Tensor, tick: Callable[[float], None]) -> _Found:
-        """What is found for consecutive rows: of the image `owner`, in the subspace `which`, each."""
+        """Search consecutive rows: the image `owner` in the subspace `which` of each."""
         first, last = int(owner[0]), int(owner[-1])
         images, owner = images[first : last + 1].to(self.margin.dtype), owner - first
         logits = self.margin.all_logits(images)
@@ -303,10 +286,10 @@ class _Search:
             runs = found.outcome[rows] == _RUNNING
             goes = runs & torch.isfinite(planes.distance)
             size = planes.distance.clamp(_FLOOR, self._farthest).where(goes, 0.0)
-            way[rows] += size.view(-1, 1, 1, 1) * planes.direction
+            way[rows] += per_row(size) * planes.direction
             there = start + (1 + _OVERSHOOT) * way[rows]
             crossed = goes & (self.margin(there, rows) < 0)
-            beyond[rows] = there.where(crossed.view(-1, 1, 1, 1), beyond[rows])
+            beyond[rows] = there.where(per_row(crossed), beyond[rows])
             found.steps[rows] += runs
             found.outcome[rows] = torch.where(crossed, _OFF, torch.where(runs & ~goes, _LOST, found.outcome[rows]))
             if step in drops:
@@ -317,26 +300,26 @@ class _Search:
         return beyond
 
     def _settle(self, found: _Found, rows: Tensor, beyond: Tensor, tick: Callable[[float], None]) -> None:
-        """From points of other classes to points on the boundary, refined, with their angles and classes."""
+        """Find points on the boundary, refined, with angles and classes, from points of other classes."""
         base = found.base[rows]
         if self._slides:
             points, _ = zero_between(self.margin, base, beyond, rows, _ROUGHLY)
             points, _ = closest_points(self.margin, base, points, rows, norm=2, max_steps=self._slides, tick=tick)
             there = points + _OVERSHOOT * (points - base)
             nearer = (self.margin(there, rows) < 0) & (length(there - base, 2) < length(beyond - base, 2))
-            beyond = there.where(nearer.view(-1, 1, 1, 1), beyond)
+            beyond = there.where(per_row(nearer), beyond)
         points, closed = zero_between(self.margin, base, beyond, rows, self._tolerance)
-        way = self.margin.projected(points - base, rows)  # rounding of pixels leaves the subspace
+        way = self.margin.projected(points - base, rows)  # rounded pixels are not exactly in the subspace
         _, normal, runner_up = self.margin.slope(base + way, rows)
         angle = alignment(way, normal, 2)
-        found.way[rows] = way.where(closed.view(-1, 1, 1, 1), torch.nan)
+        found.way[rows] = way.where(per_row(closed), torch.nan)
         found.angle[rows] = angle.where(closed, torch.nan)
         found.target[rows] = runner_up.where(closed, -1)
         found.outcome[rows] = torch.where(closed, torch.where(angle <= _ALIGNED, _NEAREST, _OFF), _UNDEFINED)
 
 
 class _Found:
-    """What is known of each row while it is searched."""
+    """The state of each row during the search."""
 
     def __init__(self, base: Tensor, source: Tensor) -> None:
         self.base, self.source = base, source
@@ -348,7 +331,7 @@ class _Found:
 
 
 class _Table:
-    """The rows that were found, on the CPU, as a table of images and subspaces; image space itself comes last."""
+    """The rows found so far on the CPU, as a table of images and subspaces; image space itself comes last."""
 
     def __init__(self, search: _Search, images: Tensor, keep: int) -> None:
         self._search, self._family = search, search.family
@@ -370,7 +353,7 @@ class _Table:
         kept.copy_(found.way[: len(kept)])
 
     def result(self, done: int) -> SubspaceDistances:
-        """The result of the first images, each distance repaired by those of contained subspaces."""
+        """The result of the first images, each distance corrected by those of contained subspaces."""
         columns = {name: column.reshape(-1, self._width)[:done] for name, column in self._columns.items()}
         perturbations = self._perturbations.view(-1, self._width, *self._perturbations.shape[1:])[:done].numpy()
         source, steps = columns.pop("source")[:, 0].copy(), columns.pop("steps")[:, :-1].copy()
@@ -406,7 +389,7 @@ class _Table:
 
 
 def _nearest_contained(distance: np.ndarray, contained: np.ndarray) -> np.ndarray:
-    """Whose point each subspace takes: its own, or that of the contained one which is nearest, if it is nearer."""
+    """The subspace whose point each one takes: itself, or the nearest one that it contains if that is nearer."""
     far = np.nan_to_num(distance, nan=np.inf)
     winner = np.tile(np.arange(far.shape[1]), (len(far), 1))
     for outer in range(far.shape[1]):

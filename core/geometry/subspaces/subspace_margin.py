@@ -1,28 +1,26 @@
-"""Signed margins of rows that may move inside a subspace each.
+"""Signed margins of rows, each of which may move only inside a subspace.
 
-A row is an image with a subspace S of its own. For what stays in S, the gradient of the signed margin F is its
-projection P_S grad F: along any r in S, F changes by <P_S grad F, r>. Handed projected gradients, a search that moves
-along gradients never leaves S, and need not know of it.
+A row is an image with a subspace S of its own. Inside S, the gradient of the signed margin F is its projection
+P_S grad F: along any r in S, F changes by <P_S grad F, r>. A search that moves along projected gradients never leaves
+S, and need not know about it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from core.geometry.boundary.signed_margin import Images, Rows, SignedMargin, Slope
+from core.geometry.boundary.signed_margin import BatchedMargin, Images, Rows, Slope
 from core.geometry.subspaces.subspaces import Subspaces
 from core.models.classifier import Classifier
-from core.runtime.batches import Chunks
 
 Numbers = Int[Tensor, " n"]  # of rows
 
-_MOST_VALUES = 1 << 22  # pixels of a batch: 27 images of 3 x 224 x 224, for each of which a graph is kept
-_ROUNDING = 64  # of the dtype's: a gradient with less of its length in the subspace has none there
+_ROUNDING = 64  # in machine epsilons: a gradient with a smaller share of its length in the subspace has no part there
 
 
 class Planes(NamedTuple):
@@ -33,10 +31,8 @@ class Planes(NamedTuple):
     classes: Int[Tensor, "n j"]  # k, the nearest one first
 
 
-class ProjectedMargin(SignedMargin):
-    """Signed margins with projected gradients; rows are named by their numbers, in place of their classes.
-
-    Batches are as large as the classifier likes best, or as memory allows, however many rows there are.
+class ProjectedMargin(BatchedMargin):
+    """Signed margins with projected gradients; rows are given by their numbers, in place of their classes.
 
     Args:
         classifier: whose margins.
@@ -46,41 +42,30 @@ class ProjectedMargin(SignedMargin):
     def __init__(self, classifier: Classifier, subspaces: Subspaces) -> None:
         super().__init__(classifier)
         self._subspaces = subspaces.to(classifier.device, self.dtype)
-        self._chunks = Chunks(min(classifier.batches().size, _MOST_VALUES // subspaces.whole))
         self._source = self._which = torch.empty(0, dtype=torch.int64, device=classifier.device)
 
     def rows(self, source: Numbers, which: Numbers) -> None:
         """From now on, row i has the class `source[i]` and the subspace `which[i]`."""
         self._source, self._which = source, which
 
-    def all_logits(self, images: Images) -> Float[Tensor, "n k"]:
-        """All logits, batch by batch."""
-        return self._batched(lambda part: (self.logits(part),), images)[0]
-
     def __call__(self, images: Images, rows: Numbers) -> Rows:
         """F of each row: NaN where a logit is not finite."""
-        margin = super().__call__
-        return self._batched(lambda part, row: (margin(part, self._source[row]),), images, rows)[0]
+        return super().__call__(images, self._source[rows])
 
     def slope(self, images: Images, rows: Numbers) -> Slope:
         """F of each row with its projected gradient: one forward, one backward."""
-        slope = super().slope
-
-        def projected(part: Tensor, row: Tensor) -> tuple[Tensor, ...]:
-            margin, gradient, runner_up = slope(part, self._source[row])
-            return margin, self._project(gradient, row), runner_up
-
-        return Slope(*self._batched(projected, images, rows))
+        margin, gradient, runner_up = super().slope(images, self._source[rows])
+        return Slope(margin, self.projected(gradient, rows), runner_up)
 
     def projected(self, images: Images, rows: Numbers) -> Images:
         """The projection of each image onto its row's subspace."""
-        return self._batched(lambda part, row: (self._project(part, row),), images, rows)[0]
+        return self._batched(lambda part, row: (self._subspaces.project(part, self._which[row]),), images, rows)[0]
 
     def nearest_planes(self, images: Images, rows: Numbers, classes: Int[Tensor, "n j"]) -> Planes:
-        """Where the nearest of the linearised boundaries f_s = f_k is, without leaving the subspaces.
+        """The nearest of the linearised boundaries f_s = f_k inside each row's subspace.
 
         Args:
-            images: where to linearise.
+            images: points of linearisation.
             rows: their numbers.
             classes: the classes k of each row.
 
@@ -103,17 +88,17 @@ class ProjectedMargin(SignedMargin):
         rows: Numbers,
         owner: Numbers,
     ) -> Planes:
-        """The same for rows that start at few images: each image's gradients are computed once.
+        """The same for rows that share few images: the gradients of each image are computed once.
 
         Args:
             images: m images.
-            source: the class of each.
-            classes: the classes k of each.
+            source: the class of each image.
+            classes: the classes k of each image.
             rows: numbers of the rows.
-            owner: the image of each of these.
+            owner: the image of each row.
 
         Returns:
-            As of `nearest_planes`.
+            As `nearest_planes`.
         """
 
         def slopes(part: Tensor, own: Tensor, others: Tensor) -> tuple[Tensor, ...]:
@@ -132,14 +117,11 @@ class ProjectedMargin(SignedMargin):
         return Planes(*self._batched(nearest, rows, owner))
 
     def _nearest(self, margins: Iterable[tuple[Tensor, Tensor]], rows: Tensor, classes: Tensor) -> Planes:
-        """Of several planes, given by the margin and the coefficients of its gradient in all of space each."""
+        """The nearest of several planes, given by their margins and the coefficients of their whole gradients."""
         masks = self._subspaces.masks[self._which[rows]]
         least = _ROUNDING * torch.finfo(self.dtype).eps
-        nearest, direction = (
-            torch.full_like(rows, torch.inf, dtype=self.dtype),
-            torch.zeros_like(masks, dtype=self.dtype),
-        )
-        distances = []
+        nearest = torch.full_like(rows, torch.inf, dtype=self.dtype)
+        direction, distances = torch.zeros_like(masks, dtype=self.dtype), []
         for margin, coefficients in margins:
             part = coefficients * masks
             steepness = _length(part)
@@ -151,14 +133,6 @@ class ProjectedMargin(SignedMargin):
             direction = torch.where(closer.view(column), part / steepness.view(column), direction)
         order = torch.stack(distances, 1).argsort(1)
         return Planes(nearest, -self._subspaces.basis.images(direction), classes.gather(1, order))
-
-    def _project(self, images: Tensor, rows: Tensor) -> Tensor:
-        return self._subspaces.project(images, self._which[rows])
-
-    def _batched(self, function: Callable[..., tuple[Tensor, ...]], *inputs: Tensor) -> tuple[Tensor, ...]:
-        """Apply a function to the rows of its inputs, batch by batch; the batch is halved where memory runs out."""
-        parts = self._chunks(len(inputs[0]), lambda rows, _: function(*(each[rows] for each in inputs)))
-        return parts[0] if len(parts) == 1 else tuple(torch.cat(each) for each in zip(*parts, strict=True))
 
 
 def _length(coefficients: Tensor) -> Tensor:

@@ -5,7 +5,7 @@ of image space, its projection onto the subspace of the atoms in S is
 
     P_S g = sum over i in S of c_i b_i,
 
-the nearest point of the subspace to g. No b_i is ever stored for frequencies, patches and colours: there the
+the nearest point of the subspace to g. The b_i of frequencies, patches and colours are never stored: there the
 coefficients are two small matrix products, the pixels themselves, or a mix of channels.
 
 Frequencies are those of the orthonormal two-dimensional DCT-II of each channel, whose atoms
@@ -22,7 +22,7 @@ import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal, Protocol, runtime_checkable
+from typing import Literal
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -31,22 +31,27 @@ from torch import Tensor
 Kind = Literal["windows", "frequencies", "patches", "colours", "principal"]
 
 _MOST_IMAGES = 512  # of a set, for its principal components
-_MOST_COMPONENTS = 256  # told apart; the rest of the space is one subspace
-_FLAT = 1e-10  # a component with less of the largest variance is rounding
+_MOST_COMPONENTS = 256  # that are grouped in octaves; the rest of the space is one subspace
+_FLAT = 1e-10  # of the largest variance: smaller ones are rounding errors
 
 
-@runtime_checkable
-class Basis(Protocol):
-    """An orthonormal basis, or a tight frame whose coefficients have the length of the image."""
+class Basis:
+    """An orthonormal basis, or a tight frame whose coefficients have the length of the image: here, the pixels.
+
+    Subclasses are other bases.
+    """
 
     def coefficients(self, images: Float[Tensor, "n c h w"]) -> Tensor:
         """The coefficients of each image, (n, ...)."""
+        return images
 
     def images(self, coefficients: Tensor) -> Float[Tensor, "n c h w"]:
         """The images with these coefficients."""
+        return coefficients
 
     def to(self, device: torch.device, dtype: torch.dtype) -> Basis:
         """The same basis on another device, in another dtype."""
+        return self
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,13 +59,13 @@ class Subspaces:
     """A family of subspaces, each spanned by some atoms of one basis.
 
     Attributes:
-        kind: how they were made.
-        basis: whose atoms they are made of.
+        kind: of the subspaces.
+        basis: whose atoms span them.
         masks: (s, ...) bool: which coefficients are in each subspace; of size 1 along axes where they do not differ.
-        labels: what to call each.
+        labels: names of the subspaces.
         dimension: of each subspace.
         bounds: of each, the first row and the one after the last, then the columns: of half waves, or of pixels; empty
-            where the subspaces are no rectangles.
+            where the subspaces are not rectangles.
         shape: (c, h, w) of an image.
     """
 
@@ -82,7 +87,7 @@ class Subspaces:
 
     @property
     def complete(self) -> bool:
-        """Whether no two subspaces share an atom and all atoms are used: then projections add up to the image."""
+        """Whether each atom is in exactly one subspace, so that the projections add up to the image."""
         return sum(self.dimension) == self.whole and bool((self.masks.sum(0) <= 1).all())
 
     @property
@@ -92,7 +97,7 @@ class Subspaces:
         return atoms @ atoms.T == atoms.sum(1, keepdim=True)
 
     def project(self, images: Float[Tensor, "n c h w"], which: Int[Tensor, " n"]) -> Float[Tensor, "n c h w"]:
-        """The projection of each image onto the subspace of that number."""
+        """The projection of each image onto the subspace with its number."""
         return self.basis.images(self.basis.coefficients(images) * self.masks[which])
 
     def with_whole(self) -> Subspaces:
@@ -219,7 +224,7 @@ def _rectangles(
     sides = "rows {}–{}, columns {}–{}" if kind == "patches" else "{}–{} down, {}–{} across"
     return Subspaces(
         kind=kind,
-        basis=Pixels() if kind == "patches" else Cosines.of(height, width),
+        basis=Basis() if kind == "patches" else Cosines.of(height, width),
         masks=masks,
         labels=tuple(sides.format(top, bottom - 1, left, right - 1) for top, bottom, left, right in bounds),
         dimension=tuple((channels * masks.flatten(1).sum(1)).tolist()),
@@ -229,7 +234,7 @@ def _rectangles(
 
 
 @dataclass(frozen=True, eq=False)
-class Cosines:
+class Cosines(Basis):
     """The orthonormal DCT-II of each channel: D_h g D_w^T, and back D_h^T c D_w."""
 
     rows: Tensor  # D_h
@@ -245,7 +250,7 @@ class Cosines:
         return cls(rows, columns)
 
     def coefficients(self, images: Tensor) -> Tensor:
-        """(n, c, h, w): the place in a channel is the number of half waves down and across."""
+        """(n, c, h, w): the position in a channel is the number of half waves down and across."""
         return self.rows @ (images @ self.columns.T)
 
     def images(self, coefficients: Tensor) -> Tensor:
@@ -257,33 +262,16 @@ class Cosines:
         return Cosines(self.rows.to(device, dtype), self.columns.to(device, dtype))
 
 
-@dataclass(frozen=True, eq=False)
-class Pixels:
-    """The pixels themselves."""
-
-    def coefficients(self, images: Tensor) -> Tensor:
-        """The pixels."""
-        return images
-
-    def images(self, coefficients: Tensor) -> Tensor:
-        """The pixels."""
-        return coefficients
-
-    def to(self, device: torch.device, dtype: torch.dtype) -> Pixels:
-        """The same."""
-        return self
-
-
 # -- colours ----------------------------------------------------------------------------------------------------------
 
 _OPPONENT = (("lightness", (1, 1, 1)), ("red – green", (1, -1, 0)), ("yellow – blue", (1, 1, -2)))
 
 
 def colour_axes(shape: Sequence[int]) -> Subspaces:
-    """One direction of colour each, over all pixels: lightness, red against green, yellow against blue.
+    """One direction in colour space each, over all pixels: lightness, red against green, yellow against blue.
 
     Args:
-        shape: (c, h, w) of an image; where it has not three channels, each of them is an axis of its own.
+        shape: (c, h, w) of an image; unless it has three channels, each channel is an axis.
 
     Returns:
         Subspaces of dimension h w whose projections add up to the image.
@@ -304,13 +292,13 @@ def colour_axes(shape: Sequence[int]) -> Subspaces:
 
 
 @dataclass(frozen=True, eq=False)
-class Colours:
+class Colours(Basis):
     """Orthonormal mixes of the channels."""
 
     axes: Tensor  # (c, c)
 
     def coefficients(self, images: Tensor) -> Tensor:
-        """(n, c, h, w): how much of each axis is in each pixel."""
+        """(n, c, h, w): the part of each pixel along each axis."""
         return torch.einsum("kc,nchw->nkhw", self.axes, images)
 
     def images(self, coefficients: Tensor) -> Tensor:
@@ -326,10 +314,10 @@ class Colours:
 
 
 def principal_components(images: Float[Tensor, "n c h w"]) -> Subspaces:
-    """Octaves of the principal components of images: 1, 2, 3–4, 5–8, ... and, last, all directions without variance.
+    """Octaves of the principal components of images: 1, 2, 3–4, 5–8, ... and, last, the rest of the space.
 
     Args:
-        images: at least two that differ; of more than 512 every so many-th is used.
+        images: at least two that differ; of more than 512, an evenly spaced part is used.
 
     Returns:
         Subspaces whose projections add up to the image.
@@ -341,7 +329,7 @@ def principal_components(images: Float[Tensor, "n c h w"]) -> Subspaces:
     space = channels * height * width
     chosen = images[:: -(-len(images) // _MOST_IMAGES)].detach().to("cpu", torch.float64).flatten(1)
     chosen = chosen - chosen.mean(0)
-    few = len(chosen) < space  # the smaller of both products with itself has the same variances
+    few = len(chosen) < space  # both Gram matrices have the same variances: take the smaller one
     variances, vectors = torch.linalg.eigh(chosen @ chosen.T if few else chosen.T @ chosen)
     variances, vectors = variances.flip(0), vectors.flip(1)
     known = int((variances > _FLAT * variances[0]).sum()) if variances[0] > 0 else 0
@@ -375,8 +363,8 @@ def principal_components(images: Float[Tensor, "n c h w"]) -> Subspaces:
 
 
 @dataclass(frozen=True, eq=False)
-class Components:
-    """A few orthonormal directions; behind their coefficients stands what they leave of the image."""
+class Components(Basis):
+    """A few orthonormal directions; their coefficients are followed by the remainder of the image."""
 
     directions: Tensor  # (r, c h w)
     shape: tuple[int, int, int]

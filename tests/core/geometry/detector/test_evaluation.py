@@ -24,23 +24,24 @@ def test_areas_of_normal_samples_are_known_and_lie_in_their_bands() -> None:
     clean, perturbed = generator.standard_normal(400), 1.0 + generator.standard_normal(300)
     curve = _curve(clean, np.r_[perturbed, np.nan], 0.95, 400, seed=1)
     truth = stats.norm.cdf(1 / 2**0.5)
-    assert curve.auc_low < truth < curve.auc_high
-    assert curve.auc_low < curve.auc < curve.auc_high
-    assert curve.auc_high - curve.auc_low < 0.1
+    assert curve["auc_low"] < truth < curve["auc_high"]
+    assert curve["auc_low"] < curve["auc"] < curve["auc_high"]
+    assert curve["auc_high"] - curve["auc_low"] < 0.1
     grid = np.linspace(0, 1, 101)
     exact = stats.norm.sf(stats.norm.isf(grid) - 1)
-    assert np.abs(curve.rates - exact).max() < 0.1
-    inside = (curve.rates_low - 1e-9 <= curve.rates) & (curve.rates <= curve.rates_high + 1e-9)
+    assert np.abs(curve["true_positives"] - exact).max() < 0.1
+    rates = curve["true_positives"]
+    inside = (curve["true_positives_low"] - 1e-9 <= rates) & (rates <= curve["true_positives_high"] + 1e-9)
     assert inside.mean() > 0.95
-    assert (np.diff(curve.rates) >= 0).all()
+    assert (np.diff(curve["true_positives"]) >= 0).all()
 
 
 def test_degenerate_samples() -> None:
     equal = _curve(np.ones(5), np.ones(4), 0.9, 50, 0)
-    assert (equal.auc, equal.auc_low, equal.auc_high) == (0.5, 0.5, 0.5)
+    assert (equal["auc"], equal["auc_low"], equal["auc_high"]) == (0.5, 0.5, 0.5)
     apart = _curve(np.zeros(5), np.ones(4), 0.9, 50, 0)
-    assert (apart.auc, apart.auc_low) == (1, 1)
-    assert math.isnan(_curve(np.ones(3), np.array([np.nan]), 0.9, 50, 0).auc)
+    assert (apart["auc"], apart["auc_low"]) == (1, 1)
+    assert math.isnan(_curve(np.ones(3), np.array([np.nan]), 0.9, 50, 0)["auc"])
 
 
 def test_on_a_convex_region_every_small_step_is_found_and_undone() -> None:

@@ -13,7 +13,7 @@ from torch import nn
 from core.geometry.boundary.deepfool import boundary_points
 from core.geometry.curvature.profile import curvature_profile
 from core.geometry.detector.scores import detect_perturbed
-from core.geometry.hessian.second_derivatives import grey_level, operators_at, plan_for, products_at
+from core.geometry.hessian.second_derivatives import Plan, grey_level, operators_at, plan_for, products_at
 from core.geometry.shared_directions.mean_shape_operator import curvature_transfer, shared_directions
 from core.models.classifier import Classifier
 from tests import curved, truths
@@ -65,11 +65,12 @@ def test_operators_cover_the_points_found_in_chunks(batch_size: BatchSize) -> No
     classifier = curved.classifier(curved.Ball(None, curved.centre(SHAPE), 2.0), SHAPE, torch.float64)
     images = curved.centre(SHAPE) + torch.stack([(0.5 + seed / 4) * truths.unit(SHAPE, seed) for seed in range(5)])
     found = boundary_points(classifier, images)
-    operators, step = operators_at(classifier, found, "auto", None)
-    assert [operator.shape[0] for operator in operators] == [2, 2, 1]
-    assert step is None
-    normals = torch.cat([operator.normals for operator in operators])
+    operators, scale = operators_at(classifier, found, "auto", None)
+    assert [rows.tolist() for rows, _ in operators] == [[0, 1], [2, 3], [4]]
+    assert [operator.shape[0] for _, operator in operators] == [2, 2, 1]
+    assert math.isnan(scale)
+    normals = torch.cat([operator.normals for _, operator in operators])
     np.testing.assert_allclose(normals, found.normals.reshape(5, -1), atol=1e-9)
-    alone = products_at(classifier, found, np.array([3]), "double backward")
+    alone = products_at(classifier, found, np.array([3]), Plan("exact", None, "double backward", ()))
     vector = torch.ones(1, 1, 64, dtype=torch.float64)
     np.testing.assert_allclose(alone(vector), -2 * vector, rtol=1e-12)
