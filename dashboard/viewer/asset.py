@@ -1,4 +1,4 @@
-"""The files of the components, which lie beside their code."""
+"""The HTML, CSS and JavaScript files of the components."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-// Copies the page's address. Browsers lend the clipboard to https and localhost only; elsewhere a selected text is copied.
-const SHOWN = 2000; // ms that the answer stays
+// Copies the page's address. The clipboard API needs https or localhost; elsewhere a selected text is copied.
+const SHOWN = 2000; // ms for which "Copied" is shown
 
 export default function ({ parentElement }) {
   const button = parentElement.querySelector("button"), spoken = parentElement.querySelector(".spoken");
@@ -22,13 +22,13 @@ async function copy(text, button) {
   }
 }
 
-/** Beside the button rather than in the page's body: a dialog would take the focus back from there. */
+/** The text lies next to the button, not in the page's body: a dialog would take the focus back from there. */
 function copySelected(text, button) {
   const area = Object.assign(document.createElement("textarea"), { value: text, readOnly: true, className: "spoken" });
   button.after(area);
   area.select();
   let copied = false;
-  try { copied = document.execCommand("copy"); } catch { /* then it was not */ }
+  try { copied = document.execCommand("copy"); } catch { /* not copied */ }
   area.remove();
   button.focus({ preventScroll: true });
   return copied;

@@ -1,4 +1,4 @@
-"""The button that copies the page's address: with it, the view that was chosen travels."""
+"""The button that copies the page's address, which holds the current view."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ _mount = st.components.v2.component(
 
 
 def copy_link(key: str) -> None:
-    """Show a button that copies the address of the page, as it is when pressed, to the clipboard.
+    """Show a button that copies the page's current address to the clipboard.
 
     Args:
-        key: what the button is known by.
+        key: identifies the button.
     """
     _mount(key=key, width="content")

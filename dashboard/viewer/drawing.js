@@ -1,7 +1,7 @@
-// What the viewer shows: the data of `panel_data` in viewer.py, for the view at hand. Both files are one module.
-// Words are set as text, never as markup: file and class names come from users.
+// Draws the data of `panel_data` in viewer.py for the current view. Together with viewer.js it is one module.
+// Labels are set as text, never as markup: file and class names come from users.
 const UNITS = 1e6; // of a line's coordinates per side of the frame; `UNITS` in viewer.py
-const PAGE = 275; // points: width of a picture on paper; sizes in points are drawn as large relative to the picture
+const PAGE = 275; // points: width of a picture on paper, by which sizes in points scale with the picture
 const NARROWEST = 1e-9; // as in viewer.py
 const WIDEST = 1e6;
 
@@ -11,7 +11,7 @@ const widthOf = (view) => view[1] - view[0];
 const centreOf = (view) => [(view[0] + view[1]) / 2, (view[2] + view[3]) / 2];
 const same = (a, b) => a && b && a.every((end, i) => end === b[i]);
 
-/** The view of this width that shows the point `world` at the pixel `at` of a picture with sides of `size`. */
+/** The view of this width that shows the point `world` at the pixel `at` of a picture with side `size`. */
 function viewWith(world, at, width, size) {
   const x = world[0] - (at[0] / size) * width, y = world[1] - (1 - at[1] / size) * width;
   return [x, x + width, y, y + width];
@@ -32,7 +32,7 @@ const digitsOf = (step) => Math.max(0, Math.min(15, -Math.floor(Math.log10(step)
 const written = (value, digits) => value.toFixed(digits).replace(/^-(0(\.0*)?)$/, "$1").replace("-", "−");
 const raised = (power) => "10" + String(power).replace(/[-\d]/g, (sign) => "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"["-0123456789".indexOf(sign)]);
 
-/** Ticks at most `space` apart. Deep in the plane they are counted from a base, which stands beside the axis' name. */
+/** Ticks at most `space` apart. Deep zooms count them from a base, which is shown next to the axis' name. */
 function ticks(low, high, space) {
   const step = roundLength(space), digits = digitsOf(step), marks = [];
   let base = 0, unit = 1, note = "";
@@ -47,7 +47,7 @@ function ticks(low, high, space) {
   return { marks, note };
 }
 
-/** The ticks that the chart asks for, as far as they are seen; null where it leaves them to the viewer. */
+/** The visible ones of the chart's own ticks; null if the viewer chooses them. */
 function chosen(marks, low, high) {
   return marks && { marks: marks.filter(([value]) => value >= low && value <= high), note: "" };
 }
@@ -88,13 +88,13 @@ class PlaneDrawing {
     for (const name of ["title", "axes", "picture", "fields", "lines", "marks", "bar", "here", "box", "tools",
       "progress", "readout", "busy", "spoken"]) this[name] = figure.querySelector("." + name);
     for (const name of ["fields", "lines", "marks", "bar", "here"]) this[name].replaceChildren();
-    this.drawn = {}; // what stands in the page already, as JSON
-    this.pictures = []; // fields on show: an older one stays beneath until the newer has loaded
-    this.marked = []; // nodes that stand at a point of the plane
+    this.drawn = {}; // the data already in the page, as JSON
+    this.pictures = []; // visible fields: an older one stays beneath until the newer has loaded
+    this.marked = []; // nodes at a point of the plane
     this.here.append(make("path", { class: "under", d: CROSS }), make("path", { class: "line", d: CROSS }));
   }
 
-  // -- world and screen: the only places where one becomes the other --
+  // -- world and screen: the only conversions between them --
 
   toScreen([x, y]) {
     const scale = this.size / widthOf(this.shown);
@@ -136,7 +136,7 @@ class PlaneDrawing {
     this.pictures.push(...added);
     Promise.all(added.map((picture) => picture.loaded)).then(() => {
       const first = added.length ? this.pictures.indexOf(added[0]) : this.pictures.length;
-      if (first < 0) return; // a newer picture was faster
+      if (first < 0) return; // a newer picture loaded first
       for (const { node } of this.pictures.splice(0, first)) node.remove();
       for (const { node } of added) node.setAttribute("visibility", "visible");
       this.picture.dataset.loaded = Number(this.picture.dataset.loaded ?? 0) + 1;
@@ -177,11 +177,11 @@ class PlaneDrawing {
   drawMarks({ lines, points, images, axes }) {
     this.marks.replaceChildren();
     this.marked = [];
-    delete this.drawn.pick; // went with the rest
+    delete this.drawn.pick; // removed with the rest
     for (const { labels } of lines)
       for (const [x, y, label] of labels) this.mark([x, y], "level", make("text", { dy: 4 }, label));
     for (const { at, label, colour, marker, size } of points) {
-      const words = marker === "none"; // the words alone, in the middle
+      const words = marker === "none"; // the label alone, centred
       const group = this.mark(at, "point", ...(words ? [] : symbol(marker, (size * this.point) / 2, colour)));
       const beside = words ? { x: 0, y: 4, "text-anchor": "middle" } : { x: (size * this.point) / 2 + 5, y: 4 };
       if (label) group.append(make("text", beside, label));
@@ -283,10 +283,10 @@ class PlaneDrawing {
     const words = make("text", { x: 14, y: y - 7 }, `${text} ${this.data.scale_bar}`);
     this.bar.append(make("path", { d }), words);
     const wide = Math.max((length / width) * this.size, words.getComputedTextLength());
-    this.bar.prepend(make("rect", { x: 8, y: y - 21, width: wide + 12, height: 27, rx: 2 })); // no line runs through the words
+    this.bar.prepend(make("rect", { x: 8, y: y - 21, width: wide + 12, height: 27, rx: 2 })); // no line crosses the label
   }
 
-  /** The quiet line beneath: what lies under the pointer, or under the crosshair while the keyboard has the picture. */
+  /** The status line: what lies under the pointer, or under the crosshair while the picture has keyboard focus. */
   say() {
     if (!this.data || !this.size) return;
     const centred = !this.pointer && !this.ghost && this.picture.classList.contains("keyed");
@@ -299,7 +299,7 @@ class PlaneDrawing {
 
   placed(world) {
     if (this.figure.classList.contains("bare")) return "";
-    if (this.data.ticks.x?.length && this.data.ticks.y?.length) { // columns and rows are counted, and some from the top
+    if (this.data.ticks.x?.length && this.data.ticks.y?.length) { // a matrix: columns and rows are counted, some from the top
       const named = (axis, at) => `${this.data.axes[axis]} ${Math.round(axis === "y" && this.data.ticks.y[0][0] > this.data.ticks.y.at(-1)[0] ? -at : at)}`;
       return `${named("x", world[0])}, ${named("y", world[1])}`;
     }

@@ -1,25 +1,42 @@
-"""What a browser says of a zoom or a pick, checked: anything may come from there."""
+"""Events that a browser sends, checked: any value may come from there."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from typing import TypeVar
 
 import streamlit as st
+
+T = TypeVar("T")
 
 Extent = tuple[float, float, float, float]  # x_min, x_max, y_min, y_max, as in `slice_plane`
 Point = tuple[float, float]
 
-FARTHEST = 1e9  # no plane of images reaches as far, so no browser was asked for it
-NARROWEST = 1e-9  # of the largest coordinate: below it float64 has no square to 1e-6, which a slice asks for
+FARTHEST = 1e9  # no plane of images reaches as far, so no viewer sends it
+NARROWEST = 1e-9  # of the largest coordinate: below, float64 cannot represent a square to the 1e-6 that slices need
 
 
 def received(key: str, event: str) -> object:
-    """What a browser did last with a picture; None where that has left the page before word of it came."""
+    """The value of a picture's last event; None if the picture left the page before the event arrived."""
     try:
         value: object = st.session_state[key][event]
     except KeyError:
         return None
     return value
+
+
+def pass_on(value: object, parse: Callable[[object], T], take: Callable[[T], None] | None) -> None:
+    """Call `take` with the checked value of an event; drop values that no viewer sends.
+
+    Args:
+        value: as `received`.
+        parse: checks it; raises a ValueError for a value that no viewer sends.
+        take: the page's callback; None if it has none.
+    """
+    if take is not None:
+        with suppress(ValueError):
+            take(parse(value))
 
 
 def parse_zoom(value: object) -> Extent | None:
@@ -29,10 +46,10 @@ def parse_zoom(value: object) -> Extent | None:
         value: `{"x": [low, high], "y": [low, high]}` or `{"reset": True}`.
 
     Returns:
-        The extent, or None for the way home.
+        The extent, or None for a reset.
 
     Raises:
-        ValueError: if it is no square with finite ends in rising order that float64 can resolve.
+        ValueError: unless it is a square with finite ends in rising order that float64 can resolve.
 
     Example:
         >>> parse_zoom({"x": [0, 2], "y": [-1, 1]})
@@ -61,7 +78,7 @@ def parse_pick(value: object) -> Point:
         The point in plane coordinates.
 
     Raises:
-        ValueError: if a coordinate is missing, not a number or not finite.
+        ValueError: if a coordinate is missing, not a number, or not finite.
 
     Example:
         >>> parse_pick({"x": 4.1, "y": 6})

@@ -1,8 +1,8 @@
-// A map of images: a card beside the image under the pointer; `choose` and `lasso` tell Python what was chosen.
-// Words are set as text, never as markup: file and class names come from users.
+// A map of images with a card next to the image under the pointer; `choose` and `lasso` send choices to Python.
+// Labels are set as text, never as markup: file and class names come from users.
 const SIDE = 1000; // of the drawing, in its own units
-const INK = "#23262d"; // words and marks, which the page's theme turns
-const NEAR = 14; // CSS pixels: an image within that of the pointer is meant
+const INK = "#23262d"; // labels and marks, which a dark theme inverts
+const NEAR = 14; // CSS pixels: the pointer selects an image within this distance
 const UNITS = 1e6; // of a line's coordinates per side of the frame; `UNITS` in viewer.py
 
 const maps = new WeakMap(); // figure -> ImageMap
@@ -36,7 +36,7 @@ class ImageMap {
     for (const name of ["fields", "lines", "points", "here"]) this[name] = find(`.${name}`);
     this.lassos = [...figure.querySelectorAll(".lasso")];
     this.call = 0;
-    this.view = [0, 0, SIDE]; // left, top and width of what is seen, in units of the drawing
+    this.view = [0, 0, SIDE]; // left, top and width of the visible part, in units of the drawing
     this.at = -1; // the image that the card shows
     this.end = this.listen();
   }
@@ -65,7 +65,7 @@ class ImageMap {
     this.places = data.x.map((x, i) => this.toUnits([x, data.y[i]]));
     this.figure.style.setProperty("--side", `${data.side}px`);
     this.sheet.setAttribute("aria-label", data.alt);
-    const rule = `.image { background-image: url("${sheet.sheet}") }`; // base64 of our own: nothing in it to escape
+    const rule = `.image { background-image: url("${sheet.sheet}") }`; // our own base64 needs no escape
     if (this.source.textContent !== rule) this.source.textContent = rule;
     const sides = { wide: sheet.wide, tall: sheet.tall, across: sheet.across, down: Math.ceil(data.rows.length / sheet.across) };
     for (const [name, value] of Object.entries(sides)) this.card.style.setProperty(`--${name}`, value);
@@ -180,7 +180,7 @@ class ImageMap {
     if (rows.length && this.data.lassoes) this.send("lasso", { rows });
   }
 
-  /** The nearest image in the direction of an arrow, from the one that is shown. */
+  /** The image nearest to the one shown, in the direction of an arrow key. */
   step(right, down) {
     const [x, y] = this.at >= 0 ? this.places[this.at] : [this.view[0] + this.view[2] / 2, this.view[1] + this.view[2] / 2];
     let best = -1, least = Infinity;
@@ -212,7 +212,7 @@ class ImageMap {
       return [clientX - sides.left, clientY - sides.top];
     };
     const middle = () => { const half = sheet.getBoundingClientRect().width / 2; return [half, half]; };
-    let pressed = null; // where the pointer went down, and the view then
+    let pressed = null; // pointer position and view when the button went down
     on("pointerdown", (event) => {
       if (event.button > 1) return;
       event.preventDefault();
@@ -259,7 +259,7 @@ class ImageMap {
       }[event.key];
       if (!act) return;
       event.preventDefault();
-      event.stopPropagation(); // the page has keys of its own
+      event.stopPropagation(); // the page has its own keys
       act();
     });
     const watch = new ResizeObserver(() => this.draw());
@@ -268,7 +268,7 @@ class ImageMap {
   }
 }
 
-/** Whether a point lies inside a polygon: how often a ray to the right crosses its sides. */
+/** Whether a point lies inside a polygon, by the parity of sides that a ray to the right crosses. */
 function within([x, y], polygon) {
   let inside = false;
   polygon.forEach(([ax, ay], i) => {

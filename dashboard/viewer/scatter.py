@@ -1,15 +1,15 @@
-"""A map of images, a Streamlit component: points to look at one by one, and those that its user chose.
+"""A map of images, a Streamlit component: hovering shows an image, clicks and lassos choose images.
 
-The image under the pointer is shown next to it: all images travel as one contact sheet. A click chooses one image, a
-line drawn around some of them chooses these. `st.plotly_chart(on_select=...)` cannot take its place: its hover labels
-hold text alone, hovering is not sent to Python, and the chart is mounted anew, without its zoom, whenever what it draws
-changes, as it does when an image is chosen.
+All images travel as one contact sheet, of which the image under the pointer is shown. A click chooses one image, a line
+drawn around several chooses those. `st.plotly_chart(on_select=...)` cannot replace it: its hover labels hold only text,
+hover events do not reach Python, and the chart is mounted anew, without its zoom, whenever its content changes, as it
+does when an image is chosen.
 """
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -17,8 +17,8 @@ import streamlit as st
 
 from core.figures.drawing.chart import Chart
 from dashboard.viewer.asset import asset
-from dashboard.viewer.gestures import received
-from dashboard.viewer.thumbnails import grid_data
+from dashboard.viewer.gestures import pass_on, received
+from dashboard.viewer.thumbnails import grid_data, parse_choice
 from dashboard.viewer.viewer import Busy, panel_data
 
 _mount = st.components.v2.component(
@@ -42,40 +42,27 @@ def scatter_view(
     """Show a map and tell the page which images its user chose.
 
     Args:
-        chart: of one isometric panel, with the points in it.
-        images: (n, height, width, 3) uint8, those that the points stand for.
-        key: what the map is known by; its zoom survives reruns under this key.
+        chart: of one isometric panel, with the points.
+        images: (n, height, width, 3) uint8, the images of the points.
+        key: identifies the map; its zoom survives reruns under this key.
         positions: (n, 2) of the images on the chart.
-        rows: the number that each image is known by.
+        rows: the number of each image in its set.
         words: the label of each image.
-        busy: work under way.
-        on_choose: called with the row of an image that was clicked, before the next rerun.
-        on_lasso: called with the rows of the images inside a line that was drawn, in the order of `rows`.
-        height: the longest the side of the map may be, in CSS pixels.
+        busy: work in progress.
+        on_choose: called with the row of a clicked image, before the next rerun.
+        on_lasso: called with the rows of the images inside a drawn line, in the order of `rows`.
+        height: the largest side of the map, in CSS pixels.
 
     Raises:
-        ValueError: if the chart is not such a one, or anything is not one per image.
+        ValueError: if the chart has another panel, or there is not one of everything per image.
     """
-    data = scatter_data(chart, images, positions, rows, words)
-
-    def chosen() -> None:
-        if on_choose is not None:
-            with contextlib.suppress(ValueError):
-                [row] = parse_rows({"rows": [_entry(received(key, "choose"), "row")]}, rows)
-                on_choose(row)
-
-    def lassoed() -> None:
-        if on_lasso is not None:
-            with contextlib.suppress(ValueError):
-                on_lasso(parse_rows(received(key, "lasso"), rows))
-
     _mount(
         key=key,
-        data=data
+        data=scatter_data(chart, images, positions, rows, words)
         | {"busy": busy, "chooses": on_choose is not None, "lassoes": on_lasso is not None, "side": height}
         | {"dark": st.context.theme.type == "dark"},
-        on_choose_change=chosen,
-        on_lasso_change=lassoed,
+        on_choose_change=lambda: pass_on(received(key, "choose"), partial(parse_choice, rows=rows), on_choose),
+        on_lasso_change=lambda: pass_on(received(key, "lasso"), partial(parse_rows, rows=rows), on_lasso),
     )
 
 
@@ -92,10 +79,10 @@ def scatter_data(
         words: see `scatter_view`.
 
     Returns:
-        Plain values, fit for JSON.
+        Plain values that JSON can hold.
 
     Raises:
-        ValueError: as `scatter_view`.
+        ValueError: see `scatter_view`.
     """
     if positions.shape != (len(images), 2) or len(words) != len(images):
         raise ValueError(f"expected a place and words for each of {len(images)} images, got {len(words)} words")
@@ -111,23 +98,23 @@ def scatter_data(
 
 
 def parse_rows(value: object, rows: Sequence[int]) -> list[int]:
-    """Check the choice that a browser sent.
+    """Check a choice of images that came from a browser.
 
     Args:
         value: `{"rows": [numbers]}`.
-        rows: those that could be chosen.
+        rows: the rows on the map.
 
     Returns:
-        The rows that were chosen, each once, in the order of `rows`.
+        The chosen rows, each once, in the order of `rows`.
 
     Raises:
-        ValueError: if there is none, or one that could not be chosen.
+        ValueError: if there is none, or one that is not on the map.
 
     Example:
         >>> parse_rows({"rows": [7, 5, 7]}, rows=[5, 6, 7])
         [5, 7]
     """
-    given = _entry(value, "rows")
+    given = value.get("rows") if isinstance(value, Mapping) else None
     known = set(rows)
     if not isinstance(given, list | tuple) or not given or not all(type(row) is int and row in known for row in given):
         raise ValueError(f"expected rows of the map, got {given!r:.40}")
@@ -136,27 +123,22 @@ def parse_rows(value: object, rows: Sequence[int]) -> list[int]:
 
 
 def apart(positions: np.ndarray, count: int) -> list[int]:
-    """Order places so that the first ones lie apart.
+    """Order positions so that the first ones lie far apart.
 
     Args:
         positions: (n, 2), n >= 1.
-        count: of the first ones.
+        count: how many of them lie far apart.
 
     Returns:
-        The number of the most central place, then of those farthest from all before, then all others in their order.
+        The index of the most central position, then those farthest from all before, then all others in their order.
 
     Example:
         >>> apart(np.array([[0.0, 0], [1, 0], [4, 0], [5, 0], [9, 0]]), 3)
         [2, 4, 0, 1, 3]
     """
-    first = int(np.linalg.norm(positions - positions.mean(0), axis=1).argmin())
-    taken = [first]
+    taken = [int(np.linalg.norm(positions - positions.mean(0), axis=1).argmin())]
     while len(taken) < min(count, len(positions)):
         away = np.linalg.norm(positions[:, None] - positions[taken], axis=2).min(1)
         away[taken] = -1.0
         taken.append(int(away.argmax()))
     return [*taken, *(number for number in range(len(positions)) if number not in taken)]
-
-
-def _entry(value: object, name: str) -> Any:
-    return value.get(name) if isinstance(value, Mapping) else None

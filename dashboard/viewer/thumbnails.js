@@ -1,7 +1,7 @@
-// A grid of thumbnails: each button shows its part of one contact sheet; `choose` tells Python the row of the one pressed.
+// A grid of thumbnails: each button shows its part of one contact sheet; `choose` sends the pressed one's row to Python.
 export default function ({ data, parentElement, setTriggerValue }) {
   const grid = parentElement.querySelector(".grid"), sheet = parentElement.querySelector(".sheet");
-  const rule = `.image { background-image: url("${data.sheet}") }`; // base64 of our own: nothing in it to escape
+  const rule = `.image { background-image: url("${data.sheet}") }`; // our own base64 needs no escape
   if (sheet.textContent !== rule) sheet.textContent = rule;
   const first = !grid.dataset.rows;
   if (grid.dataset.rows !== data.rows.join()) {
@@ -27,7 +27,7 @@ export default function ({ data, parentElement, setTriggerValue }) {
     const button = target.closest("button");
     if (!button || !data.chooses) return;
     rove(buttons, button);
-    button.focus({ preventScroll: true }); // some browsers do not, and then arrows would go nowhere
+    button.focus({ preventScroll: true }); // some browsers do not focus it, and arrow keys would fail
     setTriggerValue("choose", { row: Number(button.dataset.row) });
   };
   grid.onkeydown = (event) => {
@@ -35,7 +35,7 @@ export default function ({ data, parentElement, setTriggerValue }) {
     const next = reached(event.key, buttons, buttons.indexOf(event.target.closest("button")));
     if (!next) return;
     event.preventDefault();
-    event.stopPropagation(); // the page has keys of its own
+    event.stopPropagation(); // the page has its own keys
     rove(buttons, next);
     next.focus();
   };
@@ -67,12 +67,12 @@ function describe(button, index, data, selected) {
   note.classList.toggle("amiss", label !== "" && said !== label);
 }
 
-/** The one button that Tab reaches: arrows lead on from it. */
+/** Make this the one button that Tab reaches; arrow keys move on from it. */
 function rove(buttons, to) {
   for (const button of buttons) button.tabIndex = button === to ? 0 : -1;
 }
 
-/** The button that a key leads to, if any. */
+/** The button that a key moves to, if any. */
 function reached(key, buttons, at) {
   const across = buttons.filter((button) => button.offsetTop === buttons[0].offsetTop).length;
   const to = {

@@ -1,16 +1,15 @@
-"""A grid of thumbnails, a Streamlit component: many images to look over, and the one that its user chose.
+"""A grid of thumbnails, a Streamlit component: shows many images and reports the one that its user clicks.
 
-All images travel as one contact sheet, a PNG that every thumbnail shows its own part of.
+All images travel as one contact sheet, a PNG of which every thumbnail shows its own part.
 """
 
 from __future__ import annotations
 
 import base64
-import contextlib
 import io
 import math
 from collections.abc import Callable, Mapping, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
@@ -18,12 +17,11 @@ import streamlit as st
 from PIL import Image
 
 from dashboard.viewer.asset import asset
-from dashboard.viewer.gestures import received
+from dashboard.viewer.gestures import pass_on, received
 
 PIXELS = 600_000  # of a contact sheet: 540 images of 32 x 32, 0.7 MB as text
-LEVELS = 63  # steps of each channel: nobody sees the error of 2/255, and the sheet is 40 % smaller
+LEVELS = 63  # steps of each channel: the error of 2/255 is invisible, and the sheet is 40 % smaller
 NO_MARKS: Mapping[int, str] = {}
-
 
 _mount = st.components.v2.component(
     "thumbnail_grid",
@@ -49,31 +47,25 @@ def thumbnail_grid(
 ) -> None:
     """Show images as a grid of buttons and tell the page which one its user chose.
 
-    Of `labels`, `notes` and `frames` each is empty or has one entry per image. `selected` and `marks` may name rows
-    that the grid does not show, as when it shows one class only.
+    `labels`, `notes` and `frames` are each empty or have one entry per image. `selected` and `marks` may name rows that
+    the grid does not show, for example if it shows only one class.
 
     Args:
         images: (n, height, width, 3) uint8; n may be 0.
-        key: what the grid is known by; scroll and focus survive reruns under this key.
-        rows: the number that each image is known by.
-        labels: what each image is; said on hovering and to screen readers.
-        notes: a word under each image, such as the class a model gives it; in red where it is not the label.
+        key: identifies the grid; scroll position and focus survive reruns under this key.
+        rows: the number of each image in its set.
+        labels: the name of each image, shown on hover and read by screen readers.
+        notes: a word under each image, such as its predicted class; in red if it differs from the label.
         frames: a CSS colour around each image, such as that of its class; "" for none.
         selected: rows drawn as chosen.
-        marks: a letter for a row, drawn on its image; such a row counts as chosen too.
-        on_choose: called with the row that was chosen, before the next rerun. Without it the images are only looked at.
+        marks: by row, a letter drawn on its image; such a row counts as chosen too.
+        on_choose: called with the chosen row, before the next rerun. Without it images cannot be chosen.
         size: the longer side of a thumbnail, in CSS pixels.
-        height: the most that the grid may take, in CSS pixels, before it scrolls; None for all it needs.
+        height: the largest height of the grid, in CSS pixels, before it scrolls; None for no limit.
 
     Raises:
-        ValueError: if the images are not of that kind, or anything is not one per image.
+        ValueError: if the images have another shape or type, or there is not one of everything per image.
     """
-
-    def chosen() -> None:
-        if on_choose is not None:
-            with contextlib.suppress(ValueError):
-                on_choose(parse_choice(received(key, "choose"), rows))
-
     data = grid_data(images, rows, labels=labels, notes=notes, frames=frames, size=size)
     shown = set(data["rows"])
     _mount(
@@ -85,7 +77,7 @@ def thumbnail_grid(
             "chooses": on_choose is not None,
             "height": height,
         },
-        on_choose_change=chosen,
+        on_choose_change=lambda: pass_on(received(key, "choose"), partial(parse_choice, rows=rows), on_choose),
     )
 
 
@@ -94,7 +86,7 @@ def parse_choice(value: object, rows: Sequence[int]) -> int:
 
     Args:
         value: `{"row": number}`.
-        rows: those that could be chosen.
+        rows: the rows that can be chosen.
 
     Returns:
         The row.
@@ -125,14 +117,14 @@ def grid_data(
 
     Args:
         images: (n, height, width, 3) uint8.
-        rows: the number that each image is known by.
-        labels: what each image is.
+        rows: the number of each image in its set.
+        labels: the name of each image.
         notes: a word under each image.
         frames: a colour around each image.
         size: the longer side of a thumbnail, in CSS pixels.
 
     Returns:
-        Plain values, fit for JSON. `across` is the number of images side by side on the sheet.
+        Plain values that JSON can hold. `across` is the number of images side by side on the sheet.
 
     Raises:
         ValueError: if the images are not of that kind, or anything is not one per image.
@@ -160,7 +152,7 @@ def grid_data(
 
 
 def _reduced(images: np.ndarray, size: int) -> np.ndarray:
-    """The images at a whole fraction of their size: twice what is shown, for fine screens, and within `PIXELS`."""
+    """The images at an integer fraction of their size: twice the size shown, for fine screens, and within `PIXELS`."""
     n, height, width = images.shape[:3]
     factor = max(math.ceil(max(height, width) / (2 * size)), math.ceil(math.sqrt(n * height * width / PIXELS)))
     if factor <= 1 or n == 0:

@@ -1,7 +1,7 @@
-// What the viewer does: takes gestures, shows the view that was chosen, tells Python. `zoom` and `pick` go out numbered,
-// so that the answer to an older gesture never moves the view of a newer one.
-const PAUSE = 150; // ms without wheel or key before Python is told
-const SECOND_CLICK = 250; // ms in which a click may turn out to be half a double click
+// Handles gestures: shows the chosen view and sends it to Python. `zoom` and `pick` are numbered, so that the answer to
+// an older gesture never moves the view of a newer one.
+const PAUSE = 150; // ms without wheel or key before a view is sent
+const SECOND_CLICK = 250; // ms in which a click may become a double click
 
 const viewers = new WeakMap(); // figure -> PlaneViewer
 const groups = new Map(); // linked name -> viewers that move together
@@ -11,7 +11,7 @@ export default function ({ data, parentElement, setTriggerValue }) {
   if (!viewers.has(figure)) viewers.set(figure, new PlaneViewer(figure));
   const viewer = viewers.get(figure);
   const call = viewer.update(data, setTriggerValue);
-  // Streamlit may clean up after a call that a newer one has overtaken: only the newest call's counts.
+  // Streamlit may run the cleanup of an outdated call: only that of the newest call counts.
   return () => { if (viewer.call === call) { viewer.end(); viewers.delete(figure); } };
 }
 
@@ -19,13 +19,13 @@ class PlaneViewer extends PlaneDrawing {
   constructor(figure) {
     super(figure);
     this.call = 0;
-    this.serial = 0; // number of the newest gesture told to Python
-    this.waiting = false; // for the answer to it
-    this.touches = new Map(); // pointer -> where it is, while pressed
+    this.serial = 0; // number of the newest gesture sent to Python
+    this.waiting = false; // for its answer
+    this.touches = new Map(); // pressed pointer -> its position
     this.end = this.listen();
   }
 
-  /** New data from Python, at the first run and after each rerun. */
+  /** Take new data from Python, at the first run and after each rerun. */
   update(data, send) {
     this.data = data;
     this.send = send;
@@ -44,12 +44,12 @@ class PlaneViewer extends PlaneDrawing {
     return this.call;
   }
 
-  /** Whether Python has answered the newest gesture and none is under way. */
+  /** Whether Python has answered the newest gesture and none is in progress. */
   get settled() { return !this.timer && !this.gesture && this.data.answered >= this.serial; }
 
   // -- the view --
 
-  /** Show a view at once or, `gently`, by way of those between. */
+  /** Show a view at once or, `gently`, by an animation. */
   show(view, gently = false) {
     this.view = view;
     cancelAnimationFrame(this.frame);
@@ -64,7 +64,7 @@ class PlaneViewer extends PlaneDrawing {
     step(start);
   }
 
-  /** A view chosen here: shown at once, also by linked viewers, and told to Python after `pause` ms of quiet. */
+  /** Show a view chosen here at once, in linked viewers too, and send it to Python after `pause` ms of quiet. */
   choose(view, { pause = 0, gently = false, reset = false } = {}) {
     if (!fits(view)) return;
     this.show(view, gently);
@@ -104,7 +104,7 @@ class PlaneViewer extends PlaneDrawing {
     this.tell("pick", { x: world[0], y: world[1] });
   }
 
-  /** Move together with the viewers of this name, and mark at once where a pointer already is over one of them. */
+  /** Move together with the viewers of this name, and mark the point under a pointer over one of them. */
   join(name) {
     if (this.group === name) return;
     if (this.pointer) this.hover(null);
@@ -148,7 +148,7 @@ class PlaneViewer extends PlaneDrawing {
     };
   }
 
-  /** The pointer is at this pixel, or nowhere; linked viewers mark the same point of the plane. */
+  /** Move the pointer to this pixel, or nowhere; linked viewers mark the same point of the plane. */
   hover(at) {
     this.pointer = at;
     this.say();
@@ -156,7 +156,7 @@ class PlaneViewer extends PlaneDrawing {
     for (const peer of this.peers()) { peer.ghost = world; peer.say(); }
   }
 
-  /** Whether the keyboard has the picture: then its ring shows, and a crosshair where Enter picks. */
+  /** Whether the picture has keyboard focus: then a ring shows, and a crosshair where Enter picks. */
   key(has) {
     this.picture.classList.toggle("keyed", has);
     this.say();
@@ -210,7 +210,7 @@ class PlaneViewer extends PlaneDrawing {
     }
   }
 
-  /** The square from one corner towards the pointer, no farther than the picture reaches. */
+  /** The square from one corner towards the pointer, within the picture. */
   square(corner, at) {
     const signs = [0, 1].map((axis) => (at[axis] < corner[axis] ? -1 : 1));
     const room = Math.min(...[0, 1].map((axis) => (signs[axis] < 0 ? corner[axis] : this.size - corner[axis])));
@@ -268,7 +268,7 @@ class PlaneViewer extends PlaneDrawing {
     }[event.key];
     if (!act) return;
     event.preventDefault();
-    event.stopPropagation(); // the page has keys of its own
+    event.stopPropagation(); // the page has its own keys
     this.hover(null);
     this.key(true);
     act();

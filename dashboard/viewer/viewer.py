@@ -1,14 +1,13 @@
-"""The plane viewer: one isometric panel in the browser, and the box or point its user chose there.
+"""The plane viewer: draws one isometric panel in the browser and reports the extent or point that its user chose.
 
-`panel_data` turns a `Chart` into the message that `drawing.js` draws. Fields travel as PNG, marks as world coordinates
-in full float64, lines as whole millionths of the frame: relative to what is seen, so that a view 1e-4 wide is drawn as
+`panel_data` turns a `Chart` into the message that `drawing.js` draws. Fields travel as PNG, points as world coordinates
+in float64, lines as integer millionths of the frame: relative to the visible part, so a view 1e-4 wide is drawn as
 sharply as one 10 wide.
 """
 
 from __future__ import annotations
 
 import base64
-import contextlib
 import io
 import zlib
 from collections.abc import Callable, Mapping
@@ -19,19 +18,19 @@ import streamlit as st
 from PIL import Image
 
 from core.figures.drawing import style
-from core.figures.drawing.chart import Axis, Chart, FieldLayer, ImagesLayer, LinesLayer, Panel, PointsLayer
+from core.figures.drawing.chart import Chart, FieldLayer, ImagesLayer, LinesLayer, Panel, PointsLayer
 from dashboard.viewer.asset import asset
 from dashboard.viewer.gestures import Extent as Extent
-from dashboard.viewer.gestures import Point, received, square
+from dashboard.viewer.gestures import Point, pass_on, received, square
 from dashboard.viewer.gestures import parse_pick as parse_pick
 from dashboard.viewer.gestures import parse_zoom as parse_zoom
 
 UNITS = 1_000_000  # of a line's coordinates per side of the frame; `UNITS` in drawing.js
-REACH = 4.0  # frames beyond each edge that lines are kept: 9 sides of 1e6 are still whole numbers in float32
+REACH = 4.0  # frames beyond each edge to which lines are clipped: 9 sides of 1e6 are still exact integers in float32
 
 
 class Busy(TypedDict):
-    """Work under way, shown beneath the picture: its words and the share done, None where that is not known."""
+    """Work in progress, shown beneath the picture: a text and the fraction done, None if unknown."""
 
     text: str
     fraction: float | None
@@ -60,28 +59,26 @@ def plane_view(
 ) -> None:
     """Show a chart's plane and tell the page where its user zooms and picks.
 
-    The callbacks run before the next rerun, as those of every widget, with values that were checked; what a browser
-    sends and no viewer could have meant is dropped. The viewer shows `view` at once, with the picture it has, and the
-    new picture when it comes: a caller stores the view in `on_zoom`, passes it back, and may draw a coarse or an older
-    chart meanwhile.
+    The callbacks run before the next rerun, as those of every widget, with checked values; values that no viewer sends
+    are dropped. The viewer shows `view` at once with its current picture, and the new picture when it arrives: a caller
+    stores the view in `on_zoom`, passes it back, and may draw a coarse or older chart in the meantime.
 
     Args:
         chart: a chart of one cartesian, isometric panel.
-        key: what the viewer is known by; its state survives reruns under this key.
+        key: identifies the viewer; its state survives reruns under this key.
         view: the extent to show; None for the extent of the chart's first field.
-        home: the extent that a reset goes back to; None where only the caller knows it.
+        home: the extent after a reset; None if only the caller knows it.
         pick: the picked point, drawn as a ring.
-        busy: the work under way.
-        on_zoom: called with the extent that was chosen, or None for the way home. Without it the viewer zooms into
-            the picture it has.
-        on_pick: called with the point that was picked. Without it nothing can be picked.
-        linked: viewers under the same name move together, also before the page has answered.
-        height: the longest the picture's side may be, in CSS pixels; None for 720.
+        busy: the work in progress.
+        on_zoom: called with the chosen extent, or None for a reset. Without it the viewer zooms into its picture.
+        on_pick: called with the picked point. Without it nothing can be picked.
+        linked: viewers of the same name move together, even before the page has answered.
+        height: the longest side of the picture, in CSS pixels; None for 720.
 
     Raises:
         ValueError: if the chart is not one cartesian, isometric panel of fields, lines, points and images.
     """
-    answered = f"{key}:answered"  # number of the newest gesture that reached Python: the browser's own is newer or not
+    answered = f"{key}:answered"  # number of the newest gesture that reached Python, to compare with the browser's own
 
     def receive(event: str) -> Any:
         value = received(key, event)
@@ -89,18 +86,6 @@ def plane_view(
         if isinstance(serial, int):
             st.session_state[answered] = max(serial, st.session_state.get(answered, 0))
         return value
-
-    def zoomed() -> None:
-        value = receive("zoom")
-        if on_zoom is not None:
-            with contextlib.suppress(ValueError):
-                on_zoom(parse_zoom(value))
-
-    def picked() -> None:
-        value = receive("pick")
-        if on_pick is not None:
-            with contextlib.suppress(ValueError):
-                on_pick(parse_pick(value))
 
     data = panel_data(chart)
     _mount(
@@ -117,8 +102,8 @@ def plane_view(
             "linked": linked,
             "side": height,
         },
-        on_zoom_change=zoomed,
-        on_pick_change=picked,
+        on_zoom_change=lambda: pass_on(receive("zoom"), parse_zoom, on_zoom),
+        on_pick_change=lambda: pass_on(receive("pick"), parse_pick, on_pick),
     )
 
 
@@ -129,7 +114,7 @@ def panel_data(chart: Chart) -> dict[str, Any]:
         chart: a chart of one cartesian, isometric panel.
 
     Returns:
-        Plain values, fit for JSON. `frame` is the extent that line coordinates are millionths of.
+        Plain values that JSON can hold. `frame` is the extent whose millionths are the coordinates of lines.
 
     Raises:
         ValueError: if the chart is not one cartesian, isometric panel of fields, lines, points and images.
@@ -157,20 +142,15 @@ def panel_data(chart: Chart) -> dict[str, Any]:
         "frame": list(frame),
         "title": panel.title,
         "axes": {"x": panel.x.title, "y": panel.y.title, "unit": panel.x.unit},
-        "ticks": {"x": _ticks(panel.x), "y": _ticks(panel.y)},
+        "ticks": {"x": panel.x.ticks, "y": panel.y.ticks},
         "scale_bar": panel.scale_bar,
         "alt": chart.alt,
     }
 
 
-def _ticks(axis: Axis) -> list[tuple[float, str]] | None:
-    """The ticks that an axis asks for; None where the viewer chooses round numbers."""
-    return None if axis.ticks is None else list(axis.ticks)
-
-
 def _frame(panel: Panel) -> Extent:
     limits = None if panel.x.limits is None or panel.y.limits is None else square((*panel.x.limits, *panel.y.limits))
-    if limits is not None and panel.x.ticks is not None:  # columns and rows are counted: all of each is seen
+    if limits is not None and panel.x.ticks is not None:  # a matrix: its columns and rows are fully visible
         return limits
     for layer in panel.layers:
         if isinstance(layer, FieldLayer):
@@ -202,10 +182,10 @@ def _field(layer: FieldLayer) -> dict[str, Any]:
 
 
 def _words(layer: FieldLayer) -> dict[str, Any]:
-    """What each cell says: the words that occur, and a code per cell, row 0 at the bottom; 0 says nothing.
+    """The hover text of cells: the texts that occur, and a code per cell, row 0 at the bottom; code 0 has no text.
 
-    Codes travel as compressed bytes: reading them back from a picture is not exact in browsers that blur a canvas
-    against fingerprinting.
+    Codes travel as compressed bytes: browsers that distort a canvas against fingerprinting do not read them back from a
+    picture exactly.
     """
     codes = np.maximum(np.asarray(layer.hover_index), -1) + 1
     used = np.flatnonzero(np.bincount(codes.ravel(), minlength=1)[1:])
@@ -233,7 +213,7 @@ def _lines(layer: LinesLayer, frame: Extent) -> dict[str, Any]:
         "path": "".join(drawn),
         "labels": labels,
         "role": layer.role,
-        "colour": layer.colour or style.stroke_colour(layer.role, style.LIGHT),  # a picture stays light in a dark theme
+        "colour": layer.colour or style.stroke_colour(layer.role, style.LIGHT),  # pictures stay light in a dark theme
         "width": stroke.width,
         "halo": stroke.halo,
         "dash": layer.dash if layer.dash != "solid" else stroke.dash,
@@ -243,7 +223,7 @@ def _lines(layer: LinesLayer, frame: Extent) -> dict[str, Any]:
 def _clipped(points: np.ndarray) -> list[np.ndarray]:
     """The pieces of a polyline within `REACH` of the frame, by Liang and Barsky, in frame coordinates 0..1.
 
-    A line that reaches far out would lose its place in the browser, which draws in float32.
+    Far beyond it the browser, which draws in float32, would misplace the line.
     """
     low, high = -REACH, 1.0 + REACH
     if len(points) < 2:
@@ -268,7 +248,7 @@ def _clipped(points: np.ndarray) -> list[np.ndarray]:
 
 
 def _path(points: np.ndarray) -> str:
-    """One piece in millionths of the frame: a start and short steps."""
+    """One piece in millionths of the frame, as an SVG path of relative steps."""
     whole = np.rint(points * UNITS).astype(np.int64)
     steps = np.diff(whole, axis=0)
     steps = steps[steps.any(axis=1)]
@@ -278,7 +258,7 @@ def _path(points: np.ndarray) -> str:
 
 
 def _label_place(pieces: list[np.ndarray]) -> np.ndarray | None:
-    """Where a line's label stands: halfway along its longest stretch well inside the frame; None where none is."""
+    """The position of a line's label: halfway along its longest stretch well inside the frame; None without one."""
     longest: np.ndarray | None = None
     for piece in pieces:
         inside = np.flatnonzero(np.all((piece > 0.06) & (piece < 0.94), axis=1))

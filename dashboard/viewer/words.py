@@ -1,4 +1,4 @@
-"""What views are called, and words that come from outside, on their way to a page."""
+"""Titles of the views, and the escape of text from outside for a page."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ LENSES = {  # views and their titles, in the order of the sidebar
 PAGES = ("", "gallery", "model", "images", *LENSES)  # what stands behind the server's name
 
 
-_OF_SOURCES = "|".join((*KINDS, *ANALYTIC_KINDS, r"\d+"))  # what stands between colons in sources
+_OF_SOURCES = "|".join((*KINDS, *ANALYTIC_KINDS, r"\d+"))  # the words between colons in sources
 _MARKS = re.compile(r"([\\`*_\[\](){}|<>$~&])|(?m:^([-+=#]))|(?m:^(\d+)[.])")
 _JOINED = re.compile(
     r"(?i)(?<=http)(?=:)|(?<=https)(?=:)|(?<=www)(?=\.)|(?<=@)(?=[-\w]+\.[-\w.]*[a-z])"  # addresses
@@ -33,10 +33,10 @@ _JOINED = re.compile(
 
 
 def escape_markdown(words: str) -> str:
-    """Words as they are, without what Markdown would make of them.
+    """Escape text so that Markdown shows it literally.
 
-    Addresses become links, names between colons pictures, two hyphens a dash, also where their signs are escaped; a
-    word joiner, which nobody sees, keeps them apart.
+    Backslashes do not keep addresses from becoming links, names between colons icons, or two hyphens a dash; an
+    invisible word joiner between their characters does.
     """
     escaped = _MARKS.sub(lambda mark: f"{mark[3]}\\." if mark[3] else f"\\{mark[0]}", words)
     return _JOINED.sub("\u2060", escaped)
