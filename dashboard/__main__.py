@@ -1,8 +1,8 @@
 """Start the dashboard: `python -m dashboard [--host 127.0.0.1] [--port 8501] [--read-only]`.
 
 Streamlit finds `.streamlit/config.toml` only when started from the checkout, and without it would listen on every
-interface. So that file is read here, and every line of it goes to Streamlit as a flag, after which come the safety
-options: flags win over configuration files and environment variables, wherever this is started from.
+interface. So this module reads that file and passes each of its lines to Streamlit as a flag, followed by the safety
+options: flags override configuration files and environment variables, wherever the command is started.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ APP = CHECKOUT / "dashboard" / "app.py"
 READ_ONLY = "BOUNDARY_ATLAS_READ_ONLY"  # `dashboard.uploads.session_uploads` reads it
 CONFIG = CHECKOUT / ".streamlit" / "config.toml"
 
-# Not for a configuration file to relax: no other origin, no forged request, no telemetry, no folder of static files, no
+# No configuration file may relax these: no other origin, no forged request, no telemetry, no folder of static files, no
 # interface for agents, no stack trace on a page.
 SAFETY = {
     "server.enableCORS": "true",
@@ -44,12 +44,19 @@ SAFETY = {
     "global.developmentMode": "false",
 }
 
-_LIMITS = {"sessions": 1, "upload": MB, "session_uploads": MB, "all_uploads": MB, "files": 1, "memory": MB}
-_WAITING = 2048  # connections that are not taken up yet
+_LIMITS = {  # by limit: unit, its name, and help of the option
+    "sessions": (1, "N", "browsers connected at once (default: 64)"),
+    "upload": (MB, "MB", "largest file (default: 8192, shared: 500)"),
+    "session_uploads": (MB, "MB", "uploads of one session (default: 16384, shared: 1000)"),
+    "all_uploads": (MB, "MB", "uploads of all sessions (default: 16384, shared: 4000)"),
+    "files": (1, "N", "uploaded files of one session (default: 6000)"),
+    "memory": (MB, "MB", "resident memory above which /healthz asks for a restart (default: 80 percent of all memory)"),
+}
+_WAITING = 2048  # connections that wait to be accepted
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Read the command line, say where the dashboard is, and serve it until interrupted.
+    """Read the command line, print the dashboard's address, and serve it until interrupted.
 
     Args:
         arguments: the command line, `sys.argv[1:]` when None.
@@ -58,10 +65,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if chosen.threads is not None:
         os.environ["OMP_NUM_THREADS"] = str(chosen.threads)  # read by torch when it is first imported
     wait_briefly()
+    os.environ.pop(READ_ONLY, None)
     if chosen.read_only:
         os.environ[READ_ONLY] = "1"
-    else:
-        os.environ.pop(READ_ONLY, None)
     limits = limits_of(chosen)
     if not is_loopback(chosen.host):
         uploads = "" if chosen.read_only else "upload files to it "
@@ -74,13 +80,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
         server_limits.allow_descriptors(limits.sessions)
         listening = _listen(chosen.host, chosen.port)
     except OSError as error:
-        reason = error.strerror or str(error)
+        reason = error.strerror or error
         sys.exit(f"cannot listen on {chosen.host} port {chosen.port}: {reason}; choose another with --port")
     except ValueError as error:
         sys.exit(str(error))
     print(f"Boundary Atlas: {address(chosen.host, chosen.port)}", flush=True)
 
-    sys.path.insert(0, str(CHECKOUT))  # `core` and `dashboard` of this checkout, before any other package of that name
+    sys.path.insert(0, str(CHECKOUT))  # `core` and `dashboard` of this checkout come before others of that name
     from dashboard.server import application
 
     flags = streamlit_flags(
@@ -98,10 +104,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def limits_of(chosen: argparse.Namespace) -> Limits:
-    """What the server takes: as the command line says, else more on one's own machine than where others reach it."""
-    alone = is_loopback(chosen.host) and not chosen.allow_host  # behind a proxy it listens on this machine only, too
+    """The limits of the command line; by default higher on the user's own machine than on a shared server."""
+    alone = is_loopback(chosen.host) and not chosen.allow_host  # a server behind a proxy listens on loopback, too
     usual = server_limits.OWN_MACHINE if alone else server_limits.SHARED
-    given = {name: value * size for name, size in _LIMITS.items() if (value := getattr(chosen, name)) is not None}
+    given = {name: value * unit for name, (unit, *_) in _LIMITS.items() if (value := getattr(chosen, name)) is not None}
     memory = int(0.8 * server_limits.memory_here())
     return replace(usual, **{"memory": memory, "read_only": chosen.read_only, **given})
 
@@ -115,28 +121,28 @@ def streamlit_flags(
     origins: Sequence[str] = (),
     upload: int = server_limits.OWN_MACHINE.upload,
 ) -> list[str]:
-    """Every option of Streamlit that is not left to chance.
+    """The options of Streamlit that the dashboard sets.
 
     Args:
         host: the address to listen on.
         port: the port to listen on.
-        headless: open no browser; when False, Streamlit opens one where there is a screen.
-        hosts: further names under which browsers may call this server, such as a proxy's.
-        origins: of pages elsewhere that may talk to it.
-        upload: of one file, in bytes.
+        headless: open no browser; when False, Streamlit opens one if there is a screen.
+        hosts: further names under which browsers may reach this server, such as a proxy's.
+        origins: origins of other pages that may talk to it.
+        upload: the largest size of a file, in bytes.
 
     Returns:
-        `--section.option=value`, one for each option, but for `application.allowedHosts` and
-        `application.corsAllowedOrigins`, which have one for each name.
+        `--section.option=value`, one for each option; `server.allowedHosts` and `server.corsAllowedOrigins` have one
+        for each name.
     """
     options = dict(_options(tomllib.loads(CONFIG.read_text(encoding="utf-8"))))
     options |= SAFETY
     options |= {"server.address": host, "server.port": str(port), "logger.hideWelcomeMessage": "true"}
-    options["server.maxUploadSize"] = str(-(-upload // MB) + 1)  # Streamlit counts the form around a file with it
+    options["server.maxUploadSize"] = str(-(-upload // MB) + 1)  # Streamlit counts the form around a file, too
     if headless:
         options["server.headless"] = "true"
     flags = [f"--{name}={value}" for name, value in options.items()]
-    if is_loopback(host) or hosts:  # a page elsewhere whose name is rebound to this address is turned away
+    if is_loopback(host) or hosts:  # refuses pages elsewhere whose name was rebound to this address
         names = dict.fromkeys((host, "localhost", "127.0.0.1", "::1", *hosts))
         flags += [f"--server.allowedHosts={name}" for name in names]
     ours = [f"{scheme}://{name}" for name in hosts for scheme in ("http", "https")]
@@ -182,21 +188,8 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         help="page elsewhere that may talk to this dashboard, such as https://atlas.example:8443",
     )
     parser.add_argument("--metrics", action="store_true", help="let Streamlit's metrics be read at /_stcore/metrics")
-    parser.add_argument("--sessions", type=int, metavar="N", help="browsers that are let in at once (default: 64)")
-    parser.add_argument("--upload", type=int, metavar="MB", help="largest file (default: 8192, shared: 500)")
-    parser.add_argument(
-        "--session-uploads", type=int, metavar="MB", help="held for one session (default: 16384, shared: 1000)"
-    )
-    parser.add_argument(
-        "--all-uploads", type=int, metavar="MB", help="held for all sessions (default: 16384, shared: 4000)"
-    )
-    parser.add_argument("--files", type=int, metavar="N", help="files held for one session (default: 6000)")
-    parser.add_argument(
-        "--memory",
-        type=int,
-        metavar="MB",
-        help="resident memory from which on /healthz asks for a restart (default: 80 percent of what there is)",
-    )
+    for name, (_, unit, help_text) in _LIMITS.items():
+        parser.add_argument(f"--{name.replace('_', '-')}", type=int, metavar=unit, help=help_text)
     chosen = parser.parse_args(arguments)
     if not 1 <= chosen.port <= 65535:
         parser.error(f"expected a port from 1 to 65535, got {chosen.port}")
@@ -209,7 +202,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 def _listen(host: str, port: int) -> socket.socket:
-    """A socket that listens there; on `::` for IPv4 too."""
+    """A socket that listens there; on `::` also for IPv4."""
     family, kind, protocol, _, place = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
     made = socket.socket(family, kind, protocol)
     try:

@@ -77,7 +77,7 @@ def test_serving_names_every_limit_with_its_default(checkout: Path) -> None:
     said = (checkout / "docs" / "serving.md").read_text(encoding="utf-8")
     rows = {cells[1].split("`")[1].split()[0]: cells[2:4] for line in said.splitlines()
             if line.startswith("| `--") and (cells := [cell.strip() for cell in line.split("|")])}  # fmt: skip
-    for option, size in start._LIMITS.items():
+    for option, (size, *_) in start._LIMITS.items():
         if option != "memory":  # what the machine has
             own, shared = (getattr(each, option) // size for each in (OWN_MACHINE, SHARED))
             assert rows[f"--{option.replace('_', '-')}"] == [str(own), str(shared)]

@@ -1,1 +1,1 @@
-"""What the pages' workers do, and how they keep out of the way."""
+"""Background work of the pages: jobs, imports, garbage collection, and unforeseen errors."""

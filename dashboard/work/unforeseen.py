@@ -1,4 +1,4 @@
-"""Error messages: our own sentences unchanged; for any other error a reference number to look up in the log."""
+"""Error messages for pages: our own sentences unchanged; for any other error a reference number of the log."""
 
 from __future__ import annotations
 
@@ -17,11 +17,10 @@ _REFERENCE = "boundary_atlas_reference"
 def user_message(error: BaseException) -> str:
     """An error as a page shows it.
 
-    A plain ValueError is ours if it says what was expected; libraries raise some, too.
+    A plain ValueError is ours if it says what was expected; libraries raise others.
 
     Args:
-        error: as it was caught. An unexpected one is logged with its traceback the first time, and keeps its
-            number.
+        error: the exception. An unexpected one is logged with its traceback the first time, and keeps its number.
 
     Returns:
         One sentence.

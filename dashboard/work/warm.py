@@ -1,4 +1,4 @@
-"""What is loaded and compiled once for a process: before a page is drawn, or before somebody asks for it."""
+"""Loads and compiles libraries once per process, before a page is drawn or before a user needs them."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from importlib import import_module
 
 from dashboard.work import jobs
 
-_QUIET_SECONDS = 20.0  # after the first page; and again where somebody waits for a job then
+_QUIET_SECONDS = 20.0  # after the first page; then again while a user waits for a job
 _started = threading.Event()
 
 
 def at_once() -> None:
-    """Load what has to be there whole before anything is drawn.
+    """Load pandas before anything is drawn.
 
-    Plotly uses of pandas whatever another thread has loaded of it so far, and fails where that is half of it.
+    Plotly uses pandas even while another thread is still importing it, and fails on the incomplete module.
     """
     import_module("pandas")
 
 
 def later() -> None:
-    """Compile umap-learn once, while no request is waiting; only in a server, which lives long enough."""
+    """Compile umap-learn once, while no job is waiting; only in a server, which runs long enough."""
     if "streamlit.web.bootstrap" in sys.modules and not _started.is_set():
         _started.set()
         _wait()
