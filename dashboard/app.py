@@ -1,10 +1,10 @@
-"""The dashboard: navigation, and the frame that shows the current choice."""
+"""The dashboard: navigation, and the frame with the current choice."""
 
 import streamlit as st
 
 from dashboard.state import links, login, missing_uploads, session
 from dashboard.viewer.words import LENSES, escape_markdown
-from dashboard.widgets import controls
+from dashboard.widgets.frame import frame
 from dashboard.work import garbage, jobs, warm
 
 LOOK = """
@@ -72,17 +72,17 @@ page = st.navigation(
 )
 with st.sidebar, st.container(key="brand"):
     st.markdown("**Boundary Atlas**  \n:small[where it changes its mind]")
-if st.session_state.get("view", page.url_path) != page.url_path:  # what was wanted there is not waited for here
+if st.session_state.get("view", page.url_path) != page.url_path:  # jobs of the page that was left
     jobs.shared().leave(session.user(), keep=("series",))
 st.session_state["view"] = page.url_path
 links.open_link(page.url_path)
-controls.frame()
-if links.refused():
-    st.error(escape_markdown(links.refused()))
+frame()
+if st.session_state.get("refused"):
+    st.error(escape_markdown(st.session_state["refused"]))
 missing_uploads.ask_for_file()
 with session.in_words(links.start_over):
     page.run()
 garbage.spare_imports()
 warm.later()
-if "goto" in st.session_state:  # at the end: what the page draws by itself may be on its way to the browser
+if "goto" in st.session_state:  # at the end: the page may still be sending its elements to the browser
     st.switch_page(f"views/{st.session_state.pop('goto')}.py")

@@ -1,4 +1,4 @@
-"""The page's address, which holds the recipe, and the address that a browser sends."""
+"""The page's address, which holds the recipe, and the address that the browser sends."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import Any, NoReturn, cast
 
 import streamlit as st
 
-STALE_SECONDS = 4.0  # a request that was on its way mostly comes within this; a person goes back later
-_OWN = "of the page"  # session: a run that no change of the browser's address has asked for is on its way
+STALE_SECONDS = 4.0  # an outdated request mostly arrives within this time; a user who goes back takes longer
+_OWN = "of the page"  # session: the next run was started by a widget or the page, not by the browser's address
 
 
 def write(link: Mapping[str, str]) -> None:
-    """Put a link into the address of the page, in place of the one before."""
+    """Put a link into the page's address, in place of the previous one."""
     before = st.session_state.get("link")
     if before != link:
         _replaced()[_key(before or {})] = time.monotonic()
@@ -24,21 +24,21 @@ def write(link: Mapping[str, str]) -> None:
 
 
 def no_wish() -> None:
-    """Whatever the browser's address, the next run follows no link that was replaced: a widget or the page asked."""
+    """Ignore replaced links on the next run: a widget or the page starts it, not the browser's address."""
     st.session_state[_OWN] = True
 
 
 def rerun() -> NoReturn:
-    """Run the whole page again, for its own sake."""
+    """Rerun the whole page on its own initiative."""
     no_wish()
     st.rerun()
 
 
 def stale(link: Mapping[str, str]) -> bool:
-    """Whether this session replaced a link, and that it comes again is no wish; asked once in each run of a page.
+    """Whether a link is an outdated one that this session replaced; call once per run of a page.
 
-    A browser sends its address with every request, also one on its way while the page writes another. On a busy machine
-    that takes longer than any limit, so that a run which the page or a widget asked for is known as such.
+    A browser sends its address with every request, also with one that is under way while the page writes another
+    address. On a busy machine that can take longer than any limit, so runs started by a widget or the page are marked.
     """
     replaced = _replaced().get(_key(link))
     own = st.session_state.pop(_OWN, False)
@@ -50,7 +50,7 @@ def _key(link: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
 
 
 def _replaced() -> dict[tuple[tuple[str, str], ...], float]:
-    """When each of the links written lately was replaced by another."""
+    """When each of the last links was replaced by another."""
     kept = cast(dict[Any, float], st.session_state.setdefault("replaced", {}))
     while len(kept) > 20:
         del kept[next(iter(kept))]

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+import os
+from collections.abc import Callable, Container, Iterable, Sequence
+from dataclasses import replace
 from functools import partial
-from itertools import takewhile
 from pathlib import Path
 from typing import Any, cast
 
@@ -28,8 +28,8 @@ from dashboard.uploads.session_uploads import LARGEST, Upload, own_classifier, o
 
 PICTURES = 9  # one of each demo photo
 _MOST_LISTED = 64 << 20  # bytes of the names in a zip
-NUMBERS = "numbers"  # mean and std of one's own, instead of a preset
-_INLINE = 150  # characters of class names that a link carries by itself
+NUMBERS = "numbers"  # the user's mean and std instead of a preset
+_INLINE = 150  # characters of class names that a link itself holds
 
 Draft = dict[str, Any]
 OnFraction = Callable[[float], None]
@@ -37,37 +37,35 @@ Shapes = dict[str, tuple[int, ...]]
 
 
 def draft() -> Draft | None:
-    """What has been chosen so far; None before a file.
+    """The choices made so far; None before a file.
 
-    By name: digest, weights, arch, size, preset, mean, std, names, name; of a series the digests of all checkpoints, of
-    which the last is the one looked at; and `editing`, the source that is changed, where it was used before.
+    By name: digest, weights, arch, size, preset, mean, std, names, name; for a series the digests of all checkpoints,
+    of which the last is shown; and `editing`, the source that is changed, if it was in use before.
     """
     found = cast(Draft | None, st.session_state.get("draft"))
     return found if found is not None and found["digest"] in own_uploads().files else None
 
 
 def bring(files: Sequence[tuple[str, bytes]], on_progress: OnFraction = lambda fraction: None) -> str:
-    """Start with what was dropped: one checkpoint, its shards, or several checkpoints that are one series.
+    """Start with dropped files: one checkpoint, its shards, or several checkpoints that form a series.
 
     Args:
-        files: name and content of each; a zip stands for what is in it.
-        on_progress: called with the fraction done; what it raises ends the reading.
+        files: name and content of each; a zip stands for its members.
+        on_progress: called with the fraction done; an exception that it raises ends the reading.
 
     Returns:
-        A sentence for each checkpoint of a series that was left out; "" where all are there.
+        A sentence for each checkpoint of a series that was left out; "" if none was.
 
     Raises:
-        CheckpointError: if nothing can be read, or no weights are in it; then it is deleted.
+        CheckpointError: if nothing can be read, or there are no weights; then the files are deleted.
     """
-    stem = files[0][0].partition(".")[0]
     if len(files) == 1 and files[0][0].lower().endswith(".zip"):
         upload = own_uploads().add(files)
-        packed = _Packed(upload.paths[0], upload.name)
         try:
-            names, refused = packed.ask("inside")
+            names, refused = _in_zip(upload, "inside")
             return _several(
-                [(name, partial(packed.ask, "content", entry=name)) for name in names],
-                stem,
+                [(name, partial(_in_zip, upload, "content", entry=name)) for name in names],
+                files[0][0].partition(".")[0],
                 [Refused(*each) for each in refused],
                 on_progress,
             )
@@ -86,32 +84,25 @@ def bring(files: Sequence[tuple[str, bytes]], on_progress: OnFraction = lambda f
     return ""
 
 
-@dataclass(frozen=True)
-class _Packed:
-    """A zip of checkpoints, looked into by a process of its own."""
-
-    path: Path
-    name: str
-
-    def ask(self, function: str, **arguments: Any) -> Any:
-        """What `core.images.archives` finds in it: "inside" or "content"."""
-        size = self.path.stat().st_size
-        return isolated(
-            f"core.images.archives:{function}",
-            name=self.name,
-            limits=Limits.of(size, memory=3 * (LARGEST << 20), output=(LARGEST << 20) + _MOST_LISTED),
-            refusal=CheckpointError,
-            path=self.path,
-            suffixes=list(state_dicts.SUFFIXES),
-            most=LARGEST << 20,
-            **arguments,
-        )
+def _in_zip(upload: Upload, function: str, **arguments: Any) -> Any:
+    """Call "inside" or "content" of `core.images.archives` on a zip of checkpoints, in a process of its own."""
+    path, largest = upload.paths[0], LARGEST << 20
+    return isolated(
+        f"core.images.archives:{function}",
+        name=upload.name,
+        limits=Limits.of(path.stat().st_size, memory=3 * largest, output=largest + _MOST_LISTED),
+        refusal=CheckpointError,
+        path=path,
+        suffixes=list(state_dicts.SUFFIXES),
+        most=largest,
+        **arguments,
+    )
 
 
 def _several(
     files: list[tuple[str, Callable[[], bytes]]], stem: str, refused: list[Refused], on_progress: OnFraction
 ) -> str:
-    """Several files: checkpoints of one training where they hold tensors of the same names, else shards of one."""
+    """Several files: checkpoints of one training if their tensors share names, otherwise shards of one checkpoint."""
     if not files:
         raise CheckpointError("expected checkpoints in the zip, found none; pack .safetensors or .pt files")
     files.sort(key=lambda file: in_order(file[0]))
@@ -119,7 +110,7 @@ def _several(
     uploads = own_uploads().add_series(files, name)
     try:
         shapes = _shapes(uploads, refused, on_progress)
-    except BaseException:  # somebody may have cancelled
+    except BaseException:  # also when the user cancels
         own_uploads().delete([upload.digest for upload in uploads])
         raise
     first = next(iter(shapes.values()), {})
@@ -142,7 +133,7 @@ def _several(
 
 
 def _shapes(uploads: Sequence[Upload], refused: list[Refused], on_progress: OnFraction) -> dict[str, Shapes]:
-    """The shapes of the tensors of each checkpoint by its digest; those that cannot be read are added to `refused`."""
+    """The shapes of the tensors of each checkpoint by its digest; `refused` receives those that cannot be read."""
     shapes: dict[str, Shapes] = {}
     for number, upload in enumerate(uploads):
 
@@ -158,40 +149,41 @@ def _shapes(uploads: Sequence[Upload], refused: list[Refused], on_progress: OnFr
 
 
 def _series_name(files: Sequence[str], stem: str) -> str:
-    """What a series is called: its zip, or what its files' names begin with; unlike any other series."""
-    plain = [Path(name).name for name in files]
-    alike = takewhile(lambda signs: len(set(signs)) == 1, zip(*plain, strict=False))
-    common = stem or "".join(signs[0] for signs in alike).rstrip("0123456789-_. ")
-    name = _plain(common) or "series"
-    names = (name, *(f"{name} {number}" for number in range(2, 100)))
-    return next(each for each in names if each not in own_uploads().series)
+    """The name of a series: that of its zip, or the common beginning of its files' names; unlike any other series."""
+    alike = os.path.commonprefix([Path(name).name for name in files])  # noqa: RUF071 - of names
+    common = stem or alike.rstrip("0123456789-_. ")
+    return unused(_plain(common) or "series", own_uploads().series)
+
+
+def unused(name: str, taken: Container[str]) -> str:
+    """The name itself, or followed by the first number that distinguishes it from those taken."""
+    return next(each for each in (name, *(f"{name} {number}" for number in range(2, 100))) if each not in taken)
 
 
 def begin(digest: str, on_progress: OnFraction = lambda fraction: None) -> None:
-    """Start with an uploaded file; the likeliest weights and architecture are chosen until others are.
+    """Start with an uploaded file, its likeliest weights and architecture.
 
     Args:
         digest: of the upload.
-        on_progress: called with the fraction done; what it raises ends the reading.
+        on_progress: called with the fraction done; an exception that it raises ends the reading.
 
     Raises:
-        CheckpointError: if it cannot be read, or no weights are in it; then it is deleted.
+        CheckpointError: if it cannot be read, or holds no weights; then it is deleted.
     """
-    called = own_uploads().files[digest].name
+    name = _plain(own_uploads().files[digest].name.partition(".")[0])
     try:
         first = sets(digest, on_progress)[0].name
         best = next(iter(fits(digest, first)), None)
     except BaseException:  # cancelled, or an unexpected error
         own_uploads().delete([digest])
         raise
-    name = _plain(called.partition(".")[0])
     st.session_state["draft"] = {"digest": digest, "weights": first, "name": name, "preset": preprocessing.OWN}
     if best is not None:
         choose(arch=best.architecture)
 
 
 def edit(source: str) -> None:
-    """Take a model of this session, or the series that it belongs to, as the draft again.
+    """Make a model of this session, or its series, the draft again.
 
     Raises:
         CheckpointError: if its file cannot be read.
@@ -223,8 +215,8 @@ def _plain(name: str) -> str:
 
 
 def choose(**changed: Any) -> None:
-    """Change what has been chosen; another architecture or other weights bring their own input size."""
-    if st.session_state.get("draft") is None:  # a browser may still send a wish after the draft was used
+    """Change the draft; another architecture or other weights bring their own input size."""
+    if st.session_state.get("draft") is None:  # a widget's value may arrive after the draft was used
         return
     found = {**st.session_state["draft"], **changed}
     if changed.keys() & {"arch", "weights"}:
@@ -236,14 +228,14 @@ def choose(**changed: Any) -> None:
 
 
 def drop() -> None:
-    """Drop the draft, and its file where no model is made of it."""
+    """Drop the draft, and its files unless a model uses them."""
     found = st.session_state.pop("draft", None)
     if found is not None:
         _delete(found)
 
 
 def replaced(before: Draft | None) -> None:
-    """Delete the files of the draft that another one has replaced, where no model is made of them."""
+    """Delete the files of a draft that was replaced, unless a model uses them."""
     now = st.session_state.get("draft")
     if before is not None and now is not before:
         _delete(before, _files(now))
@@ -265,7 +257,7 @@ def sets(digest: str, on_progress: OnFraction = lambda fraction: None) -> tuple[
 
     Args:
         digest: of the upload.
-        on_progress: called with the fraction done while it is read, which it is once.
+        on_progress: called with the fraction done when it is read for the first time.
 
     Raises:
         CheckpointError: if it cannot be read.
@@ -295,21 +287,23 @@ def fit(found: Draft) -> Fit:
 
 
 def kept_normalisation(found: Draft, channels: int) -> tuple[tuple[float, ...], tuple[float, ...]] | None:
-    """The normalisation that the file keeps beside the chosen weights; None where there is none.
+    """Mean and std that the file stores with the chosen weights; None if it stores none.
 
     Raises:
-        CheckpointError: if it is not clear.
+        CheckpointError: if they are ambiguous.
     """
     return state_dicts.normalisation_in(state_dicts.choose(sets(found["digest"]), found["weights"]), channels)
 
 
 def source_of(found: Draft) -> str:
-    """The source of the model as it is chosen now.
+    """The source of the model as currently chosen.
 
     Raises:
-        CheckpointError: if mean or std are no numbers.
+        CheckpointError: if mean or std are not numbers.
     """
-    options = {"arch": found["arch"], "size": _size(found)}
+    side = found["size"]
+    channels = fit(found).input_shape[0]
+    options = {"arch": found["arch"], "size": str(side) if channels == 3 else f"{channels}x{side}x{side}"}
     if found["weights"] != sets(found["digest"])[0].name:
         options["weights"] = found["weights"]
     if found["preset"] == NUMBERS:
@@ -317,18 +311,15 @@ def source_of(found: Draft) -> str:
             options[name] = "/".join(found.get(name, "").replace(",", " ").replace("/", " ").split()) or "?"
     else:
         options["preset"] = found["preset"]
-    if found.get("names"):
-        options["names"] = found["names"]
-    if found["name"]:
-        options["name"] = found["name"]
+    options |= {name: found[name] for name in ("names", "name") if found.get(name)}
     return Source("upload", found["digest"], options).text()
 
 
 def sources_of(found: Draft) -> tuple[str, ...]:
-    """The sources of all checkpoints of a series, as they are chosen now, each called by its file; or of the one model.
+    """The sources of all checkpoints of a series as currently chosen, each named after its file; or of the one model.
 
     Raises:
-        CheckpointError: if mean or std are no numbers.
+        CheckpointError: if mean or std are not numbers.
     """
     source = Source.parse(source_of(found))
     if "series" not in found:
@@ -342,16 +333,11 @@ def sources_of(found: Draft) -> tuple[str, ...]:
     )
 
 
-def _size(found: Draft) -> str:
-    channels = fit(found).input_shape[0]
-    return str(found["size"]) if channels == 3 else f"{channels}x{found['size']}x{found['size']}"
-
-
 def name_classes(names: list[str]) -> None:
-    """Choose class names: in the source itself if they are short, else in a file of their own.
+    """Choose class names: in the source itself if they are short, otherwise in a file of their own.
 
     Raises:
-        CheckpointError: if they are too many.
+        CheckpointError: if there are too many.
     """
     if not names:
         choose(names="")
@@ -362,7 +348,7 @@ def name_classes(names: list[str]) -> None:
 
 
 def trials(source: str) -> tuple[Trial, ...]:
-    """What the drafted model says about a few demo images under each preset; empty where none have its shape."""
+    """The draft's predictions of a few demo images under each preset; empty if no demo images have its shape."""
     classifier = own_classifier(source)
     images = demo_images_of(classifier.input_shape)
     if not images:
@@ -376,12 +362,12 @@ def trials(source: str) -> tuple[Trial, ...]:
 
 @st.cache_resource(scope="session", max_entries=4, show_spinner=False)
 def _made(module: str) -> list[Trial]:
-    """The trials of a module so far; another normalisation makes only its own."""
+    """The trials of a module so far; another normalisation adds only its own."""
     return []
 
 
 def let_go() -> None:
-    """Drop what was read of files and made of models that are forgotten."""
+    """Drop everything cached of forgotten files and models."""
     for cached in (fits, _made, checks):
         cached.clear()
     unload(own_uploads().token)
@@ -389,5 +375,5 @@ def let_go() -> None:
 
 @st.cache_resource(scope="session", max_entries=12, show_spinner=False)
 def checks(source: str) -> tuple[Check, ...]:
-    """Whether the drafted model is one that the geometry can work with."""
+    """Checks whether the engine can work with the drafted model."""
     return inspection.inspect(own_classifier(source))

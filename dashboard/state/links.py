@@ -1,10 +1,10 @@
-"""From a link or a file to the choice: what comes from outside is checked before anything is changed."""
+"""Set the choice to a link or a file: values from outside are checked before anything changes."""
 
 from __future__ import annotations
 
-import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, cast
 
 import streamlit as st
@@ -13,6 +13,7 @@ from core.analyses.parameters import Parameter
 from core.analyses.table import ALIASES, TABLE
 from core.errors import RecipeError
 from core.images.load import check_shape
+from core.models.demo import demo_models
 from core.recipes.recipe import Recipe
 from core.sources.models import Source
 from core.wording import abbreviated
@@ -27,7 +28,6 @@ from dashboard.state.session import (
     choose,
     classifier,
     demo_images,
-    demo_models,
     image_set,
     models,
     point,
@@ -39,20 +39,20 @@ from dashboard.state.session import (
 from dashboard.uploads import own_images
 from dashboard.uploads.session_uploads import own_uploads
 
-MOST_TOLD = 3  # values of one link that were left out, each with its reason
+_REASONS = 3  # values of a link that were left out, shown with their reasons
 FARTHEST = 1e6  # of plane coordinates: the limits of `extent` and `at` in the table of analyses
 
 
 def open_link(view: str) -> None:
     """Set the choice to the page's link, if it is new; called before anything is drawn.
 
-    A value that cannot be followed is left out, and `refused` says why. Where a file is missing that it was made with,
-    the choice stays as it was until the file is here.
+    Values that are unknown or out of range are left out, and `refused` in the session's state says why. If the link
+    needs a file that is missing, the choice does not change until the file is here.
 
     Args:
-        view: the page that is opened, as the table of analyses names it.
+        view: the page that is opened, by its name in the table of analyses.
     """
-    _let_go()
+    _drop_missing()
     link = dict(st.query_params)
     stale = address.stale(link)
     analysis = next((name for name, entry in TABLE.items() if entry.view == view), None)
@@ -63,7 +63,7 @@ def open_link(view: str) -> None:
 
 
 def start_over() -> None:
-    """Drop every setting and the picked point; models and images stay."""
+    """Drop all settings and the picked point; models and images stay."""
     for analysis in TABLE:
         st.session_state[f"settings:{analysis}"] = {}
     choose(images=st.session_state["images"])
@@ -72,24 +72,24 @@ def start_over() -> None:
 
 def _try(analysis: str, link: dict[str, str]) -> None:
     try:
-        left_out = _follow(analysis, link)
-        st.session_state["refused"], st.session_state["wanted"] = _told(left_out), None
+        st.session_state["refused"] = _refusal(_follow(analysis, link))
+        st.session_state["wanted"] = None
     except ValueError as error:
         st.session_state["refused"] = f"This link cannot be followed: {error}"
         wanted = getattr(error, "digest", "")
         st.session_state["wanted"] = (wanted, lambda: _try(analysis, link)) if wanted else None
 
 
-def _told(left_out: Sequence[str]) -> str:
-    """What of a link could not be followed, in one sentence; "" where all of it could."""
+def _refusal(left_out: Sequence[str]) -> str:
+    """One sentence about the values of a link that were left out; "" if there are none."""
     if not left_out:
         return ""
-    more = f"; and {len(left_out) - MOST_TOLD} more" if len(left_out) > MOST_TOLD else ""
-    return f"This link was followed but for what is left out here: {'; '.join(left_out[:MOST_TOLD])}{more}"
+    more = f"; and {len(left_out) - _REASONS} more" if len(left_out) > _REASONS else ""
+    return f"This link was followed but for what is left out here: {'; '.join(left_out[:_REASONS])}{more}"
 
 
-def _let_go() -> None:
-    """Go back to the demo model if a chosen one is gone, as after a lost connection, and ask for its file."""
+def _drop_missing() -> None:
+    """Go back to the demo model if a chosen file is gone, as after a lost connection, and ask for it."""
     gone = [source for source in st.session_state.get("models", ()) if not is_here(source)]
     images = cast(str, st.session_state.get("images", ""))
     if images and not images.startswith("demo:") and not own_images.knows(images):
@@ -106,7 +106,7 @@ def _let_go() -> None:
 
 
 def _ask_again(before: tuple[tuple[str, ...], str, tuple[int, ...], Point | None]) -> None:
-    """Restore the choice made before a file was gone; ask for the file while it is missing."""
+    """Restore the choice made before a file was gone, or ask for the next missing file."""
     try:
         check_here(before[0])
         check_images(before[1])
@@ -119,11 +119,6 @@ def _ask_again(before: tuple[tuple[str, ...], str, tuple[int, ...], Point | None
         st.session_state["refused"], st.session_state["wanted"] = "", None
 
 
-def refused() -> str:
-    """What of the last link could not be followed, until something else is chosen; "" where nothing was wrong."""
-    return cast(str, st.session_state.get("refused", ""))
-
-
 def _follow(analysis: str, link: Mapping[str, str]) -> list[str]:
     """Set the choice to a link; values that are unknown or out of range are left out.
 
@@ -131,35 +126,33 @@ def _follow(analysis: str, link: Mapping[str, str]) -> list[str]:
         Why each value was left out.
 
     Raises:
-        MissingUploadError: if it names an upload that is not here, whose file can be asked for; nothing is changed.
+        MissingUploadError: if it names an upload that is not here and can be asked for; nothing is changed.
     """
     left_out: list[str] = []
     values = {_by_current_name(name): value for name, value in link.items()}
     chosen = _models_in(values.pop("models", None), left_out)
     images = _images_in(values.pop("images", None), chosen[0], left_out)
-    chosen = _fitting(chosen, images, left_out)
+    chosen = (chosen[0], *_accepted(chosen[1:], lambda source: _check_fit(source, images), left_out))
     at = _point_in(values.pop("point", None), left_out)
     others = beside(analysis)
     named = [ALIASES.get(name, name) for name in values.pop("also", "").split(",") if name]
     if not set(named) <= set(others):
         left_out.append(f"also: expected some of {', '.join(others) or 'nothing'}, got {abbreviated(','.join(named))}")
     rows_text = values.pop("rows", None)
-    besides = {other: settings_in(other, values, left_out, before=f"{other}.") for other in others}
-    own = settings_in(analysis, values, left_out)
-    names = ", ".join(entry.name for entry in _entries(analysis))
+    found = {other: settings_in(other, values, left_out, before=f"{other}.") for other in others}
+    found[analysis] = settings_in(analysis, values, left_out)
     if values:
+        names = ", ".join(entry.name for entry in _entries(analysis))
         left_out.append(f"expected settings of {analysis} ({names}), got {abbreviated(', '.join(values))}")
-    rows_now = _rows_in(rows_text, analysis, chosen, images, own, left_out)
-    _choose(chosen, images, rows_now, at)
-    st.session_state[f"settings:{analysis}"] = own
-    for other, found in besides.items():
-        st.session_state[f"settings:{other}"] = found
+    _choose(chosen, images, _rows_in(rows_text, analysis, chosen, images, found[analysis], left_out), at)
+    for name, chosen_settings in found.items():
+        st.session_state[f"settings:{name}"] = chosen_settings
     st.session_state["asked"] = tuple(name for name in others if name in named)
     return left_out
 
 
 def _by_current_name(name: str) -> str:
-    """The name of a value in a link, `benchmark.count` say, where it began with an alias of an analysis."""
+    """The current name of a value in a link: its analysis, as in `benchmark.count`, may be given by an alias."""
     analysis, dot, setting = name.rpartition(".")
     return f"{ALIASES.get(analysis, analysis)}{dot}{setting}"
 
@@ -172,10 +165,10 @@ def settings_in(analysis: str, values: dict[str, str], left_out: list[str], befo
     """Take the settings of an analysis out of the values of a link.
 
     Args:
-        analysis: a name of the table.
-        values: values by name; those that are taken are removed.
-        left_out: gets a sentence for each value that is out of range.
-        before: stands before the names of an analysis that is shown beside: `profile.`, as in `profile.rays`.
+        analysis: its name in the table.
+        values: values by name; the analysis's own are removed.
+        left_out: receives a sentence for each value that is out of range.
+        before: the prefix of names of a further analysis: `profile.`, as in `profile.rays`.
 
     Returns:
         The values by name; for a further analysis without those of the plane, which it shares.
@@ -193,33 +186,47 @@ def settings_in(analysis: str, values: dict[str, str], left_out: list[str], befo
     return found
 
 
-def _models_in(text: str | None, left_out: list[str]) -> tuple[str, ...]:
-    """The models that a link names and that can be loaded here; those chosen already where there is none.
+def _accepted(sources: Iterable[str], check: Callable[[str], object], left_out: list[str]) -> list[str]:
+    """The models that pass a check; `left_out` receives the error of each other one.
 
     Raises:
         MissingUploadError: if one is an upload that is not here.
     """
-    found: list[str] = []
-    asked = text.split(",") if text is not None else []
-    for again, count in Counter(asked).items():
-        if count > 1:
-            left_out.append(f"models: expected each model once, got {abbreviated(again)} {count} times")
-    for source in dict.fromkeys(asked):
+    found = []
+    for source in sources:
         try:
-            check_here((source,))
-            classifier(source)
+            check(source)
             found.append(source)
         except MissingUploadError:
             raise
         except ValueError as error:
             left_out.append(f"models: {error}")
+    return found
+
+
+def _models_in(text: str | None, left_out: list[str]) -> tuple[str, ...]:
+    """The models that a link names and that can be loaded here; if there are none, those chosen before.
+
+    Raises:
+        MissingUploadError: if one is an upload that is not here.
+    """
+
+    def load(source: str) -> None:
+        check_here((source,))
+        classifier(source)
+
+    asked = text.split(",") if text is not None else []
+    for again, count in Counter(asked).items():
+        if count > 1:
+            left_out.append(f"models: expected each model once, got {abbreviated(again)} {count} times")
+    found = _accepted(dict.fromkeys(asked), load, left_out)
     if len(found) > MOST_MODELS:
         left_out.append(f"models: expected at most {MOST_MODELS} side by side, got {len(found)}")
     return tuple(found[:MOST_MODELS]) or models()
 
 
 def _images_in(text: str | None, model: str, left_out: list[str]) -> str:
-    """The image set that a link names, where it fits the first model; else that model's own."""
+    """The image set that a link names, if it fits the first model; otherwise that model's demo set."""
     if text is not None:
         try:
             check_images(text)
@@ -233,11 +240,11 @@ def _images_in(text: str | None, model: str, left_out: list[str]) -> str:
 
 
 def _check_fit(model: str, images: str) -> None:
-    """Raise unless a model takes these images, and tells their classes apart.
+    """Raise unless a model takes these images and has their classes.
 
     Raises:
-        ImageError: if their shape is another.
-        RecipeError: if a label is none of the model's classes.
+        ImageError: if their shape differs.
+        RecipeError: if a label is not one of the model's classes.
     """
     one = classifier(model)
     check_shape(images, one.input_shape, one.name)
@@ -250,24 +257,14 @@ def _check_fit(model: str, images: str) -> None:
         )
 
 
-def _fitting(chosen: Sequence[str], images: str, left_out: list[str]) -> tuple[str, ...]:
-    """The models that the images fit; the first one is known to."""
-    found = list(chosen[:1])
-    for source in chosen[1:]:
-        try:
-            _check_fit(source, images)
-            found.append(source)
-        except ValueError as error:
-            left_out.append(f"models: {error}")
-    return tuple(found)
-
-
 def _point_in(text: str | None, left_out: list[str]) -> Point | None:
-    try:
-        return None if text is None else _point(text)
-    except RecipeError as error:
-        left_out.append(str(error))
-        return None
+    if text is not None:
+        with suppress(ValueError):
+            x, y = (float(part) for part in text.split(","))
+            if abs(x) <= FARTHEST and abs(y) <= FARTHEST:
+                return x, y
+        left_out.append(f"point: expected two numbers x,y, got {text[:40]!r}")
+    return None
 
 
 def _rows_in(
@@ -278,7 +275,7 @@ def _rows_in(
     own: Mapping[str, Any],
     left_out: list[str],
 ) -> tuple[int, ...]:
-    """The rows of a link, if the analysis takes that many and the set has them; else those chosen."""
+    """The rows of a link, if the analysis takes that many and the set has them; otherwise those chosen before."""
     if text is not None:
         try:
             opened = Recipe.make(analysis, models=chosen, images=images, rows=text.split(","), settings=own)
@@ -306,7 +303,7 @@ def restore(opened: Recipe) -> None:
 
     Raises:
         MissingUploadError: if that file is not here.
-        ValueError: if one of its models or images cannot be loaded.
+        ValueError: if one of its models or images cannot be loaded, or they do not fit together.
     """
     try:
         _restore(opened)
@@ -325,7 +322,7 @@ def _restore(opened: Recipe) -> None:
     """Set the choice to a recipe from outside, which may name no file of this machine.
 
     Raises:
-        RecipeError: if it names something else than demo models and images, too many, or rows beyond the set.
+        RecipeError: if it names anything but demo models and images, too many models, or rows beyond the set.
         ValueError: if one cannot be loaded, or they do not fit together.
     """
     check_here(opened.models)
@@ -341,16 +338,6 @@ def _restore(opened: Recipe) -> None:
     st.session_state[f"settings:{opened.analysis}"] = {**opened.parameters, **opened.figure}
     first = next(name for name, entry in TABLE.items() if entry.view == opened.definition.view)
     st.session_state["asked"] = (opened.analysis,) if opened.analysis != first else ()
-    if opened.analysis != "slice":  # the plane that it lies in is shown too
+    if opened.analysis != "slice":  # Slices shows its plane
         plane = {name: opened.parameters[name] for name in ("plane", "u", "v") if name in opened.parameters}
         st.session_state["settings:slice"] = {**settings("slice"), "extent": None, **plane}
-
-
-def _point(text: str) -> Point:
-    try:
-        x, y = (float(part) for part in text.split(","))
-    except ValueError:
-        x = y = math.nan
-    if not (abs(x) <= FARTHEST and abs(y) <= FARTHEST):
-        raise RecipeError(f"point: expected two numbers x,y, got {text[:40]!r}")
-    return x, y

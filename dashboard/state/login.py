@@ -1,4 +1,4 @@
-"""Who may come in: OIDC through Streamlit, where the server's secrets have an [auth] section; else everybody."""
+"""Login by OIDC through Streamlit, if the server's secrets have an [auth] section; otherwise everybody may enter."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from dashboard.viewer.words import escape_markdown
 
 
 def configured() -> bool:
-    """Whether this server asks people to log in."""
+    """Whether this server requires a login."""
     return bool(st.secrets.load_if_toml_exists()) and "auth" in st.secrets
 
 
 def required() -> None:
-    """Stop the page unless the user is logged in; show who is, with a button to log out."""
+    """Stop the page unless the user is logged in; show the user's name with a button to log out."""
     if not configured():
         return
     if not st.user.is_logged_in:

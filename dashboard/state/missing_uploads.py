@@ -1,4 +1,4 @@
-"""Missing files: an upload belongs to one session; another session that needs it asks for the file."""
+"""Missing files: an upload belongs to one session, so another session that needs it asks for the file."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ FORGOTTEN = "uploads are forgotten when a page is reloaded, closed, or loses its
 
 
 class MissingUploadError(RecipeError):
-    """A link or recipe names a file that this session did not upload; `digest` says which."""
+    """A link or recipe names a file, by its `digest`, that this session did not upload."""
 
     def __init__(self, digest: str) -> None:
         super().__init__(
@@ -31,7 +31,7 @@ class MissingUploadError(RecipeError):
 
 
 def ask_for_file() -> None:
-    """An uploader for the file that a link or recipe was made with, where it asks for one."""
+    """An uploader for the missing file of a link or recipe, if there is one."""
     wanted = st.session_state.get("wanted")
     if not wanted or read_only():
         return
@@ -77,7 +77,7 @@ def _brought(digest: str, files: Sequence[tuple[str, bytes]]) -> str:
 
 
 def is_here(source: str) -> bool:
-    """Whether a model is a demo model or one of this session's own, with all that it is made of."""
+    """Whether a model, with all that it is made of, is a demo model or this session's own."""
     if source.partition(":")[0] in NULLS:
         try:
             parsed = Source.parse(source)
@@ -95,10 +95,10 @@ def check_here(sources: Sequence[str]) -> None:
 
     Raises:
         MissingUploadError: if one is an upload, whose file can be asked for.
-        RecipeError: if one is something else, or its name too long.
+        RecipeError: if one is something else, or its name is too long.
     """
     for each in sources:
-        source_in(each)  # what no recipe takes would make every picture of this session fail
+        source_in(each)  # a name that no recipe takes would make every picture of this session fail
     source = next((source for source in sources if not is_here(source)), None)
     if source is None:
         return
@@ -121,7 +121,7 @@ def check_images(source: str) -> None:
 
     Raises:
         MissingUploadError: if it is an upload, whose file can be asked for.
-        RecipeError: if it is something else, or its name too long.
+        RecipeError: if it is something else, or its name is too long.
     """
     source_in(source)
     if source.startswith("demo:") or own_images.knows(source):

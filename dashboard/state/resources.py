@@ -1,4 +1,4 @@
-"""What everybody who opens the dashboard shares: loaded models and images, and finished results; all read-only."""
+"""Loaded models and images, and finished results, which all sessions share; read-only."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _RECENT_BYTES = 256 << 20
 
 
 def classifier(source: str) -> Classifier:
-    """A model, read-only: a demo model is loaded once for everybody, one that was brought for its session alone."""
+    """A model, read-only: demo models are loaded once for all sessions, others for their session alone."""
     if source.partition(":")[0] in NULLS:
         return _null(source)
     return _demo_classifier(source) if source.startswith("demo:") else own_classifier(source)
@@ -47,7 +47,7 @@ def _demo_classifier(source: str) -> Classifier:
 
 
 def model_card(source: str) -> str:
-    """What a model is, as Markdown; of one that was brought, what loading it has shown."""
+    """A description of a model in Markdown: the card of a demo model, otherwise what loading it showed."""
     if source.startswith("demo:"):
         return card_of_demo(source)
     asked, parsed = classifier(source), Source.parse(source)
@@ -75,7 +75,7 @@ def model_card(source: str) -> str:
 
 
 def demo_images(model: str) -> str:
-    """The source of the demo set for a model: the one it was made for, or one resized to its input.
+    """The source of the demo set for a model: the one it was trained for, or one resized to its input.
 
     Raises:
         ValueError: if no demo set has its number of channels, or its images are not square.
@@ -91,13 +91,13 @@ def demo_images(model: str) -> str:
 
 
 def image_set(source: str) -> ImageSet:
-    """A set of images, read-only: a demo set is loaded once for everybody, one that was brought for its session."""
-    return load_images(source) if source.startswith("demo:") else own_images(source)  # which keeps demo sets itself
+    """A set of images, read-only: demo sets are loaded once for all sessions, others for their session alone."""
+    return load_images(source) if source.startswith("demo:") else own_images(source)  # load_images caches demo sets
 
 
 @st.cache_resource(show_spinner=False)
 def shelf() -> tuple[Store, LRU[str, Result]]:
-    """The store, and in front of it the results used last."""
+    """The store, and a cache in memory of the results used last."""
     return Store(), LRU(_RECENT_BYTES)
 
 
@@ -111,9 +111,9 @@ def stored(key: str) -> Result | None:
 
 
 def predictions(source: str, images_source: str) -> Predictions:
-    """What a model says about a whole set."""
-    asked = classifier(source)  # first: it says so where a session asks for another's model
-    images = image_set(images_source)  # so where a session asks for another's images
+    """A model's predictions of a whole set."""
+    asked = classifier(source)  # before the cache: raises if the model belongs to another session
+    images = image_set(images_source)  # raises if the images do
     return _predictions(asked.fingerprint or f"{own_uploads().token} {source}", images_source, asked, images)
 
 

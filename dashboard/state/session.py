@@ -1,32 +1,30 @@
 """Per-session state: the current choice, and the results of background jobs.
 
-The choice of models, images and rows is shared by all views; settings belong to one analysis. Together they are a
-recipe, and the recipe is the page's link: opening a link sets the choice, and every change rewrites the link.
+All views share the choice of models, images and rows; settings belong to one analysis. Together they form a recipe, and
+the recipe is the page's link: opening a link sets the choice, and every change rewrites the link.
 """
 
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Any, cast
+from functools import partial
+from typing import Any, TypeVar, cast
 
 import streamlit as st
 from streamlit.errors import FragmentHandledException
 
 from core.analyses.table import TABLE
 from core.figures.drawing.chart import Chart
-from core.images.image_set import ImageSet
-from core.models.classifier import Classifier
-from core.models.demo import demo_models as demo_models
+from core.models.demo import demo_models
 from core.recipes.recipe import Recipe
 from core.recipes.store import key_of
 from core.result import Result
-from core.runtime.progress import OnProgress
+from core.runtime.cache import LRU
 from core.sources.models import at_image
 from dashboard.state import address
-from dashboard.state.memo import memo as memo
 from dashboard.state.resources import classifier as classifier
 from dashboard.state.resources import demo_images as demo_images
 from dashboard.state.resources import image_set as image_set
@@ -37,30 +35,29 @@ from dashboard.uploads.own_images import fitted
 from dashboard.viewer.words import escape_markdown
 from dashboard.work import jobs
 from dashboard.work.jobs import Job, State
-from dashboard.work.unforeseen import user_message as user_message
+from dashboard.work.unforeseen import user_message
 
 Point = tuple[float, float]
+T = TypeVar("T")
 
 MOST_MODELS = 3  # side by side
-OF_THE_PLANE = ("plane", "u", "v", "at")  # settings that a view's analyses share, said once
+OF_THE_PLANE = ("plane", "u", "v", "at")  # settings that the analyses of a view share; links hold them once
 
 DEFAULT_ROWS = (3, 17, 42)  # until others are chosen
-_POLL_SECONDS = 0.3  # for each who waits: looking for results may not take the time that these need
+_POLL_SECONDS = 0.3  # times the number of waiting users: polling must not take the time of their jobs
 _LONGEST_POLL_SECONDS = 3.0
 PATIENCE_SECONDS = 0.4  # a result that comes within this is drawn at once, without a coarser picture before it
-
-
-# -- what is chosen ---------------------------------------------------------------------------------------------------
+_MEMOS = 12  # charts, figures and tables that a session keeps
 
 
 def user() -> str:
-    """This browser session, as the job queue knows it; when the browser goes, so does all that it wanted."""
+    """This browser session's name in the job queue; its jobs are dropped when the browser disconnects."""
     return _present(st.session_state.setdefault("user", uuid.uuid4().hex))
 
 
 @st.cache_resource(scope="session", show_spinner=False, on_release=lambda name: jobs.shared().leave(name))
 def _present(name: str) -> str:
-    """A user whose browser is connected; Streamlit releases it when a tab is closed or its connection is lost."""
+    """A user whose browser is connected; Streamlit releases it when a tab closes or loses its connection."""
     return name
 
 
@@ -80,22 +77,22 @@ def rows() -> tuple[int, ...]:
 
 
 def point() -> Point | None:
-    """The picked point, in coordinates of the plane that was cut last."""
+    """The picked point, in coordinates of the plane of Slices."""
     return cast(Point | None, st.session_state.get("point"))
 
 
 def settings(analysis: str) -> dict[str, Any]:
-    """What was set for an analysis, the rest is at its default; `change` and `choose` replace it."""
+    """The settings of an analysis that are not at their default; `change` and `choose` replace them."""
     return cast(dict[str, Any], st.session_state.setdefault(f"settings:{analysis}", {}))
 
 
 def choose(
     *, models: Sequence[str] | None = None, images: str | None = None, rows: Sequence[int] | None = None
 ) -> None:
-    """Change the choice; what no longer fits (another plane's extent, a picked point) is dropped.
+    """Change the choice, and drop what no longer fits: the extent of another plane, a picked point.
 
     Args:
-        models: sources; where the first was made for other images than the one before, its demo set is chosen too.
+        models: sources; if the first one does not fit the chosen images, its demo set is chosen too.
         images: source of the image set.
         rows: the chosen images.
     """
@@ -126,7 +123,7 @@ def choose(
 
 
 def starting_rows(source: str) -> tuple[int, ...]:
-    """The rows of a set until others are chosen: those that all demo sets begin with, or three over a small set."""
+    """The rows of a set until others are chosen: the default ones, or three spread over a small set."""
     count = len(image_set(source))
     if count > max(DEFAULT_ROWS):
         return DEFAULT_ROWS
@@ -134,7 +131,7 @@ def starting_rows(source: str) -> tuple[int, ...]:
 
 
 def pick(chosen: Point | None) -> None:
-    """Choose a point of the plane; it belongs to the session, so that other views can open there."""
+    """Choose a point of the plane, or None; all views share it."""
     st.session_state["point"] = chosen
     address.no_wish()
 
@@ -151,7 +148,7 @@ def open_view(analysis: str, **changed: Any) -> None:
 
 
 def asked() -> tuple[str, ...]:
-    """The further analyses of a view that were requested."""
+    """The further analyses of the view that the user requested."""
     return cast(tuple[str, ...], st.session_state.setdefault("asked", ()))
 
 
@@ -162,15 +159,15 @@ def ask(analysis: str) -> None:
 
 
 def change(analysis: str, **changed: Any) -> None:
-    """Change settings of an analysis; None puts one back to its default.
+    """Change settings of an analysis; None resets one to its default.
 
-    Another plane has other coordinates: the extent that was zoomed to and the picked point are dropped with the old.
+    Another plane has other coordinates: the extent and the picked point are dropped with it.
 
     Raises:
         ValueError: if a value is out of range; then nothing is changed.
     """
-    known = {entry.name: entry for entry in (*TABLE[analysis].parameters, *TABLE[analysis].figure_settings)}
-    checked = {name: None if value is None else known[name].parse(value) for name, value in changed.items()}
+    setting = TABLE[analysis].setting
+    checked = {name: None if value is None else setting(name).parse(value) for name, value in changed.items()}
     st.session_state["refused"] = ""
     kept = {**settings(analysis), **checked}
     if changed.keys() & {"plane", "u", "v"}:
@@ -183,7 +180,7 @@ def change(analysis: str, **changed: Any) -> None:
 
 
 def make(analysis: str, chosen: Mapping[str, Any]) -> Recipe:
-    """The recipe of the chosen models and images with these settings; the page's link stays as it is."""
+    """The recipe of the chosen models and images with these settings; the page's link does not change."""
     known = TABLE[analysis]
     plain = {entry.name: chosen.get(entry.name, entry.default) for entry in known.parameters}
     fewest, most = known.images(plain)
@@ -196,9 +193,9 @@ def another(analysis: str, *, rows: Sequence[int] | None = None, **fixed: Any) -
     """The recipe of a further analysis of a view, with its own settings.
 
     Args:
-        analysis: its name.
-        rows: its images; the chosen ones where not given. `(0,)` where the analysis draws its own from the whole set,
-            so that its result stays the same whichever images are chosen.
+        analysis: its name in the table.
+        rows: its images; the chosen ones when not given. `(0,)` for an analysis that draws its own from the whole set:
+            its result then does not depend on the chosen images.
         **fixed: settings that follow the view's own.
     """
     made = make(analysis, {**settings(analysis), **fixed})
@@ -206,12 +203,12 @@ def another(analysis: str, *, rows: Sequence[int] | None = None, **fixed: Any) -
 
 
 def beside(analysis: str) -> tuple[str, ...]:
-    """The other analyses that the view of this one shows: its link holds their settings too."""
+    """The other analyses of the same view: its link holds their settings too."""
     return tuple(name for name, entry in TABLE.items() if entry.view == TABLE[analysis].view and name != analysis)
 
 
 def recipe(analysis: str) -> Recipe:
-    """The recipe of what is chosen; the page's link is written here."""
+    """The recipe of the current choice; writes the page's link."""
     made = make(analysis, settings(analysis))
     written = made.query()
     at = point()
@@ -229,18 +226,15 @@ def recipe(analysis: str) -> Recipe:
     return made
 
 
-# -- results ----------------------------------------------------------------------------------------------------------
-
-
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Outcome:
     """The results of a recipe so far: one entry per part, in its order.
 
     Attributes:
-        results: finished, coarser ones meanwhile, or None before the first; one per part of the recipe.
+        results: one per part of the recipe: finished, coarser until then, or None before the first.
         waiting: jobs that have not ended.
-        cancelled: whether someone stopped it.
-        error: why there is no result, in one sentence; "" where nothing is wrong.
+        cancelled: whether the user stopped it.
+        error: why there is no result, in one sentence; "" if there was no error.
     """
 
     results: tuple[Result | None, ...]
@@ -250,62 +244,55 @@ class Outcome:
 
     @property
     def finished(self) -> bool:
-        """Whether every result is there in full."""
+        """Whether every result is complete."""
         return not (self.waiting or self.cancelled or self.error)
 
 
 def compute(made: Recipe, *, patience: float = PATIENCE_SECONDS, urgent: bool = False) -> Outcome:
-    """Results of a recipe: from the store at once, else by a job that the page comes back to.
+    """Results of a recipe: from the store at once, otherwise from jobs that the page polls.
 
     Args:
         made: the recipe.
         patience: seconds to wait for a new job before going on without it.
-        urgent: whether its jobs pass those that are not: for the picture a page is about.
+        urgent: whether its jobs pass those that are not: for the main picture of a page.
 
     Returns:
         The results so far, or why there will be none.
     """
-    try:
-        return _compute(made, patience, urgent)
-    except ValueError as error:
-        return Outcome(results=(None,) * len(made.parts()), error=user_message(error))
-
-
-def _compute(made: Recipe, patience: float, urgent: bool) -> Outcome:
-    images_now = image_set(made.images)
     results: list[Result | None] = []
     waiting: list[Job[Result]] = []
     stopped = False
-    for place, part in enumerate(made.parts()):
-        models_now = [classifier(source) for source in part.models]
-        key = key_of(part, models_now, images_now) or f"{user()}/{place}/{part.json()}"
-        found = stored(key)
-        if found is None and key in _cancelled():
-            results.append(_cancelled()[key])
-            stopped = True
-            continue
-        if key in _failed():
-            raise ValueError(_failed()[key])
-        if found is None:
-            device, slot = str(models_now[-1].device), f"{made.analysis}/{place}"
-            work = _work(part, models_now, images_now)
-            job = jobs.shared().submit(user(), key, work, device=device, slot=slot, urgent=urgent)
-            job.wait(patience)
-            if job.state is State.FAILED and job.error is not None:
-                _failed()[key] = user_message(job.error)
-                raise ValueError(_failed()[key]) from job.error
-            found = job.result if job.state is State.DONE else job.partial
-            if job.result is not None:
-                shelf()[1].put(key, job.result, job.result.nbytes)
-            elif not job.state.ended:
-                waiting.append(job)
-        results.append(found)
+    store, recent = shelf()
+    nothing = (None,) * len(made.parts())
+    try:
+        images_now = image_set(made.images)
+        for place, part in enumerate(made.parts()):
+            models_now = [classifier(source) for source in part.models]
+            key = key_of(part, models_now, images_now) or f"{user()}/{place}/{part.json()}"
+            found = stored(key)
+            if found is None and key in _cancelled():
+                results.append(_cancelled()[key])
+                stopped = True
+                continue
+            if key in _failed():
+                return Outcome(results=nothing, error=_failed()[key])
+            if found is None:
+                device, slot = str(models_now[-1].device), f"{made.analysis}/{place}"
+                work = partial(store.fetch, part, models_now, images_now)
+                job = jobs.shared().submit(user(), key, work, device=device, slot=slot, urgent=urgent)
+                job.wait(patience)
+                if job.state is State.FAILED and job.error is not None:
+                    _failed()[key] = user_message(job.error)
+                    return Outcome(results=nothing, error=_failed()[key])
+                found = job.result if job.state is State.DONE else job.partial
+                if job.result is not None:
+                    recent.put(key, job.result, job.result.nbytes)
+                elif not job.state.ended:
+                    waiting.append(job)
+            results.append(found)
+    except ValueError as error:
+        return Outcome(results=nothing, error=user_message(error))
     return Outcome(results=tuple(results), waiting=tuple(waiting), cancelled=stopped)
-
-
-def _work(part: Recipe, models_now: Sequence[Classifier], images_now: ImageSet) -> Callable[[OnProgress], Result]:
-    store, _ = shelf()
-    return lambda on_progress: store.fetch(part, models_now, images_now, on_progress)
 
 
 @contextmanager
@@ -313,10 +300,10 @@ def in_words(way_out: Callable[[], None] | None = None) -> Iterator[None]:
     """Show an error as one sentence in place of the picture; reruns and stops of the page pass through.
 
     Args:
-        way_out: what the button "Start over" below it does; None: no button.
+        way_out: called by a button "Start over" below the error; None for no button.
 
     Raises:
-        FragmentHandledException: where a fragment inside has shown its own error.
+        FragmentHandledException: if a fragment inside has shown its own error.
     """
     try:
         yield
@@ -329,12 +316,12 @@ def in_words(way_out: Callable[[], None] | None = None) -> Iterator[None]:
 
 
 def _cancelled() -> dict[str, Result | None]:
-    """What this session stopped, with the last picture of each."""
+    """The last pictures of jobs that this session stopped, by key."""
     return cast(dict[str, Result | None], st.session_state.setdefault("cancelled", {}))
 
 
 def _failed() -> dict[str, str]:
-    """What could not be computed for this session, with the reason."""
+    """Why jobs of this session failed, by key."""
     return cast(dict[str, str], st.session_state.setdefault("failed", {}))
 
 
@@ -344,26 +331,27 @@ def cancel(outcome: Outcome) -> None:
     for job in outcome.waiting:
         kept[job.key] = job.partial
         job.cancel(user())
-    while len(kept) > 2 * MOST_MODELS:  # of the last pictures only: it holds results
+    while len(kept) > 2 * MOST_MODELS:  # only the last ones: results are large
         del kept[next(iter(kept))]
     address.no_wish()
 
 
 def resume() -> None:
-    """Compute again what was stopped or failed."""
+    """Allow jobs that were stopped or failed to run again."""
     _cancelled().clear()
     _failed().clear()
     address.no_wish()
 
 
 def shown(made: Recipe, outcome: Outcome) -> tuple[Any, ...]:
-    """What to draw for each part: its result, or until that is there the last one of the same models and images."""
+    """What to draw for each part: its result, or until then the last one of the same plane, models and images."""
     pictures: list[Any] = []
-    for part, result in zip(made.parts(), outcome.results, strict=True):
-        place, plane = f"last:{made.analysis}:{len(pictures)}", (part.models, made.images, made.rows, _plane(made))
+    spanned = [made.parameters.get(name) for name in ("plane", "u", "v")]
+    for place, (part, result) in enumerate(zip(made.parts(), outcome.results, strict=True)):
+        key, plane = f"last:{made.analysis}:{place}", (part.models, made.images, made.rows, made.models[0], spanned)
         if result is not None:
-            st.session_state[place] = plane, result
-        of, last = st.session_state.get(place, (None, None))
+            st.session_state[key] = plane, result
+        of, last = st.session_state.get(key, (None, None))
         pictures.append(last if of == plane else None)
     return tuple(pictures)
 
@@ -373,8 +361,21 @@ def shown_by_model(made: Recipe, outcome: Outcome) -> list[tuple[str, Any]]:
     return list(zip(made.models, shown(made, outcome), strict=True))
 
 
-def _plane(made: Recipe) -> tuple[Any, ...]:
-    return made.models[0], *(made.parameters.get(name) for name in ("plane", "u", "v"))
+def memo(what: Hashable, results: Sequence[Result], make: Callable[[], T]) -> T:
+    """A value made of results, made once: every click reruns the page, so the session keeps the last few.
+
+    Args:
+        what: its name.
+        results: what it is made of.
+        make: makes it.
+
+    Returns:
+        The value itself; read-only.
+    """
+    entries = cast(LRU[Any, tuple[Sequence[Result], Any]], st.session_state.setdefault("memo", LRU(_MEMOS)))
+    key = what, tuple(map(id, results))
+    # an entry holds its results as well: their ids identify them only while they live
+    return cast(T, entries.fetch(key, lambda: (tuple(results), make()))[1])
 
 
 def chart(made: Recipe, source: str, result: Result, shared_scale: Sequence[Result]) -> Chart:
@@ -384,10 +385,7 @@ def chart(made: Recipe, source: str, result: Result, shared_scale: Sequence[Resu
         made: the recipe.
         source: the model.
         result: its result.
-        shared_scale: the results of all models that are shown together.
-
-    Returns:
-        The chart, on the scales that all of them share.
+        shared_scale: the results of all models that are shown together, whose scales it shares.
     """
     alone = replace(made, models=(source,))
     return memo(
@@ -402,8 +400,8 @@ def live(
 ) -> Outcome:
     """Draw the results of a recipe so far, repeatedly until they are complete.
 
-    `draw` runs in a fragment: while a job is under way it is redrawn a few times a second, and a change of the choice
-    made inside of it (a zoom, say) reruns the page.
+    `draw` runs in a fragment: while a job runs it is redrawn a few times a second, and a change of the choice inside it
+    (a zoom, say) reruns the page.
 
     Args:
         made: the recipe.
@@ -431,11 +429,11 @@ def live(
             draw(now)
 
     every = min(_LONGEST_POLL_SECONDS, _POLL_SECONDS * max(1, jobs.shared().waiting_users()))
-    leaving = "goto" in st.session_state  # a fragment that came back after the page was left would empty the next one
+    leaving = "goto" in st.session_state  # a fragment that runs after the page was left would empty the next page
     st.fragment(body, run_every=every if polling and not leaving else None)()
     return outcome
 
 
 def _choice() -> tuple[Any, ...]:
-    """All that this session has chosen, to see whether it has changed."""
+    """The whole choice of this session, to compare with a later one."""
     return models(), images(), rows(), point(), {analysis: settings(analysis) for analysis in TABLE}

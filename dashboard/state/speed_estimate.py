@@ -1,7 +1,7 @@
-"""How long a slice will take, shown in advance; the first slice of a slow model has a coarser grid.
+"""Estimates how long a slice takes, and gives the first slice of a slow model a coarser grid.
 
-The seconds per image are measured once for each architecture and size, where the model is checked or chosen. Demo
-models are small, and start with the grid of every recipe.
+The seconds per image are measured once for each architecture and size, when the model is checked or chosen. Demo models
+are small and start with the default grid.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from core.sources.models import Source
 from dashboard.state import session
 
 SIDES = (64, 128, 256, 512)  # points per side that a first slice may have
-PATIENCE = 30.0  # seconds that a first slice may be expected to take
+PATIENCE = 30.0  # seconds that a first slice may take by the estimate
 _PER_SIDE = 20  # forwards per point of a side, where boundaries are followed: 13 to 23 on the demo models
 
 
 def of(source: str) -> float:
-    """Seconds per image of a model, measured here; 0 of a demo model."""
+    """Seconds per image of a model, measured here; 0 for demo models."""
     parsed = Source.parse(source).trained
     if parsed.kind == "demo":
         return 0.0
@@ -31,7 +31,7 @@ def of(source: str) -> float:
 
 
 def note(source: str, seconds: float) -> None:
-    """Remember what checking a model has measured."""
+    """Record the seconds per image that the checks of a model measured."""
     _known()[_key(Source.parse(source).trained)] = seconds
 
 
@@ -41,7 +41,7 @@ def first_side(seconds: float) -> int:
 
 
 def words(seconds: float) -> str:
-    """What slices of a slow model take, in one sentence; "" where the finest is quick."""
+    """One sentence on how long slices of a slow model take; "" if the finest is quick."""
     if first_side(seconds) == SIDES[-1]:
         return ""
     each = ", ".join(f"{_label(_seconds(seconds, side))} at {side} x {side}" for side in SIDES)
@@ -67,7 +67,7 @@ def begin() -> None:
 
 
 def as_said() -> None:
-    """Leave the resolution as a link or a file says it, also where it says nothing."""
+    """Keep the resolution of a link or a file, or the default where it gives none."""
     st.session_state["pace:models"], st.session_state["pace:side"] = session.models(), None
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import partial
 
 import numpy as np
 import streamlit as st
 
 from core.figures.charts.curvature.detector import perturbation_words
 from core.geometry.detector.evaluation import NO_DEFENCE, PAIRS, DetectionExhibit
+from core.result import Context
 from dashboard.state import session
 from dashboard.widgets import controls, exports, page
 from dashboard.widgets.showing import showing
@@ -18,28 +18,21 @@ ANALYSIS, ATTACKS = "detector", "detector_attacks"
 
 
 def facts(source: str, found: DetectionExhibit) -> None:
-    """The chosen perturbation in numbers, for one model."""
+    """The numbers of the chosen perturbation, for one model."""
     controls.model_name(source)
     place = min(made.figure["perturbation"], len(found.attack) - 1)
+    numbers = list(found.key_numbers(Context()))
+    each = len(numbers) // len(found.attack)  # of one perturbation, which ends their names
+    known = controls.worded(numbers[place * each : (place + 1) * each])
     lines = {"images": f"{int(np.isfinite(found.clean_nearest).sum())}"}
-    for number, words in enumerate(("AUC, nearest boundary", "AUC, all class boundaries")):
-        value, low, high = (part[place, number] for part in (found.auc, found.auc_low, found.auc_high))
-        if np.isfinite(value):
-            lines[words] = f"{value:.2f} ({low:.2f} to {high:.2f})"
-    low, high = (ends[place] for ends in found.recovery_interval)
-    if np.isfinite(found.recovery[place]):
-        lines["class before recovered"] = f"{found.recovery[place]:.0%} ({low:.0%} to {high:.0%})"
-    lines |= {
-        "class changed": f"{found.changed[place].mean():.0%}",
-        **({"length over distance, median": f"{found.overshoot[place]:.3g}"} if found.attack[place] == PAIRS else {}),
-        "second derivatives": f"{found.products:,} products",
-        "cost": f"{found.forwards:,} forwards, {found.gradients:,} gradients",
-    }
-    controls.facts(lines)
+    lines |= {name.partition(",")[0]: value for name, value in known.items()}
+    if found.attack[place] == PAIRS:
+        lines["length over distance, median"] = f"{found.overshoot[place]:.3g}"
+    controls.facts(lines | {"second derivatives": f"{found.products:,} products", "cost": controls.cost_label(found)})
 
 
 def chosen() -> None:
-    """What perturbed the images, where they come in pairs, and the perturbation whose scores are drawn."""
+    """Choose what perturbed the images, if they come in pairs, and the perturbation whose scores are drawn."""
     if session.image_set(session.images()).partners or made.parameters["perturbed_by"] == PAIRS:
         controls.setting(ANALYSIS, "perturbed_by", "Perturbed by")
     if made.parameters["perturbed_by"] == PAIRS:
@@ -50,7 +43,7 @@ def chosen() -> None:
         "Overshoot (distances)",
         overshoots,
         format_func=lambda value: f"{value:.3g}",
-        help="The length of the perturbation over the distance to the boundary, whose scores and curve are drawn.",
+        help="The ratio of the perturbation's length to the distance to the boundary; its scores and curve are drawn.",
         **showing(
             f"{ANALYSIS}:perturbation:slider",
             drawn,
@@ -59,35 +52,8 @@ def chosen() -> None:
     )
 
 
-def asked_for() -> None:
-    """Which images and scores."""
-    st.markdown("**Scores**")
-    controls.settings(ANALYSIS, {"score": "Drawn", "count": "Images"})
-    controls.settings(
-        ANALYSIS,
-        {
-            "show": "Show",
-            "overshoots": "Overshoots",
-            "probes": "Probes",
-            "classes": "Other classes",
-            "scale": "Scale h",
-            "seed": "Seed",
-        },
-        under="More",
-    )
-
-
-def perturbation(known: list[tuple[str, DetectionExhibit]]) -> None:
-    """The perturbation in force, with the numbers of all models that have some by now."""
-    chosen()
-    for source, result in known:
-        facts(source, result)
-    if known and made.parameters["perturbed_by"] != PAIRS:
-        st.caption(f"At {perturbation_words(known[0][1], made.figure['perturbation'])} times the distance.")
-
-
 made, left, right = page.lens(ANALYSIS)
-made = replace(made, rows=(0,))  # whichever images are chosen
+made = replace(made, rows=(0,))  # the result does not depend on the chosen images
 with left:
     st.info(NO_DEFENCE)
     outcome = exports.picture(made, f"{made.parameters['count']} images, clean and perturbed", main=True)
@@ -111,4 +77,23 @@ with right:
         for source, result in zip(made.models, outcome.results, strict=True)
         if isinstance(result, DetectionExhibit)
     ]
-    page.cards(partial(perturbation, known), asked_for)
+    with controls.card():
+        chosen()
+        for source, result in known:
+            facts(source, result)
+        if known and made.parameters["perturbed_by"] != PAIRS:
+            st.caption(f"At {perturbation_words(known[0][1], made.figure['perturbation'])} times the distance.")
+    with controls.card("Scores"):
+        controls.settings(ANALYSIS, {"score": "Drawn", "count": "Images"})
+        controls.settings(
+            ANALYSIS,
+            {
+                "show": "Show",
+                "overshoots": "Overshoots",
+                "probes": "Probes",
+                "classes": "Other classes",
+                "scale": "Scale h",
+                "seed": "Seed",
+            },
+            under="More",
+        )

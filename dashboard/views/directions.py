@@ -36,7 +36,7 @@ MORE = {  # further analyses: heading, label of the button, settings
 
 
 def facts(source: str, found: DirectionSharing) -> None:
-    """What was found for one model, and what it took."""
+    """The numbers of one model, and their cost."""
     controls.model_name(source)
 
     def times(ratio: np.ndarray) -> str:
@@ -60,15 +60,15 @@ def facts(source: str, found: DirectionSharing) -> None:
         }
     lines |= {
         "second derivatives": f"{found.products:,} products",
-        "cost": f"{found.forwards:,} forwards, {found.gradients:,} gradients",
+        "cost": controls.cost_label(found),
     }
     controls.facts(lines)
     if np.isfinite(found.scale):
-        st.caption("A network of kinks: gradients were differenced over this length, and the matrix made symmetric.")
+        st.caption("A network of kinks: gradients are differenced over this length, and the matrix is symmetrised.")
 
 
 def known(outcome: Outcome) -> None:
-    """The numbers of all models that have some by now, renewed while the search goes on."""
+    """The numbers of all models that have results so far, updated while the search runs."""
     found = [
         (source, result)
         for source, result in zip(made.models, outcome.results, strict=True)
@@ -81,15 +81,8 @@ def known(outcome: Outcome) -> None:
                 facts(source, result)
 
 
-def asked_for() -> None:
-    """Which images, how many directions."""
-    st.markdown("**Directions**")
-    controls.settings(ANALYSIS, {"show": "Show", "count": "Images", "directions": "Kept"})
-    controls.settings(ANALYSIS, {"noise": "Noise", "scale": "Scale h", "seed": "Seed"}, under="More")
-
-
 made, left, right = page.lens(ANALYSIS)
-made = replace(made, rows=(0,))  # whichever images are chosen
+made = replace(made, rows=(0,))  # the result does not depend on the chosen images
 with left:
     outcome = exports.picture(made, f"{made.parameters['count']} images and as many others", main=True)
     for name, (title, words, settings) in MORE.items():
@@ -98,8 +91,10 @@ with left:
             recipe = recipe.with_settings(show="angles")
         exports.on_demand(recipe, title, words, settings)
         if name == "direction_overlap" and len(made.models) == 1 and name not in session.asked():
-            st.caption("With one model: how alike its directions from two samples of images are. Compare, above, adds.")
+            st.caption("One model: its directions from two samples of images. Add models with compare, above.")
 with right:
     if not outcome.error:
         session.live(made, known, patience=0.0, urgent=True)
-    page.cards(asked_for)
+    with controls.card("Directions"):
+        controls.settings(ANALYSIS, {"show": "Show", "count": "Images", "directions": "Kept"})
+        controls.settings(ANALYSIS, {"noise": "Noise", "scale": "Scale h", "seed": "Seed"}, under="More")

@@ -1,4 +1,4 @@
-"""Figures that come along, one recipe each; and the same question asked of the chosen model."""
+"""Shipped figures, one recipe each, and the same question about the chosen model."""
 
 from itertools import groupby
 
@@ -13,16 +13,16 @@ from dashboard.widgets import page
 ACROSS = 3
 
 
-def go(recipe_of: Exhibit, own: bool) -> None:
+def go(shown: Exhibit, own: bool) -> None:
     """Open the view of an exhibit, with its models or with the chosen one."""
     try:
-        recipe = recipe_of.recipe
+        recipe = shown.recipe
         if own:
             source = session.models()[0]
             recipe = on_models(recipe, [source], session.demo_images(source))
         links.restore(recipe)
     except ValueError as error:
-        st.session_state["gallery:refused"] = f"{recipe_of.title} cannot be opened: {error}"
+        st.session_state["gallery:refused"] = f"{shown.title} cannot be opened: {error}"
         return
     session.go(recipe.definition.view)
 
@@ -46,15 +46,14 @@ def exhibit(shown: Exhibit) -> None:
                 key=f"gallery:mine:{shown.name}",
                 on_click=go,
                 args=(shown, True),
-                help=f"The same question of {escape_markdown(session.models()[0])}, on images that fit it.",
+                help=f"Asks the same of {escape_markdown(session.models()[0])}, on images that fit it.",
             )
 
 
 page.heading("Gallery", "What five papers ask, drawn on the demo models: each figure opens with all its settings.")
 if "gallery:refused" in st.session_state:
     st.error(escape_markdown(st.session_state.pop("gallery:refused")))
-for paper, exhibits in groupby(gallery(), key=lambda each: (each.paper, each.authors, each.key)):
-    title, authors, key = paper
+for (title, authors, key), exhibits in groupby(gallery(), key=lambda each: (each.paper, each.authors, each.key)):
     st.subheader(title)
     st.caption(escape_markdown(f"{authors}; {key}" if key not in authors else authors))
     them = list(exhibits)

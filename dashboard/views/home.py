@@ -32,7 +32,7 @@ def start() -> None:
 
 
 def lenses() -> None:
-    """One line per view, as the sidebar lists and calls them, with the first of the questions it answers."""
+    """One line per view, in the sidebar's order, with the first of the questions it answers."""
     questions: dict[str, list[str]] = {}
     for analysis in TABLE.values():
         questions.setdefault(analysis.view, []).append(analysis.question)
@@ -58,7 +58,7 @@ def reopen() -> None:
     except ValueError as error:
         st.error(escape_markdown(f"{dropped.name} cannot be opened: {error}"))
         return
-    st.switch_page(f"views/{TABLE[recipe.analysis].view}.py")
+    st.switch_page(f"views/{recipe.definition.view}.py")
 
 
 def predictions() -> None:
@@ -70,8 +70,9 @@ def predictions() -> None:
     only_wrong = False
     if (labels >= 0).any():
         controls.facts({"right": f"{int((~wrong).sum())} of {len(images)} images ({(~wrong).mean():.1%})"})
-        help_line = "Images whose prediction is not their label."
-        only_wrong = st.toggle("Only the wrong ones", key="home:wrong", help=help_line)
+        only_wrong = st.toggle(
+            "Only the wrong ones", key="home:wrong", help="Images whose prediction is not their label."
+        )
     rows = [row for row in range(len(images)) if wrong[row] or not only_wrong][:SHOWN]
     thumbnail_grid(
         thumbnails(images[rows]),
@@ -82,8 +83,8 @@ def predictions() -> None:
         frames=[style.class_colour(int(predicted.label[row])) for row in rows],
     )
     st.caption(
-        f"{'All' if len(rows) < SHOWN else 'The first'} {len(rows)}. The frame's colour is the predicted class; one"
-        " that is wrong, or whose right class is not known, is written below."
+        f"{'All' if len(rows) < SHOWN else 'The first'} {len(rows)}. The frame's colour is the predicted class; it is"
+        " written below if it is wrong, or if the image has no label."
     )
 
 

@@ -1,4 +1,4 @@
-"""Bring your own images: what is in their files, what was done to them, and which classes they have."""
+"""Bring your own images: what their files hold, what is done to them, and their classes."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def bring() -> None:
 
 
 def draft() -> ImageSource | None:
-    """The upload that is being looked at, fitted to the first model; None where there is none."""
+    """The upload on view, fitted to the first model; None without one."""
     digest = st.session_state.get("images:draft")
     if digest not in own_uploads().files:
         return None
@@ -85,31 +85,29 @@ def cancel(source: str) -> None:
 
 
 def fit(source: ImageSource) -> ImageSource:
-    """How pictures of another shape are brought to the model's."""
+    """Choose how pictures of another shape are fitted to the model's."""
     how = st.segmented_control(
         "Of a picture of another shape",
         list(FITS),
         default="crop",
         key="images:fit",
         format_func=FITS.__getitem__,
-        help="Cut about the centre to the ratio of the model's sides, or squeezed to it.",
+        help="Crop about the centre to the model's aspect ratio, or stretch to it.",
     )
     return source.changed(fit=how if how == "stretch" else None)
 
 
 def classes(source: ImageSource, found: Gathered) -> ImageSource:
-    """Which classes the pictures have."""
+    """Choose the classes of the pictures."""
     own, model = found.images.class_names, session.classifier(session.models()[0])
     if not own:
         st.caption("No classes: the files are in no subfolders, and no table or array names any.")
         return source
-    numbered = own[0].startswith("class ")
-    fitting = own == model.class_names or (numbered and len(own) <= model.num_classes)
+    fitting = own == model.class_names or (own[0].startswith("class ") and len(own) <= model.num_classes)
     known = set(own) <= set(model.class_names) and len("/".join(model.class_names)) <= _LONGEST
     offered = [NONE, *([FOLDERS] if len(own) <= model.num_classes else []), *([BY_NAME] if known else [])]
-    likeliest = BY_NAME if known else FOLDERS if fitting else NONE
     if st.session_state.get("images:labels") not in offered:
-        st.session_state["images:labels"] = likeliest
+        st.session_state["images:labels"] = BY_NAME if known else FOLDERS if fitting else NONE
     how = st.segmented_control(
         "Classes",
         offered,
@@ -129,7 +127,7 @@ def classes(source: ImageSource, found: Gathered) -> ImageSource:
 
 
 def shown(found: Gathered) -> None:
-    """A few pictures as uploaded, next to the model's input, and a table of what was done to each."""
+    """A few pictures as uploaded, next to the model's input, and a table of what is done to each."""
     few = list(dict.fromkeys(np.linspace(0, len(found.images) - 1, SHOWN).round().astype(int).tolist()))
     sample = found.images[few]
     pairs = list(zip(own_images.previews(sample.source, few), thumbnails(sample), few, strict=True))
@@ -161,21 +159,21 @@ def shown(found: Gathered) -> None:
 
 
 def _became(note: Note) -> str:
-    """What was done to a picture, in one line."""
+    """What is done to a picture, in one line."""
     name = note.name.rpartition("/")[2]
     name = name if len(name) <= _NAME else f"{name[: _NAME // 2]}…{name[-_NAME // 2 :]}"
     return f"{name}: {note.came}; {', '.join(note.done) or 'taken as it is'}"
 
 
 def _kept(note: Note) -> str:
-    """Which part of the upright picture is left."""
+    """The part of the upright picture that is kept."""
     left, top, right, bottom = note.box
     share = (right - left) * (bottom - top) / (note.size[0] * note.size[1])
     return "all" if share > 0.999 else f"middle {share:.0%}"
 
 
 def refused(found: Gathered) -> None:
-    """What was left out, files and parts of files, each with its reason."""
+    """The files and parts of files that are left out, each with its reason."""
     if found.refused:
         count = len(found.refused)
         listed(f"Left out: {count} of {count + len(found.images)} files. The rest is kept.", found.refused)
@@ -184,7 +182,7 @@ def refused(found: Gathered) -> None:
 
 
 def listed(what: str, each: Sequence[Refused]) -> None:
-    """A warning, and below it the files and the reasons, whole."""
+    """A warning, followed by the files and the full reasons."""
     st.warning(what)
     lines = [f"- **{escape_markdown(one.name)}**: {escape_markdown(one.reason)}" for one in each[:MOST_ROWS]]
     more = [f"- and {len(each) - MOST_ROWS:,} more"] if len(each) > MOST_ROWS else []
@@ -193,7 +191,7 @@ def listed(what: str, each: Sequence[Refused]) -> None:
 
 
 def take(source: str) -> None:
-    """Choose the images, and show them."""
+    """Choose the images, and open Slices."""
     own_images.offer(source)
     session.choose(images=source)
     if len(session.image_set(source)) < 3:  # too few to span a plane
@@ -209,36 +207,36 @@ def delete(source: str) -> None:
 
 
 def look(source: str) -> None:
-    """Look at a set again."""
+    """Show a set on this page again."""
     st.session_state["images:draft"] = ImageSource.parse(source).place
     st.session_state["images:refused"] = ""
 
 
 def mine() -> None:
-    """The sets that this session brought, each with a way to delete it."""
-    st.markdown("**Your images**")
-    if not own_images.offered():
-        st.caption("None yet.")
-    for place, source in enumerate(own_images.offered()):
-        name, again, drop = st.columns([3, 1.2, 1.4], vertical_alignment="center")
-        name.markdown(
-            f"{escape_markdown(own_images.name_of(source))}  \n:small[digest {ImageSource.parse(source).place[:8]}]"
-        )
-        again.button("Look", key=f"images:look:{place}", on_click=look, args=(source,), width="stretch")
-        drop.button(
-            "Delete",
-            key=f"images:delete:{place}",
-            on_click=delete,
-            args=(source,),
-            help="Takes it out of memory and deletes its file.",
-            width="stretch",
-        )
+    """The sets that this session brought, each with buttons to view and delete it."""
+    with controls.card("Your images"):
+        if not own_images.offered():
+            st.caption("None yet.")
+        for place, source in enumerate(own_images.offered()):
+            name, again, drop = st.columns([3, 1.2, 1.4], vertical_alignment="center")
+            name.markdown(
+                f"{escape_markdown(own_images.name_of(source))}  \n:small[digest {ImageSource.parse(source).place[:8]}]"
+            )
+            again.button("Look", key=f"images:look:{place}", on_click=look, args=(source,), width="stretch")
+            drop.button(
+                "Delete",
+                key=f"images:delete:{place}",
+                on_click=delete,
+                args=(source,),
+                help="Takes it out of memory and deletes its file.",
+                width="stretch",
+            )
 
 
 page.heading("Images", "What do your own pictures become before the model sees them?")
 left, right = st.columns([640, 380], gap="large")
 with right:
-    page.cards(mine)
+    mine()
     page.about("images")
 with left:
     bring()

@@ -20,20 +20,21 @@ from core.geometry.level_sets.image_distances import ImageDistances, perceptual_
 from core.geometry.level_sets.star import LevelStar
 from core.geometry.level_sets.traverse import STATUSES
 from core.geometry.planes.slices import Slice
+from core.result import Context
 from dashboard.state import session, speed_estimate
 from dashboard.state.session import Outcome, Point
-from dashboard.viewer.viewer import Extent, plane_view
+from dashboard.viewer.viewer import plane_view
 from dashboard.widgets import controls, exports, page, plane_controls
 from dashboard.widgets.showing import showing
 
 ANALYSIS, TRIANGLE, STAR = "level_set", "level_triangle", "level_star"
 WALK = ("mode", "delta", "steps")
 SHARED = (*session.OF_THE_PLANE, *WALK)
-_SIDE = 192  # pixels of points of the plane along each side
+_SIDE = 192  # points of the plane along each side
 
 
 def ends(outcome: Outcome, results: list[LevelSetAtImage]) -> None:
-    """Where the walks ended: pictures, and the distances with those of the source."""
+    """Where the walks ended: pictures, and distances next to those of the source."""
     st.subheader("Where the walks ended")
     exports.chart(made.with_settings(show="ends", joined="none"), outcome)
     words = words_of(session.image_set(made.images), made.rows[1:])
@@ -61,7 +62,7 @@ def perceived(source: str, result: LevelSetAtImage) -> ImageDistances:
 
 
 def _line(result: LevelSetAtImage, place: int, seen: ImageDistances | None) -> dict[str, str]:
-    """What is known about one walk, by name."""
+    """The numbers of one walk, by name."""
     names = session.classifier(made.models[0]).class_names
     walked = math.isfinite(result.rmse[place])
     lines = {
@@ -80,14 +81,13 @@ def _line(result: LevelSetAtImage, place: int, seen: ImageDistances | None) -> d
 
 
 def directions() -> tuple[str, str] | None:
-    """The plane's two directions; None where a recipe cannot name it."""
+    """The plane's two directions; None if no recipe can name it."""
     if made.parameters["at"] is not None:
         return None
-    walked = tuple(made.parameters[name] for name in WALK)
-    through = triangle.figure["through"]
-    u = walk_direction(made.rows[1], *walked)
-    ends = through == "ends" and len(made.rows) > 2
-    v = walk_direction(made.rows[2], *walked) if ends else f"image:{made.rows[1]}"
+    walk = [made.parameters[name] for name in WALK]
+    u = walk_direction(made.rows[1], *walk)
+    ends = triangle.figure["through"] == "ends" and len(made.rows) > 2
+    v = walk_direction(made.rows[2], *walk) if ends else f"image:{made.rows[1]}"
     return (u, v) if u and v else None
 
 
@@ -95,7 +95,7 @@ def plane(results: list[LevelSetAtImage]) -> Slice | None:
     """The slice through the source and the ends of the first model's walks, shaded by the source's class.
 
     Returns:
-        The slice of the first model, once it is there.
+        The slice of the first model, None before it is computed.
     """
     st.subheader("The plane of the walks")
     along = directions()
@@ -106,9 +106,8 @@ def plane(results: list[LevelSetAtImage]) -> Slice | None:
     if len(made.rows) > 2:
         controls.setting(TRIANGLE, "through", "Through the source and")
     side = speed_estimate.beside(_SIDE)
-    size = f"{side} x {side}"
+    size, extent = f"{side} x {side}", triangle.figure["extent"]
     chosen = {"plane": "directions", "u": along[0], "v": along[1], "resolution": side, "shading": "entropy"}
-    extent = triangle.figure["extent"]
     cut = replace(session.make("slice", {**chosen, "extent": extent}), rows=made.rows[:1])
 
     def draw(outcome: Outcome) -> None:
@@ -135,8 +134,8 @@ def plane(results: list[LevelSetAtImage]) -> Slice | None:
             home=shown.home,
             pick=session.point() if _same_plane(along) else None,
             busy=controls.progress_words(outcome, size),
-            on_zoom=zoom,
-            on_pick=lambda at: pick(along, at),
+            on_zoom=lambda extent: session.change(TRIANGLE, extent=extent),
+            on_pick=partial(pick, along),
             linked="level-plane",
             height=560,
         )
@@ -155,24 +154,19 @@ def plane(results: list[LevelSetAtImage]) -> Slice | None:
 
 
 def _same_plane(along: tuple[str, str]) -> bool:
-    """Whether this is the plane that was cut last, to which the picked point belongs."""
+    """Whether this is the plane of Slices, to which the picked point belongs."""
     chosen = session.settings("slice")
     return (chosen.get("plane"), chosen.get("u"), chosen.get("v")) == ("directions", *along)
 
 
-def zoom(extent: Extent | None) -> None:
-    """Look at another part of the plane."""
-    session.change(TRIANGLE, extent=extent)
-
-
 def pick(along: tuple[str, str], at: Point) -> None:
-    """Choose the mix of images at a point, in the plane that slices show from now on."""
+    """Choose the mixed image at a point of the plane, which becomes the plane of Slices."""
     take_plane(along)
     session.pick(at)
 
 
 def take_plane(along: tuple[str, str]) -> None:
-    """Set Slices to this plane; a picked point of the same plane stays."""
+    """Set Slices to this plane; keep a picked point of the same plane."""
     if not _same_plane(along):
         session.change("slice", plane="directions", u=along[0], v=along[1])
 
@@ -186,16 +180,15 @@ def towards_slices(along: tuple[str, str]) -> None:
 def shares() -> None:
     """The share of the triangle between the ends that keeps its confidence, and how far the walks came."""
     st.subheader("The triangle between the ends")
-    shows_rest = len(made.models) == 1 and directions() is not None  # of one model the plane shows the rest
+    shows_rest = len(made.models) == 1 and directions() is not None  # with one model, the plane shows the rest
     shown = triangle.with_settings(show="shares") if shows_rest else triangle
-
     exports.picture(triangle, "the triangle", shown=shown, patience=1.0)
 
 
 def star() -> None:
-    """The ends of many walks around the source, once someone has asked for it."""
+    """The ends of many walks around the source, on demand."""
     walked = {name: made.parameters[name] for name in SHARED}
-    if walked["mode"] == "superlevel":  # which ends where nothing is left to lose
+    if walked["mode"] == "superlevel":  # its walks end where no confidence is left to lose
         walked["mode"] = "equality"
     asked = session.another(STAR, **walked)
 
@@ -203,7 +196,13 @@ def star() -> None:
         controls.progress(outcome, "{count} walks, their segments and widths".format(**asked.parameters))
         exports.chart(asked, outcome)
         lines = [
-            {"model": session.classifier(source).name, **_limbs(one)}
+            {
+                "model": session.classifier(source).name,
+                "ends": str(len(one.spoke_reach)),
+                **controls.worded(one.key_numbers(Context())),
+                "chords inside": f"{float(np.mean(one.chord_reach == 1)):.0%}" if len(one.chord_reach) else "none",
+                "walks that never began": str(one.skipped),
+            }
             for source, one in zip(asked.models, outcome.results, strict=True)
             if isinstance(one, LevelStar)
         ]
@@ -220,45 +219,29 @@ def star() -> None:
     )
 
 
-def _limbs(one: LevelStar) -> dict[str, str]:
-    """A star as a line of a table."""
-    gap = f"{one.gap[0]:.3f}" if math.isfinite(one.gap[0]) else "one spot"
-    return {
-        "seen from the source": f"{one.share[0]:.0%} of {len(one.spoke_reach)}",
-        "mean reach": f"{one.mean_reach[0]:.2f}",
-        "limbs": str(int(one.limbs[0])),
-        "convexity gap": gap,
-        "chords inside": f"{float(np.mean(one.chord_reach == 1)):.0%}" if len(one.chord_reach) else "none",
-        "left of the way, median": f"{float(np.median(one.ratio)):.0%}",
-        "width at the ends, median (ℓ2)": f"{float(np.nanmedian(one.width)):.2f}",
-        "never began": str(one.skipped),
-    }
-
-
 def moment(results: list[LevelSetAtImage]) -> None:
     """The image at one step of the walk, and each model's prediction of its own."""
-    st.markdown("**At one step**")
-    pair = min(made.figure["shown"], len(results[0].status)) - 1
-    steps = [int(at) for at in results[0].frames]
-    step = min(steps, key=lambda at: abs(at - made.figure["step"]))
-    st.select_slider(
-        "Step",
-        steps,
-        help="An image kept on the way; a line marks its step in the curves.",
-        **showing(f"{ANALYSIS}:step:slider", step, lambda chosen: session.change(ANALYSIS, step=chosen)),
-    )
-    place = steps.index(step)
-    for source, result in zip(made.models, results, strict=True):
-        controls.model_name(source)
-        image = result.snapshots[pair, place]
-        ended = not np.isfinite(image).all()
-        image = result.endpoints[pair] if ended else image
-        if not np.isfinite(image).all():
-            st.caption(STATUSES[str(result.status[pair])])
-            continue
-        controls.image_card(session.classifier(source), image[None])
-        if ended:
-            st.caption(f"The walk ended after {result.taken[pair]} steps: {result.status[pair]}.")
+    with controls.card("At one step"):
+        pair = min(made.figure["shown"], len(results[0].status)) - 1
+        steps = [int(at) for at in results[0].frames]
+        step = min(steps, key=lambda at: abs(at - made.figure["step"]))
+        st.select_slider(
+            "Step",
+            steps,
+            help="An image on the way; a line marks its step in the curves.",
+            **showing(f"{ANALYSIS}:step:slider", step, lambda chosen: session.change(ANALYSIS, step=chosen)),
+        )
+        place = steps.index(step)
+        for source, result in zip(made.models, results, strict=True):
+            controls.model_name(source)
+            ended = not np.isfinite(result.snapshots[pair, place]).all()
+            image = result.endpoints[pair] if ended else result.snapshots[pair, place]
+            if not np.isfinite(image).all():
+                st.caption(STATUSES[str(result.status[pair])])
+                continue
+            controls.image_card(session.classifier(source), image[None])
+            if ended:
+                st.caption(f"The walk ended after {result.taken[pair]} steps: {result.status[pair]}.")
 
 
 def mixed(cut: Slice | None) -> None:
@@ -266,47 +249,21 @@ def mixed(cut: Slice | None) -> None:
     along, at = directions(), session.point()
     if cut is None or along is None or at is None or not _same_plane(along):
         return
-    with st.container(border=True):
-        st.markdown("**Picked point of the plane**")
+    with controls.card("Picked point of the plane"):
         controls.image_card(session.classifier(made.models[0]), cut.plane.to_pixels(np.array([at])))
 
 
-def question() -> None:
-    """From where to where, and how."""
-    plane_controls.image_asked(made, title="Source", how=", put back into the pixel box")
-    st.markdown("**Targets**")
-    plane_controls.targets(made.rows, MOST_TARGETS, aim)
-    words = words_of(session.image_set(made.images), made.rows[1:])
-    chooser: Any = st.segmented_control if len(words) <= 4 else st.selectbox
-    chooser(
-        "Film towards",
-        list(range(1, len(words) + 1)),
-        format_func=lambda number: words[number - 1],
-        help=TABLE[ANALYSIS].setting("shown").help,
-        width="stretch",
-        **showing(
-            f"{ANALYSIS}:shown",
-            min(made.figure["shown"], len(words)),
-            lambda chosen: session.change(ANALYSIS, shown=chosen or made.figure["shown"]),
-        ),
-    )
-    st.markdown("**Walk**")
-    controls.settings(ANALYSIS, {"mode": "Mode", "delta": "Delta", "steps": "Steps"})
-    with st.expander("More"):
-        controls.setting(TRIANGLE, "resolution", "Lattice of the triangle")
-        controls.setting(STAR, "palette", "Palette of the star")
-
-
 def aim(rows: tuple[int, ...]) -> None:
-    """Walk to other targets; a picked point stays where its plane does."""
+    """Walk to other targets; keep a picked source if its plane stays."""
     session.choose(rows=rows)
     if made.parameters["plane"] == "directions" or rows[:3] == made.rows[:3]:
         session.change(ANALYSIS, at=made.parameters["at"])
 
 
 made, left, right = page.lens(ANALYSIS)
-triangle = session.another(TRIANGLE, **{name: made.parameters[name] for name in SHARED})  # of one target there is none
-triangle = replace(triangle, rows=made.rows[:3]) if len(made.rows) > 2 else triangle
+triangle = session.another(TRIANGLE, **{name: made.parameters[name] for name in SHARED})
+if len(made.rows) > 2:  # one target makes no triangle
+    triangle = replace(triangle, rows=made.rows[:3])
 size = f"{len(made.rows) - 1} walks of {made.parameters['steps']} steps"
 with left:
     outcome = exports.picture(made, size, shown=made.with_settings(show="film"), main=True, patience=0.25)
@@ -321,7 +278,29 @@ with left:
                 shares()
         star()
 with right:
-    page.cards(question)
+    with controls.card("Source"):
+        plane_controls.image_asked(made, how=", put back into the pixel box")
+        st.markdown("**Targets**")
+        plane_controls.targets(made.rows, MOST_TARGETS, aim)
+        words = words_of(session.image_set(made.images), made.rows[1:])
+        chooser: Any = st.segmented_control if len(words) <= 4 else st.selectbox
+        chooser(
+            "Film towards",
+            list(range(1, len(words) + 1)),
+            format_func=lambda number: words[number - 1],
+            help=TABLE[ANALYSIS].setting("shown").help,
+            width="stretch",
+            **showing(
+                f"{ANALYSIS}:shown",
+                min(made.figure["shown"], len(words)),
+                lambda chosen: session.change(ANALYSIS, shown=chosen or made.figure["shown"]),
+            ),
+        )
+        st.markdown("**Walk**")
+        controls.settings(ANALYSIS, {"mode": "Mode", "delta": "Delta", "steps": "Steps"})
+        with st.expander("More"):
+            controls.setting(TRIANGLE, "resolution", "Lattice of the triangle")
+            controls.setting(STAR, "palette", "Palette of the star")
     if complete:
-        page.cards(partial(moment, results))
+        moment(results)
         mixed(seen)

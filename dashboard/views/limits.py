@@ -26,9 +26,9 @@ ANALYSIS, FOUND, PAINTING, EVERY, OVERLAY = "limits", "survival", "painting", "e
 SIDES = (0, 4, 8, 16, 28, 32, 64, 128, 224, 256, 512, 1024)
 
 
-def adjusted(label: str, name: str, value: Any, widget: Callable[..., Any], **options: Any) -> None:
+def adjusted(label: str, name: str, widget: Callable[..., Any], **options: Any) -> None:
     """A slider of a setting of the bound."""
-    entry = TABLE[ANALYSIS].setting(name)
+    entry, value = TABLE[ANALYSIS].setting(name), made.parameters[name]
     widget(
         f"{label} ({entry.unit})",
         help=entry.help,
@@ -37,49 +37,26 @@ def adjusted(label: str, name: str, value: Any, widget: Callable[..., Any], **op
     )
 
 
-def image_format() -> None:
-    """Resolution, depth, norm and share."""
-    st.markdown("**Format**")
-    chosen = made.parameters
-    own = session.classifier(made.models[0]).input_shape
-    sides = tuple(sorted({*SIDES, chosen["side"]}))
-    adjusted(
-        "Resolution",
-        "side",
-        chosen["side"],
-        st.select_slider,
-        options=sides,
-        format_func=lambda side: f"the model's {own[2]}" if side == 0 else str(side),
-    )
-    adjusted("Bit depth", "bits", chosen["bits"], st.slider, min_value=1, max_value=16, step=1)
-    st.markdown("**Changes and class**")
-    controls.setting(ANALYSIS, "norm", "Norm")
-    adjusted("Share of the class", "share", chosen["share"], st.slider, min_value=0.0, max_value=0.5, step=0.005)
-    controls.settings(ANALYSIS, {"channels": "Channels", "marked": "Read off at"}, under="More")
-
-
 def read_off(bound: RobustnessBound) -> None:
     """The sizes at which the bounds leave half, one in a hundred and one in a million."""
-    st.markdown("**No class keeps more than**")
-    share = (float(bound.share[0]), float(bound.share[1])) if bound.share[0] > 0 else None
-    lines = {}
-    for left, words in ((0.5, "half of it"), (0.01, "1 %"), (1e-6, "one in a million")):
-        sizes = [
-            size_at(bound.side, bound.channels, bound.bits, bound.norm, share, survivors=left, bound=name)
-            for name in BOUNDS
-        ]
-        least = size_at(bound.side, bound.channels, bound.bits, bound.norm, share, survivors=left)
-        by = BOUNDS[int(np.argmin(sizes))] if np.isfinite(sizes).any() else "the whole range"
-        value = f"{least:,.0f} values" if bound.norm == 0 else f"{least:.3g}"
-        lines[words] = f"{value}, {by}"
-    lines["all values"] = f"{bound.values:,}"
-    if bound.norm == 2:
-        lines["diagonal of the box"] = f"{np.sqrt(bound.values):.3g} ℓ2"
-    controls.facts(lines)
+    with controls.card("No class keeps more than"):
+        share = (float(bound.share[0]), float(bound.share[1])) if bound.share[0] > 0 else None
+        size_of = partial(size_at, bound.side, bound.channels, bound.bits, bound.norm, share)
+        lines = {}
+        for left, words in ((0.5, "half of it"), (0.01, "1 %"), (1e-6, "one in a million")):
+            sizes = [size_of(survivors=left, bound=name) for name in BOUNDS]
+            least = size_of(survivors=left)
+            by = BOUNDS[int(np.argmin(sizes))] if np.isfinite(sizes).any() else "the whole range"
+            value = f"{least:,.0f} values" if bound.norm == 0 else f"{least:.3g}"
+            lines[words] = f"{value}, {by}"
+        lines["all values"] = f"{bound.values:,}"
+        if bound.norm == 2:
+            lines["diagonal of the box"] = f"{np.sqrt(bound.values):.3g} ℓ2"
+        controls.facts(lines)
 
 
 def board(outcome: Outcome) -> None:
-    """All images of the tiny format; a click paints one, or takes it away."""
+    """All images of the tiny format; a click adds one to the class, or removes it."""
     [found] = outcome.results
     if not isinstance(found, PaintedClass):
         controls.progress(outcome, "all images")
@@ -89,17 +66,12 @@ def board(outcome: Outcome) -> None:
     dark = st.context.theme.type == "dark"
     plain = [replace(panel, x=replace(panel.x, label=""), y=replace(panel.y, label="")) for panel in shown.panels]
     shown = replace(shown, panels=tuple(map(on_dark, plain) if dark else plain))
-    plane_view(
-        shown,
-        key=f"limits-board-{found.side}",
-        on_pick=lambda at: toggle(found, at),
-        height=560,
-    )
+    plane_view(shown, key=f"limits-board-{found.side}", on_pick=partial(toggle, found), height=560)
     controls.legend(shown)
 
 
 def toggle(found: PaintedClass, at: tuple[float, float]) -> None:
-    """Paint the image at a point of the board, or take it out of the class."""
+    """Add the image at a point of the board to the class, or remove it."""
     rows, columns = found.board.shape
     column, row = int(np.floor(at[0])), int(np.floor(at[1] * rows / columns))
     if 0 <= row < rows and 0 <= column < columns:
@@ -126,7 +98,7 @@ def paint() -> None:
                 lambda radius: session.change(PAINTING, radius=radius),
             ),
         )
-        st.caption("Click an image to put it into the class, or to take it out. Or start from one of these:")
+        st.caption("Click an image to add it to the class, or to remove it. Or start from one of these:")
         for column, name in zip(st.columns(len(NAMED)), NAMED, strict=True):
             column.button(
                 name,
@@ -152,42 +124,41 @@ def people() -> None:
     with left:
         exports.picture(drawn, "two images")
     with right:
-        page.cards(partial(overlay, drawn))
+        overlay(drawn)
         page.about("limits")
 
 
 def overlay(drawn: Recipe) -> None:
-    """Which two images, and how much of the second is painted over the first."""
-    st.markdown("**Two images**")
-    st.caption("A is painted over with pixels of B.")
-    plane_controls.anchors(drawn.rows, 2)
-    side = max(session.classifier(drawn.models[0]).input_shape[1:])
-    st.slider(
-        "Overlay (sides of the image)",
-        0.0,
-        float(side),
-        step=0.25,
-        help=f"Painted pixels, in multiples of the side of {side} pixels: a fixed multiple is O(n).",
-        **showing(
-            f"{OVERLAY}:times:slider",
-            drawn.figure["times"],
-            lambda times: session.change(OVERLAY, times=times),
-        ),
-    )
-    controls.settings(OVERLAY, {"orders": "Random orders", "seed": "Seed"}, under="More")
+    """Choose two images, and how much of the second is painted over the first."""
+    with controls.card("Two images"):
+        st.caption("A is painted over with pixels of B.")
+        plane_controls.anchors(drawn.rows, 2)
+        side = max(one.input_shape[1:])
+        st.slider(
+            "Overlay (sides of the image)",
+            0.0,
+            float(side),
+            step=0.25,
+            help=f"Painted pixels, in multiples of the side of {side} pixels: a fixed multiple is O(n).",
+            **showing(
+                f"{OVERLAY}:times:slider",
+                drawn.figure["times"],
+                lambda times: session.change(OVERLAY, times=times),
+            ),
+        )
+        controls.settings(OVERLAY, {"orders": "Random orders", "seed": "Seed"}, under="More")
 
 
 def witnesses() -> None:
-    """Drawn images with the nearest image of another label that was found."""
+    """Drawn images, each with the nearest image found that has another label."""
     if FOUND not in session.asked():
         return
-    outcome = session.compute(measured, patience=0.0)
-    found = outcome.results[0]
+    found = session.compute(measured, patience=0.0).results[0]
     if not isinstance(found, Survival) or not len(found.start):
         return
     st.caption(
-        "Witnesses: a drawn image, the same image with another label, and where they differ (white: by the whole"
-        " range). Of the first model."
+        "Witnesses of the first model: a drawn image, a near image with another label, and where they differ (white: by"
+        " the whole range)."
     )
     columns = st.columns(3 * len(found.start))
     for place, (start, witness) in enumerate(zip(found.start, found.witness, strict=True)):
@@ -201,10 +172,10 @@ def witnesses() -> None:
 hand = session.settings(PAINTING)
 digits = str(hand.get("painted", NAMED[0]))
 if digits not in NAMED and 4 * len(digits) != 2 ** int(hand.get("side", 2)) ** 2:
-    session.change(PAINTING, painted=None)  # of the other side's images
+    session.change(PAINTING, painted=None)  # a class of images of another side
 made, left, right = page.lens(ANALYSIS, several=640, explained=False)
 one, images = session.classifier(made.models[0]), session.image_set(made.images)
-made = replace(made, models=made.models[:1])  # a format is asked about, and models shown together have the same
+made = replace(made, models=made.models[:1])  # the bound depends on the format, which all models share
 painting = replace(session.another(PAINTING), models=made.models)
 measured = session.another(FOUND, rows=(0,))
 with left:
@@ -225,9 +196,21 @@ with left:
     )
     witnesses()
 with right:
-    page.cards(image_format)
+    with controls.card("Format"):
+        adjusted(
+            "Resolution",
+            "side",
+            st.select_slider,
+            options=sorted({*SIDES, made.parameters["side"]}),
+            format_func=lambda side: f"the model's {one.input_shape[2]}" if side == 0 else str(side),
+        )
+        adjusted("Bit depth", "bits", st.slider, min_value=1, max_value=16, step=1)
+        st.markdown("**Changes and class**")
+        controls.setting(ANALYSIS, "norm", "Norm")
+        controls.slider(ANALYSIS, "share", "Share of the class", 0.005)
+        controls.settings(ANALYSIS, {"channels": "Channels", "marked": "Read off at"}, under="More")
     if isinstance(outcome.results[0], RobustnessBound):
-        page.cards(partial(read_off, outcome.results[0]))
+        read_off(outcome.results[0])
 paint()
 exports.on_demand(
     session.another(EVERY, rows=(0,)),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from functools import partial
 
 import numpy as np
 import streamlit as st
@@ -22,6 +22,7 @@ from dashboard.state import address, session
 from dashboard.state.session import Outcome
 from dashboard.viewer.scatter import apart, scatter_view
 from dashboard.viewer.thumbnails import thumbnail_grid
+from dashboard.viewer.viewer import Busy
 from dashboard.widgets import controls, exports, page
 
 ANALYSIS, PATH = "map", "map_path"
@@ -42,7 +43,7 @@ def maps(outcome: Outcome) -> None:
 
 
 def scatter(
-    place: int, source: str, found: EmbeddingMap, paths: MapPaths | None, known: list[EmbeddingMap], busy: Any
+    place: int, source: str, found: EmbeddingMap, paths: MapPaths | None, known: list[EmbeddingMap], busy: Busy | None
 ) -> None:
     """The map of one model."""
     classifier = session.classifier(source)
@@ -80,17 +81,17 @@ def words(found: EmbeddingMap, names: tuple[str, ...]) -> list[str]:
     texts = []
     for number, row in enumerate(found.row.tolist()):
         predicted, label = int(found.predicted[number]), int(found.label[number])
-        lines = [f"image {row}" + (f": {images.class_names[label]}" if label >= 0 else "")]
-        lines += [f"predicted {names[predicted]}, {found.confidence[number]:.0%}" if predicted >= 0 else "no class"]
-        lines += [f"margin {found.margin[number]:.2f} logits"]
+        text = f"image {row}" + (f": {images.class_names[label]}" if label >= 0 else "")
+        text += f"\npredicted {names[predicted]}, {found.confidence[number]:.0%}" if predicted >= 0 else "\nno class"
+        text += f"\nmargin {found.margin[number]:.2f} logits"
         if isinstance(found, CurvedMap) and np.isfinite(found.curvature[number]):
-            lines += [f"curvature times distance {found.curvature[number]:.2g}"]
-        texts.append("\n".join(lines))
+            text += f"\ncurvature times distance {found.curvature[number]:.2g}"
+        texts.append(text)
     return texts
 
 
 def choose(row: int) -> None:
-    """Put an image that was clicked into the next slot; one that has a slot already changes places."""
+    """Put the clicked image into the next slot; one that has a slot already changes places."""
     rows = list((*session.rows(), *made.rows)[:3])
     slot = min(st.session_state.get("map:slot", 0), 2)
     if row in rows:
@@ -101,7 +102,7 @@ def choose(row: int) -> None:
 
 
 def lasso(rows: list[int]) -> None:
-    """Choose the images inside a line, first three that lie apart, since other views take those."""
+    """Choose the images inside a line; the first three lie apart, since other views show those."""
     found = next((one for one in session.shown(base, outcome) if one is not None), None)
     if found is None:
         return
@@ -110,49 +111,14 @@ def lasso(rows: list[int]) -> None:
     session.choose(rows=found.row[ordered][:MOST_ROWS].tolist())
 
 
-def chosen() -> None:
-    """The images that all views are about."""
-    rows = session.rows()
-    st.markdown("**Chosen images**")
-    slot = "ABC"[min(st.session_state.get("map:slot", 0), 2)]
-    st.caption(f"Click an image of the map to put it in place {slot}, or draw around several.")
-    thumbnail_grid(
-        thumbnails(images[list(rows)]),
-        key="map:chosen",
-        rows=rows,
-        labels=images[list(rows)].words,
-        marks=dict(zip(rows[:3], "ABC", strict=False)),
-        height=190,
-    )
-    if len(rows) > 3:
-        st.caption(f"{len(rows)} images; other views take the first three, which lie apart.")
-    left, right = st.columns(2)
-    left.button(
-        "Slice A, B, C",
-        key="map:slice",
-        on_click=towards_slices,
-        disabled=len(set(rows[:3])) < 3,
-        help="Opens the plane of pixels through these three images: there, lengths are true.",
-        width="stretch",
-    )
-    right.button(
-        "As at first",
-        key="map:default",
-        on_click=session.choose,
-        kwargs={"rows": (3, 17, 42)},
-        help="Back to the images that are chosen at first.",
-        width="stretch",
-    )
-
-
 def towards_slices() -> None:
-    """Set the plane of slices to the three images, and go there."""
+    """Open Slices on the plane through the three images."""
     session.choose(rows=session.rows()[:3])
     session.open_view("slice", plane="images")
 
 
 def overlaid() -> tuple[MapPaths | None, ...]:
-    """The paths on the maps of all models, as far as they are there."""
+    """The paths on the maps of all models, None where not computed yet."""
     outcome = session.compute(path)
     st.session_state["map:unfinished"] = bool(outcome.waiting)
     if outcome.error:
@@ -161,12 +127,9 @@ def overlaid() -> tuple[MapPaths | None, ...]:
 
 
 def overlay() -> None:
-    """What is drawn across the map."""
-    st.markdown("**Path across the map**")
+    """Choose the path that is drawn across the map."""
     if PATH not in session.asked():
-        st.caption(
-            "How an image moves over the map as it is corrupted, attacked or walked elsewhere; or where a slice lies."
-        )
+        st.caption("How an image moves over the map under a corruption, an attack or a walk; or where a slice lies.")
         st.button("Draw a path", key="map:path", on_click=session.ask, args=(PATH,), width="stretch")
         return
     controls.setting(PATH, "kind", "Path")
@@ -176,12 +139,16 @@ def overlay() -> None:
     elif kind == "attack":
         controls.setting(PATH, "length", "Length")
     elif kind == "slice":
-        st.caption(slice_words())
+        plane = "through A, B and C"
+        if path.parameters["slice_plane"] != "images":
+            plane = "at A along {slice_u} and {slice_v}".format(**path.parameters)
+        part = "" if path.parameters["extent"] is None else ", the part that Slices was zoomed to"
+        st.caption(f"The plane {plane}{part}.")
         st.button(
             "Take the plane of Slices",
             key="map:plane",
             on_click=take_slice,
-            help="Draws the plane that Slices is set to now.",
+            help="Draws the current plane of Slices.",
             width="stretch",
         )
     if kind != "walk":
@@ -195,27 +162,19 @@ def overlay() -> None:
             "Take the walk of Level sets",
             key="map:walk",
             on_click=take_walk,
-            help="Walks as Level sets is set to now.",
+            help="Walks with the current settings of Level sets.",
             width="stretch",
         )
 
 
-def slice_words() -> str:
-    """Which plane is drawn."""
-    part = "" if path.parameters["extent"] is None else ", the part that Slices was zoomed to"
-    if path.parameters["slice_plane"] == "images":
-        return f"The plane through A, B and C{part}."
-    return f"The plane at A along {path.parameters['slice_u']} and {path.parameters['slice_v']}{part}."
-
-
 def take_slice() -> None:
-    """Draw the plane that Slices is set to, as far as it is zoomed in."""
+    """Draw the plane of Slices, in its current extent."""
     now = session.another("slice").parameters
     session.change(PATH, slice_plane=now["plane"], slice_u=now["u"], slice_v=now["v"], extent=now["extent"])
 
 
 def take_walk() -> None:
-    """Walk as Level sets is set to."""
+    """Walk with the settings of Level sets."""
     now = session.another("level_set").parameters
     session.change(PATH, **{f"walk_{name}": now[name] for name in ("mode", "delta", "steps")})
 
@@ -223,14 +182,12 @@ def take_walk() -> None:
 def quality(results: list[EmbeddingMap]) -> None:
     """How faithful the maps are: each number next to that of a random map."""
     st.subheader("How faithful is this map?" if len(results) == 1 else "How faithful are these maps?")
-    first, columns = results[0], [measured(found) for found in results]
-    if len(results) == 1:
-        shown = {"value": columns[0]}
-    else:
-        names = [session.classifier(source).name for source in made.models]
-        shown = dict(zip(names, columns, strict=False))
+    names = [session.classifier(source).name for source in made.models] if len(results) > 1 else ["value"]
+    first, tables = results[0], [measured(found) for found in results]
+    shown = {name: [value for value, _ in table.values()] for name, table in zip(names, tables, strict=False)}
+    by_chance = [chance for _, chance in tables[0].values()]
     st.dataframe(
-        {"of 10 neighbours, or of all pairs": list(MEASURES), **shown, "by chance": chance(first)}, hide_index=True
+        {"of 10 neighbours, or of all pairs": list(tables[0]), **shown, "by chance": by_chance}, hide_index=True
     )
     cost = "; ".join(
         f"{found.forwards:,} forwards, {found.seconds:.1f} s, laid out by {found.engine}" for found in results
@@ -242,71 +199,30 @@ def quality(results: list[EmbeddingMap]) -> None:
     st.caption(f"{cost}.")
 
 
-MEASURES = (
-    "neighbours kept",
-    "trustworthiness: 1, none invented",
-    "continuity: 1, none torn apart",
-    "correlation of distances (Spearman)",
-    "true class of neighbours, on the map",
-    "the same in the space itself",
-    "predicted class of neighbours, on the map",
-    "the same in the space itself, predicted",
-    "background says what the model says",
-    "neighbours kept by another seed",
-)
-
-
-def measured(found: EmbeddingMap) -> list[str]:
-    """The numbers of a map, in the order of MEASURES."""
-    agreement = found.background_agreement if isinstance(found, DecisionMap) else np.nan
-    return [
-        percent(found.neighbour_agreement),
-        f"{found.trustworthiness:.3f}",
-        f"{found.continuity:.3f}",
-        f"{found.correlation:.2f}",
-        *(percent(share) for share in (*found.label_agreement[:2], *found.predicted_agreement[:2])),
-        percent(agreement),
-        percent(found.seed_agreement),
-    ]
-
-
-def chance(found: EmbeddingMap) -> list[str]:
-    """What a random map would have: in about half of its places, neighbours are invented and torn apart."""
-    true, predicted = percent(found.label_agreement[2]), percent(found.predicted_agreement[2])
-    often = percent(found.background_chance if isinstance(found, DecisionMap) else np.nan)
-    return [percent(found.chance), "0.5", "0.5", "0", true, true, predicted, predicted, often, percent(found.chance)]
-
-
-def percent(share: float) -> str:
-    """A share in percent, or that there is none."""
-    return f"{share:.1%}" if np.isfinite(share) else "not known"
-
-
-def settings() -> None:
-    """What the map is of and how it is drawn."""
-    st.markdown("**Map**")
-    controls.setting(
-        ANALYSIS, "space", "Compare images by", ("features", "pixels", "logits", "probabilities", "divergence")
-    )
-    colours = TABLE[ANALYSIS].setting("colour").choices
-    colours = colours if made.parameters["seeds"] > 1 else tuple(name for name in colours if name != "spread")
-    controls.setting(ANALYSIS, "colour", "Colour", colours)
-    if made.figure["colour"] == "curvature":
-        curvatures()
-    controls.setting(ANALYSIS, "background", "Background")
-    with st.expander("More"):
-        controls.setting(ANALYSIS, "neighbours", "Neighbours")
-        controls.slider(ANALYSIS, "min_dist", "Least distance", 0.05)
-        if made.parameters["space"] == "features":
-            controls.setting(ANALYSIS, "layer", "Layer")
-        controls.settings(
-            ANALYSIS,
-            {"seeds": "Seeds", "seed": "Seed", "count": "Images", "resolution": "Background", "palette": "Palette"},
-        )
+def measured(found: EmbeddingMap) -> dict[str, tuple[str, str]]:
+    """The numbers of a map, each with that of a random map, which invents and tears apart about half its neighbours."""
+    shares: dict[str, tuple[float, float]] = {}
+    for kind, agreement in (("true", found.label_agreement), ("predicted", found.predicted_agreement)):
+        on_map, within, chance = agreement
+        shares |= {
+            f"neighbours of one {kind} class, on the map": (on_map, chance),
+            f"neighbours of one {kind} class, in the space": (within, chance),
+        }
+    if isinstance(found, DecisionMap):
+        shares["background that agrees with the model"] = (found.background_agreement, found.background_chance)
+    shares["neighbours kept between seeds"] = (found.seed_agreement, found.chance)
+    percent = partial(controls.percent_label, digits=1)
+    return {
+        "neighbours kept": (percent(found.neighbour_agreement), percent(found.chance)),
+        "trustworthiness: 1, none invented": (f"{found.trustworthiness:.3f}", "0.5"),
+        "continuity: 1, none torn apart": (f"{found.continuity:.3f}", "0.5"),
+        "correlation of distances (Spearman)": (f"{found.correlation:.2f}", "0"),
+        **{name: (percent(share), percent(chance)) for name, (share, chance) in shares.items()},
+    }
 
 
 def curvatures() -> None:
-    """How many curvatures are measured; the first ones are asked for by a button, because they take a while."""
+    """Choose how many curvatures are measured; a button starts the first ones, because they take a while."""
     if made.parameters["curved"]:
         controls.setting(ANALYSIS, "curved", "Curvature near")
         return
@@ -317,16 +233,15 @@ def curvatures() -> None:
         on_click=session.change,
         args=(ANALYSIS,),
         kwargs={"curved": count},
-        help="The boundary point nearest to each, and the strongest bend there: about a tenth of a second an image.",
+        help="Finds the nearest boundary point of each and its largest curvature; takes about 0.1 s per image.",
         width="stretch",
     )
 
 
 images = session.image_set(session.images())
 made, left, right = page.lens(ANALYSIS, one=680)
-base = replace(made, rows=(0, 1))  # whichever images are chosen, it is the same map
-shared = {entry.name: made.parameters[entry.name] for entry in OF_THE_MAP}
-path = session.another(PATH, **shared)
+base = replace(made, rows=(0, 1))  # the map does not depend on the chosen images
+path = session.another(PATH, **{entry.name: made.parameters[entry.name] for entry in OF_THE_MAP})
 with left:
     outcome = session.live(base, maps, urgent=True)
     known = [result for result in session.shown(base, outcome) if isinstance(result, EmbeddingMap)]
@@ -336,7 +251,59 @@ with left:
         with st.expander("The path alone"):
             following = exports.picture(path, "the path", patience=0.0)
         if st.session_state.pop("map:unfinished", False) and not following.waiting:
-            address.rerun()  # it came since the map was drawn
+            address.rerun()  # it arrived after the map was drawn
 exports.export(made, outcome)
 with right:
-    page.cards(chosen, overlay, settings)
+    with controls.card():
+        rows = session.rows()
+        st.markdown("**Chosen images**")
+        slot = "ABC"[min(st.session_state.get("map:slot", 0), 2)]
+        st.caption(f"Click an image of the map to put it in place {slot}, or draw around several.")
+        thumbnail_grid(
+            thumbnails(images[list(rows)]),
+            key="map:chosen",
+            rows=rows,
+            labels=images[list(rows)].words,
+            marks=dict(zip(rows[:3], "ABC", strict=False)),
+            height=190,
+        )
+        if len(rows) > 3:
+            st.caption(f"{len(rows)} images; other views show the first three, which lie apart.")
+        first, second = st.columns(2)
+        first.button(
+            "Slice A, B, C",
+            key="map:slice",
+            on_click=towards_slices,
+            disabled=len(set(rows[:3])) < 3,
+            help="Opens the plane of pixels through these three images: there, lengths are true.",
+            width="stretch",
+        )
+        second.button(
+            "As at first",
+            key="map:default",
+            on_click=session.choose,
+            kwargs={"rows": (3, 17, 42)},
+            help="Chooses the images of a new session again.",
+            width="stretch",
+        )
+    with controls.card("Path across the map"):
+        overlay()
+    with controls.card("Map"):
+        controls.setting(
+            ANALYSIS, "space", "Compare images by", ("features", "pixels", "logits", "probabilities", "divergence")
+        )
+        colours = TABLE[ANALYSIS].setting("colour").choices
+        colours = colours if made.parameters["seeds"] > 1 else tuple(name for name in colours if name != "spread")
+        controls.setting(ANALYSIS, "colour", "Colour", colours)
+        if made.figure["colour"] == "curvature":
+            curvatures()
+        controls.setting(ANALYSIS, "background", "Background")
+        with st.expander("More"):
+            controls.setting(ANALYSIS, "neighbours", "Neighbours")
+            controls.slider(ANALYSIS, "min_dist", "Least distance", 0.05)
+            if made.parameters["space"] == "features":
+                controls.setting(ANALYSIS, "layer", "Layer")
+            controls.settings(
+                ANALYSIS,
+                {"seeds": "Seeds", "seed": "Seed", "count": "Images", "resolution": "Background", "palette": "Palette"},
+            )

@@ -10,7 +10,7 @@ from core.geometry.subspaces.subspace_distances import STATUSES, SubspaceDistanc
 from dashboard.state import session
 from dashboard.state.session import Outcome
 from dashboard.viewer.viewer import plane_view
-from dashboard.widgets import controls, exports, nulls, page, plane_controls
+from dashboard.widgets import controls, exports, page, plane_controls
 
 ANALYSIS, CURVE = "margins", "margin_curve"
 SHARED = ("count", "slides", "seed")
@@ -30,7 +30,8 @@ def maps(outcome: Outcome) -> None:
         busy = controls.progress_words(outcome, size)
         plane_view(chart, key=f"margins-{place}", busy=busy, on_pick=choose, linked="margins", height=560)
         controls.legend(chart)
-        st.caption(cost(result))
+        images, blocks = result.distance.shape
+        st.caption(f"{images} images in {blocks} subspaces: {controls.cost_label(result)}")
         return chart.caption
 
     explained = controls.side_by_side(outcome, size, results, draw)
@@ -56,55 +57,42 @@ def block_at(result: SubspaceDistances, x: float, y: float) -> int:
     return int(inside[0]) if len(inside) else -1
 
 
-def cost(result: SubspaceDistances) -> str:
-    """What the map took."""
-    images, blocks = result.distance.shape
-    return (
-        f"{images} images in {blocks} subspaces: {result.forwards:,} forwards, {result.gradients:,} gradients,"
-        f" {result.seconds:.1f} s"
-    )
-
-
 def chosen_block(result: SubspaceDistances | None) -> None:
-    """What changes in the chosen image when only one block of the map may move."""
-    st.markdown("**Chosen block**")
+    """The smallest change of the image inside the chosen block that reaches another class."""
     block = made.figure["marked"]
     if result is None or not 0 <= block < len(result.labels):
         st.caption("Click a block of the map to see the smallest change inside it that reaches another class.")
         return
-    names = session.classifier(made.models[0]).class_names
-    what = "patch" if result.kind == "patches" else "frequencies"
-    named = {"model": session.classifier(made.models[0]).name} if len(made.models) > 1 else {}
-    lines = named | {what: result.labels[block], "dimension": f"{result.dimension[block]} of {result.space}"}
-    if not result.found[0, block]:
-        controls.facts(lines)
-        st.caption(f"{result.status[0, block].capitalize()}. {STATUSES[result.status[0, block]]}")
-        return
-    change = result.perturbation[0, block]
-    image = session.image_set(made.images)[[made.rows[0]]]
-    pixels, largest = image.pixels[0].numpy(), float(np.abs(change).max()) or 1.0
-    pictures = {
-        f"image {made.rows[0]}": pixels,
-        f"change: grey is 0, white +{largest:.2g}": 0.5 + 0.5 * change / largest,
-        "image + change": pixels + change,
+    model = session.classifier(made.models[0])
+    lines = {"model": model.name} if len(made.models) > 1 else {}
+    lines |= {
+        "patch" if result.kind == "patches" else "frequencies": result.labels[block],
+        "dimension": f"{result.dimension[block]} of {result.space}",
     }
-    for column, (words, picture) in zip(st.columns(3), pictures.items(), strict=True):
-        column.image(controls.picture_of(picture, 96), width="stretch", caption=words)
-    controls.facts(
-        lines
-        | {
-            "from": names[result.source_class[0]],
-            "reaches": names[result.target_class[0, block]],
-            "distance": f"{result.distance[0, block]:.3g} ℓ2",
-            "without a preferred direction": f"{result.isotropic[0, block]:.3g} ℓ2",
-            "outside the pixel box": f"{result.outside[0, block]:.3g} ℓ2",
+    if result.found[0, block]:
+        change = result.perturbation[0, block]
+        pixels = session.image_set(made.images).pixels[made.rows[0]].numpy()
+        largest = float(np.abs(change).max()) or 1.0
+        pictures = {
+            f"image {made.rows[0]}": pixels,
+            f"change: grey is 0, white +{largest:.2g}": 0.5 + 0.5 * change / largest,
+            "image + change": pixels + change,
         }
-    )
+        for column, (words, picture) in zip(st.columns(3), pictures.items(), strict=True):
+            column.image(controls.picture_of(picture, 96), width="stretch", caption=words)
+        lines |= {
+            "from": model.class_names[result.source_class[0]],
+            "reaches": model.class_names[result.target_class[0, block]],
+            "distance": controls.number_label(result.distance[0, block], "ℓ2"),
+            "without a preferred direction": controls.number_label(result.isotropic[0, block], "ℓ2"),
+            "outside the pixel box": controls.number_label(result.outside[0, block], "ℓ2"),
+        }
+    controls.facts(lines)
     st.caption(f"{result.status[0, block].capitalize()}. {STATUSES[result.status[0, block]]}")
 
 
 def on_paper() -> None:
-    """Distances inside the chosen block, or over all changes, next to the exact ones, for models that have these."""
+    """Distances inside the chosen block, or over all changes, next to the exact ones, for models that have them."""
     block, readings, inside = made.figure["marked"], {}, False
     image = session.image_set(made.images)[[made.rows[0]]].pixels[0]
     for source, result in zip(made.models, session.shown(made, outcome), strict=True):
@@ -115,18 +103,16 @@ def on_paper() -> None:
         model = session.classifier(source)
         exact = exact_block_distance(model, image, result, block) if inside else exact_distance(model, image)
         readings[source] = (computed, exact)
-    nulls.on_paper("inside the chosen block" if inside else "nearest boundary of all", readings)
+    controls.on_paper("inside the chosen block" if inside else "nearest boundary of all", readings)
 
 
 def bands(result: SubspaceDistances | None) -> None:
-    """A way to the plane of the image along two bands: the lowest one, and the chosen block."""
-    if result is None or result.kind != "frequencies":
-        return
+    """A button that opens the plane of the image along two bands: the lowest one, and the chosen block."""
     block = made.figure["marked"]
-    if not 0 <= block < len(result.labels):
+    if result is None or result.kind != "frequencies" or not 0 <= block < len(result.labels):
         return
     top, _, left, _ = (int(each) for each in result.bounds[block])
-    if made.parameters["block"] == 8:  # which the directions of slices know
+    if made.parameters["block"] == 8:  # the bands that slices offer as directions
         low, high = ("band:0,0" if (top, left) != (0, 0) else "band:0,8"), f"band:{top},{left}"
         words = "Slice along the lowest band and this one"
     else:
@@ -139,30 +125,14 @@ def bands(result: SubspaceDistances | None) -> None:
         on_click=session.open_view,
         args=("slice",),
         kwargs={"plane": "directions", "u": low, "v": high},
-        help="Opens the plane of this image along the lowest frequencies and those of the chosen block: in blocks of 8"
-        " to the nearest boundary inside each, else along one frequency of each.",
+        help="Opens the plane of this image along the lowest frequencies and those of the chosen block: for blocks of 8"
+        " towards the nearest boundary inside each, otherwise along one frequency of each.",
         width="stretch",
     )
 
 
-def subspaces() -> None:
-    """What the map and the curve are over, and which images."""
-    st.markdown("**Subspaces**")
-    controls.setting(ANALYSIS, "over", "Map over")
-    controls.setting(ANALYSIS, "block", "Block", (4, 8, 16))
-    colours = ("distance", "chance", "share") + (("ratio",) if len(made.models) > 1 else ())
-    controls.setting(ANALYSIS, "colour", "Colour", colours)
-    controls.setting(CURVE, "along", "Curve along")
-    st.markdown("**Images**")
-    plane_controls.anchors(made.rows, 1)
-    controls.setting(ANALYSIS, "count", "Others of the set")
-    with st.expander("More"):
-        controls.settings(ANALYSIS, {"slides": "Slides", "seed": "Seed"})
-        controls.settings(CURVE, {"block": "Window", "stride": "Stride", "palette": "Palette"})
-
-
 made, left, right = page.lens(ANALYSIS)
-if len(made.models) == 1 and made.figure["colour"] == "ratio":  # the other model was taken away
+if len(made.models) == 1 and made.figure["colour"] == "ratio":  # the other model was removed
     made = made.with_settings(colour="distance")
 curve = session.another(CURVE, **{name: made.parameters[name] for name in SHARED})
 with left:
@@ -174,8 +144,19 @@ with left:
     st.subheader("From low to high")
     exports.picture(curve, "the windows")
 with right:
-    with st.container(border=True):
+    with controls.card("Chosen block"):
         chosen_block(results[0] if results else None)
         bands(results[0] if results else None)
     on_paper()
-    page.cards(subspaces)
+    with controls.card("Subspaces"):
+        controls.setting(ANALYSIS, "over", "Map over")
+        controls.setting(ANALYSIS, "block", "Block", (4, 8, 16))
+        colours = ("distance", "chance", "share") + (("ratio",) if len(made.models) > 1 else ())
+        controls.setting(ANALYSIS, "colour", "Colour", colours)
+        controls.setting(CURVE, "along", "Curve along")
+        st.markdown("**Images**")
+        plane_controls.anchors(made.rows, 1)
+        controls.setting(ANALYSIS, "count", "Others of the set")
+        with st.expander("More"):
+            controls.settings(ANALYSIS, {"slides": "Slides", "seed": "Seed"})
+            controls.settings(CURVE, {"block": "Window", "stride": "Stride", "palette": "Palette"})

@@ -1,4 +1,4 @@
-"""Bring your own model: its file, its architecture, its preprocessing, and whether it works."""
+"""Bring your own model: its file, architecture and preprocessing, and whether it works."""
 
 from __future__ import annotations
 
@@ -13,9 +13,8 @@ from core import wording
 from core.analyses.analysis import thumbnails
 from core.errors import CheckpointError
 from core.images.load import demo_images_of
-from core.models.preprocessing import OWN, Trial, looks_untrained, presets, suspicion
+from core.models.preprocessing import OWN, looks_untrained, presets, suspicion
 from core.models.registries import Fit, architectures, made_for
-from core.models.state_dicts import StateDict
 from core.models.third_party import read_names
 from dashboard.state import address, drafts, session, speed_estimate
 from dashboard.uploads.reading import watched
@@ -83,9 +82,9 @@ def _from_library() -> None:
 
 
 def weights(found: drafts.Draft) -> None:
-    """What is in the file, and which of several sets of weights."""
-    upload, every = own_uploads().files[found["digest"]], drafts.sets(found["digest"])
-    chosen = next(each for each in every if each.name == found["weights"])
+    """The content of the file, and the choice among several sets of weights."""
+    upload, every = own_uploads().files[found["digest"]], {each.name: each for each in drafts.sets(found["digest"])}
+    chosen = every[found["weights"]]
     files = f", {len(upload.paths)} files" if len(upload.paths) > 1 else ""
     series = [own_uploads().files[digest] for digest in found.get("series", ()) if digest in own_uploads().files]
     together = {}
@@ -99,29 +98,24 @@ def weights(found: drafts.Draft) -> None:
             "file": f"{upload.name}, {upload.size / 1e6:,.1f} MB{files}",
             "digest": upload.digest[:16],
             "weights": f"{chosen.parameters:,} numbers in {len(chosen.tensors)} tensors",
-            **({"taken off every name": chosen.removed} if chosen.removed else {}),
+            **({"prefix removed from names": chosen.removed} if chosen.removed else {}),
         }
     )
     if len(every) > 1:
-        names = [each.name for each in every]
         st.session_state["model:weights"] = found["weights"]
         st.radio(
             "Weights in the file",
-            names,
+            list(every),
             key="model:weights",
-            format_func=lambda name: f"{name or 'the file itself'}{' (average)' if _is_average(every, name) else ''}",
+            format_func=lambda name: f"{name or 'the file itself'}{' (average)' if every[name].is_average else ''}",
             horizontal=True,
             help="An average over training (EMA) is often the better model.",
             on_change=lambda: drafts.choose(weights=st.session_state["model:weights"]),
         )
 
 
-def _is_average(every: tuple[StateDict, ...], name: str) -> bool:
-    return next(each for each in every if each.name == name).is_average
-
-
 def architecture(found: drafts.Draft) -> Fit:
-    """The architecture: the likeliest ones, or any other by search."""
+    """Choose the architecture: a likely one, or any other by search."""
     likeliest = [each for each in drafts.fits(found["digest"], found["weights"]) if each.exact or each.share > 0.3][:6]
     words = {each.architecture: _fit_words(each) for each in likeliest}
     chosen = drafts.fit(found)
@@ -148,15 +142,24 @@ def architecture(found: drafts.Draft) -> Fit:
     exact = [each for each in likeliest if each.exact]
     if chosen.exact and len(exact) > 1:
         st.caption(
-            f"{len(exact)} architectures hold exactly these tensors. They may differ in what weights do not say"
-            " (padding, pooling, activation): take the one that it was trained as."
+            f"{len(exact)} architectures hold exactly these tensors. They may differ in what weights do not show"
+            " (padding, pooling, activation): choose the one that was trained."
         )
     if not chosen.exact:
         st.warning(
             f"{len(chosen.differences)} of {chosen.total} tensors do not fit {chosen.architecture}. Choose another, or"
             " bring the model on the command line with its own Python, as module:net.py:factory."
         )
-        st.dataframe(_differences(chosen), hide_index=True, height="content" if len(chosen.differences) < 7 else 240)
+        rows = chosen.differences[:MOST_ROWS]
+        st.dataframe(
+            {
+                "tensor": [each.name[:80] for each in rows],
+                "in the file": [_shape(each.came) for each in rows],
+                "in the architecture": [_shape(each.expected) for each in rows],
+            },
+            hide_index=True,
+            height="content" if len(rows) < 7 else 240,
+        )
     return chosen
 
 
@@ -165,21 +168,12 @@ def _fit_words(fit: Fit) -> str:
     return f"{share}, {fit.num_classes:,} classes" if fit.num_classes else f"{share}, no head found"
 
 
-def _differences(fit: Fit) -> dict[str, list[str]]:
-    rows = fit.differences[:MOST_ROWS]
-    return {
-        "tensor": [each.name[:80] for each in rows],
-        "in the file": [_shape(each.came) for each in rows],
-        "in the architecture": [_shape(each.expected) for each in rows],
-    }
-
-
 def _shape(shape: tuple[int, ...] | None) -> str:
     return "missing" if shape is None else " x ".join(map(str, shape)) or "one number"
 
 
 def preprocessing(found: drafts.Draft, fit: Fit) -> None:
-    """Input size and normalisation."""
+    """Choose input size and normalisation."""
     channels = fit.input_shape[0]
     known = presets(channels)
     left, right = st.columns([1, 2])
@@ -190,14 +184,14 @@ def preprocessing(found: drafts.Draft, fit: Fit) -> None:
         1024,
         step=1,
         key="model:size",
-        help="Of the images that it was trained on; the guess is the architecture's own.",
+        help="That of the training images; the initial value is the architecture's own.",
         on_change=lambda: drafts.choose(size=st.session_state["model:size"]),
     )
     offered = [OWN, *known, drafts.NUMBERS]
     st.session_state["model:preset"] = found["preset"] if found["preset"] in offered else OWN
     _, mean, std = made_for(fit.architecture)
     own = f"as {fit.architecture.partition(':')[0]}'s own weights"
-    with suppress(CheckpointError):  # which is said below, where it is taken
+    with suppress(CheckpointError):  # shown below, where the preset is used
         if (kept := drafts.kept_normalisation(found, channels)) is not None:
             mean, std = kept
             own = "as the file keeps it: mean {}, std {}".format(
@@ -210,7 +204,7 @@ def preprocessing(found: drafts.Draft, fit: Fit) -> None:
         format_func=lambda name: {OWN: own, drafts.NUMBERS: "mean and std of my own"}.get(
             name, f"{name}: {known[name].about}" if name in known else name
         ),
-        help="What was taken from the pixels, and what they were divided by, in training. Few files say so.",
+        help="The mean and std by which training normalised the pixels. Few files record them.",
         on_change=lambda: drafts.choose(preset=st.session_state["model:preset"]),
     )
     if found["preset"] == drafts.NUMBERS:
@@ -226,7 +220,7 @@ def preprocessing(found: drafts.Draft, fit: Fit) -> None:
 
 
 def classes(found: drafts.Draft, fit: Fit) -> None:
-    """Class names."""
+    """Choose the class names."""
     offered = ["numbered", *(["ImageNet's"] if fit.num_classes == 1000 else []), "a list"]
     if st.session_state.get("model:names:how") not in offered:
         st.session_state["model:names:how"] = "numbered"
@@ -247,7 +241,7 @@ def classes(found: drafts.Draft, fit: Fit) -> None:
 
 
 def _listed(typed: str, file: io.BytesIO | None) -> list[str]:
-    """The names that were typed, or those of a file."""
+    """The typed names, or those of a file."""
     if file is None:
         return list(wording.names((line for line in typed.splitlines() if wording.name(line)), "class"))
     upload = own_uploads().add([("names.txt", file.getvalue())])
@@ -258,7 +252,7 @@ def _listed(typed: str, file: io.BytesIO | None) -> list[str]:
 
 
 def shown(source: str) -> None:
-    """Demo images with the model's predictions, under this and other normalisations."""
+    """Demo images with the model's predictions under this and other normalisations."""
     classifier = own_classifier(source)
     images = demo_images_of(classifier.input_shape)
     tried = drafts.trials(source)
@@ -276,12 +270,8 @@ def shown(source: str) -> None:
         column.image(controls.enlarged(picture, 128), caption=escape_markdown(caption), width="stretch")
     st.caption(
         f"Demo images resized to {classifier.input_shape[1]} x {classifier.input_shape[2]}; below each the class that"
-        " the model gives it under the chosen normalisation, and its probability."
+        " the model predicts under the chosen normalisation, and its probability."
     )
-    st.dataframe(_trials(tried), hide_index=True)
-
-
-def _trials(tried: tuple[Trial, ...]) -> dict[str, list[str]]:
     table = {
         "normalisation": [each.name for each in tried],
         "mean confidence": [f"{each.confidence:.2f}" if math.isfinite(each.confidence) else "" for each in tried],
@@ -291,18 +281,20 @@ def _trials(tried: tuple[Trial, ...]) -> dict[str, list[str]]:
         table["first batch norm (nats from training)"] = [
             "" if each.mismatch is None else f"{each.mismatch:.3g}" for each in tried
         ]
-    return table
+    st.dataframe(table, hide_index=True)
 
 
 def checklist(source: str) -> bool:
-    """What was tried after loading; whether nothing speaks against the model."""
+    """The checks after loading; returns whether none of them failed."""
     found = drafts.checks(source)
-    table = {
-        "check": [each.name for each in found],
-        "verdict": [each.verdict for each in found],
-        "found": [each.words for each in found],
-    }
-    st.dataframe(table, hide_index=True)
+    st.dataframe(
+        {
+            "check": [each.name for each in found],
+            "verdict": [each.verdict for each in found],
+            "found": [each.words for each in found],
+        },
+        hide_index=True,
+    )
     speed_estimate.note(source, max(each.seconds for each in found))
     return all(each.verdict != "bad" for each in found)
 
@@ -322,16 +314,19 @@ def use(source: str, fine: bool) -> None:
         on_click=own_models.take_draft,
         help="Chooses it, offers it in the frame of every view, and opens Slices.",
     )
-    taken = speed_estimate.words(speed_estimate.of(source))
-    if taken:
-        side = speed_estimate.first_side(speed_estimate.of(source))
-        st.caption(f"{taken} The first is cut at {side} x {side}.")
+    seconds = speed_estimate.of(source)
+    if speed_estimate.words(seconds):
+        st.caption(
+            "{0} The first is cut at {1} x {1}.".format(
+                speed_estimate.words(seconds), speed_estimate.first_side(seconds)
+            )
+        )
 
 
 page.heading("Model", "Does your own classifier load, and does it see images as it did in training?")
 left, right = st.columns([640, 380], gap="large")
 with right:
-    page.cards(own_models.mine)
+    own_models.mine()
     page.about("model")
 with left:
     bring()
@@ -356,5 +351,6 @@ with left:
                 use(source, checklist(source))
             except CheckpointError as error:
                 st.error(escape_markdown(str(error)))
-        leave = "Leave it as it was" if "editing" in found else "Drop this file"
-        st.button(leave, key="model:drop", on_click=drafts.drop)
+        st.button(
+            "Leave it as it was" if "editing" in found else "Drop this file", key="model:drop", on_click=drafts.drop
+        )

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
-
 import streamlit as st
 
 from core.figures.charts.regions.paths import path_words
@@ -21,39 +19,27 @@ _MISSING = OUTCOMES.index("not found")
 
 
 def verdict(found: PathAtImage) -> None:
-    """What was found for one model, and at which resolution."""
-    controls.card_title("Path")
-    status = str(found.status[0])
-    words = "two classes" if status == "other class" else str(found.verdict[0])
-    st.badge(words, color="green" if found.found[0] else "orange")
-    if status == "other class":
-        other_class(found)
-        return
-    st.caption(STATUSES[status])
-    lines: dict[str, str] = {}
-    if found.found[0]:
-        lines |= {
-            "times as long as straight": f"{found.length_ratio[0]:.3f}",
-            "corners": f"{found.segments[0] - 1}",
-            "smallest margin": f"{found.min_margin[0]:.2g} logits",
-            "samples at most apart": f"{found.resolution[0]:.2g} ℓ2",
-            "headroom": f"{found.headroom[0]:.2g}",
-            "outside the pixel box": f"{found.outside:.2f} ℓ2",
-        }
-    lines |= {
-        "straight segment inside": f"{found.straight_share:.0%}",
-        "distance": f"{found.distance[0]:.2f} ℓ2",
-    }
-    if found.moved > 0:
-        lines["end moved for its class"] = f"{found.moved:.2f} ℓ2"
-    lines["cost"] = f"{found.forwards:,} forwards, {found.gradients:,} gradients"
-    controls.facts(lines)
-    if found.found[0]:
-        st.caption("Headroom above 1: between samples the margin would have to fall more steeply than it was seen to.")
+    """The path that was found for one model, and its resolution."""
+    with controls.card("Path", of_first=True):
+        status = str(found.status[0])
+        words = "two classes" if status == "other class" else str(found.verdict[0])
+        st.badge(words, color="green" if found.found[0] else "orange")
+        if status == "other class":
+            other_class(found)
+            return
+        st.caption(STATUSES[status])
+        specs = ["distance", "straight_share:share of the straight segment in the region"]
+        if found.found[0]:
+            specs += ["length_ratio", "segments", "min_margin", "resolution", "headroom:headroom", "outside"]
+        if found.moved > 0:
+            specs.append("moved:end moved for its class:ℓ2")
+        controls.facts(controls.worded(found.quoted(*specs)) | {"cost": controls.cost_label(found)})
+        if found.found[0]:
+            st.caption("Headroom above 1: to vanish between samples, the margin would have to fall faster than it did.")
 
 
 def other_class(found: PathAtImage) -> None:
-    """Two images of two classes: one sentence, and two ways on."""
+    """Two images of two classes: one sentence, and two buttons to go on."""
     names = session.classifier(made.models[0]).class_names
     name = names[int(found.source_class[0])]
     st.markdown(path_words(found, names))
@@ -63,7 +49,7 @@ def other_class(found: PathAtImage) -> None:
             key="regions:nearest",
             on_click=end_at,
             args=(made.rows[0], found.nearest_row),
-            help="The image of the set that is nearest to the first in ℓ2, of those that the model gives its class.",
+            help="The image of the set nearest to the first in ℓ2 among those that the model puts in its class.",
             width="stretch",
         )
     st.button(
@@ -72,7 +58,7 @@ def other_class(found: PathAtImage) -> None:
         on_click=session.change,
         args=(ANALYSIS,),
         kwargs={"end": "relabelled"},
-        help="As little as DeepFool does: an adversarial example of it, in the region of the first.",
+        help="By the small step of DeepFool: an adversarial example of it, in the region of the first.",
         width="stretch",
     )
 
@@ -85,17 +71,8 @@ def end_at(first: int, second: int) -> None:
     session.change(ANALYSIS, **plane, end="image", at=keep)
 
 
-def ends_asked() -> None:
-    """Which images are asked about."""
-    both = made.parameters["end"] in ("image", "relabelled")
-    plane_controls.image_asked(made, 2 if both else 1, title="Images")
-    controls.setting(ANALYSIS, "end", "Path to")
-    labels = {"show": "Show", "step": "Step", "search": "Search", "seed": "Seed"}
-    controls.settings(ANALYSIS, labels, under="Construction")
-
-
 def pairs() -> None:
-    """The pair matrix and the component graph, filling in while they are computed."""
+    """The pair matrix and the component graph, filled in while they are computed."""
     size = "{count} images, pair by pair".format(**many.parameters)
 
     def draw(outcome: Outcome) -> None:
@@ -106,10 +83,11 @@ def pairs() -> None:
                 controls.progress(outcome, size)
         controls.stop_or_resume(outcome, f":{GRAPH}")
 
+    asked = session.classifier(made.models[0]).class_names[many.parameters["of_class"]]
     exports.on_demand(
         many,
         "Components",
-        f"Join {{count}} images of {'every class' if many.parameters['among'] == 'all classes' else class_asked()},"
+        f"Join {{count}} images of {'every class' if many.parameters['among'] == 'all classes' else asked},"
         " pair by pair",
         {"among": "Among", "count": "Images", "search": "Search", "seed": "Seed", "palette": "Palette"},
         draw,
@@ -117,12 +95,11 @@ def pairs() -> None:
 
 
 def one_graph(source: str, graph: RegionGraph, place: int, outcome: Outcome) -> None:
-    """The matrix of one model, to be clicked, and its graph."""
+    """The matrix of one model, to click on, and its graph."""
     controls.model_name(source)
     matrix, net = st.columns(2)
-    drawn = many.with_settings(show="matrix")
     with matrix:
-        chart = session.chart(drawn, source, graph, [graph])
+        chart = session.chart(many.with_settings(show="matrix"), source, graph, [graph])
         plane_view(
             chart,
             key=f"regions-{place}",
@@ -137,14 +114,13 @@ def one_graph(source: str, graph: RegionGraph, place: int, outcome: Outcome) -> 
     controls.legend(chart)
     words = graph_words(graph, session.classifier(source).class_names)
     st.caption(
-        f"{words} Click a cell to see its path. Components are an upper bound of connected regions: pairs without a"
-        f" path so far are no proof of separate ones. {graph.forwards:,} forwards, {graph.gradients:,} gradients,"
-        f" {graph.seconds:.1f} s."
+        f"{words} Click a cell to see its path. Components are an upper bound of connected regions: a pair without a"
+        f" path so far proves no separation. {controls.cost_label(graph)}."
     )
 
 
 def choose_pair(graph: RegionGraph, point: tuple[float, float]) -> None:
-    """Show the path of the cell that was clicked."""
+    """Show the path of the clicked cell."""
     size = len(graph.row)
     column, row = round(point[0]), size - 1 - round(point[1])
     if 0 <= column < size and 0 <= row < size and column != row and graph.outcome[row, column] <= _MISSING:
@@ -152,7 +128,7 @@ def choose_pair(graph: RegionGraph, point: tuple[float, float]) -> None:
 
 
 def pair_shown(graph: RegionGraph) -> tuple[float, float] | None:
-    """Where the pair whose path is shown lies in the matrix."""
+    """The matrix cell of the pair whose path is shown."""
     rows = graph.row.tolist()
     first, second = made.rows[0], made.rows[min(1, len(made.rows) - 1)]
     if made.parameters["end"] != "image" or first not in rows or second not in rows:
@@ -160,22 +136,22 @@ def pair_shown(graph: RegionGraph) -> tuple[float, float] | None:
     return float(rows.index(second)), float(len(rows) - 1 - rows.index(first))
 
 
-def class_asked() -> str:
-    """The name of the class that the graph is about."""
-    names = session.classifier(made.models[0]).class_names
-    return str(names[many.parameters["of_class"]])
-
-
 made, left, right = page.lens(ANALYSIS)
-asked_class = session.settings(GRAPH).get("of_class", -1)
-if asked_class < 0:
-    asked_class = int(session.predictions(made.models[0], made.images).label[made.rows[0]])
-many = session.another(GRAPH, rows=(0,), of_class=asked_class)  # whichever image of the class is chosen
+of_class = session.settings(GRAPH).get("of_class", -1)
+if of_class < 0:
+    of_class = int(session.predictions(made.models[0], made.images).label[made.rows[0]])
+many = session.another(GRAPH, rows=(0,), of_class=of_class)  # the same for every image of the class
 with left:
     outcome = exports.picture(made, "one pair", main=True)
     first = session.shown(made, outcome)[0]
     pairs()
 with right:
     if isinstance(first, PathAtImage) and not outcome.error:
-        page.cards(partial(verdict, first))
-    page.cards(ends_asked)
+        verdict(first)
+    with controls.card("Images"):
+        both = made.parameters["end"] in ("image", "relabelled")
+        plane_controls.image_asked(made, 2 if both else 1)
+        controls.setting(ANALYSIS, "end", "Path to")
+        controls.settings(
+            ANALYSIS, {"show": "Show", "step": "Step", "search": "Search", "seed": "Seed"}, under="Construction"
+        )

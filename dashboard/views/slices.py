@@ -16,7 +16,7 @@ from core.geometry.planes.slices import Slice
 from dashboard.state import session, speed_estimate
 from dashboard.state.session import Outcome
 from dashboard.viewer.viewer import Extent, plane_view
-from dashboard.widgets import controls, exports, nulls, page, plane_controls
+from dashboard.widgets import controls, exports, page, plane_controls
 
 ANALYSIS = "slice"
 FRAGMENTATION = "fragmentation"
@@ -26,7 +26,7 @@ PLANES = {
     "seed": "Seed",
     "finer": "Check at twice the resolution",
 }
-FROM_HERE = {  # what else can be asked at a picked point: the button and its help
+FROM_HERE = {  # further analyses of a picked point: label and help of the button
     "sparse": ("Find few pixels here", "Opens this point in the view Sparse, put back into the pixel box"),
     "curvature": ("Curvature here", "Opens the boundary point nearest to this one in the view Curvature"),
     "path": ("Path from here", "Opens paths from this point inside the region of its class in the view Regions"),
@@ -39,7 +39,7 @@ FROM_HERE = {  # what else can be asked at a picked point: the button and its he
 
 
 def pictures(outcome: Outcome) -> None:
-    """The slices of all chosen models, side by side, with the progress of what is still computed."""
+    """The slices of all chosen models, side by side, with progress while they are computed."""
     results = session.shown_by_model(made, outcome)
     known = [result for _, result in results if result is not None]
 
@@ -64,51 +64,53 @@ def pictures(outcome: Outcome) -> None:
 
 
 def zoom(extent: Extent | None) -> None:
-    """Show another square of the plane; one beyond all reason stays unseen."""
+    """Show another square of the plane; extents out of range are ignored."""
     with contextlib.suppress(ValueError):
         session.change(ANALYSIS, extent=extent)
 
 
 def cost(result: Slice) -> str:
     """What the picture took, and what is unusual about it."""
-    grid = result.label.size
-    undefined = int((result.label < 0).sum())
-    words = [f"{grid:,} points, {result.forwards:,} forwards ({result.forwards / grid:.1%} of all)"]
-    words += [f"{result.seconds:.1f} s"]
-    words += [f"computed in {result.precision}"] if result.precision != "float32" else []
-    words += [f"{undefined:,} points with logits that are not finite"] if undefined else []
-    return ", ".join(words)
+    grid, undefined = result.label.size, int((result.label < 0).sum())
+    words = (
+        f"{grid:,} points, {result.forwards:,} forwards ({result.forwards / grid:.1%} of all), {result.seconds:.1f} s"
+    )
+    words += f", computed in {result.precision}" if result.precision != "float32" else ""
+    return words + (f", {undefined:,} points with logits that are not finite" if undefined else "")
 
 
 def picked(result: Slice | None) -> None:
-    """The image that lies at the picked point."""
-    at = session.point()
-    controls.card_title("Picked point")
-    if at is None or result is None:
-        st.caption("Click the picture to see the image that lies there.")
-        return
-    image = result.plane.to_pixels(np.array([at]))
-    controls.image_card(session.classifier(made.models[0]), image)
-    outcome = session.compute(around, patience=0.0)
-    profile = outcome.results[0]
-    near = "on its way" if outcome.waiting else "not known"
-    if isinstance(profile, BoundaryProfile):
-        crossing = profile.nearest_boundary
-        near = f"{crossing.distance:.2f} ℓ2" if np.isfinite(crossing.distance) else "none found"
-    outside = float((image - image.clamp(0, 1)).norm())
-    controls.facts({"nearest boundary in this plane": near, "outside the pixel box": f"{outside:.2f} ℓ2"})
-    for analysis, (label, words) in FROM_HERE.items():
-        st.button(label, on_click=ask_there, args=(analysis,), help=f"{words}.")
+    """The image at the picked point."""
+    with controls.card("Picked point", of_first=True):
+        at = session.point()
+        if at is None or result is None:
+            st.caption("Click the picture to see the image that lies there.")
+            return
+        image = result.plane.to_pixels(np.array([at]))
+        controls.image_card(session.classifier(made.models[0]), image)
+        outcome = session.compute(around, patience=0.0)
+        profile = outcome.results[0]
+        near = "on its way" if outcome.waiting else "not known"
+        if isinstance(profile, BoundaryProfile):
+            crossing = profile.nearest_boundary
+            near = f"{crossing.distance:.2f} ℓ2" if np.isfinite(crossing.distance) else "none found"
+        outside = float((image - image.clamp(0, 1)).norm())
+        controls.facts({"nearest boundary in this plane": near, "outside the pixel box": f"{outside:.2f} ℓ2"})
+        for analysis, (label, words) in FROM_HERE.items():
+            st.button(label, on_click=ask_there, args=(analysis,), help=f"{words}.")
 
 
 def on_paper(result: Slice, outcome: Outcome) -> None:
     """The computed and the exact distance in this plane, from the picked point or the first image."""
     image = result.plane.to_pixels(np.array([session.point() or (0.0, 0.0)]))[0]
-    readings = {}
-    for source, profile in zip(around.models, outcome.results, strict=True):
-        near = profile.nearest_boundary.distance if isinstance(profile, BoundaryProfile) else np.nan
-        readings[source] = (float(near), exact_distance(session.classifier(source), image, result.plane))
-    nulls.on_paper("nearest boundary in this plane", readings)
+    readings = {
+        source: (
+            float(profile.nearest_boundary.distance) if isinstance(profile, BoundaryProfile) else np.nan,
+            exact_distance(session.classifier(source), image, result.plane),
+        )
+        for source, profile in zip(around.models, outcome.results, strict=True)
+    }
+    controls.on_paper("nearest boundary in this plane", readings)
 
 
 def ask_there(analysis: str) -> None:
@@ -116,31 +118,6 @@ def ask_there(analysis: str) -> None:
     at = session.point()
     session.open_view(analysis, **shared, at=at)
     session.pick(at)
-
-
-def plane() -> None:
-    """What spans the plane."""
-    st.markdown("**Plane**")
-    kind = controls.setting(ANALYSIS, "plane", "Spanned by")
-    plane_controls.anchors(made.rows, 3 if kind == "images" else 1)
-    if kind == "directions":
-        plane_controls.direction(ANALYSIS, "u", "Across")
-        plane_controls.direction(ANALYSIS, "v", "Up")
-
-
-def picture() -> None:
-    """How the plane is cut and drawn."""
-    st.markdown("**Picture**")
-    controls.settings(ANALYSIS, {"shading": "Shading", "method": "Method"})
-    slowest = max(map(speed_estimate.of, made.models))
-    controls.setting(
-        ANALYSIS, "resolution", "Resolution", (*((64,) if speed_estimate.words(slowest) else ()), 128, 256, 512, 1024)
-    )
-    if speed_estimate.words(slowest):
-        st.caption(speed_estimate.words(slowest))
-    with st.expander("More"):
-        controls.settings(ANALYSIS, {"extent": "Extent", "levels": "Contour levels", "palette": "Palette"})
-        controls.setting("profile", "rays", "Rays of the profile")
 
 
 def region_table(result: Slice) -> None:
@@ -169,7 +146,7 @@ def region_table(result: Slice) -> None:
 
 
 def compared(results: tuple[Slice, ...]) -> None:
-    """How far the other models agree with the first on this plane, in all and class by class."""
+    """How far the other models agree with the first on this plane, overall and class by class."""
     first, *others = (session.classifier(source) for source in made.models)
     scores = session.memo("agreement", results, lambda: [agreement(results[0], other) for other in results[1:]])
     st.dataframe(
@@ -207,7 +184,7 @@ made, left, right = page.lens(ANALYSIS)
 SIZE = "{resolution} x {resolution}".format(**made.parameters)
 shared = {name: made.parameters[name] for name in ("plane", "u", "v")}
 around = session.another("profile", **shared, at=session.point() or (0.0, 0.0))
-# its planes are drawn from the whole set: whichever images are chosen, it is the same result
+# its planes are drawn from the whole set: the result does not depend on the chosen images
 counted = session.another(FRAGMENTATION, rows=(0,))
 with left:
     outcome = exports.picture(made, draw=pictures, patience=0.25, main=True)
@@ -219,11 +196,23 @@ with left:
         exports.picture(around, f"{around.parameters['rays']} rays", patience=0.0)
         st.subheader("Regions" + (f" of {session.classifier(made.models[0]).name}" if len(slices) > 1 else ""))
         region_table(slices[0])
-        words = "Count regions on {planes} random planes"
-        exports.on_demand(counted, "Regions on random planes", words, PLANES)
+        exports.on_demand(counted, "Regions on random planes", "Count regions on {planes} random planes", PLANES)
 with right:
-    with st.container(border=True):
-        picked(slices[0] if slices else None)
+    picked(slices[0] if slices else None)
     if slices:
         on_paper(slices[0], session.compute(around, patience=0.0))
-    page.cards(plane, picture)
+    with controls.card("Plane"):
+        kind = controls.setting(ANALYSIS, "plane", "Spanned by")
+        plane_controls.anchors(made.rows, 3 if kind == "images" else 1)
+        if kind == "directions":
+            plane_controls.direction(ANALYSIS, "u", "Across")
+            plane_controls.direction(ANALYSIS, "v", "Up")
+    with controls.card("Picture"):
+        controls.settings(ANALYSIS, {"shading": "Shading", "method": "Method"})
+        slow = speed_estimate.words(max(map(speed_estimate.of, made.models)))
+        controls.setting(ANALYSIS, "resolution", "Resolution", (*((64,) if slow else ()), 128, 256, 512, 1024))
+        if slow:
+            st.caption(slow)
+        with st.expander("More"):
+            controls.settings(ANALYSIS, {"extent": "Extent", "levels": "Contour levels", "palette": "Palette"})
+            controls.setting("profile", "rays", "Rays of the profile")

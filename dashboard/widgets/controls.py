@@ -1,11 +1,13 @@
-"""Widgets that views share: a setting of an analysis, progress, cards and legends, and the frame above every view."""
+"""Widgets that views share: settings of an analysis, cards of images and numbers, legends, progress."""
 
 from __future__ import annotations
 
 import html
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import streamlit as st
@@ -15,24 +17,17 @@ from torch import Tensor
 from core.analyses.table import TABLE
 from core.figures.drawing import style
 from core.figures.drawing.chart import Chart, FieldLayer, Scale
-from core.images.load import DEMO_SETS
 from core.models.classifier import Classifier
-from core.models.demo import demo_models
-from core.sources.models import Source
+from core.result import Number, Result
 from dashboard.state import session
-from dashboard.uploads import own_images
-from dashboard.uploads.session_uploads import name_of, own_uploads
-from dashboard.viewer.copy_link import copy_link
-from dashboard.widgets import nulls
+from dashboard.state.session import Outcome
+from dashboard.viewer.viewer import Busy
+from dashboard.widgets.frame import short_name
 from dashboard.widgets.showing import showing
-from dashboard.widgets.under_way import model_name as model_name
-from dashboard.widgets.under_way import per_model as per_model
-from dashboard.widgets.under_way import progress as progress
-from dashboard.widgets.under_way import progress_words as progress_words
-from dashboard.widgets.under_way import side_by_side as side_by_side
-from dashboard.widgets.under_way import stop_or_resume as stop_or_resume
 
-YOURS = "yours"  # what the frame calls the models that a session brought
+R = TypeVar("R")
+T = TypeVar("T")
+
 _CHOICES = {  # by setting and choice
     "method sparsefool": "SparseFool",
     "method sigma_zero": "sigma-zero",
@@ -41,27 +36,27 @@ _CHOICES = {  # by setting and choice
     "order l1": "sum of changes",
     "norm inf": "∞",
 }
-_ROW = 30  # letters of choices that fit into one row when several models are shown
+_ROW = 30  # letters of the choices that fit into one row when several models are shown
 
 
 def setting(analysis: str, name: str, label: str, choices: Sequence[Any] | None = None) -> Any:
-    """The widget of one setting; its unit and line of help come from the table of analyses.
+    """The widget of one setting; its unit and help come from the table of analyses.
 
     Args:
-        analysis: a name of the table.
+        analysis: its name in the table.
         name: of the setting.
         label: in plain words.
-        choices: values to offer, where not all are.
+        choices: the values to offer; all of the setting's own when not given.
 
     Returns:
-        The value in force.
+        The current value.
     """
     entry = TABLE[analysis].setting(name)
     value = session.settings(analysis).get(name, entry.parse(entry.default))
     key = f"{analysis}:{name}"
 
     def take(chosen: Any) -> None:
-        if chosen is None:  # a segment was clicked off: keep what was
+        if chosen is None:  # a segment was switched off: the value stays
             return
         try:
             session.change(analysis, **{name: entry.parse(chosen)})
@@ -74,8 +69,8 @@ def setting(analysis: str, name: str, label: str, choices: Sequence[Any] | None 
     }
     offered = tuple(choices if choices is not None else entry.choices)
     if entry.kind in ("numbers", "text"):
-        # a form, empty but for what is being typed: a zoom sets the extent too, and what a browser still holds of an
-        # older one is no wish
+        # a form that is empty unless the user types: a zoom sets the extent too, and a browser may still send an older
+        # one
         with st.form(f"{key}:form", clear_on_submit=True, border=False):
             st.text_input(key=key, placeholder=entry.text(value) or "none", **words)
             st.form_submit_button("Set", key=f"{key}:set", on_click=lambda: take(st.session_state[key]))
@@ -95,7 +90,7 @@ def setting(analysis: str, name: str, label: str, choices: Sequence[Any] | None 
 
 
 def _choice_label(name: str, choice: Any) -> str:
-    """How a choice of a setting is called."""
+    """The label of one choice of a setting."""
     return _CHOICES.get(f"{name} {choice}", str(choice).replace("_", " "))
 
 
@@ -103,9 +98,9 @@ def settings(analysis: str, labels: Mapping[str, str], under: str | None = None)
     """The widgets of several settings.
 
     Args:
-        analysis: a name of the table.
+        analysis: its name in the table.
         labels: the label of each setting, by its name.
-        under: the title of an expander to put them in; None: no expander.
+        under: the title of the expander that holds them; None for no expander.
     """
     with st.expander(under) if under else st.container():
         for name, label in labels.items():
@@ -113,10 +108,10 @@ def settings(analysis: str, labels: Mapping[str, str], under: str | None = None)
 
 
 def slider(analysis: str, name: str, label: str, step: float) -> None:
-    """The widget of a number with limits, as a slider.
+    """A number with limits as a slider.
 
     Args:
-        analysis: a name of the table.
+        analysis: its name in the table.
         name: of the setting.
         label: in plain words.
         step: of the slider.
@@ -135,7 +130,7 @@ def slider(analysis: str, name: str, label: str, step: float) -> None:
 
 
 def enlarged(image: np.ndarray, size: int) -> np.ndarray:
-    """An image with every pixel repeated, at least `size` wide, so that browsers do not blur it."""
+    """An image with every pixel repeated to at least `size` columns, so that browsers do not blur it."""
     factor = -(-size // image.shape[1])
     return image.repeat(factor, 0).repeat(factor, 1)
 
@@ -152,7 +147,7 @@ def picture_of(pixels: np.ndarray, size: int) -> np.ndarray:
 
 
 def image_card(classifier: Classifier, image: Tensor | np.ndarray) -> None:
-    """One image with the model's four likeliest classes and their probabilities."""
+    """An image with the model's four likeliest classes and their probabilities."""
     image = torch.as_tensor(image)
     predicted = classifier.predict(image.float())
     likeliest = np.argsort(-predicted.probabilities[0])[:4]
@@ -167,14 +162,66 @@ def image_card(classifier: Classifier, image: Tensor | np.ndarray) -> None:
     bars.html(rows)
 
 
-def card_title(title: str) -> None:
-    """The title of a card that is about the first model alone; named where several are shown."""
-    several = len(session.models()) > 1
-    st.markdown(f"**{title}**" + (f" :small[{_short(session.models()[0])}]" if several else ""))
+@contextmanager
+def card(title: str = "", *, of_first: bool = False) -> Iterator[None]:
+    """A framed card; widgets drawn inside the `with` block are in it.
+
+    Args:
+        title: its title; "" for none.
+        of_first: whether it is about the first model, whose name follows the title if several are shown.
+    """
+    named = of_first and len(session.models()) > 1
+    with st.container(border=True):
+        if title:
+            st.markdown(f"**{title}**" + (f" :small[{short_name(session.models()[0])}]" if named else ""))
+        yield
+
+
+def number_label(value: float, unit: str = "") -> str:
+    """A number with three digits and its unit, or "not known".
+
+    >>> number_label(0.12345, "ℓ2"), number_label(12345.6), number_label(float("nan"))
+    ('0.123 ℓ2', '12,346', 'not known')
+    """
+    if math.isnan(value):
+        return "not known"
+    return f"{value:,.0f} {unit}".rstrip() if 1000 <= abs(value) < math.inf else f"{value:.3g} {unit}".rstrip()
+
+
+def percent_label(share: float, digits: int = 0) -> str:
+    """A share in percent, or "not known"."""
+    return "not known" if math.isnan(share) else f"{share:.{digits}%}"
+
+
+def worded(numbers: Iterable[Number], *, first: bool = False) -> dict[str, str]:
+    """Numbers of a result in the words beside their fields, without those that are not known.
+
+    Args:
+        numbers: such as those of `Result.quoted` and `Result.key_numbers`.
+        first: give the value of the first sample; otherwise the median of all samples, or the share that is true.
+
+    Returns:
+        Values with their units, by name.
+    """
+    lines = {}
+    for each in numbers:
+        values = np.ravel(each.value)[: 1 if first else None]
+        if values.dtype == bool:
+            lines[each.name] = percent_label(values.mean()) if len(values) > 1 else "yes" if values[0] else "no"
+        elif not np.isnan(values).all():
+            lines[each.name] = number_label(float(np.nanmedian(values)), each.unit.removesuffix(" pixel"))
+            if each.interval and not math.isnan(each.interval[0]):
+                lines[each.name] += " ({:.3g} to {:.3g})".format(*each.interval)
+    return lines
+
+
+def cost_label(result: Result) -> str:
+    """What a result took: forwards, gradients and seconds."""
+    return f"{result.forwards:,} forwards, {result.gradients:,} gradients, {result.seconds:.1f} s"
 
 
 def facts(lines: Mapping[str, str]) -> None:
-    """Names with values, one line each."""
+    """Show names with their values, one per line."""
     st.html(
         "".join(
             f"<div class='fact'><span>{html.escape(k)}</span><b>{html.escape(v)}</b></div>" for k, v in lines.items()
@@ -183,7 +230,7 @@ def facts(lines: Mapping[str, str]) -> None:
 
 
 def table(columns: Sequence[str], lines: Mapping[str, Sequence[str]]) -> None:
-    """Names with several values each, in a table narrow enough for a card: long names take two lines."""
+    """Show names with several values each, in a table that fits into a card: long names wrap."""
     head = "".join(f"<th>{html.escape(name)}</th>" for name in ("", *columns))
     rows = "".join(
         f"<tr><td>{html.escape(name)}</td>{''.join(f'<td>{html.escape(value)}</td>' for value in values)}</tr>"
@@ -193,11 +240,11 @@ def table(columns: Sequence[str], lines: Mapping[str, Sequence[str]]) -> None:
 
 
 def legend(chart: Chart, *, ramps: bool = True) -> None:
-    """The chart's colours with their meaning and share.
+    """Show the chart's colours with their meaning and share.
 
     Args:
         chart: the chart.
-        ramps: whether scales of numbers are shown as ramps, where the chart is drawn without its colour bars.
+        ramps: whether to show scales of numbers, for a chart that is drawn without colour bars.
     """
     fields = [layer for panel in chart.panels for layer in panel.layers if isinstance(layer, FieldLayer)]
     scales = [field.scale for field in fields if ramps and field.scale and field.scale.palette != "paleness"]
@@ -206,7 +253,7 @@ def legend(chart: Chart, *, ramps: bool = True) -> None:
         "<span class='key'>"
         + (f"<i style='background:{style.lifted(entry.colour, theme)}'></i>" if entry.colour else "")
         + html.escape(entry.label)
-        + ("" if entry.share is None else f"<b>{_percent(entry.share)}</b>")
+        + ("" if entry.share is None else "<b><1%</b>" if entry.share < 0.005 else f"<b>{entry.share:.0%}</b>")
         + "</span>"
         for entry in chart.legend
     ]
@@ -224,167 +271,123 @@ def _ramp(scale: Scale) -> str:
     )
 
 
-def _percent(share: float) -> str:
-    return f"{share:.0%}" if share >= 0.005 else "<1%"
+def on_paper(what: str, readings: Mapping[str, tuple[float, float | None]]) -> None:
+    """A card that compares computed with exact distances, for models whose geometry is known in closed form.
 
-
-# -- the frame --------------------------------------------------------------------------------------------------------
-
-
-def frame() -> None:
-    """The line above every view: models, images, the picked point."""
-    chosen = session.models()
-    with st.container(horizontal=True, vertical_alignment="center", key="frame"):
-        with st.popover(f"model **{own_uploads().series_of(chosen[0]) or _short(chosen[0])}**"):
-            _model(chosen[0])
-        _checkpoint(chosen[0])
-        others = [source for source in _offered() if source != chosen[0] and _alike(source, chosen[0])]
-        others += [source for source in chosen[1:] if nulls.is_null(source)]
-        others += [source for source in own_uploads().together(chosen[0]) if source not in (chosen[0], *others)]
-        if others:
-            compared = ", ".join(_short(source) for source in chosen[1:])
-            with st.popover(f"compare with **{compared}**" if compared else "+ compare"):
-                st.multiselect(
-                    "Compare with",
-                    others,
-                    format_func=_short,
-                    max_selections=session.MOST_MODELS - 1,
-                    select_all=False,
-                    placeholder="up to two",
-                    help="Up to two models drawn beside the first, on the same plane and in the same colours.",
-                    **showing(
-                        "frame:compare",
-                        [source for source in chosen[1:] if source in others],
-                        lambda compared: session.choose(models=(session.models()[0], *compared)),
-                    ),
-                )
-        else:
-            st.popover(
-                "+ compare",
-                disabled=True,
-                help="Nothing to compare with: no other model here tells the same classes apart in images of this"
-                " shape. Bring one on the Model view, or choose a demo model.",
-            )
-        with st.popover("+ null", key=f"frame:nulls:{len(chosen)}"):  # with another count it is another one, and closed
-            nulls.choose(chosen)
-        images = session.image_set(session.images())
-        chosen_of = f"images **{len(session.rows())} of {len(images)}**"
-        with st.popover(chosen_of, help="How many images are chosen, of all that the set holds."):
-            sets = [f"demo:{name}" for name in DEMO_SETS if name.split("-")[0] == _family(chosen[0])]
-            shape = tuple(images.pixels.shape[1:])
-            sets = sets or [session.demo_images(chosen[0])]
-            names = {source: _short(source) for source in sets}
-            names |= {own_images.fitted(source, shape): own_images.name_of(source) for source in own_images.offered()}
-            sets = list(names)
-            if len(sets) > 1 and session.images() in sets:
-                st.radio(
-                    "Image set",
-                    sets,
-                    format_func=lambda source: names.get(source, source),
-                    help="Yours come from the Images view. Of digits also as some models saw them: low-passed, or with"
-                    " frequencies flipped.",
-                    **showing("frame:images", session.images(), lambda which: session.choose(images=which)),
-                )
-            resized = (
-                f" Its first {len(images)} pictures, all that are kept at this size, resized bilinearly to the model's"
-                " input. The model has other classes, so they carry no labels: hubble #0 is the name of a picture."
-            )
-            resized = resized if "@" in session.images() else ""
-            whose = f"From {session.images()}" if session.images().startswith("demo:") else "Yours"
-            st.caption(f"{whose}.{resized} Choose the anchors in the view itself.")
-        point = session.point()
-        if point is not None:
-            st.button(
-                f"point **{point[0]:.2f}, {point[1]:.2f}**",
-                on_click=session.pick,
-                args=(None,),
-                help="Drop this point.",
-            )
-        st.space("stretch")
-        with st.container(horizontal=True, width="content", key="frame-right", vertical_alignment="center"):
-            copy_link("frame:link")
-            st.session_state["frame:right"] = st.container(horizontal=True, width="content")
-
-
-def _model(chosen: str) -> None:
-    """The widgets of the first model: what it tells apart, then which one."""
-    families = list(dict.fromkeys(map(_family, _offered())))
-    family = st.segmented_control(
-        "Tells apart", families, default=_family(chosen), key=f"frame:family:{_family(chosen)}"
-    ) or _family(chosen)
-    offered = [source for source in _offered() if _family(source) == family]
-    names = {source: listed(source) for source in offered}
-    st.radio(
-        "Model",
-        offered,
-        index=None,
-        format_func=lambda source: names.get(source, source),
-        help="A number is another seed of the same training; each model's card is on the home view. Yours come from the"
-        " Model view.",
-        **showing(
-            f"frame:model:{family}",
-            chosen if chosen in offered else None,
-            lambda source: session.choose(models=_with_first(source)),
-        ),
-    )
-
-
-def _checkpoint(chosen: str) -> None:
-    """The slider from one checkpoint of a series to the next, where the first model is one of them."""
-    checkpoints = own_uploads().together(chosen)
-    if len(checkpoints) < 2:
+    Args:
+        what: is measured.
+        readings: by model, the computed ℓ2 length, NaN if none was found, and the exact one, None if not known.
+    """
+    lines = {source: pair for source, pair in readings.items() if pair[1] is not None}
+    if not lines:
         return
-    names = {source: name_of(source) for source in checkpoints}
-    st.select_slider(
-        f"checkpoint of {own_uploads().series_of(chosen)}",
-        checkpoints,
-        label_visibility="collapsed",
-        format_func=lambda source: names.get(source, source),
-        width=260,
-        help="Which of the series is the model of all views.",
-        **showing(
-            f"frame:checkpoint:{own_uploads().series_of(chosen)}",
-            chosen,
-            lambda source: session.choose(models=_with_first(source)),
-        ),
-    )
+    with card("Known on paper"):
+        for source, pair in lines.items():
+            st.caption(f"{session.classifier(source).name}: {what}")
+            facts(dict(zip(("computed", "exact"), map(_length_label, pair), strict=True)))
 
 
-def _with_first(source: str) -> list[str]:
-    """The chosen models with another first one; those that tell other classes apart are dropped, the null is its."""
-    others = [nulls.of_another(other, source) if nulls.is_null(other) else other for other in session.models()[1:]]
-    return [source, *(other for other in others if other != source and _alike(other, source))]
+def _length_label(value: float | None) -> str:
+    if value is None or math.isnan(value):
+        return "not found"
+    return "nowhere" if math.isinf(value) else f"{value:.5g} ℓ2"
 
 
-def _offered() -> tuple[str, ...]:
-    """The demo models, then those that this session brought; of a series the checkpoint chosen, or the last."""
-    series = own_uploads().series.values()
-    shown = (next((each for each in session.models() if each in sources), sources[-1]) for sources in series)
-    return (*demo_models(), *own_uploads().models, *shown)
+def progress_words(outcome: Outcome, what: str) -> Busy | None:
+    """The progress line under a picture while it is computed; None if nothing is running.
+
+    Args:
+        outcome: the results so far.
+        what: the size of the work, e.g. "512 x 512".
+    """
+    if not outcome.waiting:
+        return None
+    job = outcome.waiting[0]
+    if job.position:
+        return {"text": f"{what}, waiting: {job.position} in the queue", "fraction": 0.0}
+    left = job.remaining
+    words = f"{what}, {job.fraction:.0%}"
+    return {"text": words if left is None else f"{words}, about {max(1, round(left))} s left", "fraction": job.fraction}
 
 
-def _alike(source: str, other: str) -> bool:
-    """Whether two models tell the same classes apart in images of one shape, so that each can be shown the other's."""
-    if _family(source) != _family(other):
-        return False
-    if _family(source) != YOURS:
-        return True
-    one, two = session.classifier(source), session.classifier(other)
-    return one.input_shape == two.input_shape and one.num_classes == two.num_classes
+def progress(outcome: Outcome, what: str) -> None:
+    """A progress bar while something runs; a line of text if it was stopped before its first picture.
+
+    Args:
+        outcome: the results so far.
+        what: the size of the work, e.g. "512 x 512".
+    """
+    busy = progress_words(outcome, what)
+    if busy:
+        st.progress(busy["fraction"] or 0.0, busy["text"])
+    elif any(result is None for result in outcome.results):
+        st.caption("No picture yet.")
 
 
-def _family(source: str) -> str:
-    source = Source.parse(source).trained.text()
-    return source.removeprefix("demo:").split("/")[0] if source.startswith("demo:") else YOURS
+def stop_or_resume(outcome: Outcome, name: str = "") -> None:
+    """A cancel button while something is computed, and a button to resume it once it was stopped.
+
+    Args:
+        outcome: the results so far.
+        name: distinguishes the buttons of a further picture from the page's own.
+    """
+    if outcome.waiting:
+        st.button("Cancel", key=f"cancel{name}", on_click=session.cancel, args=(outcome,))
+    elif outcome.cancelled:
+        st.button("Stopped here. Go on", key=f"resume{name}", on_click=session.resume)
 
 
-def _short(source: str) -> str:
-    if nulls.is_null(source):
-        return nulls.words(source, _short(Source.parse(source).inner.text()))
-    return source.removeprefix("demo:").replace("/", " / ") if source.startswith("demo:") else name_of(source)
+def model_name(source: str) -> None:
+    """The name of a model, if several are shown."""
+    if len(session.models()) > 1:
+        st.markdown(f"**{session.classifier(source).name}**")
 
 
-def listed(source: str) -> str:
-    """What a model is called in a list of models: of a checkpoint the series, which stands for all of them."""
-    series = own_uploads().series_of(source)
-    return f"{series} ({len(own_uploads().together(source))} checkpoints)" if series else _short(source)
+def per_model(pictures: Iterable[tuple[str, R]], draw: Callable[[int, str, R], T]) -> list[T]:
+    """One column per model under its name.
+
+    Args:
+        pictures: a source and its result for each model.
+        draw: draws one picture, given its index, the source and the result.
+
+    Returns:
+        What `draw` returned for each.
+    """
+    shown, drawn = list(pictures), []
+    columns = st.columns(len(shown)) if len(shown) > 1 else [st.container()]
+    for place, (column, (source, result)) in enumerate(zip(columns, shown, strict=True)):
+        with column:
+            model_name(source)
+            drawn.append(draw(place, source, result))
+    return drawn
+
+
+def side_by_side(
+    outcome: Outcome,
+    what: str,
+    pictures: Iterable[tuple[str, Any]],
+    draw: Callable[[int, str, Any], T],
+    name: str = "",
+) -> list[T]:
+    """One column per model: its progress until a first result is there, then its picture; below, a cancel button.
+
+    Args:
+        outcome: the results so far.
+        what: the size of the work, e.g. "512 x 512".
+        pictures: a source and its result for each model, None where there is none yet.
+        draw: draws one picture, given its index, the source and the result.
+        name: of the cancel button, see `stop_or_resume`.
+
+    Returns:
+        What `draw` returned for each picture that is there.
+    """
+
+    def draw_or_wait(place: int, source: str, result: Any) -> T | None:
+        if result is None:
+            progress(outcome, what)
+            return None
+        return draw(place, source, result)
+
+    drawn = per_model(pictures, draw_or_wait)
+    stop_or_resume(outcome, name)
+    return [each for each in drawn if each is not None]

@@ -21,9 +21,9 @@ from dashboard.state.session import Outcome
 from dashboard.uploads.session_uploads import own_loader, own_uploads
 from dashboard.viewer.words import escape_markdown
 from dashboard.widgets import controls
-from dashboard.widgets.controls import legend, progress, setting, stop_or_resume
 from dashboard.work import jobs
 from dashboard.work.jobs import Job, State
+from dashboard.work.unforeseen import user_message
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
@@ -39,7 +39,7 @@ def export(made: Recipe, outcome: Outcome, where: DeltaGenerator | None = None) 
 
     Args:
         made: the recipe of the picture.
-        outcome: what is there of it; the menu waits until it is complete.
+        outcome: its results so far; the menu is disabled until they are complete.
         where: the container to put it in; its place in the frame when not given.
     """
     place = where or st.session_state["frame:right"]
@@ -51,16 +51,16 @@ def export(made: Recipe, outcome: Outcome, where: DeltaGenerator | None = None) 
             "Made for",
             presets,
             key=f"{name}:venue",
-            help="Column widths of usual venues; sets the width.",
+            help="Sets the width to a column of a common venue.",
             on_change=lambda: session.change(name, width=style.WIDTHS.get(st.session_state[f"{name}:venue"])),
         )
         left, right = st.columns(2)
         with left:
-            setting(name, "width", "Width")
-            setting(name, "font", "Typeface")
+            controls.setting(name, "width", "Width")
+            controls.setting(name, "font", "Typeface")
         with right:
-            setting(name, "font_size", "Font size")
-            setting(name, "dpi", "PNG sharpness")
+            controls.setting(name, "font_size", "Font size")
+            controls.setting(name, "dpi", "PNG sharpness")
         for column, (ending, words) in zip(itertools.cycle(st.columns(2)), _FILES.items(), strict=False):
             column.download_button(
                 words,
@@ -91,7 +91,7 @@ _FILES = {
 
 
 def _file(made: Recipe, outcome: Outcome, ending: str) -> Callable[[], bytes]:
-    """Build one file on demand; the builder runs outside of the page and writes no elements."""
+    """Builds one file on demand; the builder runs outside the page and writes no elements."""
     classifiers = [session.classifier(source) for source in made.models]
     images = session.image_set(made.images)
 
@@ -103,7 +103,7 @@ def _file(made: Recipe, outcome: Outcome, ending: str) -> Callable[[], bytes]:
 
 
 def _series(made: Recipe) -> None:
-    """A GIF of the picture at every checkpoint, if the model is one of a series; made in the background."""
+    """A GIF of the picture at every checkpoint, made in the background, if the model belongs to a series."""
     checkpoints = own_uploads().together(made.models[0])
     if len(checkpoints) < 2 or made.definition.joint:
         return
@@ -120,7 +120,7 @@ def _series(made: Recipe) -> None:
             help=f"This picture at each of the {len(checkpoints)} checkpoints, on one scale.",
         )
         if job is not None and job.key == key and job.error is not None:
-            st.caption(escape_markdown(session.user_message(job.error)))
+            st.caption(escape_markdown(user_message(job.error)))
         return
 
     def progress() -> None:
@@ -146,7 +146,7 @@ def _series(made: Recipe) -> None:
 
 
 def _ask_series(alone: Recipe, checkpoints: Sequence[str], key: str) -> None:
-    """Ask for the pictures at all checkpoints; what the store holds is not computed again."""
+    """Start a job that draws the picture at all checkpoints; stored results are not computed again."""
     load, images, (store, _) = own_loader(), session.image_set(alone.images), shelf()
     device = str(session.classifier(alone.models[0]).device)
 
@@ -163,12 +163,12 @@ def chart(made: Recipe, outcome: Outcome) -> None:
 
     Args:
         made: the recipe of the picture.
-        outcome: what is there of it.
+        outcome: its results so far; nothing is drawn until all are outcome.
     """
     from core.figures.drawing import screen
 
     results = [result for result in outcome.results if result is not None]
-    if len(results) < len(outcome.results):  # `drawn` says how far it is
+    if len(results) < len(outcome.results):
         return
     classifiers = [session.classifier(source) for source in made.models]
     dark = st.context.theme.type == "dark"
@@ -182,25 +182,11 @@ def chart(made: Recipe, outcome: Outcome) -> None:
 
     drawn, figure = session.memo(("figure", dark, made.json()), results, make)
     st.plotly_chart(figure, theme=None, key=f"chart:{drawn.name}", alt=drawn.alt, config={"displayModeBar": False})
-    legend(drawn, ramps=False)
+    controls.legend(drawn, ramps=False)
     st.caption(drawn.caption)
     lines = any(isinstance(layer, LinesLayer) for panel in drawn.panels for layer in panel.layers)
     if made.definition.lines and len(made.models) > 1 and lines:
-        setting(made.analysis, "joined", "Models as one line")
-
-
-def drawn(made: Recipe, outcome: Outcome, what: str, *, main: bool = False) -> None:
-    """A chart of curves with its progress and a way to stop it.
-
-    Args:
-        made: the recipe of the picture.
-        outcome: what is there of it.
-        what: the size of the work, e.g. "one image".
-        main: whether the view is about this picture; its cancel button is then the page's own.
-    """
-    progress(outcome, what)
-    chart(made, outcome)
-    stop_or_resume(outcome, "" if main else f":{made.analysis}")
+        controls.setting(made.analysis, "joined", "Models as one line")
 
 
 def picture(
@@ -212,21 +198,27 @@ def picture(
     main: bool = False,
     patience: float = session.PATIENCE_SECONDS,
 ) -> Outcome:
-    """Compute a recipe, and show its picture with its progress, a way to stop it, and the export menu.
+    """Compute a recipe, and show its picture with progress, a cancel button, and the export menu.
 
     Args:
-        made: the recipe; it is what the export menu exports.
+        made: the recipe that the menu exports.
         what: the size of the work, e.g. "one image".
-        draw: draws what is there; a chart of curves where not given.
-        shown: the recipe as the chart shows it, where its figure settings differ.
-        main: whether the view is about this picture: it is computed before others, its menu is in the frame.
+        draw: draws the results so far; a chart of curves when not given.
+        shown: the recipe that is drawn, if its figure settings differ.
+        main: whether this is the view's main picture: it is computed before others, and its menu is in the frame.
         patience: see `session.compute`.
 
     Returns:
         The outcome that was drawn first.
     """
-    drawing = draw or (lambda outcome: drawn(shown or made, outcome, what, main=main))
-    outcome = session.live(shown or made, drawing, patience=patience, urgent=main)
+    drawn = shown or made
+
+    def curves(outcome: Outcome) -> None:
+        controls.progress(outcome, what)
+        chart(drawn, outcome)
+        controls.stop_or_resume(outcome, "" if main else f":{made.analysis}")
+
+    outcome = session.live(drawn, draw or curves, patience=patience, urgent=main)
     export(made, outcome, None if main else st.container())
     return outcome
 
@@ -240,23 +232,23 @@ def on_demand(
     *,
     above: Mapping[str, str] | None = None,
 ) -> None:
-    """An analysis that takes a while, under a heading of its own: a button, and once it was pressed the chart.
+    """A slow analysis under its own heading: a button that starts it, then the chart.
 
     Args:
         made: the recipe.
         title: the heading.
-        words: on the button; parameters of the recipe in braces are filled in.
-        settings: labels of the settings to be changed below the chart, by name.
+        words: the label of the button; parameters of the recipe in braces are filled in.
+        settings: labels of the settings below the chart, by name.
         draw: see `picture`.
-        above: labels of the settings to be changed above the chart.
+        above: labels of the settings above the chart, by name.
     """
     name, label = made.analysis, words.format(**made.parameters)
     st.subheader(title, help=made.definition.question)
     if name not in session.asked():
         st.button(label, key=f"ask:{name}", on_click=session.ask, args=(name,))
         return
-    for column, (entry, title_of) in zip(st.columns(3, gap="large"), (above or {}).items(), strict=False):
+    for column, entry in zip(st.columns(3, gap="large"), (above or {}).items(), strict=False):
         with column:
-            setting(name, entry, title_of)
+            controls.setting(name, *entry)
     picture(made, label, draw, patience=0.0)
     controls.settings(name, settings, under="Settings")

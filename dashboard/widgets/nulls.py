@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import html
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import streamlit as st
 
@@ -29,13 +27,8 @@ def is_null(source: str) -> bool:
     return source.partition(":")[0] in NULLS
 
 
-def of_another(null: str, source: str) -> str:
-    """The same null of another model."""
-    return Source.parse(null).of(Source.parse(source)).text()
-
-
 def words(null: str, model: str) -> str:
-    """How the frame calls a null of a model of this name."""
+    """The name of a null model in the frame, given the name of its model."""
     parsed = Source.parse(null)
     if parsed.kind == UNTRAINED:
         return f"{model}, untrained" + (f" {parsed.seed}" if parsed.seed else "")
@@ -45,16 +38,16 @@ def words(null: str, model: str) -> str:
 
 
 def choose(chosen: Sequence[str]) -> None:
-    """The widgets that add a null model to the chosen ones."""
+    """The widgets that add a null model to the chosen models."""
     kind = st.radio(
         "Null model",
         list(KINDS),
         key="frame:null-kind",
         format_func=lambda kind: KINDS[kind][0],
         captions=[line for _, line in KINDS.values()],
-        help="Of the first model and at the first chosen image, which it follows; on every lens. All but the untrained"
-        " are known on paper: Slices and Curvature draw the exact answer, dashed in red; Slices, Sparse, Margins and"
-        " Curvature give the exact distance beside the computed one.",
+        help="Made from the first model at the first chosen image, and follows both; on every lens. All but the"
+        " untrained are known on paper: Slices and Curvature draw the exact answer, dashed in red; Slices, Sparse,"
+        " Margins and Curvature give the exact distance next to the computed one.",
     )
     source = Source.parse(chosen[0]).null(kind).at(session.images(), session.rows()[0]).text()
     st.button(
@@ -64,32 +57,3 @@ def choose(chosen: Sequence[str]) -> None:
         help=f"At most {session.MOST_MODELS} models stand side by side; take one away under compare.",
         on_click=lambda: session.choose(models=(*session.models(), source)),
     )
-
-
-def on_paper(what: str, readings: Mapping[str, tuple[float, float | None]]) -> None:
-    """A card that compares computed with exact distances, for the models whose geometry is known in closed form.
-
-    Args:
-        what: is measured.
-        readings: by model, the computed ℓ2 length, NaN where none was found, and the exact one, None where not known.
-    """
-    lines = {source: pair for source, pair in readings.items() if pair[1] is not None}
-    if not lines:
-        return
-    with st.container(border=True):
-        st.markdown("**Known on paper**")
-        for source, (computed, exact) in lines.items():
-            rows = {"computed": _length(computed), "exact": _length(exact)}
-            st.caption(f"{session.classifier(source).name}: {what}")
-            st.html(
-                "".join(
-                    f"<div class='fact'><span>{name}</span><b>{html.escape(length)}</b></div>"
-                    for name, length in rows.items()
-                )
-            )
-
-
-def _length(value: float | None) -> str:
-    if value is None or math.isnan(value):
-        return "not found"
-    return "nowhere" if math.isinf(value) else f"{value:.5g} ℓ2"

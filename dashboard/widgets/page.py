@@ -1,8 +1,7 @@
-"""The frame that all views share: the heading, the columns, and the text that explains what is shown."""
+"""The layout that all views share: the heading, two columns, and the text that explains the view."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import cache
 
 import streamlit as st
@@ -18,17 +17,17 @@ from dashboard.viewer.words import LENSES
 def lens(
     analysis: str, *, one: int = 640, several: int = 1040, narrow: int = 380, explained: bool = True
 ) -> tuple[Recipe, DeltaGenerator, DeltaGenerator]:
-    """Begin the view of an analysis: its title and question, and two columns; the page's link is written.
+    """Begin the view of an analysis: write its link, title and question, and make two columns.
 
     Args:
-        analysis: the analysis that the view is about.
+        analysis: the view's first analysis.
         one: width of the left column with one model.
         several: its width with several models.
         narrow: width of the right column.
-        explained: whether the explanation of the view stands below the cards.
+        explained: whether the view's explanation follows the cards.
 
     Returns:
-        The recipe of what is chosen, the wide left column for pictures, and the place for cards in the right one.
+        The recipe of the current choice, the left column for pictures, and a container for cards in the right one.
     """
     known = TABLE[analysis]
     heading(LENSES[known.view], known.question)
@@ -42,16 +41,9 @@ def lens(
 
 
 def heading(title: str, question: str) -> None:
-    """A view's name and the question it answers."""
+    """A view's title and the question it answers."""
     st.title(title)
     st.caption(question)
-
-
-def cards(*draw: Callable[[], None]) -> None:
-    """Draw each of these in a frame of its own."""
-    for each in draw:
-        with st.container(border=True):
-            each()
 
 
 @cache

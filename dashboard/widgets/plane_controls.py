@@ -1,4 +1,4 @@
-"""The widgets that say what spans a plane: anchors, and directions at one of them."""
+"""The widgets that choose what spans a plane: anchors, and directions at one of them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def anchors(chosen: Sequence[int], count: int) -> None:
 
     Args:
         chosen: rows of the images in use.
-        count: how many of them span the plane.
+        count: how many images span the plane.
     """
     images = session.image_set(session.images())
     with st.popover("Anchors", width="stretch"):
@@ -49,16 +49,14 @@ def anchors(chosen: Sequence[int], count: int) -> None:
         st.caption("Names are the pictures' own: the model's classes are others, or not known of these.")
 
 
-def image_asked(made: Recipe, count: int = 1, *, title: str = "Image", how: str = "") -> None:
-    """The card with the image in question: one of the set, or a point picked on a slice.
+def image_asked(made: Recipe, count: int = 1, *, how: str = "") -> None:
+    """Choose the image: one of the set, or a point picked on a slice.
 
     Args:
         made: the recipe of the view, which has a setting `at`.
-        count: how many images of the set to choose; those after the first also with a picked point.
-        title: of the card.
+        count: how many images of the set to choose; with a picked point, those after the first.
         how: what is done to a picked point, e.g. ", put back into the pixel box".
     """
-    st.markdown(f"**{title}**")
     at = made.parameters["at"]
     if at is not None:
         st.caption(f"The point {at[0]:.2f}, {at[1]:.2f} that was picked on a slice{how}.")
@@ -68,17 +66,17 @@ def image_asked(made: Recipe, count: int = 1, *, title: str = "Image", how: str 
 
 
 def targets(chosen: Sequence[int], most: int, aim: Callable[[tuple[int, ...]], None]) -> None:
-    """Choose the images that something leads to, by clicking: one more, or one less of them.
+    """Choose target images: a click adds or removes one.
 
     Args:
         chosen: rows of the images in use; the first is the source, the others are the targets.
-        most: how many targets there may be.
-        aim: called with the rows that are chosen from then on, at least one target among them.
+        most: the largest number of targets.
+        aim: called with the source and the new targets, of which there is at least one.
     """
     images = session.image_set(session.images())
     source, *others = chosen
     with st.popover("Choose targets", width="stretch"):
-        st.caption(f"A click adds an image, or takes it away again: 1 to {most} of them.")
+        st.caption(f"A click adds or removes an image: 1 to {most} of them.")
 
         def choose(row: int) -> None:
             kept = [other for other in others if other != row] if row in others else [*others, row]
@@ -97,7 +95,7 @@ def targets(chosen: Sequence[int], most: int, aim: Callable[[tuple[int, ...]], N
 
 
 def _grid(name: str, marks: Mapping[int, str], choose: Callable[[int], None]) -> None:
-    """Thumbnails of the set, or of one class of it, to be clicked."""
+    """Thumbnails of the set, or of one of its classes, to click on."""
     images = session.image_set(session.images())
     names = ("all", *images.class_names)
     kind = st.selectbox("Class", names, key=f"{name}:class", help="Show only images of this class.")
@@ -147,7 +145,7 @@ _NUMBERED = {
     "band": ("down", "across"),
     "band:seed": ("down", "across", "seed"),
 }
-_FIRST = {  # what each kind starts from
+_FIRST = {  # the directions that each kind starts with
     "gradient": ("gradient", "gradient:0", "gradient:1"),
     "adversarial": ("adversarial",),
     "sparse": ("sparse",),
@@ -165,23 +163,17 @@ _FIRST = {  # what each kind starts from
 _RUNNER_UP = -1  # in place of a class
 
 
-def _offered(kind: str) -> list[str]:
-    """The kinds of directions that there are; partners only where the images come in pairs."""
-    paired = bool(session.image_set(session.images()).partners)
-    return [each for each in _KINDS if each != "pair" or paired or kind == "pair"]
-
-
 def direction(analysis: str, name: str, label: str) -> None:
     """The widgets of one spanning direction: its kind, then what that kind needs.
 
     Args:
-        analysis: a name of the table with directions.
+        analysis: an analysis with directions, by its name in the table.
         name: of the setting.
         label: in plain words.
     """
-    entry = next(entry for entry in TABLE[analysis].parameters if entry.name == name)
+    entry = TABLE[analysis].setting(name)
     kind, _, rest = str(session.settings(analysis).get(name, entry.default)).partition(":")
-    rest, _, walked = rest.partition(",") if kind == "walk" else (rest, "", "")  # how it walks stays as it is
+    rest, _, walked = rest.partition(",") if kind == "walk" else (rest, "", "")  # the mode of the walk is kept
     numbers = [int(part) for part in rest.split(",")] if rest and kind != "corruption" else []
     kind = "band:seed" if kind == "band" and len(numbers) == 3 else kind
     classes = session.classifier(session.models()[0]).class_names
@@ -201,12 +193,14 @@ def direction(analysis: str, name: str, label: str) -> None:
         words = "" if values[0] == _RUNNER_UP else ":" + ",".join(map(str, values))
         session.change(analysis, **{name: kind.partition(":")[0] + words + (f",{walked}" if walked else "")})
 
-    def corrupted(word: str) -> None:
-        session.change(analysis, **{name: f"corruption:{word}"})
-
+    paired = session.image_set(session.images()).partners or kind == "pair"
     first, second = st.columns([3, 2])
     first.selectbox(
-        label, _offered(kind), format_func=_KINDS.__getitem__, help=entry.help, **showing(f"{key}:kind", kind, chosen)
+        label,
+        [each for each in _KINDS if each != "pair" or paired],
+        format_func=_KINDS.__getitem__,
+        help=entry.help,
+        **showing(f"{key}:kind", kind, chosen),
     )
     with second:
         if kind in ("gradient", "mean"):
@@ -224,15 +218,18 @@ def direction(analysis: str, name: str, label: str) -> None:
                 list(CORRUPTIONS),
                 format_func=lambda word: word.replace("_", " "),
                 help="The direction leads to the image at severity 3; the picture shows the true path of the severity.",
-                **showing(f"{key}:corruption", rest, corrupted),
+                **showing(
+                    f"{key}:corruption",
+                    rest,
+                    lambda word: session.change(analysis, **{name: f"corruption:{word}"}),
+                ),
             )
         elif kind in _NUMBERED:
             words = _NUMBERED[kind]
             for place, (column, word) in enumerate(zip(st.columns(len(words)), words, strict=True)):
-                least = 1 if kind == "pca" else 0
                 column.number_input(
                     word,
-                    min_value=least,
+                    min_value=1 if kind == "pca" else 0,
                     max_value=10**6,
                     step=1,
                     help=_NUMBERS[word],

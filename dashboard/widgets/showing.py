@@ -1,4 +1,4 @@
-"""Widgets that show a part of the choice, and the values that a browser sends for them."""
+"""Widgets that show part of the choice, without taking outdated values from the browser."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ import streamlit as st
 
 
 def showing(name: str, value: Any, take: Callable[[Any], None]) -> dict[str, Any]:
-    """How a widget shows `value` and takes another: under a new key whenever the value was changed elsewhere.
+    """The arguments of a widget that shows `value`, under a new key whenever the value was changed elsewhere.
 
-    A browser sends what all its widgets show with every request, also with one on its way while a click elsewhere (on
-    a picture, say) changes the same value. Under the same key that would be a wish to have the old value back.
+    A browser sends the values of all its widgets with every request, even with one that is under way while a click
+    elsewhere (on a picture, say) changes the same value. Under the same key that request would set the old value again.
 
     Args:
         name: of the widget.
-        value: what it is to show.
-        take: called with what was chosen in it.
+        value: the value to show.
+        take: called with the value that the user chose.
 
     Returns:
-        Its `key` and `on_change`; in the session's state the key holds the value.
+        `key` and `on_change` of the widget; the session's state holds the value under the key.
     """
     times = cast(dict[str, int], st.session_state.setdefault("changed elsewhere", {}))
 
@@ -28,7 +28,7 @@ def showing(name: str, value: Any, take: Callable[[Any], None]) -> dict[str, Any
         return f"{name} {times[name]}" if name in times else name
 
     def changed() -> None:
-        if key == newest():  # else it is what an older widget showed
+        if key == newest():  # else the value of an older widget
             take(st.session_state[key])
 
     if st.session_state.get(newest(), value) != value:

@@ -16,7 +16,7 @@ def test_pick_measure_choose_walk_and_share(page: Page, new_context: Callable[..
     page.get_by_role("button", name="Curvature here").click()
     expect(page.get_by_role("heading", name="Curvature", exact=True)).to_be_visible()
     expect(page.get_by_text("The point 0.50, 0.25 that was picked on a slice.")).to_be_visible()
-    expect(page.get_by_text("flat: |k| × distance < 0.1")).to_be_visible()
+    expect(page.get_by_text("share of directions with curvature x distance below 0.1")).to_be_visible()
 
     gallery = page.locator(".picture[data-loaded]").first
     box = gallery.bounding_box()

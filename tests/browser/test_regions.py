@@ -24,7 +24,7 @@ def test_two_images_are_picked_and_joined(page: Page) -> None:
     page.keyboard.press("Escape")
     expect(page.get_by_text("relabelled", exact=False).filter(has_text="row 14").first).to_be_visible()
     expect(page.get_by_text("path found", exact=True)).to_be_visible()
-    expect(page.get_by_text("times as long as straight")).to_be_visible()
+    expect(page.get_by_text("length of the path over the straight one")).to_be_visible()
     drawn = page.locator(".js-plotly-plot").first
     expect(drawn.locator(".imagelayer image")).to_have_count(14)  # frames of the path, and of the straight segment
     expect(drawn.get_by_text("distance along the way")).to_be_visible()
@@ -41,5 +41,5 @@ def test_shared_directions_and_the_detector_show_their_first_pictures(page: Page
     few = {"count": 2, "overshoots": "1.1", "probes": 2, "classes": 1}
     page.goto(f"/detector?{urlencode({**DIGITS, 'rows': '5', **few})}")
     expect(page.get_by_text("not a defence", exact=False).first).to_be_visible()
-    expect(page.locator(".fact").get_by_text("class before recovered")).to_be_visible()
+    expect(page.locator(".fact").get_by_text("class recovered")).to_be_visible()
     expect(page.locator(".js-plotly-plot").first.get_by_text("clean images called perturbed")).to_be_visible()

@@ -34,9 +34,9 @@ def test_all_curvatures_their_numbers_and_a_section_are_shown(app: AppTest, sett
     app.button(key="curvature:all").click()
     healthy(settle(app))
     assert "Both ends alone" not in words(app)
-    for name in ("flat: |k| × distance &lt; 0.1", "directions that share it", "focal test", "products with directions"):
+    for name in ("curvature x distance below 0.1", "directions that share", "focal test", "products with directions"):
         assert name in facts(app)
-    assert "of 1,023" in facts(app)
+    assert "1,023" in facts(app)
     assert "radius of the osculating circle" in facts(app)
     assert "is the convex one" in words(app)
     assert "cut along principal direction -1" in words(app)

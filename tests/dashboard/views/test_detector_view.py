@@ -30,7 +30,7 @@ def test_the_exhibit_is_drawn_with_its_caveat(app: AppTest, settle: Settle) -> N
     assert app.title[0].value == "Detector"
     assert app.info[0].value == NO_DEFENCE
     words = facts(app)
-    for name in ("AUC, nearest boundary", "AUC, all class boundaries", "class before recovered", "class changed"):
+    for name in ("AUC by the nearest boundary", "AUC by all boundaries", "class recovered", "class changed"):
         assert name in words
     assert any("Scores and curve: 1.1 times the distance" in caption.value for caption in app.caption)
     app.select_slider(key="detector:perturbation:slider").set_value(2.0)

@@ -164,7 +164,7 @@ def test_pairs_are_counted_and_test_the_detector(app: AppTest, settle: Settle) -
     healthy(settle(app))
     words = " ".join(element.proto.body for element in app.get("html"))
     assert "<span>class changed</span><b>67%</b>" in words
-    assert "AUC, nearest boundary" in words
+    assert "AUC by the nearest boundary" in words
     assert any("photos/standard 2 of 3" in caption.value for caption in app.caption)
     assert app.query_params["perturbed_by"] == "pairs"
 

@@ -44,7 +44,7 @@ def test_every_number_stands_beside_linear_maps_and_all_plots_are_there(app: App
     ):
         assert 0 < float(numbers[name, column]) <= 1
     assert -1 <= float(numbers["Mantel score", "linearised"]) <= 1
-    for name in ("at the point", "product of layers, from above", "margin over slope", "rays without another class"):
+    for name in ("slope at the image", "product of the layers", "margin over the steepest slope", "rays that meet no"):
         assert name in (words(app) + facts(app))
     assert app.query_params["count"] == "8"
     for label in ("Follow changes through the layers, 0 more", "Measure at growing radii", "Compare 2 more images"):

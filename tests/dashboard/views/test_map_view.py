@@ -58,7 +58,7 @@ def test_chosen_images_do_not_make_another_map_and_lead_to_their_slice(app: AppT
     app.session_state["rows"] = tuple(range(10, 30))
     healthy(settle(app))
     assert list(jobs.shared()._ended) == before
-    assert "20 images; other views take the first three" in words(app)
+    assert "20 images; other views show the first three" in words(app)
     assert dict(app.query_params)["rows"].startswith("10,11,12,13")
     healthy(app.button(key="map:slice").click().run())
     assert app.title[0].value == "Slices"

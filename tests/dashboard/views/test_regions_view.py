@@ -19,8 +19,8 @@ def app(lens: Lens, settle: Settle) -> AppTest:
 
 
 def test_a_path_is_found_and_said_with_its_resolution(app: AppTest) -> None:
-    assert "times as long as straight" in facts(app)
-    assert "samples at most apart" in facts(app)
+    assert "length of the path over the straight one" in facts(app)
+    assert "widest gap between samples" in facts(app)
     assert "evidence at this resolution, not a proof" in words(app)
     assert len(app.get("plotly_chart")) == 1
 
@@ -33,7 +33,7 @@ def test_two_classes_are_said_with_two_ways_on(app: AppTest, settle: Settle, way
     assert "no region holds both" in words(app)
     press(app, way)
     healthy(settle(app.run()))
-    assert "times as long as straight" in facts(app)
+    assert "length of the path over the straight one" in facts(app)
     rows = app.query_params["rows"].split(",")
     assert rows[0] == "5"
     if way.startswith("Move"):

@@ -114,7 +114,7 @@ def test_a_job_that_fails_has_the_number_of_the_log(caplog: pytest.LogCaptureFix
     job = Jobs().submit("ada", "key", lambda on_progress: {}["nothing"])
     assert job.wait(10)
     assert job.error is not None
-    found = SENTENCE.fullmatch(session.user_message(job.error))
+    found = SENTENCE.fullmatch(user_message(job.error))
     assert found is not None
     (record,) = caplog.records
     assert record.getMessage() == f"reference {found[1]}"
