@@ -13,7 +13,7 @@ from streamlit.testing.v1 import AppTest
 
 from core.errors import CheckpointError, ImageError, RecipeError
 from dashboard.server.application import shown
-from dashboard.state import drafts, session
+from dashboard.state import drafts
 from dashboard.work.jobs import Jobs
 from dashboard.work.unforeseen import user_message
 
