@@ -1,4 +1,4 @@
-"""The server: Streamlit's application behind our gate, sessions that end in time, and a word on its health."""
+"""The server: Streamlit's application behind our gate, with sessions that end in time and a health check."""
 
 from __future__ import annotations
 
@@ -37,10 +37,10 @@ from dashboard.work.unforeseen import user_message
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
 
-_LOOKED_AFTER = 2.0  # seconds between looks for sessions that are to end
-_DESCRIPTORS = 0.9  # of those that the system allows: from there on a restart is due
-_PINGED = 30.0  # seconds between pings, and until an answer is missed: then a browser is gone
-_FAREWELL = 3  # seconds for requests under way when the server is stopped
+_LOOKED_AFTER = 2.0  # seconds between checks for sessions that should end
+_DESCRIPTORS = 0.9  # of those that the system allows: above, a restart is due
+_PINGED = 30.0  # seconds between pings, and until a missing answer means that the browser is gone
+_FAREWELL = 3  # seconds for running requests when the server stops
 _REQUESTS_EACH = 8  # simultaneous connections of one session: a browser opens up to 6 besides its websocket
 
 
@@ -48,23 +48,23 @@ def shown(error: Exception) -> bool:
     """Show an uncaught error of a page or a callback in our words, in place of Streamlit's own box.
 
     Args:
-        error: as Streamlit hands it to its handler of errors.
+        error: as Streamlit passes it to its error handler.
 
     Returns:
-        True: Streamlit shows nothing else.
+        True, so that Streamlit shows nothing else.
     """
     st.error(escape_markdown(user_message(error)))
     return True
 
 
 class Server(App):
-    """Streamlit's application with what is ours around it.
+    """Streamlit's application behind the gate, with timed sessions and a health check.
 
     Args:
         script: the page.
-        limits: what it takes from those who use it.
+        limits: of the server.
         metrics: whether Streamlit's metrics may be read.
-        address: opened in a browser when it listens; nothing is where it is empty.
+        address: opened in a browser once the server listens; "" for none.
     """
 
     def __init__(self, script: Path, limits: Limits, *, metrics: bool = False, address: str = "") -> None:
@@ -90,7 +90,7 @@ class Server(App):
         return Runtime.instance().is_active_session(session)
 
     def _create_runtime(self) -> Runtime:
-        """As Streamlit does, with a place of ours for uploads, and for sessions whose browser has gone."""
+        """The runtime as Streamlit makes it, with our storage of uploads and of lost sessions."""
         seconds = float(config.get_option("server.disconnectedSessionTTL"))
         self._lost = LostSessions(self._held, seconds, self._limits.sessions)
         return Runtime(
@@ -112,16 +112,16 @@ class Server(App):
                 if self._lost is not None:
                     self._lost.end_old()
 
-        looking = asyncio.create_task(look(), name="sessions that are to end")
+        looking = asyncio.create_task(look(), name="end lost sessions")
         if self._address and not config.get_option("server.headless"):
-            asyncio.get_running_loop().call_later(0.5, cli_util.open_browser, self._address)  # when it listens
+            asyncio.get_running_loop().call_later(0.5, cli_util.open_browser, self._address)  # once it listens
         try:
             yield
         finally:
             looking.cancel()
 
     async def _health(self, request: Request) -> JSONResponse:
-        """Whether it does its work, or should be restarted: 503, and why. Numbers are for this machine alone."""
+        """The health of the server: 503 with reasons if it should be restarted. Only this machine sees numbers."""
         assert self._gate is not None
         assert self._lost is not None
         (opened, allowed), resident = server_limits.descriptors(), server_limits.resident_memory()
@@ -168,15 +168,15 @@ def serve(
         script: the page.
         listening: a socket that is bound and listens.
         flags: options of Streamlit, as its command line takes them.
-        limits: what the server takes from those who use it.
+        limits: of the server.
         metrics: whether Streamlit's metrics may be read.
-        address: opened in a browser where there is a screen.
+        address: opened in a browser if there is a screen.
     """
     server_limits.use(limits)
     app = Server(script, limits, metrics=metrics, address=address)
     parsed = cli.main_run.make_context("run", [str(script), *flags]).params  # including environment variables
     options = {name: value for name, value in parsed.items() if name not in ("target", "args")}
-    options["client_allowedOrigins"] = []  # no page elsewhere steers this one from around its frame
+    options["client_allowedOrigins"] = []  # no page elsewhere may control this one from a frame around it
     bootstrap.load_config_options(options)
     host, port = listening.getsockname()[:2]
     settings = uvicorn.Config(
@@ -185,9 +185,9 @@ def serve(
         port=port,
         ssl_certfile=config.get_option("server.sslCertFile"),
         ssl_keyfile=config.get_option("server.sslKeyFile"),
-        http="h11",  # lets through as many bytes of a body as it announces
+        http="h11",  # accepts no more bytes of a body than announced
         ws="websockets-sansio",
-        ws_max_size=config.get_option("server.maxWidgetStateSize") * 10**6,  # more is not read, as far as it is ours
+        ws_max_size=config.get_option("server.maxWidgetStateSize") * 10**6,  # larger messages are not read
         ws_ping_interval=_PINGED,
         ws_ping_timeout=_PINGED,
         ws_per_message_deflate=False,
@@ -197,6 +197,6 @@ def serve(
         access_log=False,
         use_colors=False,
     )
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # uvicorn raises it again when all is closed
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # uvicorn raises it again after closing everything
     with contextlib.suppress(KeyboardInterrupt):
         uvicorn.Server(settings).run(sockets=[listening])

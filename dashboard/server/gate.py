@@ -1,7 +1,7 @@
-"""What passes between browsers and the pages: who may ask for what, how much may come in, how answers are headed.
+"""The gate between browsers and pages: which requests pass, how much they may upload, and the headers of answers.
 
-This stands before everything that Streamlit answers, so that no address of it is open that no page of ours uses: it
-takes uploads also where a page shows no uploader, and websockets from any page of the visitor's own machine.
+It precedes everything that Streamlit answers and closes addresses that our pages do not use: Streamlit itself accepts
+uploads even if a page shows no uploader, and websockets from any page of the visitor's own machine.
 """
 
 from __future__ import annotations
@@ -38,12 +38,12 @@ _UPLOAD = re.compile(r"/_stcore/upload_file/([^/]+)/([^/]+)\Z")
 _NOT_A_PAGE = re.compile(r"/(_stcore|static|media|component|healthz|auth|oauth2callback)(/|\Z)|\.[^/]*\Z")
 _READING = ("GET", "HEAD", "OPTIONS")
 _FRAMING = 1 << 13  # bytes of an upload around the file in it
-_STALLED = 60.0  # seconds without a byte after which an upload is given up
+_STALLED = 60.0  # seconds without a byte after which an upload is aborted
 _FILE_NAME = re.compile(rb'filename="([^"]{1,1000})"')
 _NAMELESS = "a file"
-_HEAD = 1 << 16  # bytes of a form in which its file is named
-_NAMED = 1.0  # seconds for which that is waited for
-_DRAINED = 5.0  # seconds for which what was refused is still read, and dropped, so that the refusal is heard
+_HEAD = 1 << 16  # bytes of a form that are searched for the file's name
+_NAMED = 1.0  # seconds to wait for that name
+_DRAINED = 5.0  # seconds for which a refused body is read and dropped, so that the client receives the refusal
 _INLINE_SCRIPT = re.compile(r"<script>(.*?)</script>", re.DOTALL)
 
 _HEADERS = {
@@ -53,7 +53,7 @@ _HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Permissions-Policy": "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
 }
-_OF_FILES = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; sandbox"  # an SVG that is opened is a page
+_OF_FILES = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; sandbox"  # an opened SVG is a page
 
 _FULL = "expected fewer people at once, this server has {most} sessions open, which is all it takes; try again later"
 _PAGE = """<!DOCTYPE html>
@@ -88,12 +88,12 @@ class Gate:
     """An ASGI application around another one.
 
     Attributes:
-        connected: browsers that are connected now.
+        connected: the number of connected browsers.
 
     Args:
-        app: what is behind it.
+        app: the application behind it.
         limits: of this server.
-        uploads: the files that are held in memory.
+        uploads: the uploaded files in memory.
         known: whether a session of this name is connected.
         metrics: whether Streamlit's metrics may be read.
     """
@@ -113,13 +113,13 @@ class Gate:
         self._uploads = uploads
         self._known = known
         self._metrics = metrics
-        self._arriving: Counter[str] = Counter()  # bytes of uploads under way, by session
-        self._coming: Counter[str] = Counter()  # how many they are
+        self._arriving: Counter[str] = Counter()  # bytes of uploads in progress, by session
+        self._coming: Counter[str] = Counter()  # their number
         self._policy = _page_policy()
 
     @property
     def upload_bytes(self) -> int:
-        """Bytes of uploads in memory, those under way among them."""
+        """Bytes of uploads in memory, including those in progress."""
         return self._uploads.bytes + self._arriving.total()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -188,7 +188,7 @@ class Gate:
         answered, came = False, 0
 
         async def counted() -> Message:
-            """What arrives, while there is room for it."""
+            """The next message, if there is room for it."""
             nonlocal came
             async with asyncio.timeout(_STALLED):
                 message = await receive()
@@ -226,7 +226,7 @@ class Gate:
             yield
         finally:
             self._coming[session] -= 1
-            self._arriving, self._coming = +self._arriving, +self._coming  # forgets who has nothing under way
+            self._arriving, self._coming = +self._arriving, +self._coming  # drops sessions without uploads in progress
 
     def _too_much(self, session: str, more: int, files: int, came: int) -> tuple[int, str] | None:
         """Why an upload is too large, given `came` bytes received and `more` announced; None if it is not."""
@@ -247,7 +247,7 @@ class Gate:
     # -- answers ------------------------------------------------------------------------------------------------------
 
     def _headed(self, scope: Scope, send: Send) -> Send:
-        """Send answers with the headers that keep a page to itself."""
+        """Send answers with the headers that isolate a page."""
         asked = Headers(scope=scope)
         file = "/media/" in scope["path"]
 
@@ -257,7 +257,7 @@ class Gate:
                 for name, value in _HEADERS.items():
                     headers[name] = value
                 headers["Content-Security-Policy"] = _OF_FILES if file else self._policy(asked.get("host", ""))
-                if asked.get("origin") not in allowlisted_origins():  # a page of this server needs none of these
+                if asked.get("origin") not in allowlisted_origins():  # pages of this server need none of these
                     for name in [name for name in headers if name.startswith("access-control-")]:
                         del headers[name]
             await send(message)
@@ -309,9 +309,9 @@ async def _file_name(receive: Receive) -> str:
 
 
 async def _refuse(receive: Receive, send: Send, status: int, sentence: str) -> None:
-    """Say no at once; what is still on its way is read for a moment, dropped, and then cut off.
+    """Refuse at once; read and drop the rest of the body for a moment, then close.
 
-    A connection that is closed under a sender loses the answer with it.
+    A client that is still sending when the connection closes would lose the answer.
     """
     await _answer(send, status, sentence, close=True)
     try:
@@ -324,10 +324,10 @@ async def _refuse(receive: Receive, send: Send, status: int, sentence: str) -> N
 
 
 def _page_policy() -> Callable[[str], str]:
-    """The Content-Security-Policy of pages, by the name that a browser calls this server.
+    """The Content-Security-Policy of pages, by the Host header of the request.
 
-    Nothing is fetched from elsewhere, and no script runs but Streamlit's own files: its one inline script is named by
-    its hash, components arrive as blobs, whole numbers of 64 bits are WebAssembly. Styles are inline throughout.
+    Nothing is fetched from elsewhere, and only Streamlit's own scripts run: its one inline script is allowed by its
+    hash, components arrive as blobs, 64-bit integers need WebAssembly. Styles are inline throughout.
     """
     page = Path(streamlit.__file__).parent / "static" / "index.html"
     scripts = _INLINE_SCRIPT.findall(page.read_text(encoding="utf-8"))

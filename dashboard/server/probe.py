@@ -1,4 +1,4 @@
-"""Ask a dashboard how it is: `python -m dashboard.server.probe [--port 8501] [--stop PID]`; for what supervises it."""
+"""Check the health of a dashboard, for supervisors: `python -m dashboard.server.probe [--port 8501] [--stop PID]`."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ import urllib.request
 from collections.abc import Sequence
 from pathlib import Path
 
-_PATIENCE = 10.0  # seconds for one answer: it may be computing
-_TIMES = 3  # that it may stay silent
-_PAUSE = 2.0  # seconds between
-_STARTING = 60.0  # seconds after the start during which no answer is expected
+_PATIENCE = 10.0  # seconds for one answer: the server may be computing
+_TIMES = 3  # requests without an answer before it is unhealthy
+_PAUSE = 2.0  # seconds between requests
+_STARTING = 60.0  # seconds after the start without an answer that are normal
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Ask, print the answer, and end what asks for a restart where that is wanted.
+    """Ask, print the answer, and end a process that asks for a restart if --stop names it.
 
     Args:
         arguments: the command line, `sys.argv[1:]` when None.
 
     Returns:
-        0 where it does its work, 1 where not.
+        0 if it is healthy, otherwise 1.
     """
     parser = argparse.ArgumentParser(prog="python -m dashboard.server.probe", description="Ask a dashboard how it is.")
     parser.add_argument("--port", type=int, default=8501, help="where it listens on this machine (default: 8501)")
@@ -40,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def ask(port: int) -> tuple[bool, bool, str]:
-    """Whether a dashboard is well, whether it answered, and what it said, as one line."""
+    """Whether a dashboard is healthy, whether it answered, and its answer in one line."""
     line = "it does not answer"
     for left in range(_TIMES - 1, -1, -1):
         try:
@@ -57,7 +57,7 @@ def ask(port: int) -> tuple[bool, bool, str]:
 
 
 def _long_enough(process: int) -> bool:
-    """Whether a process has run for a minute: one that starts does not answer yet."""
+    """Whether a process has run for a minute: before, it may still be starting."""
     try:
         began = int(Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[19])  # in ticks since the boot
         now = float(Path("/proc/uptime").read_text().split()[0])

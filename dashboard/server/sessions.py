@@ -1,9 +1,9 @@
-"""Sessions whose browser has gone, and what it uploaded: let go of in time, not when it happens to be noticed.
+"""Sessions whose browser has disconnected, which end after a fixed time.
 
-Streamlit keeps a session for a while after its connection is lost, so that a browser that comes back finds its page as
-it was. Left alone, it forgets such sessions only when the next one is lost, and ends them only when their memory is
-collected; until then each holds an event loop, which is three descriptors, and all that its page had in memory. Here
-they end by the clock.
+Streamlit keeps a session for a while after its connection is lost, so that a returning browser finds its page as it
+was. By default it forgets such sessions only when the next one is lost, and ends them only when their memory is
+collected; until then each holds an event loop, which is three descriptors, and everything that its page had in memory.
+Here a timer ends them.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from dashboard.uploads.held_uploads import HeldUploads
 
 
 class LostSessions(SessionStorage):
-    """Sessions without a browser, for as long as one may come back.
+    """Sessions without a browser, for as long as one may return.
 
-    What was uploaded goes at once, as pages say.
+    Their uploads are deleted at once, as pages say.
 
     Args:
-        uploads: where uploaded files are.
+        uploads: the uploaded files.
         seconds: how long a browser may stay away.
-        most: sessions at once; the one that was lost first goes first.
-        clock: seconds.
+        most: sessions at once; the oldest ends first.
+        clock: the time in seconds.
     """
 
     def __init__(
@@ -37,7 +37,7 @@ class LostSessions(SessionStorage):
         self._seconds = seconds
         self._most = most
         self._clock = clock
-        self._lost: OrderedDict[str, tuple[SessionInfo, float]] = OrderedDict()  # and until when
+        self._lost: OrderedDict[str, tuple[SessionInfo, float]] = OrderedDict()  # with the time of its end
         self._lock = threading.Lock()  # counted on other threads
 
     def __len__(self) -> int:
@@ -45,13 +45,13 @@ class LostSessions(SessionStorage):
             return len(self._lost)
 
     def get(self, session_id: str) -> SessionInfo | None:
-        """The session of this name; None where there is none, or its time is over."""
+        """The session of this name; None if there is none, or its time is over."""
         with self._lock:
             found = self._lost.get(session_id)
         return found[0] if found is not None and self._clock() < found[1] else None
 
     def save(self, session_info: SessionInfo) -> None:
-        """Keep a session whose browser has gone."""
+        """Keep a session whose browser has disconnected."""
         session = session_info.session.id
         self._uploads.remove_session_files(session)
         with self._lock:
@@ -60,7 +60,7 @@ class LostSessions(SessionStorage):
         self.end_old()
 
     def delete(self, session_id: str) -> None:
-        """Forget a session, without ending it: its browser is back."""
+        """Forget a session without ending it, because its browser is back."""
         with self._lock:
             self._lost.pop(session_id, None)
 
@@ -70,7 +70,7 @@ class LostSessions(SessionStorage):
             return [session for session, _ in self._lost.values()]
 
     def end_old(self) -> None:
-        """End sessions whose time is over, and what is too many; on the thread of the server's event loop."""
+        """End sessions whose time is over or that are too many; call on the thread of the server's event loop."""
         ended = []
         with self._lock:
             while self._lost:

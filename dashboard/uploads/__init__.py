@@ -1,1 +1,1 @@
-"""What visitors bring: files, and the room they may take."""
+"""Uploaded files of sessions, and their limits."""

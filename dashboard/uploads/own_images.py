@@ -1,4 +1,4 @@
-"""The images that one session brought: files that nobody else can name, read to the size of a model."""
+"""The images of one session: files that no other session can access, read at the input size of a model."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ MOST_FILES = 5000  # dropped at once
 MOST_VALUES = 2**26  # of one set on a server: 256 MB as float32
 _ALONE = (".zip", *ARRAYS)
 ENDINGS = (*sorted(SUFFIXES), *_ALONE, *TABLES)
-_FIXED = (1980, 1, 1, 0, 0, 0)  # the same files give the same bundle, whenever they were made
+_FIXED = (1980, 1, 1, 0, 0, 0)  # the same files give the same bundle at any time
 
 
 def bundle(files: Sequence[tuple[str, bytes]]) -> tuple[str, bytes]:
@@ -40,8 +40,8 @@ def bundle(files: Sequence[tuple[str, bytes]]) -> tuple[str, bytes]:
         Name and content.
 
     Raises:
-        ImageError: if there are none, or too many, or several of a kind that stands alone, or a table is among files
-            of one name, of which it may mean either.
+        ImageError: if there are none, or too many, or several of a kind that stands alone, or a table among files of
+            one name, which would be ambiguous.
     """
     if not 1 <= len(files) <= MOST_FILES:
         raise ImageError(f"expected 1 to {MOST_FILES:,} files at once, got {len(files):,}; pack them into a zip")
@@ -63,7 +63,7 @@ def bundle(files: Sequence[tuple[str, bytes]]) -> tuple[str, bytes]:
 
 
 def _numbered(files: Sequence[tuple[str, bytes]]) -> list[tuple[str, bytes]]:
-    """Files in order, each of a name of its own.
+    """Files in order, each with its own name.
 
     Raises:
         ImageError: if a table is among files of one name.
@@ -88,7 +88,7 @@ def _numbered(files: Sequence[tuple[str, bytes]]) -> list[tuple[str, bytes]]:
 
 
 def bring(files: Sequence[tuple[str, bytes]]) -> Upload:
-    """Keep files that were dropped; see `bundle`.
+    """Keep dropped files; see `bundle`.
 
     Raises:
         ImageError: see `bundle`.
@@ -98,7 +98,7 @@ def bring(files: Sequence[tuple[str, bytes]]) -> Upload:
 
 
 def knows(source: str) -> bool:
-    """Whether this session may read a source: its own upload."""
+    """Whether a source is this session's own upload."""
     try:
         parsed = ImageSource.parse(source)
     except ImageError:
@@ -107,18 +107,18 @@ def knows(source: str) -> bool:
 
 
 def gathered(source: str, on_progress: Callable[[float], None] = lambda fraction: None) -> Gathered:
-    """A set of images that this session brought, with what was done to them; read-only.
+    """A set of images of this session, with what was done to each; read-only.
 
     Args:
         source: of the set.
-        on_progress: called with the fraction done while the file is read; it is read once.
+        on_progress: called with the fraction done when the file is read for the first time.
 
     Returns:
         The set.
 
     Raises:
-        ImageError: if this session brought no such file, or nothing of it can be used.
-        BaseException: what `on_progress` raises.
+        ImageError: if this session has no such file, or nothing of it can be used.
+        BaseException: if `on_progress` raises it.
     """
     uploads, parsed = own_uploads(), ImageSource.parse(source)
     if parsed.kind != "upload":
@@ -143,7 +143,7 @@ def own_images(source: str) -> ImageSet:
 
 
 def previews(source: str, rows: Sequence[int]) -> list[np.ndarray]:
-    """Some images of such a set as their files hold them, small, with what is kept of each framed.
+    """Small previews of images of such a set as their files hold them, with a frame around the part that is kept.
 
     Args:
         source: of the set.
@@ -170,7 +170,7 @@ def offered() -> tuple[str, ...]:
 
 
 def offer(source: str) -> None:
-    """Offer a set in the frame, in place of the same files read otherwise."""
+    """Offer a set in the frame, replacing the same files read otherwise."""
     digest, uploads = ImageSource.parse(source).place, own_uploads()
     uploads.images = [each for each in uploads.images if ImageSource.parse(each).place != digest] + [source]
 
@@ -189,7 +189,7 @@ def fitted(source: str, shape: Sequence[int], num_classes: int | None = None) ->
     Args:
         source: of a set of this session.
         shape: of the model's input (c, h, w).
-        num_classes: of the model; where the pictures have more, theirs are left out.
+        num_classes: of the model; if the pictures have more, their classes are left out.
 
     Returns:
         The source.
@@ -203,6 +203,6 @@ def fitted(source: str, shape: Sequence[int], num_classes: int | None = None) ->
 
 
 def name_of(source: str) -> str:
-    """How the frame calls a set of this session."""
+    """The name of a set of this session in the frame."""
     upload = own_uploads().files.get(ImageSource.parse(source).place)
     return upload.name if upload is not None else source[:40]

@@ -1,4 +1,4 @@
-"""How far the reading of a file is, and the way to stop it."""
+"""Progress of reading a file, with a button to cancel it."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from streamlit.delta_generator import DeltaGenerator
 
 @contextmanager
 def watched(key: str, what: str, on_cancel: Callable[[], None]) -> Iterator[Callable[[float], None]]:
-    """A bar and a Cancel button while a file is read, and nothing afterwards.
+    """A progress bar and a Cancel button while a file is read, and nothing afterwards.
 
-    The reader runs beside this page and asks every 50 ms. Where somebody cancels, or does something else on the page,
-    Streamlit ends this run at that moment, and the reader with it.
+    The reader is another process, whose progress is polled every 50 ms. When the user cancels, or uses another widget,
+    Streamlit ends this run at the next call, and the reader with it.
 
     Args:
-        key: names the button.
+        key: of the button.
         what: is read, such as "the pictures".
-        on_cancel: called in the next run, where somebody cancelled.
+        on_cancel: called in the next run if the user cancelled.
 
     Yields:
-        What is called with the fraction done.
+        A function to call with the fraction done.
     """
     place = st.empty()
     bars: list[DeltaGenerator] = []

@@ -1,7 +1,7 @@
-"""What sessions brought, loaded: kept in memory while there is room, for each session by itself.
+"""A cache of loaded uploads, separate for each session.
 
-A server's memory is shared by all its sessions, so what they load is bounded together. What was used longest ago goes
-first; its file stays, and is read again when it is asked for.
+All sessions share a server's memory, so one bound holds for all of them. The least recently used entry is dropped
+first; its file stays and is read again on demand.
 """
 
 from __future__ import annotations
@@ -23,20 +23,20 @@ def _shared() -> LRU[tuple[str, str], Any]:
 
 
 def loaded(session: str, name: str, load: Callable[[], T], size_of: Callable[[T], int]) -> T:
-    """A session's thing of a name, loaded unless it is in memory.
+    """A session's value of a name, loaded unless it is in memory.
 
     Args:
-        session: the token of the session; another session's things are never returned.
-        name: of the thing, in that session.
+        session: the token of the session; values of other sessions are never returned.
+        name: of the value, in that session.
         load: makes it; if it raises, nothing is kept.
         size_of: its size in bytes.
 
     Returns:
-        The thing itself; read-only.
+        The value itself; read-only.
     """
     return cast(T, _shared().fetch((session, name), load, size_of))
 
 
 def unload(session: str) -> None:
-    """Drop everything that a session has loaded."""
+    """Drop all values of a session."""
     _shared().drop(lambda key: key[0] == session)

@@ -1,7 +1,7 @@
-"""What one session brought, models and images: its uploaded files, which nobody else can name, and where they lie.
+"""The uploaded files of one session, models and images, which no other session can access.
 
-An upload is written to a private temporary file and known by its digest. `upload:DIGEST` means something only in the
-session that uploaded it; when that session's browser goes, or forgets the model or the images, the files are deleted.
+An upload is written to a private temporary file and identified by its digest. `upload:DIGEST` has a meaning only in the
+session that uploaded it; when its browser disconnects, or forgets the model or the images, the files are deleted.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ MOST_CHECKPOINTS = 100  # of one series
 MOST_BYTES = limits.current().session_uploads  # of one session, on disk; the server sets it before this is here
 LARGEST = limits.current().upload // limits.MB  # MB of one file
 _FOLDER = "boundary-atlas-uploads"
-_BY_NAME = ("torchvision", "timm")  # what a page may ask a library for
+_BY_NAME = ("torchvision", "timm")  # libraries that a page may load from
 _everybody: WeakSet[Uploads] = WeakSet()
 
 
@@ -44,10 +44,10 @@ class Upload:
 
     Attributes:
         digest: see `core.models.third_party.digest_of`.
-        name: of the first file, as its owner called it.
-        paths: where they lie, mode 0600.
+        name: of the first file, as uploaded.
+        paths: of the files, with mode 0600.
         size: in bytes.
-        series: the name of the series that it is uploaded with, "" where it is alone.
+        series: the name of its series, "" without one.
     """
 
     digest: str
@@ -58,25 +58,25 @@ class Upload:
 
 
 class Uploads:
-    """What one session brought."""
+    """The uploads of one session, and the models and images made of them."""
 
     def __init__(self) -> None:
         self.files: dict[str, Upload] = {}
         self.models: list[str] = []
         self.series: dict[str, tuple[str, ...]] = {}  # sources of checkpoints, in their order
         self.images: list[str] = []
-        self.token = uuid.uuid4().hex  # names this session where sessions are kept apart
+        self.token = uuid.uuid4().hex  # identifies this session in caches
         self._folder: Path | None = None
         self._lock = threading.Lock()
         _everybody.add(self)
 
     @property
     def size(self) -> int:
-        """What its files take on disk, in bytes."""
+        """Bytes of its files on disk."""
         return sum(upload.size for upload in list(self.files.values()))
 
     def add(self, files: Sequence[tuple[str, bytes]]) -> Upload:
-        """Keep files; the same ones again cost nothing.
+        """Keep files; equal ones are kept once.
 
         Args:
             files: name and content of each.
@@ -91,18 +91,18 @@ class Uploads:
         return self._keep(files)
 
     def add_series(self, files: Sequence[tuple[str, Callable[[], bytes]]], series: str) -> list[Upload]:
-        """Keep files that are one checkpoint each, together one upload.
+        """Keep files of one checkpoint each, which count as one upload.
 
         Args:
-            files: name of each, and what gives its content.
+            files: name of each, and a function that returns its content.
             series: the name of the series.
 
         Returns:
-            The uploads, in the order of the files; the same one again where contents are equal.
+            The uploads, in the order of the files; equal files have the same one.
 
         Raises:
             CheckpointError: if uploads are switched off, or these are too many or too large; then none is kept.
-            BaseException: what `read` raises; then none is kept either.
+            BaseException: if `read` raises it; then none is kept either.
         """
         if not 1 <= len(files) <= MOST_CHECKPOINTS:
             raise CheckpointError(
@@ -155,12 +155,12 @@ class Uploads:
             return self.files[digest]
 
     def paths(self, digest: str) -> tuple[Path, ...]:
-        """The files of an upload of this session; empty where it has none of that digest."""
+        """The files of an upload of this session; empty if it has none of that digest."""
         upload = self.files.get(digest)
         return upload.paths if upload is not None else ()
 
     def knows(self, source: str) -> bool:
-        """Whether this session may load a source that is no demo: its own upload, or a name that it chose."""
+        """Whether this session may load a source other than a demo: its own upload, or a library's model it chose."""
         try:
             parsed = Source.parse(source)
         except CheckpointError:
@@ -173,26 +173,26 @@ class Uploads:
             self.models.append(source)
 
     def use_series(self, name: str, sources: Sequence[str]) -> None:
-        """Offer checkpoints in the frame as one entry, with a slider from one to the next."""
+        """Offer checkpoints in the frame as one entry with a slider."""
         self.series[name] = tuple(sources)
 
     def series_of(self, source: str) -> str:
-        """The name of the series that a model is a checkpoint of; "" of any other."""
+        """The name of a checkpoint's series; "" for other models."""
         return next((name for name, sources in self.series.items() if source in sources), "")
 
     def together(self, source: str) -> tuple[str, ...]:
-        """The checkpoints of the series that a model belongs to; the model alone of any other."""
+        """The checkpoints of a model's series; the model alone if it has none."""
         return self.series.get(self.series_of(source), (source,))
 
     def forget(self, source: str) -> None:
-        """Drop a model, with the series that it belongs to, and delete files that no other model is made of."""
+        """Drop a model with its series, and delete files that no other model uses."""
         gone = self.together(source)
         self.series.pop(self.series_of(source), None)
         self.models = [each for each in self.models if each not in gone]
         self._delete_unused(gone)
 
     def replace(self, source: str, changed: Sequence[str]) -> None:
-        """Offer a model, or the series that it belongs to, as it was changed, in the place that it had."""
+        """Replace a model, or its series, by a changed one in the same place."""
         gone, series = self.together(source), self.series_of(source)
         if series:
             self.series[series] = tuple(changed)
@@ -201,7 +201,7 @@ class Uploads:
         self._delete_unused(gone)
 
     def _delete_unused(self, gone: Iterable[str]) -> None:
-        """Delete the files of these sources that no model is made of."""
+        """Delete the files of these sources that no model uses."""
         left = (*self.models, *(each for sources in self.series.values() for each in sources))
         wanted = {digest for each in left for digest in _digests(each)}
         self.delete({digest for each in gone for digest in _digests(each)} - wanted)
@@ -225,20 +225,20 @@ class Uploads:
             self._folder = None
 
     def _private(self) -> Path:
-        """This session's folder, which its owner alone can open."""
+        """This session's folder, which only its owner can open."""
         if self._folder is None:
             root = Path(tempfile.gettempdir()) / f"{_FOLDER}-{os.getuid()}"
             if root.is_symlink() or (root.exists() and root.stat().st_uid != os.getuid()):
                 raise CheckpointError("expected a temporary folder of our own, somebody else owns it; set TMPDIR")
             keep_private(root)
             _sweep(root)
-            atexit.register(_sweep, root, ended=os.getpid())  # what a session does not take along
+            atexit.register(_sweep, root, ended=os.getpid())  # whatever the sessions leave
             self._folder = Path(tempfile.mkdtemp(prefix=f"{os.getpid()}-", dir=root))
         return self._folder
 
 
 def _sweep(root: Path, ended: int = 0) -> None:
-    """Delete what a killed server left, or one that ends."""
+    """Delete the folders of servers that were killed, or of one that ends."""
     for folder in root.iterdir() if root.is_dir() else ():
         process = folder.name.partition("-")[0]
         gone = process.isdecimal() and not Path(f"/proc/{process}").exists() and Path("/proc/self").exists()
@@ -247,7 +247,7 @@ def _sweep(root: Path, ended: int = 0) -> None:
 
 
 def _digests(source: str) -> list[str]:
-    """The uploads that a source names: its weights and its list of class names."""
+    """The digests that a source names: of its weights and its list of class names."""
     parsed = Source.parse(source)
     found = [parsed.place] if parsed.kind == "upload" else []
     names = parsed.options.get("names", "")
@@ -255,27 +255,27 @@ def _digests(source: str) -> list[str]:
 
 
 def read_only() -> bool:
-    """Whether this server takes no uploads."""
+    """Whether this server accepts no uploads."""
     return bool(os.environ.get(READ_ONLY))
 
 
 @st.cache_resource(scope="session", show_spinner=False, on_release=lambda uploads: uploads.close())
 def own_uploads() -> Uploads:
-    """What this session brought; deleted when its browser goes."""
+    """The uploads of this session; deleted when its browser disconnects."""
     return Uploads()
 
 
 def own_classifier(source: str) -> Classifier:
-    """A model that this session brought; read-only, and nobody else's.
+    """A model of this session; read-only.
 
     Raises:
-        CheckpointError: if this session brought no such model, or it cannot be loaded.
+        CheckpointError: if this session has no such model, or it cannot be loaded.
     """
     return own_loader()(source)
 
 
 def own_loader() -> Callable[[str], Classifier]:
-    """What gives the models of this session, also on a worker, where Streamlit knows no session."""
+    """A function that loads models of this session, also on a worker, where Streamlit has no session."""
     from core.models.load import load_classifier
 
     uploads = own_uploads()
@@ -297,13 +297,13 @@ def own_loader() -> Callable[[str], Classifier]:
 
 
 def bytes_of(classifier: Classifier) -> int:
-    """What the weights and buffers of a model take, in bytes."""
+    """Bytes of a model's weights and buffers."""
     state = (*classifier.module.parameters(), *classifier.module.buffers())
     return sum(tensor.numel() * tensor.element_size() for tensor in state)
 
 
 def name_of(source: str) -> str:
-    """How the frame calls a model of this session."""
+    """The name of a model of this session in the frame."""
     parsed = Source.parse(source)
     if "name" in parsed.options:
         return parsed.options["name"]

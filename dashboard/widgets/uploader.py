@@ -1,4 +1,4 @@
-"""Where files are dropped: emptied at once, with what of them was not taken said until the next ones come."""
+"""An uploader that empties itself at once, and lists refused files until the next drop."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dashboard.uploads.held_uploads import refused_uploads
 from dashboard.uploads.session_uploads import LARGEST
 from dashboard.viewer.words import escape_markdown
 
-_ANY_SIZE = 1 << 20  # MB: the server refuses what is too large and says so; a browser would only leave it out
+_ANY_SIZE = 1 << 20  # MB: the server refuses too large files with a reason; a browser would silently omit them
 _MOST_SAID = 10
 
 
@@ -16,12 +16,12 @@ def dropped(label: str, page: str, *, more: str) -> list[tuple[str, bytes]]:
     """An uploader for one or several files.
 
     Args:
-        label: what is dropped.
-        page: a word for the page, in the keys of what is kept.
-        more: what a reader may want to know of it.
+        label: what to drop.
+        page: the name of the page, a prefix of keys in the session's state.
+        more: the help text.
 
     Returns:
-        Names and bytes, in the run that follows a drop; the uploader is a new one then, so that the server lets go of
+        Names and bytes, in the run that follows a drop; then a new uploader replaces this one, so that the server frees
         its copy.
     """
     count = st.session_state.setdefault(f"{page}:uploads", 0)
