@@ -62,8 +62,9 @@ def marked(results: tuple[SeverityPath | None, ...]) -> None:
         st.caption(f"{name.replace('_', ' ').capitalize()} {kind.meaning}.")
 
 
-def lab() -> None:
-    """The image under PRIME's primitives."""
+made, left, right = page.lens(ANALYSIS, several=640)
+with left:
+    outcome = exports.picture(made, f"{made.parameters['steps']} severities", main=True, patience=1.0)
     st.subheader("Augmentation lab")
     drawn = replace(session.another(LAB), models=made.models[:1])
     result = exports.picture(drawn, "the draws", patience=1.0).results[0]
@@ -73,12 +74,6 @@ def lab() -> None:
     for column, setting in zip(cycle(st.columns(2, gap="large")), OF_THE_LAB, strict=False):
         with column:
             controls.setting(LAB, *setting)
-
-
-made, left, right = page.lens(ANALYSIS, several=640)
-with left:
-    outcome = exports.picture(made, f"{made.parameters['steps']} severities", main=True, patience=1.0)
-    lab()
 with right:
     with controls.card("Corruption"):
         controls.setting(ANALYSIS, "corruption", "Corruption")

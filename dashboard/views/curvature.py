@@ -103,17 +103,6 @@ def numbers(outcome: Outcome) -> None:
         summary(result)
 
 
-def compared(results: list[tuple[str, CurvatureAtImage]]) -> None:
-    """The numbers of several models side by side."""
-    columns = {session.classifier(source).name: tiles(result) for source, result in results}
-    rows = list(dict.fromkeys(row for column in columns.values() for row in column))
-    st.dataframe(
-        {"": rows, **{name: [column.get(row, "") for row in rows] for name, column in columns.items()}},
-        hide_index=True,
-        height="content",
-    )
-
-
 def gallery(results: list[tuple[str, CurvatureAtImage]]) -> None:
     """The directions at both ends of the spectrum as images to click on."""
     st.subheader("Principal directions")
@@ -178,7 +167,13 @@ with left:
         if isinstance(result, CurvatureAtImage)
     ]
     if outcome.finished and len(results) > 1:
-        compared(results)
+        columns = {session.classifier(source).name: tiles(result) for source, result in results}
+        rows = list(dict.fromkeys(row for column in columns.values() for row in column))
+        st.dataframe(
+            {"": rows, **{name: [column.get(row, "") for row in rows] for name, column in columns.items()}},
+            hide_index=True,
+            height="content",
+        )
     found = [(source, result) for source, result in results if shown_numbers(result)]
     if found and not outcome.error:
         gallery(found)

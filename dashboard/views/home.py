@@ -20,28 +20,6 @@ SHOWN = 120
 LARGEST = 200  # MB of a dropped file
 
 
-def start() -> None:
-    """An example picture, and the first three steps."""
-    picture, steps = st.columns([2, 3], gap="medium", vertical_alignment="center")
-    picture.image(str(PICTURE), caption="A slice through three images: the colour is what the model says there.")
-    with steps:
-        st.markdown("**Start here**")
-        st.page_link("views/slices.py", label="1. Cut a slice of the demo model, and click into it", icon=ARROW)
-        st.page_link("views/gallery.py", label="2. See in the Gallery what five papers ask", icon=ARROW)
-        st.page_link("views/model.py", label="3. Bring your own model, and ask the same", icon=ARROW)
-
-
-def lenses() -> None:
-    """One line per view, in the sidebar's order, with the first of the questions it answers."""
-    questions: dict[str, list[str]] = {}
-    for analysis in TABLE.values():
-        questions.setdefault(analysis.view, []).append(analysis.question)
-    for view, title in LENSES.items():
-        name, asked = st.columns([1, 3], vertical_alignment="center")
-        name.page_link(f"views/{view}.py", label=f":blue[**{title}**]", icon=ARROW)
-        asked.caption(questions[view][0], help=" ".join(questions[view][1:]) or None)
-
-
 def reopen() -> None:
     """Open the view that an exported file was made in."""
     dropped = st.file_uploader(
@@ -91,9 +69,21 @@ def predictions() -> None:
 page.heading("Boundary Atlas", "See where, and how, an image classifier changes its mind.")
 left, right = st.columns([640, 380], gap="large")
 with left:
-    start()
+    picture, steps = st.columns([2, 3], gap="medium", vertical_alignment="center")
+    picture.image(str(PICTURE), caption="A slice through three images: the colour is what the model says there.")
+    with steps:
+        st.markdown("**Start here**")
+        st.page_link("views/slices.py", label="1. Cut a slice of the demo model, and click into it", icon=ARROW)
+        st.page_link("views/gallery.py", label="2. See in the Gallery what five papers ask", icon=ARROW)
+        st.page_link("views/model.py", label="3. Bring your own model, and ask the same", icon=ARROW)
     st.subheader("Lenses")
-    lenses()
+    questions: dict[str, list[str]] = {}
+    for analysis in TABLE.values():
+        questions.setdefault(analysis.view, []).append(analysis.question)
+    for view, title in LENSES.items():
+        name, asked = st.columns([1, 3], vertical_alignment="center")
+        name.page_link(f"views/{view}.py", label=f":blue[**{title}**]", icon=ARROW)
+        asked.caption(questions[view][0], help=" ".join(questions[view][1:]) or None)
     reopen()
     st.subheader("What the model says about the images")
     predictions()

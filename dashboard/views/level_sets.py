@@ -177,14 +177,6 @@ def towards_slices(along: tuple[str, str]) -> None:
     session.go("slices")
 
 
-def shares() -> None:
-    """The share of the triangle between the ends that keeps its confidence, and how far the walks came."""
-    st.subheader("The triangle between the ends")
-    shows_rest = len(made.models) == 1 and directions() is not None  # with one model, the plane shows the rest
-    shown = triangle.with_settings(show="shares") if shows_rest else triangle
-    exports.picture(triangle, "the triangle", shown=shown, patience=1.0)
-
-
 def star() -> None:
     """The ends of many walks around the source, on demand."""
     walked = {name: made.parameters[name] for name in SHARED}
@@ -275,7 +267,11 @@ with left:
         if all(np.isfinite(result.endpoints[:2]).all() for result in results):
             seen = plane(results)
             if len(made.rows) > 2:
-                shares()
+                st.subheader("The triangle between the ends")
+                # with one model, the plane shows the rest
+                shows_rest = len(made.models) == 1 and directions() is not None
+                shown = triangle.with_settings(show="shares") if shows_rest else triangle
+                exports.picture(triangle, "the triangle", shown=shown, patience=1.0)
         star()
 with right:
     with controls.card("Source"):

@@ -116,18 +116,6 @@ def paint() -> None:
         exports.export(painting, painted, st.container())
 
 
-def people() -> None:
-    """The overlay between two images."""
-    st.subheader("What people see", help=TABLE[OVERLAY].question)
-    drawn = session.another(OVERLAY)
-    left, right = st.columns([640, 380] if len(drawn.models) == 1 else [1040, 380], gap="large")
-    with left:
-        exports.picture(drawn, "two images")
-    with right:
-        overlay(drawn)
-        page.about("limits")
-
-
 def overlay(drawn: Recipe) -> None:
     """Choose two images, and how much of the second is painted over the first."""
     with controls.card("Two images"):
@@ -218,4 +206,11 @@ exports.on_demand(
     "Ask about every black-and-white image of {pixels} x {pixels} pixels",
     {"pixels": "Side", "palette": "Palette"},
 )
-people()
+st.subheader("What people see", help=TABLE[OVERLAY].question)
+drawn = session.another(OVERLAY)
+left, right = st.columns([640, 380] if len(drawn.models) == 1 else [1040, 380], gap="large")
+with left:
+    exports.picture(drawn, "two images")
+with right:
+    overlay(drawn)
+    page.about("limits")

@@ -179,26 +179,6 @@ def take_walk() -> None:
     session.change(PATH, **{f"walk_{name}": now[name] for name in ("mode", "delta", "steps")})
 
 
-def quality(results: list[EmbeddingMap]) -> None:
-    """How faithful the maps are: each number next to that of a random map."""
-    st.subheader("How faithful is this map?" if len(results) == 1 else "How faithful are these maps?")
-    names = [session.classifier(source).name for source in made.models] if len(results) > 1 else ["value"]
-    first, tables = results[0], [measured(found) for found in results]
-    shown = {name: [value for value, _ in table.values()] for name, table in zip(names, tables, strict=False)}
-    by_chance = [chance for _, chance in tables[0].values()]
-    st.dataframe(
-        {"of 10 neighbours, or of all pairs": list(tables[0]), **shown, "by chance": by_chance}, hide_index=True
-    )
-    cost = "; ".join(
-        f"{found.forwards:,} forwards, {found.seconds:.1f} s, laid out by {found.engine}" for found in results
-    )
-    if first.all_pairs:
-        cost += f". The published scheme, for all pairs, takes {first.all_pairs:,} forwards"
-    if isinstance(first, DecisionMap) and first.status != "measured":
-        cost += f". {STATUSES[first.status].removesuffix('.')}"
-    st.caption(f"{cost}.")
-
-
 def measured(found: EmbeddingMap) -> dict[str, tuple[str, str]]:
     """The numbers of a map, each with that of a random map, which invents and tears apart about half its neighbours."""
     shares: dict[str, tuple[float, float]] = {}
@@ -246,7 +226,22 @@ with left:
     outcome = session.live(base, maps, urgent=True)
     known = [result for result in session.shown(base, outcome) if isinstance(result, EmbeddingMap)]
     if known and not outcome.error:
-        quality(known)
+        st.subheader("How faithful is this map?" if len(known) == 1 else "How faithful are these maps?")
+        names = [session.classifier(source).name for source in made.models] if len(known) > 1 else ["value"]
+        first, tables = known[0], [measured(found) for found in known]
+        shown = {name: [value for value, _ in table.values()] for name, table in zip(names, tables, strict=False)}
+        by_chance = [chance for _, chance in tables[0].values()]
+        st.dataframe(
+            {"of 10 neighbours, or of all pairs": list(tables[0]), **shown, "by chance": by_chance}, hide_index=True
+        )
+        cost = "; ".join(
+            f"{found.forwards:,} forwards, {found.seconds:.1f} s, laid out by {found.engine}" for found in known
+        )
+        if first.all_pairs:
+            cost += f". The published scheme, for all pairs, takes {first.all_pairs:,} forwards"
+        if isinstance(first, DecisionMap) and first.status != "measured":
+            cost += f". {STATUSES[first.status].removesuffix('.')}"
+        st.caption(f"{cost}.")
     if PATH in session.asked():
         with st.expander("The path alone"):
             following = exports.picture(path, "the path", patience=0.0)
@@ -269,8 +264,8 @@ with right:
         )
         if len(rows) > 3:
             st.caption(f"{len(rows)} images; other views show the first three, which lie apart.")
-        first, second = st.columns(2)
-        first.button(
+        to_slice, back = st.columns(2)
+        to_slice.button(
             "Slice A, B, C",
             key="map:slice",
             on_click=towards_slices,
@@ -278,7 +273,7 @@ with right:
             help="Opens the plane of pixels through these three images: there, lengths are true.",
             width="stretch",
         )
-        second.button(
+        back.button(
             "As at first",
             key="map:default",
             on_click=session.choose,

@@ -36,9 +36,23 @@ SETTINGS = {
 def verdict(found: SparseAtImage) -> None:
     """The numbers of the first model, and its prediction with the first pixels changed."""
     with controls.card("Found", of_first=True):
-        facts(found)
+        names = session.classifier(made.models[0]).class_names
+        source, target, status = int(found.source_class[0]), int(found.target_class[0]), str(found.status[0])
         if not found.found[0]:
+            st.badge(status, color="orange")
+            st.caption(STATUSES[status])
             return
+        st.badge(f"{names[source]} → {names[target]}", color="green")
+        specs = ("pixels", "entries", "l2", "linf", "survives_rounding", "amplitude:share of the change needed")
+        controls.facts(
+            controls.worded(found.quoted(*specs))
+            | {
+                "pixels, values of the image": f"{found.rank[0].size:,}, {found.image[0].size:,}",
+                "DeepFool's boundary point": controls.number_label(distance(found), "ℓ2"),
+                "planes, one after another" if found.method == "sparsefool" else "steps": f"{found.loops[0]}",
+                "cost": controls.cost_label(found),
+            }
+        )
         most = int(found.pixels[0])
         used = min(made.figure["used"], most) if made.figure["used"] >= 0 else most
         st.slider(
@@ -51,40 +65,9 @@ def verdict(found: SparseAtImage) -> None:
         controls.image_card(session.classifier(made.models[0]), changed(found, used)[None])
 
 
-def facts(found: SparseAtImage) -> None:
-    """The numbers of one model."""
-    names = session.classifier(made.models[0]).class_names
-    source, target, status = int(found.source_class[0]), int(found.target_class[0]), str(found.status[0])
-    if not found.found[0]:
-        st.badge(status, color="orange")
-        st.caption(STATUSES[status])
-        return
-    st.badge(f"{names[source]} → {names[target]}", color="green")
-    specs = ("pixels", "entries", "l2", "linf", "survives_rounding", "amplitude:share of the change needed")
-    controls.facts(
-        controls.worded(found.quoted(*specs))
-        | {
-            "pixels, values of the image": f"{found.rank[0].size:,}, {found.image[0].size:,}",
-            "DeepFool's boundary point": controls.number_label(distance(found), "ℓ2"),
-            "planes, one after another" if found.method == "sparsefool" else "steps": f"{found.loops[0]}",
-            "cost": controls.cost_label(found),
-        }
-    )
-
-
 def distance(found: SparseAtImage) -> float:
     """The ℓ2 distance from the image to DeepFool's boundary point."""
     return float(np.linalg.norm(found.boundary[0].astype(np.float64) - found.image[0]))
-
-
-def on_paper(results: tuple[SparseAtImage | None, ...]) -> None:
-    """DeepFool's distance next to the exact one, for models that have one."""
-    readings = {
-        source: (distance(found), exact_distance(session.classifier(source), found.image[0]))
-        for source, found in zip(made.models, results, strict=True)
-        if found is not None
-    }
-    controls.on_paper("DeepFool's boundary point", readings)
 
 
 def support(found: SparseAtImage) -> None:
@@ -191,7 +174,12 @@ with left:
 with right:
     if isinstance(first, SparseAtImage):
         verdict(first)
-        on_paper(session.shown(made, outcome))
+        readings = {
+            source: (distance(found), exact_distance(session.classifier(source), found.image[0]))
+            for source, found in session.shown_by_model(made, outcome)
+            if found is not None
+        }
+        controls.on_paper("DeepFool's boundary point", readings)
         if first.found[0]:
             support(first)
     with controls.card("Image"):
