@@ -18,7 +18,6 @@ Reference: Balasubramanian, Sriramanan, Sadasivan, Feizi, Exploring Geometry of 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -105,13 +104,12 @@ def star_likeness(
     least = confidence(value.double().cpu().numpy()).min(1)
     spoke_least, chord_least = np.split(least, [len(ends)])
     spoke_reach, chord_reach = np.split(reach.cpu().numpy(), [len(ends)])
-    mean = _means(rows, len(pixels))
-    between = _means(rows[pairs[:, 0]], len(pixels))
+    count = len(pixels)
     return StarLikeness(
-        share=mean(spoke_reach == 1),
-        mean_reach=mean(spoke_reach),
-        limbs=_limbs(rows, spoke_reach == 1, pairs[chord_reach == 1], len(pixels)),
-        gap=mean(spoke_least) - between(chord_least),
+        share=_mean(spoke_reach == 1, rows, count),
+        mean_reach=_mean(spoke_reach, rows, count),
+        limbs=_limbs(rows, spoke_reach == 1, pairs[chord_reach == 1], count),
+        gap=_mean(spoke_least, rows, count) - _mean(chord_least, rows[pairs[:, 0]], count),
         spoke_least=spoke_least,
         spoke_reach=spoke_reach,
         owner=rows.astype(np.int32),
@@ -133,17 +131,12 @@ def _chords(owner: np.ndarray) -> np.ndarray:
     return np.concatenate([group[np.stack(np.triu_indices(len(group), 1), 1)] for group in groups])
 
 
-def _means(owner: np.ndarray, sources: int) -> Callable[[np.ndarray], np.ndarray]:
-    """The mean over the spots or chords of each source; NaN where it has none."""
+def _mean(values: np.ndarray, owner: np.ndarray, sources: int) -> np.ndarray:
+    """The mean of the values of each source; NaN where it has none."""
     count = np.bincount(owner, minlength=sources)
-
-    def mean(values: np.ndarray) -> np.ndarray:
-        total = np.bincount(owner, values.astype(np.float64), minlength=sources)
-        with np.errstate(invalid="ignore"):
-            means: np.ndarray = np.where(count > 0, total / count, math.nan)
-        return means
-
-    return mean
+    total = np.bincount(owner, values.astype(np.float64), minlength=sources)
+    with np.errstate(invalid="ignore"):
+        return np.where(count > 0, total / count, math.nan)
 
 
 def _limbs(owner: np.ndarray, seen: np.ndarray, joined: np.ndarray, sources: int) -> np.ndarray:

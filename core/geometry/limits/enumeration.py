@@ -248,7 +248,8 @@ def every_class(values: int = 4) -> EveryClass:
     checks, violations, tightest = 0, np.zeros(3, np.int64), np.zeros(3)
     for m in range(1, images // 2 + 1):
         chosen = kept[members == m] / m
-        bound = np.exp(_limits(values, m / images))
+        limits = robustness_bound(1, values, 1, 0.0, m / images, sizes=sizes.astype(np.float64)).log_fraction
+        bound = np.exp(np.where(np.isneginf(limits), -745.0, limits))  # e^-745 is the least number there is
         checks += chosen.size
         violations += (chosen[None] > bound[:, None] * (1 + 1e-12)).sum((1, 2))
         says = bound < 1
@@ -262,10 +263,3 @@ def every_class(values: int = 4) -> EveryClass:
         tightest=tightest,
         **spent(),
     )
-
-
-def _limits(values: int, share: float) -> np.ndarray:
-    """(3, N + 1) logarithms of the bounds on changed values, where one value is one bit."""
-    sizes = np.arange(values + 1.0)
-    found: np.ndarray = robustness_bound(1, values, 1, 0.0, share, sizes=sizes).log_fraction
-    return np.where(np.isneginf(found), -745.0, found)  # e^-745 is the least number there is

@@ -19,6 +19,7 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 import torch
@@ -122,19 +123,18 @@ def decision_map(
         own = prediction(placer.space.answer(_mixed(positions, positions, vectors, same=True))).predicted
         agreement = float((own == found.predicted).mean())
     known = found.predicted[found.predicted >= 0]
-    return DecisionMap.extended(
-        found,
-        x=x.double().numpy(),
-        y=y.double().numpy(),
-        background=label.reshape(shape),
-        background_confidence=confidence.reshape(shape),
-        round_trip=trip.numpy().reshape(shape),
-        gap=gap.numpy().reshape(shape),
-        background_agreement=agreement,
-        background_chance=float(np.bincount(known).max() / len(found.predicted)) if len(known) else math.nan,
-        status=status,
-        **spent(),
-    )
+    background: dict[str, Any] = {
+        "x": x.double().numpy(),
+        "y": y.double().numpy(),
+        "background": label.reshape(shape),
+        "background_confidence": confidence.reshape(shape),
+        "round_trip": trip.numpy().reshape(shape),
+        "gap": gap.numpy().reshape(shape),
+        "background_agreement": agreement,
+        "background_chance": float(np.bincount(known).max() / len(found.predicted)) if len(known) else math.nan,
+        "status": status,
+    }
+    return DecisionMap(**found.by_name() | background | spent())
 
 
 def _mixed(places: Tensor, positions: Tensor, vectors: Tensor, *, same: bool = False) -> Tensor:
