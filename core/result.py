@@ -138,6 +138,12 @@ class Result:
             else:
                 yield Number(name=words, value=per_sample(value) if np.ndim(value) else float(value), unit=unit)
 
+    @classmethod
+    def extended(cls, found: Result, **values: Any) -> Self:
+        """A result of this class with the fields that it shares with another one, and with these values."""
+        names = {entry.name for entry in fields(cls)} & {entry.name for entry in fields(found)}
+        return cls(**{name: getattr(found, name) for name in names} | values)
+
     @property
     def nbytes(self) -> int:
         """The bytes held by the arrays."""
