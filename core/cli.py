@@ -209,7 +209,7 @@ def _another_ending(path: Path) -> str:
 
 
 def _named(options: argparse.Namespace) -> Recipe:
-    """The recipe that the command line spells out."""
+    """The recipe that the options of an analysis specify."""
     settings = {
         name.removeprefix("setting:"): value
         for name, value in vars(options).items()
@@ -231,7 +231,7 @@ def _own_images(model: str, option: str = "--image-set") -> str:
 
 
 def _list() -> None:
-    """The recipes that come along, under the papers whose questions they ask."""
+    """Print the shipped recipes, by paper."""
     from core.recipes.gallery import gallery
 
     paper = ""
@@ -274,7 +274,7 @@ def _report(options: argparse.Namespace) -> None:
 
 
 def _series(options: argparse.Namespace) -> int:
-    """Write a series; a checkpoint that cannot be used is reported, and the others are drawn."""
+    """Write a series; checkpoints that cannot be used are reported, and the others drawn."""
     from core.recipes.series import run_series, sources_in
 
     if options.out.suffix in ENDINGS or (options.out.suffix != ".gif" and options.out.is_file()):
@@ -310,7 +310,7 @@ def _series(options: argparse.Namespace) -> int:
 
 
 def _found(name: str) -> Recipe:
-    """The recipe of a file, or one that comes along; a file is meant where there is one, or the name has an ending."""
+    """The recipe in a file, or a shipped one; an existing path and a name with an ending stand for files."""
     if Path(name).exists() or Path(name).suffix or Path(name).name != name:
         return read(Path(name))
     from core.recipes.gallery import exhibit
@@ -319,7 +319,7 @@ def _found(name: str) -> Recipe:
 
 
 def _changed(recipe: Recipe, changes: Sequence[str]) -> Recipe:
-    """The recipe with other values, `NAME=VALUE` each, in the words of a link."""
+    """The recipe with other values, each given as `NAME=VALUE` in the terms of a link."""
     if not changes:
         return recipe
     pairs = [change.partition("=") for change in changes]
@@ -331,7 +331,7 @@ def _changed(recipe: Recipe, changes: Sequence[str]) -> Recipe:
 
 
 def _run(options: argparse.Namespace) -> int:
-    """Make one figure, or those of a folder: a recipe that fails is reported, and the others are run."""
+    """Make one figure, or all of a folder: recipes that fail are reported, and the others run."""
     folder = Path(options.recipe)
     if not folder.is_dir():
         if options.out.suffix not in ENDINGS:
@@ -391,7 +391,7 @@ def _write(recipe: Recipe, out: Path, options: argparse.Namespace) -> None:
 
 
 def _reproduce(topic: str, models: Sequence[str] | None, out: Path | None, device: str | None) -> None:
-    """Print each claim as soon as its numbers are there, and write them all to a file if one is named."""
+    """Print each claim as soon as it is measured, and write all of them to a file if one is named."""
     from core import reproduce
     from core.models.demo import demo_models
     from core.reproduce.report import plain as values

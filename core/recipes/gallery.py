@@ -1,10 +1,10 @@
-"""The gallery: the recipes that come along, grouped by the paper whose question they ask, each with a small picture.
+"""The gallery: the recipes that ship with the atlas, grouped by paper, each with a small picture.
 
     assets/gallery/index.json    papers in order, each with its recipes: name, title, one line
     assets/recipes/NAME.json     the recipe
     assets/gallery/NAME.png      its picture, drawn by the renderer of figures for paper
 
-`python -m core.recipes.gallery` draws the pictures again; with names after it, those alone.
+`python -m core.recipes.gallery` draws all pictures again, or those of the recipes named after it.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from core.wording import abbreviated
 
 RECIPES, PICTURES = ASSETS / "recipes", ASSETS / "gallery"
 SIZE = (640, 420)  # of a picture, in pixels
-_COLOURS = 128  # of a picture's palette: a third of the bytes, and lines stay smooth
+_COLOURS = 128  # of a picture's palette: a third of the bytes, with smooth lines
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,7 +92,7 @@ def exhibit(name: str) -> Exhibit:
 
 
 def on_models(recipe: Recipe, models: Sequence[str], images: str) -> Recipe:
-    """A recipe asked of other models.
+    """A recipe with other models.
 
     Args:
         recipe: the recipe.
@@ -100,7 +100,7 @@ def on_models(recipe: Recipe, models: Sequence[str], images: str) -> Recipe:
         images: an image set that fits them.
 
     Returns:
-        The recipe with these models; what belongs to its old plane, a picked point or a zoom, is dropped.
+        The recipe with these models, without the picked point and the zoom, which belong to its old plane.
 
     Raises:
         RecipeError: if there are too many models.
@@ -115,13 +115,13 @@ def picture(recipe: Recipe, *, device: str | None = None) -> bytes:
 
     Args:
         recipe: the recipe.
-        device: where its models run; the best one here when not given.
+        device: device of its models; the best available one when not given.
 
     Returns:
-        A PNG of `SIZE`: the figure for paper, whole, on white.
+        A PNG of `SIZE`: the whole figure for paper on white.
 
     Raises:
-        ValueError: if the recipe cannot be followed.
+        ValueError: if the recipe cannot be run.
     """
     from PIL import Image
 

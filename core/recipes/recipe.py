@@ -28,7 +28,7 @@ FORMAT = 1  # of the mapping; raised when its shape changes
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """One picture, named; always valid: `make` and `read` check it.
+    """One figure, specified; always valid: `make` and `read` check it.
 
     Attributes:
         analysis: a name of the table.
@@ -237,7 +237,7 @@ class Recipe:
         images: ImageSet,
         shared_scale: Sequence[Result] = (),
     ) -> Chart:
-        """The picture of the results of all models, with this recipe inside.
+        """The chart of the results of all models, with this recipe inside.
 
         Args:
             results: one per part, in the recipe's order.
@@ -246,7 +246,7 @@ class Recipe:
             shared_scale: all results that are shown together, where each has a chart of its own.
 
         Returns:
-            The chart. Its caption ends with why a model has no boundary, where that is so.
+            The chart. Its caption ends with the reason why a model has no boundary, where there is one.
         """
         from core.analyses.analysis import ChartInputs
         from core.models.inspection import doubts
@@ -326,7 +326,7 @@ def _rows(values: Any, analysis: Analysis, parameters: Mapping[str, Any]) -> tup
 
 
 def _seeds(models: Sequence[str], how: str) -> list[list[int]]:
-    """Numbers of the models that are seeds of one training, in the order of their first: all of them where asked."""
+    """Numbers of the models that are seeds of one training, by group; with "all", one group of all models."""
     from core.sources.models import Source
 
     groups: dict[str, list[int]] = {}

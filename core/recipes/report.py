@@ -50,7 +50,7 @@ def report(
     uploads: Sequence[Path] = (),
     on_progress: OnProgress = silent,
 ) -> bytes:
-    """Ask every question of the table of one model, and put the answers into one file.
+    """Run every analysis of the table on one model, and put the figures into one file.
 
     Args:
         model: its source.
@@ -58,7 +58,7 @@ def report(
         rows: the chosen images, as numbers or text; an analysis that takes fewer has the first ones.
         ending: ".pdf" for A4 sheets with the recipes attached, ".html" for a page without scripts.
         only: names of analyses; all of them when there are none.
-        device: where the model runs; the best one here when not given.
+        device: device of the model; the best available one when not given.
         uploads: the files that sources name as `upload:DIGEST`.
         on_progress: called with the fraction done.
 
@@ -111,7 +111,6 @@ def _parts(
 ) -> Iterator[_Part]:
     for name in names:
         known = TABLE[name]
-        made, caption = None, ""
         try:
             plain = {entry.name: entry.parse(entry.default) for entry in known.parameters}
             enough = rows[: known.images(plain)[1]]
@@ -150,7 +149,7 @@ img { width: 100%; } p { color: #6d6a61; } pre { white-space: pre-wrap; overflow
 
 
 def _page(model: str, caption: str, parts: Sequence[_Part]) -> bytes:
-    """A page of SVG pictures, each an image of its own, so that no name inside one meets that of another."""
+    """A page of SVG pictures, each in its own image element, so that their ids do not clash."""
     title = markup(f"Boundary Atlas: {model}")
     sections = []
     for number, part in enumerate(parts, 1):

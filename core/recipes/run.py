@@ -1,4 +1,4 @@
-"""Run a recipe: compute the results of all its models, its figure, and every file that can be written of them.
+"""Run a recipe: compute the results of all its models, its figure, and every kind of file.
 
 The ending of a file's name decides what is in it: .pdf, .svg and .png are figures for paper, .html one for the screen,
 .npz and .csv the numbers, .json the recipe, .zip a paper kit (`core.exports.kit`). All of them hold the recipe.
@@ -47,13 +47,13 @@ class RecipeRun:
         return self.recipe.chart(self.results, self.classifiers, self.images)
 
     def with_figure(self, **settings: object) -> RecipeRun:
-        """The same numbers in another picture.
+        """The same numbers in another figure.
 
         Args:
             **settings: settings of the figure by name.
 
         Returns:
-            What came of the recipe with these settings.
+            The run with these figure settings.
 
         Raises:
             RecipeError: if one is not a setting of the figure, or out of range.
@@ -71,7 +71,7 @@ class RecipeRun:
             ending: one of `ENDINGS`.
 
         Returns:
-            Its bytes: the same for the same recipe, device and versions.
+            The bytes of the file: the same for the same recipe, device and versions.
 
         Raises:
             ValueError: if the ending is another one, or the results have no table for .csv.
@@ -109,9 +109,9 @@ def run_recipe(
 
     Args:
         recipe: the recipe.
-        device: cuda, mps or cpu; the best one here when not given.
+        device: cuda, mps or cpu; the best available one when not given.
         uploads: the files that sources name as `upload:DIGEST`.
-        trust: whether models of it may run code; see `core.models.trust`.
+        trust: whether its models may run code; see `core.models.trust`.
         progress: called with the name of each computation; returns the function that receives its fraction done.
 
     Returns:

@@ -54,12 +54,12 @@ class Series:
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """What each checkpoint is called: its file."""
+        """The name of each checkpoint: its file."""
         return tuple(map(label_of, self.sources))
 
     @property
     def words(self) -> str:
-        """What the frames share, in one or two sentences, and why some of them may mean nothing."""
+        """What the frames share, in one or two sentences, with doubts about some of them."""
         from core.figures.drawing.series import own_colours
 
         many = f"{len(self.charts)} checkpoint{'s' if len(self.charts) > 1 else ''} from {self.labels[0]}"
@@ -153,7 +153,7 @@ def checkpoints(text: str) -> tuple[str, ...]:
 
 
 def in_order(name: str) -> tuple[object, ...]:
-    """What names are sorted by: words as words, numbers as numbers.
+    """Sort key of names: words as words, numbers as numbers.
 
     >>> sorted(["epoch-10", "epoch-2", "Epoch-1"], key=in_order)
     ['Epoch-1', 'epoch-2', 'epoch-10']
@@ -162,7 +162,7 @@ def in_order(name: str) -> tuple[object, ...]:
 
 
 def label_of(source: str) -> str:
-    """What a frame calls its checkpoint: the file's name, or the name that the source gives.
+    """The name of a checkpoint in a frame: its file, or the name that the source gives.
 
     >>> label_of("runs/epoch-2.pt?arch=timm:resnet18"), label_of("demo:photos/standard")
     ('epoch-2.pt', 'photos/standard')
@@ -182,22 +182,22 @@ def series(
     reference: str = "",
     on_progress: OnProgress | None = None,
 ) -> Series:
-    """Ask a recipe of each checkpoint, and draw all answers on one scale; what the store holds is not computed again.
+    """Run a recipe on each checkpoint, and draw all results on one scale; stored results are not computed again.
 
     Args:
-        recipe: the question; its own models are not looked at.
+        recipe: the recipe; its own models are ignored.
         sources: the checkpoints, in their order.
-        load: gives the classifier of a source.
+        load: loads the classifier of a source.
         images: the recipe's image set, loaded whole.
         store: where results are kept.
         reference: the checkpoint that a plane follows where it follows a model; the last one when not given.
         on_progress: called with the fraction done.
 
     Returns:
-        The frames. A checkpoint that cannot be loaded or asked is left out, with a sentence.
+        The frames. Checkpoints that cannot be loaded or measured are left out, each with a sentence.
 
     Raises:
-        RecipeError: if none can be used, or the sources are none.
+        RecipeError: if there are no sources, or none can be used.
     """
     from core.figures.drawing.series import on_one_scale
     from core.models.inspection import doubts
@@ -262,12 +262,12 @@ def run_series(
     trust: bool = False,
     on_progress: OnProgress | None = None,
 ) -> Series:
-    """Load what a recipe and a line of checkpoints name, and make the series.
+    """Load the images of a recipe and the checkpoints that a text names, and make the series.
 
     Args:
-        recipe: the question.
+        recipe: the recipe; its own models are ignored.
         text: the checkpoints, see `checkpoints`.
-        device: cuda, mps or cpu; the best one here when not given.
+        device: cuda, mps or cpu; the best available one when not given.
         uploads: the files that sources name as `upload:DIGEST`.
         trust: whether the checkpoints may run code; see `core.models.trust`.
         on_progress: called with the fraction done.

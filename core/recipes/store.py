@@ -1,8 +1,8 @@
-"""Results kept on disk under the hash of everything they depend on, so that nothing is computed twice.
+"""Results cached on disk under the hash of everything they depend on, so that nothing is computed twice.
 
 An entry is written to a temporary file, synced and renamed, and starts with the checksum of the rest: a reader, in this
-process or another, sees a whole entry or none. A damaged one is dropped and computed again. The store is bounded in
-bytes; the entry that was used longest ago goes first. Nobody but its owner can look into it.
+process or another, sees a whole entry or none. A damaged entry is deleted and computed again. The store is bounded in
+bytes; the least recently used entry is deleted first. Only its owner can read it.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Store:
 
     Args:
         folder: where entries lie; `results` in the cache folder when not given.
-        most_bytes: what all entries together may take.
+        most_bytes: the largest total size of all entries.
     """
 
     def __init__(self, folder: Path | None = None, most_bytes: int = DEFAULT_BYTES) -> None:
@@ -51,7 +51,7 @@ class Store:
         self.most_bytes = most_bytes
 
     def get(self, key: str) -> Result | None:
-        """The result kept under a key; None when there is none, or only a damaged one, which is dropped."""
+        """The result stored under a key; None when there is none, or a damaged one, which is deleted."""
         if not key:
             return None
         path = self._path(key)
@@ -72,7 +72,7 @@ class Store:
             return None
 
     def put(self, key: str, result: Result) -> None:
-        """Keep a result; nothing is kept under an empty key, or when it is larger than the whole store."""
+        """Store a result, unless the key is empty or the result is larger than the whole store."""
         data = result.to_bytes()
         if not key or len(data) > self.most_bytes:
             return
@@ -171,7 +171,7 @@ def key_of(recipe: Recipe, classifiers: Sequence[Classifier], images: ImageSet) 
 
 
 def _words_and_pixels(images: ImageSet, rows: tuple[int, ...] | None = None) -> list[object]:
-    """An image set, or these rows of it, as results depend on it: labels and names stand on axes and choose neighbours.
+    """What results depend on of an image set, or of these rows: labels and names enter figures and choose neighbours.
 
     A page asks for the same key each time it looks for a result, so the list is cached for as long as the set exists.
     """

@@ -1,7 +1,7 @@
-"""What the papers claim, tested on the demo models: each claim with its numbers, controls and a plain verdict.
+"""The claims of the papers, tested on the demo models: each with its numbers, controls and a plain verdict.
 
-A module of a topic has `claims(study)`, which measures the models and yields its claims, and `COUNT`, the number of
-images unless another one is given.
+The module of a topic defines `claims(study)`, which measures the models and yields the claims, and `COUNT`, the default
+number of images.
 """
 
 from __future__ import annotations
@@ -37,16 +37,16 @@ def claims_about(
     Args:
         topic: a name of `TABLE`.
         models: sources such as demo:photos/standard.
-        device: where they run; the best one here when not given.
+        device: device of the models; the best available one when not given.
         on_progress: called with the fraction done.
-        count: images of each model, in the sense of the topic; its own choice when not given.
-        seed: of what is random.
+        count: number of images of each model, see `COUNT` of the topic, which is the default.
+        seed: of all that is drawn at random.
 
     Yields:
-        Each claim as soon as its numbers are there; those that need models which are not asked about are left out.
+        Each claim as soon as it is measured; claims that need models which are not given are left out.
 
     Raises:
-        ValueError: if no topic is called so, a model is no demo model, or the topic can use none of them.
+        ValueError: if the topic is unknown, a model is no demo model, or the topic can use none of the models.
     """
     if topic not in TABLE:
         raise ValueError(f"expected a topic out of {', '.join(TABLE)}, got {topic!r}")

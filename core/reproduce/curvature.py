@@ -1,24 +1,45 @@
 """What is claimed about curved boundaries, shared directions, the detector and connected regions, on the demo models.
 
-Every number stands beside a control: a random symmetric matrix, random directions, the same directions with their
-shapes lost, chance. The untrained model stands beside as the null: what it shows comes from the architecture alone. A
-network of kinks has no curvature of its own, and is measured at two stated scales; it counts only where both agree.
+Every number is compared with a control: a random symmetric matrix, random directions, the same directions with random
+phases, chance. The untrained model is the null: what it shows comes from the architecture alone. The curvature of a
+piecewise linear network depends on the scale: it is measured over a step of one of 255 grey levels in every value, and
+over the published ten of 512, and counts only where both agree.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
+import torch
+from torch import Tensor
 
+from core.geometry.boundary.deepfool import boundary_points
+from core.geometry.boundary.relabel import relabel
 from core.geometry.common.intervals import wilson
-from core.geometry.detector.evaluation import DetectionExhibit
-from core.reproduce.demo import Study
+from core.geometry.common.sampling import stratified
+from core.geometry.curvature.profile import curvature_profile
+from core.geometry.curvature.summary import CurvatureSummary
+from core.geometry.detector.evaluation import Attack, DetectionExhibit, detection_exhibit
+from core.geometry.hessian.kinks import kinks
+from core.geometry.hessian.lanczos import quadrature
+from core.geometry.hessian.second_derivatives import grey_level, operators_at
+from core.geometry.regions.connect import RegionPaths, connect
+from core.geometry.shared_directions.mean_shape_operator import noise_images
+from core.geometry.shared_directions.sharing import (
+    DirectionNoise,
+    DirectionSharing,
+    direction_noise,
+    direction_sharing,
+    halves,
+)
+from core.models.classifier import Classifier
+from core.reproduce.demo import DemoModel, Named, Study
 from core.reproduce.estimates import above, median_interval
-from core.reproduce.measured_curvature import CONFIDENCE, NEAR, PAIRS, MeasuredCurvature, measure_curvature
 from core.reproduce.report import Claim, Evidence, claim
+from core.runtime.cost import counted, spent
 
 REGIONS = "Fawzi, Moosavi-Dezfooli, Frossard, Soatto, CVPR 2018, arXiv 1705.09552"
 UNIVERSAL = "Moosavi-Dezfooli, Fawzi, Fawzi, Frossard, Soatto, ICLR 2018, arXiv 1705.09554"
@@ -30,6 +51,17 @@ _SEMICIRCLE = (8 / (3 * math.pi)) ** 2  # participation over dimension of a rand
 _SEMICIRCLE_FLAT = 0.0637  # its share of eigenvalues within 5 % of the largest: (4 / pi) 0.05, to first order
 _NULL = "an untrained model stands beside: what it shows comes from the architecture alone"
 _SCALES = "a network of kinks is measured at two scales h, and counts where both agree"
+OVERSHOOTS = (1.1, 1.5, 2.0, 3.0)  # times the distance to the boundary
+NEAR = 0  # of these, the one that a detector has to find
+DIRECTIONS = 12  # shared ones that are kept
+DIMENSION = 6  # of the subspaces that noise is drawn in
+LENGTHS = (0.5, 1.0, 2.0, 4.0, 8.0)  # of the noise, in median distances to the boundary
+CONFIDENCE = 0.95  # of bands and intervals
+PAIRS = ("two images of a class", "an image and one of another class, relabelled", "an image and noise, relabelled")
+
+_PROBES, _STEPS = 4, 40  # of the quadrature: within 6 % of the full spectrum's participation on the demo models
+_WHOLE = 3  # images of a network of kinks, whose maps no quadrature holds for: full spectra
+_ALL = 18  # images whose boundaries to all classes are looked at
 
 
 def claims(study: Study) -> Iterator[Claim]:
@@ -53,8 +85,176 @@ def claims(study: Study) -> Iterator[Claim]:
         yield replace(stated, note=stated.note + null)
 
 
+@dataclass(frozen=True)
+class MeasuredCurvature(Named):
+    """What was measured on one model, at one scale where it needs one."""
+
+    summary: CurvatureSummary
+    sharing: DirectionSharing
+    shared: DirectionNoise
+    own: DirectionNoise
+    overshoot: DetectionExhibit
+    attacked: DetectionExhibit
+    every: DetectionExhibit  # with the second score, of the shortest overshoot
+    paths: Mapping[str, RegionPaths]  # by kind of pair
+    num_classes: int
+    scale: float = math.nan  # ℓ2 pixel, of a network of kinks
+
+    @property
+    def at(self) -> str:
+        """The scale as a suffix for the name of a quantity."""
+        return f", h = {self.scale:.3g} ℓ2" if math.isfinite(self.scale) else ""
+
+
+def measure_curvature(model: DemoModel, count: int, seed: int) -> list[MeasuredCurvature]:
+    """Measure one model.
+
+    Args:
+        model: the model.
+        count: number of images that directions come from, of other images, and of pairs of each kind; three times as
+            many images are scored.
+        seed: of what is random.
+
+    Returns:
+        One entry, or two for a network of kinks, with the same paths.
+    """
+    images = model.as_trained
+    values, labels = images.pixels[0].numel(), images.labels.numpy()
+    scales: tuple[float | None, ...] = (None,)
+    if kinks(model.classifier):
+        scales = grey_level(values), 10 * math.sqrt(values) / 512
+    paths = connected(model.classifier, images.pixels, count, seed)
+    return [
+        _at_scale(model.name, model.classifier, images.pixels, labels, paths, scale, count, seed) for scale in scales
+    ]
+
+
+def _at_scale(
+    name: str,
+    classifier: Classifier,
+    pixels: Tensor,
+    labels: np.ndarray,
+    paths: Mapping[str, RegionPaths],
+    scale: float | None,
+    count: int,
+    seed: int,
+) -> MeasuredCurvature:
+    first, second = (pixels[rows] for rows in halves(labels, count, seed))
+    found = boundary_points(classifier, second)
+    lengths = [float(np.nanmedian(found.distance)) * length for length in LENGTHS]
+    sharing = direction_sharing(
+        classifier, first, second, directions=DIRECTIONS, noise=max(2, count // 2), scale=scale, seed=seed
+    )
+    shared, own = (
+        direction_noise(classifier, first, second, lengths, whose=whose, directions=DIMENSION, scale=scale, seed=seed)
+        for whose in ("shared", "own")
+    )
+    many, some = (pixels[stratified(labels, size, seed)] for size in (3 * count, min(_ALL, 3 * count)))
+    near = OVERSHOOTS[NEAR : NEAR + 1]
+
+    def exhibit(
+        images: Tensor, factors: Sequence[float], attacks: Sequence[Attack], classes: int = 0
+    ) -> DetectionExhibit:
+        return detection_exhibit(
+            classifier,
+            images,
+            overshoots=factors,
+            attacks=attacks,
+            classes=classes,
+            confidence=CONFIDENCE,
+            scale=scale,
+            seed=seed,
+        )
+
+    return MeasuredCurvature(
+        name=name,
+        summary=spectra(classifier, second, scale, seed),
+        sharing=sharing,
+        shared=shared,
+        own=own,
+        overshoot=exhibit(many, OVERSHOOTS, ("overshoot",)),
+        attacked=exhibit(many, near, ("projected gradient", "shortest")),
+        every=exhibit(some, near, ("overshoot",), classifier.num_classes - 1),
+        paths=paths,
+        num_classes=classifier.num_classes,
+        scale=math.nan if scale is None else scale,
+    )
+
+
+@counted
+def spectra(classifier: Classifier, images: Tensor, scale: float | None, seed: int) -> CurvatureSummary:
+    """The density of all principal curvatures near each image, by quadrature; of a network of kinks full spectra.
+
+    Args:
+        classifier: the model.
+        images: finite pixel values; of a network of kinks the first three are looked at.
+        scale: of differences for networks of kinks, in ℓ2 pixel; None for smooth ones.
+        seed: of random directions.
+
+    Returns:
+        A summary, without the images that have no boundary point.
+    """
+    if scale is not None:
+        return curvature_profile(classifier, images[:_WHOLE], "all", scale=scale, keep=2, seed=seed)
+    found = boundary_points(classifier, images)
+    operators, _ = operators_at(classifier, found, "exact", None)
+    density = [quadrature(operator, _PROBES, _STEPS, seed) for _, operator in operators]
+    nodes, weights = (
+        torch.cat([getattr(part, name) for part in density]).cpu().numpy() for name in ("nodes", "weights")
+    )
+    ends = np.sort(nodes, 1)[:, ::-1]
+    return CurvatureSummary(
+        curvatures=ends[:, [0, -1]],
+        distance=found.distance[found.found],
+        nodes=nodes,
+        weights=weights,
+        dimension=images[0].numel() - 1,
+        **spent(),
+    )
+
+
+def connected(classifier: Classifier, images: Tensor, pairs: int, seed: int) -> dict[str, RegionPaths]:
+    """Paths between pairs of images of one predicted class, of the three kinds of `PAIRS`.
+
+    Args:
+        classifier: the model.
+        images: of the whole set.
+        pairs: of each kind; fewer where there are not enough.
+        seed: of the draw.
+
+    Returns:
+        Paths by kind; a kind of which there is no pair is left out.
+    """
+    predicted = classifier.predict(images).label
+    rows = stratified(predicted, pairs, seed)
+    found: dict[str, RegionPaths] = {}
+    same = _partners(rows, predicted, seed, same=True)
+    paired = same >= 0
+    if paired.any():
+        found[PAIRS[0]] = connect(classifier, images[rows[paired]], images[same[paired]], seed=seed)
+    others = _partners(rows, predicted, seed, same=False)
+    strangers = {PAIRS[2]: (rows, noise_images(classifier, len(rows), seed))}
+    if (others >= 0).any():
+        strangers = {PAIRS[1]: (rows[others >= 0], images[others[others >= 0]]), **strangers}
+    for kind, (chosen, ends) in strangers.items():
+        moved = relabel(classifier, ends, torch.as_tensor(predicted[chosen]).long())
+        there = torch.as_tensor(moved.found)
+        if bool(there.any()):
+            targets = torch.as_tensor(moved.images)[there].to(images)
+            found[kind] = connect(classifier, images[chosen[moved.found]], targets, seed=seed)
+    return found
+
+
+def _partners(rows: np.ndarray, predicted: np.ndarray, seed: int, *, same: bool) -> np.ndarray:
+    """For each row a random other one of the same predicted class, or of another class; -1 where there is none."""
+    generator = np.random.default_rng(seed)
+    every = np.arange(len(predicted))
+    fitting = [np.flatnonzero(((predicted == predicted[row]) == same) & (every != row)) for row in rows]
+    return np.array([generator.choice(each) if len(each) else -1 for each in fitting])
+
+
 def _either_side(claim: Claim, statement: str) -> Claim:
-    """The same numbers, where an interval on the other side of a half counts too."""
+    """The same claim for either sign: an interval below one half speaks for it too."""
     evidence = tuple(
         replace(entry, holds=entry.interval[1] < 0.5) if entry.holds is False and entry.interval else entry
         for entry in claim.evidence
@@ -63,7 +263,7 @@ def _either_side(claim: Claim, statement: str) -> Claim:
 
 
 def _middle(values: np.ndarray) -> tuple[float, tuple[float, float] | None]:
-    """The median of what is known, with its interval where there are enough images for one."""
+    """The median without NaN, with its interval where there are enough images for one."""
     known = values[~np.isnan(values)]
     if not len(known):
         return math.nan, None
@@ -134,12 +334,6 @@ def _convex(one: MeasuredCurvature) -> Iterator[Evidence]:
     )
 
 
-def _per_image(ratio: np.ndarray) -> np.ndarray:
-    """The median over directions of each boundary point; NaN where there is none."""
-    values: np.ndarray = np.median(ratio, axis=1)
-    return values
-
-
 @claim(
     "Curved directions are shared: what bends the boundary for some images bends it for others.",
     UNIVERSAL,
@@ -147,11 +341,11 @@ def _per_image(ratio: np.ndarray) -> np.ndarray:
 )
 def _shared(one: MeasuredCurvature) -> Iterator[Evidence]:
     found, name, decides = one.sharing, one.name, one.trained
-    unseen, scrambled = _per_image(found.unseen), _per_image(found.scrambled)
+    unseen, scrambled = (np.median(ratio, axis=1) for ratio in (found.unseen, found.scrambled))  # over directions
     words = f"curvature along shared directions over that along random ones{one.at}, on unseen images"
     yield above(name, words, unseen, np.ones_like(unseen), "random directions", decides=decides)
     yield above(name, words, unseen, scrambled, "same frequencies, shapes lost", decides=decides)
-    value, interval = _middle(_per_image(found.noise))
+    value, interval = _middle(np.median(found.noise, axis=1))
     yield Evidence(
         model=name,
         quantity=f"the same on uniform noise, median{one.at}",
@@ -170,7 +364,7 @@ def _shared(one: MeasuredCurvature) -> Iterator[Evidence]:
 
 
 def _flips(one: MeasuredCurvature, whose: str, span: str) -> np.ndarray:
-    """For each image the share of noise that changes its class in a subspace, over all lengths."""
+    """(n,) the share of noise in a subspace that changes the class of each image, mean over lengths."""
     found = one.own if whose == "own" else one.shared
     share: np.ndarray = found.flipped[:, list(found.spans).index(span)].mean(1)
     return share

@@ -1,8 +1,8 @@
-"""The demo models that claims are tested on, with the images that they were made for."""
+"""The demo models that claims are tested on, with their images."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
@@ -18,13 +18,13 @@ Measured = TypeVar("Measured")
 
 @dataclass(frozen=True)
 class Named:
-    """What was measured on one model, by the model's name."""
+    """The base of what was measured on one model: the model's name and what it says."""
 
     name: str  # such as photos/standard-1
 
     @property
     def data(self) -> str:
-        """The data set, such as photos."""
+        """The name of the data set, such as photos."""
         return self.name.split("/")[0]
 
     @property
@@ -34,13 +34,23 @@ class Named:
 
     @property
     def seed(self) -> str:
-        """The number behind its name, empty for the first."""
+        """The number at the end of the name, empty for the first seed."""
         return self.name.partition("-")[2]
 
     @property
     def trained(self) -> bool:
-        """Whether it is more than its architecture."""
+        """Whether the model was trained at all."""
         return self.training != "untrained"
+
+
+One = TypeVar("One", bound=Named)
+
+
+def partners(measured: Sequence[One], training: str, against: str) -> list[tuple[One, One]]:
+    """Pairs of models of one data set and seed that were trained in two ways; models without a partner are left out."""
+    others = {(one.data, one.seed): one for one in measured if one.training == against}
+    ours = [one for one in measured if one.training == training]
+    return [(one, others[one.data, one.seed]) for one in ours if (one.data, one.seed) in others]
 
 
 @dataclass(frozen=True)
@@ -58,7 +68,7 @@ class DemoModel(Named):
 
     @property
     def as_trained(self) -> ImageSet:
-        """The images as its training set, such as that of digits/lowpass, had them."""
+        """The images, changed as in the model's training set, such as that of digits/lowpass."""
         change = {"digits/flipped": flipped, "digits/lowpass": low_passed}.get(self.name)
         pixels = self.images.pixels
         return self.images if change is None else replace(self.images, pixels=change(pixels.double()).float())
@@ -66,7 +76,7 @@ class DemoModel(Named):
 
 @dataclass(frozen=True, kw_only=True)
 class Study:
-    """The arguments of `core.reproduce.claims_about`, and how its models are measured."""
+    """The arguments of `core.reproduce.claims_about`."""
 
     models: tuple[str, ...]
     device: str | None
@@ -78,10 +88,10 @@ class Study:
         """Measure one model after the other.
 
         Args:
-            measure: a function of a model, how many images, and the seed.
+            measure: a function of a model, the number of images and the seed.
 
         Yields:
-            What it returns.
+            What `measure` returns for each model.
         """
         for number, source in enumerate(self.models, 1):
             yield measure(DemoModel.load(source, self.device), self.count, self.seed)

@@ -1,4 +1,4 @@
-"""Estimates with their intervals: means and rates against their controls, medians that may be infinite."""
+"""Estimates with intervals: means and rates against their controls, and medians that may be infinite."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _CERTAIN = 0.025  # level of one-sided tests, that of one end of a 95 % interval
 def above(
     model: str, quantity: str, values: np.ndarray, chance: np.ndarray, control_name: str, *, decides: bool = True
 ) -> Evidence:
-    """A mean over images against its control image by image: the 95 % interval of the difference is above 0."""
+    """A mean over images; it holds if the 95 % interval of its paired difference to the control is above 0."""
     known = np.isfinite(values) & np.isfinite(chance)
     if known.sum() < 2:
         return Evidence(model=model, quantity=quantity, value=math.nan)
@@ -38,7 +38,7 @@ def above(
 
 
 def _mean_interval(values: np.ndarray) -> tuple[float, float]:
-    """The mean and half the width of its 95 % interval, by Student's t."""
+    """The mean and half the width of its 95 % interval (Student's t)."""
     from scipy.stats import t
 
     error = float(values.std(ddof=1)) / math.sqrt(len(values))
@@ -49,12 +49,12 @@ def bootstrap(count: int, statistic: Callable[[np.ndarray], float], method: Any 
     """The 95 % interval of a statistic by the bootstrap.
 
     Args:
-        count: how many samples there are.
-        statistic: a function of rows of samples, of which one may occur several times.
+        count: number of samples.
+        statistic: a function of the rows of resampled samples, which may repeat.
         method: of the quantiles, see `numpy.quantile`; "nearest" where the statistic may be infinite.
 
     Returns:
-        Both ends; draws for which the statistic is NaN do not count.
+        Both ends; resamples whose statistic is NaN are left out.
     """
     draws = np.random.default_rng(0).integers(0, count, (DRAWS, count))
     low, high = np.nanquantile([statistic(rows) for rows in draws], [0.025, 0.975], method=method)
@@ -62,18 +62,18 @@ def bootstrap(count: int, statistic: Callable[[np.ndarray], float], method: Any 
 
 
 def lower_median(values: np.ndarray) -> float:
-    """The middle of values, the lower one of two; NaN counts as infinite."""
+    """The median, the lower of two middle values; NaN counts as infinite."""
     return float(np.quantile(np.nan_to_num(values, nan=np.inf), 0.5, method="inverted_cdf"))
 
 
 def finite_median(values: np.ndarray) -> float:
-    """The median of what is finite; NaN where nothing is."""
+    """The median of the finite values; NaN where there is none."""
     known = values[np.isfinite(values)]
     return float(np.median(known)) if len(known) else math.nan
 
 
 def median(values: Any) -> float:
-    """The middle of sorted values, the upper one of two, which may be infinite."""
+    """The median, the upper of two middle values, which may be infinite."""
     ordered = np.sort(np.asarray(values, np.float64))
     return float(ordered[len(ordered) // 2])
 
@@ -89,7 +89,7 @@ def median_interval(values: np.ndarray) -> tuple[float, float] | None:
 
 
 def rate(pair: Transfer, one: int, other: int, condition: str, control: str, words: str) -> Evidence:
-    """How often a condition flips, and whether Fisher's exact test finds that more often than at its control."""
+    """How often a condition flips the class; it holds if its control does so less often (Fisher's exact test)."""
     from scipy.stats import fisher_exact
 
     at, beside = (list(pair.conditions).index(name) for name in (condition, control))

@@ -1,8 +1,8 @@
 """What is claimed about level sets and blind spots, tested on the demo models.
 
-Walks are the published ones, 100 steps with a delta of 0.2. All models of a data set walk from the same sources to the
-same targets: images that every one of them classifies correctly and is sure of. Means and their intervals are those
-over sources, since the walks of one source are not independent.
+Walks are as published: 100 steps, a delta of 0.2. All models of a data set walk from the same sources to the same
+targets: images that all trained ones classify correctly and with confidence. Means and their intervals are taken over
+sources, because the walks of one source are not independent.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from core.geometry.level_sets.triangles import triangle
 from core.geometry.level_sets.widths import level_set_widths
 from core.images.image_set import ImageSet
 from core.models.classifier import Classifier
-from core.reproduce.demo import DemoModel, Named, Study
+from core.reproduce.demo import DemoModel, Named, Study, partners
 from core.reproduce.estimates import above, median, median_interval
 from core.reproduce.report import Claim, Evidence, claim
 
@@ -42,7 +42,7 @@ STEPS = 100  # its default for small images
 SURE = 0.6  # least confidence of its targets
 _POINTS = 21  # of segments
 _DIRECTIONS = 32  # of widths
-_FEWEST = 2  # sources that two classes offer, below which there is nothing to say
+_FEWEST = 2  # sources, and classes of them, below which nothing is measured
 
 _NEAR = 0.25  # of the way left: an end that is counted as near its target
 _NEARLY_ALL = 0.9
@@ -59,27 +59,22 @@ def claims(study: Study) -> Iterator[Claim]:
         raise ValueError(f"expected a model out of {', '.join(TRAINED)}, got {', '.join(study.models)}")
     walked: list[Walked] = []
     for data in dict.fromkeys(model.data for model in models):
-        for one in _walked([model for model in models if model.data == data], study.count, study.seed):
-            walked.append(one)
+        alike = [model for model in models if model.data == data]
+        trained = [model.classifier for model in alike if model.trained]
+        if not trained:  # targets are images that a trained model is sure of
+            continue
+        pairs = pairs_of(trained, alike[0].images, study.count, _SPOTS, study.seed)
+        for model in alike:
+            walked.append(walk(model.name, model.classifier, pairs, study.seed))
             study.on_progress(len(walked) / len(models))
-    partners = _partners(walked)
+    compared = partners(walked, "adversarial", "standard")
     for stated in (_near, _linear, _not_convex):
         yield stated(walked)
-    yield _under_sensitive(partners)
-    beside, wider = _width(walked), _wider(partners)
+    yield _under_sensitive(compared)
+    beside, wider = _width(walked), _wider(compared)
     if any(entry.holds is not None for entry in wider.evidence):
         yield replace(wider, evidence=beside.evidence + wider.evidence)
     study.on_progress(1.0)
-
-
-def _walked(models: Sequence[DemoModel], count: int, seed: int) -> Iterator[Walked]:
-    """All models of one data set; an untrained one walks between the same images."""
-    trained = [model.classifier for model in models if model.trained]
-    if not trained:  # only an untrained one of this set: there is nothing to be sure of
-        return
-    pairs = pairs_of(trained, models[0].images, count, _SPOTS, seed)
-    for model in models:
-        yield walk(model.name, model.classifier, pairs, seed)
 
 
 @dataclass(frozen=True)
@@ -89,6 +84,11 @@ class Pairs:
     sources: Tensor
     targets: Tensor
     owner: np.ndarray  # row of the source of each target
+
+    @property
+    def starts(self) -> Tensor:
+        """The source of each target."""
+        return self.sources[torch.from_numpy(self.owner)]
 
 
 @dataclass(frozen=True)
@@ -113,13 +113,13 @@ class Walked(Named):
 
 
 def pairs_of(classifiers: Sequence[Classifier], images: ImageSet, count: int, spots: int, seed: int) -> Pairs:
-    """Sources drawn evenly from the classes, and for each targets of other classes.
+    """Draw sources evenly from the classes, and targets of other classes for each.
 
     Args:
-        classifiers: models that have to be sure of all of them.
+        classifiers: models that all have to be sure of the images.
         images: the whole set.
-        count: how many sources.
-        spots: how many targets for each.
+        count: number of sources.
+        spots: number of targets of each source.
         seed: of the draw.
 
     Returns:
@@ -147,19 +147,18 @@ def walk(name: str, classifier: Classifier, pairs: Pairs, seed: int) -> Walked:
     Args:
         name: such as photos/standard.
         classifier: the model.
-        pairs: from where to where.
+        pairs: sources and targets.
         seed: of the directions of widths.
 
     Returns:
         What was measured.
     """
-    starts = pairs.sources[torch.from_numpy(pairs.owner)]
+    starts = pairs.starts
     predicted = classifier.predict(pairs.sources)
     scale = float(np.median(predicted.probabilities.max(1))) if UNTRAINED in name else 1.0
     loss = DELTA * scale
     paths = traverse(classifier, starts, pairs.targets, "paper", loss, STEPS, keep=0)
-    ends = torch.from_numpy(paths.endpoints).to(starts.dtype)
-    ends = torch.where(torch.isfinite(ends), ends, starts)  # a walk that never began is still at its source
+    ends = _ends(pairs, paths)
     owner = torch.from_numpy(pairs.owner)
     star = star_likeness(classifier, pairs.sources, ends, owner, delta=loss, points=_POINTS)
     width, at_source = _widths(classifier, pairs, ends, loss, seed)
@@ -207,7 +206,7 @@ def triangle_shares(classifier: Classifier, pairs: Pairs, ends: Tensor, scale: f
 def _widths(
     classifier: Classifier, pairs: Pairs, ends: Tensor, loss: float, seed: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Widths at the first end of each source, and at the source, across the same ways."""
+    """Widths at the first end of each source and at the source itself, both across the way to the target."""
     first = torch.from_numpy(np.unique(pairs.owner, return_index=True)[1])
     ways = pairs.targets[first] - pairs.sources
     predicted = classifier.predict(pairs.sources)
@@ -296,21 +295,14 @@ def _not_convex(one: Walked) -> Iterator[Evidence]:
     yield Evidence(model=one.name, quantity=words, value=shares[DELTA])
 
 
-def _partners(walked: Sequence[Walked]) -> list[tuple[Walked, Walked]]:
-    """Adversarially trained models with the standard one of the same data set and seed."""
-    plain = {(one.data, one.seed): one for one in walked if one.training == "standard"}
-    strong = [one for one in walked if one.training == "adversarial"]
-    return [(one, plain[one.data, one.seed]) for one in strong if (one.data, one.seed) in plain]
-
-
 @claim(
     "Adversarially trained models are under-sensitive: more of the triangles between blind spots stays.",
     PAPER,
     "decided on triangles whose corners lie equally far from the source in both models, the longer way cut to the"
     " length of the shorter: a walk that stays put would win the share",
 )
-def _under_sensitive(partners: tuple[Walked, Walked]) -> Iterator[Evidence]:
-    strong, plain = partners
+def _under_sensitive(compared: tuple[Walked, Walked]) -> Iterator[Evidence]:
+    strong, plain = compared
     name, beside = strong.name, plain.name
     equal = [
         triangle_shares(one.classifier, one.pairs, _shortened(one, other), 1.0)[DELTA]
@@ -319,33 +311,30 @@ def _under_sensitive(partners: tuple[Walked, Walked]) -> Iterator[Evidence]:
     yield above(name, f"share of triangles of equal reach within {DELTA:g}", equal[0], equal[1], beside)
     words = f"share of triangles within {DELTA:g}, each with its own ends"
     yield above(name, words, strong.shares[DELTA], plain.shares[DELTA], beside, decides=False)
-    ratios = [one.by_source(np.nan_to_num(one.paths.ratio, nan=1.0)) for one in partners]
+    ratios = [one.by_source(np.nan_to_num(one.paths.ratio, nan=1.0)) for one in compared]
     yield above(name, "left of the way, mean", ratios[0], ratios[1], beside, decides=False)
-    lengths = [one.by_source(_lengths(one).numpy()) for one in partners]
+    lengths = [one.by_source(_lengths(one).numpy()) for one in compared]
     radius = {"photos": 1.0, "digits": 2.0}.get(strong.data, math.nan)
     words = f"length of the way from source to blind spot, ℓ2 (trained against up to {radius:g})"
     yield above(name, words, lengths[0], lengths[1], beside, decides=False)
 
 
-def _ends(one: Walked) -> tuple[Tensor, Tensor]:
-    """Sources and ends of all pairs; a walk that never began is still at its source."""
-    starts = one.pairs.sources[torch.from_numpy(one.pairs.owner)]
-    ends = torch.from_numpy(one.paths.endpoints).to(starts.dtype)
-    return starts, torch.where(torch.isfinite(ends), ends, starts)
+def _ends(pairs: Pairs, paths: LevelSetPaths) -> Tensor:
+    """The ends of all walks; a walk that never began is still at its source."""
+    ends = torch.from_numpy(paths.endpoints).to(pairs.sources.dtype)
+    return torch.where(torch.isfinite(ends), ends, pairs.starts)
 
 
 def _lengths(one: Walked) -> Tensor:
-    starts, ends = _ends(one)
-    lengths: Tensor = (ends - starts).double().flatten(1).norm(dim=1)
+    lengths: Tensor = (_ends(one.pairs, one.paths) - one.pairs.starts).double().flatten(1).norm(dim=1)
     return lengths
 
 
 def _shortened(one: Walked, other: Walked) -> Tensor:
-    """The ends of one model's walks, on the straight way back to where the other's are no farther from the source."""
-    starts, ends = _ends(one)
-    own, theirs = _lengths(one), _lengths(other)
-    part = (theirs / own.clamp(min=1e-12)).clamp(max=1.0).to(starts.dtype).view(-1, 1, 1, 1)
-    return torch.lerp(starts, ends, part)
+    """The ends of one model's walks, moved straight back until none is farther from its source than the other's."""
+    part = (_lengths(other) / _lengths(one).clamp(min=1e-12)).clamp(max=1.0)
+    starts = one.pairs.starts
+    return torch.lerp(starts, _ends(one.pairs, one.paths), part.to(starts.dtype).view(-1, 1, 1, 1))
 
 
 _WIDER = (
@@ -363,6 +352,6 @@ def _width(one: Walked) -> Iterator[Evidence]:
 
 
 @claim(*_WIDER)
-def _wider(partners: tuple[Walked, Walked]) -> Iterator[Evidence]:
-    strong, plain = partners
+def _wider(compared: tuple[Walked, Walked]) -> Iterator[Evidence]:
+    strong, plain = compared
     yield above(strong.name, "the same", strong.width, plain.width, plain.name)

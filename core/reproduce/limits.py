@@ -1,7 +1,7 @@
 """What is claimed about limits on every classifier: exponents of theorems, exact counts, and what searches find.
 
-Images are drawn uniformly from all images of a format. A model that gives nearly all noise one label is cut at the
-median of that label's lead, which is a classifier like any other; what its labels say stands beside it.
+Images are drawn uniformly from all images of a format. Where a model gives nearly all noise one label, the classes are
+the halves above and below the median of that label's lead, which is a classifier, too; its labels are reported as well.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ LIMITS = "Dai, Gifford, Fundamental limits on the robustness of image classifier
 COUNT = 60  # images searched, and pairs of images painted over, for each model
 
 _LEFT = 0.01  # of a class: where sizes are read off
-_FEW = 4.0  # sides of an image: so many pixels are still few
+_FEW = 4.0  # sides of an image: up to this many pixels are few
 _SIDES = (16, 32, 64, 128, 256, 512)
 _CLOSE = 0.03  # between two exponents
 _EXHIBIT_SIDE, _EXHIBIT_IMAGES = 16, 60
@@ -65,7 +65,7 @@ class Measured:
 
 
 def _measure(model: DemoModel, count: int, seed: int) -> Measured:
-    """The smallest changes found for drawn images, the noise cut into halves, and for images of the set."""
+    """Search the smallest changes of drawn images, their classes cut into halves, and of images of the set."""
     chosen = model.images[stratified(model.images.labels.numpy(), count, seed)].pixels
     deep, flat = (
         survival(model.classifier, chosen, bits=bits, partition="halved", count=count, draws=1000, seed=seed)
@@ -308,7 +308,7 @@ def _enumerated(one: Measured) -> Iterator[Evidence]:
 
 
 def _two_images(one: Measured) -> tuple[ImageSet, ImageSet]:
-    """Images of two classes each, as the model sees them."""
+    """Pairs of images that the model gives different classes."""
     classifier, images = one.model.classifier, one.model.images
     chosen = stratified(images.labels.numpy(), min(4 * one.count, len(images)), one.seed)
     label = classifier.predict(images[chosen].pixels).label

@@ -1,7 +1,7 @@
 """What is claimed about local properties of convolutional networks, tested on the demo models.
 
-Every number stands beside a map that has nothing to do with the claim: a random linear map to as many outputs, the
-model's own linearisation at the image, or the untrained network. Intervals are those of the bootstrap over images.
+Every number is compared with a map for which the claim means nothing: a random linear map to as many outputs, the
+model's own linearisation at the image, or the untrained network. Intervals come from the bootstrap over images.
 Directions are uniform on the sphere unless the evidence says otherwise; lengths are ℓ2 over pixels in [0, 1].
 """
 
@@ -36,13 +36,13 @@ COUNT = 16  # images of each model, drawn evenly from the classes
 RADIUS = {"photos": 0.5, "digits": 1.0}  # ℓ2 pixel: half of what adversarial training was given
 STRENGTH = {"photos": 1.0, "digits": 2.0}  # of the attack
 _DIRECTIONS = 64
-_MUCH = 0.05  # of asymmetry, residual or score: what is counted as an effect
+_MUCH = 0.05  # of asymmetry, residual or score: the least that counts as an effect
 _RANDOM, _LINEAR = "a random linear map to as many outputs", "the linearisation, and every linear map"
 
 
 @dataclass(frozen=True)
 class Measured(Named):
-    """What was measured on one model, of the same images."""
+    """What was measured on one model, all on the same images."""
 
     sphere: LocalGeometry
     attack: LocalGeometry
@@ -97,7 +97,7 @@ def evidence_of(
     above: float | None = None,
     below: float | None = None,
 ) -> Evidence:
-    """A median over images with its interval; it speaks for the claim where all of that is beyond a number."""
+    """A median over images with its interval; it holds if the whole interval is above, or below, a bound."""
     known = values[np.isfinite(values)]
     if len(known) < 2:
         return Evidence(

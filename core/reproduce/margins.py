@@ -1,7 +1,7 @@
 """What is claimed about distances by frequency, and about PRIME, tested on the demo models.
 
-Distances are those inside windows of 8 x 8 frequencies along the diagonal, of correctly classified images only. Numbers
-of two models are compared on the same images. Intervals are those of the bootstrap over images.
+Distances are measured inside windows of 8 x 8 frequencies along the diagonal, on correctly classified images only. Two
+models are compared on the same images. Intervals come from the bootstrap over images.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from core.geometry.subspaces.subspace_distances import SubspaceDistances, subspa
 from core.geometry.subspaces.subspaces import frequency_windows
 from core.images.image_set import ImageSet
 from core.models.classifier import Classifier
-from core.reproduce.demo import DemoModel, Named, Study
+from core.reproduce.demo import DemoModel, Named, Study, partners
 from core.reproduce.estimates import bootstrap, lower_median
 from core.reproduce.moved_samples import moved_samples
 from core.reproduce.report import Claim, Evidence, claim
@@ -32,9 +32,9 @@ STEPS = 20  # of projected gradient descent
 TRAINED = ("standard", "adversarial", "prime")
 
 _BLOCK = 8  # frequencies per side of a window; windows do not overlap
-_MANY = 6  # times as many images for accuracies, which cost less
+_MANY = 6  # times as many images for accuracies, which are cheaper
 _SEEDS = 3  # of the synthetic samples
-_MUCH = 2.0  # times as far: what is counted as a change and not as noise between two trainings
+_MUCH = 2.0  # times as far: less may be noise between two training runs
 
 
 @dataclass(frozen=True)
@@ -52,19 +52,19 @@ class Measured(Named):
 
 
 def claims(study: Study) -> Iterator[Claim]:
-    """Test the claims; those about several models are about the ones that belong together."""
+    """Test the claims; those about several models compare models of one data set and seed."""
     measured = list(study.each(measure))
     used = [one for one in measured if one.training in (*TRAINED, "untrained") and _used(one).any()]
     rise = _rise(used)
     null = "an untrained model stands beside: what it shows comes from the architecture alone"
     yield rise if all(one.trained for one in used) else replace(rise, note=null)
-    both = _pairs(measured, "adversarial", "standard")
+    both = partners(measured, "adversarial", "standard")
     yield _lift((one, other) for one, other in both if (one.margins.right & other.margins.right).any())
     yield _removed(_beside_standard(measured, "digits/lowpass"))
     yield _mirrored(_beside_standard(measured, "digits/flipped"))
     yield _moved((number, study.seed + number) for number in range(_SEEDS))
-    yield _endures(pair for against in ("standard", "adversarial") for pair in _pairs(measured, "prime", against))
-    yield _not_robust(_pairs(measured, "prime", "adversarial"))
+    yield _endures(pair for against in ("standard", "adversarial") for pair in partners(measured, "prime", against))
+    yield _not_robust(partners(measured, "prime", "adversarial"))
 
 
 def measure(model: DemoModel, count: int, seed: int) -> Measured:
@@ -92,7 +92,7 @@ def measure(model: DemoModel, count: int, seed: int) -> Measured:
 
 
 def _corrupted(classifier: Classifier, images: ImageSet, seed: int) -> np.ndarray:
-    """For each image the share of all corruptions at severities 1 to 5 that leave its class."""
+    """(n,) the share of all corruptions, at severities 1 to 5, under which each image keeps its class."""
     labels = images.labels.numpy()
     kept = [
         classifier.predict(corrupt(images.pixels, name, severity, seed)).label == labels
@@ -104,7 +104,7 @@ def _corrupted(classifier: Classifier, images: ImageSet, seed: int) -> np.ndarra
 
 
 def _attacked(classifier: Classifier, images: ImageSet, radius: float, seed: int) -> np.ndarray:
-    """For each image whether its class survives projected gradient descent in an ℓ2 ball."""
+    """(n,) whether projected gradient descent in an ℓ2 ball leaves the true class of each image."""
     net = classifier.to(device="cpu")
     pixels, labels = images.pixels, images.labels
     wrong = torch.from_numpy(net.predict(pixels).label) != labels
@@ -116,19 +116,12 @@ def _attacked(classifier: Classifier, images: ImageSet, radius: float, seed: int
 
 
 def _used(one: Measured) -> np.ndarray:
-    """The images that count: those classified correctly, all with a class where nothing was learned."""
+    """The images that count: correctly classified ones; for an untrained model all that have a class."""
     return one.margins.right if one.trained else one.margins.source_class >= 0
 
 
-def _pairs(measured: Sequence[Measured], training: str, against: str) -> list[tuple[Measured, Measured]]:
-    """Models of one data set and seed that were trained in two ways."""
-    others = {(one.data, one.seed): one for one in measured if one.training == against}
-    keys = [((one.data, one.seed), one) for one in measured if one.training == training]
-    return [(one, others[key]) for key, one in keys if key in others]
-
-
 def _beside_standard(measured: Sequence[Measured], name: str) -> list[tuple[Measured, Measured]]:
-    """A model of digits beside the one that was trained as usual, where both were measured."""
+    """A model of digits with digits/standard, where both were measured."""
     known = {one.name: one for one in measured}
     return [(known[name], known["digits/standard"])] if {name, "digits/standard"} <= known.keys() else []
 

@@ -31,11 +31,11 @@ Move = Literal["none", "by class", "at random"]
 
 
 class MovedSamples(NamedTuple):
-    """Median distances to the boundary along three orthogonal axes, ℓ2; infinite where most searches never met it."""
+    """Median ℓ2 distances to the boundary along three orthogonal axes; infinite where most searches found none."""
 
     discriminative: float  # along e_1
     moved: float  # along e_2
-    other: float  # along e_3, which says nothing of the class
+    other: float  # along e_3, which is independent of the class
     accuracy: float  # on the training samples
 
 
@@ -43,8 +43,8 @@ def moved_samples(move: Move, seed: int) -> MovedSamples:
     """Train a network on the samples and measure where its boundary is.
 
     Args:
-        move: what happens to the samples before training.
-        seed: of samples, rotation and network.
+        move: how the samples are moved before training.
+        seed: of the samples, the rotation and the network.
 
     Returns:
         Median distances over correctly classified samples.

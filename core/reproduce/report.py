@@ -1,4 +1,4 @@
-"""A claim with the evidence for and against it, and how it is printed."""
+"""Claims with the evidence for and against them, and their printed form."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _Item = TypeVar("_Item")
 
 @dataclass(frozen=True, kw_only=True)
 class Evidence:
-    """One number about one model, and what it is compared with.
+    """One number about one model, with its control.
 
     Attributes:
         model: its name, such as photos/standard-1.
@@ -24,8 +24,8 @@ class Evidence:
         value: the number; NaN where it could not be measured.
         interval: its 95 % interval, where there is one.
         control: the number of the control.
-        control_name: what the control is, such as "equal-size random supports".
-        holds: whether this number speaks for the claim; None where it gives context only.
+        control_name: name of the control, such as "equal-size random supports".
+        holds: whether this number supports the claim; None where it gives context only.
     """
 
     model: str
@@ -44,13 +44,13 @@ class Evidence:
 
 @dataclass(frozen=True, kw_only=True)
 class Claim:
-    """A statement that numbers can speak for or against.
+    """A statement that numbers can support or contradict.
 
     Attributes:
         statement: in one sentence.
-        reference: who made it.
-        evidence: numbers; a claim without any was not tested.
-        note: what limits the answer, in one sentence; "" where nothing does.
+        reference: the publication that makes it.
+        evidence: the numbers; a claim without any was not tested.
+        note: limits of the answer, in one sentence; "" where there are none.
     """
 
     statement: str
@@ -60,7 +60,7 @@ class Claim:
 
     @property
     def verdict(self) -> str:
-        """For how many models of each family the numbers speak for it."""
+        """For how many models of each family the claim holds."""
         families: dict[str, dict[str, bool]] = {}
         for entry in self.evidence:
             if entry.holds is not None:
@@ -102,15 +102,15 @@ def _cells(entry: Evidence) -> tuple[str, ...]:
 def claim(
     statement: str, reference: str, note: str = ""
 ) -> Callable[[Callable[[_Item], Iterable[Evidence]]], Callable[[Iterable[_Item]], Claim]]:
-    """State a claim by a function that gives the evidence of one item: a model, a pair of models, a setting.
+    """Decorate a function that yields the evidence of one item (a model, a pair of models, a setting) into a claim.
 
     Args:
         statement: the claim, in one sentence.
-        reference: who made it.
-        note: what limits the answer.
+        reference: the publication that makes it.
+        note: limits of the answer.
 
     Returns:
-        A decorator; what it returns takes all items, and gives the claim with the evidence of each in their order.
+        A decorator. The decorated function takes all items and returns the claim with their evidence, in their order.
     """
 
     def decorate(evidence_of: Callable[[_Item], Iterable[Evidence]]) -> Callable[[Iterable[_Item]], Claim]:

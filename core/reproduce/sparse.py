@@ -1,7 +1,7 @@
 """What is claimed about sparse perturbations, tested on the demo models.
 
-Every number stands beside a control of the same size: random supports, the same support moved, the other class, the
-model trained without an adversary. A claim that only survives without its control does not hold.
+Every number is compared with a control of the same size: random supports, the same support moved, the other class, the
+model trained without an adversary. A claim that its control also meets does not hold.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ def measure(model: DemoModel, count: int, seed: int) -> Measured:
 
 
 def _counts(found: SparsePerturbation, counts: np.ndarray) -> tuple[np.ndarray, float]:
-    """Counts of pixels or values, infinite for a failure, and their median; NaN where half of the images failed."""
+    """Counts of pixels or values, infinite where none was found, and their median, NaN where that is infinite."""
     taken = np.where(found.found, counts, np.inf)
     middle = median(taken)
     return taken, middle if math.isfinite(middle) else math.nan
@@ -203,7 +203,7 @@ def _between(measured: Sequence[Measured], data: str, seed: int) -> Transfer | N
 
 
 def _some_of(models: Sequence[Measured]) -> list[Measured]:
-    """At most four models, by turns from the trainings, seeds in order."""
+    """At most four models, one of each training in turn, seeds in order."""
     families: dict[str, list[Measured]] = {}
     for one in models:
         families.setdefault(one.training, []).append(one)
@@ -253,7 +253,7 @@ def _across_images(pair: Transfer) -> Iterator[Evidence]:
 
 
 def _beside_standard(measured: Sequence[Measured]) -> Iterator[tuple[Measured, list[Measured]]]:
-    """Each adversarially trained model, with the models of its data set that were trained as usual."""
+    """Each adversarially trained model with the standard models of its data set."""
     for one in measured:
         if one.training == "adversarial":
             yield one, [other for other in measured if (other.data, other.training) == (one.data, "standard")]

@@ -1,1 +1,1 @@
-"""How the demo models are trained, and what is measured of them."""
+"""Training of the demo models, and the measurements in their model cards."""

@@ -1,8 +1,7 @@
-"""What a demo model can do, measured, and its model card.
+"""Measurements of a demo model, and its model card.
 
-Measured on the held-out images: the accuracy as they are, under an attack (`core.training.modes.attack`: an image
-counts when neither it nor any step of the attack is misclassified), and on common corruptions, each at severities 1 to
-5.
+Measured on the held-out images: the accuracy on clean images, under an attack (`core.training.modes.attack`: an image
+counts if neither it nor any step of the attack is misclassified), and on common corruptions, each at severities 1 to 5.
 """
 
 from __future__ import annotations
@@ -39,7 +38,7 @@ _CHUNK = 256
 
 @dataclass(frozen=True, eq=False)
 class Measured:
-    """Which held-out images a model gets right, and shares of those it gets right when they are changed."""
+    """Which held-out images a model classifies correctly, and the accuracy on changed ones."""
 
     right: Bool[Tensor, " n"]
     attacked: Mapping[float, float]  # by radius
@@ -47,7 +46,7 @@ class Measured:
 
     @property
     def corrupted_mean(self) -> float:
-        """Over corruptions."""
+        """The mean accuracy over corruptions."""
         return sum(self.corrupted.values()) / len(self.corrupted)
 
 
@@ -64,14 +63,14 @@ def measure(
 
     Args:
         classifier: on the CPU.
-        data: what `DATA` makes.
+        data: one of the data sets that `DATA` makes.
         radii: of the attack, ℓ2 pixel.
         steps: of the attack.
         severities: of each corruption, 0 to 5.
-        count: how many of the images to attack and corrupt, the first ones; all when not given. Classes take turns.
+        count: number of images to attack and corrupt, the first ones; all when not given. Classes alternate.
 
     Returns:
-        What was measured; the same each time.
+        The measurements; the same each time.
     """
     from core.geometry.corruptions.corruptions import CORRUPTIONS, corrupt
 
@@ -108,7 +107,7 @@ def _robust(classifier: Classifier, pixels: Tensor, labels: Tensor, radius: floa
 
 
 def write_model(path: Path, classifier: Classifier, spec: DemoSpec, data: DemoData) -> Measured:
-    """Measure a model on the held-out images, write it and, beside it, its card."""
+    """Measure a model on the held-out images, and write the model with its card."""
     from core.models.checkpoints import write_checkpoint  # which reads the architectures from core.training.train
 
     measured = measure(classifier, data, RADII[spec.data])
@@ -128,7 +127,7 @@ def write_model(path: Path, classifier: Classifier, spec: DemoSpec, data: DemoDa
     return measured
 
 
-# Of each demo set: what the models learned from, what that keeps them from showing, and the licence.
+# For each demo set: the training data, the limits that follow from it, and the licence.
 _DIGITS_FROM = (
     "scikit-learn's 1,797 handwritten digits (8 x 8, 17 grey levels), enlarged bilinearly: 1,297 for training, 500 "
     "held out, the same share of each digit in both. No augmentation"
@@ -180,7 +179,7 @@ _MODE_NOTES = {
 
 
 def card(classifier: Classifier, spec: DemoSpec, measured: Measured, labels: Tensor) -> str:
-    """The model card: what, data, recipe, what was measured, limits, licence."""
+    """The model card: description, measurements, data, training, limits and licence."""
     right = measured.right
     correct, count = int(right.sum()), len(right)
     low, high = wilson(correct, count)

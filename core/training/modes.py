@@ -1,4 +1,4 @@
-"""What training does to a batch before a demo model learns from it: nothing, an attack, or an augmentation.
+"""Training modes of the demo models: what replaces a batch before the step: nothing, an attack, an augmentation.
 
 Projected gradient descent looks for the worst image x + d with ||d||_2 <= r in [0, 1]: from a random start in the ball
 it goes up the gradient of the cross-entropy in steps of length 2.5 r / steps and is put back into ball and box.
@@ -42,7 +42,7 @@ def prime(
     spectral: float = 4.0,
     colour: float = 0.01,
 ) -> Tensor:
-    """About this `share` of the images mixed with PRIME's primitives of these strengths, drawn anew for every one."""
+    """About `share` of the images mixed with PRIME's primitives of these strengths, drawn anew for each image."""
     from core.geometry.corruptions.prime import draw_prime
 
     chosen = torch.ones(len(pixels)) if share == 1 else torch.rand(len(pixels), generator=generator) < share
@@ -71,12 +71,12 @@ def attack(
         net: from pixels to logits; its rows must not see each other.
         pixels: images in [0, 1].
         labels: their classes.
-        generator: where the random start comes from.
+        generator: of the random start.
         radius: of the ball, ℓ2 pixel.
         steps: gradients taken.
 
     Returns:
-        The last images, and which rows were given another class there or at any step before.
+        The last images, and which rows were misclassified there or at any earlier step.
     """
     start = torch.randn(pixels.shape, generator=generator)
     share = torch.rand(len(pixels), 1, 1, 1, generator=generator) ** (1 / pixels[0].numel())  # uniform in the ball

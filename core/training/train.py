@@ -29,12 +29,12 @@ from core.training.modes import MODES
 
 
 def train(name: str, spec: DemoSpec, data: DemoData, on_progress: OnProgress = silent) -> Classifier:
-    """Train a demo model on the CPU; same bytes again on the same machine with as many threads.
+    """Train a demo model on the CPU: the same bytes on the same machine with the same number of threads.
 
     Args:
-        name: how figures call it.
+        name: its name in figures.
         spec: its recipe.
-        data: what `DATA[spec.data]` makes.
+        data: the result of `DATA[spec.data]()`.
         on_progress: called after each epoch.
 
     Returns:
@@ -104,7 +104,7 @@ def _rate(spec: DemoSpec, done: float) -> float:
 
 
 def _bar(name: str) -> OnProgress:
-    """A line of text that shows how far training is and how long it will go on."""
+    """A progress line with the fraction done and the time left."""
     started = time.monotonic()
 
     def report(fraction: float, partial: object = None) -> None:
@@ -117,7 +117,7 @@ def _bar(name: str) -> OnProgress:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Cut the held-out images, train demo models, write both with cards."""
+    """Cut the held-out images and train demo models; write both, with model cards."""
     parser = argparse.ArgumentParser(prog="python -m core.training.train", description="Train the demo models again.")
     parser.add_argument("names", nargs="*", help=f"what to train; {', '.join(SHIPPED)} when not given")
     parser.add_argument("--seeds", type=int, help="train seeds 0 to SEEDS - 1 of each recipe")

@@ -19,7 +19,7 @@ from core.geometry.shared_directions.sharing import DirectionNoise, DirectionSha
 from core.images.load import load_images
 from core.models.load import load_classifier
 from core.reproduce import claims_about, curvature
-from core.reproduce.measured_curvature import PAIRS, MeasuredCurvature, connected, spectra
+from core.reproduce.curvature import PAIRS, MeasuredCurvature, connected, spectra
 from core.reproduce.report import plain
 
 COUNT = 20

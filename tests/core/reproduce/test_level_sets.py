@@ -14,6 +14,7 @@ from core.geometry.level_sets.star_likeness import star_likeness
 from core.geometry.level_sets.traverse import traverse
 from core.images.image_set import ImageSet
 from core.reproduce import claims_about, level_sets
+from core.reproduce.demo import partners
 from core.reproduce.level_sets import DELTAS, LATTICE, Pairs, Walked, pairs_of, triangle_shares
 from tests import truths
 
@@ -94,12 +95,12 @@ def test_triangles_are_compared_at_equal_reach() -> None:
     assert claim.verdict == "does not hold for digits/adversarial (one model)"  # one ball: equal reach, equal shares
     assert claim.evidence[0].value == pytest.approx(claim.evidence[0].control)
     assert "trained against up to 2" in claim.evidence[3].quantity
-    assert level_sets._partners([plain]) == []
+    assert partners([plain], "adversarial", "standard") == []
 
 
 def test_widths_decide_between_partners_only() -> None:
     plain, strong = of("photos/standard"), of("photos/adversarial", width=3.0)
-    claim = level_sets._wider(level_sets._partners([plain, strong]))
+    claim = level_sets._wider(partners([plain, strong], "adversarial", "standard"))
     assert claim.verdict == "holds for photos/adversarial (one model)"
     assert level_sets._width([plain, strong]).verdict.startswith("no verdict")
 

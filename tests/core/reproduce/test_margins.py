@@ -9,7 +9,7 @@ import pytest
 
 from core.geometry.subspaces.subspace_distances import SubspaceDistances
 from core.reproduce import claims_about, margins
-from core.reproduce.demo import DemoModel
+from core.reproduce.demo import DemoModel, partners
 from core.reproduce.margins import Measured
 
 COUNT = 40
@@ -57,10 +57,10 @@ def test_rising_curves_hold_and_flat_ones_do_not() -> None:
 def test_adversarial_training_lifts_the_high_end_or_not() -> None:
     plain = [of("digits/standard", (1, 2)), of("digits/standard-1", (1, 2))]
     strong = [of("digits/adversarial", (2, 20)), of("digits/adversarial-1", (3, 6)), of("digits/adversarial-2", (1, 9))]
-    claim = margins._lift(margins._pairs([*plain, *strong], "adversarial", "standard"))
+    claim = margins._lift(partners([*plain, *strong], "adversarial", "standard"))
     assert claim.verdict == "holds for 1 of 2 seeds of digits/adversarial"  # the third has no partner
     assert claim.evidence[0].value == pytest.approx(5, rel=0.1)
-    assert margins._pairs(plain, "adversarial", "standard") == []
+    assert partners(plain, "adversarial", "standard") == []
 
 
 def test_what_was_removed_is_compared_with_the_standard_model() -> None:
@@ -90,11 +90,11 @@ def test_prime_is_compared_with_the_model_of_the_same_seed() -> None:
         of("photos/prime-1", (1,), corrupted=0.6, attacked=0.2),
     ]
     endures = margins._endures(
-        pair for against in ("standard", "adversarial") for pair in margins._pairs(models, "prime", against)
+        pair for against in ("standard", "adversarial") for pair in partners(models, "prime", against)
     )
     assert endures.verdict == "holds for 1 of 2 seeds of photos/prime"
     assert [entry.holds for entry in endures.evidence] == [True, False, None]
-    not_robust = margins._not_robust(margins._pairs(models, "prime", "adversarial"))
+    not_robust = margins._not_robust(partners(models, "prime", "adversarial"))
     assert not_robust.evidence[0].value == pytest.approx(0.7)
     assert not_robust.verdict == "holds for photos/prime (one model)"
 
