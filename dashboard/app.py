@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from dashboard.state import links, login, missing_uploads, session
+from dashboard.state import address, links, login, missing_uploads, session
 from dashboard.viewer.words import LENSES, escape_markdown
 from dashboard.widgets.frame import frame
 from dashboard.work import garbage, jobs, warm
@@ -86,3 +86,4 @@ garbage.spare_imports()
 warm.later()
 if "goto" in st.session_state:  # at the end: the page may still be sending its elements to the browser
     st.switch_page(f"views/{st.session_state.pop('goto')}.py")
+address.answered()

@@ -18,7 +18,6 @@ def write(link: Mapping[str, str]) -> None:
     if before != link:
         _replaced()[_key(before or {})] = time.monotonic()
     st.session_state["link"] = link
-    st.session_state[_OWN] = False
     if dict(st.query_params) != link:
         st.query_params.from_dict(link)
 
@@ -28,6 +27,11 @@ def no_wish() -> None:
     st.session_state[_OWN] = True
 
 
+def answered() -> None:
+    """The run has come to its end, and the next one may be a person's wish; a run that is cut off asks for another."""
+    st.session_state[_OWN] = False
+
+
 def rerun() -> NoReturn:
     """Rerun the whole page on its own initiative."""
     no_wish()
@@ -35,13 +39,13 @@ def rerun() -> NoReturn:
 
 
 def stale(link: Mapping[str, str]) -> bool:
-    """Whether a link is an outdated one that this session replaced; call once per run of a page.
+    """Whether a link is an outdated one that this session replaced.
 
     A browser sends its address with every request, also with one that is under way while the page writes another
     address. On a busy machine that can take longer than any limit, so runs started by a widget or the page are marked.
     """
     replaced = _replaced().get(_key(link))
-    own = st.session_state.pop(_OWN, False)
+    own = st.session_state.get(_OWN, False)
     return replaced is not None and (own or time.monotonic() - replaced < STALE_SECONDS)
 
 

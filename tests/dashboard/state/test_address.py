@@ -16,12 +16,14 @@ def page() -> None:
     address.STALE_SECONDS, kept = -1.0, address.STALE_SECONDS
     st.text(str(address.stale({"a": "1"})))
     address.no_wish()  # a widget was used, or the page wants a run: however long the request was on its way
-    st.text(" ".join(str(address.stale({"a": "1"})) for _ in range(2)))
+    st.text(" ".join(str(address.stale({"a": "1"})) for _ in range(2)))  # a run that was cut off, and the next
+    address.answered()
+    st.text(str(address.stale({"a": "1"})))
     address.STALE_SECONDS = kept
 
 
 def test_only_a_link_that_was_replaced_just_now_is_stale() -> None:
     app = AppTest.from_function(page).run()
     assert not app.exception
-    assert [element.value for element in app.text] == ["True False False", "False", "True False"]
+    assert [element.value for element in app.text] == ["True False False", "False", "True True", "False"]
     assert app.query_params["a"] == "2"
