@@ -289,7 +289,8 @@ def _series(options: argparse.Namespace) -> int:
             models,
             device=options.device,
             uploads=options.upload,
-            trust=options.trust or bool(options.models),  # what is named here is meant
+            trust=options.trust,
+            named=bool(options.models),
             on_progress=bar.update,
         )
     for sentence in made.left_out:

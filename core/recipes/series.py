@@ -260,6 +260,7 @@ def run_series(
     device: str | None = None,
     uploads: Sequence[Path] = (),
     trust: bool = False,
+    named: bool = False,
     on_progress: OnProgress | None = None,
 ) -> Series:
     """Load the images of a recipe and the checkpoints that a text names, and make the series.
@@ -269,7 +270,8 @@ def run_series(
         text: the checkpoints, see `checkpoints`.
         device: cuda, mps or cpu; the best available one when not given.
         uploads: the files that sources name as `upload:DIGEST`.
-        trust: whether the checkpoints may run code; see `core.models.trust`.
+        trust: whether all that is loaded may run code; see `core.models.trust`.
+        named: whether the checkpoints alone may, since the user named them; not what the recipe names.
         on_progress: called with the fraction done.
 
     Returns:
@@ -286,13 +288,13 @@ def run_series(
 
     if not trust:
         require_trusted_images(recipe.images)
-    found = by_digest(uploads)
+    found, sources = by_digest(uploads), checkpoints(text)
     images = load_images(recipe.images, uploads=found)
     recipe.check_rows(images)
     return series(
         recipe,
-        checkpoints(text),
-        lambda source: load_classifier(source, device, uploads=found, trust=trust),
+        sources,
+        lambda source: load_classifier(source, device, uploads=found, trust=trust or (named and source in sources)),
         images,
         Store(),
         on_progress=on_progress,

@@ -144,6 +144,17 @@ class Drops(nn.Module):
         return torch.stack([kept.sum((1, 2, 3)), kept.square().sum((1, 2, 3))], 1)
 
 
+def test_who_names_models_trusts_no_images_of_the_recipe(
+    recipe: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made = json.loads(recipe.read_text())
+    made["images"] = {"source": f"torchvision:CIFAR10?root={tmp_path}", "rows": made["images"]["rows"]}
+    recipe.write_text(json.dumps(made))
+    models = "demo:digits/standard,demo:digits/standard-1"
+    assert main(["series", str(recipe), "--models", models, "--out", str(tmp_path / "s.gif")]) == 1
+    assert "which torchvision reads itself, pickles among them" in capsys.readouterr().err
+
+
 def test_checkpoints_without_a_boundary_are_drawn_and_doubted(recipe: Path, tmp_path: Path) -> None:
     def load(source: str) -> Classifier:
         return Classifier(Drops(), (3, 32, 32), name=source, device="cpu")
