@@ -31,6 +31,7 @@ _FURTHER = 56 + 20  # bytes of the zip64 end record and its locator
 _MOST_ARRAY = 2 << 30  # bytes of one array
 _HEADER_BYTES = 10_000
 _ENCRYPTED, _UTF8 = 1, 1 << 11  # flags of an entry
+_UNICODE_PATH = 0x7075  # a field beside the name of an entry
 SYSTEM = ("__MACOSX", "Thumbs.db", "desktop.ini", ".git", ".svn", ".hg", ".Trashes", ".fseventsd", ".Spotlight-V100")
 _OWN = (*SUFFIXES, ".csv", ".tsv")
 ARCHIVES = (".zip", ".tar", ".tgz", ".gz", ".bz2", ".xz", ".zst", ".npz", ".rar", ".7z")
@@ -214,9 +215,25 @@ def _name(info: zipfile.ZipInfo) -> str:
     return (_name_in_utf8(info) or info.filename).replace("\\", "/")
 
 
+def _unicode_path(info: zipfile.ZipInfo) -> str | None:
+    """The name in the field that Info-ZIP writes beside a name in another code page; None if it belongs to no name."""
+    at, extra = 0, info.extra
+    while at + 4 <= len(extra):
+        kind, size = struct.unpack_from("<HH", extra, at)
+        content = extra[at + 4 : at + 4 + size]
+        if kind == _UNICODE_PATH and len(content) > 5 and content[0] == 1 and not info.flag_bits & _UTF8:
+            (checksum,) = struct.unpack_from("<I", content, 1)
+            if checksum == zlib.crc32(info.orig_filename.encode("cp437")):
+                return content[5:].decode("utf-8")
+        at += 4 + size
+    return None
+
+
 def _name_in_utf8(info: zipfile.ZipInfo) -> str | None:
     """The name of an entry, if it is in UTF-8; else None, and code page 437 is a guess."""
     try:
+        if (beside := _unicode_path(info)) is not None:
+            return beside
         return info.filename if info.flag_bits & _UTF8 else info.filename.encode("cp437").decode("utf-8")
     except UnicodeError:
         return None

@@ -359,7 +359,7 @@ def _labels(values: np.ndarray, count: int, class_names: Sequence[str], name: st
     rows, place = named_rows(class_names), {key(text) for text in texts.tolist() if text}
     if not place or not place <= set(rows):
         return texts, told
-    by_name = np.array([str(rows[key(text)]) if text else "" for text in texts.tolist()])
+    by_name = np.array([str(rows.get(text, rows[key(text)])) if text else "" for text in texts.tolist()])
     twice = [each for each, count in Counter(class_names).items() if count > 1 and key(each) in place]
     if twice:
         told.append(

@@ -63,8 +63,9 @@ def check_numbers(texts: Iterable[str], where: str) -> None:
 
 
 def named_rows(class_names: Sequence[str]) -> dict[str, int]:
-    """The row of each class name, by `key`; for a repeated name, the first."""
-    return {key(name): row for row, name in reversed(list(enumerate(class_names)))}
+    """The row of each class name, as it is written and by `key`; for a repeated name, the first."""
+    rows = list(reversed(list(enumerate(class_names))))
+    return {key(name): row for row, name in rows} | {name: row for row, name in rows}
 
 
 def key(text: str) -> str:
@@ -180,7 +181,13 @@ def numbered(labels: Sequence[str], own: Sequence[str], source: ImageSource) -> 
         raise ImageError(
             f"expected class names of at most {MOST_LETTERS} letters, got {came}; shorten it, or add labels=none"
         )
-    labels = [wording.name(label, "unnamed") if label else "" for label in labels]  # as in the set
+    written = dict.fromkeys([*source.classes, *own, *sorted(known)])  # texts that differ stay apart, as in the set
+    names = {"": ""} | dict(zip(source.classes, wording.names(source.classes, "class"), strict=True))
+    names = dict(zip(own, wording.names(own, "class"), strict=True)) | names
+    names |= {text: wording.name(text) for text in known - names.keys() if number_in(text) is not None}
+    free = [text for text in written if text not in names]
+    names |= dict(zip(free, wording.names(free, "class"), strict=True))
+    labels = [names[label] for label in labels]
     known, own, given = set(labels) - {""}, wording.names(own, "class"), wording.names(source.classes, "class")
     numbers = None if known <= set(given) and not own else whole_numbers(known)
     if numbers is not None:

@@ -234,7 +234,7 @@ def _listed(
     if numbers is None:
         fit = all(names[key(label)] == 1 for label in known)
     else:
-        fit = all(number is None or number < len(class_names) for number in numbers.values())
+        fit = all(number is None or next(iter(class_names[number:]), "") != "" for number in numbers.values())
     left = found.left
     if class_names and known and not fit:
         came = f"{len(class_names):,} that lack some of theirs"

@@ -162,7 +162,7 @@ def classes_in_tables(tables: Sequence[Entry], pictures: Sequence[str], *, folde
             class_names = class_names or names
             continue
         try:
-            found, remarks = _classes(
+            found, remarks, titles = _classes(
                 rows,
                 finder,
                 short,
@@ -171,6 +171,7 @@ def classes_in_tables(tables: Sequence[Entry], pictures: Sequence[str], *, folde
                 alone=labels is None and not folders,
             )
             labels = found if labels is None else _together(labels, found, short)
+            class_names = class_names or titles
         except _NoPictureError as error:
             refused.append(Refused(name, _NO_LEGEND.format(short) if _is_legend(name) else str(error)))
         except ImageError as error:
@@ -293,8 +294,8 @@ def _together(labels: Sequence[str], others: Sequence[str], name: str) -> list[s
 
 def _classes(
     rows: list[list[str]], finder: PictureNames, name: str, listed: Sequence[str], *, asked: bool, alone: bool
-) -> tuple[list[str], list[str]]:
-    """The class of each picture by one table, and sentences about ignored rows.
+) -> tuple[list[str], list[str], tuple[str, ...]]:
+    """The class of each picture by one table, sentences about ignored rows, and the titles of one-hot columns.
 
     Raises:
         _NoPictureError: if no column names pictures.
@@ -314,9 +315,9 @@ def _classes(
             " names as the files have them"
         )
     below = [each[titled:] for each in columns]
-    labels = _class_column(below, rows[0] if titled else [], naming, name, asked=asked, alone=alone)
+    labels, one_hot = _class_column(below, rows[0] if titled else [], naming, name, asked=asked, alone=alone)
     lacks, told = [], list[str]()
-    if labels in below:  # else they are titles of one-hot columns
+    if not one_hot:
         check_numbers(set(labels), name)
         none, told = missing(labels, f"row of {name}", listed)
         lacks = [label for label in labels if label and label in none]
@@ -326,7 +327,7 @@ def _classes(
     if lacks:
         came = f"{lacks[0]} for {len(lacks):,}"
         told.append(f"expected a class in every row of {name}, got {came}; call the class otherwise if it is one")
-    return by_row, [*remarks, *told]
+    return by_row, [*remarks, *told], one_hot
 
 
 def _titles(row: Sequence[str]) -> list[str]:
@@ -372,8 +373,10 @@ def _has_ending(cell: str) -> bool:
 
 def _class_column(
     columns: Sequence[Sequence[str]], head: Sequence[str], naming: int, name: str, *, asked: bool, alone: bool
-) -> Sequence[str]:
+) -> tuple[Sequence[str], tuple[str, ...]]:
     """The classes: the column with such a title, or one-hot columns, or, without titles, the only other column.
+
+    The titles of one-hot columns come with them: they name the classes in order, also those without a picture.
 
     Args:
         columns: of cells, without titles.
@@ -389,8 +392,10 @@ def _class_column(
     titles = _titles(head) or [""] * len(columns)
     others = [at for at in range(len(columns)) if at != naming and _may_be_classes(columns[at])]
     for title in _CLASS_TITLES:
-        if (at := next((at for at in others if titles[at] == title), None)) is not None:
-            return columns[at]
+        if same := [at for at in others if titles[at] == title]:
+            if len({columns[at] for at in same}) > 1:
+                raise ImageError(f"expected one column called {title} in {name}, got {len(same)} that differ; keep one")
+            return columns[same[0]], ()
     others = [at for at in others if not titles[at].startswith(_NO_CLASSES)]
     if len(others) > 1:
         others = [at for at in others if not (titles[at] in _INDEX_TITLES and _counts_rows(columns[at]))]
@@ -403,7 +408,7 @@ def _class_column(
     likely = called if head else others
     # without a title, several pictures share a class, unlike a hash or a size
     if len(likely) == 1 and (head or asked or not 3 <= len(columns[likely[0]]) == len(set(columns[likely[0]]))):
-        return columns[likely[0]]
+        return columns[likely[0]], ()
     words = "/".join((head[at] if head else f"column {at + 1}")[:30] for at in others[:6])
     raise ImageError(
         f"expected one column of classes in {name}, got {words or 'none'}; call it class, with whole numbers or words"
@@ -412,8 +417,8 @@ def _class_column(
 
 def _one_hot(
     columns: Sequence[Sequence[str]], head: Sequence[str], flags: Sequence[int], others: Sequence[int], name: str
-) -> list[str]:
-    """The title of the column that has the 1, for each row.
+) -> tuple[list[str], tuple[str, ...]]:
+    """The title of the column that has the 1, for each row; and all titles.
 
     Args:
         columns: all columns.
@@ -435,7 +440,10 @@ def _one_hot(
             f"expected one column of classes in {name}, or one for each class with a single 1 in every row, got {came};"
             " write the class of each picture into one column and call it class"
         )
-    return [head[row[0]] for row in rows]
+    titles = tuple(head[at] for at in flags)
+    if len(set(titles)) < len(titles):
+        raise ImageError(f"expected a title of its own for each class in {name}, got one twice; rename the columns")
+    return [head[row[0]] for row in rows], titles
 
 
 def _may_be_classes(column: Sequence[str]) -> bool:

@@ -22,7 +22,7 @@ from core.models import onnx_files
 from core.runtime.sandbox import Limits, isolated
 
 ONNX_CLOSE = 1e-3  # of the largest logit: convolutions summed in another order differ by 1e-6 to 1e-4
-_EXAMINING_BYTES = 4 << 30  # of memory for a trial run of a graph with open sizes
+_EXAMINING_BYTES = 2 << 30  # of memory for a trial run of a graph with open sizes
 
 
 class Exported(nn.Module):
@@ -128,7 +128,15 @@ def load_onnx(path: Path) -> tuple[nn.Module, tuple[int, int, int]]:
         )
     module = Exported(graph, sizes[0] or None)
     shape = sizes[1], sizes[2], sizes[3]
-    _compare(path, module, shape, sizes[0] or 3)
+    try:
+        _compare(path, module, shape, sizes[0] or 3)
+    except CheckpointError:
+        raise
+    except Exception as error:  # a graph of other inputs or outputs can raise anything
+        raise CheckpointError(
+            f"expected a graph from one float32 input n x c x h x w to one output of logits, {path.name[:80]} raised "
+            f"{type(error).__name__}: {one_line(error)[:120]}; export the classifier alone"
+        ) from error
     return module, shape
 
 

@@ -24,6 +24,7 @@ from core.sources.models import MOST_CLASSES
 WIDE_HEAD = 2000  # classes: with more, analyses that visit every class are slow
 _ROUNDING = 1e-3  # of the spread of logits: float32 sums in another order differ by 1e-6 to 1e-4
 _NOISE = 1e-5  # of the spread: the same sums on one device, where some kernels do not fix the order
+_TIES = 5e-3  # of the spread of logits: coarser rounding moves boundaries by as much
 _BITS = 16.0  # roundings of the largest logit: the precision left by a large common offset
 _LEVELS = (0.25, 0.5, 0.75, 1.0)  # brightest pixel of each test image, so that batch statistics differ between them
 _OF_MODELS = (ArithmeticError, AssertionError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
@@ -130,10 +131,10 @@ def doubts(classifiers: Iterable[Classifier]) -> tuple[str, ...]:
     )
 
 
-_tried: WeakKeyDictionary[Classifier, tuple[Check, Check, Check]] = WeakKeyDictionary()
+_tried: WeakKeyDictionary[Classifier, tuple[Check, ...]] = WeakKeyDictionary()
 
 
-def _steady(classifier: Classifier) -> tuple[Check, Check, Check]:
+def _steady(classifier: Classifier) -> tuple[Check, ...]:
     """Whether an image has finite logits, the same each time and in any batch; checked once per classifier."""
     found = _tried.get(classifier)
     if found is None:
@@ -163,7 +164,8 @@ def _steady(classifier: Classifier) -> tuple[Check, Check, Check]:
         else:
             off = max(_apart(asked[0, [0, -1]], alone), _apart(asked[0], among))
             rows = _rows(off, spread, _ROUNDING * spread + bits)
-        found = _tried[classifier] = _finite(asked[0]), again, rows
+        rounding = torch.finfo(classifier.dtype).eps * largest
+        found = _tried[classifier] = _finite(asked[0]), _digits(spread, rounding), again, rows
     return found
 
 
@@ -197,6 +199,13 @@ def _finite(logits: Tensor) -> Check:
         "bad",
         "NaN or infinity on noise, where no boundary is defined: the weights or the normalisation are wrong.",
     )
+
+
+def _digits(spread: float, rounding: float) -> Check:
+    if rounding <= _TIES * spread or spread == 0:
+        return Check("digits of logits", "good", f"They differ by {spread:.3g}, and are rounded to {rounding:.1g}.")
+    words = f"They differ by {spread:.3g}, but an offset common to all rounds them to {rounding:.1g}"
+    return Check("digits of logits", "bad", f"{words}: ties decide where boundaries lie. Subtract it in the model.")
 
 
 def _repeats(off: float, spread: float, rounding: float) -> Check:

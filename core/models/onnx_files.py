@@ -139,13 +139,20 @@ def _bytes(value: Any) -> int | None:
     return int(math.prod(side for side in sides if side is not None) * size)
 
 
+def _images(shape: tuple[int, ...]) -> Iterator[Any]:
+    """Pictures for a trial: black, white and noise."""
+    import numpy as np
+
+    yield from (np.zeros(shape, np.float32), np.ones(shape, np.float32))
+    yield np.random.default_rng(0).random(shape, np.float32)
+
+
 def _try(path: str, name: str, sizes: list[int]) -> None:
     if importlib.util.find_spec("onnxruntime") is None:
         raise CheckpointError(
             f"expected a graph whose sizes can be told before it runs, {name} leaves some open; "
             "`pip install onnxruntime`, which tries it first, or export it with fixed sizes"
         )
-    import numpy as np
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -153,8 +160,8 @@ def _try(path: str, name: str, sizes: list[int]) -> None:
     options.log_severity_level = 4
     try:
         session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-        image = np.zeros((sizes[0] or 1, *sizes[1:]), np.float32)
-        session.run(None, {session.get_inputs()[0].name: image})
+        for image in _images((sizes[0] or 1, *sizes[1:])):  # sizes may depend on what is in the picture
+            session.run(None, {session.get_inputs()[0].name: image})
     except Exception as error:  # an operator that the runtime does not know, or not enough memory
         raise CheckpointError(
             f"expected a graph that runs within the memory of its reader, {name} does not: "

@@ -11,7 +11,6 @@ from __future__ import annotations
 import math
 import mmap
 import os
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -54,12 +53,14 @@ class StateDict:
         tensors: float32 (whole numbers unchanged) by name, without wrapping prefixes.
         removed: the prefix that was removed.
         small: the small tensors of the whole file, by their paths in it.
+        left: paths and shapes of weights of the file that belong to none of its sets.
     """
 
     name: str
     tensors: Mapping[str, Tensor]
     removed: str = ""
     small: Mapping[str, Tensor] = field(default_factory=dict)
+    left: tuple[str, ...] = ()
 
     @property
     def shapes(self) -> dict[str, tuple[int, ...]]:
@@ -139,78 +140,12 @@ def choose(found: Sequence[StateDict], name: str | None) -> StateDict:
             raise CheckpointError(
                 f"expected finite weights, {key[:80]} holds NaN or infinity; take a checkpoint from before"
             )
+        if not tensor.is_floating_point() and tensor.ndim > 1:
+            raise CheckpointError(f"expected weights of real numbers, {key[:80]} holds whole ones; convert them first")
         if key.endswith("running_var") and tensor.numel() and float(tensor.min()) < 0:
             least = f"{key[:80]} holds {float(tensor.min()):.3g}"
             raise CheckpointError(f"expected variances from 0 on, {least}; take a checkpoint from before")
     return chosen
-
-
-def normalisation_in(chosen: StateDict, channels: int) -> tuple[tuple[float, ...], tuple[float, ...]] | None:
-    """The mean and standard deviation of a normalisation that a file stores next to a network.
-
-    It is two tensors, such as `pixel_mean` and `pixel_std`, or a convolution of 1 x 1 that does not mix channels.
-
-    Args:
-        chosen: the network.
-        channels: of its images.
-
-    Returns:
-        Both per channel; None if the file has no normalisation.
-
-    Raises:
-        CheckpointError: if it has several different ones, or one that is not valid.
-    """
-    inside = {id(tensor) for tensor in chosen.tensors.values()}
-    beside = {name: tensor for name, tensor in chosen.small.items() if id(tensor) not in inside}
-    pairs: dict[tuple[tuple[float, ...], ...], str] = {}
-    for name, tensor in beside.items():
-        if (mean := _MEAN.fullmatch(name)) and _is_per_channel(tensor, channels):
-            others = [f"{mean['before']}{_STD_OF[mean['word']]}{mean['many']}", f"{mean['before']}sds"]
-            std = next((beside[other] for other in others if other in beside), None)
-            if std is not None and std.numel() == tensor.numel():
-                pairs.setdefault((_numbers_of(tensor), _numbers_of(std)), name)
-            elif std is not None or mean["known"] or tensor.numel() == channels > 1:
-                raise CheckpointError(f"expected a mean and a std in the file, {name[-60:]} has no partner; {_SAY}")
-        elif name.endswith(".weight") and (same := beside.get(f"{name[:-6]}bias")) is not None:
-            weight = _diagonal(tensor, channels)
-            if weight is not None and same.numel() == channels:
-                pairs.setdefault((_numbers_of(-same.flatten() / weight), _numbers_of(1 / weight)), name)
-    if len(pairs) > 1:
-        names = " and ".join(name[-60:] for name in list(pairs.values())[:2])
-        raise CheckpointError(f"expected one normalisation in the file, got several such as {names}; {_SAY}")
-    for (shift, scale), name in pairs.items():
-        if not all(map(math.isfinite, (*shift, *scale))) or min(scale) <= 0:
-            came = "/".join(f"{value:g}" for value in (*shift, *scale))
-            raise CheckpointError(f"expected a finite mean and a positive std, {name[-60:]} has {came}; {_SAY}")
-        white = 255 if max(shift) > 1 or max(scale) > _MOST_STD else 1  # the range of the pixels
-        return tuple(value / white for value in shift), tuple(value / white for value in scale)
-    return None
-
-
-_SAY = "say mean= and std= for pixels in [0, 1], or preset=NAME"
-_MEAN = re.compile(
-    r"(?P<before>(?:.*[./])?(?!running_)(?:(?P<known>(?:pixel|image|img|data|input|channel|rgb|norm)_)|\w+_)?)"
-    r"(?P<word>mean|mu)(?P<many>s?)"
-)
-_STD_OF = {"mean": "std", "mu": "sigma"}
-_MOST_STD = 2.0  # for pixels from 0 to 1, where it is at most a half; for bytes it is tens
-
-
-def _is_per_channel(tensor: Tensor, channels: int) -> bool:
-    return tensor.numel() in (1, channels) and max(tensor.shape, default=1) == tensor.numel()
-
-
-def _numbers_of(tensor: Tensor) -> tuple[float, ...]:
-    return tuple(tensor.flatten().tolist())
-
-
-def _diagonal(weight: Tensor, channels: int) -> Tensor | None:
-    """The positive factors of a 1 x 1 convolution that only scales channels; None for any other weight."""
-    if channels < 2 or weight.shape not in ((channels, 1, 1, 1), (channels, channels, 1, 1)):
-        return None
-    matrix = weight[:, :, 0, 0] if weight.shape[1] > 1 else weight.flatten().diag()
-    found = matrix.diagonal()
-    return found if bool((matrix == found.diag()).all() and (found > 0).all()) else None
 
 
 def shards(index: Path) -> list[Path]:
@@ -390,7 +325,22 @@ def _candidates(whole: Mapping[str, Any]) -> list[StateDict]:
     found.sort(key=lambda part: (part.is_average, not part.is_known, _rank(part.name), -part.parameters))
     largest = max((part.parameters for part in found), default=0)
     kept = [part for part in found if part.is_known or part.parameters * 20 >= largest]
-    return kept[:_MOST_SETS]  # without an optimiser's small tensors
+    whole_file = {f"{path}/{name}".lstrip("/"): tensor for path, tensors in tables for name, tensor in tensors.items()}
+    return [replace(part, left=_left_by(part, kept, whole_file)) for part in kept[:_MOST_SETS]]
+
+
+def _left_by(part: StateDict, parts: Sequence[StateDict], whole_file: Mapping[str, Tensor]) -> tuple[str, ...]:
+    """Paths and shapes of the weights of a file that belong neither to a network nor to another one beside it."""
+    used = {id(tensor) for tensor in part.tensors.values()}
+    for other in parts:
+        theirs = {id(tensor) for tensor in other.tensors.values()}
+        if theirs.isdisjoint(used):
+            used |= theirs
+    return tuple(
+        f"{name[-60:]} {' x '.join(map(str, tensor.shape))}"
+        for name, tensor in whole_file.items()
+        if id(tensor) not in used and (tensor.ndim > 2 or (tensor.ndim > 1 and tensor.numel() > tensor_files.FEW))
+    )
 
 
 def _size(tensors: Mapping[str, Tensor]) -> int:

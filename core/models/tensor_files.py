@@ -21,7 +21,7 @@ from typing import IO, Any
 
 from core.errors import CheckpointError
 from core.files import read_start
-from core.models.pickles import ITEM_BYTES, PickleError, StoragePlace, TensorPlace, Unpickled, unpickle
+from core.models.pickles import ITEM_BYTES, PickleError, StoragePlace, Stub, TensorPlace, Unpickled, unpickle
 
 WEIGHTS = ("safetensors", "torch", "legacy")  # the kinds that hold weights and nothing else
 
@@ -31,7 +31,10 @@ MOST_ENTRIES = 200_000  # of an archive: one per tensor
 MOST_TENSORS = 200_000  # of a file, each counted as often as it has a name
 DEEPEST = 4  # containers around a state dict
 FEW = 64  # numbers: a mean or std of images has one per channel
-OF_IMAGES = re.compile(r"((model|module|net|network)\.)*\w*(?<!running_)(mean|std|mu|sigma)s?")  # not a layer's
+OF_IMAGES = re.compile(  # not a layer's
+    r"((model|module|net|network)\.)*\w*(?<!running_)(mean|mu|std|stdev|sigma|sd|var)s?(_?(rgb|tensor|values?|buffer))?",
+    re.IGNORECASE,
+)
 _ZIP, _LEGACY_MAGIC = b"PK\x03\x04", b"\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."  # torch's own number, as a pickled integer
 _LOCAL = struct.Struct("<4s5H3L2H")  # before each entry of an archive
 _EXPORTED = re.compile(r"(^|/)models/[^/]*\.json$")  # the graph of an exported program
@@ -236,16 +239,26 @@ def _layout(
             if isinstance(inner, TensorPlace):
                 if inner.dtype.startswith("complex"):
                     raise CheckpointError(_no_weights(name))
+                if inner.storage.length * ITEM_BYTES[inner.storage.dtype] % ITEM_BYTES[inner.dtype]:
+                    raise CheckpointError(
+                        _damaged(path, f"the data of {name[:80]} is no whole number of {inner.dtype}")
+                    )
                 number = numbers[inner.storage]
                 kept[name] = (number, inner.dtype, inner.offset, list(inner.shape), list(inner.stride))
-            elif OF_IMAGES.fullmatch(name) and isinstance(inner, list | tuple) and 0 < len(inner) <= FEW:
-                if all(isinstance(each, int | float) and abs(each) < 1e30 for each in inner):
-                    kept[name] = [float(each) for each in inner]
+            elif OF_IMAGES.fullmatch(name) and (isinstance(inner, Stub) or not isinstance(inner, dict)):
+                kept[name] = _plain_numbers(inner)
             elif isinstance(inner, dict) and depth < DEEPEST and (found := pruned(inner, depth + 1)):
                 kept[name] = found
         return kept
 
     return {"kind": kind, "tree": pruned(value, 0), "storages": storages, "metadata": {}}
+
+
+def _plain_numbers(value: Any) -> list[float]:
+    """A number, or a list of a few, as floats; [NaN] for anything else, which is then refused if it is asked for."""
+    values = list(value) if isinstance(value, list | tuple) else [value]
+    plain = 0 < len(values) <= FEW and all(isinstance(each, int | float) and abs(each) < 1e30 for each in values)
+    return [float(each) for each in values] if plain else [math.nan]
 
 
 # -- archives of torch ------------------------------------------------------------------------------------------------
@@ -449,7 +462,8 @@ def _legacy(path: str, tell: Progress) -> dict[str, Any]:
         machine, found, keys = parts[2].value, parts[3], parts[4].value
         if not isinstance(machine, dict) or machine.get("little_endian", True) is not True:
             raise CheckpointError(_damaged(path, _BIG_ENDIAN))
-        if not isinstance(keys, list) or sorted(map(str, keys)) != sorted(found.storages):
+        listed = isinstance(keys, list) and all(isinstance(key, str) for key in keys)
+        if not listed or sorted(keys) != sorted(found.storages):
             raise CheckpointError(_damaged(path, "it does not list its tensor data, each once"))
         storages: list[tuple[int, int]] = []
         for key in keys:

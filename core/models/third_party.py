@@ -21,6 +21,7 @@ from core.models import exported, preprocessing, registries, state_dicts
 from core.models.classifier import Classifier
 from core.models.downloads import fetched, file_at, file_of_hub
 from core.models.inspection import require_classifier
+from core.models.normalisations import normalisation_in
 from core.models.trust import is_program
 from core.runtime.sandbox import Limits, isolated
 from core.sources.models import DIGEST_LENGTH, UNTRAINED, Source
@@ -202,7 +203,13 @@ def _weights(source: Source, files: Sequence[Path], name: str) -> _Loaded:
     _, mean, std = registries.made_for(architecture)
     shape = _sized(source, fit.input_shape)
     asked = "mean" in source.options or source.options.get("preset", preprocessing.OWN) != preprocessing.OWN
-    own = (None if asked else state_dicts.normalisation_in(chosen, shape[0])) or (mean, std)
+    stored = None if asked else normalisation_in(chosen, shape[0])
+    if stored is not None:
+        logger.warning("%s: took the normalisation that the file stores as %s", name, stored.name)
+    left = [each for each in chosen.left if stored is None or each.partition(" ")[0] != stored.name]
+    if left:
+        logger.warning("%s: left out of the file %s, which %s lacks", name, ", ".join(left[:5]), architecture)
+    own = (mean, std) if stored is None else stored[:2]
     return _Loaded(registries.build(architecture, chosen.tensors, shape), shape, own, name)
 
 

@@ -16,6 +16,7 @@ from core.images.archives import Refused
 from core.images.load import demo_images_of
 from core.models import inspection, preprocessing, registries, state_dicts
 from core.models.inspection import Check
+from core.models.normalisations import Normalisation, normalisation_in
 from core.models.preprocessing import Trial
 from core.models.registries import Fit
 from core.models.state_dicts import StateDict
@@ -286,13 +287,13 @@ def fit(found: Draft) -> Fit:
     return registries.fit(found["arch"], state_dicts.choose(sets(found["digest"]), found["weights"]).shapes)
 
 
-def kept_normalisation(found: Draft, channels: int) -> tuple[tuple[float, ...], tuple[float, ...]] | None:
-    """Mean and std that the file stores with the chosen weights; None if it stores none.
+def kept_normalisation(found: Draft, channels: int) -> Normalisation | None:
+    """The normalisation that the file stores with the chosen weights; None if it stores none.
 
     Raises:
         CheckpointError: if they are ambiguous.
     """
-    return state_dicts.normalisation_in(state_dicts.choose(sets(found["digest"]), found["weights"]), channels)
+    return normalisation_in(state_dicts.choose(sets(found["digest"]), found["weights"]), channels)
 
 
 def source_of(found: Draft) -> str:

@@ -99,6 +99,7 @@ def weights(found: drafts.Draft) -> None:
             "digest": upload.digest[:16],
             "weights": f"{chosen.parameters:,} numbers in {len(chosen.tensors)} tensors",
             **({"prefix removed from names": chosen.removed} if chosen.removed else {}),
+            **({"left out": ", ".join(chosen.left[:3])} if chosen.left else {}),
         }
     )
     if len(every) > 1:
@@ -193,9 +194,9 @@ def preprocessing(found: drafts.Draft, fit: Fit) -> None:
     own = f"as {fit.architecture.partition(':')[0]}'s own weights"
     with suppress(CheckpointError):  # shown below, where the preset is used
         if (kept := drafts.kept_normalisation(found, channels)) is not None:
-            mean, std = kept
+            mean, std, _ = kept
             own = "as the file keeps it: mean {}, std {}".format(
-                *(", ".join(f"{x:.3g}" for x in each) for each in kept)
+                *(", ".join(f"{x:.3g}" for x in each) for each in (mean, std))
             )
     right.selectbox(
         "Normalisation",

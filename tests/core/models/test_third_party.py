@@ -8,6 +8,7 @@ import types
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -126,7 +127,15 @@ MEAN, STD = torch.tensor([0.25, 0.5, 0.75]), torch.tensor([0.5, 0.25, 0.125])
         ("net.", {"normalize.means": MEAN, "normalize.sds": STD}),
         ("1.", {"0.weight": torch.diag(1 / STD).view(3, 3, 1, 1), "0.bias": -MEAN / STD}),
         ("1.", {"0.weight": (1 / (255 * STD)).view(3, 1, 1, 1), "0.bias": -MEAN / STD}),
-        ("net.", {"a.mean": MEAN, "a.std": STD, "ema.a.mean": MEAN, "ema.a.std": STD}),
+        ("net.", {"norm.mean": MEAN, "norm.std": STD, "net.normalize.mean": MEAN, "net.normalize.std": STD}),
+        ("net.", {"normalize._mean": MEAN, "normalize._std": STD}),
+        ("net.", {"MEAN": MEAN, "STD": STD}),
+        ("net.", {"mean_rgb": MEAN, "std_rgb": STD}),
+        ("net.", {"normalizer.new_mean": MEAN, "normalizer.new_std": STD}),
+        ("net.", {"norm.mean": MEAN, "norm.var": STD.square()}),
+        ("net.", {"norm.mean": MEAN, "norm.std": STD, "perceptual.mean": 2 * MEAN, "perceptual.std": STD}),
+        ("1.", {"0.running_mean": MEAN, "0.running_var": STD.square() - 1e-5}),
+        ("1.", {"0.weight": (1 / STD).view(3, 1, 1), "0.bias": (-MEAN / STD).view(3, 1, 1)}),
     ],
 )
 def test_a_normalisation_of_any_known_name_is_used(
@@ -137,6 +146,50 @@ def test_a_normalisation_of_any_known_name_is_used(
     source = Source("file", str(tmp_path / "net.pt"), {"arch": ARCHITECTURE, "size": "64"}).text()
     classifier = load_classifier(source, "cpu")
     assert (*classifier.mean, *classifier.std) == pytest.approx((*MEAN.tolist(), *STD.tolist()))
+
+
+@pytest.mark.parametrize(
+    "beside",
+    [
+        {"val_acc_mean": [0.91, 0.92, 0.93], "val_acc_std": [0.01, 0.02, 0.01]},
+        {"loss_mean": [1.9], "loss_std": [0.3]},
+        {"target_mean": torch.tensor([3.1]), "target_std": torch.tensor([1.2])},
+        {"hyper_parameters": {"noise_mean": [0.0], "noise_std": [0.1]}},
+        {"prior.mean": torch.tensor([0.0]), "prior.std": torch.tensor([1.0])},
+    ],
+)
+def test_numbers_about_something_else_are_no_normalisation(beside: dict[str, object], tmp_path: Path) -> None:
+    torch.save({"state_dict": untrained(ARCHITECTURE, 4).state_dict(), **beside}, tmp_path / "net.pt")
+    classifier = load_classifier(f"{tmp_path / 'net.pt'}?arch={ARCHITECTURE}&size=64", "cpu")
+    assert classifier.mean == pytest.approx((0.485, 0.456, 0.406))
+
+
+@pytest.mark.parametrize(
+    ("beside", "left"),
+    [
+        ({"1.weight": torch.ones(10, 4) / 3, "1.bias": torch.ones(10)}, ""),  # too small to be told from a statistic
+        ({"1.weight": torch.ones(100, 4) / 3, "1.bias": torch.ones(100)}, "1.weight 100 x 4"),
+        ({"2.weight": torch.ones(3, 3, 3, 3) / 3}, "2.weight 3 x 3 x 3 x 3"),
+    ],
+)
+def test_weights_that_the_architecture_lacks_are_said(
+    beside: dict[str, torch.Tensor], left: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    tensors = {f"0.{name}": tensor for name, tensor in untrained(ARCHITECTURE, 4).state_dict().items()}
+    torch.save({**tensors, **beside}, tmp_path / "net.pt")
+    load_classifier(f"{tmp_path / 'net.pt'}?arch={ARCHITECTURE}&size=64", "cpu")
+    told = [record.getMessage() for record in caplog.records if "left out of the file" in record.getMessage()]
+    assert told == ([f"net: left out of the file {left}, which {ARCHITECTURE} lacks"] if left else [])
+
+
+def test_whole_numbers_are_no_weights(tmp_path: Path) -> None:
+    tensors = {
+        name: (100 * tensor).round().to(torch.int8) if tensor.ndim > 1 else tensor
+        for name, tensor in untrained(ARCHITECTURE, 4).state_dict().items()
+    }
+    torch.save(tensors, tmp_path / "net.pt")
+    with pytest.raises(CheckpointError, match="expected weights of real numbers, .* holds whole ones; convert them"):
+        load_classifier(f"{tmp_path / 'net.pt'}?arch={ARCHITECTURE}&size=64", "cpu")
 
 
 @pytest.mark.parametrize("where", [lambda kept: kept, lambda kept: {"normalize": kept}])
@@ -160,13 +213,23 @@ def test_a_normalisation_next_to_the_weights_is_used_and_one_of_bytes_is_scaled(
 @pytest.mark.parametrize(
     ("beside", "message"),
     [
-        ({"a.mean": MEAN, "a.std": STD, "b.mean": MEAN, "b.std": 2 * STD}, "one normalisation .* such as a.mean and b"),
-        ({"a.mean": MEAN}, "a mean and a std in the file, a.mean has no partner"),
+        (
+            {"norm.mean": MEAN, "norm.std": STD, "data.mean": MEAN, "data.std": 2 * STD},
+            "one normalisation .* such as norm.mean and data",
+        ),
+        ({"norm.mean": MEAN}, "a mean and a std in the file, norm.mean has no partner"),
+        ({"a.mean": MEAN, "a.std": STD}, "to know the normalisation in front of the network, the file stores a mean in a."),
+        ({"mean": "0.5,0.5,0.5", "std": "1,1,1"}, "a finite mean and a positive std, got mean with nan"),
+        ({"mean": np.full(3, 0.5), "std": np.full(3, 0.5)}, "a finite mean and a positive std, got mean with nan"),
+        ({"0.shift": MEAN, "0.scale": STD}, "a mean and a std in the file, 0.shift and scale can be read in two ways"),
+        ({"pixel_mean": 255 * MEAN, "pixel_std": STD}, "a normalisation of pixels in .0, 1. or of bytes"),
+        ({"pixel_mean": -MEAN, "pixel_std": STD}, "a normalisation of pixels in .0, 1. or of bytes"),
+        ({"pixel_mean": torch.tensor([104.0, 117.0, 124.0]), "pixel_std": torch.full((3,), 57.0)}, "red, green, blue"),
         ({"pixel_mean": torch.tensor(0.5)}, "pixel_mean has no partner"),
-        ({"a.mean": MEAN, "a.std": STD[:1]}, "a.mean has no partner"),
-        ({"a.mean": MEAN, "a.std": 0 * STD}, "a positive std, a.mean has 0.25/0.5/0.75/0/0/0"),
-        ({"a.mean": MEAN, "a.std": -STD}, "a positive std"),
-        ({"a.mean": torch.full((3,), torch.nan), "a.std": STD}, "a finite mean"),
+        ({"norm.mean": MEAN, "norm.std": STD[:1]}, "norm.mean has no partner"),
+        ({"norm.mean": MEAN, "norm.std": 0 * STD}, "a positive std, got norm.mean with 0.25/0.5/0.75/0/0/0"),
+        ({"norm.mean": MEAN, "norm.std": -STD}, "a positive std"),
+        ({"norm.mean": torch.full((3,), torch.nan), "norm.std": STD}, "a finite mean"),
     ],
 )
 def test_an_ambiguous_normalisation_is_refused(beside: dict[str, torch.Tensor], message: str, tmp_path: Path) -> None:
