@@ -69,7 +69,7 @@ def normalisation_in(chosen: StateDict, channels: int) -> Normalisation | None:
         if around.issuperset(outer) and (first or last in around):
             for name, pair in _stored(stored, channels, place, first=first):
                 found.setdefault(pair, name)
-        elif any((tensor := stored.get(word)) is not None and tensor.numel() == channels > 1 for word in ("mean", "mu")):
+        elif channels > 1 and any(word in stored and stored[word].numel() == channels for word in ("mean", "mu")):
             unclear = unclear or place
     if not found and unclear:
         raise CheckpointError(

@@ -6,6 +6,7 @@ import io
 import re
 import struct
 import zipfile
+import zlib
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -45,6 +46,19 @@ def raw_zip(names: list[bytes]) -> bytes:
     for number, name in enumerate(names):
         content = content.replace((chr(ord("A") + number) * len(name)).encode(), name)
     return content
+
+
+@pytest.mark.parametrize("right", [True, False])
+def test_a_name_in_unicode_beside_another_one_is_taken_if_it_belongs_to_it(tmp_path: Path, right: bool) -> None:
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as made:
+        for folder, number in (("кот", 1), ("пёс", 2)):
+            entry = zipfile.ZipInfo(f"???/{number}.png")
+            checksum = zlib.crc32(entry.filename.encode() if right else b"another")
+            content = struct.pack("<BI", 1, checksum) + f"{folder}/{number}.png".encode()
+            entry.extra = struct.pack("<HH", 0x7075, len(content)) + content
+            made.writestr(entry, PNG)
+    found, _ = look(tmp_path / "a.zip")
+    assert set(found.values()) == ({"кот", "пёс"} if right else {""})
 
 
 @pytest.mark.parametrize(

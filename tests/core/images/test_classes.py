@@ -57,7 +57,9 @@ def test_missing_values_are_recognised() -> None:
         (["1", "0"], (), "a?classes=cat/dog", [1, 0], ["cat", "dog"]),
         (["café"], (), "a?classes=cafe%CC%81", [0], ["café"]),
         (["\uff43at", "d\u200bog"], (), "a?classes=dog/cat", [1, 0], ["dog", "cat"]),  # as they will be called
-        (["\u200b", "cat"], (), "a", [1, 0], ["cat", "unnamed"]),
+        (["\u200b", "cat"], (), "a", [1, 0], ["cat", "class 1"]),
+        (["x²", "x2", "x²"], (), "a", [1, 0, 1], ["x2", "x2 (class 1)"]),  # which only their signs tell apart
+        (["x2", "x²"], ("x²", "x2"), "a", [1, 0], ["x2", "x2 (class 1)"]),
         (["10,0", "2,0"], (), "a", [10, 2], [f"class {number}" for number in range(11)]),
         (["0.5", "10.5", "2.5"], (), "a", [0, 2, 1], ["0.5", "2.5", "10.5"]),  # by size, not by the alphabet
         (["2", "0"], ("0", "1", "10"), "a?classes=0/1/10", [2, 0], ["0", "1", "10"]),  # rows of the own names

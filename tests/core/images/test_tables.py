@@ -26,6 +26,14 @@ def said(tables: dict[str, str | bytes], pictures: tuple[str, ...] = ABC, folder
     return classes_in_tables(entries, pictures, folders=folders)
 
 
+def test_one_hot_columns_number_the_classes_also_those_without_a_picture() -> None:
+    found = said({"labels.csv": "image,dog,cat,ant\na,0,1,0\nb,0,0,1\nc,0,1,0\n"}, ("a.png", "b.png", "c.png"))
+    assert (found.labels, found.class_names) == (["cat", "ant", "cat"], ("dog", "cat", "ant"))
+    for table in ("image,cat,cat\na,0,1\nb,1,0\nc,0,1\n", "image,label,label\na,0,1\nb,1,0\nc,0,1\n"):
+        (refused,) = said({"labels.csv": table}, ("a.png", "b.png", "c.png")).refused
+        assert refused.reason.startswith("expected ")
+
+
 @pytest.mark.parametrize(
     ("text", "labels"),
     [

@@ -123,6 +123,7 @@ UNSTEADY = [
     (lambda: Does(lambda x: logits(x) * (2 if len(x) > 40 else 1)), "rows do not mix"),
     (lambda: Does(lambda x: 1e-6 * logits(x - x.mean(0))), "rows do not mix"),
     (lambda: Does(lambda x: logits(x).detach() * torch.nan), "finite logits"),
+    (lambda: Does(lambda x: 1 + 3e-6 * logits(x) / logits(x).detach().abs().amax()), "digits of logits"),
     (lambda: Does(lambda x: logits(x) / (x.amax((1, 2, 3)) < 0.4)[:, None]), "finite logits"),
 ]
 
