@@ -205,7 +205,11 @@ def _digits(spread: float, rounding: float) -> Check:
     if rounding <= _TIES * spread or spread == 0:
         return Check("digits of logits", "good", f"They differ by {spread:.3g}, and are rounded to {rounding:.1g}.")
     words = f"They differ by {spread:.3g}, but an offset common to all rounds them to {rounding:.1g}"
-    return Check("digits of logits", "bad", f"{words}: ties decide where boundaries lie. Subtract it in the model.")
+    return Check(
+        "digits of logits",
+        "bad",
+        f"{words}: ties decide, and no boundary is defined as finely as it is drawn. Subtract it in the model.",
+    )
 
 
 def _repeats(off: float, spread: float, rounding: float) -> Check:
