@@ -1,1 +1,1 @@
-"""The mathematics: pure functions over batches of images, one module for each term of the field."""
+"""The mathematics: pure functions over batches of images, one package for each topic, one module for each term."""

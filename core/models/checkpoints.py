@@ -2,7 +2,8 @@
 
 A checkpoint is a safetensors file. One metadata key holds a JSON text with all that is needed to load it: architecture
 and arguments, input shape, class names, normalisation, measured accuracy, recipe, and a digest of all that and of the
-weights, so that damage is detected. `core.models.load` loads classifiers of any kind.
+weights, so that damage is detected. `core.models.load` loads classifiers of any kind;
+`core.models.tensor_files` reads the files of others, and refuses what would run code.
 """
 
 from __future__ import annotations

@@ -2,7 +2,8 @@
 
 A pickle is a program. Python's own reader, and torch's restricted one, run it; this one interprets its instructions,
 which Python's `pickletools` only lists, and makes nothing but numbers, text, containers and `TensorPlace`s. A name
-that the pickle would import becomes an inert `Stub`, and is listed for the error message.
+that the pickle would import becomes an inert `Stub`, and is listed: `core.models.tensor_files`
+refuses a pickle with such names.
 
 Nothing here imports torch: it runs in `core.runtime.sandbox`.
 """

@@ -173,7 +173,7 @@ class Recipe:
 
     @classmethod
     def from_query(cls, analysis: str, query: Mapping[str, str]) -> Recipe:
-        """The recipe that a link stands for.
+        """The recipe that a link stands for; strict, where a page leaves out what it cannot follow.
 
         Raises:
             RecipeError: if anything in it is not known or out of range.

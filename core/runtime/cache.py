@@ -1,4 +1,4 @@
-"""A cache in memory of bounded size, usually in bytes."""
+"""A cache in memory of bounded size, usually in bytes. Results on disk: `core.recipes.store`."""
 
 from __future__ import annotations
 

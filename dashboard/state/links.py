@@ -1,4 +1,4 @@
-"""Set the choice to a link or a file: values from outside are checked before anything changes."""
+"""Read the link of a page or a recipe from a file, and set the choice to it: values are checked before any changes."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""The plane viewer, a Streamlit component: zoom, pan and pick on a slice."""
+"""The Streamlit components: plane viewer, map, thumbnails and copy button; and the titles of the views."""

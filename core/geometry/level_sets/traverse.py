@@ -6,8 +6,9 @@ it,
 
     minimise ||x - x_t||_2  over x in [0, 1]^d with p(x) >= p(x_s) - delta,
 
-by steps that head for a share eta of the remaining way and give up what points out of the set (`core.geometry.
-level_steps`). Where it ends near x_t, the classifier does not see the difference between the two images: a blind spot.
+by steps that head for a share eta of the remaining way and give up what points out of the set
+(`core.geometry.level_sets.step`). Where it ends near x_t, the classifier does not see the difference between the two
+images: a blind spot.
 On a flat level set the part of the way along it shrinks by 1 - eta a step, so that (1 - eta)^k after k steps, the
 floor, is what the schedule alone explains: a result at the floor says how long one walked, not how far the set reaches.
 

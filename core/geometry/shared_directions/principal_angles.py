@@ -20,12 +20,54 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from core.geometry.shared_directions.mean_shape_operator import shared_directions, subspace_overlap
+from core.errors import ImageError
+from core.geometry.shared_directions.mean_shape_operator import shared_directions
 from core.geometry.shared_directions.sharing import TOLERANCE, scrambled
 from core.models.classifier import Classifier
 from core.result import Context, Number, Result, quantity
 from core.runtime.cost import counted, spent
 from core.runtime.progress import OnProgress, silent
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class SubspaceOverlap(Result):
+    """Principal angles between the spans of two sets of directions."""
+
+    angles: np.ndarray = quantity("°", "m")  # ascending, as many as the smaller span has dimensions
+    share: float = quantity("")  # mean of the squared cosines: of the smaller span in the larger one
+    chance: float = quantity("")  # of random spans of these dimensions
+
+
+@counted
+def subspace_overlap(first: Float[Tensor, "m c h w"], second: Float[Tensor, "k c h w"]) -> SubspaceOverlap:
+    """Compare the spans of two sets of linearly independent directions.
+
+    Args:
+        first: directions, such as those of one model.
+        second: directions of the same shape, such as those of another model.
+
+    Returns:
+        Angles, 0 for equal spans and 90° for orthogonal ones.
+
+    Raises:
+        ImageError: if a set is empty or the shapes differ.
+
+    >>> axes = torch.eye(4).view(4, 1, 2, 2)
+    >>> subspace_overlap(axes[:2], axes[1:3]).angles.round().tolist()
+    [0.0, 90.0]
+    """
+    if first.shape[1:] != second.shape[1:] or not len(first) or not len(second):
+        raise ImageError(f"expected directions of one shape, got {tuple(first.shape)} and {tuple(second.shape)}")
+    from scipy.linalg import subspace_angles
+
+    spans = [directions.detach().cpu().double().flatten(1).numpy().T for directions in (first, second)]
+    angles = np.sort(subspace_angles(*spans))
+    return SubspaceOverlap(
+        angles=np.degrees(angles),
+        share=float((np.cos(angles) ** 2).mean()),
+        chance=max(len(first), len(second)) / first[0].numel(),
+        **spent(),
+    )
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

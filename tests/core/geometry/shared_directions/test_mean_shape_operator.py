@@ -7,14 +7,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from core.errors import ImageError
 from core.geometry.shared_directions.mean_shape_operator import (
     CurvatureTransfer,
     SharedDirections,
     curvature_transfer,
     noise_images,
     shared_directions,
-    subspace_overlap,
 )
 from core.images.load import load_images
 from core.models.load import load_classifier
@@ -70,20 +68,6 @@ def test_on_a_ball_every_direction_is_like_any_other() -> None:
     np.testing.assert_allclose(found.ratio, [[1, 0]], atol=1e-6)
     np.testing.assert_allclose(found.typical, 0.5, rtol=1e-6)
     assert isinstance(Result.from_bytes(found.to_bytes()), CurvatureTransfer)
-
-
-def test_overlap_by_principal_angles() -> None:
-    rows = curved.rows(6, (1, 4, 4)).view(6, 1, 4, 4)
-    np.testing.assert_allclose(subspace_overlap(rows[:3], 2 * rows[[2, 0, 1]]).angles, 0, atol=1e-6)
-    apart = subspace_overlap(rows[:2], rows[2:6])
-    np.testing.assert_allclose(apart.angles, 90, atol=1e-6)
-    assert apart.share == pytest.approx(0, abs=1e-12)
-    assert apart.chance == pytest.approx(4 / 16)
-    turned = torch.stack([rows[0], (rows[1] + rows[2]) / 2**0.5])
-    np.testing.assert_allclose(subspace_overlap(rows[:2], turned).angles, [0, 45], atol=1e-6)
-    assert subspace_overlap(rows[:2], turned).share == pytest.approx(0.75)
-    with pytest.raises(ImageError, match="one shape"):
-        subspace_overlap(rows, rows[:0])
 
 
 def test_wrong_calls_are_told_what_is_wrong() -> None:

@@ -7,7 +7,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from core.geometry.shared_directions.principal_angles import DirectionOverlap, direction_overlap
+from core.errors import ImageError
+from core.geometry.shared_directions.principal_angles import DirectionOverlap, direction_overlap, subspace_overlap
 from core.result import Result
 from tests import curved
 
@@ -44,3 +45,17 @@ def test_wrong_calls_are_told_what_is_wrong() -> None:
     _, images = above_the_apex(curved.rows(5, SHAPE))
     with pytest.raises(ValueError, match="expected models"):
         direction_overlap([], images, images)
+
+
+def test_overlap_by_principal_angles() -> None:
+    rows = curved.rows(6, (1, 4, 4)).view(6, 1, 4, 4)
+    np.testing.assert_allclose(subspace_overlap(rows[:3], 2 * rows[[2, 0, 1]]).angles, 0, atol=1e-6)
+    apart = subspace_overlap(rows[:2], rows[2:6])
+    np.testing.assert_allclose(apart.angles, 90, atol=1e-6)
+    assert apart.share == pytest.approx(0, abs=1e-12)
+    assert apart.chance == pytest.approx(4 / 16)
+    turned = torch.stack([rows[0], (rows[1] + rows[2]) / 2**0.5])
+    np.testing.assert_allclose(subspace_overlap(rows[:2], turned).angles, [0, 45], atol=1e-6)
+    assert subspace_overlap(rows[:2], turned).share == pytest.approx(0.75)
+    with pytest.raises(ImageError, match="one shape"):
+        subspace_overlap(rows, rows[:0])
