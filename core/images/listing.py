@@ -221,6 +221,15 @@ def _classed(entries: Sequence[Entry], refused: Sequence[Refused], where: str, *
             for each in sorted(none - {""})
         ]
         labels = ["" if label in none else label for label in labels]
+    alike: dict[int, list[str]] = {}
+    for label, number in (whole_numbers(set(labels)) or {}).items():
+        if number is not None:
+            alike.setdefault(number, []).append(label)
+    told += [
+        f"expected one folder for each number, {' and '.join(sorted(same))} are both class {number}; rename one if not"
+        for number, same in alike.items()
+        if len(same) > 1
+    ]
     left = [*left, *(Refused(where, each) for each in told)]
     return _listed(pictures, labels, class_names, Listed((), refused, left), where)
 

@@ -140,6 +140,16 @@ def test_a_folder_called_none_among_words_is_a_class(tmp_path: Path) -> None:
     assert (found, refused) == ({"mild/a.png": "mild", "none/a.png": "none"}, {})
 
 
+def test_folders_of_one_number_are_one_class_and_said(tmp_path: Path) -> None:
+    (tmp_path / "a.zip").write_bytes(archive({"01/a.png": PNG, "1/b.png": PNG, "2/c.png": PNG}))
+    with ExitStack() as stack:
+        ((where, reason),) = listed(tmp_path / "a.zip", None, stack).left
+    assert (where, reason) == (
+        "a.zip",
+        "expected one folder for each number, 01 and 1 are both class 1; rename one if not",
+    )
+
+
 def test_a_list_that_lacks_classes_is_ignored_and_reported(tmp_path: Path) -> None:
     texts = {"labels.csv": b"a.png,0\nb.png,7\n", "classes.csv": b"0,cat\n1,dog\n"}
     (tmp_path / "a.zip").write_bytes(archive({**dict.fromkeys(("a.png", "b.png"), PNG), **texts}))
