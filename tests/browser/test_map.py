@@ -45,12 +45,12 @@ def test_look_choose_draw_around_share_and_cut(page: Page, new_context: Callable
     for across, down in ((0.99, 0.01), (0.99, 0.99), (0.01, 0.99), (0.01, 0.02)):
         page.mouse.move(left + across * side, top + down * side, steps=3)
     page.mouse.up()
-    expect(page.get_by_text("60 images; other views take the first three")).to_be_visible()
+    expect(page.get_by_text("60 images; other views show the first three")).to_be_visible()
     assert len(link(page, "rows").split(",")) == 60
 
     second = new_context().new_page()
     second.goto(page.url)
-    expect(second.get_by_text("60 images; other views take the first three")).to_be_visible()
+    expect(second.get_by_text("60 images; other views show the first three")).to_be_visible()
     assert second.url == page.url
 
     page.get_by_role("button", name="Draw a path").click()

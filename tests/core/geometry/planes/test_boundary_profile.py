@@ -312,7 +312,7 @@ def test_linearised_distance_is_smooth_where_the_slice_was_interpolated(method: 
     inside = np.s_[: resolution - 16, : resolution - 16]  # the last cells end beyond the frame: half of them unseen
     far = away[inside]
     np.testing.assert_allclose(found[inside][far], dense[inside][far], rtol=0.2)  # 0.4 without lattices
-    asked = profiles._asked(cuts[0].evaluated)
+    asked = profiles._evaluated_around(cuts[0].evaluated)
     np.testing.assert_array_equal(found[asked], dense[asked])
     for axis in (0, 1):  # from point to point it changes as the dense one does, to a step; blocks jump by more
         change, truth = (np.diff(distance[inside], axis=axis) / cuts[0].step for distance in (found, dense))
