@@ -104,13 +104,14 @@ class Arrays:
         return values.astype(np.float32).clip(0, 1)
 
 
-def arrays_of(found: Sequence[Stored], refused: Sequence[Refused], name: str) -> Arrays:
+def arrays_of(found: Sequence[Stored], refused: Sequence[Refused], name: str, named: Sequence[str] = ()) -> Arrays:
     """Find out which array holds pictures, partners, labels and class names.
 
     Args:
         found: the arrays of a file.
         refused: arrays that hold anything but numbers and text.
         name: of the file.
+        named: names that the source gives to the classes.
 
     Returns:
         The pictures.
@@ -150,9 +151,9 @@ def arrays_of(found: Sequence[Stored], refused: Sequence[Refused], name: str) ->
     if labels is not None:
         count = len(stacks[0])
         if names is not None and classes and _is_of_each(names, pixels):
-            classes, sentence = _names_by_row(classes, _labels(labels.read(), count, (), name)[0], name)
+            classes, sentence = _names_by_row(classes, _labels(labels.read(), count, (), name, named)[0], name)
             remarks += [Refused(names.name[:80], sentence)] if sentence else []
-        written, sentences = _labels(labels.read(), count, classes, name)
+        written, sentences = _labels(labels.read(), count, classes, name, named)
         left += [Refused(labels.name[:80], sentence) for sentence in sentences]
     return Arrays(tuple(stacks), written, classes, (*left, *remarks))
 
@@ -320,7 +321,9 @@ def scale_advice(low: float, high: float, *, whole: bool = False) -> str:
     return f"divide by {white}" if white else "divide by what white is"
 
 
-def _labels(values: np.ndarray, count: int, class_names: Sequence[str], name: str) -> tuple[np.ndarray, list[str]]:
+def _labels(
+    values: np.ndarray, count: int, class_names: Sequence[str], name: str, named: Sequence[str]
+) -> tuple[np.ndarray, list[str]]:
     """Classes as numbers or text, one per picture, and sentences about those that are missing or ambiguous.
 
     If all labels are class names they become the rows of these names; other numbers are rows already.
@@ -340,7 +343,7 @@ def _labels(values: np.ndarray, count: int, class_names: Sequence[str], name: st
     words = values.dtype.kind == "U"
     told: list[str] = []
     if words:
-        none, told = missing(values.tolist(), f"image of {name}", class_names)
+        none, told = missing(values.tolist(), f"image of {name}", (*class_names, *named))
         lacks = np.isin(values, list(none))
         values = _numbers_or_words(np.where(lacks, "", np.char.strip(values)), name)
     else:

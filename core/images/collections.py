@@ -120,6 +120,7 @@ def _read(
         fit=[fit.height, fit.width, fit.how, fit.channels],
         most=source.most,
         most_values=most_values,
+        classes=list(source.classes),
     )
     return Collected(
         pictures,

@@ -73,13 +73,14 @@ class Listed(NamedTuple):
     paired: bool = False
 
 
-def listed(path: Path, most: int | None, stack: ExitStack) -> Listed:
+def listed(path: Path, most: int | None, stack: ExitStack, classes: Sequence[str] = ()) -> Listed:
     """The content of a file or folder; an archive stays open as long as the stack.
 
     Args:
         path: an existing file or folder.
         most: number of pictures to take, spread evenly; None: all.
         stack: closes what is opened.
+        classes: names that the source gives to the classes.
 
     Raises:
         ImageError: if there is nothing to read, or too much.
@@ -88,16 +89,16 @@ def listed(path: Path, most: int | None, stack: ExitStack) -> Listed:
     try:
         if path.is_dir():
             entries, refused = _inside(path)
-            return _chosen(_classed(entries, refused, name, loose_and_classes=False), most, name)
+            return _chosen(_classed(entries, refused, name, classes, loose_and_classes=False), most, name)
         zipped = read_start(path, 2) == b"PK"
     except OSError as error:  # a folder that may not be listed
         raise ImageError(f"expected an image or a folder of images, cannot open {name}; check it") from error
     if path.suffix.lower() in ARRAYS:
-        return _of_arrays(arrays_of(*open_arrays(path, stack), name), most, name)
+        return _of_arrays(arrays_of(*open_arrays(path, stack), name, classes), most, name)
     if zipped or path.suffix.lower() == ".zip":
         opened = stack.enter_context(open_zip(path))
         entries, refused = zip_entries(opened)
-        found = _classed(entries, refused, name, loose_and_classes=True)
+        found = _classed(entries, refused, name, classes, loose_and_classes=True)
         return _chosen(found._replace(left=[*found.left, *guessed_names(opened, name)]), most, name)
     return Listed([Named(path.name, "", _decoding(Entry(path.name, partial(read_bytes, path))))])
 
@@ -181,7 +182,9 @@ def read_bytes(path: Path) -> bytes:
         raise ImageError(f"expected an image, cannot open {short_name(path.name)}; check it") from error
 
 
-def _classed(entries: Sequence[Entry], refused: Sequence[Refused], where: str, *, loose_and_classes: bool) -> Listed:
+def _classed(
+    entries: Sequence[Entry], refused: Sequence[Refused], where: str, classes: Sequence[str], *, loose_and_classes: bool
+) -> Listed:
     """Pictures with their classes: from a table that names them, else from the folders that they are in.
 
     Raises:
@@ -198,7 +201,7 @@ def _classed(entries: Sequence[Entry], refused: Sequence[Refused], where: str, *
     left: Sequence[Refused] = ()
     class_names: tuple[str, ...] = ()
     if tables and pictures:
-        found = classes_in_tables(tables, [each.name for each in pictures], folders=folders)
+        found = classes_in_tables(tables, [each.name for each in pictures], folders=folders, classes=classes)
         refused, left, class_names = [*refused, *found.refused], found.left, found.class_names
         if found.labels is not None:
             return _listed(pictures, found.labels, class_names, Listed((), refused, left), where)
@@ -215,7 +218,7 @@ def _classed(entries: Sequence[Entry], refused: Sequence[Refused], where: str, *
     labels = ["" if loose else normalize("NFC", each.name.partition("/")[0]) for each in pictures]
     told: list[str] = []
     if all(is_missing(label) or number_in(label) is not None for label in labels):  # among words it is a word
-        none, _ = missing(labels, "picture", class_names)
+        none, _ = missing(labels, "picture", (*class_names, *classes))
         told = [
             f"expected numbers as names of folders, {each} says that there is none; call it otherwise if it is a class"
             for each in sorted(none - {""})

@@ -67,7 +67,12 @@ class Collected(NamedTuple):
 
 
 def read_set(
-    path: str, fit: Sequence[Any], most: int | None, most_values: int, progress: Callable[[float], None]
+    path: str,
+    fit: Sequence[Any],
+    most: int | None,
+    most_values: int,
+    progress: Callable[[float], None],
+    classes: Sequence[str] = (),
 ) -> tuple[Any, ...]:
     """Read a file or folder.
 
@@ -77,6 +82,7 @@ def read_set(
         most: number of pictures to take, spread evenly; None: all.
         most_values: largest number of values in the set, of 4 bytes each.
         progress: called with the fraction done.
+        classes: names that the source gives to the classes: a word among them is never a missing value.
 
     Returns:
         The fields of a `Collected`.
@@ -86,7 +92,7 @@ def read_set(
     """
     with ExitStack() as stack:
         place = Path(path)
-        found = listed(place, most, stack)
+        found = listed(place, most, stack, classes)
         return tuple(collected(found, Fit(*fit), most_values, short_name(place.name), progress))
 
 

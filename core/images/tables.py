@@ -140,18 +140,21 @@ def _delimiter(text: str) -> str:
     return max(";\t|,", key=alike) if lines else ","
 
 
-def classes_in_tables(tables: Sequence[Entry], pictures: Sequence[str], *, folders: bool) -> Said:
+def classes_in_tables(
+    tables: Sequence[Entry], pictures: Sequence[str], *, folders: bool, classes: Sequence[str] = ()
+) -> Said:
     """The classes of pictures in tables; a table called `labels` takes precedence.
 
     Args:
         tables: the tables.
         pictures: names of the pictures.
         folders: whether the folders of the pictures are classes, so that only a column called class counts.
+        classes: names that the source gives to the classes.
     """
     finder = PictureNames(pictures)
     read, refused = _read(tables)
     legends = {name: words for name, rows in read if (words := _legend(rows, finder, asked=_is_legend(name)))}
-    listed = [word for words in legends.values() for word in words]
+    listed = [*classes, *(word for words in legends.values() for word in words)]
     labels: list[str] | None = None
     left: list[Refused] = []
     class_names: tuple[str, ...] = ()

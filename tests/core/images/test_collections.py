@@ -25,6 +25,22 @@ def shade(value: int) -> bytes:
 PICTURES = {"cat/1.png": shade(10), "cat/2.png": shade(20), "ant/1.png": shade(30)}
 
 
+@pytest.mark.parametrize("kind", ["npz", "table", "folders"])
+def test_a_class_that_the_source_names_is_no_missing_value(tmp_path: Path, kind: str) -> None:
+    words = ["none", "a", "1"]
+    if kind == "npz":
+        np.savez(tmp_path / "a.npz", images=np.zeros((3, 4, 4, 3), np.uint8), labels=np.array(words))
+    else:
+        folders = words if kind == "folders" else ["x"] * 3
+        entries = {f"{folder}/{row}.png": shade(row) for row, folder in enumerate(folders)}
+        rows = "\n".join(f"{row}.png,{word}" for row, word in enumerate(words))
+        table = {} if kind == "folders" else {"labels.csv": f"file,class\n{rows}\n".encode()}
+        (tmp_path / "a.zip").write_bytes(archive({**entries, **table}))
+    found = gather(f"{next(tmp_path.iterdir())}?classes=none/a/1")
+    assert sorted(found.images.labels.tolist()) == [0, 1, 2]
+    assert found.images.class_names == ("none", "a", "1")
+
+
 # -- sources ----------------------------------------------------------------------------------------------------------
 
 
