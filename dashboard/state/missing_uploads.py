@@ -12,8 +12,9 @@ from core.sources.images import ImageSource
 from core.sources.models import NULLS, Source
 from core.wording import abbreviated
 from dashboard.state import address
+from dashboard.state.uploader import dropped
 from dashboard.uploads import own_images
-from dashboard.uploads.session_uploads import LARGEST, own_uploads, read_only
+from dashboard.uploads.session_uploads import own_uploads, read_only
 from dashboard.viewer.words import escape_markdown
 
 FORGOTTEN = "uploads are forgotten when a page is reloaded, closed, or loses its connection"
@@ -36,22 +37,18 @@ def ask_for_file() -> None:
     if not wanted or read_only():
         return
     digest, go_on = wanted
-    count = st.session_state.setdefault("wanted:uploads", 0)
-    dropped = st.file_uploader(
+    files = dropped(
         f"The file whose digest begins with {digest[:8]}",
-        accept_multiple_files=True,
-        max_upload_size=LARGEST,
-        key=f"wanted:{digest}:{count}",
-        help="Its weights or pictures, and nothing else, are read; other people who use this server cannot see it. All"
+        f"wanted:{digest}",
+        more="Its weights or pictures, and nothing else, are read; other people who use this server cannot see it. All"
         " shards at once, where there are several.",
     )
-    if not dropped:
+    if not files:
         about, sentence = st.session_state.get("wanted:refused", ("", ""))
         if about == digest:
             st.error(escape_markdown(sentence))
         return
-    st.session_state["wanted:uploads"] = count + 1  # a new uploader: a wrong file does not stay beside the right one
-    st.session_state["wanted:refused"] = digest, _brought(digest, [(file.name, file.getvalue()) for file in dropped])
+    st.session_state["wanted:refused"] = digest, _brought(digest, files)
     if st.session_state["wanted:refused"][1]:
         address.rerun()
     try:

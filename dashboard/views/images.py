@@ -14,12 +14,12 @@ from core.images.collections import Gathered
 from core.images.reading import Note
 from core.sources.images import ImageSource
 from dashboard.state import address, session
+from dashboard.state.uploader import dropped
 from dashboard.uploads import own_images
 from dashboard.uploads.reading import watched
 from dashboard.uploads.session_uploads import own_uploads, read_only
 from dashboard.viewer.words import escape_markdown
 from dashboard.widgets import controls, page
-from dashboard.widgets.uploader import dropped
 from dashboard.work.unforeseen import user_message
 
 SHOWN, ABREAST = 6, 3  # pictures shown next to the model's input, and how many of them per row

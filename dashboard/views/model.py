@@ -17,11 +17,11 @@ from core.models.preprocessing import OWN, looks_untrained, presets, suspicion
 from core.models.registries import Fit, architectures, made_for
 from core.models.third_party import read_names
 from dashboard.state import address, drafts, session, speed_estimate
+from dashboard.state.uploader import dropped
 from dashboard.uploads.reading import watched
 from dashboard.uploads.session_uploads import own_classifier, own_uploads, read_only
 from dashboard.viewer.words import escape_markdown
 from dashboard.widgets import controls, own_models, page
-from dashboard.widgets.uploader import dropped
 from dashboard.work.unforeseen import user_message
 
 MOST_ROWS = 200  # of a table of differences

@@ -17,9 +17,9 @@ from core.errors import ImageError
 from core.images.archives import Refused
 from core.images.load import load_images
 from core.sources.images import ImageSource
+from dashboard.state import uploader
 from dashboard.uploads import own_images, session_uploads
 from dashboard.uploads.session_uploads import Uploads
-from dashboard.widgets import uploader
 from tests.hostile_images import archive, encoded, png
 from tests.pages import healthy
 

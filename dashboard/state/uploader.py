@@ -22,7 +22,7 @@ def dropped(label: str, page: str, *, more: str) -> list[tuple[str, bytes]]:
 
     Returns:
         Names and bytes, in the run that follows a drop; then a new uploader replaces this one, so that the server frees
-        its copy.
+        its copy, and a wrong file does not stay next to the right one.
     """
     count = st.session_state.setdefault(f"{page}:uploads", 0)
     files = st.file_uploader(
