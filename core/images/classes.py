@@ -181,14 +181,13 @@ def numbered(labels: Sequence[str], own: Sequence[str], source: ImageSource) -> 
         raise ImageError(
             f"expected class names of at most {MOST_LETTERS} letters, got {came}; shorten it, or add labels=none"
         )
-    written = dict.fromkeys([*source.classes, *own, *sorted(known)])  # texts that differ stay apart, as in the set
-    names = {"": ""} | dict(zip(source.classes, wording.names(source.classes, "class"), strict=True))
-    names = dict(zip(own, wording.names(own, "class"), strict=True)) | names
+    listed, own, given = (*own, *source.classes), wording.names(own, "class"), wording.names(source.classes, "class")
+    names = {"": "", **dict(zip(listed, (*own, *given), strict=True))}
     names |= {text: wording.name(text) for text in known - names.keys() if number_in(text) is not None}
-    free = [text for text in written if text not in names]
+    free = sorted(known - names.keys())  # words that differ stay apart, as in the set
     names |= dict(zip(free, wording.names(free, "class"), strict=True))
     labels = [names[label] for label in labels]
-    known, own, given = set(labels) - {""}, wording.names(own, "class"), wording.names(source.classes, "class")
+    known = set(labels) - {""}
     numbers = None if known <= set(given) and not own else whole_numbers(known)
     if numbers is not None:
         listed = own if set(own) & set(given) else given or own  # entirely other names replace its own

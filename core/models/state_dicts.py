@@ -315,32 +315,29 @@ def _stored(mapped: mmap.mmap, kind: torch.dtype, begin: int, length: int) -> Te
 def _candidates(whole: Mapping[str, Any]) -> list[StateDict]:
     """The sets of weights in a checkpoint: known, usually named and larger ones first; averages last."""
     tables = sorted(_tables(whole, "", 0, set()), key=lambda each: (_rank(each[0]), -_size(each[1])))
-    small = {
-        f"{path}/{name}".lstrip("/"): tensor
-        for path, tensors in tables
-        for name, tensor in tensors.items()
-        if tensor.numel() <= tensor_files.FEW
-    }
+    whole_file = {f"{path}/{name}".lstrip("/"): tensor for path, tensors in tables for name, tensor in tensors.items()}
+    small = {name: tensor for name, tensor in whole_file.items() if tensor.numel() <= tensor_files.FEW}
     found = [replace(part, small=small) for name, tensors in tables[:_MOST_SETS] for part in _parted(name, tensors)]
     found.sort(key=lambda part: (part.is_average, not part.is_known, _rank(part.name), -part.parameters))
     largest = max((part.parameters for part in found), default=0)
     kept = [part for part in found if part.is_known or part.parameters * 20 >= largest]
-    whole_file = {f"{path}/{name}".lstrip("/"): tensor for path, tensors in tables for name, tensor in tensors.items()}
-    return [replace(part, left=_left_by(part, kept, whole_file)) for part in kept[:_MOST_SETS]]
-
-
-def _left_by(part: StateDict, parts: Sequence[StateDict], whole_file: Mapping[str, Tensor]) -> tuple[str, ...]:
-    """Paths and shapes of the weights of a file that belong neither to a network nor to another one beside it."""
-    used = {id(tensor) for tensor in part.tensors.values()}
-    for other in parts:
-        theirs = {id(tensor) for tensor in other.tensors.values()}
-        if theirs.isdisjoint(used):
-            used |= theirs
-    return tuple(
-        f"{name[-60:]} {' x '.join(map(str, tensor.shape))}"
+    weights = {
+        name: tensor
         for name, tensor in whole_file.items()
-        if id(tensor) not in used and (tensor.ndim > 2 or (tensor.ndim > 1 and tensor.numel() > tensor_files.FEW))
-    )
+        if tensor.ndim > 2 or (tensor.ndim > 1 and tensor.numel() > tensor_files.FEW)
+    }
+    sets = [{id(tensor) for tensor in part.tensors.values()} for part in kept]
+    return [
+        replace(part, left=_left_by(own, sets, weights))
+        for part, own in zip(kept[:_MOST_SETS], sets, strict=False)  # without an optimiser's small tensors
+    ]
+
+
+def _left_by(own: set[int], sets: Sequence[set[int]], weights: Mapping[str, Tensor]) -> tuple[str, ...]:
+    """Paths and shapes of the weights that belong neither to a network nor to another one beside it."""
+    used = own.union(*(each for each in sets if each.isdisjoint(own)))
+    left = {name: tensor for name, tensor in weights.items() if id(tensor) not in used}
+    return tuple(f"{name[-60:]} {' x '.join(map(str, tensor.shape))}" for name, tensor in left.items())
 
 
 def _size(tensors: Mapping[str, Tensor]) -> int:

@@ -8,14 +8,18 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import wraps
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, Generic, ParamSpec, TypeVar
+
+from core.runtime.cache import LRU
 
 P = ParamSpec("P")
 R = TypeVar("R")
+K = TypeVar("K", bound=Hashable)
+V = TypeVar("V")
 _local = threading.local()
 
 
@@ -73,7 +77,7 @@ def counted(analysis: Callable[P, R]) -> Callable[P, R]:
     def run(*args: P.args, **kwargs: P.kwargs) -> R:
         with counting() as cost:
             result = analysis(*args, **kwargs)
-        charge(cost)
+        _charge(cost)
         return result
 
     return run
@@ -88,12 +92,35 @@ def spent(*, products: bool = False) -> dict[str, Any]:
     return _costs()[-1].so_far(products=products)
 
 
-def charge(cost: Cost) -> None:
-    """Add a cost that was counted before, such as that of a cached value, which then costs the same each time.
+class CountedCache(Generic[K, V]):
+    """A cache in memory of values that took passes: whoever gets one is charged what it cost to make.
+
+    So a result says the same whether or not a part of it was there already.
 
     Args:
-        cost: the passes to add.
+        most: values that are kept.
     """
+
+    def __init__(self, most: int) -> None:
+        self._kept: LRU[K, tuple[V, Cost]] = LRU(most)
+
+    def get(self, key: K | None) -> V | None:
+        """The value of a key; None if it is not there, and for a key that is None."""
+        kept = None if key is None else self._kept.get(key)
+        if kept is None:
+            return None
+        _charge(kept[1])
+        return kept[0]
+
+    def put(self, key: K | None, value: V, cost: Cost) -> None:
+        """Keep a value with the account that was open while it was made; under the key None only charge for it."""
+        if key is not None:
+            self._kept.put(key, (value, cost))
+        _charge(cost)
+
+
+def _charge(cost: Cost) -> None:
+    """Add what another account holds."""
     count_passes(forwards=cost.forwards, gradients=cost.gradients, products=cost.products)
 
 

@@ -71,7 +71,7 @@ def curvature(
 
     def result(profile: CurvatureProfile, complete: bool) -> CurvatureAtImage:
         image = start.image[None].cpu().numpy()
-        return CurvatureAtImage(**profile.by_name(), image=image, row=row, words=start.words, complete=complete)
+        return CurvatureAtImage.extended(profile, image=image, row=row, words=start.words, complete=complete)
 
     def so_far(partial: CurvatureProfile) -> CurvatureAtImage | None:
         return None if np.isnan(partial.curvatures[0]).any() else result(partial, False)

@@ -142,7 +142,7 @@ def _at_image(found: LevelSetPaths, rows: Sequence[int], *, source_row: int, **v
     unknown = {entry.name for entry in fields(LevelSetAtImage)} - found.by_name().keys() - values.keys()
     own = {**{name: np.full(count, np.nan) for name in unknown}, **values}
     own |= {"source_row": np.full(count, source_row, np.int32), "target_row": np.array(rows[1:], np.int32)}
-    return LevelSetAtImage(**{**found.by_name(), **own})
+    return LevelSetAtImage.extended(found, **own)
 
 
 def triangle_of_walks(inputs: Inputs, *, mode: Mode, delta: float, steps: int, resolution: int) -> LevelTriangle:
@@ -171,8 +171,8 @@ def triangle_of_walks(inputs: Inputs, *, mode: Mode, delta: float, steps: int, r
         raise ImageError(f"expected two walks for a triangle, got {words}; choose another source or a smaller delta")
     b, c = torch.from_numpy(found.endpoints).split(1)
     corners = triangle(classifier, source, b, c, resolution, on_progress=part_of(on_progress, _WALKED, 1.0))
-    return LevelTriangle(
-        **corners.by_name(),
+    return LevelTriangle.extended(
+        corners,
         images=torch.cat([source, b, c]).numpy(),
         ratio=found.ratio,
         rmse=found.rmse,

@@ -55,8 +55,8 @@ def local(
     outputs = Outputs(precise(inputs.classifier, radius * min(_RINGS)), representation)
     all_round = _all_round(outputs, image, choice.plane, radius, reach)
     on_progress(1.0)
-    return LocalAtImage(
-        **found.by_name(),
+    return LocalAtImage.extended(
+        found,
         **all_round,
         rings=radius * np.array(_RINGS),
         x_label=choice.plane.x_label,

@@ -15,11 +15,10 @@ from core.geometry.maps.background import DecisionMap, decision_map
 from core.geometry.maps.curvature import curved_map
 from core.geometry.maps.maps import EmbeddingMap, embed
 from core.geometry.maps.paths import MapPaths, map_paths
-from core.runtime.cache import LRU
-from core.runtime.cost import Cost, charge, counting
+from core.runtime.cost import CountedCache, counting
 from core.runtime.progress import OnProgress, part_of
 
-_recent: LRU[tuple[object, ...], tuple[EmbeddingMap, Cost]] = LRU(4)  # a path on a map needs the map again
+_recent: CountedCache[tuple[object, ...], EmbeddingMap] = CountedCache(4)  # a path on a map needs the map again
 
 
 def map_of_set(inputs: Inputs, *, resolution: int, curved: int, **settings: Any) -> DecisionMap:
@@ -87,16 +86,15 @@ def _embedded(inputs: Inputs, *, count: int, on_progress: OnProgress, **settings
     classifier, images = inputs.classifier, inputs.images
     taken = _drawn(len(images), count, settings["seed"])
     chosen = images if len(taken) == len(images) else images[taken]
-    key = (classifier.fingerprint, chosen.digest, tuple(chosen.labels.tolist()), *sorted(settings.items()))
-    kept = _recent.get(key) if classifier.fingerprint else None
-    if kept is None:
+    whole = (classifier.fingerprint, chosen.digest, tuple(chosen.labels.tolist()), *sorted(settings.items()))
+    key = whole if classifier.fingerprint else None
+    found = _recent.get(key)
+    if found is None:
         with counting() as cost:
             found = embed(classifier, chosen.pixels, labels=chosen.labels, on_progress=on_progress, **settings)
-        kept = replace(found, row=np.array(taken, np.int32)), cost
-        if classifier.fingerprint:
-            _recent.put(key, kept)
-    charge(kept[1])
-    return kept[0]
+        found = replace(found, row=np.array(taken, np.int32))
+        _recent.put(key, found, cost)
+    return found
 
 
 def _drawn(size: int, count: int, seed: int) -> list[int]:

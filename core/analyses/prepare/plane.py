@@ -25,8 +25,7 @@ from core.geometry.planes.planes import Extent, Plane
 from core.geometry.planes.slices import Method, Slice, slice_plane
 from core.images.image_set import ImageSet
 from core.models.classifier import Classifier
-from core.runtime.cache import LRU
-from core.runtime.cost import Cost, charge, counting
+from core.runtime.cost import CountedCache, counting
 from core.runtime.progress import part_of
 
 PlaneKind = Literal["images", "directions"]
@@ -45,7 +44,7 @@ class PlaneChoice(NamedTuple):
     walks: tuple[tuple[str, np.ndarray], ...] = ()  # texts of directions that are walks, (m, 3) x, y, distance off it
 
 
-_recent: LRU[tuple[object, ...], tuple[PlaneChoice, Cost]] = LRU(16)  # each zoom asks for the same plane again
+_recent: CountedCache[tuple[object, ...], PlaneChoice] = CountedCache(16)  # each zoom asks for the same plane again
 
 
 def resolve_plane(
@@ -71,15 +70,14 @@ def resolve_plane(
         ValueError: if a text names no direction.
     """
     if plane == "directions":
-        key = reference.fingerprint, images.digest, tuple(images.labels.tolist()), images.words, rows[0], u, v
-        kept = _recent.get(key) if reference.fingerprint else None
-        if kept is None:
+        whole = reference.fingerprint, images.digest, tuple(images.labels.tolist()), images.words, rows[0], u, v
+        key = whole if reference.fingerprint else None
+        found = _recent.get(key)
+        if found is None:
             with counting() as cost:
-                kept = _at_image(reference, images, rows[0], u, v), cost
-            if reference.fingerprint:
-                _recent.put(key, kept)
-        charge(kept[1])
-        return kept[0]
+                found = _at_image(reference, images, rows[0], u, v)
+            _recent.put(key, found, cost)
+        return found
     if len(rows) < 3:
         raise ImageError(f"expected three images for a plane through images, got {len(rows)}; choose the others")
     anchors = images[list(rows[:3])]

@@ -59,8 +59,8 @@ def path(inputs: Inputs, *, end: End, step: float, search: int, seed: int) -> Pa
     nearest = target.nearest
     if found.status[0] == "other class" and nearest < 0:
         nearest = _nearest(inputs, start, own)
-    return PathAtImage(
-        **found.by_name(),
+    return PathAtImage.extended(
+        found,
         **shown.arrays(),
         moved=target.moved,
         nearest_row=nearest,

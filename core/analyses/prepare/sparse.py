@@ -32,7 +32,7 @@ def sparse(inputs: Inputs, *, order: SparseOrder, prune: str, **settings: Any) -
         on_progress=inputs.on_progress,
         **settings,
     )
-    return SparseAtImage(**found.by_name(), image=image[None].cpu().numpy(), words=start.words)
+    return SparseAtImage.extended(found, image=image[None].cpu().numpy(), words=start.words)
 
 
 def pixel(inputs: Inputs, *, row: int, column: int, resolution: int) -> PixelProfile:

@@ -121,8 +121,8 @@ def level_star(
         on_progress=part_of(on_progress, 0.7, 1.0),
     )
     length, target_length = ((each.double() - source.double()).flatten(1).norm(dim=1).numpy() for each in (ends, aims))
-    return LevelStar(
-        **star.by_name(),
+    return LevelStar.extended(
+        star,
         length=length,
         target_length=target_length,
         ratio=found.ratio[began],

@@ -134,7 +134,7 @@ def decision_map(
         "background_chance": float(np.bincount(known).max() / len(found.predicted)) if len(known) else math.nan,
         "status": status,
     }
-    return DecisionMap(**found.by_name() | background | spent())
+    return DecisionMap.extended(found, **background, **spent())
 
 
 def _mixed(places: Tensor, positions: Tensor, vectors: Tensor, *, same: bool = False) -> Tensor:

@@ -75,5 +75,4 @@ def curved_map(
         profile = curvature_profile(classifier, images[torch.from_numpy(rows)], 1, seed=seed, on_progress=on_progress)
         curvature[rows] = np.where(profile.converged, profile.unit_free[:, 0], np.nan)
         scale = profile.scale
-    known = found.by_name() | spent()
-    return CurvedMap(**known, curvature=curvature, drawn=len(rows), scale_of_differences=float(scale))
+    return CurvedMap.extended(found, curvature=curvature, drawn=len(rows), scale_of_differences=float(scale), **spent())

@@ -6,7 +6,7 @@ from torch import nn
 from core.geometry.boundary.signed_margin import SignedMargin
 from core.models.classifier import Classifier
 from core.result import Result
-from core.runtime.cost import charge, count_passes, counted, counting, spent
+from core.runtime.cost import CountedCache, count_passes, counted, counting, spent
 
 
 @counted
@@ -49,16 +49,21 @@ def test_padding_counts_and_measuring_the_batch_shape_does_not() -> None:
 
 def test_cached_values_are_charged_each_time() -> None:
     classifier, images = a_classifier(), torch.rand(5, 1, 2, 2)
-    with counting() as kept:
-        inner(classifier, images)
+    cache: CountedCache[str, str] = CountedCache(2)
 
     @counted
-    def ask() -> Result:
-        charge(kept)
+    def ask(key: str | None) -> Result:
+        found = cache.get(key)
+        if found is None:
+            with counting() as cost:
+                inner(classifier, images)
+            cache.put(key, "made", cost)
         return Result(**spent())
 
-    first, again = ask(), ask()
-    assert (first.forwards, first.gradients) == (again.forwards, again.gradients) == (5, 5)
+    for key in ("a", "a", None, None):
+        result = ask(key)
+        assert (result.forwards, result.gradients) == (5, 5)
+    assert (cache.get("a"), cache.get(None), cache.get("b")) == ("made", None, None)
 
 
 def test_products_are_reported_if_a_result_has_them() -> None:
